@@ -1,0 +1,26 @@
+"""What every test gets: a watch for blocking calls in the event loop, and the rule for tests that need a system part."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[None]:
+    """Fail the test that blocks the event loop from within the package."""
+    with blockbuster_ctx("webmqconnect_async"):
+        yield
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose system part is missing, with the reason; with CI=true that is a failure."""
+    if item.get_closest_marker("chromium") and not shutil.which("chromium"):
+        reason = "needs Chromium: apt-get install chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)

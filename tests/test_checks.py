@@ -1,0 +1,58 @@
+"""Checks of numbers: what is taken, what is refused, and that the error names the argument."""
+
+from __future__ import annotations
+
+import pytest
+
+from webmqconnect_async.checks import checked_count, checked_seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(None, None), (1, 1.0), (0.001, 0.001), (5e-324, 5e-324), (86400, 86400.0), (2_147_483, 2147483.0)],
+)
+def test_seconds_above_zero_or_none(value: float | None, seconds: float | None) -> None:
+    checked = checked_seconds("timeout", value)
+    assert checked == seconds
+    assert isinstance(checked, float | None)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0, 0.0, -0.0, -1, -1e-9, float("inf"), float("-inf"), float("nan"), 2_147_484, 1e300, 10**5000],
+    ids=lambda value: str(value) if abs(value) < 1e9 else "more",
+)
+def test_other_numbers_are_no_seconds(value: float) -> None:
+    """More than a socket's timeout can hold, too: http.client would raise a bare OverflowError at the first push."""
+    with pytest.raises(ValueError, match="timeout: seconds above 0 are needed"):
+        checked_seconds("timeout", value)
+
+
+@pytest.mark.parametrize("value", ["5", True, False, b"5", [5], 5j, object()])
+def test_what_is_no_number_is_no_seconds(value: float) -> None:
+    with pytest.raises(TypeError, match=f"timeout: seconds or None are needed, not {type(value).__name__}"):
+        checked_seconds("timeout", value)
+
+
+def test_zero_seconds_where_they_mean_something() -> None:
+    assert checked_seconds("keepalive", 0, zero=True) == 0.0
+    for value in (-1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="keepalive: seconds from 0 on are needed"):
+            checked_seconds("keepalive", value, zero=True)
+
+
+@pytest.mark.parametrize("value", [1, 50, 10**100])
+def test_a_count_is_one_or_more(value: int) -> None:
+    assert checked_count("concurrency", value) == value
+
+
+@pytest.mark.parametrize("value", [0, -1, -(10**5000)], ids=["0", "-1", "of 5000 digits"])
+def test_less_than_one_is_no_count(value: int) -> None:
+    with pytest.raises(ValueError, match="concurrency: 1 or more is needed"):
+        checked_count("concurrency", value)
+
+
+@pytest.mark.parametrize("value", [None, 1.0, "1", True, [1]])
+def test_what_is_no_integer_is_no_count(value: int) -> None:
+    with pytest.raises(TypeError, match=f"concurrency: an integer is needed, not {type(value).__name__}"):
+        checked_count("concurrency", value)

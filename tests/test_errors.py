@@ -1,0 +1,234 @@
+"""The tree of errors: as drawn, as caught, as copied and pickled."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+from collections.abc import Callable
+
+import pytest
+
+from webmqconnect_async import errors
+from webmqconnect_async.errors import (
+    AuthRejected,
+    BadReply,
+    ClientClosed,
+    ClockRejected,
+    ConnectFailed,
+    ConnectionLost,
+    InvalidPush,
+    NotAccepted,
+    Overloaded,
+    QueueTimeout,
+    Rejected,
+    ReplyTimeout,
+    SourceFailed,
+    TooLarge,
+    Unconfirmed,
+    WebMQError,
+    WrongLoop,
+)
+from webmqconnect_async.values import Outcome, Push, Receipt
+
+# Names of the package's errors in the drawing, with the other base that it promises in brackets.
+_DRAWN = re.compile(r"(?P<branch>[ │├└─]*)(?P<name>[A-Z]\w+)(?: \((?P<other>[A-Z]\w+)\))?(?:\s{2,}.*)?")
+
+
+def _drawn_tree(drawing: str) -> dict[str, tuple[str | None, str | None]]:
+    """Return the drawn parent of each class and the other base in brackets."""
+    tree: dict[str, tuple[str | None, str | None]] = {}
+    above: list[tuple[int, str]] = []
+    for line in drawing.splitlines():
+        match = _DRAWN.fullmatch(line)
+        if match is None or match["name"] not in errors.__all__:
+            continue
+        depth = len(match["branch"])
+        while above and above[-1][0] >= depth:
+            above.pop()
+        tree[match["name"]] = (above[-1][1] if above else None, match["other"])
+        above.append((depth, match["name"]))
+    return tree
+
+
+def _real_tree() -> dict[str, tuple[str | None, str | None]]:
+    """Return, of each public class, its nearest public ancestor of the package and the nearest built-in one."""
+    tree: dict[str, tuple[str | None, str | None]] = {}
+    for name in errors.__all__:
+        ancestors = getattr(errors, name).__mro__[1:]
+        parent = next((base.__name__ for base in ancestors if base.__name__ in errors.__all__), None)
+        other = next(base.__name__ for base in ancestors if base.__module__ == "builtins")
+        inherited = tree_of_parent.__mro__ if (tree_of_parent := getattr(errors, parent or "", None)) else ()
+        news = other != "Exception" and other not in {base.__name__ for base in inherited}
+        tree[name] = (parent, other if news else None)
+    return tree
+
+
+def test_the_tree_is_the_one_drawn() -> None:
+    """The docstring's drawing names every public class, under its parent, with the built-in it also is."""
+    drawn = _drawn_tree(errors.__doc__ or "")
+    assert drawn == _real_tree()
+    assert len(drawn) == len(errors.__all__) == 17
+
+
+def test_the_drawing_is_read_and_not_guessed() -> None:
+    """A class moved in the drawing is seen."""
+    moved = (errors.__doc__ or "").replace("│     ├─ TooLarge ", "├─ TooLarge       ")
+    assert moved != errors.__doc__
+    assert _drawn_tree(moved) != _real_tree()
+
+
+def test_all_is_every_public_class() -> None:
+    public = {name for name, value in vars(errors).items() if isinstance(value, type) and not name.startswith("_")}
+    assert public - {"Self"} == set(errors.__all__)
+
+
+@pytest.mark.parametrize(
+    ("builtin", "caught"),
+    [
+        (ValueError, {InvalidPush}),
+        (RuntimeError, {ClientClosed, WrongLoop}),
+        (ConnectionError, {ConnectFailed, ConnectionLost}),
+        (TimeoutError, {QueueTimeout, ReplyTimeout}),
+        (OSError, {ConnectFailed, ConnectionLost, QueueTimeout, ReplyTimeout}),
+        (
+            NotAccepted,
+            {NotAccepted, ConnectFailed, QueueTimeout, Rejected, AuthRejected, ClockRejected, TooLarge, Overloaded},
+        ),
+        (Unconfirmed, {Unconfirmed, ReplyTimeout, ConnectionLost, BadReply}),
+        (Rejected, {Rejected, AuthRejected, ClockRejected, TooLarge, Overloaded}),
+    ],
+)
+def test_an_except_clause_catches_what_it_should(builtin: type[Exception], caught: set[type[Exception]]) -> None:
+    found = {getattr(errors, name) for name in errors.__all__ if issubclass(getattr(errors, name), builtin)}
+    assert found == caught
+
+
+def test_no_error_is_both_safe_and_unsafe_to_push_again() -> None:
+    for name in errors.__all__:
+        cls = getattr(errors, name)
+        assert not (issubclass(cls, NotAccepted) and issubclass(cls, Unconfirmed)), name
+
+
+def _clock(skew: float | None) -> ClockRejected:
+    error = ClockRejected("off", attempts=1, status=400, reason="timestamp expired (delta 302 seconds)")
+    error.skew = skew
+    return error
+
+
+def _overloaded(seconds: float | None) -> Overloaded:
+    error = Overloaded("busy", attempts=2, status=429, reason="slow down")
+    error.retry_after = seconds
+    return error
+
+
+_SAMPLES: list[WebMQError] = [
+    WebMQError("said", attempts=4),
+    InvalidPush("topic: text is needed, not int"),
+    ClientClosed("the client is closed"),
+    WrongLoop("another loop"),
+    SourceFailed(
+        "half-way", outcomes=[Outcome(0, Push("t", [1]), Receipt(202)), Outcome(1, None, None, InvalidPush("x"))]
+    ),
+    NotAccepted("no", attempts=1),
+    ConnectFailed("a certificate", attempts=1, passing=False),
+    ConnectFailed("refused", attempts=3),
+    QueueTimeout("full"),
+    Rejected("no", attempts=1, status=404, reason="nowhere"),
+    AuthRejected("no", attempts=1, status=401, reason="unknown application key 'x'"),
+    _clock(302.5),
+    _clock(None),
+    TooLarge("no", attempts=1, status=413, reason="too long"),
+    _overloaded(17.0),
+    _overloaded(None),
+    Unconfirmed("perhaps", attempts=1),
+    ReplyTimeout("late", attempts=1),
+    ConnectionLost("broke", attempts=2),
+    BadReply("the broker answered 500", attempts=1, status=500, reason="internal"),
+]
+
+
+def _pickled(error: WebMQError) -> WebMQError:
+    copied = pickle.loads(pickle.dumps(error))  # noqa: S301  # its own bytes
+    assert isinstance(copied, WebMQError)
+    return copied
+
+
+def _all_attributes(error: WebMQError) -> dict[str, object]:
+    names = {name for cls in type(error).__mro__ for name in vars(cls).get("__annotations__", {})}
+    return {name: getattr(error, name) for name in names}
+
+
+def test_every_class_has_a_sample() -> None:
+    assert {type(error).__name__ for error in _SAMPLES} == set(errors.__all__)
+
+
+@pytest.mark.parametrize("copied", [_pickled, copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"])
+@pytest.mark.parametrize("original", _SAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_is_copied_whole(original: WebMQError, copied: Callable[[WebMQError], WebMQError]) -> None:
+    """Type, message, arguments, every attribute and the notes survive; the original keeps its own."""
+    error = copy.deepcopy(original)
+    error.add_note("while pushing order 17")
+    twin = copied(error)
+    assert twin is not error
+    assert type(twin) is type(error)
+    assert (str(twin), twin.args) == (str(error), error.args)
+    if isinstance(error, SourceFailed) and isinstance(twin, SourceFailed):
+        assert [(o.index, o.push, o.receipt, type(o.error)) for o in twin.outcomes] == [
+            (o.index, o.push, o.receipt, type(o.error)) for o in error.outcomes
+        ]
+    else:
+        assert _all_attributes(twin) == _all_attributes(error)
+    assert twin.__notes__ == ["while pushing order 17"]
+    twin.after(9)
+    assert error.attempts == original.attempts
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_every_protocol_of_pickle_works(protocol: int) -> None:
+    twin = pickle.loads(pickle.dumps(ConnectFailed("cert", attempts=1, passing=False), protocol))  # noqa: S301  # own bytes
+    assert (twin.attempts, twin.passing, str(twin)) == (1, False, "cert")
+
+
+def test_an_error_of_the_caller_s_own_class_pickles_too() -> None:
+    error = _OfTheCaller("broke", attempts=2)
+    error.order = 17
+    twin = _pickled(error)
+    assert isinstance(twin, _OfTheCaller)
+    assert (twin.order, twin.attempts) == (17, 2)
+
+
+class _OfTheCaller(ConnectionLost):
+    order: int = 0
+
+
+def test_a_pickle_holds_no_cause() -> None:
+    """What an error was raised from may be aiohttp's, which holds the signed URL; a pickle leaves it behind."""
+    error = ConnectionLost("the connection broke", attempts=1)
+    error.__cause__ = ValueError("http://broker/?signature=Xb1_rlsdin9c1AC9mSNqXZF1ybyseyQmMAxJOFVdoB8%3D")
+    assert b"signature" not in pickle.dumps(error)
+
+
+def test_after_returns_the_same_error_and_says_how_often() -> None:
+    error = ReplyTimeout("late")
+    assert error.attempts == 0
+    assert error.after(3) is error
+    assert error.attempts == 3
+
+
+def test_the_attributes_have_defaults() -> None:
+    """An error can be made from its message alone, as tests of applications do."""
+    assert SourceFailed().outcomes == ()
+    assert ConnectFailed().passing is True
+    assert (Rejected().status, Rejected().reason) == (0, "")
+    assert ClockRejected().skew is None
+    assert Overloaded().retry_after is None
+    for name in errors.__all__:
+        error = getattr(errors, name)("said")
+        assert (str(error), error.attempts) == ("said", 0), name
+
+
+def test_an_oserror_s_own_fields_stay_empty() -> None:
+    """`OSError` reads two arguments as errno and text; ours pass one."""
+    error = ConnectFailed("refused", attempts=1)
+    assert (error.errno, error.strerror, error.args) == (None, None, ("refused",))

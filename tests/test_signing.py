@@ -1,0 +1,141 @@
+"""Signatures: literals of the vectors, constant-time comparison, and a secret that shows nowhere."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import hmac
+import json
+import pickle
+import traceback
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webmqconnect_async.signing import Credentials, sign, verify
+
+_VECTORS = json.loads((Path(__file__).parent / "vectors" / "webmq.json").read_text("utf-8"))["vectors"]
+
+
+def _parts(vector: dict[str, str]) -> tuple[bytes, bytes, bytes, bytes]:
+    return (
+        vector["topic"].encode(),
+        vector["key"].encode(),
+        vector["timestamp"].encode(),
+        vector["body"].encode(),
+    )
+
+
+@pytest.mark.parametrize("vector", _VECTORS, ids=lambda vector: vector["id"])
+def test_the_signature_of_every_vector(vector: dict[str, str]) -> None:
+    """All of them, those whose timestamp no clock can produce included: the parts are plain bytes here."""
+    assert hashlib.sha256(vector["body"].encode()).hexdigest() == vector["body_sha256"]
+    credentials = Credentials(vector["key"], vector["secret"])
+    assert sign(credentials, *_parts(vector)) == vector["signature"]
+    assert verify(credentials, vector["signature"], *_parts(vector))
+
+
+def test_there_are_vectors() -> None:
+    assert len(_VECTORS) == 28
+
+
+def test_parts_are_joined_without_a_separator() -> None:
+    """A property of the wire, not a wish: what is signed does not say where one part ends."""
+    credentials = Credentials("app", "secret")
+    assert sign(credentials, b"a", b"bc") == sign(credentials, b"ab", b"c") == sign(credentials, b"abc")
+
+
+def test_a_secret_is_text_as_utf_8_or_bytes() -> None:
+    assert Credentials("k", "geheimnis-ß") == Credentials("k", "geheimnis-ß".encode())
+    assert Credentials("k", b"\xff\xfe").secret == b"\xff\xfe"
+    # NFC and NFD are two secrets: nothing is normalised.
+    assert Credentials("k", "\u00e9") != Credentials("k", "e\u0301")
+
+
+@pytest.mark.parametrize(
+    "signature",
+    ["", "x", "ß" * 44, "\ud800", "\0" * 44, "Xb1_rlsdin9c1AC9mSNqXZF1ybyseyQmMAxJOFVdoB8", "=" * 44],
+    ids=["empty", "short", "non-ASCII", "surrogate", "NUL", "no padding", "padding"],
+)
+def test_anything_may_be_verified_and_is_wrong(signature: str) -> None:
+    """`compare_digest` refuses text beyond ASCII with a TypeError; a broker is sent such text."""
+    assert not verify(Credentials("foobar", "secret"), signature, b"a", b"b")
+
+
+@pytest.mark.parametrize("place", range(44))
+def test_one_wrong_character_anywhere_is_wrong(place: int) -> None:
+    credentials = Credentials("foobar", "secret")
+    right = sign(credentials, b"message")
+    wrong = right[:place] + ("A" if right[place] != "A" else "B") + right[place + 1 :]
+    assert verify(credentials, right, b"message")
+    assert not verify(credentials, wrong, b"message")
+
+
+def test_comparison_is_left_to_compare_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both sides go to it as bytes of their whole length, whatever is asked; nothing is compared before."""
+    seen: list[tuple[bytes, bytes]] = []
+
+    def spy(left: bytes, right: bytes) -> bool:
+        seen.append((left, right))
+        return compare(left, right)
+
+    compare = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", spy)
+    credentials = Credentials("foobar", "secret")
+    asked = ["", "ß", "A" * 44, sign(credentials, b"m")]
+    for signature in asked:
+        verify(credentials, signature, b"m")
+    assert [right for _, right in seen] == [text.encode() for text in asked]
+    assert {left for left, _ in seen} == {sign(credentials, b"m").encode()}
+
+
+@given(st.lists(st.binary(max_size=40), max_size=6), st.binary(min_size=1, max_size=80))
+def test_what_is_signed_verifies(parts: list[bytes], secret: bytes) -> None:
+    credentials = Credentials("app", secret)
+    signature = sign(credentials, *parts)
+    assert len(signature) == 44
+    assert signature.endswith("=")
+    assert set(signature[:-1]) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+    assert verify(credentials, signature, *parts)
+    assert not verify(credentials, signature, *parts, b"x")
+
+
+_UNUSABLE: list[tuple[object, object, type[Exception], str]] = [
+    ("", "s3cret", ValueError, "key: empty"),
+    ("app", "", ValueError, "secret: empty"),
+    ("app", b"", ValueError, "secret: empty"),
+    (b"app", "s3cret", TypeError, "key: text is needed, not bytes"),
+    (None, "s3cret", TypeError, "key: text is needed, not NoneType"),
+    ("app", None, TypeError, "secret: text is needed, not NoneType"),
+    ("app", 5, TypeError, "secret: text is needed, not int"),
+    ("app", ["s3cret"], TypeError, "secret: text is needed, not list"),
+    ("\ud800", "s3cret", ValueError, "key: a lone surrogate"),
+    ("app", "s3cret\udfff", ValueError, "secret: a lone surrogate"),
+]
+
+
+@pytest.mark.parametrize(("key", "secret", "kind", "said"), _UNUSABLE)
+def test_unusable_credentials_are_refused_by_name(key: str, secret: str, kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=said) as caught:
+        Credentials(key, secret)
+    # Not in the frames that a traceback prints, and in no error behind the error either.
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+    assert caught.value.__context__ is None
+
+
+def test_the_secret_is_in_no_repr_and_no_pickle() -> None:
+    credentials = Credentials("app", "s3cret")
+    assert repr(credentials) == str(credentials) == "Credentials(key='app')"
+    for copied in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="do not pickle"):
+            copied(credentials)
+
+
+def test_credentials_are_frozen() -> None:
+    credentials = Credentials("app", "s3cret")
+    with pytest.raises(FrozenInstanceError):
+        credentials.key = "other"  # type: ignore[misc]  # what is tested
+    assert not hasattr(credentials, "__dict__")
