@@ -1,0 +1,277 @@
+"""An event as bytes: compact JSON in UTF-8, what JSON cannot say and where, and encoders of the caller's."""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import traceback
+from collections import OrderedDict, namedtuple
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webmqconnect_async.dialects.events import Dumps, encode_event
+from webmqconnect_async.dialects.webmq import WebMQ
+from webmqconnect_async.errors import InvalidPush
+from webmqconnect_async.values import Push
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('&;=+%"\\'))
+_EVENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(_TEXT, inner),
+    max_leaves=20,
+)
+
+
+class _Color(enum.IntEnum):
+    RED = 1
+
+
+_Point = namedtuple("_Point", "x y")
+
+
+@pytest.mark.parametrize(
+    ("event", "body"),
+    [
+        (None, b"null"),
+        (True, b"true"),
+        (0, b"0"),
+        (-1.5, b"-1.5"),
+        (2**70, b"1180591620717411303424"),
+        (1e300, b"1e+300"),
+        ("", b'""'),
+        ("Hello, world!", b'"Hello, world!"'),
+        ('"\\/\b\f\n\r\t\0', b'"\\"\\\\/\\b\\f\\n\\r\\t\\u0000"'),
+        ("ü☃😀", '"ü☃😀"'.encode()),
+        ("\u2028\ufeff\x7f", '"\u2028\ufeff\x7f"'.encode()),
+        ([], b"[]"),
+        ({}, b"{}"),
+        ((1, 2), b"[1,2]"),
+        (_Point(1, 2), b"[1,2]"),
+        ([_Color.RED], b"[1]"),
+        (OrderedDict(b=1, a=2), b'{"b":1,"a":2}'),
+        ({"a": [1, {"b": None}], "c": True}, b'{"a":[1,{"b":null}],"c":true}'),
+        ({1: "a", 1.5: "b", None: "c"}, b'{"1":"a","1.5":"b","null":"c"}'),
+        ({True: "a", False: "b"}, b'{"true":"a","false":"b"}'),
+    ],
+    ids=lambda value: ascii(value)[:40],
+)
+def test_an_event_is_compact_json_in_utf_8(event: object, body: bytes) -> None:
+    assert encode_event(event) == body
+
+
+@given(_EVENTS)
+def test_any_event_comes_back_equal(event: object) -> None:
+    assert json.loads(encode_event(event)) == event
+
+
+def _circle() -> list[object]:
+    circle: list[object] = [1]
+    circle.append({"again": circle})
+    return circle
+
+
+def _deep(levels: int, innermost: object = None) -> object:
+    event = innermost
+    for _ in range(levels):
+        event = [event]
+    return event
+
+
+_UNSAYABLE: list[tuple[object, str]] = [
+    (math.nan, "event: nan is not JSON"),
+    (math.inf, "event: inf is not JSON"),
+    ([1, [2.0, -math.inf]], "event[1][1]: -inf is not JSON"),
+    ({"a": {"b": (0, math.nan)}}, "event['a']['b'][1]: nan is not JSON"),
+    ({math.nan: 1}, "event: the key nan: nan is not JSON"),
+    ({"a": [{math.inf: 1}]}, "event['a'][0]: the key inf: inf is not JSON"),
+    ("\ud800", "event: a lone surrogate is not UTF-8"),
+    ({"a": ["ok", "\udfff"]}, "event['a'][1]: a lone surrogate is not UTF-8"),
+    ({"ok": 1, "\ud83d": 2}, "event: the key '\\ud83d': a lone surrogate is not UTF-8"),
+    (["\ude00\ud83d"], "event[0]: a lone surrogate is not UTF-8"),
+    (object(), "event: object is not JSON"),
+    ({"when": date(2026, 1, 1)}, "event['when']: date is not JSON"),
+    ([Decimal(1)], "event[0]: Decimal is not JSON"),
+    ({"tags": {"a"}}, "event['tags']: set is not JSON"),
+    ([b"bytes"], "event[0]: bytes is not JSON"),
+    (1j, "event: complex is not JSON"),
+    ({(1, 2): 3}, "event: a key of type tuple is not JSON"),
+    ([{b"k": 3}], "event[0]: a key of type bytes is not JSON"),
+    (_circle(), "event[1]['again']: contains itself"),
+    ({"first": 1, "twice": [_circle()]}, "event['twice'][0][1]['again']: contains itself"),
+]
+
+
+@pytest.mark.parametrize(("event", "said"), _UNSAYABLE, ids=[said for _, said in _UNSAYABLE])
+def test_what_json_cannot_say_is_refused_with_its_path(event: object, said: str) -> None:
+    with pytest.raises(InvalidPush) as caught:
+        encode_event(event)
+    assert str(caught.value) == said
+
+
+def test_the_same_list_twice_is_no_circle() -> None:
+    shared: list[object] = [1]
+    assert encode_event([shared, shared, {"a": shared}]) == b'[[1],[1],{"a":[1]}]'
+    with pytest.raises(InvalidPush, match=r"^event\[2\]: nan is not JSON"):
+        encode_event([shared, {"a": shared}, math.nan])
+
+
+@pytest.mark.parametrize("event", [_deep(100_000), _deep(150, math.nan)], ids=["too deep", "NaN far down"])
+def test_what_lies_too_deep_is_refused_without_a_path(event: object) -> None:
+    """The search for the culprit is bounded, or it would itself be too deep."""
+    with pytest.raises(InvalidPush, match=r"^event: not JSON: (RecursionError|ValueError)"):
+        encode_event(event)
+
+
+def test_a_circle_far_down_is_refused() -> None:
+    with pytest.raises(InvalidPush, match=r"^event: not JSON: ValueError: Circular reference"):
+        encode_event(_deep(150, _circle()))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [10**5000, [10**5000], {10**5000: 1}, {10**5000: math.nan}, {"a": {10**5000: object()}}],
+    ids=["whole", "inside", "key", "key of NaN", "key of an object"],
+)
+def test_an_integer_of_more_digits_than_python_writes_is_refused(event: object) -> None:
+    """Python writes 4,300 digits at the most, in JSON and in messages alike."""
+    with pytest.raises(InvalidPush, match=r"^event"):
+        encode_event(event)
+
+
+def test_a_path_is_not_longer_than_a_message_should_be() -> None:
+    with pytest.raises(InvalidPush) as caught:
+        encode_event({"k" * 100_000: {"l" * 100_000: math.nan}})
+    assert len(str(caught.value)) < 250
+    assert str(caught.value).endswith(": nan is not JSON")
+
+
+def test_the_encoder_s_own_error_is_the_cause() -> None:
+    with pytest.raises(InvalidPush) as caught:
+        encode_event(object())
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+@given(
+    st.recursive(
+        st.floats() | st.text() | st.integers(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.floats(), inner),
+    )
+)
+def test_an_event_is_either_json_or_an_invalid_push(event: object) -> None:
+    """Never another error; and what passes is strict JSON in UTF-8."""
+    try:
+        body = encode_event(event)
+    except InvalidPush as error:
+        body, said = b"null", str(error)
+    else:
+        said = ""
+    json.loads(body.decode(), parse_constant=pytest.fail)
+    assert not said.startswith("event: not JSON")
+
+
+# Encoders of the caller's
+
+
+def test_dumps_replaces_the_encoder() -> None:
+    assert encode_event({"a": 1}, json.dumps) == b'{"a": 1}'
+    assert encode_event(date(2026, 1, 1), lambda event: f'"{event}"') == b'"2026-01-01"'
+
+
+def test_dumps_may_write_bytes() -> None:
+    """As orjson does."""
+    assert (
+        encode_event({"a": "ü"}, lambda event: json.dumps(event, ensure_ascii=False).encode()) == '{"a": "ü"}'.encode()
+    )
+
+
+def test_what_dumps_writes_is_its_own_duty() -> None:
+    assert encode_event(math.nan, json.dumps) == b"NaN"
+    assert encode_event(1, lambda event: b"\xff") == b"\xff"
+    assert encode_event("\ud800", json.dumps) == b'"\\ud800"'
+
+
+class _Broken(Exception):
+    pass
+
+
+def _raising(event: object) -> str:
+    raise _Broken("no codec for this")
+
+
+def _none(event: object) -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("dumps", "said"),
+    [
+        (_raising, "event: not JSON: _Broken: no codec for this"),
+        (_none, "dumps must return str or bytes, not NoneType"),
+        (lambda event: bytearray(b"1"), "dumps must return str or bytes, not bytearray"),
+        (lambda event: 5, "dumps must return str or bytes, not int"),
+        (lambda event: '"\ud800"', "event: not JSON: UnicodeEncodeError: "),
+        (lambda: "1", "event: not JSON: TypeError: "),
+    ],
+    ids=["raises", "None", "bytearray", "int", "surrogate", "takes nothing"],
+)
+def test_an_encoder_that_does_not_work_is_an_invalid_push(dumps: Dumps, said: str) -> None:
+    with pytest.raises(InvalidPush) as caught:
+        encode_event({"a": 1}, dumps)
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_what_is_no_error_passes_through(error: type[BaseException]) -> None:
+    def dumps(event: object) -> str:
+        raise error
+
+    with pytest.raises(error):
+        encode_event(1, dumps)
+
+
+# Outside forms: the two characters at which the hub splits
+
+
+@pytest.mark.parametrize(
+    ("event", "body"),
+    [
+        ("a&b;c", b'"a\\u0026b\\u003bc"'),
+        ({"&": ";"}, b'{"\\u0026":"\\u003b"}'),
+        ("\\&", b'"\\\\\\u0026"'),
+        ("=+%26%3B", b'"=+%26%3B"'),
+        ("&&;;", b'"\\u0026\\u0026\\u003b\\u003b"'),
+    ],
+)
+def test_ampersand_and_semicolon_travel_escaped(event: object, body: bytes) -> None:
+    assert WebMQ().encode(Push("t", event))(0).body == body
+    assert json.loads(body) == event
+
+
+@pytest.mark.parametrize(
+    "dumps", [json.dumps, lambda event: json.dumps(event, indent=1).encode()], ids=["text", "bytes"]
+)
+def test_they_do_so_when_dumps_wrote_them(dumps: Dumps) -> None:
+    event = {"link": "http://shop/?id=7&eligible=yes;exclude=no"}
+    body = WebMQ(dumps=dumps).encode(Push("t", event))(0).body
+    assert not set(body) & set(b"&;")
+    assert json.loads(body) == event
+
+
+@given(_EVENTS)
+def test_any_event_travels_outside_forms_and_comes_back_equal(event: object) -> None:
+    body = WebMQ().encode(Push("t", event))(0).body
+    assert not set(body) & set(b"&;")
+    assert json.loads(body) == event
+
+
+def test_a_traceback_of_an_invalid_push_ends_in_our_words() -> None:
+    with pytest.raises(InvalidPush) as caught:
+        encode_event([math.nan])
+    assert traceback.format_exception_only(caught.value) == [
+        "webmqconnect_async.errors.InvalidPush: event[0]: nan is not JSON\n"
+    ]

@@ -1,0 +1,198 @@
+"""The WebMQ hub's wire: a form-encoded query, the event as JSON in the body, a plain text refusal.
+
+| answer                                                             | verdict         |
+|--------------------------------------------------------------------|-----------------|
+| 202                                                                | `Receipt`       |
+| 400 unknown application key; 401; 403                              | `AuthRejected`  |
+| 400 invalid timestamp, timestamp expired                           | `ClockRejected` |
+| 400 content length exceeds; 413                                    | `TooLarge`      |
+| 429; 503 with a Retry-After of seconds or a date                   | `Overloaded`    |
+| any other 4xx                                                      | `Rejected`      |
+| anything else                                                      | `BadReply`      |
+
+A 503 without Retry-After comes from proxies that may have forwarded the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from urllib.parse import quote_plus
+
+from ..errors import (
+    AuthRejected,
+    BadReply,
+    ClockRejected,
+    InvalidPush,
+    Overloaded,
+    Rejected,
+    TooLarge,
+)
+from ..signing import Credentials, sign
+from ..values import Payload, Push, Receipt, SessionIDs
+from . import Request, Response, Signer, Verdict
+from .events import Dumps, encode_event
+from .replies import reason_of, retry_after, skew_of, target_of
+
+__all__ = ["WebMQ"]
+
+_REFUSALS: dict[str, type[Rejected]] = {
+    "unknown application key": AuthRejected,
+    "invalid timestamp": ClockRejected,
+    "timestamp expired": ClockRejected,
+    "content length (": TooLarge,
+}
+"""How a hub's 400 begins, where it says more than `Rejected` does."""
+
+
+class WebMQ:
+    """The dialect of the WebMQ hub.
+
+    Args:
+        credentials: signs every push; None pushes unsigned.
+        dumps: replaces the JSON encoder; what it writes is its own duty.
+    """
+
+    # Byte for byte: the hub refuses a charset, a parameter or another case.
+    content_type = "application/x-www-form-urlencoded"
+
+    def __init__(self, credentials: Credentials | None = None, dumps: Dumps | None = None) -> None:
+        self._credentials = credentials
+        self._dumps = dumps
+        if credentials is not None:
+            self._key = credentials.key.encode()
+            self._appkey = f"&appkey={quote_plus(credentials.key, safe='')}&timestamp="
+
+    def encode(self, push: Push) -> Signer:
+        """Encode a push once, for all its attempts; InvalidPush names what cannot be said."""
+        if push.options is not None:
+            raise InvalidPush("options: a WebMQ hub understands none; leave them out")
+        if isinstance(push.event, Payload):
+            raise InvalidPush("event: a WebMQ hub takes one value, not a Payload; push a list or an object")
+        topic, quoted_topic = _topic(push.topic)
+        receivers = _receivers(push.eligible, push.exclude)
+        body = _outside_forms(encode_event(push.event, self._dumps))
+        credentials = self._credentials
+        if credentials is None:
+            unsigned = Request(f"topicuri={quoted_topic}{receivers}", body)
+            return lambda now: unsigned
+
+        def signed(now: float) -> Request:
+            timestamp, quoted_timestamp = _timestamp(int(now))
+            signature = sign(credentials, topic, self._key, timestamp, body)
+            query = f"topicuri={quoted_topic}{self._appkey}{quoted_timestamp}&signature={signature[:-1]}%3D{receivers}"
+            return Request(query, body)
+
+        return signed
+
+    def judge(self, response: Response, attempts: int, now: float) -> Verdict:
+        """Say what an answer means, by the table above."""
+        status = response.status
+        if status == 202:
+            return _accepted(attempts)
+        reason = reason_of(response.body)
+        said = f"the broker answered {status}" + (f": {reason}" if reason else "")
+        if status in (429, 503):
+            wait = retry_after(response.headers, now)
+            if status == 429 or wait is not None:
+                overloaded = Overloaded(said, status=status, reason=reason)
+                overloaded.retry_after = wait
+                return overloaded
+        if 400 <= status < 500:
+            refusal = _refusal(status, reason)(said, status=status, reason=reason)
+            if isinstance(refusal, ClockRejected):
+                refusal.skew = skew_of(response.headers, now)
+            return refusal
+        if 300 <= status < 400:
+            said = f"the broker answered {status}, a redirect to {target_of(response.headers)}, which is not followed"
+        return BadReply(said, status=status, reason=reason)
+
+
+@lru_cache(16)
+def _accepted(attempts: int) -> Receipt:
+    """Return the one receipt that all pushes of so many attempts share; a million outcomes keep it too."""
+    return Receipt(202, None, attempts)
+
+
+def _refusal(status: int, reason: str) -> type[Rejected]:
+    if status in (401, 403):
+        return AuthRejected
+    if status == 413:
+        return TooLarge
+    if status == 400:
+        return next((kind for said, kind in _REFUSALS.items() if reason.startswith(said)), Rejected)
+    return Rejected
+
+
+def _outside_forms(body: bytes) -> bytes:
+    """Escape the two characters at which the hub splits the body as a form.
+
+    Its framework parses the body as form fields, and a field named like a parameter replaces that parameter: an event
+    with a link such as `http://shop/?id=7&eligible=yes` would be lost behind a 202. In JSON both stand inside strings
+    alone.
+    """
+    return body.replace(b"&", b"\\u0026").replace(b";", b"\\u003b")
+
+
+def _quoted(topic: str) -> tuple[bytes, str]:
+    try:
+        raw = topic.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidPush(f"topic: a lone surrogate at character {error.start} is not UTF-8") from None
+    return raw, quote_plus(raw, safe="")
+
+
+_cached = lru_cache(1024)(_quoted)
+
+
+def _topic(topic: object) -> tuple[bytes, str]:
+    """Return a topic as it is signed and as it stands in the query."""
+    if not isinstance(topic, str):
+        raise InvalidPush(f"topic: text is needed, not {type(topic).__name__}")
+    return _cached(topic) if len(topic) <= 256 else _quoted(topic)
+
+
+@lru_cache(4)
+def _timestamp(second: int) -> tuple[bytes, str]:
+    """Return a Unix second as it is signed and as it stands in the query. The wire knows whole seconds only."""
+    text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return text.encode(), quote_plus(text, safe="")
+
+
+def _receivers(eligible: SessionIDs | None, exclude: SessionIDs | None) -> str:
+    """Return the end of the query that says who gets the event.
+
+    An empty `eligible` travels as an empty value, which reaches nobody; left out, it would reach everybody.
+    """
+    query = "" if eligible is None else f"&eligible={_joined('eligible', eligible)}"
+    if exclude is not None and (excluded := _joined("exclude", exclude)):
+        query += f"&exclude={excluded}"
+    return query
+
+
+def _joined(argument: str, ids: object) -> str:
+    # Not any iterable: one that is empty when it is read again, for a second push, would mean nobody.
+    if not isinstance(ids, Collection) or isinstance(ids, Mapping | str | bytes | bytearray | memoryview):
+        raise InvalidPush(f"{argument}: a list, tuple or set of session IDs is needed, not {type(ids).__name__}")
+    return quote_plus(",".join([_session_id(f"{argument}[{place}]", each) for place, each in enumerate(ids)]), safe="")
+
+
+def _session_id(argument: str, session_id: object) -> str:
+    if isinstance(session_id, int) and not isinstance(session_id, bool):
+        try:
+            return int.__repr__(session_id)  # an enumeration's own text is its member's name
+        except ValueError:
+            raise InvalidPush(f"{argument}: an integer of too many digits") from None
+    if not isinstance(session_id, str):
+        raise InvalidPush(f"{argument}: a session ID is text or an integer, not {type(session_id).__name__}")
+    # The hub splits at commas and strips blanks: such an ID would name other sessions than it says.
+    if not session_id or "," in session_id or session_id != session_id.strip():
+        raise InvalidPush(
+            f"{argument}: {session_id[:40]!r} is no session ID (empty, with a comma, or blanks around it)"
+        )
+    try:
+        session_id.encode()
+    except UnicodeEncodeError:
+        raise InvalidPush(f"{argument}: a lone surrogate is not UTF-8") from None
+    return session_id
