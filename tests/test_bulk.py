@@ -1,0 +1,303 @@
+"""The bookkeeping of many pushes: numbers, turns, outcomes. A model drives it as both clients do."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections import defaultdict
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webmqconnect_async.bulk import Bulk, Job, bulk_workers, in_order, outcome_of
+from webmqconnect_async.dialects.webmq import WebMQ
+from webmqconnect_async.errors import ConnectionLost, InvalidPush, SourceFailed, WebMQError
+from webmqconnect_async.values import Outcome, Push, Receipt
+
+# Items
+
+
+def test_a_push_stays_the_push_it_is() -> None:
+    push = Push("t", 1, eligible=[])
+    job = Bulk(False).take(push)
+    assert job == Job(0, push)
+    assert job.push is push
+
+
+def test_a_pair_is_a_push() -> None:
+    assert Bulk(False).take(("t", {"a": 1})) == Job(0, Push("t", {"a": 1}))
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["text", b"bytes", 5, None, [], ["t", 1], (), ("t",), ("t", 1, 2), {"topic": "t"}, object(), ValueError("x")],
+    ids=lambda item: repr(item)[:20],
+)
+def test_a_malformed_item_is_a_job_that_fails(item: object) -> None:
+    """Not an abort: it keeps its number, has no turn to wait for, and the items after it go on."""
+    bulk = Bulk(order_by_topic=True)
+    job = bulk.take(item)
+    assert job is not None
+    assert isinstance(job.push, InvalidPush)
+    assert str(job.push) == f"a Push or a (topic, event) pair is needed, not {type(item).__name__}"
+    assert bulk.done(job) is None
+    assert bulk.take(("t", 1)) == Job(1, Push("t", 1))
+
+
+@pytest.mark.parametrize("topic", [None, 5, ["unhashable"], {}])
+def test_a_topic_that_is_no_text_has_no_turn(topic: str) -> None:
+    """It is the dialect that refuses it, as for a single push; until then it must not stop the bookkeeping."""
+    bulk = Bulk(order_by_topic=True)
+    jobs = [bulk.take(Push(topic, 1)), bulk.take((topic, 2))]
+    for index, job in enumerate(jobs):
+        assert job is not None
+        assert job.index == index
+        assert bulk.done(job) is None
+
+
+# Turns
+
+
+def test_without_order_every_job_may_run_at_once() -> None:
+    bulk = Bulk(order_by_topic=False, look_ahead=1)
+    jobs = [bulk.take(("t", number)) for number in range(5)]
+    assert [job.index for job in jobs if job is not None] == [0, 1, 2, 3, 4]
+    assert not bulk.full
+    assert all(bulk.done(job) is None for job in jobs if job is not None)
+
+
+def test_a_topic_s_jobs_run_one_after_another() -> None:
+    bulk = Bulk(order_by_topic=True)
+    first, other = bulk.take(("a", 0)), bulk.take(("b", 1))
+    assert first is not None
+    assert other is not None
+    assert bulk.take(("a", 2)) is None
+    assert bulk.take(("a", 3)) is None
+    assert bulk.done(other) is None
+    second = bulk.done(first)
+    assert second == Job(2, Push("a", 2))
+    third = bulk.done(second)
+    assert third == Job(3, Push("a", 3))
+    assert bulk.done(third) is None
+    # The topic is free again.
+    assert bulk.take(("a", 4)) == Job(4, Push("a", 4))
+
+
+def test_topics_that_only_look_alike_have_turns_of_their_own() -> None:
+    bulk = Bulk(order_by_topic=True)
+    for topic in ("caf\u00e9", "cafe\u0301", "CAFE", "", " "):
+        assert bulk.take((topic, 1)) is not None
+
+
+def test_it_is_full_while_look_ahead_jobs_wait() -> None:
+    bulk = Bulk(order_by_topic=True, look_ahead=2)
+    job = bulk.take(("a", 0))
+    fullness = []
+    for number in (1, 2):
+        fullness.append(bulk.full)
+        assert bulk.take(("a", number)) is None
+    assert [*fullness, bulk.full] == [False, False, True]
+    assert job is not None
+    job = bulk.done(job)
+    assert not bulk.full
+    assert job == Job(1, Push("a", 1))
+
+
+def test_jobs_that_run_do_not_count_as_look_ahead() -> None:
+    bulk = Bulk(order_by_topic=True, look_ahead=1)
+    for topic in "abcdef":
+        assert bulk.take((topic, 1)) is not None
+        assert not bulk.full
+
+
+def test_a_finished_topic_leaves_nothing_behind() -> None:
+    """A million topics, each pushed once, must not pile up."""
+    bulk = Bulk(order_by_topic=True)
+    for number in range(1000):
+        job = bulk.take((f"t{number}", 1))
+        assert job is not None
+        assert bulk.done(job) is None
+    assert len(bulk._turns) == 0
+
+
+_TOPICS = st.sampled_from(["a", "b", "c", "d"])
+_ITEMS = st.lists(
+    st.tuples(_TOPICS, st.integers()) | _TOPICS.map(lambda topic: Push(topic, 0)) | st.none(), max_size=60
+)
+
+
+@given(
+    items=_ITEMS,
+    workers=st.integers(1, 6),
+    look_ahead=st.integers(1, 5),
+    ordered=st.booleans(),
+    choices=st.lists(st.integers(0, 10**6), max_size=200),
+)
+def test_any_source_and_any_order_of_answers(
+    items: list[tuple[str, int] | Push | None], workers: int, look_ahead: int, ordered: bool, choices: list[int]
+) -> None:
+    """One job a topic at a time and in order, look-ahead bounded, every item done exactly once."""
+    bulk = Bulk(ordered, look_ahead)
+    source: Iterator[tuple[int, object]] = iter(enumerate(items))
+    chosen = iter(choices)
+    running: list[Job] = []
+    begun: list[int] = []
+    done: list[int] = []
+    taken = 0
+    reading = True
+
+    def start(job: Job) -> None:
+        running.append(job)
+        begun.append(job.index)
+        if ordered:
+            topics = [each.push.topic for each in running if isinstance(each.push, Push)]
+            assert len(topics) == len(set(topics))
+
+    while reading or running:
+        # As a driver: read while a worker is idle and it is not full; else let some job in flight end.
+        if reading and len(running) < workers and not bulk.full and not (running and next(chosen, 0) % 2):
+            try:
+                index, item = next(source)
+            except StopIteration:
+                reading = False
+                continue
+            assert index == taken
+            taken += 1
+            if (job := bulk.take(item)) is not None:
+                assert job.index == index
+                start(job)
+        else:
+            assert running, "full, and nothing runs that could make room"
+            job = running.pop(next(chosen, 0) % len(running))
+            done.append(job.index)
+            if (following := bulk.done(job)) is not None:
+                start(following)
+        waiting = taken - len(begun)
+        assert waiting <= look_ahead
+        assert len(running) <= workers
+
+    assert sorted(done) == sorted(begun) == list(range(len(items)))
+    if ordered:
+        in_turn: dict[str, list[int]] = defaultdict(list)
+        for index in begun:
+            job_item = items[index]
+            if job_item is not None:
+                in_turn[job_item[0] if isinstance(job_item, tuple) else job_item.topic].append(index)
+        assert all(indices == sorted(indices) for indices in in_turn.values())
+    else:
+        assert begun == list(range(len(items)))
+
+
+# Outcomes
+
+
+def test_an_outcome_is_a_receipt_or_an_error() -> None:
+    push = Push("t", 1)
+    assert outcome_of(Job(3, push), Receipt(202)) == Outcome(3, push, Receipt(202), None)
+    error = ConnectionLost("broke", attempts=1)
+    assert outcome_of(Job(4, push), error) == Outcome(4, push, None, error)
+    invalid = InvalidPush("no")
+    assert outcome_of(Job(5, invalid), invalid) == Outcome(5, None, None, invalid)
+
+
+class _Kept:
+    """Something of a caller's that a frame holds."""
+
+
+def _failed_push(event: object) -> tuple[Outcome, weakref.ref[_Kept]]:
+    kept = _Kept()
+
+    def push(job: Job) -> Outcome:
+        holding = kept
+        assert isinstance(job.push, Push)
+        try:
+            WebMQ().encode(job.push)
+            raise ConnectionLost("broke", attempts=1)
+        except WebMQError as error:
+            assert holding is kept
+            return outcome_of(job, error)
+
+    job = Bulk(False).take(("t", event))
+    assert job is not None
+    return push(job), weakref.ref(kept)
+
+
+@pytest.mark.parametrize("event", [1, float("nan"), "\ud800", object()], ids=["lost", "NaN", "surrogate", "object"])
+def test_an_outcome_keeps_no_frame_alive(event: object) -> None:
+    """A million kept outcomes must not keep a million frames: not through the error's cause either."""
+    outcome, kept = _failed_push(event)
+    gc.collect()
+    assert outcome.error is not None
+    assert outcome.error.__traceback__ is None
+    assert kept() is None
+
+
+def test_the_cause_itself_stays() -> None:
+    outcome, _ = _failed_push(object())
+    assert outcome.error is not None
+    assert isinstance(outcome.error.__cause__, TypeError)
+
+
+def test_outcomes_come_in_input_order() -> None:
+    outcomes = [Outcome(index, None) for index in (2, 0, 3, 1)]
+    assert [outcome.index for outcome in in_order(outcomes, None)] == [0, 1, 2, 3]
+    assert in_order([], None) == []
+
+
+def test_a_source_that_raised_is_told_with_what_was_done() -> None:
+    outcomes = [Outcome(1, None), Outcome(0, None)]
+    failure = KeyError("row 3")
+    with pytest.raises(SourceFailed, match="the source was not read to its end; there are 2 outcomes") as caught:
+        in_order(outcomes, failure)
+    assert [outcome.index for outcome in caught.value.outcomes] == [0, 1]
+    assert caught.value.__cause__ is failure
+    assert caught.value.attempts == 0
+
+
+# Workers
+
+
+class _Once:
+    """An iterable without a length."""
+
+    def __iter__(self) -> Iterator[Push]:
+        return iter(())
+
+
+@pytest.mark.parametrize(
+    ("pushes", "concurrency", "slots", "workers"),
+    [
+        (_Once(), None, 50, 50),
+        (_Once(), 10, 50, 10),
+        (_Once(), 100, 50, 50),
+        (_Once(), 1, 50, 1),
+        (iter([1, 2]), None, 50, 50),
+        ([1, 2, 3], None, 50, 3),
+        ([1, 2, 3], 2, 50, 2),
+        ((), None, 50, 1),
+        ([1] * 100, None, 50, 50),
+        (range(10**12), 7, 50, 7),
+    ],
+)
+def test_as_many_workers_as_can_be_of_use(pushes: object, concurrency: int | None, slots: int, workers: int) -> None:
+    assert bulk_workers(pushes, concurrency, slots) == workers
+
+
+@pytest.mark.parametrize("concurrency", [0, -1])
+def test_no_workers_are_refused(concurrency: int) -> None:
+    with pytest.raises(ValueError, match=r"^concurrency: 1 or more"):
+        bulk_workers([], concurrency, 50)
+
+
+@pytest.mark.parametrize("concurrency", [1.0, "1", True])
+def test_workers_are_counted_in_integers(concurrency: int) -> None:
+    with pytest.raises(TypeError, match=r"^concurrency: an integer"):
+        bulk_workers([], concurrency, 50)
+
+
+@pytest.mark.parametrize("pushes", ["text", "", b"bytes"])
+def test_text_is_no_source(pushes: object) -> None:
+    with pytest.raises(TypeError, match=f"^pushes: an iterable of pushes is needed, not {type(pushes).__name__}"):
+        bulk_workers(pushes, None, 50)

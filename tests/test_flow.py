@@ -1,0 +1,473 @@
+"""One push as a generator: scripted answers, the steps they must lead to, and how it ends. No event loop, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import TypeAlias
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from webmqconnect_async.dialects import Request, Response, Signer
+from webmqconnect_async.dialects.webmq import WebMQ
+from webmqconnect_async.errors import (
+    AuthRejected,
+    BadReply,
+    ClockRejected,
+    ConnectFailed,
+    ConnectionLost,
+    NotAccepted,
+    Overloaded,
+    Rejected,
+    ReplyTimeout,
+    TooLarge,
+    Unconfirmed,
+    WebMQError,
+)
+from webmqconnect_async.flow import Answer, Cause, Clock, PushFlow, Retry, Sleep, TransportFailure, push_flow
+from webmqconnect_async.signing import Credentials
+from webmqconnect_async.values import Push, Receipt
+
+
+def _answer(status: int, body: bytes = b"", **headers: str) -> Response:
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(status, CIMultiDict(fields), body)
+
+
+OK = _answer(202)
+REFUSED = _answer(400, b"invalid JSON in request body")
+UNKNOWN_KEY = _answer(400, b"unknown application key 'x'")
+STALE = _answer(400, b"timestamp expired (delta 302 seconds)")
+TOO_LARGE = _answer(413)
+BUSY = _answer(429)
+BUSY_3 = _answer(429, Retry_After="3")
+BUSY_5 = _answer(503, Retry_After="5")
+BUSY_6 = _answer(429, Retry_After="6")
+BUSY_FOR_EVER = _answer(429, Retry_After="9" * 400)
+BUSY_PAST = _answer(503, Retry_After="Thu, 01 Jan 1970 00:00:00 GMT")
+PROXY_503 = _answer(503)
+BROKEN = _answer(500, b"internal server error ('x')")
+REDIRECT = _answer(302, Location="http://elsewhere/")
+STRANGE = _answer(200)
+
+NO_CONNECTION = TransportFailure(Cause.LOST, False, "cannot connect")
+CERTIFICATE = TransportFailure(Cause.CERTIFICATE, False, "the certificate does not verify")
+CERTIFICATE_BEGUN = TransportFailure(Cause.CERTIFICATE, True, "renegotiated away")
+LOST = TransportFailure(Cause.LOST, True, "the connection broke")
+GARBAGE = TransportFailure(Cause.GARBAGE, True, "not HTTP")
+GARBAGE_EARLY = TransportFailure(Cause.GARBAGE, False, "not HTTP")
+EXPIRED_EARLY = TransportFailure(Cause.EXPIRED, False, "the deadline passed before there was a connection")
+EXPIRED = TransportFailure(Cause.EXPIRED, True, "the deadline passed before there was an answer")
+
+_START = 1318611591.0
+_TAKES = 0.25
+"""Seconds that each request takes in the tests."""
+
+Step: TypeAlias = str | float
+"""What the flow asked for: "sign" followed by "send", or the seconds of a pause."""
+
+
+@dataclass
+class Run:
+    """One flow driven by scripted answers, on clocks that only its steps move."""
+
+    answers: Sequence[Answer]
+    retry: Retry = field(default_factory=Retry)
+    jitter: float = 0.5
+    deadline: float = inf
+    """Seconds after the start."""
+    strike: bool = False
+    """Whether the deadline strikes in the first pause."""
+
+    steps: list[Step] = field(default_factory=list)
+    signed_at: list[float] = field(default_factory=list)
+    sent_at: list[float] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    seconds: float = 0.0
+    receipt: Receipt | None = None
+    error: WebMQError | None = None
+
+    def __post_init__(self) -> None:
+        dialect = WebMQ(Credentials("app", "secret"))
+        encoded = dialect.encode(Push("t", "Hello"))
+
+        def sign(now: float) -> Request:
+            self.steps.append("sign")
+            self.signed_at.append(now - _START)
+            return encoded(now)
+
+        clock = Clock(wall=lambda: _START + self.seconds, monotonic=lambda: 777.0 + self.seconds)
+        flow = push_flow(sign, dialect, self.retry, clock, lambda: self.jitter, 777.0 + self.deadline)
+        try:
+            self.receipt = self._drive(flow)
+        except WebMQError as error:
+            self.error = error
+
+    def _drive(self, flow: PushFlow) -> Receipt:
+        answers = iter(self.answers)
+        answer: Answer = None
+        while True:
+            try:
+                step = flow.send(answer)
+            except StopIteration as end:
+                assert next(answers, None) is None, "the flow ended before the script"
+                receipt = end.value
+                assert isinstance(receipt, Receipt)
+                return receipt
+            if isinstance(step, Request):
+                self.steps.append("send")
+                self.sent_at.append(self.seconds)
+                self.requests.append(step)
+                self.seconds += _TAKES
+                answer = next(answers)
+            else:
+                self.steps.append(step.seconds)
+                self.seconds += step.seconds
+                answer = EXPIRED_EARLY if self.strike else None
+
+    @property
+    def pauses(self) -> list[float]:
+        return [step for step in self.steps if isinstance(step, float)]
+
+    @property
+    def ended(self) -> type[Receipt | WebMQError]:
+        return type(self.receipt or self.error or WebMQError())
+
+
+ONCE = Retry(attempts=1)
+MORE = Retry(attempts=5, wait=1.0, max_wait=5.0)
+AT_LEAST_ONCE = Retry(attempts=5, wait=1.0, max_wait=5.0, at_least_once=True)
+
+# What was answered, how the push may be tried again, the pauses it must make, and how it ends. Jitter is 0.5.
+_SCRIPTS: list[tuple[list[Answer], Retry, list[float], type[Receipt | WebMQError]]] = [
+    # at once
+    ([OK], Retry(), [], Receipt),
+    ([OK], ONCE, [], Receipt),
+    # nothing is tried again that the broker has judged
+    ([REFUSED], MORE, [], Rejected),
+    ([UNKNOWN_KEY], MORE, [], AuthRejected),
+    ([STALE], MORE, [], ClockRejected),
+    ([TOO_LARGE], MORE, [], TooLarge),
+    ([REFUSED], AT_LEAST_ONCE, [], Rejected),
+    ([UNKNOWN_KEY], AT_LEAST_ONCE, [], AuthRejected),
+    ([STALE], AT_LEAST_ONCE, [], ClockRejected),
+    # no connection: a passing cause
+    ([NO_CONNECTION, OK], Retry(), [0.05], Receipt),
+    ([NO_CONNECTION] * 3, Retry(), [0.05, 0.1], ConnectFailed),
+    ([NO_CONNECTION] * 5, MORE, [0.5, 1.0, 2.0, 2.5], ConnectFailed),
+    ([NO_CONNECTION] * 4 + [OK], MORE, [0.5, 1.0, 2.0, 2.5], Receipt),
+    ([NO_CONNECTION], ONCE, [], ConnectFailed),
+    ([NO_CONNECTION, REFUSED], MORE, [0.5], Rejected),
+    ([GARBAGE_EARLY, OK], MORE, [0.5], Receipt),
+    # a certificate that does not verify: not a passing one
+    ([CERTIFICATE], MORE, [], ConnectFailed),
+    ([CERTIFICATE], AT_LEAST_ONCE, [], ConnectFailed),
+    ([NO_CONNECTION, CERTIFICATE], MORE, [0.5], ConnectFailed),
+    # overloaded: the broker's wish and the backoff on top, but no pause beyond max_wait
+    ([BUSY, OK], MORE, [0.5], Receipt),
+    ([BUSY] * 5, MORE, [0.5, 1.0, 2.0, 2.5], Overloaded),
+    ([BUSY], ONCE, [], Overloaded),
+    ([BUSY_3, OK], MORE, [3.5], Receipt),
+    ([BUSY_3, BUSY_3, BUSY_3, OK], MORE, [3.5, 4.0, 5.0], Receipt),
+    ([BUSY_5, OK], MORE, [5.0], Receipt),
+    ([BUSY_PAST, OK], MORE, [0.5], Receipt),
+    ([BUSY_6], MORE, [], Overloaded),
+    ([BUSY_FOR_EVER], MORE, [], Overloaded),
+    ([BUSY_3, BUSY_6], MORE, [3.5], Overloaded),
+    ([BUSY_3], ONCE, [], Overloaded),
+    # the broker may have taken it: once is enough by default
+    ([LOST], MORE, [], ConnectionLost),
+    ([CERTIFICATE_BEGUN], MORE, [], ConnectionLost),
+    ([GARBAGE], MORE, [], BadReply),
+    ([PROXY_503], MORE, [], BadReply),
+    ([BROKEN], MORE, [], BadReply),
+    ([REDIRECT], MORE, [], BadReply),
+    ([STRANGE], MORE, [], BadReply),
+    ([NO_CONNECTION, LOST], MORE, [0.5], ConnectionLost),
+    ([BUSY, BROKEN], MORE, [0.5], BadReply),
+    # at_least_once: a passing cause is tried again
+    ([LOST, OK], AT_LEAST_ONCE, [0.5], Receipt),
+    ([LOST] * 5, AT_LEAST_ONCE, [0.5, 1.0, 2.0, 2.5], ConnectionLost),
+    ([BROKEN, PROXY_503, OK], AT_LEAST_ONCE, [0.5, 1.0], Receipt),
+    ([GARBAGE], AT_LEAST_ONCE, [], BadReply),
+    ([REDIRECT], AT_LEAST_ONCE, [], BadReply),
+    ([STRANGE], AT_LEAST_ONCE, [], BadReply),
+    # once unconfirmed, never again certain
+    ([LOST, REFUSED], AT_LEAST_ONCE, [0.5], ConnectionLost),
+    ([BROKEN, STALE], AT_LEAST_ONCE, [0.5], BadReply),
+    ([LOST, CERTIFICATE], AT_LEAST_ONCE, [0.5], ConnectionLost),
+    ([LOST, NO_CONNECTION, REFUSED], AT_LEAST_ONCE, [0.5, 1.0], ConnectionLost),
+    ([LOST, BUSY_6], AT_LEAST_ONCE, [0.5], ConnectionLost),
+    ([LOST, *[NO_CONNECTION] * 4], AT_LEAST_ONCE, [0.5, 1.0, 2.0, 2.5], ConnectionLost),
+    ([LOST, BUSY, OK], AT_LEAST_ONCE, [0.5, 1.0], Receipt),
+    ([LOST, BROKEN, REFUSED], AT_LEAST_ONCE, [0.5, 1.0], BadReply),
+    # the deadline struck: over, whatever may be tried again
+    ([EXPIRED_EARLY], MORE, [], ConnectFailed),
+    ([EXPIRED], MORE, [], ReplyTimeout),
+    ([EXPIRED_EARLY], AT_LEAST_ONCE, [], ConnectFailed),
+    ([EXPIRED], AT_LEAST_ONCE, [], ReplyTimeout),
+    ([NO_CONNECTION, EXPIRED], MORE, [0.5], ReplyTimeout),
+    ([LOST, EXPIRED_EARLY], AT_LEAST_ONCE, [0.5], ConnectionLost),
+    ([LOST, EXPIRED], AT_LEAST_ONCE, [0.5], ReplyTimeout),
+]
+
+
+@pytest.mark.parametrize(("answers", "retry", "pauses", "end"), _SCRIPTS)
+def test_the_steps_that_each_script_leads_to(
+    answers: list[Answer], retry: Retry, pauses: list[float], end: type[Receipt | WebMQError]
+) -> None:
+    """Each attempt is signed and sent, each pause lies between two attempts, and the end counts the attempts."""
+    run = Run(answers, retry)
+    steps: list[Step] = ["sign", "send"]
+    for pause in pauses:
+        steps += [pause, "sign", "send"]
+    assert run.steps == pytest.approx(steps)
+    assert run.ended is end
+    ending = run.receipt or run.error
+    assert ending is not None
+    assert ending.attempts == len(answers)
+
+
+@pytest.mark.parametrize(("answers", "retry", "pauses", "end"), _SCRIPTS)
+def test_a_retry_makes_no_duplicate_by_default(
+    answers: list[Answer], retry: Retry, pauses: list[float], end: type[Receipt | WebMQError]
+) -> None:
+    """Whatever the script: the broker may have taken no attempt but the last."""
+    run = Run(answers, retry)
+    if not retry.at_least_once:
+        for answer in answers[: len(run.requests) - 1]:
+            assert Run([answer], ONCE).ended in (ConnectFailed, Overloaded)
+
+
+def test_every_attempt_is_signed_after_its_pause() -> None:
+    """The timestamp is that of sending: signed before a pause of 400 seconds, it would have expired."""
+    run = Run([BUSY_3, BUSY_3, OK], Retry(wait=400.0, max_wait=400.0))
+    assert run.signed_at == run.sent_at
+    assert run.signed_at == pytest.approx([0.0, 203.25, 2 * 203.25])
+    seconds = [request.query.partition("timestamp=")[2][:28] for request in run.requests]
+    assert seconds == ["2011-10-14T16%3A59%3A51Z&sig", "2011-10-14T17%3A03%3A14Z&sig", "2011-10-14T17%3A06%3A37Z&sig"]
+
+
+def test_the_body_is_the_same_object_in_every_attempt() -> None:
+    run = Run([NO_CONNECTION, BUSY, OK])
+    assert run.requests[0].body is run.requests[1].body is run.requests[2].body
+
+
+def test_what_the_error_says_is_of_its_own_attempt() -> None:
+    run = Run([LOST, BROKEN, REFUSED], AT_LEAST_ONCE)
+    assert isinstance(run.error, BadReply)
+    assert (run.error.status, run.error.attempts) == (500, 3)
+    run = Run([BUSY_3, BUSY_6], MORE)
+    assert isinstance(run.error, Overloaded)
+    assert (run.error.retry_after, run.error.attempts) == (6.0, 2)
+    run = Run([STALE], MORE)
+    assert run.error is not None
+    assert (str(run.error), run.error.attempts) == ("the broker answered 400: timestamp expired (delta 302 seconds)", 1)
+
+
+@pytest.mark.parametrize(
+    ("failure", "passing"),
+    [(NO_CONNECTION, True), (GARBAGE_EARLY, True), (EXPIRED_EARLY, True), (CERTIFICATE, False)],
+)
+def test_a_failed_connection_says_whether_it_may_work_later(failure: TransportFailure, passing: bool) -> None:
+    run = Run([failure], ONCE)
+    assert isinstance(run.error, ConnectFailed)
+    assert run.error.passing is passing
+    assert str(run.error) == failure.reason
+
+
+@pytest.mark.parametrize("failure", [LOST, GARBAGE, EXPIRED, CERTIFICATE_BEGUN])
+def test_after_a_byte_has_left_nothing_is_certain(failure: TransportFailure) -> None:
+    run = Run([failure], ONCE)
+    assert isinstance(run.error, Unconfirmed)
+    assert str(run.error) == failure.reason
+
+
+# The deadline
+
+
+@pytest.mark.parametrize(
+    ("answers", "deadline", "pauses", "end"),
+    [
+        # A request takes 0.25 s, the pauses are 0.5 and 1.0.
+        ([NO_CONNECTION], 0.74, [], ConnectFailed),
+        ([NO_CONNECTION], 0.75, [], ConnectFailed),
+        ([NO_CONNECTION, OK], 0.76, [0.5], Receipt),
+        ([NO_CONNECTION, NO_CONNECTION], 2.0, [0.5], ConnectFailed),
+        ([NO_CONNECTION, NO_CONNECTION, OK], 2.01, [0.5, 1.0], Receipt),
+        # Retry-After beyond the deadline is not waited for in part.
+        ([BUSY_3], 3.75, [], Overloaded),
+        ([BUSY_3], 1.0, [], Overloaded),
+        ([BUSY_3, OK], 3.76, [3.5], Receipt),
+        # A deadline that has passed already ends it as well.
+        ([NO_CONNECTION], 0.0, [], ConnectFailed),
+        ([NO_CONNECTION], -5.0, [], ConnectFailed),
+        ([OK], 0.1, [], Receipt),
+    ],
+)
+def test_the_deadline_includes_the_pauses(
+    answers: list[Answer], deadline: float, pauses: list[float], end: type[Receipt | WebMQError]
+) -> None:
+    run = Run(answers, MORE, deadline=deadline)
+    assert (run.pauses, run.ended) == (pauses, end)
+
+
+def test_an_overload_that_outlasts_the_deadline_still_says_for_how_long() -> None:
+    run = Run([BUSY_3], MORE, deadline=1.0)
+    assert isinstance(run.error, Overloaded)
+    assert run.error.retry_after == 3.0
+    assert run.seconds == _TAKES
+
+
+@pytest.mark.parametrize(
+    ("answers", "retry", "end"),
+    [
+        ([NO_CONNECTION], MORE, ConnectFailed),
+        ([BUSY_3], MORE, Overloaded),
+        ([LOST], AT_LEAST_ONCE, ConnectionLost),
+        ([BROKEN], AT_LEAST_ONCE, BadReply),
+    ],
+)
+def test_a_deadline_that_strikes_in_a_pause_ends_the_push_as_its_last_attempt_did(
+    answers: list[Answer], retry: Retry, end: type[WebMQError]
+) -> None:
+    run = Run(answers, retry, strike=True)
+    assert run.ended is end
+    assert run.error is not None
+    assert run.error.attempts == 1
+    assert len(run.requests) == 1
+
+
+# Jitter
+
+
+@pytest.mark.parametrize(
+    ("jitter", "pauses"),
+    [(0.0, [0.0] * 8), (0.999, [0.999 * most for most in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0)])],
+)
+def test_full_jitter(jitter: float, pauses: list[float]) -> None:
+    """From nothing to a bound that doubles up to max_wait."""
+    run = Run([NO_CONNECTION] * 9, Retry(attempts=9), jitter)
+    assert run.pauses == pytest.approx(pauses)
+
+
+def test_no_pause_at_all_still_signs_anew() -> None:
+    run = Run([NO_CONNECTION, NO_CONNECTION, OK], Retry(wait=0.0), 0.999)
+    assert run.steps == ["sign", "send", 0.0, "sign", "send", 0.0, "sign", "send"]
+
+
+def test_very_many_attempts_do_not_overflow() -> None:
+    run = Run([NO_CONNECTION] * 2000, Retry(attempts=2000), 0.0)
+    assert run.error is not None
+    assert run.error.attempts == 2000
+    run = Run([NO_CONNECTION] * 2000, Retry(attempts=2000, wait=2e6, max_wait=2e6), 0.999)
+    assert max(run.pauses) == pytest.approx(0.999 * 2e6)
+
+
+_ANSWERS = st.sampled_from(
+    [OK, REFUSED, BUSY, BUSY_3, BUSY_5, BUSY_6, PROXY_503, BROKEN, NO_CONNECTION, CERTIFICATE, LOST, GARBAGE]
+)
+
+
+@given(
+    st.lists(_ANSWERS, min_size=8, max_size=8),
+    st.builds(
+        Retry,
+        attempts=st.integers(1, 6),
+        wait=st.floats(0, 10),
+        max_wait=st.sampled_from([0.0, 2.0, 3.0, 3.5, 5.0, 10.0]),
+        at_least_once=st.booleans(),
+    ),
+    st.floats(0, 1, exclude_max=True),
+    st.just(inf) | st.floats(0, 30),
+)
+def test_the_promises_hold_for_any_script(answers: list[Answer], retry: Retry, jitter: float, deadline: float) -> None:
+    """Attempts, pauses and the deadline are bounds, and a push that may have been taken never says otherwise."""
+    # As much of the script as the flow takes, found by trying.
+    for length in range(1, len(answers) + 1):
+        try:
+            run = Run(answers[:length], retry, jitter, deadline)
+        except (RuntimeError, StopIteration):
+            continue
+        break
+    else:
+        pytest.fail("more than eight attempts")
+    taken = answers[: len(run.requests)]
+    assert len(taken) <= retry.attempts
+    assert all(pause <= retry.max_wait for pause in run.pauses)
+    assert all(at < deadline for at in run.sent_at[1:])
+    doubtful = any(issubclass(Run([answer], ONCE).ended, Unconfirmed) for answer in taken)
+    if isinstance(run.error, NotAccepted):
+        assert not doubtful
+    if isinstance(run.error, Unconfirmed):
+        assert doubtful
+
+
+# Retry
+
+
+def test_the_usual_retry() -> None:
+    retry = Retry()
+    assert (retry.attempts, retry.wait, retry.max_wait, retry.at_least_once) == (3, 0.1, 5.0, False)
+    assert hash(retry) == hash(Retry())
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "said"),
+    [
+        ({"attempts": 0}, ValueError, "attempts: 1 or more"),
+        ({"attempts": -1}, ValueError, "attempts: 1 or more"),
+        ({"attempts": 2.0}, TypeError, "attempts: an integer"),
+        ({"attempts": True}, TypeError, "attempts: an integer"),
+        ({"attempts": None}, TypeError, "attempts: an integer"),
+        ({"wait": -0.1}, ValueError, "wait: seconds from 0 on"),
+        ({"wait": inf}, ValueError, "wait: seconds from 0 on"),
+        ({"wait": None}, TypeError, "wait: seconds are needed, not None"),
+        ({"wait": "1"}, TypeError, "wait: seconds"),
+        ({"max_wait": float("nan")}, ValueError, "max_wait: seconds from 0 on"),
+        ({"max_wait": None}, TypeError, "max_wait: seconds are needed, not None"),
+    ],
+)
+def test_a_retry_refuses_what_it_cannot_do(given: dict[str, float], kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=f"^{said}"):
+        Retry(**given)  # type: ignore[arg-type]  # what is tested
+
+
+# A driver's mistakes
+
+
+def _unsigned() -> Signer:
+    return WebMQ().encode(Push("t", 1))
+
+
+def test_a_driver_that_answers_a_request_with_nothing_is_told_so() -> None:
+    flow = push_flow(_unsigned(), WebMQ(), Retry(), Clock(lambda: 0.0, lambda: 0.0), lambda: 0.5, inf)
+    next(flow)
+    with pytest.raises(TypeError, match="a driver answers a Request with"):
+        flow.send(None)
+
+
+def test_nothing_is_signed_before_the_first_step() -> None:
+    """A flow that is made and dropped, as by a client just closed, has done nothing."""
+    calls: list[float] = []
+
+    def sign(now: float) -> Request:
+        calls.append(now)
+        return Request("", b"")
+
+    flow = push_flow(sign, WebMQ(), Retry(), Clock(lambda: 5.0, lambda: 0.0), lambda: 0.5, inf)
+    assert calls == []
+    assert next(flow) == Request("", b"")
+    assert calls == [5.0]
+    flow.close()
+
+
+def test_a_pause_is_a_step_of_its_own() -> None:
+    flow = push_flow(_unsigned(), WebMQ(), MORE, Clock(lambda: 0.0, lambda: 0.0), lambda: 0.5, inf)
+    next(flow)
+    assert flow.send(NO_CONNECTION) == Sleep(0.5)
+    assert isinstance(flow.send(None), Request)
