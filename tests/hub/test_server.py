@@ -1,0 +1,539 @@
+"""The hub on a real port: HTTP and WebSocket as they come over the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote_plus
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from yarl import URL
+
+from webmqconnect_async.hub import Hub, create_app, server
+from webmqconnect_async.hub.sessions import Sessions
+from webmqconnect_async.signing import Credentials, sign
+
+from .conftest import PATIENCE, Peer, Run, Wire, exchange
+
+FORM = "application/x-www-form-urlencoded"
+SIGNED = (
+    "topicuri=http%3A%2F%2Fexample.com%2Fsimple&appkey=foobar&timestamp=2011-10-14T16%3A59%3A51Z"
+    "&signature=Xb1_rlsdin9c1AC9mSNqXZF1ybyseyQmMAxJOFVdoB8%3D"
+)
+SIGNED_AT = 1318611591.0
+HEAD = b"Host: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n"
+
+
+# Pushes
+
+
+async def test_an_event_reaches_its_subscribers_as_it_was_pushed(hub: Hub, wire: Wire) -> None:
+    peer, other = await wire.subscriber(hub, "http://example.com/ü"), await wire.subscriber(hub, "http://example.com/u")
+    await wire.push(
+        hub, "topicuri=" + quote_plus("http://example.com/ü"), ' {"text": "ü&eligible=", "n": 1.10}\n'.encode()
+    )
+    message = await peer.socket.receive_str(timeout=PATIENCE)
+    assert message == '[8,"http://example.com/\\u00fc",{"text": "ü&eligible=", "n": 1.10}]'
+    await other.heard()
+
+
+async def test_a_signed_push_is_accepted_and_a_replay_too(run: Run, wire: Wire) -> None:
+    hub = await run(Hub(port=0, keys={"foobar": b"secret"}, clock=lambda: SIGNED_AT))
+    peer = await wire.subscriber(hub, "http://example.com/simple")
+    for _ in range(2):
+        await wire.push(hub, SIGNED, b'"Hello, world!"')
+        assert await peer.receive() == [8, "http://example.com/simple", "Hello, world!"]
+
+
+async def test_a_signature_of_now_is_accepted(run: Run, wire: Wire) -> None:
+    """The default clock is the machine's, and a secret may be any text."""
+    hub = await run(Hub(port=0, keys={"é": "gehëim"}))
+    date = (await wire.request("GET", hub, "/")).headers["Date"]
+    timestamp = parsedate_to_datetime(date).strftime("%Y-%m-%dT%H:%M:%SZ")
+    signature = sign(Credentials("é", "gehëim"), b"t", "é".encode(), timestamp.encode(), b"1")
+    await wire.push(hub, f"topicuri=t&appkey=%C3%A9&timestamp={quote_plus(timestamp)}&signature={signature}")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "headers", "status", "text"),
+    [
+        ("PUT", "/", b"1", {}, 405, "HTTP/PUT not allowed"),
+        ("OPTIONS", "/", b"", {}, 405, "HTTP/OPTIONS not allowed"),
+        ("DELETE", "/?topicuri=t", b"", {}, 405, "HTTP/DELETE not allowed"),
+        ("POST", "/", b"1", {}, 400, "missing query parameter 'topicuri'"),
+        ("POST", "/?topicuri=t", b"x", {}, 400, "invalid JSON in request body"),
+        ("POST", "/?topicuri=t", b"1", {"Content_Type": "a/b"}, 400, "bad or missing content type ('a/b')"),
+        ("POST", "/?topicuri=t", b'"' + b"x" * 4095 + b'"', {}, 400, "content length (4097) exceeds maximum (4096)"),
+        ("POST", "/?topicuri=" + "t" * 1025, b"1", {}, 400, "topic length (1025) exceeds maximum (1024)"),
+        ("POST", "/?" + SIGNED, b"1", {}, 400, "unknown application key 'foobar'"),
+    ],
+)
+async def test_a_refusal_is_plain_text(
+    run: Run, wire: Wire, method: str, target: str, body: bytes, headers: dict[str, str], status: int, text: str
+) -> None:
+    hub = await run(Hub(port=0, clock=lambda: SIGNED_AT))
+    answer = await wire.request(method, hub, target, body, **headers)
+    assert (answer.status, answer.text) == (status, text + "\n")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["//", "/x", "/%2F", "/hub/", "/ws/", "/static/index.html"])
+async def test_another_path_is_404(hub: Hub, path: str) -> None:
+    request = f"POST {path}?topicuri=t HTTP/1.1\r\nContent-Length: 1\r\n".encode() + HEAD + b"\r\n1"
+    assert (await exchange(hub, request)).startswith(b"HTTP/1.1 404 ")
+
+
+async def test_an_absolute_target_is_404(hub: Hub) -> None:
+    request = b"POST http://localhost/?topicuri=t HTTP/1.1\r\nContent-Length: 1\r\n" + HEAD + b"\r\n1"
+    assert (await exchange(hub, request)).startswith(b"HTTP/1.1 404 ")
+
+
+async def test_a_body_never_overrides_the_query(hub: Hub, wire: Wire) -> None:
+    """The original parsed the body as a form, and took what it found there."""
+    peer = await wire.subscriber(hub, "t", "other")
+    body = b'"&topicuri=other&eligible=&exclude=&appkey=a&timestamp=b&signature=c&body=1&event=2"'
+    await wire.push(hub, "topicuri=t", body)
+    assert await peer.receive() == [8, "t", json.loads(body)]
+
+
+async def test_pushes_over_one_connection_arrive_in_order(hub: Hub, wire: Wire) -> None:
+    peer = await wire.subscriber(hub, "t")
+    one = (
+        b"POST /?topicuri=t HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: 1\r\n\r\n%%d"
+        % FORM.encode()
+    )
+    last = b"POST /?topicuri=t HTTP/1.1\r\nContent-Length: 1\r\n" + HEAD + b"\r\n9"
+    answers = await exchange(hub, b"".join(one % number for number in range(9)) + last)
+    assert answers.count(b"HTTP/1.1 202 ") == 10
+    assert [(await peer.receive())[2] for _ in range(10)] == list(range(10))
+
+
+async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def test_a_chunked_event_is_accepted(hub: Hub, wire: Wire) -> None:
+    peer = await wire.subscriber(hub, "t")
+    answer = await wire.request("POST", hub, body=chunks(b'"a', b"b", b'c"'))
+    assert answer.status == 202
+    assert await peer.receive() == [8, "t", "abc"]
+
+
+async def test_the_limit_on_bodies_holds_without_a_content_length(hub: Hub, wire: Wire) -> None:
+    answer = await wire.request("POST", hub, body=chunks(b'"' + b"x" * 3000, b"x" * 1095, b'"'))
+    assert (answer.status, answer.text) == (400, "content length (4097) exceeds maximum (4096)\n")
+    answer = await wire.request("POST", hub, body=chunks(b'"' + b"x" * 3000, b"x" * 1094, b'"'))
+    assert answer.status == 202
+
+
+async def test_an_endless_chunked_body_is_answered_before_its_end(hub: Hub) -> None:
+    head = b"POST /?topicuri=t HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HEAD + b"\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(hub.url.rpartition(":")[2]))
+    writer.write(head + b"1000\r\n" + b" " * 4096 + b"\r\n1\r\n \r\n")
+    answer = await asyncio.wait_for(reader.readuntil(b"(4096)\n"), PATIENCE)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_expect_100_continue(hub: Hub) -> None:
+    head = b"POST /?topicuri=t HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n" + HEAD + b"\r\n"
+    answer = await exchange(hub, head, b"1")
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 ")
+
+
+async def test_http_1_0(hub: Hub) -> None:
+    request = f"POST /?topicuri=t HTTP/1.0\r\nContent-Type: {FORM}\r\nContent-Length: 1\r\n\r\n1".encode()
+    assert (await exchange(hub, request)).startswith(b"HTTP/1.0 202 ")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"POST /?topicuri=t&signature=s3cret HTTP/1.1\r\nContent-Length: x\r\n" + HEAD + b"\r\n1",
+        b"POST /?signature=s3cret\xff HTTP/1.1\r\n" + HEAD + b"\r\n",
+        b"NONSENSE\r\n\r\n",
+        b"POST /?signature=s3cret&x=" + b"x" * 20000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n",
+        b"POST /?signature=s3cret HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HEAD + b"\r\nzz\r\n",
+    ],
+    ids=["content-length", "bytes", "nonsense", "long", "chunk"],
+)
+async def test_what_is_not_http_is_400_and_leaves_nothing_in_the_log(
+    hub: Hub, caplog: pytest.LogCaptureFixture, request_: bytes
+) -> None:
+    with caplog.at_level(logging.DEBUG, "webmqconnect_async"), caplog.at_level(logging.INFO):
+        assert b" 400 Bad Request" in (await exchange(hub, request_)).partition(b"\r\n")[0]
+    assert caplog.text == ""
+
+
+async def test_a_body_that_breaks_off_leaves_nothing_in_the_log(
+    hub: Hub, wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = await wire.subscriber(hub, "t")
+    for framing, part in [(b"Content-Length: 10", b"1"), (b"Transfer-Encoding: chunked", b"1\r\n1\r\n")]:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(hub.url.rpartition(":")[2]))
+        writer.write(b"POST /?topicuri=t HTTP/1.1\r\n" + framing + b"\r\n" + HEAD + b"\r\n" + part)
+        await writer.drain()
+        await peer.heard()  # so the hub is reading that body now
+        writer.close()
+        await writer.wait_closed()
+    broken = b"POST /?topicuri=t HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HEAD + b"\r\n1\r\n1\r\n"
+    await exchange(hub, broken, b"zz\r\n")
+    await peer.heard()
+    assert caplog.text == ""
+
+
+async def test_a_bug_shows_nothing_to_the_peer(
+    hub: Hub, wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_args: object, **_options: object) -> None:
+        raise RuntimeError("s3cret")
+
+    monkeypatch.setattr(server, "judge", broken)
+    asyncio.get_running_loop().set_debug(True)  # aiohttp then shows tracebacks
+    answer = await wire.request("POST", hub, Accept="text/html")
+    assert (answer.status, answer.text) == (500, "internal server error\n")
+    assert [record.getMessage() for record in caplog.records if record.name == "webmqconnect_async.hub"] == [
+        "a request failed"
+    ]
+
+
+async def test_a_bug_ends_a_subscriber_without_a_word(
+    hub: Hub, wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An HTTP answer would be noise in the middle of a WebSocket."""
+    peer = await wire.subscriber(hub)
+
+    def broken(*_args: object) -> None:
+        raise RuntimeError("s3cret")
+
+    monkeypatch.setattr(Sessions, "receive", broken)
+    await peer.socket.send_str("[]")
+    assert await peer.end() == 1006
+    assert [record.getMessage() for record in caplog.records] == ["a request failed"]
+
+
+async def test_the_limits_can_be_set(run: Run, wire: Wire) -> None:
+    hub = await run(Hub(port=0, max_body=10, max_topic=3))
+    assert (await wire.request("POST", hub, body=b'"12345678"')).status == 202
+    assert (await wire.request("POST", hub, body=b'"123456789"')).text == "content length (11) exceeds maximum (10)\n"
+    assert (await wire.request("POST", hub, "/?topicuri=four")).text == "topic length (4) exceeds maximum (3)\n"
+
+
+# Host and Origin
+
+
+async def test_a_foreign_host_is_403_everywhere(hub: Hub, wire: Wire) -> None:
+    for method, target in [("POST", "/?topicuri=t"), ("GET", "/"), ("GET", "/page.js"), ("PUT", "/"), ("GET", "/ws")]:
+        answer = await wire.request(method, hub, target, Host="rebound.example")
+        assert answer.status == 403
+        assert "--allow-host" in answer.text
+    assert await wire.refused(hub, Host="rebound.example", Origin="http://rebound.example") == 403
+
+
+async def test_an_allowed_host_is_as_good_as_localhost(run: Run, wire: Wire) -> None:
+    hub = await run(Hub(port=0, allow_hosts=["hub.example.com"]))
+    assert (await wire.request("POST", hub, Host="hub.example.com")).status == 202
+    await wire.subscriber(hub, Host="hub.example.com", Origin="https://hub.example.com")
+
+
+async def test_a_page_pushes_only_if_its_origin_is_listed(run: Run, wire: Wire) -> None:
+    hub = await run(Hub(port=0, allow_origins=["https://app.example.com"]))
+    for origin in ("null", "http://app.example.com", "https://evil.example", hub.url, "http://localhost:3000"):
+        answer = await wire.request("POST", hub, Origin=origin)
+        assert answer.status == 403
+        assert "--allow-origin" in answer.text
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    answer = await wire.request("POST", hub, Origin="https://app.example.com")
+    assert answer.status == 202
+
+
+async def test_who_may_subscribe(run: Run, wire: Wire) -> None:
+    hub = await run(Hub(port=0, allow_origins=["https://app.example.com"]))
+    for origin in (hub.url, "http://localhost:3000", "https://app.example.com"):
+        await wire.subscriber(hub, Origin=origin)
+    for origin in ("null", "https://evil.example", "http://app.example.com"):
+        assert await wire.refused(hub, Origin=origin) == 403
+
+
+# Subscribers
+
+
+@pytest.mark.parametrize(("protocols", "status"), [((), 400), (("wamp.2.json",), 400), (("WAMP",), 400)])
+async def test_the_subprotocol_has_to_be_offered(hub: Hub, wire: Wire, protocols: tuple[str, ...], status: int) -> None:
+    assert await wire.refused(hub, protocols=protocols) == status
+
+
+async def test_the_subprotocol_may_be_one_of_many(hub: Hub, wire: Wire) -> None:
+    peer = await wire.connect(hub.ws_url, protocols=("wamp.2.json", "wamp"))
+    assert peer.socket.protocol == "wamp"
+    assert (await peer.receive())[0] == 0
+
+
+async def test_a_plain_get_of_the_websocket_is_400(hub: Hub, wire: Wire) -> None:
+    assert (await wire.request("GET", hub, "/ws")).status == 400
+    assert (await wire.request("GET", hub, "/ws", Sec_WebSocket_Protocol="wamp")).status == 400
+
+
+async def test_eligible_and_exclude_name_sessions(hub: Hub, wire: Wire) -> None:
+    a, b = await wire.subscriber(hub, "t"), await wire.subscriber(hub, "t")
+    await wire.push(hub, f"topicuri=t&eligible={a.session_id}")
+    await wire.push(hub, f"topicuri=t&exclude={a.session_id}", b"2")
+    await wire.push(hub, "topicuri=t&eligible=", b"3")
+    assert (await a.receive(), await b.receive()) == ([8, "t", 1], [8, "t", 2])
+    await a.heard()
+    await b.heard()
+
+
+async def test_a_push_to_a_curie_is_taken_as_it_is(hub: Hub, wire: Wire) -> None:
+    peer = await wire.subscriber(hub)
+    await peer.send(1, "ex", "http://example.com/")
+    await peer.subscribe("ex:t")
+    await wire.push(hub, "topicuri=ex:t")
+    await wire.push(hub, "topicuri=http://example.com/t", b"2")
+    assert await peer.receive() == [8, "http://example.com/t", 2]
+
+
+async def test_subscribers_with_and_without_authentication_get_the_same(hub: Hub, wire: Wire) -> None:
+    plain, polite = await wire.subscriber(hub, "t"), await wire.subscriber(hub)
+    assert await polite.call("authreq", None, None) == [3, "call", None]
+    assert (await polite.call("auth", None))[0] == 3
+    await polite.subscribe("t")
+    await wire.push(hub)
+    assert await plain.receive() == await polite.receive() == [8, "t", 1]
+
+
+async def test_nonsense_is_ignored_and_the_connection_stays(hub: Hub, wire: Wire) -> None:
+    peer = await wire.subscriber(hub, "t")
+    for text in ("", "x", "{}", "[99]", "[5,7]", "[true]", "[" * 5000, '[7,"t",1]'):
+        await peer.socket.send_str(text)
+    await peer.socket.send_bytes(b'[6,"t"]')
+    await peer.socket.ping(b"are you there?")
+    await peer.heard()
+    await wire.push(hub)
+    assert await peer.receive() == [8, "t", 1]
+
+
+async def test_a_call_without_a_name_ends_the_connection(hub: Hub, wire: Wire) -> None:
+    peer = await wire.subscriber(hub)
+    await peer.send(2, 1, "x")
+    assert await peer.end() == 1002
+
+
+async def test_a_message_too_long_ends_the_connection(run: Run, wire: Wire) -> None:
+    hub = await run(Hub(port=0, max_body=10, max_topic=10))
+    peer = await wire.subscriber(hub)
+    await peer.socket.send_str("x" * (hub.config.max_message + 1))
+    assert await peer.end() == 1009
+
+
+async def test_a_subscriber_may_publish_where_allowed(run: Run, wire: Wire) -> None:
+    hub = await run(Hub(port=0, allow_publish=True))
+    a, b = await wire.subscriber(hub, "t"), await wire.subscriber(hub, "t")
+    await a.send(7, "t", {"n": 1})
+    assert await b.receive() == [8, "t", {"n": 1}]
+    await a.heard()
+
+
+async def test_subscribers_are_limited_and_one_that_leaves_makes_room(run: Run, wire: Wire) -> None:
+    hub = await run(Hub(port=0, max_connections=2))
+    first, _second = await wire.subscriber(hub), await wire.subscriber(hub)
+    assert await wire.refused(hub) == 503
+    await first.socket.close()
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(aiohttp.WSServerHandshakeError):
+                await wire.subscriber(hub)
+                break
+
+
+async def test_the_limit_on_subscribers_holds_when_they_come_at_once(run: Run, wire: Wire) -> None:
+    hub = await run(Hub(port=0, max_connections=3))
+    tried = await asyncio.gather(*(wire.subscriber(hub) for _ in range(20)), return_exceptions=True)
+    refused = [error for error in tried if isinstance(error, aiohttp.WSServerHandshakeError) and error.status == 503]
+    assert (len(refused), sum(isinstance(peer, Peer) for peer in tried)) == (17, 3)
+
+
+async def test_the_limit_on_subscriptions(run: Run, wire: Wire) -> None:
+    hub = await run(Hub(port=0, max_subscriptions=1))
+    peer = await wire.subscriber(hub, "a", "b")
+    await wire.push(hub, "topicuri=b")
+    await wire.push(hub, "topicuri=a", b"2")
+    assert await peer.receive() == [8, "a", 2]
+
+
+async def deaf_subscriber(hub: Hub, topic: str) -> socket.socket:
+    """Subscribe over a socket that nothing reads from again, its buffer as small as can be."""
+    loop = asyncio.get_running_loop()
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.setblocking(False)
+    await loop.sock_connect(deaf, ("127.0.0.1", int(hub.url.rpartition(":")[2])))
+    head = {
+        "Host": "localhost",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Protocol": "wamp",
+        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+    }
+    handshake = "GET /ws HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in head.items()) + "\r\n"
+    subscribe = json.dumps([5, topic]).encode()
+    masked_with_zeros = bytes([0x81, 0x80 | len(subscribe), 0, 0, 0, 0]) + subscribe
+    await loop.sock_sendall(deaf, handshake.encode() + masked_with_zeros)
+    async with asyncio.timeout(PATIENCE):
+        while b"webmqconnect_async/" not in await loop.sock_recv(deaf, 4096):
+            pass
+    return deaf
+
+
+async def test_one_that_does_not_read_is_dropped_and_nobody_waits_for_it(
+    run: Run, wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = await run(Hub(port=0, max_queue=100_000))
+    peer = await wire.subscriber(hub, "t")
+    with await deaf_subscriber(hub, "t") as deaf:
+        event = json.dumps("x" * 4000)
+        pushed = 0
+        async with asyncio.timeout(4 * PATIENCE):
+            while "dropped" not in caplog.text:
+                await wire.push(hub, "topicuri=t", event.encode())
+                pushed += 1
+                assert await peer.receive() == [8, "t", json.loads(event)]
+            await wire.push(hub, "topicuri=t", b'"after"')
+            assert await peer.receive() == [8, "t", "after"]
+            # The hub has cut the connection off: nothing more comes than was on its way, and far less than was pushed.
+            received = 0
+            with suppress(ConnectionResetError):
+                while part := await asyncio.get_running_loop().sock_recv(deaf, 1 << 16):
+                    received += len(part)
+    assert received < pushed * 4000
+    assert len([record for record in caplog.records if record.name == "webmqconnect_async.hub"]) == 1
+
+
+# The life of a hub
+
+
+async def test_urls(run: Run) -> None:
+    hub = Hub(port=0)
+    for name in ("url", "ws_url"):
+        with pytest.raises(RuntimeError, match="does not run"):
+            getattr(hub, name)
+    await run(hub)
+    port = hub.url.rpartition(":")[2]
+    assert (hub.url, hub.ws_url) == (f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}/ws")
+
+
+@pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:"), ("::1", "http://[::1]:")])  # noqa: S104
+async def test_a_url_can_be_connected_to(wire: Wire, host: str, url: str) -> None:
+    hub = Hub(host, 0, keys={"app": "s3cret"})
+    try:
+        await hub.start()
+    except OSError:
+        pytest.skip(f"this machine cannot bind to {host}")
+    try:
+        assert hub.url.startswith(url)
+        assert (await wire.request("GET", hub, "/")).status == 200
+        await wire.subscriber(hub)
+    finally:
+        await hub.close()
+
+
+async def test_a_port_in_use_is_an_os_error_and_leaves_nothing(hub: Hub) -> None:
+    second = Hub(port=int(hub.url.rpartition(":")[2]))
+    with pytest.raises(OSError, match="address already in use"):
+        await second.start()
+    with pytest.raises(RuntimeError, match="does not run"):
+        _ = second.url
+
+
+async def test_a_hub_starts_once_closes_twice_and_starts_again(wire: Wire) -> None:
+    hub = Hub(port=0)
+    await hub.close()
+    for _ in range(2):
+        await hub.start()
+        with pytest.raises(RuntimeError, match="runs already"):
+            await hub.start()
+        await wire.push(hub)
+        await hub.close()
+        await hub.close()
+        with pytest.raises(RuntimeError, match="does not run"):
+            _ = hub.url
+
+
+async def test_closing_says_goodbye_after_the_last_event_and_leaves_no_task(hub: Hub, wire: Wire) -> None:
+    peers = [await wire.subscriber(hub, "t") for _ in range(3)]
+    await wire.push(hub)
+    closing = asyncio.create_task(hub.close())
+    for peer in peers:
+        assert await peer.receive() == [8, "t", 1]
+        assert await peer.end() == 1001
+    await closing
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_closing_sends_all_that_is_queued(run: Run, wire: Wire) -> None:
+    """More than the buffers of the sockets hold: the peer gets it only because it reads while the hub closes."""
+    hub = await run(Hub(port=0, max_queue=1 << 25, max_body=1 << 20))
+    peer = await wire.subscriber(hub, "t")
+    for _ in range(8):
+        await wire.push(hub, body=b'"%s"' % (b"x" * 1_000_000))
+    closing = asyncio.create_task(hub.close())
+    for _ in range(8):
+        assert await peer.receive() == [8, "t", "x" * 1_000_000]
+    assert await peer.end() == 1001
+    await closing
+
+
+async def test_closing_does_not_wait_for_one_that_does_not_read(run: Run, wire: Wire) -> None:
+    hub = await run(Hub(port=0, max_queue=1 << 25, max_body=1 << 20))
+    with await deaf_subscriber(hub, "t"):
+        for _ in range(8):
+            await wire.push(hub, body=b'"%s"' % (b"x" * 1_000_000))
+        async with asyncio.timeout(PATIENCE):
+            await hub.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+# Mounted
+
+
+async def test_mounted_below_a_prefix(wire: Wire) -> None:
+    async def index(_request: web.Request) -> web.Response:
+        return web.Response(text="the site")
+
+    site = web.Application()
+    site.router.add_get("/", index)
+    site.add_subapp("/hub/", create_app(keys={"foobar": "secret"}, clock=lambda: SIGNED_AT))
+    async with TestServer(site, host="127.0.0.1") as running:
+        root = str(running.make_url("/")).rstrip("/")
+        peer = await wire.connect(f"{root}/hub/ws")
+        await peer.receive()
+        await peer.subscribe("http://example.com/simple")
+        headers = {"Content-Type": FORM}
+        url = URL(f"{root}/hub/?{SIGNED}", encoded=True)
+        async with wire.session.post(url, data=b'"Hello, world!"', headers=headers) as answer:
+            assert answer.status == 202
+        assert await peer.receive() == [8, "http://example.com/simple", "Hello, world!"]
+        async with wire.session.post(f"{root}/hub/", data=b"1", headers=headers) as answer:
+            assert (answer.status, await answer.text()) == (400, "missing query parameter 'topicuri'\n")
+        async with wire.session.get(f"{root}/hub/", headers={"Host": "rebound.example"}) as answer:
+            assert answer.status == 403
+        async with wire.session.get(f"{root}/") as answer:
+            assert await answer.text() == "the site"
+        closing = asyncio.create_task(running.close())
+        assert await peer.end() == 1001
+        await closing

@@ -1,0 +1,305 @@
+"""The hub's heart without a socket: who gets an event, what a session may say, and what a full queue costs."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import tracemalloc
+
+import pytest
+
+from webmqconnect_async import _version
+from webmqconnect_async.hub import HubConfig
+from webmqconnect_async.hub.frames import text_frame
+from webmqconnect_async.hub.sessions import Session, Sessions
+from webmqconnect_async.hub.wamp1 import ProtocolError
+
+PROCEDURE = "http://api.wamp.ws/procedure#"
+ERROR = "http://api.wamp.ws/error#"
+
+
+def opened(sessions: Sessions) -> Session:
+    """Return a session whose WELCOME has been read."""
+    session = sessions.open(drop=lambda: pytest.fail("dropped"))
+    session.take_nowait()
+    return session
+
+
+def said(session: Session) -> list[list[object]]:
+    """Return the messages in a session's queue, emptying it."""
+    frames, messages = session.take_nowait(), []
+    while frames:
+        size, start = frames[1], 2
+        if size == 126:
+            size, start = int.from_bytes(frames[2:4]), 4
+        elif size == 127:
+            size, start = int.from_bytes(frames[2:10]), 10
+        assert frames[0] == 0x81
+        messages.append(json.loads(frames[start : start + size]))
+        frames = frames[start + size :]
+    return messages
+
+
+def call(sessions: Sessions, session: Session, procedure: str, *arguments: object) -> list[object]:
+    sessions.receive(session, json.dumps([2, "id", procedure, *arguments]))
+    (answer,) = said(session)
+    assert answer[1] == "id"
+    return [answer[0], *answer[2:3]]
+
+
+@pytest.fixture
+def sessions() -> Sessions:
+    return Sessions(HubConfig())
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
+def test_a_frame_is_what_rfc_6455_says(size: int) -> None:
+    head = {0: b"\x81\x00", 1: b"\x81\x01", 125: b"\x81\x7d", 126: b"\x81\x7e\x00\x7e", 65535: b"\x81\x7e\xff\xff"}
+    assert text_frame("x" * size) == head.get(size, b"\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00") + b"x" * size
+
+
+def test_a_frame_counts_bytes_and_not_characters() -> None:
+    assert text_frame("ü") == b"\x81\x02\xc3\xbc"
+
+
+def test_welcome_comes_first(sessions: Sessions) -> None:
+    session = sessions.open(drop=lambda: None)
+    assert said(session) == [[0, session.id, 1, f"webmqconnect_async/{_version.__version__}"]]
+
+
+def test_a_session_id_is_16_digits_that_javascript_can_hold(sessions: Sessions) -> None:
+    ids = {opened(sessions).id for _ in range(100)}
+    assert len(ids) == 100
+    assert all(10**15 <= int(session_id) <= 2**53 and len(session_id) == 16 for session_id in ids)
+
+
+def test_a_session_id_in_use_is_not_given_again(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = iter([7, 7, 8])
+    monkeypatch.setattr("secrets.randbelow", lambda _: next(numbers))
+    assert [opened(sessions).id, opened(sessions).id] == ["1000000000000007", "1000000000000008"]
+
+
+def test_receivers_are_subscribers_and_eligible_without_exclude(sessions: Sessions) -> None:
+    a, b, c, stranger = (opened(sessions) for _ in range(4))
+    for session in (a, b, c):
+        sessions.receive(session, '[5,"t"]')
+    nobody: set[str] = set()
+    for eligible, exclude, receivers in [
+        (None, nobody, [a, b, c]),
+        (nobody, nobody, []),
+        ({a.id, stranger.id, "unknown"}, nobody, [a]),
+        ({"unknown"}, nobody, []),
+        (None, {a.id, "unknown"}, [b, c]),
+        ({a.id, b.id}, {b.id}, [a]),
+        ({a.id}, {a.id}, []),
+    ]:
+        assert sessions.deliver("t", "1", eligible, exclude) == len(receivers)
+        got = [session for session in (a, b, c, stranger) if said(session) == [[8, "t", 1]]]
+        assert got == receivers
+
+
+def test_all_receivers_hold_the_same_bytes(sessions: Sessions) -> None:
+    a, b = opened(sessions), opened(sessions)
+    for session in (a, b):
+        sessions.receive(session, '[5,"t"]')
+    sessions.deliver("t", '"event"')
+    assert a._queue[0] is b._queue[0]
+
+
+@pytest.mark.parametrize("topic", ["", "http://example.com/ü€😀", "a b\r\n\0", '"],[', "http://EXAMPLE.com"])
+def test_a_topic_is_compared_as_it_is(sessions: Sessions, topic: str) -> None:
+    session = opened(sessions)
+    sessions.receive(session, json.dumps([5, topic]))
+    assert sessions.deliver(topic, "1") == 1
+    assert sessions.deliver(topic + "/", "1") == 0
+    assert sessions.deliver("http://example.com", "1") == 0
+    assert said(session) == [[8, topic, 1]]
+
+
+def test_subscribing_twice_delivers_once_and_unsubscribing_ends_it(sessions: Sessions) -> None:
+    session = opened(sessions)
+    sessions.receive(session, '[5,"t"]')
+    sessions.receive(session, '[5,"t"]')
+    assert sessions.deliver("t", "1") == 1
+    sessions.receive(session, '[6,"t"]')
+    sessions.receive(session, '[6,"t"]')
+    assert sessions.deliver("t", "2") == 0
+    assert said(session) == [[8, "t", 1]]
+
+
+def test_a_closed_session_gets_nothing_and_leaves_nothing(sessions: Sessions) -> None:
+    session, other = opened(sessions), opened(sessions)
+    for topic in ("a", "b"):
+        sessions.receive(session, json.dumps([5, topic]))
+    sessions.receive(other, '[5,"a"]')
+    sessions.close(session)
+    assert (sessions.deliver("a", "1"), sessions.deliver("b", "1"), len(sessions)) == (1, 0, 1)
+    assert list(sessions._topics) == ["a"]
+
+
+def test_a_curie_is_resolved_once_its_prefix_is_known(sessions: Sessions) -> None:
+    session = opened(sessions)
+    sessions.receive(session, '[5,"ex:a"]')
+    sessions.receive(session, '[1,"ex","http://example.com/"]')
+    sessions.receive(session, '[5,"ex:b"]')
+    sessions.receive(session, '[5,"other:b"]')
+    delivered = [sessions.deliver(topic, "1") for topic in ("ex:a", "ex:b", "http://example.com/b", "other:b")]
+    assert delivered == [1, 0, 1, 1]
+    assert said(session) == [[8, "ex:a", 1], [8, "http://example.com/b", 1], [8, "other:b", 1]]
+    sessions.receive(session, '[6,"ex:b"]')
+    assert sessions.deliver("http://example.com/b", "1") == 0
+
+
+def test_a_prefix_is_its_sessions_own_and_may_be_replaced(sessions: Sessions) -> None:
+    a, b = opened(sessions), opened(sessions)
+    sessions.receive(a, '[1,"ex","http://one/"]')
+    sessions.receive(a, '[1,"ex","http://two/"]')
+    for session in (a, b):
+        sessions.receive(session, '[5,"ex:t"]')
+    assert (sessions.deliver("http://two/t", "1"), sessions.deliver("ex:t", "1")) == (1, 1)
+    assert (said(a), said(b)) == ([[8, "http://two/t", 1]], [[8, "ex:t", 1]])
+
+
+def test_ping_and_echo(sessions: Sessions) -> None:
+    session = opened(sessions)
+    assert call(sessions, session, PROCEDURE + "ping") == [3, None]
+    assert call(sessions, session, PROCEDURE + "echo", {"a": [1.5, "ü"]}) == [3, {"a": [1.5, "ü"]}]
+    assert call(sessions, session, PROCEDURE + "echo") == [3, None]
+    sessions.receive(session, json.dumps([1, "api", PROCEDURE]))
+    assert call(sessions, session, "api:echo", 1) == [3, 1]
+
+
+@pytest.mark.parametrize(
+    "procedure",
+    ["", "ping", PROCEDURE, PROCEDURE + "x", "http://api.testsuite.wamp.ws/autobahn/testee/control#dispatch"],
+)
+def test_no_other_procedure_exists(sessions: Sessions, procedure: str) -> None:
+    assert call(sessions, opened(sessions), procedure, "topic", "event") == [4, ERROR + "NoSuchRPCEndpoint"]
+
+
+@pytest.mark.parametrize("may_publish", [False, True])
+def test_an_anonymous_subscriber_may_authenticate(may_publish: bool) -> None:
+    sessions = Sessions(HubConfig(allow_publish=may_publish))
+    session = opened(sessions)
+    assert call(sessions, session, PROCEDURE + "authreq", None, None) == [3, None]
+    permissions = {"pubsub": [{"uri": "", "prefix": True, "pub": may_publish, "sub": True}], "rpc": []}
+    assert call(sessions, session, PROCEDURE + "auth", None) == [3, permissions]
+    for procedure in ("authreq", "auth"):
+        assert call(sessions, session, PROCEDURE + procedure) == [4, ERROR + "already-authenticated"]
+
+
+def test_authentication_out_of_order(sessions: Sessions) -> None:
+    session = opened(sessions)
+    assert call(sessions, session, PROCEDURE + "auth") == [4, ERROR + "no-authentication-requested"]
+    assert call(sessions, session, PROCEDURE + "authreq", "key") == [4, ERROR + "no-such-authkey"]
+    assert call(sessions, session, PROCEDURE + "authreq") == [3, None]
+    assert call(sessions, session, PROCEDURE + "authreq") == [4, ERROR + "authentication-already-requested"]
+    assert call(sessions, session, PROCEDURE + "auth", "signature") == [4, ERROR + "invalid-signature"]
+    assert call(sessions, session, PROCEDURE + "auth") == [4, ERROR + "no-authentication-requested"]
+
+
+def test_nothing_is_published_unless_allowed(sessions: Sessions) -> None:
+    publisher, subscriber = opened(sessions), opened(sessions)
+    sessions.receive(subscriber, '[5,"t"]')
+    sessions.receive(publisher, '[7,"t",1]')
+    assert (said(publisher), said(subscriber)) == ([], [])
+
+
+def test_publish_in_its_three_forms() -> None:
+    sessions = Sessions(HubConfig(allow_publish=True))
+    a, b, c = (opened(sessions) for _ in range(3))
+    for session in (a, b, c):
+        sessions.receive(session, '[5,"http://x/t"]')
+    sessions.receive(a, '[1,"x","http://x/"]')
+    table: list[tuple[list[object], list[Session]]] = [
+        ([], [b, c]),
+        ([True], [b, c]),
+        ([False], [a, b, c]),
+        ([[]], [a, b, c]),
+        ([[b.id]], [a, c]),
+        ([[], [a.id, int(b.id)]], [a, b]),
+        ([[a.id], [a.id, b.id]], [b]),
+        ([[], []], []),
+        (["x", "y"], [b, c]),
+        ([None, [a.id, b.id]], [b]),
+    ]
+    for fields, receivers in table:
+        sessions.receive(a, json.dumps([7, "x:t", {"n": 1}, *fields]))
+        assert [session for session in (a, b, c) if said(session) == [[8, "http://x/t", {"n": 1}]]] == receivers
+
+
+def test_a_call_without_a_name_is_a_protocol_error(sessions: Sessions) -> None:
+    with pytest.raises(ProtocolError):
+        sessions.receive(opened(sessions), '[2,1,"x"]')
+
+
+def test_the_caps_on_topics_and_prefixes() -> None:
+    sessions = Sessions(HubConfig(max_subscriptions=2, max_topic=10))
+    session = opened(sessions)
+    for topic in ("a", "b", "a", "c", "x" * 11):
+        sessions.receive(session, json.dumps([5, topic]))
+    assert session.topics == {"a", "b"}
+    sessions.receive(session, '[6,"a"]')
+    sessions.receive(session, json.dumps([5, "x" * 10]))
+    assert session.topics == {"b", "x" * 10}
+    for prefix, uri in [("p", "1"), ("q", "2"), ("r", "3"), ("p", "4"), ("q", "x" * 10), ("", "5")]:
+        sessions.receive(session, json.dumps([1, prefix, uri]))
+    assert session.prefixes == {"p": "4", "q": "2"}
+    sessions.receive(session, json.dumps([5, "p:" + "y" * 10]))
+    assert session.topics == {"b", "x" * 10}
+
+
+def test_a_full_queue_drops_its_subscriber_and_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    sessions = Sessions(HubConfig(max_queue=10_000))
+    dropped: list[str] = []
+    slow = sessions.open(drop=lambda: dropped.append("slow"))
+    quick = opened(sessions)
+    for session in (slow, quick):
+        sessions.receive(session, '[5,"t"]')
+    with caplog.at_level(logging.WARNING):
+        for number in range(100):
+            sessions.deliver("t", json.dumps([number, "x" * 200]))
+            assert said(quick) == [[8, "t", [number, "x" * 200]]]
+    assert dropped == ["slow"]
+    assert [record.name for record in caplog.records] == ["webmqconnect_async.hub"]
+    assert slow.id in caplog.text
+    assert slow.take_nowait() == b""
+
+
+def test_a_single_event_always_fits() -> None:
+    sessions = Sessions(HubConfig(max_queue=1))
+    session = opened(sessions)
+    sessions.receive(session, '[5,"t"]')
+    sessions.deliver("t", json.dumps("x" * 4000))
+    assert said(session) == [[8, "t", "x" * 4000]]
+
+
+@pytest.mark.parametrize("size", [1, 4000])
+def test_a_queue_holds_no_more_bytes_than_it_counts(size: int) -> None:
+    """Measured, not computed: events of a byte are mostly the objects that hold them."""
+    limit = 1 << 20
+    full: list[bool] = []
+    gc.collect()
+    tracemalloc.start()
+    try:
+        session = Session("1", max_queue=limit, may_publish=False, drop=lambda: full.append(True))
+        before, _ = tracemalloc.get_traced_memory()
+        while not full:
+            session.send(text_frame("x" * size))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert limit / 2 < most - before < limit * 1.1
+
+
+async def test_taking_waits_for_a_frame_and_joins_those_that_wait(sessions: Sessions) -> None:
+    session = opened(sessions)
+    taking = asyncio.create_task(session.take(100))
+    await asyncio.sleep(0)
+    assert not taking.done()
+    for text in ("a" * 48, "b" * 48, "c" * 48):
+        session.send(text_frame(text))
+    assert await taking == text_frame("a" * 48) + text_frame("b" * 48)
+    assert await session.take(1) == text_frame("c" * 48)

@@ -1,0 +1,136 @@
+"""The WAMP v1 codec: every message there and back, and whatever else a peer may send."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webmqconnect_async.hub import wamp1
+from webmqconnect_async.hub.wamp1 import Call, Prefix, ProtocolError, Publish, Subscribe, Unsubscribe, decode
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[1,"ex","http://example.com/"]', Prefix("ex", "http://example.com/")),
+        ('[2,"id","ex:proc"]', Call("id", "ex:proc")),
+        ('[2,"id","ex:proc",null,{"a":[1]},"\\u00fc"]', Call("id", "ex:proc", ("null", '{"a":[1]}', '"\\u00fc"'))),
+        ('[5,"ex:topic"]', Subscribe("ex:topic")),
+        (' [ 5 , "" ] ', Subscribe("")),
+        ('[6,"http://example.com/ü"]', Unsubscribe("http://example.com/ü")),
+        ('[7,"t",{"a":1}]', Publish("t", '{"a":1}')),
+        ('[7,"t",1,true]', Publish("t", "1", exclude=None)),
+        ('[7,"t",1,false]', Publish("t", "1", exclude=frozenset())),
+        ('[7,"t",1,["a","b"]]', Publish("t", "1", exclude=frozenset({"a", "b"}))),
+        ('[7,"t",1,[],["a",2,null,{}]]', Publish("t", "1", exclude=frozenset(), eligible=frozenset({"a", "2"}))),
+        ('[7,"t",1,[],[]]', Publish("t", "1", exclude=frozenset(), eligible=frozenset())),
+        ('[7,"t",1,"x","y"]', Publish("t", "1")),
+        ('[7,"t","\\ud800"]', Publish("t", '"\\ud800"')),
+        ('[7,"t",12345678901234567890]', Publish("t", "12345678901234567890")),
+    ],
+)
+def test_a_message_is_decoded(text: str, message: wamp1.Message) -> None:
+    assert decode(text) == message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "null",
+        "5",
+        '"[5]"',
+        '{"5":"t"}',
+        "[]",
+        "[5]",
+        "[5,5]",
+        '["5","t"]',
+        '[true,"ex","http://example.com/"]',
+        '[5.0,"t"]',
+        '[null,"t"]',
+        '[[5],"t"]',
+        '[99,"t"]',
+        '[-1,"t"]',
+        '[0,"id",1,"me"]',
+        '[3,"id",null]',
+        '[8,"t",1]',
+        '[1,"ex"]',
+        '[1,1,"http://example.com/"]',
+        "[2]",
+        '[2,"id"]',
+        '[2,"id",7]',
+        '[7,"t"]',
+        '[7,"t",NaN]',
+        '[7,"t",1e400]',
+        '[7,"t",' + "9" * 4301 + "]",
+        '[5,"t"] x',
+        '[5,"t"',
+        "[" * 100_000,
+        '[7,"t",' + "[" * 100_000 + "]" * 100_000 + "]",
+    ],
+)
+def test_what_makes_no_sense_is_ignored(text: str) -> None:
+    assert decode(text) is None
+
+
+@pytest.mark.parametrize("text", ["[2,1]", '[2,null,"p"]', '[2,["id"],"p"]', '[2,true,"p"]'])
+def test_a_call_that_cannot_be_answered_is_an_error(text: str) -> None:
+    with pytest.raises(ProtocolError, match="not text"):
+        decode(text)
+
+
+def test_what_the_hub_says() -> None:
+    assert wamp1.welcome("6123456789012345", "hub/1") == '[0,"6123456789012345",1,"hub/1"]'
+    assert wamp1.call_result("ü", "null") == '[3,"\\u00fc",null]'
+    assert wamp1.call_error("a", "http://e#x", 'say "x"') == '[4,"a","http://e#x","say \\"x\\""]'
+    assert wamp1.event('t"]', '{"n": 1.10}') == '[8,"t\\"]",{"n": 1.10}]'
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+any_text = st.text(alphabet=st.characters())
+
+
+@given(st.one_of(st.text(), values.map(json.dumps), st.lists(st.integers(0, 9) | values).map(json.dumps)))
+def test_whatever_a_peer_sends_is_a_message_or_nothing(text: str) -> None:
+    try:
+        message = decode(text)
+    except ProtocolError:
+        assert json.loads(text)[0] == 2
+    else:
+        assert message is None or isinstance(message, wamp1.Message)
+
+
+@given(topic=any_text, value=values)
+def test_an_event_comes_back_as_it_was_published(topic: str, value: object) -> None:
+    message = decode(json.dumps([7, topic, value]))
+    assert isinstance(message, Publish)
+    assert json.loads(wamp1.event(message.topic, message.event)) == [8, topic, value]
+
+
+@given(call_id=any_text, procedure=any_text, arguments=st.lists(values, max_size=4))
+def test_a_call_and_its_result_come_back_as_they_were(call_id: str, procedure: str, arguments: list[object]) -> None:
+    message = decode(json.dumps([2, call_id, procedure, *arguments]))
+    assert isinstance(message, Call)
+    assert message.procedure == procedure
+    assert [json.loads(argument) for argument in message.arguments] == arguments
+    result = json.dumps(arguments)
+    assert json.loads(wamp1.call_result(message.id, result)) == [3, call_id, arguments]
+
+
+@given(first=any_text, second=any_text)
+def test_texts_come_back_as_they_were(first: str, second: str) -> None:
+    for fields, message in [
+        ([1, first, second], Prefix(first, second)),
+        ([5, first], Subscribe(first)),
+        ([6, first], Unsubscribe(first)),
+    ]:
+        assert decode(json.dumps(fields)) == message
+        assert decode(json.dumps(fields, ensure_ascii=False)) == message

@@ -1,0 +1,15 @@
+"""The embedded hub: for development, for tests, and for small sites.
+
+    async with Hub(port=0, keys={"app": "s3cret"}) as hub:
+        async with AsyncClient(hub.url, auth_key="app", auth_secret="s3cret") as client:
+            await client.push("http://example.com/orders", {"id": 17})
+
+It takes pushes as the WebMQ hub of 2012 did, and serves subscribers WAMP v1. Nothing of it is imported by the clients.
+"""
+
+from __future__ import annotations
+
+from .config import HubConfig, HubOptions
+from .server import Hub, create_app
+
+__all__ = ["Hub", "HubConfig", "HubOptions", "create_app"]

@@ -1,0 +1,82 @@
+"""One subscriber's WebSocket, between aiohttp and its session. Knows nothing of what messages say."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.abc import AbstractStreamWriter
+
+from . import wamp1
+from .sessions import Sessions
+
+__all__ = ["Subscriber"]
+
+_HEARTBEAT = 30.0
+"""Seconds between pings; a peer that does not answer within half of it is gone."""
+
+_GRACE = 1.0
+"""Seconds that a peer has to take what is left and say goodbye."""
+
+_BATCH = 1 << 16
+"""Bytes written at once: what a transport takes before it asks for patience."""
+
+
+class Subscriber:
+    """A connection and its session, until either side ends it.
+
+    Args:
+        transport: the connection; the session's limit ends it by `abort`.
+        sessions: where the session is opened, at once; not `full`.
+        max_message: bytes of a message from the peer; a longer one ends the connection (1009).
+    """
+
+    def __init__(self, transport: asyncio.Transport, sessions: Sessions, *, max_message: int) -> None:
+        self._transport = transport
+        self._sessions = sessions
+        self._session = sessions.open(drop=transport.abort)
+        # Uncompressed: every event would have to be compressed once for each subscriber.
+        self._socket = web.WebSocketResponse(
+            protocols=(wamp1.SUBPROTOCOL,), heartbeat=_HEARTBEAT, compress=False, max_msg_size=max_message
+        )
+
+    async def serve(self, handshake: web.Request) -> web.WebSocketResponse:
+        """Answer the handshake, then read and write until the connection has ended."""
+        try:
+            output = await self._socket.prepare(handshake)
+            async with asyncio.TaskGroup() as tasks:
+                writing = tasks.create_task(self._write(output))
+                await self._read()
+                writing.cancel()
+        finally:
+            self._sessions.close(self._session)
+            if self._socket.prepared:
+                # Whatever ended it, a peer that does not read must not keep the connection; and should this be an
+                # exception, its answer must not be written into a WebSocket.
+                self._transport.abort()
+        return self._socket
+
+    async def close(self, code: int) -> None:
+        """Send what is queued, then a close frame; a peer that takes neither in time loses the connection."""
+        try:
+            async with asyncio.timeout(_GRACE):
+                if self._socket.prepared and not self._transport.is_closing():
+                    self._transport.set_write_buffer_limits(high=0)  # closing then waits until all of it has been sent
+                    self._transport.write(self._session.take_nowait())
+                    await self._socket.close(code=code)
+        except TimeoutError:
+            self._transport.abort()
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            if message.type is WSMsgType.TEXT:
+                try:
+                    self._sessions.receive(self._session, message.data)
+                except wamp1.ProtocolError:
+                    await self.close(WSCloseCode.PROTOCOL_ERROR)
+
+    async def _write(self, output: AbstractStreamWriter) -> None:
+        while not self._transport.is_closing():
+            # Frames are joined here and not by `writelines`, which never asked for patience in Python 3.12.0 to 3.12.7.
+            self._transport.write(await self._session.take(_BATCH))
+            await output.drain()
