@@ -1,0 +1,84 @@
+"""A hub, subscribers to it, and the command line run within the test's process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import TypeAlias
+
+import pytest
+import rich_click as click
+from click.testing import CliRunner
+
+from webmqconnect_async import AsyncClient
+from webmqconnect_async.cli.app import app
+from webmqconnect_async.cli.subscriber import Subscriber, subscriber
+from webmqconnect_async.hub import Hub
+
+from ..processes import Ended
+
+TOPIC = "http://example.com/orders"
+SECRET = "a-secret-of-the-tests"
+
+Join: TypeAlias = Callable[[Hub], Awaitable[Subscriber]]
+
+
+@pytest.fixture
+async def hub() -> AsyncIterator[Hub]:
+    async with Hub(port=0) as hub:
+        yield hub
+
+
+@pytest.fixture
+async def signed_hub() -> AsyncIterator[Hub]:
+    async with Hub(port=0, keys={"app": SECRET}) as hub:
+        yield hub
+
+
+@pytest.fixture
+async def join() -> AsyncIterator[Join]:
+    """Subscribe to TOPIC."""
+    async with AsyncExitStack() as stack:
+
+        async def join(hub: Hub) -> Subscriber:
+            return await stack.enter_async_context(subscriber(hub.ws_url, TOPIC))
+
+        yield join
+
+
+async def push_event(hub: Hub, event: object, topic: str = TOPIC) -> None:
+    async with AsyncClient(hub.url) as client:
+        await client.push(topic, event)
+
+
+async def received(session: Subscriber, count: int = 1) -> list[object]:
+    """Return the payloads of the next events."""
+    async with asyncio.timeout(5):
+        return [(await session.next_event()).payload for _ in range(count)]
+
+
+async def nothing_but(session: Subscriber, hub: Hub, *events: object) -> None:
+    """Check that a subscriber gets these events and no more: a last one, for it alone, comes right after them."""
+    async with AsyncClient(hub.url, *(("app", SECRET) if hub.config.credentials else ())) as client:
+        await client.push(TOPIC, "the end", eligible=[session.session_id])
+    got = []
+    async with asyncio.timeout(5):
+        while (event := await session.next_event()).payload != "the end":
+            got.append(event.payload)
+    assert got == list(events)
+
+
+def invoke_here(*arguments: str, env: Mapping[str, str] | None = None) -> Ended:
+    """Run the command line in this thread, without what the environment may say."""
+    unset = ("WEBMQ_AUTH_SECRET", "FORCE_COLOR", "GITHUB_ACTIONS")
+    environment: dict[str, str | None] = {**dict.fromkeys(unset), "COLUMNS": "120", **(env or {})}
+    result = CliRunner().invoke(app, arguments, prog_name="webmqconnect", env=environment)
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    # Whether its help has colours, rich-click asks the environment when it is imported.
+    return Ended(result.exit_code, click.unstyle(result.stdout), click.unstyle(result.stderr))
+
+
+async def invoke(*arguments: str, env: Mapping[str, str] | None = None) -> Ended:
+    """Run the command line while the test's loop runs a hub."""
+    return await asyncio.to_thread(invoke_here, *arguments, env=env)

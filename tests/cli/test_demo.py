@@ -1,0 +1,126 @@
+"""`webmqconnect demo`: it shows four pushes and who gets them, and notices whatever goes wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+
+from webmqconnect_async.cli import demo
+from webmqconnect_async.hub.sessions import Sessions
+
+from ..processes import webmqconnect
+from .conftest import invoke_here
+
+Deliver = Callable[..., int]
+
+
+async def test_demo_in_a_process_of_its_own() -> None:
+    """It shows each push as a line of Python, each event at whom it arrives, and exits 0."""
+    ended = await webmqconnect("demo")
+    assert (ended.status, ended.stderr) == (0, "")
+    assert re.findall(r"await client\.push\((.*)\)", ended.stdout) == [
+        "topic, 'Hello, browsers!'",
+        "topic, {'id': 17, 'state': 'paid', 'items': [{'sku': 'tea', 'count': 2}]}",
+        "topic, 'alice is typing', exclude=[alice]",
+        'topic, {"alice\'s balance": 99.5}, eligible=[alice]',
+    ]
+    shown = re.findall(r"→ (alice|bob) +(.*)", ended.stdout)
+    nested = '{"id": 17, "state": "paid", "items": [{"sku": "tea", "count": 2}]}'
+    assert sorted(shown[:2]) == [("alice", '"Hello, browsers!"'), ("bob", '"Hello, browsers!"')]
+    assert sorted(shown[2:4]) == [("alice", nested), ("bob", nested)]
+    assert sorted(shown[4:6]) == [("alice", "nothing, as it should be"), ("bob", '"alice is typing"')]
+    assert sorted(shown[6:]) == [("alice", '{"alice\'s balance": 99.5}'), ("bob", "nothing, as it should be")]
+    assert "4 pushes, 6 events" in ended.stdout
+
+
+async def test_plain_when_piped_and_coloured_on_a_terminal() -> None:
+    """No escape sequence leaves it unless it is wanted."""
+    assert "\x1b" not in (await webmqconnect("demo")).stdout
+    assert "\x1b[" in (await webmqconnect("demo", env={"FORCE_COLOR": "1"})).stdout
+
+
+async def test_output_that_knows_no_arrows() -> None:
+    """An output of another encoding gets escapes, not a traceback."""
+    ended = await webmqconnect("demo", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert (ended.status, ended.stderr) == (0, "")
+    assert r"\u2192 alice" in ended.stdout
+
+
+def lost(deliver: Deliver) -> Deliver:
+    def faulty(sessions: Sessions, topic: str, event: str, *receivers: object) -> int:
+        return 0 if "Hello" in event else deliver(sessions, topic, event, *receivers)
+
+    return faulty
+
+
+def doubled(deliver: Deliver) -> Deliver:
+    def faulty(sessions: Sessions, topic: str, event: str, *receivers: object) -> int:
+        if "Hello" in event:
+            deliver(sessions, topic, event, *receivers)
+        return deliver(sessions, topic, event, *receivers)
+
+    return faulty
+
+
+def altered(deliver: Deliver) -> Deliver:
+    def faulty(sessions: Sessions, topic: str, event: str, *receivers: object) -> int:
+        return deliver(sessions, topic, event.replace('"paid"', '"open"'), *receivers)
+
+    return faulty
+
+
+def late(deliver: Deliver) -> Deliver:
+    def faulty(sessions: Sessions, topic: str, event: str, *receivers: object) -> int:
+        held = [event] if "Hello" in event else []
+        count = 0 if held else deliver(sessions, topic, event, *receivers)
+        if topic == demo._MARKER and event == "1":
+            deliver(sessions, demo._TOPIC, json.dumps("Hello, browsers!"))
+        return count
+
+    return faulty
+
+
+def to_everybody(deliver: Deliver) -> Deliver:
+    def faulty(sessions: Sessions, topic: str, event: str, *_receivers: object) -> int:
+        return deliver(sessions, topic, event)
+
+    return faulty
+
+
+@pytest.mark.parametrize(
+    ("fault", "complaints"),
+    [
+        (lost, ['push 1: alice got nothing where "Hello, browsers!" was due', "push 1: bob got nothing"]),
+        (doubled, ['push 1: bob got "Hello, browsers!", "Hello, browsers!" where']),
+        (altered, ['push 2: alice got {"id": 17, "state": "open"']),
+        (late, ["push 1: alice got nothing", 'push 2: alice got "Hello, browsers!", {"id"']),
+        (
+            to_everybody,
+            ['push 3: alice got "alice is typing" where nothing was due', "push 4: bob got {"],
+        ),
+    ],
+)
+def test_fault_in_the_hub(
+    fault: Callable[[Deliver], Deliver], complaints: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that is missing, too much, changed or late exits 1 and is named; the rest is shown all the same."""
+    monkeypatch.setattr(Sessions, "deliver", fault(Sessions.deliver))
+    result = invoke_here("demo")
+    assert result.status == 1
+    assert result.stderr.startswith("error: push ")
+    for complaint in complaints:
+        assert complaint in result.stderr
+    assert "4. " in result.stdout
+    assert "4 pushes" not in result.stdout
+
+
+def test_nothing_arrives_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not wait for ever."""
+    monkeypatch.setattr(Sessions, "deliver", lambda *_anything: 0)
+    monkeypatch.setattr(demo, "_PATIENCE", 0.1)
+    result = invoke_here("demo")
+    assert result.status == 1
+    assert result.stderr == "error: push 1: neither it nor what came after it arrived at alice and bob\n"

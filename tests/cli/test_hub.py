@@ -1,0 +1,148 @@
+"""`webmqconnect hub`: what it prints works as it stands, its options reach the hub, and it ends cleanly."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from webmqconnect_async import AsyncClient, Rejected
+from webmqconnect_async.cli.failures import Failure
+from webmqconnect_async.cli.subscriber import subscriber
+
+from ..processes import MODULE, Process, python, webmqconnect
+from .conftest import SECRET, invoke_here, received
+
+TOPIC = "http://example.com/orders"
+
+
+async def addresses(process: Process) -> tuple[str, str, str]:
+    """Return what the hub says it is at: for pushes, for subscribers, for browsers."""
+    urls = [re.findall(r"\S+://\S+", await process.said(name))[0] for name in ("push to", "subscribe at", "see events")]
+    return urls[0], urls[1], urls[2]
+
+
+@pytest.mark.parametrize("signing", ["unsigned", "by the environment", "by a file"])
+async def test_what_it_prints_works(signing: str, tmp_path: Path) -> None:
+    """The page is there, and the line of Python pushes to who subscribes where it says. No secret is shown."""
+    file = tmp_path / "it's a secret"
+    file.write_text(SECRET + "\n")
+    options = {
+        "unsigned": [],
+        "by the environment": ["--key", "app"],
+        "by a file": ["--key", "app", "--secret-file", str(file)],
+    }[signing]
+    env = {"WEBMQ_AUTH_SECRET": SECRET} if signing == "by the environment" else {}
+    async with python(*MODULE, "hub", "--port", "0", *options, env=env) as process:
+        push_url, subscribe_url, page_url = await addresses(process)
+        line = await process.said("import Client")
+        assert SECRET not in line
+        async with subscriber(subscribe_url, TOPIC) as session, aiohttp.ClientSession() as http:
+            async with http.get(page_url) as page:
+                assert page.status == 200
+            async with python("-c", line, env=env) as one_liner:
+                ended = await one_liner.ended()
+            assert (ended.status, ended.stdout, ended.stderr) == (0, "", "")
+            assert await received(session) == [{"id": 17}]
+        if signing != "unsigned":
+            async with AsyncClient(push_url) as client:
+                with pytest.raises(Rejected, match="signed pushes only"):
+                    await client.push(TOPIC, "unsigned")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_signal_ends_it(number: signal.Signals) -> None:
+    """Subscribers hear goodbye, nothing is complained of, the exit status is 0 and the port free."""
+    async with python(*MODULE, "hub", "--port", "0") as process:
+        push_url, subscribe_url, _ = await addresses(process)
+        async with subscriber(subscribe_url, TOPIC) as session:
+            process.signal(number)
+            with pytest.raises(Failure, match="closed the connection \\(1001"):
+                await session.next_event()
+            ended = await process.ended()
+    assert (ended.status, ended.stderr) == (0, "")
+    port = int(push_url.rpartition(":")[2])
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc, which shows arguments as ps does")
+async def test_secret_is_not_among_the_arguments(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    options = ("hub", "--port", "0", "--key", "app", "--secret-file", str(file))
+    async with python(*MODULE, *options) as process:
+        await addresses(process)
+        arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes()  # noqa: ASYNC240  # no disk is read
+        ended = await process.stopped(signal.SIGTERM)
+    assert b"--secret-file" in arguments
+    assert SECRET.encode() not in arguments
+    assert SECRET not in ended.stdout + ended.stderr
+
+
+async def test_port_in_use() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = await webmqconnect("hub", "--port", str(port))
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr == f"error: port {port} of 127.0.0.1 is in use; --port 0 takes a free one\n"
+
+
+def test_host_that_is_not_here() -> None:
+    """An address of another machine cannot be bound to."""
+    result = invoke_here("hub", "--host", "192.0.2.1", "--port", "0", "--key", "app", env={"WEBMQ_AUTH_SECRET": "s"})
+    assert result.status == 1
+    assert re.fullmatch(r"error: cannot listen on 192\.0\.2\.1, port 0: .+\n", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--key", "app"], "--key needs its secret: set WEBMQ_AUTH_SECRET, or give --secret-file FILE."),
+        (["--secret-file", __file__], "--secret-file needs --key"),
+        (["--host", "0.0.0.0"], "--key: a hub on '0.0.0.0' is open to other machines"),  # noqa: S104  # refused
+        (["--allow-origin", "example.com"], "--allow-origin: 'example.com' is not an origin"),
+        (["--allow-host", "example.com:80"], "--allow-host: 'example.com:80' is not a host name"),
+        (["--host", ""], "--host: "),
+        (["--port", "65536"], "--port"),
+        (["--max-body", "0"], "--max-body"),
+    ],
+)
+def test_usage_error(arguments: list[str], said: str) -> None:
+    """What the hub refuses is said in words of the command line, with exit 2."""
+    result = invoke_here("hub", "--port", "0", *arguments)
+    assert (result.status, result.stdout) == (2, "")
+    assert said in " ".join(result.stderr.replace("│", " ").split())
+
+
+async def test_options_reach_the_hub() -> None:
+    options = ["--allow-origin", "https://app.example.com", "--allow-host", "hub.example.com", "--allow-publish"]
+    limits = ["--max-body", "10", "--max-connections", "2", "--max-queue", "5000"]
+    async with python(*MODULE, "hub", "--port", "0", *options, *limits) as process:
+        push_url, subscribe_url, _ = await addresses(process)
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        allowed = form | {"Origin": "https://app.example.com", "Host": "hub.example.com"}
+        async with aiohttp.ClientSession() as http, subscriber(subscribe_url, TOPIC) as session:
+            for headers, body, status in (
+                (allowed, b"1", 202),
+                (form | {"Origin": "https://evil.example.com"}, b"1", 403),
+                (form | {"Host": "evil.example.com"}, b"1", 403),
+                (form, b'"12345678"', 202),
+                (form, b'"123456789"', 400),
+            ):
+                async with http.post(push_url, params={"topicuri": TOPIC}, data=body, headers=headers) as answer:
+                    assert answer.status == status
+            assert await received(session, 2) == [1, "12345678"]
+            async with http.ws_connect(subscribe_url, protocols=["wamp"]) as publisher:
+                await publisher.send_json([7, TOPIC, "published"])
+                assert await received(session) == ["published"]
+                with pytest.raises(Failure, match="503"):
+                    async with subscriber(subscribe_url):
+                        pass

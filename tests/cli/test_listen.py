@@ -1,0 +1,232 @@
+"""`webmqconnect listen`: what it prints of the events, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from webmqconnect_async.cli.listen import subscriber_url
+from webmqconnect_async.hub import Hub
+
+from ..processes import MODULE, PATIENCE, python, webmqconnect
+from .conftest import TOPIC, invoke, invoke_here, push_event
+
+OTHER = "http://example.com/news"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("ws://127.0.0.1:8080/ws", "ws://127.0.0.1:8080/ws"),
+        ("ws://127.0.0.1:9000", "ws://127.0.0.1:9000"),
+        ("wss://hub.example.com/a?b=c", "wss://hub.example.com/a?b=c"),
+        ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/ws"),
+        ("http://127.0.0.1:8080/", "ws://127.0.0.1:8080/ws"),
+        ("http://127.0.0.1:8080/ws", "ws://127.0.0.1:8080/ws"),
+        ("https://example.com/hub/", "wss://example.com/hub/ws"),
+        ("http://[::1]:8080", "ws://[::1]:8080/ws"),
+    ],
+)
+def test_url(url: str, expected: str) -> None:
+    """Where a hub takes pushes tells where it takes subscribers."""
+    assert subscriber_url(url) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("127.0.0.1:8080", "does not begin with ws://"),
+        ("ftp://example.com", "does not begin with ws://"),
+        ("ws:///ws", "and a host"),
+        ("http://[::1", "Invalid IPv6 URL"),
+        ("ws://127.0.0.1:port/ws", "Port"),
+        ("ws://user:hidden@example.com", "user information is refused"),
+    ],
+)
+def test_url_that_is_none(url: str, said: str) -> None:
+    result = invoke_here("listen", url, TOPIC)
+    assert (result.status, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert "hidden" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["ws://127.0.0.1:1/ws"], ["ws://127.0.0.1:1/ws", TOPIC, "--count", "0"]])
+def test_usage_error(arguments: list[str]) -> None:
+    assert invoke_here("listen", *arguments).status == 2
+
+
+async def test_events(hub: Hub) -> None:
+    """One line an event: topic, tab, JSON, at once; the session's ID apart from them; --count ends it."""
+    async with python(*MODULE, "listen", hub.url, TOPIC, OTHER, "--count", "3") as process:
+        said = await process.complained("session")
+        assert re.fullmatch(rf"session \d{{16}}, subscribed to 2 topics at {hub.ws_url}; Ctrl-C ends", said)
+        await push_event(hub, {"id": 17, "names": ["Żółw"], "paid": True})
+        assert await process.said(TOPIC) == f'{TOPIC}\t{{"id": 17, "names": ["Żółw"], "paid": true}}'
+        await push_event(hub, "not for it", "http://example.com/third")
+        await push_event(hub, "text", OTHER)
+        assert await process.said(OTHER) == f'{OTHER}\t"text"'
+        await push_event(hub, 3)
+        ended = await process.ended()
+    assert (ended.status, ended.stdout, ended.stderr) == (0, f"{TOPIC}\t3\n", "")
+
+
+HOSTILE = "[bold]\x1b]0;title\x07\x1b[2J\r\n\u202e:smile: & \ud83d\ude00"
+
+
+@pytest.mark.parametrize("colour", [{}, {"FORCE_COLOR": "1"}], ids=["plain", "coloured"])
+async def test_hostile_event_is_shown_and_not_obeyed(colour: dict[str, str], hub: Hub) -> None:
+    """Markup and control characters of an event or a topic, on a terminal too, stay text in one line."""
+    topic = "t\x1b[2J[red]\n"
+    event = HOSTILE.encode("utf-16", "surrogatepass").decode("utf-16")
+    async with python(*MODULE, "listen", hub.url, topic, "--count", "1", env=colour) as process:
+        await process.complained("session")
+        await push_event(hub, event, topic)
+        ended = await process.ended()
+    assert ended.stdout.count("\n") == 1
+    assert ("\x1b[" in ended.stdout) is bool(colour)
+    plain = re.sub(r"\x1b\[[\d;]*m", "", ended.stdout)
+    assert "\x1b" not in plain
+    shown_topic, shown_event = re.split(r"\t|  ", plain.rstrip("\n"), maxsplit=1)
+    assert shown_topic == r"t\u001b[2J[red]\u000a"
+    assert shown_event.isprintable()
+    assert json.loads(shown_event) == event
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_interrupted(number: signal.Signals, hub: Hub) -> None:
+    """Ctrl-C is how it is meant to end: exit 0, and no word."""
+    async with python(*MODULE, "listen", hub.ws_url, TOPIC) as process:
+        await process.complained(f"subscribed to {TOPIC} at")
+        ended = await process.stopped(number)
+    assert (ended.status, ended.stdout, ended.stderr) == (0, "", "")
+
+
+async def test_hub_closes() -> None:
+    """A lost connection is one line and exit 1."""
+    async with Hub(port=0) as hub, python(*MODULE, "listen", hub.ws_url, TOPIC) as process:
+        await process.complained("session")
+        await hub.close()
+        ended = await process.ended()
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr == "error: the hub closed the connection (1001)\n"
+
+
+async def test_reader_leaves(hub: Hub) -> None:
+    """`webmqconnect listen … | head -1` ends without a traceback."""
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *MODULE, "listen", hub.url, TOPIC, stdout=writing, stderr=asyncio.subprocess.PIPE
+    )
+    os.close(writing)
+    os.close(reading)
+    assert process.stderr is not None
+    try:
+        assert b"session" in await asyncio.wait_for(process.stderr.readline(), PATIENCE)
+        await push_event(hub, "nobody reads it")
+        _, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 1
+    assert b"Traceback" not in stderr
+
+
+async def test_nobody_listens() -> None:
+    async with Hub(port=0) as hub:
+        url = hub.ws_url
+    ended = await webmqconnect("listen", url, TOPIC)
+    assert ended.status == 1
+    assert ended.stderr.startswith("error: cannot connect to 127.0.0.1:")
+    assert ended.stderr.count("\n") == 1
+
+
+async def test_no_websocket_there(hub: Hub) -> None:
+    """The page's address is not where subscribers go."""
+    result = await invoke("listen", hub.ws_url.removesuffix("/ws"), TOPIC)
+    assert result.status == 1
+    assert "refused the WebSocket with 200; a hub takes subscribers at /ws" in result.stderr
+
+
+async def behave(request: web.Request) -> web.WebSocketResponse:
+    """Serve a WebSocket that behaves as the path says; by default like the hub of 2012."""
+    behaviour = request.match_info["behaviour"]
+    socket = web.WebSocketResponse(protocols=() if behaviour == "no-wamp" else ("wamp",))
+    await socket.prepare(request)
+    await socket.send_json([0, "1" * 16, 2 if behaviour == "wamp-2" else 1, "test"])
+    async for message in socket:
+        match behaviour, json.loads(message.data):
+            case "silent", _:
+                pass
+            case "forbids", [2, call_id, str(procedure)] if procedure.endswith("authreq"):
+                await socket.send_json([4, call_id, "http://api.wamp.ws/error#anonymous-auth-forbidden", "no"])
+            case "bare", [2, call_id, *_]:
+                await socket.send_json([4, call_id, "http://api.wamp.ws/error#NoSuchRPCEndpoint", "no"])
+            case _, [2, call_id, *_]:
+                await socket.send_json([3, call_id, None])
+            case "breaks", [5, _] if request.transport is not None:
+                request.transport.abort()
+            case _, [5, topic]:
+                await socket.send_bytes(b"binary")
+                await socket.send_str("not JSON")
+                await socket.send_json([3, "somebody else's", None])
+                await socket.send_json([8, topic, "before the answer to the last call"])
+    return socket
+
+
+@pytest.fixture
+async def address() -> AsyncIterator[str]:
+    """Where `behave` listens."""
+    app = web.Application()
+    app.router.add_get("/{behaviour}", behave)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"ws://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("behaviour", ["as-2012", "bare"])
+async def test_other_hubs(behaviour: str, address: str) -> None:
+    """With or without authentication, and whatever comes in between."""
+    result = await invoke("listen", f"{address}/{behaviour}", TOPIC, "--count", "1")
+    assert (result.status, result.stdout) == (0, f'{TOPIC}\t"before the answer to the last call"\n')
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        ("no-wamp", "no WAMP v1 hub answers there"),
+        ("wamp-2", "no WAMP v1 hub answers there"),
+        ("forbids", "the hub takes no anonymous subscriber: anonymous-auth-forbidden"),
+        ("breaks", "the connection to the hub broke"),
+        ("silent", "the hub did not confirm the subscription within 0 s"),
+    ],
+)
+async def test_other_servers(behaviour: str, said: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each way not to be a hub has its line."""
+    if behaviour == "silent":
+        monkeypatch.setattr("webmqconnect_async.cli.subscriber._PATIENCE", 0.2)
+    result = await invoke("listen", f"{address}/{behaviour}", TOPIC)
+    assert (result.status, result.stdout, result.stderr) == (1, "", f"error: {said}\n")
+
+
+async def test_handshake_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webmqconnect_async.cli.subscriber._PATIENCE", 0.2)
+
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(stall, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        result = await invoke("listen", f"http://127.0.0.1:{port}", TOPIC)
+    assert (result.status, result.stderr) == (1, f"error: cannot connect to 127.0.0.1:{port} within 0 s\n")

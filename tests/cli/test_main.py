@@ -1,0 +1,206 @@
+"""The command line as a whole: without its extra, its help, how it ends, and what it says of each error."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import signal
+import sys
+
+import pytest
+import rich_click as click
+
+from webmqconnect_async import __version__, errors
+from webmqconnect_async.cli import terminal
+from webmqconnect_async.cli.app import app
+from webmqconnect_async.cli.failures import Failure, described
+from webmqconnect_async.cli.run import run
+
+from ..processes import python, webmqconnect
+from .conftest import invoke_here
+
+COMMANDS = ("demo", "hub", "push", "listen")
+
+
+@pytest.mark.parametrize("module", ["rich_click", "click", "rich"])
+async def test_without_the_extra(module: str) -> None:
+    """It says what installs what is missing, and exits 2."""
+    code = f"import sys; sys.modules[{module!r}] = None; from webmqconnect_async.cli import main; sys.exit(main())"
+    async with python("-c", code) as process:
+        ended = await process.ended()
+    assert (ended.status, ended.stdout) == (2, "")
+    assert ended.stderr == "error: the command line is an extra: pip install 'webmqconnect-async[cli]'\n"
+
+
+async def test_anything_else_missing_is_no_missing_extra() -> None:
+    """A broken installation is not mistaken for a missing extra."""
+    code = "import sys; sys.modules['webmqconnect_async.hub'] = None; from webmqconnect_async.cli import main; main()"
+    async with python("-c", code) as process:
+        ended = await process.ended()
+    assert ended.status == 1
+    assert "ModuleNotFoundError" in ended.stderr
+
+
+async def test_the_package_imports_neither_command_line_nor_hub() -> None:
+    """Whoever imports the package pays for the clients alone."""
+    code = "import sys, webmqconnect_async; print(*sorted(sys.modules))"
+    async with python("-c", code) as process:
+        ended = await process.ended()
+    modules = ended.stdout.split()
+    assert "webmqconnect_async.aio" in modules
+    for absent in ("webmqconnect_async.cli", "webmqconnect_async.hub", "rich_click", "click", "rich", "uvloop"):
+        assert absent not in modules
+
+
+async def test_version_of_the_module_run() -> None:
+    """`python -m webmqconnect_async` is the same command line."""
+    ended = await webmqconnect("--version")
+    assert (ended.status, ended.stdout) == (0, f"webmqconnect, version {__version__}\n")
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_names_every_command(flag: str) -> None:
+    result = invoke_here(flag)
+    assert result.status == 0
+    for command in COMMANDS:
+        assert f"│ {command} " in result.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_explains_every_option(name: str) -> None:
+    """Each option stands in its command's help with a text of its own."""
+    result = invoke_here(name, "--help")
+    assert result.status == 0
+    for parameter in app.commands[name].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help
+            assert parameter.opts[0] in result.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_argument_takes_a_secret(name: str) -> None:
+    """What stands among the arguments is shown by `ps` to everybody."""
+    options = {option for parameter in app.commands[name].params for option in parameter.opts}
+    assert {option for option in options if "secret" in option or "password" in option} <= {"--secret-file"}
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["push", "--secret", "s", "http://127.0.0.1", "t", "e"]])
+def test_usage_error(arguments: list[str]) -> None:
+    assert invoke_here(*arguments).status == 2
+
+
+def test_bare_command_shows_help() -> None:
+    result = invoke_here()
+    assert result.status == 2
+    assert "Commands" in result.stdout + result.stderr
+
+
+def loop_module() -> str:
+    async def module() -> str:
+        return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+
+    return run(module())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="needs uvloop, of the extra speedups")
+def test_uvloop_is_used_where_it_is_installed() -> None:
+    assert loop_module() == "uvloop"
+
+
+def test_asyncio_is_used_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert loop_module() == "asyncio"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (Failure("the hub closed the connection"), "error: the hub closed the connection\n"),
+        (Failure("[bold]\x1b[31m"), "error: [bold]\\u001b[31m\n"),
+        (errors.ReplyTimeout("late"), "error: late; the broker may have taken it: pushing again may double it\n"),
+    ],
+)
+def test_error_is_one_line_and_exits_1(
+    error: Exception, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+    async def fail() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        run(fail())
+    assert caught.value.code == 1
+    assert capsys.readouterr() == ("", line)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("status", [0, 130])
+def test_signal_cancels_and_exits(number: signal.Signals, status: int) -> None:
+    """A command closes what it has open, then the process ends with the status that the command names."""
+    steps = []
+
+    async def command() -> None:
+        try:
+            signal.raise_signal(number)
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            steps.append("closed")
+
+    with pytest.raises(SystemExit) as caught:
+        run(command(), interrupted=status)
+    assert caught.value.code == status
+    assert steps == ["closed"]
+
+
+def clock_rejected(skew: float | None) -> errors.ClockRejected:
+    error = errors.ClockRejected("the broker answered 400")
+    error.skew = skew
+    return error
+
+
+SAFE = "; not accepted, safe to push again"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (errors.ConnectFailed("refused"), "refused; does a hub listen there?" + SAFE),
+        (errors.ConnectFailed("certificate", passing=False), "certificate" + SAFE),
+        (errors.AuthRejected("401"), "401; check --key and its secret" + SAFE),
+        (errors.TooLarge("413"), "413; push a shorter event, or start the hub with a larger --max-body" + SAFE),
+        (
+            clock_rejected(400.4),
+            "the broker answered 400; this machine's clock is 400 s ahead of the broker's" + SAFE,
+        ),
+        (clock_rejected(-9.0), "the broker answered 400; this machine's clock is 9 s behind the broker's" + SAFE),
+        (clock_rejected(None), "the broker answered 400; compare this machine's clock with the broker's" + SAFE),
+        (errors.Overloaded("429"), "429" + SAFE),
+        (errors.ConnectionLost("lost"), "lost; the broker may have taken it: pushing again may double it"),
+        (errors.InvalidPush("topic: no"), "topic: no; nothing was sent"),
+    ],
+)
+def test_what_is_said_of_an_error(error: errors.WebMQError, said: str) -> None:
+    """What happened, what to do, and whether pushing again is safe."""
+    assert described(error) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("żółw", '"żółw"'),
+        ("[bold]x[/bold] :smile:", '"[bold]x[/bold] :smile:"'),
+        ("\x1b]0;title\x07", r'"\u001b]0;title\u0007"'),
+        ("\x7f\x9b", r'"\u007f\u009b"'),
+        ("a\nb\t", r'"a\nb\t"'),
+        ("\u202egnp", r'"\u202egnp"'),
+        ("\ud800", r'"\ud800"'),
+        ("\U000e0001", r'"\udb40\udc01"'),
+        ({"\u200b": [1.5, None, True]}, r'{"\u200b": [1.5, null, true]}'),
+    ],
+)
+def test_json_is_shown_and_not_obeyed(value: object, line: str) -> None:
+    """Markup stays text and control characters become JSON's own escapes."""
+    assert terminal.json_line(value) == line
+    assert terminal.coloured_json(value).plain == line

@@ -1,0 +1,257 @@
+"""`webmqconnect push`: what its arguments and lines become at a subscriber, and what is said of what fails."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from webmqconnect_async.hub import Hub
+
+from ..processes import MODULE, python
+from .conftest import SECRET, TOPIC, Join, invoke, invoke_here, nothing_but, received
+
+
+@pytest.mark.parametrize(
+    ("argument", "event"),
+    [
+        ('{"id": 17, "items": [{"sku": "tea"}]}', {"id": 17, "items": [{"sku": "tea"}]}),
+        ("Hello, browsers!", "Hello, browsers!"),
+        ("42", 42),
+        ('"42"', "42"),
+        ("null", None),
+        ("NaN", "NaN"),
+        ('{"a": Infinity}', '{"a": Infinity}'),
+        ("", ""),
+        ("[bold]", "[bold]"),
+        ("-5", -5),
+    ],
+)
+async def test_event_is_json_or_a_plain_string(argument: str, event: object, hub: Hub, join: Join) -> None:
+    session = await join(hub)
+    result = await invoke("push", hub.url, TOPIC, "--", argument)
+    assert (result.status, result.stdout, result.stderr) == (0, "", "accepted\n")
+    await nothing_but(session, hub, event)
+
+
+async def test_secret_from_the_environment(signed_hub: Hub, join: Join) -> None:
+    session = await join(signed_hub)
+    env = {"WEBMQ_AUTH_SECRET": SECRET}
+    result = await invoke("push", signed_hub.url, TOPIC, "signed", "--key", "app", env=env)
+    assert result.status == 0
+    await nothing_but(session, signed_hub, "signed")
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+async def test_secret_from_a_file(end: str, signed_hub: Hub, join: Join, tmp_path: Path) -> None:
+    """The newline that an editor ends the file with is no part of the secret, and the file wins."""
+    session = await join(signed_hub)
+    file = tmp_path / "secret"
+    file.write_bytes(f"{SECRET}{end}".encode())
+    arguments = ("push", signed_hub.url, TOPIC, "signed", "--key", "app", "--secret-file", str(file))
+    result = await invoke(*arguments, env={"WEBMQ_AUTH_SECRET": "another"})
+    assert result.status == 0
+    await nothing_but(session, signed_hub, "signed")
+
+
+async def test_receivers(hub: Hub, join: Join) -> None:
+    """Both options may be repeated."""
+    alice, bob, carol = [await join(hub) for _ in range(3)]
+    only = [argument for session in (alice, bob) for argument in ("--eligible", session.session_id)]
+    never = ["--exclude", bob.session_id, "--exclude", carol.session_id]
+    assert (await invoke("push", hub.url, TOPIC, "1", *only)).status == 0
+    assert (await invoke("push", hub.url, TOPIC, "2", *never)).status == 0
+    await nothing_but(alice, hub, 1, 2)
+    await nothing_but(bob, hub, 1)
+    await nothing_but(carol, hub)
+
+
+async def test_unsigned_where_a_signature_is_needed(signed_hub: Hub) -> None:
+    result = await invoke("push", signed_hub.url, TOPIC, "event")
+    assert result.status == 1
+    assert result.stderr.startswith("error: the broker answered 401: not authorized")
+    assert result.stderr.endswith("; check --key and its secret; not accepted, safe to push again\n")
+    assert result.stderr.count("\n") == 1
+
+
+async def test_wrong_secret_is_shown_nowhere(signed_hub: Hub) -> None:
+    result = await invoke(
+        "push", signed_hub.url, TOPIC, "event", "--key", "app", env={"WEBMQ_AUTH_SECRET": "wrong-secret"}
+    )
+    assert result.status == 1
+    assert "invalid request signature; check --key" in result.stderr
+    assert "wrong-secret" not in result.stdout + result.stderr
+    assert "=" not in result.stderr
+
+
+async def test_nobody_listens() -> None:
+    """A refused connection is one line that says it is safe to push again."""
+    async with Hub(port=0) as hub:
+        url = hub.url
+    result = await invoke("push", url, TOPIC, "event")
+    assert result.status == 1
+    assert result.stderr.startswith("error: cannot connect to 127.0.0.1:")
+    assert result.stderr.endswith("; does a hub listen there?; not accepted, safe to push again\n")
+    assert result.stderr.count("\n") == 1
+
+
+async def test_no_answer() -> None:
+    """What may have been taken is said to be so."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        result = await invoke("push", f"http://127.0.0.1:{port}", TOPIC, "event")
+    assert result.status == 1
+    assert "pushing again may double it" in result.stderr
+
+
+async def test_timeout() -> None:
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(stall, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        result = await invoke("push", f"http://127.0.0.1:{port}", TOPIC, "event", "--timeout", "0.2")
+    assert result.status == 1
+    assert "deadline" in result.stderr
+
+
+USAGE = [
+    (["http://127.0.0.1:1"], "TOPIC and EVENT are needed"),
+    (["http://127.0.0.1:1", "t"], "TOPIC and EVENT are needed"),
+    (["http://127.0.0.1:1", "t", "e", "--topic", "t"], "--topic is for the lines of --jsonl"),
+    (["http://127.0.0.1:1", "t", "--jsonl", "-"], "leave TOPIC and EVENT out"),
+    (["http://127.0.0.1:1", "--jsonl", "-", "--eligible", "1"], "--eligible and --exclude need --topic"),
+    (["http://127.0.0.1:1", "--jsonl", "/nowhere/at/all"], "does not exist"),
+    (["http://127.0.0.1:1", "--jsonl", "/"], "is a directory"),
+    (["127.0.0.1:1", "t", "e"], "http://"),
+    (["http://u:hidden@127.0.0.1:1", "t", "e"], "user information is refused"),
+    (["http://127.0.0.1:1", "t", "e", "--key", "app"], "--key needs its secret: set WEBMQ_AUTH_SECRET"),
+    (["http://127.0.0.1:1", "t", "e", "--secret-file", __file__], "--secret-file needs --key"),
+    (["http://127.0.0.1:1", "t", "e", "--timeout", "0"], "--timeout"),
+    (["http://127.0.0.1:1", "--jsonl", "-", "--concurrency", "0"], "--concurrency"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), USAGE, ids=[said for _, said in USAGE])
+def test_usage_error(arguments: list[str], said: str) -> None:
+    """A wrong call exits 2, says why, and shows no password."""
+    result = invoke_here("push", *arguments)
+    assert (result.status, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert "hidden" not in result.stdout + result.stderr
+
+
+def test_empty_secret_is_refused(tmp_path: Path) -> None:
+    """An empty secret would leave a push unsigned in all but name."""
+    file = tmp_path / "secret"
+    file.write_bytes(b"\n")
+    call = ("push", "http://127.0.0.1:1", "t", "e", "--key", "app")
+    for result in (
+        invoke_here(*call, env={"WEBMQ_AUTH_SECRET": ""}),
+        invoke_here(*call, "--secret-file", str(file), env={"WEBMQ_AUTH_SECRET": SECRET}),
+    ):
+        assert result.status == 2
+        assert "is empty" in result.stderr
+    result = invoke_here("push", "http://127.0.0.1:1", "t", "e", "--key", "", env={"WEBMQ_AUTH_SECRET": SECRET})
+    assert result.status == 2
+    assert "--key: empty" in result.stderr
+
+
+async def test_lines(hub: Hub, join: Join, tmp_path: Path) -> None:
+    """Good lines arrive, with their receivers; each bad one is named by its number, and the rest goes on."""
+    alice, bob = await join(hub), await join(hub)
+    file = tmp_path / "events.jsonl"
+    lines = [
+        {"topic": TOPIC, "event": "for all"},
+        {"topic": TOPIC, "event": "for alice", "eligible": [alice.session_id]},
+        {"topic": TOPIC, "event": "for bob", "exclude": [int(alice.session_id)]},
+        {"topic": TOPIC, "event": "for nobody", "eligible": []},
+        {"topic": TOPIC, "event": "for all again", "eligible": None, "exclude": None},
+        {"topic": TOPIC, "event": "x", "elegible": [alice.session_id]},
+        {"topic": TOPIC, "event": "x" * 5000},
+        {"topic": TOPIC, "event": "x", "eligible": alice.session_id},
+        {"topic": 5, "event": "x"},
+    ]
+    text = "\ufeff" + "\r\n".join([*map(json.dumps, lines), "", "no json", '["list"]', '{"topic": "t"}']) + "\r\n\xff"
+    file.write_bytes(text.encode("utf-8").replace("\xff".encode(), b"\xff"))
+    result = await invoke("push", hub.url, "--jsonl", str(file), "--concurrency", "1")
+    await nothing_but(alice, hub, "for all", "for alice", "for all again")
+    await nothing_but(bob, hub, "for all", "for bob", "for all again")
+    assert (result.status, result.stdout) == (1, "")
+    *errors, summary = result.stderr.splitlines()
+    assert summary == "5 pushed, 8 failed"
+    assert sorted(error.split(": ")[1] for error in errors) == sorted(
+        f"line {number}" for number in (6, 7, 8, 9, 11, 12, 13, 14)
+    )
+    assert "error: line 6: elegible: no such field; there are topic, event, eligible and exclude" in errors
+    assert "error: line 11: not JSON: Expecting value at character 1" in errors
+    assert 'error: line 12: not an object like {"topic": "…", "event": …}' in errors
+    assert "error: line 13: event: missing" in errors
+    assert "error: line 14: not UTF-8 at byte 1" in errors
+    assert any(error.startswith("error: line 7: ") and "exceeds maximum" in error for error in errors)
+    assert any(error.startswith("error: line 8: eligible: ") for error in errors)
+    assert any(error.startswith("error: line 9: topic: ") for error in errors)
+
+
+async def test_lines_of_one_topic(hub: Hub, join: Join, tmp_path: Path) -> None:
+    """With --topic a line is the event alone, and the receivers are the command's."""
+    alice, bob = await join(hub), await join(hub)
+    file = tmp_path / "events.jsonl"
+    file.write_text('"one"\n{"two": 2}\nthree\n')
+    arguments = ("--jsonl", str(file), "--topic", TOPIC, "--exclude", bob.session_id, "--concurrency", "1")
+    result = await invoke("push", hub.url, *arguments)
+    assert result.status == 1
+    assert result.stderr == "error: line 3: not JSON: Expecting value at character 1\n2 pushed, 1 failed\n"
+    await nothing_but(alice, hub, "one", {"two": 2})
+    await nothing_but(bob, hub)
+
+
+async def test_every_line_pushed_exits_0(signed_hub: Hub, join: Join, tmp_path: Path) -> None:
+    session = await join(signed_hub)
+    file = tmp_path / "events.jsonl"
+    file.write_text("".join(f'{{"topic": "{TOPIC}", "event": {number}}}\n' for number in range(2000)))
+    result = await invoke(
+        "push", signed_hub.url, "--jsonl", str(file), "--key", "app", env={"WEBMQ_AUTH_SECRET": SECRET}
+    )
+    assert (result.status, result.stderr) == (0, "2000 pushed, 0 failed\n")
+    assert sorted(await received(session, 2000), key=str) == sorted(range(2000), key=str)
+
+
+async def test_standard_input_is_pushed_as_it_comes(hub: Hub, join: Join) -> None:
+    """A line does not wait for the end of the input, which need not come."""
+    session = await join(hub)
+    async with python(*MODULE, "push", hub.url, "--jsonl", "-", "--topic", TOPIC) as process:
+        await process.type('"first"\n')
+        assert await received(session) == ["first"]
+        await process.type('"second"\n"la')
+        assert await received(session) == ["second"]
+        await process.type('st"')
+        ended = await process.ended()
+    assert await received(session) == ["last"]
+    assert (ended.status, ended.stdout, ended.stderr) == (0, "", "3 pushed, 0 failed\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_interrupted_while_it_waits_for_input(number: signal.Signals, hub: Hub, join: Join) -> None:
+    """It ends at once, not at the next line, and says how far it has come."""
+    session = await join(hub)
+    arguments = ("push", hub.url, "--jsonl", "-", "--topic", TOPIC, "--concurrency", "1")
+    async with python(*MODULE, *arguments) as process:
+        # One after another: the second line is read when the first has its answer, and has been counted at the third.
+        await process.type('"first"\nnonsense\n')
+        await process.complained("line 2")
+        await process.type("nonsense\n")
+        await process.complained("line 3")
+        assert await received(session) == ["first"]
+        ended = await process.stopped(number)
+    assert ended.status == 130
+    assert ended.stderr == "1 pushed, 2 failed\n"

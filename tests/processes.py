@@ -1,0 +1,108 @@
+"""Commands in a process of their own. A test waits for what they say, never for time to pass."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+PATIENCE = 20.0
+_OURS = ("WEBMQ_", "FORCE_COLOR", "NO_COLOR", "COLUMNS")
+"""Variables that a test sets itself or does without."""
+
+MODULE = ("-m", "webmqconnect_async")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended, and what it had said that nobody had read."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class Process:
+    """A process that runs; its output is UTF-8."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    async def said(self, text: str) -> str:
+        """Return the next line on stdout that holds the text."""
+        return await _line_with(text, self._process.stdout)
+
+    async def complained(self, text: str) -> str:
+        """Return the next line on stderr that holds the text."""
+        return await _line_with(text, self._process.stderr)
+
+    async def type(self, text: str) -> None:
+        """Write to stdin, which stays open."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(text.encode())
+        await self._process.stdin.drain()
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    async def ended(self) -> Ended:
+        """Close stdin and wait for the end."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        stdout, stderr = await asyncio.wait_for(self._process.communicate(), PATIENCE)
+        assert self._process.returncode is not None
+        return Ended(self._process.returncode, stdout.decode(), stderr.decode())
+
+    async def stopped(self, number: int) -> Ended:
+        """Send a signal, leave stdin open, and wait for the end."""
+        self.signal(number)
+        await asyncio.wait_for(self._process.wait(), PATIENCE)
+        return await self.ended()
+
+    async def kill(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.communicate()
+
+
+@asynccontextmanager
+async def python(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Process]:
+    """Run Python with these arguments; warnings are errors, and stdin is a pipe."""
+    pipe = asyncio.subprocess.PIPE
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    process = Process(
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-W",
+            "error",
+            *arguments,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=environment | dict(env or {}),
+        )
+    )
+    try:
+        yield process
+    finally:
+        await process.kill()
+
+
+async def webmqconnect(*arguments: str, env: Mapping[str, str] | None = None) -> Ended:
+    """Run the command line to its end."""
+    async with python(*MODULE, *arguments, env=env) as process:
+        return await process.ended()
+
+
+async def _line_with(text: str, stream: asyncio.StreamReader | None) -> str:
+    assert stream is not None
+    passed = []
+    while line := await asyncio.wait_for(stream.readline(), PATIENCE):
+        passed.append(line.decode().rstrip("\n"))
+        if text in passed[-1]:
+            return passed[-1]
+    raise AssertionError(f"{text!r} was not said, only {passed}")

@@ -1,0 +1,30 @@
+"""The command line `webmqconnect`, a module a command. The package never imports it.
+
+It stands on rich-click, which an extra installs: this module alone does without.
+"""
+
+from __future__ import annotations
+
+import sys
+from io import TextIOWrapper
+
+__all__ = ["main"]
+
+_EXTRA = frozenset({"rich_click", "click", "rich"})
+
+
+def main() -> int:
+    """Run the command line; return 2 where what it stands on is not installed, otherwise exit from within."""
+    try:
+        from .app import app
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+            raise
+        print("error: the command line is an extra: pip install 'webmqconnect-async[cli]'", file=sys.stderr)
+        return 2
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # An output that knows no "→" gets an escape for it, rather than a traceback.
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="webmqconnect")
+    return 0

@@ -1,0 +1,52 @@
+"""What went wrong, in one line for whoever typed the command. Knows no terminal and no exit status."""
+
+from __future__ import annotations
+
+from ..errors import (
+    AuthRejected,
+    ClientClosed,
+    ClockRejected,
+    ConnectFailed,
+    InvalidPush,
+    NotAccepted,
+    TooLarge,
+    Unconfirmed,
+    WebMQError,
+)
+
+__all__ = ["Failure", "described"]
+
+
+class Failure(Exception):
+    """What ends a command; the message is the line to show."""
+
+
+def described(error: WebMQError) -> str:
+    """Return what happened, what to do where that is known, and whether pushing again may double the event."""
+    return "; ".join(filter(None, (str(error), _advice(error), _again(error))))
+
+
+def _advice(error: WebMQError) -> str:
+    match error:
+        case ClockRejected(skew=float(skew)) if abs(skew) >= 1:
+            return f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the broker's"
+        case ClockRejected():
+            return "compare this machine's clock with the broker's"
+        case AuthRejected():
+            return "check --key and its secret"
+        case TooLarge():
+            return "push a shorter event, or start the hub with a larger --max-body"
+        case ConnectFailed(passing=True):
+            return "does a hub listen there?"
+    return ""
+
+
+def _again(error: WebMQError) -> str:
+    match error:
+        case Unconfirmed():
+            return "the broker may have taken it: pushing again may double it"
+        case NotAccepted():
+            return "not accepted, safe to push again"
+        case InvalidPush() | ClientClosed():
+            return "nothing was sent"
+    return ""

@@ -1,0 +1,162 @@
+"""`webmqconnect hub`: the embedded hub as a server of its own, until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+from pathlib import Path
+
+import rich_click as click
+from rich.text import Text
+
+from ..hub import Hub, HubConfig
+from ..signing import Credentials
+from . import terminal
+from .failures import Failure
+from .keys import SECRET_VARIABLE, credentials_of, secret_file_option
+from .run import run
+
+__all__ = ["hub"]
+
+_OPTIONS = {"keys": "--key", "allow_origins": "--allow-origin", "allow_hosts": "--allow-host"}
+"""The options that are not called like the arguments they become."""
+
+_COUNT = click.IntRange(min=1)
+
+
+_EXAMPLES = """\
+Examples:
+
+$ webmqconnect hub
+
+$ webmqconnect hub --host 0.0.0.0 --key app --secret-file app.secret
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="Name or address to listen on.")
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port to listen on; 0 takes a free one.",
+)
+@click.option("--key", metavar="NAME", help="Take only pushes that are signed with this application key.")
+@secret_file_option
+@click.option(
+    "--allow-origin",
+    "allow_origins",
+    metavar="URL",
+    multiple=True,
+    help="Let pages of this origin subscribe and push. Repeatable.",
+)
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    metavar="HOST",
+    multiple=True,
+    help="Answer to this name, too: behind a proxy, say. Repeatable.",
+)
+@click.option("--allow-publish", is_flag=True, help="Let subscribers publish, unsigned and to any topic.")
+@click.option(
+    "--max-body", metavar="BYTES", type=_COUNT, default=HubConfig.max_body, show_default=True, help="Longest event."
+)
+@click.option(
+    "--max-queue",
+    metavar="BYTES",
+    type=_COUNT,
+    default=HubConfig.max_queue,
+    show_default=True,
+    help="What may wait for a slow subscriber before it is dropped.",
+)
+@click.option(
+    "--max-connections",
+    metavar="N",
+    type=_COUNT,
+    default=HubConfig.max_connections,
+    show_default=True,
+    help="Subscribers at one time.",
+)
+def hub(
+    host: str,
+    port: int,
+    key: str | None,
+    secret_file: Path | None,
+    allow_origins: tuple[str, ...],
+    allow_hosts: tuple[str, ...],
+    allow_publish: bool,
+    max_body: int,
+    max_queue: int,
+    max_connections: int,
+) -> None:
+    """Run a hub: it takes pushes, and forwards each to its subscribers.
+
+    It is made for development, tests and small sites. Ctrl-C or SIGTERM ends it.
+    """
+    credentials = credentials_of(key, secret_file)
+    try:
+        server = Hub(
+            host,
+            port,
+            keys={credentials.key: credentials.secret} if credentials else None,
+            allow_origins=allow_origins,
+            allow_hosts=allow_hosts,
+            allow_publish=allow_publish,
+            max_body=max_body,
+            max_queue=max_queue,
+            max_connections=max_connections,
+        )
+    except ValueError as error:
+        argument, _, reason = str(error).partition(": ")
+        option = _OPTIONS.get(argument, "--" + argument.replace("_", "-"))
+        raise click.UsageError(f"{option}: {reason}.") from None
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    run(_serve(server, host, port, credentials, secret_file), interrupted=0)
+
+
+async def _serve(server: Hub, host: str, port: int, credentials: Credentials | None, secret_file: Path | None) -> None:
+    """Serve until cancelled."""
+    try:
+        await server.start()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Failure(f"port {port} of {host} is in use; --port 0 takes a free one") from None
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
+        raise Failure(f"cannot listen on {host}, port {port}: {reason}") from None
+    try:
+        _show(server, credentials, secret_file)
+        await asyncio.Event().wait()
+    finally:
+        await server.close()
+
+
+def _show(server: Hub, credentials: Credentials | None, secret_file: Path | None) -> None:
+    signed = f"signed with the key {credentials.key!r}" if credentials else "unsigned"
+    output = terminal.console()
+    for name, address, remark in (
+        ("push to", server.url, signed),
+        ("subscribe at", server.ws_url, "WAMP v1"),
+        ("see events at", f"{server.url}/", "a page for your browser"),
+    ):
+        output.print(Text.assemble(f"{name:14} ", (address, "bold cyan"), (f"  {terminal.visible(remark)}", "dim")))
+    output.print("\nPush from Python:")
+    output.print(terminal.coloured_python(_line_of_python(server.url, credentials, secret_file)))
+    output.print("\nCtrl-C stops the hub.")
+
+
+def _line_of_python(url: str, credentials: Credentials | None, secret_file: Path | None) -> str:
+    imports, signing = "", ""
+    if credentials:
+        if secret_file is None:
+            imports, secret = "import os; ", f'os.environ["{SECRET_VARIABLE}"]'
+        else:
+            imports, secret = "from pathlib import Path; ", f'Path({str(secret_file)!r}).read_text().rstrip("\\n")'
+        signing = f", auth_key={credentials.key!r}, auth_secret={secret}"
+    return (
+        f"{imports}from webmqconnect_async import Client; "
+        f'Client("{url}"{signing}).push("http://example.com/orders", {{"id": 17}})'
+    )

@@ -1,0 +1,77 @@
+"""`webmqconnect listen`: what subscribers get, a line an event."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import rich_click as click
+from rich.text import Text
+
+from . import terminal
+from .run import run
+from .subscriber import Event, subscriber
+
+__all__ = ["listen"]
+
+
+_EXAMPLES = """\
+Examples:
+
+$ webmqconnect listen http://127.0.0.1:8080 http://example.com/orders
+"""
+
+
+@click.command(no_args_is_help=True, epilog=_EXAMPLES)
+@click.argument("url", metavar="WS_URL")
+@click.argument("topics", metavar="TOPIC...", nargs=-1, required=True)
+@click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after N events.")
+def listen(url: str, topics: tuple[str, ...], count: int | None) -> None:
+    """Subscribe to TOPICs of the hub at WS_URL and print the events.
+
+    One line an event: its topic, a tab, the event as JSON. The URL may also be the one that pushes go to: of
+    http://127.0.0.1:8080 it makes ws://127.0.0.1:8080/ws. Ctrl-C ends.
+    """
+    try:
+        socket_url = subscriber_url(url)
+    except ValueError as error:
+        raise click.UsageError(f"WS_URL: {error}.") from None
+    run(_print_events(socket_url, topics, count), interrupted=0)
+
+
+def subscriber_url(url: str) -> str:
+    """Return where a hub takes subscribers, given that or where it takes pushes.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("it does not begin with ws://, wss://, http:// or https:// and a host")
+    if "@" in parts.netloc:
+        raise ValueError("user information is refused, the subscriber is anonymous")
+    if parts.scheme in ("ws", "wss"):
+        return url
+    path = parts.path.rstrip("/")
+    return parts._replace(
+        scheme=parts.scheme.replace("http", "ws"), path=path if path.endswith("/ws") else f"{path}/ws"
+    ).geturl()
+
+
+async def _print_events(url: str, topics: tuple[str, ...], count: int | None) -> None:
+    async with subscriber(url, *topics) as session:
+        subscribed = topics[0] if len(topics) == 1 else f"{len(topics)} topics"
+        terminal.note(f"session {session.session_id}, subscribed to {subscribed} at {url}; Ctrl-C ends")
+        printed = 0
+        while count is None or printed < count:
+            _print_event(await session.next_event())
+            printed += 1
+
+
+def _print_event(event: Event) -> None:
+    output = terminal.console()
+    topic = terminal.visible(event.topic)
+    if output.is_terminal:
+        output.print(Text.assemble((topic, "cyan"), "  ", terminal.coloured_json(event.payload)))
+    else:
+        # Not by rich, which would make blanks of the tab.
+        print(f"{topic}\t{terminal.json_line(event.payload)}", flush=True)
