@@ -1,0 +1,398 @@
+"""A scripted server: what a broker, a proxy or a broken network may do to a push, on a real socket.
+
+Each request that reaches the server is handled by the next step of its script, whatever connection it comes on; after
+the last step every request is answered 202. The server runs in a loop in a thread of its own, so that it serves
+blocking tests, asynchronous ones and other processes alike. It knows HTTP only as far as to tell one request from the
+next, and nothing of the package under test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import struct
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Self, TypeAlias
+from urllib.parse import parse_qsl, urlsplit
+
+import trustme
+
+from .running import in_thread
+
+PATIENCE = 10.0
+"""Seconds that a test waits for something that must happen, before it fails."""
+
+ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+
+
+def reply(status: int, body: bytes = b"", *headers: str) -> bytes:
+    """Return the bytes of an answer with a Content-Length."""
+    lines = "".join(f"{header}\r\n" for header in headers)
+    return f"HTTP/1.1 {status} Said\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One request, byte for byte; the body is empty where the script did not read it."""
+
+    head: bytes
+    body: bytes = b""
+
+    @property
+    def line(self) -> str:
+        return self.head.split(b"\r\n", 1)[0].decode()
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(urlsplit(self.line.split(" ")[1]).query, keep_blank_values=True, strict_parsing=True))
+
+    def header(self, name: str) -> str | None:
+        for line in self.head.decode().split("\r\n")[1:]:
+            said, _, value = line.partition(": ")
+            if said.lower() == name.lower():
+                return value
+        return None
+
+
+class Peer:
+    """One connection, seen from the server."""
+
+    def __init__(self, server: Hostile, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.server = server
+        self.reader = reader
+        self.writer = writer
+        self._arrived = b""
+
+    async def speaks(self) -> bool:
+        """Wait until something arrives; False where the client has gone."""
+        if not self._arrived and not self.writer.is_closing():
+            self._arrived = await self.reader.read(65536)
+        return bool(self._arrived) and not self.writer.is_closing()
+
+    async def head(self) -> Recorded:
+        """Read and record the head of a request."""
+        return self.server.record(Recorded(await self._head()))
+
+    async def request(self) -> Recorded:
+        """Read and record a request."""
+        head = await self._head()
+        length = int(Recorded(head).header("Content-Length") or 0)
+        while len(self._arrived) < length:
+            await self._more()
+        body, self._arrived = self._arrived[:length], self._arrived[length:]
+        return self.server.record(Recorded(head, body))
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def gone(self) -> None:
+        """Wait until the client closes; what it still sends is thrown away."""
+        with suppress(ConnectionError):
+            while await self.reader.read(65536):
+                pass
+
+    def close(self) -> None:
+        self.writer.close()
+
+    def reset(self) -> None:
+        """Close with RST instead of FIN."""
+        raw = self.writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    async def _head(self) -> bytes:
+        while b"\r\n\r\n" not in self._arrived:
+            await self._more()
+        head, _, self._arrived = self._arrived.partition(b"\r\n\r\n")
+        return head
+
+    async def _more(self) -> None:
+        chunk = await self.reader.read(65536)
+        if not chunk:
+            raise ConnectionResetError("the client left in the middle of a request")
+        self._arrived += chunk
+
+
+Step: TypeAlias = Callable[[Peer], Awaitable[None]]
+
+
+def answer(*parts: bytes) -> Step:
+    """Read a request and answer it, in as many segments as there are parts; the connection stays open."""
+
+    async def step(peer: Peer) -> None:
+        await peer.request()
+        for part in parts:
+            await peer.send(part)
+            await asyncio.sleep(0.01 if len(parts) > 1 else 0)
+
+    return step
+
+
+def answer_and_close(data: bytes) -> Step:
+    """Read a request, answer it and close."""
+
+    async def step(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(data)
+        peer.close()
+
+    return step
+
+
+def answer_and_stall(data: bytes) -> Step:
+    """Read a request, say that much, and nothing more."""
+
+    async def step(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(data)
+        await peer.gone()
+
+    return step
+
+
+def trickle(data: bytes, pause: float) -> Step:
+    """Answer byte by byte."""
+
+    async def step(peer: Peer) -> None:
+        await peer.request()
+        for byte in data:
+            await peer.send(bytes([byte]))
+            await asyncio.sleep(pause)
+
+    return step
+
+
+def held(data: bytes = ACCEPTED) -> Step:
+    """Answer a request when the test calls `release`."""
+
+    async def step(peer: Peer) -> None:
+        await peer.request()
+        await peer.server.released.wait()
+        await peer.send(data)
+
+    return step
+
+
+async def stall(peer: Peer) -> None:
+    """Read a request and never answer it."""
+    await peer.request()
+    await peer.gone()
+
+
+async def stall_unread(peer: Peer) -> None:
+    """Read the head of a request, no body, and never answer."""
+    await peer.head()
+    peer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a server's transport is always a Transport
+    await peer.server.released.wait()
+
+
+async def drop_at_once(peer: Peer) -> None:
+    """Close before a byte is read."""
+    peer.close()
+
+
+def answer_unread(data: bytes) -> Step:
+    """Answer as soon as the head of a request is read, and close."""
+
+    async def step(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(data)
+        peer.close()
+
+    return step
+
+
+async def drop_after_head(peer: Peer) -> None:
+    await peer.head()
+    peer.close()
+
+
+async def drop_after_body(peer: Peer) -> None:
+    await peer.request()
+    peer.close()
+
+
+async def reset_after_head(peer: Peer) -> None:
+    await peer.head()
+    peer.reset()
+
+
+async def reset_after_body(peer: Peer) -> None:
+    await peer.request()
+    peer.reset()
+
+
+class Hostile:
+    """The server; `hostile()` runs one in a thread.
+
+    Args:
+        script: a step for each request, in the order in which they come.
+        tls: the server's side of TLS; None for plain HTTP.
+        before: runs before the TLS handshake of each connection.
+    """
+
+    def __init__(self, *script: Step, tls: ssl.SSLContext | None = None, before: Step | None = None) -> None:
+        self.connections = 0
+        self.requests: list[Recorded] = []
+        self.released = asyncio.Event()
+        self._script = deque(script)
+        self._tls = tls
+        self._before = before
+        self._peers: dict[asyncio.Task[None], Peer] = {}
+        self._changed = threading.Condition()
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/push"
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._peers)
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        while self._peers:
+            tasks = list(self._peers)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    def script(self, *steps: Step) -> None:
+        """Let the next requests be handled so."""
+        self._script.extend(steps)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Block until something is so that changes with a connection or a request."""
+        with self._changed:
+            assert self._changed.wait_for(condition, PATIENCE), f"{self.connections=}, {len(self.requests)=}"
+
+    def release(self) -> None:
+        """Let every `held` answer go, those to come too."""
+        self._loop.call_soon_threadsafe(self.released.set)
+
+    def drop_all(self, *, reset: bool = False) -> None:
+        """Close every connection, and return when that is done."""
+
+        async def drop() -> None:
+            for task, peer in list(self._peers.items()):
+                if reset:
+                    peer.reset()
+                task.cancel()
+            if self._peers:
+                await asyncio.wait(list(self._peers))
+
+        asyncio.run_coroutine_threadsafe(drop(), self._loop).result(PATIENCE)
+
+    def changed(self) -> None:
+        """Let `until` look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def record(self, request: Recorded) -> Recorded:
+        self.requests.append(request)
+        self.changed()
+        return request
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        peer = self._peers[task] = Peer(self, reader, writer)
+        self.connections += 1
+        self.changed()
+        try:
+            if self._before is not None:
+                writer.transport.pause_reading()  # type: ignore[attr-defined]  # as above
+                await self._before(peer)
+            if self._tls is not None:
+                await writer.start_tls(self._tls)
+            while not writer.is_closing():
+                # The first step may be one that never reads; on a connection kept alive only a request takes a step.
+                await (self._script.popleft() if self._script else answer(ACCEPTED))(peer)
+                if not await peer.speaks():
+                    break
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+            if self._tls is not None:
+                # The goodbye is out; asyncio would wait half a minute for the client's.
+                writer.transport.abort()
+            with suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
+            del self._peers[task]
+            self.changed()
+
+
+@contextmanager
+def hostile(
+    *script: Step, tls: bool = False, host: str = "127.0.0.1", ask: bool = False, before: Step | None = None
+) -> Iterator[Hostile]:
+    """Run a server of that script; with `tls` its certificate, of `authority()`, is for `host`.
+
+    Args:
+        script: see `Hostile`.
+        tls: whether it speaks TLS.
+        host: whom its certificate names.
+        ask: whether it wants a certificate of the client, too.
+        before: see `Hostile`.
+    """
+    context = None
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority().issue_cert(host).configure_cert(context)
+        if ask:
+            context.verify_mode = ssl.CERT_REQUIRED
+    with in_thread(lambda: Hostile(*script, tls=context, before=before)) as server:
+        yield server
+
+
+@cache
+def authority() -> trustme.CA:
+    """Return the certificate authority of all tests."""
+    return trustme.CA()
+
+
+def trusting() -> ssl.SSLContext:
+    """Return a client's context that trusts the authority of the tests, and verifies as the default one does."""
+    context = ssl.create_default_context()
+    authority().configure_trust(context)
+    return context
+
+
+@contextmanager
+def refusing() -> Iterator[str]:
+    """Give the URL of a port where nobody listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}/push"
+
+
+@contextmanager
+def unreachable() -> Iterator[str]:
+    """Give the URL of a port that lets nobody in: it listens, and its backlog is full."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        waiting = [socket.socket() for _ in range(3)]
+        try:
+            for each in waiting:
+                each.setblocking(False)
+                with suppress(BlockingIOError):
+                    each.connect(listening.getsockname())
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/push"
+        finally:
+            for each in waiting:
+                each.close()

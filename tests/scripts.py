@@ -1,0 +1,41 @@
+"""Python programs run in a process of their own, in development mode, with every warning an error."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from .hostile import PATIENCE, authority
+
+ROOT = Path(__file__).parents[1]
+
+_PRELUDE = """
+import asyncio, gc, logging, os, ssl, sys, threading, time
+from webmqconnect_async import *
+url, ca = sys.argv[1:]
+trust = ssl.create_default_context(cafile=ca)
+"""
+
+
+def run_script(script: str, url: str, tmp_path: Path, *, python: str = sys.executable, **environment: str) -> str:
+    """Run a program that knows `url` and the context `trust`; return what it printed.
+
+    It must exit with 0, within 30 seconds, and write nothing to stderr: no warning, nothing unclosed.
+    """
+    ca = tmp_path / "ca.pem"
+    authority().cert_pem.write_to_path(str(ca))
+    done = subprocess.run(  # noqa: S603  # a program of this test
+        [python, "-X", "dev", "-W", "error", "-c", _PRELUDE + textwrap.dedent(script), url, str(ca)],
+        env=os.environ | environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=3 * PATIENCE,
+        check=False,
+    )
+    assert done.stderr == "", done.stderr
+    assert done.returncode == 0
+    return done.stdout

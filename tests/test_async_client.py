@@ -1,0 +1,979 @@
+"""AsyncClient on real sockets: loops and forks, closing, slots, deadlines, cancellation, many pushes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import anyio
+import pytest
+
+from webmqconnect_async import (
+    AsyncClient,
+    ClientClosed,
+    ConnectFailed,
+    InvalidPush,
+    Outcome,
+    Push,
+    QueueTimeout,
+    Receipt,
+    ReplyTimeout,
+    Retry,
+    SourceFailed,
+    Unconfirmed,
+    WebMQError,
+    WrongLoop,
+    __version__,
+)
+
+from .hostile import (
+    ACCEPTED,
+    PATIENCE,
+    Hostile,
+    Peer,
+    Step,
+    answer,
+    drop_after_body,
+    held,
+    hostile,
+    refusing,
+    reply,
+    stall,
+    trusting,
+    unreachable,
+)
+from .scripts import run_script
+
+
+@pytest.fixture
+def server() -> Iterator[Hostile]:
+    """A server that accepts everything."""
+    with hostile() as running:
+        yield running
+
+
+async def requests(server: Hostile, number: int) -> None:
+    """Wait until so many requests have come."""
+    await asyncio.to_thread(server.until, lambda: len(server.requests) >= number)
+
+
+async def nobody_left() -> None:
+    """Wait until this task is the only one."""
+    async with asyncio.timeout(PATIENCE):
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0)
+
+
+def bodies(server: Hostile) -> list[bytes]:
+    return [each.body for each in server.requests]
+
+
+class TestLoops:
+    def test_made_before_any_loop(self, server: Hostile, tmp_path: Path) -> None:
+        """A client of the module works in one loop after another, without a close and without a complaint."""
+        printed = run_script(
+            """
+            client = AsyncClient(url)
+            for _ in range(3):
+                print(asyncio.run(client.push("t", 1)).status)
+            """,
+            server.url,
+            tmp_path,
+        )
+        assert printed.split() == ["202"] * 3
+        assert server.connections == 3
+
+    def test_made_before_any_loop_tls(self, tmp_path: Path) -> None:
+        """Over TLS, too."""
+        with hostile(tls=True) as server:
+            run_script(
+                """
+                client = AsyncClient(url, ssl=trust)
+                asyncio.run(client.push("t", 1))
+                asyncio.run(client.push("t", 1))
+                """,
+                server.url,
+                tmp_path,
+            )
+            assert server.connections == 2
+
+    def test_never_used(self, tmp_path: Path) -> None:
+        run_script("client = AsyncClient(url)", "http://127.0.0.1:1/", tmp_path)
+
+    @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+    def test_loop_closed_untidily(self, tls: bool, tmp_path: Path) -> None:
+        """A loop that was closed without a shutdown of its generators is left, and the next one works."""
+        with hostile(tls=tls) as server:
+            printed = run_script(
+                """
+                client = AsyncClient(url, ssl=trust)
+                loop = asyncio.new_event_loop()
+                loop.run_until_complete(client.push("t", 1))
+                loop.close()
+
+                async def main():
+                    print((await client.push("t", 2)).status)
+
+                # asyncio itself complains of the transports that its closed loop has left.
+                import warnings
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", ResourceWarning)
+                    asyncio.run(main())
+                    del loop
+                    gc.collect()
+                """,
+                server.url,
+                tmp_path,
+            )
+            assert printed.split() == ["202"]
+
+    def test_two_live_loops(self, server: Hostile) -> None:
+        """While its loop is open a client works in no other; neither pushing nor closing there harms it."""
+        client = AsyncClient(server.url)
+        with asyncio.Runner() as first:
+            first.run(client.push("t", 1))
+            with asyncio.Runner() as second:
+                with pytest.raises(WrongLoop):
+                    second.run(client.push("t", 2))
+                with pytest.raises(WrongLoop):
+                    second.run(client.close())
+                outcomes = second.run(client.push_many([("t", 3)]))
+                assert isinstance(outcomes[0].error, WrongLoop)
+            first.run(client.push("t", 4))
+            first.run(client.close())
+        assert bodies(server) == [b"1", b"4"]
+
+    def test_borrowed_session_in_another_loop(self, server: Hostile) -> None:
+        """A borrowed session keeps its client to its loop, even after that has ended."""
+
+        async def first() -> AsyncClient:
+            async with aiohttp.ClientSession() as session:
+                client = AsyncClient(server.url, session=session)
+                await client.push("t", 1)
+                return client
+
+        client = asyncio.run(first())
+        with pytest.raises(WrongLoop):
+            asyncio.run(client.push("t", 2))
+        assert len(server.requests) == 1
+
+    @pytest.mark.parametrize("end", ["pass", "os._exit(0)"], ids=["exit", "_exit"])
+    @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+    @pytest.mark.parametrize("push", ["asyncio.run(client.push('t', 'child'))", "pass"], ids=["used", "unused"])
+    def test_fork(self, push: str, tls: bool, end: str, tmp_path: Path) -> None:
+        """After a fork with an open connection parent and child both push, and the child harms no connection."""
+        with hostile(tls=tls) as server:
+            printed = run_script(
+                f"""
+                client = AsyncClient(url, ssl=trust)
+                runner = asyncio.Runner()
+                runner.run(client.push("t", "before"))
+                child = os.fork()
+                if child:
+                    _, status = os.waitpid(child, 0)
+                    print(os.waitstatus_to_exitcode(status), flush=True)
+                    runner.run(client.push("t", "parent"))
+                    runner.run(client.close())
+                    runner.close()
+                else:
+                    {push}
+                    {end}
+                """,
+                server.url,
+                tmp_path,
+            )
+            assert printed.split() == ["0"]
+            child = [b'"child"'] if push != "pass" else []
+            assert bodies(server) == [b'"before"', *child, b'"parent"']
+            assert server.connections == 1 + len(child)
+
+
+class TestBorrowedSession:
+    async def test_left_as_it_was(self, server: Hostile) -> None:
+        """It is neither closed nor changed; its headers travel, those of the push and the client's win."""
+        async with aiohttp.ClientSession(
+            headers={"X-Theirs": "1", "X-Both": "session", "Content-Type": "text/plain"}, cookies={"c": "1"}
+        ) as session:
+            before = dict(session.headers)
+            async with AsyncClient(server.url, session=session, headers={"X-Both": "client"}) as client:
+                await client.push("t", 1)
+            assert not session.closed
+            assert dict(session.headers) == before
+        sent = server.requests[0]
+        assert sent.header("X-Theirs") == "1"
+        assert sent.header("X-Both") == "client"
+        assert sent.header("Content-Type") == "application/x-www-form-urlencoded"
+        assert sent.header("Cookie") == "c=1"
+        assert sent.header("User-Agent") == f"webmqconnect_async/{__version__}"
+
+    async def test_its_own_rules_do_not_apply(self, server: Hostile) -> None:
+        """Neither `raise_for_status` nor a base URL, a timeout or compression of the session changes how a push ends."""
+        server.script(answer(reply(401, b"invalid request signature (expected x, got y)")), held())
+        async with (
+            aiohttp.ClientSession(
+                f"http://127.0.0.1:{server.port}/elsewhere/",
+                raise_for_status=True,
+                timeout=aiohttp.ClientTimeout(total=0.05),
+            ) as session,
+            AsyncClient(server.url, session=session) as client,
+        ):
+            with pytest.raises(WebMQError) as caught:
+                await client.push("t", 1)
+            assert type(caught.value).__name__ == "AuthRejected"
+            pushing = asyncio.create_task(client.push("t", 2))
+            await requests(server, 2)
+            await asyncio.sleep(0.1)  # the session's own timeout is the subject
+            server.release()
+            assert (await pushing).status == 202
+        assert all(each.line.startswith("POST /push?topicuri=t ") for each in server.requests)
+
+    async def test_closed_by_its_owner(self, server: Hostile) -> None:
+        session = aiohttp.ClientSession()
+        client = AsyncClient(server.url, session=session)
+        await session.close()
+        with pytest.raises(ClientClosed, match="session"):
+            await client.push("t", 1)
+
+    def test_wrong_type(self) -> None:
+        with pytest.raises(TypeError, match="session"):
+            AsyncClient("http://127.0.0.1/", session=aiohttp)  # type: ignore[arg-type]  # the subject
+
+
+class TestOwnSession:
+    async def test_takes_nothing_from_its_surroundings(
+        self, server: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No proxy from the environment, no netrc, no cookie of an earlier answer."""
+        server.script(answer(reply(202, b"", "Set-Cookie: c=1; Path=/")))
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine 127.0.0.1 login me password mine\n")
+        monkeypatch.setenv("NETRC", str(netrc))
+        with refusing() as dead:
+            for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+                monkeypatch.setenv(name, dead)
+            async with AsyncClient(server.url) as client:
+                await client.push("t", 1)
+                await client.push("t", 2)
+        for sent in server.requests:
+            assert sent.header("Cookie") is None
+            assert sent.header("Authorization") is None
+            assert sent.line.startswith("POST /push?")
+
+    async def test_request_on_the_wire(self, server: Hostile) -> None:
+        """Each header that is sent has a purpose."""
+        async with AsyncClient(server.url, headers={"X-Tenant": "blue"}) as client:
+            await client.push("http://example.com/ä b&c", {"a": "x&y"}, ["s1"], ["s2", 3])
+        sent = server.requests[0]
+        assert sent.line == (
+            "POST /push?topicuri=http%3A%2F%2Fexample.com%2F%C3%A4+b%26c&eligible=s1&exclude=s2%2C3 HTTP/1.1"
+        )
+        assert sent.body == b'{"a":"x\\u0026y"}'
+        names = {line.split(":")[0] for line in sent.head.decode().split("\r\n")[1:]}
+        assert names == {
+            "Host",
+            "Content-Type",
+            "Accept-Encoding",
+            "User-Agent",
+            "X-Tenant",
+            "Accept",
+            "Content-Length",
+        }
+        assert sent.header("X-Tenant") == "blue"
+        assert sent.header("User-Agent") == f"webmqconnect_async/{__version__}"
+
+
+class TestClose:
+    async def test_never_used(self) -> None:
+        client = AsyncClient("http://127.0.0.1:1/")
+        await client.close()
+        with pytest.raises(ClientClosed):
+            await client.push("t", 1)
+
+    async def test_idle_and_twice(self, server: Hostile) -> None:
+        """Its connection is closed, again is fine, and a push after it is ClientClosed and never sent."""
+        client = AsyncClient(server.url)
+        await client.push("t", 1)
+        await client.close()
+        await asyncio.to_thread(server.until, lambda: server.open_connections == 0)
+        await client.close()
+        with pytest.raises(ClientClosed) as caught:
+            await client.push("t", 2)
+        assert caught.value.attempts == 0
+        assert len(server.requests) == 1
+        assert client.stats.pushed == 1
+        assert client.stats.failed == 0
+
+    async def test_in_flight_within_grace(self, server: Hostile) -> None:
+        """A push in flight gets its answer, and close waits for it."""
+        server.script(held())
+        client = AsyncClient(server.url)
+        pushing = asyncio.create_task(client.push("t", 1))
+        await requests(server, 1)
+        closing = asyncio.create_task(client.close())
+        await asyncio.sleep(0)
+        assert not closing.done()
+        server.release()
+        await closing
+        assert pushing.done()
+        assert (await pushing).status == 202
+        await nobody_left()
+
+    async def test_in_flight_beyond_grace(self, server: Hostile) -> None:
+        """A push without an answer when the grace is over ends as at its deadline."""
+        server.script(stall)
+        client = AsyncClient(server.url, timeout=None)
+        pushing = asyncio.create_task(client.push("t", 1))
+        await requests(server, 1)
+        await client.close(grace=0.05)
+        with pytest.raises(ReplyTimeout, match="closed"):
+            await pushing
+        await nobody_left()
+
+    async def test_connecting_beyond_grace(self) -> None:
+        """A push that has no connection when the grace is over was not sent."""
+        with unreachable() as url:
+            client = AsyncClient(url, timeout=None)
+            pushing = asyncio.create_task(client.push("t", 1))
+            await asyncio.sleep(0)
+            await client.close(grace=0.05)
+            with pytest.raises(ConnectFailed):
+                await pushing
+
+    async def test_deadline_before_grace(self, server: Hostile) -> None:
+        """The grace gives no push more time than it had."""
+        server.script(stall)
+        client = AsyncClient(server.url, timeout=0.1)
+        pushing = asyncio.create_task(client.push("t", 1))
+        await requests(server, 1)
+        async with asyncio.timeout(PATIENCE):
+            await client.close(grace=1000.0)
+        with pytest.raises(ReplyTimeout):
+            await pushing
+
+    async def test_sleeping(self, server: Hostile) -> None:
+        """A push between two attempts wakes up when the grace is over."""
+        server.script(answer(reply(503, b"", "Retry-After: 4")))
+        client = AsyncClient(server.url, timeout=None)
+        pushing = asyncio.create_task(client.push("t", 1))
+        await requests(server, 1)
+        async with asyncio.timeout(2.0):
+            await client.close(grace=0.05)
+            with pytest.raises(WebMQError) as caught:
+                await pushing
+        assert type(caught.value).__name__ == "Overloaded"
+
+    async def test_queued(self, server: Hostile) -> None:
+        """A push that waits for a slot is ClientClosed at once, with close or without a deadline."""
+        server.script(held())
+        client = AsyncClient(server.url, concurrency=1)
+        first = asyncio.create_task(client.push("t", 1))
+        await requests(server, 1)
+        queued = [asyncio.create_task(client.push("t", 2, timeout=each)) for each in (None, 5.0)]
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(client.close())
+        for push in queued:
+            with pytest.raises(ClientClosed):
+                await push
+        assert not first.done()
+        server.release()
+        assert (await first).status == 202
+        await closing
+        assert len(server.requests) == 1
+
+    @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+    async def test_by_several(self, tls: bool) -> None:
+        """Several may close at once, while a push is in flight or not."""
+        with hostile(held(), tls=tls) as server:
+            client = AsyncClient(server.url, ssl=trusting())
+            pushing = asyncio.create_task(client.push("t", 1))
+            await requests(server, 1)
+            closing = [asyncio.create_task(client.close()) for _ in range(3)]
+            await asyncio.sleep(0)
+            server.release()
+            await asyncio.gather(*closing)
+            assert (await pushing).status == 202
+            await asyncio.gather(*[client.close() for _ in range(3)])
+
+    async def test_later_and_shorter(self, server: Hostile) -> None:
+        """A second close with a shorter grace ends what the first one waits for."""
+        server.script(stall)
+        client = AsyncClient(server.url, timeout=None)
+        pushing = asyncio.create_task(client.push("t", 1))
+        await requests(server, 1)
+        closing = asyncio.create_task(client.close(grace=1000.0))
+        await asyncio.sleep(0)
+        await client.close(grace=0)
+        await closing
+        with pytest.raises(ReplyTimeout):
+            await pushing
+
+    @pytest.mark.parametrize("busy", ["stalled", "sleeping", "connecting"])
+    async def test_cancelled(self, busy: str, server: Hostile) -> None:
+        """A close that is cancelled lets nobody hang: what is in flight ends as when the grace is over."""
+        server.script(stall if busy == "stalled" else answer(reply(503, b"", "Retry-After: 4")))
+        with unreachable() as nowhere:
+            client = AsyncClient(nowhere if busy == "connecting" else server.url, timeout=None)
+            pushing = asyncio.create_task(client.push("t", 1))
+            if busy != "connecting":
+                await requests(server, 1)
+            closing = asyncio.create_task(client.close(grace=1000.0))
+            await asyncio.sleep(0.01)
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            async with asyncio.timeout(2.0):
+                with pytest.raises(WebMQError):
+                    await pushing
+            await client.close()
+            await nobody_left()
+
+    async def test_bulk(self, server: Hostile) -> None:
+        """A bulk in flight stops reading its source; what it had is in the error."""
+        server.script(*[held()] * 2)
+        client = AsyncClient(server.url, concurrency=2)
+        read: list[int] = []
+
+        def source() -> Iterator[tuple[str, object]]:
+            for number in range(1000):
+                read.append(number)
+                yield "t", number
+
+        pushing = asyncio.create_task(client.push_many(source()))
+        await requests(server, 2)
+        closing = asyncio.create_task(client.close())
+        await asyncio.sleep(0)
+        server.release()
+        with pytest.raises(SourceFailed) as caught:
+            await pushing
+        await closing
+        outcomes = caught.value.outcomes
+        assert isinstance(caught.value.__cause__, ClientClosed)
+        assert [each.index for each in outcomes] == list(range(len(outcomes)))
+        assert [each.ok for each in outcomes[:2]] == [True, True]
+        assert all(isinstance(each.error, ClientClosed) for each in outcomes[2:])
+        assert len(read) <= 4
+        assert len(server.requests) == 2
+
+    @pytest.mark.parametrize("grace", [-1.0, float("nan"), "5"])
+    async def test_grace(self, grace: float) -> None:
+        """A grace that is none is refused, and the client stays open."""
+        with hostile() as server:
+            async with AsyncClient(server.url) as client:
+                with pytest.raises((TypeError, ValueError), match="grace"):
+                    await client.close(grace)
+                await client.push("t", 1)
+
+
+class TestSlots:
+    async def test_bound(self, server: Hostile) -> None:
+        """Single pushes and bulks together are never more in flight than `concurrency`."""
+        server.script(*[held()] * 3)
+        async with AsyncClient(server.url, concurrency=3) as client:
+            pushes = [asyncio.create_task(client.push("t", number)) for number in range(5)]
+            bulk = asyncio.create_task(client.push_many(("t", number) for number in range(20)))
+            await requests(server, 3)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert client.stats.in_flight == 3
+            assert len(server.requests) == server.connections == 3
+            server.release()
+            await asyncio.gather(*pushes)
+            assert all(each.ok for each in await bulk)
+            assert server.connections == 3
+            assert client.stats == type(client.stats)(pushed=25)
+
+    async def test_queue_timeout(self, server: Hostile) -> None:
+        """A push that gets no slot in time is QueueTimeout: nothing was sent. Without a limit it waits."""
+        server.script(held())
+        async with AsyncClient(server.url, concurrency=1, timeout=None) as client:
+            first = asyncio.create_task(client.push("t", 1))
+            await requests(server, 1)
+            patient = asyncio.create_task(client.push("t", 3))
+            with pytest.raises(QueueTimeout) as caught:
+                await client.push("t", 2, timeout=0.05)
+            assert caught.value.attempts == 0
+            server.release()
+            await first
+            await patient
+            assert client.stats.pushed == 2
+            assert client.stats.failed == 1
+        assert bodies(server) == [b"1", b"3"]
+
+    async def test_bulk_waits(self) -> None:
+        """Two bulks at a slow broker: the wait for a slot counts for neither, and a single push gets its turn."""
+
+        async def slowly(peer: Peer) -> None:
+            await peer.request()
+            await asyncio.sleep(0.02)
+            await peer.send(ACCEPTED)
+
+        with hostile(*[slowly] * 61) as server:
+            async with AsyncClient(server.url, concurrency=2, timeout=0.25) as client:
+                bulks = [
+                    asyncio.create_task(client.push_many([(name, number) for number in range(30)]))
+                    for name in ("a", "b")
+                ]
+                await requests(server, 2)
+                assert (await client.push("single", 1)).status == 202
+                assert len(server.requests) < 20
+                for outcomes in await asyncio.gather(*bulks):
+                    assert all(each.ok for each in outcomes)
+            assert {each.query["topicuri"] for each in server.requests[:6]} >= {"a", "b"}
+
+    async def test_slot_comes_back(self, server: Hostile) -> None:
+        """Whatever a push ends with, its slot is free again."""
+        server.script(drop_after_body, answer(reply(400)), stall)
+        async with AsyncClient(server.url, concurrency=1) as client:
+            for _ in range(3):
+                with pytest.raises(WebMQError):
+                    await client.push("t", 1, timeout=0.2)
+            with pytest.raises(InvalidPush):
+                await client.push("t", float("nan"))
+            await client.push("t", 2)
+
+
+class TestTimeout:
+    async def test_covers_retries(self, server: Hostile) -> None:
+        """Pauses count; a retry that could not end in time is not begun."""
+        server.script(*[answer(reply(503, b"", "Retry-After: 0"))] * 100)
+        retry = Retry(attempts=100, wait=0.2, max_wait=0.2)
+        async with AsyncClient(server.url, timeout=0.3, retry=retry) as client:
+            async with asyncio.timeout(1.0):
+                with pytest.raises(WebMQError) as caught:
+                    await client.push("t", 1)
+            assert type(caught.value).__name__ == "Overloaded"
+            assert caught.value.attempts == len(server.requests) < 20
+
+    @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "1", True])
+    async def test_wrong(self, timeout: float, server: Hostile) -> None:
+        """What is no number of seconds above 0 is refused by name; nothing is sent."""
+        async with AsyncClient(server.url) as client:
+            with pytest.raises((TypeError, ValueError), match="timeout"):
+                await client.push("t", 1, timeout=timeout)
+            assert server.connections == 0
+
+    async def test_none(self, server: Hostile) -> None:
+        """None lifts the client's limit for one push."""
+        server.script(held())
+        async with AsyncClient(server.url, timeout=0.05) as client:
+            pushing = asyncio.create_task(client.push("t", 1, timeout=None))
+            await requests(server, 1)
+            await asyncio.sleep(0.1)  # twice the client's own limit
+            assert not pushing.done()
+            server.release()
+            assert (await pushing).status == 202
+
+    async def test_many_deadlines(self, server: Hostile) -> None:
+        """Each of many pushes ends at its own deadline, the short ones before the long ones."""
+        server.script(*[stall] * 30)
+        ended: list[int] = []
+
+        async def push(client: AsyncClient, number: int) -> None:
+            with pytest.raises(ReplyTimeout):
+                await client.push("t", number, timeout=0.1 + 0.02 * (number % 10))
+            ended.append(number % 10)
+
+        async with AsyncClient(server.url) as client:
+            await asyncio.gather(*[push(client, number) for number in range(30)])
+        assert ended == sorted(ended)
+
+
+class TestCancel:
+    async def test_a_thousand(self, server: Hostile) -> None:
+        """After a thousand cancelled pushes the one slot works."""
+        async with AsyncClient(server.url, concurrency=1) as client:
+            for number in range(1000):
+                pushing = asyncio.create_task(client.push("t", number))
+                for _ in range(number % 12):
+                    await asyncio.sleep(0)
+                pushing.cancel()
+                await asyncio.wait([pushing])
+            await client.push("t", "last")
+            assert client.stats.in_flight == 0
+        assert server.requests[-1].body == b'"last"'
+
+    async def test_a_thousand_queued(self, server: Hostile) -> None:
+        """So, too, when all of them wait for it."""
+        server.script(held())
+        async with AsyncClient(server.url, concurrency=1) as client:
+            first = asyncio.create_task(client.push("t", 1))
+            await requests(server, 1)
+            pushes = [asyncio.create_task(client.push("t", number)) for number in range(1000)]
+            await asyncio.sleep(0)
+            for push in pushes:
+                push.cancel()
+            server.release()
+            results = await asyncio.gather(*pushes, return_exceptions=True)
+            assert all(isinstance(each, asyncio.CancelledError) for each in results)
+            await first
+            await client.push("t", "last")
+            assert client.stats.failed == 1000
+        assert len(server.requests) == 2
+
+    @pytest.mark.parametrize("where", ["queue", "connect", "answer", "body", "pause"])
+    async def test_anywhere(self, where: str, server: Hostile) -> None:
+        """A cancelled push raises CancelledError wherever it is, leaves no task, and the client goes on."""
+        with unreachable() as nowhere:
+            step: Step = {"pause": answer(reply(503, b"", "Retry-After: 4")), "body": _half_an_answer}.get(where, stall)
+            server.script(step)
+            async with AsyncClient(nowhere if where == "connect" else server.url, concurrency=1) as client:
+                pushing = asyncio.create_task(client.push("t", 1))
+                if where == "connect":
+                    await asyncio.sleep(0.01)
+                else:
+                    await requests(server, 1)
+                    await asyncio.sleep(0.01)
+                if where == "queue":
+                    holder, pushing = pushing, asyncio.create_task(client.push("t", 2))
+                    await asyncio.sleep(0)
+                    pushing.cancel()
+                    await asyncio.wait([pushing])
+                    holder.cancel()
+                    await asyncio.wait([holder])
+                else:
+                    pushing.cancel()
+                    await asyncio.wait([pushing])
+                assert pushing.cancelled()
+                assert client.stats.in_flight == 0
+                await nobody_left()
+                if where != "connect":
+                    await client.push("t", 3)
+
+    async def test_asyncio_timeout(self, server: Hostile) -> None:
+        """A scope of asyncio's around a push ends it as any other await."""
+        server.script(stall)
+        async with AsyncClient(server.url) as client:
+            with pytest.raises(TimeoutError) as caught:
+                async with asyncio.timeout(0.05):
+                    await client.push("t", 1)
+            assert not isinstance(caught.value, WebMQError)
+            await client.push("t", 2)
+
+    async def test_anyio_scopes(self, server: Hostile) -> None:
+        """So does one of anyio's, whose cancellation comes again until it is heard."""
+        server.script(stall, stall)
+        async with AsyncClient(server.url) as client:
+            with anyio.move_on_after(0.05) as scope:
+                await client.push("t", 1)
+            assert scope.cancelled_caught
+            with pytest.raises(TimeoutError):
+                with anyio.fail_after(0.05):
+                    await client.push("t", 1)
+            await client.push("t", 2)
+
+    async def test_deadline_inside_scopes(self, server: Hostile) -> None:
+        """A deadline of the client's own inside somebody's scope is the client's error, and the scope goes on."""
+        server.script(stall, stall)
+        async with AsyncClient(server.url, timeout=0.05) as client:
+            with anyio.move_on_after(PATIENCE) as scope:
+                with pytest.raises(ReplyTimeout):
+                    await client.push("t", 1)
+            assert not scope.cancelled_caught
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(ReplyTimeout):
+                    await client.push("t", 1)
+                await asyncio.sleep(0)
+            task = asyncio.current_task()
+            assert task is not None
+            assert task.cancelling() == 0
+
+    async def test_both_at_once(self, server: Hostile) -> None:
+        """A push whose deadline and whose canceller strike together is cancelled."""
+        server.script(stall)
+        async with AsyncClient(server.url, timeout=0.05) as client:
+            pushing = asyncio.create_task(client.push("t", 1))
+            await requests(server, 1)
+            time.sleep(0.1)  # noqa: ASYNC251  # now both are due in one turn of the loop
+            asyncio.get_running_loop().call_soon(pushing.cancel)
+            await asyncio.wait([pushing])
+            assert pushing.cancelled()
+
+    async def test_nothing_unclosed(self, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+        """Success, error and cancellation leave no task and nothing for aiohttp or asyncio to complain of."""
+        server.script(answer(ACCEPTED), answer(reply(400)), stall, drop_after_body)
+        async with AsyncClient(server.url) as client:
+            await client.push("t", 1)
+            for timeout in (5.0, 0.05, 5.0):
+                with pytest.raises(WebMQError):
+                    await client.push("t", 1, timeout=timeout)
+            server.script(stall)
+            pushing = asyncio.create_task(client.push("t", 1))
+            await requests(server, 5)
+            pushing.cancel()
+            await asyncio.wait([pushing])
+        await nobody_left()
+        gc.collect()
+        assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+    def test_debug_mode(self, tmp_path: Path) -> None:
+        """In development mode nothing is complained of either."""
+        with hostile(answer(ACCEPTED), answer(reply(400)), stall, drop_after_body) as server:
+            run_script(
+                """
+                logging.basicConfig(level=logging.WARNING)
+
+                async def main():
+                    async with AsyncClient(url) as client:
+                        await client.push("t", 1)
+                        for _ in range(3):
+                            try:
+                                await client.push("t", 1, timeout=0.3)
+                            except WebMQError as error:
+                                print(type(error).__name__)
+                        await client.push_many([("t", n) for n in range(100)])
+                        async for outcome in client.push_stream(("t", n) for n in range(100)):
+                            break
+
+                asyncio.run(main(), debug=True)
+                """,
+                server.url,
+                tmp_path,
+            )
+
+
+async def _half_an_answer(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(reply(202, b"a body that is not all")[:-5])
+    await peer.gone()
+
+
+class TestMany:
+    async def test_order_and_failures(self) -> None:
+        """Outcomes come in input order, each failure at its index, a malformed item no end of it all."""
+
+        async def judge(peer: Peer) -> None:
+            number = int((await peer.request()).body)
+            await peer.send(reply(400, b"odd") if number % 2 else ACCEPTED)
+
+        items: list[object] = [("t", number) for number in range(20)]
+        items[4] = "neither"
+        items[6] = ("t", float("nan"))
+        items[8] = ("t", 8, "three")
+        items[10] = Push("t", 10, eligible="bare")  # type: ignore[arg-type]  # the subject
+        with hostile(*[judge] * 20) as server:
+            async with AsyncClient(server.url, concurrency=4) as client:
+                outcomes = await client.push_many(items)  # type: ignore[arg-type]  # the subject
+        assert [each.index for each in outcomes] == list(range(20))
+        invalid = {4, 6, 8, 10}
+        assert {each.index for each in outcomes if isinstance(each.error, InvalidPush)} == invalid
+        assert {each.index for each in outcomes if each.ok} == set(range(0, 20, 2)) - invalid
+        assert outcomes[4].push is None
+        assert outcomes[10].push == items[10]
+        assert outcomes[1].push == Push("t", 1)
+        assert outcomes[1].receipt is None
+        assert outcomes[0].receipt == Receipt(202)
+
+    async def test_flat(self, server: Hostile) -> None:
+        """However many items, there are two tasks a slot, ours and aiohttp's, and the source is read no further."""
+        most = 0
+        ahead = 0
+
+        def source() -> Iterator[tuple[str, object]]:
+            nonlocal most, ahead
+            for number in range(20_000):
+                most = max(most, len(asyncio.all_tasks()))
+                ahead = max(ahead, number - client.stats.pushed)
+                yield "t", number
+
+        async with AsyncClient(server.url, concurrency=10) as client:
+            before = len(asyncio.all_tasks())
+            outcomes = await client.push_many(source())
+            assert len(outcomes) == client.stats.pushed == 20_000
+        assert most <= before + 2 * 10
+        assert ahead <= 10
+
+    @pytest.mark.parametrize("concurrency", [None, 1, 3])
+    async def test_async_source(self, concurrency: int | None, server: Hostile) -> None:
+        """An asynchronous source is read by one worker at a time."""
+
+        async def source() -> AsyncIterator[Push]:
+            for number in range(50):
+                await asyncio.sleep(0)
+                yield Push("t", number)
+
+        async with AsyncClient(server.url) as client:
+            outcomes = await client.push_many(source(), concurrency=concurrency)
+        assert [each.push.event for each in outcomes if each.push] == list(range(50))
+        assert all(each.ok for each in outcomes)
+        if concurrency is not None:
+            assert server.connections <= concurrency
+
+    async def test_empty(self) -> None:
+        async with AsyncClient("http://127.0.0.1:1/") as client:
+            assert await client.push_many([]) == []
+            assert [each async for each in client.push_stream([])] == []
+
+    @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5])
+    async def test_wrong_concurrency(self, concurrency: int, server: Hostile) -> None:
+        """It is refused at once: the source is not read."""
+        read = iter([("t", 1)])
+        async with AsyncClient(server.url) as client:
+            with pytest.raises((TypeError, ValueError), match="concurrency"):
+                await client.push_many(read, concurrency=concurrency)
+            with pytest.raises((TypeError, ValueError), match="concurrency"):
+                client.push_stream(read, concurrency=concurrency)
+        assert list(read) == [("t", 1)]
+
+    @pytest.mark.parametrize("pushes", ["text", b"bytes", 5, None])
+    async def test_no_source(self, pushes: object) -> None:
+        async with AsyncClient("http://127.0.0.1:1/") as client:
+            with pytest.raises(TypeError, match="pushes"):
+                await client.push_many(pushes)  # type: ignore[arg-type]  # the subject
+
+    @pytest.mark.parametrize("error", [KeyError, TimeoutError, asyncio.CancelledError, StopAsyncIteration])
+    @pytest.mark.parametrize("colour", ["sync", "async"])
+    async def test_source_raises(self, colour: str, error: type[BaseException], server: Hostile) -> None:
+        """Whatever a source raises half-way is told, with the outcome of all that was read before."""
+
+        def source() -> Iterator[tuple[str, object]]:
+            yield from (("t", number) for number in range(5))
+            raise error
+
+        async def async_source() -> AsyncIterator[tuple[str, object]]:
+            for item in source():
+                yield item
+
+        def pushes() -> Iterator[tuple[str, object]] | AsyncIterator[tuple[str, object]]:
+            return source() if colour == "sync" else async_source()
+
+        async with AsyncClient(server.url, concurrency=3) as client:
+            with pytest.raises(SourceFailed) as caught:
+                await client.push_many(pushes())
+            assert error.__name__ in repr(caught.value.__cause__) or "cancelled" in repr(caught.value.__cause__)
+            assert [each.index for each in caught.value.outcomes] == list(range(5))
+            assert all(each.ok for each in caught.value.outcomes)
+            got: list[Outcome] = []
+            with pytest.raises((error, RuntimeError)):
+                async for outcome in client.push_stream(pushes()):
+                    got.append(outcome)  # noqa: PERF401  # it raises
+            assert len(got) == 5
+        await nobody_left()
+
+    async def test_cancelled(self, server: Hostile) -> None:
+        """A cancelled bulk stops its pushes and its source, and the client goes on."""
+        server.script(*[stall] * 3)
+        async with AsyncClient(server.url, concurrency=3) as client:
+            bulk = asyncio.create_task(client.push_many(("t", number) for number in range(100)))
+            await requests(server, 3)
+            bulk.cancel()
+            await asyncio.wait([bulk])
+            assert bulk.cancelled()
+            await nobody_left()
+            await client.push("t", "next")
+            assert client.stats.in_flight == 0
+        assert len(server.requests) == 4
+
+    async def test_interrupted_source(self, server: Hostile) -> None:
+        """A SystemExit in the source is nobody's outcome."""
+
+        def source() -> Iterator[tuple[str, object]]:
+            yield "t", 1
+            raise GeneratorExit
+
+        async with AsyncClient(server.url) as client:
+            with pytest.raises(BaseException) as caught:  # noqa: PT011  # a group of it, or itself
+                await client.push_many(source(), concurrency=1)
+            assert "GeneratorExit" in repr(caught.value)
+
+
+class TestStream:
+    async def test_as_they_come(self, server: Hostile) -> None:
+        """The outcome of a fast push does not wait for a slow one before it."""
+        server.script(held())
+        async with AsyncClient(server.url, concurrency=2) as client:
+
+            async def source() -> AsyncIterator[tuple[str, object]]:
+                yield "t", 0
+                await requests(server, 1)
+                yield "t", 1
+                yield "t", 2
+
+            got = []
+            async for outcome in client.push_stream(source()):
+                got.append(outcome.index)
+                if len(got) == 2:
+                    server.release()
+        assert got == [1, 2, 0]
+
+    @pytest.mark.parametrize("scoped", [True, False], ids=["async with", "break alone"])
+    async def test_left_early(self, scoped: bool, server: Hostile) -> None:
+        """A consumer that leaves stops the source and what is in flight."""
+        server.script(answer(ACCEPTED), *[stall] * 2)
+        read: list[int] = []
+
+        def source() -> Iterator[tuple[str, object]]:
+            for number in range(1000):
+                read.append(number)
+                yield "t", number
+
+        async with AsyncClient(server.url, concurrency=3, timeout=None) as client:
+            if scoped:
+                async with client.push_stream(source()) as outcomes:
+                    async for _ in outcomes:
+                        break
+                assert client.stats.in_flight == 0
+            else:
+                async for _ in client.push_stream(source()):
+                    break
+            await nobody_left()
+            assert client.stats.in_flight == 0
+        assert len(read) < 10
+
+    async def test_never_begun(self, server: Hostile) -> None:
+        """A stream that nobody reads pushes nothing and leaves nothing."""
+        async with AsyncClient(server.url) as client:
+            stream = client.push_stream([("t", 1)])
+            async with client.push_stream([("t", 1)]):
+                pass
+            del stream
+        assert server.requests == []
+
+    async def test_raised_out_of(self, server: Hostile) -> None:
+        async with AsyncClient(server.url) as client:
+            with pytest.raises(ZeroDivisionError):
+                async with client.push_stream(("t", number) for number in range(1000)) as outcomes:
+                    async for _ in outcomes:
+                        raise ZeroDivisionError
+            await nobody_left()
+            assert len(server.requests) <= 200
+
+    async def test_slow_consumer(self, server: Hostile) -> None:
+        """A consumer that takes nothing stops the source, and holds no slot."""
+        read: list[int] = []
+
+        def source() -> Iterator[tuple[str, object]]:
+            for number in range(1000):
+                read.append(number)
+                yield "t", number
+
+        async with AsyncClient(server.url, concurrency=4) as client:
+            async with client.push_stream(source()) as outcomes:
+                await anext(outcomes)
+                seen = -1
+                while seen != len(server.requests):  # until it has come to rest
+                    seen = len(server.requests)
+                    await client.push("single", 1)
+                    await asyncio.sleep(0.02)
+                    seen += 1
+                assert len(read) <= 1 + 4 + 4 + 1
+                assert client.stats.in_flight == 0
+
+    async def test_order_by_topic(self) -> None:
+        """Pushes on one topic arrive in order, through a retry too; another topic does not wait for it."""
+        with hostile() as server:
+            server.script(answer(reply(503, b"", "Retry-After: 0")))
+            items = [(topic, number) for number in range(30) for topic in ("a", "b", "c")]
+            async with AsyncClient(server.url, concurrency=8, retry=Retry(wait=0.02)) as client:
+                outcomes = [each async for each in client.push_stream(items, order_by_topic=True)]
+                assert client.stats.retried == 1
+            assert sorted(each.index for each in outcomes) == list(range(90))
+            for topic in ("a", "b", "c"):
+                sent = [int(each.body) for each in server.requests if each.query["topicuri"] == topic]
+                assert list(dict.fromkeys(sent)) == list(range(30))
+                assert len(sent) in (30, 31)

@@ -1,0 +1,59 @@
+"""Push real-time events to browsers through a WebMQ broker: one signed HTTP POST an event.
+
+async with AsyncClient("http://127.0.0.1:8080", auth_key="app", auth_secret="s3cret") as client:
+    await client.push("http://example.com/orders", {"id": 17, "state": "paid"})
+"""
+
+from ._version import __version__
+from .aio import AsyncClient
+from .errors import (
+    AuthRejected,
+    BadReply,
+    ClientClosed,
+    ClockRejected,
+    ConnectFailed,
+    ConnectionLost,
+    InvalidPush,
+    NotAccepted,
+    Overloaded,
+    QueueTimeout,
+    Rejected,
+    ReplyTimeout,
+    SourceFailed,
+    TooLarge,
+    Unconfirmed,
+    WebMQError,
+    WrongLoop,
+)
+from .flow import Retry
+from .sync import Client
+from .values import Outcome, Payload, Push, Receipt, Stats
+
+__all__ = [
+    "AsyncClient",
+    "AuthRejected",
+    "BadReply",
+    "Client",
+    "ClientClosed",
+    "ClockRejected",
+    "ConnectFailed",
+    "ConnectionLost",
+    "InvalidPush",
+    "NotAccepted",
+    "Outcome",
+    "Overloaded",
+    "Payload",
+    "Push",
+    "QueueTimeout",
+    "Receipt",
+    "Rejected",
+    "ReplyTimeout",
+    "Retry",
+    "SourceFailed",
+    "Stats",
+    "TooLarge",
+    "Unconfirmed",
+    "WebMQError",
+    "WrongLoop",
+    "__version__",
+]

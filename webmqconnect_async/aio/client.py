@@ -1,0 +1,322 @@
+"""The asynchronous client. It opens and closes, counts and bounds; how a push goes is the flow's business."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl as ssl_module
+from collections.abc import AsyncIterable, Iterable, Mapping
+from types import EllipsisType, TracebackType
+from typing import Self
+from weakref import WeakSet
+
+import aiohttp
+
+from ..bulk import Bulk, bulk_workers, in_order
+from ..checks import checked_seconds
+from ..dialects import Signer
+from ..dialects.events import Dumps
+from ..errors import ClientClosed, InvalidPush, QueueTimeout, WebMQError
+from ..flow import Retry, push_flow
+from ..settings import DialectName, Settings
+from ..values import Outcome, Push, Receipt, SessionIDs, Stats
+from .deadlines import Deadline
+from .many import Pushes, PushStream, Source, run_workers, stream
+from .wire import Wire
+
+__all__ = ["AsyncClient"]
+
+
+class AsyncClient:
+    """Pushes events to a broker, sharing one aiohttp session among all pushes.
+
+        async with AsyncClient("http://127.0.0.1:8080", auth_key="app", auth_secret="s3cret") as client:
+            await client.push("http://example.com/orders", {"id": 17, "state": "paid"})
+
+    It may be made anywhere, before any event loop too, and opens its session at the first push. It works in one event
+    loop at a time, and in the next one after that loop was closed.
+
+    Args:
+        endpoint: the broker's http or https URL, without user information, query and fragment.
+        auth_key: the application key; None pushes unsigned.
+        auth_secret: the secret of that key.
+        timeout: seconds for a whole push: the wait for a slot, connecting, sending, the answer, retries and pauses;
+            None for no limit.
+        dialect: the broker's wire; "webmq" is a WebMQ hub.
+        concurrency: pushes in flight at the most, of this client in all.
+        retry: when a push is tried again.
+        connect_timeout: seconds to connect to one address; None leaves it to `timeout`.
+        keepalive: seconds an idle connection is kept; None for as long as the broker keeps it, 0 for one connection a
+            push. Keep it below the broker's own limit (nginx 75, Twisted 60, Node 5): a push that meets a connection
+            just being closed ends as ConnectionLost.
+        ssl: how to verify https; None verifies against the system's certificates.
+        session: a session to borrow. It is neither closed nor changed, its cookies and proxies apply, and `keepalive`
+            does not.
+        headers: sent with each push.
+        dumps: a JSON encoder in place of the standard library's, returning text or bytes.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; the message names it.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        auth_key: str | None = None,
+        auth_secret: str | bytes | None = None,
+        timeout: float | None = 5.0,
+        *,
+        dialect: DialectName = "webmq",
+        concurrency: int = 50,
+        retry: Retry = Retry(),  # noqa: B008  # frozen
+        connect_timeout: float | None = None,
+        keepalive: float | None = 4.0,
+        ssl: ssl_module.SSLContext | None = None,
+        session: aiohttp.ClientSession | None = None,
+        headers: Mapping[str, str] | None = None,
+        dumps: Dumps | None = None,
+    ) -> None:
+        self._settings = Settings.check(
+            endpoint,
+            auth_key,
+            auth_secret,
+            timeout,
+            dialect,
+            concurrency,
+            retry,
+            connect_timeout,
+            keepalive,
+            ssl,
+            headers,
+            dumps,
+        )
+        if session is not None and not isinstance(session, aiohttp.ClientSession):
+            raise TypeError(f"session: an aiohttp.ClientSession is needed, not {type(session).__name__}")
+        self._borrowed = session
+        self._wire: Wire | None = None
+        self._closed = False
+        self._queue: set[Deadline] = set()
+        self._sources: WeakSet[Source] = WeakSet()
+        self._drained = asyncio.Event()
+        self._pushed = self._failed = self._retried = self._in_flight = 0
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient {self._settings.endpoint} auth_key={self._settings.auth_key!r}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def stats(self) -> Stats:
+        """A snapshot of what this client has done so far; cancelled pushes count as failed."""
+        return Stats(self._pushed, self._failed, self._retried, self._in_flight)
+
+    async def push(
+        self,
+        topic: str,
+        event: object,
+        eligible: SessionIDs | None = None,
+        exclude: SessionIDs | None = None,
+        *,
+        options: Mapping[str, object] | None = None,
+        timeout: float | EllipsisType | None = ...,
+    ) -> Receipt:
+        """Push one event to everybody who is subscribed to a topic.
+
+        Args:
+            topic: the URI that browsers subscribe to; compared byte for byte.
+            event: whatever JSON can say.
+            eligible: the only sessions to get it; None for every subscriber, an empty list for nobody.
+            exclude: sessions that do not get it; None or empty for no exception.
+            options: what else the dialect understands; a WebMQ hub understands nothing else.
+            timeout: seconds in place of the client's; None for no limit.
+
+        Raises:
+            InvalidPush, ClientClosed, WrongLoop: refused here; nothing was sent.
+            NotAccepted: the broker has not taken it: it is safe to push again.
+            Unconfirmed: the broker may have taken it.
+        """
+        wire = self._here()
+        sign = self._settings.dialect.encode(Push(topic, event, eligible, exclude, options))
+        seconds = self._settings.timeout if isinstance(timeout, EllipsisType) else checked_seconds("timeout", timeout)
+        deadline = wire.deadlines.start(seconds)
+        try:
+            if wire.slots.locked():
+                await self._queued(wire, deadline)
+            else:
+                await wire.slots.acquire()
+            try:
+                return await self._run(wire, sign, deadline)
+            finally:
+                wire.slots.release()
+        finally:
+            deadline.stop()
+
+    async def push_many(
+        self, pushes: Pushes, *, concurrency: int | None = None, order_by_topic: bool = False
+    ) -> list[Outcome]:
+        """Push everything that a source gives and return what became of each, in input order.
+
+        Args:
+            pushes: an iterable or async iterable of `Push` or `(topic, event)`, read no further ahead than needed.
+                What is neither becomes an InvalidPush outcome.
+            concurrency: pushes of this bulk in flight at the most; None for as many as the client may have.
+            order_by_topic: pushes on one topic go one after another, in input order, each after the one before it has
+                an outcome; different topics go side by side.
+
+        Raises:
+            TypeError, ValueError: a wrong argument; the source was not read.
+            SourceFailed: the source raised half-way, or the client was closed; `.outcomes` holds what was done.
+        """
+        workers, source = self._bulk(pushes, concurrency, order_by_topic)
+        outcomes: list[Outcome] = []
+
+        async def keep(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+
+        await run_workers(workers, source, self._push_one, keep)
+        return in_order(outcomes, source.failure)
+
+    def push_stream(
+        self, pushes: Pushes, *, concurrency: int | None = None, order_by_topic: bool = False
+    ) -> PushStream:
+        """Push everything that a source gives and yield what becomes of each, as it comes.
+
+        A consumer that is slow slows the source down. One that leaves early stops the source and the pushes in flight;
+        `async with` makes that happen at once.
+
+        Args:
+            pushes: as for `push_many`.
+            concurrency: as for `push_many`.
+            order_by_topic: as for `push_many`.
+
+        Raises:
+            TypeError, ValueError: a wrong argument; the source was not read.
+            Exception: what the source raised, after the outcomes of everything that was read before; ClientClosed
+                likewise.
+        """
+        workers, source = self._bulk(pushes, concurrency, order_by_topic)
+        return PushStream(stream(workers, source, self._push_one))
+
+    async def close(self, grace: float | None = 5.0) -> None:
+        """Close the client. Again is fine.
+
+        Pushes that wait for a slot end as ClientClosed. Those in flight have until their deadline, or `grace` seconds
+        if that is sooner, None for no limit; what has no answer then ends as it would at its deadline, and so does all
+        when the close is cancelled. A borrowed session stays open.
+        """
+        seconds = checked_seconds("grace", grace, zero=True)
+        wire = self._wire
+        if wire is not None and not wire.is_here():
+            self._leave(wire)
+            wire = None
+        self._closed = True
+        if wire is None:
+            return
+        wire.closing = True
+        for deadline in self._queue:
+            deadline.strike()
+        for source in self._sources:
+            source.stop(ClientClosed("the client was closed"))
+        if seconds is not None:
+            wire.deadlines.limit(wire.loop.time() + seconds)
+        try:
+            while self._in_flight:
+                self._drained.clear()
+                await self._drained.wait()
+        finally:
+            await wire.close()
+
+    def _here(self) -> Wire:
+        """Return the running loop's wire."""
+        if self._closed:
+            raise ClientClosed("the client is closed")
+        wire = self._wire
+        if wire is not None and not wire.is_here():
+            self._leave(wire)
+            wire = None
+        if wire is None:
+            wire = self._wire = Wire(self._settings, self._borrowed)
+        if self._borrowed is not None and self._borrowed.closed:
+            raise ClientClosed("the borrowed session is closed")
+        return wire
+
+    def _leave(self, wire: Wire) -> None:
+        """Part with the wire of another loop or process."""
+        wire.leave()
+        self._wire = None
+        self._queue = set()
+        self._drained = asyncio.Event()
+        self._in_flight = 0
+
+    def _bulk(self, pushes: Pushes, concurrency: int | None, order_by_topic: bool) -> tuple[int, Source]:
+        """Return how many workers a bulk gets and what they draw from."""
+        workers = bulk_workers(pushes, concurrency, self._settings.concurrency)
+        if not isinstance(pushes, Iterable | AsyncIterable):
+            raise TypeError(f"pushes: an iterable of pushes is needed, not {type(pushes).__name__}")
+        source = Source(pushes, Bulk(order_by_topic))
+        self._sources.add(source)
+        return workers, source
+
+    async def _push_one(self, push: Push | InvalidPush) -> Receipt | WebMQError:
+        """Push one of many: its clock starts once it has a slot, for the wait is backpressure, not lateness."""
+        try:
+            if isinstance(push, InvalidPush):
+                raise push
+            wire = self._here()
+            sign = self._settings.dialect.encode(push)
+            async with wire.slots:
+                deadline = wire.deadlines.start(self._settings.timeout)
+                try:
+                    return await self._run(wire, sign, deadline)
+                finally:
+                    deadline.stop()
+        except WebMQError as error:
+            return error
+
+    async def _queued(self, wire: Wire, deadline: Deadline) -> None:
+        """Wait for a slot."""
+        self._queue.add(deadline)
+        try:
+            await wire.slots.acquire()
+        except asyncio.CancelledError:
+            self._failed += 1
+            if not deadline.is_ours():
+                raise
+        else:
+            return
+        finally:
+            self._queue.discard(deadline)
+        if self._closed:
+            raise ClientClosed("the client was closed while the push waited for a slot")
+        raise QueueTimeout(f"none of the {self._settings.concurrency} slots came free before the deadline")
+
+    async def _run(self, wire: Wire, sign: Signer, deadline: Deadline) -> Receipt:
+        """Drive an encoded push that has a slot, and count it."""
+        settings = self._settings
+        self._in_flight += 1
+        receipt = None
+        try:
+            if self._closed:
+                raise ClientClosed("the client is closed")
+            flow = push_flow(sign, settings.dialect, settings.retry, wire.clock, random.random, deadline.when)
+            receipt = await wire.drive(flow, deadline)
+        except WebMQError as error:
+            self._retried += max(0, error.attempts - 1)
+            raise
+        else:
+            self._retried += receipt.attempts - 1
+            return receipt
+        finally:
+            if receipt is None:
+                self._failed += 1
+            else:
+                self._pushed += 1
+            self._in_flight -= 1
+            if self._closed:
+                self._drained.set()

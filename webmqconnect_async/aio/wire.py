@@ -1,0 +1,302 @@
+"""What an AsyncClient has in one event loop: session, slots, deadlines; and how a request crosses the network.
+
+It decides nothing: whether to try again and what an answer means is the flow's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+import weakref
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from functools import partial
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.connector import Connection
+from aiohttp.http import StreamWriter
+from aiohttp.tracing import Trace
+from yarl import URL
+
+from ..dialects import Request, Response
+from ..errors import WrongLoop
+from ..flow import Answer, Cause, Clock, PushFlow, TransportFailure
+from ..settings import LONGEST_ANSWER, LONGEST_HEADER, MOST_HEADERS, Settings
+from ..values import Receipt
+from .deadlines import Deadline, Deadlines
+
+__all__ = ["Wire"]
+
+_wires: weakref.WeakSet[Wire] = weakref.WeakSet()
+"""Every wire of this process, for `_keep_inherited`."""
+
+_IDLE = 0.05
+"""Seconds without an answer after which a close by the broker may lie in the kernel, unseen by the loop."""
+
+
+class Wire:
+    """One event loop's share of an AsyncClient; made in that loop.
+
+    Args:
+        settings: the client's.
+        borrowed: a session of the caller's, used as it is and never closed; None to make one.
+    """
+
+    def __init__(self, settings: Settings, borrowed: aiohttp.ClientSession | None) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        _wires.add(self)
+        self.clock = Clock(time.time, self.loop.time)
+        self.slots = asyncio.Semaphore(settings.concurrency)
+        self.deadlines = Deadlines(self.loop)
+        self.closing = False
+        self._last_answer = self.loop.time()
+        self._broker = settings.endpoint.authority
+        self._content_type = settings.dialect.content_type
+        # A borrowed session is never changed, so it is told with each push.
+        self._headers = settings.headers if borrowed is not None else None
+        self._ssl = settings.ssl or True
+        # encoded: aiohttp would requote what is signed.
+        self._url = partial(
+            URL.build,
+            scheme=settings.endpoint.scheme,
+            authority=self._broker,
+            path=settings.endpoint.path,
+            encoded=True,
+        )
+        # The flow's deadline bounds the whole push; aiohttp's own timeouts would cost a timer each.
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout)
+        self._guard: AsyncGenerator[None] | None = None
+        if borrowed is not None:
+            self.session = borrowed
+        else:
+            self.session = _session(settings)
+            self._guard = _closed_in_the_end(self.session)
+            # The first step awaits nothing, so it can be taken here. From then on the loop's own shutdown of
+            # asynchronous generators closes the session, should the caller forget to.
+            with suppress(StopIteration):
+                self._guard.asend(None).send(None)
+
+    async def drive(self, flow: PushFlow, deadline: Deadline) -> Receipt:
+        """Carry out what the flow asks for until it has a receipt; the flow's errors pass through."""
+        answer: Answer = None
+        while True:
+            try:
+                step = flow.send(answer)
+            except StopIteration as end:
+                receipt: Receipt = end.value
+                return receipt
+            if isinstance(step, Request):
+                answer = await self.exchange(step, deadline)
+            else:
+                answer = await self._sleep(step.seconds, deadline)
+
+    async def exchange(self, request: Request, deadline: Deadline) -> Response | TransportFailure:
+        """Send one request and return its answer, or why there is none."""
+        body = _Body(request.body, self._content_type)
+        try:
+            if self.loop.time() - self._last_answer > _IDLE:
+                await _look_at_the_sockets()
+            reply = await self.session.post(
+                self._url(query_string=request.query),
+                data=body,
+                headers=self._headers,
+                allow_redirects=False,
+                raise_for_status=False,
+                auto_decompress=False,
+                max_line_size=LONGEST_HEADER,
+                max_field_size=LONGEST_HEADER,
+                max_headers=MOST_HEADERS,
+                timeout=self._timeout,
+                ssl=self._ssl,
+            )
+            content = b"" if reply.content.at_eof() else await _read(reply)
+            self._last_answer = self.loop.time()
+            return Response(reply.status, reply.headers, content)
+        except asyncio.CancelledError:
+            body.abandon()
+            if not deadline.is_ours():
+                raise
+            return self._expired(body.begun)
+        except (aiohttp.ClientError, OSError) as error:
+            return self._failure(error, body.begun)
+
+    async def close(self) -> None:
+        """End what is in flight, and close the session if it is this client's own."""
+        self.deadlines.close()
+        if self._guard is not None:
+            await self.session.close()
+            # It has nothing left to do: it never waits, and so may be closed by several at once.
+            await self._guard.aclose()
+
+    def is_here(self) -> bool:
+        """Tell whether this is the loop, and the process, that the wire was made in."""
+        return self.loop is asyncio.get_running_loop() and self._pid == os.getpid()
+
+    def leave(self) -> None:
+        """Let go of what another loop, which has ended, or the process before a fork has left behind.
+
+        Raises:
+            WrongLoop: the other loop is alive, or the session is borrowed.
+        """
+        if self._guard is None:
+            raise WrongLoop("the borrowed session belongs to another event loop")
+        if self._pid != os.getpid():
+            return
+        if not self.loop.is_closed():
+            raise WrongLoop("the client works in another event loop, which is still open: make one client a loop")
+        if not self.session.closed:
+            # In a closed loop aiohttp has nothing to wait for: the coroutine runs through at once.
+            with suppress(StopIteration):
+                self.session.close().send(None)
+
+    async def _sleep(self, seconds: float, deadline: Deadline) -> TransportFailure | None:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            if not deadline.is_ours():
+                raise
+            return self._expired(False)
+        return None
+
+    def _expired(self, begun: bool) -> TransportFailure:
+        what = "the client was closed" if self.closing else "the deadline passed"
+        return TransportFailure(
+            Cause.EXPIRED, begun, f"{what} before there was {'an answer' if begun else 'a connection'}"
+        )
+
+    def _failure(self, error: Exception, begun: bool) -> TransportFailure:
+        """Say why there is no answer, in words of our own: aiohttp's often hold the signed URL."""
+        broker = self._broker
+        match error:
+            case aiohttp.ClientConnectorCertificateError():
+                what = getattr(error.certificate_error, "verify_message", "") or type(error.certificate_error).__name__
+                return TransportFailure(
+                    Cause.CERTIFICATE, begun, f"the certificate of {broker} does not verify: {what}"
+                )
+            case aiohttp.ClientConnectorError():
+                return TransportFailure(Cause.LOST, begun, f"cannot connect to {broker}: {_told(error.os_error)}")
+            case aiohttp.ConnectionTimeoutError():
+                return TransportFailure(Cause.LOST, begun, f"cannot connect to {broker} within connect_timeout")
+            case aiohttp.ClientResponseError():
+                return TransportFailure(Cause.GARBAGE, begun, f"{broker} answered something that is not HTTP")
+            case aiohttp.ServerDisconnectedError():
+                return TransportFailure(Cause.LOST, begun, f"{broker} closed the connection before it had answered")
+            case _:
+                what = error.strerror if isinstance(error, OSError) else None
+                if not what or "://" in what:
+                    what = type(error.__cause__ or error).__name__
+                return TransportFailure(Cause.LOST, begun, f"the connection to {broker} broke: {what}")
+
+
+def _keep_inherited() -> None:
+    """Keep what a fork has copied, even beyond the interpreter's end.
+
+    Whoever closes it says goodbye to the broker on the parent's connections, and takes them out of the epoll that
+    parent and child share; and the interpreter, ending, closes all that it can still reach.
+    """
+    from ctypes import py_object, pythonapi
+
+    for wire in _wires:
+        pythonapi.Py_IncRef(py_object(wire))
+
+
+if hasattr(os, "register_at_fork") and sys.implementation.name == "cpython":
+    os.register_at_fork(after_in_child=_keep_inherited)
+
+
+class _Body(aiohttp.Payload):
+    """A request's body, which notes when aiohttp asks for it: only once there is a connection to write it to.
+
+    Not a BytesPayload, which warns of bodies above 1 MB.
+    """
+
+    begun = False
+    _transport: asyncio.Transport | None = None
+
+    def __init__(self, body: bytes, content_type: str) -> None:
+        super().__init__(body, content_type=content_type)
+        self._body = body
+
+    @property
+    def size(self) -> int:
+        return len(self._body)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self._body.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self.begun = True
+        if isinstance(writer, StreamWriter):
+            self._transport = writer.transport
+        await writer.write(self._body)
+
+    def abandon(self) -> None:
+        """Break the connection at once: aiohttp would go on writing the rest for as long as the broker reads it."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """A pool that hands out no connection on which the broker has spoken unasked: that would answer the next push."""
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+
+
+def _session(settings: Settings) -> aiohttp.ClientSession:
+    """Make a session that takes nothing from its surroundings: no cookies, no netrc, no proxy from the environment."""
+    # No limit of connections: the semaphore bounds what is in flight, and can tell a full queue from a slow connect.
+    one_push_each = settings.keepalive == 0
+    connector = _Connector(
+        limit=0, force_close=one_push_each, keepalive_timeout=None if one_push_each else settings.keepalive
+    )
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=settings.headers, trust_env=False
+    )
+
+
+async def _closed_in_the_end(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await session.close()
+
+
+def _told(error: OSError) -> str:
+    """Return what the system says of an error; asyncio puts the address in the place of that."""
+    if error.errno is not None and (error.strerror or "").startswith("Connect call failed"):
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
+
+
+async def _look_at_the_sockets() -> None:
+    """Let the loop notice which idle connections the broker has closed; after a blocked loop nobody has looked yet.
+
+    One turn of the loop polls the sockets, and the next has run what a close sets off.
+    """
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def _read(reply: aiohttp.ClientResponse) -> bytes:
+    """Return the body as far as it is worth reading. The connection of an answer that goes on is closed."""
+    content = b""
+    try:
+        while len(content) < LONGEST_ANSWER and (chunk := await reply.content.read(LONGEST_ANSWER - len(content))):
+            content += chunk
+    finally:
+        reply.release()
+    return content
