@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 from webmqconnect_async import (
@@ -202,14 +202,26 @@ LATE = [
 
 CASES = ANSWERS + NOT_ANSWERS + BROKEN + LATE
 
-UNREACHED = {
-    "refused": (refusing, 3, None),
-    "no such name": (lambda: _named("http://webmq.invalid:8080/"), 3, None),
-    "full backlog": (unreachable, 1, SHORT),
-}
-"""Where no connection comes about: a context manager that gives the URL, the attempts, the timeout."""
-
 
 @contextmanager
-def _named(url: str) -> Iterator[str]:
-    yield url
+def unnamed() -> Iterator[str]:
+    """Give a URL of a name that nobody has."""
+    yield "http://webmq.invalid:8080/"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """A place where no connection comes about."""
+
+    name: str
+    place: Callable[[], AbstractContextManager[str]]
+    """Gives the URL."""
+    attempts: int
+    timeout: float | None = None
+
+
+UNREACHED = [
+    Unreached("refused", refusing, 3),
+    Unreached("no such name", unnamed, 3),
+    Unreached("full backlog", unreachable, 1, SHORT),
+]

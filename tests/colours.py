@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from webmqconnect_async import AsyncClient, Client, Outcome, Push, Receipt, Stats, WebMQError
+
+T = TypeVar("T")
 
 COLOURS = ("async", "sync")
 
@@ -60,6 +62,6 @@ class Both:
         if self._runner is not None:
             self._runner.close()
 
-    def _run(self, verb: Any) -> Any:
+    def _run(self, verb: Coroutine[Any, Any, T]) -> T:
         assert self._runner is not None
         return self._runner.run(verb)

@@ -1,4 +1,4 @@
-"""What every test gets: a watch for blocking calls in the event loop, and the rule for tests that need a system part."""
+"""What every test gets: a watch for blocking calls in the loop, and the rule for tests that need a system part."""
 
 from __future__ import annotations
 

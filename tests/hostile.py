@@ -242,6 +242,7 @@ class Hostile:
         self.connections = 0
         self.requests: list[Recorded] = []
         self.released = asyncio.Event()
+        self._release_at = 0
         self._script = deque(script)
         self._tls = tls
         self._before = before
@@ -283,6 +284,10 @@ class Hostile:
         """Let every `held` answer go, those to come too."""
         self._loop.call_soon_threadsafe(self.released.set)
 
+    def release_at(self, requests: int) -> None:
+        """Release as soon as so many requests have come."""
+        self._release_at = requests
+
     def drop_all(self, *, reset: bool = False) -> None:
         """Close every connection, and return when that is done."""
 
@@ -303,6 +308,8 @@ class Hostile:
 
     def record(self, request: Recorded) -> Recorded:
         self.requests.append(request)
+        if len(self.requests) == self._release_at:
+            self.released.set()
         self.changed()
         return request
 

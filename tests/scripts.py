@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -20,16 +19,17 @@ trust = ssl.create_default_context(cafile=ca)
 """
 
 
-def run_script(script: str, url: str, tmp_path: Path, *, python: str = sys.executable, **environment: str) -> str:
-    """Run a program that knows `url` and the context `trust`; return what it printed.
+def run_script(script: str, url: str, tmp_path: Path, *, first: str = "") -> str:
+    """Run a program that knows `url` and the context `trust`, and imports the package; return what it printed.
+
+    `first` runs before all imports.
 
     It must exit with 0, within 30 seconds, and write nothing to stderr: no warning, nothing unclosed.
     """
     ca = tmp_path / "ca.pem"
     authority().cert_pem.write_to_path(str(ca))
     done = subprocess.run(  # noqa: S603  # a program of this test
-        [python, "-X", "dev", "-W", "error", "-c", _PRELUDE + textwrap.dedent(script), url, str(ca)],
-        env=os.environ | environment,
+        [sys.executable, "-X", "dev", "-W", "error", "-c", first + _PRELUDE + textwrap.dedent(script), url, str(ca)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -18,10 +19,11 @@ from webmqconnect_async import (
     WebMQError,
 )
 
-from .cases import CASES, UNREACHED, Case
+from .cases import CASES, UNREACHED, Case, Unreached
 from .colours import COLOURS, Both
 from .hostile import (
     ACCEPTED,
+    Hostile,
     Peer,
     answer,
     held,
@@ -64,14 +66,13 @@ def test_case(colour: str, case: Case) -> None:
         assert server.requests[-1].body == b"2"
 
 
-@pytest.mark.parametrize("name", UNREACHED)
-def test_unreached(colour: str, name: str) -> None:
+@pytest.mark.parametrize("case", UNREACHED, ids=lambda case: case.name)
+def test_unreached(colour: str, case: Unreached) -> None:
     """Without a connection nothing was sent, and it is tried again while there is time."""
-    make, attempts, timeout = UNREACHED[name]
-    with make() as url, Both(colour, url, timeout=timeout or 10.0, retry=QUICK) as client:
+    with case.place() as url, Both(colour, url, timeout=case.timeout or 10.0, retry=QUICK) as client:
         error = client.failure()
     assert type(error) is ConnectFailed
-    assert error.attempts == attempts
+    assert error.attempts == case.attempts
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -138,12 +139,20 @@ def test_idle_connection_closed(colour: str, tls: bool, reset: bool) -> None:
 def test_all_idle_connections_closed(colour: str) -> None:
     """So, too, where a whole pool of them was closed."""
     with hostile(*[held()] * 5) as server, Both(colour, server.url) as client:
-        release = lambda item: server.release() if item == 4 else None  # noqa: E731  # as the source is read
-        client.push_many(("t", number) for number in range(5) if release(number) is None)
+        client.push_many(_releasing_at_last(server, 5))
+        assert server.connections == 5
         server.drop_all()
         time.sleep(BLOCKED)
         client.push("t", 5)
         assert len(server.requests) == 6
+
+
+def _releasing_at_last(server: Hostile, number: int) -> Iterator[tuple[str, object]]:
+    """Give so many pushes, which stay in flight side by side until the last of them is."""
+    for each in range(number):
+        if each == number - 1:
+            server.release_at(number)
+        yield "t", each
 
 
 def test_connection_is_kept(colour: str) -> None:

@@ -113,7 +113,7 @@ class Wire:
                 timeout=self._timeout,
                 ssl=self._ssl,
             )
-            content = b"" if reply.content.at_eof() else await _read(reply)
+            content = b"" if reply.closed and reply.content.at_eof() else await _read(reply)
             self._last_answer = self.loop.time()
             return Response(reply.status, reply.headers, content)
         except asyncio.CancelledError:
@@ -123,6 +123,11 @@ class Wire:
             return self._expired(body.begun)
         except (aiohttp.ClientError, OSError) as error:
             return self._failure(error, body.begun)
+        except RuntimeError:
+            # So aiohttp says that the session is closed: the owner of a borrowed one may do that at any time.
+            if not self.session.closed:
+                raise
+            return TransportFailure(Cause.LOST, body.begun, "the session was closed")
 
     async def close(self) -> None:
         """End what is in flight, and close the session if it is this client's own."""

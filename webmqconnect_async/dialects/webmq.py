@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from urllib.parse import quote_plus
 
 from ..errors import (
@@ -73,18 +73,18 @@ class WebMQ:
         topic, quoted_topic = _topic(push.topic)
         receivers = _receivers(push.eligible, push.exclude)
         body = _outside_forms(encode_event(push.event, self._dumps))
-        credentials = self._credentials
-        if credentials is None:
+        if self._credentials is None:
             unsigned = Request(f"topicuri={quoted_topic}{receivers}", body)
             return lambda now: unsigned
+        return partial(self._signed, self._credentials, topic, quoted_topic, receivers, body)
 
-        def signed(now: float) -> Request:
-            timestamp, quoted_timestamp = _timestamp(int(now))
-            signature = sign(credentials, topic, self._key, timestamp, body)
-            query = f"topicuri={quoted_topic}{self._appkey}{quoted_timestamp}&signature={signature[:-1]}%3D{receivers}"
-            return Request(query, body)
-
-        return signed
+    def _signed(
+        self, credentials: Credentials, topic: bytes, quoted_topic: str, receivers: str, body: bytes, now: float
+    ) -> Request:
+        timestamp, quoted_timestamp = _timestamp(int(now))
+        signature = sign(credentials, topic, self._key, timestamp, body)
+        query = f"topicuri={quoted_topic}{self._appkey}{quoted_timestamp}&signature={signature[:-1]}%3D{receivers}"
+        return Request(query, body)
 
     def judge(self, response: Response, attempts: int, now: float) -> Verdict:
         """Say what an answer means, by the table above."""

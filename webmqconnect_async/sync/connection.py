@@ -15,7 +15,6 @@ from contextlib import suppress
 from http.client import BadStatusLine, HTTPException, HTTPResponse, IncompleteRead
 from math import inf
 from ssl import SSLContext, SSLSocket
-from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, cast
 
 from ..settings import LONGEST_ANSWER, Endpoint
@@ -33,11 +32,11 @@ class Expired(Exception):
 
 
 def remaining(deadline: float) -> float | None:
-    """Return the seconds until a deadline, None where no socket can count so far; raise Expired where it has passed."""
+    """Return the seconds until a deadline, None where it is infinite; raise Expired where it has passed."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise Expired
-    return left if left < TIMEOUT_MAX else None
+    return None if left == inf else left
 
 
 class Connection:

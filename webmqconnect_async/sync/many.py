@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from queue import SimpleQueue
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -126,8 +126,8 @@ class _Crew:
         self._size = size
         self._push = push
         self._threads: list[threading.Thread] = []
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._results: SimpleQueue[tuple[Job, Receipt | WebMQError | BaseException]] = SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[Job, Receipt | WebMQError | BaseException]] = queue.SimpleQueue()
         self.busy = 0
 
     @property

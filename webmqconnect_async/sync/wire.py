@@ -35,7 +35,7 @@ class Wire:
         self._endpoint = settings.endpoint
         self._connect_timeout = settings.connect_timeout
         self._keepalive = float("inf") if settings.keepalive is None else settings.keepalive
-        self._context = settings.ssl
+        self._context = settings.ssl if settings.endpoint.scheme == "https" else None
         if settings.endpoint.scheme == "https" and self._context is None:
             self._context = ssl.create_default_context()
             self._context.set_alpn_protocols(["http/1.1"])

@@ -1,0 +1,100 @@
+"""AsyncClient with replies scripted by aioresponses, as its users will test their own code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import aiohttp
+import pytest
+from aioresponses import aioresponses
+
+from webmqconnect_async import (
+    AsyncClient,
+    AuthRejected,
+    BadReply,
+    ClockRejected,
+    Overloaded,
+    Receipt,
+    Retry,
+    WebMQError,
+)
+
+from .replies import ScriptedResponse
+
+URL = "http://broker.example:8080/"
+PUSHED = f"{URL}?topicuri=t"
+
+
+@pytest.fixture
+def broker() -> Iterator[aioresponses]:
+    with aioresponses() as scripted:
+        yield scripted
+
+
+async def test_accepted(broker: aioresponses) -> None:
+    broker.post(PUSHED, status=202, response_class=ScriptedResponse)
+    async with AsyncClient(URL) as client:
+        assert await client.push("t", {"id": 1}) == Receipt(202)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (400, "unknown application key 'x'\n", AuthRejected),
+        (400, "timestamp expired (delta 302 seconds)\n", ClockRejected),
+        (500, "internal server error", BadReply),
+        (302, "", BadReply),
+    ],
+)
+async def test_refused(broker: aioresponses, status: int, body: str, error: type[WebMQError]) -> None:
+    """The class of the error comes from the status and the text."""
+    broker.post(PUSHED, status=status, body=body, response_class=ScriptedResponse)
+    async with AsyncClient(URL) as client:
+        with pytest.raises(error):
+            await client.push("t", 1)
+
+
+async def test_skew(broker: aioresponses) -> None:
+    """A refused timestamp tells how far the clocks are apart."""
+    date = {"Date": "Thu, 01 Jan 1970 00:00:10 GMT"}
+    broker.post(PUSHED, status=400, body="timestamp expired", headers=date, response_class=ScriptedResponse)
+    async with AsyncClient(URL) as client:
+        with pytest.raises(ClockRejected) as caught:
+            await client.push("t", 1)
+    assert caught.value.skew is not None
+    assert caught.value.skew > 1e9
+
+
+async def test_retried(broker: aioresponses) -> None:
+    """503 with a Retry-After, then 202: a receipt of two attempts."""
+    broker.post(PUSHED, status=503, headers={"Retry-After": "0"}, response_class=ScriptedResponse)
+    broker.post(PUSHED, status=202, response_class=ScriptedResponse)
+    async with AsyncClient(URL, retry=Retry(wait=0.0)) as client:
+        assert await client.push("t", 1) == Receipt(202, attempts=2)
+        assert client.stats.retried == 1
+
+
+async def test_overloaded(broker: aioresponses) -> None:
+    broker.post(PUSHED, status=429, headers={"Retry-After": "60"}, response_class=ScriptedResponse)
+    async with AsyncClient(URL) as client:
+        with pytest.raises(Overloaded) as caught:
+            await client.push("t", 1)
+    assert caught.value.retry_after == 60.0
+    assert caught.value.attempts == 1
+
+
+@pytest.mark.parametrize(
+    "raised", [aiohttp.ServerDisconnectedError(), ConnectionResetError(), aiohttp.ClientError("x")]
+)
+async def test_raised_before_the_body(broker: aioresponses, raised: Exception) -> None:
+    """What aiohttp raises before it asks for the body was not sent, and is tried again."""
+    broker.post(PUSHED, exception=raised)
+    broker.post(PUSHED, status=202, response_class=ScriptedResponse)
+    async with AsyncClient(URL, retry=Retry(wait=0.0)) as client:
+        assert (await client.push("t", 1)).attempts == 2
+
+
+async def test_bulk(broker: aioresponses) -> None:
+    broker.post(PUSHED, status=202, response_class=ScriptedResponse, repeat=True)
+    async with AsyncClient(URL) as client:
+        assert all(each.ok for each in await client.push_many([("t", number) for number in range(100)]))
