@@ -114,6 +114,8 @@ async def run_workers(workers: int, source: Source, push: PushOne, deliver: Deli
             await deliver(outcome_of(job, result))
             if isinstance(result, ClientClosed):
                 source.stop(result)
+            elif isinstance(result, InvalidPush):
+                await asyncio.sleep(0)  # it awaited nothing: a long run of such would hold the loop up
             job = following or await source.next()
 
     async with asyncio.TaskGroup() as group:

@@ -15,10 +15,6 @@ from contextlib import suppress
 from functools import partial
 
 import aiohttp
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.connector import Connection
-from aiohttp.http import StreamWriter
-from aiohttp.tracing import Trace
 from yarl import URL
 
 from ..dialects import Request, Response
@@ -27,6 +23,7 @@ from ..flow import Answer, Cause, Clock, PushFlow, TransportFailure
 from ..settings import LONGEST_ANSWER, LONGEST_HEADER, MOST_HEADERS, Settings
 from ..values import Receipt
 from .deadlines import Deadline, Deadlines
+from .session import Body, open_session
 
 __all__ = ["Wire"]
 
@@ -46,6 +43,9 @@ class Wire:
     """
 
     def __init__(self, settings: Settings, borrowed: aiohttp.ClientSession | None) -> None:
+        # asyncio receives into a new block of 256 KB each time. glibc maps and unmaps the memory of such a block, a
+        # seventh of a push, until a larger one has been freed in the process; so one is.
+        bytearray(1 << 20)
         self.loop = asyncio.get_running_loop()
         self._pid = os.getpid()
         _wires.add(self)
@@ -73,7 +73,7 @@ class Wire:
         if borrowed is not None:
             self.session = borrowed
         else:
-            self.session = _session(settings)
+            self.session = open_session(settings)
             self._guard = _closed_in_the_end(self.session)
             # The first step awaits nothing, so it can be taken here. From then on the loop's own shutdown of
             # asynchronous generators closes the session, should the caller forget to.
@@ -96,7 +96,7 @@ class Wire:
 
     async def exchange(self, request: Request, deadline: Deadline) -> Response | TransportFailure:
         """Send one request and return its answer, or why there is none."""
-        body = _Body(request.body, self._content_type)
+        body = Body(request.body, self._content_type)
         try:
             if self.loop.time() - self._last_answer > _IDLE:
                 await _look_at_the_sockets()
@@ -211,66 +211,6 @@ def _keep_inherited() -> None:
 
 if hasattr(os, "register_at_fork") and sys.implementation.name == "cpython":
     os.register_at_fork(after_in_child=_keep_inherited)
-
-
-class _Body(aiohttp.Payload):
-    """A request's body, which notes when aiohttp asks for it: only once there is a connection to write it to.
-
-    Not a BytesPayload, which warns of bodies above 1 MB.
-    """
-
-    begun = False
-    _transport: asyncio.Transport | None = None
-
-    def __init__(self, body: bytes, content_type: str) -> None:
-        super().__init__(body, content_type=content_type)
-        self._body = body
-
-    @property
-    def size(self) -> int:
-        return len(self._body)
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return self._body.decode(encoding, errors)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        await self.write_with_length(writer, None)
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        self.begun = True
-        if isinstance(writer, StreamWriter):
-            self._transport = writer.transport
-        await writer.write(self._body)
-
-    def abandon(self) -> None:
-        """Break the connection at once: aiohttp would go on writing the rest for as long as the broker reads it."""
-        if self._transport is not None:
-            self._transport.abort()
-
-
-class _Connector(aiohttp.TCPConnector):
-    """A pool that hands out no connection on which the broker has spoken unasked: that would answer the next push."""
-
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> Connection:
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            if connection.protocol is None or not connection.protocol.should_close:
-                return connection
-            connection.close()
-
-
-def _session(settings: Settings) -> aiohttp.ClientSession:
-    """Make a session that takes nothing from its surroundings: no cookies, no netrc, no proxy from the environment."""
-    # No limit of connections: the semaphore bounds what is in flight, and can tell a full queue from a slow connect.
-    one_push_each = settings.keepalive == 0
-    connector = _Connector(
-        limit=0, force_close=one_push_each, keepalive_timeout=None if one_push_each else settings.keepalive
-    )
-    return aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=settings.headers, trust_env=False
-    )
 
 
 async def _closed_in_the_end(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
