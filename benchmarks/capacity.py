@@ -1,0 +1,70 @@
+"""How much a server takes when the client costs next to nothing: by wrk, else by pipelining over a bare socket."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import time
+from urllib.parse import urlsplit
+
+from . import processes
+from .load import HEADERS, Refused
+from .sink import ACCEPTED
+
+SCRIPT = str(processes.ROOT / "benchmarks" / "post.lua")
+NO_WRK = "wrk is not installed (apt-get install wrk)"
+_BATCH = 100
+
+
+def has_wrk() -> bool:
+    """Tell whether wrk is installed."""
+    return shutil.which("wrk") is not None
+
+
+def by_wrk(url: str, target: str, body: bytes, seconds: float, connections: int = 100) -> float:
+    """Return the requests a second that wrk gets through.
+
+    Args:
+        url: the server.
+        target: path and query of every request.
+        body: of every request.
+        seconds: at least one, and whole ones count.
+        connections: requests in flight.
+
+    Raises:
+        Refused: an answer was not 2xx, or a socket failed.
+    """
+    duration = f"{max(1, round(seconds))}s"
+    printed = processes.run(
+        "wrk", "-t1", f"-c{connections}", f"-d{duration}", "-s", SCRIPT, url, TARGET=target, BODY=body.decode()
+    )
+    found = re.search(r"Requests/sec: +([\d.]+)", printed)
+    if found is None or "Non-2xx" in printed or "Socket errors" in printed:
+        raise Refused(printed)
+    return float(found[1])
+
+
+def by_pipelining(url: str, target: str, body: bytes, seconds: float) -> float:
+    """Return the requests a second that one connection gets through when it sends many before it reads."""
+    address = urlsplit(url)
+    head = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+    request = f"POST {target} HTTP/1.1\r\nHost: {address.netloc}\r\n{head}Content-Length: {len(body)}\r\n\r\n"
+    batch = (request.encode() + body) * _BATCH
+    batches = 0
+    with socket.create_connection((address.hostname or "", address.port or 80), timeout=5) as connection:
+        began = time.perf_counter()
+        while (passed := time.perf_counter() - began) < seconds:
+            connection.sendall(batch)
+            left = len(ACCEPTED) * _BATCH
+            while left:
+                left -= len(connection.recv(left))
+            batches += 1
+    return batches * _BATCH / passed
+
+
+def of_sink(url: str, target: str, body: bytes, seconds: float) -> tuple[float, str]:
+    """Return the requests a second that the sink takes, and how that was found."""
+    if has_wrk():
+        return by_wrk(url, target, body, seconds), "wrk, 100 connections"
+    return by_pipelining(url, target, body, seconds), "one pipelined connection"

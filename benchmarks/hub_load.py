@@ -1,0 +1,175 @@
+"""The hub under load, beside a bare aiohttp handler, each in a process of its own.
+
+python -m benchmarks.hub_load serve hub|signed|bare    a server: the hub without and with a key, and the handler
+python -m benchmarks.hub_load fan URL PID N PUSHES     subscribes N times, pushes, and prints figures as JSON
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from typing import cast
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from webmqconnect_async import AsyncClient
+from webmqconnect_async.hub import Hub, wamp1
+from webmqconnect_async.hub.frames import text_frame
+
+from .load import KEY, SECRET, TOPIC, Load
+from .ours import pushes
+from .processes import cpu_seconds, has_proc, resident
+
+LONGEST = 60.0
+"""Seconds that the subscribers have to get everything."""
+
+
+async def serve(kind: str) -> None:
+    """Serve on a free port of the loopback until the process is ended."""
+    if kind == "bare":
+        app = web.Application()
+        app.router.add_post("/", _accept)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        print(runner.addresses[0][1], flush=True)
+    else:
+        hub = Hub(port=0, keys={KEY: SECRET} if kind == "signed" else None, max_connections=10_000)
+        await hub.start()
+        print(urlsplit(hub.url).port, flush=True)
+    await asyncio.Event().wait()
+
+
+async def _accept(_request: web.Request) -> web.Response:
+    return web.Response(status=202)
+
+
+class _Tally:
+    """How many bytes of events all subscribers together still have to get."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.complete = asyncio.Event()
+
+    def count(self, got: int) -> None:
+        """Note that a subscriber got so many bytes."""
+        self.left -= got
+        if self.left <= 0:
+            self.complete.set()
+
+
+class _Subscriber(asyncio.Protocol):
+    """A WebSocket that subscribes to the topic and counts what comes: a real client would cost more than the hub."""
+
+    def __init__(self, host: str, tally: _Tally) -> None:
+        self._host = host
+        self._tally = tally
+        self._said = b""
+        self._asked = False
+        self._transport: asyncio.Transport | None = None
+        self.ready = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask for the WebSocket."""
+        # A cast: uvloop's transports are asyncio's by duck typing alone.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(
+            f"GET /ws HTTP/1.1\r\nHost: {self._host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: d2VibXFjb25uZWN0X2FzeQ==\r\n"
+            "Sec-WebSocket-Protocol: wamp\r\n\r\n".encode()
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Subscribe once the WebSocket stands; count once the subscription does."""
+        if self.ready.is_set():
+            self._tally.count(len(data))
+            return
+        self._said += data
+        if not self._asked and b"\r\n\r\n" in self._said:
+            self._asked = True
+            self._send([5, TOPIC])
+            self._send([2, "1", "http://api.wamp.ws/procedure#ping"])
+        # The hub answers in order: with the ping's result the subscription stands.
+        elif b'[3,"1",null]' in self._said:
+            self.ready.set()
+
+    def _send(self, message: list[object]) -> None:
+        text = json.dumps(message).encode()
+        if self._transport is not None:
+            # A final frame of text, masked with zeros.
+            self._transport.write(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Let nobody wait for what will not come."""
+        self.ready.set()
+
+    def close(self) -> None:
+        """Go without a goodbye."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def fan(url: str, pid: int, subscribers: int, events: int) -> dict[str, float]:
+    """Subscribe, push, and wait until every subscriber got every event.
+
+    Returns:
+        `pushes` and `deliveries` a second; where the system tells it, of the hub, bytes of `memory a subscriber` and
+        microseconds of `CPU time a push`.
+    """
+    load = Load(url, concurrency=10)
+    frame = text_frame(wamp1.event(TOPIC, json.dumps(load.event, separators=(",", ":"))))
+    tally = _Tally(len(frame) * subscribers * events)
+    address = urlsplit(url)
+    figures: dict[str, float] = {}
+    connected: list[_Subscriber] = []
+
+    async def connect() -> None:
+        create = asyncio.get_running_loop().create_connection
+        _, subscriber = await create(
+            lambda: _Subscriber(address.netloc, tally), address.hostname or "", address.port or 80
+        )
+        connected.append(subscriber)
+        await subscriber.ready.wait()
+
+    # timeout=None: a hub that serves a thousand subscribers first is slow, not broken.
+    async with asyncio.timeout(LONGEST), AsyncClient(url, timeout=None, concurrency=load.concurrency) as client:
+        await client.push_many(pushes(load, 100))
+        before = resident(pid) if has_proc() else 0
+        for _ in range(subscribers):
+            await connect()
+        if has_proc():
+            figures["memory a subscriber"] = (resident(pid) - before) / subscribers
+        cpu = cpu_seconds(pid) if has_proc() else 0.0
+        began = time.perf_counter()
+        outcomes = await client.push_many(pushes(load, events))
+        figures["pushes"] = events / (time.perf_counter() - began)
+        for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error
+        await tally.complete.wait()
+        figures["deliveries"] = subscribers * events / (time.perf_counter() - began)
+        # With few subscribers the hub waits for this process, which pushes and listens: its CPU time tells more.
+        if has_proc():
+            figures["CPU time a push"] = (cpu_seconds(pid) - cpu) / events * 1e6
+    for subscriber in connected:
+        subscriber.close()
+    return figures
+
+
+def main() -> None:
+    """Serve or subscribe."""
+    if sys.argv[1] == "serve":
+        asyncio.run(serve(sys.argv[2]))
+        return
+    import uvloop
+
+    url, *numbers = sys.argv[2:]
+    print(json.dumps(uvloop.run(fan(url, *map(int, numbers)))))
+
+
+if __name__ == "__main__":
+    main()

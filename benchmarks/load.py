@@ -1,0 +1,96 @@
+"""What every client pushes: one event, signed anew each time. Knows no client.
+
+A client is a context manager that is given a `Load` and yields a function: called with a number, it pushes so many
+events, raising unless each was accepted. So a measurement can warm the client up before it looks at the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import quote_plus
+
+TOPIC = "http://example.com/orders"
+KEY = "app"
+SECRET = "s3cret"  # noqa: S105  # every broker here is our own
+HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
+
+EVENT_BYTES = 218
+"""Bytes of the usual event, as compact JSON."""
+
+Run: TypeAlias = Callable[[int], Awaitable[None]]
+BlockingRun: TypeAlias = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Where to push, what, and how many side by side."""
+
+    url: str
+    """`http://127.0.0.1:1234`; brokers take pushes at its root."""
+    concurrency: int = 1
+    topics: int = 1
+    body: int = EVENT_BYTES
+    """Bytes of an event as compact JSON."""
+
+    @property
+    def event(self) -> dict[str, object]:
+        """An event of so many bytes."""
+        return {"id": 17, "state": "paid", "text": "x" * (self.body - 34)}
+
+
+AsyncPeer: TypeAlias = Callable[[Load], AbstractAsyncContextManager[Run]]
+BlockingPeer: TypeAlias = Callable[[Load], AbstractContextManager[BlockingRun]]
+
+
+class Refused(Exception):
+    """A push was answered with something else than 202: nothing of this measurement is worth anything."""
+
+
+def check(status: int) -> None:
+    """Raise unless a push was accepted."""
+    if status != 202:
+        raise Refused(f"status {status}")
+
+
+def timestamp() -> str:
+    """Return now as the wire has it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def signed_params(body: bytes) -> dict[str, str]:
+    """Sign as everybody would write it at first, and return the parameters of the query."""
+    now = timestamp()
+    signature = hmac.new(SECRET.encode(), f"{TOPIC}{KEY}{now}".encode() + body, hashlib.sha256).digest()
+    return {"topicuri": TOPIC, "appkey": KEY, "timestamp": now, "signature": urlsafe_b64encode(signature).decode()}
+
+
+_SIGNED = f"{TOPIC}{KEY}".encode()
+_QUERY = f"topicuri={quote_plus(TOPIC)}&appkey={KEY}&timestamp="
+
+
+def signed_query(body: bytes) -> str:
+    """Sign with as little work as Python allows, and return the query: constant parts are made once."""
+    now = timestamp()
+    signature = urlsafe_b64encode(hmac.digest(SECRET.encode(), _SIGNED + now.encode() + body, "sha256")).decode()
+    return f"{_QUERY}{now.replace(':', '%3A')}&signature={signature[:-1]}%3D"
+
+
+async def by_workers(push: Callable[[], Awaitable[None]], events: int, concurrency: int) -> None:
+    """Push so many events by `concurrency` tasks, each of which awaits one push after another."""
+    left = iter(range(events))
+
+    async def work() -> None:
+        for _ in left:
+            await push()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(concurrency, events)):
+            group.create_task(work())

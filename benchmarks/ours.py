@@ -1,0 +1,87 @@
+"""The clients of this package, used as its README says: timeouts on, retries on, the public API alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from itertools import cycle, islice
+
+from webmqconnect_async import AsyncClient, Client, Outcome
+
+from .load import KEY, SECRET, TOPIC, BlockingRun, Load, Run, by_workers
+
+
+def _client(load: Load) -> AsyncClient:
+    return AsyncClient(load.url, KEY, SECRET, concurrency=load.concurrency)
+
+
+def pushes(load: Load, events: int) -> Iterator[tuple[str, object]]:
+    """Yield so many pushes, going round the topics."""
+    event = load.event
+    topics = [TOPIC] if load.topics == 1 else [f"{TOPIC}/{number}" for number in range(load.topics)]
+    return ((topic, event) for topic in islice(cycle(topics), events))
+
+
+def _check(outcomes: Iterable[Outcome]) -> None:
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+
+
+@asynccontextmanager
+async def push_many(load: Load, order_by_topic: bool = False) -> AsyncIterator[Run]:
+    """Push with `push_many`."""
+    async with _client(load) as client:
+
+        async def run(events: int) -> None:
+            _check(await client.push_many(pushes(load, events), order_by_topic=order_by_topic))
+
+        yield run
+
+
+@asynccontextmanager
+async def push_many_ordered(load: Load) -> AsyncIterator[Run]:
+    """Push with `push_many(order_by_topic=True)`."""
+    async with push_many(load, order_by_topic=True) as run:
+        yield run
+
+
+@asynccontextmanager
+async def push_stream(load: Load) -> AsyncIterator[Run]:
+    """Push with `push_stream`."""
+    async with _client(load) as client:
+
+        async def run(events: int) -> None:
+            async with client.push_stream(pushes(load, events)) as stream:
+                async for outcome in stream:
+                    _check((outcome,))
+
+        yield run
+
+
+@asynccontextmanager
+async def push(load: Load) -> AsyncIterator[Run]:
+    """Await `push` again and again, in as many tasks as may be in flight."""
+    event = load.event
+    async with _client(load) as client:
+
+        async def once() -> None:
+            await client.push(TOPIC, event)
+
+        async def run(events: int) -> None:
+            await by_workers(once, events, load.concurrency)
+
+        yield run
+
+
+@contextmanager
+def client_push(load: Load) -> Iterator[BlockingRun]:
+    """Call the blocking `Client.push` again and again."""
+    event = load.event
+    with Client(load.url, KEY, SECRET) as client:
+
+        def run(events: int) -> None:
+            for _ in range(events):
+                client.push(TOPIC, event)
+
+        yield run

@@ -1,0 +1,95 @@
+"""Servers and clients in processes of their own, on a core of its own for either side where there are two."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LONGEST = 900
+"""Seconds after which a measurement is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that runs."""
+
+    url: str
+    pid: int
+
+
+@contextmanager
+def _core(index: int) -> Iterator[None]:
+    """Let the processes that are started here run on one core; without the means or a second core, on any."""
+    if not hasattr(os, "sched_setaffinity") or len(allowed := sorted(os.sched_getaffinity(0))) < 2:
+        yield
+        return
+    os.sched_setaffinity(0, {allowed[index]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@contextmanager
+def server(module: str, *arguments: str) -> Iterator[Server]:
+    """Run a module of this package that prints its port first and then serves, until the block is left."""
+    with _core(0):
+        process = subprocess.Popen(_command(module, *arguments), cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603  # ours
+    with process:
+        try:
+            port = process.stdout.readline() if process.stdout else ""
+            if not port:
+                raise RuntimeError(f"{module} did not start")
+            yield Server(f"http://127.0.0.1:{int(port)}", process.pid)
+        finally:
+            process.terminate()
+
+
+def output(module: str, *arguments: str) -> str:
+    """Run a module of this package as a client, and return what it prints."""
+    return run(*_command(module, *arguments))
+
+
+def run(*command: str, **environment: str) -> str:
+    """Run a command where clients run and return what it prints; CalledProcessError if it fails."""
+    with _core(-1):
+        process = subprocess.Popen(  # noqa: S603  # ours
+            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | environment
+        )
+    with process:
+        try:
+            printed, _ = process.communicate(timeout=LONGEST)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return printed
+
+
+def has_proc() -> bool:
+    """Tell whether `resident` and `cpu_seconds` work on this system."""
+    return Path("/proc/self/statm").exists()
+
+
+def resident(pid: int | str = "self") -> int:
+    """Return the bytes of memory that a process occupies, where the system has /proc."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has used, where the system has /proc."""
+    # The second field, the name in parentheses, may hold blanks; utime and stime are the 14th and the 15th.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _command(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", f"benchmarks.{module}", *arguments)
