@@ -183,7 +183,7 @@ async def _interrupted(strike: bool, cancel: int) -> tuple[bool, bool, bool, int
     interrupts: list[Interrupt] = []
 
     async def wait() -> None:
-        interrupt = Interrupt()
+        interrupt = Interrupt(asyncio.get_running_loop())
         interrupts.append(interrupt)
         try:
             await asyncio.Event().wait()
@@ -231,7 +231,7 @@ async def test_asking_twice_takes_back_once(deadlines: Deadlines) -> None:
 
 async def test_a_cancellation_of_nobody_s_is_nobody_s() -> None:
     """A CancelledError out of something awaited, which cancelled itself, counts for no task."""
-    interrupt = Interrupt()
+    interrupt = Interrupt(asyncio.get_running_loop())
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     future.cancel()
     with pytest.raises(asyncio.CancelledError):

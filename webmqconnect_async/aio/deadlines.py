@@ -21,8 +21,8 @@ class Interrupt:
 
     __slots__ = ("_cancelling", "_stands", "_task", "struck")
 
-    def __init__(self) -> None:
-        task = asyncio.current_task()
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("only a task can be interrupted")
         self._task = task
@@ -58,7 +58,7 @@ class Deadline(Interrupt):
     __slots__ = ("_deadlines", "when")
 
     def __init__(self, deadlines: Deadlines, when: float) -> None:
-        super().__init__()
+        super().__init__(deadlines.loop)
         self._deadlines = deadlines
         self.when = when
         """On the loop's clock; infinite where there is no limit."""
@@ -72,13 +72,13 @@ class Deadlines:
     """All deadlines of one client in one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self.live: dict[Deadline, None] = {}
 
     def start(self, timeout: float | None) -> Deadline:
         """Start a deadline for the running task, in so many seconds; None for one that only `limit` can bring on."""
-        when = inf if timeout is None else self._loop.time() + timeout
+        when = inf if timeout is None else self.loop.time() + timeout
         deadline = Deadline(self, when)
         self.live[deadline] = None
         if self._timer is None or when < self._timer.when():
@@ -103,11 +103,11 @@ class Deadlines:
             self._timer.cancel()
             self._timer = None
         if when < inf:
-            self._timer = self._loop.call_at(when, self._strike)
+            self._timer = self.loop.call_at(when, self._strike)
 
     def _strike(self) -> None:
         self._timer = None
-        due = self._loop.time() + _RESOLUTION
+        due = self.loop.time() + _RESOLUTION
         earliest = inf
         for deadline in self.live:
             if deadline.struck:

@@ -74,7 +74,7 @@ class Source:
             # Whoever held the lock may have met the end, and an iterator need not say twice that it has ended.
             if self._ended or self._async_items is None:
                 return _END
-            self._waiting = Interrupt()
+            self._waiting = Interrupt(asyncio.get_running_loop())
             try:
                 return await anext(self._async_items, _END)
             except asyncio.CancelledError as error:

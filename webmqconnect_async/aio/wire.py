@@ -47,7 +47,8 @@ class Wire:
         # seventh of a push, until a larger one has been freed in the process; so one is.
         bytearray(1 << 20)
         self.loop = asyncio.get_running_loop()
-        self._pid = os.getpid()
+        self.inherited = False
+        """Whether a fork has copied it from the parent, whose connections it has."""
         _wires.add(self)
         self.clock = Clock(time.time, self.loop.time)
         self.slots = asyncio.Semaphore(settings.concurrency)
@@ -139,7 +140,7 @@ class Wire:
 
     def is_here(self) -> bool:
         """Tell whether this is the loop, and the process, that the wire was made in."""
-        return self.loop is asyncio.get_running_loop() and self._pid == os.getpid()
+        return self.loop is asyncio.get_running_loop() and not self.inherited
 
     def leave(self) -> None:
         """Let go of what another loop, which has ended, or the process before a fork has left behind.
@@ -149,7 +150,7 @@ class Wire:
         """
         if self._guard is None:
             raise WrongLoop("the borrowed session belongs to another event loop")
-        if self._pid != os.getpid():
+        if self.inherited:
             return
         if not self.loop.is_closed():
             raise WrongLoop("the client works in another event loop, which is still open: make one client a loop")
@@ -203,13 +204,15 @@ def _keep_inherited() -> None:
     Whoever closes it says goodbye to the broker on the parent's connections, and takes them out of the epoll that
     parent and child share; and the interpreter, ending, closes all that it can still reach.
     """
-    from ctypes import py_object, pythonapi
-
     for wire in _wires:
-        pythonapi.Py_IncRef(py_object(wire))
+        wire.inherited = True
+        if sys.implementation.name == "cpython":
+            from ctypes import py_object, pythonapi
+
+            pythonapi.Py_IncRef(py_object(wire))
 
 
-if hasattr(os, "register_at_fork") and sys.implementation.name == "cpython":
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_keep_inherited)
 
 

@@ -72,6 +72,10 @@ class Connection:
             raise
         self._incoming = _Incoming(self._socket)
         self._answers = _Answers(self._incoming)
+        # Not every system has poll, and select takes no descriptor above 1023.
+        self._poll = select.poll() if hasattr(select, "poll") else None
+        if self._poll:
+            self._poll.register(self._socket, select.POLLIN)
         self.idle_since = time.monotonic()
 
     def exchange(self, request: bytes, deadline: float) -> tuple[HTTPResponse, bytes]:
@@ -106,11 +110,7 @@ class Connection:
 
     def is_quiet(self) -> bool:
         """Tell whether the broker has neither closed the idle connection nor sent what nobody asked for."""
-        if hasattr(select, "poll"):
-            poll = select.poll()
-            poll.register(self._socket, select.POLLIN)
-            return not poll.poll(0)
-        return not select.select([self._socket], [], [], 0)[0]
+        return not (self._poll.poll(0) if self._poll else select.select([self._socket], [], [], 0)[0])
 
     def close(self) -> None:
         """Close the socket, without a TLS goodbye: after a fork the connection is the parent's."""
@@ -165,6 +165,8 @@ class _Incoming(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
+        if self.deadline == -inf:
+            return None  # which a BufferedReader takes for "nothing there yet"
         self._source.settimeout(remaining(self.deadline))
         try:
             count = self._source.recv_into(buffer)
@@ -200,12 +202,9 @@ class _Answers(io.BufferedReader):
         raw = self.raw
         if raw.has_buffered():
             return True
-        # A deadline in the past keeps peek from the socket: it is to look into the buffer alone.
+        # It keeps peek from the socket, to look into the buffer alone.
         raw.deadline = -inf
-        try:
-            return bool(self.peek(1))
-        except Expired:
-            return False
+        return bool(self.peek(1))
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:
