@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
@@ -259,6 +260,11 @@ async def test_a_page_pushes_only_if_its_origin_is_listed(run: Run, wire: Wire) 
         assert "Access-Control-Allow-Origin" not in answer.headers
     answer = await wire.request("POST", hub, Origin="https://app.example.com")
     assert answer.status == 202
+    # Or else its script would take what was accepted for a failure, and push it again.
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+    refused = await wire.request("POST", hub, "/", Origin="https://app.example.com")
+    assert refused.status == 400
+    assert refused.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
 
 
 async def test_who_may_subscribe(run: Run, wire: Wire) -> None:
@@ -537,3 +543,61 @@ async def test_mounted_below_a_prefix(wire: Wire) -> None:
         closing = asyncio.create_task(running.close())
         assert await peer.end() == 1001
         await closing
+
+
+async def test_a_body_that_stops_half_way_ends_its_request(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would hold a connection for ever."""
+    monkeypatch.setattr(server, "_PATIENCE", 0.05)
+    hub = await run(Hub(port=0))
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(hub.url.rpartition(":")[2]))
+    writer.write(
+        b"POST /?topicuri=t HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        b"Content-Length: 100\r\n\r\n{"
+    )
+    async with asyncio.timeout(PATIENCE):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert answer.endswith(b"the body came too slowly\n")
+    writer.close()
+
+
+async def test_connections_are_limited_and_one_that_leaves_makes_room(
+    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections that ask for nothing are turned away, too, and with that the subscribers stay."""
+    monkeypatch.setattr(server, "_SPARE", 2)
+    hub = await run(Hub(port=0, max_connections=1))
+    peer = await wire.subscriber(hub, "t")
+    port = int(hub.url.rpartition(":")[2])
+    idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(PATIENCE):
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+    writer.close()
+    await peer.heard()
+    for _, each in idle:
+        each.close()
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(aiohttp.ClientError):
+                await wire.push(hub)
+                break
+
+
+async def test_one_that_resets_while_it_is_behind_is_no_error(
+    run: Run, wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A tab that is killed with much unread is everyday business."""
+    hub = await run(Hub(port=0, max_body=1 << 20, max_queue=1 << 24, max_connections=1))
+    deaf = await deaf_subscriber(hub, "t")
+    for _ in range(8):
+        await wire.push(hub, "topicuri=t", b'"' + b"x" * 900_000 + b'"')
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    deaf.close()
+    async with asyncio.timeout(PATIENCE):
+        while True:  # until it has made room for another
+            with suppress(aiohttp.WSServerHandshakeError):
+                await wire.subscriber(hub)
+                break
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -44,7 +44,7 @@ class HubConfig:
         max_body: bytes of an event's JSON text.
         max_queue: bytes kept for a subscriber that reads slower than events come; with more it is dropped. A single
             event always fits.
-        max_connections: subscribers at one time.
+        max_connections: subscribers at one time; 200 further connections may push or load the page.
         max_subscriptions: topics, and again prefixes, a subscriber.
         max_topic: characters of a topic.
         clock: Unix time in seconds, which timestamps of signed pushes are compared with.
@@ -60,7 +60,7 @@ class HubConfig:
     allow_publish: bool = False
     max_body: int = 4096
     max_queue: int = 1 << 20
-    max_connections: int = 1000
+    max_connections: int = 800
     max_subscriptions: int = 256
     max_topic: int = 1024
     clock: Callable[[], float] = field(default=time.time, repr=False)

@@ -62,7 +62,9 @@ class Gate:
             if not _is_address(name) and (":" in name or not _hostname(name)):
                 raise ValueError(f"allow_hosts: {name!r} is not a host name without port, like 'hub.example.com'")
         for origin in allow_origins:
-            if not _ORIGIN.fullmatch(origin.lower()):
+            matched = _ORIGIN.fullmatch(origin.lower())
+            # A browser leaves out the port that its scheme implies.
+            if not matched or (matched[1], matched[2].rpartition(":")[2]) in (("http", "80"), ("https", "443")):
                 raise ValueError(f"allow_origins: {origin!r} is not an origin like 'https://app.example.com'")
         self._on_loopback = is_loopback(host)
         self._hosts = frozenset(name.lower().removesuffix(".") for name in (host, *allow_hosts))

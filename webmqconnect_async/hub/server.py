@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Self, Unpack
 
 from aiohttp import StreamReader, WSCloseCode, web
@@ -24,11 +26,20 @@ __all__ = ["Hub", "create_app"]
 _KEEPALIVE = 75.0
 """Seconds that a connection may idle: well over what clients keep theirs for."""
 
+_LINGERING = 1.0
+"""Seconds that the rest of a refused body may still come, so that the peer reads the answer and no reset."""
+
 _MAX_LINE = 1 << 14
 """Bytes of a request line, the original's limit: about 700 sessions to exclude."""
 
 _SHUTDOWN = 2.0
 """Seconds that requests in progress have when the hub closes."""
+
+_PATIENCE = 10.0
+"""Seconds that a push's body may take to arrive."""
+
+_SPARE = 200
+"""Connections beyond the subscribers', for pushes and pages."""
 
 logger = logging.getLogger("webmqconnect_async.hub")
 
@@ -52,6 +63,7 @@ class Hub:
         self._port = port
         self._authority: str | None = None
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
 
     @property
     def url(self) -> str:
@@ -83,21 +95,28 @@ class Hub:
             access_log=None,  # it would hold each push's signature
             logger=_http_log(),
             keepalive_timeout=_KEEPALIVE,
+            lingering_time=_LINGERING,
             max_line_size=_MAX_LINE,
             shutdown_timeout=_SHUTDOWN,
         )
         self._runner = runner
         try:
             await runner.setup()
-            await web.TCPSite(runner, self.config.host, self._port).start()
+            # Not a TCPSite: it takes any number of connections, and descriptors run out.
+            self._server = await asyncio.get_running_loop().create_server(
+                _limited(runner, self.config.max_connections + _SPARE), self.config.host, self._port
+            )
         except BaseException:
             await self.close()
             raise
-        self._authority = _authority(*runner.addresses[0][:2])
+        self._authority = _authority(*self._server.sockets[0].getsockname()[:2])
 
     async def close(self) -> None:
         """Say goodbye to the subscribers (1001), finish the requests in progress, free the port. Again: nothing."""
         runner, self._runner, self._authority = self._runner, None, None
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         if runner is not None:
             await runner.cleanup()
 
@@ -113,7 +132,9 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
     """Return a hub as an application, to serve or to mount.
 
     After `parent.add_subapp("/hub/", create_app(...))` it takes pushes at `/hub/` and subscribers at `/hub/ws`. Mind
-    that aiohttp's access log shows request lines, and with them the signatures of pushes.
+    that aiohttp's access log shows request lines, and with them the signatures of pushes; that the number of
+    connections is the server's to limit; and that the hub cannot see what the server is bound to, nor whom a proxy
+    before it lets in: where that may be anybody, give it keys.
 
     Args:
         host: what the server around it is bound to.
@@ -161,6 +182,10 @@ class _Endpoints:
                 raise
             except (ConnectionError, HttpProcessingError, web.RequestPayloadError):
                 return _text(400, "the request broke off or is malformed")
+            except TimeoutError:
+                late = _text(408, "the body came too slowly")
+                late.force_close()
+                return late
             except Exception:
                 logger.exception("a request failed")
                 return _text(500, "internal server error")
@@ -168,11 +193,19 @@ class _Endpoints:
         return guarded
 
     async def _push(self, request: web.Request) -> web.Response:
-        config = self._config
-        headers = request.headers
-        if reason := config.gate.push(headers.get("Origin")):
+        origin = request.headers.get("Origin")
+        if reason := self._config.gate.push(origin):
             return _text(403, reason)
-        content_type = headers.get("Content-Type")
+        answer = await self._judged(request)
+        if origin is not None:
+            # A script that may not read the answer would take it for a failure, and push again.
+            answer.headers["Access-Control-Allow-Origin"] = origin
+            answer.headers["Vary"] = "Origin"
+        return answer
+
+    async def _judged(self, request: web.Request) -> web.Response:
+        config = self._config
+        content_type = request.headers.get("Content-Type")
         verdict = judge_head(content_type, request.content_length or 0, config.max_body) or judge(
             request.raw_path.partition("?")[2],
             content_type,
@@ -217,9 +250,27 @@ async def _not_allowed(request: web.Request) -> web.Response:
 async def _body(content: StreamReader, most: int) -> bytes:
     """Return the body, or only its first bytes where it has more: a chunked one does not say its length before."""
     body = b""
-    while len(body) < most and not content.at_eof():
-        body += await content.read(most - len(body))
+    # All of it is there as a rule, and a timeout is a tenth of what a push costs.
+    async with nullcontext() if content.is_eof() else asyncio.timeout(_PATIENCE):
+        while len(body) < most and not content.at_eof():
+            body += await content.read(most - len(body))
     return body
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection more than there may be."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+
+def _limited(runner: web.AppRunner, most: int) -> Callable[[], asyncio.BaseProtocol]:
+    """Return what makes a connection's protocol, and turns away those beyond so many."""
+    server = runner.server
+    if server is None:
+        raise RuntimeError("the runner is not set up")
+    return lambda: server() if len(server.connections) < most else _TurnedAway()
 
 
 def _text(status: int, reason: str, **headers: str) -> web.Response:

@@ -193,9 +193,9 @@ class Sessions:
 
     def _subscribe(self, session: Session, topic: str) -> None:
         if len(topic) > self._config.max_topic:
-            logger.info("subscriber %s: a topic of %d characters is too long", session.id, len(topic))
+            logger.debug("subscriber %s: a topic of %d characters is too long", session.id, len(topic))
         elif topic not in session.topics and len(session.topics) >= self._config.max_subscriptions:
-            logger.info("subscriber %s has as many subscriptions as it may", session.id)
+            logger.debug("subscriber %s has as many subscriptions as it may", session.id)
         else:
             session.topics.add(topic)
             self._topics.setdefault(topic, {})[session.id] = session

@@ -48,6 +48,8 @@ class Subscriber:
                 writing = tasks.create_task(self._write(output))
                 await self._read()
                 writing.cancel()
+        except* ConnectionError:
+            pass  # a peer may go without goodbye
         finally:
             self._sessions.close(self._session)
             if self._socket.prepared:
