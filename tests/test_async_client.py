@@ -142,8 +142,8 @@ class TestLoops:
                     second.run(client.push("t", 2))
                 with pytest.raises(WrongLoop):
                     second.run(client.close())
-                outcomes = second.run(client.push_many([("t", 3)]))
-                assert isinstance(outcomes[0].error, WrongLoop)
+                with pytest.raises(WrongLoop):
+                    second.run(client.push_many([("t", 3)]))
             first.run(client.push("t", 4))
             first.run(client.close())
         assert bodies(server) == [b"1", b"4"]
@@ -194,6 +194,19 @@ class TestLoops:
 
 
 class TestBorrowedSession:
+    async def test_made_in_another_loop(self, server: Hostile) -> None:
+        """A session made in another loop is refused at the first push, too."""
+        session = aiohttp.ClientSession()
+        client = AsyncClient(server.url, session=session)
+
+        async def elsewhere() -> None:
+            with pytest.raises(WrongLoop):
+                await client.push("t", 1)
+
+        await asyncio.to_thread(asyncio.run, elsewhere())
+        assert not server.requests
+        await session.close()
+
     async def test_left_as_it_was(self, server: Hostile) -> None:
         """It is neither closed nor changed; its headers travel, those of the push and the client's win."""
         async with aiohttp.ClientSession(
@@ -840,6 +853,52 @@ class TestMany:
         async with AsyncClient("http://127.0.0.1:1/") as client:
             with pytest.raises(TypeError, match="pushes"):
                 await client.push_many(pushes)  # type: ignore[arg-type]  # the subject
+
+    async def test_session_closed_by_its_owner(self) -> None:
+        """What waits for a connection of a borrowed session then has an outcome, though aiohttp cancels its wait."""
+        with hostile(*[stall] * 4) as server:
+            session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
+            client = AsyncClient(server.url, concurrency=4, session=session, timeout=2)
+            pushing = asyncio.create_task(client.push_many([("t", number) for number in range(4)]))
+            await requests(server, 1)
+            await session.close()
+            outcomes = await pushing
+            assert [outcome.index for outcome in outcomes] == [0, 1, 2, 3]
+            assert not any(outcome.ok for outcome in outcomes)
+
+    async def test_wrong_loop_reads_no_source(self, server: Hostile) -> None:
+        """Nothing can be sent, so nothing is read."""
+        read: list[int] = []
+
+        def source() -> Iterator[tuple[str, object]]:
+            for number in range(1000):
+                read.append(number)
+                yield ("t", number)
+
+        client = AsyncClient(server.url, concurrency=2)
+        await client.push("t", 1)
+
+        async def elsewhere() -> None:
+            with pytest.raises(WrongLoop):
+                await client.push_many(source())
+
+        await asyncio.to_thread(asyncio.run, elsewhere())
+        assert not read
+        await client.close()
+
+    async def test_stream_whose_tasks_are_cancelled(self, server: Hostile) -> None:
+        """Whoever cancels all tasks leaves no consumer that waits for ever."""
+        server.script(*[stall] * 2)
+        async with AsyncClient(server.url, concurrency=2) as client:
+            before = asyncio.all_tasks()
+            stream = client.push_stream([("t", 1), ("t", 2)])
+            reading = asyncio.ensure_future(anext(stream))
+            await requests(server, 2)
+            for task in asyncio.all_tasks() - before - {reading}:
+                task.cancel()
+            await asyncio.wait([reading], timeout=5)
+            assert reading.done()
+            assert reading.cancelled()
 
     async def test_what_is_no_push_does_not_hold_the_loop_up(self, server: Hostile) -> None:
         """A long run of items that end without any I/O lets other tasks go on."""

@@ -301,3 +301,17 @@ def test_workers_are_counted_in_integers(concurrency: int) -> None:
 def test_text_is_no_source(pushes: object) -> None:
     with pytest.raises(TypeError, match=f"^pushes: an iterable of pushes is needed, not {type(pushes).__name__}"):
         bulk_workers(pushes, None, 50)
+
+
+def test_only_what_is_in_memory_is_asked_for_its_length() -> None:
+    """A database's query set has a length, for which it would be read."""
+
+    class QuerySet:
+        def __iter__(self) -> Iterator[Push]:
+            return iter(())
+
+        def __len__(self) -> int:
+            raise AssertionError("the database was asked")
+
+    assert bulk_workers(QuerySet(), None, 50) == 50
+    assert bulk_workers([Push("t", 1)], None, 50) == 1

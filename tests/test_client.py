@@ -18,6 +18,7 @@ import pytest
 
 import webmqconnect_async as webmqconnect
 from webmqconnect_async import (
+    BadReply,
     Client,
     ClientClosed,
     ConnectFailed,
@@ -732,3 +733,40 @@ class TestStream:
                 sent = [int(each.body) for each in server.requests if each.query["topicuri"] == topic]
                 assert list(dict.fromkeys(sent)) == list(range(30))
                 assert len(sent) in (30, 31)
+
+    def test_a_family_that_the_kernel_lacks(self, server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The next address is tried."""
+        port = urlsplit(server.url).port
+        addresses = [
+            (999, socket.SOCK_STREAM, 0, "", ("::1", port)),
+            (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)),
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: addresses)
+        with Client(server.url) as client:
+            assert client.push("t", 1).status == 202
+
+    def test_source_fails_before_the_client_is_closed(self, server: Hostile, threads: ThreadPoolExecutor) -> None:
+        """What the source raised is told, and not that what it had given was refused afterwards."""
+
+        def source() -> Iterator[tuple[str, object]]:
+            yield ("t", 1)
+            yield ("t", 2)
+            client.close(0)
+            raise KeyError("source")
+
+        server.script(stall, stall, stall)
+        client = Client(server.url, concurrency=3)
+        holding = [threads.submit(client.push, "t", 0) for _ in range(3)]
+        came(server, 3)
+        with pytest.raises(SourceFailed) as caught:
+            client.push_many(source())
+        assert isinstance(caught.value.__cause__, KeyError)
+        assert [type(outcome.error) for outcome in caught.value.outcomes] == [ClientClosed, ClientClosed]
+        assert all(failure(push) for push in holding)
+
+    def test_chunk_of_negative_size(self, server: Hostile) -> None:
+        """It would be read to the end of the connection, however much comes."""
+        head = b"HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n"
+        server.script(answer(head + b"-1\r\n" + b"x" * 1000))
+        with Client(server.url, timeout=2) as client, pytest.raises(BadReply):
+            client.push("t", 1)

@@ -7,7 +7,6 @@ that this may set free. While `full` is true it must not read on.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sized
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -116,4 +115,5 @@ def bulk_workers(pushes: object, concurrency: int | None, slots: int) -> int:
     workers = slots if concurrency is None else min(slots, checked_count("concurrency", concurrency))
     if isinstance(pushes, str | bytes):
         raise TypeError(f"pushes: an iterable of pushes is needed, not {type(pushes).__name__}")
-    return max(1, min(workers, len(pushes))) if isinstance(pushes, Sized) else workers
+    # Not of anything that has a length: a database's query set would be read for it.
+    return max(1, min(workers, len(pushes))) if isinstance(pushes, list | tuple) else workers

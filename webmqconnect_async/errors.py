@@ -4,7 +4,7 @@
     ├─ InvalidPush (ValueError)             refused here, before any I/O
     ├─ ClientClosed (RuntimeError)          the client is closed: nothing was sent
     ├─ WrongLoop (RuntimeError)             the client belongs to another live event loop: nothing was sent
-    ├─ SourceFailed                         the iterable given to push_many raised half-way
+    ├─ SourceFailed                         the iterable given to push_many was not read to its end
     ├─ NotAccepted                          the broker has not taken the event: safe to push again
     │  ├─ ConnectFailed (ConnectionError)   refused, DNS, TLS, or the deadline came before a connection
     │  ├─ QueueTimeout (TimeoutError)       no slot came free in time
@@ -92,7 +92,7 @@ class WrongLoop(WebMQError, RuntimeError):
 
 
 class SourceFailed(WebMQError):
-    """The source given to `push_many` raised half-way; `__cause__` is what it raised."""
+    """The source given to `push_many` was not read to its end: `__cause__` is what it raised, or a ClientClosed."""
 
     outcomes: Sequence[Outcome]
     """What became of every push read before that, in input order."""

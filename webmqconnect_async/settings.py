@@ -114,6 +114,7 @@ class Settings:
     @classmethod
     def check(
         cls,
+        *,
         endpoint: str,
         auth_key: str | None,
         auth_secret: str | bytes | None,

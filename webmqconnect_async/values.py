@@ -90,7 +90,7 @@ class Stats:
     pushed: int = 0
     """Pushes the broker accepted."""
     failed: int = 0
-    """Pushes that ended in an error or were cancelled."""
+    """Pushes that ended in an error or were cancelled, but for those refused before they were begun (InvalidPush)."""
     retried: int = 0
     """Attempts beyond a push's first."""
     in_flight: int = 0

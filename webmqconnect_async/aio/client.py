@@ -16,7 +16,7 @@ from ..bulk import Bulk, bulk_workers, in_order
 from ..checks import checked_seconds
 from ..dialects import Signer
 from ..dialects.events import Dumps
-from ..errors import ClientClosed, InvalidPush, QueueTimeout, WebMQError
+from ..errors import ClientClosed, InvalidPush, QueueTimeout, WebMQError, WrongLoop
 from ..flow import Retry, push_flow
 from ..settings import DialectName, Settings
 from ..values import Outcome, Push, Receipt, SessionIDs, Stats
@@ -50,8 +50,8 @@ class AsyncClient:
             push. Keep it below the broker's own limit (nginx 75, Twisted 60, Node 5): a push that meets a connection
             just being closed ends as ConnectionLost.
         ssl: how to verify https; None verifies against the system's certificates.
-        session: a session to borrow. It is neither closed nor changed, its cookies and proxies apply, and `keepalive`
-            does not.
+        session: a session to borrow, of the loop in which the client is made. It is neither closed nor changed, its
+            cookies and proxies apply, and `keepalive` does not.
         headers: sent with each push.
         dumps: a JSON encoder in place of the standard library's, returning text or bytes.
 
@@ -77,28 +77,27 @@ class AsyncClient:
         dumps: Dumps | None = None,
     ) -> None:
         self._settings = Settings.check(
-            endpoint,
-            auth_key,
-            auth_secret,
-            timeout,
-            dialect,
-            concurrency,
-            retry,
-            connect_timeout,
-            keepalive,
-            ssl,
-            headers,
-            dumps,
+            endpoint=endpoint,
+            auth_key=auth_key,
+            auth_secret=auth_secret,
+            timeout=timeout,
+            dialect=dialect,
+            concurrency=concurrency,
+            retry=retry,
+            connect_timeout=connect_timeout,
+            keepalive=keepalive,
+            context=ssl,
+            headers=headers,
+            dumps=dumps,
         )
         if session is not None and not isinstance(session, aiohttp.ClientSession):
             raise TypeError(f"session: an aiohttp.ClientSession is needed, not {type(session).__name__}")
         self._borrowed = session
+        self._home = _running_loop() if session is not None else None
         self._wire: Wire | None = None
         self._closed = False
-        self._queue: set[Deadline] = set()
         self._sources: WeakSet[Source] = WeakSet()
-        self._drained = asyncio.Event()
-        self._pushed = self._failed = self._retried = self._in_flight = 0
+        self._pushed = self._failed = self._retried = 0
 
     def __repr__(self) -> str:
         return f"<AsyncClient {self._settings.endpoint} auth_key={self._settings.auth_key!r}>"
@@ -114,7 +113,7 @@ class AsyncClient:
     @property
     def stats(self) -> Stats:
         """A snapshot of what this client has done so far; cancelled pushes count as failed."""
-        return Stats(self._pushed, self._failed, self._retried, self._in_flight)
+        return Stats(self._pushed, self._failed, self._retried, self._wire.in_flight if self._wire else 0)
 
     async def push(
         self,
@@ -170,7 +169,7 @@ class AsyncClient:
                 an outcome; different topics go side by side.
 
         Raises:
-            TypeError, ValueError: a wrong argument; the source was not read.
+            TypeError, ValueError, ClientClosed, WrongLoop: the source was not read.
             SourceFailed: the source raised half-way, or the client was closed; `.outcomes` holds what was done.
         """
         workers, source = self._bulk(pushes, concurrency, order_by_topic)
@@ -196,7 +195,7 @@ class AsyncClient:
             order_by_topic: as for `push_many`.
 
         Raises:
-            TypeError, ValueError: a wrong argument; the source was not read.
+            TypeError, ValueError, ClientClosed, WrongLoop: the source was not read.
             Exception: what the source raised, after the outcomes of everything that was read before; ClientClosed
                 likewise.
         """
@@ -219,16 +218,16 @@ class AsyncClient:
         if wire is None:
             return
         wire.closing = True
-        for deadline in self._queue:
+        for deadline in wire.queue:
             deadline.strike()
         for source in self._sources:
             source.stop(ClientClosed("the client was closed"))
         if seconds is not None:
             wire.deadlines.limit(wire.loop.time() + seconds)
         try:
-            while self._in_flight:
-                self._drained.clear()
-                await self._drained.wait()
+            while wire.in_flight:
+                wire.drained.clear()
+                await wire.drained.wait()
         finally:
             await wire.close()
 
@@ -241,6 +240,8 @@ class AsyncClient:
             self._leave(wire)
             wire = None
         if wire is None:
+            if self._home is not None and self._home is not asyncio.get_running_loop():
+                raise WrongLoop("the borrowed session belongs to another event loop")
             wire = self._wire = Wire(self._settings, self._borrowed)
         if self._borrowed is not None and self._borrowed.closed:
             raise ClientClosed("the borrowed session is closed")
@@ -250,12 +251,10 @@ class AsyncClient:
         """Part with the wire of another loop or process."""
         wire.leave()
         self._wire = None
-        self._queue = set()
-        self._drained = asyncio.Event()
-        self._in_flight = 0
 
     def _bulk(self, pushes: Pushes, concurrency: int | None, order_by_topic: bool) -> tuple[int, Source]:
         """Return how many workers a bulk gets and what they draw from."""
+        self._here()
         workers = bulk_workers(pushes, concurrency, self._settings.concurrency)
         if not isinstance(pushes, Iterable | AsyncIterable):
             raise TypeError(f"pushes: an iterable of pushes is needed, not {type(pushes).__name__}")
@@ -281,7 +280,7 @@ class AsyncClient:
 
     async def _queued(self, wire: Wire, deadline: Deadline) -> None:
         """Wait for a slot."""
-        self._queue.add(deadline)
+        wire.queue.add(deadline)
         try:
             await wire.slots.acquire()
         except asyncio.CancelledError:
@@ -291,7 +290,7 @@ class AsyncClient:
         else:
             return
         finally:
-            self._queue.discard(deadline)
+            wire.queue.discard(deadline)
         if self._closed:
             raise ClientClosed("the client was closed while the push waited for a slot")
         raise QueueTimeout(f"none of the {self._settings.concurrency} slots came free before the deadline")
@@ -299,7 +298,7 @@ class AsyncClient:
     async def _run(self, wire: Wire, sign: Signer, deadline: Deadline) -> Receipt:
         """Drive an encoded push that has a slot, and count it."""
         settings = self._settings
-        self._in_flight += 1
+        wire.in_flight += 1
         receipt = None
         try:
             if self._closed:
@@ -317,6 +316,13 @@ class AsyncClient:
                 self._failed += 1
             else:
                 self._pushed += 1
-            self._in_flight -= 1
+            wire.in_flight -= 1
             if self._closed:
-                self._drained.set()
+                wire.drained.set()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -127,18 +127,13 @@ async def stream(workers: int, source: Source, push: PushOne) -> AsyncGenerator[
     """Yield outcomes as they come; a consumer that takes none stops the workers, one that leaves cancels them."""
     delivered: asyncio.Queue[Outcome | None] = asyncio.Queue(workers)
 
-    async def run() -> None:
-        try:
-            await run_workers(workers, source, push, delivered.put)
-        except Exception:
-            await delivered.put(None)
-            raise
-        await delivered.put(None)
-
-    running = asyncio.create_task(run())
+    running = asyncio.create_task(run_workers(workers, source, push, delivered.put))
+    # However it ends, a consumer that waits must wake up. One that finds the queue full does not wait.
+    running.add_done_callback(lambda _: None if delivered.full() else delivered.put_nowait(None))
     try:
-        while (outcome := await delivered.get()) is not None:
-            yield outcome
+        while not (running.done() and delivered.empty()):
+            if (outcome := await delivered.get()) is not None:
+                yield outcome
         await running
         if source.failure is not None:
             raise source.failure

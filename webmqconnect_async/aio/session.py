@@ -53,7 +53,8 @@ class Body(aiohttp.Payload):
 
     def abandon(self) -> None:
         """Break the connection at once: aiohttp would go on writing the rest for as long as the broker reads it."""
-        if self._transport is not None:
+        # One that is not closing has had its answer, and is another push's by now.
+        if self._transport is not None and self._transport.is_closing():
             self._transport.abort()
 
 

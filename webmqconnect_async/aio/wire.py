@@ -54,6 +54,11 @@ class Wire:
         self.slots = asyncio.Semaphore(settings.concurrency)
         self.deadlines = Deadlines(self.loop)
         self.closing = False
+        self.in_flight = 0
+        self.drained = asyncio.Event()
+        """Set when a push ends while the client is closing."""
+        self.queue: set[Deadline] = set()
+        """Single pushes that wait for a slot."""
         self._last_answer = self.loop.time()
         self._broker = settings.endpoint.authority
         self._content_type = settings.dialect.content_type
@@ -119,9 +124,12 @@ class Wire:
             return Response(reply.status, reply.headers, content)
         except asyncio.CancelledError:
             body.abandon()
-            if not deadline.is_ours():
+            if deadline.is_ours():
+                return self._expired(body.begun)
+            # Nobody has cancelled the push where a session that is closed cancels what waits in it.
+            if deadline.is_others() or not self.session.closed:
                 raise
-            return self._expired(body.begun)
+            return TransportFailure(Cause.LOST, body.begun, "the session was closed")
         except (aiohttp.ClientError, OSError) as error:
             return self._failure(error, body.begun)
         except RuntimeError:

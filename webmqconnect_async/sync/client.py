@@ -83,18 +83,18 @@ class Client:
         if url is None:
             raise TypeError("endpoint: a URL is needed")
         self._settings = Settings.check(
-            url,
-            auth_key if auth_key is not None else authKey,
-            auth_secret if auth_secret is not None else authSecret,
-            timeout,
-            dialect,
-            concurrency,
-            retry,
-            connect_timeout,
-            keepalive,
-            ssl,
-            headers,
-            dumps,
+            endpoint=url,
+            auth_key=auth_key if auth_key is not None else authKey,
+            auth_secret=auth_secret if auth_secret is not None else authSecret,
+            timeout=timeout,
+            dialect=dialect,
+            concurrency=concurrency,
+            retry=retry,
+            connect_timeout=connect_timeout,
+            keepalive=keepalive,
+            context=ssl,
+            headers=headers,
+            dumps=dumps,
         )
         self._wire = Wire(self._settings)
 

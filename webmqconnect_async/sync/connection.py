@@ -189,6 +189,11 @@ class _Answers(io.BufferedReader):
     def makefile(self, mode: str) -> _Answers:
         return self
 
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            raise HTTPException("a chunk of a negative size, which http.client takes for all that comes")
+        return super().read(size)
+
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(size)
         self.blank = line in (b"\r\n", b"\n")
@@ -218,7 +223,11 @@ def _connect(endpoint: Endpoint, deadline: float, connect_timeout: float | None)
     for place, (family, kind, protocol, _, address) in enumerate(addresses):
         left = remaining(deadline)
         share = None if left is None else left / (len(addresses) - place)
-        connecting = socket.socket(family, kind, protocol)
+        try:
+            connecting = socket.socket(family, kind, protocol)
+        except OSError as error:  # the resolver knows a family that the kernel does not
+            failure = error
+            continue
         try:
             connecting.settimeout(_sooner(share, connect_timeout))
             connecting.connect(address)

@@ -45,7 +45,7 @@ def outcomes(workers: int, pushes: Pushes, bulk: Bulk, push: PushOne) -> Generat
                         crew.run(taken)
             elif crew.busy:
                 job, result = crew.wait()
-                if isinstance(result, ClientClosed):
+                if reading and isinstance(result, ClientClosed):
                     reading, failure = False, result
                 if (following := bulk.done(job)) is not None:
                     crew.run(following)
@@ -143,8 +143,8 @@ class _Crew:
         self._jobs.put(job)
         if len(self._threads) < self.busy:
             thread = threading.Thread(target=self._work, name="webmqconnect-push", daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def wait(self) -> tuple[Job, Receipt | WebMQError]:
         job, result = self._results.get()

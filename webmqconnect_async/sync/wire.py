@@ -69,7 +69,7 @@ class Wire:
             connection = self._connection(deadline)
             head = f"POST {self._endpoint.path}?{request.query}{self._head}{len(request.body)}\r\n\r\n"
             reply, content = connection.exchange(head.encode() + request.body, deadline)
-            if connection.may_be_kept(reply) and self._keepalive:
+            if connection.may_be_kept(reply) and self._keepalive and not self.slots.is_cut:
                 self._busy.discard(connection)
                 self._idle.append(connection)
                 connection = None
