@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 
 from .goals import Measured, Results
@@ -36,7 +37,15 @@ def drawn(results: Results) -> str:
     said: list[str] = []
     top = 10
     for title, concurrency, unit in _PANELS:
-        bars = [each for each in results.measured if each.cell.concurrency == concurrency and _belongs(each, unit)]
+        cells = {each.cell for each in results.measured}
+        bars = [
+            each
+            for each in results.measured
+            # Side by side with those that are seasoned, their fresh twins would say less of a client than of a heap.
+            if each.cell.concurrency == concurrency
+            and _belongs(each, unit)
+            and (each.cell.seasoned or replace(each.cell, seasoned=True) not in cells)
+        ]
         bars.sort(key=lambda each: each.rate, reverse=True)
         base = next((each.rate for each in bars if each.cell.client == unit), None)
         if base is None:
@@ -62,9 +71,10 @@ def _belongs(measured: Measured, unit: str) -> bool:
 def _bar(measured: Measured, longest: float, base: float, y: int) -> str:
     width = max(1.0, _BARS * measured.rate / longest)
     kind = "ours" if measured.cell.client.startswith(_OURS) else "peer"
+    label = escape(name(measured.cell).removesuffix(", seasoned"))
     figure = f"{measured.rate:,.0f} ({measured.rate / base:.2f}x)"
     return (
-        f'<text x="{_LABEL - 8}" y="{y + 14}" text-anchor="end">{escape(name(measured.cell))}</text>'
+        f'<text x="{_LABEL - 8}" y="{y + 14}" text-anchor="end">{label}</text>'
         f'<rect class="{kind}" x="{_LABEL}" y="{y}" width="{width:.1f}" height="19" rx="3"/>'
         f'<text x="{_LABEL + width + 8:.1f}" y="{y + 14}">{figure}</text>'
     )

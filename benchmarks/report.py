@@ -48,6 +48,7 @@ def name(cell: Cell) -> str:
     said = cell.client if cell.loop == "asyncio" else f"{cell.client} on {cell.loop}"
     said += f", {cell.topics:,} topics" if cell.topics > 1 else ""
     said += f", {cell.body:,} bytes" if cell.body != EVENT_BYTES else ""
+    said += ", seasoned" if cell.seasoned else ""
     return said if not cell.delay else f"{said}, answered after {cell.delay * 1000:.0f} ms"
 
 

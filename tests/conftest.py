@@ -8,6 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
+
+# Machines are noisy: how long an example took says nothing. With CI=true Hypothesis has a profile of its own for that.
+if os.environ.get("CI") != "true":
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

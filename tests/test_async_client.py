@@ -284,6 +284,8 @@ class TestOwnSession:
         with refusing() as dead:
             for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
                 monkeypatch.setenv(name, dead)
+            for name in ("NO_PROXY", "no_proxy"):
+                monkeypatch.delenv(name, raising=False)
             async with AsyncClient(server.url) as client:
                 await client.push("t", 1)
                 await client.push("t", 2)
@@ -541,7 +543,7 @@ class TestSlots:
             await peer.send(ACCEPTED)
 
         with hostile(*[slowly] * 61) as server:
-            async with AsyncClient(server.url, concurrency=2, timeout=0.25) as client:
+            async with AsyncClient(server.url, concurrency=2, timeout=0.5) as client:
                 bulks = [
                     asyncio.create_task(client.push_many([(name, number) for number in range(30)]))
                     for name in ("a", "b")

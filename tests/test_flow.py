@@ -28,7 +28,8 @@ from webmqconnect_async.errors import (
     Unconfirmed,
     WebMQError,
 )
-from webmqconnect_async.flow import Answer, Cause, Clock, PushFlow, Retry, Sleep, TransportFailure, push_flow
+from webmqconnect_async.failures import Cause, TransportFailure
+from webmqconnect_async.flow import Answer, Clock, PushFlow, Retry, Sleep, push_flow
 from webmqconnect_async.signing import Credentials
 from webmqconnect_async.values import Push, Receipt
 

@@ -28,7 +28,7 @@ def hub() -> Iterator[Hub]:
 
 def run(snippet: str, hub: Hub) -> Client | AsyncClient | None:
     """Execute a snippet against a hub, await what it defines, and return the client that pushed, where it shows."""
-    names: dict[str, object] = {}
+    names: dict[str, object] = {"__name__": "readme"}
     exec(compile(snippet.replace("http://127.0.0.1:8080", hub.url), "README.md", "exec"), names)  # noqa: S102  # ours
     functions = [value for value in names.values() if inspect.iscoroutinefunction(value)]
     if not functions:

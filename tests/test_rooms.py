@@ -14,7 +14,10 @@ _ROOT = Path(webmqconnect_async.__file__).parent
 _PACKAGE = "webmqconnect_async"
 _LONGEST = 330
 
-_PURE = {"errors", "values", "signing", "checks", "dialects", "flow", "bulk", "hub.judge", "hub.wamp1", "hub.echo"}
+_PURE = {
+    *("errors", "values", "signing", "checks", "dialects", "failures", "flow", "bulk"),
+    *("hub.judge", "hub.wamp1", "hub.echo", "hub.frames", "hub.origins", "hub.procedures"),
+}
 """Rooms without I/O, clocks and dice; a package stands for all its modules."""
 _IMPURE = {
     *("aiohttp", "http.client", "asyncio", "threading", "socket", "ssl", "time", "random", "secrets", "select", "os"),
@@ -41,11 +44,12 @@ _ARROWS: dict[str, set[str]] = {
     "signing": set(),
     "values": {"errors"},
     "dialects": {"errors", "values", "signing"},
-    "flow": {"errors", "values", "dialects", "checks"},
+    "failures": set(),
+    "flow": {"errors", "values", "dialects", "checks", "failures"},
     "bulk": {"errors", "values", "checks"},
     "settings": {"_version", "checks", "dialects", "flow", "signing"},
-    "aio": {"errors", "values", "dialects", "flow", "bulk", "checks", "settings"},
-    "sync": {"errors", "values", "dialects", "flow", "bulk", "checks", "settings"},
+    "aio": {"errors", "values", "dialects", "flow", "bulk", "checks", "settings", "failures"},
+    "sync": {"errors", "values", "dialects", "flow", "bulk", "checks", "settings", "failures"},
     "hub": {"_version", "errors", "signing", "checks"},
     "testing": {"hub"},
     "cli": {"", "_version", "errors", "values", "signing", "checks", "settings", "flow", "aio", "sync", "hub"},

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from enum import Enum
 from itertools import count
 from typing import NamedTuple, TypeAlias
 
@@ -23,9 +22,10 @@ from .errors import (
     ReplyTimeout,
     Unconfirmed,
 )
+from .failures import Cause, TransportFailure
 from .values import Receipt
 
-__all__ = ["Answer", "Cause", "Clock", "PushFlow", "Retry", "Sleep", "TransportFailure", "push_flow"]
+__all__ = ["Answer", "Clock", "PushFlow", "Retry", "Sleep", "push_flow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +69,6 @@ class Sleep(NamedTuple):
     """A step of the flow: do nothing for so many seconds."""
 
     seconds: float
-
-
-class Cause(Enum):
-    """Why a request has no answer."""
-
-    EXPIRED = "the deadline"
-    LOST = "no connection, or it broke"
-    CERTIFICATE = "the broker's certificate does not verify"
-    GARBAGE = "the answer is not HTTP"
-
-
-class TransportFailure(NamedTuple):
-    """What a driver sends back in place of an answer."""
-
-    cause: Cause
-    begun: bool
-    """Whether a byte of the request may have left: then the broker may have taken it."""
-    reason: str
-    """For people; without the URL."""
 
 
 Answer: TypeAlias = Response | TransportFailure | None

@@ -17,9 +17,11 @@ from functools import partial
 import aiohttp
 from yarl import URL
 
+from .. import failures
 from ..dialects import Request, Response
 from ..errors import WrongLoop
-from ..flow import Answer, Cause, Clock, PushFlow, TransportFailure
+from ..failures import TransportFailure
+from ..flow import Answer, Clock, PushFlow
 from ..settings import LONGEST_ANSWER, LONGEST_HEADER, MOST_HEADERS, Settings
 from ..values import Receipt
 from .deadlines import Deadline, Deadlines
@@ -125,18 +127,18 @@ class Wire:
         except asyncio.CancelledError:
             body.abandon()
             if deadline.is_ours():
-                return self._expired(body.begun)
+                return failures.expired(body.begun, self.closing)
             # Nobody has cancelled the push where a session that is closed cancels what waits in it.
             if deadline.is_others() or not self.session.closed:
                 raise
-            return TransportFailure(Cause.LOST, body.begun, "the session was closed")
+            return failures.broken(self._broker, body.begun, "the session was closed")
         except (aiohttp.ClientError, OSError) as error:
             return self._failure(error, body.begun)
         except RuntimeError:
             # So aiohttp says that the session is closed: the owner of a borrowed one may do that at any time.
             if not self.session.closed:
                 raise
-            return TransportFailure(Cause.LOST, body.begun, "the session was closed")
+            return failures.broken(self._broker, body.begun, "the session was closed")
 
     async def close(self) -> None:
         """End what is in flight, and close the session if it is this client's own."""
@@ -173,14 +175,8 @@ class Wire:
         except asyncio.CancelledError:
             if not deadline.is_ours():
                 raise
-            return self._expired(False)
+            return failures.expired(False, self.closing)
         return None
-
-    def _expired(self, begun: bool) -> TransportFailure:
-        what = "the client was closed" if self.closing else "the deadline passed"
-        return TransportFailure(
-            Cause.EXPIRED, begun, f"{what} before there was {'an answer' if begun else 'a connection'}"
-        )
 
     def _failure(self, error: Exception, begun: bool) -> TransportFailure:
         """Say why there is no answer, in words of our own: aiohttp's often hold the signed URL."""
@@ -188,22 +184,20 @@ class Wire:
         match error:
             case aiohttp.ClientConnectorCertificateError():
                 what = getattr(error.certificate_error, "verify_message", "") or type(error.certificate_error).__name__
-                return TransportFailure(
-                    Cause.CERTIFICATE, begun, f"the certificate of {broker} does not verify: {what}"
-                )
+                return failures.unverified(broker, what)
             case aiohttp.ClientConnectorError():
-                return TransportFailure(Cause.LOST, begun, f"cannot connect to {broker}: {_told(error.os_error)}")
+                return failures.unreachable(broker, _told(error.os_error))
             case aiohttp.ConnectionTimeoutError():
-                return TransportFailure(Cause.LOST, begun, f"cannot connect to {broker} within connect_timeout")
+                return failures.unreachable(broker, "timed out")
             case aiohttp.ClientResponseError():
-                return TransportFailure(Cause.GARBAGE, begun, f"{broker} answered something that is not HTTP")
+                return failures.garbage(broker, begun)
             case aiohttp.ServerDisconnectedError():
-                return TransportFailure(Cause.LOST, begun, f"{broker} closed the connection before it had answered")
+                return failures.cut_off(broker, begun)
             case _:
                 what = error.strerror if isinstance(error, OSError) else None
                 if not what or "://" in what:
                     what = type(error.__cause__ or error).__name__
-                return TransportFailure(Cause.LOST, begun, f"the connection to {broker} broke: {what}")
+                return failures.broken(broker, begun, what)
 
 
 def _keep_inherited() -> None:

@@ -11,8 +11,10 @@ import time
 import weakref
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 
+from .. import failures
 from ..dialects import Request, Response
-from ..flow import Answer, Cause, Clock, PushFlow, TransportFailure
+from ..failures import TransportFailure
+from ..flow import Answer, Clock, PushFlow
 from ..settings import Settings
 from ..values import Receipt
 from .connection import Connection, Expired
@@ -115,20 +117,17 @@ class Wire:
         """Say why there is no answer."""
         broker = self._endpoint.authority
         if isinstance(error, Expired) or self.slots.is_cut:
-            what = "the client was closed" if self.slots.is_cut else "the deadline passed"
-            awaited = "an answer" if begun else "a connection"
-            return TransportFailure(Cause.EXPIRED, begun, f"{what} before there was {awaited}")
+            return failures.expired(begun, self.slots.is_cut)
         if isinstance(error, ssl.SSLCertVerificationError):
-            what = f"the certificate of {broker} does not verify: {error.verify_message}"
-            return TransportFailure(Cause.CERTIFICATE, begun, what)
+            return failures.unverified(broker, error.verify_message)
         what = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         if connection is None:
-            return TransportFailure(Cause.LOST, begun, f"cannot connect to {broker}: {what}")
+            return failures.unreachable(broker, what)
         if isinstance(error, RemoteDisconnected | IncompleteRead) and connection.ended:
-            return TransportFailure(Cause.LOST, begun, f"{broker} closed the connection before it had answered")
+            return failures.cut_off(broker, begun)
         if isinstance(error, HTTPException):
-            return TransportFailure(Cause.GARBAGE, begun, f"{broker} answered something that is not HTTP")
-        return TransportFailure(Cause.LOST, begun, f"the connection to {broker} broke: {what}")
+            return failures.garbage(broker, begun)
+        return failures.broken(broker, begun, what)
 
 
 def _close_all(idle: list[Connection]) -> None:
