@@ -16,13 +16,13 @@ from ..bulk import Bulk, bulk_workers, in_order
 from ..checks import checked_seconds
 from ..dialects import Signer
 from ..dialects.events import Dumps
-from ..errors import ClientClosed, InvalidPush, QueueTimeout, WebMQError, WrongLoop
+from ..errors import ClientClosed, InvalidPush, WebMQError, WrongLoop
 from ..flow import Retry, push_flow
 from ..settings import DialectName, Settings
 from ..values import Outcome, Push, Receipt, SessionIDs, Stats
 from .deadlines import Deadline
 from .many import Pushes, PushStream, Source, run_workers, stream
-from .wire import Wire
+from .wire import Wire, running_loop
 
 __all__ = ["AsyncClient"]
 
@@ -93,7 +93,7 @@ class AsyncClient:
         if session is not None and not isinstance(session, aiohttp.ClientSession):
             raise TypeError(f"session: an aiohttp.ClientSession is needed, not {type(session).__name__}")
         self._borrowed = session
-        self._home = _running_loop() if session is not None else None
+        self._home = running_loop() if session is not None else None
         self._wire: Wire | None = None
         self._closed = False
         self._sources: WeakSet[Source] = WeakSet()
@@ -145,10 +145,11 @@ class AsyncClient:
         seconds = self._settings.timeout if isinstance(timeout, EllipsisType) else checked_seconds("timeout", timeout)
         deadline = wire.deadlines.start(seconds)
         try:
-            if wire.slots.locked():
-                await self._queued(wire, deadline)
-            else:
-                await wire.slots.acquire()
+            try:
+                await wire.take_slot(deadline)
+            except BaseException:
+                self._failed += 1
+                raise
             try:
                 return await self._run(wire, sign, deadline)
             finally:
@@ -278,23 +279,6 @@ class AsyncClient:
         except WebMQError as error:
             return error
 
-    async def _queued(self, wire: Wire, deadline: Deadline) -> None:
-        """Wait for a slot."""
-        wire.queue.add(deadline)
-        try:
-            await wire.slots.acquire()
-        except asyncio.CancelledError:
-            self._failed += 1
-            if not deadline.is_ours():
-                raise
-        else:
-            return
-        finally:
-            wire.queue.discard(deadline)
-        if self._closed:
-            raise ClientClosed("the client was closed while the push waited for a slot")
-        raise QueueTimeout(f"none of the {self._settings.concurrency} slots came free before the deadline")
-
     async def _run(self, wire: Wire, sign: Signer, deadline: Deadline) -> Receipt:
         """Drive an encoded push that has a slot, and count it."""
         settings = self._settings
@@ -319,10 +303,3 @@ class AsyncClient:
             wire.in_flight -= 1
             if self._closed:
                 wire.drained.set()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

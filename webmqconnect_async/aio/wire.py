@@ -19,7 +19,7 @@ from yarl import URL
 
 from .. import failures
 from ..dialects import Request, Response
-from ..errors import WrongLoop
+from ..errors import ClientClosed, QueueTimeout, WrongLoop
 from ..failures import TransportFailure
 from ..flow import Answer, Clock, PushFlow
 from ..settings import LONGEST_ANSWER, LONGEST_HEADER, MOST_HEADERS, Settings
@@ -27,7 +27,7 @@ from ..values import Receipt
 from .deadlines import Deadline, Deadlines
 from .session import Body, open_session
 
-__all__ = ["Wire"]
+__all__ = ["Wire", "running_loop"]
 
 _wires: weakref.WeakSet[Wire] = weakref.WeakSet()
 """Every wire of this process, for `_keep_inherited`."""
@@ -53,7 +53,8 @@ class Wire:
         """Whether a fork has copied it from the parent, whose connections it has."""
         _wires.add(self)
         self.clock = Clock(time.time, self.loop.time)
-        self.slots = asyncio.Semaphore(settings.concurrency)
+        self._size = settings.concurrency
+        self.slots = asyncio.Semaphore(self._size)
         self.deadlines = Deadlines(self.loop)
         self.closing = False
         self.in_flight = 0
@@ -87,6 +88,27 @@ class Wire:
             # asynchronous generators closes the session, should the caller forget to.
             with suppress(StopIteration):
                 self._guard.asend(None).send(None)
+
+    async def take_slot(self, deadline: Deadline) -> None:
+        """Wait for a slot, no longer than a single push may.
+
+        Raises:
+            QueueTimeout: the deadline struck.
+            ClientClosed: the client was closed meanwhile.
+        """
+        self.queue.add(deadline)
+        try:
+            await self.slots.acquire()
+        except asyncio.CancelledError:
+            if not deadline.is_ours():
+                raise
+        else:
+            return
+        finally:
+            self.queue.discard(deadline)
+        if self.closing:
+            raise ClientClosed("the client was closed while the push waited for a slot")
+        raise QueueTimeout(f"none of the {self._size} slots came free before the deadline")
 
     async def drive(self, flow: PushFlow, deadline: Deadline) -> Receipt:
         """Carry out what the flow asks for until it has a receipt; the flow's errors pass through."""
@@ -198,6 +220,14 @@ class Wire:
                 if not what or "://" in what:
                     what = type(error.__cause__ or error).__name__
                 return failures.broken(broker, begun, what)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the running loop; None where there is none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _keep_inherited() -> None:
