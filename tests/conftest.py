@@ -1,4 +1,4 @@
-"""What every test gets: a watch for blocking calls in the loop, and the rule for tests that need a system part."""
+"""What tests share: a watch for blocking calls, a server to push to, the rule for tests that need a system part."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
+from .hostile import Hostile, hostile
+
 # Machines are noisy: how long an example took says nothing. With CI=true Hypothesis has a profile of its own for that.
 if os.environ.get("CI") != "true":
     settings.register_profile("untimed", deadline=None)
     settings.load_profile("untimed")
+
+
+@pytest.fixture
+def server() -> Iterator[Hostile]:
+    """Run a server that accepts everything."""
+    with hostile() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -366,6 +366,11 @@ def hostile(
         yield server
 
 
+def bodies(server: Hostile) -> list[bytes]:
+    """Return the bodies of all requests that have come."""
+    return [each.body for each in server.requests]
+
+
 @cache
 def authority() -> trustme.CA:
     """Return the certificate authority of all tests."""

@@ -38,6 +38,7 @@ from .hostile import (
     Peer,
     Step,
     answer,
+    bodies,
     drop_after_body,
     held,
     hostile,
@@ -50,13 +51,6 @@ from .hostile import (
 from .scripts import run_script
 
 
-@pytest.fixture
-def server() -> Iterator[Hostile]:
-    """Run a server that accepts everything."""
-    with hostile() as running:
-        yield running
-
-
 async def requests(server: Hostile, number: int) -> None:
     """Wait until so many requests have come."""
     await asyncio.to_thread(server.until, lambda: len(server.requests) >= number)
@@ -67,10 +61,6 @@ async def nobody_left() -> None:
     async with asyncio.timeout(PATIENCE):
         while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110  # tasks set no event when they end
             await asyncio.sleep(0)
-
-
-def bodies(server: Hostile) -> list[bytes]:
-    return [each.body for each in server.requests]
 
 
 class TestLoops:

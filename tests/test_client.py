@@ -42,6 +42,7 @@ from .hostile import (
     Hostile,
     Peer,
     answer,
+    bodies,
     drop_after_body,
     held,
     hostile,
@@ -54,20 +55,9 @@ from .scripts import run_script
 
 
 @pytest.fixture
-def server() -> Iterator[Hostile]:
-    """Run a server that accepts everything."""
-    with hostile() as running:
-        yield running
-
-
-@pytest.fixture
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(32) as pool:
         yield pool
-
-
-def bodies(server: Hostile) -> list[bytes]:
-    return [each.body for each in server.requests]
 
 
 def came(server: Hostile, number: int) -> None:

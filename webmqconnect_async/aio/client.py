@@ -265,9 +265,9 @@ class AsyncClient:
 
     async def _push_one(self, push: Push | InvalidPush) -> Receipt | WebMQError:
         """Push one of many: its clock starts once it has a slot, for the wait is backpressure, not lateness."""
+        if isinstance(push, InvalidPush):
+            return push
         try:
-            if isinstance(push, InvalidPush):
-                raise push
             wire = self._here()
             sign = self._settings.dialect.encode(push)
             async with wire.slots:

@@ -96,6 +96,9 @@ class Wire:
             QueueTimeout: the deadline struck.
             ClientClosed: the client was closed meanwhile.
         """
+        if not self.slots.locked():
+            await self.slots.acquire()
+            return
         self.queue.add(deadline)
         try:
             await self.slots.acquire()

@@ -213,9 +213,9 @@ class Client:
 
     def _push_one(self, push: Push | InvalidPush) -> Receipt | WebMQError:
         """Push one of many: its clock starts once it has a slot, for the wait is backpressure, not lateness."""
+        if isinstance(push, InvalidPush):
+            return push
         try:
-            if isinstance(push, InvalidPush):
-                raise push
             sign = self._settings.dialect.encode(push)
             wire = self._here()
             wire.slots.acquire(inf)
