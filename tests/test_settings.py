@@ -198,7 +198,7 @@ def test_the_secret_shows_in_no_repr() -> None:
         ({"auth_key": "", "auth_secret": "s3cret"}, ValueError, "auth_key: "),
         ({"auth_key": "app", "auth_secret": ""}, ValueError, "auth_secret: "),
         ({"auth_key": "app", "auth_secret": 5}, TypeError, "auth_secret: "),
-        ({"dialect": "crossbar"}, ValueError, "dialect"),
+        ({"dialect": "wamp"}, ValueError, "dialect"),
         ({"dialect": None}, ValueError, "dialect"),
         ({"timeout": 0}, ValueError, "timeout"),
         ({"timeout": "5"}, TypeError, "timeout"),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from ssl import SSLContext
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -12,6 +15,7 @@ from urllib.parse import urlsplit
 from ._version import __version__
 from .checks import checked_count, checked_seconds
 from .dialects import Dialect
+from .dialects.crossbar import Crossbar
 from .dialects.events import Dumps
 from .dialects.webmq import WebMQ
 from .flow import Retry
@@ -19,7 +23,7 @@ from .signing import Credentials
 
 __all__ = ["DialectName", "Endpoint", "Settings"]
 
-DialectName: TypeAlias = Literal["webmq"]
+DialectName: TypeAlias = Literal["webmq", "crossbar"]
 
 LONGEST_HEADER = 65536
 """Bytes that one line of an answer's head may have, in both clients; http.client fixes it."""
@@ -129,8 +133,6 @@ class Settings:
         dumps: Dumps | None,
     ) -> Settings:
         """Return the arguments of a client, checked; raise TypeError or ValueError, naming the argument."""
-        if dialect != "webmq":
-            raise ValueError(f"dialect: 'webmq' is needed, not {dialect!r}")
         if (auth_key is None) != (auth_secret is None):
             raise ValueError("auth_key and auth_secret: both are needed to sign, or neither")
         credentials = None
@@ -145,7 +147,7 @@ class Settings:
             raise TypeError(f"retry: a Retry is needed, not {type(retry).__name__}")
         if context is not None and not isinstance(context, SSLContext):
             raise TypeError(f"ssl: an ssl.SSLContext or None is needed, not {context!r}")
-        wire = WebMQ(credentials, dumps)
+        wire = _dialect(dialect, credentials, dumps)
         return cls(
             endpoint=Endpoint.parse(endpoint),
             dialect=wire,
@@ -158,6 +160,15 @@ class Settings:
             ssl=context,
             headers=_headers(headers or {}, wire.content_type),
         )
+
+
+def _dialect(name: DialectName, credentials: Credentials | None, dumps: Dumps | None) -> Dialect:
+    match name:
+        case "webmq":
+            return WebMQ(credentials, dumps)
+        case "crossbar":
+            return Crossbar(credentials, dumps, sequence=count(1).__next__, nonce=partial(secrets.randbits, 53))
+    raise ValueError(f"dialect: 'webmq' or 'crossbar' is needed, not {name!r}")
 
 
 def _headers(extra: Mapping[str, str], content_type: str) -> dict[str, str]:

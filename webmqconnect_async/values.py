@@ -23,7 +23,10 @@ class Push:
         event: whatever JSON can say.
         eligible: the only sessions to get the event; None for every subscriber, an empty list for nobody.
         exclude: sessions that do not get it; None or empty for no exception.
-        options: what else the dialect understands; the WebMQ dialect understands nothing else and refuses them.
+        options: what else Crossbar.io's bridge understands: `eligible_authid`, `eligible_authrole`, `exclude_authid`,
+            `exclude_authrole` (lists of text; an empty list of the eligible means nobody), `exclude_me` and `retain`
+            (booleans), `forward_for` (a list of `{"session", "authid", "authrole"}`). None for none; the WebMQ
+            dialect refuses any.
     """
 
     topic: str
@@ -34,11 +37,15 @@ class Push:
 
 
 class Payload:
-    """An event of several positional and keyword arguments, which WAMP v2 knows and WebMQ refuses."""
+    """An event of several positional and keyword arguments, which WAMP v2 knows and the WebMQ dialect refuses.
+
+    In the Crossbar dialect any other event is the one positional argument. The keywords `options`, `topic` and `self`
+    are refused there: the bridge would drop the first, and break over the others.
+    """
 
     __slots__ = ("args", "kwargs")
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
+    def __init__(self, /, *args: object, **kwargs: object) -> None:
         self.args = args
         self.kwargs = kwargs
 
@@ -59,9 +66,9 @@ class Receipt:
     """The broker has accepted the event. It does not say that somebody got it."""
 
     status: int
-    """The HTTP status: 202 from a WebMQ hub."""
+    """The HTTP status: 202 from a WebMQ hub, 200 from Crossbar.io."""
     id: int | None = None
-    """The publication ID, where the broker gives one; a WebMQ hub gives none."""
+    """The publication ID that Crossbar.io gives; a WebMQ hub gives none."""
     attempts: int = 1
     """Requests it took, the accepted one included."""
 

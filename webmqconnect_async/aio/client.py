@@ -42,7 +42,8 @@ class AsyncClient:
         auth_secret: the secret of that key.
         timeout: seconds for a whole push: the wait for a slot, connecting, sending, the answer, retries and pauses;
             None for no limit.
-        dialect: the broker's wire; "webmq" is a WebMQ hub.
+        dialect: the broker's wire: "webmq" for a WebMQ hub, "crossbar" for Crossbar.io's HTTP bridge, whose endpoint is
+            the path of a publisher.
         concurrency: pushes in flight at the most, of this client in all.
         retry: when a push is tried again.
         connect_timeout: seconds to connect to one address; None leaves it to `timeout`.
@@ -132,7 +133,7 @@ class AsyncClient:
             event: whatever JSON can say.
             eligible: the only sessions to get it; None for every subscriber, an empty list for nobody.
             exclude: sessions that do not get it; None or empty for no exception.
-            options: what else the dialect understands; a WebMQ hub understands nothing else.
+            options: what else Crossbar.io's bridge understands, as `Push` says; a WebMQ hub understands nothing else.
             timeout: seconds in place of the client's; None for no limit.
 
         Raises:

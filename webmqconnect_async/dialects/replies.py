@@ -1,4 +1,7 @@
-"""What any HTTP answer may hold, made safe to show and easy to judge: reason, date, wait, a redirect's target."""
+"""What any HTTP answer may hold, made safe to show and easy to judge: reason, date, wait, a redirect's target.
+
+What HTTP itself says is the same from every broker and judged here: overload, a refusal, a redirect, a failure.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from . import Headers
+from ..errors import AuthRejected, BadReply, ClockRejected, Overloaded, Rejected, TooLarge
+from . import Headers, Response
 
-__all__ = ["reason_of", "retry_after", "skew_of", "target_of", "visible"]
+__all__ = ["reason_of", "refused", "retry_after", "skew_of", "target_of", "visible"]
 
 LONGEST_REASON = 200
 """Characters of a broker's reason that are kept."""
@@ -73,3 +77,42 @@ def target_of(headers: Headers) -> str:
     except ValueError:
         return "a Location that is no URL"
     return visible(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl())
+
+
+def refused(response: Response, reason: str, kind: type[Rejected] | None, now: float) -> Rejected | BadReply:
+    """Return the verdict on an answer that is no success.
+
+    | answer                                     | verdict                                                   |
+    |--------------------------------------------|-----------------------------------------------------------|
+    | 401, 403                                   | `AuthRejected`                                            |
+    | 413                                        | `TooLarge`                                                |
+    | 429; 503 with a readable Retry-After       | `Overloaded`                                              |
+    | any other 4xx                              | `kind`                                                    |
+    | anything else                              | `BadReply`: a 503 without Retry-After comes from proxies  |
+    |                                            | that may have forwarded the request                       |
+
+    Args:
+        response: the answer.
+        reason: what the broker said, in one line.
+        kind: what the broker's words make of a 4xx that says nothing by its status; None for `Rejected`.
+        now: Unix time in seconds.
+    """
+    status = response.status
+    said = f"the broker answered {status}" + (f": {reason}" if reason else "")
+    if status in (429, 503):
+        wait = retry_after(response.headers, now)
+        if status == 429 or wait is not None:
+            overloaded = Overloaded(said, status=status, reason=reason)
+            overloaded.retry_after = wait
+            return overloaded
+    if 400 <= status < 500:
+        refusal = _BY_STATUS.get(status, kind or Rejected)(said, status=status, reason=reason)
+        if isinstance(refusal, ClockRejected):
+            refusal.skew = skew_of(response.headers, now)
+        return refusal
+    if 300 <= status < 400:
+        said = f"the broker answered {status}, a redirect to {target_of(response.headers)}, which is not followed"
+    return BadReply(said, status=status, reason=reason)
+
+
+_BY_STATUS: dict[int, type[Rejected]] = {401: AuthRejected, 403: AuthRejected, 413: TooLarge}

@@ -15,25 +15,17 @@ A 503 without Retry-After comes from proxies that may have forwarded the request
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from urllib.parse import quote_plus
 
-from ..errors import (
-    AuthRejected,
-    BadReply,
-    ClockRejected,
-    InvalidPush,
-    Overloaded,
-    Rejected,
-    TooLarge,
-)
+from ..errors import AuthRejected, ClockRejected, InvalidPush, Rejected, TooLarge
 from ..signing import Credentials, sign
 from ..values import Payload, Push, Receipt, SessionIDs
 from . import Request, Response, Signer, Verdict
+from .arguments import listed, utf8
 from .events import Dumps, encode_event
-from .replies import reason_of, retry_after, skew_of, target_of
+from .replies import reason_of, refused
 
 __all__ = ["WebMQ"]
 
@@ -88,41 +80,19 @@ class WebMQ:
 
     def judge(self, response: Response, attempts: int, now: float) -> Verdict:
         """Say what an answer means, by the table above."""
-        status = response.status
-        if status == 202:
+        if response.status == 202:
             return _accepted(attempts)
         reason = reason_of(response.body)
-        said = f"the broker answered {status}" + (f": {reason}" if reason else "")
-        if status in (429, 503):
-            wait = retry_after(response.headers, now)
-            if status == 429 or wait is not None:
-                overloaded = Overloaded(said, status=status, reason=reason)
-                overloaded.retry_after = wait
-                return overloaded
-        if 400 <= status < 500:
-            refusal = _refusal(status, reason)(said, status=status, reason=reason)
-            if isinstance(refusal, ClockRejected):
-                refusal.skew = skew_of(response.headers, now)
-            return refusal
-        if 300 <= status < 400:
-            said = f"the broker answered {status}, a redirect to {target_of(response.headers)}, which is not followed"
-        return BadReply(said, status=status, reason=reason)
+        kind = None
+        if response.status == 400:
+            kind = next((kind for said, kind in _REFUSALS.items() if reason.startswith(said)), None)
+        return refused(response, reason, kind, now)
 
 
 @lru_cache(16)
 def _accepted(attempts: int) -> Receipt:
     """Return the one receipt that all pushes of so many attempts share; a million outcomes keep it too."""
     return Receipt(202, None, attempts)
-
-
-def _refusal(status: int, reason: str) -> type[Rejected]:
-    if status in (401, 403):
-        return AuthRejected
-    if status == 413:
-        return TooLarge
-    if status == 400:
-        return next((kind for said, kind in _REFUSALS.items() if reason.startswith(said)), Rejected)
-    return Rejected
 
 
 def _outside_forms(body: bytes) -> bytes:
@@ -135,11 +105,8 @@ def _outside_forms(body: bytes) -> bytes:
     return body.replace(b"&", b"\\u0026").replace(b";", b"\\u003b")
 
 
-def _quoted(topic: str) -> tuple[bytes, str]:
-    try:
-        raw = topic.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidPush(f"topic: a lone surrogate at character {error.start} is not UTF-8") from None
+def _quoted(topic: object) -> tuple[bytes, str]:
+    raw = utf8("topic", topic)
     return raw, quote_plus(raw, safe="")
 
 
@@ -148,9 +115,7 @@ _cached = lru_cache(1024)(_quoted)
 
 def _topic(topic: object) -> tuple[bytes, str]:
     """Return a topic as it is signed and as it stands in the query."""
-    if not isinstance(topic, str):
-        raise InvalidPush(f"topic: text is needed, not {type(topic).__name__}")
-    return _cached(topic) if len(topic) <= 256 else _quoted(topic)
+    return _cached(topic) if isinstance(topic, str) and len(topic) <= 256 else _quoted(topic)
 
 
 @lru_cache(4)
@@ -172,9 +137,7 @@ def _receivers(eligible: SessionIDs | None, exclude: SessionIDs | None) -> str:
 
 
 def _joined(argument: str, ids: object) -> str:
-    # Not any iterable: one that is empty when it is read again, for a second push, would mean nobody.
-    if not isinstance(ids, Collection) or isinstance(ids, Mapping | str | bytes | bytearray | memoryview):
-        raise InvalidPush(f"{argument}: a list, tuple or set of session IDs is needed, not {type(ids).__name__}")
+    ids = listed(argument, ids)
     return quote_plus(",".join([_session_id(f"{argument}[{place}]", each) for place, each in enumerate(ids)]), safe="")
 
 
@@ -191,8 +154,5 @@ def _session_id(argument: str, session_id: object) -> str:
         raise InvalidPush(
             f"{argument}: {session_id[:40]!r} is no session ID (empty, with a comma, or blanks around it)"
         )
-    try:
-        session_id.encode()
-    except UnicodeEncodeError:
-        raise InvalidPush(f"{argument}: a lone surrogate is not UTF-8") from None
+    utf8(argument, session_id)
     return session_id

@@ -1,0 +1,289 @@
+"""The wire of Crossbar.io's HTTP bridge publisher: one JSON object in the body, what signs it in the query.
+
+| answer                                                             | verdict         |
+|--------------------------------------------------------------------|-----------------|
+| 2xx with an `id`                                                   | `Receipt`       |
+| 2xx with the error `wamp.error.not_authorized`                     | `AuthRejected`  |
+| 2xx with any other error                                           | `Rejected`      |
+| 400 signature was invalid, denied based on IP address; 401; 403    | `AuthRejected`  |
+| 400 request expired, signature was invalid (invalid timestamp      | `ClockRejected` |
+| 413                                                                | `TooLarge`      |
+| 429; 503 with a Retry-After of seconds or a date                   | `Overloaded`    |
+| any other 4xx                                                      | `Rejected`      |
+| anything else, such as 2xx with neither                            | `BadReply`      |
+
+The bridge answers much with 200 that reaches nobody, and much with 500 that is the caller's mistake. What is known of
+both is refused here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from urllib.parse import quote_plus
+
+from ..errors import AuthRejected, ClockRejected, InvalidPush, Rejected
+from ..signing import Credentials, sign
+from ..values import Payload, Push, Receipt, SessionIDs
+from . import Request, Response, Signer, Verdict
+from .arguments import listed, utf8
+from .events import Dumps, encode_event
+from .replies import reason_of, refused, visible
+
+__all__ = ["Crossbar"]
+
+_REFUSALS: dict[str, type[Rejected]] = {
+    "Request expired": ClockRejected,
+    "REST bridge signature was invalid (invalid timestamp": ClockRejected,
+    "REST bridge signature was invalid": AuthRejected,
+    "Request denied based on IP address": AuthRejected,
+}
+"""How the bridge's 400 begins, where it says more than `Rejected` does."""
+
+_TOPIC = re.compile(r"[^\s.#]+(\.[^\s.#]+)*")
+"""What the router takes for a URI: parts between dots, none of them empty or with a blank or `#` in it."""
+
+_RESERVED = frozenset({"options", "topic", "self"})
+"""Keywords that would meet the bridge's own arguments: the first is dropped without a word, the others are a 500."""
+
+_NO_SESSION = b"[0]"
+_NO_NAME = b'["webmqconnect_async: nobody"]'
+"""The router takes an empty list of the eligible for none at all, and sends to everybody: so they name nobody."""
+
+_DEEPEST = 128
+"""Levels of lists and objects; some hundreds more end subscribers' connections."""
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_SESSION_IDS = range(1, 2**53 + 1)
+
+
+class Crossbar:
+    """The dialect of Crossbar.io.
+
+    Args:
+        credentials: signs every push; None pushes unsigned.
+        dumps: replaces the JSON encoder; what it writes is its own duty.
+        sequence: gives 1, 2, 3 …, a number each request that is signed.
+        nonce: gives a random number in [0, 2^53].
+    """
+
+    content_type = "application/json"
+
+    def __init__(
+        self,
+        credentials: Credentials | None,
+        dumps: Dumps | None,
+        *,
+        sequence: Callable[[], int],
+        nonce: Callable[[], int],
+    ) -> None:
+        self._credentials = credentials
+        self._dumps = dumps
+        self._sequence = sequence
+        self._nonce = nonce
+        if credentials is not None:
+            self._key = credentials.key.encode()
+            self._key_query = f"key={quote_plus(credentials.key, safe='')}&timestamp="
+
+    def encode(self, push: Push) -> Signer:
+        """Encode a push once, for all its attempts; InvalidPush names what cannot be said."""
+        body = self._body(push)
+        if self._credentials is None:
+            unsigned = Request("", body)
+            return lambda now: unsigned
+        return partial(self._signed, self._credentials, body)
+
+    def _body(self, push: Push) -> bytes:
+        return b'{"topic":%b,%b%b}' % (_topic(push.topic), self._arguments(push.event), _options(push))
+
+    def _arguments(self, event: object) -> bytes:
+        if not isinstance(event, Payload):
+            return b'"args":[%b]' % _deliverable(encode_event(event, self._dumps))
+        if found := sorted(_RESERVED & event.kwargs.keys()):
+            raise InvalidPush(f"event: the keyword {found[0]!r} is the bridge's own; name it otherwise")
+        args = _deliverable(encode_event(list(event.args), self._dumps), ours=1)
+        if not event.kwargs:
+            return b'"args":%b' % args
+        return b'"args":%b,"kwargs":%b' % (args, _deliverable(encode_event(event.kwargs, self._dumps), ours=1))
+
+    def _signed(self, credentials: Credentials, body: bytes, now: float) -> Request:
+        timestamp = _timestamp(int(now * 1000))
+        seq, nonce = str(self._sequence()), str(self._nonce())
+        signature = sign(credentials, self._key, f"{timestamp}{seq}{nonce}".encode(), body)
+        quoted = timestamp.replace(":", "%3A")
+        query = f"{self._key_query}{quoted}&seq={seq}&nonce={nonce}&signature={signature[:-1]}%3D"
+        return Request(query, body)
+
+    def judge(self, response: Response, attempts: int, now: float) -> Verdict:
+        """Say what an answer means, by the table above."""
+        status, error, kind = response.status, None, None
+        match _answer(response.body):
+            # Before 0.14 the bridge answered 202.
+            case {"id": int(publication)} if 200 <= status < 300 and not isinstance(publication, bool):
+                return Receipt(status, publication, attempts)
+            case {"error": str(said), **rest}:
+                error, reason = said, visible(" ".join(": ".join([said, *_words(rest.get("args"))]).split()))
+            case _:
+                reason = reason_of(response.body)
+        if 200 <= status < 300 and error is not None:
+            refusal = AuthRejected if error == "wamp.error.not_authorized" else Rejected
+            return refusal(f"the broker answered {status}: {reason}", status=status, reason=reason)
+        if status == 400:
+            kind = next((kind for said, kind in _REFUSALS.items() if reason.startswith(said)), None)
+        return refused(response, reason, kind, now)
+
+
+def _answer(body: bytes) -> object:
+    try:
+        answer: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return answer
+
+
+def _words(args: object) -> list[str]:
+    return [word for word in args if isinstance(word, str)] if isinstance(args, list) else []
+
+
+def _topic(topic: object) -> bytes:
+    """Return a topic as JSON."""
+    return _cached(topic) if isinstance(topic, str) and len(topic) <= 256 else _encoded_topic(topic)
+
+
+def _encoded_topic(topic: object) -> bytes:
+    text = utf8("topic", topic).decode()
+    if not _TOPIC.fullmatch(text):
+        raise InvalidPush(f"topic: {text[:80]!r} is no URI to a router: empty, a blank, a '#', or nothing beside a dot")
+    if text.startswith("wamp."):
+        raise InvalidPush("topic: what begins with 'wamp.' is the router's own")
+    return encode_event(text)
+
+
+_cached = lru_cache(1024)(_encoded_topic)
+
+
+@lru_cache(16)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _timestamp(milliseconds: int) -> str:
+    """Return a Unix time as the bridge reads it, which demands the fraction."""
+    second, fraction = divmod(milliseconds, 1000)
+    return f"{_second(second)}.{fraction:03}Z"
+
+
+def _deliverable(encoded: bytes, ours: int = 0) -> bytes:
+    """Return an event's JSON if subscribers can be sent it, whatever they speak; else the bridge says 200 and loses it.
+
+    Args:
+        encoded: the JSON.
+        ours: levels of it that are not the event's own.
+    """
+    # Of the usual event a look suffices.
+    deepest = _DEEPEST + ours
+    if encoded.count(b"[") + encoded.count(b"{") > deepest and _depth(encoded) > deepest:
+        raise InvalidPush(f"event: nested deeper than {_DEEPEST} levels, which not every subscriber survives")
+    if _LONG_NUMBER.search(encoded):
+        try:
+            json.loads(encoded, parse_int=_checked_integer)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise InvalidPush("event: what dumps returned is not JSON") from None
+    return encoded
+
+
+def _depth(encoded: bytes) -> int:
+    deepest = depth = 0
+    for bracket in _BRACKETS.finditer(encoded):
+        depth += (bracket[1] is not None) - (bracket[2] is not None)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _checked_integer(digits: str) -> None:
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
+        raise InvalidPush(f"event: the integer {digits[:24]} needs more than 64 bits, which MessagePack has not")
+
+
+def _options(push: Push) -> bytes:
+    """Return the end of the body that says who gets the event, and what else there is to say."""
+    parts = []
+    if push.eligible is not None:
+        parts.append(b'"eligible":' + (_sessions("eligible", push.eligible) or _NO_SESSION))
+    if push.exclude is not None and (excluded := _sessions("exclude", push.exclude)):
+        parts.append(b'"exclude":' + excluded)
+    if push.options is not None:
+        parts += _further(push.options)
+    return b',"options":{%b}' % b",".join(parts) if parts else b""
+
+
+def _sessions(argument: str, ids: SessionIDs) -> bytes | None:
+    """Return session IDs as JSON; None without any."""
+    numbers = [_session(f"{argument}[{place}]", each) for place, each in enumerate(listed(argument, ids))]
+    return b"[%b]" % ",".join(numbers).encode() if numbers else None
+
+
+def _session(argument: str, session_id: object) -> str:
+    number = session_id
+    if isinstance(number, str):
+        number = int(number) if number.isascii() and number.isdecimal() and len(number) <= 16 else None
+    if not isinstance(number, int) or isinstance(number, bool) or number not in _SESSION_IDS:
+        shown = repr(session_id)[:60] if isinstance(session_id, str) else type(session_id).__name__
+        raise InvalidPush(f"{argument}: a router's session ID is an integer from 1 to 2^53, or its digits; not {shown}")
+    return int.__repr__(number)
+
+
+def _further(options: object) -> list[bytes]:
+    """Return `options` as the bridge takes them, each checked: a wrong type is a 500, an unknown name is ignored."""
+    if not isinstance(options, Mapping):
+        raise InvalidPush(f"options: a mapping is needed, not {type(options).__name__}")
+    parts = []
+    for name, value in options.items():
+        encode = _OPTIONS.get(name) if isinstance(name, str) else None
+        if encode is None:
+            known = ", ".join(_OPTIONS)
+            raise InvalidPush(f"options: {str(name)[:40]!r} is none of {known}; eligible and exclude are arguments")
+        if (encoded := encode(f"options[{name!r}]", value)) is not None:
+            parts.append(b'"%b":%b' % (name.encode(), encoded))
+    return parts
+
+
+def _names(argument: str, names: object) -> bytes | None:
+    listing = listed(argument, names, "names")
+    checked = [utf8(f"{argument}[{place}]", each).decode() for place, each in enumerate(listing)]
+    return encode_event(checked) if checked else None
+
+
+def _eligible_names(argument: str, names: object) -> bytes:
+    return _names(argument, names) or _NO_NAME
+
+
+def _flag(argument: str, value: object) -> bytes:
+    if not isinstance(value, bool):
+        raise InvalidPush(f"{argument}: True or False is needed, not {type(value).__name__}")
+    return b"true" if value else b"false"
+
+
+def _forwarders(argument: str, sessions: object) -> bytes:
+    listing = listed(argument, sessions)
+    for place, each in enumerate(listing):
+        match each:
+            case {"session": int(), "authid": str() | None, "authrole": str(), **rest} if not rest:
+                continue
+        raise InvalidPush(f"{argument}[{place}]: an object of session, authid and authrole is needed")
+    return encode_event(list(listing))
+
+
+_OPTIONS: dict[str, Callable[[str, object], bytes | None]] = {
+    "eligible_authid": _eligible_names,
+    "eligible_authrole": _eligible_names,
+    "exclude_authid": _names,
+    "exclude_authrole": _names,
+    "exclude_me": _flag,
+    "retain": _flag,
+    "forward_for": _forwarders,
+}
+"""What the bridge reads beside the sessions, and how each is said."""
