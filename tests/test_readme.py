@@ -17,7 +17,11 @@ from .running import in_thread
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SUITES = [each for each in PYTHON if "def test_" in each]
+SNIPPETS = [each for each in PYTHON if each not in SUITES]
+
+pytest_plugins = ["pytester"]
 
 
 @pytest.fixture
@@ -60,6 +64,14 @@ def test_bulk_snippet_reports_all(hub: Hub, capsys: pytest.CaptureFixture[str]) 
     """The bulk snippet prints that all of its thousand pushes were accepted, and no failure."""
     run(next(each for each in SNIPPETS if "push_many" in each), hub)
     assert capsys.readouterr().out == "1000 of 1000\n"
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=range(len(SUITES)))
+def test_suite_passes(suite: str, pytester: pytest.Pytester) -> None:
+    """A snippet that holds tests passes as a module of its own, with warnings as errors."""
+    pytester.makepyfile(test_readme=suite)
+    result = pytester.runpytest_subprocess("-W", "error", "-o", "asyncio_default_fixture_loop_scope=function")
+    result.assert_outcomes(passed=suite.count("def test_"))
 
 
 def test_length() -> None:

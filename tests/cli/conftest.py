@@ -71,7 +71,7 @@ async def nothing_but(session: Subscriber, hub: Hub, *events: object) -> None:
 
 def invoke_here(*arguments: str, env: Mapping[str, str] | None = None) -> Ended:
     """Run the command line in this thread, without what the environment may say."""
-    unset = ("WEBMQ_AUTH_SECRET", "FORCE_COLOR", "GITHUB_ACTIONS")
+    unset = ("WEBMQ_AUTH_SECRET", "WEBMQ_SUBSCRIBER_SECRET", "FORCE_COLOR", "GITHUB_ACTIONS")
     environment: dict[str, str | None] = {**dict.fromkeys(unset), "COLUMNS": "120", **(env or {})}
     result = CliRunner().invoke(app, arguments, prog_name="webmqconnect", env=environment)
     assert isinstance(result.exception, SystemExit | None), result.exception

@@ -54,6 +54,27 @@ async def test_what_it_prints_works(signing: str, tmp_path: Path) -> None:
                     await client.push(TOPIC, "unsigned")
 
 
+@pytest.mark.parametrize("by_file", [False, True], ids=["by the environment", "by a file"])
+async def test_subscriber_key(by_file: bool, tmp_path: Path) -> None:
+    """The hub says which key it wants, `listen` subscribes with it, and neither shows the secret."""
+    file = tmp_path / "secret"
+    file.write_text(SECRET + "\n")
+    options = ["--subscriber-key", "page", *(["--subscriber-secret-file", str(file)] if by_file else [])]
+    env = {} if by_file else {"WEBMQ_SUBSCRIBER_SECRET": SECRET}
+    async with python(*MODULE, "hub", "--port", "0", *options, env=env) as process:
+        push_url = re.findall(r"\S+://\S+", await process.said("push to"))[0]
+        assert (await process.said("subscribe at")).endswith("  WAMP v1, with the key 'page'")
+        async with python(*MODULE, "listen", push_url, TOPIC, "--count", "1", *options, env=env) as listener:
+            assert SECRET not in await listener.complained("subscribed to")
+            async with AsyncClient(push_url) as client:
+                await client.push(TOPIC, 17)
+            heard = await listener.ended()
+        ended = await process.stopped(signal.SIGTERM)
+    assert (heard.status, heard.stdout, heard.stderr) == (0, f"{TOPIC}\t17\n", "")
+    assert (ended.status, ended.stderr) == (0, "")
+    assert SECRET not in ended.stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_signal_ends_it(number: signal.Signals) -> None:
     """Subscribers hear goodbye, nothing is complained of, the exit status is 0 and the port free."""
@@ -107,6 +128,9 @@ def test_host_that_is_not_here() -> None:
     [
         (["--key", "app"], "--key needs its secret: set WEBMQ_AUTH_SECRET, or give --secret-file FILE."),
         (["--secret-file", __file__], "--secret-file needs --key"),
+        (["--subscriber-key", "page"], "--subscriber-key needs its secret: set WEBMQ_SUBSCRIBER_SECRET, or give"),
+        (["--subscriber-secret-file", __file__], "--subscriber-secret-file needs --subscriber-key"),
+        (["--subscriber-key", "", "--subscriber-secret-file", __file__], "--subscriber-key: empty"),
         (["--host", "0.0.0.0"], "--key: a hub on '0.0.0.0' is open to other machines"),  # noqa: S104  # refused
         (["--allow-origin", "example.com"], "--allow-origin: 'example.com' is not an origin"),
         (["--allow-host", "example.com:80"], "--allow-host: 'example.com:80' is not a host name"),

@@ -17,7 +17,7 @@ from webmqconnect_async.cli.listen import subscriber_url
 from webmqconnect_async.hub import Hub
 
 from ..processes import MODULE, PATIENCE, python, webmqconnect
-from .conftest import TOPIC, invoke, invoke_here, push_event
+from .conftest import SECRET, TOPIC, invoke, invoke_here, push_event
 
 OTHER = "http://example.com/news"
 
@@ -168,6 +168,8 @@ async def behave(request: web.Request) -> web.WebSocketResponse:
                 pass
             case "forbids", [2, call_id, str(procedure)] if procedure.endswith("authreq"):
                 await socket.send_json([4, call_id, "http://api.wamp.ws/error#anonymous-auth-forbidden", "no"])
+            case "closed", [2, call_id, str(procedure)]:
+                await socket.send_json([4, call_id, "http://api.wamp.ws/error#closed-on-mondays", "no"])
             case "bare", [2, call_id, *_]:
                 await socket.send_json([4, call_id, "http://api.wamp.ws/error#NoSuchRPCEndpoint", "no"])
             case _, [2, call_id, *_]:
@@ -206,7 +208,8 @@ async def test_other_hubs(behaviour: str, address: str) -> None:
     [
         ("no-wamp", "no WAMP v1 hub answers there"),
         ("wamp-2", "no WAMP v1 hub answers there"),
-        ("forbids", "the hub takes no anonymous subscriber: anonymous-auth-forbidden"),
+        ("forbids", "the hub takes no anonymous subscriber: give --subscriber-key"),
+        ("closed", "the hub takes no anonymous subscriber: closed-on-mondays"),
         ("breaks", "the connection to the hub broke"),
         ("silent", "the hub did not confirm the subscription within 0 s"),
     ],
@@ -217,6 +220,56 @@ async def test_other_servers(behaviour: str, said: str, address: str, monkeypatc
         monkeypatch.setattr("webmqconnect_async.cli.subscriber._PATIENCE", 0.2)
     result = await invoke("listen", f"{address}/{behaviour}", TOPIC)
     assert (result.status, result.stdout, result.stderr) == (1, "", f"error: {said}\n")
+
+
+CHECK = "; check --subscriber-key and its secret"
+
+
+@pytest.mark.parametrize(
+    ("key", "secret", "said"),
+    [
+        ("page", "other", f"the hub refuses the key 'page': invalid-signature{CHECK}"),
+        ("other", SECRET, f"the hub refuses the key 'other': no-such-authkey{CHECK}"),
+        (None, SECRET, "the hub takes no anonymous subscriber: give --subscriber-key"),
+    ],
+)
+async def test_key_that_the_hub_refuses(
+    key: str | None, secret: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line and exit 1; where no key was given, it names the option."""
+    monkeypatch.setattr("webmqconnect_async.hub.subscriber._penalty", lambda: 0.0)
+    options = ["--subscriber-key", key] if key else []
+    async with Hub(port=0, subscriber_keys={"page": SECRET}) as hub:
+        result = await invoke("listen", hub.url, TOPIC, *options, env={"WEBMQ_SUBSCRIBER_SECRET": secret})
+    assert (result.status, result.stdout, result.stderr) == (1, "", f"error: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        ("as-2012", "the hub gave nothing to sign: it knows no keys"),
+        ("bare", "the hub refuses the key 'page': NoSuchRPCEndpoint"),
+    ],
+)
+async def test_key_for_a_hub_that_knows_none(behaviour: str, said: str, address: str) -> None:
+    """Whoever wants to authenticate is not silently let in as anybody."""
+    options = ("--subscriber-key", "page")
+    result = await invoke("listen", f"{address}/{behaviour}", TOPIC, *options, env={"WEBMQ_SUBSCRIBER_SECRET": SECRET})
+    assert (result.status, result.stdout, result.stderr) == (1, "", f"error: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--subscriber-key", "page"], "--subscriber-key needs its secret: set WEBMQ_SUBSCRIBER_SECRET, or give"),
+        (["--subscriber-secret-file", __file__], "--subscriber-secret-file needs --subscriber-key"),
+        (["--subscriber-key", "page", "--subscriber-secret-file", os.devnull], "The secret in /dev/null is empty."),
+    ],
+)
+def test_key_without_its_other_half(options: list[str], said: str) -> None:
+    result = invoke_here("listen", "http://127.0.0.1:1", TOPIC, *options)
+    assert (result.status, result.stdout) == (2, "")
+    assert said in " ".join(result.stderr.replace("│", " ").split())
 
 
 async def test_handshake_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,8 @@ def test_help_explains_every_option(name: str) -> None:
 def test_no_argument_takes_a_secret(name: str) -> None:
     """What stands among the arguments is shown by `ps` to everybody."""
     options = {option for parameter in app.commands[name].params for option in parameter.opts}
-    assert {option for option in options if "secret" in option or "password" in option} <= {"--secret-file"}
+    secret = {option for option in options if "secret" in option or "password" in option}
+    assert secret <= {"--secret-file", "--subscriber-secret-file"}
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["push", "--secret", "s", "http://127.0.0.1", "t", "e"]])

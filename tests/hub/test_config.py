@@ -27,11 +27,15 @@ from webmqconnect_async.hub import Hub, HubConfig, HubOptions, create_app
         ({"allow_hosts": ["a.example:80"]}, "allow_hosts: 'a.example:80' is not a host name without port"),
         ({"allow_hosts": ["http://a.example"]}, "allow_hosts: 'http://a.example' is not a host name without port"),
         ({"keys": ["s3cret"]}, "keys: not a mapping"),
-        ({"keys": {"app": 7}}, "keys: an application key is text"),
-        ({"keys": {b"app": "s3cret"}}, "keys: an application key is text"),
-        ({"keys": {"": "s3cret"}}, "keys: an application key or its secret is empty"),
-        ({"keys": {"app": ""}}, "keys: an application key or its secret is empty"),
+        ({"keys": {"app": 7}}, "keys: a key is text"),
+        ({"keys": {b"app": "s3cret"}}, "keys: a key is text"),
+        ({"keys": {"": "s3cret"}}, "keys: a key or its secret is empty"),
+        ({"keys": {"app": ""}}, "keys: a key or its secret is empty"),
+        ({"subscriber_keys": "s3cret"}, "subscriber_keys: not a mapping"),
+        ({"subscriber_keys": {"page": None}}, "subscriber_keys: a key is text"),
+        ({"subscriber_keys": {"page": b""}}, "subscriber_keys: a key or its secret is empty"),
         ({"clock": 7}, "clock: 7 is not callable"),
+        ({"admit": True}, "admit: True is not callable"),
         ({"host": "0.0.0.0"}, "keys: a hub on '0.0.0.0' is open to other machines"),  # noqa: S104
         ({"host": "hub.example.com", "keys": {}}, "keys: a hub on 'hub.example.com' is open to other machines"),
     ],
@@ -48,6 +52,8 @@ def test_a_hub_open_to_other_machines_needs_keys() -> None:
             Hub(host)
         with pytest.raises(ValueError, match="give it keys, or bind it to"):
             create_app(host)
+        with pytest.raises(ValueError, match="give it keys, or bind it to"):
+            HubConfig(host=host, subscriber_keys={"page": "s3cret"})
         assert HubConfig(host=host, keys={"app": "s3cret"}).host == host
 
 
@@ -58,8 +64,10 @@ def test_a_wrong_port_is_refused(port: object) -> None:
 
 
 def test_no_secret_is_shown() -> None:
-    hub = Hub(port=0, keys={"app": "s3cret", "other": b"s3cret"})
-    assert "s3cret" not in repr(hub) + repr(vars(hub)) + repr(hub.config) + repr(hub.config.credentials)
+    keys: dict[str, str | bytes] = {"app": "s3cret", "other": b"s3cret"}
+    hub = Hub(port=0, keys=keys, subscriber_keys=keys)
+    for shown in (hub, vars(hub), hub.config, hub.config.credentials, hub.config.subscriber_credentials):
+        assert "s3cret" not in repr(shown)
 
 
 def test_the_options_of_hub_and_create_app_are_the_fields_of_the_config() -> None:

@@ -20,7 +20,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from webmqconnect_async.hub import Hub, create_app, server
+from webmqconnect_async.hub import Accepted, Hub, Refused, create_app, server
 from webmqconnect_async.hub.sessions import Sessions
 from webmqconnect_async.signing import Credentials, sign
 
@@ -273,6 +273,75 @@ async def test_who_may_subscribe(run: Run, wire: Wire) -> None:
         await wire.subscriber(hub, Origin=origin)
     for origin in ("null", "https://evil.example", "http://app.example.com"):
         assert await wire.refused(hub, Origin=origin) == 403
+
+
+# The last word on a push
+
+
+async def test_admit_is_asked_about_what_passed_the_checks(run: Run, wire: Wire) -> None:
+    """And about nothing else: neither a push that fails them, nor what a subscriber publishes."""
+    asked: list[Accepted] = []
+    hub = await run(Hub(port=0, admit=asked.append, allow_publish=True))
+    peer, publisher = await wire.subscriber(hub, "t"), await wire.subscriber(hub)
+    assert (await wire.request("POST", hub, body=b"x")).status == 400
+    await publisher.send(7, "t", 1)
+    assert await peer.receive() == [8, "t", 1]
+    await wire.push(hub, "topicuri=t&eligible=a,b&exclude=b", b" 2")
+    await wire.push(hub, body=b"3")
+    assert await peer.receive() == [8, "t", 3]
+    restricted = Accepted("t", "2", eligible=frozenset("ab"), exclude=frozenset("b"), key=None)
+    assert asked == [restricted, Accepted("t", "3", eligible=None, exclude=frozenset(), key=None)]
+
+
+async def test_admit_is_told_who_signed(run: Run, wire: Wire) -> None:
+    asked: list[Accepted] = []
+    hub = await run(Hub(port=0, admit=asked.append, keys={"foobar": "secret"}, clock=lambda: SIGNED_AT))
+    await wire.push(hub, SIGNED, b'"Hello, world!"')
+    assert [push.key for push in asked] == ["foobar"]
+
+
+async def test_what_admit_refuses_is_not_forwarded(run: Run, wire: Wire) -> None:
+    refusals = [Refused(503, "later", retry_after=0), Refused(403, "<never>"), None]
+    hub = await run(Hub(port=0, admit=lambda _push: refusals.pop(0), allow_origins=["https://app.example.com"]))
+    peer = await wire.subscriber(hub, "t")
+    later = await wire.request("POST", hub, Origin="https://app.example.com")
+    assert (later.status, later.text, later.headers["Retry-After"]) == (503, "later\n", "0")
+    assert later.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+    never = await wire.request("POST", hub)
+    assert (never.status, never.text, "Retry-After" in never.headers) == (403, "<never>\n", False)
+    assert never.headers["X-Content-Type-Options"] == "nosniff"
+    await wire.push(hub, body=b"3")
+    assert await peer.receive() == [8, "t", 3]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ConnectionError, TimeoutError, web.HTTPNotFound])
+async def test_an_admit_that_fails_is_500_and_nothing_is_forwarded(
+    run: Run, wire: Wire, caplog: pytest.LogCaptureFixture, error: type[Exception]
+) -> None:
+    """Whatever it raises: some errors of a handler mean that the peer is at fault."""
+
+    def admit(push: Accepted) -> None:
+        if push.event == "1":
+            raise error
+
+    hub = await run(Hub(port=0, admit=admit))
+    peer = await wire.subscriber(hub, "t")
+    answer = await wire.request("POST", hub)
+    assert (answer.status, answer.text) == (500, "internal server error\n")
+    await wire.push(hub, body=b"2")
+    assert await peer.receive() == [8, "t", 2]
+    [record] = [record for record in caplog.records if record.name == "webmqconnect_async.hub"]
+    assert (record.levelno, record.getMessage()) == (logging.ERROR, "admit failed: the push is refused")
+    assert record.exc_info is not None
+    assert record.exc_info[0] is error
+
+
+async def test_an_admit_that_answers_nonsense_forwards_nothing(run: Run, wire: Wire) -> None:
+    hub = await run(Hub(port=0, admit=lambda push: push.event == "1" or None))  # type: ignore[arg-type, return-value]  # wrong on purpose
+    peer = await wire.subscriber(hub, "t")
+    assert (await wire.request("POST", hub)).status == 500
+    await wire.push(hub, body=b"2")
+    assert await peer.receive() == [8, "t", 2]
 
 
 # Subscribers

@@ -284,7 +284,7 @@ def test_a_queue_holds_no_more_bytes_than_it_counts(size: int) -> None:
     gc.collect()
     tracemalloc.start()
     try:
-        session = Session("1", max_queue=limit, may_publish=False, drop=lambda: full.append(True))
+        session = Session("1", HubConfig(max_queue=limit), drop=lambda: full.append(True))
         before, _ = tracemalloc.get_traced_memory()
         while not full:
             session.send(text_frame("x" * size))

@@ -15,12 +15,17 @@ from ..hub import Hub, HubConfig
 from ..signing import Credentials
 from . import terminal
 from .failures import Failure
-from .keys import SECRET_VARIABLE, credentials_of, secret_file_option
+from .keys import PUSHER, SUBSCRIBER, credentials_of, secret_file_option, subscriber_secret_file_option
 from .run import run
 
 __all__ = ["hub"]
 
-_OPTIONS = {"keys": "--key", "allow_origins": "--allow-origin", "allow_hosts": "--allow-host"}
+_OPTIONS = {
+    "keys": PUSHER.key,
+    "subscriber_keys": SUBSCRIBER.key,
+    "allow_origins": "--allow-origin",
+    "allow_hosts": "--allow-host",
+}
 """The options that are not called like the arguments they become."""
 
 _COUNT = click.IntRange(min=1)
@@ -32,6 +37,8 @@ Examples:
 $ webmqconnect hub
 
 $ webmqconnect hub --host 0.0.0.0 --key app --secret-file app.secret
+
+$ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
 """
 
 
@@ -47,6 +54,10 @@ $ webmqconnect hub --host 0.0.0.0 --key app --secret-file app.secret
 )
 @click.option("--key", metavar="NAME", help="Take only pushes that are signed with this application key.")
 @secret_file_option
+@click.option(
+    SUBSCRIBER.key, metavar="NAME", help="Let only those subscribe who authenticate with this key; else anybody may."
+)
+@subscriber_secret_file_option
 @click.option(
     "--allow-origin",
     "allow_origins",
@@ -86,6 +97,8 @@ def hub(
     port: int,
     key: str | None,
     secret_file: Path | None,
+    subscriber_key: str | None,
+    subscriber_secret_file: Path | None,
     allow_origins: tuple[str, ...],
     allow_hosts: tuple[str, ...],
     allow_publish: bool,
@@ -98,11 +111,13 @@ def hub(
     It is made for development, tests and small sites. Ctrl-C or SIGTERM ends it.
     """
     credentials = credentials_of(key, secret_file)
+    subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
     try:
         server = Hub(
             host,
             port,
             keys={credentials.key: credentials.secret} if credentials else None,
+            subscriber_keys={subscriber.key: subscriber.secret} if subscriber else None,
             allow_origins=allow_origins,
             allow_hosts=allow_hosts,
             allow_publish=allow_publish,
@@ -136,10 +151,11 @@ async def _serve(server: Hub, host: str, port: int, credentials: Credentials | N
 
 def _show(server: Hub, credentials: Credentials | None, secret_file: Path | None) -> None:
     signed = f"signed with the key {credentials.key!r}" if credentials else "unsigned"
+    authenticated = [f"with the key {key!r}" for key in server.config.subscriber_credentials]
     output = terminal.console()
     for name, address, remark in (
         ("push to", server.url, signed),
-        ("subscribe at", server.ws_url, "WAMP v1"),
+        ("subscribe at", server.ws_url, ", ".join(["WAMP v1", *authenticated])),
         ("see events at", f"{server.url}/", "a page for your browser"),
     ):
         output.print(Text.assemble(f"{name:14} ", (address, "bold cyan"), (f"  {terminal.visible(remark)}", "dim")))
@@ -152,7 +168,7 @@ def _line_of_python(url: str, credentials: Credentials | None, secret_file: Path
     imports, signing = "", ""
     if credentials:
         if secret_file is None:
-            imports, secret = "import os; ", f'os.environ["{SECRET_VARIABLE}"]'
+            imports, secret = "import os; ", f'os.environ["{PUSHER.variable}"]'
         else:
             imports, secret = "from pathlib import Path; ", f'Path({str(secret_file)!r}).read_text().rstrip("\\n")'
         signing = f", auth_key={credentials.key!r}, auth_secret={secret}"

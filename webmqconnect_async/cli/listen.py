@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import rich_click as click
 from rich.text import Text
 
+from ..signing import Credentials
 from . import terminal
+from .keys import SUBSCRIBER, credentials_of, subscriber_secret_file_option
 from .run import run
 from .subscriber import Event, subscriber
 
@@ -18,6 +21,8 @@ _EXAMPLES = """\
 Examples:
 
 $ webmqconnect listen http://127.0.0.1:8080 http://example.com/orders
+
+$ webmqconnect listen --subscriber-key page http://127.0.0.1:8080 http://example.com/orders
 """
 
 
@@ -25,7 +30,15 @@ $ webmqconnect listen http://127.0.0.1:8080 http://example.com/orders
 @click.argument("url", metavar="WS_URL")
 @click.argument("topics", metavar="TOPIC...", nargs=-1, required=True)
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after N events.")
-def listen(url: str, topics: tuple[str, ...], count: int | None) -> None:
+@click.option(SUBSCRIBER.key, metavar="NAME", help="Authenticate with this key, where the hub demands one.")
+@subscriber_secret_file_option
+def listen(
+    url: str,
+    topics: tuple[str, ...],
+    count: int | None,
+    subscriber_key: str | None,
+    subscriber_secret_file: Path | None,
+) -> None:
     """Subscribe to TOPICs of the hub at WS_URL and print the events.
 
     One line an event: its topic, a tab, the event as JSON. The URL may also be the one that pushes go to: of
@@ -35,7 +48,8 @@ def listen(url: str, topics: tuple[str, ...], count: int | None) -> None:
         socket_url = subscriber_url(url)
     except ValueError as error:
         raise click.UsageError(f"WS_URL: {error}.") from None
-    run(_print_events(socket_url, topics, count), interrupted=0)
+    credentials = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
+    run(_print_events(socket_url, topics, count, credentials), interrupted=0)
 
 
 def subscriber_url(url: str) -> str:
@@ -48,7 +62,7 @@ def subscriber_url(url: str) -> str:
     if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("it does not begin with ws://, wss://, http:// or https:// and a host")
     if "@" in parts.netloc:
-        raise ValueError("user information is refused, the subscriber is anonymous")
+        raise ValueError("user information is refused; to authenticate, give --subscriber-key")
     if parts.scheme in ("ws", "wss"):
         return url
     path = parts.path.rstrip("/")
@@ -57,8 +71,8 @@ def subscriber_url(url: str) -> str:
     ).geturl()
 
 
-async def _print_events(url: str, topics: tuple[str, ...], count: int | None) -> None:
-    async with subscriber(url, *topics) as session:
+async def _print_events(url: str, topics: tuple[str, ...], count: int | None, credentials: Credentials | None) -> None:
+    async with subscriber(url, *topics, credentials=credentials) as session:
         subscribed = topics[0] if len(topics) == 1 else f"{len(topics)} topics"
         terminal.note(f"session {session.session_id}, subscribed to {subscribed} at {url}; Ctrl-C ends")
         printed = 0

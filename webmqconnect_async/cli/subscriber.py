@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
+from base64 import b64encode
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
 
+from ..signing import Credentials
 from .failures import Failure
+from .keys import SUBSCRIBER
 
 __all__ = ["Event", "Subscriber", "subscriber"]
 
@@ -33,6 +37,10 @@ class Event:
     payload: object
 
 
+class _CallFailed(Exception):
+    """What the hub answered a CALL with; the argument is the error's name."""
+
+
 class Subscriber:
     """One session with a hub, over a WebSocket that is open."""
 
@@ -49,35 +57,46 @@ class Subscriber:
             self._keep(await self._receive())
         return self._events.popleft()
 
-    async def greet(self) -> None:
-        """Take the hub's WELCOME and authenticate as anonymous, without which some hubs send nothing."""
+    async def greet(self, credentials: Credentials | None) -> None:
+        """Take the hub's WELCOME and authenticate: as anonymous too, or else some hubs send nothing."""
         match await self._receive() if self._socket.protocol == "wamp" else None:
             case [0, str(session_id), 1, *_]:
                 self.session_id = session_id
             case _:
                 raise Failure("no WAMP v1 hub answers there")
-        refusal = await self._call("authreq") or await self._call("auth", None)
-        if refusal not in (None, "NoSuchRPCEndpoint"):
-            raise Failure(f"the hub takes no anonymous subscriber: {refusal}")
+        try:
+            await self._authenticate(credentials)
+        except _CallFailed as failure:
+            if credentials is not None or str(failure) != "NoSuchRPCEndpoint":
+                raise Failure(_refusal(credentials, str(failure))) from None
 
     async def subscribe(self, *topics: str) -> None:
         """Subscribe, and wait until the hub has done it."""
         for topic in topics:
             await self._say([5, topic])
-        # Nothing answers a SUBSCRIBE. But a hub takes messages in order, and it answers a CALL.
-        await self._call("ping")
+        # Nothing answers a SUBSCRIBE. But a hub takes messages in order, and it answers a CALL, be it with an error.
+        with suppress(_CallFailed):
+            await self._call("ping")
 
-    async def _call(self, procedure: str, *arguments: object) -> str | None:
-        """Return None after a success, else the name of the error."""
+    async def _authenticate(self, credentials: Credentials | None) -> None:
+        if credentials is None:
+            await self._call("authreq")
+            await self._call("auth", None)
+        else:
+            challenge = await self._call("authreq", credentials.key)
+            await self._call("auth", _signature(credentials, challenge))
+
+    async def _call(self, procedure: str, *arguments: object) -> object:
+        """Return the result, or raise _CallFailed."""
         self._calls += 1
         call_id = str(self._calls)
         await self._say([2, call_id, _PROCEDURE + procedure, *arguments])
         while True:
             match message := await self._receive():
-                case [3, str(answered), *_] if answered == call_id:
-                    return None
+                case [3, str(answered), result, *_] if answered == call_id:
+                    return result
                 case [4, str(answered), str(error), *_] if answered == call_id:
-                    return error.rpartition("#")[2]
+                    raise _CallFailed(error.rpartition("#")[2])
                 case _:
                     self._keep(message)
 
@@ -109,9 +128,23 @@ class Subscriber:
                     raise Failure("the connection to the hub broke")
 
 
+def _signature(credentials: Credentials, challenge: object) -> str:
+    if not isinstance(challenge, str):
+        raise Failure("the hub gave nothing to sign: it knows no keys")
+    return b64encode(hmac.digest(credentials.secret, challenge.encode("utf-8", "surrogatepass"), "sha256")).decode()
+
+
+def _refusal(credentials: Credentials | None, error: str) -> str:
+    if credentials is None:
+        wanted = error == "anonymous-auth-forbidden"
+        return f"the hub takes no anonymous subscriber: {f'give {SUBSCRIBER.key}' if wanted else error}"
+    advice = f"; check {SUBSCRIBER.key} and its secret" if error in ("no-such-authkey", "invalid-signature") else ""
+    return f"the hub refuses the key {credentials.key!r}: {error}{advice}"
+
+
 @asynccontextmanager
-async def subscriber(url: str, *topics: str) -> AsyncGenerator[Subscriber]:
-    """Connect to the WebSocket of a hub and subscribe.
+async def subscriber(url: str, *topics: str, credentials: Credentials | None = None) -> AsyncGenerator[Subscriber]:
+    """Connect to the WebSocket of a hub and subscribe, without credentials as anonymous.
 
     Raises:
         Failure: it cannot be connected to, refuses, or is no WAMP v1 hub.
@@ -122,7 +155,7 @@ async def subscriber(url: str, *topics: str) -> AsyncGenerator[Subscriber]:
             connected = Subscriber(socket)
             try:
                 async with asyncio.timeout(_PATIENCE):
-                    await connected.greet()
+                    await connected.greet(credentials)
                     await connected.subscribe(*topics)
             except TimeoutError:
                 raise Failure(f"the hub did not confirm the subscription within {_PATIENCE:.0f} s") from None

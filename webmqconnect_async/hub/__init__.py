@@ -10,6 +10,7 @@ It takes pushes as the WebMQ hub of 2012 did, and serves subscribers WAMP v1. No
 from __future__ import annotations
 
 from .config import HubConfig, HubOptions
+from .judge import Accepted, Refused
 from .server import Hub, create_app
 
-__all__ = ["Hub", "HubConfig", "HubOptions", "create_app"]
+__all__ = ["Accepted", "Hub", "HubConfig", "HubOptions", "Refused", "create_app"]

@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from webmqconnect_async.signing import Credentials
 
+from .judge import Accepted, Refused
 from .origins import Gate, is_loopback
 
 __all__ = ["HubConfig", "HubOptions"]
@@ -18,6 +19,7 @@ class HubOptions(TypedDict, total=False):
     """The keyword arguments of `Hub` and `create_app`; `HubConfig` says what they mean and their defaults."""
 
     keys: Mapping[str, str | bytes] | None
+    subscriber_keys: Mapping[str, str | bytes] | None
     allow_origins: Collection[str]
     allow_hosts: Collection[str]
     allow_publish: bool
@@ -27,6 +29,7 @@ class HubOptions(TypedDict, total=False):
     max_subscriptions: int
     max_topic: int
     clock: Callable[[], float]
+    admit: Callable[[Accepted], Refused | None] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,9 @@ class HubConfig:
         host: the name or address it is bound to. Other than loopback needs `keys`.
         keys: secrets by application key, text (taken as UTF-8) or bytes; with any, only signed pushes are taken.
             None or empty: only unsigned ones.
+        subscriber_keys: secrets by subscribers' key, in the same way; with any, only who has authenticated by one of
+            them (WAMP-CRA) may subscribe, and that to every topic. None or empty: whoever reaches the hub, and is no
+            page of a foreign origin, may read everything, on a hub with `keys` too.
         allow_origins: web pages, as `https://app.example.com`, whose scripts may push and subscribe. The hub's own
             page may subscribe, and so may any page of this machine while the hub is bound to loopback.
         allow_hosts: further names, without port, that the hub is reached under: behind a proxy, say.
@@ -48,6 +54,9 @@ class HubConfig:
         max_subscriptions: topics, and again prefixes, a subscriber.
         max_topic: characters of a topic.
         clock: Unix time in seconds, which timestamps of signed pushes are compared with.
+        admit: called with each push that passed all checks, before it is forwarded: None lets it pass, a `Refused` is
+            answered instead, and should it raise, 500. It runs in the hub's loop and must not block. It is not asked
+            about what subscribers PUBLISH. None: every push passes.
 
     Raises:
         ValueError, TypeError: naming the argument.
@@ -55,6 +64,7 @@ class HubConfig:
 
     host: str = "127.0.0.1"
     keys: Mapping[str, str | bytes] | None = field(default=None, repr=False)
+    subscriber_keys: Mapping[str, str | bytes] | None = field(default=None, repr=False)
     allow_origins: Collection[str] = ()
     allow_hosts: Collection[str] = ()
     allow_publish: bool = False
@@ -64,9 +74,12 @@ class HubConfig:
     max_subscriptions: int = 256
     max_topic: int = 1024
     clock: Callable[[], float] = field(default=time.time, repr=False)
+    admit: Callable[[Accepted], Refused | None] | None = field(default=None, repr=False)
 
     credentials: Mapping[str, Credentials] = field(init=False, repr=False)
     """`keys`, ready to verify with."""
+    subscriber_credentials: Mapping[str, Credentials] = field(init=False, repr=False)
+    """`subscriber_keys`, likewise."""
     gate: Gate = field(init=False, repr=False)
     """The rules for Host and Origin."""
 
@@ -79,13 +92,16 @@ class HubConfig:
             _check_texts(name, getattr(self, name))
         if not callable(self.clock):
             raise TypeError(f"clock: {self.clock!r} is not callable")
-        credentials = _credentials(self.keys)
+        if self.admit is not None and not callable(self.admit):
+            raise TypeError(f"admit: {self.admit!r} is not callable")
+        credentials = _credentials("keys", self.keys)
         if not credentials and not is_loopback(self.host):
             raise ValueError(
                 f"keys: a hub on {self.host!r} is open to other machines, and without keys any of them could push; "
                 "give it keys, or bind it to 127.0.0.1"
             )
         object.__setattr__(self, "credentials", credentials)
+        object.__setattr__(self, "subscriber_credentials", _credentials("subscriber_keys", self.subscriber_keys))
         object.__setattr__(self, "gate", Gate(self.host, self.allow_hosts, self.allow_origins))
 
     @property
@@ -109,17 +125,17 @@ def _check_texts(name: str, values: object) -> None:
             raise TypeError(f"{name}: {value!r} is not a text")
 
 
-def _credentials(keys: object) -> dict[str, Credentials]:
+def _credentials(name: str, keys: object) -> dict[str, Credentials]:
     if keys is None:
         return {}
     # Nothing is shown of a wrong value here: it may be the secret.
     if not isinstance(keys, Mapping):
-        raise TypeError("keys: not a mapping of application key to secret")
+        raise TypeError(f"{name}: not a mapping of key to secret")
     credentials = {}
     for key, secret in keys.items():
         if not isinstance(key, str) or not isinstance(secret, (str, bytes)):
-            raise TypeError("keys: an application key is text, its secret text or bytes")
+            raise TypeError(f"{name}: a key is text, its secret text or bytes")
         if not key or not secret:
-            raise ValueError("keys: an application key or its secret is empty")
+            raise ValueError(f"{name}: a key or its secret is empty")
         credentials[key] = Credentials(key, secret)
     return credentials

@@ -49,6 +49,8 @@ class Refused:
 
     status: int
     reason: str
+    retry_after: int | None = None
+    """Seconds after which to try again, sent as `Retry-After`; None says nothing of it."""
 
 
 Verdict: TypeAlias = Accepted | Refused

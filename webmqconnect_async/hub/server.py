@@ -17,7 +17,7 @@ from aiohttp.typedefs import Handler
 
 from . import page, wamp1
 from .config import HubConfig, HubOptions
-from .judge import Refused, judge, judge_head
+from .judge import Accepted, Refused, judge, judge_head
 from .sessions import Sessions
 from .subscriber import Subscriber
 
@@ -134,7 +134,7 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
     After `parent.add_subapp("/hub/", create_app(...))` it takes pushes at `/hub/` and subscribers at `/hub/ws`. Mind
     that aiohttp's access log shows request lines, and with them the signatures of pushes; that the number of
     connections is the server's to limit; and that the hub cannot see what the server is bound to, nor whom a proxy
-    before it lets in: where that may be anybody, give it keys.
+    before it lets in: where that may be anybody, give it keys, and subscriber keys where not everybody may read.
 
     Args:
         host: what the server around it is bound to.
@@ -216,9 +216,21 @@ class _Endpoints:
             max_topic=config.max_topic,
         )
         if isinstance(verdict, Refused):
-            return _text(verdict.status, verdict.reason)
+            return _refusal(verdict)
+        if (refused := self._admit(verdict)) is not None:
+            return _refusal(refused)
         self._sessions.deliver(verdict.topic, verdict.event, verdict.eligible, verdict.exclude)
         return web.Response(status=202)
+
+    def _admit(self, push: Accepted) -> Refused | None:
+        if self._config.admit is None:
+            return None
+        try:
+            return self._config.admit(push)
+        except Exception:
+            # Here and not in `_guarded`: to that, a ConnectionError or a TimeoutError is the peer's doing.
+            logger.exception("admit failed: the push is refused")
+            return Refused(500, "internal server error")
 
     async def _subscribe(self, request: web.Request) -> web.StreamResponse:
         headers = request.headers
@@ -276,6 +288,13 @@ def _limited(runner: web.AppRunner, most: int) -> Callable[[], asyncio.BaseProto
 def _text(status: int, reason: str, **headers: str) -> web.Response:
     # `nosniff`, as a reason quotes the caller: no browser is to take it for markup.
     return web.Response(status=status, text=f"{reason}\n", headers={"X-Content-Type-Options": "nosniff", **headers})
+
+
+def _refusal(refused: Refused) -> web.Response:
+    answer = _text(refused.status, refused.reason)
+    if refused.retry_after is not None:
+        answer.headers["Retry-After"] = str(refused.retry_after)
+    return answer
 
 
 def _authority(address: str, port: int) -> str:

@@ -13,6 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from functools import partial
 
 from webmqconnect_async._version import __version__
 
@@ -35,9 +36,8 @@ class Session:
 
     Args:
         session_id: its name, 16 digits.
-        max_queue: bytes that may wait for it.
-        may_publish: whether it may PUBLISH.
-        drop: called once, when more than that waits; to end its connection without waiting for anything.
+        config: what the hub was told.
+        drop: called once, when more than `max_queue` bytes wait; to end its connection without waiting for anything.
     """
 
     __slots__ = (
@@ -46,24 +46,53 @@ class Session:
         "_filled",
         "_held",
         "_max_queue",
+        "_procedures",
         "_queue",
         "id",
         "prefixes",
-        "procedures",
         "topics",
     )
 
-    def __init__(self, session_id: str, *, max_queue: int, may_publish: bool, drop: Callable[[], None]) -> None:
+    def __init__(self, session_id: str, config: HubConfig, drop: Callable[[], None]) -> None:
         self.id = session_id
         self.topics: set[str] = set()
         self.prefixes: dict[str, str] = {}
-        self.procedures = Procedures(may_publish=may_publish)
+        self._procedures = Procedures(
+            session_id,
+            keys=config.subscriber_credentials,
+            may_publish=config.allow_publish,
+            nonce=secrets.token_urlsafe,
+            clock=config.clock,
+        )
         self._queue: deque[bytes] = deque()
         self._held = 0
-        self._max_queue = max_queue
+        self._max_queue = config.max_queue
         self._filled = asyncio.Event()
         self._drop = drop
         self._dropped = False
+
+    @property
+    def admitted(self) -> bool:
+        """Whether it may subscribe and publish: anonymous or authenticated, as the hub demands."""
+        return self._procedures.admitted
+
+    def call(self, call: wamp1.Call) -> Callable[[], None] | None:
+        """Answer a CALL, or return what will: for the caller to call after a while."""
+        try:
+            result = self._procedures.call(self.resolve(call.procedure), call.arguments)
+        except CallFailed as failure:
+            answer = text_frame(wamp1.call_error(call.id, failure.uri, failure.description))
+            if failure.late:
+                logger.info("subscriber %s failed to authenticate: %s", self.id, failure.description)
+                return partial(self._tell_failure, answer)
+        else:
+            answer = text_frame(wamp1.call_result(call.id, result))
+        self.send(answer)
+        return None
+
+    def _tell_failure(self, answer: bytes) -> None:
+        self.send(answer)
+        self._procedures.failure_told()
 
     def send(self, frame: bytes) -> None:
         """Put a frame into the queue, or drop the subscriber if it is full. A single frame always fits."""
@@ -127,8 +156,7 @@ class Sessions:
         session_id = _session_id()
         while session_id in self._sessions:
             session_id = _session_id()
-        config = self._config
-        session = Session(session_id, max_queue=config.max_queue, may_publish=config.allow_publish, drop=drop)
+        session = Session(session_id, self._config, drop)
         session.send(text_frame(wamp1.welcome(session_id, _IDENT)))
         self._sessions[session_id] = session
         return session
@@ -164,8 +192,11 @@ class Sessions:
                 subscribers[session_id].send(frame)
         return len(receivers)
 
-    def receive(self, session: Session, text: str) -> None:
+    def receive(self, session: Session, text: str) -> Callable[[], None] | None:
         """Do what a subscriber's message says; what it may not do, or makes no sense, is ignored.
+
+        Returns:
+            What is to be done after a while, that guessing may take time; None, as a rule, where all is done.
 
         Raises:
             wamp1.ProtocolError: its connection is to be closed.
@@ -176,13 +207,10 @@ class Sessions:
                 known = prefix in session.prefixes or len(session.prefixes) < config.max_subscriptions
                 if prefix and known and len(prefix) + len(uri) <= config.max_topic:
                     session.prefixes[prefix] = uri
-            case wamp1.Call(call_id, procedure, arguments):
-                try:
-                    result = session.procedures.call(session.resolve(procedure), arguments)
-                    answer = wamp1.call_result(call_id, result)
-                except CallFailed as failure:
-                    answer = wamp1.call_error(call_id, failure.uri, failure.description)
-                session.send(text_frame(answer))
+            case wamp1.Call() as call:
+                return session.call(call)
+            case _ if not session.admitted:
+                pass  # nothing answers the other messages, so nothing tells that they are not obeyed either
             case wamp1.Subscribe(topic):
                 self._subscribe(session, session.resolve(topic))
             case wamp1.Unsubscribe(topic):
@@ -190,6 +218,7 @@ class Sessions:
             case wamp1.Publish(topic, event, exclude, eligible) if config.allow_publish:
                 excluded = frozenset({session.id}) if exclude is None else exclude
                 self.deliver(session.resolve(topic), event, eligible, excluded)
+        return None
 
     def _subscribe(self, session: Session, topic: str) -> None:
         if len(topic) > self._config.max_topic:

@@ -1,0 +1,415 @@
+"""WAMP-CRA: who may subscribe to a hub that has subscriber keys, and what a wrong guess costs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+from base64 import b64decode, b64encode, urlsafe_b64decode
+from collections.abc import Iterator
+from contextlib import suppress
+
+import aiohttp
+import pytest
+
+from webmqconnect_async.hub import Hub, HubConfig, subscriber
+from webmqconnect_async.hub.procedures import CallFailed, Procedures
+from webmqconnect_async.hub.sessions import Session, Sessions
+from webmqconnect_async.signing import Credentials
+
+from .conftest import PATIENCE, PROCEDURE, Peer, Run, Wire
+
+KEY, SECRET = "page", "a-secret-of-the-tests"
+KEYS: dict[str, str | bytes] = {KEY: SECRET, "żółw": b"\xff\x00bytes"}
+SESSION = "1234567890123456"
+ERROR = "http://api.wamp.ws/error#"
+PERMISSIONS = {"pubsub": [{"uri": "", "prefix": True, "pub": False, "sub": True}], "rpc": []}
+
+CHALLENGE = (
+    '{"authid": "nonce-0", "authkey": "page", "sessionid": "1234567890123456", "timestamp": "2011-10-14T16:59:51Z"}'
+)
+SIGNATURE = "t3W8vynEMcXbLrKnvMeh2/uhgzhq0bDsNkDjpJY2HDA="
+"""By `openssl dgst -sha256 -hmac` of the challenge."""
+
+
+def signature(challenge: object, secret: str | bytes = SECRET) -> str:
+    assert isinstance(challenge, str)
+    secret = secret if isinstance(secret, bytes) else secret.encode()
+    return b64encode(hmac.new(secret, challenge.encode(), hashlib.sha256).digest()).decode()
+
+
+# The pure part
+
+
+@pytest.fixture
+def procedures() -> Procedures:
+    numbers = iter(range(100))
+    return Procedures(
+        SESSION,
+        keys={key: Credentials(key, secret) for key, secret in KEYS.items()},
+        may_publish=False,
+        nonce=lambda: f"nonce-{next(numbers)}",
+        clock=lambda: 1318611591.0,
+    )
+
+
+def called(procedures: Procedures, name: str, *arguments: object) -> object:
+    """Return a call's result, or the name of its error after a "late" where the answer is to be held back."""
+    try:
+        return json.loads(procedures.call(PROCEDURE + name, tuple(map(json.dumps, arguments))))
+    except CallFailed as failure:
+        return ("late " if failure.late else "") + failure.uri.removeprefix(ERROR)
+
+
+def test_the_right_signature_admits(procedures: Procedures) -> None:
+    assert not procedures.admitted
+    assert called(procedures, "authreq", KEY) == CHALLENGE
+    assert not procedures.admitted
+    assert signature(CHALLENGE) == SIGNATURE
+    assert called(procedures, "auth", SIGNATURE) == PERMISSIONS
+    assert procedures.admitted
+
+
+def test_a_key_and_a_secret_may_be_anything(procedures: Procedures) -> None:
+    challenge = called(procedures, "authreq", "żółw")
+    assert isinstance(challenge, str)
+    assert challenge.isascii()
+    assert json.loads(challenge)["authkey"] == "żółw"
+    assert called(procedures, "auth", signature(challenge, KEYS["żółw"])) == PERMISSIONS
+
+
+WRONG_SIGNATURES = [
+    None,
+    "",
+    "null",
+    "ż",
+    "\ud800",
+    5,
+    True,
+    1.5,
+    {},
+    [SIGNATURE],
+    {"signature": SIGNATURE},
+    SIGNATURE.rstrip("="),
+    SIGNATURE + "=",
+    SIGNATURE + "\n",
+    SIGNATURE.swapcase(),
+    SIGNATURE.replace("+", "-").replace("/", "_"),
+    b64decode(SIGNATURE).hex(),
+    signature(CHALLENGE, SECRET + "x"),
+    signature(CHALLENGE + " "),
+    SECRET,
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG_SIGNATURES)
+def test_any_other_signature_is_refused_and_the_attempt_spent(procedures: Procedures, wrong: object) -> None:
+    assert called(procedures, "authreq", KEY) == CHALLENGE
+    assert called(procedures, "auth", wrong) == "late invalid-signature"
+    for _ in range(2):
+        assert called(procedures, "auth", SIGNATURE) == "no-authentication-requested"
+        procedures.failure_told()
+    assert not procedures.admitted
+
+
+def test_a_signature_of_an_earlier_challenge_is_refused(procedures: Procedures) -> None:
+    assert called(procedures, "authreq", KEY) == CHALLENGE
+    assert called(procedures, "auth", "wrong") == "late invalid-signature"
+    procedures.failure_told()
+    second = called(procedures, "authreq", KEY)
+    assert second == CHALLENGE.replace("nonce-0", "nonce-1")
+    assert called(procedures, "auth", SIGNATURE) == "late invalid-signature"
+    procedures.failure_told()
+    assert called(procedures, "auth", signature(called(procedures, "authreq", KEY))) == PERMISSIONS
+
+
+@pytest.mark.parametrize(
+    "key", ["", "other", "PAGE", "page ", "null", "\ud800", 5, 0, False, 1e300, [], {}, [KEY], {KEY: 1}]
+)
+def test_an_unknown_key_is_refused(procedures: Procedures, key: object) -> None:
+    assert called(procedures, "authreq", key) == "late no-such-authkey"
+    assert called(procedures, "auth", "x") == "no-authentication-requested"
+    assert not procedures.admitted
+
+
+def test_the_errors_in_their_order(procedures: Procedures) -> None:
+    def both(*errors: str) -> None:
+        """Check what `auth` and `authreq` say to arguments that are wrong in every other respect."""
+        assert (called(procedures, "auth", 5), called(procedures, "authreq", 5)) == errors
+
+    assert called(procedures, "auth", SIGNATURE) == "no-authentication-requested"
+    assert called(procedures, "authreq", None, {"extra": 1}) == "anonymous-auth-forbidden"
+    assert called(procedures, "authreq") == "anonymous-auth-forbidden"
+    both("no-authentication-requested", "late no-such-authkey")
+    both("no-authentication-requested", "authentication-already-requested")
+    assert called(procedures, "authreq", KEY) == "authentication-already-requested"
+    procedures.failure_told()
+    assert isinstance(challenge := called(procedures, "authreq", KEY), str)
+    assert called(procedures, "authreq") == "authentication-already-requested"
+    assert called(procedures, "auth") == "late invalid-signature"
+    both("no-authentication-requested", "authentication-already-requested")
+    assert called(procedures, "auth", signature(challenge)) == "no-authentication-requested"
+    procedures.failure_told()
+    assert called(procedures, "auth", signature(called(procedures, "authreq", KEY))) == PERMISSIONS
+    both("already-authenticated", "already-authenticated")
+    assert called(procedures, "authreq") == "already-authenticated"
+    assert called(procedures, "nonsense") == "NoSuchRPCEndpoint"
+
+
+@pytest.mark.parametrize(
+    ("extra", "kept"),
+    [
+        ({"a": 1, "ż": ["\ud800"]}, True),
+        ({}, True),
+        ({"x": "x" * 500}, False),
+        (None, False),
+        ([1], False),
+        ("{", False),
+        (5, False),
+        ({"authextra": {"salt": "s"}, "authkey": "other"}, True),
+    ],
+)
+def test_the_challenge_holds_what_the_client_added_where_that_is_a_small_object(
+    procedures: Procedures, extra: object, kept: bool
+) -> None:
+    """And never an `authextra` of its own, which would offer a salt."""
+    challenge = called(procedures, "authreq", KEY, extra)
+    assert isinstance(challenge, str)
+    assert json.loads(challenge) == json.loads(CHALLENGE) | ({"extra": extra} if kept else {})
+    assert called(procedures, "auth", signature(challenge)) == PERMISSIONS
+
+
+# With sessions
+
+
+@pytest.fixture
+def sessions() -> Sessions:
+    return Sessions(HubConfig(subscriber_keys=KEYS, allow_publish=True, clock=lambda: 1318611591.0))
+
+
+def said(session: Session) -> list[object]:
+    """Return the one message in a session's queue; nothing where there is none. It is shorter than 64 kB."""
+    frame = session.take_nowait()
+    message: list[object] = json.loads(frame[2 if frame[1] < 126 else 4 :]) if frame else []
+    return message
+
+
+def opened(sessions: Sessions) -> Session:
+    session = sessions.open(drop=lambda: pytest.fail("dropped"))
+    assert said(session)[0] == 0
+    return session
+
+
+def authenticate(sessions: Sessions, session: Session) -> str:
+    """Return the challenge."""
+    assert sessions.receive(session, json.dumps([2, "1", PROCEDURE + "authreq", KEY])) is None
+    _, _, challenge = said(session)
+    assert isinstance(challenge, str)
+    assert sessions.receive(session, json.dumps([2, "2", PROCEDURE + "auth", signature(challenge)])) is None
+    assert said(session)[0] == 3
+    return challenge
+
+
+def test_before_authentication_nothing_is_subscribed_or_published(sessions: Sessions) -> None:
+    stranger, member = opened(sessions), opened(sessions)
+    authenticate(sessions, member)
+    sessions.receive(member, '[5,"t"]')
+    for text in ('[5,"t"]', '[7,"t",1]', '[7,"t",1,[],[]]', '[6,"t"]', "nonsense"):
+        assert sessions.receive(stranger, text) is None
+    assert sessions.deliver("t", "2") == 1
+    assert (said(member), said(stranger)) == ([8, "t", 2], [])
+
+
+def test_prefix_ping_and_echo_need_no_authentication(sessions: Sessions) -> None:
+    stranger = opened(sessions)
+    sessions.receive(stranger, json.dumps([1, "api", PROCEDURE]))
+    sessions.receive(stranger, '[2,"1","api:ping"]')
+    assert said(stranger) == [3, "1", None]
+    sessions.receive(stranger, '[2,"2","api:echo","x"]')
+    assert said(stranger) == [3, "2", "x"]
+
+
+def test_after_authentication_everything_is_as_for_anonymous_subscribers(sessions: Sessions) -> None:
+    session = opened(sessions)
+    sessions.receive(session, '[1,"ex","http://example.com/"]')
+    authenticate(sessions, session)
+    sessions.receive(session, '[5,"ex:t"]')
+    assert sessions.deliver("http://example.com/t", "1") == 1
+    assert said(session) == [8, "http://example.com/t", 1]
+    sessions.receive(session, '[7,"ex:t",2,false]')
+    assert said(session) == [8, "http://example.com/t", 2]
+    sessions.receive(session, '[6,"ex:t"]')
+    assert sessions.deliver("http://example.com/t", "3") == 0
+
+
+def test_no_challenge_comes_twice_and_none_can_be_guessed(sessions: Sessions) -> None:
+    challenges = []
+    for _ in range(100):
+        session = opened(sessions)
+        challenges.append(json.loads(authenticate(sessions, session)))
+        assert challenges[-1]["sessionid"] == session.id
+    nonces = {challenge["authid"] for challenge in challenges}
+    assert len(nonces) == 100
+    assert all(len(urlsafe_b64decode(nonce + "==")) >= 16 for nonce in nonces)
+
+
+def test_a_failure_is_answered_when_the_caller_says_so(sessions: Sessions) -> None:
+    session = opened(sessions)
+    answer = sessions.receive(session, json.dumps([2, "1", PROCEDURE + "authreq", "unknown"]))
+    assert answer is not None
+    assert said(session) == []
+    sessions.receive(session, json.dumps([2, "2", PROCEDURE + "authreq", KEY]))
+    assert said(session)[:3] == [4, "2", ERROR + "authentication-already-requested"]
+    answer()
+    assert said(session) == [4, "1", ERROR + "no-such-authkey", "no such key"]
+    authenticate(sessions, session)
+
+
+# Over the wire
+
+
+@pytest.fixture
+async def hub(run: Run) -> Hub:
+    return await run(Hub(port=0, subscriber_keys=KEYS))
+
+
+async def member(wire: Wire, hub: Hub, *topics: str) -> Peer:
+    """Return a subscriber that has authenticated."""
+    peer = await wire.subscriber(hub)
+    challenge = (await peer.call("authreq", KEY))[2]
+    assert (await peer.call("auth", signature(challenge)))[2] == PERMISSIONS
+    await peer.subscribe(*topics)
+    return peer
+
+
+def far_timers() -> int:
+    """Return how many of the running loop's timers are due in more than a quarter of an hour."""
+    loop = asyncio.get_running_loop()
+    return sum(timer.when() > loop.time() + 900 and not timer.cancelled() for timer in vars(loop)["_scheduled"])
+
+
+@pytest.fixture
+def penalties(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """Let each failure wait for as many seconds as this list holds first; it is empty when all were taken."""
+    penalties: list[float] = []
+    monkeypatch.setattr(subscriber, "_penalty", lambda: penalties.pop(0))
+    yield penalties
+    assert penalties == []
+
+
+async def test_events_reach_who_has_authenticated(hub: Hub, wire: Wire) -> None:
+    stranger, peer = await wire.subscriber(hub), await member(wire, hub, "t")
+    await stranger.subscribe("t")
+    await wire.push(hub, "topicuri=t")
+    assert await peer.receive() == [8, "t", 1]
+    await stranger.heard()
+
+
+async def test_failures_are_answered_late(hub: Hub, wire: Wire, penalties: list[float]) -> None:
+    peer = await wire.subscriber(hub)
+    penalties += [0.0, 0.0]
+    assert (await peer.call("authreq", "unknown"))[2] == ERROR + "no-such-authkey"
+    assert (await peer.call("authreq", KEY))[0] == 3
+    assert (await peer.call("auth", "wrong"))[2] == ERROR + "invalid-signature"
+    challenge = (await peer.call("authreq", KEY))[2]
+    assert (await peer.call("auth", signature(challenge)))[2] == PERMISSIONS
+
+
+async def test_nothing_else_waits_for_a_late_answer(hub: Hub, wire: Wire, penalties: list[float]) -> None:
+    """Neither others, nor the same one's other calls; and another attempt is not taken meanwhile."""
+    peer, other = await wire.subscriber(hub), await member(wire, hub, "t")
+    penalties.append(3600.0)
+    await peer.send(2, "late", PROCEDURE + "authreq", "unknown")
+    await peer.heard()
+    assert far_timers() == 1
+    assert (await peer.call("authreq", KEY))[2] == ERROR + "authentication-already-requested"
+    assert (await peer.call("auth", "x"))[2] == ERROR + "no-authentication-requested"
+    await wire.push(hub, "topicuri=t")
+    assert await other.receive() == [8, "t", 1]
+    await member(wire, hub)
+
+
+async def test_a_late_answer_is_forgotten_with_its_connection(hub: Hub, wire: Wire, penalties: list[float]) -> None:
+    peer, other = await wire.subscriber(hub), await wire.subscriber(hub)
+    penalties += [3600.0, 3600.0]
+    for each in (peer, other):
+        await each.send(2, "late", PROCEDURE + "authreq", "unknown")
+        await each.heard()
+    assert far_timers() == 2
+    await peer.socket.close()
+    async with asyncio.timeout(PATIENCE):
+        while far_timers() == 2:
+            await other.heard()
+    closing = asyncio.create_task(hub.close())
+    assert await other.end() == 1001
+    await closing
+    assert far_timers() == 0
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def test_penalties_are_random_and_never_small() -> None:
+    penalties = [subscriber._penalty() for _ in range(1000)]
+    assert len(set(penalties)) > 900
+    assert 0.4 <= min(penalties) <= max(penalties) <= 1.2
+    assert 0.75 < sum(penalties) / 1000 < 0.85  # six standard deviations either way
+
+
+async def test_a_stranger_is_shown_out_and_makes_room(
+    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = await run(Hub(port=0, subscriber_keys=KEYS, max_connections=2))
+    peer = await member(wire, hub, "t")
+    with monkeypatch.context() as patched:
+        patched.setattr(subscriber, "_STRANGER", 0.0)
+        stranger = await wire.connect(hub.ws_url)
+        assert (await stranger.receive())[0] == 0
+        message = await stranger.socket.receive(timeout=PATIENCE)
+    assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1008)
+    assert message.extra == "not authenticated within 0 s"
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(aiohttp.WSServerHandshakeError):
+                await member(wire, hub)
+                break
+    await wire.push(hub, "topicuri=t")
+    assert await peer.receive() == [8, "t", 1]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_only_strangers_are_on_the_clock(run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriber, "_STRANGER", 3600.0)
+    anonymous = await wire.connect((await run(Hub(port=0))).ws_url)
+    assert (await anonymous.receive())[0] == 0
+    assert far_timers() == 0
+    hub = await run(Hub(port=0, subscriber_keys=KEYS))
+    await member(wire, hub)
+    assert far_timers() == 0
+    stranger = await wire.subscriber(hub)
+    assert far_timers() == 1
+    await stranger.call("authreq", KEY)
+    await stranger.call("auth", "wrong")
+    assert far_timers() == 1
+
+
+async def test_no_secret_is_left_behind(
+    hub: Hub, wire: Wire, penalties: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even what a wrong guess says: it may be right elsewhere."""
+    penalties += [0.0, 0.0]
+    with caplog.at_level(logging.DEBUG):
+        peer = await wire.subscriber(hub)
+        answers = [await peer.call("authreq", "a-password-in-the-wrong-field")]
+        challenge = (await peer.call("authreq", KEY))[2]
+        answers.append(await peer.call("auth", signature(challenge)[1:]))
+        challenge = (await peer.call("authreq", KEY))[2]
+        answers.append(await peer.call("auth", signature(challenge)))
+    logged = [record.getMessage() for record in caplog.records if record.name == "webmqconnect_async.hub"]
+    assert [message.rpartition("failed to authenticate: ")[2] for message in logged] == [
+        "no such key",
+        "wrong signature",
+    ]
+    texts = caplog.text + repr(answers) + repr(hub) + repr(vars(hub))
+    for secret in (SECRET, signature(challenge), signature(challenge)[1:], "a-password", "authid", r"\xff\x00bytes"):
+        assert secret not in texts

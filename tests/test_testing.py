@@ -1,0 +1,534 @@
+"""The hub for users' tests, as their tests use it: without an event loop, in one, in several, and as a fixture."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from webmqconnect_async import (
+    AsyncClient,
+    AuthRejected,
+    BadReply,
+    Client,
+    ClockRejected,
+    ConnectFailed,
+    Overloaded,
+    Retry,
+)
+from webmqconnect_async.cli.subscriber import Event, subscriber
+from webmqconnect_async.hub import Accepted, HubOptions, Refused
+from webmqconnect_async.hub import Hub as ServedHub
+from webmqconnect_async.testing import Hub, Pushed
+from webmqconnect_async.testing.journal import Journal
+
+pytest_plugins = ["pytester", "webmqconnect_async.testing"]
+
+PATIENCE = 10.0
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture
+def client(webmq_hub: Hub) -> Client:
+    return Client(webmq_hub.url)
+
+
+# What was pushed
+
+
+def test_pushes_are_told_in_order(webmq_hub: Hub, client: Client) -> None:
+    for number in range(20):
+        client.push(f"t{number % 2}", {"n": number})
+    assert webmq_hub.pushes == [Pushed(f"t{number % 2}", {"n": number}) for number in range(20)]
+
+
+def test_a_push_tells_all_that_was_said(webmq_hub: Hub, client: Client) -> None:
+    client.push("http://example.com/ü", "a", eligible=["1", "2"], exclude=["2"])
+    client.push("t", None, eligible=[])
+    assert webmq_hub.pushes == [
+        Pushed("http://example.com/ü", "a", eligible=frozenset({"1", "2"}), exclude=frozenset({"2"}), key=None),
+        Pushed("t", None, eligible=frozenset(), exclude=frozenset(), key=None),
+    ]
+
+
+@pytest.mark.parametrize("webmq_hub_options", [{"keys": {"app": "s3cret"}}])
+def test_a_push_tells_who_signed_it_and_one_that_is_refused_is_none(webmq_hub: Hub) -> None:
+    Client(webmq_hub.url, "app", "s3cret").push("t", 1)
+    with pytest.raises(AuthRejected):
+        Client(webmq_hub.url, "app", "guessed").push("t", 2)
+    with pytest.raises(AuthRejected):
+        Client(webmq_hub.url).push("t", 3)
+    assert webmq_hub.pushes == [Pushed("t", 1, key="app")]
+
+
+def test_the_list_of_pushes_is_a_copy(webmq_hub: Hub, client: Client) -> None:
+    before = webmq_hub.pushes
+    client.push("t", 1)
+    webmq_hub.pushes.clear()
+    assert (before, len(webmq_hub.pushes)) == ([], 1)
+
+
+def test_the_list_of_pushes_outlives_the_hub() -> None:
+    with Hub() as hub:
+        Client(hub.url).push("t", 1)
+    assert hub.pushes == [Pushed("t", 1)]
+
+
+def test_clear_forgets_pushes_and_refusals(webmq_hub: Hub, client: Client) -> None:
+    client.push("t", 1)
+    webmq_hub.refuse_next(401)
+    webmq_hub.clear()
+    client.push("t", 2)
+    assert webmq_hub.pushes == [webmq_hub.wait_for("t")] == [Pushed("t", 2)]
+
+
+async def test_subscribers_get_what_is_pushed(webmq_hub: Hub) -> None:
+    async with subscriber(webmq_hub.ws_url, "t") as session, AsyncClient(webmq_hub.url) as client:
+        await client.push("t", 1)
+        assert await asyncio.wait_for(session.next_event(), PATIENCE) == Event("t", 1)
+
+
+# Waiting
+
+
+def test_wait_for_returns_each_push_once_and_in_order(webmq_hub: Hub, client: Client) -> None:
+    for topic, event in [("a", 1), ("b", 2), ("a", 3)]:
+        client.push(topic, event)
+    waited = [webmq_hub.wait_for(topic, timeout=0).event for topic in ("a", "a", "b")]
+    assert waited == [1, 3, 2]
+    assert len(webmq_hub.pushes) == 3
+
+
+def test_wait_for_waits(webmq_hub: Hub, client: Client) -> None:
+    with ThreadPoolExecutor() as pool:
+        waits = [pool.submit(webmq_hub.wait_for, topic, PATIENCE) for topic in ("a", "b", "a")]
+        for topic, event in [("a", 1), ("a", 2), ("b", 3)]:
+            client.push(topic, event)
+        first, second, third = (wait.result(PATIENCE).event for wait in waits)
+    assert second == 3
+    assert {first, third} == {1, 2}
+
+
+async def test_arrived_waits_and_lets_the_loop_go_on(webmq_hub: Hub) -> None:
+    """The oldest wait gets the first push."""
+    waits = [asyncio.create_task(webmq_hub.arrived(topic, PATIENCE)) for topic in ("a", "b", "a")]
+    await asyncio.sleep(0)
+    assert not any(wait.done() for wait in waits)
+    async with AsyncClient(webmq_hub.url) as client:
+        for topic, event in [("a", 1), ("a", 2), ("b", 3), ("b", 4)]:
+            await client.push(topic, event)
+    assert [(await wait).event for wait in waits] == [1, 3, 2]
+    assert (await webmq_hub.arrived("b", timeout=0)).event == 4
+
+
+def test_a_wait_in_vain_tells_what_came(webmq_hub: Hub, client: Client) -> None:
+    with pytest.raises(TimeoutError) as nothing:
+        webmq_hub.wait_for("t", timeout=0)
+    said = "waited 0.0 s for a push on 't' that no wait has returned before; accepted so far: "
+    assert str(nothing.value) == said + "nothing"
+    for topic in ("other", "t", "other"):
+        client.push(topic, 1)
+    webmq_hub.wait_for("t")
+    with pytest.raises(TimeoutError) as something:
+        webmq_hub.wait_for("t", timeout=0.01)
+    assert str(something.value) == said.replace("0.0", "0.01") + "2 on 'other', 1 on 't'"
+
+
+async def test_a_wait_that_is_over_takes_no_push(webmq_hub: Hub) -> None:
+    """Whether it ended by its timeout or by a cancellation."""
+    with pytest.raises(TimeoutError, match=r"waited 0\.01 s for a push on 't'"):
+        await webmq_hub.arrived("t", timeout=0.01)
+    wait = asyncio.create_task(webmq_hub.arrived("t", timeout=None))
+    await asyncio.sleep(0)
+    wait.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await wait
+    async with AsyncClient(webmq_hub.url) as client:
+        await client.push("t", 1)
+    assert (await webmq_hub.arrived("t")).event == 1
+
+
+async def test_wait_for_refuses_to_block_an_event_loop(webmq_hub: Hub) -> None:
+    with pytest.raises(RuntimeError, match=r"await hub\.arrived\(topic\)"):
+        webmq_hub.wait_for("t")
+
+
+@pytest.mark.parametrize(("timeout", "error"), [(-1, ValueError), ("1", TypeError), (True, TypeError)])
+async def test_a_wrong_timeout_is_refused_by_name(webmq_hub: Hub, timeout: object, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^timeout: "):
+        await webmq_hub.arrived("t", timeout)  # type: ignore[arg-type]  # wrong on purpose
+    with ThreadPoolExecutor() as pool, pytest.raises(error, match=r"^timeout: "):
+        pool.submit(webmq_hub.wait_for, "t", timeout).result()  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_one_hub_serves_one_loop_after_another(webmq_hub: Hub) -> None:
+    async def push(event: int) -> Pushed:
+        async with AsyncClient(webmq_hub.url) as client:
+            await client.push("t", event)
+        return await webmq_hub.arrived("t")
+
+    assert [asyncio.run(push(number)).event for number in range(2)] == [0, 1]
+
+
+def test_waits_and_pushes_from_many_threads_lose_nothing() -> None:
+    journal = Journal()
+
+    def push(number: int) -> None:
+        for each in range(100):
+            journal.admit(Accepted("t", str(100 * number + each), eligible=None, exclude=frozenset(), key=None))
+
+    def wait(_number: int) -> list[object]:
+        got = []
+        for _ in range(100):
+            with journal.waiting("t") as future:
+                got.append(future.result(PATIENCE).event)
+        return got
+
+    with ThreadPoolExecutor(8) as pool:
+        waits = [pool.submit(wait, number) for number in range(4)]
+        list(pool.map(push, range(4)))
+        got = [event for each in waits for event in each.result(PATIENCE)]
+    assert sorted(map(str, got), key=int) == [str(number) for number in range(400)]
+
+
+# Refusing
+
+
+def test_refuse_next_refuses_and_forwards_nothing(webmq_hub: Hub, client: Client) -> None:
+    webmq_hub.refuse_next(503, retry_after=60)
+    with pytest.raises(Overloaded, match="refused by the test") as caught:
+        client.push("t", 1)
+    assert caught.value.retry_after == 60
+    client.push("t", 2)
+    assert webmq_hub.pushes == [Pushed("t", 2)]
+
+
+def test_a_client_tries_again_what_was_refused(webmq_hub: Hub) -> None:
+    webmq_hub.refuse_next(503, retry_after=0, count=2)
+    assert Client(webmq_hub.url, retry=Retry(attempts=3, wait=0.0)).push("t", 1).attempts == 3
+    assert webmq_hub.pushes == [Pushed("t", 1)]
+
+
+def test_refusals_come_in_turn(webmq_hub: Hub, client: Client) -> None:
+    webmq_hub.refuse_next(400, "timestamp expired (delta 302 seconds)")
+    webmq_hub.refuse_next(500, count=2)
+    with pytest.raises(ClockRejected):
+        client.push("t", 1)
+    for number in (2, 3):
+        with pytest.raises(BadReply):
+            client.push("t", number)
+    client.push("t", 4)
+    assert webmq_hub.pushes == [Pushed("t", 4)]
+
+
+@pytest.mark.parametrize(
+    "webmq_hub_options", [{"admit": lambda push: Refused(403, "no") if push.topic == "a" else None}]
+)
+def test_what_the_hub_itself_refuses_uses_up_no_refusal(webmq_hub: Hub, client: Client) -> None:
+    """Its checks come first, and so does an `admit` of the test's own."""
+    webmq_hub.refuse_next(401, "by refuse_next")
+    with pytest.raises(AuthRejected, match="no"):
+        client.push("a", 1)
+    with pytest.raises(AuthRejected, match="by refuse_next"):
+        client.push("b", 2)
+    client.push("b", 3)
+    assert webmq_hub.pushes == [Pushed("b", 3)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"status": 202}, "status: 202 is no refusal"),
+        ({"status": 600}, "status: 600 is no refusal"),
+        ({"status": "503"}, "status: '503' is no refusal"),
+        ({"status": True}, "status: True is no refusal"),
+        ({"status": 503, "reason": None}, "reason: a text is needed, not NoneType"),
+        ({"status": 503, "retry_after": -1}, "retry_after: -1 is not a whole number"),
+        ({"status": 503, "retry_after": 1.5}, "retry_after: 1.5 is not a whole number"),
+        ({"status": 503, "count": 0}, "count: 1 or more"),
+        ({"status": 503, "count": "2"}, "count: an integer"),
+    ],
+)
+def test_a_wrong_refusal_is_refused_by_name(
+    webmq_hub: Hub, client: Client, arguments: dict[str, object], said: str
+) -> None:
+    with pytest.raises((ValueError, TypeError), match="^" + re.escape(said)):
+        webmq_hub.refuse_next(**arguments)  # type: ignore[arg-type]  # wrong on purpose
+    assert client.push("t", 1).status == 202
+
+
+# The life of a hub
+
+
+def test_a_hub_that_is_down_refuses_connections_and_comes_back(webmq_hub: Hub) -> None:
+    client = Client(webmq_hub.url, retry=Retry(attempts=1))
+    client.push("t", 1)
+    urls = webmq_hub.url, webmq_hub.ws_url
+    with webmq_hub.down():
+        assert (webmq_hub.url, webmq_hub.ws_url) == urls
+        with pytest.raises(ConnectFailed):
+            client.push("t", 2)
+    client.push("t", 3)
+    assert [push.event for push in webmq_hub.pushes] == [1, 3]
+
+
+def test_a_hub_comes_back_after_an_error_too(webmq_hub: Hub, client: Client) -> None:
+    with pytest.raises(RuntimeError, match="the test's"), webmq_hub.down():
+        raise RuntimeError("the test's")
+    assert client.push("t", 1).status == 202
+
+
+def test_a_hub_goes_down_only_while_it_is_up(webmq_hub: Hub) -> None:
+    with webmq_hub.down(), pytest.raises(RuntimeError, match="down already"), webmq_hub.down():
+        pass
+    with pytest.raises(RuntimeError, match="does not run"), Hub().down():
+        pass
+
+
+def test_a_hub_may_be_closed_while_it_is_down() -> None:
+    with Hub() as hub, hub.down():
+        hub.close()
+    with pytest.raises(RuntimeError, match="does not run"):
+        _ = hub.url
+
+
+def test_a_port_taken_meanwhile_is_an_os_error() -> None:
+    with Hub() as hub:
+        away = hub.down()
+        away.__enter__()
+        with Hub(port=int(hub.url.rpartition(":")[2])), pytest.raises(OSError, match="address already in use"):
+            away.__exit__(None, None, None)
+
+
+def test_a_port_in_use_is_an_os_error_and_leaves_nothing(webmq_hub: Hub) -> None:
+    threads = threading.enumerate()
+    second = Hub(port=int(webmq_hub.url.rpartition(":")[2]))
+    for _ in range(2):
+        with pytest.raises(OSError, match="address already in use"):
+            second.start()
+        assert threading.enumerate() == threads
+    webmq_hub.close()
+    with second:
+        assert Client(second.url).push("t", 1).status == 202
+
+
+def test_a_hub_starts_once_closes_twice_and_starts_again() -> None:
+    threads = threading.enumerate()
+    hub = Hub()
+    hub.close()
+    for number in range(2):
+        hub.start()
+        with pytest.raises(RuntimeError, match="runs already"):
+            hub.start()
+        Client(hub.url).push("t", number)
+        hub.close()
+        hub.close()
+        for name in ("url", "ws_url"):
+            with pytest.raises(RuntimeError, match="does not run"):
+                getattr(hub, name)
+        assert threading.enumerate() == threads
+    assert [push.event for push in hub.pushes] == [0, 1]
+
+
+def test_what_goes_wrong_in_the_end_is_raised_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = threading.enumerate()
+    close = ServedHub.close
+
+    async def broken(served: ServedHub) -> None:
+        await close(served)
+        raise OSError("broken")
+
+    monkeypatch.setattr(ServedHub, "close", broken)
+    with pytest.raises(OSError, match="broken"), Hub():
+        pass
+    assert threading.enumerate() == threads
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"port": "8080"}, "port: '8080' is not a port"),
+        ({"max_body": 0}, "max_body: 0 is less than 1"),
+        ({"admit": 7}, "admit: 7 is not callable"),
+    ],
+)
+def test_a_wrong_option_is_refused_by_name(options: dict[str, object], said: str) -> None:
+    with pytest.raises((ValueError, TypeError), match="^" + re.escape(said)):
+        Hub(**options)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize("webmq_hub_options", [{"keys": {"app": "s3cret"}}])
+def test_no_secret_is_shown(webmq_hub: Hub) -> None:
+    assert "s3cret" not in repr(webmq_hub) + repr(vars(webmq_hub))
+
+
+# As a plugin
+
+
+def test_importing_it_imports_no_pytest() -> None:
+    code = "import sys, webmqconnect_async.testing; print('pytest' in sys.modules)"
+    done = subprocess.run(  # noqa: S603  # an interpreter of our own, on lines of our own
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
+def run(pytester: pytest.Pytester, *arguments: str, **files: str) -> pytest.RunResult:
+    """Run a suite in a pytest of its own, in which warnings are errors."""
+    pytester.makepyfile(**files)
+    return pytester.runpytest_subprocess(
+        "-W", "error", "-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function", *arguments
+    )
+
+
+def test_a_suite_may_use_what_it_opted_into(pytester: pytest.Pytester) -> None:
+    """Blocking tests, asynchronous ones, and loops that outlive a test, each with the options that it asks for."""
+    result = run(
+        pytester,
+        conftest="""
+            import pytest
+            from webmqconnect_async.testing import Hub
+
+            pytest_plugins = ["webmqconnect_async.testing"]
+
+            @pytest.fixture(scope="session")
+            def shared():
+                with Hub() as hub:
+                    yield hub
+        """,
+        test_blocking="""
+            import pytest
+            from webmqconnect_async import Client
+            from webmqconnect_async.testing import Pushed
+
+            @pytest.mark.parametrize("number", [1, 2])
+            def test_a_fresh_hub(webmq_hub, number):
+                Client(webmq_hub.url).push("t", number)
+                assert webmq_hub.pushes == [Pushed("t", number)]
+
+            class TestSigned:
+                @pytest.fixture
+                def webmq_hub_options(self):
+                    return {"keys": {"app": "s3cret"}}
+
+                def test_options(self, webmq_hub):
+                    Client(webmq_hub.url, "app", "s3cret").push("t", 1)
+                    assert webmq_hub.wait_for("t").key == "app"
+        """,
+        test_asyncio="""
+            import pytest
+            import pytest_asyncio
+            from webmqconnect_async import AsyncClient
+            from webmqconnect_async.testing import Hub
+
+            pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+            @pytest_asyncio.fixture(scope="module", loop_scope="module")
+            async def client(shared):
+                async with AsyncClient(shared.url) as client:
+                    yield client
+
+            @pytest.mark.parametrize("number", [1, 2])
+            async def test_a_loop_for_several_tests(client, shared, number):
+                shared.clear()
+                await client.push("t", number)
+                assert [push.event for push in shared.pushes] == [number]
+
+            async def test_a_hub_within_a_loop():
+                with Hub() as hub:
+                    async with AsyncClient(hub.url) as client:
+                        await client.push("t", 1)
+                        assert (await hub.arrived("t")).event == 1
+
+            @pytest.mark.asyncio(loop_scope="function")
+            async def test_a_loop_of_its_own(shared, webmq_hub):
+                for hub in (shared, webmq_hub):
+                    async with AsyncClient(hub.url) as client:
+                        await client.push("own", 1)
+                        assert (await hub.arrived("own")).event == 1
+        """,
+        test_anyio="""
+            import pytest
+            from webmqconnect_async import AsyncClient
+
+            @pytest.fixture
+            def anyio_backend():
+                return "asyncio"
+
+            @pytest.mark.anyio
+            async def test_anyio(webmq_hub):
+                async with AsyncClient(webmq_hub.url) as client:
+                    await client.push("t", 1)
+                assert (await webmq_hub.arrived("t")).event == 1
+        """,
+    )
+    result.assert_outcomes(passed=8)
+
+
+def test_a_module_may_opt_in_alone_and_failures_are_the_suites_own(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        test_one="""
+            from webmqconnect_async.testing import Hub, Pushed
+
+            pytest_plugins = ["webmqconnect_async.testing"]
+
+            def test_fails(webmq_hub: Hub) -> None:
+                assert webmq_hub.pushes == [Pushed("t", 1)]
+        """,
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *Right contains one more item: Pushed(topic='t', event=1, *"])
+
+
+def test_the_fastapi_example_can_be_tested_so(pytester: pytest.Pytester) -> None:
+    """The handler under test is that of examples/, unchanged."""
+    result = run(
+        pytester,
+        "-o",
+        f"pythonpath={EXAMPLES}",
+        test_app="""
+            import pytest
+            from fastapi.testclient import TestClient
+            from fastapi_app import TOPIC, app
+            from webmqconnect_async.testing import Hub, Pushed
+
+            pytest_plugins = ["webmqconnect_async.testing"]
+            MESSAGE = {"author": "alice", "text": "tea & cake"}
+
+            @pytest.fixture
+            def web(webmq_hub: Hub, monkeypatch: pytest.MonkeyPatch):
+                monkeypatch.setenv("WEBMQ_ENDPOINT", webmq_hub.url)
+                with TestClient(app) as web:
+                    yield web
+
+            def test_a_message_is_pushed(web: TestClient, webmq_hub: Hub) -> None:
+                assert web.post("/messages", json=MESSAGE, headers={"X-WebMQ-Session": "17"}).status_code == 202
+                assert webmq_hub.pushes == [Pushed(TOPIC, MESSAGE, exclude=frozenset({"17"}))]
+
+            def test_a_hub_that_refuses_is_a_bad_gateway(web: TestClient, webmq_hub: Hub) -> None:
+                webmq_hub.refuse_next(503, retry_after=60)
+                assert web.post("/messages", json=MESSAGE).status_code == 502
+                assert web.post("/messages", json=MESSAGE).status_code == 202
+                assert len(webmq_hub.pushes) == 1
+
+            def test_a_hub_that_is_away_is_a_bad_gateway(web: TestClient, webmq_hub: Hub) -> None:
+                with webmq_hub.down():
+                    assert web.post("/messages", json=MESSAGE).status_code == 502
+                assert web.post("/messages", json=MESSAGE).status_code == 202
+        """,
+    )
+    result.assert_outcomes(passed=3)
+
+
+def test_the_options_are_typed() -> None:
+    """What a project's `webmq_hub_options` returns is what the hub takes."""
+    options: HubOptions = {"keys": {"app": "s3cret"}, "max_body": 10}
+    with Hub(**options) as hub, pytest.raises(AuthRejected):
+        Client(hub.url).push("t", 1)
