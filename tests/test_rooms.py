@@ -17,6 +17,7 @@ _LONGEST = 330
 _PURE = {
     *("errors", "values", "signing", "checks", "dialects", "failures", "flow", "bulk"),
     *("hub.judge", "hub.wamp1", "hub.echo", "hub.frames", "hub.origins", "hub.procedures"),
+    *("cli.failures", "cli.jsonl", "cli.pace"),
 }
 """Rooms without I/O, clocks and dice; a package stands for all its modules."""
 _IMPURE = {

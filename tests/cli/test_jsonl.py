@@ -1,16 +1,13 @@
-"""Lines: what they mean, and that they come whole, numbered and at once."""
+"""What lines mean, and that what failed can be pushed again just as it was."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-from pathlib import Path
+import json
 
 import pytest
 
-from webmqconnect_async import Push
-from webmqconnect_async.cli.failures import Failure
-from webmqconnect_async.cli.jsonl import read_lines, record_push
+from webmqconnect_async import Push, errors
+from webmqconnect_async.cli.jsonl import Events, Format, Records, failed_record, text_fields
 
 
 @pytest.mark.parametrize(
@@ -19,10 +16,17 @@ from webmqconnect_async.cli.jsonl import read_lines, record_push
         (b'{"topic": "t", "event": null}', Push("t", None)),
         (b'{"topic": "t", "event": 1, "eligible": [], "exclude": ["a"]}', Push("t", 1, [], ["a"])),
         (' {"event": "ż", "topic": ""} '.encode(), Push("", "ż")),
+        (b'{"topic": "t", "event": 1, "line": 3, "error": "x", "reason": "y", "safe": true}', Push("t", 1)),
+        (b'{"topic": "t", "event": 1, "safe": false}', None),
     ],
 )
-def test_record(line: bytes, push: Push) -> None:
-    assert record_push(line) == push
+def test_record(line: bytes, push: Push | None) -> None:
+    assert Records().push(line) == push
+
+
+def test_record_of_an_unconfirmed_push() -> None:
+    """It is pushed where that was asked for."""
+    assert Records(include_unconfirmed=True).push(b'{"topic": "t", "event": 1, "safe": false}') == Push("t", 1)
 
 
 @pytest.mark.parametrize(
@@ -34,38 +38,91 @@ def test_record(line: bytes, push: Push) -> None:
         (b'{"event": 1}', "topic: missing"),
         (b"17", "not an object"),
         (b'{"topic": "t", "event": 1} {}', "not JSON: Extra data at character 28"),
+        (b'{"topic": "t", "event": 1, "elegible": []}', "elegible: no such field"),
+        (b'{"topic": "t", "event": 1, "text": "x"}', "text: no such field"),
+        (b'{"topic": "t", "event": 1, "safe": "false"}', "safe: neither true nor false"),
+        (b'{"topic": "t", "event": 1, "safe": null}', "safe: neither true nor false"),
+        (b'{"text": "x", "line": 3, "error": "InvalidPush", "reason": "y", "safe": true}', "no push, but the text"),
+        (b'{"text": "x"}', "no push, but the text"),
     ],
 )
 def test_malformed_record(line: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        record_push(line)
+        Records(include_unconfirmed=True).push(line)
 
 
-async def test_lines_across_reads(tmp_path: Path) -> None:
-    """Lines of every length come whole and numbered, wherever a read happened to end."""
-    lines = [b"x" * length for length in (0, 1, 65534, 65535, 65536, 65537, 200_000, 0, 3)]
-    file = tmp_path / "lines"
-    file.write_bytes(b"\n".join(lines))
-    with file.open("rb") as opened:
-        assert [line async for line in read_lines(opened.fileno())] == list(enumerate(lines, 1))
+@pytest.mark.parametrize(
+    ("error", "name", "safe"),
+    [
+        (errors.ConnectFailed("why"), "ConnectFailed", True),
+        (errors.Overloaded("why"), "Overloaded", True),
+        (errors.InvalidPush("why"), "InvalidPush", True),
+        (errors.ClientClosed("why"), "ClientClosed", True),
+        (errors.ReplyTimeout("why"), "ReplyTimeout", False),
+        (errors.BadReply("why"), "BadReply", False),
+        (errors.Unconfirmed("why"), "Unconfirmed", False),
+        (errors.WebMQError("why"), "WebMQError", False),
+    ],
+)
+def test_record_of_a_failure(error: errors.WebMQError, name: str, safe: bool) -> None:
+    """Safe is what certainly was not taken."""
+    line = b'{"event": {"id": 1}, "exclude": ["a"], "topic": "t"}'
+    record = failed_record(Records().fields(line), 17, error)
+    assert record.endswith(b"}\n")
+    assert record.count(b"\n") == 1
+    push = {"event": {"id": 1}, "exclude": ["a"], "topic": "t"}
+    assert json.loads(record) == {**push, "line": 17, "error": name, "reason": "why", "safe": safe}
 
 
-async def test_unreadable_lines(tmp_path: Path) -> None:
-    """A file that breaks off half-way is a failure, not an end."""
-    why = "cannot read the lines: Bad file descriptor"
-    with (tmp_path / "lines").open("wb") as opened, pytest.raises(Failure, match=why):
-        await anext(read_lines(opened.fileno()))
+EVENTS = [
+    *("null", "true", '""', "{}", "[]", '{"a": [1, {"b": "}, {"}], "event": "topic"}'),
+    *("123456789012345678901234567890123456789", "-0", "1" * 4000),
+    *("0.10", "1E5", "1e400", "-0.0", "12345678901234567890.12345678901234567890"),
+    *('"żółw 🐢"', r'"\u017c\ud83d\udc22"', r'"a\"b\\c\nd\u2028"', '"\u2028"', '{"é": {"é": 1}}'),
+    *(r'"\ud800"', r'{"\udfff": 1}', '{"a": 1, "a": 2}', "[" * 500 + "]" * 500),
+]
 
 
-async def test_reading_ends_with_the_loop() -> None:
-    """A read that nothing came of is left behind without a word."""
-    reading, writing = os.pipe()
-    try:
-        task = asyncio.create_task(anext(read_lines(reading)))
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    finally:
-        os.close(writing)
-        os.close(reading)
+@pytest.mark.parametrize("event", EVENTS, ids=[event[:20] for event in EVENTS])
+def test_event_comes_back_as_it_was(event: str) -> None:
+    """In a record it has its own text, and so has the record of that record: nothing is rounded, nothing grows."""
+    line = f' {{ "event" :{event} ,"topic":"ż\\"t", "eligible": [1, "\\u0061"]\t}} \r'.encode()
+    formats: list[tuple[Format, bytes]] = [(Records(), line), (Events('ż"t', [1, "a"], None), f" {event}\r".encode())]
+    for format, first in formats:
+        record = failed_record(format.fields(first), 1, errors.Rejected("no"))
+        assert f'"event": {event}, '.encode() in record
+        assert Records().push(record) == format.push(first)
+        assert failed_record(Records().fields(record), 1, errors.Rejected("no")) == record
+
+
+def test_receivers_of_an_event() -> None:
+    """Nobody is not everybody, and who is not named is left out."""
+    assert Events("t", [], None).fields(b"1") == {"topic": '"t"', "event": "1", "eligible": "[]"}
+    assert Events("t", None, ["ż"]).fields(b"\xef\xbb\xbf1") == {"topic": '"t"', "event": "1", "exclude": '["ż"]'}
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (b"no json\r", "no json"),
+        ("\ufeff ż\x00".encode(), "ż\x00"),
+        (b'{"topic": "t"}', '{"topic": "t"}'),
+        (b"[" * 5000, "[" * 5000),
+        (b"caf\xe9", "caf\\xe9"),
+        (b'{"text": "no json", "line": 3, "error": "InvalidPush", "reason": "y", "safe": true}', "no json"),
+        (b'{"text": ["odd"]}', ["odd"]),
+    ],
+)
+def test_text_of_what_is_no_push(line: bytes, text: object) -> None:
+    """The record holds the text, however often it is pushed again, and stays no push."""
+    record = failed_record(text_fields(line), 3, errors.InvalidPush("why"))
+    assert json.loads(record) == {"text": text, "line": 3, "error": "InvalidPush", "reason": "why", "safe": True}
+    with pytest.raises(ValueError, match="no push, but the text"):
+        Records().push(record)
+    assert failed_record(text_fields(record), 3, errors.InvalidPush("why")) == record
+
+
+def test_reason_is_one_line_that_utf_8_can_say() -> None:
+    record = failed_record({"text": '"x"'}, 1, errors.Rejected("a\nb\ud800"))
+    assert record.count(b"\n") == 1
+    assert json.loads(record)["reason"] == "a\nb\ud800"

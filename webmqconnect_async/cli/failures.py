@@ -14,7 +14,7 @@ from ..errors import (
     WebMQError,
 )
 
-__all__ = ["Failure", "described"]
+__all__ = ["Failure", "described", "is_safe"]
 
 
 class Failure(Exception):
@@ -24,6 +24,11 @@ class Failure(Exception):
 def described(error: WebMQError) -> str:
     """Return what happened, what to do where that is known, and whether pushing again may double the event."""
     return "; ".join(filter(None, (str(error), _advice(error), _again(error))))
+
+
+def is_safe(error: WebMQError) -> bool:
+    """Return whether nothing was taken, so that pushing again makes no duplicate."""
+    return isinstance(error, NotAccepted | InvalidPush | ClientClosed)
 
 
 def _advice(error: WebMQError) -> str:

@@ -1,23 +1,101 @@
-"""JSON from arguments and lines, and the pushes it stands for. Reading a file never blocks the event loop."""
+"""JSON from arguments and lines, the pushes it stands for, and the lines that say what failed. Knows no files."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import threading
-from collections.abc import AsyncGenerator
+import re
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
+from ..errors import WebMQError
 from ..values import Push, SessionIDs
-from .failures import Failure
+from .failures import is_safe
 
-__all__ = ["event_of", "event_push", "read_lines", "record_push"]
+__all__ = ["Events", "Format", "Records", "event_of", "failed_record", "text_fields"]
 
-_CHUNK = 1 << 16
 _NEEDED = frozenset({"topic", "event"})
-_KNOWN = _NEEDED | {"eligible", "exclude"}
+_FIELDS = _NEEDED | {"eligible", "exclude"}
+_NOTES = frozenset({"line", "error", "reason", "safe"})
+"""What the record of a failure says besides the push; a push made of it again passes that over."""
+
+_NAME = re.compile(r'[\s{,]*("(?:[^"\\]|\\.)*")\s*:\s*')
+_decoder = json.JSONDecoder()
+
+
+class Format(Protocol):
+    """What a line means."""
+
+    def push(self, line: bytes) -> Push | None:
+        """Return the push of a line; None where it is to be left out.
+
+        Raises:
+            ValueError: the line is no push.
+        """
+
+    def fields(self, line: bytes) -> dict[str, str]:
+        """Return what the record of a failed push says of it, by name: JSON, in the line's own words.
+
+        Not what the line was decoded to: 1e400 and 0.10 come back as they were.
+        """
+
+
+class Records:
+    """Lines `{"topic": …, "event": …}`, with `eligible` and `exclude` where they are given.
+
+    The record of a failure is such a line, too.
+
+    Args:
+        include_unconfirmed: whether to push what says `"safe": false`, too, and so perhaps a second time.
+    """
+
+    def __init__(self, include_unconfirmed: bool = False) -> None:
+        self._include_unconfirmed = include_unconfirmed
+
+    def push(self, line: bytes) -> Push | None:
+        """Return the push of a line; None where it may have been taken before and those are to be left out.
+
+        Raises:
+            ValueError: it is not JSON, not an object, or its fields are not those: a mistyped `eligible` that was
+                passed over would reach everybody.
+        """
+        match _decoded(_text(line)):
+            case dict() as record if _is_text_alone(record):
+                raise ValueError("no push, but the text of a line that was none")
+            case dict() as record:
+                if missing := sorted(_NEEDED - record.keys()):
+                    raise ValueError(f"{missing[0]}: missing")
+                if unknown := sorted(record.keys() - _FIELDS - _NOTES):
+                    raise ValueError(f"{unknown[0]}: no such field; there are topic, event, eligible and exclude")
+                if (safe := record.get("safe", True)) not in (True, False):
+                    raise ValueError("safe: neither true nor false")
+                if not safe and not self._include_unconfirmed:
+                    return None
+                return Push(**{name: record[name] for name in _FIELDS & record.keys()})
+        raise ValueError('not an object like {"topic": "…", "event": …}')
+
+    def fields(self, line: bytes) -> dict[str, str]:
+        """Return the fields of a push as they stand in its line."""
+        return {name: text for name, text in _members(_text(line)).items() if name in _FIELDS}
+
+
+class Events:
+    """Lines that are events alone, all for the same topic and receivers."""
+
+    def __init__(self, topic: str, eligible: SessionIDs | None, exclude: SessionIDs | None) -> None:
+        self._topic = topic
+        self._eligible = eligible
+        self._exclude = exclude
+
+    def push(self, line: bytes) -> Push:
+        """Return the push of a line; raise ValueError where it is not JSON."""
+        return Push(self._topic, _decoded(_text(line)), self._eligible, self._exclude)
+
+    def fields(self, line: bytes) -> dict[str, str]:
+        """Return the fields of a push, its event as the line says it."""
+        fields = {"topic": _json(self._topic), "event": _text(line).strip()}
+        lists = {"eligible": self._eligible, "exclude": self._exclude}
+        return fields | {name: _json(list(ids)) for name, ids in lists.items() if ids is not None}
 
 
 def event_of(argument: str) -> object:
@@ -28,71 +106,47 @@ def event_of(argument: str) -> object:
         return argument
 
 
-def event_push(line: bytes, topic: str, eligible: SessionIDs | None, exclude: SessionIDs | None) -> Push:
-    """Return the push of a line that is an event; raise ValueError where it is not JSON."""
-    return Push(topic, _decoded(_text(line)), eligible, exclude)
+def text_fields(line: bytes) -> dict[str, str]:
+    """Return what the record of a line that is no push says of it: its text, and not the text of such a record."""
+    text = line.decode("utf-8-sig", "backslashreplace").strip()
+    with suppress(ValueError):
+        match _decoded(text):
+            case dict() as record if _is_text_alone(record):
+                return {"text": _json(record["text"])}
+    return {"text": _json(text)}
 
 
-def record_push(line: bytes) -> Push:
-    """Return the push of a line `{"topic": …, "event": …}`, with `eligible` and `exclude` where they are given.
+def failed_record(fields: Mapping[str, str], number: int, error: WebMQError) -> bytes:
+    """Return the line that says what failed and why, a record that can be pushed again.
 
-    Raises:
-        ValueError: it is not JSON, not an object, or its fields are not those: a mistyped `eligible` that was passed
-            over would reach everybody.
+    Args:
+        fields: what a Format or `text_fields` returned of the line.
+        number: the line's, from 1.
+        error: what it ended in.
     """
-    match _decoded(_text(line)):
-        case dict() as record:
-            if missing := sorted(_NEEDED - record.keys()):
-                raise ValueError(f"{missing[0]}: missing")
-            if unknown := sorted(record.keys() - _KNOWN):
-                raise ValueError(f"{unknown[0]}: no such field; there are topic, event, eligible and exclude")
-            return Push(**record)
-    raise ValueError('not an object like {"topic": "…", "event": …}')
+    notes = {"line": number, "error": type(error).__name__, "reason": str(error), "safe": is_safe(error)}
+    members = {**fields, **{name: _json(value) for name, value in notes.items()}}
+    record = ", ".join(f'"{name}": {text}' for name, text in members.items())
+    # A lone surrogate, which UTF-8 cannot say, becomes \udXXX, which is JSON's own word for it.
+    return f"{{{record}}}\n".encode("utf-8", "backslashreplace")
 
 
-async def read_lines(descriptor: int) -> AsyncGenerator[tuple[int, bytes]]:
-    """Yield the lines of an open file, pipe or terminal with their numbers from 1, as soon as they are there."""
-    number = 0
-    begun: list[bytes] = []
-    while chunk := await _read(descriptor):
-        first, *others = chunk.split(b"\n")
-        begun.append(first)
-        for line in others:
-            number += 1
-            yield number, b"".join(begun)
-            begun = [line]
-    if last := b"".join(begun):
-        yield number + 1, last
+def _is_text_alone(record: Mapping[str, object]) -> bool:
+    """Return whether this is the record of a line that was no push."""
+    return record.keys() - _NOTES == {"text"}
 
 
-async def _read(descriptor: int) -> bytes:
-    """Return what there is to read, at the least a byte; nothing at the end.
+def _members(text: str) -> dict[str, str]:
+    """Return the members of a JSON object by name, each value as the text it is there."""
+    members, end = {}, 0
+    while name := _NAME.match(text, end):
+        _, end = _decoder.raw_decode(text, name.end())
+        members[str(_decoder.decode(name[1]))] = text[name.end() : end]
+    return members
 
-    In a thread of its own each time, and no thread pool's: nothing waits for it at the end of the process. Ctrl-C must
-    not wait for whoever types at the terminal.
-    """
-    loop = asyncio.get_running_loop()
-    arrived: asyncio.Future[bytes] = loop.create_future()
 
-    def deliver(chunk: bytes, error: OSError | None) -> None:
-        if arrived.cancelled():
-            return
-        if error is None:
-            arrived.set_result(chunk)
-        else:
-            arrived.set_exception(Failure(f"cannot read the lines: {error.strerror}"))
-
-    def read() -> None:
-        chunk, error = b"", None
-        try:
-            chunk = os.read(descriptor, _CHUNK)
-        except OSError as failure:
-            error = failure
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(deliver, chunk, error)
-
-    threading.Thread(target=read, daemon=True).start()
-    return await arrived
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _text(line: bytes) -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import rich_click as click
+from click.core import ParameterSource
 
 from ..aio import AsyncClient
 from ..signing import Credentials
-from ..values import Outcome, Push
+from ..values import Push
 from . import terminal
-from .failures import described
-from .jsonl import event_of, event_push, read_lines, record_push
+from .files import FailedFile, LineReader
+from .jsonl import Events, Records, event_of
 from .keys import credentials_of, secret_file_option
+from .lines import LinePusher
+from .pace import Pace
 from .run import run
 
 __all__ = ["push"]
@@ -25,8 +28,26 @@ Examples:
 
 $ webmqconnect push http://127.0.0.1:8080 http://example.com/orders '{"id": 17, "state": "paid"}'
 
-$ webmqconnect push http://127.0.0.1:8080 --jsonl events.jsonl
+A file of events, a line each, and then once more what failed:
+
+$ webmqconnect push http://127.0.0.1:8080 --jsonl events.jsonl --failed failed.jsonl
+
+$ webmqconnect push http://127.0.0.1:8080 --jsonl failed.jsonl --failed failed-again.jsonl
+
+A run that was interrupted before line 1235 goes on:
+
+$ webmqconnect push http://127.0.0.1:8080 --jsonl events.jsonl --failed failed.jsonl --resume-from 1235
+
+What a program writes, 100 events a second at the most, those on one topic in order:
+
+$ ./orders | webmqconnect push http://127.0.0.1:8080 --jsonl - --rate 100 --order-by-topic
 """
+
+_OF_LINES = (
+    *("topic_of_lines", "failed", "include_unconfirmed", "resume_from"),
+    *("concurrency", "rate", "order_by_topic"),
+)
+"""The parameters that mean something with --jsonl alone."""
 
 
 @click.command(no_args_is_help=True, epilog=_EXAMPLES)
@@ -53,6 +74,30 @@ $ webmqconnect push http://127.0.0.1:8080 --jsonl events.jsonl
 )
 @click.option("--topic", "topic_of_lines", metavar="TOPIC", help="With --jsonl: each line is an event for TOPIC.")
 @click.option(
+    "--failed",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="With --jsonl: append to FILE a line for each failure, which --jsonl takes again.",
+)
+@click.option(
+    "--include-unconfirmed",
+    is_flag=True,
+    help='With --jsonl: push the lines that say "safe": false, too. Subscribers may get them twice.',
+)
+@click.option(
+    "--resume-from",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=1,
+    help="With --jsonl: begin at line N.",
+)
+@click.option(
+    "--rate",
+    metavar="N",
+    type=click.FloatRange(min=0, min_open=True),
+    help="With --jsonl: begin N pushes a second at the most.",
+)
+@click.option(
     "--concurrency",
     metavar="N",
     type=click.IntRange(min=1),
@@ -60,7 +105,14 @@ $ webmqconnect push http://127.0.0.1:8080 --jsonl events.jsonl
     show_default=True,
     help="With --jsonl: pushes in flight at the most.",
 )
+@click.option(
+    "--order-by-topic",
+    is_flag=True,
+    help="With --jsonl: push the lines of one topic one after another, each when the one before it has its outcome.",
+)
+@click.pass_context
 def push(
+    context: click.Context,
     endpoint: str,
     topic: str | None,
     event: str | None,
@@ -71,7 +123,12 @@ def push(
     timeout: float,
     jsonl: Path | None,
     topic_of_lines: str | None,
+    failed: Path | None,
+    include_unconfirmed: bool,
+    resume_from: int,
+    rate: float | None,
     concurrency: int,
+    order_by_topic: bool,
 ) -> None:
     """Push EVENT to the subscribers of TOPIC, through the hub at ENDPOINT.
 
@@ -79,27 +136,50 @@ def push(
 
     With --jsonl, each line of a file is pushed: {"topic": "…", "event": …}, where it matters with "eligible": [ID, …]
     or "exclude": [ID, …]. With --topic, a line is the event alone. A line that fails is reported, and the rest goes on.
+
+    With --failed, a line that fails goes into a file with the reason, and with "safe": whether pushing it again makes
+    no duplicate. That file is pushed like any other; lines that are not safe are left out unless you include them.
+
+    Ctrl-C stops reading, finishes what is in flight and says at which line to go on. A second one gives that up.
     """
     only, never = list(eligible) or None, list(exclude) or None
     client = _client(endpoint, credentials_of(key, secret_file), timeout, concurrency)
     if jsonl is None:
+        if given := _first_given(context, _OF_LINES):
+            raise click.UsageError(f"{given} is for the lines of --jsonl.")
         if topic is None or event is None:
             raise click.UsageError("TOPIC and EVENT are needed, or --jsonl FILE.")
-        if topic_of_lines is not None:
-            raise click.UsageError("--topic is for the lines of --jsonl; give the topic as an argument.")
         run(_push_one(client, Push(topic, event_of(event), only, never)))
         return
     if topic is not None:
         raise click.UsageError("With --jsonl, the lines say what is pushed: leave TOPIC and EVENT out.")
     if topic_of_lines is None and (only or never):
         raise click.UsageError("--eligible and --exclude need --topic here; otherwise each line says its own.")
+    if topic_of_lines is not None and include_unconfirmed:
+        raise click.UsageError("--include-unconfirmed is for lines that are records; with --topic they are events.")
+    with ExitStack() as files:
+        descriptor = 0 if str(jsonl) == "-" else files.enter_context(jsonl.open("rb", buffering=0)).fileno()
+        pusher = LinePusher(
+            client,
+            LineReader(descriptor),
+            Records(include_unconfirmed) if topic_of_lines is None else Events(topic_of_lines, only, never),
+            failed=files.enter_context(_failed_file(failed, descriptor)) if failed is not None else None,
+            pace=_pace(rate) if rate is not None else None,
+            first=resume_from,
+            order_by_topic=order_by_topic,
+        )
+        run(pusher.run(), interrupt=pusher.interrupt)
+    if pusher.interrupted:
+        sys.exit(130)
+    sys.exit(0 if pusher.tally.complete else 1)
 
-    def push_of(line: bytes) -> Push:
-        return record_push(line) if topic_of_lines is None else event_push(line, topic_of_lines, only, never)
 
-    with open(0 if str(jsonl) == "-" else jsonl, "rb", buffering=0, closefd=str(jsonl) != "-") as file:
-        all_pushed = run(_push_lines(client, _Lines(file.fileno(), push_of)))
-    sys.exit(0 if all_pushed else 1)
+def _first_given(context: click.Context, names: tuple[str, ...]) -> str | None:
+    """Return the option of the first of these parameters that somebody has given; None where nobody has."""
+    for parameter in context.command.params:
+        if parameter.name in names and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
+            return parameter.opts[0]
+    return None
 
 
 def _client(endpoint: str, credentials: Credentials | None, timeout: float, concurrency: int) -> AsyncClient:
@@ -110,69 +190,26 @@ def _client(endpoint: str, credentials: Credentials | None, timeout: float, conc
         raise click.UsageError(f"{error}.") from None
 
 
+def _failed_file(path: Path, lines: int) -> FailedFile:
+    """Open the file of failures, which must not be the one whose lines are read from that descriptor."""
+    try:
+        file = FailedFile(path)
+    except OSError as error:
+        raise click.UsageError(f"--failed: cannot write to {path}: {error.strerror}.") from None
+    if file.is_file(lines):
+        file.close()
+        raise click.UsageError("--failed is the file of --jsonl: it would be read as it is written.")
+    return file
+
+
+def _pace(rate: float) -> Pace:
+    try:
+        return Pace(rate)
+    except ValueError as error:
+        raise click.UsageError(f"--{error}.") from None
+
+
 async def _push_one(client: AsyncClient, push: Push) -> None:
     async with client:
         await client.push(push.topic, push.event, push.eligible, push.exclude)
     terminal.note("accepted")
-
-
-async def _push_lines(client: AsyncClient, lines: _Lines) -> bool:
-    """Push what the lines say, report those that fail, and tell whether none did."""
-    async with client:
-        try:
-            async with client.push_stream(lines.pushes()) as outcomes:
-                async for outcome in outcomes:
-                    lines.done(outcome)
-        finally:
-            terminal.note(lines.summary)
-    return not lines.failed
-
-
-class _Lines:
-    """The pushes of a file, an event a line, and how they went.
-
-    Args:
-        descriptor: the file, open.
-        push_of: makes a push of a line, or raises ValueError.
-    """
-
-    def __init__(self, descriptor: int, push_of: Callable[[bytes], Push]) -> None:
-        self._descriptor = descriptor
-        self._push_of = push_of
-        # By index in the source, and of the lines in flight alone: memory does not grow with the file.
-        self._numbers: dict[int, int] = {}
-        self._pushed = 0
-        self.failed = 0
-
-    @property
-    def summary(self) -> str:
-        """How many were pushed, how many failed, and of how many an interruption left nothing known."""
-        lost = f", {len(self._numbers)} interrupted" if self._numbers else ""
-        return f"{self._pushed} pushed, {self.failed} failed{lost}"
-
-    async def pushes(self) -> AsyncGenerator[Push]:
-        """Yield the pushes; a malformed line is reported and left out."""
-        index = 0
-        async for number, line in read_lines(self._descriptor):
-            if not line.strip():
-                continue
-            try:
-                push = self._push_of(line)
-            except ValueError as error:
-                self._fail(number, str(error))
-            else:
-                self._numbers[index] = number
-                index += 1
-                yield push
-
-    def done(self, outcome: Outcome) -> None:
-        """Count what became of a push."""
-        number = self._numbers.pop(outcome.index)
-        if outcome.error is None:
-            self._pushed += 1
-        else:
-            self._fail(number, described(outcome.error))
-
-    def _fail(self, number: int, why: str) -> None:
-        self.failed += 1
-        terminal.error(f"line {number}: {why}")

@@ -17,16 +17,19 @@ __all__ = ["run"]
 _Result = TypeVar("_Result")
 
 
-def run(main: Coroutine[object, object, _Result], *, interrupted: int = 130) -> _Result:
+def run(
+    main: Coroutine[object, object, _Result], *, interrupted: int = 130, interrupt: Callable[[], bool] = lambda: False
+) -> _Result:
     """Run a command to its end and return its result.
 
     Args:
         main: the command. An error of the package, or a Failure, is shown as one line and exits 1.
-        interrupted: the exit status after Ctrl-C or SIGTERM, which cancel the command.
+        interrupted: the exit status after Ctrl-C or SIGTERM have cancelled the command.
+        interrupt: what they do in place of that: called in the event loop, and the command goes on if it returns true.
     """
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_terminable(main))
+            return runner.run(_interruptible(main, interrupt))
     except Failure as failure:
         terminal.error(str(failure))
     except WebMQError as error:
@@ -36,13 +39,18 @@ def run(main: Coroutine[object, object, _Result], *, interrupted: int = 130) -> 
     raise SystemExit(1)
 
 
-async def _terminable(main: Coroutine[object, object, _Result]) -> _Result:
-    """Let SIGTERM do what the runner has Ctrl-C do: cancel, so that everything is closed on the way out."""
+async def _interruptible(main: Coroutine[object, object, _Result], interrupt: Callable[[], bool]) -> _Result:
+    """Let Ctrl-C and SIGTERM interrupt or else cancel, so that everything is closed on the way out."""
     task = asyncio.current_task()
-    if task is not None:
-        # Windows has no such handlers, and no thread but the main one.
+
+    def handle() -> None:
+        if not interrupt() and task is not None:
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Windows has no such handlers, and no thread but the main one; there the runner has Ctrl-C cancel.
         with suppress(NotImplementedError, RuntimeError, ValueError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, handle)
     return await main
 
 

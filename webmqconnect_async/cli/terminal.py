@@ -19,14 +19,14 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
-def error(message: str) -> None:
-    """Say on stderr what went wrong."""
-    console(stderr=True).print(Text.assemble(("error: ", "bold red"), visible(message)))
+def error(message: str, output: Console | None = None) -> None:
+    """Say what went wrong, on stderr unless an output is given."""
+    (output or console(stderr=True)).print(Text.assemble(("error: ", "bold red"), visible(message)))
 
 
-def note(message: str) -> None:
-    """Say on stderr what is no result."""
-    console(stderr=True).print(Text(visible(message), "dim"))
+def note(message: str, output: Console | None = None) -> None:
+    """Say what is no result, on stderr unless an output is given."""
+    (output or console(stderr=True)).print(Text(visible(message), "dim"))
 
 
 def json_line(value: object) -> str:

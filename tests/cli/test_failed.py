@@ -1,0 +1,255 @@
+"""`--failed`: each failure in a line that can be pushed again, and every event delivered once in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+from webmqconnect_async.hub import Hub
+
+from ..hostile import (
+    ACCEPTED,
+    Hostile,
+    Recorded,
+    answer,
+    bodies,
+    drop_after_body,
+    held,
+    hostile,
+    refusing,
+    reply,
+    stall,
+)
+from ..processes import MODULE, python, webmqconnect
+from .conftest import SECRET, TOPIC, Join, invoke, nothing_but, received
+
+
+def write_events(path: Path, *events: object) -> None:
+    path.write_text("".join(json.dumps({"topic": TOPIC, "event": event}) + "\n" for event in events))
+
+
+def records(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def events_of(requests: list[Recorded]) -> list[object]:
+    return [json.loads(request.body) for request in requests]
+
+
+KINDS = [
+    (answer(reply(401, b"no\n")), "AuthRejected", True),
+    (answer(reply(400, b"timestamp expired (delta 302 seconds)\n")), "ClockRejected", True),
+    (answer(reply(413)), "TooLarge", True),
+    (answer(reply(503, b"", "Retry-After: 3600")), "Overloaded", True),
+    (answer(reply(404)), "Rejected", True),
+    (answer(reply(500)), "BadReply", False),
+    (drop_after_body, "ConnectionLost", False),
+    (stall, "ReplyTimeout", False),
+]
+
+
+async def test_pushed_again_until_all_is_delivered(tmp_path: Path) -> None:
+    """What is safe goes again, what is not only when asked; no event that was accepted is pushed twice."""
+    first, second, third, last = (tmp_path / name for name in ("events", "failed", "failed-again", "failed-at-last"))
+    events = [{"n": number, "text": "ż"} for number in range(len(KINDS) + 2)]
+    write_events(first, *events)
+    with hostile(answer(ACCEPTED), *(step for step, _, _ in KINDS)) as server:
+        call = ("push", server.url, "--concurrency", "1", "--timeout", "2")
+        result = await invoke(*call, "--jsonl", str(first), "--failed", str(second))
+        assert result.status == 1
+        assert "2 pushed, 8 failed in " in result.stderr
+        said = [(each["line"], each["error"], each["safe"]) for each in records(second)]
+        assert said == [(line, name, safe) for line, (_, name, safe) in enumerate(KINDS, 2)]
+        assert [each["event"] for each in records(second)] == events[1:-1]
+        assert all(isinstance(each["reason"], str) and each["reason"] for each in records(second))
+
+        before = len(server.requests)
+        result = await invoke(*call, "--jsonl", str(second), "--failed", str(third))
+        assert result.status == 1
+        assert result.stderr.startswith("5 pushed, 0 failed, 3 left out in ")
+        assert result.stderr.endswith("\n3 unconfirmed left out, --include-unconfirmed pushes them, too\n")
+        assert events_of(server.requests[before:]) == events[1:6]
+        assert third.read_text().splitlines() == second.read_text().splitlines()[-3:]
+
+        before = len(server.requests)
+        arguments = ("--jsonl", str(third), "--failed", str(last), "--include-unconfirmed")
+        result = await invoke(*call, *arguments)
+        assert result.status == 0
+        assert result.stderr.startswith("3 pushed, 0 failed in ")
+        assert events_of(server.requests[before:]) == events[6:9]
+    assert records(last) == []
+
+
+async def test_every_event_once_after_the_hub_was_away(join: Join, tmp_path: Path) -> None:
+    """Nothing arrives while it is away, and everything once it is back."""
+    lines, failed, again = tmp_path / "events", tmp_path / "failed", tmp_path / "again"
+    lines.write_text("".join(f'{{"n": {number}}}\n' for number in range(60)))
+    async with Hub(port=0) as hub:
+        port = int(hub.url.rpartition(":")[2])
+    url = f"http://127.0.0.1:{port}"
+    result = await invoke("push", url, "--jsonl", str(lines), "--topic", TOPIC, "--failed", str(failed))
+    assert (result.status, {each["error"] for each in records(failed)}) == (1, {"ConnectFailed"})
+    assert all(each["safe"] for each in records(failed))
+    async with Hub(port=port) as hub:
+        session = await join(hub)
+        result = await invoke("push", url, "--jsonl", str(failed), "--failed", str(again))
+        assert (result.status, again.read_text()) == (0, "")
+        got = await received(session, 60)
+        assert sorted(got, key=str) == sorted(({"n": number} for number in range(60)), key=str)
+        await nothing_but(session, hub)
+
+
+async def test_what_is_no_push(server: Hostile, tmp_path: Path) -> None:
+    """It is kept as text, and fails again for being one; what only the client refuses keeps its fields."""
+    lines, failed, again = tmp_path / "lines", tmp_path / "failed", tmp_path / "again"
+    surrogate = '{"topic": "t", "event": "\\ud800"}'
+    huge = '{"topic": "t", "event": 1e400}'
+    lines.write_bytes("\n".join(["nonsense", "", '{"topic": "t"}', surrogate, huge, "zażółć"]).encode() + b"\xff")
+    result = await invoke("push", server.url, "--jsonl", str(lines), "--failed", str(failed))
+    assert (result.status, server.requests) == (1, [])
+    expected: dict[int, dict[str, object]] = {
+        1: {"text": "nonsense", "reason": "not JSON: Expecting value at character 1"},
+        3: {"text": '{"topic": "t"}', "reason": "event: missing"},
+        4: {"topic": "t", "event": "\ud800", "reason": "event: a lone surrogate is not UTF-8"},
+        5: {"topic": "t", "event": float("inf"), "reason": "event: inf is not JSON"},
+        6: {"text": "zażółć\\xff", "reason": "not UTF-8 at byte 11"},
+    }
+    notes = {"error": "InvalidPush", "safe": True}
+    by_line = sorted(records(failed), key=lambda each: str(each["line"]))
+    assert by_line == [{**what, "line": line, **notes} for line, what in expected.items()]
+    result = await invoke("push", server.url, "--jsonl", str(failed), "--failed", str(again))
+    assert (result.status, server.requests) == (1, [])
+    assert "0 pushed, 5 failed in " in result.stderr
+    assert result.stderr.count("no push, but the text of a line that was none") == 3
+    assert sorted(str(each.get("text")) for each in records(again)) == sorted(
+        str(each.get("text")) for each in records(failed)
+    )
+
+
+async def test_nothing_secret_is_written(tmp_path: Path) -> None:
+    """Neither the secret nor a signature, though the hub says what was wrong."""
+    lines, failed = tmp_path / "lines", tmp_path / "failed"
+    write_events(lines, 1)
+    async with Hub(port=0, keys={"app": SECRET}) as hub:
+        arguments = ("--jsonl", str(lines), "--failed", str(failed), "--key", "app")
+        result = await invoke("push", hub.url, *arguments, env={"WEBMQ_AUTH_SECRET": "wrong-secret"})
+    assert result.status == 1
+    [record] = records(failed)
+    assert record["error"] == "AuthRejected"
+    assert "signature" in str(record["reason"])
+    assert "=" not in failed.read_text()
+    assert "wrong-secret" not in failed.read_text()
+
+
+async def test_a_killed_run_has_written_what_it_said(tmp_path: Path) -> None:
+    """Each line is in the file before anything is said of it."""
+    failed = tmp_path / "failed"
+    with refusing() as url:
+        arguments = ("--jsonl", "-", "--topic", TOPIC, "--failed", str(failed), "--timeout", "0.2")
+        async with python(*MODULE, "push", url, *arguments) as process:
+            await process.type('"first"\n')
+            await process.complained("line 1")
+            process.signal(signal.SIGKILL)
+            await process.ended()
+    assert [each["event"] for each in records(failed)] == ["first"]
+
+
+async def test_earlier_failures_stay(tmp_path: Path) -> None:
+    """A resumed run goes on where the file of failures ends."""
+    lines, failed = tmp_path / "lines", tmp_path / "failed"
+    write_events(lines, *range(4))
+    refused = answer(reply(401))
+    with hostile(refused, answer(ACCEPTED), refused, answer(ACCEPTED)) as server:
+        call = ("push", server.url, "--concurrency", "1", "--jsonl", str(lines), "--failed", str(failed))
+        assert "2 pushed, 2 failed" in (await invoke(*call)).stderr
+        server.script(refused)
+        assert "1 pushed, 1 failed" in (await invoke(*call, "--resume-from", "3")).stderr
+        assert events_of(server.requests) == [0, 1, 2, 3, 2, 3]
+    assert [each["line"] for each in records(failed)] == [1, 3, 3]
+
+
+async def test_only_the_first_failures_are_shown(tmp_path: Path) -> None:
+    """Of the others a line tells where they are; the file has all."""
+    lines, failed = tmp_path / "lines", tmp_path / "failed"
+    lines.write_text("nonsense\n" * 50)
+    call = ("push", "http://127.0.0.1:1", "--jsonl", str(lines))
+    result = await invoke(*call, "--failed", str(failed))
+    *errors, rest, summary = result.stderr.splitlines()
+    assert [error.split(":")[1] for error in errors] == [f" line {number}" for number in range(1, 21)]
+    assert rest == f"further failures are only counted; all are in {failed}"
+    assert summary.startswith("0 pushed, 50 failed in ")
+    assert len(records(failed)) == 50
+    result = await invoke(*call)
+    assert result.stderr.splitlines()[20] == "further failures are only counted"
+
+
+async def test_full_disk(tmp_path: Path) -> None:
+    """It stops, shows every failure that is in no file, and says where to go on; nothing is pushed twice or never."""
+    lines = tmp_path / "lines"
+    write_events(lines, *range(40))
+    with hostile(*[answer(ACCEPTED)] * 3, *[answer(reply(401))] * 2) as server:
+        call = ("push", server.url, "--concurrency", "2", "--jsonl", str(lines))
+        result = await invoke(*call, "--failed", "/dev/full")
+        assert result.status == 1
+        failures = [line for line in result.stderr.splitlines() if line.startswith("error: line ")]
+        *_, summary, error = result.stderr.splitlines()
+        assert 1 <= len(failures) <= 2
+        assert f", {len(failures)} failed in " in summary
+        why = f"{len(failures)} of the failures shown above are not in it; go on with --resume-from "
+        assert error.startswith(f"error: cannot write to /dev/full: No space left on device; {why}")
+        following = error.rpartition(" ")[2]
+        server.script(*[answer(ACCEPTED)] * 40)
+        assert (await invoke(*call, "--resume-from", following)).status == 0
+        assert sorted(map(int, bodies(server))) == list(range(40))
+
+
+async def test_full_disk_for_what_is_no_push(server: Hostile, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("nonsense\n" * 40)
+    result = await invoke("push", server.url, "--jsonl", str(lines), "--failed", "/dev/full")
+    assert result.status == 1
+    assert "0 pushed, 1 failed in " in result.stderr
+    assert result.stderr.endswith("; go on with --resume-from 2\n")
+    lines.write_text(f'{{"topic": "{TOPIC}", "event": 1, "safe": false}}\n' * 40)
+    result = await invoke("push", server.url, "--jsonl", str(lines), "--failed", "/dev/full")
+    assert result.status == 1
+    assert result.stderr.startswith("error: line 1: left out\n0 pushed, 0 failed, 1 left out in ")
+    assert result.stderr.endswith("; go on with --resume-from 2\n")
+
+
+async def test_whoever_reads_the_failures_leaves(tmp_path: Path) -> None:
+    """A pipe that nobody reads ends the run like a full disk."""
+    lines, pipe = tmp_path / "lines", tmp_path / "pipe"
+    write_events(lines, *range(40))
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with hostile(held(reply(401))) as server:
+        arguments = ("--jsonl", str(lines), "--failed", str(pipe), "--concurrency", "1")
+        async with python(*MODULE, "push", server.url, *arguments) as process:
+            await asyncio.to_thread(server.until, lambda: bool(server.requests))
+            os.close(reading)
+            server.release()
+            ended = await process.ended()
+    assert ended.status == 1
+    assert "error: line 1: the broker answered 401" in ended.stderr
+    assert f"cannot write to {pipe}: Broken pipe; 1 of the failures" in ended.stderr
+
+
+async def test_the_file_of_failures_is_another(tmp_path: Path) -> None:
+    """Not that of the lines, by whatever name; and one that cannot be made is said at once."""
+    lines, link = tmp_path / "lines", tmp_path / "link"
+    write_events(lines, 1)
+    link.symlink_to(lines)
+    before = lines.read_bytes()
+    for path in (lines, link):
+        ended = await webmqconnect("push", "http://127.0.0.1:1", "--jsonl", str(lines), "--failed", str(path))
+        assert ended.status == 2
+        assert "--failed is the file of --jsonl" in ended.stderr
+    assert lines.read_bytes() == before
+    nowhere = str(tmp_path / "nowhere" / "failed")
+    ended = await webmqconnect("push", "http://127.0.0.1:1", "--jsonl", str(lines), "--failed", nowhere)
+    assert ended.status == 2
+    assert "No such file or directory" in ended.stderr

@@ -1,0 +1,123 @@
+"""Lines come whole, numbered and at once; what failed is in its file as soon as it is written."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from webmqconnect_async.cli.failures import Failure
+from webmqconnect_async.cli.files import FailedFile, LineReader
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reading, writing = os.pipe()
+    yield reading, writing
+    os.close(writing)
+    os.close(reading)
+
+
+async def test_lines_across_reads(tmp_path: Path) -> None:
+    """Lines of every length come whole and numbered, wherever a read happened to end, and are counted in bytes."""
+    lines = [b"x" * length for length in (0, 1, 65534, 65535, 65536, 65537, 200_000, 0, 3)]
+    file = tmp_path / "lines"
+    file.write_bytes(b"\n".join(lines))
+    with file.open("rb") as opened:
+        reader = LineReader(opened.fileno())
+        assert (reader.taken, reader.size) == (0, file.stat().st_size)
+        taken = []
+        async for number, line in reader.lines():
+            assert line == lines[number - 1]
+            taken.append(reader.taken)
+    assert taken == [sum(map(len, lines[:number])) + number for number in range(1, 9)] + [reader.size]
+
+
+async def test_size_is_what_is_left(tmp_path: Path) -> None:
+    """Somebody may have read the beginning of standard input."""
+    file = tmp_path / "lines"
+    file.write_bytes(b"1\n2\n3\n")
+    with file.open("rb", buffering=0) as opened:
+        opened.read(2)
+        reader = LineReader(opened.fileno())
+        assert reader.size == 4
+        assert [line async for line in reader.lines()] == [(1, b"2"), (2, b"3")]
+
+
+async def test_unreadable_lines(tmp_path: Path) -> None:
+    """A file that breaks off half-way is a failure, not an end."""
+    why = "cannot read the lines: Bad file descriptor"
+    with (tmp_path / "lines").open("wb") as opened, pytest.raises(Failure, match=why):
+        await anext(LineReader(opened.fileno()).lines())
+
+
+async def test_reading_ends_with_the_loop(pipe: tuple[int, int]) -> None:
+    """A read that nothing came of is left behind without a word."""
+    reader = LineReader(pipe[0])
+    assert reader.size is None
+    task = asyncio.create_task(anext(reader.lines()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_stop_ends_a_wait(pipe: tuple[int, int]) -> None:
+    """A line that has only begun is none, and nothing is read any more."""
+    reader = LineReader(pipe[0])
+    os.write(pipe[1], b"first\nsec")
+    async with asyncio.timeout(10), aclosing(reader.lines()) as lines:
+        assert await anext(lines) == (1, b"first")
+        waiting = asyncio.create_task(anext(lines))
+        await asyncio.sleep(0)
+        reader.stop()
+        with pytest.raises(StopAsyncIteration):
+            await waiting
+        assert [line async for line in reader.lines()] == []
+
+
+def test_failures_are_appended_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "failed"
+    for line in (b"first\n", b"second\n"):
+        with FailedFile(path) as file:
+            assert file.write(line)
+            assert path.read_bytes().endswith(line)
+    assert path.read_bytes() == b"first\nsecond\n"
+
+
+def test_torn_line_is_ended(tmp_path: Path) -> None:
+    """What a run that was killed has begun does not spoil the next line."""
+    path = tmp_path / "failed"
+    path.write_bytes(b"whole\nto")
+    with FailedFile(path) as file:
+        file.write(b"next\n")
+    assert path.read_bytes() == b"whole\nto\nnext\n"
+
+
+def test_full_disk_stays_full() -> None:
+    """Nothing is written behind a hole."""
+    with FailedFile(Path("/dev/full")) as file:
+        assert not file.write(b"line\n")
+        assert file.broken == "No space left on device"
+        assert not file.write(b"line\n")
+
+
+def test_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        FailedFile(tmp_path / "nowhere" / "failed")
+
+
+def test_the_same_file_by_another_name(tmp_path: Path) -> None:
+    path, link, other = tmp_path / "lines", tmp_path / "link", tmp_path / "other"
+    for each in (path, other):
+        each.write_bytes(b"")
+    link.hardlink_to(path)
+    with path.open("rb") as lines, FailedFile(link) as linked, FailedFile(other) as different:
+        assert linked.is_file(lines.fileno())
+        assert not different.is_file(lines.fileno())
+    with open("/dev/null", "rb") as null, FailedFile(Path("/dev/null")) as also_null:
+        assert not also_null.is_file(null.fileno())

@@ -1,0 +1,79 @@
+"""How often a turn comes, by a clock of the test's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from webmqconnect_async.cli.pace import Pace
+
+
+def turns(rate: float, seconds: float, *, lateness: float = 0.0, stalls: dict[int, float] | None = None) -> list[float]:
+    """Return when the turns of so many seconds are taken.
+
+    Args:
+        rate: the pace.
+        seconds: how long.
+        lateness: by how much every timer wakes up late.
+        stalls: before which turn the whole process stands still, and for how long.
+    """
+    pace, now, taken = Pace(rate), 1000.0, list[float]()
+    while now <= 1000 + seconds:
+        now += (stalls or {}).get(len(taken), 0.0)
+        while delay := pace.delay(now):
+            now += delay + lateness
+        pace.take(now)
+        taken.append(now)
+    return taken
+
+
+def most_within(taken: list[float], seconds: float) -> int:
+    """Return the most turns that lie within any window of so many seconds."""
+    most = first = 0
+    for last, at in enumerate(taken):
+        while taken[first] < at - seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+@pytest.mark.parametrize("rate", [0.5, 10, 333, 20_000])
+@pytest.mark.parametrize("lateness", [0.0, 0.0015])
+def test_accurate(rate: float, lateness: float) -> None:
+    """Timers that wake up late slow nothing down."""
+    taken = turns(rate, 20, lateness=lateness)
+    assert len(taken) == pytest.approx(20 * rate + 1, abs=max(1, rate * 0.01))
+
+
+@pytest.mark.parametrize("rate", [2, 10, 25, 333, 20_000])
+@pytest.mark.parametrize("window", [0.0, 0.05, 0.5, 1.0])
+def test_never_more_than_promised(rate: float, window: float) -> None:
+    """A stall is made up for by a tenth of a second's worth at the most, and the start is no stall."""
+    stalls = {0: 3.0, int(rate * 2): 1.5, int(rate * 3): 0.05, int(rate * 4): 10.0}
+    taken = turns(rate, 20, stalls=stalls)
+    assert most_within(taken, window) <= rate * (window + max(0.1, 1 / rate + 0.002)) + 1e-6 * rate
+
+
+def test_a_short_stall_is_made_up_for() -> None:
+    taken = turns(1000, 2, stalls={500: 0.08})
+    assert taken[1999] == pytest.approx(taken[0] + 1.999)
+
+
+def test_a_long_stall_is_not() -> None:
+    taken = turns(1000, 5, stalls={500: 2.0})
+    assert taken[1999] == pytest.approx(taken[0] + 1.999 + 2.0 - 0.1, abs=0.002)
+
+
+@pytest.mark.parametrize("rate", [2, 9.9])
+def test_slow_rates_make_up_for_nothing(rate: float) -> None:
+    taken = turns(rate, 20, stalls={5: 3.0})
+    assert most_within(taken, 0.9 / rate) == 1
+
+
+def test_the_first_turn_comes_at_once() -> None:
+    assert Pace(0.001).delay(5.0) == 0.0
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+def test_impossible_rate(rate: float) -> None:
+    with pytest.raises(ValueError, match="rate: more than 0 is needed"):
+        Pace(rate)

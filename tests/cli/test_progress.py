@@ -1,0 +1,188 @@
+"""What a run shows: on a terminal a bar that goes away, elsewhere plain lines."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import re
+import struct
+import sys
+import termios
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from webmqconnect_async.cli.progress import Meter, Tally
+
+from ..hostile import ACCEPTED, answer, held, hostile, reply
+from ..processes import MODULE, PATIENCE, python
+from .conftest import TOPIC
+
+
+@pytest.mark.parametrize(
+    ("tally", "seconds", "said"),
+    [
+        (Tally(12345, 2), 3.1, "12,345 pushed, 2 failed in 3.1 s (3,982/s)"),
+        (Tally(), 0.0, "0 pushed, 0 failed in 0.0 s (0.0/s)"),
+        (Tally(3), 2000.0, "3 pushed, 0 failed in 2,000.0 s (0.0/s)"),
+        (Tally(10, 1, 1000, 50), 2.0, "10 pushed, 1 failed, 1,000 left out, 50 interrupted in 2.0 s (5.0/s)"),
+    ],
+)
+def test_summary(tally: Tally, seconds: float, said: str) -> None:
+    assert tally.summary(seconds) == said
+
+
+@pytest.mark.parametrize("tally", [Tally(1, 1), Tally(1, 0, 1), Tally(1, 0, 0, 1)])
+def test_complete(tally: Tally) -> None:
+    """A line that was left out or given up is no less missing than one that failed."""
+    assert not tally.complete
+    assert Tally(1).complete
+
+
+def test_meter_tells_what_was_lately() -> None:
+    """What went before the window is forgotten."""
+    meter = Meter(window=10.0)
+    meter.add(100.0, 0, 0)
+    assert (meter.rate, meter.left(1000)) == (0.0, None)
+    meter.add(105.0, 500, 100)
+    assert (meter.rate, meter.left(1000)) == (100.0, 45.0)
+    meter.add(115.0, 600, 300)
+    meter.add(125.0, 600, 400)
+    assert (meter.rate, meter.left(1000)) == (0.0, 60.0)
+    meter.add(140.0, 600, 400)
+    assert (meter.rate, meter.left(1000)) == (0.0, None)
+    meter.add(141.0, 600, 2000)
+    assert meter.left(1000) == 0.0
+
+
+class Terminal:
+    """The other side of a terminal, and the process that writes to it."""
+
+    def __init__(self, descriptor: int, process: asyncio.subprocess.Process) -> None:
+        self._descriptor = descriptor
+        self._process = process
+        self.screen = ""
+        """All that was written to it, control characters and all."""
+
+    async def shows(self, pattern: str) -> None:
+        """Wait until that was written."""
+        while not re.search(pattern, self.screen):
+            chunk = await asyncio.wait_for(asyncio.to_thread(os.read, self._descriptor, 65536), PATIENCE)
+            self.screen += chunk.decode()
+
+    async def type(self, data: bytes) -> None:
+        """Write to the process's standard input, a pipe."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(data)
+        await self._process.stdin.drain()
+
+    async def ended(self) -> int:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return await asyncio.wait_for(self._process.wait(), PATIENCE)
+
+
+@asynccontextmanager
+async def terminal(*arguments: str, columns: int = 100, term: str = "xterm-256color") -> AsyncIterator[Terminal]:
+    """Run the command line with a terminal as its stderr."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", *MODULE, *arguments),
+        stdin=pipe,
+        stderr=theirs,
+        env=environment | {"TERM": term},
+    )
+    try:
+        yield Terminal(ours, process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        os.close(theirs)
+        os.close(ours)
+
+
+async def test_bar(tmp_path: Path) -> None:
+    """Share, counts, rate and time left, failures above it, and at the end nothing of it but the summary."""
+    lines = tmp_path / "lines"
+    lines.write_text("12345678\n" * 10)
+    with hostile(*[answer(ACCEPTED)] * 3, answer(reply(401)), held()) as server:
+        arguments = ("push", server.url, "--jsonl", str(lines), "--topic", TOPIC, "--concurrency", "1")
+        async with terminal(*arguments) as shown:
+            # The fifth line is taken, and has no answer: the bar does not wait for one.
+            await shown.shows(r" 50%.*3 pushed.*1 failed.*/s.* left")
+            failure, frame = shown.screen.index("line 4: the broker answered 401"), shown.screen.rindex(" 50%")
+            assert failure < frame
+            assert "━" in shown.screen
+            assert "\x1b[?25l" in shown.screen
+            server.release()
+            await shown.shows(r"9 pushed, 1 failed in [^\n]*/s\)[^\n]*\n")
+            assert await shown.ended() == 1
+    after = shown.screen.rpartition("left")[2]
+    assert "\x1b[2K" in after, "the bar is wiped out"
+    assert "\x1b[?25h" in after, "the cursor is back"
+    assert "━" not in after
+
+
+async def test_pipe_has_no_share(tmp_path: Path) -> None:
+    """Nobody knows how much is to come: it counts."""
+    with hostile(answer(ACCEPTED), held()) as server:
+        async with terminal("push", server.url, "--jsonl", "-", "--topic", TOPIC) as shown:
+            await shown.type(b"1\n2\n")
+            await shown.shows("1 pushed.*0 failed.*/s")
+            server.release()
+            assert await shown.ended() == 0
+            await shown.shows("2 pushed, 0 failed in ")
+    assert "%" not in shown.screen
+    assert "left" not in shown.screen
+
+
+async def test_bar_fits_a_narrow_terminal(tmp_path: Path) -> None:
+    """No frame is longer than a line, with room for the ^C that a terminal writes behind it."""
+    lines = tmp_path / "lines"
+    lines.write_text("12345678\n" * 4)
+    with hostile(answer(ACCEPTED), held()) as server:
+        arguments = ("push", server.url, "--jsonl", str(lines), "--topic", TOPIC, "--concurrency", "1")
+        async with terminal(*arguments, columns=60) as shown:
+            await shown.shows(r" 50%.*1 pushed.*left")
+            frames = re.split(r"\r|\n|\x1b\[2K", re.sub(r"\x1b\[[0-9;?]*[a-ln-z]|\x1b\[[0-9;]*m", "", shown.screen))
+            assert max(map(len, frames)) <= 60
+            assert max(len(frame.rstrip()) for frame in frames) <= 57
+            server.release()
+            assert await shown.ended() == 0
+
+
+async def test_dumb_terminal_gets_plain_lines(tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("1\nnonsense\n")
+    with hostile() as server:
+        async with terminal("push", server.url, "--jsonl", str(lines), "--topic", TOPIC, term="dumb") as shown:
+            await shown.shows("1 pushed, 1 failed in .*\n")
+            assert await shown.ended() == 1
+    assert "\x1b" not in shown.screen
+    assert "%" not in shown.screen
+
+
+@pytest.mark.parametrize("env", [{}, {"FORCE_COLOR": "1"}])
+async def test_piped_output_is_plain(env: dict[str, str], tmp_path: Path) -> None:
+    """No bar, and no control character but what colours were forced; nothing from a line is obeyed."""
+    lines = tmp_path / "lines"
+    lines.write_text('1\n{"\x1b[31m\n2\n')
+    with hostile(held()) as server:
+        server.release_at(2)
+        async with python(
+            *(*MODULE, "push", server.url, "--jsonl", str(lines), "--topic", TOPIC), env={"TERM": "xterm", **env}
+        ) as process:
+            ended = await process.ended()
+    assert (ended.status, ended.stdout) == (1, "")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", ended.stderr) if env else ended.stderr
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", plain)
+    error, summary = plain.splitlines()
+    assert error.startswith("error: line 2: not JSON: ")
+    assert summary.startswith("2 pushed, 1 failed in ")
