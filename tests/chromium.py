@@ -50,7 +50,28 @@ class Page:
         """Go to an address and return when all it consists of has been loaded."""
         for domain in ("Page", "Runtime", "Log"):
             await self.command(f"{domain}.enable")
+        await self.command("Emulation.setFocusEmulationEnabled", enabled=True)  # as the page that somebody looks at
         await self.command("Page.navigate", url=url)
+        await self._loaded()
+
+    async def reload(self) -> None:
+        """Load the page again."""
+        await self.command("Page.reload")
+        await self._loaded()
+
+    async def before_scripts(self, script: str) -> None:
+        """Run a script in each page that is opened from now on, before its own."""
+        await self.command("Page.addScriptToEvaluateOnNewDocument", source=script)
+
+    async def appear(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
+        """Give the page a window of so many pixels, on a phone or not, and a person with this taste."""
+        await self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.command("Emulation.setEmulatedMedia", features=[scheme])
+
+    async def _loaded(self) -> None:
         while (await self._receive()).get("method") != "Page.loadEventFired":
             pass
 
@@ -65,8 +86,10 @@ class Page:
         return message
 
     async def evaluate(self, script: str) -> object:
-        """Return the value of a script; of a promise, what it becomes."""
-        answer = await self.command("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        """Return the value of a script, run as if by a person's click; of a promise, what it becomes."""
+        answer = await self.command(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
+        )
         assert "exceptionDetails" not in answer, answer
         return _mapping(answer["result"]).get("value")
 
@@ -98,7 +121,7 @@ def _mapping(value: object) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Page]:
+async def chromium(*switches: str) -> AsyncIterator[Page]:
     """Start Chromium with a profile of its own and give its first page; both end with the block."""
     program = shutil.which("chromium")
     assert program is not None
@@ -106,6 +129,7 @@ async def chromium() -> AsyncIterator[Page]:
     process = await asyncio.create_subprocess_exec(
         program,
         *_SWITCHES,
+        *switches,
         f"--user-data-dir={profile}",
         "about:blank",
         stdout=asyncio.subprocess.DEVNULL,

@@ -16,7 +16,8 @@ _LONGEST = 330
 
 _PURE = {
     *("errors", "values", "signing", "checks", "dialects", "failures", "flow", "bulk"),
-    *("hub.judge", "hub.wamp1", "hub.echo", "hub.frames", "hub.origins", "hub.procedures"),
+    *("hub.judge", "hub.wamp1", "hub.echo", "hub.frames", "hub.origins", "hub.procedures", "hub.bridge"),
+    *("hub.wamp2", "hub.joining", "hub.challenges", "hub.publication", "hub.texts"),
     *("cli.failures", "cli.jsonl", "cli.pace"),
 }
 """Rooms without I/O, clocks and dice; a package stands for all its modules."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from webmqconnect_async.cli import demo
+from webmqconnect_async.hub.publication import Publication
 from webmqconnect_async.hub.sessions import Sessions
 
 from ..processes import webmqconnect
@@ -50,42 +52,42 @@ async def test_output_that_knows_no_arrows() -> None:
 
 
 def lost(deliver: Deliver) -> Deliver:
-    def faulty(sessions: Sessions, topic: str, event: str, *receivers: object) -> int:
-        return 0 if "Hello" in event else deliver(sessions, topic, event, *receivers)
+    def faulty(sessions: Sessions, publication: Publication, *more: object) -> int:
+        return 0 if "Hello" in publication.event else deliver(sessions, publication, *more)
 
     return faulty
 
 
 def doubled(deliver: Deliver) -> Deliver:
-    def faulty(sessions: Sessions, topic: str, event: str, *receivers: object) -> int:
-        if "Hello" in event:
-            deliver(sessions, topic, event, *receivers)
-        return deliver(sessions, topic, event, *receivers)
+    def faulty(sessions: Sessions, publication: Publication, *more: object) -> int:
+        if "Hello" in publication.event:
+            deliver(sessions, publication, *more)
+        return deliver(sessions, publication, *more)
 
     return faulty
 
 
 def altered(deliver: Deliver) -> Deliver:
-    def faulty(sessions: Sessions, topic: str, event: str, *receivers: object) -> int:
-        return deliver(sessions, topic, event.replace('"paid"', '"open"'), *receivers)
+    def faulty(sessions: Sessions, publication: Publication, *more: object) -> int:
+        return deliver(sessions, replace(publication, event=publication.event.replace('"paid"', '"open"')), *more)
 
     return faulty
 
 
 def late(deliver: Deliver) -> Deliver:
-    def faulty(sessions: Sessions, topic: str, event: str, *receivers: object) -> int:
-        held = [event] if "Hello" in event else []
-        count = 0 if held else deliver(sessions, topic, event, *receivers)
-        if topic == demo._MARKER and event == "1":
-            deliver(sessions, demo._TOPIC, json.dumps("Hello, browsers!"))
+    def faulty(sessions: Sessions, publication: Publication, *more: object) -> int:
+        held = [publication] if "Hello" in publication.event else []
+        count = 0 if held else deliver(sessions, publication, *more)
+        if publication.topic == demo._MARKER and publication.event == "1":
+            deliver(sessions, Publication(demo._TOPIC, json.dumps("Hello, browsers!")))
         return count
 
     return faulty
 
 
 def to_everybody(deliver: Deliver) -> Deliver:
-    def faulty(sessions: Sessions, topic: str, event: str, *_receivers: object) -> int:
-        return deliver(sessions, topic, event)
+    def faulty(sessions: Sessions, publication: Publication, *more: object) -> int:
+        return deliver(sessions, replace(publication, eligible=None, exclude=frozenset()))
 
     return faulty
 

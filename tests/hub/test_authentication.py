@@ -16,7 +16,9 @@ import pytest
 
 from webmqconnect_async.hub import Hub, HubConfig, subscriber
 from webmqconnect_async.hub.procedures import CallFailed, Procedures
-from webmqconnect_async.hub.sessions import Session, Sessions
+from webmqconnect_async.hub.publication import Publication
+from webmqconnect_async.hub.session import Session
+from webmqconnect_async.hub.sessions import Sessions
 from webmqconnect_async.signing import Credentials
 
 from .conftest import PATIENCE, PROCEDURE, Peer, Run, Wire
@@ -197,17 +199,17 @@ def said(session: Session) -> list[object]:
 
 
 def opened(sessions: Sessions) -> Session:
-    session = sessions.open(drop=lambda: pytest.fail("dropped"))
+    session = sessions.open("wamp", drop=lambda: pytest.fail("dropped"))
     assert said(session)[0] == 0
     return session
 
 
 def authenticate(sessions: Sessions, session: Session) -> str:
     """Return the challenge."""
-    assert sessions.receive(session, json.dumps([2, "1", PROCEDURE + "authreq", KEY])) is None
+    assert session.receive(json.dumps([2, "1", PROCEDURE + "authreq", KEY])) is None
     _, _, challenge = said(session)
     assert isinstance(challenge, str)
-    assert sessions.receive(session, json.dumps([2, "2", PROCEDURE + "auth", signature(challenge)])) is None
+    assert session.receive(json.dumps([2, "2", PROCEDURE + "auth", signature(challenge)])) is None
     assert said(session)[0] == 3
     return challenge
 
@@ -215,33 +217,33 @@ def authenticate(sessions: Sessions, session: Session) -> str:
 def test_before_authentication_nothing_is_subscribed_or_published(sessions: Sessions) -> None:
     stranger, member = opened(sessions), opened(sessions)
     authenticate(sessions, member)
-    sessions.receive(member, '[5,"t"]')
+    member.receive('[5,"t"]')
     for text in ('[5,"t"]', '[7,"t",1]', '[7,"t",1,[],[]]', '[6,"t"]', "nonsense"):
-        assert sessions.receive(stranger, text) is None
-    assert sessions.deliver("t", "2") == 1
+        assert stranger.receive(text) is None
+    assert sessions.deliver(Publication("t", "2")) == 1
     assert (said(member), said(stranger)) == ([8, "t", 2], [])
 
 
 def test_prefix_ping_and_echo_need_no_authentication(sessions: Sessions) -> None:
     stranger = opened(sessions)
-    sessions.receive(stranger, json.dumps([1, "api", PROCEDURE]))
-    sessions.receive(stranger, '[2,"1","api:ping"]')
+    stranger.receive(json.dumps([1, "api", PROCEDURE]))
+    stranger.receive('[2,"1","api:ping"]')
     assert said(stranger) == [3, "1", None]
-    sessions.receive(stranger, '[2,"2","api:echo","x"]')
+    stranger.receive('[2,"2","api:echo","x"]')
     assert said(stranger) == [3, "2", "x"]
 
 
 def test_after_authentication_everything_is_as_for_anonymous_subscribers(sessions: Sessions) -> None:
     session = opened(sessions)
-    sessions.receive(session, '[1,"ex","http://example.com/"]')
+    session.receive('[1,"ex","http://example.com/"]')
     authenticate(sessions, session)
-    sessions.receive(session, '[5,"ex:t"]')
-    assert sessions.deliver("http://example.com/t", "1") == 1
+    session.receive('[5,"ex:t"]')
+    assert sessions.deliver(Publication("http://example.com/t", "1")) == 1
     assert said(session) == [8, "http://example.com/t", 1]
-    sessions.receive(session, '[7,"ex:t",2,false]')
+    session.receive('[7,"ex:t",2,false]')
     assert said(session) == [8, "http://example.com/t", 2]
-    sessions.receive(session, '[6,"ex:t"]')
-    assert sessions.deliver("http://example.com/t", "3") == 0
+    session.receive('[6,"ex:t"]')
+    assert sessions.deliver(Publication("http://example.com/t", "3")) == 0
 
 
 def test_no_challenge_comes_twice_and_none_can_be_guessed(sessions: Sessions) -> None:
@@ -257,10 +259,10 @@ def test_no_challenge_comes_twice_and_none_can_be_guessed(sessions: Sessions) ->
 
 def test_a_failure_is_answered_when_the_caller_says_so(sessions: Sessions) -> None:
     session = opened(sessions)
-    answer = sessions.receive(session, json.dumps([2, "1", PROCEDURE + "authreq", "unknown"]))
+    answer = session.receive(json.dumps([2, "1", PROCEDURE + "authreq", "unknown"]))
     assert answer is not None
     assert said(session) == []
-    sessions.receive(session, json.dumps([2, "2", PROCEDURE + "authreq", KEY]))
+    session.receive(json.dumps([2, "2", PROCEDURE + "authreq", KEY]))
     assert said(session)[:3] == [4, "2", ERROR + "authentication-already-requested"]
     answer()
     assert said(session) == [4, "1", ERROR + "no-such-authkey", "no such key"]

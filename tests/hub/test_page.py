@@ -1,27 +1,43 @@
-"""The live page: what is served, and what a browser makes of it."""
+"""The live page: what is served, and what a browser and a person make of it."""
 
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import AsyncIterator
+from urllib.parse import quote, urlencode
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from yarl import URL
 
-from tests.chromium import Page, chromium
+from tests.chromium import Page
+from tests.processes import MODULE, python, webmqconnect
 from webmqconnect_async.hub import Hub, create_app
 
 from .conftest import Run, Wire
+from .pages import heard, watched
 
 MARKUP = '<img src=x onerror="document.title=`hacked`"><script>document.title="hacked"</script>'
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    async with watched() as page:
+        yield page
+
+
+# What is served
 
 
 @pytest.mark.parametrize(
     ("path", "content_type"),
     [
         ("/", "text/html; charset=utf-8"),
-        ("/page.js", "text/javascript; charset=utf-8"),
         ("/page.css", "text/css; charset=utf-8"),
+        ("/hub.json", "application/json; charset=utf-8"),
+        *((f"/{name}.js", "text/javascript; charset=utf-8") for name in ("webmq", "page", "topics", "events", "dom")),
     ],
 )
 async def test_what_the_page_is_made_of(hub: Hub, wire: Wire, path: str, content_type: str) -> None:
@@ -30,89 +46,416 @@ async def test_what_the_page_is_made_of(hub: Hub, wire: Wire, path: str, content
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     policy = answer.headers["Content-Security-Policy"].split("; ")
     assert {"default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"} <= set(policy)
-    assert "http" not in answer.text.replace("http://example.com/orders", "").replace("https:", "")  # no foreign host
     head = await wire.request("HEAD", hub, path)
     assert (head.status, head.text, head.headers["Content-Length"]) == (200, "", str(len(answer.text.encode())))
 
 
+@pytest.mark.parametrize("path", ["/", "/page.css", "/page.js", "/topics.js", "/events.js", "/dom.js"])
+async def test_the_page_names_no_foreign_host(hub: Hub, wire: Wire, path: str) -> None:
+    text = (await wire.request("GET", hub, path)).text
+    assert "://" not in text.replace("http://example.com/orders", "")
+
+
+@pytest.mark.parametrize("keys", [{}, {"name-of-a-key": "s3cret"}])
+async def test_the_page_may_know_whether_pushes_are_signed_and_no_more(
+    run: Run, wire: Wire, keys: dict[str, str]
+) -> None:
+    hub = await run(Hub(port=0, keys=keys, subscriber_keys=keys))
+    assert json.loads((await wire.request("GET", hub, "/hub.json")).text) == {"signed": bool(keys)}
+
+
+# What a person does
+
+
+async def open_page(page: Page, url: str, *topics: str) -> None:
+    """Open the page with these topics in its address, and return when the hub knows them."""
+    await page.open(f"{url}/#{urlencode([('topic', topic) for topic in topics])}")
+    await connected(page)
+
+
+async def connected(page: Page) -> None:
+    await page.until("document.getElementById('state').textContent === 'connected'")
+    await heard(page)
+
+
 async def subscribe(page: Page, topic: str) -> None:
     """Subscribe as a person would, and return when the hub knows."""
-    await page.until("document.getElementById('state').textContent === 'open'")
     await page.evaluate(
         f"document.getElementById('topic').value = {json.dumps(topic)};"
         "document.querySelector('#subscribe button').click()"
     )
-    assert await page.evaluate("document.getElementById('topics').textContent") == topic
     await heard(page)
 
 
-async def heard(page: Page) -> None:
-    """Return when the hub has done what the page has sent: it answers in order."""
-    ping = json.dumps([2, "ping", "http://api.wamp.ws/procedure#ping"])
-    answer = await page.evaluate(
-        f"new Promise(done => {{ socket.addEventListener('message', answer => done(answer.data), {{once: true}});"
-        f" socket.send({json.dumps(ping)}); }})"
+async def press(page: Page, label: str) -> None:
+    """Press the first button of this text or label."""
+    await page.evaluate(
+        "[...document.querySelectorAll('button')]"
+        f".find(each => [each.textContent, each.ariaLabel].includes({json.dumps(label)})).click()"
     )
-    assert answer == '[3,"ping",null]'
 
 
-async def rows(page: Page) -> object:
-    """Return the topic and the text of each event shown, the latest first."""
-    return await page.evaluate(
-        "[...document.getElementById('events').rows].map(row => [...row.cells].slice(1).map(cell => cell.textContent))"
-    )
+async def text(page: Page, name: str) -> object:
+    return await page.evaluate(f"document.getElementById({json.dumps(name)}).textContent")
+
+
+async def listed(page: Page, count: int) -> list[list[str]]:
+    """Return topic and text of each event shown, the latest first, once there are so many."""
+    visible = "[...document.querySelectorAll('#events > li:not([hidden])')]"
+    await page.until(f"{visible}.length === {count}")
+    rows = await page.evaluate(f"{visible}.map(({{children}}) => [children[1].textContent, children[2].textContent])")
+    assert isinstance(rows, list)
+    return rows
+
+
+async def drawn(page: Page) -> None:
+    """Return when the page has drawn what it had got."""
+    await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 @pytest.mark.chromium
-async def test_the_page_shows_events_as_text(run: Run, wire: Wire) -> None:
-    hub = await run(Hub(port=0))
-    async with chromium() as page:
-        await page.open(hub.url)
-        await subscribe(page, "http://example.com/ü")
-        session_id = await page.evaluate("document.getElementById('session').textContent")
-        assert isinstance(session_id, str)
-        assert len(session_id) == 16
+async def test_the_page_shows_events_as_text(hub: Hub, wire: Wire, page: Page) -> None:
+    await open_page(page, hub.url)
+    await subscribe(page, "http://example.com/ü")
+    session_id = await text(page, "session")
+    assert isinstance(session_id, str)
+    assert len(session_id) == 16
 
-        topic = "topicuri=http%3A%2F%2Fexample.com%2F%C3%BC"
-        await wire.push(hub, f"{topic}&exclude={session_id}", b'"for others"')
-        await wire.push(hub, f"{topic}&eligible={session_id}", json.dumps({"id": 17, "state": "paid"}).encode())
-        await wire.push(hub, topic, json.dumps([MARKUP]).encode())
-        await page.until("document.getElementById('events').rows.length === 2")
-        assert await rows(page) == [
-            ["http://example.com/ü", json.dumps([MARKUP], separators=(",", ":"))],
-            ["http://example.com/ü", '{"id":17,"state":"paid"}'],
-        ]
-        assert await page.evaluate("document.querySelectorAll('#events img, #events script').length") == 0
-        assert await page.evaluate("document.title") == "WebMQ hub"
+    topic = "topicuri=http%3A%2F%2Fexample.com%2F%C3%BC"
+    await wire.push(hub, f"{topic}&exclude={session_id}", b'"for others"')
+    await wire.push(hub, f"{topic}&eligible={session_id}", json.dumps({"id": 17, "state": "paid"}).encode())
+    await wire.push(hub, topic, json.dumps([MARKUP]).encode())
+    assert await listed(page, 2) == [
+        ["http://example.com/ü", json.dumps([MARKUP], separators=(",", ":"))],
+        ["http://example.com/ü", '{"id":17,"state":"paid"}'],
+    ]
+    assert await page.evaluate("document.querySelectorAll('#events img, #events script').length") == 0
+    assert await page.evaluate("document.title") == "WebMQ hub"
+    assert await page.evaluate("/^\\d\\d:\\d\\d:\\d\\d\\.\\d{3}$/.test(document.querySelector('time').textContent)")
+    assert page.problems == []
+
+
+@pytest.mark.chromium
+async def test_markup_in_a_topic_stays_text(hub: Hub, wire: Wire, page: Page) -> None:
+    """It comes with a link that anybody may have written."""
+    await open_page(page, hub.url, MARKUP)
+    await wire.push(hub, f"topicuri={quote(MARKUP)}")
+    assert await listed(page, 1) == [[MARKUP, "1"]]
+    assert await page.evaluate("document.querySelectorAll('main img, main script, section img').length") == 0
+    assert await page.evaluate("document.title") == "WebMQ hub"
+    assert page.problems == []
+
+
+@pytest.mark.chromium
+async def test_several_topics_each_with_a_way_out(hub: Hub, wire: Wire, page: Page) -> None:
+    await open_page(page, hub.url)
+    for topic in ("a", "b", "b"):
+        await subscribe(page, topic)
+    assert await page.evaluate("document.querySelectorAll('#topics li').length") == 2
+    await wire.push(hub, "topicuri=a")
+    await wire.push(hub, "topicuri=b", b"2")
+    assert await listed(page, 2) == [["b", "2"], ["a", "1"]]
+
+    await press(page, "Unsubscribe from a")
+    await heard(page)
+    await wire.push(hub, "topicuri=a", b"3")
+    await wire.push(hub, "topicuri=b", b"4")
+    assert await listed(page, 3) == [["b", "4"], ["b", "2"], ["a", "1"]]
+    assert await page.evaluate("document.activeElement.ariaLabel") == "Unsubscribe from b"
+    assert await text(page, "push-topic") == "b"
+
+    await press(page, "Unsubscribe from b")
+    assert await page.evaluate("document.activeElement.id") == "topic"
+    assert await page.evaluate("location.hash") == ""
+
+
+@pytest.mark.chromium
+async def test_a_reload_keeps_the_topics_and_the_address_changes_them(hub: Hub, wire: Wire, page: Page) -> None:
+    await open_page(page, hub.url)
+    await subscribe(page, "a&b=c")
+    await subscribe(page, "d")
+    await page.reload()
+    await connected(page)
+    await wire.push(hub, "topicuri=a%26b%3Dc")
+    assert await listed(page, 1) == [["a&b=c", "1"]]
+
+    await page.evaluate("location.hash = '#topic=d&topic=e'")
+    await page.until("document.querySelectorAll('#topics li .topic')[1].textContent === 'e'")
+    await heard(page)
+    await wire.push(hub, "topicuri=a%26b%3Dc", b'"to nobody"')
+    await wire.push(hub, "topicuri=e", b"2")
+    assert await listed(page, 2) == [["e", "2"], ["a&b=c", "1"]]
+    assert page.problems == []
+
+
+@pytest.mark.chromium
+async def test_the_filter_looks_at_topic_and_text(hub: Hub, wire: Wire, page: Page) -> None:
+    async def filter_by(value: str) -> None:
+        await page.evaluate(
+            f"document.getElementById('filter').value = {json.dumps(value)};"
+            "document.getElementById('filter').dispatchEvent(new Event('input'))"
+        )
+        await drawn(page)
+
+    await open_page(page, hub.url, "orders", "stock")
+    await wire.push(hub, "topicuri=orders", b'{"state": "Paid"}')
+    await wire.push(hub, "topicuri=stock", b'"of orders"')
+    await wire.push(hub, "topicuri=stock", b"3")
+    await listed(page, 3)
+    await filter_by("ORDER")
+    assert await listed(page, 2) == [["stock", '"of orders"'], ["orders", '{"state":"Paid"}']]
+    assert await text(page, "counts") == "2 of 3 shown, 3 events, 0/s"
+    await filter_by("paid")
+    assert await listed(page, 1) == [["orders", '{"state":"Paid"}']]
+    await wire.push(hub, "topicuri=stock", b'"unpaid"')  # what comes is filtered, too
+    await wire.push(hub, "topicuri=stock", b"4")
+    assert await listed(page, 2) == [["stock", '"unpaid"'], ["orders", '{"state":"Paid"}']]
+    await filter_by("none of them")
+    assert await text(page, "empty") == "No event matches the filter."
+    await filter_by("")
+    await listed(page, 5)
+
+
+@pytest.mark.chromium
+async def test_a_pause_keeps_and_counts_what_comes(hub: Hub, wire: Wire, page: Page) -> None:
+    await open_page(page, hub.url, "t")
+    await wire.push(hub, body=b"1")
+    await listed(page, 1)
+    await press(page, "Pause")
+    await wire.push(hub, body=b"2")
+    await wire.push(hub, body=b"3")
+    await page.until("document.getElementById('pause').textContent === 'Resume (2 new)'")
+    assert await page.evaluate("document.getElementById('pause').ariaPressed") == "true"
+    assert await listed(page, 1) == [["t", "1"]]
+    await press(page, "Resume (2 new)")
+    assert await listed(page, 3) == [["t", "3"], ["t", "2"], ["t", "1"]]
+    assert await text(page, "pause") == "Pause"
+    await press(page, "Clear")
+    assert await listed(page, 0) == []
+    await page.until("document.getElementById('counts').textContent === '0 events, 0/s'")
+
+
+@pytest.mark.chromium
+@pytest.mark.parametrize("clipboard", ["of the browser", "missing", "denied"])
+async def test_copies(hub: Hub, wire: Wire, page: Page, clipboard: str) -> None:
+    """Pages that come neither from https nor from this machine have no clipboard but that of a selection."""
+    await page.command("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    await open_page(page, hub.url, "t")
+    await page.evaluate("window.read = navigator.clipboard.readText.bind(navigator.clipboard)")
+    if clipboard == "missing":
+        await page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    elif clipboard == "denied":
+        await page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('denied'))")
+    event = {"text": "x" * 1000, "number": 1.5}
+    await wire.push(hub, body=json.dumps(event).encode())
+    await listed(page, 1)
+    for label, expected in (
+        ("Copy the event", json.dumps(event, separators=(",", ":"))),
+        ("Copy the session ID", await text(page, "session")),
+        ("Copy the command", await text(page, "shell")),
+    ):
+        await press(page, label)
+        await page.until(
+            f"[...document.querySelectorAll('button')].find(each => each.ariaLabel === {json.dumps(label)})"
+            ".textContent === 'Copied'"
+        )
+        assert await page.evaluate("read()") == expected
+    assert page.problems == []
+
+
+@pytest.mark.chromium
+async def test_a_long_event_is_cut_and_opens(hub: Hub, wire: Wire, page: Page) -> None:
+    await open_page(page, hub.url, "t")
+    event = {"text": "x" * 1000}
+    await wire.push(hub, body=json.dumps(event).encode())
+    ((_, shown),) = await listed(page, 1)
+    assert shown == '{"text":"' + "x" * 391 + "…\nShow all 1,011 characters"
+    await press(page, "Show all 1,011 characters")
+    assert await listed(page, 1) == [["t", json.dumps(event, indent=2) + "\nShow less"]]
+    assert await page.evaluate("document.querySelector('.more').ariaExpanded") == "true"
+    await press(page, "Show less")
+    assert await listed(page, 1) == [["t", shown]]
+
+
+@pytest.mark.chromium
+async def test_many_events_change_the_page_once_a_frame_and_the_latest_stay(hub: Hub, page: Page) -> None:
+    await open_page(page, hub.url, "t")
+    changes = await page.evaluate("""new Promise(async done => {
+        let changes = 0;
+        new MutationObserver(records => { changes += records.length; }).observe(events, {childList: true});
+        for (let number = 0; number < 3000; number += 1) sockets[0].onmessage({data: `[8,"t",${number}]`});
+        const before = changes + events.children.length;
+        requestAnimationFrame(() => requestAnimationFrame(() => done([before, changes, events.children.length])));
+    })""")
+    assert changes == [0, 1, 500]
+    (latest, *_, oldest) = await listed(page, 500)
+    assert (latest, oldest) == (["t", "2999"], ["t", "2500"])
+    await page.evaluate("sockets[0].onmessage({data: '[8,\"t\",3000]'})")
+    await page.until("events.children[0].children[2].textContent === '3000'")
+    assert await page.evaluate("events.children.length") == 500
+    assert str(await text(page, "counts")).startswith("3,001 events")
+
+
+@pytest.mark.chromium
+async def test_the_rate_is_a_mean_and_a_screen_reader_hears_of_many_events_at_once(hub: Hub, page: Page) -> None:
+    await page.before_scripts("""
+        globalThis.seconds = 0;
+        performance.now = () => seconds * 1000;
+        globalThis.timers = [];
+        globalThis.setInterval = (call, milliseconds) => timers.push([call, milliseconds]);
+        globalThis.pass = second => {
+            seconds += 1;
+            timers.forEach(([call, milliseconds]) => { if (seconds * 1000 % milliseconds === 0) call(); });
+        };
+        globalThis.come = count => {
+            for (let number = 0; number < count; number += 1) sockets[0].onmessage({data: '[8,"t",1]'});
+        };
+    """)
+    await open_page(page, hub.url, "t")
+
+    async def after(script: str) -> list[object]:
+        await page.evaluate(script)
+        await drawn(page)
+        return [await text(page, "counts"), await text(page, "announcement")]
+
+    assert await after("come(30); pass()") == ["30 events, 30/s", ""]
+    assert await after("pass()") == ["30 events, 15/s", ""]
+    assert await after("come(1); pass(); pass(); pass()") == ["31 events, 6.2/s", "31 events more"]
+    assert await after("come(1); for (let n = 0; n < 5; n += 1) pass()") == ["32 events, 0.2/s", "1 event more"]
+    assert await after("for (let n = 0; n < 5; n += 1) pass()") == ["32 events, 0/s", "1 event more"]
+
+
+# The lines that push
+
+ODD = 'it\'s a "topic"\\ &\n#%ü$HOME`x`'
+
+
+@pytest.mark.chromium
+async def test_the_lines_push(hub: Hub, wire: Wire, page: Page) -> None:
+    await open_page(page, hub.url, "first", ODD)
+    assert await text(page, "push-topic") == "first"
+    await page.evaluate("document.querySelectorAll('#topics .topic')[1].click()")
+    assert await text(page, "push-topic") == ODD
+    async with python("-c", str(await text(page, "python"))) as process:
+        ended = await process.ended()
+    assert (ended.status, ended.stdout, ended.stderr) == (0, "", "")
+    command, option, data, url = shlex.split(str(await text(page, "shell")).replace("\\\n", " "))
+    assert (command, option) == ("curl", "-d")
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}  # what curl says with -d
+    async with wire.session.post(URL(url, encoded=True), data=data, headers=headers) as answer:
+        assert answer.status == 202
+    assert await listed(page, 2) == [[ODD, '{"id":17,"state":"paid"}']] * 2
+    assert page.problems == []
+
+
+@pytest.mark.chromium
+async def test_the_lines_of_a_hub_of_signed_pushes_sign(run: Run, page: Page) -> None:
+    hub = await run(Hub(port=0, keys={"app": "a-secret"}))
+    await open_page(page, hub.url, ODD)
+    await page.until("!document.getElementById('signing').hidden")
+    line = str(await text(page, "python")).replace('"KEY"', '"app"').replace('"SECRET"', '"a-secret"')
+    async with python("-c", line) as process:
+        ended = await process.ended()
+    assert (ended.status, ended.stdout, ended.stderr) == (0, "", "")
+    await listed(page, 1)
+    setting, name, *arguments = shlex.split(str(await text(page, "shell")).replace("\\\n", " "))
+    assert (setting, name) == ("WEBMQ_AUTH_SECRET=SECRET", "webmqconnect")
+    ended = await webmqconnect(
+        *(argument.replace("KEY", "app") for argument in arguments), env={"WEBMQ_AUTH_SECRET": "a-secret"}
+    )
+    assert (ended.status, ended.stdout + ended.stderr) == (0, "accepted\n")
+    assert await listed(page, 2) == [[ODD, '{"id":17,"state":"paid"}']] * 2
+
+
+# The connection
+
+
+@pytest.mark.chromium
+async def test_the_page_works_below_a_prefix_and_comes_back_after_a_restart(wire: Wire, page: Page) -> None:
+    site = web.Application()
+    site.add_subapp("/some/hub/", create_app())
+    async with TestServer(site, host="127.0.0.1") as running:
+        port = running.port
+        await open_page(page, str(running.make_url("/some/hub")), "t")
+        assert f'Client("{running.make_url("/some/hub/")}")' in str(await text(page, "python"))
         assert page.problems == []
+    await page.until("document.getElementById('state').textContent === 'not connected'")
+    assert await page.evaluate("document.getElementById('session-line').hidden")
+    assert str(await text(page, "trouble")).startswith("Trying again: ")
+    site = web.Application()
+    site.add_subapp("/some/hub/", create_app())
+    async with TestServer(site, host="127.0.0.1", port=port) as running:
+        await connected(page)
+        assert await page.evaluate("document.getElementById('trouble').hidden")
+        url = running.make_url("/some/hub/").with_query(topicuri="t")
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        async with wire.session.post(url, data=b"1", headers=headers) as answer:
+            assert answer.status == 202
+        assert await listed(page, 1) == [["t", "1"]]
 
 
 @pytest.mark.chromium
-async def test_the_page_works_below_a_prefix_and_comes_back_after_a_restart(wire: Wire) -> None:
-    async with chromium() as page:
-        site = web.Application()
-        site.add_subapp("/some/hub/", create_app())
-        async with TestServer(site, host="127.0.0.1") as running:
-            port = running.port
-            await page.open(str(running.make_url("/some/hub/")))
-            await subscribe(page, "t")
-        await page.until("document.getElementById('state').textContent === 'closed'")
-        site = web.Application()
-        site.add_subapp("/some/hub/", create_app())
-        async with TestServer(site, host="127.0.0.1", port=port) as running:
-            await page.until("document.getElementById('state').textContent === 'open'")
-            await heard(page)
-            url = running.make_url("/some/hub/").with_query(topicuri="t")
-            async with wire.session.post(
-                url, data=b"1", headers={"Content-Type": "application/x-www-form-urlencoded"}
-            ) as answer:
-                assert answer.status == 202
-            await page.until("document.getElementById('events').rows.length === 1")
-            assert await rows(page) == [["t", "1"]]
+async def test_the_page_comes_back_after_the_hub_was_killed(wire: Wire, page: Page) -> None:
+    topic = "http://example.com/orders"
+    async with python(*MODULE, "hub", "--port", "0") as hub:
+        url = URL((await hub.said("push to")).split()[2])
+        await open_page(page, str(url).rstrip("/"), topic)
+        await hub.kill()
+        await page.until("document.getElementById('state').textContent === 'not connected'")
+    async with python(*MODULE, "hub", "--port", str(url.port)) as hub:
+        await hub.said("push to")
+        await connected(page)
+        assert (await webmqconnect("push", str(url), topic, '"back"')).status == 0
+        assert await listed(page, 1) == [[topic, '"back"']]
 
 
 @pytest.mark.chromium
-async def test_a_page_of_another_port_may_subscribe_and_not_push(run: Run, wire: Wire) -> None:
+async def test_the_page_asks_for_a_key_where_the_hub_wants_one(run: Run, wire: Wire, page: Page) -> None:
+    async def sign_in(secret: str) -> None:
+        await page.evaluate(
+            f"document.getElementById('key').value = 'reader';"
+            f"document.getElementById('secret').value = {json.dumps(secret)};"
+            "document.querySelector('#credentials button').click()"
+        )
+
+    hub = await run(Hub(port=0, subscriber_keys={"reader": "kept-in-memory"}))
+    await page.open(f"{hub.url}/#topic=t")
+    await page.until("!document.getElementById('credentials').hidden")
+    assert await text(page, "state") == "refused"
+    assert await page.evaluate("document.activeElement.id") == "key"
+    assert await page.evaluate("document.getElementById('secret').type") == "password"
+    await sign_in("wrong")
+    await page.until("document.getElementById('trouble').textContent.startsWith('Refused: invalid-signature')")
+    assert await text(page, "state") == "refused"
+    await sign_in("kept-in-memory")
+    await connected(page)
+    assert await page.evaluate("document.getElementById('credentials').hidden")
+    await wire.push(hub)
+    assert await listed(page, 1) == [["t", "1"]]
+    kept = await page.evaluate(
+        "JSON.stringify([location.href, {...localStorage}, {...sessionStorage}, document.cookie,"
+        " document.documentElement.outerHTML, document.getElementById('secret').value])"
+    )
+    assert "kept-in-memory" not in str(kept)
+    assert page.problems == []
+
+
+@pytest.mark.chromium
+async def test_a_page_that_cannot_sign_says_why(run: Run, page: Page) -> None:
+    """Browsers have WebCrypto on https and this machine alone."""
+    hub = await run(Hub(port=0, subscriber_keys={"reader": "s3cret"}))
+    await page.open(hub.url)
+    await page.until("!document.getElementById('credentials').hidden")
+    await page.evaluate(
+        "Object.defineProperty(crypto, 'subtle', {value: undefined});"
+        "document.getElementById('key').value = document.getElementById('secret').value = 'x';"
+        "document.querySelector('#credentials button').click()"
+    )
+    assert await text(page, "trouble") == "browsers sign only for pages from https or localhost"
+
+
+@pytest.mark.chromium
+async def test_a_page_of_another_port_may_subscribe_and_not_push(run: Run, wire: Wire, page: Page) -> None:
     """The browser sends the push, which needs no preflight, and gets an answer: its Origin keeps the event out."""
 
     async def empty(_request: web.Request) -> web.Response:
@@ -126,8 +469,53 @@ async def test_a_page_of_another_port_may_subscribe_and_not_push(run: Run, wire:
         headers: {{'Content-Type': 'application/x-www-form-urlencoded'}}}}).then(answer => answer.type)"""
     connect = f"""new Promise(done => {{ const socket = new WebSocket({json.dumps(hub.ws_url)}, 'wamp');
         socket.onopen = () => done('open'); socket.onerror = () => done('error'); }})"""
-    async with TestServer(site, host="127.0.0.1") as running, chromium() as page:
+    async with TestServer(site, host="127.0.0.1") as running:
         await page.open(str(running.make_url("/")))
         assert await page.evaluate(push) == "opaque"
         assert await page.evaluate(connect) == "open"
     await peer.heard()
+
+
+# What it looks like
+
+
+@pytest.mark.chromium
+@pytest.mark.parametrize("dark", [False, True])
+async def test_on_a_phone_nothing_sticks_out_by_day_and_by_night(hub: Hub, wire: Wire, page: Page, dark: bool) -> None:
+    await page.appear(360, 740, dark=dark)
+    await open_page(page, hub.url, "x" * 900, "t")
+    for body in (json.dumps("y" * 3000), json.dumps("a b " * 300), "1"):
+        await wire.push(hub, "topicuri=" + "x" * 900, body.encode())
+    await listed(page, 3)
+    await page.evaluate(
+        "document.getElementById('push').open = true; document.getElementById('credentials').hidden = false"
+    )
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 360  # type: ignore[operator]  # a number
+    colours = await page.evaluate("""(() => {
+        const { backgroundColor, color } = getComputedStyle(document.body);
+        return [backgroundColor, color].map(each => Number(each.match(/\\d+/)[0]) > 127);
+    })()""")
+    assert colours == [not dark, dark]
+    assert page.problems == []
+
+
+@pytest.mark.chromium
+async def test_the_keyboard_reaches_all_in_the_order_of_reading(hub: Hub, wire: Wire, page: Page) -> None:
+    await page.appear(1200, 800)
+    await open_page(page, hub.url, "t")
+    await wire.push(hub)
+    await listed(page, 1)
+    reached = []
+    for _ in range(12):
+        for kind in ("rawKeyDown", "keyUp"):
+            await page.command("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        reached.append(
+            await page.evaluate(
+                "(({id, ariaLabel, textContent}) => id || ariaLabel || textContent)(document.activeElement)"
+            )
+        )
+        assert await page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", reached[-1]
+    assert reached == [
+        *("Copy the session ID", "topic", "Subscribe", "t", "Unsubscribe from t", "Push an event to t"),
+        *("Copy the lines of Python", "Copy the command", "filter", "pause", "clear", "Copy the event"),
+    ]

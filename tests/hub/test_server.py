@@ -20,8 +20,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from webmqconnect_async.hub import Accepted, Hub, Refused, create_app, server
+from webmqconnect_async.hub import Accepted, Hub, Refused, create_app, endpoints, server
 from webmqconnect_async.hub.sessions import Sessions
+from webmqconnect_async.hub.wamp1_session import Wamp1Session
 from webmqconnect_async.signing import Credentials, sign
 
 from .conftest import PATIENCE, Peer, Run, Wire, exchange
@@ -203,7 +204,7 @@ async def test_a_bug_shows_nothing_to_the_peer(
     def broken(*_args: object, **_options: object) -> None:
         raise RuntimeError("s3cret")
 
-    monkeypatch.setattr(server, "judge", broken)
+    monkeypatch.setattr(Sessions, "deliver", broken)
     asyncio.get_running_loop().set_debug(True)  # aiohttp then shows tracebacks
     answer = await wire.request("POST", hub, Accept="text/html")
     assert (answer.status, answer.text) == (500, "internal server error\n")
@@ -221,7 +222,7 @@ async def test_a_bug_ends_a_subscriber_without_a_word(
     def broken(*_args: object) -> None:
         raise RuntimeError("s3cret")
 
-    monkeypatch.setattr(Sessions, "receive", broken)
+    monkeypatch.setattr(Wamp1Session, "receive", broken)
     await peer.socket.send_str("[]")
     assert await peer.end() == 1006
     assert [record.getMessage() for record in caplog.records] == ["a request failed"]
@@ -347,14 +348,15 @@ async def test_an_admit_that_answers_nonsense_forwards_nothing(run: Run, wire: W
 # Subscribers
 
 
-@pytest.mark.parametrize(("protocols", "status"), [((), 400), (("wamp.2.json",), 400), (("WAMP",), 400)])
+@pytest.mark.parametrize(("protocols", "status"), [((), 400), (("wamp.2.msgpack",), 400), (("WAMP",), 400)])
 async def test_the_subprotocol_has_to_be_offered(hub: Hub, wire: Wire, protocols: tuple[str, ...], status: int) -> None:
     assert await wire.refused(hub, protocols=protocols) == status
 
 
 async def test_the_subprotocol_may_be_one_of_many(hub: Hub, wire: Wire) -> None:
-    peer = await wire.connect(hub.ws_url, protocols=("wamp.2.json", "wamp"))
-    assert peer.socket.protocol == "wamp"
+    for protocols, chosen in [(("x", "wamp", "wamp.2.json"), "wamp"), (("wamp.2.json", "wamp"), "wamp.2.json")]:
+        peer = await wire.connect(hub.ws_url, protocols=protocols)
+        assert peer.socket.protocol == chosen
     assert (await peer.receive())[0] == 0
 
 
@@ -616,7 +618,7 @@ async def test_mounted_below_a_prefix(wire: Wire) -> None:
 
 async def test_a_body_that_stops_half_way_ends_its_request(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would hold a connection for ever."""
-    monkeypatch.setattr(server, "_PATIENCE", 0.05)
+    monkeypatch.setattr(endpoints, "_PATIENCE", 0.05)
     hub = await run(Hub(port=0))
     reader, writer = await asyncio.open_connection("127.0.0.1", int(hub.url.rpartition(":")[2]))
     writer.write(

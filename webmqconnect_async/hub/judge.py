@@ -17,8 +17,9 @@ from urllib.parse import unquote_to_bytes
 from webmqconnect_async.signing import Credentials, verify
 
 from .echo import shown
+from .publication import Publication
 
-__all__ = ["Accepted", "Refused", "Verdict", "judge", "judge_head"]
+__all__ = ["MAX_SKEW", "Accepted", "Refused", "Verdict", "judge", "judge_head"]
 
 MAX_SKEW = 300
 """Seconds that a timestamp may be off, either way."""
@@ -30,16 +31,10 @@ _NAMES = frozenset({"topicuri", "appkey", "timestamp", "signature", "eligible", 
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Publication):
     """A push to deliver."""
 
-    topic: str
-    event: str
-    """JSON text of one value, without blanks around it: safe to splice into a larger JSON text."""
-    eligible: frozenset[str] | None
-    """The only sessions to get it; None for every subscriber."""
-    exclude: frozenset[str]
-    key: str | None
+    key: str | None = None
     """The application key that signed it; None where it is unsigned."""
 
 

@@ -1,13 +1,14 @@
-"""The live page: what `GET` of the hub's own address answers. Knows no events; the page's script subscribes to them."""
+"""The live page, and `webmq.js` for pages of others. Knows no events; the scripts subscribe to them."""
 
 from __future__ import annotations
 
+import json
 from importlib.resources import files
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-__all__ = ["ASSETS", "index"]
+__all__ = ["ASSETS", "facts", "index"]
 
 _HEADERS = {
     # The page shows whatever was pushed: should text ever become markup there, it could neither run nor call home.
@@ -24,9 +25,16 @@ _HEADERS = {
 _STATIC = files(__package__) / "static"
 
 
-def _serve(name: str, content_type: str) -> Handler:
-    content = (_STATIC / name).read_bytes()
+def facts(*, signed: bool) -> Handler:
+    """Return what answers the page's question for the lines that push to this hub. Keys are none of its business."""
+    return _answer(json.dumps({"signed": signed}).encode(), "application/json")
 
+
+def _serve(name: str, content_type: str) -> Handler:
+    return _answer((_STATIC / name).read_bytes(), content_type)
+
+
+def _answer(content: bytes, content_type: str) -> Handler:
     async def serve(_request: web.Request) -> web.Response:
         return web.Response(body=content, content_type=content_type, charset="utf-8", headers=_HEADERS)
 
@@ -36,5 +44,9 @@ def _serve(name: str, content_type: str) -> Handler:
 index = _serve("index.html", "text/html")
 """The page. All addresses in it are relative to its own: it works below any prefix."""
 
-ASSETS = {"/page.js": _serve("page.js", "text/javascript"), "/page.css": _serve("page.css", "text/css")}
-"""What the page loads, by path."""
+_SCRIPTS = ("webmq.js", "page.js", "topics.js", "events.js", "dom.js")
+
+ASSETS = {"/page.css": _serve("page.css", "text/css")} | {
+    f"/{name}": _serve(name, "text/javascript") for name in _SCRIPTS
+}
+"""What pages load, by path: all but `webmq.js` is for the live page alone."""

@@ -9,14 +9,12 @@ by `authreq` without a key and then `auth`: that works here too, and makes no di
 
 from __future__ import annotations
 
-import hmac
 import json
-from base64 import b64encode
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 from webmqconnect_async.signing import Credentials
 
+from .challenges import answers, expected_answer, timestamp
 from .echo import shown
 
 __all__ = ["CallFailed", "Procedures"]
@@ -56,7 +54,17 @@ class Procedures:
         clock: returns Unix time in seconds.
     """
 
-    __slots__ = ("_authenticated", "_clock", "_expected", "_failing", "_keys", "_may_publish", "_nonce", "_session_id")
+    __slots__ = (
+        "_authenticated",
+        "_clock",
+        "_expected",
+        "_failing",
+        "_key",
+        "_keys",
+        "_may_publish",
+        "_nonce",
+        "_session_id",
+    )
 
     def __init__(
         self,
@@ -73,6 +81,7 @@ class Procedures:
         self._nonce = nonce
         self._clock = clock
         self._expected: str | None = None  # the argument of `auth` that is right; None where none was requested
+        self._key: str | None = None  # whom the last challenge was for
         self._failing = False  # a failure's answer is held back
         self._authenticated = False
 
@@ -80,6 +89,11 @@ class Procedures:
     def admitted(self) -> bool:
         """Whether the session may subscribe and publish: an anonymous one from the beginning."""
         return self._authenticated or not self._keys
+
+    @property
+    def authenticated_as(self) -> str | None:
+        """The key that the session has proved to have; None for an anonymous one."""
+        return self._key if self._authenticated else None
 
     def call(self, procedure: str, arguments: tuple[str, ...]) -> str:
         """Return the result as JSON text, of arguments as JSON text.
@@ -121,7 +135,8 @@ class Procedures:
             # trying a signature.
             raise self._failure("no-such-authkey", "no such key")
         challenge = self._challenge(credentials.key, extra)
-        self._expected = json.dumps(_signature(credentials, challenge))
+        self._key = credentials.key
+        self._expected = json.dumps(expected_answer(credentials, challenge))
         return json.dumps(challenge)
 
     def _auth(self, signature: str) -> str:
@@ -130,8 +145,8 @@ class Procedures:
         expected, self._expected = self._expected, None  # right or wrong, a challenge is good for one attempt
         if expected is None:
             raise CallFailed("no-authentication-requested", "no authentication requested")
-        # Both are JSON text of Python's encoder, ASCII: whatever was sent, of any type, equals or does not.
-        if not hmac.compare_digest(expected.encode(), signature.encode()):
+        # Both are JSON text: whatever was sent, of any type, equals or does not.
+        if not answers(signature, expected):
             raise self._failure("invalid-signature", "wrong signature")
         self._authenticated = True
         everything = {"uri": "", "prefix": True, "pub": self._may_publish, "sub": True}
@@ -143,7 +158,7 @@ class Procedures:
             "authid": self._nonce(),
             "authkey": key,
             "sessionid": self._session_id,
-            "timestamp": datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "timestamp": timestamp(self._clock()),
         }
         if extra.startswith("{") and len(extra) <= _MAX_EXTRA:
             challenge["extra"] = json.loads(extra)
@@ -152,7 +167,3 @@ class Procedures:
     def _failure(self, name: str, description: str) -> CallFailed:
         self._failing = bool(self._keys)  # where nothing can be guessed, nobody has to wait
         return CallFailed(name, description, late=self._failing)
-
-
-def _signature(credentials: Credentials, challenge: str) -> str:
-    return b64encode(hmac.digest(credentials.secret, challenge.encode(), "sha256")).decode("ascii")

@@ -1,25 +1,17 @@
-"""The hub over aiohttp: `POST /` takes pushes, `/ws` subscribers, `GET /` answers with the live page.
-
-It decides nothing: `judge` does, and `Gate`, and `Sessions`.
-"""
+"""The hub as a server: its port, its connections, its beginning and its end. Knows no request."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Self, Unpack
 
-from aiohttp import StreamReader, WSCloseCode, web
+from aiohttp import web
 from aiohttp.http import HttpProcessingError
-from aiohttp.typedefs import Handler
 
-from . import page, wamp1
 from .config import HubConfig, HubOptions
-from .judge import Accepted, Refused, judge, judge_head
-from .sessions import Sessions
-from .subscriber import Subscriber
+from .endpoints import Endpoints
 
 __all__ = ["Hub", "create_app"]
 
@@ -35,13 +27,8 @@ _MAX_LINE = 1 << 14
 _SHUTDOWN = 2.0
 """Seconds that requests in progress have when the hub closes."""
 
-_PATIENCE = 10.0
-"""Seconds that a push's body may take to arrive."""
-
 _SPARE = 200
 """Connections beyond the subscribers', for pushes and pages."""
-
-logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class Hub:
@@ -67,7 +54,7 @@ class Hub:
 
     @property
     def url(self) -> str:
-        """Where to push, and the page's address: `http://127.0.0.1:43211`.
+        """Where to push, and the page's address: `http://127.0.0.1:43211`. The Crossbar dialect pushes to `/publish`.
 
         Raises:
             RuntimeError: the hub does not run.
@@ -91,7 +78,7 @@ class Hub:
         if self._runner is not None:
             raise RuntimeError("the hub runs already")
         runner = web.AppRunner(
-            _Endpoints(self.config).app(),
+            Endpoints(self.config).app(),
             access_log=None,  # it would hold each push's signature
             logger=_http_log(),
             keepalive_timeout=_KEEPALIVE,
@@ -143,130 +130,7 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
     Raises:
         ValueError, TypeError: naming the argument.
     """
-    return _Endpoints(HubConfig(host=host, **options)).app()
-
-
-class _Endpoints:
-    """The handlers of one hub."""
-
-    def __init__(self, config: HubConfig) -> None:
-        self._config = config
-        self._sessions = Sessions(config)
-        self._subscribers: set[Subscriber] = set()
-
-    def app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_post("/", self._guarded(self._push))
-        app.router.add_get("/", self._guarded(page.index))
-        app.router.add_route("*", "/", self._guarded(_not_allowed))
-        app.router.add_get("/ws", self._guarded(self._subscribe), allow_head=False)
-        for path, asset in page.ASSETS.items():
-            app.router.add_get(path, self._guarded(asset))
-        app.on_shutdown.append(self._goodbye)
-        return app
-
-    def _guarded(self, handler: Handler) -> Handler:
-        """Refuse foreign Hosts, and let no exception of ours reach the peer.
-
-        A middleware would say the same at three times the cost.
-        """
-
-        async def guarded(request: web.Request) -> web.StreamResponse:
-            if reason := self._config.gate.host(request.headers.get("Host")):
-                return _text(403, reason)
-            if not request.raw_path.startswith("/"):
-                return _text(404, "not found")  # `POST http://hub/ HTTP/1.1` is for proxies
-            try:
-                return await handler(request)
-            except web.HTTPException:
-                raise
-            except (ConnectionError, HttpProcessingError, web.RequestPayloadError):
-                return _text(400, "the request broke off or is malformed")
-            except TimeoutError:
-                late = _text(408, "the body came too slowly")
-                late.force_close()
-                return late
-            except Exception:
-                logger.exception("a request failed")
-                return _text(500, "internal server error")
-
-        return guarded
-
-    async def _push(self, request: web.Request) -> web.Response:
-        origin = request.headers.get("Origin")
-        if reason := self._config.gate.push(origin):
-            return _text(403, reason)
-        answer = await self._judged(request)
-        if origin is not None:
-            # A script that may not read the answer would take it for a failure, and push again.
-            answer.headers["Access-Control-Allow-Origin"] = origin
-            answer.headers["Vary"] = "Origin"
-        return answer
-
-    async def _judged(self, request: web.Request) -> web.Response:
-        config = self._config
-        content_type = request.headers.get("Content-Type")
-        verdict = judge_head(content_type, request.content_length or 0, config.max_body) or judge(
-            request.raw_path.partition("?")[2],
-            content_type,
-            await _body(request.content, config.max_body + 1),
-            config.clock(),
-            config.credentials,
-            max_body=config.max_body,
-            max_topic=config.max_topic,
-        )
-        if isinstance(verdict, Refused):
-            return _refusal(verdict)
-        if (refused := self._admit(verdict)) is not None:
-            return _refusal(refused)
-        self._sessions.deliver(verdict.topic, verdict.event, verdict.eligible, verdict.exclude)
-        return web.Response(status=202)
-
-    def _admit(self, push: Accepted) -> Refused | None:
-        if self._config.admit is None:
-            return None
-        try:
-            return self._config.admit(push)
-        except Exception:
-            # Here and not in `_guarded`: to that, a ConnectionError or a TimeoutError is the peer's doing.
-            logger.exception("admit failed: the push is refused")
-            return Refused(500, "internal server error")
-
-    async def _subscribe(self, request: web.Request) -> web.StreamResponse:
-        headers = request.headers
-        if reason := self._config.gate.subscriber(headers.get("Origin"), headers.get("Host")):
-            return _text(403, reason)
-        offered = headers.get("Sec-WebSocket-Protocol", "").split(",")
-        if wamp1.SUBPROTOCOL not in map(str.strip, offered):
-            return _text(400, f"a WebSocket of subprotocol '{wamp1.SUBPROTOCOL}' is expected here")
-        if self._sessions.full:
-            return _text(503, f"the hub has as many subscribers as it may ({self._config.max_connections})")
-        if request.transport is None:
-            raise ConnectionResetError("the peer has gone")
-        # Its session is counted from here on, before the first await: the limit holds for any number that come at once.
-        subscriber = Subscriber(request.transport, self._sessions, max_message=self._config.max_message)
-        self._subscribers.add(subscriber)
-        try:
-            return await subscriber.serve(request)
-        finally:
-            self._subscribers.discard(subscriber)
-
-    async def _goodbye(self, _app: web.Application) -> None:
-        await asyncio.gather(*(subscriber.close(WSCloseCode.GOING_AWAY) for subscriber in self._subscribers))
-
-
-async def _not_allowed(request: web.Request) -> web.Response:
-    return _text(405, f"HTTP/{request.method} not allowed", Allow="GET, HEAD, POST")
-
-
-async def _body(content: StreamReader, most: int) -> bytes:
-    """Return the body, or only its first bytes where it has more: a chunked one does not say its length before."""
-    body = b""
-    # All of it is there as a rule, and a timeout is a tenth of what a push costs.
-    async with nullcontext() if content.is_eof() else asyncio.timeout(_PATIENCE):
-        while len(body) < most and not content.at_eof():
-            body += await content.read(most - len(body))
-    return body
+    return Endpoints(HubConfig(host=host, **options)).app()
 
 
 class _TurnedAway(asyncio.Protocol):
@@ -283,18 +147,6 @@ def _limited(runner: web.AppRunner, most: int) -> Callable[[], asyncio.BaseProto
     if server is None:
         raise RuntimeError("the runner is not set up")
     return lambda: server() if len(server.connections) < most else _TurnedAway()
-
-
-def _text(status: int, reason: str, **headers: str) -> web.Response:
-    # `nosniff`, as a reason quotes the caller: no browser is to take it for markup.
-    return web.Response(status=status, text=f"{reason}\n", headers={"X-Content-Type-Options": "nosniff", **headers})
-
-
-def _refusal(refused: Refused) -> web.Response:
-    answer = _text(refused.status, refused.reason)
-    if refused.retry_after is not None:
-        answer.headers["Retry-After"] = str(refused.retry_after)
-    return answer
 
 
 def _authority(address: str, port: int) -> str:

@@ -1,138 +1,42 @@
-"""The hub's heart: subscribers, their topics, who gets an event, and what waits to be read. Knows no sockets.
+"""The hub's heart: subscribers, their topics, and who gets an event. Knows no sockets and no message.
 
-Delivery never waits. It puts an event into the queue of each receiver, all of them the same object, and a queue that
-is full costs its subscriber the connection.
+Delivery never waits. It puts an event into the queue of each receiver, the same object for all that speak the same, and
+a queue that is full costs its subscriber the connection.
 """
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 import logging
 import secrets
-import sys
-from collections import deque
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from functools import partial
 
-from webmqconnect_async._version import __version__
-
-from . import wamp1
 from .config import HubConfig
 from .frames import text_frame
-from .procedures import CallFailed, Procedures
+from .publication import Publication
+from .session import Session
+from .wamp1_session import Wamp1Session
+from .wamp2_session import Wamp2Session, new_id
 
-__all__ = ["Session", "Sessions"]
+__all__ = ["SUBPROTOCOLS", "Sessions"]
 
-_IDENT = f"webmqconnect_async/{__version__}"
-_SLOT = 8
-"""Bytes that a queue takes for each frame it holds, beside the frame."""
+_KINDS: dict[str, type[Session]] = {kind.subprotocol: kind for kind in (Wamp1Session, Wamp2Session)}
+
+SUBPROTOCOLS = tuple(_KINDS)
+"""What subscribers may speak."""
 
 logger = logging.getLogger("webmqconnect_async.hub")
 
 
-class Session:
-    """One subscriber.
+class _Topic:
+    """What has subscribers."""
 
-    Args:
-        session_id: its name, 16 digits.
-        config: what the hub was told.
-        drop: called once, when more than `max_queue` bytes wait; to end its connection without waiting for anything.
-    """
+    __slots__ = ("id", "subscribers")
 
-    __slots__ = (
-        "_drop",
-        "_dropped",
-        "_filled",
-        "_held",
-        "_max_queue",
-        "_procedures",
-        "_queue",
-        "id",
-        "prefixes",
-        "topics",
-    )
-
-    def __init__(self, session_id: str, config: HubConfig, drop: Callable[[], None]) -> None:
-        self.id = session_id
-        self.topics: set[str] = set()
-        self.prefixes: dict[str, str] = {}
-        self._procedures = Procedures(
-            session_id,
-            keys=config.subscriber_credentials,
-            may_publish=config.allow_publish,
-            nonce=secrets.token_urlsafe,
-            clock=config.clock,
-        )
-        self._queue: deque[bytes] = deque()
-        self._held = 0
-        self._max_queue = config.max_queue
-        self._filled = asyncio.Event()
-        self._drop = drop
-        self._dropped = False
-
-    @property
-    def admitted(self) -> bool:
-        """Whether it may subscribe and publish: anonymous or authenticated, as the hub demands."""
-        return self._procedures.admitted
-
-    def call(self, call: wamp1.Call) -> Callable[[], None] | None:
-        """Answer a CALL, or return what will: for the caller to call after a while."""
-        try:
-            result = self._procedures.call(self.resolve(call.procedure), call.arguments)
-        except CallFailed as failure:
-            answer = text_frame(wamp1.call_error(call.id, failure.uri, failure.description))
-            if failure.late:
-                logger.info("subscriber %s failed to authenticate: %s", self.id, failure.description)
-                return partial(self._tell_failure, answer)
-        else:
-            answer = text_frame(wamp1.call_result(call.id, result))
-        self.send(answer)
-        return None
-
-    def _tell_failure(self, answer: bytes) -> None:
-        self.send(answer)
-        self._procedures.failure_told()
-
-    def send(self, frame: bytes) -> None:
-        """Put a frame into the queue, or drop the subscriber if it is full. A single frame always fits."""
-        if self._dropped:
-            return
-        # A small frame is mostly the object that holds it: a million of them of 20 bytes are 60 MB.
-        held = self._held + sys.getsizeof(frame) + _SLOT
-        if self._queue and held > self._max_queue:
-            self._dropped = True
-            logger.warning("subscriber %s dropped: it reads too slowly, %d bytes wait", self.id, self._held)
-            self._queue.clear()
-            self._drop()
-            return
-        self._queue.append(frame)
-        self._held = held
-        self._filled.set()
-
-    async def take(self, most: int) -> bytes:
-        """Wait for frames and return them joined, up to so many bytes or a single frame."""
-        await self._filled.wait()
-        return self.take_nowait(most)
-
-    def take_nowait(self, most: int = sys.maxsize) -> bytes:
-        """Return the frames that wait, joined, up to so many bytes or a single frame; nothing where none waits."""
-        frames: list[bytes] = []
-        while self._queue and (not frames or len(self._queue[0]) <= most):
-            frame = self._queue.popleft()
-            self._held -= sys.getsizeof(frame) + _SLOT
-            most -= len(frame)
-            frames.append(frame)
-        if not self._queue:
-            self._filled.clear()
-        return b"".join(frames)
-
-    def resolve(self, uri: str) -> str:
-        """Return the whole URI of a CURIE; what begins with no prefix this session has named stays as it is."""
-        prefix, colon, rest = uri.partition(":")
-        if colon and prefix in self.prefixes:
-            return self.prefixes[prefix] + rest
-        return uri
+    def __init__(self, subscription: int) -> None:
+        self.id = subscription
+        self.subscribers: dict[str, Session] = {}
 
 
 class Sessions:
@@ -141,7 +45,8 @@ class Sessions:
     def __init__(self, config: HubConfig) -> None:
         self._config = config
         self._sessions: dict[str, Session] = {}
-        self._topics: dict[str, dict[str, Session]] = {}
+        self._topics: dict[str, _Topic] = {}
+        self._subscription_ids = itertools.count(1)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -151,13 +56,12 @@ class Sessions:
         """Whether no further subscriber may come."""
         return len(self._sessions) >= self._config.max_connections
 
-    def open(self, drop: Callable[[], None]) -> Session:
-        """Return a new session with its WELCOME in the queue; `drop` is to end its connection at once."""
+    def open(self, subprotocol: str, drop: Callable[[], None]) -> Session:
+        """Return a new session, of a subscriber that speaks one of SUBPROTOCOLS; `drop` ends its connection at once."""
         session_id = _session_id()
         while session_id in self._sessions:
             session_id = _session_id()
-        session = Session(session_id, self._config, drop)
-        session.send(text_frame(wamp1.welcome(session_id, _IDENT)))
+        session = _KINDS[subprotocol](session_id, self._config, self, drop)
         self._sessions[session_id] = session
         return session
 
@@ -165,77 +69,66 @@ class Sessions:
         """Forget a session and all it subscribed to."""
         del self._sessions[session.id]
         for topic in list(session.topics):
-            self._unsubscribe(session, topic)
+            self.unsubscribe(session, topic)
 
-    def deliver(
-        self,
-        topic: str,
-        event: str,
-        eligible: AbstractSet[str] | None = None,
-        exclude: AbstractSet[str] = frozenset(),
-    ) -> int:
-        """Queue an event, JSON text, for (subscribers and eligible) without exclude; return how many they are.
+    def deliver(self, publication: Publication, publication_id: int | None = None) -> int:
+        """Queue an event for (subscribers and eligible) without exclude; return how many they are.
 
-        `eligible=None` is everybody, an empty set nobody.
+        Args:
+            publication: the event.
+            publication_id: its name among events; None for a new one.
         """
-        subscribers = self._topics.get(topic)
-        if subscribers is None:
+        topic = self._topics.get(publication.topic)
+        if topic is None:
             return 0
+        subscribers = topic.subscribers
         receivers: AbstractSet[str] = subscribers.keys()
-        if eligible is not None:
-            receivers = receivers & eligible
-        if exclude:
-            receivers = receivers - exclude
-        if receivers:
-            frame = text_frame(wamp1.event(topic, event))
-            for session_id in receivers:
-                subscribers[session_id].send(frame)
+        if publication.eligible is not None:
+            receivers = receivers & publication.eligible
+        if publication.exclude:
+            receivers = receivers - publication.exclude
+        if publication.authid is not None or publication.authrole is not None:
+            receivers = {each for each in receivers if _may_get(publication, subscribers[each])}
+        frames: dict[type[Session], bytes] = {}
+        for session_id in receivers:
+            session = subscribers[session_id]
+            kind = type(session)
+            frame = frames.get(kind)
+            if frame is None:
+                publication_id = publication_id or new_id()
+                frame = frames[kind] = text_frame(kind.event(publication, topic.id, publication_id))
+            session.send(frame)
         return len(receivers)
 
-    def receive(self, session: Session, text: str) -> Callable[[], None] | None:
-        """Do what a subscriber's message says; what it may not do, or makes no sense, is ignored.
-
-        Returns:
-            What is to be done after a while, that guessing may take time; None, as a rule, where all is done.
-
-        Raises:
-            wamp1.ProtocolError: its connection is to be closed.
-        """
-        config = self._config
-        match wamp1.decode(text):
-            case wamp1.Prefix(prefix, uri):
-                known = prefix in session.prefixes or len(session.prefixes) < config.max_subscriptions
-                if prefix and known and len(prefix) + len(uri) <= config.max_topic:
-                    session.prefixes[prefix] = uri
-            case wamp1.Call() as call:
-                return session.call(call)
-            case _ if not session.admitted:
-                pass  # nothing answers the other messages, so nothing tells that they are not obeyed either
-            case wamp1.Subscribe(topic):
-                self._subscribe(session, session.resolve(topic))
-            case wamp1.Unsubscribe(topic):
-                self._unsubscribe(session, session.resolve(topic))
-            case wamp1.Publish(topic, event, exclude, eligible) if config.allow_publish:
-                excluded = frozenset({session.id}) if exclude is None else exclude
-                self.deliver(session.resolve(topic), event, eligible, excluded)
-        return None
-
-    def _subscribe(self, session: Session, topic: str) -> None:
+    def subscribe(self, session: Session, topic: str) -> int | None:
+        """Return the ID of the topic's subscription, the same for everybody; None where it is one too many."""
         if len(topic) > self._config.max_topic:
             logger.debug("subscriber %s: a topic of %d characters is too long", session.id, len(topic))
-        elif topic not in session.topics and len(session.topics) >= self._config.max_subscriptions:
+            return None
+        if topic not in session.topics and len(session.topics) >= self._config.max_subscriptions:
             logger.debug("subscriber %s has as many subscriptions as it may", session.id)
-        else:
-            session.topics.add(topic)
-            self._topics.setdefault(topic, {})[session.id] = session
+            return None
+        session.topics.add(topic)
+        subscribed = self._topics.get(topic)
+        if subscribed is None:
+            subscribed = self._topics[topic] = _Topic(next(self._subscription_ids))
+        subscribed.subscribers[session.id] = session
+        return subscribed.id
 
-    def _unsubscribe(self, session: Session, topic: str) -> None:
+    def unsubscribe(self, session: Session, topic: str) -> None:
+        """End a subscription, if there is one."""
         if topic in session.topics:
             session.topics.discard(topic)
-            subscribers = self._topics[topic]
+            subscribers = self._topics[topic].subscribers
             del subscribers[session.id]
             if not subscribers:
                 del self._topics[topic]
+
+
+def _may_get(publication: Publication, session: Session) -> bool:
+    return (publication.authid is None or session.authid in publication.authid) and (
+        publication.authrole is None or session.authrole in publication.authrole
+    )
 
 
 def _session_id() -> str:

@@ -8,7 +8,6 @@ import secrets
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
-from . import wamp1
 from .sessions import Sessions
 
 __all__ = ["Subscriber"]
@@ -31,18 +30,19 @@ class Subscriber:
 
     Args:
         transport: the connection; the session's limit ends it by `abort`.
+        subprotocol: what the peer speaks.
         sessions: where the session is opened, at once; not `full`.
         max_message: bytes of a message from the peer; a longer one ends the connection (1009).
     """
 
-    def __init__(self, transport: asyncio.Transport, sessions: Sessions, *, max_message: int) -> None:
+    def __init__(self, transport: asyncio.Transport, subprotocol: str, sessions: Sessions, *, max_message: int) -> None:
         self._transport = transport
         self._sessions = sessions
-        self._session = sessions.open(drop=transport.abort)
+        self._session = sessions.open(subprotocol, drop=transport.abort)
         self._late: asyncio.TimerHandle | None = None  # an answer that is held back
         # Uncompressed: every event would have to be compressed once for each subscriber.
         self._socket = web.WebSocketResponse(
-            protocols=(wamp1.SUBPROTOCOL,), heartbeat=_HEARTBEAT, compress=False, max_msg_size=max_message
+            protocols=(subprotocol,), heartbeat=_HEARTBEAT, compress=False, max_msg_size=max_message
         )
 
     async def serve(self, handshake: web.Request) -> web.WebSocketResponse:
@@ -80,27 +80,24 @@ class Subscriber:
         try:
             async with asyncio.timeout(None if self._session.admitted else _STRANGER) as limit:
                 async for message in self._socket:
-                    if message.type is WSMsgType.TEXT:
-                        await self._receive(message.data)
+                    if message.type is WSMsgType.TEXT and self._session.ending is None:
+                        late = self._session.receive(message.data)
+                        if late is not None:  # there is one at a time
+                            self._late = asyncio.get_running_loop().call_later(_penalty(), late)
                         if self._session.admitted:
                             limit.reschedule(None)
         except TimeoutError:
             await self.close(WSCloseCode.POLICY_VIOLATION, f"not authenticated within {_STRANGER:.0f} s")
 
-    async def _receive(self, text: str) -> None:
-        try:
-            late = self._sessions.receive(self._session, text)
-        except wamp1.ProtocolError:
-            await self.close(WSCloseCode.PROTOCOL_ERROR)
-        else:
-            if late is not None:  # there is one at a time
-                self._late = asyncio.get_running_loop().call_later(_penalty(), late)
-
     async def _write(self, output: AbstractStreamWriter) -> None:
         while not self._transport.is_closing():
             # Frames are joined here and not by `writelines`, which never asked for patience in Python 3.12.0 to 3.12.7.
             self._transport.write(await self._session.take(_BATCH))
+            if self._session.ended:
+                break
             await output.drain()
+        if self._session.ending is not None:
+            await self.close(*self._session.ending)
 
 
 def _penalty() -> float:

@@ -14,11 +14,11 @@ What the hub only passes on, such as an event or a result, is JSON text from end
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from enum import IntEnum
-from math import isfinite
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
+
+from .texts import encoded, json_value
 
 __all__ = [
     "SUBPROTOCOL",
@@ -112,8 +112,8 @@ def decode(text: str) -> Message | None:
         ProtocolError: a CALL whose ID is not text: no answer could name it.
     """
     try:
-        return _message(_JSON.decode(text))
-    except (ValueError, RecursionError):
+        return _message(json_value(text))
+    except ValueError:
         return None
 
 
@@ -124,7 +124,7 @@ def _message(value: object) -> Message | None:
         case [_Type.PREFIX, str(prefix), str(uri), *_]:
             return Prefix(prefix, uri)
         case [_Type.CALL, str(call_id), str(procedure), *arguments]:
-            return Call(call_id, procedure, tuple(_encoded(argument) for argument in arguments))
+            return Call(call_id, procedure, tuple(encoded(argument) for argument in arguments))
         case [_Type.CALL, call_id, *_] if not isinstance(call_id, str):
             raise ProtocolError("the ID of a CALL is not text")
         case [_Type.SUBSCRIBE, str(topic), *_]:
@@ -132,11 +132,11 @@ def _message(value: object) -> Message | None:
         case [_Type.UNSUBSCRIBE, str(topic), *_]:
             return Unsubscribe(topic)
         case [_Type.PUBLISH, str(topic), payload]:
-            return Publish(topic, _encoded(payload))
+            return Publish(topic, encoded(payload))
         case [_Type.PUBLISH, str(topic), payload, exclude, *rest]:
             # The fourth field is excludeMe or a list; a list replaces the exclusion of the publisher.
             excluded = frozenset[str]() if exclude is False else _session_ids(exclude)
-            return Publish(topic, _encoded(payload), excluded, _session_ids(rest[0]) if rest else None)
+            return Publish(topic, encoded(payload), excluded, _session_ids(rest[0]) if rest else None)
     return None
 
 
@@ -148,36 +148,19 @@ def _session_ids(value: object) -> frozenset[str] | None:
 
 def welcome(session_id: str, ident: str) -> str:
     """Return the hub's first message, in which the subscriber learns its session ID."""
-    return _encoded([_Type.WELCOME, session_id, _VERSION, ident])
+    return encoded([_Type.WELCOME, session_id, _VERSION, ident])
 
 
 def call_result(call_id: str, result: str) -> str:
     """Return the answer to a CALL that succeeded, its result being JSON text."""
-    return f"[{_Type.CALLRESULT:d},{_encoded(call_id)},{result}]"
+    return f"[{_Type.CALLRESULT:d},{encoded(call_id)},{result}]"
 
 
 def call_error(call_id: str, uri: str, description: str) -> str:
     """Return the answer to a CALL that failed."""
-    return _encoded([_Type.CALLERROR, call_id, uri, description])
+    return encoded([_Type.CALLERROR, call_id, uri, description])
 
 
 def event(topic: str, payload: str) -> str:
     """Return an event of a topic, always its whole URI, the payload being JSON text."""
-    return f"[{_Type.EVENT:d},{_encoded(topic)},{payload}]"
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)  # NaN and Infinity are not JSON, whatever Python's decoder thinks
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not isfinite(number):
-        raise ValueError(text)  # 1e400 would leave here as Infinity
-    return number
-
-
-_JSON = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-
-# ASCII, so that a lone surrogate, which JSON can say and UTF-8 cannot, stays an escape.
-_encoded = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+    return f"[{_Type.EVENT:d},{encoded(topic)},{payload}]"

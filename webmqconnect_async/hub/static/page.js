@@ -1,65 +1,79 @@
-// The live page: a WAMP v1 subscriber that shows what it gets. Everything is set as text, never as markup.
-"use strict";
+// The live page: a subscriber like any other, by webmq.js, that shows what it gets. This is its connection; the topics
+// and the events have modules of their own.
 
-const WELCOME = 0, SUBSCRIBE = 5, EVENT = 8;
-const MOST_ROWS = 500;
-const RECONNECT_MS = 2000;
+import { at, copy } from "./dom.js";
+import { arrive } from "./events.js";
+import { follow, subscribed, takesSigned } from "./topics.js";
 
-const at = (id) => document.getElementById(id);
-const topics = new Set();
-let socket;
+const STATES = { open: "connected", closed: "not connected" };  // the others go by their names
 
-function show(state) {
-  at("state").textContent = state;
+let mq;
+
+function connect(options) {
+  mq = new WebMQ(undefined, options);
+  mq.onstate = showState;
+  for (const topic of subscribed()) mq.subscribe(topic, arrive);
+  showState(mq.state, mq.detail);
+}
+
+function showState(state, detail) {
+  at("state").textContent = STATES[state] ?? state;
   at("state").dataset.state = state;
-}
-
-function connect() {
-  const address = new URL("ws", location.href);
-  address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  show("connecting");
-  socket = new WebSocket(address, "wamp");
-  socket.onmessage = (message) => receive(JSON.parse(message.data));
-  socket.onclose = () => {
-    show("closed");
-    at("session").textContent = "none";
-    setTimeout(connect, RECONNECT_MS);
-  };
-}
-
-function receive([type, first, second]) {
-  if (type === WELCOME) {
-    at("session").textContent = first;
-    show("open");
-    topics.forEach(subscribe);
-  } else if (type === EVENT) {
-    addEvent(first, second);
+  at("session").textContent = mq.sessionId;
+  at("session-line").hidden = state !== "open";
+  if (state === "open") {
+    showTrouble("");
+    at("credentials").hidden = true;
+    learn();
+  } else if (state === "closed") {
+    showTrouble(`Trying again: ${detail}.`);
+  } else if (state === "refused") {
+    askForKey(detail);
   }
 }
 
-function subscribe(topic) {
-  if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify([SUBSCRIBE, topic]));
+function showTrouble(text) {
+  at("trouble").textContent = text;
+  at("trouble").hidden = text === "";
 }
 
-function addEvent(topic, event) {
-  const row = document.createElement("tr");
-  for (const text of [new Date().toLocaleTimeString(), topic, JSON.stringify(event)]) {
-    row.insertCell().textContent = text;
+/** Asks what the hub takes; it may have come back with other options. */
+async function learn() {
+  try {
+    takesSigned((await (await fetch("hub.json")).json()).signed);
+  } catch {
+    // It has gone again.
   }
-  at("events").prepend(row);
-  at("empty").hidden = true;
-  if (at("events").rows.length > MOST_ROWS) at("events").lastElementChild.remove();
 }
 
-at("subscribe").addEventListener("submit", (submitted) => {
+function askForKey(detail) {
+  const anonymous = detail.startsWith("anonymous-auth-forbidden");
+  showTrouble(anonymous ? "" : `Refused: ${detail}.`);
+  learn();
+  at("credentials").hidden = false;
+  at(anonymous ? "key" : "secret").focus();
+}
+
+at("credentials").addEventListener("submit", (submitted) => {
   submitted.preventDefault();
-  const topic = at("topic").value;
-  if (topics.has(topic)) return;
-  topics.add(topic);
-  const item = document.createElement("li");
-  item.textContent = topic;
-  at("topics").append(item);
-  subscribe(topic);
+  try {
+    const sign = WebMQ.signer(at("secret").value);
+    at("secret").value = "";
+    mq.close();
+    connect({ key: at("key").value, sign });
+  } catch (error) {
+    showTrouble(error.message);
+  }
 });
 
+for (const button of document.querySelectorAll("[data-copies]")) {
+  button.addEventListener("click", () => copy(at(button.dataset.copies).textContent, button));
+}
+
+// On a phone the events come first.
+at("push").open = matchMedia("(min-width: 56rem)").matches;
 connect();
+follow({
+  subscribed: (topic) => mq.subscribe(topic, arrive),
+  unsubscribed: (topic) => mq.unsubscribe(topic),
+});

@@ -1,0 +1,35 @@
+"""What tests in a browser do to a page with webmq.js in it, and wait for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.chromium import Page, chromium
+
+_WATCHED = """
+globalThis.sockets = [];
+globalThis.WebSocket = class extends WebSocket {
+  constructor(...args) { super(...args); sockets.push(this); }
+};
+"""
+
+
+@asynccontextmanager
+async def watched(*switches: str) -> AsyncIterator[Page]:
+    """Start Chromium; `sockets` in each page are the WebSockets it has opened, the latest last."""
+    async with chromium(*switches) as page:
+        await page.before_scripts(_WATCHED)
+        yield page
+
+
+async def heard(page: Page) -> None:
+    """Return when the hub has done what the page has sent: it answers in order."""
+    ping = json.dumps([2, "ping", "http://api.wamp.ws/procedure#ping"])
+    answer = await page.evaluate(f"""new Promise(done => {{
+        const socket = sockets.at(-1);
+        socket.addEventListener("message", ({{data}}) => {{ if (data.startsWith('[3,"ping"')) done(data); }});
+        socket.send({json.dumps(ping)});
+    }})""")
+    assert answer == '[3,"ping",null]'

@@ -1,0 +1,556 @@
+"""`webmq.js` in Chromium: against real hubs, and, for what no hub shows at will, against a WebSocket made of script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from html import escape
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+import webmqconnect_async.hub
+from tests.chromium import Page
+from webmqconnect_async.hub import Hub
+
+from .conftest import Run, Wire
+from .pages import heard, watched
+
+SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
+
+pytestmark = pytest.mark.chromium
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    async with watched() as page:
+        yield page
+
+
+@asynccontextmanager
+async def site(hub_url: str) -> AsyncIterator[str]:
+    """Serve a page that includes a hub's script, and a worker that does, on a port of their own; yield its origin."""
+
+    async def index(_request: web.Request) -> web.Response:
+        script = f'<script src="{escape(hub_url)}/webmq.js"></script>'
+        return web.Response(
+            text=f'<title>another site</title><link rel="icon" href="data:,">{script}', content_type="text/html"
+        )
+
+    async def worker(_request: web.Request) -> web.Response:
+        return web.Response(
+            text=f"""
+                importScripts("{hub_url}/webmq.js");
+                const mq = new WebMQ("{hub_url}");
+                mq.subscribe("t", (event, topic) => postMessage([topic, event]));
+                mq.onstate = (state) => postMessage(state);
+            """,
+            content_type="text/javascript",
+        )
+
+    app = web.Application()
+    app.router.add_get("/", index)
+    app.router.add_get("/worker.js", worker)
+    async with TestServer(app, host="127.0.0.1") as running:
+        yield str(running.make_url("")).rstrip("/")
+
+
+START = """
+globalThis.mq = new WebMQ(undefined, globalThis.options);
+globalThis.states = [mq.state];
+globalThis.details = [];
+globalThis.events = [];
+globalThis.keep = (event, topic) => events.push([topic, event]);
+mq.onstate = (state, detail) => { states.push(state); if (detail) details.push(detail); };
+mq.subscribe("t", keep);
+undefined
+"""
+
+
+async def in_state(page: Page, state: str) -> None:
+    await page.until(f"mq.state === {json.dumps(state)}")
+    if state == "open":
+        await heard(page)
+
+
+async def got(page: Page, *events: object) -> None:
+    """Check the events that came, [topic, event] each, once there are so many."""
+    await page.until(f"events.length >= {len(events)}")
+    assert await page.evaluate("events") == list(events)
+
+
+# With a hub
+
+
+async def test_a_page_of_another_port_subscribes(hub: Hub, wire: Wire, page: Page) -> None:
+    """Without an address, to the hub that the script came from."""
+    async with site(hub.url) as other:
+        await page.open(other)
+        await page.evaluate(START)
+        assert await page.evaluate("[mq.url, mq.sessionId]") == [hub.ws_url, None]
+        await in_state(page, "open")
+        session_id = await page.evaluate("mq.sessionId")
+        await wire.push(hub, f"topicuri=t&exclude={session_id}", b'"to others"')
+        await wire.push(hub, f"topicuri=t&eligible={session_id}", b'{"id": 17}')
+        await wire.push(hub, "topicuri=other")
+        await got(page, ["t", {"id": 17}])
+        assert await page.evaluate("states") == ["connecting", "open"]
+        await page.evaluate("mq.close()")
+        assert await page.evaluate("[mq.state, mq.sessionId, states.at(-1)]") == ["ended", None, "ended"]
+        assert page.problems == []
+
+
+async def test_a_page_of_a_foreign_origin_is_refused(hub: Hub, wire: Wire) -> None:
+    """The browser calls that a failure without a reason; the page hears what it may be."""
+    async with site(hub.url) as other, watched("--host-resolver-rules=MAP foreign.example 127.0.0.1") as page:
+        foreign = other.replace("127.0.0.1", "foreign.example")
+        await page.open(foreign)
+        await page.evaluate(START)
+        await page.until("details.length > 0")
+        await wire.push(hub)
+        assert await page.evaluate("states.slice(0, 2)") == ["connecting", "closed"]
+        assert await page.evaluate("[details[0], events]") == [
+            f"no hub answers at {hub.url.removeprefix('http://')}, or it lets no page of {foreign} subscribe",
+            [],
+        ]
+
+
+async def test_a_page_of_a_listed_origin_subscribes(run: Run, wire: Wire) -> None:
+    async with watched("--host-resolver-rules=MAP listed.example 127.0.0.1") as page, site("http://unused") as other:
+        origin = other.replace("127.0.0.1", "listed.example")
+        hub = await run(Hub(port=0, allow_origins=[origin]))
+        await page.open(f"{origin}/worker.js")  # a page without a script
+        await page.evaluate(SCRIPT.read_text() + START.replace("undefined, ", f"{json.dumps(hub.ws_url)}, "))
+        await in_state(page, "open")
+        await wire.push(hub)
+        await got(page, ["t", 1])
+
+
+async def test_a_worker_subscribes(hub: Hub, wire: Wire, page: Page) -> None:
+    async with site(hub.url) as other:
+        await page.open(other)
+        await page.evaluate("""
+            globalThis.said = [];
+            globalThis.worker = new Worker("worker.js");
+            worker.onmessage = ({ data }) => said.push(data);
+            undefined
+        """)
+        await page.until("said.includes('open')")
+        while await page.evaluate("said.length") == 1:  # nothing tells another thread that the hub has heard
+            await wire.push(hub)
+        assert await page.evaluate("said.slice(0, 2)") == ["open", ["t", 1]]
+
+
+async def test_it_comes_back_with_its_subscriptions(wire: Wire, page: Page) -> None:
+    async with Hub(port=0) as hub, site(hub.url) as other:
+        port = int(hub.url.rpartition(":")[2])
+        await page.open(other)
+        await page.evaluate(START)
+        await in_state(page, "open")
+        before = await page.evaluate("mq.sessionId")
+        await hub.close()
+        await in_state(page, "closed")
+        await page.evaluate("mq.subscribe('while closed', keep)")
+        async with Hub(port=port) as again:
+            await in_state(page, "open")
+            assert await page.evaluate("mq.sessionId") != before
+            await wire.push(again, "topicuri=t")
+            await wire.push(again, "topicuri=while+closed")
+            await got(page, ["t", 1], ["while closed", 1])
+        assert await page.evaluate("details[0]") == "the connection ended (1001)"
+
+
+async def test_unsubscribing(hub: Hub, wire: Wire, page: Page) -> None:
+    async with site(hub.url) as other:
+        await page.open(other)
+        await page.evaluate(START + "; mq.subscribe('u', keep)")
+        await in_state(page, "open")
+        await page.evaluate("mq.unsubscribe('t')")
+        await heard(page)
+        await wire.push(hub, "topicuri=t")
+        await wire.push(hub, "topicuri=u")
+        await got(page, ["u", 1])
+
+
+# Authentication with a hub
+
+
+async def signing_in(page: Page, other: str, options: str) -> None:
+    await page.open(other)
+    await page.evaluate(f"globalThis.options = {options};" + START)
+
+
+async def test_the_right_secret_subscribes(run: Run, wire: Wire, page: Page) -> None:
+    hub = await run(Hub(port=0, subscriber_keys={"reader": "gehéim"}))
+    async with site(hub.url) as other:
+        await signing_in(page, other, "{key: 'reader', sign: WebMQ.signer('gehéim')}")
+        await in_state(page, "open")
+        await wire.push(hub)
+        await got(page, ["t", 1])
+        assert "geh" not in str(await page.evaluate("JSON.stringify(mq)"))
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ("{key: 'reader', sign: WebMQ.signer('wrong')}", "invalid-signature"),
+        ("{key: 'reader', sign: () => null}", "invalid-signature"),
+        ("{key: 'nobody', sign: WebMQ.signer('s3cret')}", "no-such-authkey"),
+        ("{}", "anonymous-auth-forbidden"),
+    ],
+)
+async def test_a_refusal_is_final(run: Run, wire: Wire, page: Page, options: str, error: str) -> None:
+    hub = await run(Hub(port=0, subscriber_keys={"reader": "s3cret"}))
+    async with site(hub.url) as other:
+        await signing_in(page, other, options)
+        await in_state(page, "refused")
+        assert str(await page.evaluate("mq.detail")).startswith(f"{error}: ")
+        await wire.push(hub)
+        await page.evaluate("dispatchEvent(new Event('online'))")
+        assert await page.evaluate("[states, events, sockets.length]") == [["connecting", "refused"], [], 1]
+
+
+async def test_a_signer_that_fails_is_asked_again(run: Run, wire: Wire, page: Page) -> None:
+    """The server that signs may be back the next time."""
+    hub = await run(Hub(port=0, subscriber_keys={"reader": "s3cret"}))
+    async with site(hub.url) as other:
+        await signing_in(
+            page,
+            other,
+            """{key: 'reader', sign: (challenge) => {
+                if (sockets.length === 1) throw new Error('no server');
+                return WebMQ.signer('s3cret')(challenge);
+            }}""",
+        )
+        await in_state(page, "open")
+        await wire.push(hub)
+        await got(page, ["t", 1])
+        assert await page.evaluate("details") == ["not authenticated: no server"]
+
+
+# With a WebSocket made of script
+
+FAKE = """
+globalThis.sent = [];
+globalThis.timers = [];
+globalThis.setTimeout = (call, wait) => timers.push({ call, wait });
+globalThis.clearTimeout = (id) => { if (id) timers[id - 1].call = () => {}; };
+globalThis.random = 1;
+Math.random = () => random;
+globalThis.sockets = [];
+globalThis.WebSocket = class {
+  constructor(url, protocols) {
+    Object.assign(this, { url, protocols, protocol: protocols[0], closed: 0 });
+    sockets.push(this);
+  }
+  send(text) { sent.push(JSON.parse(text)); }
+  close() { this.closed += 1; }
+};
+/** Lets pass whatever waits for promises. */
+globalThis.rest = () => new Promise((done) => {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = done;
+  port2.postMessage(null);
+});
+globalThis.say = (...message) => { sockets.at(-1).onmessage({ data: JSON.stringify(message) }); return rest(); };
+globalThis.welcome = async () => {
+  sockets.at(-1).onopen();
+  await say(0, "1234", 1, "a hub");
+  await say(3, sent.at(-1)[1], null);
+  await say(3, sent.at(-1)[1], {});
+  sent = [];
+};
+globalThis.lose = (code = 1006, reason = "") => sockets.at(-1).onclose({ code, reason });
+globalThis.reportError = (error) => reported.push(error.message);
+globalThis.reported = [];
+"""
+
+
+@pytest.fixture
+async def alone(page: Page) -> Page:
+    """Return a page in which nothing but the test moves `webmq.js`."""
+    await page.evaluate(FAKE + SCRIPT.read_text())
+    await page.evaluate("globalThis.mq = new WebMQ('http://hub.example:8080'); undefined")
+    return page
+
+
+async def run_script(page: Page, script: str) -> object:
+    return await page.evaluate(f"(async () => {{ {script} }})()")
+
+
+async def test_each_wait_is_up_to_twice_as_long_and_starts_again_after_success(alone: Page) -> None:
+    waits = await run_script(
+        alone,
+        """
+        for (let attempt = 0; attempt < 8; attempt += 1) { lose(); timers.at(-1).call(); }
+        random = 0.25;
+        lose(); timers.at(-1).call();
+        await welcome();
+        lose();
+        return timers.map(({ wait }) => wait);
+        """,
+    )
+    assert waits == [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 7500, 125]
+
+
+async def test_a_connection_that_does_not_get_open_does_not_start_the_waits_again(alone: Page) -> None:
+    waits = await run_script(
+        alone,
+        """
+        for (let attempt = 0; attempt < 3; attempt += 1) {
+            sockets.at(-1).onopen();
+            await say(0, "1234", 1, "a hub");
+            lose(1008, "not in time");
+            timers.at(-1).call();
+        }
+        return [mq.state, ...timers.map(({ wait }) => wait)];
+        """,
+    )
+    assert waits == ["connecting", 500, 1000, 2000]
+
+
+async def test_what_a_loss_is_called(alone: Page) -> None:
+    details = await run_script(
+        alone,
+        """
+        const details = [];
+        mq.onstate = (state, detail) => { if (state === "closed") details.push(detail); };
+        lose();
+        timers.at(-1).call();
+        await welcome();
+        lose(1001, "going away");
+        timers.at(-1).call();
+        lose();
+        return details;
+        """,
+    )
+    assert details == [
+        "no hub answers at hub.example:8080, or it lets no page of null subscribe",
+        "the connection ended (1001 going away)",
+        "no hub answers at hub.example:8080",
+    ]
+
+
+async def test_a_browser_that_is_online_again_does_not_wait(alone: Page) -> None:
+    counts = await run_script(
+        alone,
+        """
+        lose();
+        const before = sockets.length;
+        dispatchEvent(new Event("online"));
+        const after = sockets.length;
+        timers.forEach(({ call }) => call());
+        dispatchEvent(new Event("online"));  // it is connecting already
+        await welcome();
+        dispatchEvent(new Event("online"));
+        return [before, after, sockets.length];
+        """,
+    )
+    assert counts == [1, 2, 2]
+
+
+async def test_nothing_happens_after_the_end(alone: Page) -> None:
+    ended = await run_script(
+        alone,
+        """
+        const states = [];
+        mq.onstate = (state) => states.push(state);
+        await welcome();
+        lose();
+        mq.close();
+        mq.close();
+        timers.forEach(({ call }) => call());
+        dispatchEvent(new Event("online"));
+        return [states, sockets.length];
+        """,
+    )
+    assert ended == [["open", "closed", "ended"], 1]
+
+
+async def test_an_end_while_it_signs_is_the_end(alone: Page) -> None:
+    ended = await run_script(
+        alone,
+        """
+        let signed;
+        const mq = new WebMQ("ws://hub.example", { key: "k", sign: () => new Promise((done) => { signed = done; }) });
+        sockets.at(-1).onopen();
+        await say(0, "1234", 1, "a hub");
+        await say(3, sent.at(-1)[1], "the challenge");
+        mq.close();
+        signed("the signature");
+        await rest();
+        return [mq.state, mq.sessionId, sockets.at(-1).closed];
+        """,
+    )
+    assert ended == ["ended", None, 1]
+
+
+async def test_it_authenticates_as_nobody_and_then_subscribes(alone: Page) -> None:
+    said = await run_script(
+        alone,
+        """
+        const socket = sockets.at(-1);
+        mq.subscribe("t", () => {});
+        socket.onopen();
+        await say(0, "1234", 1, "a hub");
+        await say(3, sent.at(-1)[1], null);
+        const before = mq.state;
+        await say(3, sent.at(-1)[1], {"rpc": [], "pubsub": []});
+        return [socket.protocols, sent.map(([type, id, ...rest]) => type === 2 ? rest : [type, id]), before, mq.state];
+        """,
+    )
+    procedure = "http://api.wamp.ws/procedure#"
+    assert said == [
+        ["wamp", "wamp.2.json"],
+        [[f"{procedure}authreq"], [f"{procedure}auth", None], [5, "t"]],
+        "connecting",
+        "open",
+    ]
+
+
+async def test_a_hub_without_authentication_will_do(alone: Page) -> None:
+    state = await run_script(
+        alone,
+        """
+        sockets[0].onopen();
+        await say(0, "1234", 1, "a hub");
+        await say(4, sent.at(-1)[1], "http://api.wamp.ws/error#NoSuchRPCEndpoint", "no such procedure");
+        return [mq.state, mq.sessionId];
+        """,
+    )
+    assert state == ["open", "1234"]
+
+
+async def test_the_signature_is_the_challenges(alone: Page) -> None:
+    """HMAC-SHA256 in base64 of the standard alphabet, padded, of text in UTF-8."""
+    secret, challenge = "gehéim", '{"nonce": "ü€"}'
+    expected = base64.b64encode(hmac.new(secret.encode(), challenge.encode(), hashlib.sha256).digest()).decode()
+    await alone.open(SCRIPT.as_uri())  # about:blank has no WebCrypto
+    await alone.evaluate(SCRIPT.read_text())
+    assert await alone.evaluate(f"WebMQ.signer({json.dumps(secret)})({json.dumps(challenge)})") == expected
+    assert "/" in expected or "+" in expected
+
+
+async def test_what_it_does_not_know_is_ignored(alone: Page) -> None:
+    got = await run_script(
+        alone,
+        """
+        const got = [];
+        mq.subscribe("t", (event) => got.push(event));
+        await welcome();
+        for (const data of ["", "{", "null", "8", "{}", "[]", '["8","t",1]', '[9,"t",1]', '[3,"nobody asked",1]',
+                            '[4,"7","e","d"]', '[8,"other",1]', '[8]', new Blob([])]) sockets[0].onmessage({ data });
+        await say(8, "t", "known");
+        return [got, mq.state, reported];
+        """,
+    )
+    assert got == [["known"], "open", []]
+
+
+async def test_a_handler_that_throws_stops_no_other(alone: Page) -> None:
+    got = await run_script(
+        alone,
+        """
+        const got = [];
+        mq.subscribe("t", () => { throw new Error("of the first"); });
+        mq.subscribe("t", (event, topic) => got.push([topic, event]));
+        mq.onstate = () => { throw new Error("of onstate"); };
+        await welcome();
+        await say(8, "t", 1);
+        await say(8, "t", 2);
+        return [got, reported];
+        """,
+    )
+    assert got == [[["t", 1], ["t", 2]], ["of onstate", "of the first", "of the first"]]
+
+
+async def test_a_topic_is_subscribed_to_once_for_all_its_handlers(alone: Page) -> None:
+    said = await run_script(
+        alone,
+        """
+        const got = [];
+        const [one, two] = [() => got.push(1), () => got.push(2)];
+        await welcome();
+        mq.subscribe("t", one);
+        mq.subscribe("t", one);
+        mq.subscribe("t", two);
+        await say(8, "t", null);
+        mq.unsubscribe("t", one);
+        mq.unsubscribe("t", one);
+        await say(8, "t", null);
+        mq.unsubscribe("t", two);
+        mq.unsubscribe("t");
+        await say(8, "t", null);
+        mq.subscribe("t", one);
+        mq.subscribe("t", two);
+        mq.unsubscribe("t");
+        return [got, sent];
+        """,
+    )
+    assert said == [[1, 2, 2], [[5, "t"], [6, "t"], [5, "t"], [6, "t"]]]
+
+
+async def test_handlers_come_and_go_while_an_event_is_delivered(alone: Page) -> None:
+    """Who has gone is not called, and who has just come waits for the next event."""
+    got = await run_script(
+        alone,
+        """
+        const got = [];
+        const second = () => got.push("second");
+        const third = () => got.push("third");
+        mq.subscribe("t", () => { mq.unsubscribe("t", second); mq.subscribe("t", third); });
+        mq.subscribe("t", second);
+        await welcome();
+        await say(8, "t", 1);
+        const first = [...got];
+        await say(8, "t", 2);
+        return [first, got];
+        """,
+    )
+    assert got == [[], ["third"]]
+
+
+SOCKET_URLS = {
+    "http://hub.example": "ws://hub.example/ws",
+    "https://hub.example/": "wss://hub.example/ws",
+    "http://hub.example:8080/some/hub/": "ws://hub.example:8080/some/hub/ws",
+    "http://hub.example/ws": "ws://hub.example/ws",
+    "ws://hub.example/any/path": "ws://hub.example/any/path",
+    "wss://hub.example/?token=1": "wss://hub.example/?token=1",
+}
+
+
+async def test_where_it_connects_to(alone: Page) -> None:
+    found = await alone.evaluate(f"{json.dumps(list(SOCKET_URLS))}.map((url) => new WebMQ(url).url)")
+    assert found == list(SOCKET_URLS.values())
+
+
+WRONG = {
+    "new WebMQ()": "url",  # the script came from nowhere
+    "new WebMQ('')": "url",
+    "new WebMQ('http://')": "url",
+    "new WebMQ('ftp://hub.example/')": "url",
+    "new WebMQ('http://user@hub.example/')": "url",
+    "new WebMQ('http://hub.example/#part')": "url",
+    "new WebMQ('http://hub.example/', {key: 'k'})": "key, sign",
+    "new WebMQ('http://hub.example/', {sign: () => ''})": "key, sign",
+    "new WebMQ('http://hub.example/', {key: 'k', sign: 's3cret'})": "sign",
+    "WebMQ.signer('')": "secret",
+    "WebMQ.signer()": "secret",
+    "mq.subscribe(7, () => {})": "topic",
+    "mq.subscribe('t')": "handler",
+}
+
+
+async def test_a_wrong_argument_is_named(alone: Page) -> None:
+    for script, argument in WRONG.items():
+        error = await alone.evaluate(f"(() => {{ try {{ {script} }} catch (error) {{ return String(error); }} }})()")
+        assert str(error).startswith(f"TypeError: {argument}: "), script
+        assert "s3cret" not in str(error)
+    assert await alone.evaluate("sockets.length") == 1

@@ -1,0 +1,237 @@
+"""`webmq.js` speaking WAMP v2 in Chromium: against a hub, and against a WebSocket made of script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.chromium import Page
+from webmqconnect_async import AsyncClient, Payload
+from webmqconnect_async.hub import Hub
+
+from .conftest import Run, Wire
+from .pages import watched
+from .test_webmq_js import FAKE, SCRIPT, START, got, run_script, site
+
+pytestmark = pytest.mark.chromium
+
+_WAMP2_ALONE = """
+globalThis.WebSocket = class extends WebSocket {
+  constructor(url, protocols) { super(url, protocols.filter((each) => each !== "wamp")); }
+};
+"""
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    """Return a page whose WebSockets offer WAMP v2 alone, as if the broker knew no other."""
+    async with watched() as page:
+        await page.before_scripts(_WAMP2_ALONE)
+        yield page
+
+
+@pytest.fixture
+async def alone(page: Page) -> Page:
+    """Return a page in which nothing but the test moves `webmq.js`, with a broker that chooses WAMP v2."""
+    await page.evaluate(FAKE.replace("protocol: protocols[0]", 'protocol: "wamp.2.json"') + SCRIPT.read_text())
+    await page.evaluate("""
+        globalThis.mq = new WebMQ("http://hub.example:8080");
+        globalThis.events = [];
+        globalThis.keep = (event, topic) => events.push([topic, event]);
+        globalThis.welcome = async () => { sockets.at(-1).onopen(); await say(2, 9007199254740992, {}); sent = []; };
+        undefined
+    """)
+    return page
+
+
+async def subscribed(page: Page, hub: Hub, wire: Wire, *topics: str) -> None:
+    """Return when events of the topics arrive."""
+    await page.until("mq.state === 'open'")
+    for topic in topics:
+        while not await page.evaluate(f"events.some(([topic]) => topic === {json.dumps(topic)})"):
+            await wire.push(hub, f"topicuri={topic}", b'"heard?"')
+    await page.evaluate("events.length = 0")
+
+
+async def test_a_page_subscribes_and_is_one_session_with_what_is_pushed(hub: Hub, wire: Wire, page: Page) -> None:
+    async with site(hub.url) as other, AsyncClient(f"{hub.url}/publish", dialect="crossbar") as client:
+        await page.open(other)
+        await page.evaluate(START)
+        await subscribed(page, hub, wire, "t")
+        assert await page.evaluate("sockets.at(-1).protocol") == "wamp.2.json"
+        session_id = await page.evaluate("mq.sessionId")
+        assert isinstance(session_id, str)
+        await client.push("t", "to others", exclude=[session_id])
+        await client.push("t", {"id": 17}, eligible=[session_id])
+        await client.push("t", Payload(1, 2, a=3))
+        await wire.push(hub, f"topicuri=t&eligible={session_id}", b"[4]")
+        await got(page, ["t", {"id": 17}], ["t", {"args": [1, 2], "kwargs": {"a": 3}}], ["t", [4]])
+        assert page.problems == []
+
+
+async def test_it_comes_back_with_its_subscriptions(wire: Wire, page: Page) -> None:
+    async with Hub(port=0) as hub, site(hub.url) as other:
+        port = int(hub.url.rpartition(":")[2])
+        await page.open(other)
+        await page.evaluate(START)
+        await subscribed(page, hub, wire, "t")
+        await hub.close()
+        await page.until("mq.state === 'closed'")
+        await page.evaluate("mq.subscribe('u', keep)")
+        async with Hub(port=port) as again:
+            await subscribed(page, again, wire, "t", "u")
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome"),
+    [
+        ("{key: 'reader', sign: WebMQ.signer('s3cret')}", "open"),
+        ("{key: 'reader', sign: WebMQ.signer('wrong')}", "refused: authentication_failed"),
+        ("{key: 'nobody', sign: WebMQ.signer('s3cret')}", "refused: authentication_failed"),
+        ("{}", "refused: no_matching_auth_method"),
+    ],
+)
+async def test_authentication(run: Run, page: Page, options: str, outcome: str) -> None:
+    hub = await run(Hub(port=0, subscriber_keys={"reader": "s3cret"}))
+    async with site(hub.url) as other:
+        await page.open(other)
+        await page.evaluate(f"globalThis.options = {options};" + START)
+        await page.until("['open', 'refused'].includes(mq.state)")
+        said = await page.evaluate("`${mq.state}: ${mq.detail}`")
+        assert str(said).startswith(outcome)
+
+
+# With a WebSocket made of script
+
+
+async def test_what_it_says_until_it_is_open(alone: Page) -> None:
+    said = await run_script(
+        alone,
+        """
+        mq.subscribe("t", keep);
+        sockets[0].onopen();
+        const before = mq.state;
+        await say(2, 9007199254740992, {});
+        return [before, mq.state, mq.sessionId, sent];
+        """,
+    )
+    hello = [1, "realm1", {"roles": {"subscriber": {}}, "authmethods": ["anonymous"]}]
+    assert said == ["connecting", "open", "9007199254740992", [hello, [32, 1, {}, "t"]]]
+
+
+async def test_it_signs_the_challenge_in_the_realm_it_is_told(alone: Page) -> None:
+    said = await run_script(
+        alone,
+        """
+        const mine = new WebMQ("ws://hub.example", { key: "k", sign: (text) => `signed ${text}`, realm: "other" });
+        sockets.at(-1).onopen();
+        await say(4, "wampcra", { challenge: "this" });
+        await say(2, 5, {});
+        return [mine.state, sent];
+        """,
+    )
+    hello = [1, "other", {"roles": {"subscriber": {}}, "authmethods": ["wampcra"], "authid": "k"}]
+    assert said == ["open", [hello, [5, "signed this", {}]]]
+
+
+async def test_an_abort_is_final_and_told(alone: Page) -> None:
+    said = await run_script(
+        alone,
+        """
+        sockets[0].onopen();
+        await say(3, { message: "no realm 'realm1'" }, "wamp.error.no_such_realm");
+        return [mq.state, mq.detail, timers.length];
+        """,
+    )
+    assert said == ["refused", "no_such_realm: no realm 'realm1'", 0]
+
+
+async def test_events_come_by_their_subscriptions_id(alone: Page) -> None:
+    events = await run_script(
+        alone,
+        """
+        mq.subscribe("t", keep);
+        mq.subscribe("u", keep);
+        await welcome();
+        await say(33, 2, 20);
+        await say(33, 1, 10);
+        await say(36, 10, 1, {}, ["to t"]);
+        await say(36, 20, 2, {}, ["to u"]);
+        await say(36, 30, 3, {}, ["to nobody"]);
+        await say(36, 10, 4, {});
+        await say(36, 10, 5, {}, [], { a: 1 });
+        return events;
+        """,
+    )
+    assert events == [
+        ["t", "to t"],
+        ["u", "to u"],
+        ["t", {"args": [], "kwargs": {}}],
+        ["t", {"args": [], "kwargs": {"a": 1}}],
+    ]
+
+
+async def test_unsubscribing_waits_for_the_subscription(alone: Page) -> None:
+    """It has no name before the broker has answered; wanted again meanwhile, it stays."""
+    said = await run_script(
+        alone,
+        """
+        await welcome();
+        mq.subscribe("t", keep);
+        mq.unsubscribe("t");
+        mq.subscribe("u", keep);
+        mq.unsubscribe("u");
+        mq.subscribe("u", keep);
+        await say(33, 1, 10);
+        await say(33, 2, 20);
+        mq.subscribe("t", keep);
+        await say(36, 10, 1, {}, ["of a subscription that has ended"]);
+        await say(33, 4, 11);
+        await say(36, 11, 2, {}, ["to t"]);
+        await say(36, 20, 3, {}, ["to u"]);
+        return [sent, events];
+        """,
+    )
+    assert said == [
+        [[32, 1, {}, "t"], [32, 2, {}, "u"], [34, 3, 10], [32, 4, {}, "t"]],
+        [["t", "to t"], ["u", "to u"]],
+    ]
+
+
+async def test_a_subscription_that_is_refused_is_told_and_may_be_tried_again(alone: Page) -> None:
+    said = await run_script(
+        alone,
+        """
+        const errors = [];
+        console.error = (text) => errors.push(text);
+        await welcome();
+        mq.subscribe("a..b", keep);
+        await say(8, 32, 1, {}, "wamp.error.invalid_uri", ["no URI"]);
+        mq.unsubscribe("a..b");
+        mq.subscribe("a..b", keep);
+        return [errors, sent, mq.state];
+        """,
+    )
+    assert said == [
+        ["WebMQ: not subscribed to a..b: wamp.error.invalid_uri"],
+        [[32, 1, {}, "a..b"], [32, 2, {}, "a..b"]],
+        "open",
+    ]
+
+
+async def test_a_goodbye_is_answered_and_what_it_does_not_know_is_ignored(alone: Page) -> None:
+    said = await run_script(
+        alone,
+        """
+        await welcome();
+        const unknown = [[36], [33], [8], [8, 32], [35, 1], [70, 1], [2], [4, "wampcra", {}]];
+        for (const message of unknown) await say(...message);
+        sent = [];
+        await say(6, {}, "wamp.close.system_shutdown");
+        lose(1000);
+        return [sent, mq.state, reported];
+        """,
+    )
+    assert said == [[[6, {}, "wamp.close.goodbye_and_out"]], "closed", []]

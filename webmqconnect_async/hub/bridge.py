@@ -1,0 +1,253 @@
+"""One push as Crossbar.io's HTTP bridge takes it: accepted or refused. Pure; knows nothing of sockets or subscribers.
+
+It answers as the bridge does, to the status and to the words that clients go by. What the bridge breaks over, a 500
+that says nothing, is a 500 here too, and says why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+from webmqconnect_async.signing import Credentials, verify
+
+from .echo import shown
+from .judge import MAX_SKEW, Accepted, Refused, Verdict
+from .publication import Receivers
+from .texts import encoded, json_value
+from .wamp2 import session_ids
+
+__all__ = ["arguments_of", "is_uri", "judge_head", "judge_publish"]
+
+_CONTENT_TYPE = "application/json"
+_URI = re.compile(r"[^\s.#]+(\.[^\s.#]+)*")
+_RESERVED = {"topic", "self"}
+"""Keywords that the bridge breaks over. The third it has for itself, `options`, it drops."""
+
+_IDS = range(2**53 + 1)
+
+_T = TypeVar("_T")
+
+
+class _Broken(Exception):
+    """What the bridge answers with a 500; the text says what is wrong."""
+
+
+def is_uri(topic: str) -> bool:
+    """Tell whether a router takes the text for a topic: parts between dots, none empty or with a blank or `#` in it."""
+    return _URI.fullmatch(topic) is not None
+
+
+def judge_head(content_type: str | None, length: int, max_body: int) -> Refused | None:
+    """Judge what can be judged before the body is read; None where nothing speaks against reading it."""
+    kind, *parameters = map(str.strip, (content_type or _CONTENT_TYPE).lower().split(";"))
+    if kind != _CONTENT_TYPE:
+        return Refused(400, f"Non-accepted content type. (must be '{_CONTENT_TYPE}', not '{shown(kind)}')")
+    pairs = [parameter.split("=") for parameter in parameters if "=" in parameter]
+    named = {pair[0].strip(): pair[1].strip() for pair in pairs if len(pair) == 2}
+    if len(named) != len(pairs) or named.get("charset", "utf-8") not in ("utf-8", "utf8"):
+        return Refused(400, "Non-accepted request encoding, must be UTF-8.")
+    if length > max_body:
+        return Refused(413, f"Request too long. ({length} is longer than accepted {max_body})")
+    return None
+
+
+def judge_publish(
+    query: str,
+    content_type: str | None,
+    body: bytes,
+    now: float,
+    keys: Mapping[str, Credentials],
+    *,
+    max_body: int,
+    max_topic: int,
+) -> Verdict:
+    """Judge a whole request, in the order of the bridge.
+
+    Args:
+        query: as it stood in the request line, undecoded, without the `?`.
+        content_type: the header; None where there was none, which is as good as `application/json`.
+        body: its exact bytes, or enough of them to see that they are more than `max_body`.
+        now: Unix time in seconds.
+        keys: credentials by key; where there are any, only signed pushes are accepted.
+        max_body: bytes.
+        max_topic: characters.
+    """
+    if refused := judge_head(content_type, len(body), max_body):
+        return refused
+    try:
+        fields = _fields(query)
+        if refused := _judge_signature(fields, body, now, keys):
+            return refused
+        return _publication(body, fields.get("key") if keys else None, max_topic)
+    except _Broken as broken:
+        return Refused(500, str(broken))
+
+
+def _fields(query: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True, errors="surrogateescape"):
+        if not name.isascii():
+            raise _Broken("a parameter's name is not ASCII")
+        fields.setdefault(name, value)  # of a repeated one the first counts
+    return fields
+
+
+def _judge_signature(
+    fields: Mapping[str, str], body: bytes, now: float, keys: Mapping[str, Credentials]
+) -> Refused | None:
+    """Judge who says it and when. Time and numbers are looked at in unsigned pushes, too, where they are there."""
+    for name in ("key", "timestamp", "seq", "nonce", "signature"):
+        value = fields.get(name)
+        if value is None:
+            if keys:
+                return _missing(name)
+        elif name in ("timestamp", "seq", "nonce") and (refused := _judge_field(name, value, now)):
+            return refused
+    if not keys:
+        return None
+    credentials = keys.get(fields["key"])
+    if credentials is None:
+        return Refused(401, "REST bridge signature key not valid.")
+    parts = [_utf8(fields[name]) for name in ("key", "timestamp", "seq", "nonce")]
+    if not verify(credentials, fields["signature"], *parts, body):
+        return Refused(401, "REST bridge signature secret not valid.")
+    return None
+
+
+def _missing(name: str) -> Refused:
+    said = f"'{name}' field missing"
+    if name == "timestamp":
+        said = "signed request required, but mandatory 'timestamp' field missing"
+    return Refused(400, f"REST bridge signature was invalid (missing mandatory field - {said}).")
+
+
+def _judge_field(name: str, value: str, now: float) -> Refused | None:
+    if not value.isascii():
+        raise _Broken(f"parameter '{name}' is not ASCII")
+    if name == "timestamp":
+        try:
+            signed_at = datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
+        except ValueError:
+            form = "must be UTC/ISO-8601, e.g. '2011-10-14T16:59:51.123Z'"
+            return Refused(400, f"REST bridge signature was invalid (invalid timestamp '{shown(value)}' ({form})).")
+        return Refused(400, "Request expired, too old timestamp.") if abs(now - signed_at) > MAX_SKEW else None
+    try:
+        int(value)
+    except ValueError:
+        kind = "sequence number" if name == "seq" else name
+        said = f"invalid {kind} '{shown(value)}' (must be an integer)"
+        return Refused(400, f"REST bridge signature was invalid ({said}).")
+    return None
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _publication(body: bytes, key: str | None, max_topic: int) -> Accepted | Refused:
+    try:
+        push = json_value(body.decode("utf-8"))
+    except UnicodeError:
+        return Refused(400, "Non-decodable request body, was not UTF-8.")
+    except ValueError:
+        return Refused(400, "Request body was invalid JSON.")
+    if not isinstance(push, dict):
+        return Refused(400, "Request body was valid JSON, but not well formed (must be a dict).")
+    if "topic" not in push:
+        return Refused(400, "Request body was valid JSON, but not well formed (missing key 'topic').")
+    topic = _topic(push["topic"], max_topic)
+    if topic.startswith("wamp."):
+        return Refused(200, "wamp.error.invalid_uri")
+    event, args, kwargs = arguments_of(_args(push), _kwargs(push))
+    options = _object(push, "options")
+    for flag in ("retain", "exclude_me"):
+        if not isinstance(options.get(flag), bool | None):
+            raise _Broken(f"option '{flag}' is not a boolean")
+    _list(options, "forward_for", object)
+    return Accepted(
+        topic,
+        event,
+        eligible=session_ids(_sessions(options, "eligible")),
+        exclude=session_ids(_sessions(options, "exclude")) or frozenset(),
+        args=args,
+        kwargs=kwargs,
+        authid=_receivers(options, "authid"),
+        authrole=_receivers(options, "authrole"),
+        key=key,
+    )
+
+
+def _topic(topic: object, longest: int) -> str:
+    if not isinstance(topic, str) or not is_uri(topic):
+        raise _Broken("the topic is no URI")
+    if len(topic) > longest:
+        raise _Broken(f"topic length ({len(topic)}) exceeds maximum ({longest})")
+    return topic
+
+
+def _args(push: Mapping[str, object]) -> list[str]:
+    """Return the positional arguments as JSON texts. A text is taken for its characters, an object for its names."""
+    args = push.get("args") or []
+    if not isinstance(args, Iterable):
+        raise _Broken("args is not a list")
+    return [encoded(arg) for arg in args]
+
+
+def _kwargs(push: Mapping[str, object]) -> str | None:
+    """Return the keyword arguments as JSON text; None without any."""
+    kwargs = _object(push, "kwargs")
+    if found := _RESERVED & kwargs.keys():
+        raise _Broken(f"a keyword is named '{min(found)}'")
+    kept = {name: value for name, value in kwargs.items() if name != "options"}
+    return encoded(kept) if kept else None
+
+
+def arguments_of(args: Sequence[str], kwargs: str | None) -> tuple[str, str, str | None]:
+    """Return an event's value for WAMP v1, and its positional and keyword arguments for WAMP v2, all as JSON text.
+
+    WAMP v1 knows a single value. That is what a single argument is; what else there may be becomes an object of `args`
+    and `kwargs`.
+    """
+    positional = f"[{','.join(args)}]"
+    if len(args) == 1 and kwargs is None:
+        return args[0], positional, None
+    return f'{{"args":{positional},"kwargs":{kwargs or "{}"}}}', positional, kwargs
+
+
+def _object(push: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """Return a field; an empty one where it is absent or empty, whatever its type."""
+    value = push.get(name) or {}
+    if not isinstance(value, dict):
+        raise _Broken(f"{name} is not an object")
+    return value
+
+
+def _sessions(options: Mapping[str, object], name: str) -> list[int]:
+    sessions = _list(options, name, int)
+    if any(each not in _IDS for each in sessions):
+        raise _Broken(f"option '{name}' has an entry that is no session ID")
+    return sessions
+
+
+def _receivers(options: Mapping[str, object], name: str) -> Receivers | None:
+    eligible = _list(options, f"eligible_{name}", str)
+    exclude = _list(options, f"exclude_{name}", str)
+    if not eligible and not exclude:
+        return None
+    # An empty list of the eligible is none at all, to the bridge.
+    return Receivers(frozenset(eligible) if eligible else None, frozenset(exclude))
+
+
+def _list(options: Mapping[str, object], name: str, kind: type[_T]) -> list[_T]:
+    value = options.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise _Broken(f"option '{name}' is not a list")
+    if any(not isinstance(each, kind) or isinstance(each, bool) for each in value):
+        raise _Broken(f"option '{name}' has an entry of the wrong type")
+    return value
