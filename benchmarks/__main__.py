@@ -11,9 +11,12 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.crossbar import node as crossbar
+
 from . import chart, processes, report
 from .goals import Results
-from .sections import SECTIONS, Plan
+from .plan import Plan
+from .sections import SECTIONS
 
 HERE = Path(__file__).resolve().parent
 ROUNDS = 9
@@ -50,10 +53,12 @@ def main() -> None:
 
 def _machine() -> dict[str, str]:
     packages = ("webmqconnect-async", "aiohttp", "uvloop", "httpx", "cent", "requests", "urllib3")
+    peer = {"Crossbar.io": crossbar.VERSION} if crossbar.installed() else {}
     return {
         "machine": f"{os.cpu_count()} x {_processor()}, {platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": ", ".join(f"{package} {version(package)}" for package in packages),
+        **peer,
     }
 
 

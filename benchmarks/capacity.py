@@ -22,7 +22,14 @@ def has_wrk() -> bool:
     return shutil.which("wrk") is not None
 
 
-def by_wrk(url: str, target: str, body: bytes, seconds: float, connections: int = 100) -> float:
+def by_wrk(
+    url: str,
+    target: str,
+    body: bytes,
+    seconds: float,
+    connections: int = 100,
+    content_type: str = HEADERS["Content-Type"],
+) -> float:
     """Return the requests a second that wrk gets through.
 
     Args:
@@ -31,14 +38,14 @@ def by_wrk(url: str, target: str, body: bytes, seconds: float, connections: int 
         body: of every request.
         seconds: at least one, and whole ones count.
         connections: requests in flight.
+        content_type: of the body.
 
     Raises:
         Refused: an answer was not 2xx, or a socket failed.
     """
     duration = f"{max(1, round(seconds))}s"
-    printed = processes.run(
-        "wrk", "-t1", f"-c{connections}", f"-d{duration}", "-s", SCRIPT, url, TARGET=target, BODY=body.decode()
-    )
+    command = ("wrk", "-t1", f"-c{connections}", f"-d{duration}", "-s", SCRIPT, url)
+    printed = processes.run(*command, TARGET=target, BODY=body.decode(), CONTENT_TYPE=content_type)
     found = re.search(r"Requests/sec: +([\d.]+)", printed)
     if found is None or "Non-2xx" in printed or "Socket errors" in printed:
         raise Refused(printed)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.crossbar import node as crossbar
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 900
@@ -49,6 +52,34 @@ def server(module: str, *arguments: str) -> Iterator[Server]:
             yield Server(f"http://127.0.0.1:{int(port)}", process.pid)
         finally:
             process.terminate()
+
+
+@contextmanager
+def crossbar_io() -> Iterator[crossbar.Node]:
+    """Run Crossbar.io by the configuration of the example, where servers run."""
+    with ExitStack() as stack:
+        with _core(0):
+            node = stack.enter_context(crossbar.node(json.loads(crossbar.EXAMPLE.read_text())))
+        yield node
+
+
+@contextmanager
+def attendant(module: str, *arguments: str) -> Iterator[Callable[[], str]]:
+    """Run a module of this package where clients run; it prints a line when it is ready, and ends with its stdin.
+
+    What is yielded ends it and returns what else it prints.
+    """
+    with _core(-1):
+        process = subprocess.Popen(  # noqa: S603  # ours
+            _command(module, *arguments), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+    with process:
+        try:
+            if not (process.stdout and process.stdout.readline()):
+                raise RuntimeError(f"{module} did not start")
+            yield lambda: process.communicate(timeout=LONGEST)[0]
+        finally:
+            process.kill()
 
 
 def output(module: str, *arguments: str) -> str:

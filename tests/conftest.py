@@ -10,6 +10,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
+from .crossbar import node as crossbar
 from .hostile import Hostile, hostile
 
 # Machines are noisy: how long an example took says nothing. With CI=true Hypothesis has a profile of its own for that.
@@ -34,8 +35,13 @@ def no_blocking_calls() -> Iterator[None]:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose system part is missing, with the reason; with CI=true that is a failure."""
+    reason = None
     if item.get_closest_marker("chromium") and not shutil.which("chromium"):
         reason = "needs Chromium: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    elif item.get_closest_marker("crossbar") and not crossbar.installed():
+        reason = f"needs Crossbar.io {crossbar.VERSION}: {crossbar.COMMAND}"
+    if reason is None:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -17,12 +17,14 @@ from xml.etree import ElementTree
 import aiohttp
 import pytest
 import pytest_asyncio
+from yarl import URL
 
-from benchmarks import capacity, chart, hub_load, load, memory, processes, report
+from benchmarks import capacity, chart, hub_load, listeners, load, memory, processes, report
 from benchmarks.goals import Cell, Measured, Ratio, Results, Row, Sample, compared, summed_up
 from benchmarks.load import KEY, SECRET, TOPIC, Load, Refused
 from benchmarks.measure import ASYNC, BLOCKING
-from benchmarks.sections import SECTIONS, Plan
+from benchmarks.plan import Plan
+from benchmarks.sections import SECTIONS
 from benchmarks.sink import ACCEPTED, CENTRIFUGO, Sink
 from webmqconnect_async import AuthRejected
 from webmqconnect_async.hub import Hub
@@ -145,6 +147,41 @@ async def test_the_sink_answers_late_when_told_and_like_centrifugo_where_cent_as
 
 async def test_pipelining_finds_out_what_a_server_takes(sink: str) -> None:
     assert await asyncio.to_thread(capacity.by_pipelining, sink, "/?a=b", b"{}", 0.01) > 0
+
+
+@pytest.mark.parametrize("keys", [None, {KEY: SECRET}], ids=["unsigned", "signed"])
+async def test_listeners_count_what_is_published_as_by_wrk(keys: dict[str, str] | None) -> None:
+    subscribed, done = asyncio.Event(), asyncio.Event()
+    body = load.bridge_body()
+    async with Hub(port=0, keys=keys) as hub, aiohttp.ClientSession() as session, asyncio.timeout(10):
+        endpoint = f"{hub.url}/publish"
+        listening = asyncio.create_task(listeners.listen(endpoint, hub.ws_url, 3, subscribed, done))
+        await subscribed.wait()
+        url = f"{endpoint}?{load.bridge_query(body)}" if keys else endpoint
+        for _ in range(5):
+            async with session.post(
+                URL(url, encoded=True), data=body, headers={"Content-Type": "application/json"}
+            ) as answer:
+                assert (await answer.json())["id"]
+        done.set()
+        assert await listening == [5, 5, 5]
+
+
+async def test_listeners_say_when_pushes_are_refused() -> None:
+    """The answer might be a 200: wrk would not notice."""
+    async with Hub(port=0, keys={KEY: "another"}) as hub:
+        with pytest.raises(AuthRejected):
+            await listeners.listen(f"{hub.url}/publish", hub.ws_url, 0, asyncio.Event(), asyncio.Event())
+
+
+def test_the_comparison_with_crossbar_io_is_skipped_without_it(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.twins.crossbar.installed", lambda: False)
+    SECTIONS["crossbar"](Plan(results, quick=True), "")
+    (reason,) = results.skipped
+    assert "python3 tests/crossbar/node.py" in reason
+    assert results.rows == []
 
 
 async def test_all_subscribers_of_the_hubs_load_get_everything() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,9 +75,15 @@ def test_suite_passes(suite: str, pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=suite.count("def test_"))
 
 
+def test_the_configuration_is_the_example_s() -> None:
+    """The example, from which the tests start Crossbar.io, and the README say the same."""
+    (configuration,) = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+    assert json.loads(configuration) == json.loads((ROOT / "examples/crossbar/config.json").read_text())
+
+
 def test_length() -> None:
     """It can be read in one sitting."""
-    assert len(README.splitlines()) <= 200
+    assert len(README.splitlines()) <= 300
 
 
 def test_ci_runs_the_test_command() -> None:

@@ -145,7 +145,7 @@ def test_what_arrives_is_what_was_signed(key: str, nonce: int, secret: str) -> N
         credentials = Credentials(key, "x" + secret)
     except ValueError:
         return  # a lone surrogate
-    request = _dialect(credentials, nonce=nonce).encode(Push("t", [key]))(_NOW)
+    request = _dialect(credentials, nonce=nonce).encode(Push("t", ["x" + key]))(_NOW)
     assert request.query.isascii()
     fields = dict(parse_qsl(request.query, strict_parsing=True))
     parts = [fields[name].encode() for name in ("key", "timestamp", "seq", "nonce")]
@@ -197,8 +197,8 @@ def test_no_repr_shows_a_secret_or_a_signature() -> None:
             '{"topic":"com.x","args":[1],"options":{"eligible_authid":["webmqconnect_async: nobody"]}}',
         ),
         (
-            Push("com.x", 1, options={"forward_for": [{"session": 7, "authid": None, "authrole": "a"}]}),
-            '{"topic":"com.x","args":[1],"options":{"forward_for":[{"session":7,"authid":null,"authrole":"a"}]}}',
+            Push("com.x", 1, options={"forward_for": [{"session": 7, "authid": "b", "authrole": "a"}]}),
+            '{"topic":"com.x","args":[1],"options":{"forward_for":[{"session":7,"authid":"b","authrole":"a"}]}}',
         ),
     ],
     ids=lambda value: ascii(value)[:60] if isinstance(value, str) else "",
@@ -271,6 +271,19 @@ def test_nesting_is_bounded(wrap: Callable[[object], object]) -> None:
     "event", [[[]] * 5000, "[" * 5000, ['\\"[{' * 200], {"[" * 200: "]"}], ids=["flat", "text", "quote", "key"]
 )
 def test_brackets_that_do_not_nest_are_no_nesting(event: object) -> None:
+    assert json.loads(_body(Push("t", event)))["args"] == [event]
+
+
+@pytest.mark.parametrize(
+    "event", ["\0", "\0YQ==", ["a", "\0%"], {"k": {"k": "\0"}}, {"\0": 1}, ["\\", "\0"], Payload(k="\0")], ids=repr
+)
+def test_a_string_that_would_be_taken_for_bytes_is_refused(event: object) -> None:
+    with pytest.raises(InvalidPush, match=r"^event: a string that begins with NUL"):
+        _body(Push("t", event))
+
+
+@pytest.mark.parametrize("event", ["a\0", '"\0', '\\"\0', '"\\u0000', "\\u0000", {'"\0': '\\\\"\0'}], ids=repr)
+def test_nul_further_on_is_text(event: object) -> None:
     assert json.loads(_body(Push("t", event)))["args"] == [event]
 
 
@@ -360,7 +373,9 @@ def test_what_are_no_session_ids_are_refused_by_name(argument: str, ids: Session
         ({"exclude_authid": ["\ud800"]}, r"options\['exclude_authid'\]\[0\]: a lone surrogate"),
         ({"forward_for": {}}, r"options\['forward_for'\]: a list, tuple or set of session IDs is needed, not dict"),
         ({"forward_for": [1]}, r"options\['forward_for'\]\[0\]: an object of session, authid and authrole is needed"),
-        ({"forward_for": [{"session": "1", "authid": None, "authrole": "a"}]}, r"options\['forward_for'\]\[0\]: "),
+        ({"forward_for": [{"session": "1", "authid": "b", "authrole": "a"}]}, r"options\['forward_for'\]\[0\]: "),
+        ({"forward_for": [{"session": True, "authid": "b", "authrole": "a"}]}, r"options\['forward_for'\]\[0\]: "),
+        ({"forward_for": [{"session": 1, "authid": None, "authrole": "a"}]}, r"options\['forward_for'\]\[0\]: "),
     ],
     ids=lambda value: ascii(value)[:40],
 )

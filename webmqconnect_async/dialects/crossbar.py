@@ -57,6 +57,8 @@ _DEEPEST = 128
 """Levels of lists and objects; some hundreds more end subscribers' connections."""
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
 _LONG_NUMBER = re.compile(rb"\d{19}")
+_BINARY = re.compile(rb'(?<!\\)"\\u0000')
+"""A string that begins with NUL, the quote not being an escaped one inside a string."""
 _SESSION_IDS = range(1, 2**53 + 1)
 
 
@@ -187,6 +189,9 @@ def _deliverable(encoded: bytes, ours: int = 0) -> bytes:
     deepest = _DEEPEST + ours
     if encoded.count(b"[") + encoded.count(b"{") > deepest and _depth(encoded) > deepest:
         raise InvalidPush(f"event: nested deeper than {_DEEPEST} levels, which not every subscriber survives")
+    if _BINARY.search(encoded):
+        # Base64 if it is to be believed; where it is none, a Python subscriber's connection ends.
+        raise InvalidPush("event: a string that begins with NUL means bytes to subscribers that speak JSON")
     if _LONG_NUMBER.search(encoded):
         try:
             json.loads(encoded, parse_int=_checked_integer)
@@ -271,8 +276,9 @@ def _forwarders(argument: str, sessions: object) -> bytes:
     listing = listed(argument, sessions)
     for place, each in enumerate(listing):
         match each:
-            case {"session": int(), "authid": str() | None, "authrole": str(), **rest} if not rest:
-                continue
+            case {"session": int(session), "authid": str(), "authrole": str(), **rest}:
+                if not isinstance(session, bool) and not rest:
+                    continue
         raise InvalidPush(f"{argument}[{place}]: an object of session, authid and authrole is needed")
     return encode_event(list(listing))
 

@@ -1,0 +1,145 @@
+"""Subscribers that speak WAMP v2 and count what they get, for brokers that are pushed to by somebody else.
+
+python -m benchmarks.listeners ENDPOINT WS_URL N    prints a line once N subscribe; at the end of stdin, what each got
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import cast
+from urllib.parse import urlsplit
+
+from webmqconnect_async import AsyncClient
+
+from .load import KEY, SECRET, TOPIC
+
+LONGEST = 60.0
+"""Seconds that they have to get everything."""
+END = "the end"
+
+_HELLO = [1, "realm1", {"roles": {"subscriber": {}}}]
+_SUBSCRIBE = [32, 1, {}, TOPIC]
+
+
+class _Listener(asyncio.Protocol):
+    """A WebSocket that subscribes to the topic and counts the events: a real client would cost more than the broker."""
+
+    def __init__(self, authority: str) -> None:
+        self.got = 0
+        self.ready = asyncio.Event()
+        self.complete = asyncio.Event()
+        self._authority = authority
+        self._said = bytearray()
+        self._open = False
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask for the WebSocket."""
+        # A cast: uvloop's transports are asyncio's by duck typing alone.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(
+            f"GET /ws HTTP/1.1\r\nHost: {self._authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: d2VibXFjb25uZWN0X2FzeQ==\r\n"
+            "Sec-WebSocket-Protocol: wamp.2.json\r\n\r\n".encode()
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Take the frames apart."""
+        said = self._said
+        said += data
+        if not self._open:
+            _, blank, rest = said.partition(b"\r\n\r\n")
+            if not blank:
+                return
+            said[:] = rest
+            self._open = True
+            self._send(_HELLO)
+        at = 0
+        while (end := _frame_end(said, at)) is not None:
+            self._frame(said[at:end])
+            at = end
+        del said[:at]
+
+    def _frame(self, frame: bytearray) -> None:
+        if b"[36," in frame[:10]:
+            if END.encode() in frame:
+                self.complete.set()
+            else:
+                self.got += 1
+        elif b"[2," in frame[:10]:
+            self._send(_SUBSCRIBE)
+        elif b"[33," in frame[:10]:
+            self.ready.set()
+
+    def _send(self, message: list[object]) -> None:
+        text = json.dumps(message).encode()
+        if self._transport is not None:
+            # A final frame of text, masked with zeros.
+            self._transport.write(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Let nobody wait for what will not come."""
+        self.ready.set()
+        self.complete.set()
+
+    def close(self) -> None:
+        """Go without a goodbye."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _frame_end(said: bytearray, at: int) -> int | None:
+    """Return where a server's frame ends; None where that has not come yet."""
+    if len(said) < at + 4:
+        return None
+    length = said[at + 1]
+    if length == 127:
+        raise ValueError("a frame of more than 64 kB")
+    end = at + 4 + int.from_bytes(said[at + 2 : at + 4]) if length == 126 else at + 2 + length
+    return end if end <= len(said) else None
+
+
+async def listen(endpoint: str, ws_url: str, number: int, subscribed: asyncio.Event, done: asyncio.Event) -> list[int]:
+    """Subscribe, set `subscribed`, and from when `done` is set on wait until all has come that was pushed before.
+
+    Returns:
+        How many events each has got.
+    """
+    address = urlsplit(ws_url)
+    create = asyncio.get_running_loop().create_connection
+    listeners = []
+    # Signed also where it need not be, and before all else, for the answer of a refused push may be 200.
+    async with AsyncClient(endpoint, KEY, SECRET, dialect="crossbar") as client:
+        await client.push(TOPIC, END)
+        for _ in range(number):
+            _, listener = await create(lambda: _Listener(address.netloc), address.hostname or "", address.port or 80)
+            listeners.append(listener)
+            async with asyncio.timeout(LONGEST):
+                await listener.ready.wait()
+        subscribed.set()
+        await done.wait()
+        await client.push(TOPIC, END)
+    async with asyncio.timeout(LONGEST):
+        for listener in listeners:
+            await listener.complete.wait()
+            listener.close()
+    return [listener.got for listener in listeners]
+
+
+async def _attend(endpoint: str, ws_url: str, number: str) -> None:
+    subscribed, done = asyncio.Event(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        listening = group.create_task(listen(endpoint, ws_url, int(number), subscribed, done))
+        await subscribed.wait()
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        done.set()
+    print(json.dumps(listening.result()))
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    uvloop.run(_attend(*sys.argv[1:]))

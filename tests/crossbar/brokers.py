@@ -1,0 +1,99 @@
+"""Crossbar.io and the hub, each with the same doors to push at: what differs between them is said here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from webmqconnect_async.hub import Hub
+
+from ..running import in_thread
+from . import node as crossbar
+
+KEY, SECRET = "app", "s3cret"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where to push, and where to hear it."""
+
+    endpoint: str
+    ws_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker that runs, and its doors by name: `open` and `signed` (by `KEY`) on both."""
+
+    name: str
+    doors: Mapping[str, Door]
+
+    @property
+    def open(self) -> Door:
+        return self.doors["open"]
+
+    @property
+    def signed(self) -> Door:
+        return self.doors["signed"]
+
+
+_HUBS: Mapping[str, Mapping[str, Any]] = {"open": {}, "signed": {"keys": {KEY: SECRET}}, "small": {"max_body": 100}}
+"""The options of the hubs that are the doors."""
+
+_PATHS = {"open": "publish-unsigned", "signed": "publish"}
+_MORE_PATHS: Mapping[str, Mapping[str, object]] = {
+    "small": {"options": {"post_body_limit": 100}},
+    "mute": {"role": "mute"},
+    "nobody": {"role": "nobody"},
+    "disclosed": {"role": "disclosed"},
+    "fenced": {"options": {"require_ip": ["192.0.2.0/24"]}},
+    "tls": {"options": {"require_tls": True}},
+}
+"""What Crossbar.io is given beside the example: paths, whose names are those of the doors."""
+_MORE_ROLES = (
+    {"name": "mute", "permissions": []},
+    {
+        "name": "disclosed",
+        "permissions": [
+            {"uri": "", "match": "prefix", "allow": {"publish": True}, "disclose": {"publisher": True}},
+        ],
+    },
+)
+
+
+@contextmanager
+def hubs() -> Iterator[Broker]:
+    """Run a hub in a thread for each door: one has a key, or has none."""
+    with ExitStack() as stack:
+        doors = {}
+        for name, options in _HUBS.items():
+            hub = stack.enter_context(in_thread(partial(Hub, port=0, **options)))
+            doors[name] = Door(f"{hub.url}/publish", hub.ws_url)
+        yield Broker("hub", doors)
+
+
+@contextmanager
+def crossbar_io() -> Iterator[Broker]:
+    """Run Crossbar.io with the example's configuration and a path more for each door that the example has not."""
+    with crossbar.node(_config()) as node:
+        authority = f"127.0.0.1:{node.port}"
+        paths = _PATHS | {name: name for name in _MORE_PATHS}
+        yield Broker(
+            "Crossbar.io",
+            {name: Door(f"http://{authority}/{path}", f"ws://{authority}/ws") for name, path in paths.items()},
+        )
+
+
+def _config() -> dict[str, object]:
+    config: dict[str, Any] = json.loads(crossbar.EXAMPLE.read_text())
+    (worker,) = config["workers"]
+    (realm,) = worker["realms"]
+    (transport,) = worker["transports"]
+    realm["roles"] += _MORE_ROLES
+    for path, more in _MORE_PATHS.items():
+        transport["paths"][path] = {"type": "publisher", "realm": "realm1", "role": "publisher", **more}
+    return config

@@ -1,0 +1,261 @@
+"""A push by the `crossbar` dialect is heard by a WAMP v2 subscriber: written once, run on the hub and on Crossbar.io.
+
+The subscriber is autobahn's, and so nobody's here. What reaches nobody is told by what comes after it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from webmqconnect_async import AuthRejected, ClockRejected, InvalidPush, Payload, Push, TooLarge
+
+from ..colours import COLOURS, Both
+from .brokers import KEY, SECRET, Broker
+from .subscribers import Event, Subscriber, subscriber
+
+pytestmark = pytest.mark.crossbar  # the subscriber is a part of it
+
+END = "the end"
+NESTED: object = [{"a": [{"b": None}]}]
+DEEP: object = eval("[" * 126 + "]" * 126)  # noqa: S307  # with the one that holds it, and the bridge's own, the deepest
+
+
+@pytest.fixture(params=COLOURS)
+def colour(request: pytest.FixtureRequest) -> str:
+    value: str = request.param
+    return value
+
+
+@pytest.fixture
+def client(colour: str, broker: Broker) -> Iterator[Both]:
+    """Push unsigned."""
+    with Both(colour, broker.open.endpoint, dialect="crossbar") as client:
+        yield client
+
+
+def heard(client: Both, listening: Subscriber, topic: str) -> list[Event]:
+    """Return all that a subscriber has got until now."""
+    client.push(topic, END, eligible=[listening.session_id])
+    return listening.events_until(END)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        *(None, True, False, 0, -1, 2**53 + 1, 2**64 - 1, -(2**63), 0.1, 1.5e300),
+        *("", "text", "é € 😀", 'a "quote", a \\, a \n, a \x7f', "x&eligible=7;y", [], {}, NESTED, DEEP, "x" * 4000),
+        {"": 1, "schlüssel": {"": []}},
+    ],
+    ids=lambda event: repr(event)[:20],
+)
+def test_an_event_of_any_json_arrives_as_it_is(event: object, client: Both, alice: Subscriber, topic: str) -> None:
+    alice.subscribe(topic)
+    receipt = client.push(topic, event)
+    got = alice.event()
+    assert got == Event(topic, [event])
+    assert (receipt.status, receipt.id) == (200, got.publication)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        Payload(),
+        Payload(1, "two", [3]),
+        Payload(1, two={"deux": 2}),
+        Payload(event="x", details=[], größe="é", args=1, kwargs=2),
+    ],
+    ids=repr,
+)
+def test_a_payload_has_arguments_of_both_kinds(payload: Payload, client: Both, alice: Subscriber, topic: str) -> None:
+    alice.subscribe(topic)
+    client.push(topic, payload)
+    assert alice.event() == Event(topic, list(payload.args), dict(payload.kwargs))
+
+
+@pytest.mark.parametrize("topic", ["com.bücher.✓.😀", "http://example.com/orders?a=b&c", "A/b:c", "t", "com.x\x00y"])
+def test_a_loose_topic_is_a_topic(topic: str, client: Both, alice: Subscriber) -> None:
+    alice.subscribe(topic)
+    client.push(topic, 1)
+    assert alice.event() == Event(topic, [1])
+
+
+def test_another_topic_is_another(client: Both, alice: Subscriber, topic: str) -> None:
+    alice.subscribe(topic)
+    for other in (f"{topic}.a", topic[:-1], topic.upper(), "com.example"):
+        client.push(other, 1)
+    assert heard(client, alice, topic) == []
+
+
+@pytest.mark.parametrize("kind", [int, str])
+def test_eligible_and_exclude_name_sessions(
+    kind: type[int | str], client: Both, alice: Subscriber, bob: Subscriber, topic: str
+) -> None:
+    """By their integers, or by the text of these."""
+    a, b = kind(alice.session_id), kind(bob.session_id)
+    alice.subscribe(topic)
+    bob.subscribe(topic)
+    client.push(topic, "a", eligible=[a])
+    client.push(topic, "b", exclude=(a,))
+    client.push(topic, "both", eligible={a, b, kind(1)})
+    client.push(topic, "none", eligible=[a], exclude=[a])
+    client.push(topic, "all", exclude=[])
+    assert [event.args for event in heard(client, alice, topic)] == [["a"], ["both"], ["all"]]
+    assert [event.args for event in heard(client, bob, topic)] == [["b"], ["both"], ["all"]]
+
+
+def test_nobody_is_eligible_of_an_empty_list(client: Both, alice: Subscriber, topic: str) -> None:
+    """Of sessions, authids and roles alike: raw, Crossbar.io would take each for everybody."""
+    alice.subscribe(topic)
+    client.push(topic, 1, eligible=[])
+    client.push(topic, 2, options={"eligible_authid": []})
+    client.push(topic, 3, options={"eligible_authrole": []})
+    assert heard(client, alice, topic) == []
+
+
+def test_eligible_and_exclude_name_roles_and_who_has_authenticated(
+    client: Both, alice: Subscriber, bob: Subscriber, topic: str
+) -> None:
+    alice.subscribe(topic)
+    bob.subscribe(topic)
+    client.push(topic, 1, options={"exclude_authrole": [alice.authrole]})
+    client.push(topic, 2, options={"exclude_authrole": ["another"]})
+    client.push(topic, 3, options={"eligible_authrole": ["another"]})
+    client.push(topic, 4, options={"eligible_authrole": [alice.authrole, "another"]})
+    assert [event.args for event in heard(client, alice, topic)] == [[2], [4]]
+    assert [event.args for event in heard(client, bob, topic)] == [[2], [4]]
+
+
+def test_an_authid_names_a_subscriber(client: Both, alice: Subscriber, bob: Subscriber, topic: str) -> None:
+    """An anonymous one, too, has one of its own."""
+    alice.subscribe(topic)
+    bob.subscribe(topic)
+    client.push(topic, "alice", options={"eligible_authid": [alice.authid]})
+    client.push(topic, "bob", options={"exclude_authid": [alice.authid]})
+    assert [event.args for event in heard(client, alice, topic)] == [["alice"]]
+    assert [event.args for event in heard(client, bob, topic)] == [["bob"]]
+
+
+def test_other_options_hold_nothing_up(client: Both, alice: Subscriber, topic: str) -> None:
+    alice.subscribe(topic)
+    client.push(topic, 1, options={"exclude_me": True, "exclude_authid": [], "exclude_authrole": []})
+    client.push(topic, 2, options={"exclude_me": False, "retain": False})
+    assert [event.args for event in heard(client, alice, topic)] == [[1], [2]]
+
+
+def test_many_pushes_of_one_topic_arrive_in_order(client: Both, alice: Subscriber, topic: str) -> None:
+    """Each receipt has the publication's ID that the subscriber is told."""
+    alice.subscribe(topic)
+    outcomes = client.push_many([Push(topic, number) for number in range(200)], order_by_topic=True)
+    events = [alice.event() for _ in outcomes]
+    assert [event.args for event in events] == [[number] for number in range(200)]
+    assert [outcome.receipt and outcome.receipt.id for outcome in outcomes] == [event.publication for event in events]
+
+
+def test_all_of_many_pushes_arrive(client: Both, alice: Subscriber, topic: str) -> None:
+    """What cannot be said is an outcome, and holds nothing up."""
+    alice.subscribe(topic)
+    pushes = [(topic, number if number % 10 else float("nan")) for number in range(200)]
+    outcomes = client.push_many(pushes)
+    assert [type(outcome.error) for outcome in outcomes if not outcome.ok] == [InvalidPush] * 20
+    numbers = {str(alice.event().args[0]) for outcome in outcomes if outcome.ok}
+    assert numbers == {str(number) for number in range(200) if number % 10}
+
+
+# Signing
+
+
+@pytest.fixture(scope="session")
+def carol(broker: Broker) -> Iterator[Subscriber]:
+    """Listen to what is pushed signed."""
+    with subscriber(broker.signed.ws_url) as listening:
+        yield listening
+
+
+def test_a_signed_push_is_heard(colour: str, broker: Broker, carol: Subscriber, topic: str) -> None:
+    carol.subscribe(topic)
+    with Both(colour, broker.signed.endpoint, KEY, SECRET, dialect="crossbar") as client:
+        receipts = [client.push(topic, event) for event in ("é", Payload(1, zwei="ö"))]
+        events = [carol.event(), carol.event()]
+        assert events == [Event(topic, ["é"]), Event(topic, [1], {"zwei": "ö"})]
+        assert [receipt.id for receipt in receipts] == [event.publication for event in events]
+
+
+@pytest.mark.parametrize(
+    ("credentials", "status", "said"),
+    [
+        ((KEY, "wrong"), 401, "REST bridge signature secret not valid."),
+        (("unknown", SECRET), 401, "REST bridge signature key not valid."),
+        ((), 400, "REST bridge signature was invalid (missing mandatory field - 'key' field missing)."),
+    ],
+    ids=["wrong secret", "unknown key", "unsigned"],
+)
+def test_a_push_that_is_not_signed_well_is_heard_by_nobody(
+    credentials: tuple[str, ...], status: int, said: str, colour: str, broker: Broker, carol: Subscriber, topic: str
+) -> None:
+    carol.subscribe(topic)
+    with (
+        Both(colour, broker.signed.endpoint, *credentials, dialect="crossbar") as client,
+        pytest.raises(AuthRejected) as caught,
+    ):
+        client.push(topic, 1)
+    assert (caught.value.status, caught.value.reason) == (status, said)
+    with Both(colour, broker.signed.endpoint, KEY, SECRET, dialect="crossbar") as client:
+        assert heard(client, carol, topic) == []
+
+
+@pytest.mark.parametrize("off", [-400, 400])
+def test_a_clock_that_is_off_is_told_by_how_much(
+    off: int, colour: str, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The broker's own clock stays right, though the hub be in this process.
+    clock = SimpleNamespace(time=lambda: time.time() + off, monotonic=time.monotonic)
+    for wire in ("aio", "sync"):
+        monkeypatch.setattr(f"webmqconnect_async.{wire}.wire.time", clock)
+    with (
+        Both(colour, broker.signed.endpoint, KEY, SECRET, dialect="crossbar") as client,
+        pytest.raises(ClockRejected, match="Request expired") as caught,
+    ):
+        client.push(topic, 1)
+    assert caught.value.skew == pytest.approx(off, abs=3)
+
+
+def test_a_body_over_the_limit_is_too_large(colour: str, broker: Broker, topic: str) -> None:
+    with Both(colour, broker.doors["small"].endpoint, dialect="crossbar") as client:
+        client.push(topic, "x")
+        with pytest.raises(TooLarge) as caught:
+            client.push(topic, "x" * 100)
+    assert caught.value.status == 413
+
+
+# What the hub has not: roles, and a memory
+
+
+def test_a_role_that_may_not_publish_is_refused(colour: str, real: Broker, topic: str) -> None:
+    """The bridge answers 200."""
+    for door in ("mute", "nobody"):
+        with (
+            Both(colour, real.doors[door].endpoint, dialect="crossbar") as client,
+            pytest.raises(AuthRejected, match=r"answered 200: wamp\.error\.not_authorized"),
+        ):
+            client.push(topic, 1)
+
+
+def test_a_retained_event_waits_for_who_comes_later(colour: str, real: Broker, topic: str) -> None:
+    with Both(colour, real.open.endpoint, dialect="crossbar") as client, subscriber(real.open.ws_url) as late:
+        client.push(topic, "kept", options={"retain": True})
+        client.push(topic, "gone", options={"retain": False})
+        late.subscribe(topic)
+        assert late.event() == Event(topic, ["kept"], retained=True)
+        assert heard(client, late, topic) == []
+
+
+def test_a_forwarded_event_has_the_publisher_that_it_names(colour: str, real: Broker, topic: str) -> None:
+    door = real.doors["disclosed"]
+    with Both(colour, door.endpoint, dialect="crossbar") as client, subscriber(door.ws_url) as listening:
+        listening.subscribe(topic)
+        client.push(topic, 1, options={"forward_for": [{"session": 17, "authid": "a", "authrole": "r"}]})
+        assert listening.event().publisher == 17

@@ -1,0 +1,66 @@
+"""`examples/crossbar/`: Crossbar.io runs by its config.json, the example pushes, and what it says holds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from webmqconnect_async import AsyncClient, AuthRejected
+
+from ..processes import python
+from . import node as crossbar
+from .brokers import KEY, SECRET
+from .subscribers import Event, subscriber
+
+pytestmark = pytest.mark.crossbar
+
+ORDERS = "http://example.com/orders"
+CONFIG: dict[str, Any] = json.loads(crossbar.EXAMPLE.read_text())
+README = crossbar.EXAMPLE.with_name("README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def authority() -> Iterator[str]:
+    """Run Crossbar.io by the example's file, but for the port."""
+    with crossbar.node(CONFIG) as node:
+        yield f"127.0.0.1:{node.port}"
+
+
+async def test_the_example_pushes(authority: str) -> None:
+    with subscriber(f"ws://{authority}/ws") as listening:
+        listening.subscribe(ORDERS)
+        env = {"CROSSBAR_ENDPOINT": f"http://{authority}/publish"}
+        async with python(str(crossbar.EXAMPLE.with_name("push.py")), env=env) as process:
+            ended = await process.ended()
+        got = listening.event()
+    assert got == Event(ORDERS, [{"id": 17, "state": "paid"}])
+    assert (ended.status, ended.stdout, ended.stderr) == (0, f"published as {got.publication}\n", "")
+
+
+async def test_the_move_that_the_readme_shows(authority: str) -> None:
+    """The line with a plus is a client that is heard."""
+    (line,) = re.findall(r"^\+(AsyncClient\(.*\))$", README, re.MULTILINE)
+    client = eval(line.replace("127.0.0.1:8080", authority), {"AsyncClient": AsyncClient})  # noqa: S307  # ours
+    async with client:
+        assert (await client.push(ORDERS, 1)).id
+
+
+async def test_only_what_is_signed_is_taken_where_it_must_be(authority: str) -> None:
+    async with AsyncClient(f"http://{authority}/publish-unsigned", dialect="crossbar") as client:
+        await client.push(ORDERS, 1)
+    for credentials in ((), (KEY, "x" + SECRET)):
+        async with AsyncClient(f"http://{authority}/publish", *credentials, dialect="crossbar") as client:
+            with pytest.raises(AuthRejected):
+                await client.push(ORDERS, 1)
+
+
+def test_the_readme_names_what_there_is() -> None:
+    (transport,) = CONFIG["workers"][0]["transports"]
+    assert re.findall(r"^\| `/([\w-]+)` \|", README, re.MULTILINE) == list(transport["paths"])
+    assert transport["endpoint"] == {"type": "tcp", "interface": "127.0.0.1", "port": 8080}
+    assert crossbar.COMMAND in README
+    assert (crossbar.ROOT / "examples/crossbar/config.json") == crossbar.EXAMPLE

@@ -1,0 +1,259 @@
+"""Every refusal of the bridge that can be provoked, on Crossbar.io and on the hub, and what the dialect makes of it.
+
+Sent raw, as no client of this package would. What is expected are literals, the same for both; where the hub differs
+rightly, `hub` says how, and a comment why.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from webmqconnect_async import AuthRejected, BadReply, ClockRejected, Receipt, Rejected, TooLarge
+from webmqconnect_async.dialects import Response, Verdict
+from webmqconnect_async.dialects.crossbar import Crossbar
+
+from .brokers import KEY, SECRET, Broker
+from .raw import JSON, post, signed
+
+PUSH = {"topic": "com.example.refused", "args": [1]}
+
+FIELD = "REST bridge signature was invalid (missing mandatory field - "
+BROKEN = (500, BadReply, "")
+"""What the bridge breaks over: it says `Unhandled exception in Crossbar.`, the hub what is wrong."""
+PUBLISHED = (200, Receipt, "")
+NO_SESSIONS: Sequence[object] = (["1"], [1.0], [None], [True], "1", {})
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A request, and how it must be answered: the status, the verdict's class, and how the reason begins."""
+
+    name: str
+    expected: tuple[int, type[Verdict], str]
+    body: object = None
+    """Bytes, or what they are the JSON of; None for a push that nothing is wrong with."""
+    door: str = "open"
+    query: str | Callable[[bytes], str] = ""
+    """What follows the `?`, or how that is made of the body's bytes."""
+    method: str = "POST"
+    headers: Sequence[tuple[str, str]] = (JSON,)
+    hub: tuple[int, type[Verdict], str] | None = None
+    """How the hub answers; None where that is no different."""
+
+
+def options(**values: object) -> dict[str, object]:
+    return PUSH | {"options": values}
+
+
+def typed(content_type: str) -> Sequence[tuple[str, str]]:
+    return (("Content-Type", content_type),)
+
+
+def by(
+    changed: Mapping[str, str | None] | None = None, *, key: str = KEY, secret: str = SECRET, late: float = 0
+) -> Callable[[bytes], str]:
+    return lambda body: signed(body, changed or {}, key=key, secret=secret, late=late)
+
+
+CASES = [
+    # The request
+    Case("GET", (405, Rejected, "Method not accepted by the REST bridge."), method="GET"),
+    Case("DELETE", (405, Rejected, "Method not accepted by the REST bridge."), method="DELETE"),
+    Case("PATCH", (405, Rejected, "Method not accepted by the REST bridge."), method="PATCH"),
+    Case("PUT", PUBLISHED, method="PUT"),
+    Case("no content type", PUBLISHED, headers=()),
+    Case("text/plain", (400, Rejected, "Non-accepted content type."), headers=typed("text/plain")),
+    Case("a form", (400, Rejected, "Non-accepted content type."), headers=typed("application/x-www-form-urlencoded")),
+    Case("latin-1", (400, Rejected, "Non-accepted request encoding"), headers=typed("application/json;charset=latin1")),
+    Case(
+        "a quoted charset",
+        (400, Rejected, "Non-accepted request encoding"),
+        headers=typed('application/json; charset="utf-8"'),
+    ),
+    Case("a charset", PUBLISHED, headers=typed("Application/JSON; charset=UTF8")),
+    Case("two lengths", (400, Rejected, ""), headers=(JSON, ("Content-Length", "1"))),
+    Case("too long", (413, TooLarge, "Request too long."), PUSH | {"args": ["x" * 100]}, "small"),
+    # The body
+    Case("not UTF-8", (400, Rejected, "Non-decodable request body, was not UTF-8."), b'{"topic":"\xff"}'),
+    Case("empty", (400, Rejected, "Request body was invalid JSON."), b""),
+    Case("not JSON", (400, Rejected, "Request body was invalid JSON."), b'{"topic":'),
+    Case("a BOM", (400, Rejected, "Request body was invalid JSON."), b'\xef\xbb\xbf{"topic":"a"}'),
+    # By its default the hub takes no such body.
+    Case(
+        "an endless number",
+        (400, Rejected, "Request body was invalid JSON."),
+        b'{"topic":"a","args":[%b]}' % (b"1" * 4301),
+        hub=(413, TooLarge, ""),
+    ),
+    Case("a list", (400, Rejected, "Request body was valid JSON, but not well formed (must be a dict)."), []),
+    Case("a text", (400, Rejected, "Request body was valid JSON, but not well formed (must be a dict)."), "topic"),
+    Case("no topic", (400, Rejected, "Request body was valid JSON, but not well formed (missing key 'topic')."), {}),
+    *(
+        Case(f"topic {topic!r}", BROKEN, {"topic": topic})
+        for topic in ("", 5, None, ["a"], "a..b", ".a", "a.", "a b", "\n", "a#b", "a\u00a0b")
+    ),
+    Case("a topic of the router", (200, Rejected, "wamp.error.invalid_uri"), {"topic": "wamp.a"}),
+    Case("args a number", BROKEN, PUSH | {"args": 5}),
+    Case("kwargs a list", BROKEN, PUSH | {"kwargs": [1]}),
+    Case("options a list", BROKEN, PUSH | {"options": [1]}),
+    Case("args, kwargs and options null", PUBLISHED, PUSH | {"args": None, "kwargs": None, "options": None}),
+    *(Case(f"a keyword named {name}", BROKEN, PUSH | {"kwargs": {name: 1}}) for name in ("topic", "self")),
+    *(
+        Case(f"{name} {ids!r}", BROKEN, options(**{name: ids}))
+        for name in ("eligible", "exclude")
+        for ids in NO_SESSIONS
+    ),
+    *(
+        Case(f"{name} [1]", BROKEN, options(**{name: [1]}))
+        for name in ("eligible_authid", "exclude_authid", "eligible_authrole", "exclude_authrole")
+    ),
+    *(Case(f"{name} 1", BROKEN, options(**{name: 1})) for name in ("retain", "exclude_me", "forward_for")),
+    # The query
+    Case(
+        "unsigned, stale",
+        (400, ClockRejected, "Request expired, too old timestamp."),
+        query="timestamp=2011-10-14T16:59:51.123Z",
+    ),
+    Case("unsigned, seq x", (400, AuthRejected, "REST bridge signature was invalid (invalid seq"), query="seq=x"),
+    Case("unsigned, nonce", (400, AuthRejected, "REST bridge signature was invalid (invalid nonce"), query="nonce="),
+    Case("a parameter's name is not ASCII", BROKEN, query="%C3%A9=1"),
+    Case("an unknown parameter", PUBLISHED, query="topicuri=x&signature=y&key=z"),
+    Case("signed", PUBLISHED, door="signed", query=by()),
+    Case("signed, text in seq", PUBLISHED, door="signed", query=by({"seq": " -0_1 "})),
+    Case("unsigned", (400, AuthRejected, FIELD + "'key' field missing)."), door="signed"),
+    *(
+        Case(f"without {name}", (400, AuthRejected, f"{FIELD}{said})."), door="signed", query=by({name: None}))
+        for name, said in (
+            ("key", "'key' field missing"),
+            ("timestamp", "signed request required, but mandatory 'timestamp' field missing"),
+            ("seq", "'seq' field missing"),
+            ("nonce", "'nonce' field missing"),
+            ("signature", "'signature' field missing"),
+        )
+    ),
+    *(
+        Case(
+            f"timestamp {text!r}",
+            (400, ClockRejected, f"REST bridge signature was invalid (invalid timestamp '{text}' (must be UTC"),
+            door="signed",
+            query=by({"timestamp": text}),
+        )
+        for text in ("", "now", "2011-10-14T16:59:51Z", "2011-10-14T16:59:51.1234567Z", "2011-10-14 16:59:51.123Z")
+    ),
+    *(
+        Case(
+            f"{name} {text!r}",
+            (400, AuthRejected, f"REST bridge signature was invalid (invalid {said} '{text}' (must be an integer))."),
+            door="signed",
+            query=by({name: text}),
+        )
+        for name, said in (("seq", "sequence number"), ("nonce", "nonce"))
+        for text in ("", "x", "1.0")
+    ),
+    *(
+        Case(
+            f"{late:+} s late",
+            (400, ClockRejected, "Request expired, too old timestamp."),
+            door="signed",
+            query=by(late=late),
+        )
+        for late in (310, -310)
+    ),
+    *(Case(f"{late:+} s late", PUBLISHED, door="signed", query=by(late=late)) for late in (290, -290)),
+    Case(
+        "unknown key", (401, AuthRejected, "REST bridge signature key not valid."), door="signed", query=by(key="other")
+    ),
+    Case(
+        "wrong secret",
+        (401, AuthRejected, "REST bridge signature secret not valid."),
+        door="signed",
+        query=by(secret="x"),
+    ),
+    Case(
+        "signature x",
+        (401, AuthRejected, "REST bridge signature secret not valid."),
+        door="signed",
+        query=by({"signature": "x"}),
+    ),
+    Case(
+        "signature ''",
+        (401, AuthRejected, "REST bridge signature secret not valid."),
+        door="signed",
+        query=by({"signature": ""}),
+    ),
+    Case(
+        "signature é",
+        (401, AuthRejected, "REST bridge signature secret not valid."),
+        door="signed",
+        query=by({"signature": "é"}),
+    ),
+    *(
+        Case(f"{name} is not ASCII", BROKEN, door="signed", query=by({name: "é"}))
+        for name in ("timestamp", "seq", "nonce")
+    ),
+    # The hub knows no reason to break over it.
+    Case(
+        "key is not ASCII",
+        BROKEN,
+        door="signed",
+        query=by(key="é"),
+        hub=(401, AuthRejected, "REST bridge signature key not valid."),
+    ),
+    # Bad JSON is not hidden by a good signature, but by a bad one
+    Case("signed, not JSON", (400, Rejected, "Request body was invalid JSON."), b"{", "signed", by()),
+    Case("signed wrong, not JSON", (401, AuthRejected, "REST bridge signature secret"), b"{", "signed", by(secret="x")),
+]
+
+CROSSBAR_ALONE = [
+    # The hub has no roles: who may push, may push everything; `admit` refuses single pushes.
+    Case("a role that may not publish", (200, AuthRejected, "wamp.error.not_authorized"), door="mute"),
+    Case("an unknown role", (200, AuthRejected, "wamp.error.not_authorized"), door="nobody"),
+    # It bounds no networks and speaks no TLS: that is what it is bound to, and a proxy's.
+    Case("a foreign network", (400, AuthRejected, "Request denied based on IP address."), door="fenced"),
+    Case("no TLS", (400, Rejected, "Malformed request to the REST bridge."), door="tls"),
+]
+
+
+def answered(case: Case, broker: Broker) -> tuple[Response, Verdict]:
+    body = PUSH if case.body is None else case.body
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    query = case.query if isinstance(case.query, str) else case.query(sent)
+    endpoint = broker.doors[case.door].endpoint
+    answer = post(endpoint, sent, query, method=case.method, headers=case.headers)
+    return answer, judged(answer)
+
+
+def judged(answer: Response) -> Verdict:
+    return Crossbar(None, None, sequence=lambda: 1, nonce=lambda: 1).judge(answer, 1, time.time())
+
+
+def check(answer: Response, verdict: Verdict, expected: tuple[int, type[Verdict], str]) -> None:
+    status, kind, reason = expected
+    assert (answer.status, type(verdict)) == (status, kind), answer.body
+    if not isinstance(verdict, Receipt):
+        assert verdict.reason.startswith(reason)
+    if isinstance(verdict, ClockRejected):
+        assert verdict.skew == pytest.approx(0, abs=3)  # this clock is the broker's
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_bridge_and_the_hub_answer_alike(case: Case, broker: Broker) -> None:
+    differs = case.hub if broker.name == "hub" else None
+    check(*answered(case, broker), differs or case.expected)
+
+
+@pytest.mark.crossbar
+@pytest.mark.parametrize("case", CROSSBAR_ALONE, ids=lambda case: case.name)
+def test_the_bridge_refuses(case: Case, real: Broker) -> None:
+    check(*answered(case, real), case.expected)
+
+
+def test_another_path_is_not_found(broker: Broker) -> None:
+    """What answers is no bridge, and says it in HTML or in words."""
+    answer = post(broker.open.endpoint.replace("/publish", "/nowhere"), PUSH)
+    assert (answer.status, type(judged(answer))) == (404, Rejected)

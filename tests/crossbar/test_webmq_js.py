@@ -1,0 +1,92 @@
+"""`webmq.js` in Chromium, unchanged on both brokers: it subscribes, and is named by its session ID."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+import webmqconnect_async.hub
+from webmqconnect_async import AsyncClient, Payload
+
+from ..chromium import Page, chromium
+from .brokers import Broker
+
+SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
+
+pytestmark = pytest.mark.chromium
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    """Return a page of a server that is none of the brokers."""
+
+    async def index(_request: web.Request) -> web.Response:
+        text = '<title>a site</title><link rel="icon" href="data:,"><script src="webmq.js"></script>'
+        return web.Response(text=text, content_type="text/html")
+
+    async def script(_request: web.Request) -> web.FileResponse:
+        return web.FileResponse(SCRIPT)
+
+    site = web.Application()
+    site.router.add_get("/", index)
+    site.router.add_get("/webmq.js", script)
+    async with TestServer(site, host="127.0.0.1") as running, chromium() as page:
+        await page.open(str(running.make_url("/")))
+        yield page
+
+
+async def subscribe(page: Page, ws_url: str, *topics: str) -> None:
+    """Connect and subscribe; `heard` returns when the broker has done the latter."""
+    await page.evaluate(f"""
+        globalThis.mq = new WebMQ({json.dumps(ws_url)});
+        globalThis.events = [];
+        for (const topic of {json.dumps(topics)}) mq.subscribe(topic, (event, topic) => events.push([topic, event]));
+    """)
+    await page.until("mq.state === 'open'")
+
+
+async def heard(page: Page, client: AsyncClient, topic: str) -> None:
+    """Return when events of the topic arrive, with none of them kept."""
+    found = f"events.some(([topic]) => topic === {json.dumps(topic)})"
+    while not await page.evaluate(found):
+        await client.push(topic, "heard?")
+    await page.evaluate("events.length = 0")
+
+
+async def test_events_arrive_and_the_session_id_names_the_page(broker: Broker, page: Page, topic: str) -> None:
+    async with AsyncClient(broker.open.endpoint, dialect="crossbar") as client:
+        await subscribe(page, broker.open.ws_url, topic)
+        await heard(page, client, topic)
+        session_id = await page.evaluate("mq.sessionId")
+        assert isinstance(session_id, str)
+        await client.push(topic, "to others", exclude=[session_id])
+        await client.push(topic, "to nobody", eligible=[])
+        await client.push(topic, {"id": 17, "ü": [None, "😀"]}, eligible=[session_id])
+        await client.push(topic, Payload(1, 2, a=3))
+        await client.push(topic, "the end")
+        await page.until("events.length >= 3")
+        events = await page.evaluate("events.map(([, event]) => event)")
+        assert events == [{"id": 17, "ü": [None, "😀"]}, {"args": [1, 2], "kwargs": {"a": 3}}, "the end"]
+        await page.evaluate(f"""
+            mq.unsubscribe({json.dumps(topic)});
+            mq.subscribe({json.dumps(topic + ".b")}, (event) => events.push(event));
+            events.length = 0;
+        """)
+        while not await page.evaluate("events.length"):
+            await client.push(topic, "unsubscribed")
+            await client.push(f"{topic}.b", "the other")
+        assert await page.evaluate("events[0]") == "the other"
+        await page.evaluate("mq.close()")
+        assert page.problems == []
+
+
+@pytest.mark.crossbar
+async def test_it_says_which_realm_there_is_not(real: Broker, page: Page) -> None:
+    await page.evaluate(f"globalThis.mq = new WebMQ({json.dumps(real.open.ws_url)}, {{realm: 'elsewhere'}}); undefined")
+    await page.until("mq.state === 'refused'")
+    assert str(await page.evaluate("mq.detail")).startswith("no_such_realm: ")
