@@ -17,7 +17,7 @@ _LONGEST = 330
 _PURE = {
     *("errors", "values", "signing", "checks", "dialects", "failures", "flow", "bulk"),
     *("hub.judge", "hub.wamp1", "hub.echo", "hub.frames", "hub.origins", "hub.procedures", "hub.bridge"),
-    *("hub.wamp2", "hub.joining", "hub.challenges", "hub.publication", "hub.texts"),
+    *("hub.wamp2", "hub.joining", "hub.challenges", "hub.publication", "hub.publish_options", "hub.texts"),
     *("cli.failures", "cli.jsonl", "cli.pace"),
 }
 """Rooms without I/O, clocks and dice; a package stands for all its modules."""
@@ -53,7 +53,7 @@ _ARROWS: dict[str, set[str]] = {
     "aio": {"errors", "values", "dialects", "flow", "bulk", "checks", "settings", "failures"},
     "sync": {"errors", "values", "dialects", "flow", "bulk", "checks", "settings", "failures"},
     "hub": {"_version", "errors", "signing", "checks"},
-    "testing": {"checks", "hub"},
+    "testing": {"checks", "hub", "values"},
     "cli": {"", "_version", "errors", "values", "signing", "checks", "settings", "flow", "aio", "sync", "hub"},
     "": {"_version", "errors", "values", "flow", "aio", "sync"},
     "__main__": {"cli"},

@@ -63,7 +63,7 @@ async def test_subscriber_key(by_file: bool, tmp_path: Path) -> None:
     env = {} if by_file else {"WEBMQ_SUBSCRIBER_SECRET": SECRET}
     async with python(*MODULE, "hub", "--port", "0", *options, env=env) as process:
         push_url = re.findall(r"\S+://\S+", await process.said("push to"))[0]
-        assert (await process.said("subscribe at")).endswith("  WAMP v1, with the key 'page'")
+        assert (await process.said("subscribe at")).endswith("  WAMP v1 or v2, with the key 'page'")
         async with python(*MODULE, "listen", push_url, TOPIC, "--count", "1", *options, env=env) as listener:
             assert SECRET not in await listener.complained("subscribed to")
             async with AsyncClient(push_url) as client:

@@ -206,8 +206,8 @@ async def test_other_hubs(behaviour: str, address: str) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "said"),
     [
-        ("no-wamp", "no WAMP v1 hub answers there"),
-        ("wamp-2", "no WAMP v1 hub answers there"),
+        ("no-wamp", "no WAMP hub answers there"),
+        ("wamp-2", "no WAMP hub answers there"),
         ("forbids", "the hub takes no anonymous subscriber: give --subscriber-key"),
         ("closed", "the hub takes no anonymous subscriber: closed-on-mondays"),
         ("breaks", "the connection to the hub broke"),

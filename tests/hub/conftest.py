@@ -1,4 +1,4 @@
-"""A hub, pushes to it as they stand on the wire, and subscribers that speak WAMP v1 by hand."""
+"""A hub, pushes to it as they stand on the wire, and subscribers that speak WAMP v1 or v2 by hand."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TypeVar
 
 import aiohttp
 import pytest
 from yarl import URL
 
 from webmqconnect_async.hub import Hub
+from webmqconnect_async.hub.session import Session
 
 PROCEDURE = "http://api.wamp.ws/procedure#"
 PATIENCE = 5.0
 
+PeerT = TypeVar("PeerT", bound="Peer")
+
 
 class Peer:
-    """A subscriber."""
+    """A subscriber that speaks WAMP v1."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
@@ -54,6 +58,33 @@ class Peer:
         message = await self.socket.receive(timeout=PATIENCE)
         assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR), message
         return self.socket.close_code
+
+
+class Wamp2Peer(Peer):
+    """A subscriber that speaks WAMP v2."""
+
+    async def join(self) -> None:
+        await self.send(1, "realm1", {"roles": {"subscriber": {}}})
+        code, session_id, _ = await self.receive()
+        assert code == 2
+        self.session_id = str(session_id)
+
+    async def heard(self) -> None:
+        """Return when the hub has done all that was sent before, no event having come since."""
+        await self.send(66, 1, 0)
+        assert (await self.receive())[:3] == [8, 66, 1]
+
+    async def subscribe(self, *topics: str) -> None:
+        for topic in topics:
+            await self.send(32, 1, {}, topic)
+            assert (await self.receive())[:2] == [33, 1]
+
+    async def event(self) -> tuple[int, list[object]]:
+        """Return the ID of the next publication and its arguments."""
+        code, _, publication, _, *arguments = await self.receive()
+        assert code == 36
+        assert isinstance(publication, int)
+        return publication, arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +128,9 @@ class Wire:
         self, url: str, *, protocols: tuple[str, ...] = ("wamp",), headers: dict[str, str] | None = None
     ) -> Peer:
         """Return a subscriber that has not read anything yet."""
-        peer = Peer(await self.session.ws_connect(url, protocols=protocols, headers=headers))
+        return self._peer(Peer(await self.session.ws_connect(url, protocols=protocols, headers=headers)))
+
+    def _peer(self, peer: PeerT) -> PeerT:
         self._peers.append(peer)
         return peer
 
@@ -105,6 +138,17 @@ class Wire:
         peer = await self.connect(hub.ws_url, headers=headers)
         code, peer.session_id, *_ = await peer.receive()  # type: ignore[assignment]  # a WELCOME, as the next line checks
         assert code == 0
+        await peer.subscribe(*topics)
+        return peer
+
+    async def stranger(self, hub: Hub, **headers: str) -> Wamp2Peer:
+        """Return a connection for WAMP v2 that has not said anything yet."""
+        socket = await self.session.ws_connect(hub.ws_url, protocols=("wamp.2.json",), headers=headers)
+        return self._peer(Wamp2Peer(socket))
+
+    async def wamp2_subscriber(self, hub: Hub, *topics: str, **headers: str) -> Wamp2Peer:
+        peer = await self.stranger(hub, **headers)
+        await peer.join()
         await peer.subscribe(*topics)
         return peer
 
@@ -137,7 +181,10 @@ async def hub(run: Run) -> Hub:
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
     timeout = aiohttp.ClientTimeout(total=PATIENCE)
-    async with aiohttp.ClientSession(timeout=timeout, skip_auto_headers=("Content-Type",)) as session:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=timeout, skip_auto_headers=("Content-Type",)
+    ) as session:
         wire = Wire(session)
         yield wire
         await wire.close()
@@ -158,3 +205,18 @@ async def exchange(hub: Hub, *sent: bytes) -> bytes:
     finally:
         writer.close()
         await writer.wait_closed()
+
+
+def said(session: Session) -> list[list[object]]:
+    """Return the messages in a session's queue, emptying it."""
+    frames, messages = session.take_nowait(), []
+    while frames:
+        size, start = frames[1], 2
+        if size == 126:
+            size, start = int.from_bytes(frames[2:4]), 4
+        elif size == 127:
+            size, start = int.from_bytes(frames[2:10]), 10
+        assert frames[0] == 0x81
+        messages.append(json.loads(frames[start : start + size]))
+        frames = frames[start + size :]
+    return messages

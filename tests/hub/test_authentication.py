@@ -369,7 +369,7 @@ async def test_a_stranger_is_shown_out_and_makes_room(
         assert (await stranger.receive())[0] == 0
         message = await stranger.socket.receive(timeout=PATIENCE)
     assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1008)
-    assert message.extra == "not authenticated within 0 s"
+    assert message.extra == "no HELLO or no authentication within 0 s"
     async with asyncio.timeout(PATIENCE):
         while True:
             with suppress(aiohttp.WSServerHandshakeError):

@@ -354,10 +354,17 @@ async def test_the_subprotocol_has_to_be_offered(hub: Hub, wire: Wire, protocols
 
 
 async def test_the_subprotocol_may_be_one_of_many(hub: Hub, wire: Wire) -> None:
-    for protocols, chosen in [(("x", "wamp", "wamp.2.json"), "wamp"), (("wamp.2.json", "wamp"), "wamp.2.json")]:
+    """Of those that the hub speaks, the client's first counts."""
+    for protocols, chosen in [
+        (("wamp",), "wamp"),
+        (("x", "wamp", "wamp.2.json"), "wamp"),
+        (("wamp.2.msgpack", "wamp.2.json", "wamp"), "wamp.2.json"),
+    ]:
         peer = await wire.connect(hub.ws_url, protocols=protocols)
         assert peer.socket.protocol == chosen
-    assert (await peer.receive())[0] == 0
+        if chosen == "wamp.2.json":
+            await peer.send(1, "realm1", {"roles": {"subscriber": {}}})
+        assert (await peer.receive())[0] == {"wamp": 0, "wamp.2.json": 2}[chosen]
 
 
 async def test_a_plain_get_of_the_websocket_is_400(hub: Hub, wire: Wire) -> None:
@@ -452,7 +459,10 @@ async def test_the_limit_on_subscriptions(run: Run, wire: Wire) -> None:
     assert await peer.receive() == [8, "a", 2]
 
 
-async def deaf_subscriber(hub: Hub, topic: str) -> socket.socket:
+_MASK = bytes(4)  # which changes nothing
+
+
+async def deaf_subscriber(hub: Hub, topic: str, subprotocol: str = "wamp") -> socket.socket:
     """Subscribe over a socket that nothing reads from again, its buffer as small as can be."""
     loop = asyncio.get_running_loop()
     deaf = socket.socket()
@@ -464,16 +474,20 @@ async def deaf_subscriber(hub: Hub, topic: str) -> socket.socket:
         "Upgrade": "websocket",
         "Connection": "Upgrade",
         "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Protocol": "wamp",
+        "Sec-WebSocket-Protocol": subprotocol,
         "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
     }
     handshake = "GET /ws HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in head.items()) + "\r\n"
-    subscribe = json.dumps([5, topic]).encode()
-    masked_with_zeros = bytes([0x81, 0x80 | len(subscribe), 0, 0, 0, 0]) + subscribe
-    await loop.sock_sendall(deaf, handshake.encode() + masked_with_zeros)
+    old = ([[5, topic]], b"webmqconnect_async/")  # what it says, and how it knows that the hub has heard all of that
+    new = ([[1, "realm1", {}], [32, 7, {}, topic]], b"[33,7,")
+    messages, sign_of_life = {"wamp": old, "wamp.2.json": new}[subprotocol]
+    texts = [json.dumps(message).encode() for message in messages]
+    frames = b"".join(bytes([0x81, 0x80 | len(text)]) + _MASK + text for text in texts)
+    await loop.sock_sendall(deaf, handshake.encode() + frames)
+    received = b""
     async with asyncio.timeout(PATIENCE):
-        while b"webmqconnect_async/" not in await loop.sock_recv(deaf, 4096):
-            pass
+        while sign_of_life not in received:
+            received += await loop.sock_recv(deaf, 4096)
     return deaf
 
 

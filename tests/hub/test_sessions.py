@@ -18,6 +18,8 @@ from webmqconnect_async.hub.session import Session
 from webmqconnect_async.hub.sessions import Sessions
 from webmqconnect_async.hub.wamp1_session import Wamp1Session
 
+from .conftest import said
+
 PROCEDURE = "http://api.wamp.ws/procedure#"
 ERROR = "http://api.wamp.ws/error#"
 
@@ -27,21 +29,6 @@ def opened(sessions: Sessions) -> Session:
     session = sessions.open("wamp", drop=lambda: pytest.fail("dropped"))
     session.take_nowait()
     return session
-
-
-def said(session: Session) -> list[list[object]]:
-    """Return the messages in a session's queue, emptying it."""
-    frames, messages = session.take_nowait(), []
-    while frames:
-        size, start = frames[1], 2
-        if size == 126:
-            size, start = int.from_bytes(frames[2:4]), 4
-        elif size == 127:
-            size, start = int.from_bytes(frames[2:10]), 10
-        assert frames[0] == 0x81
-        messages.append(json.loads(frames[start : start + size]))
-        frames = frames[start + size :]
-    return messages
 
 
 def call(sessions: Sessions, session: Session, procedure: str, *arguments: object) -> list[object]:

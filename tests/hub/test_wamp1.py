@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmqconnect_async.hub import wamp1
+from webmqconnect_async.hub import texts, wamp1
 from webmqconnect_async.hub.wamp1 import Call, Prefix, ProtocolError, Publish, Subscribe, Unsubscribe, decode
 
 
@@ -75,6 +75,23 @@ def test_a_message_is_decoded(text: str, message: wamp1.Message) -> None:
 )
 def test_what_makes_no_sense_is_ignored(text: str) -> None:
     assert decode(text) is None
+
+
+def test_an_event_that_can_be_read_and_not_written_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How deep that is, each Python says anew, and whether it is the same for both."""
+
+    def too_deep(_value: object) -> str:
+        raise RecursionError
+
+    monkeypatch.setattr(texts, "_encode", too_deep)
+    assert decode('[7,"t",1]') is None
+
+
+def test_an_event_that_can_just_be_read_is_taken_or_ignored() -> None:
+    messages = [decode(f'[7,"t",{"[" * depth}{"]" * depth}]') for depth in range(700, 1010)]
+    taken = sum(isinstance(message, Publish) for message in messages)
+    assert taken > 0
+    assert messages[taken:] == [None] * (len(messages) - taken)
 
 
 @pytest.mark.parametrize("text", ["[2,1]", '[2,null,"p"]', '[2,["id"],"p"]', '[2,true,"p"]'])

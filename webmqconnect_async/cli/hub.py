@@ -155,7 +155,7 @@ def _show(server: Hub, credentials: Credentials | None, secret_file: Path | None
     output = terminal.console()
     for name, address, remark in (
         ("push to", server.url, signed),
-        ("subscribe at", server.ws_url, ", ".join(["WAMP v1", *authenticated])),
+        ("subscribe at", server.ws_url, ", ".join(["WAMP v1 or v2", *authenticated])),
         ("see events at", f"{server.url}/", "a page for your browser"),
     ):
         output.print(Text.assemble(f"{name:14} ", (address, "bold cyan"), (f"  {terminal.visible(remark)}", "dim")))

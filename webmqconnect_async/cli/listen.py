@@ -12,7 +12,7 @@ from ..signing import Credentials
 from . import terminal
 from .keys import SUBSCRIBER, credentials_of, subscriber_secret_file_option
 from .run import run
-from .subscriber import Event, subscriber
+from .subscriber import REALM, Event, subscriber
 
 __all__ = ["listen"]
 
@@ -23,6 +23,10 @@ Examples:
 $ webmqconnect listen http://127.0.0.1:8080 http://example.com/orders
 
 $ webmqconnect listen --subscriber-key page http://127.0.0.1:8080 http://example.com/orders
+
+Of Crossbar.io:
+
+$ webmqconnect listen --realm realm1 ws://127.0.0.1:8080/ws com.example.orders
 """
 
 
@@ -32,24 +36,29 @@ $ webmqconnect listen --subscriber-key page http://127.0.0.1:8080 http://example
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after N events.")
 @click.option(SUBSCRIBER.key, metavar="NAME", help="Authenticate with this key, where the hub demands one.")
 @subscriber_secret_file_option
+@click.option(
+    "--realm", metavar="NAME", default=REALM, show_default=True, help="Of Crossbar.io; a hub is the same in any."
+)
 def listen(
     url: str,
     topics: tuple[str, ...],
     count: int | None,
     subscriber_key: str | None,
     subscriber_secret_file: Path | None,
+    realm: str,
 ) -> None:
-    """Subscribe to TOPICs of the hub at WS_URL and print the events.
+    """Subscribe to TOPICs of the hub, or of Crossbar.io, at WS_URL and print the events.
 
-    One line an event: its topic, a tab, the event as JSON. The URL may also be the one that pushes go to: of
-    http://127.0.0.1:8080 it makes ws://127.0.0.1:8080/ws. Ctrl-C ends.
+    One line an event: its topic, a tab, the event as JSON. One of several arguments, which Crossbar.io has, is an
+    object of "args" and "kwargs". The URL may also be the one that pushes go to: of http://127.0.0.1:8080 it makes
+    ws://127.0.0.1:8080/ws. Ctrl-C ends.
     """
     try:
         socket_url = subscriber_url(url)
     except ValueError as error:
         raise click.UsageError(f"WS_URL: {error}.") from None
     credentials = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
-    run(_print_events(socket_url, topics, count, credentials), interrupted=0)
+    run(_print_events(socket_url, topics, count, credentials, realm), interrupted=0)
 
 
 def subscriber_url(url: str) -> str:
@@ -71,8 +80,10 @@ def subscriber_url(url: str) -> str:
     ).geturl()
 
 
-async def _print_events(url: str, topics: tuple[str, ...], count: int | None, credentials: Credentials | None) -> None:
-    async with subscriber(url, *topics, credentials=credentials) as session:
+async def _print_events(
+    url: str, topics: tuple[str, ...], count: int | None, credentials: Credentials | None, realm: str
+) -> None:
+    async with subscriber(url, *topics, credentials=credentials, realm=realm) as session:
         subscribed = topics[0] if len(topics) == 1 else f"{len(topics)} topics"
         terminal.note(f"session {session.session_id}, subscribed to {subscribed} at {url}; Ctrl-C ends")
         printed = 0

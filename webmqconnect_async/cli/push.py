@@ -10,6 +10,7 @@ import rich_click as click
 from click.core import ParameterSource
 
 from ..aio import AsyncClient
+from ..settings import DialectName
 from ..signing import Credentials
 from ..values import Push
 from . import terminal
@@ -41,6 +42,10 @@ $ webmqconnect push http://127.0.0.1:8080 --jsonl events.jsonl --failed failed.j
 What a program writes, 100 events a second at the most, those on one topic in order:
 
 $ ./orders | webmqconnect push http://127.0.0.1:8080 --jsonl - --rate 100 --order-by-topic
+
+To Crossbar.io:
+
+$ webmqconnect push --dialect crossbar --key app http://127.0.0.1:8080/publish com.example.orders '{"id": 17}'
 """
 
 _OF_LINES = (
@@ -58,6 +63,13 @@ _OF_LINES = (
 @click.option("--exclude", metavar="ID", multiple=True, help="This session does not get it. Repeatable.")
 @click.option("--key", metavar="NAME", help="Sign with this application key.")
 @secret_file_option
+@click.option(
+    "--dialect",
+    type=click.Choice(("webmq", "crossbar")),
+    default="webmq",
+    show_default=True,
+    help="What the broker speaks: a WebMQ hub, or Crossbar.io's HTTP bridge, which a hub has at /publish.",
+)
 @click.option(
     "--timeout",
     metavar="SECONDS",
@@ -120,6 +132,7 @@ def push(
     exclude: tuple[str, ...],
     key: str | None,
     secret_file: Path | None,
+    dialect: DialectName,
     timeout: float,
     jsonl: Path | None,
     topic_of_lines: str | None,
@@ -143,7 +156,7 @@ def push(
     Ctrl-C stops reading, finishes what is in flight and says at which line to go on. A second one gives that up.
     """
     only, never = list(eligible) or None, list(exclude) or None
-    client = _client(endpoint, credentials_of(key, secret_file), timeout, concurrency)
+    client = _client(endpoint, credentials_of(key, secret_file), timeout, concurrency, dialect)
     if jsonl is None:
         if given := _first_given(context, _OF_LINES):
             raise click.UsageError(f"{given} is for the lines of --jsonl.")
@@ -182,10 +195,12 @@ def _first_given(context: click.Context, names: tuple[str, ...]) -> str | None:
     return None
 
 
-def _client(endpoint: str, credentials: Credentials | None, timeout: float, concurrency: int) -> AsyncClient:
+def _client(
+    endpoint: str, credentials: Credentials | None, timeout: float, concurrency: int, dialect: DialectName
+) -> AsyncClient:
     key, secret = (credentials.key, credentials.secret) if credentials else (None, None)
     try:
-        return AsyncClient(endpoint, key, secret, timeout, concurrency=concurrency)
+        return AsyncClient(endpoint, key, secret, timeout, concurrency=concurrency, dialect=dialect)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
 

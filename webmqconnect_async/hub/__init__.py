@@ -4,7 +4,8 @@
         async with AsyncClient(hub.url, auth_key="app", auth_secret="s3cret") as client:
             await client.push("http://example.com/orders", {"id": 17})
 
-It takes pushes as the WebMQ hub of 2012 did, and serves subscribers WAMP v1. Nothing of it is imported by the clients.
+It takes pushes as the WebMQ hub of 2012 did and, at `/publish`, as Crossbar.io's HTTP bridge does. Subscribers speak
+WAMP v1 or v2, and get the same events. Nothing of it is imported by the clients.
 """
 
 from __future__ import annotations

@@ -6,44 +6,33 @@ that says nothing, is a 500 here too, and says why.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from webmqconnect_async.signing import Credentials, verify
 
 from .echo import shown
 from .judge import MAX_SKEW, Accepted, Refused, Verdict
-from .publication import Receivers
+from .publication import arguments_of
+from .publish_options import Audience, audience_of, flag_of
 from .texts import encoded, json_value
-from .wamp2 import session_ids
+from .wamp2 import is_reserved, is_uri
 
-__all__ = ["arguments_of", "is_uri", "judge_head", "judge_publish"]
+__all__ = ["judge_head", "judge_publish"]
 
 _CONTENT_TYPE = "application/json"
-_URI = re.compile(r"[^\s.#]+(\.[^\s.#]+)*")
 _RESERVED = {"topic", "self"}
 """Keywords that the bridge breaks over. The third it has for itself, `options`, it drops."""
-
-_IDS = range(2**53 + 1)
-
-_T = TypeVar("_T")
 
 
 class _Broken(Exception):
     """What the bridge answers with a 500; the text says what is wrong."""
 
 
-def is_uri(topic: str) -> bool:
-    """Tell whether a router takes the text for a topic: parts between dots, none empty or with a blank or `#` in it."""
-    return _URI.fullmatch(topic) is not None
-
-
 def judge_head(content_type: str | None, length: int, max_body: int) -> Refused | None:
     """Judge what can be judged before the body is read; None where nothing speaks against reading it."""
-    kind, *parameters = map(str.strip, (content_type or _CONTENT_TYPE).lower().split(";"))
+    kind, *parameters = map(str.strip, (_CONTENT_TYPE if content_type is None else content_type).lower().split(";"))
     if kind != _CONTENT_TYPE:
         return Refused(400, f"Non-accepted content type. (must be '{_CONTENT_TYPE}', not '{shown(kind)}')")
     pairs = [parameter.split("=") for parameter in parameters if "=" in parameter]
@@ -89,10 +78,14 @@ def judge_publish(
 
 def _fields(query: str) -> dict[str, str]:
     fields: dict[str, str] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True, errors="surrogateescape"):
-        if not name.isascii():
-            raise _Broken("a parameter's name is not ASCII")
-        fields.setdefault(name, value)  # of a repeated one the first counts
+    for field in query.replace(";", "&").split("&"):
+        name, equals, value = field.partition("=")
+        if equals:
+            name = unquote_plus(name, errors="surrogateescape")
+            if not name.isascii():
+                raise _Broken("a parameter's name is not ASCII")
+            # Of a repeated one the first counts.
+            fields.setdefault(name, unquote_plus(value, errors="surrogateescape"))
     return fields
 
 
@@ -112,7 +105,7 @@ def _judge_signature(
     credentials = keys.get(fields["key"])
     if credentials is None:
         return Refused(401, "REST bridge signature key not valid.")
-    parts = [_utf8(fields[name]) for name in ("key", "timestamp", "seq", "nonce")]
+    parts = [fields[name].encode() for name in ("key", "timestamp", "seq", "nonce")]
     if not verify(credentials, fields["signature"], *parts, body):
         return Refused(401, "REST bridge signature secret not valid.")
     return None
@@ -136,16 +129,12 @@ def _judge_field(name: str, value: str, now: float) -> Refused | None:
             return Refused(400, f"REST bridge signature was invalid (invalid timestamp '{shown(value)}' ({form})).")
         return Refused(400, "Request expired, too old timestamp.") if abs(now - signed_at) > MAX_SKEW else None
     try:
-        int(value)
+        int(value.encode())  # of text, some more characters would be blanks
     except ValueError:
         kind = "sequence number" if name == "seq" else name
         said = f"invalid {kind} '{shown(value)}' (must be an integer)"
         return Refused(400, f"REST bridge signature was invalid ({said}).")
     return None
-
-
-def _utf8(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
 
 
 def _publication(body: bytes, key: str | None, max_topic: int) -> Accepted | Refused:
@@ -159,26 +148,15 @@ def _publication(body: bytes, key: str | None, max_topic: int) -> Accepted | Ref
         return Refused(400, "Request body was valid JSON, but not well formed (must be a dict).")
     if "topic" not in push:
         return Refused(400, "Request body was valid JSON, but not well formed (missing key 'topic').")
+    try:
+        event, args, kwargs = arguments_of(_args(push), _kwargs(push))
+    except ValueError:  # nested as deeply as can just be read, and cannot be written
+        return Refused(400, "Request body was invalid JSON.")
+    eligible, exclude, authid, authrole = _audience(_object(push, "options"))
     topic = _topic(push["topic"], max_topic)
-    if topic.startswith("wamp."):
+    if is_reserved(topic):
         return Refused(200, "wamp.error.invalid_uri")
-    event, args, kwargs = arguments_of(_args(push), _kwargs(push))
-    options = _object(push, "options")
-    for flag in ("retain", "exclude_me"):
-        if not isinstance(options.get(flag), bool | None):
-            raise _Broken(f"option '{flag}' is not a boolean")
-    _list(options, "forward_for", object)
-    return Accepted(
-        topic,
-        event,
-        eligible=session_ids(_sessions(options, "eligible")),
-        exclude=session_ids(_sessions(options, "exclude")) or frozenset(),
-        args=args,
-        kwargs=kwargs,
-        authid=_receivers(options, "authid"),
-        authrole=_receivers(options, "authrole"),
-        key=key,
-    )
+    return Accepted(topic, event, eligible, exclude, args, kwargs, authid, authrole, key)
 
 
 def _topic(topic: object, longest: int) -> str:
@@ -206,18 +184,6 @@ def _kwargs(push: Mapping[str, object]) -> str | None:
     return encoded(kept) if kept else None
 
 
-def arguments_of(args: Sequence[str], kwargs: str | None) -> tuple[str, str, str | None]:
-    """Return an event's value for WAMP v1, and its positional and keyword arguments for WAMP v2, all as JSON text.
-
-    WAMP v1 knows a single value. That is what a single argument is; what else there may be becomes an object of `args`
-    and `kwargs`.
-    """
-    positional = f"[{','.join(args)}]"
-    if len(args) == 1 and kwargs is None:
-        return args[0], positional, None
-    return f'{{"args":{positional},"kwargs":{kwargs or "{}"}}}', positional, kwargs
-
-
 def _object(push: Mapping[str, object], name: str) -> Mapping[str, object]:
     """Return a field; an empty one where it is absent or empty, whatever its type."""
     value = push.get(name) or {}
@@ -226,28 +192,22 @@ def _object(push: Mapping[str, object], name: str) -> Mapping[str, object]:
     return value
 
 
-def _sessions(options: Mapping[str, object], name: str) -> list[int]:
-    sessions = _list(options, name, int)
-    if any(each not in _IDS for each in sessions):
-        raise _Broken(f"option '{name}' has an entry that is no session ID")
-    return sessions
+def _audience(options: Mapping[str, object]) -> Audience:
+    """Check all options that the bridge reads, and return whom they name. Unknown ones it ignores."""
+    try:
+        for flag in ("retain", "exclude_me"):
+            flag_of(options, flag, default=False)
+        audience = audience_of(options)
+    except ValueError as error:
+        raise _Broken(str(error)) from None
+    forwarders = options.get("forward_for")
+    if forwarders is not None and not (isinstance(forwarders, list) and all(map(_is_forwarder, forwarders))):
+        raise _Broken("option 'forward_for' is not a list of objects of session, authid and authrole")
+    return audience
 
 
-def _receivers(options: Mapping[str, object], name: str) -> Receivers | None:
-    eligible = _list(options, f"eligible_{name}", str)
-    exclude = _list(options, f"exclude_{name}", str)
-    if not eligible and not exclude:
-        return None
-    # An empty list of the eligible is none at all, to the bridge.
-    return Receivers(frozenset(eligible) if eligible else None, frozenset(exclude))
-
-
-def _list(options: Mapping[str, object], name: str, kind: type[_T]) -> list[_T]:
-    value = options.get(name)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise _Broken(f"option '{name}' is not a list")
-    if any(not isinstance(each, kind) or isinstance(each, bool) for each in value):
-        raise _Broken(f"option '{name}' has an entry of the wrong type")
-    return value
+def _is_forwarder(value: object) -> bool:
+    match value:
+        case {"session": int(session), "authid": str() | None, "authrole": str()}:
+            return not isinstance(session, bool)
+    return False

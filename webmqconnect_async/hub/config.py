@@ -39,7 +39,7 @@ class HubConfig:
     Args:
         host: the name or address it is bound to. Other than loopback needs `keys`.
         keys: secrets by application key, text (taken as UTF-8) or bytes; with any, only signed pushes are taken.
-            None or empty: only unsigned ones.
+            None or empty: only unsigned ones; of Crossbar.io's dialect all, their signatures not being looked at.
         subscriber_keys: secrets by subscribers' key, in the same way; with any, only who has authenticated by one of
             them (WAMP-CRA) may subscribe, and that to every topic. None or empty: whoever reaches the hub, and is no
             page of a foreign origin, may read everything, on a hub with `keys` too.
@@ -47,7 +47,7 @@ class HubConfig:
             page may subscribe, and so may any page of this machine while the hub is bound to loopback.
         allow_hosts: further names, without port, that the hub is reached under: behind a proxy, say.
         allow_publish: whether subscribers may PUBLISH, to any topic and unsigned.
-        max_body: bytes of an event's JSON text.
+        max_body: bytes of a push's body: an event's JSON text, or all that Crossbar.io's dialect says.
         max_queue: bytes kept for a subscriber that reads slower than events come; with more it is dropped. A single
             event always fits.
         max_connections: subscribers at one time; 200 further connections may push or load the page.

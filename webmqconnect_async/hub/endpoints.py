@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-from aiohttp import StreamReader, WSCloseCode, web
+from aiohttp import StreamReader, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler
 
@@ -29,6 +29,8 @@ __all__ = ["Endpoints"]
 
 _PATIENCE = 10.0
 """Seconds that a push's body may take to arrive."""
+
+_BRIDGE_METHODS = "POST, PUT, OPTIONS"
 
 _ASIDE = {"X-Content-Type-Options": "nosniff"}
 """As a reason quotes the caller, no browser is to take it for markup."""
@@ -156,17 +158,17 @@ class Endpoints:
             self._subscribers.discard(subscriber)
 
     async def _goodbye(self, _app: web.Application) -> None:
-        await asyncio.gather(*(subscriber.close(WSCloseCode.GOING_AWAY) for subscriber in self._subscribers))
+        await asyncio.gather(*(subscriber.leave() for subscriber in self._subscribers))
 
     async def _preflight(self, request: web.Request) -> web.Response:
         """Answer the question that a browser asks before it lets a script post JSON."""
         origin = request.headers.get("Origin")
         if reason := self._config.gate.push(origin):
             return _text(403, reason)
-        answer = web.Response(headers={"Allow": "POST, PUT, OPTIONS"})
+        answer = web.Response(headers={"Allow": _BRIDGE_METHODS})
         if origin is not None:
             answer.headers["Access-Control-Allow-Origin"] = origin
-            answer.headers["Access-Control-Allow-Methods"] = "POST, PUT, OPTIONS"
+            answer.headers["Access-Control-Allow-Methods"] = _BRIDGE_METHODS
             answer.headers["Access-Control-Allow-Headers"] = "Content-Type"
             answer.headers["Vary"] = "Origin"
         return answer
@@ -220,7 +222,9 @@ _CROSSBAR = _PushWire(
 
 async def _not_published(request: web.Request) -> web.Response:
     said = f"Method not accepted by the REST bridge. ('{request.method}' not allowed, only POST, PUT)"
-    return _bridge_refusal(Refused(405, said))
+    answer = _bridge_refusal(Refused(405, said))
+    answer.headers["Allow"] = _BRIDGE_METHODS
+    return answer
 
 
 async def _not_allowed(request: web.Request) -> web.Response:

@@ -69,8 +69,10 @@ class Joining:
         self._key = ""
         self._expected: str | None = None
 
-    def hello(self, hello: Hello) -> Joined | Challenged | Turned:
-        """Take a client that says who it is. Any realm will do: the hub is a single one."""
+    def hello(self, hello: Hello) -> Joined | Challenged | Turned | None:
+        """Take a client that says who it is; None where it has. Any realm will do: the hub is a single one."""
+        if self._expected is not None:
+            return None
         if not self._keys:
             if hello.methods and "anonymous" not in hello.methods:
                 return Turned("wamp.error.no_matching_auth_method", "subscribers of this hub are anonymous")

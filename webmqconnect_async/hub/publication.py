@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Publication", "Receivers"]
+__all__ = ["Publication", "Receivers", "arguments_of"]
 
 _NOBODY = frozenset[str]()
 
@@ -43,3 +44,19 @@ class Publication:
     """Who gets it by the name they authenticated with; None for everybody."""
     authrole: Receivers | None = None
     """Who gets it by their role; None for everybody."""
+
+
+def arguments_of(args: Sequence[str], kwargs: str | None) -> tuple[str, str, str | None]:
+    """Return an event's value for WAMP v1, and its positional and keyword arguments for WAMP v2, all as JSON text.
+
+    WAMP v1 knows a single value. That is what a single argument is; what else there may be becomes an object of `args`
+    and `kwargs`.
+
+    Args:
+        args: each as JSON text.
+        kwargs: an object as JSON text; None for none.
+    """
+    positional = f"[{','.join(args)}]"
+    if len(args) == 1 and kwargs is None:
+        return args[0], positional, None
+    return f'{{"args":{positional},"kwargs":{kwargs or "{}"}}}', positional, kwargs

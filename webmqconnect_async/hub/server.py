@@ -65,7 +65,7 @@ class Hub:
 
     @property
     def ws_url(self) -> str:
-        """Where to subscribe: `ws://127.0.0.1:43211/ws`."""
+        """Where to subscribe, by WAMP v1 or v2: `ws://127.0.0.1:43211/ws`."""
         return f"{self.url.replace('http', 'ws', 1)}/ws"
 
     async def start(self) -> None:
@@ -118,10 +118,11 @@ class Hub:
 def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Application:
     """Return a hub as an application, to serve or to mount.
 
-    After `parent.add_subapp("/hub/", create_app(...))` it takes pushes at `/hub/` and subscribers at `/hub/ws`. Mind
-    that aiohttp's access log shows request lines, and with them the signatures of pushes; that the number of
-    connections is the server's to limit; and that the hub cannot see what the server is bound to, nor whom a proxy
-    before it lets in: where that may be anybody, give it keys, and subscriber keys where not everybody may read.
+    After `parent.add_subapp("/hub/", create_app(...))` it takes pushes at `/hub/`, those of Crossbar.io's dialect at
+    `/hub/publish`, and subscribers at `/hub/ws`. Mind that aiohttp's access log shows request lines, and with them the
+    signatures of pushes; that the number of connections is the server's to limit; and that the hub cannot see what the
+    server is bound to, nor whom a proxy before it lets in: where that may be anybody, give it keys, and subscriber keys
+    where not everybody may read.
 
     Args:
         host: what the server around it is bound to.

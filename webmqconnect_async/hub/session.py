@@ -62,7 +62,7 @@ class Session(ABC):
     """The WebSocket's."""
 
     __slots__ = (
-        *("_config", "_drop", "_dropped", "_filled", "_held", "_queue", "_topics"),
+        *("_closed", "_config", "_drop", "_filled", "_held", "_max_queue", "_queue", "_topics"),
         *("authid", "authrole", "ending", "id", "topics"),
     )
 
@@ -78,9 +78,10 @@ class Session(ABC):
         self._topics = topics
         self._queue: deque[bytes] = deque()
         self._held = 0
+        self._max_queue = config.max_queue
         self._filled = asyncio.Event()
         self._drop = drop
-        self._dropped = False
+        self._closed = False  # nothing is queued any more
 
     @property
     @abstractmethod
@@ -100,23 +101,27 @@ class Session(ABC):
         """Note whom the subscriber has proved to be."""
         self.authid, self.authrole = key, "subscriber"
 
+    def leave(self) -> None:  # noqa: B027  # the protocol may have no word for it
+        """Queue what tells the subscriber that the hub goes."""
+
     def say(self, message: str) -> None:
         """Queue a message of this session's own."""
         self.send(text_frame(message))
 
     def end(self, code: int, reason: str = "") -> None:
-        """Have the connection closed after what waits."""
+        """Have the connection closed after what waits; nothing comes after that."""
+        self._closed = True
         self.ending = Ending(code, reason)
         self._filled.set()
 
     def send(self, frame: bytes) -> None:
         """Put a frame into the queue, or drop the subscriber if it is full. A single frame always fits."""
-        if self._dropped:
+        if self._closed:
             return
         # A small frame is mostly the object that holds it: a million of them of 20 bytes are 60 MB.
         held = self._held + sys.getsizeof(frame) + _SLOT
-        if self._queue and held > self._config.max_queue:
-            self._dropped = True
+        if self._queue and held > self._max_queue:
+            self._closed = True
             logger.warning("subscriber %s dropped: it reads too slowly, %d bytes wait", self.id, self._held)
             self._queue.clear()
             self._drop()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 
 from .config import HubConfig
@@ -36,7 +36,8 @@ class _Topic:
 
     def __init__(self, subscription: int) -> None:
         self.id = subscription
-        self.subscribers: dict[str, Session] = {}
+        self.subscribers: dict[type[Session], dict[str, Session]] = {}
+        """By what they speak: those are sent the same bytes."""
 
 
 class Sessions:
@@ -81,24 +82,17 @@ class Sessions:
         topic = self._topics.get(publication.topic)
         if topic is None:
             return 0
-        subscribers = topic.subscribers
-        receivers: AbstractSet[str] = subscribers.keys()
-        if publication.eligible is not None:
-            receivers = receivers & publication.eligible
-        if publication.exclude:
-            receivers = receivers - publication.exclude
-        if publication.authid is not None or publication.authrole is not None:
-            receivers = {each for each in receivers if _may_get(publication, subscribers[each])}
-        frames: dict[type[Session], bytes] = {}
-        for session_id in receivers:
-            session = subscribers[session_id]
-            kind = type(session)
-            frame = frames.get(kind)
-            if frame is None:
-                publication_id = publication_id or new_id()
-                frame = frames[kind] = text_frame(kind.event(publication, topic.id, publication_id))
-            session.send(frame)
-        return len(receivers)
+        if publication_id is None:
+            publication_id = new_id()
+        delivered = 0
+        for kind, subscribers in topic.subscribers.items():
+            receivers = _receivers(publication, subscribers)
+            if receivers:
+                frame = text_frame(kind.event(publication, topic.id, publication_id))
+                for session_id in receivers:
+                    subscribers[session_id].send(frame)
+                delivered += len(receivers)
+        return delivered
 
     def subscribe(self, session: Session, topic: str) -> int | None:
         """Return the ID of the topic's subscription, the same for everybody; None where it is one too many."""
@@ -112,7 +106,7 @@ class Sessions:
         subscribed = self._topics.get(topic)
         if subscribed is None:
             subscribed = self._topics[topic] = _Topic(next(self._subscription_ids))
-        subscribed.subscribers[session.id] = session
+        subscribed.subscribers.setdefault(type(session), {})[session.id] = session
         return subscribed.id
 
     def unsubscribe(self, session: Session, topic: str) -> None:
@@ -120,9 +114,23 @@ class Sessions:
         if topic in session.topics:
             session.topics.discard(topic)
             subscribers = self._topics[topic].subscribers
-            del subscribers[session.id]
+            del subscribers[type(session)][session.id]
+            if not subscribers[type(session)]:
+                del subscribers[type(session)]
             if not subscribers:
                 del self._topics[topic]
+
+
+def _receivers(publication: Publication, subscribers: Mapping[str, Session]) -> AbstractSet[str]:
+    """Return the names of those subscribers that the event is for."""
+    receivers: AbstractSet[str] = subscribers.keys()
+    if publication.eligible is not None:
+        receivers = receivers & publication.eligible
+    if publication.exclude:
+        receivers = receivers - publication.exclude
+    if publication.authid is not None or publication.authrole is not None:
+        receivers = {each for each in receivers if _may_get(publication, subscribers[each])}
+    return receivers
 
 
 def _may_get(publication: Publication, session: Session) -> bool:

@@ -19,7 +19,7 @@ _GRACE = 1.0
 """Seconds that a peer has to take what is left and say goodbye."""
 
 _STRANGER = 10.0
-"""Seconds to authenticate in, where the hub demands it: a stranger must not hold one of the connections."""
+"""Seconds to say HELLO, and to authenticate where the hub demands it: a stranger must not hold a connection."""
 
 _BATCH = 1 << 16
 """Bytes written at once: what a transport takes before it asks for patience."""
@@ -65,6 +65,11 @@ class Subscriber:
                 self._transport.abort()
         return self._socket
 
+    async def leave(self) -> None:
+        """Say goodbye, as the hub is going: send what is queued, then a close frame (1001)."""
+        self._session.leave()
+        await self.close(WSCloseCode.GOING_AWAY)
+
     async def close(self, code: int, reason: str = "") -> None:
         """Send what is queued, then a close frame; a peer that takes neither in time loses the connection."""
         try:
@@ -87,7 +92,7 @@ class Subscriber:
                         if self._session.admitted:
                             limit.reschedule(None)
         except TimeoutError:
-            await self.close(WSCloseCode.POLICY_VIOLATION, f"not authenticated within {_STRANGER:.0f} s")
+            await self.close(WSCloseCode.POLICY_VIOLATION, f"no HELLO or no authentication within {_STRANGER:.0f} s")
 
     async def _write(self, output: AbstractStreamWriter) -> None:
         while not self._transport.is_closing():

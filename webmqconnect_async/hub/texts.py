@@ -36,5 +36,16 @@ def _finite(text: str) -> float:
 _JSON = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 # ASCII, so that a lone surrogate, which JSON can say and UTF-8 cannot, stays an escape.
-encoded = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-"""Return a value as compact JSON text."""
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def encoded(value: object) -> str:
+    """Return a value as compact JSON text.
+
+    Raises:
+        ValueError: it is nested too deeply to be written, though it may have been read.
+    """
+    try:
+        return _encode(value)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None

@@ -12,16 +12,18 @@
     [64, request, options, procedure]          REGISTER       [8, type, request, {}, error, args]          ERROR
     [66, request, registration]                UNREGISTER
 
-Arguments are passed on: they are JSON text from end to end, spliced in as they came.
+Arguments are only passed on: to what the hub says they come as JSON text, and are spliced in.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
 
+from .publish_options import Audience, audience_of, flag_of
 from .texts import encoded, json_value
 
 __all__ = [
@@ -43,14 +45,18 @@ __all__ = [
     "error",
     "event",
     "goodbye",
+    "is_reserved",
+    "is_uri",
     "published",
-    "session_ids",
     "subscribed",
     "unsubscribed",
     "welcome",
 ]
 
 SUBPROTOCOL = "wamp.2.json"
+
+_URI = re.compile(r"[^\s.#]+(\.[^\s.#]+)*")
+_IDS = range(2**53 + 1)
 
 
 class Type(IntEnum):
@@ -71,8 +77,13 @@ class Type(IntEnum):
     UNSUBSCRIBED = 35
     EVENT = 36
     CALL = 48
+    CANCEL = 49
     REGISTER = 64
     UNREGISTER = 66
+    YIELD = 70
+
+
+_REQUESTS = (Type.PUBLISH, Type.SUBSCRIBE, Type.UNSUBSCRIBE, Type.CALL, Type.REGISTER, Type.UNREGISTER)
 
 
 class ProtocolViolation(Exception):
@@ -136,8 +147,7 @@ class Publish:
     """An object as JSON text; None for none."""
     acknowledge: bool
     exclude_me: bool
-    exclude: frozenset[str]
-    eligible: frozenset[str] | None
+    audience: Audience
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +161,8 @@ class Request:
 Message: TypeAlias = Hello | Authenticate | Abort | Goodbye | Subscribe | Unsubscribe | Publish | Request
 
 
-def decode(text: str) -> Message:
-    """Return what a client says.
+def decode(text: str) -> Message | None:
+    """Return what a client says; None where it is to be ignored.
 
     Raises:
         ProtocolViolation: it makes no sense; the text says why.
@@ -164,6 +174,8 @@ def decode(text: str) -> Message:
     match value:
         case [bool() | float(), *_]:  # or else true would be a HELLO
             pass
+        case [int(kind), request, *_] if kind in _REQUESTS and not _is_id(request):
+            raise ProtocolViolation("the ID of a request is an integer up to 2^53")
         case [Type.HELLO, str(realm), dict(details)]:
             methods = details.get("authmethods")
             authid = details.get("authid")
@@ -177,7 +189,7 @@ def decode(text: str) -> Message:
             return Goodbye()
         case [Type.SUBSCRIBE, int(request), dict(options), str(topic)]:
             return Subscribe(request, topic, str(options.get("match", "exact")))
-        case [Type.UNSUBSCRIBE, int(request), int(subscription)]:
+        case [Type.UNSUBSCRIBE, int(request), int(subscription)] if _is_id(subscription):
             return Unsubscribe(request, subscription)
         case [Type.PUBLISH, int(request), dict(options), str(topic)]:
             return _publish(request, options, topic, [], {})
@@ -187,33 +199,41 @@ def decode(text: str) -> Message:
             return _publish(request, options, topic, args, kwargs)
         case [int(kind), int(request), *_] if kind in (Type.CALL, Type.REGISTER, Type.UNREGISTER):
             return Request(Type(kind), request)
+        case [Type.ERROR | Type.CANCEL | Type.YIELD, *_]:
+            # About a call that is pending. None is, but one that failed may be cancelled before that is known.
+            return None
     raise ProtocolViolation("no message that a client sends to a broker")
 
 
 def _publish(
     request: int, options: Mapping[str, object], topic: str, args: list[object], kwargs: dict[str, object]
 ) -> Publish:
-    return Publish(
-        request,
-        topic,
-        tuple(map(encoded, args)),
-        encoded(kwargs) if kwargs else None,
-        acknowledge=options.get("acknowledge") is True,
-        exclude_me=options.get("exclude_me") is not False,
-        exclude=session_ids(options.get("exclude")) or frozenset(),
-        eligible=session_ids(options.get("eligible")),
-    )
+    try:
+        return Publish(
+            request,
+            topic,
+            tuple(map(encoded, args)),
+            encoded(kwargs) if kwargs else None,
+            acknowledge=flag_of(options, "acknowledge", default=False),
+            exclude_me=flag_of(options, "exclude_me", default=True),
+            audience=audience_of(options),
+        )
+    except ValueError as error:
+        raise ProtocolViolation(str(error)) from None
 
 
-def session_ids(value: object) -> frozenset[str] | None:
-    """Return the sessions of a list, named as everywhere in this hub; None where it is no list, or empty.
+def _is_id(value: object) -> bool:
+    return type(value) is int and value in _IDS  # true is no 1
 
-    Routers take an empty list of the eligible for none at all. So does this one: what an application sees here it is to
-    see there.
-    """
-    if not isinstance(value, list) or not value:
-        return None
-    return frozenset(str(item) for item in value if isinstance(item, int))
+
+def is_uri(topic: str) -> bool:
+    """Tell whether a router takes the text for a topic: parts between dots, none empty or with a blank or `#` in it."""
+    return _URI.fullmatch(topic) is not None
+
+
+def is_reserved(topic: str) -> bool:
+    """Tell whether none but the router may publish to the topic."""
+    return topic.startswith("wamp.")
 
 
 def welcome(session: str, realm: str, authid: str, authrole: str, authmethod: str) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
+import random
 import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
 from . import wamp2
-from .bridge import arguments_of, is_uri
 from .config import HubConfig
 from .joining import Challenged, Joined, Joining, Turned
-from .publication import Publication
+from .publication import Publication, arguments_of
 from .session import Later, Session, Topics
 
 __all__ = ["Wamp2Session", "new_id"]
@@ -24,8 +24,8 @@ logger = logging.getLogger("webmqconnect_async.hub")
 
 
 def new_id() -> int:
-    """Return an ID as WAMP v2 wants it for sessions and publications: random, from 1 to 2^53."""
-    return 1 + secrets.randbits(53)
+    """Return an ID as WAMP v2 wants it for publications: random, from 1 to 2^53."""
+    return 1 + random.getrandbits(53)  # it names an event and opens nothing: no call of the system for it
 
 
 class Wamp2Session(Session):
@@ -58,9 +58,12 @@ class Wamp2Session(Session):
         """Do what a message says; what no client may say ends the connection."""
         try:
             message = wamp2.decode(text)
-            if not self._joined:
+            if isinstance(message, wamp2.Abort):
+                self.end(_NORMAL_CLOSURE)  # nothing answers it
+            elif message is not None and self._joined:
+                self._obey(message)
+            elif message is not None:
                 return self._join(message)
-            self._obey(message)
         except wamp2.ProtocolViolation as violation:
             self._abort("wamp.error.protocol_violation", str(violation), _PROTOCOL_ERROR)
         return None
@@ -68,9 +71,6 @@ class Wamp2Session(Session):
     def _join(self, message: wamp2.Message) -> Later | None:
         joining, answer = self._joining, None
         match message:
-            case wamp2.Abort():
-                self.end(_NORMAL_CLOSURE)
-                return None
             case wamp2.Hello() if joining is not None:
                 answer = joining.hello(message)
             case wamp2.Authenticate(signature) if joining is not None:
@@ -89,6 +89,11 @@ class Wamp2Session(Session):
             case None:
                 raise wamp2.ProtocolViolation("no message for a client that has not been welcomed")
         return None
+
+    def leave(self) -> None:
+        """Say that the hub goes."""
+        if self._joined:
+            self.say(wamp2.goodbye("wamp.close.system_shutdown"))
 
     def _welcome(self, realm: str, key: str | None) -> None:
         self._joined, self._joining = True, None
@@ -128,7 +133,7 @@ class Wamp2Session(Session):
         refuse = partial(wamp2.error, wamp2.Type.SUBSCRIBE, request)
         if subscribe.match != "exact":
             self.say(refuse("wamp.error.option_not_allowed", "this hub compares topics exactly"))
-        elif not is_uri(topic):
+        elif not wamp2.is_uri(topic):
             self.say(refuse("wamp.error.invalid_uri", "the topic is no URI"))
         elif (subscription := self._topics.subscribe(self, topic)) is None:
             self.say(refuse("wamp.error.not_authorized", "a topic too long, or one too many"))
@@ -140,16 +145,19 @@ class Wamp2Session(Session):
         refusal = None
         if not self._config.allow_publish:
             refusal = "wamp.error.not_authorized", "subscribers of this hub do not publish"
-        elif not is_uri(publish.topic):
-            refusal = "wamp.error.invalid_uri", "the topic is no URI"
+        elif not wamp2.is_uri(publish.topic) or wamp2.is_reserved(publish.topic):
+            refusal = "wamp.error.invalid_uri", "the topic is no URI, or the router's own"
         if refusal is not None:
             if publish.acknowledge:
                 self.say(wamp2.error(wamp2.Type.PUBLISH, publish.request, *refusal))
             return
         event, args, kwargs = arguments_of(publish.args, publish.kwargs)
-        exclude = publish.exclude | {self.id} if publish.exclude_me else publish.exclude
+        eligible, exclude, authid, authrole = publish.audience
+        if publish.exclude_me:
+            exclude |= {self.id}
         publication_id = new_id()
-        self._topics.deliver(Publication(publish.topic, event, publish.eligible, exclude, args, kwargs), publication_id)
+        publication = Publication(publish.topic, event, eligible, exclude, args, kwargs, authid, authrole)
+        self._topics.deliver(publication, publication_id)
         if publish.acknowledge:
             self.say(wamp2.published(publish.request, publication_id))
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..hub import Accepted, Refused
+from ..values import Payload
 
 __all__ = ["Journal", "Pushed"]
 
@@ -23,7 +24,7 @@ class Pushed:
 
     topic: str
     event: object
-    """What its JSON text says."""
+    """What its JSON text says; a `Payload` where it has other arguments than one."""
     eligible: frozenset[str] | None = None
     """The only sessions to get it; None for every subscriber."""
     exclude: frozenset[str] = _NOBODY
@@ -52,7 +53,7 @@ class Journal:
 
     def admit(self, push: Accepted) -> Refused | None:
         """Return what the push is to be refused with, or take it down and return None."""
-        pushed = Pushed(push.topic, json.loads(push.event), push.eligible, push.exclude, push.key)
+        pushed = Pushed(push.topic, _event(push), push.eligible, push.exclude, push.key)
         with self._lock:
             if self._refusals:
                 return self._refusals.popleft()
@@ -104,3 +105,11 @@ class Journal:
                 future.set_result(pushed)
                 return True
         return False
+
+
+def _event(push: Accepted) -> object:
+    """Return the event as a client was given it."""
+    args = [json.loads(push.event)] if push.args is None else json.loads(push.args)
+    if len(args) == 1 and push.kwargs is None:
+        return args[0]
+    return Payload(*args, **json.loads(push.kwargs or "{}"))

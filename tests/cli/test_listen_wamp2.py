@@ -1,0 +1,212 @@
+"""`webmqconnect listen` where the broker chooses WAMP v2, as Crossbar.io does: `tests/crossbar` has that one itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from webmqconnect_async import AsyncClient, Payload
+from webmqconnect_async.cli import subscriber as cli_subscriber
+from webmqconnect_async.cli.failures import Failure
+from webmqconnect_async.cli.subscriber import Event, subscriber
+from webmqconnect_async.cli.wamp2 import Wamp2Subscriber
+from webmqconnect_async.hub import Hub
+from webmqconnect_async.signing import Credentials
+
+from .conftest import SECRET, invoke, push_event
+
+TOPIC = "com.example.orders"
+OTHER = "com.example.news"
+CHECK = "; check --subscriber-key and its secret"
+KEY = ("--subscriber-key", "page")
+
+
+@pytest.fixture(autouse=True)
+def wamp2_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offer nothing else: a hub prefers what is offered first."""
+    monkeypatch.setattr(cli_subscriber, "_KINDS", {"wamp.2.json": Wamp2Subscriber})
+    monkeypatch.setattr("webmqconnect_async.hub.subscriber._penalty", lambda: 0.0)
+
+
+async def test_both_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    offered: list[str | None] = []
+
+    async def refuse(request: web.Request) -> web.Response:
+        offered.append(request.headers.get("Sec-WebSocket-Protocol"))
+        return web.Response(status=404)
+
+    app = web.Application()
+    app.router.add_get("/ws", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    result = await invoke("listen", f"http://127.0.0.1:{runner.addresses[0][1]}", TOPIC)
+    await runner.cleanup()
+    assert (result.status, offered) == (1, ["wamp,wamp.2.json"])
+
+
+async def test_events_of_a_hub(hub: Hub) -> None:
+    async with (
+        subscriber(hub.ws_url, TOPIC, OTHER, TOPIC, realm="any") as session,
+        AsyncClient(hub.url + "/publish", dialect="crossbar") as client,
+    ):
+        assert isinstance(session, Wamp2Subscriber)
+        await push_event(hub, {"id": 17}, TOPIC)
+        await push_event(hub, "not for it", "com.example.third")
+        await client.push(OTHER, [1])
+        await client.push(TOPIC, Payload(1, "é", a=2))
+        await client.push(TOPIC, Payload(a=2))
+        await client.push(TOPIC, "for it alone", eligible=[session.session_id])
+        async with asyncio.timeout(5):
+            got = [await session.next_event() for _ in range(5)]
+        assert got == [
+            Event(TOPIC, {"id": 17}),
+            Event(OTHER, [1]),
+            Event(TOPIC, {"args": [1, "é"], "kwargs": {"a": 2}}),
+            Event(TOPIC, {"args": [], "kwargs": {"a": 2}}),
+            Event(TOPIC, "for it alone"),
+        ]
+        await hub.close()
+        with pytest.raises(Failure, match=r"^the hub ended the session \(system_shutdown\)$"):
+            await session.next_event()
+
+
+async def test_a_key() -> None:
+    async with (
+        Hub(port=0, subscriber_keys={"page": SECRET}) as hub,
+        subscriber(hub.ws_url, TOPIC, credentials=Credentials("page", SECRET)) as session,
+    ):
+        await push_event(hub, 1, TOPIC)
+        async with asyncio.timeout(5):
+            assert await session.next_event() == Event(TOPIC, 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "secret", "said"),
+    [
+        (
+            "page",
+            "other",
+            f"the hub refuses the key 'page': authentication_failed: no such key, or a wrong signature{CHECK}",
+        ),
+        (
+            "no",
+            SECRET,
+            f"the hub refuses the key 'no': authentication_failed: no such key, or a wrong signature{CHECK}",
+        ),
+        (None, SECRET, "the hub takes no anonymous subscriber: give --subscriber-key"),
+    ],
+)
+async def test_key_that_the_hub_refuses(key: str | None, secret: str, said: str) -> None:
+    options = ["--subscriber-key", key] if key else []
+    async with Hub(port=0, subscriber_keys={"page": SECRET}) as hub:
+        result = await invoke("listen", hub.url, TOPIC, *options, env={"WEBMQ_SUBSCRIBER_SECRET": secret})
+    assert (result.status, result.stdout, result.stderr) == (1, "", f"error: {said}\n")
+
+
+async def test_key_for_a_hub_that_knows_none(hub: Hub) -> None:
+    """Whoever wants to authenticate is not silently let in as anybody."""
+    result = await invoke("listen", hub.url, TOPIC, *KEY, env={"WEBMQ_SUBSCRIBER_SECRET": SECRET})
+    said = "the hub refuses the key 'page': no_matching_auth_method: subscribers of this hub are anonymous"
+    assert (result.status, result.stderr) == (1, f"error: {said}\n")
+
+
+async def test_topic_that_a_router_does_not_know(hub: Hub) -> None:
+    result = await invoke("listen", hub.url, TOPIC, "two words")
+    assert (result.status, result.stderr) == (1, "error: the hub refuses the topic 'two words': invalid_uri\n")
+
+
+ANSWERS: dict[str, object] = {
+    "realm": [3, {"message": "no realm"}, "wamp.error.no_such_realm"],
+    "method": [3, {}, "wamp.error.no_auth_method"],
+    "mute": [3, None, "wamp.error.not_authorized"],
+    "hostile": [3, {"message": "\x1b[2J\nbye"}, "com.example.no"],
+    "event": [36, 1, 1, {}],
+    "text": "welcome",
+    "no-challenge": [4, "ticket", {}],
+    "no-text": [4, "wampcra", {"challenge": 5}],
+}
+"""How HELLO is answered."""
+
+
+async def behave(request: web.Request) -> web.WebSocketResponse:
+    """Serve a WebSocket that behaves as the path says; by default like a broker that has much else to say."""
+    behaviour = request.match_info["behaviour"]
+    socket = web.WebSocketResponse(protocols=("wamp.2.json",))
+    await socket.prepare(request)
+    async for message in socket:
+        match json.loads(message.data):
+            case [1, *_]:
+                await socket.send_json(ANSWERS.get(behaviour, [2, 17, {}]))
+            case [32, request_, _, topic] if behaviour == "chatty":
+                await socket.send_str("not JSON")
+                answers: list[object] = [
+                    {},
+                    [35, 9],
+                    [33, 99, 7],
+                    [8, 32, 99, {}, "wamp.error.x"],
+                    [36, 5, 1, {}, ["early, of a subscription that nobody knows"]],
+                    [33, request_, 5],
+                    [36, 6, 1, {}, ["of another"]],
+                    [36, 5, 1, {}],
+                    [36, 5, 1, {}, [topic]],
+                    [36, 5, 1, {}, ["x"], {}],
+                    [36, 5, 1, {}, [], {"a": 1}],
+                    [6, {}, "wamp.close.system_shutdown"],
+                ]
+                for said in answers:
+                    await socket.send_json(said)
+    return socket
+
+
+@pytest.fixture
+async def address() -> AsyncIterator[str]:
+    """Where `behave` listens."""
+    app = web.Application()
+    app.router.add_get("/{behaviour}", behave)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"ws://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "options", "said"),
+    [
+        ("realm", ("--realm", "realm9"), "the hub has no realm 'realm9'; check --realm"),
+        ("realm", (), "the hub has no realm 'realm1'; check --realm"),
+        ("method", (), "the hub takes no anonymous subscriber: give --subscriber-key"),
+        ("method", KEY, "the hub refuses the key 'page': no_auth_method"),
+        ("mute", (), "the hub takes no anonymous subscriber: not_authorized"),
+        ("hostile", (), r"the hub takes no anonymous subscriber: no: \u001b[2J\u000abye"),
+        ("event", (), "no WAMP hub answers there"),
+        ("text", (), "no WAMP hub answers there"),
+        ("no-challenge", KEY, "no WAMP hub answers there"),
+        ("no-text", (), "no WAMP hub answers there"),
+        ("no-text", KEY, "the hub gave nothing to sign: it knows no keys"),
+        ("welcoming", KEY, "the hub gave nothing to sign: it knows no keys"),
+        ("silent", (), "the hub did not confirm the subscription within 0 s"),
+    ],
+)
+async def test_other_servers(
+    behaviour: str, options: tuple[str, ...], said: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each way not to be a broker has its line."""
+    if behaviour == "silent":
+        monkeypatch.setattr(cli_subscriber, "_PATIENCE", 0.2)
+    env = {"WEBMQ_SUBSCRIBER_SECRET": SECRET}
+    result = await invoke("listen", f"{address}/{behaviour}", TOPIC, *options, env=env)
+    assert (result.status, result.stdout, result.stderr) == (1, "", f"error: {said}\n")
+
+
+async def test_a_broker_that_says_more_than_is_asked(address: str) -> None:
+    result = await invoke("listen", f"{address}/chatty", TOPIC)
+    events = ['{"args": [], "kwargs": {}}', f'"{TOPIC}"', '"x"', '{"args": [], "kwargs": {"a": 1}}']
+    assert result.stdout == "".join(f"{TOPIC}\t{event}\n" for event in events)
+    assert (result.status, result.stderr.splitlines()[-1]) == (1, "error: the hub ended the session (system_shutdown)")

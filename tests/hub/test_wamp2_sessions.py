@@ -1,0 +1,666 @@
+"""WAMP v2 subscribers without a socket: how they join, what they may say, and what reaches both kinds at once."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webmqconnect_async.hub import HubConfig
+from webmqconnect_async.hub.joining import Challenged, Joined, Joining, Turned
+from webmqconnect_async.hub.publication import Publication, Receivers
+from webmqconnect_async.hub.session import Session
+from webmqconnect_async.hub.sessions import SUBPROTOCOLS, Sessions
+from webmqconnect_async.hub.wamp1_session import Wamp1Session
+from webmqconnect_async.hub.wamp2 import Hello
+from webmqconnect_async.hub.wamp2_session import Wamp2Session, new_id
+from webmqconnect_async.signing import Credentials
+
+from .conftest import said
+
+KEY, SECRET = "page", "a-secret-of-the-tests"
+CHALLENGED_AT = 1318611591.0
+HELLO = '[1,"realm1",{"roles":{"subscriber":{}}}]'
+VIOLATION = "wamp.error.protocol_violation"
+TOPIC = "com.example.topic"
+
+
+def answer(challenge: str, secret: str = SECRET) -> str:
+    """Return what answers a challenge, computed by the standard library alone."""
+    return base64.b64encode(hmac.digest(secret.encode(), challenge.encode(), hashlib.sha256)).decode()
+
+
+def opened(sessions: Sessions) -> Session:
+    """Return a WAMP v2 session that has not said anything yet."""
+    return sessions.open("wamp.2.json", drop=lambda: pytest.fail("dropped"))
+
+
+def joined(sessions: Sessions) -> Session:
+    """Return an anonymous WAMP v2 session whose WELCOME has been read."""
+    session = opened(sessions)
+    assert told(session, HELLO)[0] == 2
+    return session
+
+
+def old(sessions: Sessions) -> Session:
+    """Return a WAMP v1 session whose WELCOME has been read."""
+    session = sessions.open("wamp", drop=lambda: pytest.fail("dropped"))
+    assert said(session)[0][0] == 0
+    return session
+
+
+def told(session: Session, *message: object) -> list[object]:
+    """Return the one message that answers another, given as text or as its fields; nothing where none does."""
+    text = message[0] if isinstance(message[0], str) else json.dumps(message)
+    assert session.receive(text) is None
+    answers = said(session)
+    assert len(answers) <= 1
+    return answers[0] if answers else []
+
+
+def subscribed(session: Session, topic: str = TOPIC) -> int:
+    """Subscribe and return the ID of the subscription."""
+    if session.subprotocol == "wamp":
+        assert told(session, 5, topic) == []
+        return 0
+    kind, request, subscription = told(session, 32, 7, {}, topic)
+    assert (kind, request) == (33, 7)
+    assert isinstance(subscription, int)
+    return subscription
+
+
+@pytest.fixture
+def sessions() -> Sessions:
+    return Sessions(HubConfig(allow_publish=True))
+
+
+@pytest.fixture
+def guarded() -> Sessions:
+    """Return a hub's sessions that want a key."""
+    return Sessions(HubConfig(subscriber_keys={KEY: SECRET}, clock=lambda: CHALLENGED_AT))
+
+
+# Joining
+
+
+def test_a_session_says_nothing_before_hello(sessions: Sessions) -> None:
+    session = opened(sessions)
+    assert (said(session), session.admitted, session.ending) == ([], False, None)
+
+
+@pytest.mark.parametrize("details", [{}, {"authmethods": []}, {"authmethods": ["wampcra", "anonymous"], "authid": "x"}])
+@pytest.mark.parametrize("realm", ["realm1", "com.example.ü", ""])
+def test_an_anonymous_client_is_welcome_in_any_realm(sessions: Sessions, realm: str, details: object) -> None:
+    session = opened(sessions)
+    kind, session_id, welcome = told(session, 1, realm, details)
+    assert (kind, str(session_id), session.admitted) == (2, session.id, True)
+    assert isinstance(welcome, dict)
+    assert welcome.pop("roles")["broker"]["features"].keys() == {"subscriber_blackwhite_listing", "publisher_exclusion"}
+    assert welcome == {"realm": realm, "authid": session.id, "authrole": "anonymous", "authmethod": "anonymous"}
+
+
+def test_who_wants_to_authenticate_is_not_let_in_as_anybody(sessions: Sessions) -> None:
+    session = opened(sessions)
+    reply = told(session, 1, "realm1", {"authmethods": ["wampcra"], "authid": KEY})
+    assert reply == [3, {"message": "subscribers of this hub are anonymous"}, "wamp.error.no_matching_auth_method"]
+    assert (session.ending, session.admitted) == ((1000, ""), False)
+
+
+@pytest.mark.parametrize(
+    "details",
+    [{}, {"authmethods": ["anonymous"]}, {"authmethods": ["ticket"], "authid": KEY}, {"authmethods": ["wampcra"]}],
+)
+def test_a_key_is_demanded_where_there_are_keys(guarded: Sessions, details: object) -> None:
+    session = opened(guarded)
+    reply = told(session, 1, "realm1", details)
+    said_ = "subscribers of this hub need a key (wampcra)"
+    assert reply == [3, {"message": said_}, "wamp.error.no_matching_auth_method"]
+    assert (session.ending, session.admitted) == ((1000, ""), False)
+
+
+def challenged(session: Session, key: str = KEY) -> str:
+    """Return the challenge."""
+    kind, method, extra = told(session, 1, "realm1", {"authmethods": ["wampcra"], "authid": key})
+    assert (kind, method) == (4, "wampcra")
+    assert isinstance(extra, dict)
+    assert list(extra) == ["challenge"]
+    assert isinstance(extra["challenge"], str)
+    return extra["challenge"]
+
+
+def test_the_right_answer_opens_the_session(guarded: Sessions) -> None:
+    session = opened(guarded)
+    challenge = challenged(session)
+    assert not session.admitted
+    told_ = json.loads(challenge)
+    assert len(base64.urlsafe_b64decode(told_.pop("nonce") + "==")) >= 16
+    assert told_ == {
+        "authid": KEY,
+        "authrole": "subscriber",
+        "authmethod": "wampcra",
+        "authprovider": "static",
+        "session": int(session.id),
+        "timestamp": "2011-10-14T16:59:51Z",
+    }
+    kind, session_id, welcome = told(session, 5, answer(challenge), {})
+    assert (kind, str(session_id)) == (2, session.id)
+    assert isinstance(welcome, dict)
+    assert (welcome["authid"], welcome["authrole"], welcome["authmethod"]) == (KEY, "subscriber", "wampcra")
+    assert (session.admitted, session.authid, session.authrole) == (True, KEY, "subscriber")
+
+
+@pytest.mark.parametrize(
+    ("key", "sign"),
+    [
+        (KEY, lambda challenge: answer(challenge, "another")),
+        (KEY, lambda challenge: answer(challenge)[:-1]),
+        (KEY, lambda challenge: "é\ud800"),
+        (KEY, lambda challenge: ""),
+        ("unknown", answer),
+        ("unknown", lambda challenge: ""),
+        ("", lambda challenge: "x"),
+        ("\ud800", lambda challenge: "x"),
+    ],
+)
+def test_a_wrong_answer_and_an_unknown_key_are_told_alike_and_late(
+    guarded: Sessions, key: str, sign: Callable[[str], str]
+) -> None:
+    session = opened(guarded)
+    challenge = challenged(session, key)
+    assert json.loads(challenge)["authid"] == key
+    assert json.loads(challenge).keys() == json.loads(challenged(opened(guarded))).keys()
+    late = session.receive(json.dumps([5, sign(challenge), {}]))
+    assert late is not None
+    assert (said(session), session.ending, session.admitted) == ([], None, False)
+    late()
+    refused = [3, {"message": "no such key, or a wrong signature"}, "wamp.error.authentication_failed"]
+    assert (said(session), session.ending, session.admitted) == ([refused], (1000, ""), False)
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_nothing_else_is_taken_before_the_late_answer(guarded: Sessions, right: bool) -> None:
+    """A right answer, or another HELLO, would make guessing quick."""
+    session = opened(guarded)
+    challenge = challenged(session)
+    late = session.receive('[5,"wrong",{}]')
+    assert late is not None
+    second = [5, answer(challenge), {}] if right else [1, "realm1", {"authmethods": ["wampcra"], "authid": KEY}]
+    reply = told(session, *second)
+    assert (reply[0], reply[2], session.ending) == (3, VIOLATION, (1002, ""))
+    late()
+    assert (said(session), session.ending, session.admitted) == ([], (1000, ""), False)
+
+
+def test_a_challenge_is_good_for_one_session(guarded: Sessions) -> None:
+    """An answer that was overheard opens nothing."""
+    first, second = opened(guarded), opened(guarded)
+    overheard = answer(challenged(first))
+    assert answer(challenged(second)) != overheard
+    assert second.receive(json.dumps([5, overheard, {}])) is not None
+    assert told(first, 5, overheard, {})[0] == 2
+    assert told(first, 5, overheard, {})[2] == VIOLATION
+
+
+def test_a_challenge_stands_until_it_is_answered(guarded: Sessions) -> None:
+    session = opened(guarded)
+    challenged(session)
+    reply = told(session, 1, "realm1", {"authmethods": ["wampcra"], "authid": KEY})
+    assert (reply[2], session.ending) == (VIOLATION, (1002, ""))
+
+
+def test_no_challenge_comes_twice(guarded: Sessions) -> None:
+    assert len({json.loads(challenged(opened(guarded)))["nonce"] for _ in range(100)}) == 100
+
+
+def test_a_client_may_give_up_when_challenged(guarded: Sessions) -> None:
+    session = opened(guarded)
+    challenged(session)
+    assert told(session, 3, {}, "wamp.close.normal") == []
+    assert session.ending == (1000, "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('[32,1,{},"t"]', "[34,1,1]", '[16,1,{},"t"]', '[48,1,{},"p"]', '[6,{},"x"]', '[5,"x",{}]'),
+        *("x", "[]", "[99]", "[2,1,{}]", '[1,"realm1"]', '[5,"t"]', '[2,"1","p"]'),
+    ],
+)
+def test_what_comes_before_hello_ends_the_connection(sessions: Sessions, guarded: Sessions, text: str) -> None:
+    for each in (sessions, guarded):
+        session = opened(each)
+        reply = told(session, text)
+        assert (reply[0], reply[2]) == (3, VIOLATION)
+        assert (session.ending, session.admitted, session.topics) == ((1002, ""), False, set())
+
+
+def test_who_gives_up_before_hello_is_not_answered(sessions: Sessions) -> None:
+    session = opened(sessions)
+    assert told(session, 3, {}, "wamp.close.normal") == []
+    assert session.ending == (1000, "")
+
+
+def test_joining_step_by_step() -> None:
+    nonces = map(str, count())
+    keys = {KEY: Credentials(KEY, SECRET)}
+    joining = Joining("7", keys=keys, nonce=lambda: next(nonces), clock=lambda: CHALLENGED_AT)
+    assert joining.authenticate("") is None
+    challenge = joining.hello(Hello("r", ("wampcra",), KEY))
+    assert isinstance(challenge, Challenged)
+    assert joining.hello(Hello("r", ("wampcra",), KEY)) is None
+    assert joining.authenticate(answer(challenge.challenge)) == Joined("r", KEY)
+    assert joining.authenticate(answer(challenge.challenge)) is None
+    anonymous = Joining("7", keys={}, nonce=lambda: "x", clock=lambda: CHALLENGED_AT)
+    assert anonymous.hello(Hello("r", (), None)) == Joined("r", None)
+    assert isinstance(anonymous.hello(Hello("r", ("wampcra",), KEY)), Turned)
+
+
+def test_no_secret_is_left_behind(guarded: Sessions, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        good, bad = opened(guarded), opened(guarded)
+        right, wrong = answer(challenged(good)), answer(challenged(bad), "a-password")
+        told(good, 5, right, {})
+        late = bad.receive(json.dumps([5, wrong, {}]))
+        assert late is not None
+        late()
+    logged = [record.getMessage() for record in caplog.records]
+    assert logged == [f"subscriber {bad.id} failed to authenticate: no such key, or a wrong signature"]
+    keys = {KEY: Credentials(KEY, SECRET)}
+    joining = Joining("7", keys=keys, nonce=lambda: "x", clock=lambda: CHALLENGED_AT)
+    told_ = caplog.text + repr(said(bad)) + repr(good) + repr(bad) + repr(joining) + repr(keys)
+    for secret in (SECRET, right, wrong, "a-password"):
+        assert secret not in told_
+
+
+# Topics
+
+
+def test_subscribing_and_unsubscribing(sessions: Sessions) -> None:
+    session = joined(sessions)
+    subscription = subscribed(session)
+    assert told(session, 32, 8, {"match": "exact"}, TOPIC) == [33, 8, subscription]
+    assert sessions.deliver(Publication(TOPIC, "1"), 5) == 1
+    assert said(session) == [[36, subscription, 5, {}, [1]]]
+    assert told(session, 34, 9, subscription) == [35, 9]
+    assert sessions.deliver(Publication(TOPIC, "2")) == 0
+    assert told(session, 34, 10, subscription)[:5] == [8, 34, 10, {}, "wamp.error.no_such_subscription"]
+    assert (said(session), session.topics, sessions._topics) == ([], set(), {})
+
+
+def test_a_topic_has_one_id_for_all_who_subscribe(sessions: Sessions) -> None:
+    a, b = joined(sessions), joined(sessions)
+    old_one = old(sessions)
+    subscribed(old_one)
+    assert subscribed(a) == subscribed(b) == subscribed(a)
+    assert subscribed(a, "other") not in (subscribed(a), 0)
+
+
+def test_the_subscription_of_another_is_not_to_be_ended(sessions: Sessions) -> None:
+    a, b = joined(sessions), joined(sessions)
+    subscription = subscribed(a)
+    assert told(b, 34, 1, subscription)[4] == "wamp.error.no_such_subscription"
+    assert sessions.deliver(Publication(TOPIC, "1")) == 1
+
+
+def test_a_topic_that_was_left_by_all_begins_anew(sessions: Sessions) -> None:
+    a, b = joined(sessions), joined(sessions)
+    first = subscribed(a)
+    assert told(a, 34, 1, first) == [35, 1]
+    assert subscribed(b) != first
+    assert told(a, 34, 1, first)[4] == "wamp.error.no_such_subscription"
+
+
+@pytest.mark.parametrize("match", ["prefix", "wildcard", "Exact", "", None, 5, ["exact"]])
+def test_topics_are_compared_exactly_or_not_at_all(sessions: Sessions, match: object) -> None:
+    session = joined(sessions)
+    reply = told(session, 32, 1, {"match": match}, "com.example.")
+    assert reply == [8, 32, 1, {}, "wamp.error.option_not_allowed", ["this hub compares topics exactly"]]
+    assert session.topics == set()
+
+
+@pytest.mark.parametrize("topic", ["", "a b", "a..b", "a#", ".a", "a.", "\n"])
+def test_what_is_no_topic_is_refused(sessions: Sessions, topic: str) -> None:
+    session = joined(sessions)
+    assert told(session, 32, 1, {}, topic) == [8, 32, 1, {}, "wamp.error.invalid_uri", ["the topic is no URI"]]
+
+
+def test_the_caps_on_topics() -> None:
+    sessions = Sessions(HubConfig(max_subscriptions=2, max_topic=10))
+    session = joined(sessions)
+    first = subscribed(session, "a")
+    subscribed(session, "b" * 10)
+    for topic in ("c", "d" * 11):
+        assert told(session, 32, 1, {}, topic)[:5] == [8, 32, 1, {}, "wamp.error.not_authorized"]
+    assert subscribed(session, "a") == first
+    assert told(session, 34, 1, first) == [35, 1]
+    subscribed(session, "c")
+    assert session.topics == {"b" * 10, "c"}
+
+
+def test_a_closed_session_leaves_nothing(sessions: Sessions) -> None:
+    session, other, old_one = joined(sessions), joined(sessions), old(sessions)
+    for each in (session, other, old_one):
+        subscribed(each)
+    sessions.close(session)
+    assert sessions.deliver(Publication(TOPIC, "1")) == 2
+    sessions.close(other)
+    assert sessions.deliver(Publication(TOPIC, "1")) == 1
+    sessions.close(old_one)
+    assert (sessions.deliver(Publication(TOPIC, "1")), len(sessions), sessions._topics) == (0, 0, {})
+
+
+# One event for both kinds
+
+
+def test_one_event_reaches_both_kinds(sessions: Sessions) -> None:
+    new, newer, old_one, stranger = joined(sessions), joined(sessions), old(sessions), joined(sessions)
+    subscription = subscribed(new)
+    for each in (newer, old_one):
+        subscribed(each)
+    assert sessions.deliver(Publication(TOPIC, '{"n": 1.10}')) == 3
+    assert new._queue[0] is newer._queue[0]
+    (event,) = said(new)
+    assert event[:2] == [36, subscription]
+    assert isinstance(event[2], int)
+    assert 1 <= event[2] <= 2**53
+    assert event[3:] == [{}, [{"n": 1.1}]]
+    assert (said(newer), said(old_one), said(stranger)) == ([event], [[8, TOPIC, {"n": 1.1}]], [])
+
+
+def test_an_event_has_the_id_that_it_is_given_or_a_new_one(sessions: Sessions) -> None:
+    session = joined(sessions)
+    subscribed(session)
+    sessions.deliver(Publication(TOPIC, "1"), 17)
+    for _ in range(100):
+        sessions.deliver(Publication(TOPIC, "1"))
+    ids = [event[2] for event in said(session)]
+    assert ids[0] == 17
+    assert len(set(ids)) == 101
+    assert all(1 <= new_id() <= 2**53 for _ in range(100))
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "new", "old_"),
+    [
+        ([1], {}, [[1]], 1),
+        ([], {}, [[]], {"args": [], "kwargs": {}}),
+        ([1, "ü"], {}, [[1, "ü"]], {"args": [1, "ü"], "kwargs": {}}),
+        ([1], {"a": 2}, [[1], {"a": 2}], {"args": [1], "kwargs": {"a": 2}}),
+        ([], {"a": 2}, [[], {"a": 2}], {"args": [], "kwargs": {"a": 2}}),
+    ],
+)
+def test_what_each_kind_is_told(
+    sessions: Sessions, args: list[object], kwargs: dict[str, object], new: list[object], old_: object
+) -> None:
+    """WAMP v1 has single values alone."""
+    publisher, subscriber, old_one = joined(sessions), joined(sessions), old(sessions)
+    for each in (subscriber, old_one):
+        subscribed(each)
+    assert told(publisher, 16, 1, {}, TOPIC, args, kwargs) == []
+    assert [event[4:] for event in said(subscriber)] == [new]
+    assert said(old_one) == [[8, TOPIC, old_]]
+
+
+def test_one_id_names_a_session_for_both_kinds(sessions: Sessions) -> None:
+    new, old_one, third = joined(sessions), old(sessions), joined(sessions)
+    everybody = [new, old_one, third]
+    for each in everybody:
+        subscribed(each)
+    a, b = new.id, old_one.id
+    for eligible, exclude, receivers in [
+        (None, set[str](), everybody),
+        ({a, b}, set(), [new, old_one]),
+        (None, {a, b}, [third]),
+        ({a, b}, {a}, [old_one]),
+        ({b}, set(), [old_one]),
+        (set(), set(), []),
+        ({"unknown"}, set(), []),
+    ]:
+        only = None if eligible is None else frozenset(eligible)
+        assert sessions.deliver(Publication(TOPIC, "1", only, frozenset(exclude))) == len(receivers)
+        assert [each for each in everybody if said(each)] == receivers
+
+
+def test_a_session_is_named_by_integers_from_wamp_v2(sessions: Sessions) -> None:
+    new, old_one, publisher = joined(sessions), old(sessions), joined(sessions)
+    for each in (new, old_one, publisher):
+        subscribed(each)
+    told(publisher, 16, 1, {"eligible": [int(old_one.id), int(publisher.id)]}, TOPIC, [1])
+    assert [each for each in (new, old_one, publisher) if said(each)] == [old_one]
+    publisher.receive(json.dumps([16, 1, {"exclude": [int(old_one.id)], "exclude_me": False}, TOPIC, [1]]))
+    assert [each for each in (new, old_one, publisher) if said(each)] == [new, publisher]
+    told(old_one, 7, TOPIC, 1, [], [new.id])
+    assert [each for each in (new, old_one, publisher) if said(each)] == [new]
+
+
+def test_who_authenticated_is_named_by_key_and_role() -> None:
+    """Once as anonymous sessions, which have no other name than their own; once by their keys, on both kinds."""
+    sessions = Sessions(HubConfig(subscriber_keys={"a": SECRET, "b": SECRET}))
+    new, old_one = opened(sessions), old(sessions)
+    told(new, 5, answer(challenged(new, "a")), {})
+    challenge = told(old_one, 2, "1", "http://api.wamp.ws/procedure#authreq", "b")[2]
+    assert isinstance(challenge, str)
+    told(old_one, 2, "2", "http://api.wamp.ws/procedure#auth", answer(challenge))
+    anonymous = Sessions(HubConfig())
+    alice, bob = joined(anonymous), old(anonymous)
+    for hub, a, b, names, role in [
+        (sessions, new, old_one, ["a", "b"], "subscriber"),
+        (anonymous, alice, bob, [alice.id, bob.id], "anonymous"),
+    ]:
+        subscribed(a)
+        subscribed(b)
+        for authid, authrole, receivers in [
+            (Receivers(frozenset(names[:1])), None, [a]),
+            (Receivers(frozenset(names)), None, [a, b]),
+            (Receivers(exclude=frozenset(names[:1])), None, [b]),
+            (Receivers(frozenset(names), frozenset(names[1:])), None, [a]),
+            (Receivers(frozenset({"unknown"})), None, []),
+            (None, Receivers(frozenset({role})), [a, b]),
+            (None, Receivers(frozenset({"another"})), []),
+            (None, Receivers(exclude=frozenset({role})), []),
+            (Receivers(frozenset(names[:1])), Receivers(exclude=frozenset({"another"})), [a]),
+        ]:
+            publication = Publication(TOPIC, "1", authid=authid, authrole=authrole)
+            assert hub.deliver(publication) == len(receivers)
+            assert [each for each in (a, b) if said(each)] == receivers
+        assert hub.deliver(Publication(TOPIC, "1", frozenset({b.id}), authid=Receivers(frozenset(names[:1])))) == 0
+
+
+def test_a_full_queue_drops_its_subscriber_and_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    sessions = Sessions(HubConfig(max_queue=10_000))
+    dropped: list[str] = []
+    slow = sessions.open("wamp.2.json", drop=lambda: dropped.append("slow"))
+    told(slow, HELLO)
+    quick, old_one = joined(sessions), old(sessions)
+    for each in (slow, quick, old_one):
+        subscribed(each)
+    for number in range(100):
+        sessions.deliver(Publication(TOPIC, json.dumps([number, "x" * 200])))
+        assert [event[4] for event in said(quick)] == [[[number, "x" * 200]]]
+        assert said(old_one) == [[8, TOPIC, [number, "x" * 200]]]
+    assert dropped == ["slow"]
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert slow.take_nowait() == b""
+
+
+# Publishing
+
+
+def test_publishing_with_and_without_acknowledgement(sessions: Sessions) -> None:
+    publisher, subscriber = joined(sessions), joined(sessions)
+    subscribed(subscriber)
+    subscribed(publisher)
+    assert told(publisher, 16, 1, {}, TOPIC, [1]) == []
+    kind, request, publication = told(publisher, 16, 2, {"acknowledge": True}, TOPIC, [2])
+    assert (kind, request) == (17, 2)
+    first, second = said(subscriber)
+    assert (first[4], second[4], second[2]) == ([1], [2], publication)
+    assert first[2] != publication
+
+
+def test_what_nobody_hears_is_published_all_the_same(sessions: Sessions) -> None:
+    assert told(joined(sessions), 16, 2, {"acknowledge": True}, TOPIC)[:2] == [17, 2]
+
+
+def test_empty_lists_name_nobody_in_particular(sessions: Sessions) -> None:
+    """As with Crossbar.io: of the eligible, an empty list is none at all."""
+    publisher, subscriber = joined(sessions), joined(sessions)
+    subscribed(subscriber)
+    names = ("eligible", "exclude", "eligible_authid", "eligible_authrole")
+    told(publisher, 16, 1, {name: [] for name in names}, TOPIC, [1])
+    assert len(said(subscriber)) == 1
+    for nobody in ({"eligible": [0]}, {"eligible_authid": [""]}, {"eligible_authrole": ["x"]}):
+        told(publisher, 16, 1, nobody, TOPIC, [1])
+    assert said(subscriber) == []
+
+
+@pytest.mark.parametrize("topic", ["a b", "", "wamp.topic", "#"])
+def test_a_topic_that_is_none_is_not_published_to(sessions: Sessions, topic: str) -> None:
+    session = joined(sessions)
+    assert told(session, 16, 1, {}, topic) == []
+    assert told(session, 16, 2, {"acknowledge": True}, topic)[:5] == [8, 16, 2, {}, "wamp.error.invalid_uri"]
+
+
+def test_nothing_is_published_unless_allowed() -> None:
+    sessions = Sessions(HubConfig())
+    publisher, subscriber = joined(sessions), joined(sessions)
+    subscribed(subscriber)
+    assert told(publisher, 16, 1, {}, TOPIC, [1]) == []
+    reply = told(publisher, 16, 2, {"acknowledge": True}, TOPIC, [1])
+    assert reply == [8, 16, 2, {}, "wamp.error.not_authorized", ["subscribers of this hub do not publish"]]
+    assert said(subscriber) == []
+
+
+# What a router with callees would do, and the end
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ([48, 1, {}, "p"], "wamp.error.no_such_procedure"),
+        ([48, 1, {}, "http://api.wamp.ws/procedure#ping", [1], {}], "wamp.error.no_such_procedure"),
+        ([64, 1, {}, "p"], "wamp.error.not_authorized"),
+        ([66, 1, 7], "wamp.error.no_such_registration"),
+    ],
+)
+def test_nobody_registers_or_calls_procedures(sessions: Sessions, message: list[object], error: str) -> None:
+    session = joined(sessions)
+    said_ = ["nobody registers procedures at this hub"]
+    assert told(session, *message) == [8, message[0], 1, {}, error, said_]
+    assert session.ending is None
+
+
+@pytest.mark.parametrize("text", ["[49,1,{}]", "[70,1,{}]", '[8,68,1,{},"wamp.error.x"]'])
+def test_what_is_about_a_call_that_has_ended_is_ignored(sessions: Sessions, text: str) -> None:
+    session = joined(sessions)
+    assert told(session, text) == []
+    assert session.ending is None
+    subscribed(session)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [HELLO, '[5,"x",{}]', "x", "[]", "{}", "[99]", '[32,true,{},"t"]', '[32.0,1,{},"t"]', '[5,"t"]', "[36,1,1,{}]"],
+)
+def test_what_no_client_may_say_ends_the_connection(sessions: Sessions, text: str) -> None:
+    session = joined(sessions)
+    subscribed(session)
+    reply = told(session, text)
+    assert (reply[0], reply[2], session.ending) == (3, VIOLATION, (1002, ""))
+    sessions.deliver(Publication(TOPIC, "1"))
+    assert (said(session), session.ended) == ([], True)
+
+
+def test_goodbye_is_answered_and_the_last_word(sessions: Sessions) -> None:
+    session = joined(sessions)
+    subscribed(session)
+    sessions.deliver(Publication(TOPIC, "1"))
+    session.receive('[6,{},"wamp.close.normal"]')
+    assert not session.ended
+    sessions.deliver(Publication(TOPIC, "2"))
+    event, goodbye = said(session)
+    assert (event[4], goodbye) == ([1], [6, {}, "wamp.close.goodbye_and_out"])
+    assert (session.ending, session.ended) == ((1000, ""), True)
+
+
+def test_an_abort_is_not_answered(sessions: Sessions) -> None:
+    session = joined(sessions)
+    assert told(session, 3, {"message": "you make no sense"}, VIOLATION) == []
+    assert session.ending == (1000, "")
+
+
+def test_a_hub_that_goes_says_so_where_the_protocol_has_a_word(sessions: Sessions) -> None:
+    stranger, member, old_one = opened(sessions), joined(sessions), old(sessions)
+    for each in (stranger, member, old_one):
+        each.leave()
+    assert (said(stranger), said(old_one)) == ([], [])
+    assert said(member) == [[6, {}, "wamp.close.system_shutdown"]]
+
+
+# Whatever may be said
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([TOPIC, "t", "1"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+codes_1, codes_2 = st.integers(0, 9), st.sampled_from([1, 3, 5, 6, 8, 16, 32, 34, 48, 49, 64, 66, 70, 99])
+options = st.dictionaries(st.sampled_from(["match", "eligible", "exclude", "acknowledge", "exclude_me"]), json_values)
+procedures = st.sampled_from([f"http://api.wamp.ws/procedure#{name}" for name in ("ping", "echo", "authreq", "auth")])
+likely_2 = st.one_of(
+    st.tuples(st.just(32), st.integers(1, 9), options, st.sampled_from([TOPIC, "t"])),
+    st.tuples(st.just(34), st.integers(1, 9), st.integers(1, 3)),
+    st.tuples(st.just(16), st.integers(1, 9), options, st.just(TOPIC), st.lists(json_values, max_size=3)),
+)
+likely_1 = st.one_of(
+    st.tuples(st.sampled_from([5, 6]), st.just(TOPIC)),
+    st.tuples(st.just(7), st.just(TOPIC), json_values, json_values),
+    st.tuples(st.just(2), st.text(), procedures, json_values),
+)
+
+
+def conversation(codes: st.SearchStrategy[int], likely: st.SearchStrategy[object]) -> st.SearchStrategy[list[str]]:
+    message = likely | st.tuples(codes, st.lists(json_values, max_size=5)).map(lambda each: [each[0], *each[1]])
+    return st.lists(st.text(st.characters()) | message.map(json.dumps), max_size=12)
+
+
+@pytest.mark.parametrize("keys", [{}, {KEY: SECRET}], ids=["open", "guarded"])
+@given(messages=st.data())
+def test_whatever_is_said_nothing_breaks(keys: dict[str, str], messages: st.DataObject) -> None:
+    """Neither kind raises, and all that a queue holds is whole messages of JSON, within its bounds."""
+    config = HubConfig(subscriber_keys=keys, allow_publish=True, max_queue=5_000, max_subscriptions=3)
+    for subprotocol, kind, talk in [
+        ("wamp", Wamp1Session, conversation(codes_1, likely_1)),
+        ("wamp.2.json", Wamp2Session, conversation(codes_2, likely_2)),
+    ]:
+        sessions = Sessions(config)
+        dropped: list[bool] = []
+        session = sessions.open(subprotocol, drop=lambda: dropped.append(True))  # noqa: B023  # called within this turn
+        assert type(session) is kind
+        if subprotocol == "wamp.2.json" and not keys:
+            session.receive(HELLO)
+        for text in messages.draw(talk):
+            if session.ending is not None:
+                break  # as the connection does
+            late = session.receive(text)
+            if late is not None:
+                late()
+            assert session._held <= 5_000 or len(session._queue) == 1
+            assert len(session.topics) <= 3
+        assert not (keys and session.admitted)
+        assert all(isinstance(message, list) for message in said(session))
+        assert len(dropped) <= 1
+        sessions.close(session)
+        assert (len(sessions), sessions._topics) == (0, {})
+
+
+def test_both_kinds_are_there() -> None:
+    assert SUBPROTOCOLS == ("wamp", "wamp.2.json")
