@@ -12,6 +12,7 @@ from webmqconnect_async import AsyncClient, Client, Outcome, Push, Receipt, Stat
 T = TypeVar("T")
 
 COLOURS = ("async", "sync")
+VERBS = ("push", "push_many", "push_stream")
 
 
 class Both:
@@ -33,6 +34,32 @@ class Both:
         if isinstance(self.client, Client):
             return self.client.push_many(pushes, **kwargs)
         return self._run(self.client.push_many(pushes, **kwargs))
+
+    def push_stream(self, pushes: Iterable[Push | tuple[str, object]], **kwargs: Any) -> list[Outcome]:
+        if isinstance(self.client, Client):
+            return list(self.client.push_stream(pushes, **kwargs))
+        return self._run(_drained(self.client, pushes, **kwargs))
+
+    def count_stream(self, pushes: Iterable[Push | tuple[str, object]], **kwargs: Any) -> int:
+        """Push a stream, keep nothing of it, and return how many were accepted."""
+        if isinstance(self.client, Client):
+            return sum(outcome.ok for outcome in self.client.push_stream(pushes, **kwargs))
+        return self._run(_counted(self.client, pushes, **kwargs))
+
+    def ended(self, verb: str, topic: str, event: object) -> Receipt | WebMQError:
+        """Push by a verb, and return what came of it."""
+        if verb == "push":
+            try:
+                return self.push(topic, event)
+            except WebMQError as error:
+                return error
+        # The length of an iterator is unknown: the bulk gets as many workers as it may.
+        [outcome] = (
+            self.push_many(iter([(topic, event)])) if verb == "push_many" else self.push_stream([(topic, event)])
+        )
+        result = outcome.receipt or outcome.error
+        assert result is not None
+        return result
 
     def failure(self, event: object = 1, **kwargs: Any) -> WebMQError:
         """Push and return the error."""
@@ -65,3 +92,16 @@ class Both:
     def _run(self, verb: Coroutine[Any, Any, T]) -> T:
         assert self._runner is not None
         return self._runner.run(verb)
+
+
+async def _drained(client: AsyncClient, pushes: Iterable[Push | tuple[str, object]], **kwargs: Any) -> list[Outcome]:
+    async with client.push_stream(pushes, **kwargs) as outcomes:
+        return [outcome async for outcome in outcomes]
+
+
+async def _counted(client: AsyncClient, pushes: Iterable[Push | tuple[str, object]], **kwargs: Any) -> int:
+    accepted = 0
+    async with client.push_stream(pushes, **kwargs) as outcomes:
+        async for outcome in outcomes:
+            accepted += outcome.ok
+    return accepted

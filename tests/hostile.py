@@ -1,7 +1,7 @@
 """A scripted server: what a broker, a proxy or a broken network may do to a push, on a real socket.
 
 Each request that reaches the server is handled by the next step of its script, whatever connection it comes on; after
-the last step every request is answered 202. The server runs in a loop in a thread of its own, so that it serves
+the last step every request is accepted. The server runs in a loop in a thread of its own, so that it serves
 blocking tests, asynchronous ones and other processes alike. It knows HTTP only as far as to tell one request from the
 next, and nothing of the package under test.
 """
@@ -9,6 +9,7 @@ next, and nothing of the package under test.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
@@ -17,16 +18,22 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from datetime import datetime
 from typing import Self, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
+import pytest
 import trustme
 
 from .running import in_thread
 
 PATIENCE = 10.0
 """Seconds that a test waits for something that must happen, before it fails."""
+
+AUTHORITY = trustme.CA()
+"""The certificate authority of all tests."""
+STRANGER = trustme.CA()
+"""One that nobody trusts."""
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
 
@@ -88,6 +95,23 @@ class Peer:
         body, self._arrived = self._arrived[:length], self._arrived[length:]
         return self.server.record(Recorded(head, body))
 
+    def pause(self) -> None:
+        """Leave what comes from now on to the kernel."""
+        self.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a server's transport is always a Transport
+
+    async def arrival(self) -> None:
+        """Wait, paused, until something has come."""
+        loop = asyncio.get_running_loop()
+        arrived = asyncio.Event()
+        # asyncio watches the transport's own descriptor, and lets nobody else do so.
+        watched = os.dup(self.writer.get_extra_info("socket").fileno())
+        loop.add_reader(watched, arrived.set)
+        try:
+            await arrived.wait()
+        finally:
+            loop.remove_reader(watched)
+            os.close(watched)
+
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()
@@ -100,6 +124,10 @@ class Peer:
 
     def close(self) -> None:
         self.writer.close()
+
+    def vanish(self) -> None:
+        """Close without a goodbye of TLS."""
+        self.writer.transport.abort()
 
     def reset(self) -> None:
         """Close with RST instead of FIN."""
@@ -186,16 +214,53 @@ async def stall(peer: Peer) -> None:
     await peer.gone()
 
 
+async def stall_at_once(peer: Peer) -> None:
+    """Read nothing, and never answer."""
+    peer.pause()
+    await peer.server.released.wait()
+
+
 async def stall_unread(peer: Peer) -> None:
     """Read the head of a request, no body, and never answer."""
     await peer.head()
-    peer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a server's transport is always a Transport
+    peer.pause()
     await peer.server.released.wait()
 
 
 async def drop_at_once(peer: Peer) -> None:
     """Close before a byte is read."""
     peer.close()
+
+
+async def reset_at_once(peer: Peer) -> None:
+    peer.reset()
+
+
+async def drop_unread(peer: Peer) -> None:
+    """Close when a request has come, without reading it; the system answers that with RST."""
+    peer.pause()
+    await peer.arrival()
+    peer.close()
+
+
+async def accept_and_drop_unread(peer: Peer) -> None:
+    """Accept a request, and close at the moment at which the next one comes."""
+    await peer.request()
+    peer.pause()
+    await peer.send(ACCEPTED)
+    await peer.arrival()
+    peer.close()
+
+
+def answer_and_vanish(data: bytes) -> Step:
+    """Read a request, say that much, and close without a goodbye of TLS."""
+
+    async def step(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(data)
+        peer.vanish()
+
+    return step
 
 
 def answer_unread(data: bytes) -> Step:
@@ -236,9 +301,16 @@ class Hostile:
         script: a step for each request, in the order in which they come.
         tls: the server's side of TLS; None for plain HTTP.
         before: runs before the TLS handshake of each connection.
+        accepted: the answer to each request after the last step.
     """
 
-    def __init__(self, *script: Step, tls: ssl.SSLContext | None = None, before: Step | None = None) -> None:
+    def __init__(
+        self,
+        *script: Step,
+        tls: ssl.SSLContext | None = None,
+        before: Step | None = None,
+        accepted: bytes = ACCEPTED,
+    ) -> None:
         self.connections = 0
         self.requests: list[Recorded] = []
         self.released = asyncio.Event()
@@ -246,6 +318,7 @@ class Hostile:
         self._script = deque(script)
         self._tls = tls
         self._before = before
+        self._accept = answer(accepted)
         self._peers: dict[asyncio.Task[None], Peer] = {}
         self._changed = threading.Condition()
 
@@ -275,6 +348,10 @@ class Hostile:
         """Let the next requests be handled so."""
         self._script.extend(steps)
 
+    def forget(self) -> None:
+        """Let the rest of the script go."""
+        self._script.clear()
+
     def until(self, condition: Callable[[], bool]) -> None:
         """Block until something is so that changes with a connection or a request."""
         with self._changed:
@@ -288,10 +365,12 @@ class Hostile:
         """Release as soon as so many requests have come."""
         self._release_at = requests
 
-    def drop_all(self, *, reset: bool = False) -> None:
-        """Close every connection, and return when that is done."""
+    def drop_all(self, *, reset: bool = False, stop: bool = False) -> None:
+        """Close every connection, and let no new one in where it is to `stop`; return when that is done."""
 
         async def drop() -> None:
+            if stop:
+                self._server.close()
             for task, peer in list(self._peers.items()):
                 if reset:
                     peer.reset()
@@ -321,48 +400,45 @@ class Hostile:
         self.changed()
         try:
             if self._before is not None:
-                writer.transport.pause_reading()  # type: ignore[attr-defined]  # as above
+                peer.pause()
                 await self._before(peer)
             if self._tls is not None:
                 await writer.start_tls(self._tls)
             while not writer.is_closing():
                 # The first step may be one that never reads; on a connection kept alive only a request takes a step.
-                await (self._script.popleft() if self._script else answer(ACCEPTED))(peer)
+                await (self._script.popleft() if self._script else self._accept)(peer)
                 if not await peer.speaks():
                     break
         except (OSError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
-            if self._tls is not None:
-                # The goodbye is out; asyncio would wait half a minute for the client's.
-                writer.transport.abort()
             with suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
+                if self._tls is None:
+                    await writer.wait_closed()
+                else:
+                    # The goodbye is out. asyncio would wait half a minute for the client's, and for ever where there
+                    # was no handshake.
+                    writer.transport.abort()
+                    await asyncio.sleep(0)
             del self._peers[task]
             self.changed()
 
 
 @contextmanager
 def hostile(
-    *script: Step, tls: bool = False, host: str = "127.0.0.1", ask: bool = False, before: Step | None = None
+    *script: Step, tls: bool | ssl.SSLContext = False, before: Step | None = None, accepted: bytes = ACCEPTED
 ) -> Iterator[Hostile]:
-    """Run a server of that script; with `tls` its certificate, of `authority()`, is for `host`.
+    """Run a server of that script.
 
     Args:
         script: see `Hostile`.
-        tls: whether it speaks TLS.
-        host: whom its certificate names.
-        ask: whether it wants a certificate of the client, too.
+        tls: whether it speaks TLS, with a certificate that is in order, or how.
         before: see `Hostile`.
+        accepted: see `Hostile`.
     """
-    context = None
-    if tls:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority().issue_cert(host).configure_cert(context)
-        if ask:
-            context.verify_mode = ssl.CERT_REQUIRED
-    with in_thread(lambda: Hostile(*script, tls=context, before=before)) as server:
+    context = serving() if tls is True else tls or None
+    with in_thread(lambda: Hostile(*script, tls=context, before=before, accepted=accepted)) as server:
         yield server
 
 
@@ -371,16 +447,31 @@ def bodies(server: Hostile) -> list[bytes]:
     return [each.body for each in server.requests]
 
 
-@cache
-def authority() -> trustme.CA:
-    """Return the certificate authority of all tests."""
-    return trustme.CA()
+def serving(
+    host: str = "127.0.0.1",
+    until: datetime | None = None,
+    issuer: trustme.CA = AUTHORITY,
+    ask: bool = False,
+) -> ssl.SSLContext:
+    """Return a server's context.
+
+    Args:
+        host: whom its certificate names.
+        until: when that expires; None for long after the tests.
+        issuer: who signed it.
+        ask: whether the client needs a certificate, too.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issuer.issue_cert(host, not_after=until).configure_cert(context)
+    if ask:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def trusting() -> ssl.SSLContext:
     """Return a client's context that trusts the authority of the tests, and verifies as the default one does."""
     context = ssl.create_default_context()
-    authority().configure_trust(context)
+    AUTHORITY.configure_trust(context)
     return context
 
 
@@ -408,3 +499,10 @@ def unreachable() -> Iterator[str]:
         finally:
             for each in waiting:
                 each.close()
+
+
+def resolve(monkeypatch: pytest.MonkeyPatch, *urls: str) -> None:
+    """Let every name have the addresses of these URLs, in this order."""
+    addresses = [(url.hostname, url.port) for url in map(urlsplit, urls)]
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from .hostile import PATIENCE, authority
+from .hostile import AUTHORITY, PATIENCE
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,17 +19,27 @@ trust = ssl.create_default_context(cafile=ca)
 """
 
 
-def run_script(script: str, url: str, tmp_path: Path, *, first: str = "") -> str:
+def run_script(script: str, url: str, tmp_path: Path, *, first: str = "", prelude: str = "") -> str:
     """Run a program that knows `url` and the context `trust`, and imports the package; return what it printed.
 
-    `first` runs before all imports.
+    `first` runs before all imports, `prelude` after them.
 
     It must exit with 0, within 30 seconds, and write nothing to stderr: no warning, nothing unclosed.
     """
     ca = tmp_path / "ca.pem"
-    authority().cert_pem.write_to_path(str(ca))
+    AUTHORITY.cert_pem.write_to_path(str(ca))
     done = subprocess.run(  # noqa: S603  # a program of this test
-        [sys.executable, "-X", "dev", "-W", "error", "-c", first + _PRELUDE + textwrap.dedent(script), url, str(ca)],
+        [
+            sys.executable,
+            "-X",
+            "dev",
+            "-W",
+            "error",
+            "-c",
+            first + _PRELUDE + prelude + textwrap.dedent(script),
+            url,
+            str(ca),
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import gc
+import select
 import socket
 import sqlite3
 import threading
@@ -47,6 +48,8 @@ from .hostile import (
     held,
     hostile,
     reply,
+    reset_at_once,
+    resolve,
     stall,
     trusting,
     unreachable,
@@ -355,27 +358,6 @@ class TestProcesses:
             run_script("client = Client(url, ssl=trust); client.push('t', 2)", server.url, tmp_path)
             assert len(server.requests) == 1
 
-    @pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed")
-    def test_gevent(self, server: Hostile, tmp_path: Path) -> None:
-        """Under gevent's patches the client waits without stopping the other greenlets."""
-        server.script(*[held()] * 10)
-        server.release_at(10)
-        printed = run_script(
-            """
-            from gevent import joinall, spawn
-            client = Client(url)
-            pushes = [spawn(client.push, "t", number) for number in range(10)]
-            joinall(pushes, raise_error=True)
-            outcomes = client.push_many([("t", number) for number in range(20)], concurrency=4)
-            print(len(pushes), sum(each.ok for each in outcomes))
-            client.close()
-            """,
-            server.url,
-            tmp_path,
-            first="from gevent import monkey; monkey.patch_all()",
-        )
-        assert printed.split() == ["10", "20"]
-
 
 class TestCallsOf2012:
     """The calls of webmqconnect's README of 2012, its placeholders filled in."""
@@ -506,13 +488,6 @@ class TestDeadline:
                 client.push("t", 1)
             serving.join(PATIENCE)
         assert f"\r\nHost: [::1]:{port}\r\n".encode() in heard[0]
-
-
-def resolve(monkeypatch: pytest.MonkeyPatch, *urls: str) -> None:
-    """Let every name have the addresses of these URLs, in this order."""
-    addresses = [(url.hostname, url.port) for url in map(urlsplit, urls)]
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
 
 class TestMany:
@@ -760,3 +735,25 @@ class TestStream:
         server.script(answer(head + b"-1\r\n" + b"x" * 1000))
         with Client(server.url, timeout=2) as client, pytest.raises(BadReply):
             client.push("t", 1)
+
+    def test_reset_before_the_handshake(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A connection that has been reset before TLS begins is no connection, and is closed."""
+        set_option = socket.socket.setsockopt
+
+        def when_reset(connected: socket.socket, *option: int) -> None:
+            if threading.current_thread() is threading.main_thread():  # the server has one of its own
+                reset = select.poll()
+                reset.register(connected, 0)
+                assert reset.poll(1000 * PATIENCE)
+            set_option(connected, *option)
+
+        monkeypatch.setattr(socket.socket, "setsockopt", when_reset)
+        with (
+            hostile(tls=True, before=reset_at_once) as server,
+            Client(server.url, ssl=trusting(), retry=Retry(wait=0.0)) as client,
+        ):
+            with pytest.raises(ConnectFailed) as caught:
+                client.push("t", 1)
+            assert caught.value.attempts == server.connections == 3
+        caught.value.__traceback__ = None
+        gc.collect()

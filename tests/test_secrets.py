@@ -6,22 +6,32 @@ import asyncio
 import logging
 import pickle
 import traceback
+import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
 
-from webmqconnect_async import AsyncClient, Client, Retry, SourceFailed, WebMQError
+from webmqconnect_async import AsyncClient, Client, ConnectionLost, SourceFailed, WebMQError
 from webmqconnect_async.dialects import Request, Response
+from webmqconnect_async.settings import DialectName
 from webmqconnect_async.signing import Credentials, sign
 
-from .cases import CASES, UNREACHED, Case, Unreached
+from .answers import ANSWERS
+from .cases import Case, in_clear
 from .colours import COLOURS, Both
-from .hostile import Hostile, Peer, answer, hostile, reply
+from .faults import FAULTS
+from .hostile import Peer, Recorded, answer, drop_after_body, held, hostile, reply
+from .processes import MODULE, python
+
+CASES = ANSWERS + FAULTS
 
 SECRET = "a-secret-of-the-tests"
-TOPIC = "http://example.com/orders?with=query"
+LONG_TOPIC = "http://example.com/orders/of/the/tests"
 
 
 def said(error: BaseException) -> Iterator[str]:
@@ -51,23 +61,25 @@ def said(error: BaseException) -> Iterator[str]:
 
 @contextmanager
 def watched(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """Collect what all loggers say at DEBUG."""
+    """Collect what all loggers say at DEBUG, and all warnings, of which there must be none."""
     heard: list[str] = []
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
         yield heard
     for record in caplog.records:
         heard += [record.getMessage(), repr(record.args), repr(vars(record))]
         if record.exc_info and record.exc_info[1]:
             heard += said(record.exc_info[1])
+    assert [str(each.message) for each in warned] == []
 
 
-def secrets_of(server: Hostile | None) -> set[str]:
-    """Return the secret, each signature that the server was sent, and enough of a query to know one by."""
-    found = {SECRET, "signature=", "topicuri="}
-    for request in server.requests if server else []:
+def secrets_of(*requests: Recorded) -> set[str]:
+    """Return the secret, the signature and the query of each request, and enough of a query to know one by."""
+    found = {SECRET, "signature=", "topicuri=", "nonce="}
+    for request in requests:
         signature = request.query["signature"]
         assert len(signature) == 44
-        found |= {signature, signature.rstrip("="), quote_plus(signature)}
+        found |= {signature, signature.rstrip("="), quote_plus(signature), request.line.split(" ")[1].partition("?")[2]}
     return found
 
 
@@ -83,39 +95,37 @@ def debug(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize("case", [each for each in CASES if each.error], ids=lambda case: case.name)
-def test_case(colour: str, case: Case, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever the network does to a push."""
-    with (
-        hostile(*case.script) as server,
-        watched(caplog) as heard,
-        Both(colour, server.url, "app", SECRET, 10.0, retry=Retry(wait=0.0)) as client,
-    ):
+DIALECTS: tuple[DialectName, ...] = ("webmq", "crossbar")
+WAYS = [(colour, dialect) for colour in COLOURS for dialect in DIALECTS]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case(case: Case, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever happens to a push, by either client and in either dialect, side by side."""
+    with watched(caplog) as heard, ThreadPoolExecutor(len(WAYS)) as threads:
+        ends = list(threads.map(lambda way: left_behind(case, *way), WAYS))
+    for texts, requests in ends:
+        assert texts
+        assert_silent(heard + texts, secrets_of(*requests))
+
+
+def left_behind(case: Case, colour: str, dialect: DialectName) -> tuple[list[str], list[Recorded]]:
+    """Run a case in a dialect; return all that can be seen of its pushes, and the requests that came of them."""
+    case = replace(case, dialect=dialect)
+    with case.staging(case) as (url, server), case.client(colour, url, SECRET) as client:
+        texts: list[str] = []
         try:
-            client.push(TOPIC, case.event, timeout=case.timeout or 10.0)
+            receipt = client.push(LONG_TOPIC, case.event)
         except WebMQError as error:
-            heard += said(error)
-        [outcome] = client.push_many([(TOPIC, 1)])
-        assert outcome.ok
-        heard += [repr(outcome), repr(client.client), repr(client.stats)]
-        server.release()
-    assert heard
-    assert_silent(heard, secrets_of(server))
-
-
-@pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize("case", UNREACHED, ids=lambda case: case.name)
-def test_unreached(colour: str, case: Unreached, caplog: pytest.LogCaptureFixture) -> None:
-    """Without a connection, too: aiohttp's own words hold the URL."""
-    with (
-        case.place() as url,
-        watched(caplog) as heard,
-        Both(colour, url, "app", SECRET, case.timeout or 10.0, connect_timeout=0.1, retry=Retry(wait=0.0)) as client,
-    ):
-        heard += said(client.failure())
-        heard += said(client.push_many([(TOPIC, 1)])[0].error or AssertionError())
-    assert_silent(heard, secrets_of(None))
+            texts += said(error)
+        else:
+            texts += [repr(receipt), repr(pickle.dumps(receipt))]
+        if server is not None and not case.lasting:
+            server.release()
+            [outcome] = client.push_many([(LONG_TOPIC, 1)])
+            texts += [repr(outcome), repr(pickle.dumps(outcome)), *(said(outcome.error) if outcome.error else [])]
+        texts += [repr(client.client), repr(vars(client.client)), repr(client.stats)]
+        return texts, list(server.requests) if server is not None else []
 
 
 @pytest.mark.parametrize("colour", COLOURS)
@@ -138,8 +148,24 @@ def test_signature_told_by_the_broker(colour: str, caplog: pytest.LogCaptureFixt
         with watched(caplog) as heard:
             for _ in range(3):
                 heard += said(client.failure())
-        secrets = secrets_of(server)
+        secrets = secrets_of(*server.requests)
     assert_silent(heard, secrets - {"signature=", "topicuri="})
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_source_failed(colour: str) -> None:
+    """The error of a bulk holds those of its pushes."""
+
+    def source() -> Iterator[tuple[str, object]]:
+        yield LONG_TOPIC, 1
+        raise ZeroDivisionError
+
+    with hostile(drop_after_body) as server, Both(colour, server.url, "app", SECRET) as client:
+        with pytest.raises(SourceFailed) as caught:
+            client.push_many(source())
+        [outcome] = caught.value.outcomes
+        assert isinstance(outcome.error, ConnectionLost)
+        assert_silent(list(said(caught.value)), secrets_of(*server.requests))
 
 
 async def test_tasks(caplog: pytest.LogCaptureFixture) -> None:
@@ -147,16 +173,37 @@ async def test_tasks(caplog: pytest.LogCaptureFixture) -> None:
     with hostile(answer(reply(400))) as server, watched(caplog) as heard:
         asyncio.get_running_loop().set_debug(True)
         async with AsyncClient(server.url, "app", SECRET) as client:
-            pushing = asyncio.create_task(client.push(TOPIC, 1))
+            pushing = asyncio.create_task(client.push(LONG_TOPIC, 1))
             await asyncio.sleep(0)
             heard += [repr(each) for each in asyncio.all_tasks()]
             heard += said(await failed(pushing))
-            pushing = asyncio.create_task(client.push(TOPIC, 1))
+            pushing = asyncio.create_task(client.push(LONG_TOPIC, 1))
             await asyncio.sleep(0)
             pushing.cancel()
             await asyncio.wait([pushing])
             heard.append(repr(pushing))
-    assert_silent(heard, secrets_of(server))
+    assert_silent(heard, secrets_of(*server.requests))
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+async def test_command_line(tmp_path: Path) -> None:
+    """Nor in what the command line prints of all that may be answered, writes of its failures, and shows to `ps`."""
+    # What takes its time, or has to be the first on its connection, is left out.
+    cases = [case for case in CASES if case.staging is in_clear and case.requests is None and not case.timeout]
+    steps = [step for case in cases for step in case.script]
+    lines, failed = tmp_path / "lines", tmp_path / "failed"
+    lines.write_text("".join(f"{number}\n" for number in range(len(steps) + 1)))
+    with hostile(held(), *steps) as server:
+        options = ("--topic", LONG_TOPIC, "--key", "app", "--concurrency", "1", "--timeout", "20")
+        call = (*MODULE, "push", server.url, "--jsonl", str(lines), "--failed", str(failed), *options)
+        async with python(*call, env={"WEBMQ_AUTH_SECRET": SECRET, "PYTHONASYNCIODEBUG": "1"}) as process:
+            await asyncio.to_thread(server.until, lambda: bool(server.requests))
+            arguments = Path(f"/proc/{process.pid}/cmdline").read_text()  # noqa: ASYNC240  # no disk is read
+            server.release()
+            ended = await process.ended()
+        written = failed.read_text()
+        assert written.count("\n") > len(cases) / 2
+        assert_silent([ended.stdout, ended.stderr, written, arguments], secrets_of(*server.requests))
 
 
 async def failed(push: asyncio.Task[object]) -> BaseException:

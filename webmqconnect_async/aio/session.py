@@ -76,8 +76,12 @@ def open_session(settings: Settings) -> aiohttp.ClientSession:
     """Make a session that takes nothing from its surroundings: no cookies, no netrc, no proxy from the environment."""
     # No limit of connections: the semaphore bounds what is in flight, and can tell a full queue from a slow connect.
     one_push_each = settings.keepalive == 0
+    # A broker's name may change its address, so each connection asks anew; those that ask at once share the answer.
     connector = _Connector(
-        limit=0, force_close=one_push_each, keepalive_timeout=None if one_push_each else settings.keepalive
+        limit=0,
+        ttl_dns_cache=0,
+        force_close=one_push_each,
+        keepalive_timeout=None if one_push_each else settings.keepalive,
     )
     return aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=settings.headers, trust_env=False

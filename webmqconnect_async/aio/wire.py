@@ -36,6 +36,19 @@ _IDLE = 0.05
 """Seconds without an answer after which a close by the broker may lie in the kernel, unseen by the loop."""
 
 
+class _Slots(asyncio.Semaphore):
+    """Slots that may be given back after the loop was closed: its pushes end when they are collected."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._home = asyncio.get_running_loop()
+
+    def release(self) -> None:
+        """Give a slot back. A closed loop can wake nobody, and complains."""
+        if not self._home.is_closed():
+            super().release()
+
+
 class Wire:
     """One event loop's share of an AsyncClient; made in that loop.
 
@@ -54,7 +67,7 @@ class Wire:
         _wires.add(self)
         self.clock = Clock(time.time, self.loop.time)
         self._size = settings.concurrency
-        self.slots = asyncio.Semaphore(self._size)
+        self.slots = _Slots(self._size)
         self.deadlines = Deadlines(self.loop)
         self.closing = False
         self.in_flight = 0

@@ -64,7 +64,13 @@ class Connection:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if context is not None:
                 self._socket.settimeout(_sooner(remaining(deadline), connect_timeout))
-                self._socket = context.wrap_socket(self._socket, server_hostname=endpoint.host)
+                # Of a connection that has been reset, wrap_socket makes an SSLSocket that nobody can close (before
+                # Python 3.13), or that never shakes hands.
+                self._socket.getpeername()
+                self._socket = context.wrap_socket(
+                    self._socket, server_hostname=endpoint.host, do_handshake_on_connect=False
+                )
+                self._socket.do_handshake()
         except BaseException as error:
             self._socket.close()
             if isinstance(error, TimeoutError):

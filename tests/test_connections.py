@@ -1,0 +1,162 @@
+"""Connections of both clients: which one a push goes over, and that nothing that was not meant for it answers it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from webmqconnect_async import ConnectFailed, ConnectionLost, ReplyTimeout, Retry
+
+from .colours import COLOURS, Both
+from .hostile import (
+    ACCEPTED,
+    Hostile,
+    Peer,
+    Step,
+    answer,
+    bodies,
+    drop_at_once,
+    held,
+    hostile,
+    reply,
+    reset_at_once,
+    resolve,
+    trusting,
+)
+
+BLOCKED = 0.06
+"""Seconds for which the loop is blocked; AsyncClient looks at its sockets first when it has had no answer for 0.05."""
+
+pytestmark = pytest.mark.parametrize("colour", COLOURS)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("parts", [(ACCEPTED + reply(401),), (ACCEPTED, reply(401))], ids=["with it", "later"])
+def test_second_answer(colour: str, parts: tuple[bytes, ...], tls: bool) -> None:
+    """What comes behind an answer, with it or later, never answers the next push."""
+    said: list[Peer] = []
+
+    async def twice(peer: Peer) -> None:
+        await answer(*parts)(peer)
+        said.append(peer)
+        peer.server.changed()
+
+    with hostile(twice, tls=tls) as server, Both(colour, server.url, ssl=trusting() if tls else None) as client:
+        client.push("t", 1)
+        server.until(lambda: bool(said))
+        time.sleep(BLOCKED)
+        client.push("t", 2)
+        assert [each.body for each in server.requests] == [b"1", b"2"]
+        assert server.connections == 2
+
+
+def test_late_answer(colour: str) -> None:
+    """The answer to a push that has timed out never answers the next one."""
+    with hostile(held(reply(401))) as server, Both(colour, server.url) as client:
+        assert type(client.failure(timeout=0.2)) is ReplyTimeout
+        server.release()
+        client.push("t", 2)
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("drop", [drop_at_once, reset_at_once], ids=["FIN", "RST"])
+def test_accept_and_drop(colour: str, drop: Step) -> None:
+    """A connection that is dropped as soon as it is there carries nothing; whether it met the request is a race."""
+    with hostile(*[drop] * 3) as server, Both(colour, server.url, retry=Retry(wait=0.0)) as client:
+        error = client.failure()
+        assert (type(error), error.attempts) in ((ConnectFailed, 3), (ConnectionLost, server.connections))
+        assert server.requests == []
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_idle_connection_closed(colour: str, tls: bool, reset: bool) -> None:
+    """A connection that the broker closed while it was idle, and the loop blocked, is noticed, and a new one used."""
+    with hostile(tls=tls) as server, Both(colour, server.url, ssl=trusting() if tls else None) as client:
+        for number in range(10):
+            client.push("t", number)
+            server.drop_all(reset=reset)
+            time.sleep(BLOCKED)
+        assert len(server.requests) == 10
+        assert server.connections == 10
+        assert client.stats.retried == 0
+
+
+@pytest.mark.parametrize("alive", [True, False], ids=["old one alive", "old one gone"])
+def test_a_name_that_changes_its_address(colour: str, alive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new address is used as soon as the connection to the old one is gone, whether that still answers or not."""
+    with hostile() as new:
+        with hostile() as old, Both(colour, "http://broker.example:8080/push") as client:
+            resolve(monkeypatch, old.url)
+            client.push("t", 1)
+            resolve(monkeypatch, new.url)
+            client.push("t", 2)
+            old.drop_all(stop=not alive)
+            time.sleep(BLOCKED)
+            assert client.push("t", 3).attempts == 1
+        assert bodies(old) == [b"1", b"2"]
+        assert bodies(new) == [b"3"]
+
+
+def test_all_idle_connections_closed(colour: str) -> None:
+    """So, too, where a whole pool of them was closed."""
+    with hostile(*[held()] * 5) as server, Both(colour, server.url) as client:
+        client.push_many(_releasing_at_last(server, 5))
+        assert server.connections == 5
+        server.drop_all()
+        time.sleep(BLOCKED)
+        client.push("t", 5)
+        assert len(server.requests) == 6
+
+
+def _releasing_at_last(server: Hostile, number: int) -> Iterator[tuple[str, object]]:
+    """Give so many pushes, which stay in flight side by side until the last of them is."""
+    for each in range(number):
+        if each == number - 1:
+            server.release_at(number)
+        yield "t", each
+
+
+def test_connection_is_kept(colour: str) -> None:
+    """Pushes one after another share a connection, whatever the answers say."""
+    with hostile(*[answer(reply(400, b"no"))] * 3) as server, Both(colour, server.url) as client:
+        for _ in range(3):
+            client.failure()
+        client.push("t", 1)
+        assert server.connections == 1
+
+
+def test_keepalive(colour: str) -> None:
+    """A keepalive of 0 gives each push a connection of its own."""
+    with hostile() as server, Both(colour, server.url, keepalive=0) as client:
+        client.push("t", 1)
+        client.push("t", 1)
+        assert server.connections == 2
+
+
+def test_tls(colour: str) -> None:
+    """A context given as `ssl` is the one that is used, and a connection is shared under it."""
+    with hostile(tls=True) as server, Both(colour, server.url, ssl=trusting()) as client:
+        client.push("t", 1)
+        client.push("t", 2)
+        assert [each.body for each in server.requests] == [b"1", b"2"]
+        assert server.connections == 1
+
+
+def test_tls_slow_reader(colour: str) -> None:
+    """A broker that takes a large event in sips cannot outlive the deadline."""
+    sips: list[int] = []
+
+    async def sip(peer: Peer) -> None:
+        while taken := await peer.reader.read(2000):
+            sips.append(len(taken))
+            await asyncio.sleep(0.05)
+
+    with hostile(sip, tls=True) as server, Both(colour, server.url, ssl=trusting()) as client:
+        error = client.failure("x" * 20_000_000, timeout=0.3)
+        assert type(error) is ReplyTimeout
+        # At 0.05 s a sip: a deadline that begins anew with each would take all of them.
+        assert len(sips) < 40
