@@ -15,4 +15,6 @@ twins.py        the hub beside Crossbar.io
 listeners.py    the subscribers of these two
 processes.py    starting all these, each on its core; wrk
 report.py, chart.py    tables, and the picture
+
+soak.py, soaking/    nothing lost, nothing doubled, under fault: `python3 benchmarks/soak.py`
 """

@@ -1,0 +1,154 @@
+"""Fuzz what the hub reads from strangers, a million inputs by default, and see what the dearest of them cost.
+
+    .venv/bin/python benchmarks/fuzz.py --help
+
+It needs what the tests need: the inputs, and what must hold of each, are those of `tests/hub/fuzzing`, of which CI
+checks 10,000. They are checked in batches, each from a seed of its own, so that what one finds is found again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import multiprocessing
+import os
+import secrets
+import sys
+import time
+import traceback
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.report import table
+from tests.hub.fuzzing import TARGETS, fuzz, shares
+
+INPUTS = 1_000_000
+BATCH = 2_000
+LONGEST = 1.0
+"""Seconds of CPU that no input may take: the largest are of 40,000 characters."""
+
+_TRACED = 50
+"""Of so many inputs one is measured for memory: that takes long."""
+_UNIT = 1_000
+"""Characters that every input counts as, at the least: or else the smallest would be the dearest by character."""
+
+
+class Batch(NamedTuple):
+    """Some inputs of one target."""
+
+    target: str
+    inputs: int
+    seed: int
+
+
+@dataclass
+class Costs:
+    """What a batch came to."""
+
+    batch: Batch
+    failure: str | None = None
+    seconds: float = 0.0
+    """Of CPU, for all of it, the making of the inputs included."""
+    checked: int = 0
+    dearest: float = 0.0
+    """Seconds of CPU of the dearest input, its check included."""
+    heaviest: float = 0.0
+    """Bytes at the peak, for each character of the heaviest input, its check included."""
+
+    def measure(self, check: Callable[[object], None], each: object) -> None:
+        """Check an input and note its costs."""
+        self.checked += 1
+        if self.checked % _TRACED == 0:
+            self.heaviest = max(self.heaviest, _weighed(check, each))
+            return
+        took = _timed(check, each)
+        if took > self.dearest:  # or a garbage collection came in between: it does not come twice
+            self.dearest = max(self.dearest, min(took, _timed(check, each)))
+
+
+def _timed(check: Callable[[object], None], each: object) -> float:
+    """Return the seconds of CPU that an input takes."""
+    begun = time.thread_time()
+    check(each)
+    return time.thread_time() - begun
+
+
+def _weighed(check: Callable[[object], None], each: object) -> float:
+    """Return the bytes that an input takes, for each character of it."""
+    tracemalloc.start()
+    try:
+        check(each)
+        return tracemalloc.get_traced_memory()[1] / max(len(repr(each)), _UNIT)
+    finally:
+        tracemalloc.stop()
+
+
+def main() -> None:
+    """Fuzz; exit with 1 where something does not hold."""
+    parser = argparse.ArgumentParser(prog="benchmarks/fuzz.py", description="Fuzz what the hub reads from strangers.")
+    parser.add_argument("--inputs", type=int, default=INPUTS, help=f"default: {INPUTS:,}, over all targets")
+    parser.add_argument("--target", choices=TARGETS, help="default: all")
+    parser.add_argument("--seed", type=int, help="the same inputs again; default: others each time")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one for each processor")
+    options = parser.parse_args()
+
+    seed = secrets.randbelow(1_000_000_000) if options.seed is None else options.seed
+    names = list(TARGETS) if options.target is None else [options.target]
+    print(f"{options.inputs:,} inputs, seed {seed} ...", file=sys.stderr, flush=True)
+    begun = time.monotonic()
+    done: list[Costs] = []
+    with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
+        for costs in pool.imap_unordered(run, list(_batches(names, options.inputs, seed))):
+            done.append(costs)
+            if costs.failure is not None:
+                again = f"--target {costs.batch.target} --inputs {costs.batch.inputs} --seed {costs.batch.seed}"
+                sys.exit(f"{costs.failure}\nAgain, by: .venv/bin/python benchmarks/fuzz.py {again}")
+    print(rendered(done))
+    print(f"\nseed {seed}; {time.monotonic() - begun:,.0f} s in {options.processes} processes")
+    sys.exit(any(costs.dearest > LONGEST for costs in done))
+
+
+def _batches(names: Sequence[str], inputs: int, seed: int) -> Iterator[Batch]:
+    for name, share in shares(names, inputs).items():
+        for begin in range(0, share, BATCH):
+            yield Batch(name, min(BATCH, share - begin), seed)
+            seed += 1
+
+
+def run(batch: Batch) -> Costs:
+    """Check a batch."""
+    logging.disable()  # what the hub has to say of them is not looked at here
+    costs = Costs(batch)
+    begun = time.process_time()
+    try:
+        fuzz(TARGETS[batch.target], batch.inputs, batch.seed, costs.measure)
+    except Exception:  # noqa: BLE001  # whatever it is, it is what is looked for
+        costs.failure = traceback.format_exc(limit=-3)
+    costs.seconds = time.process_time() - begun
+    return costs
+
+
+def rendered(done: Sequence[Costs]) -> str:
+    """Return a table with a row for each target."""
+    targets = {name: [costs for costs in done if costs.batch.target == name] for name in TARGETS}
+    rows = [
+        (
+            name,
+            f"{sum(each.checked for each in costs):,}",
+            f"{sum(each.seconds for each in costs):,.0f} s",
+            f"{max(each.dearest for each in costs) * 1e3:.1f} ms",
+            f"{max(each.heaviest for each in costs):.0f} bytes",
+        )
+        for name, costs in targets.items()
+        if costs
+    ]
+    return table(("target", "inputs", "CPU", "dearest input, CPU", "heaviest, per character"), rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What happens in a soak: which push meets which fault, and when the hub dies. Pure: one seed says it all.
+
+What is drawn depends on a push's number and on how often it has come, not on when it comes: another run with the same
+seed does the same to the same pushes, however they fall together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+
+from webmqconnect_async import Retry
+
+TIMEOUT = 2.0
+"""Seconds that a producer's push may take."""
+
+
+class Mode(StrEnum):
+    """What the producers ask of their clients."""
+
+    DEFAULT = "default"
+    AT_LEAST_ONCE = "at-least-once"
+    ORDERED = "ordered"
+
+
+class Fault(StrEnum):
+    """What the proxy does to a request, or to its connection after it."""
+
+    REFUSED = "connections refused for a while"
+    REQUEST_LOST = "dropped before forwarding"
+    ANSWER_LOST = "dropped after forwarding"
+    CUT = "dropped in mid-answer"
+    STALLED = "stalled, never forwarded"
+    MUTE = "stalled after forwarding"
+    LATE = "forwarded after the client's deadline"
+    TRICKLED = "answered byte by byte"
+    IDLE_CLOSED = "closed when idle"
+    UNAVAILABLE = "503 with Retry-After"
+    TOO_MANY = "429"
+    BAD_GATEWAY = "502 after forwarding"
+
+
+_STALLS = (Fault.STALLED, Fault.MUTE, Fault.LATE)
+"""A push that meets one takes all its time; they are rarer than the others."""
+
+_WEIGHTS = {fault: 1 if fault in _STALLS else 4 for fault in Fault}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run."""
+
+    mode: Mode
+    pushes: int
+    seed: int
+    kills: int = 5
+    """Deaths of the hub."""
+    rate: float = 0.05
+    """The share of requests that meet a fault."""
+
+    @property
+    def retry(self) -> Retry:
+        """When clients try again."""
+        return Retry(at_least_once=self.mode is Mode.AT_LEAST_ONCE)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether bulks keep each topic's order."""
+        return self.mode is Mode.ORDERED
+
+    def dice(self, *what: object) -> Random:
+        """Return the dice for one thing that happens."""
+        return Random(f"{self.seed} {what}")  # noqa: S311  # to be drawn again
+
+    def drawn(self, number: int, time: int) -> tuple[Fault | None, Random]:
+        """Return what is done to a push that comes for the first, second, ... time, and the dice for how.
+
+        None does nothing to it.
+        """
+        dice = self.dice(number, time)
+        if dice.random() >= self.rate:
+            return None, dice
+        return dice.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0], dice
+
+    def kills_at(self) -> list[int]:
+        """Return after how many requests the hub is killed, each time: somewhere in each part of the run."""
+        part = self.pushes * 0.9 / max(self.kills, 1)
+        return [int(part * (place + self.dice("kill", place).uniform(0.2, 0.8))) for place in range(self.kills)]

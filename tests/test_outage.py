@@ -1,0 +1,214 @@
+"""The broker away for a while and back: each push meanwhile is reported, nothing piles up, the client works on.
+
+The soak kills a hub under load; here it is away for as long as some pushes take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import operator
+import threading
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from webmqconnect_async import AsyncClient, Client, ConnectFailed, Outcome, Retry, Unconfirmed
+from webmqconnect_async.testing import Hub
+
+from .hostile import PATIENCE, refusing, unreachable
+
+TOPIC = "http://example.com/t"
+ONCE = Retry(attempts=1)
+WORKERS = 10
+
+pytest_plugins = ["webmqconnect_async.testing"]
+
+
+def interrupted(hub: Hub) -> Iterator[tuple[str, object]]:
+    """Yield 300 pushes; while the second hundred of them is read, the hub is away."""
+    yield from ((TOPIC, number) for number in range(100))
+    with hub.down():
+        yield from ((TOPIC, number) for number in range(100, 200))
+    yield from ((TOPIC, number) for number in range(200, 300))
+
+
+@asynccontextmanager
+async def away(hub: Hub) -> AsyncIterator[None]:
+    """Take the hub away without blocking the loop."""
+    down = hub.down()
+    await asyncio.to_thread(down.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(down.__exit__, None, None, None)
+
+
+async def interrupted_asynchronously(hub: Hub) -> AsyncIterator[tuple[str, object]]:
+    """Yield what `interrupted` does."""
+    for number in range(100):
+        yield TOPIC, number
+    async with away(hub):
+        for number in range(100, 200):
+            yield TOPIC, number
+    for number in range(200, 300):
+        yield TOPIC, number
+
+
+def check(hub: Hub, outcomes: Iterable[Outcome]) -> None:
+    """Check that pushes fail while the hub is away, that all work again after it, and that none is lost or doubled."""
+    ended = {outcome.index: outcome for outcome in outcomes}
+    assert sorted(ended) == list(range(300))
+    # Those in flight may meet it coming back.
+    assert sum(ended[number].ok for number in range(100, 200)) <= WORKERS
+    assert [(number, ended[number].error) for number in range(200, 300) if not ended[number].ok] == []
+    assert all(isinstance(each.error, ConnectFailed | Unconfirmed) for each in ended.values() if not each.ok)
+    taken = [pushed.event for pushed in hub.pushes]
+    assert len(set(taken)) == len(taken)
+    assert {number for number, each in ended.items() if each.ok} <= set(taken)
+    assert not {number for number, each in ended.items() if isinstance(each.error, ConnectFailed)} & set(taken)
+
+
+async def test_a_bulk_goes_on_when_the_broker_is_back(webmq_hub: Hub) -> None:
+    async with AsyncClient(webmq_hub.url, concurrency=10, retry=ONCE) as client:
+        check(webmq_hub, await client.push_many(interrupted_asynchronously(webmq_hub)))
+        assert client.stats.in_flight == 0
+
+
+def test_a_blocking_bulk_goes_on_when_the_broker_is_back(webmq_hub: Hub) -> None:
+    with Client(webmq_hub.url, concurrency=10, retry=ONCE) as client:
+        check(webmq_hub, client.push_many(interrupted(webmq_hub)))
+        assert client.stats.in_flight == 0
+
+
+PATIENT = Retry(attempts=1_000_000, wait=0.001, max_wait=0.01)
+
+
+def told_to(note: Callable[[], None]) -> Callable[[], float]:
+    """Return dice, which are rolled after each attempt that failed, and tell of it."""
+
+    def rolled() -> float:
+        note()
+        return 0.5
+
+    return rolled
+
+
+async def test_a_push_that_may_wait_for_the_broker_needs_no_other(
+    webmq_hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again until the broker is back, and no error reaches the caller."""
+    failed = asyncio.Event()
+    monkeypatch.setattr("random.random", told_to(failed.set))
+    async with AsyncClient(webmq_hub.url, timeout=PATIENCE, retry=PATIENT) as client:
+        async with away(webmq_hub):
+            pushing = asyncio.create_task(client.push(TOPIC, 1))
+            await asyncio.wait_for(failed.wait(), PATIENCE)
+        receipt = await pushing
+    assert client.stats.retried == receipt.attempts - 1 > 0
+    assert [pushed.event for pushed in webmq_hub.pushes] == [1]
+
+
+def test_a_blocking_push_that_may_wait_for_the_broker_needs_no_other(
+    webmq_hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+    monkeypatch.setattr("random.random", told_to(failed.set))
+    with Client(webmq_hub.url, timeout=PATIENCE, retry=PATIENT) as client, ThreadPoolExecutor(1) as threads:
+        with webmq_hub.down():
+            pushing = threads.submit(client.push, TOPIC, 1)
+            assert failed.wait(PATIENCE)
+        receipt = pushing.result(PATIENCE)
+    assert client.stats.retried == receipt.attempts - 1 > 0
+    assert [pushed.event for pushed in webmq_hub.pushes] == [1]
+
+
+class Growth:
+    """What failing pushes leave behind, after the first 1,000 of 3,000."""
+
+    def __init__(self) -> None:
+        self._failed = 0
+        self._before = (0, 0, 0)
+        self.bytes = self.files = self.threads = 0
+
+    def __enter__(self) -> Self:
+        tracemalloc.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        tracemalloc.stop()
+
+    def count(self, outcome: Outcome) -> None:
+        """Take note of one more."""
+        assert isinstance(outcome.error, ConnectFailed)
+        self._failed += 1
+        if self._failed == 1000:
+            self._before = _held()
+        elif self._failed == 3000:
+            self.bytes, self.files, self.threads = map(operator.sub, _held(), self._before)
+
+    def check(self) -> None:
+        """Check that nothing has piled up: less than 10 bytes a push, no file, no thread."""
+        assert self._failed == 3000
+        assert self.bytes < 20_000
+        # Those in flight have one each.
+        assert self.files <= WORKERS
+        assert self.threads <= 0
+
+
+def _held() -> tuple[int, int, int]:
+    """Return what this process holds: bytes that Python has allocated, open files, threads."""
+    gc.collect()
+    files = Path("/proc/self/fd")
+    return (
+        tracemalloc.get_traced_memory()[0],
+        len(list(files.iterdir())) if files.exists() else 0,
+        threading.active_count(),
+    )
+
+
+def pushes() -> Iterator[tuple[str, object]]:
+    """Yield 3,000 pushes."""
+    return ((f"{TOPIC}/{number % 10}", number) for number in range(3000))
+
+
+async def test_nothing_piles_up_while_the_broker_is_away() -> None:
+    retry = Retry(attempts=2, wait=0)
+    with refusing() as url, Growth() as growth:
+        async with AsyncClient(url, concurrency=WORKERS, retry=retry) as client:
+            async with client.push_stream(pushes(), order_by_topic=True) as outcomes:
+                async for outcome in outcomes:
+                    growth.count(outcome)
+            assert len(asyncio.all_tasks()) == 1
+    growth.check()
+
+
+def test_nothing_piles_up_while_the_broker_is_away_blocking() -> None:
+    retry = Retry(attempts=2, wait=0)
+    with refusing() as url, Growth() as growth, Client(url, concurrency=WORKERS, retry=retry) as client:
+        for outcome in client.push_stream(pushes(), order_by_topic=True):
+            growth.count(outcome)
+    growth.check()
+
+
+async def test_connections_that_come_to_nothing_are_closed() -> None:
+    """The broker's machine lets nobody in and says nothing: each connection is given up with its push."""
+    with unreachable() as url:
+        async with AsyncClient(url, timeout=0.05, concurrency=WORKERS, retry=ONCE) as client:
+            before = _held()[1]
+            outcomes = await client.push_many([(TOPIC, number) for number in range(3 * WORKERS)])
+            assert {type(each.error) for each in outcomes} == {ConnectFailed}
+            assert _held()[1] == before
+
+
+def test_connections_that_come_to_nothing_are_closed_blocking() -> None:
+    with unreachable() as url, Client(url, timeout=0.05, concurrency=WORKERS, retry=ONCE) as client:
+        before = _held()[1]
+        outcomes = client.push_many([(TOPIC, number) for number in range(3 * WORKERS)])
+        assert {type(each.error) for each in outcomes} == {ConnectFailed}
+        assert _held()[1] == before
