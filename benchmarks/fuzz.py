@@ -105,9 +105,11 @@ def main() -> None:
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         for costs in pool.imap_unordered(run, list(_batches(names, options.inputs, seed))):
             done.append(costs)
+            print(f"\r{sum(each.checked for each in done):,}", end="", file=sys.stderr, flush=True)
             if costs.failure is not None:
                 again = f"--target {costs.batch.target} --inputs {costs.batch.inputs} --seed {costs.batch.seed}"
                 sys.exit(f"{costs.failure}\nAgain, by: .venv/bin/python benchmarks/fuzz.py {again}")
+    print(file=sys.stderr)
     print(rendered(done))
     print(f"\nseed {seed}; {time.monotonic() - begun:,.0f} s in {options.processes} processes")
     sys.exit(any(costs.dearest > LONGEST for costs in done))

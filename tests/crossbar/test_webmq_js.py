@@ -13,7 +13,8 @@ from aiohttp.test_utils import TestServer
 import webmqconnect_async.hub
 from webmqconnect_async import AsyncClient, Payload
 
-from ..chromium import Page, chromium
+from ..chromium import Page
+from ..hub.pages import asked, watched
 from .brokers import Broker
 
 SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
@@ -35,7 +36,7 @@ async def page() -> AsyncIterator[Page]:
     site = web.Application()
     site.router.add_get("/", index)
     site.router.add_get("/webmq.js", script)
-    async with TestServer(site, host="127.0.0.1") as running, chromium() as page:
+    async with TestServer(site, host="127.0.0.1") as running, watched() as page:
         await page.open(str(running.make_url("/")))
         yield page
 
@@ -69,8 +70,9 @@ async def test_events_arrive_and_the_session_id_names_the_page(broker: Broker, p
         await client.push(topic, {"id": 17, "ü": [None, "😀"]}, eligible=[session_id])
         await client.push(topic, Payload(1, 2, a=3))
         await client.push(topic, "the end")
-        await page.until("events.length >= 3")
-        events = await page.evaluate("events.map(([, event]) => event)")
+        pushed = "events.map(([, event]) => event).filter((event) => event !== 'heard?')"  # of which one may be late
+        await page.until(f"{pushed}.length >= 3")
+        events = await page.evaluate(pushed)
         assert events == [{"id": 17, "ü": [None, "😀"]}, {"args": [1, 2], "kwargs": {"a": 3}}, "the end"]
         await page.evaluate(f"""
             mq.unsubscribe({json.dumps(topic)});
@@ -83,6 +85,27 @@ async def test_events_arrive_and_the_session_id_names_the_page(broker: Broker, p
         assert await page.evaluate("events[0]") == "the other"
         await page.evaluate("mq.close()")
         assert page.problems == []
+
+
+async def test_a_topic_that_is_none_to_a_router_costs_no_other(broker: Broker, page: Page, topic: str) -> None:
+    """Crossbar.io ends the connection of whoever subscribes to one; again and again, if it comes back and does so."""
+    async with AsyncClient(broker.open.endpoint, dialect="crossbar") as client:
+        await page.evaluate("globalThis.closed = 0; undefined")
+        await subscribe(page, broker.open.ws_url, "http://example.com/page#orders", "a b", topic)
+        await page.evaluate("mq.onstate = () => { closed += 1; }; undefined")
+        await heard(page, client, topic)
+        assert await page.evaluate("[mq.state, closed]") == ["open", 0]
+
+
+@pytest.mark.crossbar
+async def test_crossbar_io_answers_that_it_is_there(real: Broker, page: Page, topic: str) -> None:
+    await subscribe(page, real.open.ws_url)
+    assert await asked(page) == [8, 34, 1, {}, "wamp.error.no_such_subscription"]
+    assert await asked(page) == [8, 34, 2, {}, "wamp.error.no_such_subscription"]
+    await page.evaluate(f"mq.subscribe({json.dumps(topic)}, (event) => events.push([{json.dumps(topic)}, event]))")
+    async with AsyncClient(real.open.endpoint, dialect="crossbar") as client:
+        await heard(page, client, topic)
+    assert page.problems == []
 
 
 @pytest.mark.crossbar

@@ -33,3 +33,14 @@ async def heard(page: Page) -> None:
         socket.send({json.dumps(ping)});
     }})""")
     assert answer == '[3,"ping",null]'
+
+
+async def asked(page: Page) -> object:
+    """Look at the page, so that webmq.js asks whether the broker is there; return the answer, by RESULT or ERROR."""
+    return await page.evaluate("""new Promise(done => {
+        sockets.at(-1).addEventListener("message", ({data}) => {
+            const message = JSON.parse(data);
+            if ([3, 8].includes(message[0])) done(message);
+        });
+        document.dispatchEvent(new Event("visibilitychange"));
+    })""")

@@ -508,7 +508,7 @@ def test_an_option_of_another_type_breaks_the_bridge(name: str, value: object, s
     "options",
     [
         {"retain": True, "exclude_me": False},
-        {"forward_for": [{"session": 17, "authid": None, "authrole": "r"}]},
+        {"forward_for": [{"session": 17, "authid": "a", "authrole": "r"}]},
         {"unknown": 1, "acknowledge": "x", "Eligible": "x"},
     ],
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import shlex
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from urllib.parse import quote, urlencode
 
@@ -37,7 +38,10 @@ async def page() -> AsyncIterator[Page]:
         ("/", "text/html; charset=utf-8"),
         ("/page.css", "text/css; charset=utf-8"),
         ("/hub.json", "application/json; charset=utf-8"),
-        *((f"/{name}.js", "text/javascript; charset=utf-8") for name in ("webmq", "page", "topics", "events", "dom")),
+        *(
+            (f"/{name}.js", "text/javascript; charset=utf-8")
+            for name in ("webmq", "page", "topics", "lines", "events", "texts", "dom")
+        ),
     ],
 )
 async def test_what_the_page_is_made_of(hub: Hub, wire: Wire, path: str, content_type: str) -> None:
@@ -50,18 +54,40 @@ async def test_what_the_page_is_made_of(hub: Hub, wire: Wire, path: str, content
     assert (head.status, head.text, head.headers["Content-Length"]) == (200, "", str(len(answer.text.encode())))
 
 
-@pytest.mark.parametrize("path", ["/", "/page.css", "/page.js", "/topics.js", "/events.js", "/dom.js"])
+@pytest.mark.parametrize(
+    "path", ["/", "/page.css", "/page.js", "/topics.js", "/lines.js", "/events.js", "/texts.js", "/dom.js"]
+)
 async def test_the_page_names_no_foreign_host(hub: Hub, wire: Wire, path: str) -> None:
     text = (await wire.request("GET", hub, path)).text
     assert "://" not in text.replace("http://example.com/orders", "")
 
 
 @pytest.mark.parametrize("keys", [{}, {"name-of-a-key": "s3cret"}])
-async def test_the_page_may_know_whether_pushes_are_signed_and_no_more(
-    run: Run, wire: Wire, keys: dict[str, str]
-) -> None:
-    hub = await run(Hub(port=0, keys=keys, subscriber_keys=keys))
-    assert json.loads((await wire.request("GET", hub, "/hub.json")).text) == {"signed": bool(keys)}
+async def test_the_page_may_know_what_the_hub_takes_and_no_more(run: Run, wire: Wire, keys: dict[str, str]) -> None:
+    hub = await run(Hub(port=0, keys=keys, subscriber_keys=keys, max_topic=7, max_subscriptions=3))
+    facts = json.loads((await wire.request("GET", hub, "/hub.json")).text)
+    assert facts == {"signed": bool(keys), "max_topic": 7, "max_subscriptions": 3}
+
+
+@pytest.mark.parametrize("path", ["/", "/webmq.js", "/hub.json"])
+async def test_what_a_browser_has_is_not_sent_again(hub: Hub, wire: Wire, path: str) -> None:
+    first = await wire.request("GET", hub, path)
+    etag = first.headers["Etag"]
+    assert first.headers["Cache-Control"] == "no-cache"
+    for known in (etag, f'"another", W/{etag}', "*"):
+        again = await wire.request("GET", hub, path, If_None_Match=known)
+        assert (again.status, again.text, again.headers["Etag"]) == (304, "", etag)
+        assert again.headers["Content-Security-Policy"] == first.headers["Content-Security-Policy"]
+    other = await wire.request("GET", hub, path, If_None_Match='"another"')
+    assert (other.status, other.text) == (200, first.text)
+
+
+async def test_an_etag_is_of_the_content(run: Run, wire: Wire) -> None:
+    hubs = [await run(Hub(port=0, max_topic=most)) for most in (1024, 7)]
+    etags = [
+        [(await wire.request("GET", hub, path)).headers["Etag"] for hub in hubs] for path in ("/page.js", "/hub.json")
+    ]
+    assert [len(set(each)) for each in etags] == [1, 2]
 
 
 # What a person does
@@ -108,6 +134,18 @@ async def listed(page: Page, count: int) -> list[list[str]]:
     return rows
 
 
+async def topics(page: Page) -> object:
+    return await page.evaluate("[...document.querySelectorAll('#topics .topic')].map(({textContent}) => textContent)")
+
+
+async def filter_by(page: Page, value: str) -> None:
+    await page.evaluate(
+        f"document.getElementById('filter').value = {json.dumps(value)};"
+        "document.getElementById('filter').dispatchEvent(new Event('input'))"
+    )
+    await drawn(page)
+
+
 async def drawn(page: Page) -> None:
     """Return when the page has drawn what it had got."""
     await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -144,6 +182,127 @@ async def test_markup_in_a_topic_stays_text(hub: Hub, wire: Wire, page: Page) ->
     assert await page.evaluate("document.querySelectorAll('main img, main script, section img').length") == 0
     assert await page.evaluate("document.title") == "WebMQ hub"
     assert page.problems == []
+
+
+@pytest.mark.chromium
+async def test_a_script_cannot_make_text_markup_even_by_mistake(hub: Hub, page: Page) -> None:
+    await open_page(page, hub.url)
+    for mistake in ("document.body.innerHTML = '<b>'", "document.body.outerHTML = '<b>'", "document.write('<b>')"):
+        caught = await page.evaluate(f"(() => {{ try {{ {mistake} }} catch (error) {{ return error.name; }} }})()")
+        assert caught == "TypeError", mistake
+    assert all("TrustedHTML" in problem for problem in page.problems)
+
+
+EXACT = '{"id":12345678901234567890,"odd":9007199254740993,"f":1.0,"e":1E23,"zero":-0.0,"small":[0.1,-7]}'
+
+
+@pytest.mark.chromium
+async def test_numbers_are_shown_and_copied_as_they_were_pushed(hub: Hub, wire: Wire, page: Page) -> None:
+    await page.command("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    await open_page(page, hub.url, "t")
+    await wire.push(hub, body=EXACT.encode())
+    assert await listed(page, 1) == [["t", EXACT]]
+    await press(page, "Copy the event")
+    await page.until("document.querySelector('#events button').textContent === 'Copied'")
+    assert await page.evaluate("navigator.clipboard.readText()") == EXACT
+
+    digits = "1" * 400
+    await wire.push(hub, body=f"[{EXACT},{digits}]".encode())
+    await listed(page, 2)
+    await page.evaluate("document.querySelector('.more').click()")
+    ((_, whole), _) = await listed(page, 2)
+    for number in ("12345678901234567890", "9007199254740993", "1.0", "1E23", "-0.0"):
+        assert f": {number},\n" in whole
+    assert f"  {digits}\n" in whole
+
+
+@pytest.mark.chromium
+async def test_a_browser_that_keeps_no_numbers_shows_them_as_javascript_does(hub: Hub, wire: Wire, page: Page) -> None:
+    await page.before_scripts("delete JSON.rawJSON")
+    await open_page(page, hub.url, "t")
+    await wire.push(hub, body=b"[9007199254740993,1.0]")
+    assert await listed(page, 1) == [["t", "[9007199254740992,1]"]]
+
+
+UNSEEN = "-5\u202e00,1\u202c\x07\x85\u200b\u2028\u2029\U000e0041\n'\\"
+ESCAPED = r"-5\u202e00,1\u202c\u0007\u0085\u200b\u2028\u2029\udb40\udc41\u000a'" + "\\"
+
+
+@pytest.mark.chromium
+async def test_nothing_in_a_topic_is_unseen(hub: Hub, wire: Wire, page: Page) -> None:
+    """What turns the direction of writing around would show 51,00 for this topic's number."""
+    await open_page(page, hub.url, UNSEEN)
+    await wire.push(hub, urlencode({"topicuri": UNSEEN}))
+    assert await listed(page, 1) == [[ESCAPED, "1"]]
+    assert await topics(page) == [ESCAPED]
+    assert await text(page, "push-topic") == ESCAPED
+    for labelled in (
+        "document.querySelector('#events span').title",
+        "document.querySelector('#topics .quiet').ariaLabel",
+    ):
+        assert str(await page.evaluate(labelled)).endswith(ESCAPED)
+    shown = str(await page.evaluate("document.documentElement.outerHTML"))
+    assert not {each for each in UNSEEN if not each.isprintable() and each != "\n"} & set(shown)
+    await press(page, f"Unsubscribe from {ESCAPED}")
+    assert await topics(page) == []
+
+
+@pytest.mark.chromium
+async def test_nothing_in_an_event_is_unseen(hub: Hub, wire: Wire, page: Page) -> None:
+    """With escapes it is the same JSON, spelt in another way."""
+    event = {UNSEEN: UNSEEN * 40}
+    await open_page(page, hub.url, "t")
+    await wire.push(hub, body=json.dumps(event, ensure_ascii=False).encode())
+    ((_, cut),) = await listed(page, 1)
+    assert cut.startswith(json.dumps(event, separators=(",", ":"))[:400] + "…")
+    await page.evaluate("document.querySelector('.more').click()")
+    assert await listed(page, 1) == [["t", json.dumps(event, indent=2) + "\nShow less"]]
+    for value, found in (("\u202e00", 1), (r"\U202E00", 1), ("\u202d", 0)):
+        await filter_by(page, value)
+        assert len(await listed(page, found)) == found
+
+
+@pytest.mark.chromium
+async def test_nothing_in_a_reason_is_unseen(hub: Hub, page: Page) -> None:
+    await open_page(page, hub.url)
+    told = await page.evaluate(r"""
+        sockets[0].onclose({code: 4000, reason: "\u202egone"});
+        document.getElementById("trouble").textContent
+    """)
+    assert told == r"Trying again: the connection ended (4000 \u202egone)."
+
+
+@pytest.mark.chromium
+async def test_what_the_hub_would_not_take_is_told(run: Run, wire: Wire, page: Page) -> None:
+    """WAMP v1 does not answer a SUBSCRIBE."""
+    hub = await run(Hub(port=0, max_topic=4, max_subscriptions=2))
+    too_long = "A topic of 5 characters is too long: this hub takes up to 4."
+    too_many = "Too many topics: this hub takes up to 2."
+    await open_page(page, hub.url, "12345", "a", "a", "b", "c", "d")
+    await page.until(f"document.getElementById('objections').textContent === '{too_long} {too_many}'")
+    assert await topics(page) == ["a", "b"]
+    await subscribe(page, "c")
+    assert (await text(page, "objections"), await topics(page)) == (too_many, ["a", "b"])
+    assert await page.evaluate("document.getElementById('topic').value") == "c"
+    await subscribe(page, "b")
+    assert await text(page, "objections") == ""
+    await press(page, "Unsubscribe from a")
+    await subscribe(page, "12345")
+    assert (await text(page, "objections"), await topics(page)) == (too_long, ["b"])
+    await subscribe(page, "\U0001f600234")  # the hub does not count UTF-16 either
+    assert (await text(page, "objections"), await topics(page)) == ("", ["b", "\U0001f600234"])
+    await wire.push(hub, urlencode({"topicuri": "\U0001f600234"}))
+    await wire.push(hub, "topicuri=b", b"2")
+    assert await listed(page, 2) == [["b", "2"], ["\U0001f600234", "1"]]
+
+
+@pytest.mark.chromium
+async def test_an_empty_topic_is_none(hub: Hub, page: Page) -> None:
+    await open_page(page, hub.url, "", "a")
+    assert await topics(page) == ["a"]
+    await page.evaluate("location.hash = '#topic='")
+    await page.until("document.getElementById('objections').textContent === 'A topic is one character at least.'")
+    assert await topics(page) == []
 
 
 @pytest.mark.chromium
@@ -190,29 +349,22 @@ async def test_a_reload_keeps_the_topics_and_the_address_changes_them(hub: Hub, 
 
 @pytest.mark.chromium
 async def test_the_filter_looks_at_topic_and_text(hub: Hub, wire: Wire, page: Page) -> None:
-    async def filter_by(value: str) -> None:
-        await page.evaluate(
-            f"document.getElementById('filter').value = {json.dumps(value)};"
-            "document.getElementById('filter').dispatchEvent(new Event('input'))"
-        )
-        await drawn(page)
-
     await open_page(page, hub.url, "orders", "stock")
     await wire.push(hub, "topicuri=orders", b'{"state": "Paid"}')
     await wire.push(hub, "topicuri=stock", b'"of orders"')
     await wire.push(hub, "topicuri=stock", b"3")
     await listed(page, 3)
-    await filter_by("ORDER")
+    await filter_by(page, "ORDER")
     assert await listed(page, 2) == [["stock", '"of orders"'], ["orders", '{"state":"Paid"}']]
     assert await text(page, "counts") == "2 of 3 shown, 3 events, 0/s"
-    await filter_by("paid")
+    await filter_by(page, "paid")
     assert await listed(page, 1) == [["orders", '{"state":"Paid"}']]
     await wire.push(hub, "topicuri=stock", b'"unpaid"')  # what comes is filtered, too
     await wire.push(hub, "topicuri=stock", b"4")
     assert await listed(page, 2) == [["stock", '"unpaid"'], ["orders", '{"state":"Paid"}']]
-    await filter_by("none of them")
+    await filter_by(page, "none of them")
     assert await text(page, "empty") == "No event matches the filter."
-    await filter_by("")
+    await filter_by(page, "")
     await listed(page, 5)
 
 
@@ -260,6 +412,7 @@ async def test_copies(hub: Hub, wire: Wire, page: Page, clipboard: str) -> None:
             ".textContent === 'Copied'"
         )
         assert await page.evaluate("read()") == expected
+        assert await page.evaluate("document.querySelector('textarea')") is None
     assert page.problems == []
 
 
@@ -297,6 +450,24 @@ async def test_many_events_change_the_page_once_a_frame_and_the_latest_stay(hub:
 
 
 @pytest.mark.chromium
+async def test_a_pause_of_any_length_keeps_a_bounded_number(hub: Hub, page: Page) -> None:
+    """Nobody may look for hours: what waits then is some 10 MB here, and not 200."""
+    await open_page(page, hub.url, "t")
+    await press(page, "Pause")
+    await page.evaluate("""(() => {
+        const data = JSON.stringify([8, "t", "x".repeat(20000)]);
+        for (let number = 0; number < 10000; number += 1) sockets[0].onmessage({data});
+    })()""")
+    await page.until("document.getElementById('pause').textContent === 'Resume (10,000 new)'")
+    await page.command("HeapProfiler.collectGarbage")
+    used = (await page.command("Runtime.getHeapUsage"))["usedSize"]
+    assert isinstance(used, (int, float))
+    assert used < 50e6
+    await press(page, "Resume (10,000 new)")
+    await listed(page, 500)
+
+
+@pytest.mark.chromium
 async def test_the_rate_is_a_mean_and_a_screen_reader_hears_of_many_events_at_once(hub: Hub, page: Page) -> None:
     await page.before_scripts("""
         globalThis.seconds = 0;
@@ -327,44 +498,63 @@ async def test_the_rate_is_a_mean_and_a_screen_reader_hears_of_many_events_at_on
 
 # The lines that push
 
-ODD = 'it\'s a "topic"\\ &\n#%ü$HOME`x`'
+ODD = '-it\'s a "topic"\\ &#%ü$HOME`x`'
+
+
+async def words(command: object) -> list[str]:
+    """Return what a program is given by a command's line, of which a shell makes words."""
+    programs = "".join(f"{name}() {{ printf '%s\\0' {name} \"$@\"; }}\n" for name in ("curl", "webmqconnect"))
+    shell = await asyncio.create_subprocess_exec("bash", "-c", f"{programs}{command}", stdout=PIPE)
+    return (await shell.communicate())[0].decode().split("\0")[:-1]
 
 
 @pytest.mark.chromium
-async def test_the_lines_push(hub: Hub, wire: Wire, page: Page) -> None:
-    await open_page(page, hub.url, "first", ODD)
+@pytest.mark.parametrize("topic", [ODD, UNSEEN])
+async def test_the_lines_push(hub: Hub, wire: Wire, page: Page, topic: str) -> None:
+    await open_page(page, hub.url, "first", topic)
     assert await text(page, "push-topic") == "first"
     await page.evaluate("document.querySelectorAll('#topics .topic')[1].click()")
-    assert await text(page, "push-topic") == ODD
     async with python("-c", str(await text(page, "python"))) as process:
         ended = await process.ended()
     assert (ended.status, ended.stdout, ended.stderr) == (0, "", "")
-    command, option, data, url = shlex.split(str(await text(page, "shell")).replace("\\\n", " "))
+    command, option, data, url = await words(await text(page, "shell"))
     assert (command, option) == ("curl", "-d")
     headers = {"Content-Type": "application/x-www-form-urlencoded"}  # what curl says with -d
     async with wire.session.post(URL(url, encoded=True), data=data, headers=headers) as answer:
         assert answer.status == 202
-    assert await listed(page, 2) == [[ODD, '{"id":17,"state":"paid"}']] * 2
+    assert await listed(page, 2) == [[ESCAPED if topic == UNSEEN else topic, '{"id":17,"state":"paid"}']] * 2
     assert page.problems == []
 
 
 @pytest.mark.chromium
-async def test_the_lines_of_a_hub_of_signed_pushes_sign(run: Run, page: Page) -> None:
+@pytest.mark.parametrize("topic", [ODD, UNSEEN, "plain"])
+async def test_the_lines_of_a_hub_of_signed_pushes_sign(run: Run, page: Page, topic: str) -> None:
     hub = await run(Hub(port=0, keys={"app": "a-secret"}))
-    await open_page(page, hub.url, ODD)
+    await open_page(page, hub.url, topic)
     await page.until("!document.getElementById('signing').hidden")
     line = str(await text(page, "python")).replace('"KEY"', '"app"').replace('"SECRET"', '"a-secret"')
     async with python("-c", line) as process:
         ended = await process.ended()
     assert (ended.status, ended.stdout, ended.stderr) == (0, "", "")
     await listed(page, 1)
-    setting, name, *arguments = shlex.split(str(await text(page, "shell")).replace("\\\n", " "))
-    assert (setting, name) == ("WEBMQ_AUTH_SECRET=SECRET", "webmqconnect")
+    shown = str(await text(page, "shell"))
+    assert shown.startswith("WEBMQ_AUTH_SECRET=SECRET ")
+    assert (shown + line).replace("\n", "").isprintable()
+    name, *arguments = await words(shown)
+    assert (name, "--" in arguments) == ("webmqconnect", topic.startswith("-"))
     ended = await webmqconnect(
         *(argument.replace("KEY", "app") for argument in arguments), env={"WEBMQ_AUTH_SECRET": "a-secret"}
     )
     assert (ended.status, ended.stdout + ended.stderr) == (0, "accepted\n")
-    assert await listed(page, 2) == [[ODD, '{"id":17,"state":"paid"}']] * 2
+    assert await listed(page, 2) == [[ESCAPED if topic == UNSEEN else topic, '{"id":17,"state":"paid"}']] * 2
+
+
+@pytest.mark.chromium
+async def test_no_command_is_shown_that_would_push_to_another_topic(run: Run, page: Page) -> None:
+    hub = await run(Hub(port=0, keys={"app": "a-secret"}))
+    await open_page(page, hub.url, "a\0b")
+    await page.until("!document.getElementById('signing').hidden")
+    assert await text(page, "shell") == r"# No command line can hold the \u0000 in this topic."
 
 
 # The connection
@@ -409,25 +599,50 @@ async def test_the_page_comes_back_after_the_hub_was_killed(wire: Wire, page: Pa
         assert await listed(page, 1) == [[topic, '"back"']]
 
 
+async def sign_in(page: Page, key: str, secret: str) -> None:
+    await page.evaluate(
+        f"document.getElementById('key').value = {json.dumps(key)};"
+        f"document.getElementById('secret').value = {json.dumps(secret)};"
+        "document.querySelector('#credentials button').click()"
+    )
+
+
+@pytest.mark.chromium
+async def test_a_page_with_a_key_may_do_without_when_the_hub_does(wire: Wire, page: Page) -> None:
+    async with Hub(port=0, subscriber_keys={"reader": "s3cret"}) as hub:
+        port = int(hub.url.rpartition(":")[2])
+        await page.open(f"{hub.url}/#topic=t")
+        await page.until("!document.getElementById('credentials').hidden")
+        assert await page.evaluate("document.getElementById('keyless').hidden")
+        await sign_in(page, "reader", "s3cret")
+        await connected(page)
+    async with Hub(port=port) as hub:
+        await page.until("document.getElementById('state').textContent === 'refused'")
+        assert str(await text(page, "trouble")).startswith("Refused: no-such-authkey: ")
+        assert not await page.evaluate("document.getElementById('keyless').hidden")
+        assert await page.evaluate("document.activeElement.id") == "key"
+        await sign_in(page, "", "")
+        await connected(page)
+        assert await page.evaluate("document.getElementById('credentials').hidden")
+        await wire.push(hub)
+        assert await listed(page, 1) == [["t", "1"]]
+
+
 @pytest.mark.chromium
 async def test_the_page_asks_for_a_key_where_the_hub_wants_one(run: Run, wire: Wire, page: Page) -> None:
-    async def sign_in(secret: str) -> None:
-        await page.evaluate(
-            f"document.getElementById('key').value = 'reader';"
-            f"document.getElementById('secret').value = {json.dumps(secret)};"
-            "document.querySelector('#credentials button').click()"
-        )
-
     hub = await run(Hub(port=0, subscriber_keys={"reader": "kept-in-memory"}))
     await page.open(f"{hub.url}/#topic=t")
     await page.until("!document.getElementById('credentials').hidden")
     assert await text(page, "state") == "refused"
     assert await page.evaluate("document.activeElement.id") == "key"
     assert await page.evaluate("document.getElementById('secret').type") == "password"
-    await sign_in("wrong")
+    await sign_in(page, "", "kept-in-memory")
+    assert await page.evaluate("[sockets.length, document.getElementById('key').validity.valueMissing]") == [1, True]
+    await sign_in(page, "reader", "wrong")
     await page.until("document.getElementById('trouble').textContent.startsWith('Refused: invalid-signature')")
     assert await text(page, "state") == "refused"
-    await sign_in("kept-in-memory")
+    assert await page.evaluate("document.activeElement.id") == "secret"
+    await sign_in(page, "reader", "kept-in-memory")
     await connected(page)
     assert await page.evaluate("document.getElementById('credentials').hidden")
     await wire.push(hub)

@@ -31,14 +31,16 @@ LARGEST = 2**53
 
 
 def publish(
-    args: tuple[str, ...] = (),
+    args: str = "[]",
     kwargs: str | None = None,
     *,
+    event: str | None = None,
     acknowledge: bool = False,
     exclude_me: bool = True,
     audience: Audience | None = None,
 ) -> Publish:
-    return Publish(1, "t", args, kwargs, acknowledge, exclude_me, audience or Audience())
+    event = event or f'{{"args":{args},"kwargs":{kwargs or "{}"}}}'
+    return Publish(1, "t", event, args, kwargs, acknowledge, exclude_me, audience or Audience())
 
 
 @pytest.mark.parametrize(
@@ -60,9 +62,10 @@ def publish(
         ("[34,1,2]", Unsubscribe(1, 2)),
         ('[16,1,{},"t"]', publish()),
         ('[16,1,{},"t",[]]', publish()),
-        ('[16,1,{},"t",[1,"ü",{"a":[null]}]]', publish(("1", r'"\u00fc"', '{"a":[null]}'))),
+        ('[16,1,{},"t",[1,"ü",{"a":[null]}]]', publish(r'[1,"\u00fc",{"a":[null]}]')),
         ('[16,1,{},"t",[],{}]', publish()),
-        ('[16,1,{},"t",[],{"a": 12345678901234567890}]', publish((), '{"a":12345678901234567890}')),
+        ('[16,1,{},"t",[],{"a": 12345678901234567890}]', publish("[]", '{"a":12345678901234567890}')),
+        ('[16,1,{},"t",[{"a": 1}],{}]', publish('[{"a":1}]', event='{"a":1}')),
         (
             '[16,1,{"acknowledge":true,"exclude_me":false,"unknown":5},"t"]',
             publish(acknowledge=True, exclude_me=False),
@@ -171,7 +174,7 @@ def test_arguments_that_can_just_be_read_are_taken_or_a_violation() -> None:
         except ProtocolViolation as violation:
             assert str(violation) in ("not JSON", "nested too deeply")  # noqa: PT017  # as deep as it may be, there is none
         else:
-            assert message == publish((), f'{{"a":{arguments}}}')
+            assert message == publish(kwargs=f'{{"a":{arguments}}}')
             taken += 1
     assert taken > 0
 
@@ -231,7 +234,7 @@ def test_an_event_comes_back_as_it_was_published(topic: str, args: list[object],
     message = decode(json.dumps([16, 1, {}, topic, args, kwargs]))
     assert isinstance(message, Publish)
     assert message.topic == topic
-    event = json.loads(wamp2.event(1, 2, f"[{','.join(message.args)}]", message.kwargs))
+    event = json.loads(wamp2.event(1, 2, message.args, message.kwargs))
     assert event == [36, 1, 2, {}, args, *([kwargs] if kwargs else [])]
 
 
@@ -251,7 +254,7 @@ def test_no_number_is_sent_that_is_none(number: float) -> None:
     if isfinite(number):
         message = decode(text)
         assert isinstance(message, Publish)
-        assert float(message.args[0]) == number
+        assert float(message.event) == number
     else:
         with pytest.raises(ProtocolViolation):
             decode(text)

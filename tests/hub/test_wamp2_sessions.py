@@ -185,18 +185,22 @@ def test_a_wrong_answer_and_an_unknown_key_are_told_alike_and_late(
     assert (said(session), session.ending, session.admitted) == ([refused], (1000, ""), False)
 
 
-@pytest.mark.parametrize("right", [False, True])
-def test_nothing_else_is_taken_before_the_late_answer(guarded: Sessions, right: bool) -> None:
-    """A right answer, or another HELLO, would make guessing quick."""
+@pytest.mark.parametrize(
+    "second", ["right", [1, "realm1", {"authmethods": ["wampcra"], "authid": KEY}], [3, {}, "x"], []]
+)
+def test_nothing_brings_a_late_answer_forward(guarded: Sessions, second: list[object] | str) -> None:
+    """Not a right answer, another HELLO, an ABORT or nonsense: it would make guessing quick."""
     session = opened(guarded)
     challenge = challenged(session)
     late = session.receive('[5,"wrong",{}]')
     assert late is not None
-    second = [5, answer(challenge), {}] if right else [1, "realm1", {"authmethods": ["wampcra"], "authid": KEY}]
-    reply = told(session, *second)
-    assert (reply[0], reply[2], session.ending) == (3, VIOLATION, (1002, ""))
+    message = [5, answer(challenge), {}] if second == "right" else second
+    assert session.receive(json.dumps(message)) is None
+    assert (said(session), session.ending) == ([], None)
     late()
-    assert (said(session), session.ending, session.admitted) == ([], (1000, ""), False)
+    (reply,) = said(session)
+    assert (reply[0], reply[2], session.admitted) == (3, "wamp.error.authentication_failed", False)
+    assert session.ending == (1000, "")
 
 
 def test_a_challenge_is_good_for_one_session(guarded: Sessions) -> None:
@@ -272,7 +276,7 @@ def test_no_secret_is_left_behind(guarded: Sessions, caplog: pytest.LogCaptureFi
         assert late is not None
         late()
     logged = [record.getMessage() for record in caplog.records]
-    assert logged == [f"subscriber {bad.id} failed to authenticate: no such key, or a wrong signature"]
+    assert logged == [f"subscriber {bad.id} at ? failed to authenticate: no such key, or a wrong signature"]
     keys = {KEY: Credentials(KEY, SECRET)}
     joining = Joining("7", keys=keys, nonce=lambda: "x", clock=lambda: CHALLENGED_AT)
     told_ = caplog.text + repr(said(bad)) + repr(good) + repr(bad) + repr(joining) + repr(keys)

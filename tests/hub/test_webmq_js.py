@@ -20,7 +20,7 @@ from tests.chromium import Page
 from webmqconnect_async.hub import Hub
 
 from .conftest import Run, Wire
-from .pages import heard, watched
+from .pages import asked, heard, watched
 
 SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
 
@@ -178,6 +178,14 @@ async def test_unsubscribing(hub: Hub, wire: Wire, page: Page) -> None:
         await got(page, ["u", 1])
 
 
+async def test_a_hub_answers_that_it_is_there(hub: Hub, page: Page) -> None:
+    async with site(hub.url) as other:
+        await page.open(other)
+        await page.evaluate(START)
+        await in_state(page, "open")
+        assert await asked(page) == [3, "ping", None]
+
+
 # Authentication with a hub
 
 
@@ -238,9 +246,19 @@ async def test_a_signer_that_fails_is_asked_again(run: Run, wire: Wire, page: Pa
 
 FAKE = """
 globalThis.sent = [];
-globalThis.timers = [];
-globalThis.setTimeout = (call, wait) => timers.push({ call, wait });
-globalThis.clearTimeout = (id) => { if (id) timers[id - 1].call = () => {}; };
+globalThis.timers = new Map();  // that run, by their IDs
+globalThis.timerIds = 0;
+globalThis.setTimeout = (call, wait) => { timers.set(++timerIds, { call, wait }); return timerIds; };
+globalThis.clearTimeout = (id) => timers.delete(id);
+globalThis.waits = () => [...timers.values()].map(({ wait }) => wait);
+/** Lets the time of the only timer come; returns how long it took. */
+globalThis.elapse = () => {
+  if (timers.size !== 1) throw new Error(`${timers.size} timers`);
+  const [[id, { call, wait }]] = timers;
+  timers.delete(id);
+  call();
+  return wait;
+};
 globalThis.random = 1;
 Math.random = () => random;
 globalThis.sockets = [];
@@ -288,12 +306,13 @@ async def test_each_wait_is_up_to_twice_as_long_and_starts_again_after_success(a
     waits = await run_script(
         alone,
         """
-        for (let attempt = 0; attempt < 8; attempt += 1) { lose(); timers.at(-1).call(); }
+        const waits = [];
+        for (let attempt = 0; attempt < 8; attempt += 1) { lose(); waits.push(elapse()); }
         random = 0.25;
-        lose(); timers.at(-1).call();
+        lose(); waits.push(elapse());
         await welcome();
-        lose();
-        return timers.map(({ wait }) => wait);
+        lose(); waits.push(elapse());
+        return waits;
         """,
     )
     assert waits == [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 7500, 125]
@@ -303,13 +322,14 @@ async def test_a_connection_that_does_not_get_open_does_not_start_the_waits_agai
     waits = await run_script(
         alone,
         """
+        const waits = [];
         for (let attempt = 0; attempt < 3; attempt += 1) {
             sockets.at(-1).onopen();
             await say(0, "1234", 1, "a hub");
             lose(1008, "not in time");
-            timers.at(-1).call();
+            waits.push(elapse());
         }
-        return [mq.state, ...timers.map(({ wait }) => wait)];
+        return [mq.state, ...waits];
         """,
     )
     assert waits == ["connecting", 500, 1000, 2000]
@@ -322,10 +342,10 @@ async def test_what_a_loss_is_called(alone: Page) -> None:
         const details = [];
         mq.onstate = (state, detail) => { if (state === "closed") details.push(detail); };
         lose();
-        timers.at(-1).call();
+        elapse();
         await welcome();
         lose(1001, "going away");
-        timers.at(-1).call();
+        elapse();
         lose();
         return details;
         """,
@@ -337,22 +357,97 @@ async def test_what_a_loss_is_called(alone: Page) -> None:
     ]
 
 
-async def test_a_browser_that_is_online_again_does_not_wait(alone: Page) -> None:
-    counts = await run_script(
+SEEN_AGAIN = 'document.dispatchEvent(new Event("visibilitychange"))'
+HIDDEN = 'Object.defineProperty(document, "hidden", { value: true })'
+ONLINE_AGAIN = 'dispatchEvent(new Event("online"))'
+
+
+@pytest.mark.parametrize("again", [ONLINE_AGAIN, SEEN_AGAIN])
+async def test_who_is_online_or_looked_at_again_does_not_wait(alone: Page, again: str) -> None:
+    """It connects at once, or makes sure that the connection is alive."""
+    said = await run_script(
         alone,
-        """
+        f"""
         lose();
         const before = sockets.length;
-        dispatchEvent(new Event("online"));
+        {again};
         const after = sockets.length;
-        timers.forEach(({ call }) => call());
-        dispatchEvent(new Event("online"));  // it is connecting already
+        {again};  // it is connecting already
         await welcome();
-        dispatchEvent(new Event("online"));
-        return [before, after, sockets.length];
+        {again};
+        return [before, after, sockets.length, sent, waits()];
         """,
     )
-    assert counts == [1, 2, 2]
+    assert said == [1, 2, 2, [PING], [10000]]
+
+
+async def test_who_is_no_longer_looked_at_waits(alone: Page) -> None:
+    said = await run_script(
+        alone,
+        f"""
+        {HIDDEN};
+        lose();
+        {SEEN_AGAIN};
+        return [sockets.length, mq.state];
+        """,
+    )
+    assert said == [1, "closed"]
+
+
+PING = [2, "ping", "http://api.wamp.ws/procedure#ping"]
+
+
+@pytest.mark.parametrize("reached", ["", "sockets[0].onopen();", 'sockets[0].onopen(); await say(0, "1", 1, "a hub");'])
+async def test_a_hub_that_does_not_welcome_in_time_is_tried_again(alone: Page, reached: str) -> None:
+    said = await run_script(
+        alone,
+        f"""
+        const states = [];
+        mq.onstate = (state, detail) => states.push([state, detail]);
+        {reached}
+        const patience = elapse();
+        return [patience, sockets[0].closed, sockets[0].onmessage, elapse(), sockets.length, states];
+        """,
+    )
+    states = [["closed", "no welcome by hub.example:8080 within 10 s"], ["connecting", ""]]
+    assert said == [10000, 1, None, 500, 2, states]
+
+
+async def test_a_silent_hub_is_asked_and_without_an_answer_left(alone: Page) -> None:
+    said = await run_script(
+        alone,
+        """
+        const details = [];
+        mq.onstate = (state, detail) => details.push(detail);
+        await welcome();
+        const spans = [elapse()];
+        await say(3, "ping", null);
+        spans.push(elapse(), elapse());
+        return [spans, sent, mq.state, mq.sessionId, details.at(-1), sockets[0].closed, waits()];
+        """,
+    )
+    detail = "the hub has stopped answering"
+    assert said == [[30000, 30000, 10000], [PING, PING], "closed", None, detail, 1, [500]]
+
+
+async def test_a_hub_that_says_anything_is_not_silent(alone: Page) -> None:
+    """Each message starts the wait anew, also one that nobody understands, or an answer that is an error."""
+    said = await run_script(
+        alone,
+        """
+        await welcome();
+        const timer = () => [...timers.keys()][0];
+        const seen = [timer()];
+        for (const message of [[8, "t", 1], [99], [4, "ping", "http://api.wamp.ws/error#NoSuchRPCEndpoint", "no"]]) {
+            await say(...message);
+            seen.push(timer());
+        }
+        sockets[0].onmessage({ data: "{" });
+        seen.push(timer());
+        return [new Set(seen).size, waits(), sent, mq.state];
+        """,
+    )
+    assert said == [5, [30000], [], "open"]
 
 
 async def test_nothing_happens_after_the_end(alone: Page) -> None:
@@ -365,30 +460,88 @@ async def test_nothing_happens_after_the_end(alone: Page) -> None:
         lose();
         mq.close();
         mq.close();
-        timers.forEach(({ call }) => call());
         dispatchEvent(new Event("online"));
-        return [states, sockets.length];
+        document.dispatchEvent(new Event("visibilitychange"));
+        return [states, sockets.length, waits()];
         """,
     )
-    assert ended == [["open", "closed", "ended"], 1]
+    assert ended == [["open", "closed", "ended"], 1, []]
 
 
-async def test_an_end_while_it_signs_is_the_end(alone: Page) -> None:
+@pytest.mark.parametrize("begun", ["", "sockets[0].onopen();", "await welcome();", "await welcome(); elapse();"])
+async def test_an_end_at_any_time_leaves_nothing_to_wait_for(alone: Page, begun: str) -> None:
+    assert await run_script(alone, f"{begun} mq.close(); return [waits(), sockets[0].closed];") == [[], 1]
+
+
+async def test_an_end_lets_go_of_the_page(alone: Page) -> None:
+    """Who is called by nothing any more can be collected."""
+    aborted = await run_script(
+        alone,
+        """
+        const signals = [];
+        for (const target of [globalThis, document]) {
+            target.addEventListener = (type, listener, { signal }) => signals.push(signal);
+        }
+        const mine = new WebMQ("ws://hub.example");
+        const before = signals.map(({ aborted }) => aborted);
+        mine.close();
+        return [before, signals.map(({ aborted }) => aborted)];
+        """,
+    )
+    assert aborted == [[False, False], [True, True]]
+
+
+async def test_an_end_on_the_heels_of_the_last_answer_is_the_end(alone: Page) -> None:
+    """What the answer leads to waits for promises; the page may be faster."""
     ended = await run_script(
         alone,
         """
-        let signed;
-        const mq = new WebMQ("ws://hub.example", { key: "k", sign: () => new Promise((done) => { signed = done; }) });
+        sockets[0].onopen();
+        await say(0, "1234", 1, "a hub");
+        await say(3, sent.at(-1)[1], null);
+        const answered = say(3, sent.at(-1)[1], {});
+        mq.close();
+        await answered;
+        return [mq.state, mq.sessionId, waits()];
+        """,
+    )
+    assert ended == ["ended", None, []]
+
+
+@pytest.mark.parametrize("outcome", ['signed("the signature")', 'failed(new Error("no server"))'])
+async def test_an_end_while_it_signs_is_the_end(alone: Page, outcome: str) -> None:
+    ended = await run_script(
+        alone,
+        f"""
+        let signed, failed;
+        const sign = () => new Promise((...settle) => {{ [signed, failed] = settle; }});
+        const mq = new WebMQ("ws://hub.example", {{ key: "k", sign }});
         sockets.at(-1).onopen();
         await say(0, "1234", 1, "a hub");
         await say(3, sent.at(-1)[1], "the challenge");
         mq.close();
-        signed("the signature");
+        {outcome};
         await rest();
         return [mq.state, mq.sessionId, sockets.at(-1).closed];
         """,
     )
     assert ended == ["ended", None, 1]
+
+
+async def test_messages_are_parsed_as_the_page_says(alone: Page) -> None:
+    got = await run_script(
+        alone,
+        """
+        const got = [];
+        const parse = (text) => JSON.parse(text, (key, value) => value === 2 ** 53 + 2 ? "exactly" : value);
+        const mine = new WebMQ("ws://hub.example", { parse });
+        mine.subscribe("t", (event) => got.push(event));
+        await welcome();
+        sockets.at(-1).onmessage({ data: '[8,"t",{"id":9007199254740994}]' });
+        return [got, mine.state];
+        """,
+    )
+    assert got == [[{"id": "exactly"}], "open"]
 
 
 async def test_it_authenticates_as_nobody_and_then_subscribes(alone: Page) -> None:
@@ -541,6 +694,7 @@ WRONG = {
     "new WebMQ('http://hub.example/', {key: 'k'})": "key, sign",
     "new WebMQ('http://hub.example/', {sign: () => ''})": "key, sign",
     "new WebMQ('http://hub.example/', {key: 'k', sign: 's3cret'})": "sign",
+    "new WebMQ('http://hub.example/', {parse: null})": "parse",
     "WebMQ.signer('')": "secret",
     "WebMQ.signer()": "secret",
     "mq.subscribe(7, () => {})": "topic",

@@ -12,7 +12,7 @@ from webmqconnect_async import AsyncClient, Payload
 from webmqconnect_async.hub import Hub
 
 from .conftest import Run, Wire
-from .pages import watched
+from .pages import asked, watched
 from .test_webmq_js import FAKE, SCRIPT, START, got, run_script, site
 
 pytestmark = pytest.mark.chromium
@@ -84,6 +84,15 @@ async def test_it_comes_back_with_its_subscriptions(wire: Wire, page: Page) -> N
             await subscribed(page, again, wire, "t", "u")
 
 
+async def test_a_hub_answers_that_it_is_there(hub: Hub, page: Page) -> None:
+    async with site(hub.url) as other:
+        await page.open(other)
+        await page.evaluate(START)
+        await page.until("mq.state === 'open'")
+        answer = [8, 34, 2, {}, "wamp.error.no_such_subscription", ["not subscribed to that"]]
+        assert await asked(page) == answer
+
+
 @pytest.mark.parametrize(
     ("options", "outcome"),
     [
@@ -142,10 +151,28 @@ async def test_an_abort_is_final_and_told(alone: Page) -> None:
         """
         sockets[0].onopen();
         await say(3, { message: "no realm 'realm1'" }, "wamp.error.no_such_realm");
-        return [mq.state, mq.detail, timers.length];
+        return [mq.state, mq.detail, waits()];
         """,
     )
-    assert said == ["refused", "no_such_realm: no realm 'realm1'", 0]
+    assert said == ["refused", "no_such_realm: no realm 'realm1'", []]
+
+
+async def test_a_silent_broker_is_asked_what_every_one_answers(alone: Page) -> None:
+    said = await run_script(
+        alone,
+        """
+        mq.subscribe("t", keep);
+        await welcome();
+        const spans = [elapse()];
+        const asked = sent.at(-1);
+        await say(8, 34, asked[1], {}, "wamp.error.no_such_subscription");
+        await say(33, 1, 10);
+        await say(36, 10, 1, {}, ["to t"]);
+        spans.push(elapse(), elapse());
+        return [spans, asked, mq.state, events];
+        """,
+    )
+    assert said == [[30000, 30000, 10000], [34, 2, 2**53], "closed", [["t", "to t"]]]
 
 
 async def test_events_come_by_their_subscriptions_id(alone: Page) -> None:
@@ -162,6 +189,7 @@ async def test_events_come_by_their_subscriptions_id(alone: Page) -> None:
         await say(36, 30, 3, {}, ["to nobody"]);
         await say(36, 10, 4, {});
         await say(36, 10, 5, {}, [], { a: 1 });
+        await say(36, 10, 6, {}, [1], { a: 1 });
         return events;
         """,
     )
@@ -170,6 +198,7 @@ async def test_events_come_by_their_subscriptions_id(alone: Page) -> None:
         ["u", "to u"],
         ["t", {"args": [], "kwargs": {}}],
         ["t", {"args": [], "kwargs": {"a": 1}}],
+        ["t", {"args": [1], "kwargs": {"a": 1}}],
     ]
 
 
@@ -207,16 +236,17 @@ async def test_a_subscription_that_is_refused_is_told_and_may_be_tried_again(alo
         const errors = [];
         console.error = (text) => errors.push(text);
         await welcome();
-        mq.subscribe("a..b", keep);
-        await say(8, 32, 1, {}, "wamp.error.invalid_uri", ["no URI"]);
-        mq.unsubscribe("a..b");
-        mq.subscribe("a..b", keep);
+        mq.subscribe("a.b", keep);
+        await say(8, 34, 1, {}, "wamp.error.no_such_subscription", ["of something else"]);
+        await say(8, 32, 1, {}, "wamp.error.not_authorized", ["no"]);
+        mq.unsubscribe("a.b");
+        mq.subscribe("a.b", keep);
         return [errors, sent, mq.state];
         """,
     )
     assert said == [
-        ["WebMQ: not subscribed to a..b: wamp.error.invalid_uri"],
-        [[32, 1, {}, "a..b"], [32, 2, {}, "a..b"]],
+        ["WebMQ: not subscribed to a.b: wamp.error.not_authorized"],
+        [[32, 1, {}, "a.b"], [32, 2, {}, "a.b"]],
         "open",
     ]
 
@@ -235,3 +265,21 @@ async def test_a_goodbye_is_answered_and_what_it_does_not_know_is_ignored(alone:
         """,
     )
     assert said == [[[6, {}, "wamp.close.goodbye_and_out"]], "closed", []]
+
+
+async def test_a_topic_that_is_no_uri_is_not_asked_for(alone: Page) -> None:
+    """Crossbar.io would end the connection."""
+    said = await run_script(
+        alone,
+        """
+        const errors = [];
+        console.error = (text) => errors.push(text.split(": ")[1]);
+        const bad = ["", "a#b", "a b", "a..b", ".a", "a.", "\\0a", "\\u00a0"];
+        const good = ["a", "http://example.com/orders?x=1", "ü.☃", "a\\0b"];
+        for (const topic of bad) mq.subscribe(topic, keep);
+        await welcome();
+        for (const topic of good) mq.subscribe(topic, keep);
+        return [errors.length, sent.map(([, , , topic]) => topic).join() === good.join(), mq.state];
+        """,
+    )
+    assert said == [8, True, "open"]

@@ -55,7 +55,9 @@ _NO_NAME = b'["webmqconnect_async: nobody"]'
 
 _DEEPEST = 128
 """Levels of lists and objects; some hundreds more end subscribers' connections."""
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_TO_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _BINARY = re.compile(rb'(?<!\\)"\\u0000')
 """A string that begins with NUL, the quote not being an escaped one inside a string."""
@@ -67,7 +69,7 @@ class Crossbar:
 
     Args:
         credentials: signs every push; None pushes unsigned.
-        dumps: replaces the JSON encoder; what it writes is its own duty.
+        dumps: replaces the JSON encoder; that it writes JSON in UTF-8, no NaN, no lone surrogate, is its own duty.
         sequence: gives 1, 2, 3 …, a number each request that is signed.
         nonce: gives a random number in [0, 2^53].
     """
@@ -187,9 +189,9 @@ def _deliverable(encoded: bytes, ours: int = 0) -> bytes:
     """
     # Of the usual event a look suffices.
     deepest = _DEEPEST + ours
-    if encoded.count(b"[") + encoded.count(b"{") > deepest and _depth(encoded) > deepest:
+    if encoded.count(b"[") + encoded.count(b"{") > deepest and _is_deeper(encoded, deepest):
         raise InvalidPush(f"event: nested deeper than {_DEEPEST} levels, which not every subscriber survives")
-    if _BINARY.search(encoded):
+    if b"\\u0000" in encoded and _BINARY.search(encoded):
         # Base64 if it is to be believed; where it is none, a Python subscriber's connection ends.
         raise InvalidPush("event: a string that begins with NUL means bytes to subscribers that speak JSON")
     if _LONG_NUMBER.search(encoded):
@@ -200,12 +202,14 @@ def _deliverable(encoded: bytes, ours: int = 0) -> bytes:
     return encoded
 
 
-def _depth(encoded: bytes) -> int:
-    deepest = depth = 0
-    for bracket in _BRACKETS.finditer(encoded):
-        depth += (bracket[1] is not None) - (bracket[2] is not None)
-        deepest = max(deepest, depth)
-    return deepest
+def _is_deeper(encoded: bytes, levels: int) -> bool:
+    """Tell whether JSON has more levels of lists and objects than so many."""
+    brackets = _STRINGS.sub(b"", encoded).translate(_TO_ONE_KIND, _NO_BRACKETS)
+    for _ in range(levels):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"")  # the innermost level, wherever it is
+    return bool(brackets)
 
 
 def _checked_integer(digits: str) -> None:

@@ -16,7 +16,7 @@ from .echo import shown
 from .judge import MAX_SKEW, Accepted, Refused, Verdict
 from .publication import arguments_of
 from .publish_options import Audience, audience_of, flag_of
-from .texts import encoded, json_value
+from .texts import json_value
 from .wamp2 import is_reserved, is_uri
 
 __all__ = ["judge_head", "judge_publish"]
@@ -104,10 +104,10 @@ def _judge_signature(
         return None
     credentials = keys.get(fields["key"])
     if credentials is None:
-        return Refused(401, "REST bridge signature key not valid.")
+        return Refused(401, "REST bridge signature key not valid.", forged=True)
     parts = [fields[name].encode() for name in ("key", "timestamp", "seq", "nonce")]
     if not verify(credentials, fields["signature"], *parts, body):
-        return Refused(401, "REST bridge signature secret not valid.")
+        return Refused(401, "REST bridge signature secret not valid.", forged=True)
     return None
 
 
@@ -167,21 +167,20 @@ def _topic(topic: object, longest: int) -> str:
     return topic
 
 
-def _args(push: Mapping[str, object]) -> list[str]:
-    """Return the positional arguments as JSON texts. A text is taken for its characters, an object for its names."""
+def _args(push: Mapping[str, object]) -> list[object]:
+    """Return the positional arguments. A text is taken for its characters, an object for its names."""
     args = push.get("args") or []
     if not isinstance(args, Iterable):
         raise _Broken("args is not a list")
-    return [encoded(arg) for arg in args]
+    return list(args)
 
 
-def _kwargs(push: Mapping[str, object]) -> str | None:
-    """Return the keyword arguments as JSON text; None without any."""
+def _kwargs(push: Mapping[str, object]) -> dict[str, object]:
+    """Return the keyword arguments."""
     kwargs = _object(push, "kwargs")
     if found := _RESERVED & kwargs.keys():
         raise _Broken(f"a keyword is named '{min(found)}'")
-    kept = {name: value for name, value in kwargs.items() if name != "options"}
-    return encoded(kept) if kept else None
+    return {name: value for name, value in kwargs.items() if name != "options"}
 
 
 def _object(push: Mapping[str, object], name: str) -> Mapping[str, object]:
@@ -208,6 +207,6 @@ def _audience(options: Mapping[str, object]) -> Audience:
 
 def _is_forwarder(value: object) -> bool:
     match value:
-        case {"session": int(session), "authid": str() | None, "authrole": str()}:
+        case {"session": int(session), "authid": str(), "authrole": str()}:
             return not isinstance(session, bool)
     return False

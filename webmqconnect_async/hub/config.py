@@ -42,7 +42,9 @@ class HubConfig:
             None or empty: only unsigned ones; of Crossbar.io's dialect all, their signatures not being looked at.
         subscriber_keys: secrets by subscribers' key, in the same way; with any, only who has authenticated by one of
             them (WAMP-CRA) may subscribe, and that to every topic. None or empty: whoever reaches the hub, and is no
-            page of a foreign origin, may read everything, on a hub with `keys` too.
+            page of a foreign origin, may read everything, on a hub with `keys` too. Secrets of either kind should be
+            long and random: a wrong answer comes late only to the connection that asked, and whoever guesses opens
+            more; wrong signatures of pushes are answered at once. Each failure is logged with the peer's address.
         allow_origins: web pages, as `https://app.example.com`, whose scripts may push and subscribe. The hub's own
             page may subscribe, and so may any page of this machine while the hub is bound to loopback.
         allow_hosts: further names, without port, that the hub is reached under: behind a proxy, say.
@@ -51,7 +53,8 @@ class HubConfig:
         max_queue: bytes kept for a subscriber that reads slower than events come; with more it is dropped. A single
             event always fits.
         max_connections: subscribers at one time; 200 further connections may push or load the page.
-        max_subscriptions: topics, and again prefixes, a subscriber.
+        max_subscriptions: topics, and again prefixes, a subscriber; all of them together may take 256 bytes for each
+            that there may be.
         max_topic: characters of a topic.
         clock: Unix time in seconds, which timestamps of signed pushes are compared with.
         admit: called with each push that passed all checks, before it is forwarded: None lets it pass, a `Refused` is
@@ -103,6 +106,11 @@ class HubConfig:
         object.__setattr__(self, "credentials", credentials)
         object.__setattr__(self, "subscriber_credentials", _credentials("subscriber_keys", self.subscriber_keys))
         object.__setattr__(self, "gate", Gate(self.host, self.allow_hosts, self.allow_origins))
+
+    @property
+    def max_names(self) -> int:
+        """Bytes of all topics and prefixes of a subscriber: 256 for each that there may be, and room for any one."""
+        return 256 * self.max_subscriptions + 4 * self.max_topic
 
     @property
     def max_message(self) -> int:

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler
 
@@ -29,6 +29,9 @@ __all__ = ["Endpoints"]
 
 _PATIENCE = 10.0
 """Seconds that a push's body may take to arrive."""
+
+_VERSIONS = (HttpVersion11, HttpVersion10)
+"""What has an answer with a head: aiohttp would speak HTTP/0.9, too, and what it takes for HTTP/2.0."""
 
 _BRIDGE_METHODS = "POST, PUT, OPTIONS"
 
@@ -57,7 +60,7 @@ class Endpoints:
         app.router.add_options("/publish", self._guarded(self._preflight))
         app.router.add_route("*", "/publish", self._guarded(_not_published))
         app.router.add_get("/ws", self._guarded(self._subscribe), allow_head=False)
-        app.router.add_get("/hub.json", self._guarded(page.facts(signed=bool(self._config.credentials))))
+        app.router.add_get("/hub.json", self._guarded(page.facts(self._config)))
         for path, asset in page.ASSETS.items():
             app.router.add_get(path, self._guarded(asset))
         app.on_shutdown.append(self._goodbye)
@@ -72,6 +75,8 @@ class Endpoints:
         async def guarded(request: web.Request) -> web.StreamResponse:
             if reason := self._config.gate.host(request.headers.get("Host")):
                 return _text(403, reason)
+            if request.version not in _VERSIONS:
+                return _text(505, "HTTP/1.0 or HTTP/1.1 is expected here")
             if not request.raw_path.startswith("/"):
                 return _text(404, "not found")  # `POST http://hub/ HTTP/1.1` is for proxies
             try:
@@ -118,6 +123,8 @@ class Endpoints:
         )
         if isinstance(verdict, Accepted):
             verdict = self._admit(verdict)
+        elif verdict.forged:
+            logger.warning("a push from %s failed to authenticate: wrong key or signature", _peer(request))
         if isinstance(verdict, Refused):
             answer = wire.refusal(verdict)
             if verdict.retry_after is not None:
@@ -145,12 +152,21 @@ class Endpoints:
         subprotocol = next((each for each in offered if each in SUBPROTOCOLS), None)
         if subprotocol is None:
             return _text(400, f"a WebSocket of subprotocol {' or '.join(SUBPROTOCOLS)} is expected here")
+        if not headers.get("Sec-WebSocket-Key", "").isascii():
+            # Of what is no base64, all else is refused by aiohttp; over this it breaks.
+            return _text(400, "Sec-WebSocket-Key is not base64")
         if self._sessions.full:
             return _text(503, f"the hub has as many subscribers as it may ({self._config.max_connections})")
         if request.transport is None:
             raise ConnectionResetError("the peer has gone")
         # Its session is counted from here on, before the first await: the limit holds for any number that come at once.
-        subscriber = Subscriber(request.transport, subprotocol, self._sessions, max_message=self._config.max_message)
+        subscriber = Subscriber(
+            request.transport,
+            subprotocol,
+            self._sessions,
+            peer=_peer(request),
+            max_message=self._config.max_message,
+        )
         self._subscribers.add(subscriber)
         try:
             return await subscriber.serve(request)
@@ -229,6 +245,11 @@ async def _not_published(request: web.Request) -> web.Response:
 
 async def _not_allowed(request: web.Request) -> web.Response:
     return _text(405, f"HTTP/{request.method} not allowed", Allow="GET, HEAD, POST")
+
+
+def _peer(request: web.BaseRequest) -> str:
+    """Return the address of the peer, or of the proxy before it, as the log is to show it."""
+    return request.remote or "an unknown address"
 
 
 async def _body(content: StreamReader, most: int) -> bytes:

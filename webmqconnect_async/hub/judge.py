@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NoReturn, TypeAlias
@@ -46,6 +46,8 @@ class Refused:
     reason: str
     retry_after: int | None = None
     """Seconds after which to try again, sent as `Retry-After`; None says nothing of it."""
+    forged: bool = field(default=False, compare=False)
+    """Whether its key or its signature is wrong: the log is to show who guesses. To the peer it makes no difference."""
 
 
 Verdict: TypeAlias = Accepted | Refused
@@ -119,8 +121,8 @@ def judge(
 
 def _parameters(query: str) -> dict[str, str] | Refused:
     parameters: dict[str, str] = {}
-    for field in query.split("&"):
-        name, _, value = field.partition("=")
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
         if name not in _NAMES:
             try:
                 name = _decoded(name)
@@ -163,10 +165,10 @@ def _judge_signature(
         return Refused(400, f"timestamp expired (delta {skew} seconds)")
     credentials = keys.get(key)
     if credentials is None:
-        return Refused(400, f"unknown application key '{shown(key)}'")
+        return Refused(400, f"unknown application key '{shown(key)}'", forged=True)
     if not verify(credentials, signature, topic.encode(), key.encode(), timestamp.encode(), body):
         # The original's answer held the expected signature: whoever asked with a forged push got its valid one.
-        return Refused(401, "invalid request signature")
+        return Refused(401, "invalid request signature", forged=True)
     return None
 
 

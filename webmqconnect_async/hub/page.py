@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from importlib.resources import files
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+
+from .config import HubConfig
 
 __all__ = ["ASSETS", "facts", "index"]
 
@@ -25,9 +28,14 @@ _HEADERS = {
 _STATIC = files(__package__) / "static"
 
 
-def facts(*, signed: bool) -> Handler:
-    """Return what answers the page's question for the lines that push to this hub. Keys are none of its business."""
-    return _answer(json.dumps({"signed": signed}).encode(), "application/json")
+def facts(config: HubConfig) -> Handler:
+    """Return what answers the page's question what this hub takes. Keys are none of its business."""
+    said = {
+        "signed": bool(config.credentials),
+        "max_topic": config.max_topic,
+        "max_subscriptions": config.max_subscriptions,
+    }
+    return _answer(json.dumps(said).encode(), "application/json")
 
 
 def _serve(name: str, content_type: str) -> Handler:
@@ -35,8 +43,13 @@ def _serve(name: str, content_type: str) -> Handler:
 
 
 def _answer(content: bytes, content_type: str) -> Handler:
-    async def serve(_request: web.Request) -> web.Response:
-        return web.Response(body=content, content_type=content_type, charset="utf-8", headers=_HEADERS)
+    version = sha256(content).hexdigest()
+    headers = {**_HEADERS, "ETag": f'"{version}"'}
+
+    async def serve(request: web.Request) -> web.Response:
+        if any(each.value in (version, "*") for each in request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=content, content_type=content_type, charset="utf-8", headers=headers)
 
     return serve
 
@@ -44,7 +57,7 @@ def _answer(content: bytes, content_type: str) -> Handler:
 index = _serve("index.html", "text/html")
 """The page. All addresses in it are relative to its own: it works below any prefix."""
 
-_SCRIPTS = ("webmq.js", "page.js", "topics.js", "events.js", "dom.js")
+_SCRIPTS = ("webmq.js", "page.js", "topics.js", "lines.js", "events.js", "texts.js", "dom.js")
 
 ASSETS = {"/page.css": _serve("page.css", "text/css")} | {
     f"/{name}": _serve(name, "text/javascript") for name in _SCRIPTS

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from .texts import encoded
 
 __all__ = ["Publication", "Receivers", "arguments_of"]
 
@@ -46,17 +48,17 @@ class Publication:
     """Who gets it by their role; None for everybody."""
 
 
-def arguments_of(args: Sequence[str], kwargs: str | None) -> tuple[str, str, str | None]:
+def arguments_of(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[str, str, str | None]:
     """Return an event's value for WAMP v1, and its positional and keyword arguments for WAMP v2, all as JSON text.
 
     WAMP v1 knows a single value. That is what a single argument is; what else there may be becomes an object of `args`
     and `kwargs`.
 
-    Args:
-        args: each as JSON text.
-        kwargs: an object as JSON text; None for none.
+    Raises:
+        ValueError: they are nested too deeply to be written.
     """
-    positional = f"[{','.join(args)}]"
-    if len(args) == 1 and kwargs is None:
-        return args[0], positional, None
-    return f'{{"args":{positional},"kwargs":{kwargs or "{}"}}}', positional, kwargs
+    positional = encoded(args)
+    if len(args) == 1 and not kwargs:
+        return positional[1:-1], positional, None
+    keywords = encoded(kwargs)
+    return f'{{"args":{positional},"kwargs":{keywords}}}', positional, keywords if kwargs else None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Self, Unpack
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from .config import HubConfig, HubOptions
+from .connections import limited
 from .endpoints import Endpoints
 
 __all__ = ["Hub", "create_app"]
@@ -20,6 +20,9 @@ _KEEPALIVE = 75.0
 
 _LINGERING = 1.0
 """Seconds that the rest of a refused body may still come, so that the peer reads the answer and no reset."""
+
+_MAX_HEADERS = 64
+"""Headers of a request, twice what a browser behind proxies sends. aiohttp takes 8,190 bytes in each."""
 
 _MAX_LINE = 1 << 14
 """Bytes of a request line, the original's limit: about 700 sessions to exclude."""
@@ -83,7 +86,9 @@ class Hub:
             logger=_http_log(),
             keepalive_timeout=_KEEPALIVE,
             lingering_time=_LINGERING,
+            max_headers=_MAX_HEADERS,
             max_line_size=_MAX_LINE,
+            auto_decompress=False,  # what is signed are the bytes on the wire, and no wire knows compressed pushes
             shutdown_timeout=_SHUTDOWN,
         )
         self._runner = runner
@@ -91,7 +96,7 @@ class Hub:
             await runner.setup()
             # Not a TCPSite: it takes any number of connections, and descriptors run out.
             self._server = await asyncio.get_running_loop().create_server(
-                _limited(runner, self.config.max_connections + _SPARE), self.config.host, self._port
+                limited(runner, self.config.max_connections + _SPARE), self.config.host, self._port
             )
         except BaseException:
             await self.close()
@@ -120,9 +125,9 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
 
     After `parent.add_subapp("/hub/", create_app(...))` it takes pushes at `/hub/`, those of Crossbar.io's dialect at
     `/hub/publish`, and subscribers at `/hub/ws`. Mind that aiohttp's access log shows request lines, and with them the
-    signatures of pushes; that the number of connections is the server's to limit; and that the hub cannot see what the
-    server is bound to, nor whom a proxy before it lets in: where that may be anybody, give it keys, and subscriber keys
-    where not everybody may read.
+    signatures of pushes; that how many connections there may be, how large a request's head and how slow a peer, is the
+    server's to limit; and that the hub cannot see what the server is bound to, nor whom a proxy before it lets in:
+    where that may be anybody, give it keys, and subscriber keys where not everybody may read.
 
     Args:
         host: what the server around it is bound to.
@@ -134,22 +139,6 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
     return Endpoints(HubConfig(host=host, **options)).app()
 
 
-class _TurnedAway(asyncio.Protocol):
-    """A connection more than there may be."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
-
-
-def _limited(runner: web.AppRunner, most: int) -> Callable[[], asyncio.BaseProtocol]:
-    """Return what makes a connection's protocol, and turns away those beyond so many."""
-    server = runner.server
-    if server is None:
-        raise RuntimeError("the runner is not set up")
-    return lambda: server() if len(server.connections) < most else _TurnedAway()
-
-
 def _authority(address: str, port: int) -> str:
     """Return what a client on this machine can connect to."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104  # compared, not bound to
@@ -158,10 +147,13 @@ def _authority(address: str, port: int) -> str:
 
 def _http_log() -> logging.Logger:
     log = logging.getLogger("webmqconnect_async.hub.http")
-    log.addFilter(_quotes_no_request)
+    log.addFilter(_is_no_strangers_doing)
     return log
 
 
-def _quotes_no_request(record: logging.LogRecord) -> bool:
-    # aiohttp logs a request that is not HTTP as an error, quoting it: with its signature, and as often as anyone likes.
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+def _is_no_strangers_doing(record: logging.LogRecord) -> bool:
+    # What any peer can bring about, and as often as it likes. A request that is not HTTP aiohttp quotes, with its
+    # signature; over a header that is not UTF-8 it may break itself.
+    return not (
+        record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | ConnectionError | UnicodeError)
+    )

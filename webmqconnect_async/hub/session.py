@@ -19,6 +19,12 @@ __all__ = ["Ending", "Later", "Session", "Topics"]
 _SLOT = 8
 """Bytes that a queue takes for each frame it holds, beside the frame."""
 
+_TEXT = 60
+"""Bytes that a text takes beside its characters."""
+
+_CROWDED = 1 << 16
+"""Bytes in the queue of one who is to read some before it asks for more answers."""
+
 Later: TypeAlias = Callable[[], None]
 """What is to be called after a while, so that guessing takes time."""
 
@@ -56,18 +62,22 @@ class Session(ABC):
         config: what the hub was told.
         topics: where it subscribes and publishes.
         drop: called once, when more than `max_queue` bytes wait; to end its connection without waiting for anything.
+        peer: its address, for the log.
     """
 
     subprotocol: ClassVar[str]
     """The WebSocket's."""
 
     __slots__ = (
-        *("_closed", "_config", "_drop", "_filled", "_held", "_max_queue", "_queue", "_topics"),
-        *("authid", "authrole", "ending", "id", "topics"),
+        *("_calm", "_closed", "_config", "_drop", "_filled", "_held", "_max_queue", "_names", "_queue", "_topics"),
+        *("authid", "authrole", "ending", "id", "peer", "topics"),
     )
 
-    def __init__(self, session_id: str, config: HubConfig, topics: Topics, drop: Callable[[], None]) -> None:
+    def __init__(
+        self, session_id: str, config: HubConfig, topics: Topics, drop: Callable[[], None], peer: str = "?"
+    ) -> None:
         self.id = session_id
+        self.peer = peer
         self.authid = session_id
         """Whom it authenticated as; an anonymous one has no other name than its own."""
         self.authrole = "anonymous"
@@ -80,6 +90,9 @@ class Session(ABC):
         self._held = 0
         self._max_queue = config.max_queue
         self._filled = asyncio.Event()
+        self._calm = asyncio.Event()  # the queue is not crowded
+        self._calm.set()
+        self._names = 0  # bytes of all topics and prefixes
         self._drop = drop
         self._closed = False  # nothing is queued any more
 
@@ -121,14 +134,43 @@ class Session(ABC):
         # A small frame is mostly the object that holds it: a million of them of 20 bytes are 60 MB.
         held = self._held + sys.getsizeof(frame) + _SLOT
         if self._queue and held > self._max_queue:
-            self._closed = True
-            logger.warning("subscriber %s dropped: it reads too slowly, %d bytes wait", self.id, self._held)
-            self._queue.clear()
+            waiting = self._held
+            self.abandon()
+            logger.warning("subscriber %s dropped: it reads too slowly, %d bytes wait", self.id, waiting)
             self._drop()
             return
         self._queue.append(frame)
         self._held = held
         self._filled.set()
+        if held > _CROWDED:
+            self._calm.clear()
+
+    def abandon(self) -> None:
+        """Forget what waits, and queue nothing any more: nobody will read it."""
+        self._closed = True
+        self._queue.clear()
+        self._held = 0
+        self._calm.set()
+
+    async def calm(self) -> None:
+        """Wait until little enough waits to take a further message, whose answer would have to wait, too.
+
+        Or else whoever asks and does not read has the hub keep `max_queue` bytes for it. (Events cost less than they
+        count: all queues hold the same ones.)
+        """
+        await self._calm.wait()
+
+    def hold(self, *names: str) -> bool:
+        """Note that the session is to keep topics or prefixes; return whether it may, for all that it keeps."""
+        size = self._names + sum(map(_kept, names))
+        if size > self._config.max_names:
+            return False
+        self._names = size
+        return True
+
+    def release(self, *names: str) -> None:
+        """Note that the session keeps them no longer."""
+        self._names -= sum(map(_kept, names))
 
     async def take(self, most: int) -> bytes:
         """Wait for frames, or the end, and return them joined, up to so many bytes or a single frame."""
@@ -145,9 +187,16 @@ class Session(ABC):
             frames.append(frame)
         if not self._queue and self.ending is None:
             self._filled.clear()
+        if self._held <= _CROWDED:
+            self._calm.set()
         return b"".join(frames)
 
     @property
     def ended(self) -> bool:
         """Whether all has been taken of a session that is to end."""
         return self.ending is not None and not self._queue
+
+
+def _kept(name: str) -> int:
+    # Not `sys.getsizeof`: of equal texts one may have been encoded, and be larger. What is held is to be released.
+    return _TEXT + len(name) * (1 if name.isascii() else 4)

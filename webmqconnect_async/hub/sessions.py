@@ -57,12 +57,18 @@ class Sessions:
         """Whether no further subscriber may come."""
         return len(self._sessions) >= self._config.max_connections
 
-    def open(self, subprotocol: str, drop: Callable[[], None]) -> Session:
-        """Return a new session, of a subscriber that speaks one of SUBPROTOCOLS; `drop` ends its connection at once."""
+    def open(self, subprotocol: str, drop: Callable[[], None], peer: str = "?") -> Session:
+        """Return a new session.
+
+        Args:
+            subprotocol: what the subscriber speaks, one of SUBPROTOCOLS.
+            drop: ends its connection at once.
+            peer: its address, for the log.
+        """
         session_id = _session_id()
         while session_id in self._sessions:
             session_id = _session_id()
-        session = _KINDS[subprotocol](session_id, self._config, self, drop)
+        session = _KINDS[subprotocol](session_id, self._config, self, drop, peer)
         self._sessions[session_id] = session
         return session
 
@@ -99,10 +105,11 @@ class Sessions:
         if len(topic) > self._config.max_topic:
             logger.debug("subscriber %s: a topic of %d characters is too long", session.id, len(topic))
             return None
-        if topic not in session.topics and len(session.topics) >= self._config.max_subscriptions:
-            logger.debug("subscriber %s has as many subscriptions as it may", session.id)
-            return None
-        session.topics.add(topic)
+        if topic not in session.topics:
+            if len(session.topics) >= self._config.max_subscriptions or not session.hold(topic):
+                logger.debug("subscriber %s has as many subscriptions as it may", session.id)
+                return None
+            session.topics.add(topic)
         subscribed = self._topics.get(topic)
         if subscribed is None:
             subscribed = self._topics[topic] = _Topic(next(self._subscription_ids))
@@ -113,6 +120,7 @@ class Sessions:
         """End a subscription, if there is one."""
         if topic in session.topics:
             session.topics.discard(topic)
+            session.release(topic)
             subscribers = self._topics[topic].subscribers
             del subscribers[type(session)][session.id]
             if not subscribers[type(session)]:

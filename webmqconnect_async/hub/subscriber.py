@@ -8,6 +8,7 @@ import secrets
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
+from .connections import Watched
 from .sessions import Sessions
 
 __all__ = ["Subscriber"]
@@ -15,11 +16,17 @@ __all__ = ["Subscriber"]
 _HEARTBEAT = 30.0
 """Seconds between pings; a peer that does not answer within half of it is gone."""
 
+_DEAF = 45.0
+"""Seconds in which a peer has to read some of what waits, as long as it may take to answer a ping."""
+
 _GRACE = 1.0
 """Seconds that a peer has to take what is left and say goodbye."""
 
 _STRANGER = 10.0
 """Seconds to say HELLO, and to authenticate where the hub demands it: a stranger must not hold a connection."""
+
+_TURN = 0.001
+"""Seconds of a peer's messages that are taken in a row, as long as there are any; then it is everybody else's turn."""
 
 _BATCH = 1 << 16
 """Bytes written at once: what a transport takes before it asks for patience."""
@@ -32,13 +39,16 @@ class Subscriber:
         transport: the connection; the session's limit ends it by `abort`.
         subprotocol: what the peer speaks.
         sessions: where the session is opened, at once; not `full`.
+        peer: its address, for the log.
         max_message: bytes of a message from the peer; a longer one ends the connection (1009).
     """
 
-    def __init__(self, transport: asyncio.Transport, subprotocol: str, sessions: Sessions, *, max_message: int) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, subprotocol: str, sessions: Sessions, *, peer: str, max_message: int
+    ) -> None:
         self._transport = transport
         self._sessions = sessions
-        self._session = sessions.open(subprotocol, drop=transport.abort)
+        self._session = sessions.open(subprotocol, drop=transport.abort, peer=peer)
         self._late: asyncio.TimerHandle | None = None  # an answer that is held back
         # Uncompressed: every event would have to be compressed once for each subscriber.
         self._socket = web.WebSocketResponse(
@@ -49,6 +59,9 @@ class Subscriber:
         """Answer the handshake, then read and write until the connection has ended."""
         try:
             output = await self._socket.prepare(handshake)
+            # A heartbeat that is not answered shows where a message is awaited, and not while an answer cannot go out.
+            # And the limits of a connection that makes requests do not hold for one that may be silent for days.
+            self._transport.set_protocol(Watched(handshake.protocol, _DEAF, self._transport))
             async with asyncio.TaskGroup() as tasks:
                 writing = tasks.create_task(self._write(output))
                 await self._read()
@@ -82,15 +95,23 @@ class Subscriber:
             self._transport.abort()
 
     async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
+        turn = loop.time() + _TURN
         try:
             async with asyncio.timeout(None if self._session.admitted else _STRANGER) as limit:
                 async for message in self._socket:
                     if message.type is WSMsgType.TEXT and self._session.ending is None:
                         late = self._session.receive(message.data)
                         if late is not None:  # there is one at a time
-                            self._late = asyncio.get_running_loop().call_later(_penalty(), late)
+                            self._late = loop.call_later(_penalty(), late)
                         if self._session.admitted:
                             limit.reschedule(None)
+                        await self._session.calm()
+                        if loop.time() > turn:
+                            # Messages that have arrived are read without waiting: a peer that floods would hold the
+                            # loop for as long as it does.
+                            await asyncio.sleep(0)
+                            turn = loop.time() + _TURN
         except TimeoutError:
             await self.close(WSCloseCode.POLICY_VIOLATION, f"no HELLO or no authentication within {_STRANGER:.0f} s")
 
@@ -103,6 +124,7 @@ class Subscriber:
             await output.drain()
         if self._session.ending is not None:
             await self.close(*self._session.ending)
+        self._session.abandon()
 
 
 def _penalty() -> float:

@@ -31,8 +31,10 @@ class Wamp1Session(Session):
 
     __slots__ = ("_prefixes", "_procedures")
 
-    def __init__(self, session_id: str, config: HubConfig, topics: Topics, drop: Callable[[], None]) -> None:
-        super().__init__(session_id, config, topics, drop)
+    def __init__(
+        self, session_id: str, config: HubConfig, topics: Topics, drop: Callable[[], None], peer: str = "?"
+    ) -> None:
+        super().__init__(session_id, config, topics, drop, peer)
         self._prefixes: dict[str, str] = {}
         self._procedures = Procedures(
             session_id,
@@ -77,9 +79,16 @@ class Wamp1Session(Session):
         return None
 
     def _name(self, prefix: str, uri: str) -> None:
-        known = prefix in self._prefixes or len(self._prefixes) < self._config.max_subscriptions
-        if prefix and known and len(prefix) + len(uri) <= self._config.max_topic:
-            self._prefixes[prefix] = uri
+        config, known = self._config, self._prefixes.get(prefix)
+        if not prefix or len(prefix) + len(uri) > config.max_topic:
+            return
+        if known is None and len(self._prefixes) >= config.max_subscriptions:
+            return
+        if not self.hold(prefix, uri):
+            return
+        if known is not None:
+            self.release(prefix, known)
+        self._prefixes[prefix] = uri
 
     def _resolve(self, uri: str) -> str:
         """Return the whole URI of a CURIE; what begins with no prefix this session has named stays as it is."""
@@ -95,7 +104,9 @@ class Wamp1Session(Session):
         except CallFailed as failure:
             answer = wamp1.call_error(call.id, failure.uri, failure.description)
             if failure.late:
-                logger.info("subscriber %s failed to authenticate: %s", self.id, failure.description)
+                logger.warning(
+                    "subscriber %s at %s failed to authenticate: %s", self.id, self.peer, failure.description
+                )
                 return partial(self._tell_failure, answer)
         else:
             answer = wamp1.call_result(call.id, result)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
 
+from .publication import arguments_of
 from .publish_options import Audience, audience_of, flag_of
 from .texts import encoded, json_value
 
@@ -141,10 +142,10 @@ class Publish:
 
     request: int
     topic: str
-    args: tuple[str, ...]
-    """Each as JSON text."""
+    event: str
+    args: str
     kwargs: str | None
-    """An object as JSON text; None for none."""
+    """What it says, as a `Publication` has it."""
     acknowledge: bool
     exclude_me: bool
     audience: Audience
@@ -212,8 +213,7 @@ def _publish(
         return Publish(
             request,
             topic,
-            tuple(map(encoded, args)),
-            encoded(kwargs) if kwargs else None,
+            *arguments_of(args, kwargs),
             acknowledge=flag_of(options, "acknowledge", default=False),
             exclude_me=flag_of(options, "exclude_me", default=True),
             audience=audience_of(options),

@@ -12,7 +12,7 @@ from typing import ClassVar
 from . import wamp2
 from .config import HubConfig
 from .joining import Challenged, Joined, Joining, Turned
-from .publication import Publication, arguments_of
+from .publication import Publication
 from .session import Later, Session, Topics
 
 __all__ = ["Wamp2Session", "new_id"]
@@ -33,12 +33,15 @@ class Wamp2Session(Session):
 
     subprotocol: ClassVar[str] = wamp2.SUBPROTOCOL
 
-    __slots__ = ("_joined", "_joining", "_subscriptions")
+    __slots__ = ("_failing", "_joined", "_joining", "_subscriptions")
 
-    def __init__(self, session_id: str, config: HubConfig, topics: Topics, drop: Callable[[], None]) -> None:
-        super().__init__(session_id, config, topics, drop)
+    def __init__(
+        self, session_id: str, config: HubConfig, topics: Topics, drop: Callable[[], None], peer: str = "?"
+    ) -> None:
+        super().__init__(session_id, config, topics, drop, peer)
         self._subscriptions: dict[int, str] = {}
         self._joined = False
+        self._failing = False  # a failure's answer is held back
         self._joining: Joining | None = Joining(
             session_id, keys=config.subscriber_credentials, nonce=secrets.token_urlsafe, clock=config.clock
         )
@@ -57,7 +60,7 @@ class Wamp2Session(Session):
     def receive(self, text: str) -> Later | None:
         """Do what a message says; what no client may say ends the connection."""
         try:
-            message = wamp2.decode(text)
+            message = None if self._failing else wamp2.decode(text)
             if isinstance(message, wamp2.Abort):
                 self.end(_NORMAL_CLOSURE)  # nothing answers it
             elif message is not None and self._joined:
@@ -83,7 +86,8 @@ class Wamp2Session(Session):
             case Turned(reason, said, late):
                 self._joining = None
                 if late:
-                    logger.info("subscriber %s failed to authenticate: %s", self.id, said)
+                    logger.warning("subscriber %s at %s failed to authenticate: %s", self.id, self.peer, said)
+                    self._failing = True  # nothing brings the answer forward
                     return partial(self._abort, reason, said)
                 self._abort(reason, said)
             case None:
@@ -151,12 +155,13 @@ class Wamp2Session(Session):
             if publish.acknowledge:
                 self.say(wamp2.error(wamp2.Type.PUBLISH, publish.request, *refusal))
             return
-        event, args, kwargs = arguments_of(publish.args, publish.kwargs)
         eligible, exclude, authid, authrole = publish.audience
         if publish.exclude_me:
             exclude |= {self.id}
         publication_id = new_id()
-        publication = Publication(publish.topic, event, eligible, exclude, args, kwargs, authid, authrole)
+        publication = Publication(
+            publish.topic, publish.event, eligible, exclude, publish.args, publish.kwargs, authid, authrole
+        )
         self._topics.deliver(publication, publication_id)
         if publish.acknowledge:
             self.say(wamp2.published(publish.request, publication_id))

@@ -1,6 +1,7 @@
 // The list of events: takes them as they arrive, at any rate, and shows the latest. Knows nothing of the connection.
 
 import { at, button, copy, element, number } from "./dom.js";
+import { visible } from "./texts.js";
 
 const MOST_EVENTS = 500;  // that are kept, shown and waiting each
 const LONG_TEXT = 400;  // characters of an event that are shown until one asks for the rest
@@ -72,15 +73,16 @@ function counted(events) {
 }
 
 function listed({ event, topic, time }) {
-  const text = JSON.stringify(event);
+  const text = visible(JSON.stringify(event));
+  const name = visible(topic);
   const row = document.createElement("li");
   row.append(
     element("time", clock.format(time), { dateTime: time.toISOString() }),
-    element("span", topic, { title: topic }),
+    element("span", name, { title: name }),
     text.length > LONG_TEXT ? expandable(event, text) : element("pre", text),
     button("Copy", "Copy the event", ({ currentTarget }) => copy(text, currentTarget)),
   );
-  const item = { row, text: `${topic}\n${text}`.toLowerCase() };
+  const item = { row, text: `${name}\n${text}`.toLowerCase() };
   filter(item);
   return item;
 }
@@ -88,18 +90,19 @@ function listed({ event, topic, time }) {
 /** Returns the beginning of a long event, and a button that shows all of it, indented. */
 function expandable(event, text) {
   const shown = element("pre", "");
+  const whole = () => JSON.stringify(event, null, 2).split("\n").map((line) => visible(line)).join("\n");
   const more = button("", null, () => show(more.ariaExpanded === "false"), "quiet more");
   const show = (all) => {
     more.ariaExpanded = String(all);
     more.textContent = all ? "Show less" : `Show all ${number(text.length)} characters`;
-    shown.replaceChildren(all ? JSON.stringify(event, null, 2) : `${text.slice(0, LONG_TEXT)}…`, "\n", more);
+    shown.replaceChildren(all ? whole() : `${text.slice(0, LONG_TEXT)}…`, "\n", more);
   };
   show(false);
   return shown;
 }
 
 function filter({ row, text }) {
-  row.hidden = !text.includes(at("filter").value.toLowerCase());
+  row.hidden = !text.includes(visible(at("filter").value).toLowerCase());
 }
 
 at("filter").addEventListener("input", () => {

@@ -3,14 +3,15 @@
 
 import { at, copy } from "./dom.js";
 import { arrive } from "./events.js";
-import { follow, subscribed, takesSigned } from "./topics.js";
+import { parse, visible } from "./texts.js";
+import { follow, heed, subscribed } from "./topics.js";
 
 const STATES = { open: "connected", closed: "not connected" };  // the others go by their names
 
 let mq;
 
-function connect(options) {
-  mq = new WebMQ(undefined, options);
+function connect(identity) {
+  mq = new WebMQ(undefined, { ...identity, parse });
   mq.onstate = showState;
   for (const topic of subscribed()) mq.subscribe(topic, arrive);
   showState(mq.state, mq.detail);
@@ -33,14 +34,14 @@ function showState(state, detail) {
 }
 
 function showTrouble(text) {
-  at("trouble").textContent = text;
+  at("trouble").textContent = visible(text);
   at("trouble").hidden = text === "";
 }
 
-/** Asks what the hub takes; it may have come back with other options. */
+/** Asks the hub what it takes; it may have come back with other options. */
 async function learn() {
   try {
-    takesSigned((await (await fetch("hub.json")).json()).signed);
+    heed(await (await fetch("hub.json")).json());
   } catch {
     // It has gone again.
   }
@@ -50,17 +51,20 @@ function askForKey(detail) {
   const anonymous = detail.startsWith("anonymous-auth-forbidden");
   showTrouble(anonymous ? "" : `Refused: ${detail}.`);
   learn();
+  at("key").required = at("secret").required = anonymous;
+  at("keyless").hidden = anonymous;
   at("credentials").hidden = false;
-  at(anonymous ? "key" : "secret").focus();
+  at(detail.startsWith("invalid-signature") ? "secret" : "key").focus();
 }
 
 at("credentials").addEventListener("submit", (submitted) => {
   submitted.preventDefault();
   try {
-    const sign = WebMQ.signer(at("secret").value);
+    const key = at("key").value;
+    const identity = key ? { key, sign: WebMQ.signer(at("secret").value) } : {};
     at("secret").value = "";
     mq.close();
-    connect({ key: at("key").value, sign });
+    connect(identity);
   } catch (error) {
     showTrouble(error.message);
   }

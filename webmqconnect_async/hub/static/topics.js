@@ -1,14 +1,15 @@
-// The topics subscribed to, which the address keeps for a reload or a shared link, and the lines that push to one.
+// The topics subscribed to, which the address keeps for a reload or a shared link. One is chosen to be pushed to.
 
-import { at, button } from "./dom.js";
+import { at, button, number } from "./dom.js";
 import { whenEmpty } from "./events.js";
+import { command, curl, python } from "./lines.js";
+import { visible } from "./texts.js";
 
 const EXAMPLE_TOPIC = "http://example.com/orders";
-const EXAMPLE_EVENT = '{"id": 17, "state": "paid"}';
 
 const topics = new Map();  // to their items in the list
 let chosen;  // the topic that is pushed to
-let signed = false;
+let hub = { signed: false, max_topic: Infinity, max_subscriptions: Infinity };  // until it has said
 let change = { subscribed() {}, unsubscribed() {} };
 
 /** Takes the topics from the address, and from now on reports each that is subscribed to or unsubscribed from. */
@@ -20,35 +21,58 @@ export function follow(changes) {
 /** Returns the topics subscribed to. */
 export const subscribed = () => [...topics.keys()];
 
-/** Says whether this hub takes signed pushes alone. */
-export function takesSigned(value) {
-  signed = value;
-  showLines();
+/** Takes what the hub says about itself: whether pushes are to be signed, and its limits. */
+export function heed(facts) {
+  hub = facts;
+  become(subscribed());
+}
+
+/** Makes these the topics subscribed to. Returns whether all are: the page says why not, as the hub would not. */
+function become(wanted) {
+  const taken = [];
+  const objections = new Set();
+  for (const topic of new Set(wanted)) {
+    const objection = objectionTo(topic, taken.length);
+    if (objection) objections.add(objection);
+    else taken.push(topic);
+  }
+  subscribed().filter((topic) => !taken.includes(topic)).forEach(unsubscribe);
+  taken.filter((topic) => !topics.has(topic)).forEach(subscribe);
+  choose(topics.has(chosen) ? chosen : taken[0]);
+  at("objections").textContent = [...objections].join(" ");
+  return objections.size === 0;
+}
+
+function objectionTo(topic, count) {
+  const length = [...topic].length;
+  if (length === 0) return "A topic is one character at least.";
+  if (length > hub.max_topic) {
+    return `A topic of ${number(length)} characters is too long: this hub takes up to ${number(hub.max_topic)}.`;
+  }
+  if (count >= hub.max_subscriptions) return `Too many topics: this hub takes up to ${number(hub.max_subscriptions)}.`;
+  return "";
 }
 
 function subscribe(topic) {
-  if (topics.has(topic)) return;
   const item = document.createElement("li");
   item.append(
-    button(topic, null, () => choose(topic), "topic"),
-    button("×", `Unsubscribe from ${topic}`, () => {
+    button(visible(topic), null, () => choose(topic), "topic"),
+    button("×", `Unsubscribe from ${visible(topic)}`, () => {
       const next = item.nextElementSibling ?? item.previousElementSibling;
       (next?.lastElementChild ?? at("topic")).focus();
-      unsubscribe(topic);
+      become(subscribed().filter((each) => each !== topic));
       keep();
     }),
   );
   at("topics").append(item);
   topics.set(topic, item);
   change.subscribed(topic);
-  choose(chosen ?? topic);
 }
 
 function unsubscribe(topic) {
   topics.get(topic).remove();
   topics.delete(topic);
   change.unsubscribed(topic);
-  choose(chosen === topic ? subscribed()[0] : chosen);
 }
 
 function choose(topic) {
@@ -62,39 +86,11 @@ function showLines() {
   const topic = chosen ?? EXAMPLE_TOPIC;
   const { origin, pathname, href } = new URL(".", location.href);
   const url = pathname === "/" ? origin : href;
-  at("push-topic").textContent = topic;
-  at("python").textContent = python(url, topic);
-  at("shell-name").textContent = signed ? "Command line" : "curl";
-  at("shell").textContent = signed ? command(url, topic) : curl(url, topic);
-  at("signing").hidden = !signed;
-}
-
-function python(url, topic) {
-  const key = signed ? `,
-                auth_key="KEY",
-                auth_secret="SECRET"` : "";
-  // A string in JSON is one in Python, too.
-  return `from webmqconnect_async import Client
-
-client = Client(${JSON.stringify(url)}${key})
-client.push(${JSON.stringify(topic)},
-            ${EXAMPLE_EVENT})`;
-}
-
-function curl(url, topic) {
-  const query = new URLSearchParams({ topicuri: topic });
-  return `curl -d ${quoted(EXAMPLE_EVENT)} \\\n  ${quoted(`${new URL(url)}?${query}`)}`;
-}
-
-/** Returns what signs, as curl cannot. */
-function command(url, topic) {
-  return "WEBMQ_AUTH_SECRET=SECRET \\\n  webmqconnect push --key KEY \\\n"
-    + `  ${url} \\\n  ${quoted(topic)} \\\n  ${quoted(EXAMPLE_EVENT)}`;
-}
-
-/** Returns a word for the shell. */
-function quoted(text) {
-  return `'${text.replaceAll("'", "'\\''")}'`;
+  at("push-topic").textContent = visible(topic);
+  at("python").textContent = python(url, topic, hub.signed);
+  at("shell-name").textContent = hub.signed ? "Command line" : "curl";
+  at("shell").textContent = hub.signed ? command(url, topic) : curl(url, topic);
+  at("signing").hidden = !hub.signed;
 }
 
 function keep() {
@@ -102,15 +98,12 @@ function keep() {
 }
 
 function restore() {
-  const kept = new URLSearchParams(location.hash.slice(1)).getAll("topic");
-  subscribed().filter((topic) => !kept.includes(topic)).forEach(unsubscribe);
-  kept.forEach(subscribe);
-  if (kept.length === 0) choose(undefined);
+  become(new URLSearchParams(location.hash.slice(1)).getAll("topic"));
 }
 
 at("subscribe").addEventListener("submit", (submitted) => {
   submitted.preventDefault();
-  subscribe(at("topic").value);
+  if (!become([...subscribed(), at("topic").value])) return;
   keep();
   at("topic").value = "";
 });

@@ -7,13 +7,19 @@
 //       mq.onstate = (state, detail) => console.log(state, detail);
 //     </script>
 //
-// When the connection breaks it connects and subscribes again. What was pushed meanwhile is lost: a hub keeps no
-// history. Written for ES2020, for pages and workers, without dependencies.
+// When the connection breaks, or has been dead for 40 s, it connects and subscribes again. What was pushed meanwhile is
+// lost: a hub keeps no history. Written for ES2020, for pages and workers, without dependencies.
 globalThis.WebMQ = (() => {
   "use strict";
 
-  const FIRST_WAIT = 500, LONGEST_WAIT = 30000;  // milliseconds
+  // Milliseconds.
+  const FIRST_WAIT = 500, LONGEST_WAIT = 30000;  // before it connects again
+  const SILENCE = 30000;  // after which it asks whether anybody is there
+  const PATIENCE = 10000;  // for an answer to that, and from connecting to open
   const scriptUrl = globalThis.document?.currentScript?.src;
+
+  const PROCEDURES = "http://api.wamp.ws/procedure#";  // of WAMP v1
+  const NO_SUBSCRIPTION = 2 ** 53;  // an ID as WAMP v2 has them, which no broker has given away
 
   /** The hub's no. Whatever else fails may do better the next time. */
   class Refusal extends Error {}
@@ -48,6 +54,9 @@ globalThis.WebMQ = (() => {
 
     unsubscribe(topic) { this._send([6, topic]); }
 
+    /** Sends what will be answered. */
+    ping() { this._send([2, "ping", `${PROCEDURES}ping`]); }
+
     receive([type, first, second, third]) {
       if (type === 0) this._welcomed(first);
       else if (type === 3) this._calls[first]?.resolve(second);
@@ -58,10 +67,12 @@ globalThis.WebMQ = (() => {
     _call(procedure, ...args) {
       return new Promise((resolve, reject) => {
         const id = String(this._calls.push({ resolve, reject }) - 1);
-        this._send([2, id, `http://api.wamp.ws/procedure#${procedure}`, ...args]);
+        this._send([2, id, PROCEDURES + procedure, ...args]);
       });
     }
   }
+
+  const URI = /^(?!\0)[^\s.#]+(\.[^\s.#]+)*$/u;
 
   /** WAMP v2 over one connection: what Crossbar.io speaks, and a hub, too. Subscriptions have IDs here, and answers. */
   class Wamp2 {
@@ -84,6 +95,8 @@ globalThis.WebMQ = (() => {
     }
 
     subscribe(topic) {
+      // Crossbar.io would answer by ending the connection, and with it all other subscriptions, again and again.
+      if (!URI.test(topic)) return this._refused(topic, "a topic of WAMP v2 has no blank, no # and nothing empty beside a dot");
       this._wanted.add(topic);
       if (this._ids.has(topic)) return;
       this._ids.set(topic, null);
@@ -98,6 +111,9 @@ globalThis.WebMQ = (() => {
       this._topics.delete(id);
       this._send([34, this._requests.push(topic), id]);
     }
+
+    /** WAMP v2 has no ping; but what cannot be unsubscribed from is answered by an ERROR, by Crossbar.io as by hubs. */
+    ping() { this._send([34, this._requests.push(null), NO_SUBSCRIPTION]); }
 
     receive([type, ...fields]) {
       if (type === 2 || type === 3 || type === 4) this._answer([type, ...fields]);
@@ -147,20 +163,25 @@ globalThis.WebMQ = (() => {
      * url      http(s)://host/…, where pushes go, or ws(s)://host/…/ws; absent: the hub that this script came from
      * options  where the hub wants to know its subscribers: the name of a key, and sign(challenge), which returns the
      *          signature or a promise of it: from a server of yours, or made by WebMQ.signer(secret);
-     *          realm, of Crossbar.io, where it is not called realm1
+     *          realm, of Crossbar.io, where it is not called realm1;
+     *          parse(text), in place of JSON.parse for all messages
      */
-    constructor(url, { key, sign, realm = "realm1" } = {}) {
+    constructor(url, { key, sign, realm = "realm1", parse = JSON.parse } = {}) {
       if ((key === undefined) !== (sign === undefined)) throw new TypeError("key, sign: one without the other");
       if (sign !== undefined && typeof sign !== "function") throw new TypeError("sign: not a function");
+      if (typeof parse !== "function") throw new TypeError("parse: not a function");
       this.url = socketUrl(url ?? (scriptUrl ? new URL(".", scriptUrl) : ""));
       this.onstate = null;
       this._identity = { key, sign, realm };
+      this._parse = parse;
       this._handlers = new Map();
       this._attempts = 0;
       this._wasOpen = false;
-      this._online = () => { if (this.state === "closed") this._connect(); };
       this._connect();
-      globalThis.addEventListener("online", this._online);
+      const { signal } = this._listening = new AbortController();
+      const looked = () => { if (!document.hidden) this._hurry(); };
+      globalThis.addEventListener("online", () => this._hurry(), { signal });
+      globalThis.document?.addEventListener("visibilitychange", looked, { signal });
     }
 
     /** Returns what signs the hub's challenges: HMAC-SHA256 by WebCrypto, which https and localhost alone have. */
@@ -175,7 +196,10 @@ globalThis.WebMQ = (() => {
       };
     }
 
-    /** Calls handler(event, topic) for each event of the topic from now on. */
+    /**
+     * Calls handler(event, topic) for each event of the topic from now on. Numbers are JavaScript's: of whole ones,
+     * those from 2 ** 53 on may have been rounded. Push such IDs as texts, or give a `parse` that keeps them.
+     */
     subscribe(topic, handler) {
       if (typeof topic !== "string") throw new TypeError("topic: not a text");
       if (typeof handler !== "function") throw new TypeError("handler: not a function");
@@ -201,7 +225,6 @@ globalThis.WebMQ = (() => {
     close() { this._end("ended", ""); }
 
     _connect() {
-      clearTimeout(this._timer);
       const socket = this._socket = new WebSocket(this.url, Object.keys(PROTOCOLS));
       const stillIts = (then) => (value) => { if (this._socket === socket) then(value); };
       let protocol = null;
@@ -212,12 +235,14 @@ globalThis.WebMQ = (() => {
           stillIts((sessionId) => this._opened(protocol, sessionId)), stillIts((error) => this._failed(error)));
       };
       socket.onmessage = ({ data }) => {
-        const message = attempt(() => JSON.parse(data));
+        if (this.state === "open") this._watch();
+        const message = attempt(() => this._parse(data));
         if (Array.isArray(message)) protocol.receive(message);
       };
       socket.onclose = ({ code, reason }) => {
         this._retry(protocol ? `the connection ended (${code}${reason && ` ${reason}`})` : this._unreachable());
       };
+      this._after(PATIENCE, () => this._retry(`no welcome by ${new URL(this.url).host} within ${PATIENCE / 1000} s`));
       this._change("connecting", "");
     }
 
@@ -226,7 +251,28 @@ globalThis.WebMQ = (() => {
       this._attempts = 0;
       this._wasOpen = true;
       for (const topic of this._handlers.keys()) protocol.subscribe(topic);
+      this._watch();
       this._change("open", "", sessionId);
+    }
+
+    /** Waits for a message; when none comes, asks for one: a link may die, and a hub stop, without a word. */
+    _watch() { this._after(SILENCE, () => this._ask()); }
+
+    _ask() {
+      this._protocol.ping();
+      this._after(PATIENCE, () => this._retry("the hub has stopped answering"));
+    }
+
+    /** Waits no longer: the network is back, or somebody looks at the page. */
+    _hurry() {
+      if (this.state === "closed") this._connect();
+      else if (this.state === "open") this._ask();
+    }
+
+    /** Calls that then, and nothing that was to be called before: in each state there is one thing to wait for. */
+    _after(milliseconds, call) {
+      clearTimeout(this._timer);
+      this._timer = setTimeout(call, milliseconds);
     }
 
     _failed(error) {
@@ -244,14 +290,14 @@ globalThis.WebMQ = (() => {
       this._drop();
       // Full jitter: the subscribers of a hub that was restarted do not all come back at once.
       const wait = Math.random() * Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this._attempts++);
-      this._timer = setTimeout(() => this._connect(), wait);
+      this._after(wait, () => this._connect());
       this._change("closed", detail);
     }
 
     _end(state, detail) {
       if (this.state === "ended") return;
       clearTimeout(this._timer);
-      globalThis.removeEventListener("online", this._online);
+      this._listening.abort();
       this._drop();
       this._change(state, detail);
     }

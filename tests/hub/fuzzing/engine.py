@@ -1,0 +1,59 @@
+"""How a target is fuzzed. Knows nothing of any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.strategies import SearchStrategy
+
+__all__ = ["Target", "fuzz"]
+
+Input = TypeVar("Input")
+
+
+@dataclass(frozen=True)
+class Target(Generic[Input]):
+    """What is fuzzed."""
+
+    name: str
+    inputs: SearchStrategy[Input]
+    check: Callable[[Input], None]
+    """Raises where something does not hold for an input."""
+    share: int = 1
+    """How many inputs it gets where others get one: the fewer, the longer a check takes."""
+
+
+def fuzz(
+    target: Target[Input],
+    inputs: int,
+    from_seed: int,
+    around: Callable[[Callable[[Input], None], Input], None] = lambda check, each: check(each),
+    *,
+    shrink: bool = True,
+) -> None:
+    """Check so many inputs; the error of the smallest one that fails says which it is.
+
+    Args:
+        target: what to fuzz.
+        inputs: how many.
+        from_seed: the same seed makes the same inputs.
+        around: called with the check and each input, to run the one on the other: to measure it, say.
+        shrink: whether to look for the smallest input that fails, once there is one.
+    """
+
+    @seed(from_seed)
+    @settings(
+        max_examples=inputs,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(target.inputs)
+    def checked(each: Input) -> None:
+        around(target.check, each)
+
+    checked()

@@ -1,0 +1,133 @@
+"""Hosts and origins that a request may claim, judged again by the standard library's parser of URLs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from webmqconnect_async.hub.origins import Gate
+
+from .engine import Target
+from .texts import broken, maybe, rarely
+
+__all__ = ["GATE"]
+
+_NAMED, _ORIGIN = "hub.example.com", "https://app.example.com"
+_names = st.sampled_from(
+    [
+        *(
+            "localhost",
+            "LocalHost",
+            "x.localhost",
+            "127.0.0.1",
+            "127.255.0.9",
+            "[::1]",
+            "hub.example.com",
+            "HUB.example.com.",
+        ),
+        *(
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "evil.example@localhost",
+            "localhost@evil.example",
+        ),
+        *(
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0.0.0.0",  # noqa: S104  # nothing is bound
+            "[::ffff:127.0.0.1]",
+            "[::1%25lo]",
+            "10.0.0.7",
+            "[2001:db8::1]",
+        ),
+        *(
+            "localhost\u3002",
+            "lo\u200bcalhost",
+            "\uff4cocalhost",
+            "127\u30020.0.1",
+            "\u0661\u0662\u0667.0.0.1",
+            "",
+            "[]",
+            "xn--a",
+        ),
+        *("hub.example.com.evil.example", "hub-example.com", "\u212aelvin", "localhost,evil.example", "localhost\x00"),
+    ]
+)
+_ports = st.sampled_from(["", "", ":8080", ":80", ":", ":x", ":99999", ":8080:80", ":٨"])
+_authorities = st.builds("{}{}".format, _names, _ports)
+_hosts: SearchStrategy[str] = rarely(st.one_of(broken(_authorities), st.text(max_size=12)), _authorities)
+_origins = st.one_of(
+    st.builds(
+        "{}{}".format,
+        st.sampled_from(["http://", "https://", "HTTP://", "file://", "chrome-extension://", "//", ""]),
+        _hosts,
+    ),
+    st.sampled_from(
+        ["null", "", _ORIGIN, _ORIGIN.upper(), _ORIGIN + "/", _ORIGIN + ":443", _ORIGIN + ".evil.example", "file://"]
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a request says of where it comes from and to."""
+
+    host: str | None
+    origin: str | None
+    local: bool
+    """Whether the hub is bound to loopback."""
+
+
+_GATES = {
+    True: Gate("127.0.0.1", [_NAMED], [_ORIGIN]),
+    False: Gate("0.0.0.0", [_NAMED], [_ORIGIN]),  # noqa: S104  # nothing is bound
+}
+
+
+def _host_in(authority: str) -> str:
+    """Return what a client would connect to; a user's name before it would fool whoever looks for a beginning."""
+    parts = urlsplit(f"//{authority}")
+    assert parts.username is None
+    assert not parts.path
+    return (parts.hostname or "").removesuffix(".")
+
+
+def _is_of_this_machine(name: str) -> bool:
+    return name == "localhost" or name.endswith(".localhost") or (_is_address(name) and ip_address(name).is_loopback)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _check(claim: Claim) -> None:
+    gate = _GATES[claim.local]
+    refusals = gate.host(claim.host), gate.push(claim.origin), gate.subscriber(claim.origin, claim.host)
+    assert refusals == (gate.host(claim.host), gate.push(claim.origin), gate.subscriber(claim.origin, claim.host))
+    for refusal in refusals:
+        assert refusal is None or (refusal.isprintable() and len(refusal) < 300)
+    host, push, subscriber = refusals
+    if host is None and claim.host is not None:
+        name = _host_in(claim.host.lower())
+        assert name == _NAMED or name == "0.0.0.0" or _is_of_this_machine(name) or not claim.local  # noqa: S104
+        assert name == _NAMED or _is_of_this_machine(name) or _is_address(name)
+    if push is None and claim.origin is not None:
+        assert claim.origin.lower() == _ORIGIN
+    if subscriber is None and claim.origin is not None and claim.origin.lower() != _ORIGIN:
+        scheme, _, authority = claim.origin.lower().partition("://")
+        assert scheme in ("http", "https")
+        own = claim.host is not None and authority == claim.host.lower()
+        assert own or (claim.local and _is_of_this_machine(_host_in(authority)))
+
+
+GATE = Target("gate", st.builds(Claim, maybe(_hosts), maybe(_origins), st.booleans()), _check, share=4)

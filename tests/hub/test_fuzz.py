@@ -1,0 +1,115 @@
+"""Ten thousand inputs of strangers; `benchmarks/fuzz.py` checks a million."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+from webmqconnect_async.cli import jsonl
+from webmqconnect_async.hub import bridge, frames, joining, judge, origins, procedures, sessions, wamp1, wamp2
+from webmqconnect_async.hub.publish_options import Audience
+
+from .fuzzing import TARGETS, fuzz, shares
+
+INPUTS = 10_000
+SEED = 7
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_must_hold_holds(name: str) -> None:
+    fuzz(TARGETS[name], shares(TARGETS, INPUTS)[name], SEED)
+
+
+# That the checks can fail
+
+
+def _takes_any_text(body: bytes) -> str:
+    return body.decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize(
+    ("target", "module", "name", "bug"),
+    [
+        ("judge", judge, "verify", lambda *_: True),
+        ("judge", judge, "_json_text", _takes_any_text),
+        ("judge", judge, "MAX_SKEW", 1 << 30),
+        ("judge", judge, "shown", lambda text: text),
+        ("judge", judge, "_session_ids", lambda text: frozenset(text.split(","))),
+        ("bridge", bridge, "verify", lambda *_: True),
+        ("bridge", bridge, "encoded", repr),
+        ("bridge", bridge, "is_uri", lambda _: 1 / 0),
+        ("wamp1", wamp1, "encoded", str),
+        ("wamp1", wamp1, "json_value", json.loads),
+        ("wamp2", wamp2, "audience_of", lambda _: Audience()),
+        ("wamp2", wamp2, "json_value", lambda _: [8]),
+        ("subscribers", joining, "answers", lambda *_: True),
+        ("subscribers", procedures, "answers", lambda *_: True),
+        ("subscribers", sessions.Sessions, "unsubscribe", lambda *_: None),
+        ("gate", origins, "is_loopback", lambda host: host.startswith("localhost")),
+        ("gate", origins, "_hostname", lambda authority: authority.rpartition("@")[2].partition(":")[0]),
+        ("lines", jsonl, "_members", lambda _: {}),
+        ("lines", jsonl, "_json", lambda value: f'"{value}"'),
+    ],
+)
+def test_a_bug_is_found(
+    monkeypatch: pytest.MonkeyPatch, target: str, module: ModuleType, name: str, bug: object
+) -> None:
+    """Each of these would let something in, lose something, or break over something."""
+    monkeypatch.setattr(module, name, bug)
+    with pytest.raises((Exception, ExceptionGroup)):  # whatever it is, it is found
+        fuzz(TARGETS[target], 2_000, SEED, shrink=False)
+
+
+# What the largest inputs cost
+
+
+def _judged(body: bytes) -> object:
+    return judge.judge("topicuri=t", FORM, body, 0.0, {}, max_body=1 << 30, max_topic=1 << 30)
+
+
+def _asked(query: str) -> object:
+    return judge.judge(query, FORM, b"1", 0.0, {}, max_body=1 << 30, max_topic=1 << 30)
+
+
+def _bridged(body: str) -> object:
+    return bridge.judge_publish("", None, body.encode(), 0.0, {}, max_body=1 << 30, max_topic=1 << 30)
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda size: _judged(b'"%s"' % (b"\xc3\xa9" * (size // 2))),
+        lambda size: _judged(b"[" * size),
+        lambda size: _judged(b"[%s1]" % (b"1," * (size // 2))),
+        lambda size: _asked("topicuri=" + "%e9" * (size // 3)),
+        lambda size: _asked("topicuri=t&exclude=" + "1," * (size // 2)),
+        lambda size: _asked("&".join("x" * (size // 2))),
+        lambda size: _bridged('{"topic": "t", "args": "%s"}' % ("é" * (size // 2))),
+        lambda size: _bridged('{"topic": "t", "args": [%s1]}' % ("[]," * (size // 3))),
+        lambda size: _bridged('{"topic": "t", "options": {"exclude": [%s1]}}' % ("1," * (size // 2))),
+        lambda size: wamp1.decode('[2, "1", "x", "%s"]' % ("\U0001f600" * (size // 4))),
+        lambda size: wamp1.decode('[7, "t", 1, [%s1]]' % ("1," * (size // 2))),
+        lambda size: wamp2.decode('[16, 1, {}, "t", [%s1]]' % ("{}," * (size // 3))),
+        lambda size: frames.text_frame("é" * (size // 2)),
+    ],
+)
+def test_memory_grows_with_the_input_and_no_faster(take: Callable[[int], object]) -> None:
+    """At the peak it is a few objects for each value that the text names, whatever the text."""
+
+    def peak(size: int) -> int:
+        tracemalloc.start()
+        try:
+            take(size)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    take(100)  # what is made once
+    small, large = peak(50_000), peak(200_000)
+    assert large < 150 * 200_000
+    assert large < 8 * small  # what is quadratic would be sixteen times as large; sets grow in leaps

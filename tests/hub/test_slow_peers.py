@@ -1,0 +1,303 @@
+"""Peers that take their time: with a request's head, with its body, and with reading the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+
+import pytest
+
+from webmqconnect_async.hub import Hub, connections, endpoints, server
+
+from .conftest import PATIENCE, Run, Wire
+from .raw import Raw, connected, frame, handshake, head, port_of, ws_head
+
+FORM = "application/x-www-form-urlencoded"
+GET = head("GET /webmq.js HTTP/1.1")
+PUSH = head("POST /?topicuri=t HTTP/1.1", f"Content-Type: {FORM}", "Content-Length: 1") + b"1"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_PATIENCE", 0.1)
+
+
+async def out_of_patience(hub: Hub) -> None:
+    """Return when a connection that came now and says nothing has been ended."""
+    async with connected(hub) as raw:
+        assert await raw.ends() == b""
+
+
+async def trickled(raw: Raw, data: bytes) -> bytes:
+    """Send a byte every now and then until the hub has ended the connection; return what it said."""
+    ending = asyncio.create_task(raw.ends())
+    with suppress(ConnectionError):
+        for byte in data:
+            await raw.send(bytes([byte]))
+            done, _ = await asyncio.wait([ending], timeout=0.02)
+            if done:
+                break
+    return await ending
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "sent", [b"", b"G", b"\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n", GET[:-1], ws_head()[:-2]]
+)
+async def test_one_without_a_whole_request_is_ended(hub: Hub, wire: Wire, sent: bytes) -> None:
+    async with connected(hub) as raw:
+        await raw.send(sent)
+        assert await raw.ends() == b""
+    await wire.push(hub)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("data", [head("GET / HTTP/1.1", "X: " + "x" * 500), ws_head("X: " + "x" * 500)])
+async def test_a_byte_now_and_then_does_not_put_it_off(hub: Hub, data: bytes) -> None:
+    async with connected(hub) as raw:
+        assert await trickled(raw, data) == b""
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_many_without_a_request_leave_room_for_others_in_the_end(
+    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_SPARE", 20)
+    hub = await run(Hub(port=0, max_connections=1))
+    peer = await wire.subscriber(hub, "t")
+    async with AsyncExitStack() as stack:
+        idle = [await stack.enter_async_context(connected(hub)) for _ in range(60)]
+        await asyncio.gather(*(raw.ends() for raw in idle))
+        await wire.push(hub)
+        assert await peer.receive() == [8, "t", 1]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_one_that_has_made_a_request_may_idle(hub: Hub) -> None:
+    """As clients keep their connections, and browsers those they opened ahead."""
+    async with connected(hub) as raw:
+        for part in (PUSH[:7], PUSH[7:-4], PUSH[-4:-2], PUSH[-2:]):
+            await raw.send(part)
+            await asyncio.sleep(0)
+        assert (await raw.answer())[0] == 202
+        await out_of_patience(hub)
+        await raw.send(PUSH)
+        assert (await raw.answer())[0] == 202
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_subscriber_may_be_silent(hub: Hub, wire: Wire) -> None:
+    async with connected(hub) as raw:
+        await handshake(raw)
+        await raw.send(frame(b'[5,"t"]') + frame(b'[2,"c","http://api.wamp.ws/procedure#ping"]'))
+        async with asyncio.timeout(PATIENCE):
+            await raw.reader.readuntil(b'[3,"c",null]')
+        await out_of_patience(hub)
+        await wire.push(hub)
+        async with asyncio.timeout(PATIENCE):
+            await raw.reader.readuntil(b'[8,"t",1]')
+
+
+# Bodies
+
+
+@pytest.mark.parametrize(
+    ("framing", "endless"),
+    [
+        ("Content-Length: 4000", b" " * 4000),
+        ("Transfer-Encoding: chunked", b"1\r\n \r\n" * 600),
+        ("Transfer-Encoding: chunked", b"1;" + b"x" * 4000),
+        ("Transfer-Encoding: chunked", b"0" * 4000),
+    ],
+    ids=["length", "chunks", "chunk extension", "chunk size"],
+)
+@pytest.mark.parametrize("target", ["/?topicuri=t", "/publish"])
+async def test_a_body_now_and_then_does_not_put_it_off(
+    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch, target: str, framing: str, endless: bytes
+) -> None:
+    monkeypatch.setattr(endpoints, "_PATIENCE", 0.1)
+    monkeypatch.setattr(server, "_LINGERING", 0.1)
+    hub = await run(Hub(port=0))
+    kind = FORM if target != "/publish" else "application/json"
+    async with connected(hub) as raw:
+        await raw.send(head(f"POST {target} HTTP/1.1", f"Content-Type: {kind}", framing))
+        assert (await trickled(raw, endless)).partition(b"\r\n")[0] in (
+            b"HTTP/1.1 408 Request Timeout",
+            b"HTTP/1.1 400 Bad Request",
+        )
+    await wire.push(hub)
+
+
+async def test_the_body_of_a_request_that_takes_none_does_not_keep_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_LINGERING", 0.1)
+    hub = await run(Hub(port=0))
+    async with connected(hub) as raw:
+        await raw.send(head("GET / HTTP/1.1", "Content-Length: 4000"))
+        assert (await trickled(raw, b" " * 4000)).startswith(b"HTTP/1.1 200 ")
+
+
+# Answers
+
+
+async def flooded(connection: socket.socket, data: bytes) -> int:
+    """Send again and again until the hub has cut the connection, which it must; return how often."""
+    loop, sent = asyncio.get_running_loop(), 0
+    async with asyncio.timeout(4 * PATIENCE):
+        with suppress(ConnectionError):
+            while True:
+                await loop.sock_sendall(connection, data)
+                sent += 1
+                await asyncio.sleep(0)
+    return sent
+
+
+@pytest.mark.parametrize("padding", [0, 60], ids=["small heads", "large heads"])
+async def test_one_that_does_not_read_its_answers_is_not_read_and_ended(
+    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch, padding: int
+) -> None:
+    """By itself aiohttp waits for ever, and takes up to 32 requests meanwhile: 15 MB with the largest heads."""
+    monkeypatch.setattr(connections, "_PATIENCE", 0.5)
+    taken: list[int] = []
+    within = connections._Connection.data_received
+
+    def watched(self: connections._Connection, data: bytes) -> None:
+        if self._transport is not None and self._transport.get_write_buffer_size() > 1 << 16:
+            taken.append(len(data))
+        within(self, data)
+
+    monkeypatch.setattr(connections._Connection, "data_received", watched)
+    hub = await run(Hub(port=0))
+    request = head("GET /webmq.js HTTP/1.1", *(f"X-{number}: {'x' * 8000}" for number in range(padding)))
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port_of(hub)))
+        await flooded(connection, request)
+    assert sum(taken) == 0, "read while nothing could be written"
+    await wire.push(hub)
+
+
+class _Pipe(asyncio.Transport):
+    """A transport of which nothing is real."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = True
+        self.calls: list[str] = []
+
+    def is_reading(self) -> bool:
+        return self.reading
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def abort(self) -> None:
+        self.calls.append("abort")
+
+
+class _Within(asyncio.Protocol):
+    """What a connection passes everything on to."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.received = b""
+
+    def connection_made(self, _transport: asyncio.BaseTransport) -> None:
+        self.calls.append("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+
+    def pause_writing(self) -> None:
+        self.calls.append("pause")
+
+    def resume_writing(self) -> None:
+        self.calls.append("resume")
+
+    def eof_received(self) -> bool | None:
+        self.calls.append("eof")
+        return True
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self.calls.append("lost")
+
+
+def _connection() -> tuple[connections._Connection, _Within, _Pipe]:
+    within, pipe = _Within(), _Pipe()
+    connection = connections._Connection(within)
+    connection.connection_made(pipe)
+    return connection, within, pipe
+
+
+async def test_all_is_passed_on() -> None:
+    connection, within, _ = _connection()
+    for byte in GET + PUSH:
+        connection.data_received(bytes([byte]))
+    assert within.received == GET + PUSH
+    connection.pause_writing()
+    connection.resume_writing()
+    assert connection.eof_received() is True
+    connection.connection_lost(None)
+    assert within.calls == ["made", "pause", "resume", "eof", "lost"]
+
+
+@pytest.mark.parametrize("split", range(len(GET) + 1))
+async def test_a_head_ends_where_it_ends_however_it_is_split(split: int) -> None:
+    connection, _, _ = _connection()
+    connection.data_received(GET[:split])
+    assert (connection._limit is None) == (split == len(GET))
+    connection.data_received(GET[split:])
+    assert connection._limit is None
+
+
+async def test_reading_goes_on_with_writing_unless_somebody_else_has_paused_it() -> None:
+    connection, _, pipe = _connection()
+    connection.data_received(GET)
+    connection.pause_writing()
+    assert (pipe.reading, connection._limit is None) == (False, False)
+    connection.resume_writing()
+    assert (pipe.reading, connection._limit is None) == (True, True)
+    pipe.pause_reading()
+    connection.pause_writing()
+    connection.resume_writing()
+    assert not pipe.reading
+
+
+async def test_a_connection_that_is_lost_leaves_no_timer() -> None:
+    connection, _, pipe = _connection()
+    connection.connection_lost(None)
+    assert connection._limit is None
+    assert pipe.calls == []
+
+
+# Another loop
+
+
+def test_uvloop_has_the_same_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its transports are no `asyncio.Transport`."""
+    uvloop = pytest.importorskip("uvloop")
+    monkeypatch.setattr(connections, "_PATIENCE", 0.1)
+    monkeypatch.setattr(server, "_SPARE", 1)
+
+    async def limits() -> None:
+        async with Hub(port=0, max_connections=1) as hub, connected(hub) as first, connected(hub) as second:
+            await handshake(first)
+            await second.send(PUSH)
+            assert (await second.answer())[0] == 202
+            async with connected(hub) as third:
+                assert await third.ends() == b""
+            assert connections._PATIENCE == 0.1
+            await first.send(frame(json.dumps([5, "t"]).encode()))
+            await second.send(PUSH)
+            assert (await second.answer())[0] == 202
+
+    run: Callable[[Awaitable[None]], None] = uvloop.run
+    run(limits())

@@ -1,0 +1,329 @@
+"""Subscribers that speak WebSocket as no browser does, take more than they may, or never read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import aiohttp
+import pytest
+
+from webmqconnect_async.hub import Hub, HubConfig, subscriber
+from webmqconnect_async.hub.session import Session
+from webmqconnect_async.hub.sessions import Sessions
+from webmqconnect_async.hub.wamp1_session import Wamp1Session
+
+from .conftest import PATIENCE, Run, Wire
+from .raw import Raw, closed_with, connected, frame, handshake, head
+from .test_server import deaf_subscriber
+
+FORM = "application/x-www-form-urlencoded"
+TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
+FIN, RSV1, RSV2 = 0x80, 0x40, 0x20
+
+
+@pytest.fixture
+async def hub(run: Run) -> Hub:
+    return await run(Hub(port=0, max_connections=1, max_body=1000, max_topic=100))
+
+
+async def makes_room(hub: Hub, wire: Wire) -> None:
+    """Return when the hub has forgotten its only subscriber and takes another, which works."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(aiohttp.WSServerHandshakeError):
+                peer = await wire.subscriber(hub, "t")
+                break
+    await wire.push(hub)
+    assert await peer.receive() == [8, "t", 1]
+
+
+_BOMB = zlib.compress(b"x" * 10_000_000, wbits=-15)
+
+_TOO_MUCH = 1000 + 12 * 100 + 4096
+"""Bytes of a message that the hub above does not take."""
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        pytest.param([frame(b"", size=2**63 - 1)], 1009, id="2^63 - 1 bytes"),
+        pytest.param([frame(b"", size=2**64 - 1)], 1009, id="2^64 - 1 bytes"),
+        pytest.param([frame(b"x" * _TOO_MUCH)], 1009, id="too long"),
+        pytest.param([frame(b"x" * _TOO_MUCH, BINARY)], 1009, id="binary too long"),
+        pytest.param(
+            [frame(b"x" * 1000, first=0), *[frame(b"x" * 1000, 0, first=0)] * 99], 1009, id="endless fragments"
+        ),
+        pytest.param([frame(b"x", first=0), frame(b"x" * _TOO_MUCH, 0)], 1009, id="too long in the end"),
+        pytest.param([frame(b"x", first=0), frame(b"x")], 1002, id="message within a message"),
+        pytest.param([frame(b"x", 0)], 1002, id="continuation of nothing"),
+        pytest.param([frame(_BOMB[: _TOO_MUCH - 1], first=FIN | RSV1)], 1002, id="compressed, not negotiated"),
+        pytest.param([frame(b"x", first=FIN | RSV2)], 1002, id="reserved bit"),
+        pytest.param([frame(b"x", 3)], 1002, id="reserved opcode"),
+        pytest.param([frame(b"x" * 126, PING)], 1002, id="long ping"),
+        pytest.param([frame(b"x", PING, first=0)], 1002, id="fragmented ping"),
+        pytest.param([frame(b"\xff\xfe")], 1007, id="not UTF-8"),
+        pytest.param([frame(b"\xed\xa0\x80")], 1007, id="a surrogate in UTF-8"),
+        pytest.param([frame(b"\x00\x01", CLOSE)], 1002, id="invalid close code"),
+        pytest.param([frame(b"x", CLOSE)], 1002, id="half a close code"),
+    ],
+)
+async def test_a_frame_against_the_rules_ends_its_connection_and_nothing_else(
+    hub: Hub, wire: Wire, caplog: pytest.LogCaptureFixture, sent: list[bytes], code: int
+) -> None:
+    async with connected(hub) as raw:
+        await handshake(raw)
+        with suppress(ConnectionError):
+            await raw.send(b"".join(sent))
+        assert await closed_with(raw) == code
+    await makes_room(hub, wire)
+    assert caplog.text == ""
+
+
+async def test_compression_is_not_negotiated(hub: Hub) -> None:
+    async with connected(hub) as raw:
+        offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
+        assert "extensions" not in (await handshake(raw, offer)).lower()
+
+
+async def test_fragments_of_nothing_cost_nothing(hub: Hub) -> None:
+    async with connected(hub) as raw:
+        await handshake(raw)
+        await raw.send(frame(b"", first=0) + frame(b"", 0, first=0) * 50_000)
+        await raw.send(frame(b'[2,"c","http://api.wamp.ws/procedure#ping"]', 0))
+        async with asyncio.timeout(PATIENCE):
+            await raw.reader.readuntil(b'[3,"c",null]')
+
+
+async def test_an_unmasked_frame_says_no_more_than_a_masked_one(hub: Hub, wire: Wire) -> None:
+    """RFC 6455 has the server close; aiohttp does not look. Masks protect proxies from pages, and browsers mask."""
+    async with connected(hub) as raw:
+        await handshake(raw)
+        await raw.send(frame(b'[2,"c","http://api.wamp.ws/procedure#ping"]', masked=False))
+        async with asyncio.timeout(PATIENCE):
+            await raw.reader.readuntil(b'[3,"c",null]')
+    await makes_room(hub, wire)
+
+
+@pytest.mark.parametrize("key", ["", "x", "AAAA", "\u00e9" * 16, "A" * 5000])
+async def test_a_handshake_against_the_rules_is_400(hub: Hub, wire: Wire, key: str) -> None:
+    async with connected(hub) as raw:
+        headers = (
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Protocol: wamp",
+            "Sec-WebSocket-Version: 13",
+        )
+        await raw.send(head("GET /ws HTTP/1.1", *headers, f"Sec-WebSocket-Key: {key}"))
+        assert (await raw.answer())[0] == 400
+    await makes_room(hub, wire)
+
+
+# Floods
+
+
+@asynccontextmanager
+async def deaf(hub: Hub) -> AsyncIterator[socket.socket]:
+    """Subscribe over a socket that nothing reads from, its buffer as small as can be."""
+    with await deaf_subscriber(hub, "t") as connection:
+        yield connection
+
+
+async def test_pings_are_answered_as_fast_as_the_answers_are_read(hub: Hub) -> None:
+    async with connected(hub) as raw:
+        await handshake(raw)
+        reading = asyncio.create_task(_pongs(raw, 5000))
+        await raw.send(frame(b"are you there?", PING) * 5000)
+        assert await reading == 5000
+
+
+async def _pongs(raw: Raw, number: int) -> int:
+    pongs = 0
+    async with asyncio.timeout(4 * PATIENCE):
+        while pongs < number:
+            first, size = await raw.reader.readexactly(2)
+            payload = await raw.reader.readexactly(size)
+            pongs += first == 0x8A and payload == b"are you there?"
+    return pongs
+
+
+async def test_pings_whose_answers_are_not_read_are_not_read_and_the_connection_ends(
+    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriber, "_DEAF", 0.5)
+    hub = await run(Hub(port=0, max_connections=1))
+    async with deaf(hub) as connection:
+        sent = await _flood(connection, frame(b"x" * 125, PING) * 100)
+    assert sent < 50_000_000
+    await makes_room(hub, wire)
+
+
+async def test_one_that_asks_and_does_not_read_is_not_asked_what_it_wants_next(
+    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else it had the hub keep a whole queue of answers, each of which it alone is sent."""
+    monkeypatch.setattr(subscriber, "_DEAF", 0.5)
+    held: list[int] = []
+    send = Session.send
+
+    def watched(self: Session, queued: bytes) -> None:
+        send(self, queued)
+        held.append(self._held)
+
+    monkeypatch.setattr(Session, "send", watched)
+    hub = await run(Hub(port=0, max_connections=1, max_queue=1 << 24))
+    echo = json.dumps([2, "c", "http://api.wamp.ws/procedure#echo", "x" * 10_000]).encode()
+    async with deaf(hub) as connection:
+        await _flood(connection, frame(echo))
+    assert 1 << 16 < max(held) < (1 << 16) + 20_000
+    await makes_room(hub, wire)
+
+
+async def _flood(connection: socket.socket, data: bytes) -> int:
+    """Send again and again until the hub has cut the connection, which it must; return how many bytes it took."""
+    loop, sent = asyncio.get_running_loop(), 0
+    async with asyncio.timeout(4 * PATIENCE):
+        with suppress(ConnectionError):
+            while True:
+                await loop.sock_sendall(connection, data)
+                sent += len(data)
+                await asyncio.sleep(0)
+    return sent
+
+
+@pytest.mark.parametrize("message", ['[6,"x"]', '[2,"1","http://api.wamp.ws/procedure#echo",[1,2,3]]'])
+async def test_one_that_floods_leaves_the_loop_to_others(
+    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    """Messages that have arrived are read without waiting: the hub itself has to give others their turn."""
+    turns, seen = 0, []
+    receive = Wamp1Session.receive
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    def noting(session: Wamp1Session, text: str) -> object:
+        seen.append(turns)
+        return receive(session, text)
+
+    monkeypatch.setattr(subscriber, "_TURN", 0.0)
+    monkeypatch.setattr(Wamp1Session, "receive", noting)
+    hub = await run(Hub(port=0))
+    peer = await wire.subscriber(hub)
+    seen.clear()
+    counting = asyncio.create_task(count_turns())
+    for _ in range(500):
+        await peer.socket.send_str(message)
+    async with asyncio.timeout(PATIENCE):
+        while len(seen) < 500:  # noqa: ASYNC110  # a turn of the loop is what is counted
+            await asyncio.sleep(0)
+    counting.cancel()
+    assert len(set(seen)) == 500
+
+
+async def test_one_that_is_behind_is_read_again_when_it_has_read(run: Run, wire: Wire) -> None:
+    hub = await run(Hub(port=0, max_body=1 << 20, max_queue=1 << 25))
+    peer = await wire.subscriber(hub, "t")
+    event = b'"%s"' % (b"x" * 1_000_000)
+    for _ in range(8):
+        await wire.push(hub, body=event)
+    await peer.send(2, "c", "http://api.wamp.ws/procedure#ping")
+    for _ in range(8):
+        assert await peer.receive() == [8, "t", "x" * 1_000_000]
+    assert await peer.receive() == [3, "c", None]
+    await peer.heard()
+
+
+async def test_one_that_never_reads_is_dropped_while_10_000_events_pass(
+    run: Run, wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others get every one of them, in order."""
+    events, size = 10_000, 1_000
+    hub = await run(Hub(port=0, max_queue=100_000))
+    peer = await wire.subscriber(hub, "t")
+    async with deaf(hub), connected(hub) as raw:
+        pushing = asyncio.create_task(_push_all(raw, events, size))
+        for number in range(events):
+            message = await peer.receive()
+            assert message[2] == f"{number}".ljust(size)
+        await pushing
+        await peer.heard()
+    dropped = [record for record in caplog.records if "dropped: it reads too slowly" in record.getMessage()]
+    assert len(dropped) == 1
+
+
+async def _push_all(raw: Raw, events: int, size: int) -> None:
+    request = head("POST /?topicuri=t HTTP/1.1", f"Content-Type: {FORM}", f"Content-Length: {size + 2}")
+    for begin in range(0, events, 100):
+        await raw.send(
+            b"".join(request + b'"%s"' % f"{number}".ljust(size).encode() for number in range(begin, begin + 100))
+        )
+        for _ in range(100):
+            assert await raw.answer() == (202, b"")
+
+
+# What a subscriber may have the hub keep
+
+_WIDEST = "\U0001f600"
+"""Four bytes a character, as Python keeps it."""
+
+
+@pytest.mark.parametrize("subprotocol", ["wamp", "wamp.2.json"])
+@pytest.mark.parametrize("filling", ["", "x", _WIDEST])
+def test_what_a_subscriber_makes_the_hub_keep_is_bounded(subprotocol: str, filling: str) -> None:
+    """With the defaults: 800 of them at their worst make 200 MB."""
+    config = HubConfig()
+    sessions = Sessions(config)
+    peers = [sessions.open(subprotocol, drop=lambda: pytest.fail("dropped")) for _ in range(5)]
+    tracemalloc.start()
+    try:
+        for peer in peers:
+            if subprotocol == "wamp.2.json":
+                peer.receive('[1,"realm",{}]')
+            for number in range(2 * config.max_subscriptions):
+                name = f"{peer.id}-{number}"
+                topic = name + filling * (config.max_topic - len(name))
+                prefix = f"p{number}"
+                peer.receive(json.dumps([5, topic] if subprotocol == "wamp" else [32, number, {}, topic]))
+                if subprotocol == "wamp":
+                    peer.receive(json.dumps([1, prefix, topic[len(prefix) :]]))
+                peer.take_nowait()
+        kept = tracemalloc.get_traced_memory()[0] / len(peers)
+    finally:
+        tracemalloc.stop()
+    assert kept < 250_000
+    assert all(0 < len(peer.topics) <= config.max_subscriptions for peer in peers)
+
+
+@pytest.mark.parametrize("subprotocol", ["wamp", "wamp.2.json"])
+def test_topics_take_no_more_than_their_bytes(subprotocol: str) -> None:
+    """And those that are left make room for others."""
+    sessions = Sessions(HubConfig(max_subscriptions=4, max_topic=1000))
+    peer = sessions.open(subprotocol, drop=lambda: pytest.fail("dropped"))
+    peer.receive('[1,"realm",{}]')
+    one, two, three, four = (each * 1000 for each in (_WIDEST, "b", "c", "d"))
+    topics = sessions.subscribe(peer, one), sessions.subscribe(peer, two), sessions.subscribe(peer, one)
+    assert (topics[0], topics[1], topics[2]) == (1, None, 1)
+    sessions.unsubscribe(peer, one)
+    assert [sessions.subscribe(peer, each) is None for each in (two, three, four)] == [False, False, False]
+    assert sessions.subscribe(peer, one) is None
+    assert peer.topics == {two, three, four}
+
+
+def test_a_prefix_that_is_replaced_makes_room() -> None:
+    sessions = Sessions(HubConfig(max_subscriptions=1, max_topic=1000))
+    peer = sessions.open("wamp", drop=lambda: pytest.fail("dropped"))
+    for number in range(100):
+        peer.receive(json.dumps([1, "p", f"{number}".ljust(900, "x")]))
+        peer.receive('[5,"p:"]')
+        [topic] = peer.topics
+        assert topic == f"{number}".ljust(900, "x")
+        sessions.unsubscribe(peer, topic)
