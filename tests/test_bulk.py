@@ -46,6 +46,15 @@ def test_a_malformed_item_is_a_job_that_fails(item: object) -> None:
     assert bulk.take(("t", 1)) == Job(1, Push("t", 1))
 
 
+def test_an_item_that_says_why_it_is_no_push_keeps_its_reason() -> None:
+    bulk = Bulk(order_by_topic=True)
+    error = InvalidPush("line 3 is no push")
+    job = bulk.take(error)
+    assert job is not None
+    assert job.push is error
+    assert outcome_of(job, error) == Outcome(0, None, None, error)
+
+
 @pytest.mark.parametrize("topic", [None, 5, ["unhashable"], {}])
 def test_a_topic_that_is_no_text_has_no_turn(topic: str) -> None:
     """It is the dialect that refuses it, as for a single push; until then it must not stop the bookkeeping."""

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import TypeAlias
 
 from .checks import checked_count
 from .errors import InvalidPush, SourceFailed, WebMQError
 from .values import Outcome, Push, Receipt
 
-__all__ = ["Bulk", "Job", "bulk_workers", "in_order", "outcome_of"]
+__all__ = ["Bulk", "Item", "Job", "bulk_workers", "in_order", "outcome_of"]
+
+Item: TypeAlias = Push | tuple[str, object] | InvalidPush
+"""What a source gives. One that knows of an item that it is no push may say so: the error is that item's outcome."""
 
 
 @dataclass(slots=True)
@@ -72,7 +76,7 @@ class Bulk:
 
 
 def _push_of(item: object) -> Push | InvalidPush:
-    if isinstance(item, Push):
+    if isinstance(item, Push | InvalidPush):
         return item
     if isinstance(item, tuple) and len(item) == 2:
         return Push(*item)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import TypeAlias
@@ -22,6 +23,12 @@ TOPIC = "http://example.com/orders"
 SECRET = "a-secret-of-the-tests"
 
 Join: TypeAlias = Callable[[Hub], Awaitable[Subscriber]]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def under_no_nohup() -> None:
+    """Let SIGHUP through to the processes of the tests, however the tests were started."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

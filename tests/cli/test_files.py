@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tracemalloc
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import pytest
 
 from webmqconnect_async.cli.failures import Failure
-from webmqconnect_async.cli.files import FailedFile, LineReader
+from webmqconnect_async.cli.files import LONGEST_LINE, FailedFile, Line, LineReader
+
+from ..processes import PATIENCE
 
 
 @pytest.fixture
@@ -31,8 +34,8 @@ async def test_lines_across_reads(tmp_path: Path) -> None:
         reader = LineReader(opened.fileno())
         assert (reader.taken, reader.size) == (0, file.stat().st_size)
         taken = []
-        async for number, line in reader.lines():
-            assert line == lines[number - 1]
+        async for line in reader.lines():
+            assert (line.text, line.whole) == (lines[line.number - 1], True)
             taken.append(reader.taken)
     assert taken == [sum(map(len, lines[:number])) + number for number in range(1, 9)] + [reader.size]
 
@@ -45,7 +48,7 @@ async def test_size_is_what_is_left(tmp_path: Path) -> None:
         opened.read(2)
         reader = LineReader(opened.fileno())
         assert reader.size == 4
-        assert [line async for line in reader.lines()] == [(1, b"2"), (2, b"3")]
+        assert [line async for line in reader.lines()] == [Line(1, b"2"), Line(2, b"3")]
 
 
 async def test_unreadable_lines(tmp_path: Path) -> None:
@@ -71,7 +74,7 @@ async def test_stop_ends_a_wait(pipe: tuple[int, int]) -> None:
     reader = LineReader(pipe[0])
     os.write(pipe[1], b"first\nsec")
     async with asyncio.timeout(10), aclosing(reader.lines()) as lines:
-        assert await anext(lines) == (1, b"first")
+        assert await anext(lines) == Line(1, b"first")
         waiting = asyncio.create_task(anext(lines))
         await asyncio.sleep(0)
         reader.stop()
@@ -80,35 +83,146 @@ async def test_stop_ends_a_wait(pipe: tuple[int, int]) -> None:
         assert [line async for line in reader.lines()] == []
 
 
-def test_failures_are_appended_at_once(tmp_path: Path) -> None:
+async def test_line_too_long(tmp_path: Path) -> None:
+    """Its beginning stands for it, whether it ends or not; one that is just not too long comes whole."""
+    whole = b"x" * LONGEST_LINE
+    file = tmp_path / "lines"
+    file.write_bytes(b"\n".join([whole, b"12345678" * LONGEST_LINE, b"next", whole + b"y"]))
+    with file.open("rb") as opened:
+        reader = LineReader(opened.fileno())
+        lines = [(line, reader.taken) async for line in reader.lines()]
+    size = LONGEST_LINE
+    assert [(line.number, line.whole, taken) for line, taken in lines] == [
+        (1, True, size + 1),
+        (2, False, 9 * size + 2),
+        (3, True, 9 * size + 7),
+        (4, False, 10 * size + 8),
+    ]
+    first, second, third, fourth = (line.text for line, _ in lines)
+    assert (first, third) == (whole, b"next")
+    assert (second, fourth) == (b"12345678" * 125, b"x" * 1000)
+
+
+async def test_line_without_an_end(tmp_path: Path) -> None:
+    """However long it is, no more of it is held than of the longest."""
+    file = tmp_path / "lines"
+    with file.open("wb") as opened:
+        opened.truncate(10 * LONGEST_LINE)
+    with file.open("rb") as opened:
+        tracemalloc.start()
+        try:
+            [line] = [line async for line in LineReader(opened.fileno()).lines()]
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert not line.whole
+    assert peak < 3 * LONGEST_LINE
+
+
+def append(path: Path, *lines: bytes) -> list[bool]:
+    async def write(file: FailedFile) -> list[bool]:
+        return [await file.write(line) for line in lines]
+
+    with FailedFile(path) as file:
+        return asyncio.run(write(file))
+
+
+def test_failures_are_appended(tmp_path: Path) -> None:
     path = tmp_path / "failed"
-    for line in (b"first\n", b"second\n"):
-        with FailedFile(path) as file:
-            assert file.write(line)
-            assert path.read_bytes().endswith(line)
-    assert path.read_bytes() == b"first\nsecond\n"
+    assert append(path, b"first\n") + append(path, b"second\n", b"third\n") == [True] * 3
+    assert path.read_bytes() == b"first\nsecond\nthird\n"
 
 
 def test_torn_line_is_ended(tmp_path: Path) -> None:
     """What a run that was killed has begun does not spoil the next line."""
     path = tmp_path / "failed"
     path.write_bytes(b"whole\nto")
-    with FailedFile(path) as file:
-        file.write(b"next\n")
+    append(path, b"next\n")
     assert path.read_bytes() == b"whole\nto\nnext\n"
 
 
 def test_full_disk_stays_full() -> None:
     """Nothing is written behind a hole."""
+    assert append(Path("/dev/full"), b"line\n", b"line\n") == [False, False]
     with FailedFile(Path("/dev/full")) as file:
-        assert not file.write(b"line\n")
+        asyncio.run(file.write(b"line\n"))
         assert file.broken == "No space left on device"
-        assert not file.write(b"line\n")
 
 
-def test_cannot_be_opened(tmp_path: Path) -> None:
+def test_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk neither: what is in it would be written over."""
     with pytest.raises(FileNotFoundError):
         FailedFile(tmp_path / "nowhere" / "failed")
+    monkeypatch.setattr(Path, "is_block_device", lambda _: True)
+    with pytest.raises(OSError, match="a disk would be written over"):
+        FailedFile(tmp_path / "disk")
+    assert not (tmp_path / "disk").exists()
+
+
+LONG = b"x" * 1_000_000 + b"\n"
+"""More than a pipe holds."""
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[tuple[FailedFile, int]]:
+    """Open a pipe as the file of failures, and its other end."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(reading, True)
+    with FailedFile(path) as file:
+        yield file, reading
+    with suppress(OSError):
+        os.close(reading)
+
+
+async def until_it_waits(file: FailedFile, writing: asyncio.Task[bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not file.waits:  # noqa: ASYNC110  # nothing else tells
+            await asyncio.sleep(0)
+    assert not writing.done()
+
+
+async def test_whoever_reads_a_pipe_may_be_slow(fifo: tuple[FailedFile, int]) -> None:
+    """The line waits, the event loop does not."""
+    file, reading = fifo
+    writing = asyncio.create_task(file.write(LONG))
+    await until_it_waits(file, writing)
+    got = b""
+    while len(got) < len(LONG):
+        got += await asyncio.to_thread(os.read, reading, 1 << 20)
+    assert await writing
+    assert got == LONG
+    assert (file.broken, file.waits) == (None, False)
+
+
+async def test_nobody_reads_a_pipe(fifo: tuple[FailedFile, int]) -> None:
+    """It can be told to wait no longer; what there is room for is written even then."""
+    file, reading = fifo
+    assert await file.write(b"first\n")
+    file.wait_no_longer()
+    assert await file.write(b"second\n")
+    assert os.read(reading, 100) == b"first\nsecond\n"
+    assert not await file.write(LONG)
+    assert file.broken == "nobody reads it"
+
+
+async def test_nobody_reads_a_pipe_any_more(fifo: tuple[FailedFile, int]) -> None:
+    file, _ = fifo
+    writing = asyncio.create_task(file.write(LONG))
+    await until_it_waits(file, writing)
+    file.wait_no_longer()
+    assert not await writing
+    assert (file.broken, file.waits) == ("nobody reads it", False)
+
+
+async def test_whoever_reads_a_pipe_leaves(fifo: tuple[FailedFile, int]) -> None:
+    file, reading = fifo
+    writing = asyncio.create_task(file.write(LONG))
+    await until_it_waits(file, writing)
+    os.close(reading)
+    assert not await writing
+    assert file.broken == "Broken pipe"
 
 
 def test_the_same_file_by_another_name(tmp_path: Path) -> None:

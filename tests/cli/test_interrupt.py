@@ -1,10 +1,12 @@
-"""Ctrl-C and SIGTERM in the middle of a file: what is in flight gets its outcome, and no line is lost or doubled."""
+"""Ctrl-C, SIGTERM, SIGHUP in the middle of a file: what is in flight gets its outcome, no line is lost or doubled."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
+import re
 import signal
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from webmqconnect_async import AsyncClient
 from webmqconnect_async.cli.failures import Failure
-from webmqconnect_async.cli.files import FailedFile, LineReader
+from webmqconnect_async.cli.files import FailedFile, Line, LineReader
 from webmqconnect_async.cli.jsonl import Events, Records
 from webmqconnect_async.cli.lines import LinePusher
 from webmqconnect_async.hub import Hub
@@ -24,7 +26,13 @@ from .conftest import TOPIC, Join, invoke, received
 
 WITHOUT_UVLOOP = ("-c", "import sys; sys.modules['uvloop'] = None; from webmqconnect_async.cli import main; main()")
 
-both_signals = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+OUTLIVING = (
+    "-c",
+    "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN);"  # as nohup does
+    "from webmqconnect_async.cli import main; main()",
+)
+
+every_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 both_loops = pytest.mark.parametrize("command", [MODULE, WITHOUT_UVLOOP], ids=["uvloop", "asyncio"])
 
 
@@ -42,7 +50,7 @@ async def arrived(server: Hostile, count: int) -> None:
 async def twice(process: Process, number: int) -> Ended:
     """Interrupt, and again when the first time has been heard."""
     process.signal(number)
-    await process.complained("interrupt again to give them up")
+    await process.complained("interrupt again to give that up")
     return await process.stopped(number)
 
 
@@ -50,7 +58,7 @@ def records(path: Path) -> list[dict[str, object]]:
     return sorted((json.loads(line) for line in path.read_text().splitlines()), key=lambda each: str(each["line"]))
 
 
-@both_signals
+@every_signal
 @both_loops
 async def test_once(number: signal.Signals, command: tuple[str, ...], lines: Path) -> None:
     """What is in flight is waited for, and counted; the next run goes on with what it says, each line once."""
@@ -60,7 +68,7 @@ async def test_once(number: signal.Signals, command: tuple[str, ...], lines: Pat
             await arrived(server, 8)
             process.signal(number)
             waiting = await process.complained("interrupted")
-            assert waiting == "interrupted: waiting for the 3 in flight; interrupt again to give them up"
+            assert waiting == "interrupted: waiting for the 3 in flight; interrupt again to give that up"
             server.release()
             ended = await process.ended()
         assert (ended.status, ended.stdout) == (130, "")
@@ -74,7 +82,7 @@ async def test_once(number: signal.Signals, command: tuple[str, ...], lines: Pat
         assert sorted(map(int, bodies(server))) == list(range(40))
 
 
-@both_signals
+@every_signal
 @both_loops
 async def test_twice(number: signal.Signals, command: tuple[str, ...], lines: Path, tmp_path: Path) -> None:
     """What has no answer is given up at once, written as unconfirmed, and counted."""
@@ -94,33 +102,109 @@ async def test_twice(number: signal.Signals, command: tuple[str, ...], lines: Pa
     assert records(failed) == [{**notes, "event": event, "line": event + 1} for event in (5, 6, 7)]
 
 
-async def test_twice_while_lines_wait_for_their_topic(lines: Path, tmp_path: Path) -> None:
-    """What was read, and never sent, is safe to push again."""
+@pytest.fixture
+def waiting(tmp_path: Path) -> Path:
+    """Make a file of lines on two topics, 1 to 4 and 6 to 40 on one, 5 on the other, and a last that is no push."""
+    file = tmp_path / "waiting"
+    topics = {number: "other" if number == 5 else "one" for number in range(1, 41)}
+    lines = [json.dumps({"topic": topic, "event": number}) for number, topic in topics.items()]
+    file.write_text("\n".join([*lines, "nonsense"]))
+    return file
+
+
+NOT_SENT = {**dict.fromkeys([2, 3, 4, *range(6, 41)], "ClientClosed"), 41: "InvalidPush"}
+
+
+async def test_once_while_lines_wait_for_their_topic(waiting: Path, tmp_path: Path) -> None:
+    """They are not waited for: what was never sent is safe to push again, and no line is lost or doubled."""
     failed = tmp_path / "failed"
-    with lines.open("a") as file:
-        file.write("nonsense\n")
-    with hostile(stall) as server:
-        call = ("push", server.url, "--jsonl", str(lines), "--topic", TOPIC, "--order-by-topic", "--timeout", "60")
+    with hostile(held(), held(reply(401))) as server:
+        call = ("push", server.url, "--jsonl", str(waiting), "--order-by-topic")
         async with python(*MODULE, *call, "--failed", str(failed)) as process:
-            await arrived(server, 1)
+            await arrived(server, 2)
+            await process.complained("line 41")
+            process.signal(signal.SIGINT)
+            assert "waiting for the 2 in flight" in await process.complained("interrupted")
+            server.release()
+            ended = await process.ended()
+        assert ended.status == 130
+        error, summary, where = ended.stderr.splitlines()
+        assert "the broker answered 401" in error
+        assert summary.startswith("1 pushed, 2 failed, 38 interrupted in ")
+        assert where == "interrupted: go on with --resume-from 42"
+        assert len(server.requests) == 2
+        refused = {1: 5, 5: 1}[int(bodies(server)[0])]
+        said = {each["line"]: each["error"] for each in records(failed)}
+        assert said == {**NOT_SENT, 5: "AuthRejected"} if refused == 5 else said[1] == "AuthRejected"
+        assert [each["reason"] for each in records(failed) if each["error"] == "ClientClosed"] == ["interrupted"] * 38
+        result = await invoke("push", server.url, "--jsonl", str(failed))
+        assert "39 pushed, 1 failed in " in result.stderr
+        assert sorted(map(int, bodies(server))) == sorted([*range(1, 41), refused])
+
+
+async def test_once_with_no_file_for_the_lines_that_wait(waiting: Path) -> None:
+    """Then they are named."""
+    with hostile(held(), held()) as server:
+        async with python(*MODULE, "push", server.url, "--jsonl", str(waiting), "--order-by-topic") as process:
+            await arrived(server, 2)
+            await process.complained("line 41")
+            process.signal(signal.SIGINT)
+            await process.complained("interrupted")
+            server.release()
+            ended = await process.ended()
+    assert ended.status == 130
+    summary, which, where = ended.stderr.splitlines()
+    assert summary.startswith("2 pushed, 1 failed, 38 interrupted in ")
+    assert which == "interrupted: read and not sent: 2-4, 6-40"
+    assert where == "interrupted: go on with --resume-from 42"
+
+
+async def test_twice_while_lines_wait_for_their_topic(waiting: Path, tmp_path: Path) -> None:
+    """What was sent is not safe, and what was not is."""
+    failed = tmp_path / "failed"
+    with hostile(stall, stall) as server:
+        call = ("push", server.url, "--jsonl", str(waiting), "--order-by-topic", "--timeout", "60")
+        async with python(*MODULE, *call, "--failed", str(failed)) as process:
+            await arrived(server, 2)
             await process.complained("line 41")
             ended = await twice(process, signal.SIGINT)
         assert ended.status == 130
-        assert "interrupted; nothing was sent" in ended.stderr
         assert "0 pushed, 1 failed, 40 interrupted in " in ended.stderr
         assert ended.stderr.endswith("interrupted: go on with --resume-from 42\n")
-        assert {each["line"]: each["error"] for each in records(failed)} == {
-            1: "Unconfirmed",
-            **dict.fromkeys(range(2, 41), "ClientClosed"),
-            41: "InvalidPush",
-        }
+        said = {each["line"]: each["error"] for each in records(failed)}
+        assert said == {**NOT_SENT, 1: "Unconfirmed", 5: "Unconfirmed"}
         result = await invoke("push", server.url, "--jsonl", str(failed))
         assert result.status == 1
-        assert "39 pushed, 1 failed, 1 left out in " in result.stderr
-        assert sorted(map(int, bodies(server))) == list(range(40))
+        assert "38 pushed, 1 failed, 2 left out in " in result.stderr
+        assert sorted(map(int, bodies(server))) == list(range(1, 41))
 
 
-@both_signals
+async def test_twice_with_no_file_for_what_is_given_up(lines: Path) -> None:
+    """Each line is named, however many failures have been shown."""
+    with hostile(*[stall] * 30) as server:
+        call = ("push", server.url, "--jsonl", str(lines), "--topic", TOPIC, "--concurrency", "30", "--timeout", "60")
+        async with python(*MODULE, *call) as process:
+            await arrived(server, 30)
+            ended = await twice(process, signal.SIGINT)
+    named = sorted(int(line.split()[2].rstrip(":")) for line in ended.stderr.splitlines() if "error: line" in line)
+    assert named == list(range(1, 31))
+    assert ended.stderr.endswith("interrupted: go on with --resume-from 31\n")
+
+
+async def test_nohup(lines: Path) -> None:
+    """What is to outlive its terminal goes on."""
+    with hostile(held()) as server:
+        call = ("push", server.url, "--jsonl", str(lines), "--topic", TOPIC, "--concurrency", "1")
+        async with python(*OUTLIVING, *call) as process:
+            await arrived(server, 1)
+            process.signal(signal.SIGHUP)
+            server.release()
+            ended = await process.ended()
+    assert ended.status == 0
+    assert ended.stderr.startswith("40 pushed, 0 failed in ")
+
+
+@every_signal
 @both_loops
 async def test_while_it_waits_for_input(number: signal.Signals, command: tuple[str, ...], hub: Hub, join: Join) -> None:
     """It ends at once, not at the next line; a line that has only begun is none yet."""
@@ -182,15 +266,68 @@ async def test_cancelled(reading: LineReader, failed: FailedFile, capsys: pytest
     assert capsys.readouterr().err.endswith("interrupted: go on with --resume-from 4\n")
 
 
-async def test_the_third_time_there_is_nothing_left(reading: LineReader) -> None:
-    """Then it is for the caller to cancel."""
-    with hostile(stall, stall, stall) as server:
-        pusher = LinePusher(AsyncClient(server.url, timeout=None), reading, Events(TOPIC, None, None))
+@pytest.mark.parametrize(("lines", "sent"), [(b"1\n2\n3\n", 3), (b"nonsense\n" * 3, 0), (b"1\nnonsense\n\xff\n", 1)])
+async def test_cancelled_while_nobody_reads_the_failures(
+    lines: bytes, sent: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It waits for no reader then; the lines are named, what each was."""
+    descriptor, writing = os.pipe()
+    os.write(writing, lines)
+    os.mkfifo(tmp_path / "pipe")
+    nobody = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with hostile(stall, stall, stall) as server, await asyncio.to_thread(FailedFile, tmp_path / "pipe") as pipe:
+        filling = asyncio.create_task(pipe.write(bytes(1 << 20)))
+        while not pipe.waits:  # noqa: ASYNC110  # nothing else tells
+            await asyncio.sleep(0)
+        filling.cancel()
+        pusher = LinePusher(AsyncClient(server.url), LineReader(descriptor), Events(TOPIC, None, None), failed=pipe)
         task = asyncio.create_task(pusher.run())
-        await arrived(server, 3)
-        assert [pusher.interrupt() for _ in range(4)] == [True, True, False, False]
+        await arrived(server, sent)
+        while pusher.next_line < 4:  # noqa: ASYNC110  # nothing else tells
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=PATIENCE)
+        assert task.cancelled()
+    for each in (descriptor, writing, nobody):
+        os.close(each)
+    assert (pusher.tally.interrupted, pusher.tally.failed, pipe.broken) == (sent, 3 - sent, "nobody reads it")
+    assert sorted(re.findall(r"^error: line (\d):", capsys.readouterr().err, re.MULTILINE)) == ["1", "2", "3"]
+
+
+async def test_more_than_twice(reading: LineReader, failed: FailedFile) -> None:
+    """It changes nothing: what was never sent stays safe to push again, and what was sent does not become so."""
+    with hostile(stall) as server:
+        client = AsyncClient(server.url, timeout=None)
+        pusher = LinePusher(client, reading, Events(TOPIC, None, None), failed=failed, order_by_topic=True)
+        task = asyncio.create_task(pusher.run())
+        await arrived(server, 1)
+        while pusher.next_line < 4:  # noqa: ASYNC110  # nothing else tells
+            await asyncio.sleep(0)
+        for _ in range(5):
+            pusher.interrupt()
         await task
-    assert pusher.tally.interrupted == 3
+    said = {each["line"]: (each["error"], each["safe"]) for each in records(failed.path)}
+    assert said == {1: ("Unconfirmed", False), 2: ("ClientClosed", True), 3: ("ClientClosed", True)}
+    assert (pusher.tally.interrupted, pusher.interrupted) == (3, True)
+
+
+class Endless(LineReader):
+    """Has always one more line, which is no push, and never waits for one."""
+
+    async def lines(self) -> AsyncGenerator[Line]:
+        for number in itertools.count(1):
+            yield Line(number, b"nonsense")
+
+
+async def test_in_a_long_run_of_bad_lines(server: Hostile) -> None:
+    """It gets through: nothing of such a line waits for a network, and yet the loop has its turns."""
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    pusher = LinePusher(AsyncClient(server.url), Endless(descriptor), Records())
+    asyncio.get_running_loop().call_later(0.01, pusher.interrupt)
+    await pusher.run()
+    os.close(descriptor)
+    assert pusher.interrupted
+    assert pusher.tally.failed == pusher.next_line - 1
 
 
 class ToItsEnd(LineReader):
@@ -200,7 +337,7 @@ class ToItsEnd(LineReader):
         super().__init__(descriptor)
         self.ended = asyncio.Event()
 
-    async def lines(self) -> AsyncGenerator[tuple[int, bytes]]:
+    async def lines(self) -> AsyncGenerator[Line]:
         async for each in super().lines():
             yield each
         self.ended.set()
@@ -214,7 +351,7 @@ async def test_when_all_is_read(lines: Path, capsys: pytest.CaptureFixture[str])
         task = asyncio.create_task(pusher.run())
         await arrived(server, 40)
         await asyncio.wait_for(reader.ended.wait(), PATIENCE)
-        assert pusher.interrupt()
+        pusher.interrupt()
         server.release()
         await task
     assert (pusher.interrupted, pusher.tally.complete, pusher.tally.pushed) == (False, True, 40)

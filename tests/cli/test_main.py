@@ -135,7 +135,7 @@ def test_error_is_one_line_and_exits_1(
     assert capsys.readouterr() == ("", line)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("status", [0, 130])
 def test_signal_cancels_and_exits(number: signal.Signals, status: int) -> None:
     """A command closes what it has open, then the process ends with the status that the command names."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from webmqconnect_async.cli.progress import Meter, Tally
+from webmqconnect_async.cli.progress import Meter, Tally, ranges
 
 from ..hostile import ACCEPTED, answer, held, hostile, reply
 from ..processes import MODULE, PATIENCE, python
@@ -56,6 +56,13 @@ def test_meter_tells_what_was_lately() -> None:
     assert (meter.rate, meter.left(1000)) == (0.0, None)
     meter.add(141.0, 600, 2000)
     assert meter.left(1000) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"), [([], ""), ([7], "7"), ([3, 9, 5, 8, 7, 6], "3, 5-9"), ([1, 2, 4, 5], "1-2, 4-5")]
+)
+def test_ranges(numbers: list[int], said: str) -> None:
+    assert ranges(numbers) == said
 
 
 class Terminal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from webmqconnect_async.hub import Hub
 
 from ..hostile import ACCEPTED, Hostile, answer, bodies, held, hostile
-from ..processes import MODULE, python
+from ..processes import MODULE, PATIENCE, Ended, python
 from .conftest import SECRET, TOPIC, Join, invoke, invoke_here, nothing_but, received
 
 
@@ -268,6 +269,55 @@ async def test_begins_at_a_line(hub: Hub, join: Join, tmp_path: Path) -> None:
         assert each.status == 1
         assert each.stderr.startswith("error: line 5: not JSON: Expecting value at character 1\n2 pushed, 1 failed in ")
     await nothing_but(session, hub, "four", "six", "four", "six")
+
+
+async def test_begins_behind_the_end(server: Hostile, tmp_path: Path) -> None:
+    """There is nothing to push, and no failure; whoever mistyped the line is told."""
+    file = tmp_path / "events.jsonl"
+    file.write_text("1\n2\n")
+    call = ("push", server.url, "--jsonl", str(file), "--topic", TOPIC, "--resume-from")
+    result = await invoke(*call, "1235")
+    assert result.status == 0
+    assert result.stderr.startswith("--resume-from 1235: there are only 2 lines\n0 pushed, 0 failed in ")
+    assert (await invoke(*call, "2")).stderr.startswith("1 pushed, 0 failed in ")
+    file.write_text("")
+    assert (await invoke(*call, "1")).stderr.startswith("0 pushed, 0 failed in ")
+
+
+async def test_standard_input_is_closed() -> None:
+    """0 is no file then, or another one."""
+    call = ('exec "$@" <&-', "sh", sys.executable, *MODULE, "push", "http://127.0.0.1:1", "--jsonl", "-")
+    process = await asyncio.create_subprocess_exec("sh", "-c", *call, stderr=asyncio.subprocess.PIPE)
+    _, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert process.returncode == 2
+    assert b"--jsonl: standard input is closed." in stderr
+    assert b"Traceback" not in stderr
+
+
+def test_file_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "events.jsonl"
+    file.touch()
+
+    def gone(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "open", gone)
+    result = invoke_here("push", "http://127.0.0.1:1", "--jsonl", str(file))
+    assert result.status == 2
+    assert "--jsonl: cannot read" in result.stderr
+
+
+def test_interrupted_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening a named pipe waits for its other end: Ctrl-C there exits like any other."""
+    file = tmp_path / "events.jsonl"
+    file.touch()
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "open", interrupted)
+    for arguments in (("--jsonl", str(file)), ("--jsonl", "-", "--failed", str(tmp_path / "failed"))):
+        assert invoke_here("push", "http://127.0.0.1:1", *arguments) == Ended(130, "", "")
 
 
 async def test_order_by_topic(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaita
 from types import TracebackType
 from typing import Self, TypeAlias
 
-from ..bulk import Bulk, Job, outcome_of
+from ..bulk import Bulk, Item, Job, outcome_of
 from ..errors import ClientClosed, InvalidPush, WebMQError
 from ..values import Outcome, Push, Receipt
 from .deadlines import Interrupt
 
 __all__ = ["PushStream", "Pushes", "Source", "run_workers", "stream"]
 
-Pushes: TypeAlias = Iterable[Push | tuple[str, object]] | AsyncIterable[Push | tuple[str, object]]
+Pushes: TypeAlias = Iterable[Item] | AsyncIterable[Item]
 """What a bulk takes: anything to iterate over, with `for` or `async for`."""
 
 PushOne: TypeAlias = Callable[[Push | InvalidPush], Awaitable[Receipt | WebMQError]]

@@ -6,7 +6,8 @@ It stands on rich-click, which an extra installs: this module alone does without
 from __future__ import annotations
 
 import sys
-from io import TextIOWrapper
+
+from .outputs import take_anything
 
 __all__ = ["main"]
 
@@ -22,9 +23,6 @@ def main() -> int:
             raise
         print("error: the command line is an extra: pip install 'webmqconnect-async[cli]'", file=sys.stderr)
         return 2
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            # An output that knows no "→" gets an escape for it, rather than a traceback.
-            stream.reconfigure(errors="backslashreplace")
+    take_anything()
     app(prog_name="webmqconnect")
     return 0

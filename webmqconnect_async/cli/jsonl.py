@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NoReturn, Protocol
 
-from ..errors import WebMQError
+from ..errors import InvalidPush, WebMQError
 from ..values import Push, SessionIDs
 from .failures import is_safe
 
-__all__ = ["Events", "Format", "Records", "event_of", "failed_record", "text_fields"]
+__all__ = ["Events", "Format", "Records", "event_of", "failed_record", "no_push_record"]
 
 _NEEDED = frozenset({"topic", "event"})
 _FIELDS = _NEEDED | {"eligible", "exclude"}
@@ -60,14 +60,15 @@ class Records:
                 passed over would reach everybody.
         """
         match _decoded(_text(line)):
-            case dict() as record if _is_text_alone(record):
-                raise ValueError("no push, but the text of a line that was none")
+            case dict() as record if _was_no_push(record):
+                raise ValueError(f"was no push: {record['reason']}")
             case dict() as record:
                 if missing := sorted(_NEEDED - record.keys()):
                     raise ValueError(f"{missing[0]}: missing")
                 if unknown := sorted(record.keys() - _FIELDS - _NOTES):
                     raise ValueError(f"{unknown[0]}: no such field; there are topic, event, eligible and exclude")
-                if (safe := record.get("safe", True)) not in (True, False):
+                # In Python 1 is True, and in JSON it is not.
+                if (safe := record.get("safe", True)) is not True and safe is not False:
                     raise ValueError("safe: neither true nor false")
                 if not safe and not self._include_unconfirmed:
                     return None
@@ -106,21 +107,11 @@ def event_of(argument: str) -> object:
         return argument
 
 
-def text_fields(line: bytes) -> dict[str, str]:
-    """Return what the record of a line that is no push says of it: its text, and not the text of such a record."""
-    text = line.decode("utf-8-sig", "backslashreplace").strip()
-    with suppress(ValueError):
-        match _decoded(text):
-            case dict() as record if _is_text_alone(record):
-                return {"text": _json(record["text"])}
-    return {"text": _json(text)}
-
-
 def failed_record(fields: Mapping[str, str], number: int, error: WebMQError) -> bytes:
     """Return the line that says what failed and why, a record that can be pushed again.
 
     Args:
-        fields: what a Format or `text_fields` returned of the line.
+        fields: what a Format returned of the line.
         number: the line's, from 1.
         error: what it ended in.
     """
@@ -131,9 +122,19 @@ def failed_record(fields: Mapping[str, str], number: int, error: WebMQError) -> 
     return f"{{{record}}}\n".encode("utf-8", "backslashreplace")
 
 
-def _is_text_alone(record: Mapping[str, object]) -> bool:
-    """Return whether this is the record of a line that was no push."""
-    return record.keys() - _NOTES == {"text"}
+def no_push_record(line: bytes, number: int, error: InvalidPush) -> bytes:
+    """Return the record of a line that is no push: its text. What is such a record already stays as it is."""
+    text = line.decode("utf-8-sig", "backslashreplace").strip()
+    with suppress(ValueError):
+        match _decoded(text):
+            case dict() as record if _was_no_push(record):
+                return f"{text}\n".encode()
+    return failed_record({"text": _json(text)}, number, error)
+
+
+def _was_no_push(record: Mapping[str, object]) -> bool:
+    """Return whether this is what `no_push_record` makes of a line."""
+    return record.keys() == _NOTES | {"text"}
 
 
 def _members(text: str) -> dict[str, str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
@@ -17,7 +17,7 @@ from rich.text import Text
 
 from . import terminal
 
-__all__ = ["Meter", "Report", "Tally"]
+__all__ = ["Meter", "Report", "Tally", "ranges"]
 
 _SHOWN = 20
 """Failures that are shown, before they are only counted."""
@@ -42,7 +42,7 @@ class Tally:
     left_out: int = 0
     """Lines that may have been taken in an earlier run."""
     interrupted: int = 0
-    """Lines that were given up in the middle of a push."""
+    """Lines that were given up in the middle of a push, or before."""
 
     @property
     def complete(self) -> bool:
@@ -112,7 +112,7 @@ class Report:
         self._output = terminal.console(stderr=True)
         self._live: Live | None = None
         # Not is_terminal, which the environment can force for the sake of colours: a file must get no bar.
-        if sys.stderr.isatty() and not self._output.is_dumb_terminal:
+        if self._output.file.isatty() and not self._output.is_dumb_terminal:
             self._live = Live(
                 get_renderable=self._frame,
                 console=self._output,
@@ -138,10 +138,14 @@ class Report:
         """Show why a line failed; of many, only the first unless `always`."""
         self._shown += 1
         if self._shown <= _SHOWN or always:
-            terminal.error(f"line {number}: {why}", self._output)
+            self.error(f"line {number}: {why}")
         elif self._shown == _SHOWN + 1:
             where = f"; all are in {self._failed_to}" if self._failed_to else ""
             self.note(f"further failures are only counted{where}")
+
+    def error(self, message: str) -> None:
+        """Show what went wrong besides."""
+        terminal.error(message, self._output)
 
     def note(self, message: str) -> None:
         """Show what is no failure."""
@@ -180,3 +184,14 @@ def _duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Return numbers in order, and neighbours as one range: 3, 5-9."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1] = found[-1][0], number
+        else:
+            found.append((number, number))
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in found)

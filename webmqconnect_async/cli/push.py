@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import rich_click as click
@@ -170,13 +171,12 @@ def push(
         raise click.UsageError("--eligible and --exclude need --topic here; otherwise each line says its own.")
     if topic_of_lines is not None and include_unconfirmed:
         raise click.UsageError("--include-unconfirmed is for lines that are records; with --topic they are events.")
-    with ExitStack() as files:
-        descriptor = 0 if str(jsonl) == "-" else files.enter_context(jsonl.open("rb", buffering=0)).fileno()
+    with _opened(jsonl, failed) as (reader, failed_file):
         pusher = LinePusher(
             client,
-            LineReader(descriptor),
+            reader,
             Records(include_unconfirmed) if topic_of_lines is None else Events(topic_of_lines, only, never),
-            failed=files.enter_context(_failed_file(failed, descriptor)) if failed is not None else None,
+            failed=failed_file,
             pace=_pace(rate) if rate is not None else None,
             first=resume_from,
             order_by_topic=order_by_topic,
@@ -205,16 +205,35 @@ def _client(
         raise click.UsageError(f"{error}.") from None
 
 
-def _failed_file(path: Path, lines: int) -> FailedFile:
-    """Open the file of failures, which must not be the one whose lines are read from that descriptor."""
+@contextmanager
+def _opened(lines: Path, failed: Path | None) -> Iterator[tuple[LineReader, FailedFile | None]]:
+    """Open the file of lines and that of failures, which must be two."""
+    with ExitStack() as files:
+        try:
+            reader = _line_reader(lines, files)
+            failed_file = None if failed is None else files.enter_context(_failed_file(failed))
+        except KeyboardInterrupt:
+            # A named pipe waits for somebody at its other end.
+            sys.exit(130)
+        if failed_file is not None and failed_file.is_file(reader.descriptor):
+            raise click.UsageError("--failed is the file of --jsonl: it would be read as it is written.")
+        yield reader, failed_file
+
+
+def _line_reader(path: Path, files: ExitStack) -> LineReader:
+    if str(path) == "-" and sys.stdin is None:
+        raise click.UsageError("--jsonl: standard input is closed.")
     try:
-        file = FailedFile(path)
+        return LineReader(0 if str(path) == "-" else files.enter_context(path.open("rb", buffering=0)).fileno())
+    except OSError as error:
+        raise click.UsageError(f"--jsonl: cannot read {path}: {error.strerror}.") from None
+
+
+def _failed_file(path: Path) -> FailedFile:
+    try:
+        return FailedFile(path)
     except OSError as error:
         raise click.UsageError(f"--failed: cannot write to {path}: {error.strerror}.") from None
-    if file.is_file(lines):
-        file.close()
-        raise click.UsageError("--failed is the file of --jsonl: it would be read as it is written.")
-    return file
 
 
 def _pace(rate: float) -> Pace:

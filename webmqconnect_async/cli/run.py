@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
+import sys
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import TypeVar
 
@@ -18,14 +19,14 @@ _Result = TypeVar("_Result")
 
 
 def run(
-    main: Coroutine[object, object, _Result], *, interrupted: int = 130, interrupt: Callable[[], bool] = lambda: False
+    main: Coroutine[object, object, _Result], *, interrupted: int = 130, interrupt: Callable[[], None] | None = None
 ) -> _Result:
     """Run a command to its end and return its result.
 
     Args:
         main: the command. An error of the package, or a Failure, is shown as one line and exits 1.
-        interrupted: the exit status after Ctrl-C or SIGTERM have cancelled the command.
-        interrupt: what they do in place of that: called in the event loop, and the command goes on if it returns true.
+        interrupted: the exit status after Ctrl-C, SIGTERM or SIGHUP have cancelled the command.
+        interrupt: what they do in place of that, called in the event loop; None for nothing else.
     """
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -39,19 +40,28 @@ def run(
     raise SystemExit(1)
 
 
-async def _interruptible(main: Coroutine[object, object, _Result], interrupt: Callable[[], bool]) -> _Result:
-    """Let Ctrl-C and SIGTERM interrupt or else cancel, so that everything is closed on the way out."""
+async def _interruptible(main: Coroutine[object, object, _Result], interrupt: Callable[[], None] | None) -> _Result:
+    """Let Ctrl-C, SIGTERM and SIGHUP interrupt or else cancel, so that everything is closed on the way out."""
     task = asyncio.current_task()
 
     def handle() -> None:
-        if not interrupt() and task is not None:
+        if interrupt is not None:
+            interrupt()
+        elif task is not None:
             task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _interrupts():
         # Windows has no such handlers, and no thread but the main one; there the runner has Ctrl-C cancel.
         with suppress(NotImplementedError, RuntimeError, ValueError):
             asyncio.get_running_loop().add_signal_handler(number, handle)
     return await main
+
+
+def _interrupts() -> Iterator[signal.Signals]:
+    """Yield the signals that interrupt: the terminal's end among them, unless nohup has us outlive it."""
+    yield from (signal.SIGINT, signal.SIGTERM)
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        yield signal.SIGHUP
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import Self, TypeAlias
 
-from ..bulk import Bulk, Job, outcome_of
+from ..bulk import Bulk, Item, Job, outcome_of
 from ..errors import ClientClosed, InvalidPush, WebMQError
 from ..values import Outcome, Push, Receipt
 
 __all__ = ["PushStream", "Pushes", "collect", "outcomes"]
 
-Pushes: TypeAlias = Iterable[Push | tuple[str, object]]
+Pushes: TypeAlias = Iterable[Item]
 """What a bulk takes: anything to iterate over with `for`."""
 
 PushOne: TypeAlias = Callable[[Push | InvalidPush], Receipt | WebMQError]

@@ -1,0 +1,114 @@
+"""Standard error that takes nothing costs no outcome: each line is pushed, each failure written, the status right."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..hostile import Hostile, bodies, held, hostile, reply
+from ..processes import MODULE, PATIENCE
+from .conftest import TOPIC
+
+COUNT = 60
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | {"TERM": "xterm"}
+"""What Python could not write it tries again at its end, as it does for most people."""
+
+
+@pytest.fixture
+def server() -> Iterator[Hostile]:
+    """Run a broker that refuses everything, when it is released."""
+    with hostile(*[held(reply(401))] * 3, accepted=reply(401)) as server:
+        yield server
+
+
+class Run:
+    """A push of COUNT lines, and what is left of it."""
+
+    def __init__(self, server: Hostile, tmp_path: Path) -> None:
+        self.failed = tmp_path / "failed"
+        lines = tmp_path / "lines"
+        lines.write_text("".join(f"{number}\n" for number in range(COUNT)))
+        arguments = ("push", server.url, "--jsonl", lines, "--topic", TOPIC, "--concurrency", "3")
+        self.command = [sys.executable, "-W", "error", *MODULE, *map(str, arguments), "--failed", str(self.failed)]
+        self._server = server
+
+    async def begin(self, *, before: Sequence[str] = (), **outputs: Any) -> asyncio.subprocess.Process:
+        """Start it, after what a shell is to do."""
+        return await asyncio.create_subprocess_exec(*before, *self.command, env=BUFFERED, **outputs)
+
+    async def is_whole(self, process: asyncio.subprocess.Process) -> None:
+        """Wait for the end, and check that nothing has got lost."""
+        await asyncio.wait_for(process.wait(), PATIENCE)
+        assert process.returncode == 1
+        assert sorted(map(int, bodies(self._server))) == list(range(COUNT))
+        refused = [json.loads(line)["event"] for line in self.failed.read_text().splitlines()]
+        assert sorted(refused) == list(range(COUNT))
+
+
+async def test_disk_is_full(server: Hostile, tmp_path: Path) -> None:
+    run = Run(server, tmp_path)
+    server.release()
+    with open("/dev/full", "w") as full:
+        await run.is_whole(await run.begin(stderr=full))
+
+
+async def test_reader_leaves(server: Hostile, tmp_path: Path) -> None:
+    """As `2>&1 | head -1` does, and here it does before anything was said."""
+    run = Run(server, tmp_path)
+    reading, writing = os.pipe()
+    process = await run.begin(stdout=writing, stderr=writing)
+    os.close(writing)
+    await asyncio.to_thread(server.until, lambda: len(server.requests) == 3)
+    os.close(reading)
+    server.release()
+    await run.is_whole(process)
+
+
+async def test_closed(server: Hostile, tmp_path: Path) -> None:
+    run = Run(server, tmp_path)
+    server.release()
+    await run.is_whole(await run.begin(before=("sh", "-c", 'exec "$@" 2>&-', "sh")))
+
+
+async def test_full_pipe_that_does_not_block(server: Hostile, tmp_path: Path) -> None:
+    run = Run(server, tmp_path)
+    server.release()
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    os.write(writing, bytes(1 << 20))
+    await run.is_whole(await run.begin(stderr=writing))
+    os.close(writing)
+    os.close(reading)
+
+
+async def test_terminal_is_gone(server: Hostile, tmp_path: Path) -> None:
+    """Under nohup the run outlives it, bar and all."""
+    run = Run(server, tmp_path)
+    ours, theirs = os.openpty()
+
+    def outlive() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    process = await run.begin(stderr=theirs, preexec_fn=outlive)
+    os.close(theirs)
+    await asyncio.to_thread(server.until, lambda: len(server.requests) == 3)
+    os.close(ours)
+    server.release()
+    await run.is_whole(process)
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["push", "--nonsense"], 2), (["--version"], 0)])
+async def test_status_of_other_commands(arguments: list[str], status: int) -> None:
+    with open("/dev/full", "w") as full:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *MODULE, *arguments), env=BUFFERED, stdout=asyncio.subprocess.DEVNULL, stderr=full
+        )
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == status
