@@ -10,7 +10,18 @@ from types import ModuleType
 import pytest
 
 from webmqconnect_async.cli import jsonl
-from webmqconnect_async.hub import bridge, frames, joining, judge, origins, procedures, sessions, wamp1, wamp2
+from webmqconnect_async.hub import (
+    bridge,
+    frames,
+    joining,
+    judge,
+    origins,
+    procedures,
+    publication,
+    sessions,
+    wamp1,
+    wamp2,
+)
 from webmqconnect_async.hub.publish_options import Audience
 
 from .fuzzing import TARGETS, fuzz, shares
@@ -41,7 +52,7 @@ def _takes_any_text(body: bytes) -> str:
         ("judge", judge, "shown", lambda text: text),
         ("judge", judge, "_session_ids", lambda text: frozenset(text.split(","))),
         ("bridge", bridge, "verify", lambda *_: True),
-        ("bridge", bridge, "encoded", repr),
+        ("bridge", publication, "encoded", repr),
         ("bridge", bridge, "is_uri", lambda _: 1 / 0),
         ("wamp1", wamp1, "encoded", str),
         ("wamp1", wamp1, "json_value", json.loads),

@@ -82,13 +82,13 @@ _sane_options = st.fixed_dictionaries(
         "exclude_authrole": _names,
         "exclude_me": st.sampled_from(["true", "false", "null"]),
         "retain": st.just("false"),
-        "forward_for": st.sampled_from(["null", "[]", '[{"session": 1, "authid": null, "authrole": "x"}]']),
+        "forward_for": st.sampled_from(["null", "[]", '[{"session": 1, "authid": "a", "authrole": "x"}]']),
         "unheard_of": json_values,
     },
 )
 _ODD_LISTS = (
     *("[true]", "[1.0]", "{}", "0", "[{}]", '[{"session": true, "authid": null, "authrole": "x"}]'),
-    *('[{"session": 1, "authid": 1, "authrole": "x"}]', '[{"session": 1, "authid": "a", "authrole": "x"}, 1]'),
+    *('[{"session": 1, "authid": null, "authrole": "x"}]', '[{"session": 1, "authid": "a", "authrole": "x"}, 1]'),
 )
 _wrong_options = st.sampled_from(_ODD_LISTS).map(lambda text: object_of(("forward_for", text)))
 _odd_options = st.dictionaries(

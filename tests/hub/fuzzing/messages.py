@@ -148,11 +148,13 @@ def _check_wamp2(text: str) -> None:
             assert value == [34, request, subscription]
         case wamp2.Request(kind, request):
             assert value[:2] == [kind, request]
-        case wamp2.Publish(request, topic, args, kwargs):
+        case wamp2.Publish(request, topic, event, args, kwargs):
             arguments, keywords = [*value[4:5], []][0], [*value[5:6], {}][0]
             assert (value[:2], value[3]) == ([16, request], topic)
-            assert [parsed(argument) for argument in args] == arguments
+            assert parsed(args) == arguments
             assert (parsed(kwargs) if kwargs is not None else {}) == keywords
+            lone = len(arguments) == 1 and not keywords
+            assert parsed(event) == (arguments[0] if lone else {"args": arguments, "kwargs": keywords})
             _check_audience(message.audience._asdict(), value[2])
 
 
