@@ -87,7 +87,8 @@ def _refusal(credentials: Credentials | None, realm: str, error: str, details: o
     if error == "no_such_realm":
         return f"the hub has no realm {realm!r}; check --realm"
     if credentials is not None:
-        advice = f"; check {SUBSCRIBER.key} and its secret" if error in ("authentication_failed", "not_authorized") else ""
+        wrong = error in ("authentication_failed", "not_authorized")  # the latter is Crossbar.io's for a key it has not
+        advice = f"; check {SUBSCRIBER.key} and its secret" if wrong else ""
         return f"the hub refuses the key {credentials.key!r}: {said}{advice}"
     if error in ("no_matching_auth_method", "no_auth_method"):  # the latter is Crossbar.io's
         return f"the hub takes no anonymous subscriber: give {SUBSCRIBER.key}"
