@@ -107,6 +107,7 @@ def main() -> None:
             done.append(costs)
             print(f"\r{sum(each.checked for each in done):,}", end="", file=sys.stderr, flush=True)
             if costs.failure is not None:
+                print(rendered(done))
                 again = f"--target {costs.batch.target} --inputs {costs.batch.inputs} --seed {costs.batch.seed}"
                 sys.exit(f"{costs.failure}\nAgain, by: .venv/bin/python benchmarks/fuzz.py {again}")
     print(file=sys.stderr)

@@ -22,7 +22,8 @@ def pipe() -> Iterator[tuple[int, int]]:
     reading, writing = os.pipe()
     yield reading, writing
     os.close(writing)
-    os.close(reading)
+    # The other end stays open: a thread that was given up may begin to read only now, and must find this pipe by its
+    # number, and not the one of the next test.
 
 
 async def test_lines_across_reads(tmp_path: Path) -> None:

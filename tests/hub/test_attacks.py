@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from webmqconnect_async.hub import Hub, page, subscriber
+from webmqconnect_async.hub.origins import Gate
 
 from .conftest import Run, Wire
 from .raw import connected, head
@@ -46,6 +47,14 @@ async def test_no_path_answers_to_a_foreign_host(hub: Hub, wire: Wire, host: str
             assert (await wire.request(method, hub, path, b'{"topic": "t"}', Host=host)).status == 403
     assert await wire.refused(hub, Host=host, Origin=origin) == 403
     await peer.heard()
+
+
+def test_what_only_looks_like_an_address_is_none() -> None:
+    """On a hub that is open to other machines any address is as good as its own."""
+    gate = Gate("0.0.0.0", [], [])  # noqa: S104  # nothing is bound
+    assert gate.host("[::ffff:127]") is None
+    for host in ("[::ffff:127.]", "[127.0.0.1]", "[127.0.0.1]x", "[::1", "::1]", "[::1%25lo]", "[]", "1.2.3", "0x7f.1"):
+        assert gate.host(host) is not None, host
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from .echo import shown
 
 __all__ = ["Gate", "is_loopback"]
 
-_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/?#@\[\]]+)(?::\d+)?", re.ASCII)
+_AUTHORITY = re.compile(r"(\[[0-9a-f]*:[0-9a-f:.]*\]|[^\s:/?#@\[\]]+)(?::\d+)?", re.ASCII)
 _ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://({_AUTHORITY.pattern})", re.ASCII)
 
 
@@ -40,7 +40,10 @@ def _is_address(host: str) -> bool:
 def _hostname(authority: str) -> str:
     """Return the host of `host[:port]`, without the brackets of an address or the dot that may end a name."""
     matched = _AUTHORITY.fullmatch(authority)
-    return matched[1].strip("[]").removesuffix(".") if matched else ""
+    if matched is None:
+        return ""
+    host = matched[1]
+    return host[1:-1] if host.startswith("[") else host.removesuffix(".")
 
 
 class Gate:
