@@ -123,7 +123,7 @@ class Crossbar:
 
     def judge(self, response: Response, attempts: int, now: float) -> Verdict:
         """Say what an answer means, by the table above."""
-        status, error, kind = response.status, None, None
+        status, error = response.status, None
         match _answer(response.body):
             # Before 0.14 the bridge answered 202.
             case {"id": int(publication)} if 200 <= status < 300 and not isinstance(publication, bool):
@@ -135,9 +135,7 @@ class Crossbar:
         if 200 <= status < 300 and error is not None:
             refusal = AuthRejected if error == "wamp.error.not_authorized" else Rejected
             return refusal(f"the broker answered {status}: {reason}", status=status, reason=reason)
-        if status == 400:
-            kind = next((kind for said, kind in _REFUSALS.items() if reason.startswith(said)), None)
-        return refused(response, reason, kind, now)
+        return refused(response, reason, _REFUSALS, now)
 
 
 def _answer(body: bytes) -> object:

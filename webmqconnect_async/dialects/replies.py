@@ -6,6 +6,7 @@ What HTTP itself says is the same from every broker and judged here: overload, a
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -79,7 +80,7 @@ def target_of(headers: Headers) -> str:
     return visible(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl())
 
 
-def refused(response: Response, reason: str, kind: type[Rejected] | None, now: float) -> Rejected | BadReply:
+def refused(response: Response, reason: str, refusals: Mapping[str, type[Rejected]], now: float) -> Rejected | BadReply:
     """Return the verdict on an answer that is no success.
 
     | answer                                     | verdict                                                   |
@@ -87,14 +88,15 @@ def refused(response: Response, reason: str, kind: type[Rejected] | None, now: f
     | 401, 403                                   | `AuthRejected`                                            |
     | 413                                        | `TooLarge`                                                |
     | 429; 503 with a readable Retry-After       | `Overloaded`                                              |
-    | any other 4xx                              | `kind`                                                    |
+    | 400 that begins as one of `refusals`       | its class                                                 |
+    | any other 4xx                              | `Rejected`                                                |
     | anything else                              | `BadReply`: a 503 without Retry-After comes from proxies  |
     |                                            | that may have forwarded the request                       |
 
     Args:
         response: the answer.
         reason: what the broker said, in one line.
-        kind: what the broker's words make of a 4xx that says nothing by its status; None for `Rejected`.
+        refusals: how the broker's 400 begins, where that says more than `Rejected` does; the first that fits counts.
         now: Unix time in seconds.
     """
     status = response.status
@@ -106,7 +108,10 @@ def refused(response: Response, reason: str, kind: type[Rejected] | None, now: f
             overloaded.retry_after = wait
             return overloaded
     if 400 <= status < 500:
-        refusal = _BY_STATUS.get(status, kind or Rejected)(said, status=status, reason=reason)
+        kind = _BY_STATUS.get(status, Rejected)
+        if status == 400:
+            kind = next((kind for beginning, kind in refusals.items() if reason.startswith(beginning)), kind)
+        refusal = kind(said, status=status, reason=reason)
         if isinstance(refusal, ClockRejected):
             refusal.skew = skew_of(response.headers, now)
         return refusal

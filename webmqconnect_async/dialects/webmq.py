@@ -83,10 +83,7 @@ class WebMQ:
         if response.status == 202:
             return _accepted(attempts)
         reason = reason_of(response.body)
-        kind = None
-        if response.status == 400:
-            kind = next((kind for said, kind in _REFUSALS.items() if reason.startswith(said)), None)
-        return refused(response, reason, kind, now)
+        return refused(response, reason, _REFUSALS, now)
 
 
 @lru_cache(16)
