@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from abc import ABC, abstractmethod
-from base64 import b64encode
 from collections import deque
 from dataclasses import dataclass
 
 import aiohttp
 
+from ..hub.challenges import expected_answer
 from ..signing import Credentials
 from .failures import Failure
 
@@ -91,4 +90,4 @@ def signature(credentials: Credentials, challenge: object) -> str:
     """Return what answers a challenge (WAMP-CRA); raise Failure where there is none."""
     if not isinstance(challenge, str):
         raise Failure("the hub gave nothing to sign: it knows no keys")
-    return b64encode(hmac.digest(credentials.secret, challenge.encode("utf-8", "surrogatepass"), "sha256")).decode()
+    return expected_answer(credentials, challenge)

@@ -13,7 +13,9 @@ __all__ = ["answers", "expected_answer", "timestamp"]
 
 def expected_answer(credentials: Credentials, challenge: str) -> str:
     """Return what answers a challenge: base64, padded, of its HMAC-SHA256."""
-    return b64encode(hmac.digest(credentials.secret, challenge.encode(), "sha256")).decode("ascii")
+    return b64encode(hmac.digest(credentials.secret, challenge.encode("utf-8", "surrogatepass"), "sha256")).decode(
+        "ascii"
+    )
 
 
 def answers(given: str, expected: str) -> bool:
