@@ -19,6 +19,7 @@ _PURE = {
     *("hub.judge", "hub.wamp1", "hub.echo", "hub.frames", "hub.origins", "hub.procedures", "hub.bridge"),
     *("hub.wamp2", "hub.joining", "hub.challenges", "hub.publication", "hub.publish_options", "hub.texts"),
     *("cli.failures", "cli.jsonl", "cli.pace"),
+    "sync.heads",
 }
 """Rooms without I/O, clocks and dice; a package stands for all its modules."""
 _IMPURE = {

@@ -1,4 +1,4 @@
-"""One connection to a broker: a request written in one go, its answer read by http.client, all within a deadline.
+"""One connection to a broker: a request written in one go, and its answer read, all within a deadline.
 
 Deadlines are times of the monotonic clock, infinite for none. A socket's timeout is not one: it begins anew with each
 byte that trickles in, so it is set to what is left before every operation.
@@ -17,7 +17,9 @@ from math import inf
 from ssl import SSLContext, SSLSocket
 from typing import TYPE_CHECKING, cast
 
+from ..dialects import Response
 from ..settings import LONGEST_ANSWER, Endpoint
+from .heads import plain_head
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -84,8 +86,10 @@ class Connection:
             self._poll.register(self._socket, select.POLLIN)
         self.idle_since = time.monotonic()
 
-    def exchange(self, request: bytes, deadline: float) -> tuple[HTTPResponse, bytes]:
-        """Send a request and return its answer, and as much of the body as is worth reading.
+    def exchange(self, request: bytes, deadline: float) -> tuple[Response, bool]:
+        """Send a request; return its answer, and whether the next push may use the connection.
+
+        It may where the answer is read to its end, with nothing behind it.
 
         Raises:
             OSError, HTTPException, Expired: the connection is of no more use.
@@ -94,20 +98,10 @@ class Connection:
         with suppress(BrokenPipeError, ConnectionResetError):
             self._send(request, deadline)
         self._incoming.deadline = deadline
-        reply = self._answer()
-        while 100 <= reply.status < 200 and reply.status != 101:
-            reply = self._answer()
-        content = reply.read(LONGEST_ANSWER)
-        if self.ended and reply.length:
-            # With a Content-Length http.client takes the end of the connection for the end of the body.
-            raise IncompleteRead(content)
-        return reply, content
-
-    def may_be_kept(self, reply: HTTPResponse) -> bool:
-        """Tell whether the next push may use the connection: the answer is read to its end, with nothing behind it."""
+        response, ends = self._plain_answer() or self._answer()
         self.begun = False
         self.idle_since = time.monotonic()
-        return reply.isclosed() and not reply.will_close and not self._answers.hold_more()
+        return response, ends and not self._answers.hold_more()
 
     @property
     def ended(self) -> bool:
@@ -139,7 +133,29 @@ class Connection:
             except TimeoutError:
                 raise Expired from None
 
-    def _answer(self) -> HTTPResponse:
+    def _plain_answer(self) -> tuple[Response, bool] | None:
+        """Read an answer whose head is plain; None where it is not, or the body too long, with nothing taken yet."""
+        head = plain_head(self._answers.peek())
+        if head is None or head.length > LONGEST_ANSWER:
+            return None
+        self._answers.read(head.size)
+        content = self._answers.read(head.length)
+        if len(content) < head.length:
+            raise IncompleteRead(content)
+        return Response(head.status, head.headers, content), True
+
+    def _answer(self) -> tuple[Response, bool]:
+        """Read any answer."""
+        reply = self._head()
+        while 100 <= reply.status < 200 and reply.status != 101:
+            reply = self._head()
+        content = reply.read(LONGEST_ANSWER)
+        if self.ended and reply.length:
+            # With a Content-Length http.client takes the end of the connection for the end of the body.
+            raise IncompleteRead(content)
+        return Response(reply.status, reply.headers, content), reply.isclosed() and not reply.will_close
+
+    def _head(self) -> HTTPResponse:
         # All that HTTPResponse asks of a socket is makefile(); it gets the same file for each answer.
         reply = HTTPResponse(cast(socket.socket, self._answers), method="POST")
         try:

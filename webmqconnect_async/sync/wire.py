@@ -70,12 +70,12 @@ class Wire:
         try:
             connection = self._connection(deadline)
             head = f"POST {self._endpoint.path}?{request.query}{self._head}{len(request.body)}\r\n\r\n"
-            reply, content = connection.exchange(head.encode() + request.body, deadline)
-            if connection.may_be_kept(reply) and self._keepalive and not self.slots.is_cut:
+            response, reusable = connection.exchange(head.encode() + request.body, deadline)
+            if reusable and self._keepalive and not self.slots.is_cut:
                 self._busy.discard(connection)
                 self._idle.append(connection)
                 connection = None
-            return Response(reply.status, reply.headers, content)
+            return response
         except (OSError, HTTPException, Expired) as error:
             return self._failure(error, connection is not None and connection.begun, connection)
         finally:
