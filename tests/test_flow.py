@@ -468,7 +468,11 @@ def test_nothing_is_signed_before_the_first_step() -> None:
 
 
 def test_a_pause_is_a_step_of_its_own() -> None:
+    """It says what came before, for whoever keeps a log."""
     flow = push_flow(_unsigned(), WebMQ(), MORE, Clock(lambda: 0.0, lambda: 0.0), lambda: 0.5, inf)
     next(flow)
-    assert flow.send(NO_CONNECTION) == Sleep(0.5)
+    step = flow.send(NO_CONNECTION)
+    assert isinstance(step, Sleep)
+    assert (step.seconds, step.attempt, str(step.error)) == (0.5, 1, NO_CONNECTION.reason)
+    assert isinstance(step.error, ConnectFailed)
     assert isinstance(flow.send(None), Request)

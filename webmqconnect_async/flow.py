@@ -66,9 +66,13 @@ class Clock(NamedTuple):
 
 
 class Sleep(NamedTuple):
-    """A step of the flow: do nothing for so many seconds."""
+    """A step of the flow: do nothing for so many seconds, before the next attempt."""
 
     seconds: float
+    attempt: int
+    """The attempt that was made, from 1."""
+    error: NotAccepted | Unconfirmed
+    """What it ended in."""
 
 
 Answer: TypeAlias = Response | TransportFailure | None
@@ -114,7 +118,12 @@ def push_flow(
             unconfirmed = verdict
         pause = _pause(verdict, attempt, retry, jitter)
         expired = isinstance(answer, TransportFailure) and answer.cause is Cause.EXPIRED
-        if expired or pause is None or clock.monotonic() + pause >= deadline or (yield Sleep(pause)) is not None:
+        if (
+            expired
+            or pause is None
+            or clock.monotonic() + pause >= deadline
+            or (yield Sleep(pause, attempt, verdict)) is not None
+        ):
             raise (unconfirmed or verdict).after(attempt)
     raise AssertionError("count() does not end")
 

@@ -17,11 +17,11 @@ from functools import partial
 import aiohttp
 from yarl import URL
 
-from .. import failures
+from .. import failures, log
 from ..dialects import Request, Response
 from ..errors import ClientClosed, QueueTimeout, WrongLoop
 from ..failures import TransportFailure
-from ..flow import Answer, Clock, PushFlow
+from ..flow import Answer, Clock, PushFlow, Sleep
 from ..settings import LONGEST_ANSWER, LONGEST_HEADER, MOST_HEADERS, Settings
 from ..values import Receipt
 from .deadlines import Deadline, Deadlines
@@ -75,6 +75,8 @@ class Wire:
         """Set when a push ends while the client is closing."""
         self.queue: set[Deadline] = set()
         """Single pushes that wait for a slot."""
+        self._cut = 0
+        """Pushes that ended without an answer while the client was closing."""
         self._last_answer = self.loop.time()
         self._broker = settings.endpoint.authority
         self._content_type = settings.dialect.content_type
@@ -138,7 +140,7 @@ class Wire:
             if isinstance(step, Request):
                 answer = await self.exchange(step, deadline)
             else:
-                answer = await self._sleep(step.seconds, deadline)
+                answer = await self._sleep(step, deadline)
 
     async def exchange(self, request: Request, deadline: Deadline) -> Response | TransportFailure:
         """Send one request and return its answer, or why there is none."""
@@ -165,7 +167,7 @@ class Wire:
         except asyncio.CancelledError:
             body.abandon()
             if deadline.is_ours():
-                return failures.expired(body.begun, self.closing)
+                return self._expired(body.begun)
             # Nobody has cancelled the push where a session that is closed cancels what waits in it.
             if deadline.is_others() or not self.session.closed:
                 raise
@@ -181,6 +183,9 @@ class Wire:
     async def close(self) -> None:
         """End what is in flight, and close the session if it is this client's own."""
         self.deadlines.close()
+        if self._cut:
+            log.cut(self._broker, self._cut)
+            self._cut = 0
         if self._guard is not None:
             await self.session.close()
             # It has nothing left to do: it never waits, and so may be closed by several at once.
@@ -199,6 +204,7 @@ class Wire:
         if self._guard is None:
             raise WrongLoop("the borrowed session belongs to another event loop")
         if self.inherited:
+            log.forked(self._broker)
             return
         if not self.loop.is_closed():
             raise WrongLoop("the client works in another event loop, which is still open: make one client a loop")
@@ -207,14 +213,19 @@ class Wire:
             with suppress(StopIteration):
                 self.session.close().send(None)
 
-    async def _sleep(self, seconds: float, deadline: Deadline) -> TransportFailure | None:
+    async def _sleep(self, sleep: Sleep, deadline: Deadline) -> TransportFailure | None:
+        log.retrying(self._broker, sleep)
         try:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(sleep.seconds)
         except asyncio.CancelledError:
             if not deadline.is_ours():
                 raise
-            return failures.expired(False, self.closing)
+            return self._expired(False)
         return None
+
+    def _expired(self, begun: bool) -> TransportFailure:
+        self._cut += self.closing
+        return failures.expired(begun, self.closing)
 
     def _failure(self, error: Exception, begun: bool) -> TransportFailure:
         """Say why there is no answer, in words of our own: aiohttp's often hold the signed URL."""

@@ -86,15 +86,17 @@ class Slots:
         """Sleep with a slot in hand; return whether the grace of a close cut it short."""
         return self._cut.wait(seconds)
 
-    def close(self, deadline: float) -> None:
-        """Let nobody in any more, and wait until the deadline for those who are in."""
+    def close(self, deadline: float) -> int:
+        """Let nobody in any more, wait until the deadline for those who are in, and return how many it cuts off."""
         with self._changed:
             self.closed = True
             for turn in self._queue:
                 turn.set()
             while self._in_flight and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(min(left, threading.TIMEOUT_MAX))
-        self._cut.set()
+            cut_off = 0 if self._cut.is_set() else self._in_flight
+            self._cut.set()
+        return cut_off
 
     def _leave(self, turn: threading.Event) -> bool:
         """Leave the queue; False where a slot has come meanwhile."""

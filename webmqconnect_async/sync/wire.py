@@ -11,10 +11,10 @@ import time
 import weakref
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 
-from .. import failures
+from .. import failures, log
 from ..dialects import Request, Response
 from ..failures import TransportFailure
-from ..flow import Answer, Clock, PushFlow
+from ..flow import Answer, Clock, PushFlow, Sleep
 from ..settings import Settings
 from ..values import Receipt
 from .connection import Connection, Expired
@@ -62,7 +62,7 @@ class Wire:
             if isinstance(step, Request):
                 answer = self.exchange(step, deadline)
             else:
-                answer = self._failure(Expired(), False) if self.slots.sleep(step.seconds) else None
+                answer = self._sleep(step)
 
     def exchange(self, request: Request, deadline: float) -> Response | TransportFailure:
         """Send one request and return its answer, or why there is none."""
@@ -85,13 +85,15 @@ class Wire:
 
     def close(self, deadline: float) -> None:
         """Close the slots, then whatever is still in flight at the deadline, then what is idle."""
-        self.slots.close(deadline)
+        if cut := self.slots.close(deadline):
+            log.cut(self._endpoint.authority, cut)
         for connection in list(self._busy):
             connection.abort()
         _close_all(self._idle)
 
     def abandon(self) -> None:
         """Let go of what a fork copied. It is the parent's: closing says no goodbye on it."""
+        log.forked(self._endpoint.authority)
         _close_all(self._idle)
 
     def _connection(self, deadline: float) -> Connection:
@@ -112,6 +114,10 @@ class Wire:
             connection.close()
             raise Expired
         return connection
+
+    def _sleep(self, sleep: Sleep) -> TransportFailure | None:
+        log.retrying(self._endpoint.authority, sleep)
+        return self._failure(Expired(), False) if self.slots.sleep(sleep.seconds) else None
 
     def _failure(self, error: Exception, begun: bool, connection: Connection | None = None) -> TransportFailure:
         """Say why there is no answer."""

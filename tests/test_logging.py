@@ -1,0 +1,189 @@
+"""What the clients log, at which level, and that they log the same; that no record holds a secret is `test_secrets`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from math import inf
+from pathlib import Path
+
+import pytest
+
+from webmqconnect_async import AsyncClient, Client, ConnectionLost, Overloaded, Rejected, ReplyTimeout, Retry
+from webmqconnect_async.sync.slots import Slots
+
+from .colours import COLOURS, Both
+from .hostile import PATIENCE, Hostile, answer, drop_after_body, refusing, reply, stall
+from .scripts import run_script
+
+LOGGER = "webmqconnect_async.client"
+TOPIC = "http://example.com/orders"
+BUSY = answer(reply(503, b"", "Retry-After: 0"))
+AT_LEAST_ONCE = Retry(wait=0.0, at_least_once=True)
+
+both_colours = pytest.mark.parametrize("colour", COLOURS)
+
+
+@pytest.fixture(autouse=True)
+def everything(caplog: pytest.LogCaptureFixture) -> None:
+    """Keep the records of all levels."""
+    caplog.set_level(logging.DEBUG, LOGGER)
+
+
+def heard(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, str]]:
+    """Return logger, level and text of what this package logged."""
+    ours = [each for each in caplog.records if each.name.startswith("webmqconnect_async")]
+    return [(each.name, each.levelno, each.getMessage()) for each in ours]
+
+
+@both_colours
+def test_an_accepted_push_logs_nothing(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    with Both(colour, server.url, "app", "s3cret") as client:
+        client.push(TOPIC, 1)
+        client.push_many([(TOPIC, 2)])
+    assert heard(caplog) == []
+
+
+@both_colours
+def test_what_is_raised_is_not_logged_as_well(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    server.script(answer(reply(400)), drop_after_body)
+    with Both(colour, server.url) as client:
+        assert isinstance(client.failure(), Rejected)
+        assert isinstance(client.failure(), ConnectionLost)
+    assert heard(caplog) == []
+
+
+@both_colours
+def test_a_retry_is_info(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    """It names the broker without a path, the attempt, the class and text of its error, and the pause."""
+    server.script(drop_after_body, BUSY)
+    with Both(colour, server.url, "app", "s3cret", retry=AT_LEAST_ONCE) as client:
+        assert client.push(TOPIC, 1).attempts == 3
+    lost, busy = heard(caplog)
+    broker = f"127.0.0.1:{server.port}"
+    assert lost == (
+        LOGGER,
+        logging.INFO,
+        f"{broker}: attempt 1 ended in ConnectionLost, the next follows in 0.000 seconds: "
+        f"{broker} closed the connection before it had answered",
+    )
+    assert busy[:2] == (LOGGER, logging.INFO)
+    assert busy[2].startswith(f"{broker}: attempt 2 ended in Overloaded, the next follows in 0.000 seconds: ")
+
+
+@both_colours
+def test_the_last_attempt_is_raised_alone(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    """Of three attempts that fail, two are followed by another."""
+    server.script(BUSY, BUSY, BUSY)
+    with Both(colour, server.url, retry=Retry(wait=0.0)) as client:
+        assert isinstance(client.failure(), Overloaded)
+    assert ["attempt 1" in text or "attempt 2" in text for _, _, text in heard(caplog)] == [True, True]
+
+
+@both_colours
+def test_a_bulk_logs_its_retries(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    server.script(BUSY)
+    with Both(colour, server.url, retry=Retry(wait=0.0)) as client:
+        assert all(outcome.ok for outcome in client.push_many([(TOPIC, number) for number in range(5)]))
+    [(_, level, text)] = heard(caplog)
+    assert level == logging.INFO
+    assert "attempt 1 ended in Overloaded" in text
+
+
+@both_colours
+def test_a_retry_is_silent_by_default(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+    """At the level that Python's root logger has unless told otherwise."""
+    caplog.set_level(logging.WARNING, LOGGER)
+    with refusing() as url, Both(colour, url, retry=Retry(wait=0.0)) as client:
+        client.failure()
+    assert heard(caplog) == []
+
+
+def cut_off(server: Hostile) -> tuple[str, int, str]:
+    """Return the record of a close that ended two pushes."""
+    said = "closing the client ended pushes that had no answer yet: 2"
+    return LOGGER, logging.INFO, f"127.0.0.1:{server.port}: {said}"
+
+
+async def test_pushes_cut_at_close(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, however often the client is closed; the one that waits for a slot was never sent, and does not count."""
+    server.script(stall, stall)
+    client = AsyncClient(server.url, timeout=None, concurrency=2)
+    pushing = [asyncio.create_task(client.push(TOPIC, number)) for number in range(3)]
+    await asyncio.to_thread(server.until, lambda: len(server.requests) == 2)
+    await client.close(grace=0.0)
+    await client.close()
+    errors = await asyncio.gather(*pushing, return_exceptions=True)
+    assert [isinstance(error, ReplyTimeout) for error in errors] == [True, True, False]
+    assert heard(caplog) == [cut_off(server)]
+
+
+def test_pushes_cut_at_close_blocking(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    server.script(stall, stall)
+    client = Client(server.url, timeout=None)
+    with ThreadPoolExecutor(2) as threads:
+        pushing = [threads.submit(client.push, TOPIC, number) for number in range(2)]
+        server.until(lambda: len(server.requests) == 2)
+        client.close(grace=0.0)
+        client.close()
+        assert [type(each.exception(PATIENCE)) for each in pushing] == [ReplyTimeout] * 2
+    assert heard(caplog) == [cut_off(server)]
+
+
+def test_a_push_is_cut_once() -> None:
+    """Also where it has not come back yet when the client is closed again."""
+    slots = Slots(1)
+    slots.acquire(deadline=inf)
+    assert slots.close(deadline=0.0) == 1
+    assert slots.close(deadline=0.0) == 0
+
+
+@both_colours
+def test_a_close_that_cuts_nothing_logs_nothing(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    client = Both(colour, server.url)
+    with client:
+        client.push(TOPIC, 1)
+        client.close(grace=0.0)
+    assert heard(caplog) == []
+
+
+ASYNC = "client = AsyncClient(url); push = lambda event: asyncio.run(client.push('t', event))"
+SYNC = "client = Client(url); push = lambda event: client.push('t', event)"
+
+
+@pytest.mark.parametrize("script", [ASYNC, SYNC], ids=COLOURS)
+def test_a_fork_is_debug(script: str, server: Hostile, tmp_path: Path) -> None:
+    """The child says that it has noticed, once; the parent says nothing."""
+    printed = run_script(
+        """
+        logging.basicConfig(stream=sys.stdout, format="%(name)s %(levelname)s %(message)s", level="DEBUG")
+        logging.getLogger("asyncio").disabled = True
+        push("parent")
+        child = os.fork()
+        push("both")
+        push("both")
+        if child:
+            os.waitpid(child, 0)
+        """,
+        server.url,
+        tmp_path,
+        prelude=f"{script}\n",
+    )
+    said = "a fork has copied the client, which leaves the parent's connections alone"
+    assert printed.splitlines() == [f"{LOGGER} DEBUG 127.0.0.1:{server.port}: {said}"]
+    assert len(server.requests) == 5
+
+
+def test_both_clients_log_the_same(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    """Through a push that fails and one that is accepted in the end."""
+    said = []
+    for colour in COLOURS:
+        server.script(BUSY, drop_after_body, answer(reply(500)), drop_after_body)
+        with Both(colour, server.url, retry=AT_LEAST_ONCE) as client:
+            client.failure()
+            client.push(TOPIC, 1)
+        said.append(heard(caplog))
+        caplog.clear()
+    assert said[0] == said[1]
+    assert len(said[0]) == 3
