@@ -40,6 +40,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         reason = "needs Chromium: apt-get install chromium"
     elif item.get_closest_marker("crossbar") and not crossbar.installed():
         reason = f"needs Crossbar.io {crossbar.VERSION}: {crossbar.COMMAND}"
+    elif item.get_closest_marker("redis") and not shutil.which("redis-server"):
+        reason = "needs redis-server: apt-get install redis-server"
+    elif item.get_closest_marker("curl") and not shutil.which("curl"):
+        reason = "needs curl: apt-get install curl"
+    elif item.get_closest_marker("bash") and not shutil.which("bash"):
+        reason = "needs bash: apt-get install bash"
     if reason is None:
         return
     if os.environ.get("CI") == "true":

@@ -97,6 +97,18 @@ def test_the_clients_have_the_same_verbs(verb: str) -> None:
     assert asynchronous == blocking
 
 
+@pytest.mark.parametrize("client", [webmqconnect_async.AsyncClient, webmqconnect_async.Client])
+def test_from_env_takes_what_the_constructor_takes_beside_what_the_environment_says(client: type) -> None:
+    """By name, with the same types; the names of 2012 are left behind."""
+    constructor = typing.get_type_hints(client.__init__, localns=_NAMES)  # type: ignore[misc]  # of the class itself
+    hints = typing.get_type_hints(client.from_env, localns=_NAMES)  # type: ignore[attr-defined]  # both have it
+    [options] = typing.get_args(hints["options"])
+    said_by_the_environment = {"endpoint", "auth_key", "auth_secret", "dialect", *_OF_2012, "return"}
+    assert typing.get_type_hints(options, localns=_NAMES) == {
+        name: hint for name, hint in constructor.items() if name not in said_by_the_environment
+    }
+
+
 # Types
 
 _NAMES = {"typing": typing, **vars(typing), **vars(values), **vars(settings)}
@@ -164,9 +176,16 @@ def test_the_project_reads_it_there() -> None:
     assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["webmqconnect_async"]
 
 
+def test_the_changelog_begins_with_this_version() -> None:
+    """Or with what is not released yet."""
+    changelog = (Path(__file__).parents[1] / "CHANGELOG.md").read_text("utf-8")
+    top = re.findall(r"^## \[(.*?)\]", changelog, re.MULTILINE)[0]
+    assert top in ("Unreleased", __version__)
+
+
 def test_aiohttp_is_the_only_hard_dependency() -> None:
     needed = [each for each in metadata("webmqconnect-async").get_all("Requires-Dist") or [] if "extra ==" not in each]
-    assert needed == ["aiohttp>=3.14.3"]
+    assert needed == ["aiohttp>=3.14.4"]
 
 
 # What importing it brings along

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +14,14 @@ import webmqconnect_async
 _ROOT = Path(webmqconnect_async.__file__).parent
 _PACKAGE = "webmqconnect_async"
 _LONGEST = 330
+_CHECKOUT = Path(__file__).parents[1]
+_MAP = (_CHECKOUT / "CONTRIBUTING.md").read_text("utf-8")
 
 _PURE = {
-    *("errors", "values", "signing", "checks", "dialects", "failures", "flow", "bulk"),
+    *("errors", "values", "signing", "mistakes", "checks", "dialects", "failures", "flow", "bulk"),
     *("hub.judge", "hub.wamp1", "hub.echo", "hub.frames", "hub.origins", "hub.procedures", "hub.bridge"),
     *("hub.wamp2", "hub.joining", "hub.challenges", "hub.publication", "hub.publish_options", "hub.texts"),
-    *("cli.failures", "cli.jsonl", "cli.pace"),
+    *("cli.failures", "cli.jsonl", "cli.pace", "cli.comparison", "cli.curl", "cli.refusals", "cli.stamps"),
     "sync.heads",
 }
 """Rooms without I/O, clocks and dice; a package stands for all its modules."""
@@ -44,7 +47,8 @@ _ARROWS: dict[str, set[str]] = {
     "_version": set(),
     "errors": set(),
     "checks": set(),
-    "signing": set(),
+    "mistakes": set(),
+    "signing": {"mistakes"},
     "values": {"errors"},
     "dialects": {"errors", "values", "signing"},
     "failures": set(),
@@ -52,11 +56,15 @@ _ARROWS: dict[str, set[str]] = {
     "bulk": {"errors", "values", "checks"},
     "log": {"flow"},
     "settings": {"_version", "checks", "dialects", "flow", "signing"},
-    "aio": {"errors", "values", "dialects", "flow", "bulk", "log", "checks", "settings", "failures"},
-    "sync": {"errors", "values", "dialects", "flow", "bulk", "log", "checks", "settings", "failures"},
+    "environment": {"settings", "signing"},
+    "aio": {"errors", "values", "dialects", "flow", "bulk", "log", "checks", "settings", "failures", "environment"},
+    "sync": {"errors", "values", "dialects", "flow", "bulk", "log", "checks", "settings", "failures", "environment"},
     "hub": {"_version", "errors", "signing", "checks"},
     "testing": {"checks", "hub", "values"},
-    "cli": {"", "_version", "errors", "values", "signing", "checks", "settings", "flow", "aio", "sync", "hub"},
+    "cli": {
+        *("", "_version", "errors", "values", "signing", "dialects", "checks", "settings", "flow", "environment"),
+        *("aio", "sync", "hub"),
+    },
     "": {"_version", "errors", "values", "flow", "aio", "sync"},
     "__main__": {"cli"},
 }
@@ -165,13 +173,40 @@ def test_imports_go_one_way(name: str) -> None:
 
 
 def test_the_arrows_hold_no_circle() -> None:
-    rank = {"errors": 0, "values": 1, "signing": 2, "dialects": 3, "flow": 4, "aio": 5, "sync": 5, "": 6, "cli": 7}
+    rank = {
+        "errors": 0,
+        "mistakes": 0,
+        "values": 1,
+        "signing": 2,
+        "dialects": 3,
+        "flow": 4,
+        "aio": 5,
+        "sync": 5,
+        "": 6,
+        "cli": 7,
+    }
     for room, targets in _ARROWS.items():
         for target in targets:
             if room in rank and target in rank:
                 assert rank[target] < rank[room], f"{room} imports {target}"
     assert not any("cli" in targets for room, targets in _ARROWS.items() if room != "__main__")
     assert not _ARROWS["hub"] & {"", "aio", "sync", "flow", "dialects"}
+
+
+def test_the_map_names_every_room_and_no_other() -> None:
+    """CONTRIBUTING.md says of each room what it may import, and whether it is pure."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| .* \| (.*) \|$", _MAP, re.MULTILINE)
+    assert {name for name, _, _ in rows} == {name.partition(".")[0] or "__init__" for name in _MODULES}
+    assert {name: set(re.findall(r"`(\w+)`", targets)) for name, _, targets in rows} == {
+        room or "__init__": {target or "__init__" for target in targets} for room, targets in _ARROWS.items()
+    }
+    assert {name for name, does, _ in rows if does.endswith(" Pure")} == {room for room in _PURE if "." not in room}
+
+
+def test_the_map_leads_somewhere() -> None:
+    named = re.findall(r"`([\w./]+/[\w]+\.py)`", _MAP)
+    assert len(named) > 5
+    assert [name for name in named if not any((root / name).is_file() for root in (_ROOT, _CHECKOUT))] == []
 
 
 @pytest.mark.parametrize("name", _MODULES)

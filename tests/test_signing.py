@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import hashlib
 import hmac
+import inspect
 import json
 import pickle
+import textwrap
 import traceback
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -15,7 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmqconnect_async.signing import Credentials, sign, verify
+from webmqconnect_async import signing
+from webmqconnect_async.dialects.signed import signed_request
+from webmqconnect_async.mistakes import MISTAKES, Way
+from webmqconnect_async.signing import Credentials, explain, sign, verify
 
 _VECTORS = json.loads((Path(__file__).parent / "vectors" / "webmq.json").read_text("utf-8"))["vectors"]
 
@@ -139,3 +145,173 @@ def test_credentials_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         credentials.key = "other"  # type: ignore[misc]  # what is tested
     assert not hasattr(credentials, "__dict__")
+
+
+# Explanations
+
+
+def test_explanation_of_every_vector() -> None:
+    """The parts in order, what the HMAC is made of, and the signature."""
+    for vector in _VECTORS:
+        names = ("topic", "key", "timestamp", "body")
+        explanation = explain(
+            Credentials(vector["key"], vector["secret"]), dict(zip(names, _parts(vector), strict=True))
+        )
+        assert tuple(explanation.parts) == names
+        assert explanation.message == b"".join(_parts(vector))
+        assert explanation.signature == vector["signature"]
+        assert explanation.is_right(vector["signature"])
+        assert explanation.mistake(vector["signature"]) is None
+
+
+def test_an_explanation_shows_neither_secret_nor_signature_unasked() -> None:
+    explanation = explain(Credentials("app", "s3cret"), {"key": b"app"})
+    assert repr(explanation) == "Explanation(parts={'key': b'app'})"
+    assert "s3cret" not in repr(Way(b"s3cret", {"key": b"app"}))
+
+
+_TOPIC, _KEY, _TIMESTAMP = b"http://example.com/a b/~", b"app", b"2026-11-24T14:00:00Z"
+_EVENT = {"url": "/?a=1&b=2;c", "name": "ż", "id": 17}
+_BODY = r'{"url":"/?a=1\u0026b=2\u003bc","name":"ż","id":17}'.encode()
+_WEBMQ = {"topic": _TOPIC, "key": _KEY, "timestamp": _TIMESTAMP, "body": _BODY}
+_LATER, _EVENT_2 = b"2026-11-24T14:00:00.123Z", b'{"topic":"com.example.a","args":[17]}'
+_CROSSBAR = {"key": _KEY, "timestamp": _LATER, "seq": b"1", "nonce": b"2", "body": _EVENT_2}
+
+_QUOTED = b"http%3A%2F%2Fexample.com%2Fa+b%2F~"
+_QUOTED_TIME = b"2026-11-24T14%3A00%3A00Z"
+
+
+def _digest(secret: bytes, *parts: bytes, algorithm: str = "sha256") -> bytes:
+    return hmac.new(secret, b"".join(parts or _WEBMQ.values()), algorithm).digest()
+
+
+def _signed(*parts: bytes, secret: bytes = b"s3cret", algorithm: str = "sha256") -> str:
+    return base64.urlsafe_b64encode(_digest(secret, *parts, algorithm=algorithm)).decode()
+
+
+def _with_body(body: str) -> str:
+    return _signed(_TOPIC, _KEY, _TIMESTAMP, body.encode())
+
+
+_PLAIN = r"a body other than the one that was sent: json.dumps(event"
+_QUERY = "a part as it stands in the query, and not plain: "
+_OTHER = "the parts that the other dialect signs: "
+
+_MISTAKES = [
+    (_signed(secret=b"s3cret\n"), "the secret with a newline at its end"),
+    (_signed(secret=b"s3cret\r\n"), "the secret with a newline at its end"),
+    (_signed(secret=b" s3cret"), "the secret with blanks around it"),
+    (_signed(secret=b"s3cret "), "the secret with blanks around it"),
+    (_signed(secret=b'"s3cret"'), "the secret with quotes around it"),
+    (_signed(secret=b"'s3cret'"), "the secret with quotes around it"),
+    (_signed(secret=b""), "an empty secret"),
+    (_signed().rstrip("="), "the signature's padding cut off"),
+    (base64.b64encode(_digest(b"s3cret")).decode().rstrip("="), "the signature's padding cut off"),
+    (_digest(b"s3cret").hex(), "hexadecimal in place of base64"),
+    (_digest(b"s3cret").hex().upper(), "hexadecimal in place of base64"),
+    (_signed(algorithm="sha1"), "another hash than SHA-256: sha1"),
+    (_signed(algorithm="sha512"), "another hash than SHA-256: sha512"),
+    (_signed(_QUOTED, _KEY, _TIMESTAMP, _BODY), f"{_QUERY}topic"),
+    (_signed(_TOPIC, _KEY, _QUOTED_TIME, _BODY), f"{_QUERY}timestamp"),
+    (_signed(_QUOTED.replace(b"+", b"%20"), _KEY, _QUOTED_TIME, _BODY), f"{_QUERY}topic, key, timestamp"),
+    (_signed(_TOPIC, _KEY, b"2026-11-24T13:59:55Z", _BODY), "the timestamp of another second: 2026-11-24T13:59:55Z"),
+    (_signed(_TOPIC, _KEY, b"2026-11-24T14:00:05Z", _BODY), "the timestamp of another second: 2026-11-24T14:00:05Z"),
+    (_with_body(json.dumps(_EVENT)), f"{_PLAIN})"),
+    (
+        _with_body(json.dumps(_EVENT, ensure_ascii=False, sort_keys=True)),
+        f"{_PLAIN}, ensure_ascii=False, sort_keys=True)",
+    ),
+    (_with_body(json.dumps(_EVENT, separators=(",", ":"))), f"{_PLAIN}, separators=(',', ':'))"),
+    (_with_body(r'{"url":"/?a=1&b=2;c","name":"ż","id":17}'), "the body before & and ; were escaped in it"),
+    (_signed(_KEY, _TIMESTAMP, _BODY), f"{_OTHER}key, timestamp, body"),
+    (_signed(_TOPIC, _TIMESTAMP, _BODY), "a part left out: key"),
+    (_signed(_TOPIC, _KEY, _TIMESTAMP), "a part left out: body"),
+    (_signed(_KEY, _TIMESTAMP, _TOPIC, _BODY), "the parts in another order: key, timestamp, topic, body"),
+    (_signed(b"&".join(_WEBMQ.values())), "a separator between the parts: '&'"),
+    (_signed(b"\n".join(_WEBMQ.values())), r"a separator between the parts: '\n'"),
+]
+"""Each made here by hand, and what is said of it."""
+
+_MISTAKES_OF_CROSSBAR = [
+    (_signed(b"com.example.a", _KEY, _LATER, _EVENT_2), f"{_OTHER}topic, key, timestamp, body"),
+    (_signed(_KEY, _LATER, b"2", b"1", _EVENT_2), "the parts in another order: key, timestamp, nonce, seq, body"),
+    (_signed(_KEY, _LATER, b"2", _EVENT_2), "a part left out: seq"),
+    (
+        _signed(_KEY, b"2026-11-24T14:00:01.123Z", b"1", b"2", _EVENT_2),
+        "the timestamp of another second: 2026-11-24T14:00:01.123Z",
+    ),
+]
+
+_MISTAKES_WITH_THE_SECRET = [
+    (b" s3cret\n", "the secret without the blanks around it"),
+    (base64.b64encode(b"s3cret"), "the secret decoded from base64"),
+    (b"s3cret".hex().encode(), "the secret decoded from hex"),
+]
+
+
+@pytest.mark.parametrize(("signature", "mistake"), _MISTAKES)
+def test_the_mistake_behind_a_signature(signature: str, mistake: str) -> None:
+    explanation = explain(Credentials("app", "s3cret"), _WEBMQ)
+    assert explanation.mistake(signature) == mistake
+    assert not explanation.is_right(signature)
+
+
+@pytest.mark.parametrize(("signature", "mistake"), _MISTAKES_OF_CROSSBAR)
+def test_the_mistake_behind_a_signature_for_crossbar(signature: str, mistake: str) -> None:
+    assert explain(Credentials("app", "s3cret"), _CROSSBAR).mistake(signature) == mistake
+
+
+@pytest.mark.parametrize(("secret", "mistake"), _MISTAKES_WITH_THE_SECRET)
+def test_what_was_done_to_the_secret(secret: bytes, mistake: str) -> None:
+    assert explain(Credentials("app", secret), _WEBMQ).mistake(_signed()) == mistake
+
+
+def test_the_other_alphabet_of_base64() -> None:
+    """Where the two differ; in a query that was not encoded, a "+" arrives as a blank."""
+    credentials, seen = Credentials("app", "s3cret"), set()
+    for second in range(60):
+        parts = _WEBMQ | {"timestamp": f"2026-11-24T14:00:{second:02}Z".encode()}
+        standard = base64.b64encode(_digest(b"s3cret", *parts.values())).decode()
+        if set(standard) & set("+/"):
+            seen.add(explain(credentials, parts).mistake(standard))
+        if "+" in standard:
+            seen.add(explain(credentials, parts).mistake(standard.replace("+", " ")))
+    assert seen == _BASE64
+
+
+_BASE64 = {
+    "standard base64 in place of the URL-safe one",
+    'standard base64 whose "+" became a blank in the query',
+}
+
+
+def test_every_mistake_has_been_made() -> None:
+    made = [mistake for _, mistake in (*_MISTAKES, *_MISTAKES_OF_CROSSBAR, *_MISTAKES_WITH_THE_SECRET)]
+    assert {mistake.partition(":")[0] for mistake in made} | _BASE64 == MISTAKES.keys()
+
+
+@pytest.mark.parametrize("signature", [_signed(secret=b"another"), "", "x", "ż" * 44, "\ud800"])
+def test_no_usual_mistake(signature: str) -> None:
+    assert explain(Credentials("app", "s3cret"), _WEBMQ).mistake(signature) is None
+
+
+@given(
+    st.dictionaries(st.sampled_from([*_WEBMQ, "seq", "nonce"]), st.binary(max_size=20), min_size=1),
+    st.binary(min_size=1, max_size=20),
+    st.text(max_size=50),
+)
+def test_anything_may_be_explained(parts: dict[str, bytes], secret: bytes, signature: str) -> None:
+    """No part is needed, and none need be what it is called."""
+    explanation = explain(Credentials("app", secret), parts)
+    assert explanation.mistake(explanation.signature) is None
+    assert explanation.mistake(signature) is None or explanation.is_right(signature) is False
+
+
+def test_the_snippet_of_the_docstring() -> None:
+    """It does what it says: a foreign request, its mistake."""
+    code = textwrap.dedent((inspect.getdoc(explain) or "").split("\n\n")[1])
+    query = f"topicuri={_QUOTED.decode()}&appkey=app&timestamp={_QUOTED_TIME.decode()}&signature={_signed(secret=b'')}"
+    said: list[str] = []
+    given_to_it = {"query": query, "body": _BODY, "print": lambda *words: said.extend(words)}
+    exec(code, {**vars(signing), "signed_request": signed_request, **given_to_it})  # noqa: S102  # the package's own
+    assert said == ["it comes of", "an empty secret"]

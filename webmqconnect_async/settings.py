@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from ssl import SSLContext
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
 from ._version import __version__
@@ -21,7 +21,7 @@ from .dialects.webmq import WebMQ
 from .flow import Retry
 from .signing import Credentials
 
-__all__ = ["DialectName", "Endpoint", "Settings"]
+__all__ = ["DialectName", "Endpoint", "Options", "Settings", "request_headers"]
 
 DialectName: TypeAlias = Literal["webmq", "crossbar"]
 
@@ -100,6 +100,19 @@ def _host_name(name: str) -> str:
     return host
 
 
+class Options(TypedDict, total=False):
+    """What both clients take beside the broker and the credentials; each explains it, and has the defaults."""
+
+    timeout: float | None
+    concurrency: int
+    retry: Retry
+    connect_timeout: float | None
+    keepalive: float | None
+    ssl: SSLContext | None
+    headers: Mapping[str, str] | None
+    dumps: Dumps | None
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """A client's arguments, checked."""
@@ -158,7 +171,7 @@ class Settings:
             connect_timeout=checked_seconds("connect_timeout", connect_timeout),
             keepalive=checked_seconds("keepalive", keepalive, zero=True),
             ssl=context,
-            headers=_headers(headers or {}, wire.content_type),
+            headers=request_headers(headers or {}, wire.content_type),
         )
 
 
@@ -171,8 +184,8 @@ def _dialect(name: DialectName, credentials: Credentials | None, dumps: Dumps | 
     raise ValueError(f"dialect: 'webmq' or 'crossbar' is needed, not {name!r}")
 
 
-def _headers(extra: Mapping[str, str], content_type: str) -> dict[str, str]:
-    """Return the headers of every push but Host and Content-Length."""
+def request_headers(extra: Mapping[str, str], content_type: str) -> dict[str, str]:
+    """Return the headers of every push but Host and Content-Length; raise TypeError or ValueError, naming `headers`."""
     if not isinstance(extra, Mapping):
         raise TypeError(f"headers: a mapping of names to values is needed, not {type(extra).__name__}")
     names = {name.lower() for name in extra if isinstance(name, str)}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-__all__ = ["Credentials", "sign", "verify"]
+from .mistakes import Way, mistake_behind
+
+__all__ = ["Credentials", "Explanation", "explain", "sign", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +57,46 @@ def verify(credentials: Credentials, signature: str, *parts: bytes) -> bool:
     """Tell whether the signature is the one of the parts, in a time that does not depend on where they differ."""
     # compare_digest takes text only where it is ASCII, and a hub is sent anything.
     return hmac.compare_digest(sign(credentials, *parts).encode(), signature.encode("utf-8", "surrogatepass"))
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is signed of a push, and what comes of it."""
+
+    parts: Mapping[str, bytes]
+    """By name, in the order in which they are signed."""
+    signature: str = field(repr=False)
+    """Whoever sees it can send this very push, for as long as the broker takes its timestamp."""
+    _credentials: Credentials = field(repr=False, compare=False)
+
+    @property
+    def message(self) -> bytes:
+        """What the HMAC is made of: the parts, joined."""
+        return b"".join(self.parts.values())
+
+    def is_right(self, signature: str) -> bool:
+        """Tell whether this is the signature of the parts."""
+        return verify(self._credentials, signature, self.message)
+
+    def mistake(self, signature: str) -> str | None:
+        """Return which usual mistake gives a signature; None where it is right, or none does: with another secret, say.
+
+        The text names what was signed, or how: "the secret with a newline at its end". It never holds a secret.
+        """
+        return mistake_behind(signature, Way(self._credentials.secret, dict(self.parts)))
+
+
+def explain(credentials: Credentials, parts: Mapping[str, bytes]) -> Explanation:
+    """Return what is signed, part by part, and the signature; it then tells what another signature comes of.
+
+        signed = signed_request("webmq", query, body)  # of webmqconnect_async.dialects.signed: what was sent
+        explanation = explain(Credentials("app", "s3cret"), signed.parts)
+        if not explanation.is_right(signed.signature):
+            print("it comes of", explanation.mistake(signed.signature) or "another secret, or of something unusual")
+
+    Args:
+        credentials: what it should be signed with.
+        parts: the bytes of each part by its name ("topic", "key", "timestamp", "seq", "nonce", "body"), in the order in
+            which the dialect signs them.
+    """
+    return Explanation(dict(parts), sign(credentials, *parts.values()), credentials)

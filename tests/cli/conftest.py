@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -78,7 +79,7 @@ async def nothing_but(session: Subscriber, hub: Hub, *events: object) -> None:
 
 def invoke_here(*arguments: str, env: Mapping[str, str] | None = None) -> Ended:
     """Run the command line in this thread, without what the environment may say."""
-    unset = ("WEBMQ_AUTH_SECRET", "WEBMQ_SUBSCRIBER_SECRET", "FORCE_COLOR", "GITHUB_ACTIONS")
+    unset = [name for name in os.environ if name.startswith("WEBMQ_") or name in ("FORCE_COLOR", "GITHUB_ACTIONS")]
     environment: dict[str, str | None] = {**dict.fromkeys(unset), "COLUMNS": "120", **(env or {})}
     result = CliRunner().invoke(app, arguments, prog_name="webmqconnect", env=environment)
     assert isinstance(result.exception, SystemExit | None), result.exception

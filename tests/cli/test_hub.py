@@ -26,7 +26,7 @@ async def addresses(process: Process) -> tuple[str, str, str]:
     return urls[0], urls[1], urls[2]
 
 
-@pytest.mark.parametrize("signing", ["unsigned", "by the environment", "by a file"])
+@pytest.mark.parametrize("signing", ["unsigned", "by the environment", "by a file", "by a variable's file"])
 async def test_what_it_prints_works(signing: str, tmp_path: Path) -> None:
     """The page is there, and the line of Python pushes to who subscribes where it says. No secret is shown."""
     file = tmp_path / "it's a secret"
@@ -35,8 +35,12 @@ async def test_what_it_prints_works(signing: str, tmp_path: Path) -> None:
         "unsigned": [],
         "by the environment": ["--key", "app"],
         "by a file": ["--key", "app", "--secret-file", str(file)],
+        "by a variable's file": [],
     }[signing]
-    env = {"WEBMQ_AUTH_SECRET": SECRET} if signing == "by the environment" else {}
+    env = {
+        "by the environment": {"WEBMQ_AUTH_SECRET": SECRET},
+        "by a variable's file": {"WEBMQ_AUTH_KEY": "app", "WEBMQ_AUTH_SECRET_FILE": str(file)},
+    }.get(signing, {})
     async with python(*MODULE, "hub", "--port", "0", *options, env=env) as process:
         push_url, subscribe_url, page_url = await addresses(process)
         line = await process.said("import Client")

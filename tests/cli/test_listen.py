@@ -263,7 +263,7 @@ async def test_key_for_a_hub_that_knows_none(behaviour: str, said: str, address:
     [
         (["--subscriber-key", "page"], "--subscriber-key needs its secret: set WEBMQ_SUBSCRIBER_SECRET, or give"),
         (["--subscriber-secret-file", __file__], "--subscriber-secret-file needs --subscriber-key"),
-        (["--subscriber-key", "page", "--subscriber-secret-file", os.devnull], "The secret in /dev/null is empty."),
+        (["--subscriber-key", "page", "--subscriber-secret-file", os.devnull], "the secret in /dev/null is empty."),
     ],
 )
 def test_key_without_its_other_half(options: list[str], said: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 import rich_click as click
@@ -13,13 +14,16 @@ import rich_click as click
 from webmqconnect_async import __version__, errors
 from webmqconnect_async.cli import terminal
 from webmqconnect_async.cli.app import app
+from webmqconnect_async.cli.exits import MEANINGS, Exit
 from webmqconnect_async.cli.failures import Failure, described
 from webmqconnect_async.cli.run import run
+from webmqconnect_async.hub import Hub
 
-from ..processes import python, webmqconnect
+from ..hostile import held, hostile
+from ..processes import MODULE, python, webmqconnect
 from .conftest import invoke_here
 
-COMMANDS = ("demo", "hub", "push", "listen")
+COMMANDS = ("demo", "hub", "push", "listen", "explain", "completion")
 
 
 @pytest.mark.parametrize("module", ["rich_click", "click", "rich"])
@@ -96,6 +100,69 @@ def test_bare_command_shows_help() -> None:
     assert "Commands" in result.stdout + result.stderr
 
 
+# Exit statuses
+
+
+def test_help_tells_the_exit_statuses() -> None:
+    shown = " ".join(invoke_here("--help").stdout.split())
+    for status, meaning in MEANINGS.items():
+        assert f"{status.value}: {meaning}" in shown
+    assert list(MEANINGS) == list(Exit)
+    assert [status.value for status in Exit] == [0, 1, 2, 130]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--version"], Exit.DONE),
+        (["push", "--help"], Exit.DONE),
+        (["demo"], Exit.DONE),
+        (["explain", "http://127.0.0.1:1", "t", "1"], Exit.DONE),
+        (["completion", "fish"], Exit.DONE),
+        (["push", "http://127.0.0.1:1", "t", "1"], Exit.FAILED),
+        (["push", "http://127.0.0.1:1", "t", "1", "--exclude", ","], Exit.FAILED),
+        (["explain", "http://127.0.0.1:1", "t", "1", "--exclude", ","], Exit.FAILED),
+        (["push", "http://127.0.0.1:1", "--jsonl", "lines", "--topic", "t"], Exit.FAILED),
+        (["listen", "ws://127.0.0.1:1", "t"], Exit.FAILED),
+        (["hub", "--host", "192.0.2.1", "--key", "app"], Exit.FAILED),
+        ([], Exit.USAGE),
+        (["nonsense"], Exit.USAGE),
+        (["push", "http://127.0.0.1:1", "t"], Exit.USAGE),
+        (["explain", "t"], Exit.USAGE),
+        (["hub", "--port", "-1"], Exit.USAGE),
+        (["listen", "http://127.0.0.1:1"], Exit.USAGE),
+        (["completion", "csh"], Exit.USAGE),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value.name,
+)
+async def test_exit_status(arguments: list[str], status: Exit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lines").write_text("1\n")
+    monkeypatch.chdir(tmp_path)
+    ended = await webmqconnect(*arguments, env={"WEBMQ_AUTH_SECRET": "s"})
+    assert ended.status == status, ended
+    assert ended.stderr or status != Exit.FAILED
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_exit_status_of_what_is_ended(number: signal.Signals) -> None:
+    """A hub and a listener run until they are; a push was to do something."""
+    with hostile(held(), held()) as stalling:
+        push = (*MODULE, "push", stalling.url, "http://example.com/orders")
+        async with (
+            Hub(port=0) as running,
+            python(*push, "1") as one,
+            python(*MODULE, "hub", "--port", "0") as hub,
+            python(*MODULE, "listen", running.ws_url, "t") as listener,
+        ):
+            await hub.said("Ctrl-C stops")
+            await listener.complained("subscribed to")
+            await asyncio.to_thread(stalling.until, lambda: bool(stalling.requests))
+            assert (await one.stopped(number)).status == Exit.INTERRUPTED
+            assert (await hub.stopped(number)).status == Exit.DONE
+            assert (await listener.stopped(number)).status == Exit.DONE
+        stalling.release()
+
+
 def loop_module() -> str:
     async def module() -> str:
         return type(asyncio.get_running_loop()).__module__.partition(".")[0]
@@ -136,8 +203,8 @@ def test_error_is_one_line_and_exits_1(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("status", [0, 130])
-def test_signal_cancels_and_exits(number: signal.Signals, status: int) -> None:
+@pytest.mark.parametrize("status", [Exit.DONE, Exit.INTERRUPTED])
+def test_signal_cancels_and_exits(number: signal.Signals, status: Exit) -> None:
     """A command closes what it has open, then the process ends with the status that the command names."""
     steps = []
 

@@ -59,6 +59,60 @@ async def test_secret_from_a_file(end: str, signed_hub: Hub, join: Join, tmp_pat
     await nothing_but(session, signed_hub, "signed")
 
 
+@pytest.mark.parametrize("lines", [False, True])
+async def test_everything_from_the_environment(lines: bool, signed_hub: Hub, join: Join, tmp_path: Path) -> None:
+    """As `from_env` has it: the endpoint, the key, the file of its secret, and the dialect."""
+    session = await join(signed_hub)
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    (tmp_path / "lines").write_text('"event"\n')
+    env = {
+        "WEBMQ_ENDPOINT": f"{signed_hub.url}/publish",
+        "WEBMQ_DIALECT": "crossbar",
+        "WEBMQ_AUTH_KEY": "app",
+        "WEBMQ_AUTH_SECRET_FILE": str(tmp_path / "secret"),
+    }
+    arguments = ("--jsonl", str(tmp_path / "lines"), "--topic", TOPIC) if lines else (TOPIC, "event")
+    result = await invoke("push", *arguments, env=env)
+    assert result.status == 0, result.stderr
+    await nothing_but(session, signed_hub, "event")
+
+
+async def test_arguments_and_options_win_over_variables(signed_hub: Hub, join: Join, tmp_path: Path) -> None:
+    session = await join(signed_hub)
+    (tmp_path / "secret").write_text(SECRET)
+    env = {f"WEBMQ_{name}": "wrong" for name in ("ENDPOINT", "DIALECT", "AUTH_KEY", "AUTH_SECRET", "AUTH_SECRET_FILE")}
+    options = ("--key", "app", "--secret-file", str(tmp_path / "secret"), "--dialect", "webmq")
+    result = await invoke("push", signed_hub.url, TOPIC, "event", *options, env=env)
+    assert result.status == 0, result.stderr
+    await nothing_but(session, signed_hub, "event")
+
+
+async def test_a_secret_without_a_key_is_for_other_commands(hub: Hub) -> None:
+    """Nor is it looked at: the terminal may be there for several commands."""
+    env = {"WEBMQ_ENDPOINT": hub.url, "WEBMQ_AUTH_SECRET": SECRET, "WEBMQ_AUTH_SECRET_FILE": "/nowhere/at/all"}
+    assert (await invoke("push", TOPIC, "event", env=env)).status == 0
+
+
+WRONG_VARIABLES = [
+    ({"ENDPOINT": "ftp://h"}, "WEBMQ_ENDPOINT: it must begin with http:// or https://."),
+    ({"ENDPOINT": ""}, "ENDPOINT is needed"),
+    ({"DIALECT": "wamp"}, "(env var: 'WEBMQ_DIALECT'): 'wamp' is not one of"),
+    ({"AUTH_KEY": "app"}, "--key needs its secret: set WEBMQ_AUTH_SECRET"),
+    ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": "/nowhere/at/all"}, "WEBMQ_AUTH_SECRET_FILE: cannot read /nowhere/at/all"),
+    ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": "x", "AUTH_SECRET": SECRET}, "both are set"),
+]
+
+
+@pytest.mark.parametrize(("variables", "said"), WRONG_VARIABLES, ids=[said for _, said in WRONG_VARIABLES])
+def test_wrong_variable(variables: dict[str, str], said: str) -> None:
+    """It exits 2 and names the variable, as `from_env` does."""
+    env = {"WEBMQ_ENDPOINT": "http://127.0.0.1:1"} | {f"WEBMQ_{name}": value for name, value in variables.items()}
+    result = invoke_here("push", "t", "e", env=env)
+    assert result.status == 2
+    assert said in " ".join(result.stderr.replace("│", " ").split())
+    assert SECRET not in result.stderr
+
+
 async def test_receivers(hub: Hub, join: Join) -> None:
     """Both options may be repeated."""
     alice, bob, carol = [await join(hub) for _ in range(3)]
@@ -128,7 +182,9 @@ async def test_timeout() -> None:
 
 USAGE = [
     (["http://127.0.0.1:1"], "TOPIC and EVENT are needed"),
-    (["http://127.0.0.1:1", "t"], "TOPIC and EVENT are needed"),
+    (["http://127.0.0.1:1", "t"], "ENDPOINT is needed; it may be left out where WEBMQ_ENDPOINT is set"),
+    (["http://127.0.0.1:1", "t", "e", "f"], "Got unexpected extra argument (f)"),
+    (["--jsonl", "-"], "ENDPOINT is needed"),
     (["http://127.0.0.1:1", "t", "e", "--topic", "t"], "--topic is for the lines of --jsonl"),
     (["http://127.0.0.1:1", "t", "--jsonl", "-"], "leave TOPIC and EVENT out"),
     (["http://127.0.0.1:1", "--jsonl", "-", "--eligible", "1"], "--eligible and --exclude need --topic"),
@@ -167,12 +223,12 @@ def test_empty_secret_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_bytes(b"\n")
     call = ("push", "http://127.0.0.1:1", "t", "e", "--key", "app")
-    for result in (
-        invoke_here(*call, env={"WEBMQ_AUTH_SECRET": ""}),
-        invoke_here(*call, "--secret-file", str(file), env={"WEBMQ_AUTH_SECRET": SECRET}),
+    for said, result in (
+        ("--key needs its secret", invoke_here(*call, env={"WEBMQ_AUTH_SECRET": ""})),
+        ("is empty", invoke_here(*call, "--secret-file", str(file), env={"WEBMQ_AUTH_SECRET": SECRET})),
     ):
         assert result.status == 2
-        assert "is empty" in result.stderr
+        assert said in result.stderr
     result = invoke_here("push", "http://127.0.0.1:1", "t", "e", "--key", "", env={"WEBMQ_AUTH_SECRET": SECRET})
     assert result.status == 2
     assert "--key: empty" in result.stderr

@@ -7,7 +7,7 @@ import random
 import ssl as ssl_module
 from collections.abc import AsyncIterable, Iterable, Mapping
 from types import EllipsisType, TracebackType
-from typing import Self
+from typing import Self, Unpack
 from weakref import WeakSet
 
 import aiohttp
@@ -16,12 +16,14 @@ from ..bulk import Bulk, bulk_workers, in_order
 from ..checks import checked_seconds
 from ..dialects import Signer
 from ..dialects.events import Dumps
+from ..environment import Environment
 from ..errors import ClientClosed, InvalidPush, WebMQError, WrongLoop
 from ..flow import Retry, push_flow
 from ..settings import DialectName, Settings
 from ..values import Outcome, Push, Receipt, SessionIDs, Stats
 from .deadlines import Deadline
 from .many import Pushes, PushStream, Source, run_workers, stream
+from .session import AsyncOptions
 from .wire import Wire, running_loop
 
 __all__ = ["AsyncClient"]
@@ -99,6 +101,24 @@ class AsyncClient:
         self._closed = False
         self._sources: WeakSet[Source] = WeakSet()
         self._pushed = self._failed = self._retried = 0
+
+    @classmethod
+    def from_env(cls, **options: Unpack[AsyncOptions]) -> Self:
+        """Return a client of what `WEBMQ_ENDPOINT`, `WEBMQ_AUTH_KEY`, `WEBMQ_AUTH_SECRET` and `WEBMQ_DIALECT` say.
+
+        The secret may be in a file instead, named by `WEBMQ_AUTH_SECRET_FILE`, and read here and now. All but the
+        endpoint may be unset, which an empty variable is, too: without key and secret pushes are unsigned, and the
+        dialect is "webmq".
+
+        Args:
+            options: the other arguments of the class, by name.
+
+        Raises:
+            TypeError, ValueError: a variable is missing, or one of them or an argument cannot be used; the message
+                names it.
+        """
+        env = Environment.read()
+        return cls(env.endpoint, env.auth_key, env.auth_secret, dialect=env.dialect, **options)
 
     def __repr__(self) -> str:
         return f"<AsyncClient {self._settings.endpoint} auth_key={self._settings.auth_key!r}>"

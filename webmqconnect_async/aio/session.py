@@ -13,9 +13,15 @@ from aiohttp.connector import Connection
 from aiohttp.http import StreamWriter
 from aiohttp.tracing import Trace
 
-from ..settings import Settings
+from ..settings import Options, Settings
 
 __all__ = ["Body", "open_session"]
+
+
+class AsyncOptions(Options, total=False):
+    """What an AsyncClient takes beside the broker and the credentials."""
+
+    session: aiohttp.ClientSession | None
 
 
 class Body(aiohttp.Payload):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from .exits import Exit
 from .outputs import take_anything
 
 __all__ = ["main"]
@@ -22,7 +23,7 @@ def main() -> int:
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
             raise
         print("error: the command line is an extra: pip install 'webmqconnect-async[cli]'", file=sys.stderr)
-        return 2
+        return Exit.USAGE
     take_anything()
     app(prog_name="webmqconnect")
-    return 0
+    return Exit.DONE

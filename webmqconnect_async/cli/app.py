@@ -5,7 +5,10 @@ from __future__ import annotations
 import rich_click as click
 
 from .._version import __version__
+from .completion import completion
 from .demo import demo
+from .exits import MEANINGS
+from .explain import explain
 from .hub import hub
 from .listen import listen
 from .push import push
@@ -20,15 +23,23 @@ _HELP = click.RichHelpConfiguration(
 )
 
 
+_EPILOG = """\
+Begin with: webmqconnect demo
+
+Exit status:
+
+""" + "\n\n".join(f"{status.value}: {meaning}" for status, meaning in MEANINGS.items())
+
+
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Begin with: webmqconnect demo",
+    epilog=_EPILOG,
 )
 @click.version_option(__version__, package_name="webmqconnect-async", prog_name="webmqconnect")
 @click.rich_config(_HELP)
 def app() -> None:
-    """Push events to browsers through a WebMQ hub, listen to them, or be that hub."""
+    """Push events to browsers through a WebMQ hub, listen to them, explain their signatures, or be that hub."""
 
 
-for command in (demo, hub, push, listen):
+for command in (demo, hub, push, listen, explain, completion):
     app.add_command(command)

@@ -11,11 +11,13 @@ from pathlib import Path
 import rich_click as click
 from rich.text import Text
 
+from ..environment import variable
 from ..hub import Hub, HubConfig
 from ..signing import Credentials
 from . import terminal
+from .exits import Exit
 from .failures import Failure
-from .keys import PUSHER, SUBSCRIBER, credentials_of, secret_file_option, subscriber_secret_file_option
+from .keys import PUSHER, SUBSCRIBER, credentials_of, key_option, secret_file_option, subscriber_secret_file_option
 from .run import run
 
 __all__ = ["hub"]
@@ -52,7 +54,7 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     show_default=True,
     help="Port to listen on; 0 takes a free one.",
 )
-@click.option("--key", metavar="NAME", help="Take only pushes that are signed with this application key.")
+@key_option(help="Take only pushes that are signed with this application key.")
 @secret_file_option
 @click.option(
     SUBSCRIBER.key, metavar="NAME", help="Let only those subscribe who authenticate with this key; else anybody may."
@@ -130,7 +132,7 @@ def hub(
         option = _OPTIONS.get(argument, "--" + argument.replace("_", "-"))
         raise click.UsageError(f"{option}: {reason}.") from None
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    run(_serve(server, host, port, credentials, secret_file), interrupted=0)
+    run(_serve(server, host, port, credentials, secret_file), interrupted=Exit.DONE)
 
 
 async def _serve(server: Hub, host: str, port: int, credentials: Credentials | None, secret_file: Path | None) -> None:
@@ -167,6 +169,8 @@ def _show(server: Hub, credentials: Credentials | None, secret_file: Path | None
 def _line_of_python(url: str, credentials: Credentials | None, secret_file: Path | None) -> str:
     imports, signing = "", ""
     if credentials:
+        if secret_file is None and (named := variable(f"{PUSHER.variable}_FILE")):
+            secret_file = Path(named)
         if secret_file is None:
             imports, secret = "import os; ", f'os.environ["{PUSHER.variable}"]'
         else:

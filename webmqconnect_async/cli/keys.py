@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import rich_click as click
 
+from ..environment import AUTH_KEY, AUTH_SECRET, read_secret, secret_of
 from ..signing import Credentials
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "SUBSCRIBER",
     "KeyOptions",
     "credentials_of",
+    "key_option",
     "secret_file_option",
     "subscriber_secret_file_option",
 ]
@@ -27,7 +29,7 @@ class KeyOptions:
     Args:
         key: the option for the key's name.
         file: the option for the file that holds the secret.
-        variable: of the environment, for the secret where no file is given.
+        variable: of the environment, for the secret where no file is given; with `_FILE` behind it, for a file.
     """
 
     key: str
@@ -37,14 +39,19 @@ class KeyOptions:
     @property
     def help(self) -> str:
         """What `file` is for."""
-        return f"Read the secret of {self.key} from FILE; without it, from the variable {self.variable}."
+        return (
+            f"Read the secret of {self.key} from FILE; without it, from the variable {self.variable}, "
+            f"or the file that {self.variable}_FILE names."
+        )
 
 
-PUSHER = KeyOptions("--key", "--secret-file", "WEBMQ_AUTH_SECRET")
+PUSHER = KeyOptions("--key", "--secret-file", AUTH_SECRET)
 SUBSCRIBER = KeyOptions("--subscriber-key", "--subscriber-secret-file", "WEBMQ_SUBSCRIBER_SECRET")
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
+key_option = partial(click.option, PUSHER.key, metavar="NAME", envvar=AUTH_KEY, show_envvar=True)
+"""The option of a pusher's key; `help` says what the command does with it."""
 secret_file_option = click.option(PUSHER.file, metavar="FILE", type=_FILE, help=PUSHER.help)
 subscriber_secret_file_option = click.option(SUBSCRIBER.file, metavar="FILE", type=_FILE, help=SUBSCRIBER.help)
 
@@ -53,25 +60,20 @@ def credentials_of(key: str | None, secret_file: Path | None, options: KeyOption
     """Return what to sign with; None without a key.
 
     Raises:
-        UsageError: a key without a secret, a secret file without a key, or one of them empty.
+        UsageError: a key without a secret, a secret file without a key, or one that is of no use. A secret that only
+            stands in the environment needs no key: the terminal may be there for other commands, too.
     """
     if key is None:
         if secret_file is not None:
             raise click.UsageError(f"{options.file} needs {options.key}, the name the secret belongs to.")
         return None
-    if secret_file is None and options.variable not in os.environ:
+    try:
+        secret = secret_of(options.variable) if secret_file is None else read_secret(secret_file)
+    except ValueError as error:
+        raise click.UsageError(f"{error}." if secret_file is None else f"{options.file}: {error}.") from None
+    if secret is None:
         raise click.UsageError(f"{options.key} needs its secret: set {options.variable}, or give {options.file} FILE.")
-    secret = _secret(secret_file, options.variable)
-    if not secret:
-        raise click.UsageError(f"The secret in {options.variable if secret_file is None else secret_file} is empty.")
     try:
         return Credentials(key, secret)
     except ValueError as error:
         raise click.UsageError(f"{options.key}: {str(error).removeprefix('key: ')}.") from None
-
-
-def _secret(secret_file: Path | None, variable: str) -> bytes:
-    if secret_file is None:
-        return os.fsencode(os.environ[variable])
-    # An editor ends the file with a newline, which nobody means to be part of the secret.
-    return secret_file.read_bytes().removesuffix(b"\n").removesuffix(b"\r")

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ..signing import Credentials
 from . import terminal
+from .exits import Exit
 from .keys import SUBSCRIBER, credentials_of, subscriber_secret_file_option
 from .run import run
 from .subscriber import REALM, Event, subscriber
@@ -58,7 +59,7 @@ def listen(
     except ValueError as error:
         raise click.UsageError(f"WS_URL: {error}.") from None
     credentials = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
-    run(_print_events(socket_url, topics, count, credentials, realm), interrupted=0)
+    run(_print_events(socket_url, topics, count, credentials, realm), interrupted=Exit.DONE)
 
 
 def subscriber_url(url: str) -> str:

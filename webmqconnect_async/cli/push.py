@@ -15,9 +15,11 @@ from ..settings import DialectName
 from ..signing import Credentials
 from ..values import Push
 from . import terminal
+from .broker import dialect_option, with_endpoint
+from .exits import Exit
 from .files import FailedFile, LineReader
 from .jsonl import Events, Records, event_of
-from .keys import credentials_of, secret_file_option
+from .keys import credentials_of, key_option, secret_file_option
 from .lines import LinePusher
 from .pace import Pace
 from .run import run
@@ -57,20 +59,12 @@ _OF_LINES = (
 
 
 @click.command(no_args_is_help=True, epilog=_EXAMPLES)
-@click.argument("endpoint")
-@click.argument("topic", required=False)
-@click.argument("event", required=False)
+@click.argument("arguments", metavar="[ENDPOINT] [TOPIC EVENT]", nargs=-1)
 @click.option("--eligible", metavar="ID", multiple=True, help="Only this session gets it. Repeatable.")
 @click.option("--exclude", metavar="ID", multiple=True, help="This session does not get it. Repeatable.")
-@click.option("--key", metavar="NAME", help="Sign with this application key.")
+@key_option(help="Sign with this application key.")
 @secret_file_option
-@click.option(
-    "--dialect",
-    type=click.Choice(("webmq", "crossbar")),
-    default="webmq",
-    show_default=True,
-    help="What the broker speaks: a WebMQ hub, or Crossbar.io's HTTP bridge, which a hub has at /publish.",
-)
+@dialect_option
 @click.option(
     "--timeout",
     metavar="SECONDS",
@@ -126,9 +120,7 @@ _OF_LINES = (
 @click.pass_context
 def push(
     context: click.Context,
-    endpoint: str,
-    topic: str | None,
-    event: str | None,
+    arguments: tuple[str, ...],
     eligible: tuple[str, ...],
     exclude: tuple[str, ...],
     key: str | None,
@@ -146,6 +138,8 @@ def push(
 ) -> None:
     """Push EVENT to the subscribers of TOPIC, through the hub at ENDPOINT.
 
+    ENDPOINT may be left out where WEBMQ_ENDPOINT is set.
+
     EVENT is JSON, or a plain string where it is not JSON. One that begins with a dash goes after a double dash: -- -5.
 
     With --jsonl, each line of a file is pushed: {"topic": "…", "event": …}, where it matters with "eligible": [ID, …]
@@ -157,20 +151,24 @@ def push(
     Ctrl-C stops reading, finishes what is in flight and says at which line to go on. A second one gives that up.
     """
     only, never = list(eligible) or None, list(exclude) or None
-    client = _client(endpoint, credentials_of(key, secret_file), timeout, concurrency, dialect)
+    credentials = credentials_of(key, secret_file)
     if jsonl is None:
         if given := _first_given(context, _OF_LINES):
             raise click.UsageError(f"{given} is for the lines of --jsonl.")
-        if topic is None or event is None:
+        if len(arguments) < 2:
             raise click.UsageError("TOPIC and EVENT are needed, or --jsonl FILE.")
+        endpoint, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")
+        client = _client(endpoint, credentials, timeout, concurrency, dialect)
         run(_push_one(client, Push(topic, event_of(event), only, never)))
         return
-    if topic is not None:
+    if len(arguments) > 1:
         raise click.UsageError("With --jsonl, the lines say what is pushed: leave TOPIC and EVENT out.")
     if topic_of_lines is None and (only or never):
         raise click.UsageError("--eligible and --exclude need --topic here; otherwise each line says its own.")
     if topic_of_lines is not None and include_unconfirmed:
         raise click.UsageError("--include-unconfirmed is for lines that are records; with --topic they are events.")
+    [endpoint] = with_endpoint(arguments)
+    client = _client(endpoint, credentials, timeout, concurrency, dialect)
     with _opened(jsonl, failed) as (reader, failed_file):
         pusher = LinePusher(
             client,
@@ -183,8 +181,8 @@ def push(
         )
         run(pusher.run(), interrupt=pusher.interrupt)
     if pusher.interrupted:
-        sys.exit(130)
-    sys.exit(0 if pusher.tally.complete else 1)
+        sys.exit(Exit.INTERRUPTED)
+    sys.exit(Exit.DONE if pusher.tally.complete else Exit.FAILED)
 
 
 def _first_given(context: click.Context, names: tuple[str, ...]) -> str | None:
@@ -214,7 +212,7 @@ def _opened(lines: Path, failed: Path | None) -> Iterator[tuple[LineReader, Fail
             failed_file = None if failed is None else files.enter_context(_failed_file(failed))
         except KeyboardInterrupt:
             # A named pipe waits for somebody at its other end.
-            sys.exit(130)
+            sys.exit(Exit.INTERRUPTED)
         if failed_file is not None and failed_file.is_file(reader.descriptor):
             raise click.UsageError("--failed is the file of --jsonl: it would be read as it is written.")
         yield reader, failed_file

@@ -6,20 +6,24 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from ..errors import WebMQError
 from . import terminal
+from .exits import Exit
 from .failures import Failure, described
 
-__all__ = ["run"]
+__all__ = ["reported", "run"]
 
 _Result = TypeVar("_Result")
 
 
 def run(
-    main: Coroutine[object, object, _Result], *, interrupted: int = 130, interrupt: Callable[[], None] | None = None
+    main: Coroutine[object, object, _Result],
+    *,
+    interrupted: Exit = Exit.INTERRUPTED,
+    interrupt: Callable[[], None] | None = None,
 ) -> _Result:
     """Run a command to its end and return its result.
 
@@ -28,16 +32,26 @@ def run(
         interrupted: the exit status after Ctrl-C, SIGTERM or SIGHUP have cancelled the command.
         interrupt: what they do in place of that, called in the event loop; None for nothing else.
     """
+    with reported():
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                return runner.run(_interruptible(main, interrupt))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            raise SystemExit(interrupted) from None
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Show an error of the package, or a Failure, as one line, and exit 1."""
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_interruptible(main, interrupt))
+        yield
     except Failure as failure:
         terminal.error(str(failure))
     except WebMQError as error:
         terminal.error(described(error))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        raise SystemExit(interrupted) from None
-    raise SystemExit(1)
+    else:
+        return
+    raise SystemExit(Exit.FAILED)
 
 
 async def _interruptible(main: Coroutine[object, object, _Result], interrupt: Callable[[], None] | None) -> _Result:

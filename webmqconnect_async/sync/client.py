@@ -9,15 +9,16 @@ import time
 from collections.abc import Generator, Iterable, Mapping
 from math import inf
 from types import EllipsisType, TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 from ..bulk import Bulk, bulk_workers, in_order
 from ..checks import checked_seconds
 from ..dialects import Signer
 from ..dialects.events import Dumps
+from ..environment import Environment
 from ..errors import InvalidPush, WebMQError
 from ..flow import Retry, push_flow
-from ..settings import DialectName, Settings
+from ..settings import DialectName, Options, Settings
 from ..values import Outcome, Push, Receipt, SessionIDs, Stats
 from .many import Pushes, PushStream, collect, outcomes
 from .wire import Wire
@@ -98,6 +99,23 @@ class Client:
             dumps=dumps,
         )
         self._wire = Wire(self._settings)
+
+    @classmethod
+    def from_env(cls, **options: Unpack[Options]) -> Self:
+        """Return a client of what `WEBMQ_ENDPOINT`, `WEBMQ_AUTH_KEY`, `WEBMQ_AUTH_SECRET` and `WEBMQ_DIALECT` say.
+
+        The secret may be in a file instead, named by `WEBMQ_AUTH_SECRET_FILE`. All but the endpoint may be unset, which
+        an empty variable is, too: without key and secret pushes are unsigned, and the dialect is "webmq".
+
+        Args:
+            options: the other arguments of the class, by name.
+
+        Raises:
+            TypeError, ValueError: a variable is missing, or one of them or an argument cannot be used; the message
+                names it.
+        """
+        env = Environment.read()
+        return cls(env.endpoint, env.auth_key, env.auth_secret, dialect=env.dialect, **options)
 
     def __repr__(self) -> str:
         return f"<Client {self._settings.endpoint} auth_key={self._settings.auth_key!r}>"

@@ -1,0 +1,114 @@
+"""Shell completion: the scripts that are printed, and what a shell is told when somebody presses tab."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..processes import MODULE, PATIENCE, python
+from .conftest import invoke_here
+
+COMMANDS = ["completion", "demo", "explain", "hub", "listen", "push"]
+
+
+async def completed(*words: str) -> list[str]:
+    """Return what bash is told for the last word, each as its kind and itself."""
+    env = {
+        "_WEBMQCONNECT_COMPLETE": "bash_complete",
+        "COMP_WORDS": "\n".join(["webmqconnect", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    async with python(*MODULE, env=env) as process:
+        ended = await process.ended()
+    assert (ended.status, ended.stderr) == (0, "")
+    return ended.stdout.split()
+
+
+async def test_commands() -> None:
+    assert await completed("") == [f"plain,{name}" for name in COMMANDS]
+    assert await completed("ex") == ["plain,explain"]
+
+
+async def test_options() -> None:
+    assert await completed("push", "--di") == ["plain,--dialect"]
+    assert {"plain,--at", "plain,--query", "plain,--refusal"} <= set(await completed("explain", "--"))
+
+
+@pytest.mark.parametrize("command", ["push", "explain"])
+async def test_dialects(command: str) -> None:
+    assert await completed(command, "--dialect", "") == ["plain,webmq", "plain,crossbar"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("push", "--jsonl"), ("push", "--failed"), ("explain", "--body"), ("hub", "--secret-file")],
+)
+async def test_files(words: tuple[str, ...]) -> None:
+    """Files are left to the shell."""
+    assert await completed(*words, "ev") == ["file,ev"]
+
+
+async def test_shells() -> None:
+    assert await completed("completion", "") == ["plain,bash", "plain,zsh", "plain,fish"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        pytest.param("bash", "complete -o nosort -F _webmqconnect_completion webmqconnect", marks=pytest.mark.bash),
+        ("zsh", "compdef _webmqconnect_completion webmqconnect"),
+        ("fish", "complete --no-files --command webmqconnect"),
+    ],
+)
+def test_scripts(shell: str, line: str) -> None:
+    ended = invoke_here("completion", shell)
+    assert (ended.status, ended.stderr) == (0, "")
+    assert line in ended.stdout
+    assert "_WEBMQCONNECT_COMPLETE" in ended.stdout
+
+
+def test_another_shell() -> None:
+    ended = invoke_here("completion", "csh")
+    assert ended.status == 2
+    assert "'csh' is not one of 'bash', 'zsh', 'fish'." in ended.stderr
+
+
+@pytest.mark.bash
+@pytest.mark.parametrize(
+    ("line", "replies"),
+    [
+        (["webmqconnect", "pu"], ["push"]),
+        (["webmqconnect", "push", "--dialect", "c"], ["crossbar"]),
+        (["webmqconnect", "explain", "--body", "ev"], ["events.jsonl"]),
+    ],
+)
+async def test_in_bash(line: list[str], replies: list[str], tmp_path: Path) -> None:
+    """The printed script, sourced, fills in what bash asks it for; files come from the folder."""
+    command = tmp_path / "bin" / "webmqconnect"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.join(MODULE)} "$@"\n')
+    command.chmod(0o755)
+    (tmp_path / "events.jsonl").touch()
+    script = f"""
+        # What bash has within a completion alone.
+        compopt() {{ COMPREPLY=($(compgen -f -- "${{COMP_WORDS[COMP_CWORD]}}")); }}
+        source <(webmqconnect completion bash)
+        complete -p webmqconnect >&2
+        COMP_WORDS=({shlex.join(line)}) COMP_CWORD={len(line) - 1}
+        _webmqconnect_completion webmqconnect
+        echo "${{COMPREPLY[@]}}"
+    """
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "--norc", "-c", script),
+        cwd=tmp_path,
+        env={"PATH": f"{command.parent}:/usr/bin:/bin"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    stdout, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert stderr.decode() == "complete -o nosort -F _webmqconnect_completion webmqconnect\n"
+    assert stdout.decode().split() == replies

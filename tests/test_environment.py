@@ -1,0 +1,147 @@
+"""`from_env`: what the variables become, what is refused by a variable's name, and a secret that no refusal holds."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from pathlib import Path
+
+import pytest
+
+from webmqconnect_async import AsyncClient, Client
+from webmqconnect_async.environment import Environment
+from webmqconnect_async.hub import Hub
+
+from .running import in_thread
+
+SECRET = "a-secret-of-the-tests"
+URL = "http://127.0.0.1:8080"
+CLIENTS: list[type[AsyncClient] | type[Client]] = [AsyncClient, Client]
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("WEBMQ_"):
+            monkeypatch.delenv(name)
+
+
+def environment(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in {"ENDPOINT": URL, **variables}.items():
+        monkeypatch.setenv(f"WEBMQ_{name}", value)
+
+
+async def test_the_asynchronous_client_pushes_signed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Hub(port=0, keys={"app": SECRET}) as hub:
+        environment(monkeypatch, ENDPOINT=hub.url, AUTH_KEY="app", AUTH_SECRET=SECRET)
+        async with AsyncClient.from_env(timeout=5.0) as client:
+            assert (await client.push("t", 1)).status == 202
+
+
+def test_the_blocking_client_pushes_in_the_other_dialect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    with in_thread(lambda: Hub(port=0, keys={"app": SECRET})) as hub:
+        environment(monkeypatch, ENDPOINT=f"{hub.url}/publish", DIALECT="crossbar", AUTH_KEY="app")
+        monkeypatch.setenv("WEBMQ_AUTH_SECRET_FILE", str(tmp_path / "secret"))
+        with Client.from_env() as client:
+            receipt = client.push("com.example.t", 1)
+    assert (receipt.status, receipt.id is None) == (200, False)
+
+
+@pytest.mark.parametrize("make", CLIENTS)
+def test_the_endpoint_is_enough(make: type[AsyncClient] | type[Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    environment(monkeypatch)
+    assert repr(make.from_env()) == f"<{make.__name__} {URL}/ auth_key=None>"
+    assert Environment.read() == Environment(URL, "webmq", None, None)
+
+
+@pytest.mark.parametrize("make", CLIENTS)
+def test_a_subclass_stays_one(make: type[AsyncClient] | type[Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    environment(monkeypatch)
+    assert type(type("Mine", (make,), {}).from_env()).__name__ == "Mine"  # type: ignore[attr-defined]  # made here
+
+
+@pytest.mark.parametrize("make", CLIENTS)
+def test_the_other_arguments_are_the_constructor_s(
+    make: type[AsyncClient] | type[Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checked by it, too; and what the environment says is not said twice."""
+    environment(monkeypatch)
+    with pytest.raises(ValueError, match=r"^concurrency: "):
+        make.from_env(concurrency=0)
+    for said in ("endpoint", "auth_key", "dialect"):
+        with pytest.raises(TypeError, match=f"multiple values for .*argument '{said}'"):
+            make.from_env(**{said: "x"})  # type: ignore[arg-type]  # what is refused
+    with pytest.raises(TypeError, match="colour"):
+        make.from_env(colour="blue")  # type: ignore[call-arg]  # what is refused
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docker-compose and many a shell say that there is none."""
+    environment(monkeypatch, AUTH_KEY="", AUTH_SECRET="", AUTH_SECRET_FILE="", DIALECT="")
+    assert Environment.read() == Environment(URL, "webmq", None, None)
+
+
+@pytest.mark.parametrize(
+    ("held", "secret"),
+    [
+        (b"s3cret", b"s3cret"),
+        (b"s3cret\n", b"s3cret"),
+        (b"s3cret\r\n", b"s3cret"),
+        (b"s3cret\n\n", b"s3cret\n"),
+        (b" s3cret \n", b" s3cret "),
+        (b"\xff\x00", b"\xff\x00"),
+    ],
+)
+def test_one_newline_at_a_file_s_end_does_not_count(
+    held: bytes, secret: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(held)
+    environment(monkeypatch, AUTH_KEY="app", AUTH_SECRET_FILE=str(file))
+    assert Environment.read().auth_secret == secret
+
+
+def test_a_variable_is_taken_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment(monkeypatch, AUTH_KEY="app", AUTH_SECRET=os.fsdecode(b"s3cret\xff\n"))
+    assert Environment.read().auth_secret == b"s3cret\xff\n"
+
+
+WRONG = [
+    ({"ENDPOINT": ""}, "WEBMQ_ENDPOINT: not set; it takes the broker's http or https URL"),
+    ({"ENDPOINT": "ftp://h"}, "WEBMQ_ENDPOINT: it must begin with http:// or https://"),
+    ({"ENDPOINT": f"http://app:{SECRET}@h"}, "WEBMQ_ENDPOINT: user information is refused"),
+    ({"AUTH_KEY": "app"}, "WEBMQ_AUTH_SECRET: not set, nor WEBMQ_AUTH_SECRET_FILE; one takes the secret of WEBMQ_AUTH"),
+    ({"AUTH_KEY": "app", "AUTH_SECRET": ""}, "WEBMQ_AUTH_SECRET: not set"),
+    ({"AUTH_SECRET": SECRET}, "WEBMQ_AUTH_KEY: not set; it takes the name of the key that the secret belongs to"),
+    ({"AUTH_KEY": "", "AUTH_SECRET": SECRET}, "WEBMQ_AUTH_KEY: not set"),
+    ({"AUTH_KEY": "app\udcff", "AUTH_SECRET": SECRET}, "WEBMQ_AUTH_KEY: a lone surrogate is not UTF-8"),
+    (
+        {"AUTH_KEY": "app", "AUTH_SECRET": SECRET, "AUTH_SECRET_FILE": "full"},
+        "WEBMQ_AUTH_SECRET and WEBMQ_AUTH_SECRET_FILE: both are set",
+    ),
+    ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": "absent"}, "WEBMQ_AUTH_SECRET_FILE: cannot read absent: No such file"),
+    ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": "."}, r"WEBMQ_AUTH_SECRET_FILE: cannot read \.: Is a directory"),
+    ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": "empty"}, "WEBMQ_AUTH_SECRET_FILE: the secret in empty is empty"),
+    ({"AUTH_SECRET_FILE": "full"}, "WEBMQ_AUTH_KEY: not set"),
+    ({"DIALECT": "wamp"}, "WEBMQ_DIALECT: 'webmq' or 'crossbar' is needed, not 'wamp'"),
+]
+
+
+@pytest.mark.parametrize(("variables", "said"), WRONG, ids=[said for _, said in WRONG])
+def test_a_wrong_variable_is_refused_by_name(
+    variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("full").write_text(SECRET)
+    Path("empty").write_text("\n")
+    environment(monkeypatch, **variables)
+    for make in CLIENTS:
+        with pytest.raises(ValueError, match=f"^{said}") as caught:
+            make.from_env()
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_secret_is_in_no_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment(monkeypatch, AUTH_KEY="app", AUTH_SECRET=SECRET)
+    assert repr(Environment.read()) == f"Environment(endpoint='{URL}', dialect='webmq', auth_key='app')"

@@ -1,0 +1,31 @@
+"""`webmqconnect completion`: the script by which a shell completes commands, options and files."""
+
+from __future__ import annotations
+
+import rich_click as click
+from click.shell_completion import get_completion_class
+
+__all__ = ["completion"]
+
+_EXAMPLES = """\
+For this shell, and for every later one:
+
+$ source <(webmqconnect completion bash)
+
+$ webmqconnect completion bash > ~/.local/share/bash-completion/completions/webmqconnect
+
+$ webmqconnect completion zsh > "${fpath[1]}/_webmqconnect"
+
+$ webmqconnect completion fish > ~/.config/fish/completions/webmqconnect.fish
+"""
+
+
+@click.command(no_args_is_help=True, epilog=_EXAMPLES)
+@click.argument("shell", metavar="bash|zsh|fish", type=click.Choice(("bash", "zsh", "fish")))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the script that makes a shell complete what you type after webmqconnect."""
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"No completion for {shell}.")
+    click.echo(kind(context.find_root().command, {}, "webmqconnect", "_WEBMQCONNECT_COMPLETE").source())

@@ -1,0 +1,157 @@
+"""`webmqconnect explain`: what is signed of a push, the request that comes of it, and why one was refused."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import rich_click as click
+
+from ..dialects import Dialect, Request
+from ..dialects.crossbar import Crossbar
+from ..dialects.signed import SignedRequest, signed_request
+from ..dialects.webmq import WebMQ
+from ..settings import DialectName, Endpoint, request_headers
+from ..signing import Credentials
+from ..signing import explain as explained
+from ..values import Push
+from .broker import dialect_option, with_endpoint
+from .comparison import differences, on_expected, verdict
+from .jsonl import event_of
+from .keys import credentials_of, key_option, secret_file_option
+from .refusals import advice_on, signatures_in
+from .report import Report
+from .run import reported
+from .stamps import Stamp, unix_time
+
+__all__ = ["explain"]
+
+_EXAMPLES = """\
+Examples:
+
+$ webmqconnect explain --key app http://127.0.0.1:8080 http://example.com/orders '{"id": 17}'
+
+Why was it refused? By what the broker said, or by what an access log shows of the request:
+
+$ webmqconnect explain … --refusal 'timestamp expired (delta 412 seconds)'
+
+$ webmqconnect explain … --query '?topicuri=…&appkey=app&timestamp=…&signature=…' --body sent.json
+"""
+
+
+def _time(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    try:
+        return None if text is None else unix_time(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
+
+
+def _text(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    if text != "-":
+        return text
+    if sys.stdin is None:
+        raise click.BadParameter("standard input is closed.")
+    return sys.stdin.buffer.read().decode("utf-8", "replace")
+
+
+@click.command(no_args_is_help=True, epilog=_EXAMPLES)
+@click.argument("arguments", metavar="[ENDPOINT] TOPIC EVENT", nargs=-1)
+@click.option("--eligible", metavar="ID", multiple=True, help="Only this session gets it. Repeatable.")
+@click.option("--exclude", metavar="ID", multiple=True, help="This session does not get it. Repeatable.")
+@key_option(help="Sign with this application key.")
+@secret_file_option
+@dialect_option
+@click.option("--at", metavar="TIME", callback=_time, help="Sign at TIME: Unix seconds, or like 2011-10-14T16:59:51Z.")
+@click.option("--seq", metavar="N", type=click.IntRange(min=0), help="Crossbar.io's sequence number; else 1.")
+@click.option("--nonce", metavar="N", type=click.IntRange(min=0), help="Crossbar.io's nonce; else a random one.")
+@click.option(
+    "--refusal", metavar="TEXT", callback=_text, help="Say what this answer of a broker means; - reads standard input."
+)
+@click.option(
+    "--query", metavar="QUERY", help="Say what differs in a request that was sent: its query, its target, or its URL."
+)
+@click.option(
+    "--body",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    help="With --query: the exact bytes of that request's body. Without it they are taken for those of EVENT.",
+)
+def explain(
+    arguments: tuple[str, ...],
+    eligible: tuple[str, ...],
+    exclude: tuple[str, ...],
+    key: str | None,
+    secret_file: Path | None,
+    dialect: DialectName,
+    at: float | None,
+    seq: int | None,
+    nonce: int | None,
+    refusal: str | None,
+    query: str | None,
+    body: Path | None,
+) -> None:
+    """Show what is signed of a push, the request that comes of it, and the same as a command of curl.
+
+    Nothing is sent. But whoever sees the output can send this push, for 300 seconds around its timestamp.
+
+    With --refusal it says what a broker's answer means. With --query it compares a request that was sent with the one
+    that should have been, and finds what its signature comes of: a newline at the end of the secret, say, or a body
+    that was encoded once more. What is shown then has the time of that request, unless --at says another.
+    """
+    url, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")
+    credentials = credentials_of(key, secret_file)
+    if dialect == "webmq" and (seq is not None or nonce is not None):
+        raise click.UsageError("--seq and --nonce are for --dialect crossbar.")
+    if body is not None and query is None:
+        raise click.UsageError("--body is for --query.")
+    if query is not None and credentials is None:
+        raise click.UsageError("--query needs --key and its secret.")
+    try:
+        endpoint = Endpoint.parse(url)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from None
+    stamp = Stamp(at, seq, nonce)
+    taken = stamp if query is None else stamp.or_of(_sent(dialect, query, b""))
+    wire = _dialect(dialect, credentials, taken)
+    with reported():
+        sign = wire.encode(Push(topic, event_of(event), list(eligible) or None, list(exclude) or None))
+    request = sign(time.time() if taken.at is None else taken.at)
+    report = Report()
+    signed = None if credentials is None else explained(credentials, _parts(dialect, request))
+    report.signed(signed)
+    report.request(endpoint, request_headers({}, wire.content_type), request)
+    if credentials is not None and signed is not None and query is not None:
+        sent = _sent(dialect, query, request.body if body is None else body.read_bytes())
+        # Of what nothing else is said, what was sent is what should have been.
+        should = {**signed.parts, **{name: sent.parts[name] for name in stamp.unsaid() & sent.parts.keys()}}
+        compared = dict(differences(dialect, sent.parts, should))
+        if body is None:
+            compared["body"] = "not given with --body: taken for that of EVENT"
+        report.compared(compared, verdict(credentials, sent, explained(credentials, should), body is not None))
+        signed = explained(credentials, sent.parts)
+    if refusal is not None:
+        told = signatures_in(refusal)
+        report.refusal(advice_on(refusal), on_expected(signed, *told) if signed and told else None)
+
+
+def _parts(dialect: DialectName, request: Request) -> Mapping[str, bytes]:
+    return signed_request(dialect, request.query, request.body).parts
+
+
+def _sent(dialect: DialectName, query: str, body: bytes) -> SignedRequest:
+    """Return a request that was sent, of this dialect; UsageError says what it lacks."""
+    try:
+        return signed_request(dialect, query, body)
+    except ValueError as error:
+        raise click.UsageError(f"--{error}, which --dialect {dialect} needs.") from None
+
+
+def _dialect(name: DialectName, credentials: Credentials | None, stamp: Stamp) -> Dialect:
+    if name == "webmq":
+        return WebMQ(credentials)
+    seq = 1 if stamp.seq is None else stamp.seq
+    nonce = secrets.randbits(53) if stamp.nonce is None else stamp.nonce
+    return Crossbar(credentials, None, sequence=lambda: seq, nonce=lambda: nonce)

@@ -1,0 +1,63 @@
+"""What is signed of a request that somebody has sent, ours or a foreign one: read from its query and its body.
+
+It holds no secret and judges nothing: `signing.explain` says what the signature should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import unquote_to_bytes
+
+__all__ = ["SignedRequest", "signed_request"]
+
+_PARAMETERS: dict[str, dict[str, str]] = {
+    "webmq": {"topic": "topicuri", "key": "appkey", "timestamp": "timestamp"},
+    "crossbar": {"key": "key", "timestamp": "timestamp", "seq": "seq", "nonce": "nonce"},
+}
+"""The parameter of each part, in the order in which a dialect signs them; the body comes last in both."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request, taken apart."""
+
+    parts: Mapping[str, bytes]
+    """The bytes of each part that its dialect signs, by name and in that order."""
+    signature: str = field(repr=False)
+
+
+def signed_request(dialect: Literal["webmq", "crossbar"], query: str, body: bytes) -> SignedRequest:
+    """Return what is signed of a request, and the signature that it carries.
+
+    Args:
+        dialect: the wire that it is meant for.
+        query: what follows the `?`, undecoded; or all of a request line, a target or a URL, as a log shows it.
+        body: its exact bytes.
+
+    Raises:
+        ValueError: the query lacks a parameter, or has it twice; the message names the parameter and no value.
+    """
+    values = _parameters(query)
+    wanted = _PARAMETERS[dialect]
+    for parameter in (*wanted.values(), "signature"):
+        if len(found := values.get(parameter, [])) != 1:
+            raise ValueError(f"query: it has {'no' if not found else 'more than one'} {parameter!r}")
+    parts = {name: values[parameter][0] for name, parameter in wanted.items()}
+    return SignedRequest({**parts, "body": body}, values["signature"][0].decode("utf-8", "replace"))
+
+
+def _parameters(query: str) -> dict[str, list[bytes]]:
+    path, mark, rest = query.strip().partition("?")
+    if not mark or "=" in path:  # a "?" inside a value
+        rest = query.strip()
+    values: dict[str, list[bytes]] = {}
+    for pair in rest.split(" ")[0].strip("\"'").split("&"):
+        name, _, value = pair.partition("=")
+        values.setdefault(_decoded(name).decode("utf-8", "replace"), []).append(_decoded(value))
+    return values
+
+
+def _decoded(text: str) -> bytes:
+    return unquote_to_bytes(text.replace("+", " ").encode("utf-8", "surrogateescape"))
