@@ -16,10 +16,11 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from webmqconnect_async import AsyncClient, Client, ConnectionLost, SourceFailed, WebMQError
+from webmqconnect_async import AsyncClient, Client, ConnectionLost, Retry, SourceFailed, WebMQError
 from webmqconnect_async.dialects import Request, Response
+from webmqconnect_async.dialects.signed import signed_request
 from webmqconnect_async.settings import DialectName
-from webmqconnect_async.signing import Credentials, sign
+from webmqconnect_async.signing import Credentials, explain, sign
 
 from .answers import ANSWERS
 from .cases import Case, in_clear
@@ -153,6 +154,27 @@ def test_signature_told_by_the_broker(colour: str, caplog: pytest.LogCaptureFixt
 
 
 @pytest.mark.parametrize("colour", COLOURS)
+def test_log_of_a_retry(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Nor in what is logged of an attempt whose request the broker repeats."""
+
+    async def page(peer: Peer) -> None:
+        line = (await peer.request()).line
+        await peer.send(reply(500, f"<pre>{line.replace('topicuri', 't').replace('signature=', 's ')}</pre>".encode()))
+
+    async def busy(peer: Peer) -> None:
+        line = (await peer.request()).line
+        await peer.send(reply(429, line.encode(), f"Location: {line.split(' ')[1]}", "Retry-After: 0"))
+
+    retry = Retry(attempts=4, wait=0.0, at_least_once=True)
+    with hostile(page, busy, drop_after_body) as server:
+        with watched(caplog) as heard, Both(colour, server.url, "app", SECRET, retry=retry) as client:
+            assert client.push(LONG_TOPIC, 1).attempts == 4
+        records = [each for each in caplog.records if each.name == "webmqconnect_async.client"]
+        assert [each.levelno for each in records] == [logging.INFO] * 3
+        assert_silent(heard, secrets_of(*server.requests) - {"signature=", "topicuri="})
+
+
+@pytest.mark.parametrize("colour", COLOURS)
 def test_source_failed(colour: str) -> None:
     """The error of a bulk holds those of its pushes."""
 
@@ -206,6 +228,23 @@ async def test_command_line(tmp_path: Path) -> None:
         assert_silent([ended.stdout, ended.stderr, written, arguments], secrets_of(*server.requests))
 
 
+async def test_explain_shows_the_signature_and_no_secret() -> None:
+    """It is there to show that one, on standard output; with a wrong secret that it tries, too."""
+    credentials = Credentials("app", SECRET)
+    wrong = sign(Credentials("app", f"{SECRET}\n"), LONG_TOPIC.encode(), b"app", b"2026-11-24T14:00:00Z", b"1")
+    query = f"topicuri={LONG_TOPIC}&appkey=app&timestamp=2026-11-24T14:00:00Z&signature={wrong}"
+    told = f"invalid request signature (expected {'e' * 43}=, got {wrong})"
+    env = {"WEBMQ_AUTH_KEY": "app", "WEBMQ_AUTH_SECRET": SECRET, "PYTHONASYNCIODEBUG": "1"}
+    for options in ((), ("--query", query), ("--refusal", told), ("--query", query, "--refusal", told)):
+        call = (*MODULE, "explain", "http://127.0.0.1:1", LONG_TOPIC, "1", "--at", "2026-11-24T14:00:00Z", *options)
+        async with python(*call, env=env) as process:
+            ended = await process.ended()
+        assert (ended.status, ended.stderr) == (0, "")
+        right = sign(credentials, LONG_TOPIC.encode(), b"app", b"2026-11-24T14:00:00Z", b"1")
+        assert ended.stdout.count(right.rstrip("=")) == 3  # by itself, in the request line, and for curl
+        assert_silent([ended.stdout], {SECRET, wrong, "e" * 43})
+
+
 async def failed(push: asyncio.Task[object]) -> BaseException:
     await asyncio.wait([push])
     error = push.exception()
@@ -222,6 +261,8 @@ def test_reprs() -> None:
     client = Client("http://127.0.0.1:1/", "app", SECRET)
     holders: list[object] = [
         credentials,
+        explain(credentials, {"topic": b"x"}),
+        signed_request("webmq", f"topicuri=t&appkey=app&timestamp=x&signature={signature}", b"x"),
         request,
         response,
         client,
