@@ -7,8 +7,9 @@ import base64
 import itertools
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -28,11 +29,25 @@ _SWITCHES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Browser:
+    session: aiohttp.ClientSession
+    address: str
+    """Host and port of its DevTools."""
+
+    @asynccontextmanager
+    async def page(self, target: Mapping[str, str]) -> AsyncIterator[Page]:
+        """Connect to a page, as DevTools lists it."""
+        async with self.session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+            yield Page(socket, self)
+
+
 class Page:
     """A page, and what its console has said."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, browser: _Browser) -> None:
         self._socket = socket
+        self._browser = browser
         self._ids = itertools.count(1)
         self.problems: list[str] = []
         """Errors and warnings: of scripts, of the network, of the Content-Security-Policy."""
@@ -45,6 +60,14 @@ class Page:
             pass
         assert "error" not in message, message["error"]
         return _mapping(message["result"])
+
+    @asynccontextmanager
+    async def another(self) -> AsyncIterator[Page]:
+        """Give one more page of this browser, a tab beside this one."""
+        async with self._browser.session.put(f"http://{self._browser.address}/json/new") as answer:
+            target = await answer.json()
+        async with self._browser.page(target) as page:
+            yield page
 
     async def open(self, url: str) -> None:
         """Go to an address and return when all it consists of has been loaded."""
@@ -138,11 +161,11 @@ async def chromium(*switches: str) -> AsyncIterator[Page]:
     try:
         async with aiohttp.ClientSession() as session:
             async with asyncio.timeout(_PATIENCE):
-                address = await _devtools(process)
-            async with session.get(f"http://{address}/json/list") as answer:
+                browser = _Browser(session, await _devtools(process))
+            async with session.get(f"http://{browser.address}/json/list") as answer:
                 (target,) = [one for one in await answer.json() if one["type"] == "page"]
-            async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                yield Page(socket)
+            async with browser.page(target) as page:
+                yield page
     finally:
         process.kill()
         await process.communicate()

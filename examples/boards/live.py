@@ -1,0 +1,43 @@
+"""How the pages of a board learn of its changes. Knows no framework.
+
+A page sends the ID of its own session along with what it changes: it reads the new version in the answer, and needs no
+echo. An event is a hint. A page that misses one sees it by the next version, and fetches the list, which is the truth.
+"""
+
+import logging
+import os
+from dataclasses import asdict
+from urllib.parse import urljoin
+
+from store import Board, Change
+
+from webmqconnect_async import AsyncClient, InvalidPush, WebMQError
+
+TOPIC = "http://example.com/board"
+
+
+def named_broker() -> tuple[AsyncClient, str] | None:
+    """Return a client of the broker that the environment names, and where that takes subscribers; None without."""
+    if endpoint := os.environ.get("WEBMQ_ENDPOINT"):
+        return AsyncClient.from_env(), urljoin(endpoint, "ws")
+    return None
+
+
+def listing(board: Board, hub: str) -> dict[str, object]:
+    """Return what a page asks for: the items, and where it hears of changes.
+
+    Behind a proxy, pages may have to take another way to the hub than this server: WEBMQ_WS_URL says which.
+    """
+    return {**asdict(board), "hub": os.environ.get("WEBMQ_WS_URL") or hub, "topic": TOPIC}
+
+
+async def tell(client: AsyncClient, change: Change, author: str | None) -> None:
+    """Push a change to all pages but its author's, given by session ID."""
+    event = asdict(change)
+    try:
+        try:
+            await client.push(TOPIC, event, exclude=[author] if author else None)
+        except InvalidPush:  # whatever the page sent, a session ID of this broker's it is not
+            await client.push(TOPIC, event)
+    except WebMQError as error:  # the change is made all the same, and the other pages will fetch it
+        logging.getLogger("board").warning("version %d was not pushed: %s", change.version, error)

@@ -1,0 +1,74 @@
+"""asyncio: push the rows of a CSV file, however many, and say which were not pushed, and which may be pushed again.
+
+.venv/bin/python examples/csv_prices.py examples/prices.csv
+
+It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. The column `topic` is the topic,
+the others are the event, as text. Rows of one topic are pushed one after another. Those that fail are written to
+prices.failed.csv, with the reason and whether it is safe to push that file, too, and the exit status is 1.
+"""
+
+import asyncio
+import csv
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TextIO, cast
+
+from webmqconnect_async import AsyncClient, NotAccepted, Push, Unconfirmed, WebMQError
+
+os.environ.setdefault("WEBMQ_ENDPOINT", "http://127.0.0.1:8080")  # where `webmqconnect hub` listens
+
+
+def pushes(rows: Iterable[dict[str, str]]) -> Iterator[Push]:
+    for row in rows:
+        yield Push(row["topic"], {name: row[name] for name in row if name not in ("topic", "verdict", "reason")})
+
+
+def verdict_on(error: WebMQError) -> str:
+    match error:
+        case NotAccepted():
+            return "not pushed, and safe to push again"
+        case Unconfirmed():
+            return "perhaps pushed: push again only where a duplicate does no harm"
+    return "not pushed, and to be mended first"  # an InvalidPush
+
+
+async def push_rows(source: TextIO, rest: TextIO) -> WebMQError | None:
+    """Push all rows, write those that failed to `rest`, and return the last reason; None where all are pushed."""
+    rows = csv.DictReader(source, restkey="more")
+    columns = rows.fieldnames or ()
+    if "topic" not in columns:
+        sys.exit("the first line names no column 'topic'")
+    failed = csv.DictWriter(rest, dict.fromkeys([*columns, "verdict", "reason"]), extrasaction="ignore")
+    failed.writeheader()
+    counts: Counter[str] = Counter()
+    last = None
+    async with AsyncClient.from_env() as client, client.push_stream(pushes(rows), order_by_topic=True) as outcomes:
+        async for outcome in outcomes:  # as they come: no row is kept
+            push, error = outcome.push, outcome.error
+            verdict = "pushed" if error is None else verdict_on(error)
+            counts[verdict] += 1
+            if error is not None and push is not None:
+                last = error
+                row = cast(dict[str, object], push.event)
+                failed.writerow(row | {"topic": push.topic, "verdict": verdict, "reason": error})
+    for verdict, count in counts.items():
+        print(count, verdict)
+    return last
+
+
+def main(file: Path) -> int:
+    rest = file.with_suffix(".failed.csv")
+    with file.open(encoding="utf-8", newline="") as source, rest.open("w", encoding="utf-8", newline="") as failed:
+        error = asyncio.run(push_rows(source, failed))
+    if error is None:
+        rest.unlink()
+        return 0
+    print(f"see {rest}; the last reason: {error}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])) if len(sys.argv) == 2 else "which CSV file?")

@@ -1,0 +1,99 @@
+"""Django: an order is saved in a transaction, and pushed once that is committed, and only then.
+
+.venv/bin/python examples/django_orders.py
+
+It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. Order in another terminal:
+
+    curl -i http://127.0.0.1:8000/orders -H 'Content-Type: application/json' -d '{"item": "tea", "amount": 2}'
+
+Ten are in stock: an order of more is rolled back, and nothing is pushed. All is kept in shop.sqlite3, or in SHOP_DB.
+"""
+
+import json
+import logging
+import os
+import sys
+
+import django
+from django import forms
+from django.conf import settings
+from django.core.management import execute_from_command_line
+from django.db import IntegrityError, connection, models, transaction
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from webmqconnect_async import Client, WebMQError
+
+TOPIC = "http://example.com/orders"
+log = logging.getLogger("shop")
+os.environ.setdefault("WEBMQ_ENDPOINT", "http://127.0.0.1:8080")  # where `webmqconnect hub` listens
+client = Client.from_env(timeout=2)  # all threads share it; no answer waits longer for a broker that hangs
+
+settings.configure(
+    ALLOWED_HOSTS=["127.0.0.1", "localhost"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ.get("SHOP_DB", "shop.sqlite3")}},
+    MIDDLEWARE=["django.middleware.csrf.CsrfViewMiddleware"],
+    ROOT_URLCONF=__name__,
+)
+django.setup()
+
+
+class Item(models.Model):
+    name = models.CharField(max_length=50, primary_key=True)
+    left = models.PositiveIntegerField()  # the database refuses less than 0
+
+    class Meta:
+        app_label = "shop"
+
+
+class Order(models.Model):
+    item = models.ForeignKey(Item, on_delete=models.PROTECT)
+    amount = models.PositiveIntegerField()
+
+    class Meta:
+        app_label = "shop"
+
+
+OrderForm = forms.modelform_factory(Order, fields=["item", "amount"])
+
+
+@csrf_exempt  # no token: a page of another site cannot send JSON here, for its browser asks first, and gets no leave
+@require_POST
+def orders(request: HttpRequest) -> JsonResponse:
+    if request.content_type != "application/json":
+        return JsonResponse({"error": "JSON is needed"}, status=415)
+    try:
+        form = OrderForm({**json.loads(request.body)})
+    except (ValueError, TypeError):
+        return JsonResponse({"error": "an item and an amount are needed"}, status=400)
+    if not form.is_valid():
+        return JsonResponse({"error": form.errors}, status=400)
+    try:
+        with transaction.atomic():
+            order = form.save()
+            event = {"id": order.pk, "item": order.item.pk, "amount": order.amount}
+            transaction.on_commit(lambda: push(event))
+            Item.objects.filter(pk=order.item.pk).update(left=models.F("left") - order.amount)
+    except IntegrityError:
+        return JsonResponse({"error": "so many are not in stock"}, status=409)
+    return JsonResponse(event, status=201)
+
+
+def push(event: dict[str, object]) -> None:
+    try:
+        client.push(TOPIC, event)
+    except WebMQError as error:  # the order stands: who ordered is to get no error
+        log.warning("order %s is saved, but not known to be pushed: %s", event["id"], error)
+
+
+urlpatterns = [path("orders", orders)]
+
+if __name__ == "__main__":
+    if not connection.introspection.table_names():
+        with connection.schema_editor() as editor:
+            editor.create_model(Item)
+            editor.create_model(Order)
+        Item.objects.create(name="tea", left=10)
+    execute_from_command_line([sys.argv[0], "runserver", "--noreload", os.environ.get("PORT", "8000")])

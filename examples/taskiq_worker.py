@@ -1,0 +1,81 @@
+"""taskiq: push in the background, by as many workers on as many machines as there is need of.
+
+.venv/bin/python examples/taskiq_worker.py
+
+That queues tasks and does them in one process. With Redis it only queues them, and workers anywhere share them:
+
+    export REDIS_URL=redis://127.0.0.1
+    .venv/bin/taskiq worker --workers 2 examples.taskiq_worker:broker     # here, and on other machines
+    .venv/bin/python examples/taskiq_worker.py                            # in another terminal
+
+It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. What ends, by Ctrl-C or with its
+last task, says what it has done. An argument is the number of tasks, instead of 20.
+"""
+
+import asyncio
+import os
+import sys
+
+from taskiq import AsyncBroker, Context, InMemoryBroker, SimpleRetryMiddleware, TaskiqDepends, TaskiqEvents, TaskiqState
+from taskiq_redis import ListQueueBroker
+
+from webmqconnect_async import AsyncClient, ConnectFailed, Overloaded, QueueTimeout, Retry
+
+TOPIC = "http://example.com/orders"
+REDIS_URL = os.environ.get("REDIS_URL")
+
+os.environ.setdefault("WEBMQ_ENDPOINT", "http://127.0.0.1:8080")  # where `webmqconnect hub` listens
+
+broker: AsyncBroker
+if REDIS_URL:
+    # A list hands out a task once: what a worker holds when it is killed is lost, and nothing is pushed twice.
+    # RedisStreamBroker hands it out again. Without the None redis-py breaks off a wait for tasks after 5 seconds.
+    broker = ListQueueBroker(REDIS_URL, socket_timeout=None)
+    # What was not taken, but may be later, goes to the end of the queue. What is Unconfirmed does not: it may have been
+    # taken, and would be a duplicate.
+    later = (ConnectFailed, QueueTimeout, Overloaded)
+    broker.add_middlewares(
+        SimpleRetryMiddleware(default_retry_label=True, default_retry_count=5, types_of_exceptions=later)
+    )
+else:
+    broker = InMemoryBroker()
+
+
+@broker.on_event(TaskiqEvents.WORKER_STARTUP)
+async def open_client(state: TaskiqState) -> None:
+    # Nobody waits for the answer, so that the client itself may wait for a broker that is restarted.
+    state.client = AsyncClient.from_env(timeout=30, retry=Retry(attempts=5, wait=1))
+
+
+@broker.on_event(TaskiqEvents.WORKER_SHUTDOWN)
+async def close_client(state: TaskiqState) -> None:
+    await state.client.close()
+    print(f"worker {os.getpid()}: {state.client.stats}", flush=True)
+
+
+def client_of(context: Context = TaskiqDepends()) -> AsyncClient:  # noqa: B008  # how taskiq is told what to put in
+    client: AsyncClient = context.state.client
+    return client
+
+
+@broker.task("notify")  # by this name in every process; the script would call it __main__:notify
+async def notify(
+    topic: str,
+    event: dict[str, object],
+    client: AsyncClient = TaskiqDepends(client_of),  # noqa: B008  # as above
+) -> None:
+    await client.push(topic, event)
+
+
+async def main(count: int) -> None:
+    await broker.startup()
+    for number in range(count):
+        await notify.kiq(TOPIC, {"id": number, "state": "paid"})
+    print(f"{count} tasks queued", flush=True)
+    if isinstance(broker, InMemoryBroker):
+        await broker.wait_all()
+    await broker.shutdown()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 20))

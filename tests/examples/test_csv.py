@@ -1,0 +1,124 @@
+"""`examples/csv_prices.py` as its own process: every row is pushed, or written down with the reason."""
+
+from __future__ import annotations
+
+import csv
+import json
+import runpy
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.examples.boards import away, named
+from tests.examples.serving import EXAMPLES
+from tests.hostile import Hostile, held
+from tests.processes import Ended, python
+from webmqconnect_async.testing import Hub
+
+ROWS = list(csv.DictReader((EXAMPLES / "prices.csv").read_text("utf-8").splitlines()))
+
+
+async def push(file: Path, env: Mapping[str, str]) -> Ended:
+    async with python(str(EXAMPLES / "csv_prices.py"), str(file), env=env) as process:
+        return await process.ended()
+
+
+def written(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as source:
+        return list(csv.DictReader(source))
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> Path:
+    return Path(shutil.copy(EXAMPLES / "prices.csv", tmp_path))
+
+
+async def test_every_row_is_pushed(hub: Hub, prices: Path) -> None:
+    """The other columns are the event. No file of failures is left."""
+    ended = await push(prices, named(hub))
+    assert (ended.status, ended.stdout, ended.stderr) == (0, f"{len(ROWS)} pushed\n", "")
+    sent = [(row["topic"], {"price": row["price"], "currency": row["currency"]}) for row in ROWS]
+    assert sorted(((pushed.topic, pushed.event) for pushed in hub.pushes), key=str) == sorted(sent, key=str)
+    assert [file.name for file in prices.parent.iterdir()] == ["prices.csv"]
+
+
+async def test_rows_of_a_topic_wait_for_each_other(server: Hostile, prices: Path) -> None:
+    """While the broker keeps the first of each topic waiting, no second comes; then they come in order."""
+    topics = list(dict.fromkeys(row["topic"] for row in ROWS))
+    server.script(*[held()] * len(topics))
+    server.release_at(len(topics))
+    assert (await push(prices, {"WEBMQ_ENDPOINT": server.url})).status == 0
+    got = [(request.query["topicuri"], json.loads(request.body)["price"]) for request in server.requests]
+    assert sorted(topic for topic, _ in got[: len(topics)]) == sorted(topics)
+    for topic in topics:
+        sent = [row["price"] for row in ROWS if row["topic"] == topic]
+        assert [price for about, price in got if about == topic] == sent
+
+
+async def test_what_failed_is_written_and_can_be_pushed_again(hub: Hub, tmp_path: Path) -> None:
+    """Of two rows, one is too large and one may have been taken: the file tells them apart."""
+    file = tmp_path / "prices.csv"
+    file.write_text(f"topic,price\nhttp://example.com/a,{'1' * 5000}\nhttp://example.com/b,ü\n", encoding="utf-8")
+    hub.refuse_next(500)
+    ended = await push(file, named(hub))
+    assert (ended.status, ended.stderr) == (1, "")
+    counts, see = ended.stdout.splitlines()[:-1], ended.stdout.splitlines()[-1]
+    assert sorted(counts) == [
+        "1 not pushed, and safe to push again",
+        "1 perhaps pushed: push again only where a duplicate does no harm",
+    ]
+    failed = tmp_path / "prices.failed.csv"
+    assert see.startswith(f"see {failed}; the last reason: the broker answered ")
+    rows = {row["topic"]: row for row in written(failed)}
+    assert list(rows["http://example.com/a"]) == ["topic", "price", "verdict", "reason"]
+    assert "4096" in rows["http://example.com/a"]["reason"]
+    assert rows["http://example.com/b"]["verdict"].startswith("perhaps pushed")
+    assert "signature" not in failed.read_text(encoding="utf-8")
+
+    ended = await push(failed, named(hub))
+    assert ended.status == 1
+    assert [(pushed.topic, pushed.event) for pushed in hub.pushes] == [("http://example.com/b", {"price": "ü"})]
+    (row,) = written(tmp_path / "prices.failed.failed.csv")
+    assert list(row) == ["topic", "price", "verdict", "reason"]
+
+
+async def test_without_a_broker_nothing_is_pushed_and_all_is_written(hub: Hub, prices: Path) -> None:
+    async with away(hub):
+        ended = await push(prices, named(hub))
+    assert (ended.status, ended.stderr) == (1, "")
+    count, see = ended.stdout.splitlines()
+    assert count == f"{len(ROWS)} not pushed, and safe to push again"
+    assert "cannot connect to 127.0.0.1" in see
+    failed = written(prices.with_suffix(".failed.csv"))
+    assert sorted((row["topic"], row["price"]) for row in failed) == sorted(
+        (row["topic"], row["price"]) for row in ROWS
+    )
+
+
+async def test_a_file_without_topics_is_refused(hub: Hub, tmp_path: Path) -> None:
+    file = tmp_path / "prices.csv"
+    file.write_text("symbol,price\nACME,1\n", encoding="utf-8")
+    ended = await push(file, named(hub))
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr == "the first line names no column 'topic'\n"
+
+
+async def test_no_more_is_read_than_is_pushed(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a long file, little is in memory at a time."""
+    for name, value in named(hub).items():
+        monkeypatch.setenv(name, value)
+    lead = []
+
+    def lines() -> Iterator[str]:
+        yield "topic,price\n"
+        for number in range(2000):
+            lead.append(number - len(hub.pushes))
+            yield f"http://example.com/prices/{number % 100},{number}\n"
+
+    example = runpy.run_path(str(EXAMPLES / "csv_prices.py"))
+    with (tmp_path / "failed.csv").open("w") as failed:
+        assert await example["push_rows"](lines(), failed) is None
+    assert len(hub.pushes) == 2000
+    assert max(lead) < 500

@@ -1,0 +1,131 @@
+"""`examples/django_orders.py` through its server: what is committed is pushed, after that, and nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from tests.examples.boards import away, named
+from tests.examples.serving import EXAMPLES, Site, serving
+from tests.hostile import ACCEPTED, Hostile, Peer
+from webmqconnect_async.testing import Hub, Pushed
+
+TOPIC = "http://example.com/orders"
+
+
+def saved(database: Path) -> list[int]:
+    """Return the numbers of the orders that another connection sees, which are those committed."""
+    with closing(sqlite3.connect(database)) as connection:
+        return [number for (number,) in connection.execute("SELECT id FROM shop_order ORDER BY id")]
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """The shop that runs, of a database of its own."""
+
+    site: Site
+    http: aiohttp.ClientSession
+    database: Path
+
+    async def order(self, amount: object, item: str = "tea") -> int:
+        """Return the status of an order's answer."""
+        async with self.http.post(f"{self.site.url}/orders", json={"item": item, "amount": amount}) as answer:
+            assert answer.content_type == "application/json"
+            return answer.status
+
+
+@asynccontextmanager
+async def shop(env: Mapping[str, str], tmp_path: Path) -> AsyncIterator[Shop]:
+    database = tmp_path / "shop.sqlite3"
+    path = str(EXAMPLES / "django_orders.py")
+    environment = {**env, "SHOP_DB": str(database)}
+    async with (
+        serving(path, says="development server at", env=environment) as site,
+        aiohttp.ClientSession() as http,
+    ):
+        yield Shop(site, http, database)
+
+
+async def test_an_order_is_pushed_once_it_is_committed(server: Hostile, tmp_path: Path) -> None:
+    """While the broker takes the push, others see the order already."""
+    seen: list[list[int]] = []
+
+    async def look(peer: Peer) -> None:
+        await peer.request()
+        seen.append(saved(tmp_path / "shop.sqlite3"))
+        await peer.send(ACCEPTED)
+
+    server.script(look, look)
+    async with shop({"WEBMQ_ENDPOINT": server.url}, tmp_path) as running:
+        assert await running.order(2) == 201
+        assert await running.order(3) == 201
+    assert [json.loads(request.body) for request in server.requests] == [
+        {"id": 1, "item": "tea", "amount": 2},
+        {"id": 2, "item": "tea", "amount": 3},
+    ]
+    assert seen == [[1], [1, 2]]
+
+
+async def test_what_is_rolled_back_is_not_pushed(hub: Hub, tmp_path: Path) -> None:
+    """The order that takes more than there is was saved, and due to be pushed, when the stock refused."""
+    async with shop(named(hub), tmp_path) as running:
+        assert await running.order(11) == 409
+        assert (hub.pushes, saved(running.database)) == ([], [])
+        assert await running.order(10) == 201
+        assert await running.order(1) == 409
+        assert hub.pushes == [Pushed(TOPIC, {"id": 1, "item": "tea", "amount": 10}, key="app")]
+        assert saved(running.database) == [1]
+
+
+async def test_an_order_stands_where_the_push_fails(hub: Hub, tmp_path: Path) -> None:
+    """The answer says 201, and the log says that nobody was told."""
+    async with shop(named(hub), tmp_path) as running:
+        async with away(hub):
+            assert await running.order(1) == 201
+        assert saved(running.database) == [1]
+        hub.refuse_next(500)
+        assert await running.order(1) == 201
+        assert await running.order(1) == 201
+        ended = await running.site.process.stopped(signal.SIGINT)
+    assert [pushed.event for pushed in hub.pushes] == [{"id": 3, "item": "tea", "amount": 1}]
+    unheard = [line for line in ended.stderr.splitlines() if "not known to be pushed" in line]
+    assert [line.partition(" is ")[0] for line in unheard] == ["order 1", "order 2"]
+    assert "cannot connect" in unheard[0]
+    assert "signature" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.status == 0
+
+
+async def test_threads_share_the_client(hub: Hub, tmp_path: Path) -> None:
+    """Of thirteen orders at once, the ten that are in stock are pushed, each once."""
+    async with shop(named(hub), tmp_path) as running:
+        statuses = await asyncio.gather(*(running.order(1) for _ in range(13)))
+    assert sorted(statuses) == [201] * 10 + [409] * 3
+    assert len(hub.pushes) == 10
+    numbers = {pushed.event["id"] for pushed in hub.pushes if isinstance(pushed.event, dict)}
+    assert numbers == set(saved(running.database))
+
+
+async def test_what_is_no_order_is_refused(hub: Hub, tmp_path: Path) -> None:
+    """A form, which a page of another site may send, is not even looked at."""
+    async with shop(named(hub), tmp_path) as running:
+        for amount, item in (("many", "tea"), (-1, "tea"), (10**30, "tea"), (1, "gold")):
+            assert await running.order(amount, item) == 400
+        url = f"{running.site.url}/orders"
+        async with running.http.post(url, data={"item": "tea", "amount": "1"}) as answer:
+            assert answer.status == 415
+        for body in (b"[1]", b"null", b"{", b"\xff"):
+            async with running.http.post(url, data=body, headers={"Content-Type": "application/json"}) as answer:
+                assert answer.status == 400
+        async with running.http.get(url) as answer:
+            assert answer.status == 405
+        assert saved(running.database) == []
+    assert hub.pushes == []

@@ -1,0 +1,95 @@
+"""`examples/flask_orders.py` through gunicorn --preload: both workers push by the client made before the fork."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from tests.examples.boards import away, named
+from tests.examples.serving import EXAMPLES, Site, serving
+from tests.hostile import ACCEPTED, Hostile, answer, held
+from webmqconnect_async.testing import Hub, Pushed
+
+TOPIC = "http://example.com/orders"
+ORDER = {"item": "tea", "amount": 2}
+
+_OPENED = """
+def when_ready(server):
+    import flask_orders
+    flask_orders.client.push("http://example.com/opened", True)
+"""
+"""For gunicorn: a push by the process that is about to fork, so that workers inherit an open connection."""
+
+
+@asynccontextmanager
+async def site(env: Mapping[str, str], tmp_path: Path, *arguments: str) -> AsyncIterator[Site]:
+    """Run the command that the example gives, on a free port, until the end of the block."""
+    command = re.findall(r"^\.venv/bin/(gunicorn .*)$", (EXAMPLES / "flask_orders.py").read_text(), re.MULTILINE)[0]
+    command = command.replace("--chdir examples", f"--chdir {EXAMPLES}")
+    environment = {**env, "HOME": str(tmp_path)}  # where later versions keep a socket
+    bound = ("--bind", "127.0.0.1:0")
+    async with serving("-m", *command.split(), *bound, *arguments, says="Listening at", env=environment) as running:
+        yield running
+
+
+async def order(http: aiohttp.ClientSession, site: Site, order: object = ORDER) -> tuple[int, object]:
+    """Return status and JSON of an order's answer."""
+    async with http.post(f"{site.url}/orders", json=order) as got:
+        return got.status, await got.json()
+
+
+async def test_both_workers_push_by_a_client_of_before_the_fork(server: Hostile, tmp_path: Path) -> None:
+    """A worker serves one order at a time: two that the broker keeps waiting at once come from both."""
+    config = tmp_path / "opened.py"
+    config.write_text(_OPENED)
+    server.script(answer(ACCEPTED), held(), held())
+    server.release_at(3)
+    async with (
+        site({"WEBMQ_ENDPOINT": server.url}, tmp_path, "--config", str(config)) as running,
+        aiohttp.ClientSession() as http,
+    ):
+        answers = [await one for one in [asyncio.ensure_future(order(http, running)) for _ in range(2)]]
+        answers += [await order(http, running) for _ in range(20)]
+        ended = await running.process.stopped(signal.SIGTERM)
+    assert [status for status, _ in answers] == [202] * 22
+    events = [event for _, event in answers if isinstance(event, dict)]
+    workers = {event["worker"] for event in events}
+    assert len(workers) == 2
+    assert running.process.pid not in workers
+
+    opened, *pushed = [json.loads(request.body) for request in server.requests]
+    assert opened is True
+    assert sorted(pushed, key=str) == sorted(events, key=str)
+    assert server.connections >= 3, "a worker took over the connection of the process that it was forked from"
+
+    assert ended.status == 0
+    complaints = [line for line in ended.stderr.splitlines() if "Warning" in line or "Traceback" in line]
+    # Under -W error gunicorn's own workers are told off for the socket they listen on. No other is left open.
+    assert [line for line in complaints if f"laddr=('127.0.0.1', {running.port})>" not in line] == []
+
+
+async def test_an_answer_tells_how_it_went(hub: Hub, tmp_path: Path) -> None:
+    """Pushed, perhaps pushed, not pushed, and not to be pushed are four different answers."""
+    async with site(named(hub), tmp_path) as running, aiohttp.ClientSession() as http:
+        status, event = await order(http, running)
+        assert status == 202
+        assert hub.pushes == [Pushed(TOPIC, event, key="app")]
+        hub.refuse_next(500)
+        assert (await order(http, running))[0] == 502
+        async with away(hub):
+            assert await order(http, running) == (503, {"error": "nobody was told: order again"})
+        for unfit in ("\ud800", "x" * 5000):
+            assert (await order(http, running, unfit))[0] == 422
+        async with http.post(f"{running.url}/orders", data=ORDER) as got:
+            assert got.status == 415
+        ended = await running.process.stopped(signal.SIGTERM)
+    assert len(hub.pushes) == 1
+    assert (ended.status, "signature" in ended.stderr) == (0, False)
+    assert [line for line in ended.stderr.splitlines() if "WARNING in flask_orders: an order was" in line]

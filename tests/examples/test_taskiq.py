@@ -1,0 +1,125 @@
+"""`examples/taskiq_worker.py`: alone by its one command, and as workers that share the tasks in a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.examples.boards import named
+from tests.examples.serving import EXAMPLES
+from tests.processes import PATIENCE, Ended, Process, python
+from webmqconnect_async.testing import Hub
+
+TOPIC = "http://example.com/orders"
+SCRIPT = EXAMPLES / "taskiq_worker.py"
+
+_DONE = re.compile(r"worker \d+: Stats\(pushed=(\d+), failed=(\d+), retried=(\d+), in_flight=0\)")
+
+
+def numbers(hub: Hub) -> list[int]:
+    """Return the IDs of the orders pushed."""
+    return [pushed.event["id"] for pushed in hub.pushes if isinstance(pushed.event, dict)]
+
+
+def done(ended: Ended) -> tuple[int, int, int]:
+    """Return what a worker says it has done: pushes, failures, retries."""
+    (match,) = _DONE.findall(ended.stdout)
+    pushed, failed, retried = map(int, match)
+    return pushed, failed, retried
+
+
+async def produce(count: int, env: Mapping[str, str]) -> Ended:
+    async with python(str(SCRIPT), str(count), env=env) as process:
+        return await process.ended()
+
+
+async def test_one_command_queues_and_pushes(hub: Hub) -> None:
+    ended = await produce(30, {**named(hub), "REDIS_URL": ""})
+    assert (ended.status, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("30 tasks queued\n")
+    assert done(ended) == (30, 0, 0)
+    assert sorted(numbers(hub)) == list(range(30))
+
+
+async def test_one_command_says_what_failed(hub: Hub) -> None:
+    hub.refuse_next(429, retry_after=60)
+    ended = await produce(3, {**named(hub), "REDIS_URL": ""})
+    assert done(ended) == (2, 1, 0)
+    assert "Overloaded: the broker answered 429" in ended.stderr
+    assert "signature" not in ended.stderr
+
+
+# With Redis
+
+
+@pytest.fixture
+async def redis_url() -> AsyncIterator[str]:
+    """Run a Redis of this test, which listens on a Unix socket and keeps nothing."""
+    with tempfile.TemporaryDirectory() as folder:  # a short path, as sockets need
+        socket = Path(folder, "redis.sock")
+        process = await asyncio.create_subprocess_exec(
+            *("redis-server", "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", folder),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while b"eady to accept connections" not in (line := await process.stdout.readline()):
+                    assert line, "redis-server ended"
+            yield f"unix://{socket}"
+        finally:
+            process.terminate()
+            await process.communicate()
+
+
+@asynccontextmanager
+async def worker(env: Mapping[str, str]) -> AsyncIterator[Process]:
+    """Run the worker that the example tells of, with one process; yield once it listens for tasks."""
+    command = re.findall(r"^    \.venv/bin/(taskiq worker \S+ \S+ \S+)", SCRIPT.read_text(), re.MULTILINE)[0]
+    command = command.replace("--workers 2", f"--workers 1 --app-dir {EXAMPLES.parent}")
+    async with python("-m", *command.split(), env=env) as process:
+        await process.complained("Listening started")
+        yield process
+
+
+@pytest.mark.redis
+async def test_two_workers_share_the_tasks(hub: Hub, redis_url: str) -> None:
+    """As two machines would: all are pushed, each once, and both have their part."""
+    env = {**named(hub), "REDIS_URL": redis_url}
+    async with worker(env) as one, worker(env) as two:
+        produced = await produce(200, env)
+        assert (produced.status, produced.stdout, produced.stderr) == (0, "200 tasks queued\n", "")
+        for _ in range(200):
+            await hub.arrived(TOPIC, PATIENCE)
+        ends = [await process.stopped(signal.SIGTERM) for process in (one, two)]
+    assert sorted(numbers(hub)) == list(range(200))
+    shares = [done(ended) for ended in ends]
+    assert sum(pushed for pushed, _, _ in shares) == 200
+    assert all(pushed > 0 and failed == 0 for pushed, failed, _ in shares)
+    assert [ended.status for ended in ends] == [0, 0]
+
+
+@pytest.mark.redis
+async def test_the_queue_tries_again_what_makes_no_duplicate(hub: Hub, redis_url: str) -> None:
+    """Three pushes that the hub refused come later; one that it may have taken does not come again."""
+    env = {**named(hub), "REDIS_URL": redis_url}
+    hub.refuse_next(429, retry_after=60, count=3)
+    hub.refuse_next(500)
+    async with worker(env) as process:
+        await produce(20, env)
+        for _ in range(19):
+            await hub.arrived(TOPIC, PATIENCE)
+        ended = await process.stopped(signal.SIGTERM)
+    assert len(set(numbers(hub))) == len(hub.pushes) == 19
+    assert done(ended) == (19, 4, 0)
+    assert "BadReply: the broker answered 500" in ended.stderr
+    with Redis.from_url(redis_url) as redis:
+        assert redis.llen("taskiq") == 0
