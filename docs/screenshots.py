@@ -1,4 +1,4 @@
-"""The README's pictures of the live page, taken anew: `python -m docs.screenshots`, while port 8080 is free."""
+"""The pictures of the live page for README and docs, anew: `python -m docs.screenshots`, while port 8080 is free."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.chromium import Page, chromium
 from webmqconnect_async import AsyncClient
 from webmqconnect_async.hub import Hub
 
-HERE = Path(__file__).parent
+PICTURES = Path(__file__).parent / "pages" / "images"
 ORDERS, STOCK, CHAT = "http://example.com/orders", "http://example.com/stock", "http://example.com/chat"
 EVENTS: list[tuple[str, object]] = [
     (CHAT, {"from": "ada", "text": "<b>Markup</b> stays text"}),
@@ -31,9 +31,9 @@ async def main() -> None:
     """Take both pictures."""
     async with Hub() as hub, AsyncClient(hub.url) as client, chromium() as page:
         await show(page, hub, client, topics=(ORDERS, STOCK, CHAT), size=(1200, 560), dark=False)
-        await page.screenshot(HERE / "live-page.png")
+        await page.screenshot(PICTURES / "live-page.png")
         await show(page, hub, client, topics=(ORDERS, STOCK), size=(360, 740), dark=True)
-        await page.screenshot(HERE / "live-page-phone.png")
+        await page.screenshot(PICTURES / "live-page-phone.png")
 
 
 async def show(

@@ -1,0 +1,70 @@
+"""The pages of the documentation on the command line: their tables are the parser's, their outputs are real."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import rich_click as click
+
+from webmqconnect_async.cli.app import app
+from webmqconnect_async.cli.exits import MEANINGS
+
+from ..snippets import PAGES, Fence, commands, fences
+from .conftest import invoke_here
+
+REFERENCE = PAGES / "reference" / "command-line.md"
+EXPLAIN = PAGES / "how-to" / "explain.md"
+
+
+def exits() -> str:
+    """Return the table of exit statuses, without its head."""
+    return "\n".join(f"| {status.value} | {meaning} |" for status, meaning in MEANINGS.items())
+
+
+def section(name: str) -> str:
+    """Return what the reference says of a command: how it is called, what it does, its options."""
+    command = app.commands[name]
+    arguments = " ".join(each.make_metavar(click.Context(command)) for each in command.params if _is_argument(each))
+    usage = " ".join(filter(None, ("webmqconnect", name, "[OPTIONS]", arguments)))
+    said = (command.help or "").split("\n\n")[0].replace("\n", " ")
+    options = [_row(each) for each in command.params if isinstance(each, click.Option)]
+    table = ["| option | |", "|---|---|", *options] if options else []
+    return "\n".join([f"## {name}", "", f"`{usage}`", "", said, *(["", *table] if table else [])])
+
+
+@pytest.mark.parametrize("name", app.commands)
+def test_every_option_is_in_the_reference(name: str) -> None:
+    """With its default, its variable, and the words of its help."""
+    assert section(name) in REFERENCE.read_text("utf-8")
+
+
+def test_every_exit_status_is_in_the_reference() -> None:
+    assert exits() in REFERENCE.read_text("utf-8")
+
+
+OUTPUTS = [fence for fence in fences(EXPLAIN) if fence.language == "sh"]
+
+
+@pytest.mark.parametrize("fence", OUTPUTS, ids=range(len(OUTPUTS)))
+def test_what_explain_prints_is_what_the_page_shows(fence: Fence) -> None:
+    [command] = commands(fence.text)
+    ended = invoke_here(*command, env={"WEBMQ_AUTH_SECRET": "s3cret"})
+    assert (ended.status, ended.stderr) == (0, "")
+    assert fence.output
+    assert fence.output in re.sub(r"(?<=webmqconnect_async/)\S+", "0.1.0", ended.stdout)
+
+
+def _is_argument(parameter: click.Parameter) -> bool:
+    return isinstance(parameter, click.Argument)
+
+
+def _row(option: click.Option) -> str:
+    # A "|" would end the cell.
+    metavar = "" if option.is_flag else f" {option.make_metavar(click.Context(app)).replace('|', '/')}"
+    more = ""
+    if option.envvar:
+        more += f" Variable: `{option.envvar}`."
+    if option.show_default:
+        more += f" Default: {option.default}."
+    return f"| `{option.opts[0]}{metavar}` | {option.help}{more} |"

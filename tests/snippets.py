@@ -1,0 +1,135 @@
+"""What stands in the fences of README and docs, and how it is run: Python against a hub, commands past their parser."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import pytest
+
+from webmqconnect_async import AsyncClient, Client
+from webmqconnect_async.testing import Hub
+
+ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "docs" / "pages"
+HUB = "http://127.0.0.1:8080"
+"""Where all snippets push, with the key `app` and the secret `s3cret`."""
+
+_KNOWN: dict[str, object] = {"sender": "1" * 16, "buyer": "2" * 16, "order": {"id": 17}, "number": 17}
+"""What a function of a snippet is given, beside a client, by the names of its parameters."""
+
+_FENCE = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+_TITLE = re.compile(r'title="([^"]+)"')
+_INCLUDE = re.compile(r"--8<--\n(\S+)\n--8<--\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """A fenced block of a page."""
+
+    page: str
+    start: int
+    """Where it begins in the page, in characters."""
+    language: str
+    title: str | None
+    """The name of the file that the reader is to make of it."""
+    text: str
+    output: str | None
+    """What it prints, as the fence right after it says; None where there is none."""
+
+    @property
+    def included(self) -> Path | None:
+        """The file that it shows; None where it says something itself."""
+        matched = _INCLUDE.fullmatch(self.text)
+        return ROOT / matched[1] if matched else None
+
+    @property
+    def is_suite(self) -> bool:
+        """Whether it holds tests."""
+        return "def test_" in self.text
+
+
+def fences(page: Path) -> list[Fence]:
+    """Return the fenced blocks of a page, in order."""
+    text = page.read_text("utf-8")
+    found = list(_FENCE.finditer(text))
+    return [
+        Fence(
+            page=str(page.relative_to(ROOT)),
+            start=each.start(),
+            language=each[2],
+            title=title[1] if (title := _TITLE.search(each[3])) else None,
+            text=re.sub(f"^{each[1]}", "", each[4], flags=re.MULTILINE),
+            output=after[4] if after and after[2] == "text" and not text[each.end() : after.start()].strip() else None,
+        )
+        for each, after in zip_longest(found, found[1:])
+        if each
+    ]
+
+
+@contextmanager
+def broker() -> Iterator[Hub]:
+    """Run the hub that snippets push to, and let the environment name it, too."""
+    with Hub(keys={"app": "s3cret"}) as hub, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("WEBMQ_ENDPOINT", hub.url)
+        environment.setenv("WEBMQ_AUTH_KEY", "app")
+        environment.setenv("WEBMQ_AUTH_SECRET", "s3cret")
+        yield hub
+
+
+def run(fence: Fence, hub: Hub) -> Client | AsyncClient | None:
+    """Execute a snippet against a hub, await what it defines, and return the client that pushed, where it shows."""
+    names: dict[str, object] = {"__name__": "snippet"}
+    exec(compile(fence.text.replace(HUB, hub.url), fence.page, "exec"), names)  # noqa: S102  # ours
+    functions = [
+        value for value in names.values() if inspect.iscoroutinefunction(value) and value.__module__ == "snippet"
+    ]
+    if not functions or "asyncio.run(" in fence.text:
+        client = names.get("client")
+        return client if isinstance(client, Client) else None
+
+    async def call() -> AsyncClient | None:
+        async with AsyncClient(hub.url, "app", "s3cret") as client:
+            known = _KNOWN | {"client": client}
+            wanted = inspect.signature(functions[-1]).parameters
+            await functions[-1](**{name: known[name] for name in wanted})
+            return client if "client" in wanted else None
+
+    return asyncio.run(call())
+
+
+def run_suite(fence: Fence, pytester: pytest.Pytester) -> None:
+    """Run a snippet that holds tests as a module of its own, with warnings as errors: all of them pass."""
+    pytester.makepyfile(test_snippet=fence.text)
+    result = pytester.runpytest_subprocess("-W", "error", "-o", "asyncio_default_fixture_loop_scope=function")
+    result.assert_outcomes(passed=fence.text.count("def test_"))
+
+
+def commands(text: str) -> list[list[str]]:
+    """Return each `webmqconnect …` of a shell script, or of a unit of systemd, as its arguments.
+
+    One inside quotes, for another shell, is found, too.
+    """
+    found = []
+    for line in text.replace("\\\n", " ").splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>()")
+        lexer.whitespace_split = True
+        words = list(lexer)
+        for word in words:
+            if " " in word and "webmqconnect " in word:
+                found += commands(word)
+        while words:
+            end = next((place for place, word in enumerate(words) if set(word) <= set("|&;<>()")), len(words))
+            into_file = words[end : end + 1] in ([">"], [">>"], ["<"])
+            command, words = words[:end], words[end + 1 + into_file :]
+            names = [place for place, word in enumerate(command) if Path(word).name == "webmqconnect"]
+            if names:
+                found.append(command[names[0] + 1 :])
+    return found

@@ -1,0 +1,198 @@
+"""The documentation: its Python runs and prints what it says, its commands parse, its tables are what was measured."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+import pytest
+
+from webmqconnect_async import Push, errors
+from webmqconnect_async.cli.app import app
+from webmqconnect_async.dialects import Dialect
+from webmqconnect_async.dialects.crossbar import Crossbar
+from webmqconnect_async.dialects.webmq import WebMQ
+from webmqconnect_async.signing import Credentials
+from webmqconnect_async.testing import Hub
+
+from .snippets import PAGES, ROOT, Fence, broker, commands, fences, run, run_suite
+
+PATHS = sorted(PAGES.rglob("*.md"))
+FENCES = [fence for path in PATHS if path.name != "tutorial.md" for fence in fences(path)]
+"""All but the tutorial's, which build on one another: test_tutorial.py takes its steps."""
+OWN = [fence for fence in FENCES if fence.included is None]
+PYTHON = [fence for fence in OWN if fence.language == "python"]
+SNIPPETS = [fence for fence in PYTHON if not fence.is_suite]
+SUITES = [fence for fence in PYTHON if fence.is_suite]
+SHELL = [
+    fence
+    for path in (*PATHS, ROOT / "README.md", *(ROOT / "examples").rglob("README.md"))
+    for fence in fences(path)
+    if fence.language in ("sh", "console", "ini")
+]
+COMMANDS = [command for fence in SHELL for command in commands(fence.text)]
+
+pytest_plugins = ["pytester"]
+
+
+def named(fence: Fence) -> str:
+    return Path(fence.page).stem
+
+
+def page(name: str) -> str:
+    return (PAGES / name).read_text("utf-8")
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with broker() as running:
+        yield running
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=named)
+def test_snippet_runs(snippet: Fence, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each snippet runs as it stands, what it pushes is accepted, and it prints what the page says."""
+    client = run(snippet, hub)
+    if client is not None:
+        assert client.stats.pushed
+        assert not client.stats.failed
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    if snippet.output is not None:
+        assert printed.out == snippet.output
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=named)
+def test_suite_passes(suite: Fence, pytester: pytest.Pytester) -> None:
+    """A snippet that holds tests passes as a module of its own."""
+    run_suite(suite, pytester)
+
+
+@pytest.mark.parametrize("fence", [fence for fence in FENCES if fence.included is not None], ids=named)
+def test_what_is_included_is_an_example(fence: Fence) -> None:
+    """What a page shows of the repository is an example, which tests of its own run, and is named as its title."""
+    assert fence.included is not None
+    assert fence.included.is_file()
+    shown = fence.included.relative_to(ROOT)
+    assert shown.parts[0] == "examples"
+    assert fence.title in (None, str(shown))
+
+
+@pytest.mark.parametrize("fence", [fence for fence in FENCES if fence.language == "json"], ids=named)
+def test_json_parses(fence: Fence) -> None:
+    assert json.loads(fence.text if fence.included is None else fence.included.read_text())
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_command_parses(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command line of the docs, the README and the examples has the options that it uses."""
+    monkeypatch.setattr(click.Path, "convert", lambda _self, value, _param, _context: Path(value))  # none need exist
+    with click.Context(app, info_name="webmqconnect") as context:
+        assert isinstance(app, click.Group)
+        name, subcommand, arguments = app.resolve_command(context, list(command))
+        assert subcommand is not None
+        with suppress(click.exceptions.Exit):  # of --help and --version
+            subcommand.make_context(name, arguments, parent=context)
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *(ROOT / "examples").rglob("*.md")], ids=lambda path: path.name)
+def test_links_outside_the_site_resolve(path: Path) -> None:
+    """What a page of the repository links to is there; within the site mkdocs looks itself."""
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text("utf-8")):
+        assert (path.parent / target).exists(), target
+
+
+def test_all_pages_are_in_the_navigation() -> None:
+    configuration = (ROOT / "docs" / "mkdocs.yml").read_text()
+    listed = re.findall(r"^ +- .*: (\S+\.md)$", configuration, re.MULTILINE)
+    assert sorted(listed) == [str(path.relative_to(PAGES)) for path in PATHS]
+
+
+def test_each_page_is_short_and_has_one_title() -> None:
+    """A page is read in a few minutes."""
+    for path in PATHS:
+        text = path.read_text("utf-8")
+        assert len(text.splitlines()) <= 220, path  # the tutorial's, which is the longest
+        outside = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+        assert len(re.findall(r"^# ", outside, re.MULTILINE)) == (0 if text.startswith("--8<--") else 1), path
+
+
+def test_the_tree_of_errors_is_the_module_s() -> None:
+    (tree,) = [fence.text for fence in fences(PAGES / "explanation/delivery.md") if fence.language == "text"]
+    assert textwrap.indent(tree, "    ") in (errors.__doc__ or "")
+
+
+def test_the_table_says_of_every_error_whether_to_push_again() -> None:
+    table = page("explanation/delivery.md").partition("## May I push again?")[2].partition("\n\nA handler")[0]
+    ends = set(errors.__all__) - {"WebMQError", "NotAccepted", "Unconfirmed"}
+    assert set(re.findall(r"`([A-Z]\w+)`", table)) == ends | {"Receipt"}
+
+
+def test_the_table_of_the_fault_test_is_the_last_run_s() -> None:
+    runs = json.loads((ROOT / "benchmarks/soak.json").read_text())
+    verdicts = [runs[mode]["verdict"] for mode in ("default", "at-least-once", "ordered")]
+
+    def ended(kind: str) -> list[int]:
+        return [sum(count for end, count in each["endings"].items() if end.startswith(kind)) for each in verdicts]
+
+    rows = {
+        "accepted": ended("accepted"),
+        "not accepted": ended("not accepted"),
+        "unconfirmed": ended("unconfirmed"),
+        "of those, taken after all": [each["taken"] for each in verdicts],
+        "duplicates": [each["duplicates"] for each in verdicts],
+        "broken promises": [len(run["failures"]) for run in runs.values()],
+    }
+    table = "\n".join(f"| {name} | {' | '.join(f'{each:,}' for each in counts)} |" for name, counts in rows.items())
+    assert table in page("explanation/delivery.md")
+
+
+@pytest.mark.parametrize(
+    ("place", "dialect", "excluded", "fraction"),
+    [
+        (0, WebMQ(Credentials("app", "s3cret")), "k2-Vb7_xQ0aZ9LmP", 0.0),
+        (
+            1,
+            Crossbar(Credentials("app", "s3cret"), None, sequence=lambda: 1, nonce=lambda: 1234567890),
+            6220044819318603,
+            0.25,
+        ),
+    ],
+    ids=["webmq", "crossbar"],
+)
+def test_a_wire_s_request_is_what_is_sent(place: int, dialect: Dialect, excluded: str | int, fraction: float) -> None:
+    """The worked examples are the requests of this package, to the byte; their snippets recompute the signatures."""
+    request = [fence.text for fence in fences(PAGES / "explanation/wires.md") if fence.language == "http"][place]
+    head, _, body = request.removesuffix("\n").partition("\n\n")
+    first, *headers = head.split("\n")
+    push = Push("http://example.com/orders", {"id": 17, "note": "tea & cake"}, exclude=[excluded])
+    sent = dialect.encode(push)(datetime(2026, 1, 1, tzinfo=UTC).timestamp() + fraction)
+    assert urlsplit(first.split(" ")[1]).query == sent.query
+    assert body.encode() == sent.body
+    assert headers[1:] == [f"Content-Type: {dialect.content_type}", f"Content-Length: {len(sent.body)}"]
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("A=b webmqconnect hub --key app  # why", [["hub", "--key", "app"]]),
+        (
+            "tail -f x | .venv/bin/webmqconnect push --jsonl - && webmqconnect demo",
+            [["push", "--jsonl", "-"], ["demo"]],
+        ),
+        ("webmqconnect push a \\\n  b '{\"c\": 1}'", [["push", "a", "b", '{"c": 1}']]),
+        ('docker run image sh -c "pip install x && exec webmqconnect hub"', [["hub"]]),
+        ("pip install webmqconnect-async\npython x.py", []),
+        ("$ webmqconnect demo", [["demo"]]),
+        ("source <(webmqconnect completion bash) > share/webmqconnect", [["completion", "bash"]]),
+    ],
+)
+def test_commands_are_found(script: str, found: list[list[str]]) -> None:
+    assert commands(script) == found
