@@ -119,6 +119,34 @@ async def test_pushes_cut_at_close(server: Hostile, caplog: pytest.LogCaptureFix
     assert heard(caplog) == [cut_off(server)]
 
 
+async def test_a_push_whose_own_deadline_strikes_in_a_close_is_not_cut(
+    server: Hostile, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.script(stall)
+    client = AsyncClient(server.url, timeout=0.3)
+    pushing = asyncio.create_task(client.push(TOPIC, 1))
+    await asyncio.to_thread(server.until, lambda: len(server.requests) == 1)
+    await client.close(grace=PATIENCE)
+    with pytest.raises(ReplyTimeout, match="the deadline passed"):
+        await pushing
+    assert heard(caplog) == []
+
+
+async def test_pushes_cut_by_a_cancelled_close(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    """The close that cuts them says so, and not the next one."""
+    server.script(stall, stall)
+    client = AsyncClient(server.url, timeout=None)
+    pushing = [asyncio.create_task(client.push(TOPIC, number)) for number in range(2)]
+    await asyncio.to_thread(server.until, lambda: len(server.requests) == 2)
+    closing = asyncio.create_task(client.close(grace=None))
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    assert heard(caplog) == [cut_off(server)]
+    errors = await asyncio.gather(*pushing, return_exceptions=True)
+    assert ["the client was closed" in str(error) for error in errors] == [True, True]
+
+
 def test_pushes_cut_at_close_blocking(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
     server.script(stall, stall)
     client = Client(server.url, timeout=None)

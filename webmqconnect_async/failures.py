@@ -39,9 +39,9 @@ class TransportFailure(NamedTuple):
     """For people."""
 
 
-def expired(begun: bool, closing: bool) -> TransportFailure:
-    """Return that the deadline struck, or the grace of a client that is closing was over."""
-    what = "the client was closed" if closing else "the deadline passed"
+def expired(begun: bool, cut: bool) -> TransportFailure:
+    """Return that the deadline struck, or, where it was cut short, that the grace of a closing client was over."""
+    what = "the client was closed" if cut else "the deadline passed"
     return TransportFailure(Cause.EXPIRED, begun, f"{what} before there was {'an answer' if begun else 'a connection'}")
 
 

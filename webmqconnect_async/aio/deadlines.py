@@ -55,13 +55,21 @@ class Interrupt:
 class Deadline(Interrupt):
     """A time at which the task that started it is cancelled, unless `stop` comes first."""
 
-    __slots__ = ("_deadlines", "when")
+    __slots__ = ("_deadlines", "cut", "when")
 
     def __init__(self, deadlines: Deadlines, when: float) -> None:
         super().__init__(deadlines.loop)
         self._deadlines = deadlines
         self.when = when
         """On the loop's clock; infinite where there is no limit."""
+        self.cut = False
+        """Whether it is sooner than its push was given, as the client closes."""
+
+    def strike(self) -> None:
+        """Cancel the task."""
+        if self.cut and not self.struck:
+            self._deadlines.cut_off += 1
+        super().strike()
 
     def stop(self) -> None:
         """Let the task go on."""
@@ -75,6 +83,8 @@ class Deadlines:
         self.loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self.live: dict[Deadline, None] = {}
+        self.cut_off = 0
+        """How many have struck sooner than their pushes were given."""
 
     def start(self, timeout: float | None) -> Deadline:
         """Start a deadline for the running task, in so many seconds; None for one that only `limit` can bring on."""
@@ -88,13 +98,15 @@ class Deadlines:
     def limit(self, when: float) -> None:
         """Let no deadline that is live now lie later than this time of the loop's clock."""
         for deadline in self.live:
-            deadline.when = min(deadline.when, when)
+            if when < deadline.when:
+                deadline.when, deadline.cut = when, True
         if self.live and (self._timer is None or when < self._timer.when()):
             self._arm(when)
 
     def close(self) -> None:
         """Strike all that is live now, and stop the timer."""
         for deadline in self.live:
+            deadline.cut = deadline.cut or not deadline.struck
             deadline.strike()
         self._arm(inf)
 

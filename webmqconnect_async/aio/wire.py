@@ -75,8 +75,6 @@ class Wire:
         """Set when a push ends while the client is closing."""
         self.queue: set[Deadline] = set()
         """Single pushes that wait for a slot."""
-        self._cut = 0
-        """Pushes that ended without an answer while the client was closing."""
         self._last_answer = self.loop.time()
         self._broker = settings.endpoint.authority
         self._content_type = settings.dialect.content_type
@@ -167,7 +165,7 @@ class Wire:
         except asyncio.CancelledError:
             body.abandon()
             if deadline.is_ours():
-                return self._expired(body.begun)
+                return failures.expired(body.begun, deadline.cut)
             # Nobody has cancelled the push where a session that is closed cancels what waits in it.
             if deadline.is_others() or not self.session.closed:
                 raise
@@ -183,9 +181,9 @@ class Wire:
     async def close(self) -> None:
         """End what is in flight, and close the session if it is this client's own."""
         self.deadlines.close()
-        if self._cut:
-            log.cut(self._broker, self._cut)
-            self._cut = 0
+        if cut := self.deadlines.cut_off:
+            log.cut(self._broker, cut)
+            self.deadlines.cut_off = 0
         if self._guard is not None:
             await self.session.close()
             # It has nothing left to do: it never waits, and so may be closed by several at once.
@@ -220,12 +218,8 @@ class Wire:
         except asyncio.CancelledError:
             if not deadline.is_ours():
                 raise
-            return self._expired(False)
+            return failures.expired(False, deadline.cut)
         return None
-
-    def _expired(self, begun: bool) -> TransportFailure:
-        self._cut += self.closing
-        return failures.expired(begun, self.closing)
 
     def _failure(self, error: Exception, begun: bool) -> TransportFailure:
         """Say why there is no answer, in words of our own: aiohttp's often hold the signed URL."""
