@@ -61,17 +61,11 @@ class Connection:
     def __init__(
         self, endpoint: Endpoint, context: SSLContext | None, deadline: float, connect_timeout: float | None
     ) -> None:
-        self._socket = _connect(endpoint, deadline, connect_timeout)
+        self._socket = _connect(endpoint, context, deadline, connect_timeout)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if context is not None:
+            if isinstance(self._socket, SSLSocket):
                 self._socket.settimeout(_sooner(remaining(deadline), connect_timeout))
-                # Of a connection that has been reset, wrap_socket makes an SSLSocket that nobody can close (before
-                # Python 3.13), or that never shakes hands.
-                self._socket.getpeername()
-                self._socket = context.wrap_socket(
-                    self._socket, server_hostname=endpoint.host, do_handshake_on_connect=False
-                )
                 self._socket.do_handshake()
         except BaseException as error:
             self._socket.close()
@@ -239,14 +233,16 @@ def _sooner(one: float | None, other: float | None) -> float | None:
     return min((each for each in (one, other) if each is not None), default=None)
 
 
-def _connect(endpoint: Endpoint, deadline: float, connect_timeout: float | None) -> socket.socket:
+def _connect(
+    endpoint: Endpoint, context: SSLContext | None, deadline: float, connect_timeout: float | None
+) -> socket.socket:
     addresses = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     failure: OSError = OSError("the name has no address")
     for place, (family, kind, protocol, _, address) in enumerate(addresses):
         left = remaining(deadline)
         share = None if left is None else left / (len(addresses) - place)
         try:
-            connecting = socket.socket(family, kind, protocol)
+            connecting = _socket(family, kind, protocol, context, endpoint.host)
         except OSError as error:  # the resolver knows a family that the kernel does not
             failure = error
             continue
@@ -263,3 +259,19 @@ def _connect(endpoint: Endpoint, deadline: float, connect_timeout: float | None)
             return connecting
     remaining(deadline)
     raise failure
+
+
+def _socket(family: int, kind: int, protocol: int, context: SSLContext | None, host: str) -> socket.socket:
+    """Return a socket to connect with, which does not shake hands by itself.
+
+    It is made a TLS one before it is connected: wrap_socket makes of a connection that is being reset one that nobody
+    can close (before Python 3.13), or that never shakes hands.
+    """
+    bare = socket.socket(family, kind, protocol)
+    if context is None:
+        return bare
+    try:
+        return context.wrap_socket(bare, server_hostname=host, do_handshake_on_connect=False)
+    except BaseException:
+        bare.close()
+        raise
