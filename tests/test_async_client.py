@@ -595,7 +595,7 @@ class TestTimeout:
 
         async def push(client: AsyncClient, number: int) -> None:
             began, timeout = clock(), 0.1 + 0.02 * (number % 10)
-            with pytest.raises(ReplyTimeout):
+            with pytest.raises((ReplyTimeout, ConnectFailed)):  # a busy machine may not even connect so soon
                 await client.push("t", number, timeout=timeout)
             assert clock() - began >= timeout - 0.01
 
