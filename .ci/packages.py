@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 import tomllib
@@ -142,8 +141,7 @@ def numbers(version: str) -> list[int]:
 def test(sdist: Path, wheel: Path, folder: Path, interpreter: str, resolution: str, left_out: tuple[str, ...]) -> bool:
     """Run the tests in a venv of their own; print how they ended, and return whether all is well."""
     began = time.monotonic()
-    with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(sdist, folder)
     [tests] = folder.iterdir()
     shutil.rmtree(tests / PACKAGE)
     python = folder / "venv" / "bin" / "python"

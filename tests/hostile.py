@@ -419,7 +419,8 @@ class Hostile:
                 else:
                     # The goodbye is out. asyncio would wait half a minute for the client's, and for ever where there
                     # was no handshake.
-                    writer.transport.abort()
+                    with suppress(AttributeError):  # in early releases of Python 3.11, where it has ended
+                        writer.transport.abort()
                     await asyncio.sleep(0)
             del self._peers[task]
             self.changed()

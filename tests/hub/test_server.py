@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
+from tests.hostile import serving, trusting
 from webmqconnect_async.hub import Accepted, Hub, Refused, create_app, endpoints, server
 from webmqconnect_async.hub.sessions import Sessions
 from webmqconnect_async.hub.wamp1_session import Wamp1Session
@@ -685,4 +686,25 @@ async def test_one_that_resets_while_it_is_behind_is_no_error(
             with suppress(aiohttp.WSServerHandshakeError):
                 await wire.subscriber(hub)
                 break
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_one_that_resets_under_tls_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Early releases of Python 3.11 cannot abort a TLS connection that has ended."""
+    site = TestServer(create_app(max_connections=1))
+    await site.start_server(ssl=serving())
+    try:
+        async with aiohttp.ClientSession() as http, asyncio.timeout(PATIENCE):
+            peer = await http.ws_connect(site.make_url("/ws"), protocols=("wamp",), ssl=trusting())
+            await peer.receive_str()
+            connection = peer._response.connection  # aiohttp has no other way to break one off
+            assert connection is not None
+            assert connection.transport is not None
+            connection.transport.abort()
+            while True:  # until it has made room for another
+                with suppress(aiohttp.WSServerHandshakeError):
+                    await http.ws_connect(site.make_url("/ws"), protocols=("wamp",), ssl=trusting())
+                    break
+    finally:
+        await site.close()
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -6,6 +6,7 @@ It knows nothing of pushes.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -15,7 +16,7 @@ from aiohttp.tracing import Trace
 
 from ..settings import Options, Settings
 
-__all__ = ["Body", "open_session"]
+__all__ = ["AsyncOptions", "Body", "open_session"]
 
 
 class AsyncOptions(Options, total=False):
@@ -61,7 +62,8 @@ class Body(aiohttp.Payload):
         """Break the connection at once: aiohttp would go on writing the rest for as long as the broker reads it."""
         # One that is not closing has had its answer, and is another push's by now.
         if self._transport is not None and self._transport.is_closing():
-            self._transport.abort()
+            with suppress(AttributeError):  # which early releases of Python 3.11 raise over TLS that has ended
+                self._transport.abort()
 
 
 class _Connector(aiohttp.TCPConnector):

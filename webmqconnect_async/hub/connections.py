@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from aiohttp import web
 
-__all__ = ["Watched", "limited"]
+__all__ = ["Watched", "cut", "limited"]
 
 _PATIENCE = 10.0
 """Seconds in which a first request's head has to come, and in which answers that are not read have to go out."""
@@ -26,6 +27,12 @@ def limited(runner: web.AppRunner, most: int) -> Callable[[], asyncio.Protocol]:
     if server is None:
         raise RuntimeError("the runner is not set up")
     return lambda: _Connection(server()) if len(server.connections) < most else _TurnedAway()
+
+
+def cut(transport: asyncio.Transport) -> None:
+    """End a connection at once; one that has ended already is left alone."""
+    with suppress(AttributeError):  # which early releases of Python 3.11 raise over a TLS connection that has ended
+        transport.abort()
 
 
 class _TurnedAway(asyncio.Protocol):
@@ -84,7 +91,7 @@ class Watched(asyncio.Protocol):
         """Give the peer so long to go on."""
         self._relax()
         if self._transport is not None:
-            self._limit = asyncio.get_running_loop().call_later(self._patience, self._transport.abort)
+            self._limit = asyncio.get_running_loop().call_later(self._patience, cut, self._transport)
 
     def _relax(self) -> None:
         if self._limit is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from functools import partial
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
-from .connections import Watched
+from .connections import Watched, cut
 from .sessions import Sessions
 
 __all__ = ["Subscriber"]
@@ -48,7 +49,7 @@ class Subscriber:
     ) -> None:
         self._transport = transport
         self._sessions = sessions
-        self._session = sessions.open(subprotocol, drop=transport.abort, peer=peer)
+        self._session = sessions.open(subprotocol, drop=partial(cut, transport), peer=peer)
         self._late: asyncio.TimerHandle | None = None  # an answer that is held back
         # Uncompressed: every event would have to be compressed once for each subscriber.
         self._socket = web.WebSocketResponse(
@@ -75,7 +76,7 @@ class Subscriber:
             if self._socket.prepared:
                 # Whatever ended it, a peer that does not read must not keep the connection; and should this be an
                 # exception, its answer must not be written into a WebSocket.
-                self._transport.abort()
+                cut(self._transport)
         return self._socket
 
     async def leave(self) -> None:
@@ -92,7 +93,7 @@ class Subscriber:
                     self._transport.write(self._session.take_nowait())
                     await self._socket.close(code=code, message=reason.encode())
         except TimeoutError:
-            self._transport.abort()
+            cut(self._transport)
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
