@@ -354,7 +354,7 @@ def test_what_goes_wrong_in_the_end_is_raised_there(monkeypatch: pytest.MonkeyPa
     ("options", "said"),
     [
         ({"port": "8080"}, "port: '8080' is not a port"),
-        ({"max_body": 0}, "max_body: 0 is less than 1"),
+        ({"max_body": 0}, "max_body: 1 or more is needed"),
         ({"admit": 7}, "admit: 7 is not callable"),
     ],
 )

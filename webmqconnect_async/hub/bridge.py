@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from urllib.parse import unquote_plus
 
-from webmqconnect_async.signing import Credentials, verify
-
+from ..signing import Credentials, verify
 from .echo import shown
 from .judge import MAX_SKEW, Accepted, Refused, Verdict
 from .publication import arguments_of

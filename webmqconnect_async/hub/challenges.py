@@ -6,7 +6,7 @@ import hmac
 from base64 import b64encode
 from datetime import UTC, datetime
 
-from webmqconnect_async.signing import Credentials
+from ..signing import Credentials
 
 __all__ = ["answers", "expected_answer", "timestamp"]
 

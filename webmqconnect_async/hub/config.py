@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from webmqconnect_async.signing import Credentials
-
+from ..checks import checked_count
+from ..signing import Credentials
 from .judge import Accepted, Refused
 from .origins import Gate, is_loopback
 
@@ -90,7 +90,7 @@ class HubConfig:
         if not isinstance(self.host, str) or not self.host:
             raise ValueError(f"host: {self.host!r} is not a host name or address")
         for name in ("max_body", "max_queue", "max_connections", "max_subscriptions", "max_topic"):
-            _check_count(name, getattr(self, name))
+            checked_count(name, getattr(self, name))
         for name in ("allow_origins", "allow_hosts"):
             _check_texts(name, getattr(self, name))
         if not callable(self.clock):
@@ -116,13 +116,6 @@ class HubConfig:
     def max_message(self) -> int:
         """Bytes of a message from a subscriber: an event, its topic in JSON escapes, and some sessions."""
         return self.max_body + 12 * self.max_topic + 4096
-
-
-def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name}: {value!r} is not a whole number")
-    if value < 1:
-        raise ValueError(f"{name}: {value!r} is less than 1")
 
 
 def _check_texts(name: str, values: object) -> None:

@@ -15,8 +15,7 @@ from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler
 
-from webmqconnect_async.signing import Credentials
-
+from ..signing import Credentials
 from . import bridge, judge, page
 from .config import HubConfig
 from .judge import Accepted, Refused, Verdict

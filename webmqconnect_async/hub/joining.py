@@ -6,8 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from webmqconnect_async.signing import Credentials
-
+from ..signing import Credentials
 from .challenges import answers, expected_answer, timestamp
 from .wamp2 import Hello
 

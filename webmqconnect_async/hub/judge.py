@@ -14,8 +14,7 @@ from functools import lru_cache
 from typing import NoReturn, TypeAlias
 from urllib.parse import unquote_to_bytes
 
-from webmqconnect_async.signing import Credentials, verify
-
+from ..signing import Credentials, verify
 from .echo import shown
 from .publication import Publication
 
@@ -26,7 +25,6 @@ MAX_SKEW = 300
 
 _CONTENT_TYPE = "application/x-www-form-urlencoded"
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"
-_NOBODY = frozenset[str]()
 _NAMES = frozenset({"topicuri", "appkey", "timestamp", "signature", "eligible", "exclude"})
 
 
@@ -114,7 +112,7 @@ def judge(
         topic,
         event,
         eligible=None if eligible is None else _session_ids(eligible),
-        exclude=_session_ids(exclude) if exclude else _NOBODY,
+        exclude=_session_ids(exclude or ""),
         key=key or None,
     )
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from webmqconnect_async.signing import Credentials
-
+from ..signing import Credentials
 from .challenges import answers, expected_answer, timestamp
 from .echo import shown
 

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
-from webmqconnect_async._version import __version__
-
+from .._version import __version__
 from . import wamp1
 from .config import HubConfig
 from .procedures import CallFailed, Procedures
