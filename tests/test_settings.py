@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
+import ssl as ssl_module
 import traceback
 from collections.abc import Callable
 from typing import TypedDict, Unpack
@@ -24,7 +24,7 @@ class _Given(TypedDict, total=False):
     retry: Retry
     connect_timeout: float | None
     keepalive: float | None
-    context: ssl.SSLContext | None
+    ssl: ssl_module.SSLContext | None
     headers: dict[str, str] | None
     dumps: Callable[[object], str | bytes] | None
 
@@ -40,7 +40,7 @@ def _settings(**given: Unpack[_Given]) -> Settings:
         "retry": Retry(),
         "connect_timeout": None,
         "keepalive": 4.0,
-        "context": None,
+        "ssl": None,
         "headers": None,
         "dumps": None,
     }
@@ -211,8 +211,8 @@ def test_the_secret_shows_in_no_repr() -> None:
         ({"retry": 3}, TypeError, "retry"),
         ({"retry": None}, TypeError, "retry"),
         ({"retry": Retry}, TypeError, "retry"),
-        ({"context": True}, TypeError, "ssl"),
-        ({"context": False}, TypeError, "ssl"),
+        ({"ssl": True}, TypeError, "ssl"),
+        ({"ssl": False}, TypeError, "ssl"),
         ({"dumps": "json"}, TypeError, "dumps"),
         ({"headers": [("X-A", "b")]}, TypeError, "headers"),
         ({"headers": "X-A: b"}, TypeError, "headers"),
@@ -259,6 +259,6 @@ def test_later_changes_to_the_caller_s_headers_do_not_matter() -> None:
 
 
 def test_a_context_and_an_encoder_are_taken() -> None:
-    context = ssl.create_default_context()
-    settings = _settings(context=context, dumps=lambda event: b"1")
+    context = ssl_module.create_default_context()
+    settings = _settings(ssl=context, dumps=lambda event: b"1")
     assert settings.ssl is context

@@ -141,7 +141,7 @@ class Settings:
         retry: Retry,
         connect_timeout: float | None,
         keepalive: float | None,
-        context: SSLContext | None,
+        ssl: SSLContext | None,
         headers: Mapping[str, str] | None,
         dumps: Dumps | None,
     ) -> Settings:
@@ -158,8 +158,8 @@ class Settings:
             raise TypeError(f"dumps: a function is needed, not {type(dumps).__name__}")
         if not isinstance(retry, Retry):
             raise TypeError(f"retry: a Retry is needed, not {type(retry).__name__}")
-        if context is not None and not isinstance(context, SSLContext):
-            raise TypeError(f"ssl: an ssl.SSLContext or None is needed, not {context!r}")
+        if ssl is not None and not isinstance(ssl, SSLContext):
+            raise TypeError(f"ssl: an ssl.SSLContext or None is needed, not {ssl!r}")
         wire = _dialect(dialect, credentials, dumps)
         return cls(
             endpoint=Endpoint.parse(endpoint),
@@ -170,7 +170,7 @@ class Settings:
             retry=retry,
             connect_timeout=checked_seconds("connect_timeout", connect_timeout),
             keepalive=checked_seconds("keepalive", keepalive, zero=True),
-            ssl=context,
+            ssl=ssl,
             headers=request_headers(headers or {}, wire.content_type),
         )
 

@@ -89,7 +89,7 @@ class AsyncClient:
             retry=retry,
             connect_timeout=connect_timeout,
             keepalive=keepalive,
-            context=ssl,
+            ssl=ssl,
             headers=headers,
             dumps=dumps,
         )

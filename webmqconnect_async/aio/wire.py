@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
-import weakref
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from functools import partial
@@ -25,12 +23,10 @@ from ..flow import Answer, Clock, PushFlow, Sleep
 from ..settings import LONGEST_ANSWER, LONGEST_HEADER, MOST_HEADERS, Settings
 from ..values import Receipt
 from .deadlines import Deadline, Deadlines
+from .inherited import mark_after_fork
 from .session import Body, open_session
 
 __all__ = ["Wire", "running_loop"]
-
-_wires: weakref.WeakSet[Wire] = weakref.WeakSet()
-"""Every wire of this process, for `_keep_inherited`."""
 
 _IDLE = 0.05
 """Seconds without an answer after which a close by the broker may lie in the kernel, unseen by the loop."""
@@ -64,7 +60,7 @@ class Wire:
         self.loop = asyncio.get_running_loop()
         self.inherited = False
         """Whether a fork has copied it from the parent, whose connections it has."""
-        _wires.add(self)
+        mark_after_fork(self)
         self.clock = Clock(time.time, self.loop.time)
         self._size = settings.concurrency
         self.slots = _Slots(self._size)
@@ -249,24 +245,6 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _keep_inherited() -> None:
-    """Keep what a fork has copied, even beyond the interpreter's end.
-
-    Whoever closes it says goodbye to the broker on the parent's connections, and takes them out of the epoll that
-    parent and child share; and the interpreter, ending, closes all that it can still reach.
-    """
-    for wire in _wires:
-        wire.inherited = True
-        if sys.implementation.name == "cpython":
-            from ctypes import py_object, pythonapi
-
-            pythonapi.Py_IncRef(py_object(wire))
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_keep_inherited)
 
 
 async def _closed_in_the_end(session: aiohttp.ClientSession) -> AsyncGenerator[None]:

@@ -78,9 +78,13 @@ class Client:
         authKey: str | None = None,  # noqa: N803
         authSecret: str | bytes | None = None,  # noqa: N803
     ) -> None:
-        for new, old in ((endpoint, pushEndpoint), (auth_key, authKey), (auth_secret, authSecret)):
+        for name, new, old in (
+            ("endpoint", endpoint, pushEndpoint),
+            ("auth_key", auth_key, authKey),
+            ("auth_secret", auth_secret, authSecret),
+        ):
             if new is not None and old is not None:
-                raise TypeError("an argument is given by its old and by its new name")
+                raise TypeError(f"{name}: given by its name of 2012, too")
         url = endpoint if endpoint is not None else pushEndpoint
         if url is None:
             raise TypeError("endpoint: a URL is needed")
@@ -94,7 +98,7 @@ class Client:
             retry=retry,
             connect_timeout=connect_timeout,
             keepalive=keepalive,
-            context=ssl,
+            ssl=ssl,
             headers=headers,
             dumps=dumps,
         )
