@@ -72,7 +72,7 @@ async def test_events_of_a_hub(hub: Hub) -> None:
             Event(TOPIC, "for it alone"),
         ]
         await hub.close()
-        with pytest.raises(Failure, match=r"^the hub ended the session \(system_shutdown\)$"):
+        with pytest.raises(Failure, match=r"^the broker ended the session \(system_shutdown\)$"):
             await session.next_event()
 
 
@@ -92,14 +92,14 @@ async def test_a_key() -> None:
         (
             "page",
             "other",
-            f"the hub refuses the key 'page': authentication_failed: no such key, or a wrong signature{CHECK}",
+            f"the broker refuses the key 'page': authentication_failed: no such key, or a wrong signature{CHECK}",
         ),
         (
             "no",
             SECRET,
-            f"the hub refuses the key 'no': authentication_failed: no such key, or a wrong signature{CHECK}",
+            f"the broker refuses the key 'no': authentication_failed: no such key, or a wrong signature{CHECK}",
         ),
-        (None, SECRET, "the hub takes no anonymous subscriber: give --subscriber-key"),
+        (None, SECRET, "the broker takes no anonymous subscriber: give --subscriber-key"),
     ],
 )
 async def test_key_that_the_hub_refuses(key: str | None, secret: str, said: str) -> None:
@@ -112,13 +112,13 @@ async def test_key_that_the_hub_refuses(key: str | None, secret: str, said: str)
 async def test_key_for_a_hub_that_knows_none(hub: Hub) -> None:
     """Whoever wants to authenticate is not silently let in as anybody."""
     result = await invoke("listen", hub.url, TOPIC, *KEY, env={"WEBMQ_SUBSCRIBER_SECRET": SECRET})
-    said = "the hub refuses the key 'page': no_matching_auth_method: subscribers of this hub are anonymous"
+    said = "the broker refuses the key 'page': no_matching_auth_method: subscribers of this hub are anonymous"
     assert (result.status, result.stderr) == (1, f"error: {said}\n")
 
 
 async def test_topic_that_a_router_does_not_know(hub: Hub) -> None:
     result = await invoke("listen", hub.url, TOPIC, "two words")
-    assert (result.status, result.stderr) == (1, "error: the hub refuses the topic 'two words': invalid_uri\n")
+    assert (result.status, result.stderr) == (1, "error: the broker refuses the topic 'two words': invalid_uri\n")
 
 
 ANSWERS: dict[str, object] = {
@@ -179,12 +179,12 @@ async def address() -> AsyncIterator[str]:
 @pytest.mark.parametrize(
     ("behaviour", "options", "said"),
     [
-        ("realm", ("--realm", "realm9"), "the hub has no realm 'realm9'; check --realm"),
-        ("realm", (), "the hub has no realm 'realm1'; check --realm"),
-        ("method", (), "the hub takes no anonymous subscriber: give --subscriber-key"),
-        ("method", KEY, "the hub refuses the key 'page': no_auth_method"),
-        ("mute", (), "the hub takes no anonymous subscriber: not_authorized"),
-        ("hostile", (), r"the hub takes no anonymous subscriber: no: \u001b[2J\u000abye"),
+        ("realm", ("--realm", "realm9"), "the broker has no realm 'realm9'; check --realm"),
+        ("realm", (), "the broker has no realm 'realm1'; check --realm"),
+        ("method", (), "the broker takes no anonymous subscriber: give --subscriber-key"),
+        ("method", KEY, "the broker refuses the key 'page': no_auth_method"),
+        ("mute", (), "the broker takes no anonymous subscriber: not_authorized"),
+        ("hostile", (), r"the broker takes no anonymous subscriber: no: \u001b[2J\u000abye"),
         ("event", (), "no WAMP hub answers there"),
         ("text", (), "no WAMP hub answers there"),
         ("no-challenge", KEY, "no WAMP hub answers there"),
@@ -209,4 +209,5 @@ async def test_a_broker_that_says_more_than_is_asked(address: str) -> None:
     result = await invoke("listen", f"{address}/chatty", TOPIC)
     events = ['{"args": [], "kwargs": {}}', f'"{TOPIC}"', '"x"', '{"args": [], "kwargs": {"a": 1}}']
     assert result.stdout == "".join(f"{TOPIC}\t{event}\n" for event in events)
-    assert (result.status, result.stderr.splitlines()[-1]) == (1, "error: the hub ended the session (system_shutdown)")
+    assert result.status == 1
+    assert result.stderr.splitlines()[-1] == "error: the broker ended the session (system_shutdown)"

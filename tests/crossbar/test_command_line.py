@@ -37,7 +37,7 @@ async def test_events_are_printed(broker: Broker, topic: str) -> None:
 async def test_a_realm_that_is_not_there(real: Broker, topic: str) -> None:
     ended = await webmqconnect("listen", "--realm", "realm9", real.open.ws_url, topic)
     assert (ended.status, ended.stdout) == (1, "")
-    assert ended.stderr == "error: the hub has no realm 'realm9'; check --realm\n"
+    assert ended.stderr == "error: the broker has no realm 'realm9'; check --realm\n"
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +70,9 @@ async def test_a_key(guarded: Broker, topic: str) -> None:
 @pytest.mark.parametrize(
     ("options", "secret", "said"),
     [
-        ((), "", "the hub takes no anonymous subscriber: give --subscriber-key"),
-        (("--subscriber-key", "page"), "wrong", "the hub refuses the key 'page': "),
-        (("--subscriber-key", "other"), SUBSCRIBER["WEBMQ_SUBSCRIBER_SECRET"], "the hub refuses the key 'other': "),
+        ((), "", "the broker takes no anonymous subscriber: give --subscriber-key"),
+        (("--subscriber-key", "page"), "wrong", "the broker refuses the key 'page': "),
+        (("--subscriber-key", "other"), SUBSCRIBER["WEBMQ_SUBSCRIBER_SECRET"], "the broker refuses the key 'other': "),
     ],
     ids=["anonymous", "wrong secret", "unknown key"],
 )

@@ -13,7 +13,7 @@ from .failures import Failure, described
 from .files import LONGEST_LINE, FailedFile, Line, LineReader
 from .jsonl import Format, failed_record, no_push_record
 from .pace import Pace
-from .progress import Report, Tally, ranges
+from .progress import Progress, Tally, ranges
 
 __all__ = ["LinePusher"]
 
@@ -58,7 +58,7 @@ class LinePusher:
         self._pace = pace
         self._first = first
         self._order_by_topic = order_by_topic
-        self._report = Report(self.tally, reader, str(failed.path) if failed else None)
+        self._report = Progress(self.tally, reader, str(failed.path) if failed else None)
         # By index in the source, and of the lines without an outcome alone: memory does not grow with the file.
         self._open: dict[int, tuple[Line, Push | InvalidPush]] = {}
         self._stopped = asyncio.Event()

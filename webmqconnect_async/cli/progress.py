@@ -17,7 +17,7 @@ from rich.text import Text
 
 from . import terminal
 
-__all__ = ["Meter", "Report", "Tally", "ranges"]
+__all__ = ["Meter", "Progress", "Tally", "ranges"]
 
 _SHOWN = 20
 """Failures that are shown, before they are only counted."""
@@ -94,7 +94,7 @@ class Meter:
         return max(0, size - last.taken) * (last.at - first.at) / (last.taken - first.taken)
 
 
-class Report:
+class Progress:
     """Shows on stderr how a run goes, and at its end how it went.
 
     Args:

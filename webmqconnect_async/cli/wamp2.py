@@ -48,7 +48,7 @@ class Wamp2Subscriber(Subscriber):
                 case [33, int(request), int(subscription)] if request in waiting:
                     self._topics[subscription] = waiting.pop(request)
                 case [8, 32, int(request), _, str(error), *_] if request in waiting:
-                    raise Failure(f"the hub refuses the topic {waiting[request]!r}: {error.rpartition('.')[2]}")
+                    raise Failure(f"the broker refuses the topic {waiting[request]!r}: {error.rpartition('.')[2]}")
                 case _:
                     self._keep(message)
 
@@ -67,7 +67,7 @@ class Wamp2Subscriber(Subscriber):
             case [36, int(subscription), _, _, *arguments] if subscription in self._topics:
                 self._events.append(Event(self._topics[subscription], _payload(*arguments)))
             case [6, _, str(reason)]:
-                raise Failure(f"the hub ended the session ({reason.rpartition('.')[2]})")
+                raise Failure(f"the broker ended the session ({reason.rpartition('.')[2]})")
 
 
 def _payload(args: object = (), kwargs: object = None, *_: object) -> object:
@@ -85,11 +85,11 @@ def _refusal(credentials: Credentials | None, realm: str, error: str, details: o
         case _:
             said = error
     if error == "no_such_realm":
-        return f"the hub has no realm {realm!r}; check --realm"
+        return f"the broker has no realm {realm!r}; check --realm"
     if credentials is not None:
         wrong = error in ("authentication_failed", "not_authorized")  # the latter is Crossbar.io's for a key it has not
         advice = f"; check {SUBSCRIBER.key} and its secret" if wrong else ""
-        return f"the hub refuses the key {credentials.key!r}: {said}{advice}"
+        return f"the broker refuses the key {credentials.key!r}: {said}{advice}"
     if error in ("no_matching_auth_method", "no_auth_method"):  # the latter is Crossbar.io's
-        return f"the hub takes no anonymous subscriber: give {SUBSCRIBER.key}"
-    return f"the hub takes no anonymous subscriber: {said}"
+        return f"the broker takes no anonymous subscriber: give {SUBSCRIBER.key}"
+    return f"the broker takes no anonymous subscriber: {said}"
