@@ -4,7 +4,8 @@
 
 It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. The column `topic` is the topic,
 the others are the event, as text. Rows of one topic are pushed one after another. Those that fail are written to
-prices.failed.csv, with the reason and whether it is safe to push that file, too, and the exit status is 1.
+prices.failed.csv, with the reason and whether it is safe to push that file, too, and the exit status is 1. A run that
+ends early, as by Ctrl-C, leaves that file as it was, and its own failures beside it, in prices.failed.csv.part.
 """
 
 import asyncio
@@ -35,34 +36,46 @@ def verdict_on(error: WebMQError) -> str:
     return "not pushed, and to be mended first"  # an InvalidPush
 
 
-async def push_rows(source: TextIO, rest: TextIO) -> WebMQError | None:
+async def push_rows(rows: "csv.DictReader[str]", rest: TextIO) -> WebMQError | None:
     """Push all rows, write those that failed to `rest`, and return the last reason; None where all are pushed."""
-    rows = csv.DictReader(source, restkey="more")
-    columns = rows.fieldnames or ()
-    if "topic" not in columns:
-        sys.exit("the first line names no column 'topic'")
-    failed = csv.DictWriter(rest, dict.fromkeys([*columns, "verdict", "reason"]), extrasaction="ignore")
+    columns = dict.fromkeys([*(rows.fieldnames or ()), "verdict", "reason"])
+    failed = csv.DictWriter(rest, columns, extrasaction="ignore")
     failed.writeheader()
     counts: Counter[str] = Counter()
     last = None
-    async with AsyncClient.from_env() as client, client.push_stream(pushes(rows), order_by_topic=True) as outcomes:
-        async for outcome in outcomes:  # as they come: no row is kept
-            push, error = outcome.push, outcome.error
-            verdict = "pushed" if error is None else verdict_on(error)
-            counts[verdict] += 1
-            if error is not None and push is not None:
-                last = error
-                row = cast(dict[str, object], push.event)
-                failed.writerow(row | {"topic": push.topic, "verdict": verdict, "reason": error})
-    for verdict, count in counts.items():
-        print(count, verdict)
+    try:
+        async with AsyncClient.from_env() as client, client.push_stream(pushes(rows), order_by_topic=True) as outcomes:
+            async for outcome in outcomes:  # as they come: no row is kept
+                push, error = outcome.push, outcome.error
+                verdict = "pushed" if error is None else verdict_on(error)
+                counts[verdict] += 1
+                if error is not None and push is not None:
+                    last = error
+                    row = cast(dict[str, object], push.event)
+                    failed.writerow(row | {"topic": push.topic, "verdict": verdict, "reason": error})
+    finally:
+        for verdict, count in counts.items():
+            print(count, verdict)
     return last
 
 
-def main(file: Path) -> int:
+def main(file: Path) -> int | str:
+    """Return the exit status, or what to say beside status 1."""
     rest = file.with_suffix(".failed.csv")
-    with file.open(encoding="utf-8", newline="") as source, rest.open("w", encoding="utf-8", newline="") as failed:
-        error = asyncio.run(push_rows(source, failed))
+    part = Path(f"{rest}.part")
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as source:  # Excel begins a file with a mark
+            rows = csv.DictReader(source, restkey="more")
+            if "topic" not in (rows.fieldnames or ()):
+                return "the first line names no column 'topic'"
+            with part.open("w", encoding="utf-8", newline="") as failed:
+                error = asyncio.run(push_rows(rows, failed))
+    except (OSError, ValueError, csv.Error) as reason:
+        return str(reason)
+    except KeyboardInterrupt:
+        print(f"interrupted: rows in flight are in no count, failures in {part}")
+        return 130
+    part.replace(rest)
     if error is None:
         rest.unlink()
         return 0

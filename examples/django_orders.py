@@ -17,7 +17,7 @@ import sys
 import django
 from django import forms
 from django.conf import settings
-from django.core.management import execute_from_command_line
+from django.core import management, validators
 from django.db import IntegrityError, connection, models, transaction
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
@@ -50,7 +50,7 @@ class Item(models.Model):
 
 class Order(models.Model):
     item = models.ForeignKey(Item, on_delete=models.PROTECT)
-    amount = models.PositiveIntegerField()
+    amount = models.PositiveIntegerField(validators=[validators.MinValueValidator(1)])
 
     class Meta:
         app_label = "shop"
@@ -96,4 +96,4 @@ if __name__ == "__main__":
             editor.create_model(Item)
             editor.create_model(Order)
         Item.objects.create(name="tea", left=10)
-    execute_from_command_line([sys.argv[0], "runserver", "--noreload", os.environ.get("PORT", "8000")])
+    management.execute_from_command_line([sys.argv[0], "runserver", "--noreload", os.environ.get("PORT", "8000")])

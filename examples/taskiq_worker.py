@@ -4,12 +4,12 @@
 
 That queues tasks and does them in one process. With Redis it only queues them, and workers anywhere share them:
 
-    export REDIS_URL=redis://127.0.0.1
-    .venv/bin/taskiq worker --workers 2 examples.taskiq_worker:broker     # here, and on other machines
-    .venv/bin/python examples/taskiq_worker.py                            # in another terminal
+    REDIS_URL=redis://127.0.0.1 .venv/bin/taskiq worker --workers 2 examples.taskiq_worker:broker
+    REDIS_URL=redis://127.0.0.1 .venv/bin/python examples/taskiq_worker.py     # in another terminal
 
-It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. What ends, by Ctrl-C or with its
-last task, says what it has done. An argument is the number of tasks, instead of 20.
+It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. What does tasks says what it has
+done when it ends, by Ctrl-C or with its last task; pushes in flight have five seconds then. Alone, its exit status is 1
+where a push failed. An argument is the number of tasks, instead of 20.
 """
 
 import asyncio
@@ -67,15 +67,21 @@ async def notify(
     await client.push(topic, event)
 
 
-async def main(count: int) -> None:
+async def main(count: int) -> int:
     await broker.startup()
-    for number in range(count):
-        await notify.kiq(TOPIC, {"id": number, "state": "paid"})
-    print(f"{count} tasks queued", flush=True)
-    if isinstance(broker, InMemoryBroker):
-        await broker.wait_all()
-    await broker.shutdown()
+    try:
+        for number in range(count):
+            await notify.kiq(TOPIC, {"id": number, "state": "paid"})
+        print(f"{count} tasks queued", flush=True)
+        if isinstance(broker, InMemoryBroker):
+            await asyncio.shield(broker.wait_all())  # Ctrl-C would end a task, which taskiq notes, and not the wait
+    finally:
+        await broker.shutdown()
+    return 1 if isinstance(broker, InMemoryBroker) and broker.state.client.stats.failed else 0
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 20))
+    try:
+        sys.exit(asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import inspect
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
 
 from webmqconnect_async import AsyncClient, Client
 from webmqconnect_async.testing import Hub
@@ -23,7 +27,7 @@ HUB = "http://127.0.0.1:8080"
 """Where all snippets push, with the key `app` and the secret `s3cret`."""
 
 _KNOWN: dict[str, object] = {"sender": "1" * 16, "buyer": "2" * 16, "order": {"id": 17}, "number": 17}
-"""What a function of a snippet is given, beside a client, by the names of its parameters."""
+"""What a function or a route of a snippet is given, beside a client, by the names of its parameters."""
 
 _FENCE = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _TITLE = re.compile(r'title="([^"]+)"')
@@ -55,6 +59,17 @@ class Fence:
         """Whether it holds tests."""
         return "def test_" in self.text
 
+    @property
+    def left_to_call(self) -> str | None:
+        """The function with whose definition it ends, for the reader to call; None where it runs as it stands."""
+        last = ast.parse(self.text).body[-1]
+        return last.name if isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef) else None
+
+    @property
+    def pushes(self) -> bool:
+        """Whether it pushes to the hub of all snippets, and not to one that it brings along, or not at all."""
+        return ".push" in self.text and "import Hub" not in self.text
+
 
 def fences(page: Path) -> list[Fence]:
     """Return the fenced blocks of a page, in order."""
@@ -84,25 +99,40 @@ def broker() -> Iterator[Hub]:
         yield hub
 
 
-def run(fence: Fence, hub: Hub) -> Client | AsyncClient | None:
-    """Execute a snippet against a hub, await what it defines, and return the client that pushed, where it shows."""
+def run(fence: Fence, hub: Hub) -> None:
+    """Execute a snippet against a hub, and do with it what its reader does: call what it leaves to call."""
+    names = executed(fence, hub)
+    if isinstance(app := names.get("app"), FastAPI):
+        with TestClient(app) as web:
+            for route in app.routes:
+                if isinstance(route, APIRoute):
+                    for method in route.methods or ():
+                        assert web.request(method, route.path.format(**_KNOWN)).is_success, route.path
+    elif fence.left_to_call is not None:
+        function = names[fence.left_to_call]
+        assert callable(function)
+        if inspect.iscoroutinefunction(function):
+            asyncio.run(_awaited(function, hub))
+        else:
+            with Client(hub.url, "app", "s3cret") as client:
+                function(**_arguments(function, client))
+
+
+def executed(fence: Fence, hub: Hub) -> dict[str, object]:
+    """Execute a snippet as a module that is imported, and return what it defines."""
     names: dict[str, object] = {"__name__": "snippet"}
     exec(compile(fence.text.replace(HUB, hub.url), fence.page, "exec"), names)  # noqa: S102  # ours
-    functions = [
-        value for value in names.values() if inspect.iscoroutinefunction(value) and value.__module__ == "snippet"
-    ]
-    if not functions or "asyncio.run(" in fence.text:
-        client = names.get("client")
-        return client if isinstance(client, Client) else None
+    return names
 
-    async def call() -> AsyncClient | None:
-        async with AsyncClient(hub.url, "app", "s3cret") as client:
-            known = _KNOWN | {"client": client}
-            wanted = inspect.signature(functions[-1]).parameters
-            await functions[-1](**{name: known[name] for name in wanted})
-            return client if "client" in wanted else None
 
-    return asyncio.run(call())
+async def _awaited(function: Callable[..., Awaitable[object]], hub: Hub) -> None:
+    async with AsyncClient(hub.url, "app", "s3cret") as client:
+        await function(**_arguments(function, client))
+
+
+def _arguments(function: Callable[..., object], client: Client | AsyncClient) -> dict[str, object]:
+    known = _KNOWN | {"client": client}
+    return {name: known[name] for name in inspect.signature(function).parameters}
 
 
 def run_suite(fence: Fence, pytester: pytest.Pytester) -> None:

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import click
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from webmqconnect_async import Push, errors
 from webmqconnect_async.cli.app import app
@@ -22,7 +24,7 @@ from webmqconnect_async.dialects.webmq import WebMQ
 from webmqconnect_async.signing import Credentials
 from webmqconnect_async.testing import Hub
 
-from .snippets import PAGES, ROOT, Fence, broker, commands, fences, run, run_suite
+from .snippets import PAGES, ROOT, Fence, broker, commands, executed, fences, run, run_suite
 
 PATHS = sorted(PAGES.rglob("*.md"))
 FENCES = [fence for path in PATHS if path.name != "tutorial.md" for fence in fences(path)]
@@ -31,11 +33,12 @@ OWN = [fence for fence in FENCES if fence.included is None]
 PYTHON = [fence for fence in OWN if fence.language == "python"]
 SNIPPETS = [fence for fence in PYTHON if not fence.is_suite]
 SUITES = [fence for fence in PYTHON if fence.is_suite]
+README = [each for each in fences(ROOT / "README.md") if each.language == "python" and not each.is_suite]
 SHELL = [
     fence
     for path in (*PATHS, ROOT / "README.md", *(ROOT / "examples").rglob("README.md"))
     for fence in fences(path)
-    if fence.language in ("sh", "console", "ini")
+    if fence.language in ("sh", "bash", "fish", "zsh", "console", "ini")
 ]
 COMMANDS = [command for fence in SHELL for command in commands(fence.text)]
 
@@ -59,14 +62,30 @@ def hub() -> Iterator[Hub]:
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=named)
 def test_snippet_runs(snippet: Fence, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     """Each snippet runs as it stands, what it pushes is accepted, and it prints what the page says."""
-    client = run(snippet, hub)
-    if client is not None:
-        assert client.stats.pushed
-        assert not client.stats.failed
+    run(snippet, hub)
+    assert bool(hub.pushes) == snippet.pushes
     printed = capsys.readouterr()
     assert printed.err == ""
     if snippet.output is not None:
         assert printed.out == snippet.output
+
+
+@pytest.mark.parametrize("snippet", [*SNIPPETS, *README], ids=named)
+def test_a_snippet_is_whole_or_visibly_a_function_to_call(snippet: Fence) -> None:
+    """What a reader pastes does something, or leaves a function that takes what is the reader's."""
+    assert snippet.left_to_call is None or re.search(rf"def {snippet.left_to_call}\(\w", snippet.text)
+
+
+@pytest.mark.parametrize(("refused", "told"), [(429, 503), (500, 502)])
+def test_the_fastapi_snippet_tells_how_it_went(refused: int, told: int, hub: Hub) -> None:
+    """Whoever ordered learns whether to try again, or to ask first."""
+    (snippet,) = [each for each in SNIPPETS if named(each) == "fastapi"]
+    app = executed(snippet, hub)["app"]
+    assert isinstance(app, FastAPI)
+    hub.refuse_next(refused, retry_after=60)
+    with TestClient(app) as web:
+        assert web.post("/orders/17").status_code == told
+    assert hub.pushes == []
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=named)

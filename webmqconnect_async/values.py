@@ -82,7 +82,9 @@ class Outcome:
     push: Push | None
     """What was to be pushed; None where the item was neither a `Push` nor a `(topic, event)` pair."""
     receipt: Receipt | None = None
+    """What the broker answered; None where it did not accept the push."""
     error: WebMQError | None = None
+    """Why it did not, or why nobody knows; its class says whether to push again. None where there is a receipt."""
 
     @property
     def ok(self) -> bool:

@@ -1,6 +1,6 @@
 """A shared to-do board on aiohttp: each open page shows at once what the others change.
 
-    python examples/boards/aiohttp_board.py
+    .venv/bin/python examples/boards/aiohttp_board.py
 
 Open http://127.0.0.1:8000 in two windows. The hub is a part of this application, below /hub/, unless WEBMQ_ENDPOINT and
 the other variables of `AsyncClient.from_env` name a broker.

@@ -1,6 +1,6 @@
 """A shared to-do board on FastAPI: each open page shows at once what the others change.
 
-    python examples/boards/fastapi_board.py
+    .venv/bin/python examples/boards/fastapi_board.py
 
 Open http://127.0.0.1:8000 in two windows. A hub runs in this process, on a port of its own, unless WEBMQ_ENDPOINT and
 the other variables of `AsyncClient.from_env` name a broker.

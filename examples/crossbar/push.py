@@ -1,9 +1,9 @@
 """Push to Crossbar.io: what was written for the hub, but for a URL and one word.
 
-python examples/crossbar/push.py
+WEBMQ_AUTH_KEY=app WEBMQ_AUTH_SECRET=s3cret .venv/bin/python examples/crossbar/push.py
 
-CROSSBAR_ENDPOINT says where Crossbar.io takes pushes (http://127.0.0.1:8080/publish if unset), CROSSBAR_SECRET what its
-config.json says, too.
+It pushes to Crossbar.io on this machine, whose config.json has that key and secret, or to what the variables WEBMQ_…
+say.
 """
 
 import asyncio
@@ -11,12 +11,12 @@ import os
 
 from webmqconnect_async import AsyncClient
 
-ENDPOINT = os.environ.get("CROSSBAR_ENDPOINT", "http://127.0.0.1:8080/publish")
-SECRET = os.environ.get("CROSSBAR_SECRET", "s3cret")
+os.environ.setdefault("WEBMQ_ENDPOINT", "http://127.0.0.1:8080/publish")
+os.environ.setdefault("WEBMQ_DIALECT", "crossbar")
 
 
 async def main() -> None:
-    async with AsyncClient(ENDPOINT, auth_key="app", auth_secret=SECRET, dialect="crossbar") as client:
+    async with AsyncClient.from_env() as client:
         receipt = await client.push("http://example.com/orders", {"id": 17, "state": "paid"})
         print("published as", receipt.id)
 

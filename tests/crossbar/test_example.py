@@ -33,7 +33,9 @@ def authority() -> Iterator[str]:
 async def test_the_example_pushes(authority: str) -> None:
     with subscriber(f"ws://{authority}/ws") as listening:
         listening.subscribe(ORDERS)
-        env = {"CROSSBAR_ENDPOINT": f"http://{authority}/publish"}
+        (command,) = re.findall(r"^(WEBMQ_.*) \.venv/bin/python examples/crossbar/push\.py$", README, re.MULTILINE)
+        signing = dict(word.split("=") for word in command.split())
+        env = {"WEBMQ_ENDPOINT": f"http://{authority}/publish", **signing}
         async with python(str(crossbar.EXAMPLE.with_name("push.py")), env=env) as process:
             ended = await process.ended()
         got = listening.event()

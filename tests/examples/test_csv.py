@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import runpy
 import shutil
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from tests.examples.boards import away, named
 from tests.examples.serving import EXAMPLES
-from tests.hostile import Hostile, held
+from tests.hostile import ACCEPTED, Hostile, answer, held, reply
 from tests.processes import Ended, python
 from webmqconnect_async.testing import Hub
 
@@ -30,6 +32,10 @@ def written(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(source))
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
 @pytest.fixture
 def prices(tmp_path: Path) -> Path:
     return Path(shutil.copy(EXAMPLES / "prices.csv", tmp_path))
@@ -41,7 +47,14 @@ async def test_every_row_is_pushed(hub: Hub, prices: Path) -> None:
     assert (ended.status, ended.stdout, ended.stderr) == (0, f"{len(ROWS)} pushed\n", "")
     sent = [(row["topic"], {"price": row["price"], "currency": row["currency"]}) for row in ROWS]
     assert sorted(((pushed.topic, pushed.event) for pushed in hub.pushes), key=str) == sorted(sent, key=str)
-    assert [file.name for file in prices.parent.iterdir()] == ["prices.csv"]
+    assert names(prices.parent) == ["prices.csv"]
+
+
+async def test_a_file_of_excel_s_is_read(hub: Hub, prices: Path) -> None:
+    """It begins with a byte order mark."""
+    prices.write_bytes(b"\xef\xbb\xbf" + prices.read_bytes())
+    ended = await push(prices, named(hub))
+    assert (ended.status, ended.stdout, ended.stderr) == (0, f"{len(ROWS)} pushed\n", "")
 
 
 async def test_rows_of_a_topic_wait_for_each_other(server: Hostile, prices: Path) -> None:
@@ -98,11 +111,66 @@ async def test_without_a_broker_nothing_is_pushed_and_all_is_written(hub: Hub, p
 
 
 async def test_a_file_without_topics_is_refused(hub: Hub, tmp_path: Path) -> None:
+    """What failed in the run before is still there, and nothing else is left."""
     file = tmp_path / "prices.csv"
     file.write_text("symbol,price\nACME,1\n", encoding="utf-8")
+    failed = tmp_path / "prices.failed.csv"
+    failed.write_text("of the run before", encoding="utf-8")
     ended = await push(file, named(hub))
     assert (ended.status, ended.stdout) == (1, "")
     assert ended.stderr == "the first line names no column 'topic'\n"
+    assert failed.read_text(encoding="utf-8") == "of the run before"
+    assert names(tmp_path) == ["prices.csv", "prices.failed.csv"]
+
+
+async def test_a_missing_file_is_named(hub: Hub, tmp_path: Path) -> None:
+    file = tmp_path / "none.csv"
+    ended = await push(file, named(hub))
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr == f"[Errno 2] No such file or directory: '{file}'\n"
+    assert names(tmp_path) == []
+
+
+async def test_a_run_without_failures_takes_the_place_of_one_with(hub: Hub, prices: Path) -> None:
+    hub.refuse_next(400)
+    assert (await push(prices, named(hub))).status == 1
+    assert prices.with_suffix(".failed.csv").exists()
+    assert (await push(prices, named(hub))).status == 0
+    assert names(prices.parent) == ["prices.csv"]
+
+
+async def test_ctrl_c_leaves_the_counts_and_what_failed_so_far(server: Hostile, tmp_path: Path) -> None:
+    """Beside what failed in the run before."""
+    server.script(answer(ACCEPTED), answer(reply(400)), held())
+    file, failed = tmp_path / "prices.csv", tmp_path / "prices.failed.csv"
+    file.write_text(
+        "topic,price\n" + "".join(f"http://example.com/a,{price}\n" for price in range(5)), encoding="utf-8"
+    )
+    failed.write_text("of the run before", encoding="utf-8")
+    async with python(str(EXAMPLES / "csv_prices.py"), str(file), env={"WEBMQ_ENDPOINT": server.url}) as process:
+        await asyncio.to_thread(server.until, lambda: len(server.requests) == 3)
+        ended = await process.stopped(signal.SIGINT)
+    part = tmp_path / "prices.failed.csv.part"
+    assert (ended.status, ended.stderr) == (130, "")
+    *counts, last = ended.stdout.splitlines()
+    assert sorted(counts) == ["1 not pushed, and safe to push again", "1 pushed"]
+    assert str(part) in last
+    assert [row["price"] for row in written(part)] == ["1"]
+    assert failed.read_text(encoding="utf-8") == "of the run before"
+
+
+async def test_a_source_that_breaks_off_leaves_them_too(hub: Hub, tmp_path: Path) -> None:
+    """Here it is no UTF-8 from some line on."""
+    file = tmp_path / "prices.csv"
+    start = b"topic,price\n" + b"http://example.com/a,1\n" * 1000
+    file.write_bytes(start + b"http://example.com/a,\xff\n")
+    hub.refuse_next(400)
+    ended = await push(file, named(hub))
+    assert ended.status == 1
+    assert "can't decode byte 0xff" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "1 not pushed, and safe to push again" in ended.stdout
+    assert len(written(tmp_path / "prices.failed.csv.part")) == 1
 
 
 async def test_no_more_is_read_than_is_pushed(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +187,6 @@ async def test_no_more_is_read_than_is_pushed(hub: Hub, tmp_path: Path, monkeypa
 
     example = runpy.run_path(str(EXAMPLES / "csv_prices.py"))
     with (tmp_path / "failed.csv").open("w") as failed:
-        assert await example["push_rows"](lines(), failed) is None
+        assert await example["push_rows"](csv.DictReader(lines()), failed) is None
     assert len(hub.pushes) == 2000
     assert max(lead) < 500

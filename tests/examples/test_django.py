@@ -117,7 +117,7 @@ async def test_threads_share_the_client(hub: Hub, tmp_path: Path) -> None:
 async def test_what_is_no_order_is_refused(hub: Hub, tmp_path: Path) -> None:
     """A form, which a page of another site may send, is not even looked at."""
     async with shop(named(hub), tmp_path) as running:
-        for amount, item in (("many", "tea"), (-1, "tea"), (10**30, "tea"), (1, "gold")):
+        for amount, item in (("many", "tea"), (0, "tea"), (-1, "tea"), (10**30, "tea"), (1, "gold")):
             assert await running.order(amount, item) == 400
         url = f"{running.site.url}/orders"
         async with running.http.post(url, data={"item": "tea", "amount": "1"}) as answer:

@@ -14,7 +14,7 @@ ALONE = sorted(EXAMPLES.glob("*.py"))
 ROWS = re.findall(r"^\| \[`(.+?)`\].*?\| `(.+?)` \|", (EXAMPLES / "README.md").read_text("utf-8"), re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", ALONE, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.name)
 def test_an_example_is_short(path: Path) -> None:
     """It is read in a minute or two."""
     assert len(path.read_text("utf-8").splitlines()) < 100

@@ -15,6 +15,7 @@ from redis import Redis
 
 from tests.examples.boards import named
 from tests.examples.serving import EXAMPLES
+from tests.hostile import Hostile, held
 from tests.processes import PATIENCE, Ended, Process, python
 from webmqconnect_async.testing import Hub
 
@@ -52,9 +53,21 @@ async def test_one_command_queues_and_pushes(hub: Hub) -> None:
 async def test_one_command_says_what_failed(hub: Hub) -> None:
     hub.refuse_next(429, retry_after=60)
     ended = await produce(3, {**named(hub), "REDIS_URL": ""})
-    assert done(ended) == (2, 1, 0)
+    assert (ended.status, done(ended)) == (1, (2, 1, 0))
     assert "Overloaded: the broker answered 429" in ended.stderr
     assert "signature" not in ended.stderr
+
+
+async def test_ctrl_c_ends_it_when_what_is_in_flight_is_answered(server: Hostile) -> None:
+    """The first Ctrl-C does it, costs no push, and what was done is told."""
+    server.script(*[held()] * 3)
+    async with python(str(SCRIPT), "3", env={"WEBMQ_ENDPOINT": server.url, "REDIS_URL": ""}) as process:
+        await asyncio.to_thread(server.until, lambda: len(server.requests) == 3)
+        process.signal(signal.SIGINT)
+        server.release()
+        ended = await process.ended()
+    assert (ended.status, ended.stderr) == (130, "")
+    assert done(ended) == (3, 0, 0)
 
 
 # With Redis
@@ -83,7 +96,9 @@ async def redis_url() -> AsyncIterator[str]:
 @asynccontextmanager
 async def worker(env: Mapping[str, str]) -> AsyncIterator[Process]:
     """Run the worker that the example tells of, with one process; yield once it listens for tasks."""
-    command = re.findall(r"^    \.venv/bin/(taskiq worker \S+ \S+ \S+)", SCRIPT.read_text(), re.MULTILINE)[0]
+    command = re.findall(
+        r"^    REDIS_URL=\S+ \.venv/bin/(taskiq worker \S+ \S+ \S+)", SCRIPT.read_text(), re.MULTILINE
+    )[0]
     command = command.replace("--workers 2", f"--workers 1 --app-dir {EXAMPLES.parent}")
     async with python("-m", *command.split(), env=env) as process:
         await process.complained("Listening started")
