@@ -107,6 +107,8 @@ def test_a_variable_is_taken_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> N
     assert Environment.read().auth_secret == b"s3cret\xff\n"
 
 
+UNREADABLE = "WEBMQ_AUTH_SECRET_FILE: cannot read the file that it names: "
+
 WRONG = [
     ({"ENDPOINT": ""}, "WEBMQ_ENDPOINT: not set; it takes the broker's http or https URL"),
     ({"ENDPOINT": "ftp://h"}, "WEBMQ_ENDPOINT: it must begin with http:// or https://"),
@@ -120,9 +122,14 @@ WRONG = [
         {"AUTH_KEY": "app", "AUTH_SECRET": SECRET, "AUTH_SECRET_FILE": "full"},
         "WEBMQ_AUTH_SECRET and WEBMQ_AUTH_SECRET_FILE: both are set",
     ),
-    ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": "absent"}, "WEBMQ_AUTH_SECRET_FILE: cannot read absent: No such file"),
-    ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": "."}, r"WEBMQ_AUTH_SECRET_FILE: cannot read \.: Is a directory"),
-    ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": "empty"}, "WEBMQ_AUTH_SECRET_FILE: the secret in empty is empty"),
+    ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": "absent"}, f"{UNREADABLE}No such file or directory$"),
+    # The secret itself, in the wrong variable.
+    ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": SECRET}, f"{UNREADABLE}No such file or directory$"),
+    ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": "."}, f"{UNREADABLE}Is a directory$"),
+    (
+        {"AUTH_KEY": "app", "AUTH_SECRET_FILE": "empty"},
+        "WEBMQ_AUTH_SECRET_FILE: the secret in the file that it names is empty$",
+    ),
     ({"AUTH_SECRET_FILE": "full"}, "WEBMQ_AUTH_KEY: not set"),
     ({"DIALECT": "wamp"}, "WEBMQ_DIALECT: 'webmq' or 'crossbar' is needed, not 'wamp'"),
 ]
@@ -140,6 +147,11 @@ def test_a_wrong_variable_is_refused_by_name(
         with pytest.raises(ValueError, match=f"^{said}") as caught:
             make.from_env()
         assert SECRET not in "".join(traceback.format_exception(caught.value))
+        # Nor in an error behind the error: an OSError would have the name of the file.
+        behind = caught.value.__context__
+        while behind is not None:
+            assert SECRET not in str(behind)
+            behind = behind.__context__
 
 
 def test_the_secret_is_in_no_repr(monkeypatch: pytest.MonkeyPatch) -> None:

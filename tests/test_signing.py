@@ -11,8 +11,12 @@ import json
 import pickle
 import textwrap
 import traceback
-from dataclasses import FrozenInstanceError
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import FrozenInstanceError, asdict, astuple, dataclass
+from itertools import product
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -21,7 +25,7 @@ from hypothesis import strategies as st
 from webmqconnect_async import signing
 from webmqconnect_async.dialects.signed import signed_request
 from webmqconnect_async.mistakes import MISTAKES, Way
-from webmqconnect_async.signing import Credentials, explain, sign, verify
+from webmqconnect_async.signing import Credentials, Explanation, explain, sign, verify
 
 _VECTORS = json.loads((Path(__file__).parent / "vectors" / "webmq.json").read_text("utf-8"))["vectors"]
 
@@ -166,8 +170,40 @@ def test_explanation_of_every_vector() -> None:
 
 def test_an_explanation_shows_neither_secret_nor_signature_unasked() -> None:
     explanation = explain(Credentials("app", "s3cret"), {"key": b"app"})
-    assert repr(explanation) == "Explanation(parts={'key': b'app'})"
-    assert "s3cret" not in repr(Way(b"s3cret", {"key": b"app"}))
+    assert repr(explanation) == str(explanation) == "Explanation(parts={'key': b'app'})"
+
+
+@dataclass
+class _Holder:
+    """What an application keeps an explanation in, and what it hands to a log."""
+
+    held: object
+
+
+@pytest.mark.parametrize(
+    "held",
+    [explain(Credentials("app", "s3cret"), {"key": b"app"}), Way(lambda: b"s3cret", {"key": b"app"})],
+    ids=["Explanation", "Way"],
+)
+def test_what_holds_a_secret_gives_it_to_nobody_who_takes_it_apart(held: Explanation | Way) -> None:
+    """Neither a dataclass's own ways, nor a copy, a pickle or a walk over its attributes."""
+    ways: tuple[Callable[..., object], ...] = (asdict, astuple, copy.copy, copy.deepcopy, pickle.dumps, vars)
+    for taken_apart, whole in product(ways, (held, _Holder(held))):
+        with suppress(TypeError):
+            assert "s3cret" not in repr(taken_apart(whole))
+    for copied in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="does not pickle"):
+            copied(held)
+    for name in getattr(held, "__slots__", ()):
+        assert "s3cret" not in repr(getattr(held, name))
+
+
+def test_an_explanation_is_itself_alone() -> None:
+    """To compare or to hash it would be to compare or to hash the secret."""
+    one, other = (explain(Credentials("app", "s3cret"), {"key": b"app"}) for _ in range(2))
+    assert len({one, other, one}) == 2
+    with pytest.raises(AttributeError):
+        one.signature = "x"  # type: ignore[misc]  # what is tested
 
 
 _TOPIC, _KEY, _TIMESTAMP = b"http://example.com/a b/~", b"app", b"2026-11-24T14:00:00Z"
@@ -201,17 +237,23 @@ _MISTAKES = [
     (_signed(secret=b"s3cret\n"), "the secret with a newline at its end"),
     (_signed(secret=b"s3cret\r\n"), "the secret with a newline at its end"),
     (_signed(secret=b" s3cret"), "the secret with blanks around it"),
+    (_signed(secret=b"s3cret\t"), "the secret with blanks around it"),
     (_signed(secret=b"s3cret "), "the secret with blanks around it"),
     (_signed(secret=b'"s3cret"'), "the secret with quotes around it"),
     (_signed(secret=b"'s3cret'"), "the secret with quotes around it"),
     (_signed(secret=b""), "an empty secret"),
     (_signed().rstrip("="), "the signature's padding cut off"),
     (base64.b64encode(_digest(b"s3cret")).decode().rstrip("="), "the signature's padding cut off"),
+    (_signed().replace("=", "%3D"), "the signature percent-encoded twice"),
+    (_signed().replace("=", "%3d"), "the signature percent-encoded twice"),
+    (quote(base64.b64encode(_digest(b"s3cret")), safe=""), "the signature percent-encoded twice"),
     (_digest(b"s3cret").hex(), "hexadecimal in place of base64"),
     (_digest(b"s3cret").hex().upper(), "hexadecimal in place of base64"),
     (_signed(algorithm="sha1"), "another hash than SHA-256: sha1"),
     (_signed(algorithm="sha512"), "another hash than SHA-256: sha512"),
     (_signed(_QUOTED, _KEY, _TIMESTAMP, _BODY), f"{_QUERY}topic"),
+    (_signed(_QUOTED.replace(b"+", b"%20"), _KEY, _TIMESTAMP, _BODY), f"{_QUERY}topic"),
+    (_signed(b"http://example.com/a%20b/~", _KEY, _TIMESTAMP, _BODY), f"{_QUERY}topic"),
     (_signed(_TOPIC, _KEY, _QUOTED_TIME, _BODY), f"{_QUERY}timestamp"),
     (_signed(_QUOTED.replace(b"+", b"%20"), _KEY, _QUOTED_TIME, _BODY), f"{_QUERY}topic, key, timestamp"),
     (_signed(_TOPIC, _KEY, b"2026-11-24T13:59:55Z", _BODY), "the timestamp of another second: 2026-11-24T13:59:55Z"),
@@ -223,7 +265,7 @@ _MISTAKES = [
     ),
     (_with_body(json.dumps(_EVENT, separators=(",", ":"))), f"{_PLAIN}, separators=(',', ':'))"),
     (_with_body(r'{"url":"/?a=1&b=2;c","name":"ż","id":17}'), "the body before & and ; were escaped in it"),
-    (_signed(_KEY, _TIMESTAMP, _BODY), f"{_OTHER}key, timestamp, body"),
+    (_signed(_KEY, _TIMESTAMP, _BODY), "a part left out: topic"),
     (_signed(_TOPIC, _TIMESTAMP, _BODY), "a part left out: key"),
     (_signed(_TOPIC, _KEY, _TIMESTAMP), "a part left out: body"),
     (_signed(_KEY, _TIMESTAMP, _TOPIC, _BODY), "the parts in another order: key, timestamp, topic, body"),
@@ -234,6 +276,7 @@ _MISTAKES = [
 
 _MISTAKES_OF_CROSSBAR = [
     (_signed(b"com.example.a", _KEY, _LATER, _EVENT_2), f"{_OTHER}topic, key, timestamp, body"),
+    (_signed(_KEY, _LATER.replace(b":", b"%3A"), b"1", b"2", _EVENT_2), f"{_QUERY}timestamp"),
     (_signed(_KEY, _LATER, b"2", b"1", _EVENT_2), "the parts in another order: key, timestamp, nonce, seq, body"),
     (_signed(_KEY, _LATER, b"2", _EVENT_2), "a part left out: seq"),
     (
@@ -245,6 +288,7 @@ _MISTAKES_OF_CROSSBAR = [
 _MISTAKES_WITH_THE_SECRET = [
     (b" s3cret\n", "the secret without the blanks around it"),
     (base64.b64encode(b"s3cret"), "the secret decoded from base64"),
+    (b" s3cret\t", "the secret without the blanks around it"),
     (b"s3cret".hex().encode(), "the secret decoded from hex"),
 ]
 
@@ -264,6 +308,15 @@ def test_the_mistake_behind_a_signature_for_crossbar(signature: str, mistake: st
 @pytest.mark.parametrize(("secret", "mistake"), _MISTAKES_WITH_THE_SECRET)
 def test_what_was_done_to_the_secret(secret: bytes, mistake: str) -> None:
     assert explain(Credentials("app", secret), _WEBMQ).mistake(_signed()) == mistake
+
+
+@pytest.mark.parametrize("secret", [b"1", b"22", b"333", b"\xfb\xff", b"\xfb\xff\xfe", b"\xff"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+@pytest.mark.parametrize("padding", [b"", b"="])
+def test_a_secret_decoded_from_base64(encode: Callable[[bytes], bytes], secret: bytes, padding: bytes) -> None:
+    """In either alphabet, with its padding or without."""
+    credentials = Credentials("app", encode(secret).rstrip(b"=" if not padding else b""))
+    assert explain(credentials, _WEBMQ).mistake(_signed(secret=secret)) == "the secret decoded from base64"
 
 
 def test_the_other_alphabet_of_base64() -> None:

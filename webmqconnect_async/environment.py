@@ -91,23 +91,31 @@ def secret_of(name: str) -> bytes | None:
     if secret is not None:
         raise ValueError(f"{name} and {name}_FILE: both are set; unset the one that is not meant")
     try:
-        return read_secret(Path(file))
+        # Whoever takes the one variable for the other has put the secret there: it is not repeated.
+        return read_secret(Path(file), "the file that it names")
     except ValueError as error:
         raise ValueError(f"{name}_FILE: {error}") from None
 
 
-def read_secret(file: Path) -> bytes:
+def read_secret(file: Path, called: str | None = None) -> bytes:
     """Return the secret in a file, without the newline that an editor ends it with.
+
+    Args:
+        file: where it is.
+        called: what errors call the file; None for its path.
 
     Raises:
         ValueError: it cannot be read, or is empty; the message names the file and the reason.
     """
+    name = called or str(file)
     try:
         secret = file.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
+        wrong = None if secret else f"the secret in {name} is empty"
     except OSError as error:
-        raise ValueError(f"cannot read {file}: {error.strerror}") from None
-    if not secret:
-        raise ValueError(f"the secret in {file} is empty")
+        secret, wrong = b"", f"cannot read {name}: {error.strerror}"
+    # Not from within the handler: the OSError, which has the path, would hang on this error.
+    if wrong:
+        raise ValueError(wrong)
     return secret
 
 

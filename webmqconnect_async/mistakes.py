@@ -9,9 +9,10 @@ import hmac
 import json
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import permutations, product
-from typing import NamedTuple, TypeAlias
+from typing import NoReturn, TypeAlias
 from urllib.parse import quote, quote_plus
 
 __all__ = ["MISTAKES", "Way", "mistake_behind"]
@@ -25,10 +26,17 @@ def _standard(digest: bytes) -> str:
     return b64encode(digest).decode()
 
 
-class Way(NamedTuple):
+def _twice(text: str) -> str:
+    """Return what is left of a text that was percent-encoded twice, when it has been decoded once."""
+    return quote(text, safe="")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
     """One way to sign; the defaults are the right one."""
 
-    secret: bytes
+    secret: Callable[[], bytes]
+    """Gives the secret. As a value it would be in what `asdict` makes of this."""
     parts: dict[str, bytes]
     separator: bytes = b""
     digest: str = "sha256"
@@ -37,16 +45,19 @@ class Way(NamedTuple):
     """Which variant of a mistake it is, where a mistake has several."""
 
     def __repr__(self) -> str:
-        return f"Way({', '.join(self.parts)})"  # and no secret
+        return f"Way({', '.join(self.parts)})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Way does not pickle: the secret would travel with it")
 
     @property
     def signature(self) -> str:
         """What comes of it."""
-        return self.written(hmac.digest(self.secret, self.separator.join(self.parts.values()), self.digest))
+        return self.written(hmac.digest(self.secret(), self.separator.join(self.parts.values()), self.digest))
 
     def of(self, detail: str, /, **parts: bytes) -> Way:
         """Return it with these parts in place of those of the same name."""
-        return self._replace(parts=self.parts | parts, detail=detail)
+        return replace(self, parts=self.parts | parts, detail=detail)
 
 
 Mistake: TypeAlias = Callable[[Way], Iterable[Way]]
@@ -68,20 +79,25 @@ def _secret(*changes: Callable[[bytes], bytes]) -> Mistake:
     def wrong(way: Way) -> Iterator[Way]:
         for change in changes:
             try:
-                yield way._replace(secret=change(way.secret))
+                changed = change(way.secret())
             except ValueError:  # no base64, or no hex
                 continue
+            yield replace(way, secret=_given(changed))
 
     return wrong
 
 
+def _given(secret: bytes) -> Callable[[], bytes]:
+    return lambda: secret
+
+
 def _written(*ways: Callable[[bytes], str]) -> Mistake:
-    return lambda way: (way._replace(written=written) for written in ways)
+    return lambda way: (replace(way, written=written) for written in ways)
 
 
 def _quoted(way: Way) -> Iterator[Way]:
     names = [name for name in way.parts if name != "body"]
-    for changed, safe, quoting in product([names, *([name] for name in names)], ("", "/", ":/"), (quote, quote_plus)):
+    for changed, safe, quoting in product([*([name] for name in names), names], ("", "/", ":/"), (quote, quote_plus)):
         quoted = {name: quoting(way.parts[name], safe=safe).encode() for name in changed}
         yield way.of(", ".join(changed), **quoted)
 
@@ -112,29 +128,28 @@ def _unescaped(way: Way) -> Iterator[Way]:
 
 
 def _of_the_other_dialect(way: Way) -> Iterator[Way]:
+    """Yield WebMQ's parts of a request to Crossbar.io, whose body has the topic; seq and nonce no WebMQ request has."""
     rest = {name: part for name, part in way.parts.items() if name in ("key", "timestamp", "body")}
-    if "topic" in way.parts:
-        yield way._replace(parts=rest, detail=", ".join(rest))
     for event in _json(way.parts.get("body", b"")):
         match event:
             case {"topic": str(topic)}:
                 parts = {"topic": topic.encode("utf-8", "surrogatepass"), **rest}
-                yield way._replace(parts=parts, detail=", ".join(parts))
+                yield replace(way, parts=parts, detail=", ".join(parts))
 
 
 def _reordered(way: Way) -> Iterator[Way]:
     for order in permutations(way.parts):
-        yield way._replace(parts={name: way.parts[name] for name in order}, detail=", ".join(order))
+        yield replace(way, parts={name: way.parts[name] for name in order}, detail=", ".join(order))
 
 
 def _without(way: Way) -> Iterator[Way]:
     for left_out in way.parts:
-        yield way._replace(parts={name: way.parts[name] for name in way.parts if name != left_out}, detail=left_out)
+        yield replace(way, parts={name: way.parts[name] for name in way.parts if name != left_out}, detail=left_out)
 
 
 def _separated(way: Way) -> Iterator[Way]:
     for separator in (b"&", b"\n", b"\r\n", b" ", b",", b";", b":", b".", b"|", b"/", b"-", b"_", b"+", b"\0"):
-        yield way._replace(separator=separator, detail=repr(separator.decode()))
+        yield replace(way, separator=separator, detail=repr(separator.decode()))
 
 
 def _at_another_second(way: Way) -> Iterator[Way]:
@@ -150,17 +165,23 @@ def _at_another_second(way: Way) -> Iterator[Way]:
 
 MISTAKES: dict[str, Mistake] = {
     "the secret with a newline at its end": _secret(lambda s: s + b"\n", lambda s: s + b"\r\n"),
-    "the secret with blanks around it": _secret(lambda s: b" " + s, lambda s: s + b" ", lambda s: b" " + s + b" "),
+    "the secret with blanks around it": _secret(
+        lambda s: b" " + s, lambda s: s + b" ", lambda s: b" " + s + b" ", lambda s: s + b"\t"
+    ),
     "the secret without the blanks around it": _secret(bytes.strip, bytes.rstrip, bytes.lstrip),
     "the secret with quotes around it": _secret(lambda s: b'"' + s + b'"', lambda s: b"'" + s + b"'"),
-    "the secret decoded from base64": _secret(b64decode, urlsafe_b64decode),
+    # What is padded already is none the worse for more.
+    "the secret decoded from base64": _secret(lambda s: b64decode(s + b"=="), lambda s: urlsafe_b64decode(s + b"==")),
     "the secret decoded from hex": _secret(lambda s: bytes.fromhex(s.decode())),
     "an empty secret": _secret(lambda s: b""),
     "the signature's padding cut off": _written(lambda d: _urlsafe(d).rstrip("="), lambda d: _standard(d).rstrip("=")),
     "standard base64 in place of the URL-safe one": _written(_standard),
     'standard base64 whose "+" became a blank in the query': _written(lambda d: _standard(d).replace("+", " ")),
+    "the signature percent-encoded twice": _written(
+        lambda d: _twice(_urlsafe(d)), lambda d: _urlsafe(d).replace("=", "%3d"), lambda d: _twice(_standard(d))
+    ),
     "hexadecimal in place of base64": _written(bytes.hex, lambda d: d.hex().upper()),
-    "another hash than SHA-256": lambda way: (way._replace(digest=d, detail=d) for d in ("sha1", "sha512")),
+    "another hash than SHA-256": lambda way: (replace(way, digest=d, detail=d) for d in ("sha1", "sha512")),
     "a part as it stands in the query, and not plain": _quoted,
     "the timestamp of another second": _at_another_second,
     "the body before & and ; were escaped in it": _unescaped,

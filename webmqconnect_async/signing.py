@@ -6,6 +6,7 @@ import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NoReturn
 
 from .mistakes import Way, mistake_behind
@@ -59,20 +60,41 @@ def verify(credentials: Credentials, signature: str, *parts: bytes) -> bool:
     return hmac.compare_digest(sign(credentials, *parts).encode(), signature.encode("utf-8", "surrogatepass"))
 
 
-@dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is signed of a push, and what comes of it."""
+    """What is signed of a push, and what comes of it. No repr shows secret or signature, and no pickle carries them.
 
-    parts: Mapping[str, bytes]
-    """By name, in the order in which they are signed."""
-    signature: str = field(repr=False)
-    """Whoever sees it can send this very push, for as long as the broker takes its timestamp."""
-    _credentials: Credentials = field(repr=False, compare=False)
+    Args:
+        credentials: what it should be signed with.
+        parts: as `explain` takes them.
+    """
+
+    # No dataclass: `asdict` would show what it holds.
+    __slots__ = ("_credentials", "_parts")
+
+    def __init__(self, credentials: Credentials, parts: Mapping[str, bytes]) -> None:
+        self._credentials = credentials
+        self._parts = dict(parts)
+
+    def __repr__(self) -> str:
+        return f"Explanation(parts={self._parts!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an Explanation does not pickle: the secret would travel with it")
+
+    @property
+    def parts(self) -> Mapping[str, bytes]:
+        """By name, in the order in which they are signed."""
+        return MappingProxyType(self._parts)
+
+    @property
+    def signature(self) -> str:
+        """Whoever sees it can send this very push, for as long as the broker takes its timestamp."""
+        return sign(self._credentials, self.message)
 
     @property
     def message(self) -> bytes:
         """What the HMAC is made of: the parts, joined."""
-        return b"".join(self.parts.values())
+        return b"".join(self._parts.values())
 
     def is_right(self, signature: str) -> bool:
         """Tell whether this is the signature of the parts."""
@@ -83,7 +105,7 @@ class Explanation:
 
         The text names what was signed, or how: "the secret with a newline at its end". It never holds a secret.
         """
-        return mistake_behind(signature, Way(self._credentials.secret, dict(self.parts)))
+        return mistake_behind(signature, Way(lambda: self._credentials.secret, self._parts))
 
 
 def explain(credentials: Credentials, parts: Mapping[str, bytes]) -> Explanation:
@@ -99,4 +121,4 @@ def explain(credentials: Credentials, parts: Mapping[str, bytes]) -> Explanation
         parts: the bytes of each part by its name ("topic", "key", "timestamp", "seq", "nonce", "body"), in the order in
             which the dialect signs them.
     """
-    return Explanation(dict(parts), sign(credentials, *parts.values()), credentials)
+    return Explanation(credentials, parts)

@@ -52,6 +52,19 @@ async def test_files(words: tuple[str, ...]) -> None:
     assert await completed(*words, "ev") == ["file,ev"]
 
 
+@pytest.mark.parametrize("option", ["--refusal", "--query"])
+async def test_standard_input_is_left_alone(option: str) -> None:
+    """It is the terminal's, which never ends: whoever presses tab would wait for it."""
+    env = {
+        "_WEBMQCONNECT_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"webmqconnect explain {option} - --di",
+        "COMP_CWORD": "4",
+    }
+    async with python(*MODULE, env=env) as process:
+        assert await process.said("plain,") == "plain,--dialect"  # stdin is still open
+        assert (await process.ended()).status == 0
+
+
 async def test_shells() -> None:
     assert await completed("completion", "") == ["plain,bash", "plain,zsh", "plain,fish"]
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import http.client
 import re
 import shlex
 import shutil
+import signal
+import socket
 import subprocess
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+import webmqconnect_async.hub
 from webmqconnect_async import Client, WebMQError
 from webmqconnect_async.cli.curl import curl_command
 from webmqconnect_async.cli.refusals import advice_on
@@ -23,7 +28,7 @@ from webmqconnect_async.settings import DialectName, Endpoint
 from webmqconnect_async.signing import Credentials, sign
 
 from ..hostile import Hostile
-from ..processes import MODULE, Ended, python
+from ..processes import MODULE, PATIENCE, Ended, python
 from ..running import in_thread
 from .conftest import SECRET, TOPIC, invoke_here
 
@@ -52,13 +57,13 @@ def command_in(shown: str) -> str:
     return line
 
 
-def send(command: str, home: Path) -> str:
+def send(command: str, home: Path, **environment: str) -> str:
     """Run a command of curl, or do what it says where there is none; return the answer."""
     if shutil.which("curl"):
         return subprocess.run(
             ["/bin/sh"],
             input=command,
-            env={"PATH": "/usr/bin:/bin", "HOME": str(home)},
+            env={"PATH": "/usr/bin:/bin", "HOME": str(home), **environment},
             capture_output=True,
             text=True,
             check=True,
@@ -168,6 +173,14 @@ def test_curl_sends_it_byte_for_byte(body: bytes, server: Hostile, tmp_path: Pat
     )
 
 
+@pytest.mark.curl
+def test_curl_passes_by_a_proxy(server: Hostile, tmp_path: Path) -> None:
+    """As the clients do, and the request is no proxy's to see."""
+    proxy = "http://127.0.0.1:1"
+    send(command_in(explain(server.url, TOPIC, "1")), tmp_path, http_proxy=proxy, all_proxy=proxy)
+    assert [request.body for request in server.requests] == [b"1"]
+
+
 def test_it_sends_nothing(server: Hostile) -> None:
     explain(server.url, TOPIC, "1")
     assert server.requests == []
@@ -220,6 +233,19 @@ REFUSALS = [
     ('{"error":"wamp.error.not_authorized"}', "may not publish"),
     ("Unhandled exception in Crossbar.", "The bridge broke"),
     ("<!DOCTYPE html>\n<HTML><body>502", "no answer of a broker"),
+    ("<html><head><title>404 Not Found</title>", "no answer of a broker"),
+    ("unknown application key 'o'brien's'", """does not know the key "o'brien's"."""),
+    ("invalid timestamp 'o'clock' (must be i.e. '2011-10-14T16:59:51Z'", """The timestamp "o'clock" is not"""),
+    ("host 'broker:8080' not allowed (allow it with allow_hosts or --allow-host)", "--allow-host HOST"),
+    ("origin 'https://a.example' may not push (allow it with …)", "'https://a.example' may not push. Start the hub"),
+    ("the body came too slowly", "10 seconds"),
+    ("the request broke off or is malformed", "did not arrive whole"),
+    ("HTTP/1.0 or HTTP/1.1 is expected here", "HTTP/1.1"),
+    ("HTTP/1.1 500 Internal Server Error\n\ninternal server error", "The log of the hub says why"),
+    ("404: Not Found", "another path"),
+    ("topic length (257) exceeds maximum (256)", "257 characters, and the hub takes 256"),
+    ('{"error": "the topic is no URI", "args": [], "kwargs": {}}', "no URI"),
+    ('{"error": "kwargs is not an object", "args": [], "kwargs": {}}', "args must be a list, and kwargs"),
 ]
 
 
@@ -240,11 +266,91 @@ def test_the_refusals_of_a_real_hub(tmp_path: Path) -> None:
                     assert advice_on(answer), answer
 
 
+REASONS = {
+    "judge.py": "invalid JSON in request body",
+    "bridge.py": "the topic is no URI",
+    "publish_options.py": "option '7' is neither true nor false",
+    "origins.py": "host '7' not allowed (allow it with allow_hosts or --allow-host)",
+    "endpoints.py": "the body came too slowly",
+}
+"""The modules of the hub that refuse pushes, and a reason of each."""
+
+
+def reasons_of(module: str) -> Iterator[str]:
+    """Yield what a module refuses pushes with, "7" in each blank."""
+    tree = ast.parse((Path(webmqconnect_async.hub.__file__).parent / module).read_text("utf-8"))
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and function.name not in _OF_SUBSCRIBERS:
+            yield from _reasons_in(function)
+
+
+_OF_SUBSCRIBERS = {"subscriber", "_subscribe"}
+
+
+def _reasons_in(function: ast.AST) -> Iterator[str]:
+    variables: dict[str, ast.expr] = {}
+    for node in ast.walk(function):
+        match node:
+            case ast.Assign(targets=[ast.Name(name)], value=value):
+                variables[name] = value
+            case ast.Call(func=ast.Name("Refused" | "_text"), args=[_, ast.Name(name), *_]):
+                yield from _texts(variables.get(name))
+            case ast.Call(func=ast.Name("Refused" | "_text"), args=[_, reason, *_]):
+                yield from _texts(reason)
+            case ast.Raise(exc=ast.Call(func=ast.Name("_Broken" | "ValueError"), args=[reason])):
+                if "allow_" not in ast.unparse(reason):  # of an argument of the hub
+                    yield from _texts(reason)
+            case ast.Return(value=ast.JoinedStr() as reason):  # of the Gate
+                yield from _texts(reason)
+
+
+def _texts(reason: ast.expr | None) -> Iterator[str]:
+    match reason:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.JoinedStr(values=values):
+            yield "".join(str(each.value) if isinstance(each, ast.Constant) else "7" for each in values)
+
+
+@pytest.mark.parametrize(("module", "known"), REASONS.items())
+def test_every_refusal_of_the_hub_is_known(module: str, known: str) -> None:
+    """Whoever gives the hub a new one is to say in `cli/refusals.py` what it means."""
+    found = set(reasons_of(module))
+    assert known in found
+    assert {reason for reason in found if advice_on(reason) is None} == set()
+
+
+REFUSED_REQUESTS = {
+    "Host": ("POST / HTTP/1.1", "Host: broker.example"),
+    "Origin": ("POST / HTTP/1.1", "Host: 127.0.0.1", "Origin: https://a.example"),
+    "path": ("POST /nowhere HTTP/1.1", "Host: 127.0.0.1"),
+    "version": ("POST / HTTP/2.0", "Host: 127.0.0.1"),
+    "method": ("DELETE /publish HTTP/1.1", "Host: 127.0.0.1"),
+    "request line": (f"POST /{'x' * 20_000} HTTP/1.1", "Host: 127.0.0.1"),
+    "header": ("POST / HTTP/1.1", "Host: 127.0.0.1", f"X: {'x' * 9_000}"),
+    "headers": ("POST / HTTP/1.1", "Host: 127.0.0.1", *[f"X-{number}: x" for number in range(100)]),
+}
+
+
+@pytest.mark.parametrize("lines", REFUSED_REQUESTS.values(), ids=REFUSED_REQUESTS)
+def test_what_is_refused_before_it_is_read(lines: tuple[str, ...]) -> None:
+    """By the hub, and by the HTTP server below it: the answer as it comes over the wire."""
+    with (
+        in_thread(lambda: Hub(port=0)) as hub,
+        socket.create_connection(("127.0.0.1", urlsplit(hub.url).port or 0), PATIENCE) as connection,
+    ):
+        connection.sendall("\r\n".join([*lines, "Content-Length: 0", "Connection: close", "", ""]).encode())
+        answer = connection.makefile("rb").read().decode()
+    assert re.match(r"HTTP/\d\.\d [45]", answer)
+    assert advice_on(answer), answer
+
+
 def test_a_refusal_is_shown_last() -> None:
     shown = explain(TOPIC, "1", "--refusal", "unknown application key 'App\x1b'")
     assert shown.splitlines()[-2] == "The refusal:"
     assert shown.splitlines()[-1].startswith("The broker does not know the key 'App\\x1b'.")
-    assert explain(TOPIC, "1", "--refusal", "no idea").endswith("No broker that is known here says that.\n")
+    for unknown in ("no idea", "order 7 was not found"):
+        assert explain(TOPIC, "1", "--refusal", unknown).endswith("No broker that is known here says that.\n")
 
 
 def signature(*parts: bytes, secret: str = SECRET) -> str:
@@ -295,6 +401,38 @@ async def test_a_refusal_from_standard_input() -> None:
     assert "412 seconds" in ended.stdout.splitlines()[-1]
 
 
+async def test_a_query_from_standard_input() -> None:
+    """Its signature is none of what `ps` shows then."""
+    async with python(*MODULE, "explain", TOPIC, _EVENT, "--query", "-", env=ENV) as process:
+        await process.type(f'"POST {query()} HTTP/1.1" 401 25\n')
+        ended = await process.ended()
+    assert (ended.status, ended.stderr) == (0, "")
+    assert "The signature is right for the request as it was sent" in ended.stdout
+
+
+_READING = """
+import sys
+from types import SimpleNamespace
+from webmqconnect_async.cli import main
+terminal = sys.stdin.buffer
+def read():
+    print("reading", file=sys.stderr, flush=True)
+    return terminal.read()
+sys.stdin = SimpleNamespace(buffer=SimpleNamespace(read=read))
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("option", ["--refusal", "--query"])
+async def test_interrupted_while_it_reads(option: str) -> None:
+    """Ctrl-C ends it as it ends a push: with the status of what was interrupted."""
+    async with python("-c", _READING, "explain", TOPIC, "1", option, "-", env=ENV) as process:
+        await process.complained("reading")
+        ended = await process.stopped(signal.SIGINT)
+    assert ended.status == 130
+    assert "Traceback" not in ended.stderr
+
+
 # What differs in a request that was sent
 
 
@@ -340,10 +478,10 @@ def test_two_things_wrong() -> None:
 
 def test_nothing_usual(tmp_path: Path) -> None:
     shown = explain(TOPIC, _EVENT, "--query", query(secret="another"))
-    assert "It was made with another secret, or of another body: give the bytes" in shown
+    assert "with another secret, or of something else that was signed, such as another body: give the bytes" in shown
     (tmp_path / "body").write_text('{"id":17}')
     shown = explain(TOPIC, _EVENT, "--query", query(secret="another"), "--body", str(tmp_path / "body"))
-    assert shown.endswith("It was made with another secret.\n")
+    assert shown.endswith("It was made with another secret, or of something else that was signed.\n")
 
 
 def test_the_time_of_the_request_unless_another_is_said() -> None:
@@ -394,6 +532,7 @@ def test_a_refusal_is_held_against_the_request_that_was_sent() -> None:
         ([TOPIC, "1", "--at", "inf"], 2, "neither a Unix time"),
         ([TOPIC, "1", "--at", "1e12"], 2, "neither a Unix time"),
         ([TOPIC, "1", "--body", __file__], 2, "--body is for --query."),
+        ([TOPIC, "1", "--query", "-", "--refusal", "-"], 2, "standard input is either --refusal or --query."),
         ([TOPIC, "1", "--query", "?topicuri=a"], 2, "--query: it has no 'appkey', which --dialect webmq needs."),
         ([TOPIC, "1", "--query", query(), "--dialect", "crossbar"], 2, "it has no 'key', which --dialect crossbar"),
         ([TOPIC, "1", "--exclude", ","], 1, "error: exclude[0]: ',' is no session ID"),

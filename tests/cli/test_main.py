@@ -163,6 +163,24 @@ async def test_exit_status_of_what_is_ended(number: signal.Signals) -> None:
         stalling.release()
 
 
+_INTERRUPTED = """
+from webmqconnect_async.cli import main
+from webmqconnect_async.cli.app import app
+def interrupted(context):
+    raise KeyboardInterrupt
+app.invoke = interrupted
+main()
+"""
+
+
+async def test_ctrl_c_at_any_moment() -> None:
+    """Outside of what runs in an event loop, too, whatever the command."""
+    async with python("-c", _INTERRUPTED, "completion", "bash") as process:
+        ended = await process.ended()
+    assert ended.status == Exit.INTERRUPTED
+    assert "Traceback" not in ended.stderr
+
+
 def loop_module() -> str:
     async def module() -> str:
         return type(asyncio.get_running_loop()).__module__.partition(".")[0]

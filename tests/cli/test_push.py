@@ -98,7 +98,7 @@ WRONG_VARIABLES = [
     ({"ENDPOINT": ""}, "ENDPOINT is needed"),
     ({"DIALECT": "wamp"}, "(env var: 'WEBMQ_DIALECT'): 'wamp' is not one of"),
     ({"AUTH_KEY": "app"}, "--key needs its secret: set WEBMQ_AUTH_SECRET"),
-    ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": "/nowhere/at/all"}, "WEBMQ_AUTH_SECRET_FILE: cannot read /nowhere/at/all"),
+    ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": SECRET}, "WEBMQ_AUTH_SECRET_FILE: cannot read the file that it names: No"),
     ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": "x", "AUTH_SECRET": SECRET}, "both are set"),
 ]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import rich_click as click
 
@@ -52,7 +50,7 @@ def test_what_explain_prints_is_what_the_page_shows(fence: Fence) -> None:
     ended = invoke_here(*command, env={"WEBMQ_AUTH_SECRET": "s3cret"})
     assert (ended.status, ended.stderr) == (0, "")
     assert fence.output
-    assert fence.output in re.sub(r"(?<=webmqconnect_async/)\S+", "0.1.0", ended.stdout)
+    assert fence.output in ended.stdout
 
 
 def _is_argument(parameter: click.Parameter) -> bool:

@@ -58,6 +58,8 @@ def test_our_own_request(name: DialectName, dialect: Dialect) -> None:
         f"http://127.0.0.1:8080/?{_QUERY}",
         f"POST /?{_QUERY} HTTP/1.1",
         f'"POST /?{_QUERY} HTTP/1.1" 401 25 "-"',
+        f"https://h/a=b/?{_QUERY}",
+        f'method=POST path="/?{_QUERY}" status=401',
         f" '{_QUERY}'\n",
         _QUERY.replace("+", "%20").replace("%2F", "/").replace("%3A", ":"),
         "&".join(reversed(_QUERY.split("&"))),
@@ -73,6 +75,21 @@ def test_a_query_as_it_is_found(text: str) -> None:
 def test_a_question_mark_within_a_value_begins_no_query() -> None:
     signed = signed_request("webmq", _QUERY.replace("a%2Fb", "a?x=1"), b"1")
     assert signed.parts["topic"] == b"a?x=1 c"
+
+
+@pytest.mark.parametrize("topic", ["a?x=1", "http://h/?a", "?", "a?b?c=d"])
+def test_a_bare_query_may_hold_a_question_mark(topic: str) -> None:
+    assert signed_request("webmq", _QUERY.replace("a%2Fb+c", topic), b"1").parts["topic"] == topic.encode()
+
+
+def test_a_lone_surrogate_is_refused_and_the_query_is_in_no_error() -> None:
+    """A UnicodeEncodeError would carry it whole, signature and all."""
+    with pytest.raises(ValueError, match=r"^query: a lone surrogate is not UTF-8$") as caught:
+        signed_request("webmq", f"{_QUERY}\ud800", b"1")
+    assert type(caught.value) is ValueError
+    assert caught.value.__context__ is None
+    # What stands for a byte is none.
+    assert signed_request("webmq", _QUERY.replace("=app", "=\udcff"), b"1").parts["key"] == b"\xff"
 
 
 def test_bytes_that_are_not_utf_8_stay_what_they_are() -> None:

@@ -18,6 +18,8 @@ _EXTRA = frozenset({"rich_click", "click", "rich"})
 def main() -> int:
     """Run the command line; return 2 where what it stands on is not installed, otherwise exit from within."""
     try:
+        from click import Abort
+
         from .app import app
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
@@ -25,5 +27,11 @@ def main() -> int:
         print("error: the command line is an extra: pip install 'webmqconnect-async[cli]'", file=sys.stderr)
         return Exit.USAGE
     take_anything()
-    app(prog_name="webmqconnect")
+    try:
+        app(prog_name="webmqconnect")
+    except SystemExit as ended:
+        # Click makes an Abort of Ctrl-C, and of that the status 1.
+        if isinstance(ended.__context__, Abort):
+            raise SystemExit(Exit.INTERRUPTED) from None
+        raise
     return Exit.DONE

@@ -78,8 +78,11 @@ def verdict(credentials: Credentials, sent: SignedRequest, expected: Explanation
         return "The signature is that of the push as it should be: what differs was changed after it had been signed."
     if mistake := expected.mistake(signature):
         return f"The signature comes of the push as it should be, and of a usual mistake: {mistake}."
-    more = "" if body_is_known else ", or of another body: give the bytes that were sent with --body"
-    return f"No usual mistake gives this signature. It was made with another secret{more}."
+    more = "" if body_is_known else ", such as another body: give the bytes that were sent with --body"
+    return (
+        "No usual mistake gives this signature. It was made with another secret, or of something else that was "
+        f"signed{more}."
+    )
 
 
 def on_expected(explanation: Explanation, expected: str, got: str) -> str:

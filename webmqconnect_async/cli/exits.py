@@ -20,5 +20,5 @@ MEANINGS = {
     Exit.DONE: "done; hub and listen: ended by Ctrl-C or SIGTERM, too",
     Exit.FAILED: "failed: a push or a line of it, a connection, what demo checks; standard error says why",
     Exit.USAGE: "wrong arguments, options or variables; nothing was begun",
-    Exit.INTERRUPTED: "push and demo: ended by Ctrl-C, SIGTERM or SIGHUP",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C; push and demo: by SIGTERM or SIGHUP, too",
 }

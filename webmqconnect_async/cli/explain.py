@@ -49,14 +49,6 @@ def _time(context: click.Context, parameter: click.Parameter, text: str | None) 
         raise click.BadParameter(f"{error}.") from None
 
 
-def _text(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
-    if text != "-":
-        return text
-    if sys.stdin is None:
-        raise click.BadParameter("standard input is closed.")
-    return sys.stdin.buffer.read().decode("utf-8", "replace")
-
-
 @click.command(no_args_is_help=True, epilog=_EXAMPLES)
 @click.argument("arguments", metavar="[ENDPOINT] TOPIC EVENT", nargs=-1)
 @click.option("--eligible", metavar="ID", multiple=True, help="Only this session gets it. Repeatable.")
@@ -67,11 +59,11 @@ def _text(context: click.Context, parameter: click.Parameter, text: str | None) 
 @click.option("--at", metavar="TIME", callback=_time, help="Sign at TIME: Unix seconds, or like 2011-10-14T16:59:51Z.")
 @click.option("--seq", metavar="N", type=click.IntRange(min=0), help="Crossbar.io's sequence number; else 1.")
 @click.option("--nonce", metavar="N", type=click.IntRange(min=0), help="Crossbar.io's nonce; else a random one.")
+@click.option("--refusal", metavar="TEXT", help="Say what this answer of a broker means; - reads standard input.")
 @click.option(
-    "--refusal", metavar="TEXT", callback=_text, help="Say what this answer of a broker means; - reads standard input."
-)
-@click.option(
-    "--query", metavar="QUERY", help="Say what differs in a request that was sent: its query, its target, or its URL."
+    "--query",
+    metavar="QUERY",
+    help="Say what differs in a request that was sent: its query, its target, or its URL; - reads standard input.",
 )
 @click.option(
     "--body",
@@ -99,7 +91,8 @@ def explain(
 
     With --refusal it says what a broker's answer means. With --query it compares a request that was sent with the one
     that should have been, and finds what its signature comes of: a newline at the end of the secret, say, or a body
-    that was encoded once more. What is shown then has the time of that request, unless --at says another.
+    that was encoded once more. What is shown then has the time of that request, unless --at says another. A QUERY of -
+    is read from standard input: among the arguments ps would show its signature.
     """
     url, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")
     credentials = credentials_of(key, secret_file)
@@ -109,10 +102,13 @@ def explain(
         raise click.UsageError("--body is for --query.")
     if query is not None and credentials is None:
         raise click.UsageError("--query needs --key and its secret.")
+    if refusal == query == "-":
+        raise click.UsageError("standard input is either --refusal or --query.")
     try:
         endpoint = Endpoint.parse(url)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
+    refusal, query = _read("--refusal", refusal), _read("--query", query)
     stamp = Stamp(at, seq, nonce)
     taken = stamp if query is None else stamp.or_of(_sent(dialect, query, b""))
     wire = _dialect(dialect, credentials, taken)
@@ -135,6 +131,18 @@ def explain(
     if refusal is not None:
         told = signatures_in(refusal)
         report.refusal(advice_on(refusal), on_expected(signed, *told) if signed and told else None)
+
+
+def _read(option: str, text: str | None) -> str | None:
+    """Return what an option says, or standard input where it says `-`.
+
+    No callback of the option does that: completion calls those, and would wait for a terminal that never ends.
+    """
+    if text != "-":
+        return text
+    if sys.stdin is None:
+        raise click.UsageError(f"{option}: standard input is closed.")
+    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")  # as arguments are
 
 
 def _parts(dialect: DialectName, request: Request) -> Mapping[str, bytes]:

@@ -38,11 +38,11 @@ _ADVICE = {
     r"timestamp expired \(delta (\d+) seconds\)": (
         f"The request was read {{0}} seconds before or after its timestamp; 300 are allowed. {_CLOCKS}"
     ),
-    r"invalid timestamp '([^']*)'": (
+    r"invalid timestamp '(.*?)'(?: \(|$)": (
         "The timestamp {0!r} is not of the broker's form: UTC, for a WebMQ hub as 2011-10-14T16:59:51Z, for "
         "Crossbar.io with a fraction, as 2011-10-14T16:59:51.123Z."
     ),
-    r"unknown application key '([^']*)'": (
+    r"unknown application key '(.*)'": (
         "The broker does not know the key {0!r}. Case counts, and so do blanks: compare it with the broker's settings."
     ),
     r"invalid request signature": _OTHER_SIGNATURE,
@@ -50,7 +50,7 @@ _ADVICE = {
         "One or two of appkey, timestamp and signature are missing, or empty, which is the same. Send all of them, or "
         "none for an unsigned push."
     ),
-    r"bad or missing content type \('([^']*)'": (
+    r"bad or missing content type \('(.*)'": (
         "The Content-Type was {0!r}. It must be application/x-www-form-urlencoded byte for byte, without a charset, "
         "though the body is JSON."
     ),
@@ -79,6 +79,46 @@ _ADVICE = {
         "The body is empty, not JSON, or not UTF-8. It is not the signature that is wrong."
     ),
     r"HTTP/(\w+) not allowed": "The request was a {0}. It must be a POST.",
+    # This package's hub
+    r"host '(.*)' not allowed": (
+        "The hub does not go by the name {0!r}. Start it with --allow-host HOST, the name without a port, or push to a "
+        "name or address that it goes by."
+    ),
+    r"origin '(.*)' may not push": (
+        "Pages of {0!r} may not push. Start the hub with --allow-origin URL, if they may; what is no page sends no "
+        "Origin."
+    ),
+    r"HTTP/1\.0 or HTTP/1\.1 is expected here": "The request was of another version of HTTP. Send it as HTTP/1.1.",
+    r"the request broke off or is malformed": (
+        "The body did not arrive whole: it was cut off on its way, or its chunks are malformed. Compare Content-Length "
+        "with the bytes that are sent."
+    ),
+    r"the body came too slowly": (
+        "The hub waits 10 seconds for a body. Send as many bytes as Content-Length says, and at once; a proxy may hold "
+        "them back."
+    ),
+    r"Got more than (\d+) bytes when reading": (
+        "The request line or a header is longer than the {0} bytes that the hub takes. Name fewer sessions in a push."
+    ),
+    r"Too many headers received": "The request has more headers than the hub takes. Send fewer.",
+    r"internal server error": (
+        "The hub, or what decides there over pushes, broke over the request. The log of the hub says why."
+    ),
+    # Crossbar.io, as that hub has it: there it is a 500 that says nothing
+    r"the topic is no URI": (
+        "The topic is no URI to a router: words with dots between them, none of them empty, without blanks and #."
+    ),
+    r"(args is not a list|\w+ is not an object)": (
+        "The body has the wrong form: {0}. Where they are there, args must be a list, and kwargs and options must be "
+        "objects."
+    ),
+    r"a keyword is named '(\w+)'": "The bridge has {0} for itself: give that keyword argument another name.",
+    r"(option '\w+' is (?:not a list of [\w, ]+|neither true nor false))": (
+        "The bridge takes no such option: {0}. Session IDs are integers there."
+    ),
+    r"parameter'?s? .*is not ASCII": (
+        "In the query the names of parameters, and timestamp, seq and nonce, must be ASCII."
+    ),
     # Crossbar.io
     r"Request expired, too old timestamp": f"The timestamp is more than 300 seconds off. {_CLOCKS}",
     r"REST bridge signature key not valid": (
@@ -110,5 +150,9 @@ _ADVICE = {
     r"not allowed, only POST, PUT": "The request must be a POST.",
     # Whoever answers before a broker does
     r"(?i)<html": "That is a page, and no answer of a broker: of a proxy, or of another server or path.",
+    r"(?i)\b404:? not found\b|^not found$": (
+        "Nothing takes pushes there: give another path. A hub takes them at /, and those of Crossbar.io's dialect at "
+        "/publish."
+    ),
 }
 """The first pattern found says it; its groups fill the blanks."""

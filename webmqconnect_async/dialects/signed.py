@@ -5,6 +5,7 @@ It holds no secret and judges nothing: `signing.explain` says what the signature
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -17,6 +18,9 @@ _PARAMETERS: dict[str, dict[str, str]] = {
     "crossbar": {"key": "key", "timestamp": "timestamp", "seq": "seq", "nonce": "nonce"},
 }
 """The parameter of each part, in the order in which a dialect signs them; the body comes last in both."""
+
+_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""A surrogate that stands for no byte beyond UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +41,17 @@ def signed_request(dialect: Literal["webmq", "crossbar"], query: str, body: byte
         body: its exact bytes.
 
     Raises:
-        ValueError: the query lacks a parameter, or has it twice; the message names the parameter and no value.
+        ValueError: the query lacks a parameter, or has it twice, or is not UTF-8; the message names the parameter and
+            no value.
     """
-    values = _parameters(query)
+    if _NO_BYTE.search(query):  # a UnicodeEncodeError would carry all of it
+        raise ValueError("query: a lone surrogate is not UTF-8")
     wanted = _PARAMETERS[dialect]
-    for parameter in (*wanted.values(), "signature"):
+    needed = (*wanted.values(), "signature")
+    # A "?" may stand within a value of a bare query, too: what makes more sense is meant.
+    behind, whole = query.strip().partition("?")[2], query.strip()
+    values = max(_parameters(behind), _parameters(whole), key=lambda read: len(read.keys() & needed))
+    for parameter in needed:
         if len(found := values.get(parameter, [])) != 1:
             raise ValueError(f"query: it has {'no' if not found else 'more than one'} {parameter!r}")
     parts = {name: values[parameter][0] for name, parameter in wanted.items()}
@@ -49,11 +59,8 @@ def signed_request(dialect: Literal["webmq", "crossbar"], query: str, body: byte
 
 
 def _parameters(query: str) -> dict[str, list[bytes]]:
-    path, mark, rest = query.strip().partition("?")
-    if not mark or "=" in path:  # a "?" inside a value
-        rest = query.strip()
     values: dict[str, list[bytes]] = {}
-    for pair in rest.split(" ")[0].strip("\"'").split("&"):
+    for pair in query.split(" ")[0].strip("\"'").split("&"):
         name, _, value = pair.partition("=")
         values.setdefault(_decoded(name).decode("utf-8", "replace"), []).append(_decoded(value))
     return values
