@@ -18,7 +18,7 @@ _CHECKOUT = Path(__file__).parents[1]
 _MAP = (_CHECKOUT / "CONTRIBUTING.md").read_text("utf-8")
 
 _PURE = {
-    *("errors", "values", "signing", "mistakes", "checks", "dialects", "failures", "flow", "bulk"),
+    *("endpoint", "errors", "values", "signing", "mistakes", "checks", "dialects", "failures", "flow", "bulk"),
     *("hub.judge", "hub.wamp1", "hub.echo", "hub.frames", "hub.origins", "hub.procedures", "hub.bridge"),
     *("hub.wamp2", "hub.joining", "hub.challenges", "hub.publication", "hub.publish_options", "hub.texts"),
     *("cli.failures", "cli.jsonl", "cli.pace", "cli.comparison", "cli.curl", "cli.refusals", "cli.stamps"),
@@ -47,6 +47,7 @@ _ARROWS: dict[str, set[str]] = {
     "_version": set(),
     "errors": set(),
     "checks": set(),
+    "endpoint": set(),
     "mistakes": set(),
     "signing": {"mistakes"},
     "values": {"errors"},
@@ -55,16 +56,16 @@ _ARROWS: dict[str, set[str]] = {
     "flow": {"errors", "values", "dialects", "checks", "failures"},
     "bulk": {"errors", "values", "checks"},
     "log": {"flow"},
-    "settings": {"_version", "checks", "dialects", "flow", "signing"},
-    "environment": {"settings", "signing"},
+    "settings": {"_version", "checks", "dialects", "endpoint", "flow", "signing"},
+    "environment": {"dialects", "endpoint", "signing"},
     "aio": {"errors", "values", "dialects", "flow", "bulk", "log", "checks", "settings", "failures", "environment"},
-    "sync": {"errors", "values", "dialects", "flow", "bulk", "log", "checks", "settings", "failures", "environment"},
-    "hub": {"_version", "errors", "signing", "checks"},
-    "testing": {"checks", "hub", "values"},
-    "cli": {
-        *("", "_version", "errors", "values", "signing", "dialects", "checks", "settings", "flow", "environment"),
-        *("aio", "sync", "hub"),
+    "sync": {
+        *("errors", "values", "dialects", "flow", "bulk", "log", "checks", "settings", "failures", "endpoint"),
+        "environment",
     },
+    "hub": {"_version", "signing", "checks"},
+    "testing": {"checks", "hub", "values"},
+    "cli": {"_version", "errors", "values", "signing", "dialects", "endpoint", "settings", "environment", "aio", "hub"},
     "": {"_version", "errors", "values", "flow", "aio", "sync"},
     "__main__": {"cli"},
 }
@@ -143,12 +144,16 @@ def _impurities(name: str, tree: ast.Module) -> list[str]:
     return found
 
 
-def _wrong_arrows(name: str, tree: ast.Module) -> list[str]:
-    """Return the rooms that a module takes something from, against the arrows."""
-    own = name.partition(".")[0]
+def _rooms_behind(name: str, tree: ast.Module) -> set[str]:
+    """Return the other rooms that a module takes something from."""
     ours = [imported for imported in _imports(name, tree) if _is_within(imported, _PACKAGE)]
     rooms = {imported.removeprefix(_PACKAGE).removeprefix(".").partition(".")[0] for imported in ours}
-    return sorted(rooms - {own} - _ARROWS[own])
+    return rooms - {name.partition(".")[0]}
+
+
+def _wrong_arrows(name: str, tree: ast.Module) -> list[str]:
+    """Return the rooms that a module takes something from, against the arrows."""
+    return sorted(_rooms_behind(name, tree) - _ARROWS[name.partition(".")[0]])
 
 
 @pytest.mark.parametrize("name", [name for name in _MODULES if _is_pure(name)])
@@ -170,6 +175,12 @@ def test_every_pure_room_is_there() -> None:
 @pytest.mark.parametrize("name", _MODULES)
 def test_imports_go_one_way(name: str) -> None:
     assert _wrong_arrows(name, _MODULES[name]) == []
+
+
+@pytest.mark.parametrize("room", _ARROWS)
+def test_every_arrow_is_used(room: str) -> None:
+    used = [_rooms_behind(name, tree) for name, tree in _MODULES.items() if name.partition(".")[0] == room]
+    assert _ARROWS[room] - set().union(*used) == set()
 
 
 def test_the_arrows_hold_no_circle() -> None:
@@ -297,7 +308,7 @@ def test_an_import_against_the_arrows_is_found(name: str, source: str, room: str
         ("aio.wire", "from ..flow import Clock"),
         ("hub.judge", "from webmqconnect_async.signing import verify\nfrom .echo import shown"),
         ("hub.server", "from . import page, wamp1"),
-        ("cli.push", "from webmqconnect_async import AsyncClient\nfrom webmqconnect_async.hub import Hub"),
+        ("cli.push", "from webmqconnect_async.aio import AsyncClient\nfrom webmqconnect_async.hub import Hub"),
         ("", "from .errors import WebMQError\nfrom ._version import __version__"),
     ],
 )

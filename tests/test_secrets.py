@@ -17,9 +17,8 @@ from urllib.parse import quote_plus
 import pytest
 
 from webmqconnect_async import AsyncClient, Client, ConnectionLost, Retry, SourceFailed, WebMQError
-from webmqconnect_async.dialects import Request, Response
+from webmqconnect_async.dialects import DialectName, Request, Response
 from webmqconnect_async.dialects.signed import signed_request
-from webmqconnect_async.settings import DialectName
 from webmqconnect_async.signing import Credentials, explain, sign
 
 from .answers import ANSWERS

@@ -10,7 +10,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .settings import DialectName, Endpoint
+from .dialects import DialectName
+from .endpoint import Endpoint
 from .signing import Credentials
 
 __all__ = [

@@ -22,9 +22,9 @@ from webmqconnect_async import Client, WebMQError
 from webmqconnect_async.cli.curl import curl_command
 from webmqconnect_async.cli.refusals import advice_on
 from webmqconnect_async.cli.stamps import unix_time
-from webmqconnect_async.dialects import Request
+from webmqconnect_async.dialects import DialectName, Request
+from webmqconnect_async.endpoint import Endpoint
 from webmqconnect_async.hub import Hub
-from webmqconnect_async.settings import DialectName, Endpoint
 from webmqconnect_async.signing import Credentials, sign
 
 from ..hostile import Hostile

@@ -8,11 +8,10 @@ from urllib.parse import quote
 
 import pytest
 
-from webmqconnect_async.dialects import Dialect
+from webmqconnect_async.dialects import Dialect, DialectName
 from webmqconnect_async.dialects.crossbar import Crossbar
 from webmqconnect_async.dialects.signed import SignedRequest, signed_request
 from webmqconnect_async.dialects.webmq import WebMQ
-from webmqconnect_async.settings import DialectName
 from webmqconnect_async.signing import Credentials, sign
 from webmqconnect_async.values import Push
 

@@ -50,10 +50,15 @@ async def test_every_row_is_pushed(hub: Hub, prices: Path) -> None:
     assert names(prices.parent) == ["prices.csv"]
 
 
-async def test_a_file_of_excel_s_is_read(hub: Hub, prices: Path) -> None:
-    """It begins with a byte order mark."""
+@pytest.fixture
+def prices_of_excel(prices: Path) -> Path:
+    """Return a file that begins with a byte order mark."""
     prices.write_bytes(b"\xef\xbb\xbf" + prices.read_bytes())
-    ended = await push(prices, named(hub))
+    return prices
+
+
+async def test_a_file_of_excel_s_is_read(hub: Hub, prices_of_excel: Path) -> None:
+    ended = await push(prices_of_excel, named(hub))
     assert (ended.status, ended.stdout, ended.stderr) == (0, f"{len(ROWS)} pushed\n", "")
 
 

@@ -14,12 +14,12 @@ import aiohttp
 
 from ..bulk import Bulk, bulk_workers, in_order
 from ..checks import checked_seconds
-from ..dialects import Signer
+from ..dialects import DialectName, Signer
 from ..dialects.events import Dumps
 from ..environment import Environment
 from ..errors import ClientClosed, InvalidPush, WebMQError, WrongLoop
 from ..flow import Retry, push_flow
-from ..settings import DialectName, Settings
+from ..settings import Settings
 from ..values import Outcome, Push, Receipt, SessionIDs, Stats
 from .deadlines import Deadline
 from .many import Pushes, PushStream, Source, run_workers, stream

@@ -1,4 +1,7 @@
-"""The command line `webmqconnect`, a module a command. The package never imports it.
+"""The command line `webmqconnect`. The package never imports it.
+
+Each command has a module of its name, and some have helpers: `push` files, jsonl, lines, pace and progress; `listen`
+and `demo` subscriber, wamp, wamp1 and wamp2; `explain` comparison, curl, refusals, report and stamps.
 
 It stands on rich-click, which an extra installs: this module alone does without.
 """

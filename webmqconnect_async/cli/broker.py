@@ -1,21 +1,29 @@
-"""Which broker, and what it speaks: ENDPOINT and --dialect, or the variables that stand in for them."""
+"""Options of what pushes: which broker, what it speaks, who gets it; and the variables that stand in for them."""
 
 from __future__ import annotations
+
+from typing import get_args
 
 import rich_click as click
 
 from .. import environment
+from ..dialects import DialectName
 
-__all__ = ["dialect_option", "with_endpoint"]
+__all__ = ["dialect_option", "eligible_option", "exclude_option", "with_endpoint"]
 
 dialect_option = click.option(
     "--dialect",
-    type=click.Choice(("webmq", "crossbar")),
+    type=click.Choice(get_args(DialectName)),
     default="webmq",
     show_default=True,
     envvar=environment.DIALECT,
     show_envvar=True,
     help="What the broker speaks: a WebMQ hub, or Crossbar.io's HTTP bridge, which a hub has at /publish.",
+)
+
+eligible_option = click.option("--eligible", metavar="ID", multiple=True, help="Only this session gets it. Repeatable.")
+exclude_option = click.option(
+    "--exclude", metavar="ID", multiple=True, help="This session does not get it. Repeatable."
 )
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
+from ..dialects import DialectName
 from ..dialects.signed import SignedRequest
 from ..signing import Credentials, Explanation, explain
-
-if TYPE_CHECKING:
-    from ..settings import DialectName
 
 __all__ = ["differences", "on_expected", "shown", "verdict"]
 

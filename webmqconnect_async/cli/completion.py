@@ -12,9 +12,13 @@ For this shell, and for every later one:
 
 $ source <(webmqconnect completion bash)
 
+$ mkdir -p ~/.local/share/bash-completion/completions
+
 $ webmqconnect completion bash > ~/.local/share/bash-completion/completions/webmqconnect
 
-$ webmqconnect completion zsh > "${fpath[1]}/_webmqconnect"
+For zsh, in a folder that its fpath names, and for fish:
+
+$ webmqconnect completion zsh > ~/.zfunc/_webmqconnect
 
 $ webmqconnect completion fish > ~/.config/fish/completions/webmqconnect.fish
 """

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from ..dialects import Request
-
-if TYPE_CHECKING:
-    from ..settings import Endpoint
+from ..endpoint import Endpoint
 
 __all__ = ["curl_command", "request_head"]
 

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import rich_click as click
 
-from ..dialects import Dialect, Request
+from ..dialects import Dialect, DialectName, Request
 from ..dialects.crossbar import Crossbar
 from ..dialects.signed import SignedRequest, signed_request
 from ..dialects.webmq import WebMQ
-from ..settings import DialectName, Endpoint, request_headers
+from ..endpoint import Endpoint
+from ..settings import request_headers
 from ..signing import Credentials
 from ..signing import explain as explained
 from ..values import Push
-from .broker import dialect_option, with_endpoint
+from .broker import dialect_option, eligible_option, exclude_option, with_endpoint
 from .comparison import differences, on_expected, verdict
 from .jsonl import event_of
 from .keys import credentials_of, key_option, secret_file_option
@@ -51,8 +52,8 @@ def _time(context: click.Context, parameter: click.Parameter, text: str | None) 
 
 @click.command(no_args_is_help=True, epilog=_EXAMPLES)
 @click.argument("arguments", metavar="[ENDPOINT] TOPIC EVENT", nargs=-1)
-@click.option("--eligible", metavar="ID", multiple=True, help="Only this session gets it. Repeatable.")
-@click.option("--exclude", metavar="ID", multiple=True, help="This session does not get it. Repeatable.")
+@eligible_option
+@exclude_option
 @key_option(help="Sign with this application key.")
 @secret_file_option
 @dialect_option

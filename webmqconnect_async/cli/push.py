@@ -11,11 +11,11 @@ import rich_click as click
 from click.core import ParameterSource
 
 from ..aio import AsyncClient
-from ..settings import DialectName
+from ..dialects import DialectName
 from ..signing import Credentials
 from ..values import Push
 from . import terminal
-from .broker import dialect_option, with_endpoint
+from .broker import dialect_option, eligible_option, exclude_option, with_endpoint
 from .exits import Exit
 from .files import FailedFile, LineReader
 from .jsonl import Events, Records, event_of
@@ -60,8 +60,8 @@ _OF_LINES = (
 
 @click.command(no_args_is_help=True, epilog=_EXAMPLES)
 @click.argument("arguments", metavar="[ENDPOINT] [TOPIC EVENT]", nargs=-1)
-@click.option("--eligible", metavar="ID", multiple=True, help="Only this session gets it. Repeatable.")
-@click.option("--exclude", metavar="ID", multiple=True, help="This session does not get it. Repeatable.")
+@eligible_option
+@exclude_option
 @key_option(help="Sign with this application key.")
 @secret_file_option
 @dialect_option

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rich.text import Text
 
 from ..dialects import Request
-from ..settings import Endpoint
+from ..endpoint import Endpoint
 from ..signing import Explanation
 from . import terminal
 from .comparison import shown

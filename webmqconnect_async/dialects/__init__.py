@@ -6,12 +6,16 @@ A dialect knows one broker's bytes and answers. It does no I/O, reads no clock a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from ..errors import BadReply, Rejected
 from ..values import Push, Receipt
 
-__all__ = ["Dialect", "Headers", "Request", "Response", "Signer", "Verdict"]
+__all__ = ["Dialect", "DialectName", "Headers", "Request", "Response", "Signer", "Verdict"]
+
+
+DialectName: TypeAlias = Literal["webmq", "crossbar"]
+"""The dialects that there are, as a client's argument names them."""
 
 
 class Request(NamedTuple):

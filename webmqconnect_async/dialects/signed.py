@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 from urllib.parse import unquote_to_bytes
+
+from . import DialectName
 
 __all__ = ["SignedRequest", "signed_request"]
 
-_PARAMETERS: dict[str, dict[str, str]] = {
+_PARAMETERS: dict[DialectName, dict[str, str]] = {
     "webmq": {"topic": "topicuri", "key": "appkey", "timestamp": "timestamp"},
     "crossbar": {"key": "key", "timestamp": "timestamp", "seq": "seq", "nonce": "nonce"},
 }
@@ -32,7 +33,7 @@ class SignedRequest:
     signature: str = field(repr=False)
 
 
-def signed_request(dialect: Literal["webmq", "crossbar"], query: str, body: bytes) -> SignedRequest:
+def signed_request(dialect: DialectName, query: str, body: bytes) -> SignedRequest:
     """Return what is signed of a request, and the signature that it carries.
 
     Args:
@@ -41,9 +42,11 @@ def signed_request(dialect: Literal["webmq", "crossbar"], query: str, body: byte
         body: its exact bytes.
 
     Raises:
-        ValueError: the query lacks a parameter, or has it twice, or is not UTF-8; the message names the parameter and
-            no value.
+        ValueError: there is no such dialect, or the query lacks a parameter, or has it twice, or is not UTF-8; the
+            message names the parameter and no value.
     """
+    if dialect not in _PARAMETERS:
+        raise ValueError(f"dialect: 'webmq' or 'crossbar' is needed, not {dialect!r}")
     if _NO_BYTE.search(query):  # a UnicodeEncodeError would carry all of it
         raise ValueError("query: a lone surrogate is not UTF-8")
     wanted = _PARAMETERS[dialect]

@@ -1,4 +1,4 @@
-"""The blocking client: drives the same flow over the standard library's http.client. It starts no event loop."""
+"""The blocking client: drives the same flow over sockets of its own. It starts no event loop."""
 
 from .client import Client
 

@@ -13,12 +13,12 @@ from typing import Self, Unpack
 
 from ..bulk import Bulk, bulk_workers, in_order
 from ..checks import checked_seconds
-from ..dialects import Signer
+from ..dialects import DialectName, Signer
 from ..dialects.events import Dumps
 from ..environment import Environment
 from ..errors import InvalidPush, WebMQError
 from ..flow import Retry, push_flow
-from ..settings import DialectName, Options, Settings
+from ..settings import Options, Settings
 from ..values import Outcome, Push, Receipt, SessionIDs, Stats
 from .many import Pushes, PushStream, collect, outcomes
 from .wire import Wire

@@ -18,7 +18,8 @@ from ssl import SSLContext, SSLSocket
 from typing import TYPE_CHECKING, cast
 
 from ..dialects import Response
-from ..settings import LONGEST_ANSWER, Endpoint
+from ..endpoint import Endpoint
+from ..settings import LONGEST_ANSWER
 from .heads import plain_head
 
 if TYPE_CHECKING:
