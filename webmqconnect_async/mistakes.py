@@ -1,6 +1,6 @@
 """The usual mistakes of signing: what people do with a secret and the parts of a push, given what they should do.
 
-Each is a function from the right `Way` to wrong ones. Pure; it is not told which dialect was meant: a part is known by its name.
+Each is a function from the right `Way` to wrong ones. Pure; it is not told which dialect was meant: parts have names.
 """
 
 from __future__ import annotations
