@@ -173,6 +173,24 @@ def test_the_table_of_the_fault_test_is_the_last_run_s() -> None:
     assert table in page("explanation/delivery.md")
 
 
+def test_the_figures_are_those_of_the_last_benchmarks() -> None:
+    results = json.loads((ROOT / "benchmarks/results.json").read_text())
+    ratios = [
+        f"| {row['title']} | {row['value']:.2f} | {row['low']:.2f} to {row['high']:.2f} |"
+        for row in results["rows"]
+        if row["unit"] == "x" and "seasoned" not in row["title"]
+    ]
+    growth = [
+        "".join(f"| {figure:,.0f} " for figure in (*map(each["cell"].get, ("concurrency", "events", "body")), *rates))
+        + "|"
+        for each in results["growth"]
+        for rates in [(each["rate"], each["cpu"])]
+    ]
+    assert min(len(ratios), len(growth)) > 5
+    for table in (ratios, growth):
+        assert "\n".join(table) in page("explanation/performance.md")
+
+
 @pytest.mark.parametrize(
     ("place", "dialect", "excluded", "fraction"),
     [
