@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TypeVar
+
+from webmqconnect_async.testing import Hub
 
 T = TypeVar("T")
 
@@ -35,3 +37,14 @@ def in_thread(make: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator[T]
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+@asynccontextmanager
+async def away(hub: Hub) -> AsyncIterator[None]:
+    """Be without a hub of another thread for the time of the block, without blocking the loop."""
+    down = hub.down()
+    await asyncio.to_thread(down.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(down.__exit__, None, None, None)

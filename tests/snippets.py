@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import logging
 import re
 import shlex
 from collections.abc import Awaitable, Callable, Iterator
@@ -101,6 +102,26 @@ def broker() -> Iterator[Hub]:
 
 def run(fence: Fence, hub: Hub) -> None:
     """Execute a snippet against a hub, and do with it what its reader does: call what it leaves to call."""
+    with _logs_left_alone():
+        _run(fence, hub)
+
+
+@contextmanager
+def _logs_left_alone() -> Iterator[None]:
+    """Undo what is done to loggers within the block: other tests are to hear what they would have heard."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    loggers = [root, *(each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger))]
+    levels = [(logger, logger.level) for logger in loggers]
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        for logger, level in levels:
+            logger.setLevel(level)
+
+
+def _run(fence: Fence, hub: Hub) -> None:
     names = executed(fence, hub)
     if isinstance(app := names.get("app"), FastAPI):
         with TestClient(app) as web:

@@ -12,7 +12,6 @@ import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +21,7 @@ from webmqconnect_async import AsyncClient, Client, ConnectFailed, Outcome, Retr
 from webmqconnect_async.testing import Hub
 
 from .hostile import PATIENCE, refusing, unreachable
+from .running import away
 
 TOPIC = "http://example.com/t"
 ONCE = Retry(attempts=1)
@@ -36,17 +36,6 @@ def interrupted(hub: Hub) -> Iterator[tuple[str, object]]:
     with hub.down():
         yield from ((TOPIC, number) for number in range(100, 200))
     yield from ((TOPIC, number) for number in range(200, 300))
-
-
-@asynccontextmanager
-async def away(hub: Hub) -> AsyncIterator[None]:
-    """Take the hub away without blocking the loop."""
-    down = hub.down()
-    await asyncio.to_thread(down.__enter__)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(down.__exit__, None, None, None)
 
 
 async def interrupted_asynchronously(hub: Hub) -> AsyncIterator[tuple[str, object]]:

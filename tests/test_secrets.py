@@ -128,6 +128,12 @@ def left_behind(case: Case, colour: str, dialect: DialectName) -> tuple[list[str
         return texts, list(server.requests) if server is not None else []
 
 
+async def page(peer: Peer) -> None:
+    """Answer with the request line, as a debug page would, its names spoilt."""
+    line = (await peer.request()).line
+    await peer.send(reply(500, f"<pre>{line.replace('topicuri', 't').replace('signature=', 's ')}</pre>".encode()))
+
+
 @pytest.mark.parametrize("colour", COLOURS)
 def test_signature_told_by_the_broker(colour: str, caplog: pytest.LogCaptureFixture) -> None:
     """A 401 of a WebMQ hub holds the valid signature of the very request, and so may a redirect or an error page."""
@@ -140,10 +146,6 @@ def test_signature_told_by_the_broker(colour: str, caplog: pytest.LogCaptureFixt
         line = (await peer.request()).line
         await peer.send(reply(302, f"<a href='{line}'>".encode(), f"Location: {line.split(' ')[1]}"))
 
-    async def page(peer: Peer) -> None:
-        line = (await peer.request()).line
-        await peer.send(reply(500, f"<pre>{line.replace('topicuri', 't').replace('signature=', 's ')}</pre>".encode()))
-
     with hostile(tell, echo, page) as server, Both(colour, server.url, "app", SECRET) as client:
         with watched(caplog) as heard:
             for _ in range(3):
@@ -155,10 +157,6 @@ def test_signature_told_by_the_broker(colour: str, caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize("colour", COLOURS)
 def test_log_of_a_retry(colour: str, caplog: pytest.LogCaptureFixture) -> None:
     """Nor in what is logged of an attempt whose request the broker repeats."""
-
-    async def page(peer: Peer) -> None:
-        line = (await peer.request()).line
-        await peer.send(reply(500, f"<pre>{line.replace('topicuri', 't').replace('signature=', 's ')}</pre>".encode()))
 
     async def busy(peer: Peer) -> None:
         line = (await peer.request()).line

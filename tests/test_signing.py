@@ -198,6 +198,11 @@ def test_what_holds_a_secret_gives_it_to_nobody_who_takes_it_apart(held: Explana
         assert "s3cret" not in repr(getattr(held, name))
 
 
+def test_a_part_that_is_no_bytes_is_named() -> None:
+    with pytest.raises(TypeError, match=r"^parts\['topic'\]: bytes are needed, not str$"):
+        explain(Credentials("app", "s3cret"), {"key": b"app", "topic": "t"})  # type: ignore[dict-item]  # on purpose
+
+
 def test_an_explanation_is_itself_alone() -> None:
     """To compare or to hash it would be to compare or to hash the secret."""
     one, other = (explain(Credentials("app", "s3cret"), {"key": b"app"}) for _ in range(2))

@@ -72,6 +72,9 @@ class Explanation:
     __slots__ = ("_credentials", "_parts")
 
     def __init__(self, credentials: Credentials, parts: Mapping[str, bytes]) -> None:
+        for name, part in parts.items():
+            if not isinstance(part, bytes):
+                raise TypeError(f"parts[{name!r}]: bytes are needed, not {type(part).__name__}")
         self._credentials = credentials
         self._parts = dict(parts)
 
@@ -120,5 +123,8 @@ def explain(credentials: Credentials, parts: Mapping[str, bytes]) -> Explanation
         credentials: what it should be signed with.
         parts: the bytes of each part by its name ("topic", "key", "timestamp", "seq", "nonce", "body"), in the order in
             which the dialect signs them.
+
+    Raises:
+        TypeError: a part is not bytes.
     """
     return Explanation(credentials, parts)

@@ -268,9 +268,18 @@ def test_nesting_is_bounded(wrap: Callable[[object], object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [[[]] * 5000, "[" * 5000, ['\\"[{' * 200], {"[" * 200: "]"}], ids=["flat", "text", "quote", "key"]
+    "event",
+    [
+        # Brackets that do not nest.
+        *([[]] * 5000, "[" * 5000, ['\\"[{' * 200], {"[" * 200: "]"}),
+        # NUL, but not at the beginning of a string.
+        *("a\0", '"\0', '\\"\0', '"\\u0000', "\\u0000", {'"\0': '\\\\"\0'}),
+        # Long numbers that are no integers.
+        *("1" * 50, {"9" * 50: 1}, 1e300, 12345678901234567890.5, [0.1234567890123456789]),
+    ],
+    ids=lambda event: repr(event)[:20],
 )
-def test_brackets_that_do_not_nest_are_no_nesting(event: object) -> None:
+def test_what_only_looks_like_something_the_router_loses_passes(event: object) -> None:
     assert json.loads(_body(Push("t", event)))["args"] == [event]
 
 
@@ -280,11 +289,6 @@ def test_brackets_that_do_not_nest_are_no_nesting(event: object) -> None:
 def test_a_string_that_would_be_taken_for_bytes_is_refused(event: object) -> None:
     with pytest.raises(InvalidPush, match=r"^event: a string that begins with NUL"):
         _body(Push("t", event))
-
-
-@pytest.mark.parametrize("event", ["a\0", '"\0', '\\"\0', '"\\u0000', "\\u0000", {'"\0': '\\\\"\0'}], ids=repr)
-def test_nul_further_on_is_text(event: object) -> None:
-    assert json.loads(_body(Push("t", event)))["args"] == [event]
 
 
 @pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 2**63])
@@ -298,11 +302,6 @@ def test_larger_integers_are_refused(number: int) -> None:
         with pytest.raises(InvalidPush, match=r"^event: the integer .* needs more than 64 bits") as caught:
             _body(Push("t", event))
         assert len(str(caught.value)) < 120
-
-
-@pytest.mark.parametrize("event", ["1" * 50, {"9" * 50: 1}, 1e300, 12345678901234567890.5, [0.1234567890123456789]])
-def test_long_numbers_that_are_no_integers_pass(event: object) -> None:
-    assert json.loads(_body(Push("t", event)))["args"] == [event]
 
 
 @pytest.mark.parametrize("event", [float("nan"), [float("inf")], "\ud800", {"\udfff": 1}, object()])

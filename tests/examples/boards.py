@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -74,14 +73,3 @@ async def running(name: str, **env: str) -> AsyncIterator[Board]:
 def named(hub: Hub) -> dict[str, str]:
     """Return the variables that name a hub."""
     return {"WEBMQ_ENDPOINT": hub.url, "WEBMQ_AUTH_KEY": "app", "WEBMQ_AUTH_SECRET": "s3cret"}
-
-
-@asynccontextmanager
-async def away(hub: Hub) -> AsyncIterator[None]:
-    """Be without the hub, for the time of the block."""
-    down = hub.down()
-    await asyncio.to_thread(down.__enter__)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(down.__exit__, None, None, None)

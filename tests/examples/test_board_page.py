@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.chromium import Page, chromium
-from tests.examples.boards import Board, away, named, running
+from tests.examples.boards import Board, named, running
+from tests.running import away
 from webmqconnect_async.testing import Hub
 
 pytestmark = [pytest.mark.chromium, pytest.mark.timeout(120)]

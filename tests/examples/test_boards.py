@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from tests.examples.boards import TOPIC, Board, away, named, running
+from tests.examples.boards import TOPIC, Board, named, running
 from tests.examples.serving import EXAMPLES
+from tests.running import away
 from webmqconnect_async.cli.subscriber import Subscriber, subscriber
 from webmqconnect_async.testing import Hub, Pushed
 

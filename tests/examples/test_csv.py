@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.boards import away, named
+from tests.examples.boards import named
 from tests.examples.serving import EXAMPLES
 from tests.hostile import ACCEPTED, Hostile, answer, held, reply
 from tests.processes import Ended, python
+from tests.running import away
 from webmqconnect_async.testing import Hub
 
 ROWS = list(csv.DictReader((EXAMPLES / "prices.csv").read_text("utf-8").splitlines()))

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.examples.boards import away, named
+from tests.examples.boards import named
 from tests.examples.serving import EXAMPLES, Site, serving
 from tests.hostile import ACCEPTED, Hostile, Peer
+from tests.running import away
 from webmqconnect_async.testing import Hub, Pushed
 
 TOPIC = "http://example.com/orders"

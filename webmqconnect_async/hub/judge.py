@@ -112,7 +112,7 @@ def judge(
         topic,
         event,
         eligible=None if eligible is None else _session_ids(eligible),
-        exclude=_session_ids(exclude or ""),
+        exclude=_session_ids(exclude) if exclude else frozenset(),
         key=key or None,
     )
 
