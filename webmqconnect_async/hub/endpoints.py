@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
@@ -50,11 +51,11 @@ class Endpoints:
     def app(self) -> web.Application:
         """Return an application of them all."""
         app = web.Application()
-        app.router.add_post("/", self._guarded(self._pushes(_WEBMQ)))
+        app.router.add_post("/", self._guarded(partial(self._push, _WEBMQ)))
         app.router.add_get("/", self._guarded(page.index))
         app.router.add_route("*", "/", self._guarded(_not_allowed))
         for method in ("POST", "PUT"):
-            app.router.add_route(method, "/publish", self._guarded(self._pushes(_CROSSBAR)))
+            app.router.add_route(method, "/publish", self._guarded(partial(self._push, _CROSSBAR)))
         app.router.add_options("/publish", self._guarded(self._preflight))
         app.router.add_route("*", "/publish", self._guarded(_not_published))
         app.router.add_get("/ws", self._guarded(self._subscribe), allow_head=False)
@@ -93,22 +94,11 @@ class Endpoints:
 
         return guarded
 
-    def _pushes(self, wire: _PushWire) -> Handler:
-        async def push(request: web.Request) -> web.Response:
-            origin = request.headers.get("Origin")
-            if reason := self._config.gate.push(origin):
-                return _text(403, reason)
-            answer = await self._push(wire, request)
-            if origin is not None:
-                # A script that may not read the answer would take it for a failure, and push again.
-                answer.headers["Access-Control-Allow-Origin"] = origin
-                answer.headers["Vary"] = "Origin"
-            return answer
-
-        return push
-
     async def _push(self, wire: _PushWire, request: web.Request) -> web.Response:
         config = self._config
+        origin = request.headers.get("Origin")
+        if reason := config.gate.push(origin):
+            return _text(403, reason)
         content_type = request.headers.get("Content-Type")
         verdict = wire.judge_head(content_type, request.content_length or 0, config.max_body) or wire.judge(
             request.raw_path.partition("?")[2],
@@ -119,6 +109,15 @@ class Endpoints:
             max_body=config.max_body,
             max_topic=config.max_topic,
         )
+        answer = self._answer(wire, verdict, request)
+        if origin is not None:
+            # A script that may not read the answer would take it for a failure, and push again.
+            answer.headers["Access-Control-Allow-Origin"] = origin
+            answer.headers["Vary"] = "Origin"
+        return answer
+
+    def _answer(self, wire: _PushWire, verdict: Verdict, request: web.Request) -> web.Response:
+        """Carry a verdict out, and return how the push is answered."""
         if isinstance(verdict, Accepted):
             verdict = self._admit(verdict)
         elif verdict.forged:

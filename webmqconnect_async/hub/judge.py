@@ -28,7 +28,7 @@ _TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"
 _NAMES = frozenset({"topicuri", "appkey", "timestamp", "signature", "eligible", "exclude"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Accepted(Publication):
     """A push to deliver."""
 

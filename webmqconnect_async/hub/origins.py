@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import ip_address
 
 from .echo import shown
@@ -37,6 +38,7 @@ def _is_address(host: str) -> bool:
     return True
 
 
+@lru_cache(64)  # a hub is called by a few names, again and again
 def _hostname(authority: str) -> str:
     """Return the host of `host[:port]`, without the brackets of an address or the dot that may end a name."""
     matched = _AUTHORITY.fullmatch(authority)

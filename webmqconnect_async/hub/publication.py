@@ -24,7 +24,7 @@ class Receivers:
         return (self.eligible is None or name in self.eligible) and name not in self.exclude
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: nobody changes one, and to make it would take a twentieth of a push more
 class Publication:
     """An event of a topic.
 
