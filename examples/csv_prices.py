@@ -68,7 +68,7 @@ def main(file: Path) -> int | str:
             rows = csv.DictReader(source, restkey="more")
             if "topic" not in (rows.fieldnames or ()):
                 return "the first line names no column 'topic'"
-            with part.open("w", encoding="utf-8", newline="") as failed:
+            with part.open("w", buffering=1, encoding="utf-8", newline="") as failed:  # a row is on disk at once
                 error = asyncio.run(push_rows(rows, failed))
     except (OSError, ValueError, csv.Error) as reason:
         return str(reason)

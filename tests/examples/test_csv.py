@@ -8,6 +8,7 @@ import json
 import runpy
 import shutil
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from tests.examples.boards import named
 from tests.examples.serving import EXAMPLES
 from tests.hostile import ACCEPTED, Hostile, answer, held, reply
-from tests.processes import Ended, python
+from tests.processes import PATIENCE, Ended, python
 from tests.running import away
 from webmqconnect_async.testing import Hub
 
@@ -31,6 +32,14 @@ async def push(file: Path, env: Mapping[str, str]) -> Ended:
 def written(file: Path) -> list[dict[str, str]]:
     with file.open(encoding="utf-8", newline="") as source:
         return list(csv.DictReader(source))
+
+
+def until_written(file: Path) -> None:
+    """Return once a row stands below the heading: at once, and not when the file is closed."""
+    deadline = time.monotonic() + PATIENCE
+    while not file.exists() or file.read_text("utf-8").count("\n") < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def names(folder: Path) -> list[str]:
@@ -152,11 +161,12 @@ async def test_ctrl_c_leaves_the_counts_and_what_failed_so_far(server: Hostile, 
     file.write_text(
         "topic,price\n" + "".join(f"http://example.com/a,{price}\n" for price in range(5)), encoding="utf-8"
     )
+    part = tmp_path / "prices.failed.csv.part"
     failed.write_text("of the run before", encoding="utf-8")
     async with python(str(EXAMPLES / "csv_prices.py"), str(file), env={"WEBMQ_ENDPOINT": server.url}) as process:
         await asyncio.to_thread(server.until, lambda: len(server.requests) == 3)
+        await asyncio.to_thread(until_written, part)
         ended = await process.stopped(signal.SIGINT)
-    part = tmp_path / "prices.failed.csv.part"
     assert (ended.status, ended.stderr) == (130, "")
     *counts, last = ended.stdout.splitlines()
     assert sorted(counts) == ["1 not pushed, and safe to push again", "1 pushed"]
