@@ -17,7 +17,6 @@ import tempfile
 import time
 import tomllib
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PACKAGE = "webmqconnect_async"
@@ -49,13 +48,13 @@ def main() -> None:
         bare(wheel, Path(folder))
         pythons = found()
         oldest, newest = min(pythons, key=numbers), max(pythons, key=numbers)
-        runs = []
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for minor, python in pythons.items():
-                resolution = "lowest-direct" if minor == oldest else "highest"
-                left_out = LEFT_OUT if minor in (oldest, newest) else LEFT_OUT + OF_THE_ENDS
-                runs.append(pool.submit(test, sdist, wheel, Path(folder, minor), python, resolution, left_out))
-        sys.exit(not all(run.result() for run in runs))
+        passed = []
+        # One after another: tests that start processes and wait for them are not to wait for each other.
+        for minor, python in pythons.items():
+            resolution = "lowest-direct" if minor == oldest else "highest"
+            left_out = LEFT_OUT if minor in (oldest, newest) else LEFT_OUT + OF_THE_ENDS
+            passed.append(test(sdist, wheel, Path(folder, minor), python, resolution, left_out))
+        sys.exit(not all(passed))
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
