@@ -153,9 +153,14 @@ def test(sdist: Path, wheel: Path, folder: Path, interpreter: str, resolution: s
         sys.exit(f"the tests would import {imported}")
     run(python, "-m", PACKAGE, "--version", cwd=tests)
     ignored = [f"--ignore={path}" for path in left_out]
-    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", MARKERS, *ignored]
-    done = subprocess.run(command, cwd=tests, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603  # ours
-    if done.returncode:
+    command = [str(python), "-m", "pytest", "-q", "-m", MARKERS, *ignored]
+    # What fails is shown and run once more, by itself: tests of deadlines and interrupts have met a busy machine.
+    for again in ((), ("--last-failed",)):
+        done = subprocess.run(  # noqa: S603  # ours
+            [*command, *again], cwd=tests, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        if done.returncode == 0:
+            break
         print(done.stdout)
     summary = done.stdout.strip().splitlines()[-1]
     print(f"CPython {folder.name}, {resolution} versions, {time.monotonic() - began:.0f} s: {summary}", flush=True)

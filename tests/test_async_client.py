@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -558,8 +559,11 @@ class TestSlots:
 
 
 class TestTimeout:
-    async def test_covers_retries(self, server: Hostile) -> None:
+    async def test_covers_retries(self, server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
         """Pauses count; a retry that could not end in time is not begun."""
+        monkeypatch.setattr(
+            random, "random", lambda: 0.5
+        )  # pauses of 0.1 s, so that none ends just before the deadline
         server.script(*[answer(reply(503, b"", "Retry-After: 0"))] * 100)
         retry = Retry(attempts=100, wait=0.2, max_wait=0.2)
         async with AsyncClient(server.url, timeout=0.3, retry=retry) as client:
