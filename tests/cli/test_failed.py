@@ -108,7 +108,9 @@ async def test_what_is_no_push(server: Hostile, tmp_path: Path) -> None:
     lines, failed, again = tmp_path / "lines", tmp_path / "failed", tmp_path / "again"
     surrogate = '{"topic": "t", "event": "\\ud800"}'
     huge = '{"topic": "t", "event": 1e400}'
-    lines.write_bytes("\n".join(["nonsense", "", '{"topic": "t"}', surrogate, huge, "zażółć"]).encode() + b"\xff")
+    twice = '{"topic": "t", "event": 1, "eligible": ["1"], "\\u0065ligible": null}'
+    text = "\n".join(["nonsense", "", '{"topic": "t"}', surrogate, huge, twice, "zażółć"])
+    lines.write_bytes(text.encode() + b"\xff")
     result = await invoke("push", server.url, "--jsonl", str(lines), "--failed", str(failed))
     assert (result.status, server.requests) == (1, [])
     expected: dict[int, dict[str, object]] = {
@@ -116,14 +118,15 @@ async def test_what_is_no_push(server: Hostile, tmp_path: Path) -> None:
         3: {"text": '{"topic": "t"}', "reason": "event: missing"},
         4: {"topic": "t", "event": "\ud800", "reason": "event: a lone surrogate is not UTF-8"},
         5: {"topic": "t", "event": float("inf"), "reason": "event: inf is not JSON"},
-        6: {"text": "zażółć\\xff", "reason": "not UTF-8 at byte 11"},
+        6: {"text": twice, "reason": "eligible: given twice"},
+        7: {"text": "zażółć\\xff", "reason": "not UTF-8 at byte 11"},
     }
     notes = {"error": "InvalidPush", "safe": True}
     by_line = sorted(records(failed), key=lambda each: str(each["line"]))
     assert by_line == [{**what, "line": line, **notes} for line, what in expected.items()]
     result = await invoke("push", server.url, "--jsonl", str(failed), "--failed", str(again))
     assert (result.status, server.requests) == (1, [])
-    assert "0 pushed, 5 failed in " in result.stderr
+    assert "0 pushed, 6 failed in " in result.stderr
     for what in expected.values():
         assert f"{'was no push: ' if 'text' in what else ''}{what['reason']}" in result.stderr
     assert set(again.read_text().splitlines()) >= {each for each in failed.read_text().splitlines() if "text" in each}

@@ -54,6 +54,59 @@ def test_malformed_record(line: bytes, said: str) -> None:
         Records(include_unconfirmed=True).push(line)
 
 
+REPEATED = [
+    (b'{"topic": "t", "event": 1, "eligible": ["a"], "eligible": null}', "eligible"),
+    (b'{"topic": "t", "event": 1, "eligible": ["a"], "eligible": ["a"]}', "eligible"),
+    (b'{"eligible":["a"],"topic":"t","event":1,"exclude":[],"eligible":["b"],"exclude":[]}', "eligible"),
+    (rb'{"topic": "t", "event": 1, "eligible": ["a"], "\u0065ligible": null}', "eligible"),
+    (rb'{"topic": "t", "event": 1, "\u0065\u006Cigible": ["a"], "eligibl\u0065": null}', "eligible"),
+    (b'{"topic": "t", "event": 1, "exclude" : ["a"]\t,\t"exclude"\t: null}', "exclude"),
+    (b'{"topic": "t", "topic": "u", "event": 1}', "topic"),
+    (b'{"topic": "t", "event": 1, "event": 2}', "event"),
+    (b'{"topic": "t", "event": {"event": {"eligible": 1}}, "\\u0065vent": 2}', "event"),
+    (b'{"topic": "t", "event": "\\", \\"event\\": ", "event": 2}', "event"),
+    (b'{"topic": "t", "event": 1, "safe": false, "safe": true}', "safe"),
+    (b'{"topic": "t", "event": 1, "safe": false, "s\\u0061fe": true}', "safe"),
+    (b'{"topic": "t", "event": 1, "line": 1, "line": 2}', "line"),
+    (b'{"topic": "t", "event": 1, "error": "x", "error": "y"}', "error"),
+    (b'{"topic": "t", "event": 1, "reason": "x", "reason": "y"}', "reason"),
+    (b'{"text": "x", "line": 3, "error": "InvalidPush", "reason": "why", "safe": true, "reason": "y"}', "reason"),
+    (b'{"text": "x", "text": "y", "line": 3, "error": "InvalidPush", "reason": "why", "safe": true}', "text"),
+    (b'{"\\u0074ext": "x", "text": "y", "line": 3, "error": "InvalidPush", "reason": "why", "safe": true}', "text"),
+]
+
+
+@pytest.mark.parametrize(("line", "name"), REPEATED, ids=range(len(REPEATED)))
+def test_member_given_twice(line: bytes, name: str) -> None:
+    """The line fails, its text is kept, and pushing the record again fails for the same reason."""
+    said = f"{name}: given twice"
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        Records(include_unconfirmed=True).push(line)
+    record = no_push_record(line, 3, errors.InvalidPush(said))
+    notes = {"line": 3, "error": "InvalidPush", "reason": said, "safe": True}
+    assert json.loads(record) == {"text": line.decode(), **notes}
+    with pytest.raises(ValueError, match=f"^was no push: {said}$"):
+        Records(include_unconfirmed=True).push(record)
+    assert no_push_record(record, 4, errors.InvalidPush(f"was no push: {said}")) == record
+
+
+@pytest.mark.parametrize(
+    ("event", "value"),
+    [
+        ('{"a": 1, "a": 2}', {"a": 2}),
+        ('{"event": 1, "event": {"topic": 1, "topic": 2}}', {"event": {"topic": 2}}),
+        ('[{"eligible": 1, "\\u0065ligible": 2}]', [{"eligible": 2}]),
+        ('"topic\\", \\"topic\\": "', 'topic", "topic": '),
+        ('["event", "\\u0065vent", "topic", "safe"]', ["event", "event", "topic", "safe"]),
+    ],
+)
+def test_names_in_an_event_may_repeat(event: str, value: object) -> None:
+    """A record has each of its own members once, and the event keeps its meaning."""
+    line = f'{{"topic": "t", "event": {event}, "eligible": ["event"]}}'.encode()
+    assert Records().push(line) == Push("t", value, ["event"])
+    assert Events("t", None, None).push(event.encode()) == Push("t", value)
+
+
 @pytest.mark.parametrize(
     ("error", "name", "safe"),
     [

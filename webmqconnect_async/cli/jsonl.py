@@ -1,10 +1,13 @@
-"""JSON from arguments and lines, the pushes it stands for, and the lines that say what failed. Knows no files."""
+"""Translate JSON arguments and lines to pushes, and failed lines to records that can be pushed again.
+
+This module does not read or write files.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import NoReturn, Protocol
 
@@ -17,49 +20,53 @@ __all__ = ["Events", "Format", "Records", "event_of", "failed_record", "no_push_
 _NEEDED = frozenset({"topic", "event"})
 _FIELDS = _NEEDED | {"eligible", "exclude"}
 _NOTES = frozenset({"line", "error", "reason", "safe"})
-"""What the record of a failure says besides the push; a push made of it again passes that over."""
+"""Members that a failure record has besides the push. They are ignored when the record is pushed again."""
+_WAS_NO_PUSH = _NOTES | {"text"}
+"""The members of the record of a line that is not a push."""
+_MEMBERS = _FIELDS | _WAS_NO_PUSH
 
-_NAME = re.compile(r'[\s{,]*("(?:[^"\\]|\\.)*")\s*:\s*')
-_decoder = json.JSONDecoder()
+_MEMBER = re.compile(r'[\s{,]*("(?:[^"\\]|\\.)*")\s*:\s*')
+_ESCAPED_LETTER = re.compile(r"\\u00[67]")
 
 
 class Format(Protocol):
-    """What a line means."""
+    """How to interpret a line."""
 
     def push(self, line: bytes) -> Push | None:
-        """Return the push of a line; None where it is to be left out.
+        """Return the push that a line describes, or `None` if the line is to be skipped.
 
         Raises:
-            ValueError: the line is no push.
+            ValueError: the line is not a push.
         """
 
     def fields(self, line: bytes) -> dict[str, str]:
-        """Return what the record of a failed push says of it, by name: JSON, in the line's own words.
+        """Return the fields of a failed push for its record, by name, as JSON text.
 
-        Not what the line was decoded to: 1e400 and 0.10 come back as they were.
+        The text is copied from the line and not encoded again, so that 1e400 and 0.10 stay as they are.
         """
 
 
 class Records:
-    """Lines `{"topic": …, "event": …}`, with `eligible` and `exclude` where they are given.
+    """Lines of the form `{"topic": …, "event": …}`, optionally with `eligible` and `exclude`.
 
-    The record of a failure is such a line, too.
+    A failure record has this form, too.
 
     Args:
-        include_unconfirmed: whether to push what says `"safe": false`, too, and so perhaps a second time.
+        include_unconfirmed: whether to push lines with `"safe": false`, which may push an event a second time.
     """
 
     def __init__(self, include_unconfirmed: bool = False) -> None:
         self._include_unconfirmed = include_unconfirmed
 
     def push(self, line: bytes) -> Push | None:
-        """Return the push of a line; None where it may have been taken before and those are to be left out.
+        """Return the push that a line describes, or `None` if it is unconfirmed and those are not included.
 
         Raises:
-            ValueError: it is not JSON, not an object, or its fields are not those: a mistyped `eligible` that was
-                passed over would reach everybody.
+            ValueError: the line is not JSON, not an object, or does not have the right members. An unknown member is an
+                error because a mistyped `eligible` would otherwise send the event to everybody, and so is a member
+                that is given twice.
         """
-        match _decoded(_text(line)):
+        match _record(_text(line)):
             case dict() as record if _was_no_push(record):
                 raise ValueError(f"was no push: {record['reason']}")
             case dict() as record:
@@ -67,7 +74,7 @@ class Records:
                     raise ValueError(f"{missing[0]}: missing")
                 if unknown := sorted(record.keys() - _FIELDS - _NOTES):
                     raise ValueError(f"{unknown[0]}: no such field; there are topic, event, eligible and exclude")
-                # In Python 1 is True, and in JSON it is not.
+                # By identity: in Python 1 == True, but in JSON they differ.
                 if (safe := record.get("safe", True)) is not True and safe is not False:
                     raise ValueError("safe: neither true nor false")
                 if not safe and not self._include_unconfirmed:
@@ -76,12 +83,12 @@ class Records:
         raise ValueError('not an object like {"topic": "…", "event": …}')
 
     def fields(self, line: bytes) -> dict[str, str]:
-        """Return the fields of a push as they stand in its line."""
-        return {name: text for name, text in _members(_text(line)).items() if name in _FIELDS}
+        """Return the fields of a push as they are written in its line."""
+        return {name: text for name, text in _members(_text(line)) if name in _FIELDS}
 
 
 class Events:
-    """Lines that are events alone, all for the same topic and receivers."""
+    """Lines that are events, all with the same topic and receivers."""
 
     def __init__(self, topic: str, eligible: SessionIDs | None, exclude: SessionIDs | None) -> None:
         self._topic = topic
@@ -89,18 +96,18 @@ class Events:
         self._exclude = exclude
 
     def push(self, line: bytes) -> Push:
-        """Return the push of a line; raise ValueError where it is not JSON."""
+        """Return the push that a line describes; raise `ValueError` if the line is not JSON."""
         return Push(self._topic, _decoded(_text(line)), self._eligible, self._exclude)
 
     def fields(self, line: bytes) -> dict[str, str]:
-        """Return the fields of a push, its event as the line says it."""
+        """Return the fields of a push, with its event as it is written in the line."""
         fields = {"topic": _json(self._topic), "event": _text(line).strip()}
         lists = {"eligible": self._eligible, "exclude": self._exclude}
         return fields | {name: _json(list(ids)) for name, ids in lists.items() if ids is not None}
 
 
 def event_of(argument: str) -> object:
-    """Return the event that an argument means: JSON, or a plain string where it is none."""
+    """Return the event that an argument describes: the value if it is JSON, otherwise the argument as a string."""
     try:
         return _decoded(argument)
     except ValueError:
@@ -108,42 +115,60 @@ def event_of(argument: str) -> object:
 
 
 def failed_record(fields: Mapping[str, str], number: int, error: WebMQError) -> bytes:
-    """Return the line that says what failed and why, a record that can be pushed again.
+    """Return the failure record of a line, which can be pushed again.
 
     Args:
-        fields: what a Format returned of the line.
-        number: the line's, from 1.
-        error: what it ended in.
+        fields: what `Format.fields` returned for the line.
+        number: the number of the line, from 1.
+        error: the error that the push ended with.
     """
     notes = {"line": number, "error": type(error).__name__, "reason": str(error), "safe": is_safe(error)}
     members = {**fields, **{name: _json(value) for name, value in notes.items()}}
     record = ", ".join(f'"{name}": {text}' for name, text in members.items())
-    # A lone surrogate, which UTF-8 cannot say, becomes \udXXX, which is JSON's own word for it.
+    # UTF-8 cannot encode a lone surrogate. backslashreplace makes it \udXXX, which is also JSON's escape for it.
     return f"{{{record}}}\n".encode("utf-8", "backslashreplace")
 
 
 def no_push_record(line: bytes, number: int, error: InvalidPush) -> bytes:
-    """Return the record of a line that is no push: its text. What is such a record already stays as it is."""
+    """Return the record of a line that is not a push: its text and the error. Such a record is returned unchanged."""
     text = line.decode("utf-8-sig", "backslashreplace").strip()
     with suppress(ValueError):
-        match _decoded(text):
+        match _record(text):
             case dict() as record if _was_no_push(record):
                 return f"{text}\n".encode()
     return failed_record({"text": _json(text)}, number, error)
 
 
 def _was_no_push(record: Mapping[str, object]) -> bool:
-    """Return whether this is what `no_push_record` makes of a line."""
-    return record.keys() == _NOTES | {"text"}
+    """Return whether a record was made by `no_push_record`."""
+    return record.keys() == _WAS_NO_PUSH
 
 
-def _members(text: str) -> dict[str, str]:
-    """Return the members of a JSON object by name, each value as the text it is there."""
-    members, end = {}, 0
-    while name := _NAME.match(text, end):
+def _record(text: str) -> object:
+    """Return the value of a JSON text; raise `ValueError` if it is an object that has one of our members twice.
+
+    `json` keeps the last of them, and an event with two `eligible` would reach sessions that one of the two excludes.
+    """
+    value = _decoded(text)
+    # Walking through the members is several times slower than decoding. Only walk if a name occurs twice in the text
+    # or may be escaped; all names are ASCII letters, which are \u006X and \u007X.
+    if isinstance(value, dict) and (
+        any(text.count(f'"{name}"') > 1 for name in value.keys() & _MEMBERS) or _ESCAPED_LETTER.search(text)
+    ):
+        seen: set[str] = set()
+        for name, _ in _members(text):
+            if name in seen:
+                raise ValueError(f"{name}: given twice")
+            seen.add(name)
+    return value
+
+
+def _members(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the name of each member of a JSON object, and its value as it is written in the text."""
+    end = 0
+    while name := _MEMBER.match(text, end):
         _, end = _decoder.raw_decode(text, name.end())
-        members[str(_decoder.decode(name[1]))] = text[name.end() : end]
-    return members
+        yield str(_decoder.decode(name[1])), text[name.end() : end]
 
 
 def _json(value: object) -> str:
@@ -159,7 +184,7 @@ def _text(line: bytes) -> str:
 
 def _decoded(text: str) -> object:
     try:
-        value: object = json.loads(text, parse_constant=_refuse_constant)
+        value: object = _decoder.decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
     except RecursionError:
@@ -169,3 +194,6 @@ def _decoded(text: str) -> object:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"not JSON: {name}")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
