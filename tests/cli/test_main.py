@@ -94,6 +94,39 @@ def test_usage_error(arguments: list[str]) -> None:
     assert invoke_here(*arguments).status == 2
 
 
+VALUES = {None: "webmq", "FILE": __file__, "HOST": "localhost"}
+"""By metavar; "1" for all others."""
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (name, parameter)
+        for name, command in app.commands.items()
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not parameter.multiple and not parameter.is_flag
+    ],
+    ids=lambda value: value.opts[0] if isinstance(value, click.Option) else value,
+)
+def test_option_given_twice(command: str, option: click.Option) -> None:
+    """It is an error that names the option. Flags and what can be repeated are not options of this kind."""
+    value, name = VALUES.get(option.metavar, "1"), option.opts[0]
+    # Complete enough to be parsed, and wrong enough not to serve for ever if the option were accepted.
+    arguments = {"listen": ["ws://127.0.0.1:1", "t"], "hub": ["--allow-origin", "nowhere"]}.get(command, [])
+    result = invoke_here(command, name, value, f"{name}={value}", *arguments)
+    assert (result.status, result.stdout) == (2, "")
+    assert f"{name} is given twice." in result.stderr
+
+
+def test_flag_given_twice() -> None:
+    result = invoke_here("push", "http://127.0.0.1:1", "t", "e", "--order-by-topic", "--order-by-topic")
+    assert "--order-by-topic is for the lines of --jsonl" in result.stderr
+
+
+def test_help_of_a_wrong_call() -> None:
+    assert invoke_here("push", "--topic", "a", "--topic", "b", "--help").status == 0
+
+
 def test_bare_command_shows_help() -> None:
     result = invoke_here()
     assert result.status == 2

@@ -20,6 +20,7 @@ from ..signing import Credentials
 from ..signing import explain as explained
 from ..values import Push
 from .broker import dialect_option, eligible_option, exclude_option, with_endpoint
+from .command import Command
 from .comparison import differences, on_expected, verdict
 from .jsonl import event_of
 from .keys import credentials_of, key_option, secret_file_option
@@ -50,7 +51,7 @@ def _time(context: click.Context, parameter: click.Parameter, text: str | None) 
         raise click.BadParameter(f"{error}.") from None
 
 
-@click.command(no_args_is_help=True, epilog=_EXAMPLES)
+@click.command(cls=Command, no_args_is_help=True, epilog=_EXAMPLES)
 @click.argument("arguments", metavar="[ENDPOINT] TOPIC EVENT", nargs=-1)
 @eligible_option
 @exclude_option

@@ -15,6 +15,7 @@ from ..environment import variable
 from ..hub import Hub, HubConfig
 from ..signing import Credentials
 from . import terminal
+from .command import Command
 from .exits import Exit
 from .failures import Failure
 from .keys import PUSHER, SUBSCRIBER, credentials_of, key_option, secret_file_option, subscriber_secret_file_option
@@ -44,7 +45,7 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
 """
 
 
-@click.command(epilog=_EXAMPLES)
+@click.command(cls=Command, epilog=_EXAMPLES)
 @click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="Name or address to listen on.")
 @click.option(
     "--port",

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ..signing import Credentials
 from . import terminal
+from .command import Command
 from .exits import Exit
 from .keys import SUBSCRIBER, credentials_of, subscriber_secret_file_option
 from .run import run
@@ -31,7 +32,7 @@ $ webmqconnect listen --realm realm1 ws://127.0.0.1:8080/ws com.example.orders
 """
 
 
-@click.command(no_args_is_help=True, epilog=_EXAMPLES)
+@click.command(cls=Command, no_args_is_help=True, epilog=_EXAMPLES)
 @click.argument("url", metavar="WS_URL")
 @click.argument("topics", metavar="TOPIC...", nargs=-1, required=True)
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after N events.")

@@ -16,6 +16,7 @@ from ..signing import Credentials
 from ..values import Push
 from . import terminal
 from .broker import dialect_option, eligible_option, exclude_option, with_endpoint
+from .command import Command
 from .exits import Exit
 from .files import FailedFile, LineReader
 from .jsonl import Events, Records, event_of
@@ -58,7 +59,7 @@ _OF_LINES = (
 """The parameters that mean something with --jsonl alone."""
 
 
-@click.command(no_args_is_help=True, epilog=_EXAMPLES)
+@click.command(cls=Command, no_args_is_help=True, epilog=_EXAMPLES)
 @click.argument("arguments", metavar="[ENDPOINT] [TOPIC EVENT]", nargs=-1)
 @eligible_option
 @exclude_option

@@ -1,0 +1,29 @@
+"""The class of commands with options: it refuses an option that is given twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import rich_click as click
+
+__all__ = ["Command"]
+
+
+class Command(click.RichCommand):
+    """A command whose options may be given once, except for flags and those that are declared as `multiple`.
+
+    Click keeps the last value. If that were another topic or key, an event could reach those it was not for.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; raise `UsageError` if an option is given twice."""
+        given = list(args)  # the parser empties its list
+        rest = super().parse_args(ctx, args)
+        # Completion parses what has been typed so far, and must not fail.
+        if not ctx.resilient_parsing:
+            # The order has an option as often as it is given.
+            _, _, order = self.make_parser(ctx).parse_args(given)
+            for option, count in Counter(order).items():
+                if count > 1 and isinstance(option, click.Option) and not (option.multiple or option.is_flag):
+                    raise click.UsageError(f"{option.opts[0]} is given twice.")
+        return rest
