@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ _OURS = ("WEBMQ_", "FORCE_COLOR", "NO_COLOR", "COLUMNS")
 """Variables that a test sets itself or does without."""
 
 MODULE = ("-m", "webmqconnect_async")
+WITHOUT_UVLOOP = ("-c", "import sys; sys.modules['uvloop'] = None; from webmqconnect_async.cli import main; main()")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +71,18 @@ class Process:
 
 
 @asynccontextmanager
-async def python(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Process]:
-    """Run Python with these arguments; warnings are errors, and stdin is a pipe."""
+async def python(
+    *arguments: str, env: Mapping[str, str] | None = None, closed: Iterable[int] = ()
+) -> AsyncIterator[Process]:
+    """Run Python with these arguments; warnings are errors, and stdin, stdout and stderr are pipes unless closed."""
     pipe = asyncio.subprocess.PIPE
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    command = [sys.executable, "-W", "error", *arguments]
+    if closing := " ".join(f"{descriptor}>&-" for descriptor in closed):
+        command = ["sh", "-c", f'exec "$@" {closing}', "sh", *command]
     process = Process(
         await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-W",
-            "error",
-            *arguments,
+            *command,
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
@@ -92,9 +95,9 @@ async def python(*arguments: str, env: Mapping[str, str] | None = None) -> Async
         await process.kill()
 
 
-async def webmqconnect(*arguments: str, env: Mapping[str, str] | None = None) -> Ended:
+async def webmqconnect(*arguments: str, env: Mapping[str, str] | None = None, closed: Iterable[int] = ()) -> Ended:
     """Run the command line to its end."""
-    async with python(*MODULE, *arguments, env=env) as process:
+    async with python(*MODULE, *arguments, env=env, closed=closed) as process:
         return await process.ended()
 
 

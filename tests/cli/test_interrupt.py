@@ -21,10 +21,8 @@ from webmqconnect_async.cli.lines import LinePusher
 from webmqconnect_async.hub import Hub
 
 from ..hostile import ACCEPTED, Hostile, answer, bodies, held, hostile, reply, stall
-from ..processes import MODULE, PATIENCE, Ended, Process, python
+from ..processes import MODULE, PATIENCE, WITHOUT_UVLOOP, Ended, Process, python
 from .conftest import TOPIC, Join, invoke, received
-
-WITHOUT_UVLOOP = ("-c", "import sys; sys.modules['uvloop'] = None; from webmqconnect_async.cli import main; main()")
 
 OUTLIVING = (
     "-c",

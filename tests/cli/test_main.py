@@ -36,6 +36,14 @@ async def test_without_the_extra(module: str) -> None:
     assert ended.stderr == "error: the command line is an extra: pip install 'webmqconnect-async[cli]'\n"
 
 
+async def test_without_the_extra_and_standard_error() -> None:
+    """The error does not go to standard output instead."""
+    code = "import sys; sys.modules['click'] = None; from webmqconnect_async.cli import main; sys.exit(main())"
+    async with python("-c", code, closed=(2,)) as process:
+        ended = await process.ended()
+    assert (ended.status, ended.stdout) == (2, "")
+
+
 async def test_anything_else_missing_is_no_missing_extra() -> None:
     """A broken installation is not mistaken for a missing extra."""
     code = "import sys; sys.modules['webmqconnect_async.hub'] = None; from webmqconnect_async.cli import main; main()"
@@ -206,9 +214,10 @@ main()
 """
 
 
-async def test_ctrl_c_at_any_moment() -> None:
-    """Outside of what runs in an event loop, too, whatever the command."""
-    async with python("-c", _INTERRUPTED, "completion", "bash") as process:
+@pytest.mark.parametrize("closed", [(), (0, 1, 2)], ids=["open", "closed"])
+async def test_ctrl_c_at_any_moment(closed: tuple[int, ...]) -> None:
+    """Outside of the event loop, too, in every command, and with closed standard streams."""
+    async with python("-c", _INTERRUPTED, "completion", "bash", closed=closed) as process:
         ended = await process.ended()
     assert ended.status == Exit.INTERRUPTED
     assert "Traceback" not in ended.stderr

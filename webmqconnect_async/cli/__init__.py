@@ -1,9 +1,9 @@
-"""The command line `webmqconnect`. The package never imports it.
+"""The command line `webmqconnect`, which the rest of the package does not import.
 
-Each command has a module of its name, and some have helpers: `push` files, jsonl, lines, pace and progress; `listen`
-and `demo` subscriber, wamp, wamp1 and wamp2; `explain` comparison, curl, refusals, report and stamps.
+Each command has a module with its name. Some commands have more: `push` has files, jsonl, lines, pace and progress;
+`listen` and `demo` have subscriber, wamp, wamp1 and wamp2; `explain` has comparison, curl, refusals, report and stamps.
 
-It stands on rich-click, which an extra installs: this module alone does without.
+The command line needs rich-click, which is an extra. This module and what it imports at once do without.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 from .exits import Exit
-from .outputs import take_anything
+from .outputs import open_standard_streams, take_anything
 
 __all__ = ["main"]
 
@@ -19,7 +19,9 @@ _EXTRA = frozenset({"rich_click", "click", "rich"})
 
 
 def main() -> int:
-    """Run the command line; return 2 where what it stands on is not installed, otherwise exit from within."""
+    """Run the command line, which exits by `SystemExit`; return 2 if its extra is not installed."""
+    open_standard_streams()
+    take_anything()
     try:
         from click import Abort
 
@@ -29,11 +31,10 @@ def main() -> int:
             raise
         print("error: the command line is an extra: pip install 'webmqconnect-async[cli]'", file=sys.stderr)
         return Exit.USAGE
-    take_anything()
     try:
         app(prog_name="webmqconnect")
     except SystemExit as ended:
-        # Click makes an Abort of Ctrl-C, and of that the status 1.
+        # Click turns Ctrl-C into Abort, and Abort into exit status 1.
         if isinstance(ended.__context__, Abort):
             raise SystemExit(Exit.INTERRUPTED) from None
         raise

@@ -1,9 +1,11 @@
-"""`webmqconnect completion`: the script by which a shell completes commands, options and files."""
+"""`webmqconnect completion`: print the script that makes a shell complete commands, options and files."""
 
 from __future__ import annotations
 
 import rich_click as click
 from click.shell_completion import get_completion_class
+
+from . import terminal
 
 __all__ = ["completion"]
 
@@ -29,6 +31,7 @@ $ webmqconnect completion fish > ~/.config/fish/completions/webmqconnect.fish
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
     """Print the script that makes a shell complete what you type after webmqconnect."""
+    terminal.need_output()
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"No completion for {shell}.")

@@ -1,4 +1,4 @@
-"""`webmqconnect explain`: what is signed of a push, the request that comes of it, and why one was refused."""
+"""`webmqconnect explain`: show what is signed for a push, the resulting request, and why a request was refused."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from ..settings import request_headers
 from ..signing import Credentials
 from ..signing import explain as explained
 from ..values import Push
+from . import terminal
 from .broker import dialect_option, eligible_option, exclude_option, with_endpoint
 from .command import Command
 from .comparison import differences, on_expected, verdict
 from .jsonl import event_of
 from .keys import credentials_of, key_option, secret_file_option
+from .paths import not_closed
 from .refusals import advice_on, signatures_in
 from .report import Report
 from .run import reported
@@ -71,6 +73,7 @@ def _time(context: click.Context, parameter: click.Parameter, text: str | None) 
     "--body",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    callback=not_closed,
     help="With --query: the exact bytes of that request's body. Without it they are taken for those of EVENT.",
 )
 def explain(
@@ -96,6 +99,7 @@ def explain(
     that was encoded once more. What is shown then has the time of that request, unless --at says another. A QUERY of -
     is read from standard input: among the arguments ps would show its signature.
     """
+    terminal.need_output()
     url, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")
     credentials = credentials_of(key, secret_file)
     if dialect == "webmq" and (seq is not None or nonce is not None):
@@ -136,15 +140,15 @@ def explain(
 
 
 def _read(option: str, text: str | None) -> str | None:
-    """Return what an option says, or standard input where it says `-`.
+    """Return the value of an option, or all of standard input if the value is `-`.
 
-    No callback of the option does that: completion calls those, and would wait for a terminal that never ends.
+    This is not a callback of the option because completion calls callbacks, and would wait for the terminal's input.
     """
     if text != "-":
         return text
     if sys.stdin is None:
         raise click.UsageError(f"{option}: standard input is closed.")
-    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")  # as arguments are
+    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")  # as Python decodes arguments
 
 
 def _parts(dialect: DialectName, request: Request) -> Mapping[str, bytes]:
@@ -152,7 +156,7 @@ def _parts(dialect: DialectName, request: Request) -> Mapping[str, bytes]:
 
 
 def _sent(dialect: DialectName, query: str, body: bytes) -> SignedRequest:
-    """Return a request that was sent, of this dialect; UsageError says what it lacks."""
+    """Return the request that was sent in this dialect; raise `UsageError` if a part is missing."""
     try:
         return signed_request(dialect, query, body)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""`webmqconnect hub`: the embedded hub as a server of its own, until Ctrl-C or SIGTERM."""
+"""`webmqconnect hub`: run the embedded hub as a server until Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPTIONS = {
     "allow_origins": "--allow-origin",
     "allow_hosts": "--allow-host",
 }
-"""The options that are not called like the arguments they become."""
+"""Arguments of `Hub` whose option has another name."""
 
 _COUNT = click.IntRange(min=1)
 

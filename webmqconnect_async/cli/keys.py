@@ -1,4 +1,4 @@
-"""Keys and their secrets: these come from the environment or a file, never from an argument, which `ps` would show."""
+"""Options for keys and their secrets. Secrets come from the environment or a file: `ps` shows arguments."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import rich_click as click
 
 from ..environment import AUTH_KEY, AUTH_SECRET, read_secret, secret_of
 from ..signing import Credentials
+from .paths import not_closed
 
 __all__ = [
     "PUSHER",
@@ -24,12 +25,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class KeyOptions:
-    """Where a key and its secret are looked for.
+    """Where a key and its secret come from.
 
     Args:
-        key: the option for the key's name.
-        file: the option for the file that holds the secret.
-        variable: of the environment, for the secret where no file is given; with `_FILE` behind it, for a file.
+        key: the option for the name of the key.
+        file: the option for the file with the secret.
+        variable: the environment variable with the secret, used without a file. With the suffix `_FILE` it is the
+            variable with the path of a file.
     """
 
     key: str
@@ -38,7 +40,7 @@ class KeyOptions:
 
     @property
     def help(self) -> str:
-        """What `file` is for."""
+        """The help text of the option for the file."""
         return (
             f"Read the secret of {self.key} from FILE; without it, from the variable {self.variable}, "
             f"or the file that {self.variable}_FILE names."
@@ -51,17 +53,18 @@ SUBSCRIBER = KeyOptions("--subscriber-key", "--subscriber-secret-file", "WEBMQ_S
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 key_option = partial(click.option, PUSHER.key, metavar="NAME", envvar=AUTH_KEY, show_envvar=True)
-"""The option of a pusher's key; `help` says what the command does with it."""
-secret_file_option = click.option(PUSHER.file, metavar="FILE", type=_FILE, help=PUSHER.help)
-subscriber_secret_file_option = click.option(SUBSCRIBER.file, metavar="FILE", type=_FILE, help=SUBSCRIBER.help)
+"""The option for the key of a pusher. `help` is to say what the command does with the key."""
+_secret_file_option = partial(click.option, metavar="FILE", type=_FILE, callback=not_closed)
+secret_file_option = _secret_file_option(PUSHER.file, help=PUSHER.help)
+subscriber_secret_file_option = _secret_file_option(SUBSCRIBER.file, help=SUBSCRIBER.help)
 
 
 def credentials_of(key: str | None, secret_file: Path | None, options: KeyOptions = PUSHER) -> Credentials | None:
-    """Return what to sign with; None without a key.
+    """Return the credentials to sign with, or `None` without a key.
 
     Raises:
-        UsageError: a key without a secret, a secret file without a key, or one that is of no use. A secret that only
-            stands in the environment needs no key: the terminal may be there for other commands, too.
+        UsageError: there is a key without a secret, a secret file without a key, or one of them is invalid. A secret in
+            the environment is allowed without a key: other commands in the same terminal may need it.
     """
     if key is None:
         if secret_file is not None:

@@ -1,4 +1,4 @@
-"""`webmqconnect listen`: what subscribers get, a line an event."""
+"""`webmqconnect listen`: subscribe to topics and print each event as a line."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ def listen(
     object of "args" and "kwargs". The URL may also be the one that pushes go to: of http://127.0.0.1:8080 it makes
     ws://127.0.0.1:8080/ws. Ctrl-C ends.
     """
+    terminal.need_output()
     try:
         socket_url = subscriber_url(url)
     except ValueError as error:
@@ -64,10 +65,10 @@ def listen(
 
 
 def subscriber_url(url: str) -> str:
-    """Return where a hub takes subscribers, given that or where it takes pushes.
+    """Return the WebSocket URL of a hub, given that URL or the one for pushes.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither of these.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname or parts.port == 0:
@@ -100,5 +101,5 @@ def _print_event(event: Event) -> None:
     if output.is_terminal:
         output.print(Text.assemble((topic, "cyan"), "  ", terminal.coloured_json(event.payload)))
     else:
-        # Not by rich, which would make blanks of the tab.
+        # rich would replace the tab with spaces.
         print(f"{topic}\t{terminal.json_line(event.payload)}", flush=True)

@@ -1,4 +1,4 @@
-"""`webmqconnect push`: one event from the command line, or many from lines."""
+"""`webmqconnect push`: push one event from the command line, or many from the lines of a file."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from .jsonl import Events, Records, event_of
 from .keys import credentials_of, key_option, secret_file_option
 from .lines import LinePusher
 from .pace import Pace
+from .paths import not_closed
 from .run import run
 
 __all__ = ["push"]
@@ -56,7 +57,7 @@ _OF_LINES = (
     *("topic_of_lines", "failed", "include_unconfirmed", "resume_from"),
     *("concurrency", "rate", "order_by_topic"),
 )
-"""The parameters that mean something with --jsonl alone."""
+"""The parameters that are valid with --jsonl only."""
 
 
 @click.command(cls=Command, no_args_is_help=True, epilog=_EXAMPLES)
@@ -78,6 +79,7 @@ _OF_LINES = (
     "--jsonl",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path),
+    callback=not_closed,
     help="Push each line of FILE, or of standard input where it is -.",
 )
 @click.option("--topic", "topic_of_lines", metavar="TOPIC", help="With --jsonl: each line is an event for TOPIC.")
@@ -85,6 +87,7 @@ _OF_LINES = (
     "--failed",
     metavar="FILE",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=not_closed,
     help="With --jsonl: append to FILE a line for each failure, which --jsonl takes again.",
 )
 @click.option(
@@ -187,7 +190,7 @@ def push(
 
 
 def _first_given(context: click.Context, names: tuple[str, ...]) -> str | None:
-    """Return the option of the first of these parameters that somebody has given; None where nobody has."""
+    """Return the option of the first of these parameters that was given, or `None` if none was."""
     for parameter in context.command.params:
         if parameter.name in names and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
             return parameter.opts[0]
@@ -206,13 +209,13 @@ def _client(
 
 @contextmanager
 def _opened(lines: Path, failed: Path | None) -> Iterator[tuple[LineReader, FailedFile | None]]:
-    """Open the file of lines and that of failures, which must be two."""
+    """Open the file of lines and the file of failures, which must not be the same file."""
     with ExitStack() as files:
         try:
             reader = _line_reader(lines, files)
             failed_file = None if failed is None else files.enter_context(_failed_file(failed))
         except KeyboardInterrupt:
-            # A named pipe waits for somebody at its other end.
+            # Opening a named pipe blocks until another process opens the other end.
             sys.exit(Exit.INTERRUPTED)
         if failed_file is not None and failed_file.is_file(reader.descriptor):
             raise click.UsageError("--failed is the file of --jsonl: it would be read as it is written.")

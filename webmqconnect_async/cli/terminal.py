@@ -1,36 +1,44 @@
-"""What is written to people: escaped, coloured on a terminal and plain elsewhere. Text is never taken for markup."""
+"""Output for people: escaped, coloured on a terminal and plain elsewhere. Text is never interpreted as markup."""
 
 from __future__ import annotations
 
 import json
+import sys
 
+import rich_click as click
 from rich.console import Console
 from rich.highlighter import JSONHighlighter
 from rich.syntax import Syntax
 from rich.text import Text
 
-__all__ = ["coloured_json", "coloured_python", "console", "error", "json_line", "note", "visible"]
+__all__ = ["coloured_json", "coloured_python", "console", "error", "json_line", "need_output", "note", "visible"]
 
 _coloured = JSONHighlighter()
 
 
+def need_output() -> None:
+    """Raise `UsageError` if standard output is closed, for a command that would do nothing but print there."""
+    if sys.stdout is None:
+        raise click.UsageError("standard output is closed: nothing would be shown.")
+
+
 def console(*, stderr: bool = False) -> Console:
-    """Return what writes to the process's present output; lines are left to the terminal to wrap."""
+    """Return a console for the current `sys.stdout` or `sys.stderr`. It leaves wrapping of lines to the terminal."""
     return Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
 def error(message: str, output: Console | None = None) -> None:
-    """Say what went wrong, on stderr unless an output is given."""
+    """Print an error, to stderr unless an output is given."""
     (output or console(stderr=True)).print(Text.assemble(("error: ", "bold red"), visible(message)))
 
 
 def note(message: str, output: Console | None = None) -> None:
-    """Say what is no result, on stderr unless an output is given."""
+    """Print a message that is not a result, to stderr unless an output is given."""
     (output or console(stderr=True)).print(Text(visible(message), "dim"))
 
 
 def json_line(value: object) -> str:
-    """Return a JSON value in one line that a terminal shows and does not obey."""
+    """Return a value as one line of JSON without control characters, which a terminal would interpret."""
     return visible(json.dumps(value, ensure_ascii=False))
 
 
@@ -47,9 +55,9 @@ def coloured_python(code: str) -> Text:
 
 
 def visible(text: str) -> str:
-    r"""Return the text with everything unprintable as `\uXXXX`: control characters, but also what reverses a line.
+    r"""Return the text with unprintable characters as `\uXXXX`: control characters, but also bidirectional ones.
 
-    In JSON such characters stand inside strings alone, and so it remains the same JSON.
+    In JSON such characters occur inside strings only, so the result is the same JSON.
     """
     return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
 
