@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import re
@@ -138,6 +139,33 @@ async def test_reader_leaves(hub: Hub) -> None:
             await process.wait()
     assert process.returncode == 1
     assert b"Traceback" not in stderr
+
+
+async def test_full_pipe_that_does_not_block() -> None:
+    """An event is printed whole, however slowly it is read."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    async with Hub(port=0, max_body=200_000) as hub:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *MODULE, "listen", hub.url, TOPIC, "--count", "1"),
+            stdout=writing,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        os.close(writing)
+        assert process.stderr is not None
+        try:
+            assert b"session" in await asyncio.wait_for(process.stderr.readline(), PATIENCE)
+            await push_event(hub, "x" * 100_000)
+            with open(reading, "rb") as pipe:
+                printed = await asyncio.wait_for(asyncio.to_thread(pipe.read), PATIENCE)
+            _, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    assert (process.returncode, stderr) == (0, b"")
+    assert printed.decode() == f'{TOPIC}\t"{"x" * 100_000}"\n'
 
 
 async def test_nobody_listens() -> None:

@@ -1,4 +1,4 @@
-"""Standard error that takes nothing costs no outcome: each line is pushed, each failure written, the status right."""
+"""Standard error that fails changes no outcome of a push. Standard output that fails is an error of its command."""
 
 from __future__ import annotations
 
@@ -112,3 +112,31 @@ async def test_status_of_other_commands(arguments: list[str], status: int) -> No
             *(sys.executable, *MODULE, *arguments), env=BUFFERED, stdout=asyncio.subprocess.DEVNULL, stderr=full
         )
         assert await asyncio.wait_for(process.wait(), PATIENCE) == status
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("push", "--help"), ("completion", "bash"), ("explain", "http://127.0.0.1:1", "t", "1"), ("hub", "--port", "0")],
+    ids=lambda arguments: str(arguments[0]),
+)
+async def test_standard_output_cannot_be_written(arguments: tuple[str, ...]) -> None:
+    """It is one line on standard error, whether help, click, rich or a command in the event loop prints."""
+    with open("/dev/full", "w") as full:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *MODULE, *arguments), env=BUFFERED, stdout=full, stderr=asyncio.subprocess.PIPE
+        )
+        _, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert process.returncode == 1
+    assert stderr == b"error: cannot write to standard output: No space left on device\n"
+
+
+async def test_reader_of_standard_output_leaves() -> None:
+    """As `| head` does: no message is printed, and the status is not Python's 120."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *MODULE, "--help"), env=BUFFERED, stdout=writing, stderr=asyncio.subprocess.PIPE
+    )
+    os.close(writing)
+    _, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert (process.returncode, stderr) == (1, b"")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 from .exits import Exit
-from .outputs import open_standard_streams, take_anything
+from .outputs import flushed, open_standard_streams, take_anything
 
 __all__ = ["main"]
 
@@ -26,13 +26,17 @@ def main() -> int:
         from click import Abort
 
         from .app import app
+        from .run import reported
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
             raise
         print("error: the command line is an extra: pip install 'webmqconnect-async[cli]'", file=sys.stderr)
         return Exit.USAGE
     try:
-        app(prog_name="webmqconnect")
+        with reported(), flushed():
+            app(prog_name="webmqconnect")
+    except BrokenPipeError:
+        return Exit.FAILED
     except SystemExit as ended:
         # Click turns Ctrl-C into Abort, and Abort into exit status 1.
         if isinstance(ended.__context__, Abort):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO
+
+from .failures import Failure
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["closed_stream", "open_standard_streams", "take_anything"]
+__all__ = ["closed_stream", "flushed", "open_standard_streams", "take_anything"]
 
 _STREAMS = (
     ("standard input", "/dev/stdin"),
@@ -52,18 +56,62 @@ def take_anything() -> None:
     """Make standard output and standard error accept every character, and standard error never fail.
 
     Standard error does not fail at exit either, where Python would end with status 120 if it cannot be flushed.
-    Standard output may fail, because it carries the result of a command.
+    Standard output raises `Failure`, because it carries the result of a command.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # Where the encoding has no "→", print an escape and not a traceback.
-            stream.reconfigure(errors="backslashreplace")
+    if sys.platform == "win32":  # the console takes text, not bytes
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+    else:
+        if sys.stdout is not None:
+            sys.stdout = _text(sys.stdout, _Results(sys.stdout.fileno(), "w", closefd=False))
+        if sys.stderr is not None:
+            sys.stderr = _text(sys.stderr, _Passable(sys.stderr.fileno(), "w", closefd=False))
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # stays open until the process ends
-    elif sys.platform != "win32":  # the Windows console takes text, not bytes
-        raw = _Passable(sys.stderr.fileno(), "w", closefd=False)
-        encoding = sys.stderr.encoding
-        sys.stderr = io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=True)
+
+
+@contextmanager
+def flushed() -> Iterator[None]:
+    """Flush standard output at the end, while its errors can still be reported.
+
+    Raises:
+        BrokenPipeError: nobody reads it any more.
+        Failure: it cannot be written.
+    """
+    try:
+        yield
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+def _text(stream: TextIO, raw: io.FileIO) -> io.TextIOWrapper:
+    """Return a stream like this one that writes to another file."""
+    by_line = stream is sys.stderr or stream.isatty()
+    # Where the encoding has no "→", print an escape and not a traceback.
+    return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=by_line)
+
+
+class _Results(io.FileIO):
+    """Standard output, whose first error ends the command. What comes after that is dropped."""
+
+    _lost = False
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write something; wait for the reader of a full pipe that does not block."""
+        if self._lost:
+            return memoryview(data).nbytes
+        try:
+            while (written := super().write(data)) is None:
+                select.select([], [self], [])
+        except OSError as error:
+            self._lost = True
+            # That the reader has left, as `head` does, is no reason for a message. Click expects this error, too.
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise Failure(f"cannot write to standard output: {error.strerror}") from None
+        return written
 
 
 class _Passable(io.FileIO):
