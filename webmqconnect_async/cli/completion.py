@@ -10,7 +10,7 @@ from . import terminal
 __all__ = ["completion"]
 
 _EXAMPLES = """\
-For this shell, and for every later one:
+For the current shell, and for later ones:
 
 $ source <(webmqconnect completion bash)
 
@@ -18,7 +18,7 @@ $ mkdir -p ~/.local/share/bash-completion/completions
 
 $ webmqconnect completion bash > ~/.local/share/bash-completion/completions/webmqconnect
 
-For zsh, in a folder that its fpath names, and for fish:
+For zsh, in a directory of its fpath, and for fish:
 
 $ webmqconnect completion zsh > ~/.zfunc/_webmqconnect
 

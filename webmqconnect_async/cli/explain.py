@@ -38,7 +38,7 @@ Examples:
 
 $ webmqconnect explain --key app http://127.0.0.1:8080 http://example.com/orders '{"id": 17}'
 
-Why was it refused? By what the broker said, or by what an access log shows of the request:
+Find out why a push was refused, from the response of the broker or from the request in an access log:
 
 $ webmqconnect explain … --refusal 'timestamp expired (delta 412 seconds)'
 
@@ -60,21 +60,21 @@ def _time(context: click.Context, parameter: click.Parameter, text: str | None) 
 @key_option(help="Sign with this application key.")
 @secret_file_option
 @dialect_option
-@click.option("--at", metavar="TIME", callback=_time, help="Sign at TIME: Unix seconds, or like 2011-10-14T16:59:51Z.")
-@click.option("--seq", metavar="N", type=click.IntRange(min=0), help="Crossbar.io's sequence number; else 1.")
-@click.option("--nonce", metavar="N", type=click.IntRange(min=0), help="Crossbar.io's nonce; else a random one.")
-@click.option("--refusal", metavar="TEXT", help="Say what this answer of a broker means; - reads standard input.")
+@click.option("--at", metavar="TIME", callback=_time, help="Time of signing: Unix seconds, or 2011-10-14T16:59:51Z.")
+@click.option("--seq", metavar="N", type=click.IntRange(min=0), help="Sequence number for Crossbar.io; 1 if not given.")
+@click.option("--nonce", metavar="N", type=click.IntRange(min=0), help="Nonce for Crossbar.io; random if not given.")
+@click.option("--refusal", metavar="TEXT", help="Explain this error response of a broker; - reads standard input.")
 @click.option(
     "--query",
     metavar="QUERY",
-    help="Say what differs in a request that was sent: its query, its target, or its URL; - reads standard input.",
+    help="Compare a request that was sent, given as its query, target or URL; - reads standard input.",
 )
 @click.option(
     "--body",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
     callback=not_closed,
-    help="With --query: the exact bytes of that request's body. Without it they are taken for those of EVENT.",
+    help="With --query: the exact body of that request. Without it, the body is assumed to be that of EVENT.",
 )
 def explain(
     arguments: tuple[str, ...],
@@ -90,14 +90,14 @@ def explain(
     query: str | None,
     body: Path | None,
 ) -> None:
-    """Show what is signed of a push, the request that comes of it, and the same as a command of curl.
+    """Show what is signed for a push, the resulting request, and the curl command that sends it.
 
-    Nothing is sent. But whoever sees the output can send this push, for 300 seconds around its timestamp.
+    Nothing is sent. But anybody who sees the output can send this push, for 300 seconds around its timestamp.
 
-    With --refusal it says what a broker's answer means. With --query it compares a request that was sent with the one
-    that should have been, and finds what its signature comes of: a newline at the end of the secret, say, or a body
-    that was encoded once more. What is shown then has the time of that request, unless --at says another. A QUERY of -
-    is read from standard input: among the arguments ps would show its signature.
+    With --refusal, explain the error response of a broker. With --query, compare a request that was sent with the one
+    that should have been sent, and find the cause of a wrong signature, such as a newline at the end of the secret or
+    a body that was encoded twice. The output then has the time of that request unless --at is given. Prefer a QUERY of
+    -, which reads standard input: ps shows the arguments of a command, and so the signature.
     """
     terminal.need_output()
     url, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")

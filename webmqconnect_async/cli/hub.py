@@ -53,31 +53,34 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     type=click.IntRange(0, 65535),
     default=8080,
     show_default=True,
-    help="Port to listen on; 0 takes a free one.",
+    help="Port to listen on; 0 chooses a free one.",
 )
-@key_option(help="Take only pushes that are signed with this application key.")
+@key_option(help="Accept only pushes that are signed with this application key.")
 @secret_file_option
-@click.option(
-    SUBSCRIBER.key, metavar="NAME", help="Let only those subscribe who authenticate with this key; else anybody may."
-)
+@click.option(SUBSCRIBER.key, metavar="NAME", help="Accept only subscribers that authenticate with this key.")
 @subscriber_secret_file_option
 @click.option(
     "--allow-origin",
     "allow_origins",
     metavar="URL",
     multiple=True,
-    help="Let pages of this origin subscribe and push. Repeatable.",
+    help="Allow pages of this origin to subscribe and push. Repeatable.",
 )
 @click.option(
     "--allow-host",
     "allow_hosts",
     metavar="HOST",
     multiple=True,
-    help="Answer to this name, too: behind a proxy, say. Repeatable.",
+    help="Accept requests for this host name, too, such as behind a proxy. Repeatable.",
 )
-@click.option("--allow-publish", is_flag=True, help="Let subscribers publish, unsigned and to any topic.")
+@click.option("--allow-publish", is_flag=True, help="Allow subscribers to publish, unsigned and to any topic.")
 @click.option(
-    "--max-body", metavar="BYTES", type=_COUNT, default=HubConfig.max_body, show_default=True, help="Longest event."
+    "--max-body",
+    metavar="BYTES",
+    type=_COUNT,
+    default=HubConfig.max_body,
+    show_default=True,
+    help="Maximum size of an event.",
 )
 @click.option(
     "--max-queue",
@@ -85,7 +88,7 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     type=_COUNT,
     default=HubConfig.max_queue,
     show_default=True,
-    help="What may wait for a slow subscriber before it is dropped.",
+    help="Maximum size of the queue of a slow subscriber, which is disconnected beyond that.",
 )
 @click.option(
     "--max-connections",
@@ -93,7 +96,7 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     type=_COUNT,
     default=HubConfig.max_connections,
     show_default=True,
-    help="Subscribers at one time.",
+    help="Maximum number of subscribers.",
 )
 def hub(
     host: str,
@@ -109,9 +112,9 @@ def hub(
     max_queue: int,
     max_connections: int,
 ) -> None:
-    """Run a hub: it takes pushes, and forwards each to its subscribers.
+    """Run a hub, which accepts pushes and forwards each to its subscribers.
 
-    It is made for development, tests and small sites. Ctrl-C or SIGTERM ends it.
+    It is meant for development, tests and small sites. Ctrl-C or SIGTERM stops it.
     """
     credentials = credentials_of(key, secret_file)
     subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)

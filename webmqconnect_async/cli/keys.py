@@ -42,8 +42,8 @@ class KeyOptions:
     def help(self) -> str:
         """The help text of the option for the file."""
         return (
-            f"Read the secret of {self.key} from FILE; without it, from the variable {self.variable}, "
-            f"or the file that {self.variable}_FILE names."
+            f"Read the secret of {self.key} from FILE. Without this option, it is read from the variable "
+            f"{self.variable}, or from the file that {self.variable}_FILE names."
         )
 
 

@@ -26,7 +26,7 @@ $ webmqconnect listen http://127.0.0.1:8080 http://example.com/orders
 
 $ webmqconnect listen --subscriber-key page http://127.0.0.1:8080 http://example.com/orders
 
-Of Crossbar.io:
+From Crossbar.io:
 
 $ webmqconnect listen --realm realm1 ws://127.0.0.1:8080/ws com.example.orders
 """
@@ -35,11 +35,11 @@ $ webmqconnect listen --realm realm1 ws://127.0.0.1:8080/ws com.example.orders
 @click.command(cls=Command, no_args_is_help=True, epilog=_EXAMPLES)
 @click.argument("url", metavar="WS_URL")
 @click.argument("topics", metavar="TOPIC...", nargs=-1, required=True)
-@click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after N events.")
-@click.option(SUBSCRIBER.key, metavar="NAME", help="Authenticate with this key, where the hub demands one.")
+@click.option("--count", metavar="N", type=click.IntRange(min=1), help="Exit after N events.")
+@click.option(SUBSCRIBER.key, metavar="NAME", help="Authenticate with this key, if the hub requires one.")
 @subscriber_secret_file_option
 @click.option(
-    "--realm", metavar="NAME", default=REALM, show_default=True, help="Of Crossbar.io; a hub is the same in any."
+    "--realm", metavar="NAME", default=REALM, show_default=True, help="Realm to join at Crossbar.io; a hub ignores it."
 )
 def listen(
     url: str,
@@ -51,9 +51,9 @@ def listen(
 ) -> None:
     """Subscribe to TOPICs of the hub, or of Crossbar.io, at WS_URL and print the events.
 
-    One line an event: its topic, a tab, the event as JSON. One of several arguments, which Crossbar.io has, is an
-    object of "args" and "kwargs". The URL may also be the one that pushes go to: of http://127.0.0.1:8080 it makes
-    ws://127.0.0.1:8080/ws. Ctrl-C ends.
+    Each event is a line: its topic, a tab, the event as JSON. An event with several arguments, as Crossbar.io allows,
+    is an object with "args" and "kwargs". WS_URL may also be the URL for pushes: http://127.0.0.1:8080 becomes
+    ws://127.0.0.1:8080/ws. Ctrl-C ends the command.
     """
     terminal.need_output()
     try:

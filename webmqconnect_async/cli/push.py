@@ -34,17 +34,17 @@ Examples:
 
 $ webmqconnect push http://127.0.0.1:8080 http://example.com/orders '{"id": 17, "state": "paid"}'
 
-A file of events, a line each, and then once more what failed:
+A file with an event per line, and then the lines that failed:
 
 $ webmqconnect push http://127.0.0.1:8080 --jsonl events.jsonl --failed failed.jsonl
 
 $ webmqconnect push http://127.0.0.1:8080 --jsonl failed.jsonl --failed failed-again.jsonl
 
-A run that was interrupted before line 1235 goes on:
+Continue a run that was interrupted before line 1235:
 
 $ webmqconnect push http://127.0.0.1:8080 --jsonl events.jsonl --failed failed.jsonl --resume-from 1235
 
-What a program writes, 100 events a second at the most, those on one topic in order:
+The output of a program, at most 100 events per second, in order for each topic:
 
 $ ./orders | webmqconnect push http://127.0.0.1:8080 --jsonl - --rate 100 --order-by-topic
 
@@ -73,14 +73,14 @@ _OF_LINES = (
     type=click.FloatRange(min=0, min_open=True),
     default=5.0,
     show_default=True,
-    help="How long a push may take in all, retries included.",
+    help="Maximum duration of a push, including retries.",
 )
 @click.option(
     "--jsonl",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path),
     callback=not_closed,
-    help="Push each line of FILE, or of standard input where it is -.",
+    help="Push each line of FILE; - reads standard input.",
 )
 @click.option("--topic", "topic_of_lines", metavar="TOPIC", help="With --jsonl: each line is an event for TOPIC.")
 @click.option(
@@ -88,25 +88,25 @@ _OF_LINES = (
     metavar="FILE",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     callback=not_closed,
-    help="With --jsonl: append to FILE a line for each failure, which --jsonl takes again.",
+    help="With --jsonl: append a line to FILE for each failure. --jsonl can push that file again.",
 )
 @click.option(
     "--include-unconfirmed",
     is_flag=True,
-    help='With --jsonl: push the lines that say "safe": false, too. Subscribers may get them twice.',
+    help='With --jsonl: also push lines with "safe": false. Subscribers may get them twice.',
 )
 @click.option(
     "--resume-from",
     metavar="N",
     type=click.IntRange(min=1),
     default=1,
-    help="With --jsonl: begin at line N.",
+    help="With --jsonl: start at line N.",
 )
 @click.option(
     "--rate",
     metavar="N",
     type=click.FloatRange(min=0, min_open=True),
-    help="With --jsonl: begin N pushes a second at the most.",
+    help="With --jsonl: start at most N pushes per second.",
 )
 @click.option(
     "--concurrency",
@@ -114,12 +114,12 @@ _OF_LINES = (
     type=click.IntRange(min=1),
     default=50,
     show_default=True,
-    help="With --jsonl: pushes in flight at the most.",
+    help="With --jsonl: maximum number of pushes in flight.",
 )
 @click.option(
     "--order-by-topic",
     is_flag=True,
-    help="With --jsonl: push the lines of one topic one after another, each when the one before it has its outcome.",
+    help="With --jsonl: push the lines of a topic one after another, each after the outcome of the previous one.",
 )
 @click.pass_context
 def push(
@@ -142,17 +142,19 @@ def push(
 ) -> None:
     """Push EVENT to the subscribers of TOPIC, through the hub at ENDPOINT.
 
-    ENDPOINT may be left out where WEBMQ_ENDPOINT is set.
+    ENDPOINT may be omitted if WEBMQ_ENDPOINT is set.
 
-    EVENT is JSON, or a plain string where it is not JSON. One that begins with a dash goes after a double dash: -- -5.
+    EVENT is JSON; anything that is not JSON is pushed as a string. Write a double dash before an EVENT that begins with
+    a dash: -- -5.
 
-    With --jsonl, each line of a file is pushed: {"topic": "…", "event": …}, where it matters with "eligible": [ID, …]
-    or "exclude": [ID, …]. With --topic, a line is the event alone. A line that fails is reported, and the rest goes on.
+    With --jsonl, each line of a file is pushed: {"topic": "…", "event": …}, optionally with "eligible": [ID, …] or
+    "exclude": [ID, …]. With --topic, each line is an event. A line that fails is reported, and the run continues.
 
-    With --failed, a line that fails goes into a file with the reason, and with "safe": whether pushing it again makes
-    no duplicate. That file is pushed like any other; lines that are not safe are left out unless you include them.
+    With --failed, a line that fails is written to a file with the reason, and with "safe": whether pushing it again
+    cannot make a duplicate. Push that file like any other; lines that are not safe are skipped unless you include them.
 
-    Ctrl-C stops reading, finishes what is in flight and says at which line to go on. A second one gives that up.
+    Ctrl-C stops reading, waits for the pushes in flight and prints the line to continue at. A second Ctrl-C does not
+    wait.
     """
     only, never = list(eligible) or None, list(exclude) or None
     credentials = credentials_of(key, secret_file)
