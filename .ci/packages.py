@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 # What does not run, as it says nothing of an interpreter or of a dependency's version:
 LEFT_OUT = ("tests/test_benchmarks.py", "tests/test_soak.py", "tests/hub/test_fuzz.py")
 """Tests of the benchmarks, which are no part of the package."""
-MARKERS = "not chromium and not crossbar"
+MARKERS = "not chromium and not node and not crossbar"
 """Neither the scripts of the page nor a foreign broker know what Python pushes to them."""
 # What runs with the oldest and the newest CPython alone:
 OF_THE_ENDS = ("tests/cli", "tests/examples", "tests/test_docs.py", "tests/test_readme.py", "tests/test_testing.py")

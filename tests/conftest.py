@@ -40,6 +40,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         reason = "needs Chromium: apt-get install chromium"
     elif item.get_closest_marker("crossbar") and not crossbar.installed():
         reason = f"needs Crossbar.io {crossbar.VERSION}: {crossbar.COMMAND}"
+    elif item.get_closest_marker("node") and not shutil.which("node"):
+        reason = "needs Node.js: apt-get install nodejs"
     elif item.get_closest_marker("redis") and not shutil.which("redis-server"):
         reason = "needs redis-server: apt-get install redis-server"
     elif item.get_closest_marker("curl") and not shutil.which("curl"):

@@ -6,9 +6,10 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from html import escape
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -242,6 +243,66 @@ async def test_a_signer_that_fails_is_asked_again(run: Run, wire: Wire, page: Pa
         assert await page.evaluate("details") == ["not authenticated: no server"]
 
 
+# With brokers that misbehave
+
+
+@asynccontextmanager
+async def broker(protocol: str, serve: Callable[[web.WebSocketResponse, int], Awaitable[None]]) -> AsyncIterator[str]:
+    """Serve a page with the script, and its WebSockets by a function of socket and number; yield the page's address."""
+    numbers = count(1)
+
+    async def index(_request: web.Request) -> web.Response:
+        text = '<title>a site</title><link rel="icon" href="data:,"><script src="webmq.js"></script>'
+        return web.Response(text=text, content_type="text/html")
+
+    async def script(_request: web.Request) -> web.FileResponse:
+        return web.FileResponse(SCRIPT)
+
+    async def subscriber(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(protocols=(protocol,))
+        await socket.prepare(request)
+        await serve(socket, next(numbers))
+        return socket
+
+    app = web.Application()
+    app.add_routes([web.get("/", index), web.get("/webmq.js", script), web.get("/ws", subscriber)])
+    async with TestServer(app, host="127.0.0.1") as running:
+        yield str(running.make_url("/"))
+
+
+RECORD_WAITS = """
+Math.random = () => 1 / 128;
+globalThis.waits = [];  // those before it connects again: the test itself waits 10 ms, all others are of seconds
+const real = setTimeout;
+globalThis.setTimeout = (call, wait) => {
+  if (wait < 1000 && wait !== 10) waits.push(128 * wait);
+  return real(call, wait);
+};
+"""
+
+
+@pytest.mark.parametrize("protocol", ["wamp", "wamp.2.json"])
+async def test_a_broker_that_lets_it_in_and_hangs_up_is_not_stormed(page: Page, protocol: str) -> None:
+    async def hang_up(socket: web.WebSocketResponse, _number: int) -> None:
+        if protocol == "wamp":
+            await socket.send_json([0, "1234", 1, "a hub"])
+        async for message in socket:
+            match json.loads(message.data):
+                case [1, *_]:
+                    await socket.send_json([2, 1234, {}])
+                case [2, call_id, *_]:
+                    await socket.send_json([3, call_id, None])
+                case [5 | 32, *_]:  # it is open, and subscribes
+                    await socket.close(code=1011)
+
+    async with broker(protocol, hang_up) as url:
+        await page.open(url)
+        await page.evaluate(RECORD_WAITS + START)
+        await page.until("waits.length >= 8")
+        assert await page.evaluate("waits.slice(0, 8)") == [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]
+        assert "open" in str(await page.evaluate("states"))
+
+
 # With a WebSocket made of script
 
 FAKE = """
@@ -300,39 +361,6 @@ async def alone(page: Page) -> Page:
 
 async def run_script(page: Page, script: str) -> object:
     return await page.evaluate(f"(async () => {{ {script} }})()")
-
-
-async def test_each_wait_is_up_to_twice_as_long_and_starts_again_after_success(alone: Page) -> None:
-    waits = await run_script(
-        alone,
-        """
-        const waits = [];
-        for (let attempt = 0; attempt < 8; attempt += 1) { lose(); waits.push(elapse()); }
-        random = 0.25;
-        lose(); waits.push(elapse());
-        await welcome();
-        lose(); waits.push(elapse());
-        return waits;
-        """,
-    )
-    assert waits == [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 7500, 125]
-
-
-async def test_a_connection_that_does_not_get_open_does_not_start_the_waits_again(alone: Page) -> None:
-    waits = await run_script(
-        alone,
-        """
-        const waits = [];
-        for (let attempt = 0; attempt < 3; attempt += 1) {
-            sockets.at(-1).onopen();
-            await say(0, "1234", 1, "a hub");
-            lose(1008, "not in time");
-            waits.push(elapse());
-        }
-        return [mq.state, ...waits];
-        """,
-    )
-    assert waits == ["connecting", 500, 1000, 2000]
 
 
 async def test_what_a_loss_is_called(alone: Page) -> None:

@@ -1,32 +1,34 @@
-// Events of a WebMQ hub, or of Crossbar.io, in a web page. A classic script, which defines one global, WebMQ:
+// Events from a WebMQ hub or Crossbar.io in a web page. A classic script that defines one global, WebMQ:
 //
 //     <script src="http://127.0.0.1:8080/webmq.js"></script>
 //     <script>
-//       const mq = new WebMQ();  // the hub that the script came from; for another one: new WebMQ("https://…")
+//       const mq = new WebMQ();  // the hub that serves this script; for another one: new WebMQ("https://…")
 //       mq.subscribe("http://example.com/orders", (event, topic) => console.log(topic, event));
 //       mq.onstate = (state, detail) => console.log(state, detail);
 //     </script>
 //
-// When the connection breaks, or has been dead for 40 s, it connects and subscribes again. What was pushed meanwhile is
-// lost: a hub keeps no history. Written for ES2020, for pages and workers, without dependencies.
+// When the connection is lost, or silent for 40 s, it connects and subscribes again, with backoff. Events that are
+// pushed in between are lost: a hub keeps no history. Written for ES2020, for pages and workers, without dependencies.
 globalThis.WebMQ = (() => {
   "use strict";
 
   // Milliseconds.
-  const FIRST_WAIT = 500, LONGEST_WAIT = 30000;  // before it connects again
-  const SILENCE = 30000;  // after which it asks whether anybody is there
-  const PATIENCE = 10000;  // for an answer to that, and from connecting to open
+  const FIRST_WAIT = 500, LONGEST_WAIT = 30000;  // upper bounds of the first wait and of all waits before it reconnects
+  const STEADY = 10000;  // the least time that a connection has to be open for the waits to start over
+  const CALM = 10000;  // between two waits that are cut short
+  const SILENCE = 30000;  // before a ping
+  const PATIENCE = 10000;  // for the answer to a ping, and from connecting to open
   const scriptUrl = globalThis.document?.currentScript?.src;
 
   const PROCEDURES = "http://api.wamp.ws/procedure#";  // of WAMP v1
-  const NO_SUBSCRIPTION = 2 ** 53;  // an ID as WAMP v2 has them, which no broker has given away
+  const NO_SUBSCRIPTION = 2 ** 53;  // a valid ID in WAMP v2, at the end of the range: no subscription has it
 
   /** The hub's no. Whatever else fails may do better the next time. */
   class Refusal extends Error {}
 
-  /** WAMP v1 over one connection. A protocol knows nothing of handlers, nor of connecting again. */
+  /** WAMP v1 over one connection. Handlers and reconnecting are the business of WebMQ. */
   class Wamp1 {
-    /** Takes a function that sends a message, and one to call with topic and event. */
+    /** send(message) sends a message; deliver(topic, event) takes an event. */
     constructor(send, deliver) {
       this._send = send;
       this._deliver = deliver;
@@ -34,7 +36,7 @@ globalThis.WebMQ = (() => {
       this._welcome = new Promise((resolve) => { this._welcomed = resolve; });
     }
 
-    /** Authenticates. Returns a promise of the session ID, rejected with a Refusal where the hub says no. */
+    /** Authenticates. Resolves to the session ID; rejects with a Refusal, or with the error of `sign`. */
     async open({ key, sign }) {
       const sessionId = await this._welcome;
       if (key !== undefined) {
@@ -43,7 +45,7 @@ globalThis.WebMQ = (() => {
       }
       try {
         await this._call("authreq");
-        await this._call("auth", null);  // some hubs let nobody subscribe who has not authenticated as nobody
+        await this._call("auth", null);  // the hub of 2013 requires it even from anonymous subscribers
       } catch (error) {
         if (!error.message.startsWith("NoSuchRPCEndpoint")) throw error;
       }
@@ -54,7 +56,7 @@ globalThis.WebMQ = (() => {
 
     unsubscribe(topic) { this._send([6, topic]); }
 
-    /** Sends what will be answered. */
+    /** Sends a message that will be answered. */
     ping() { this._send([2, "ping", `${PROCEDURES}ping`]); }
 
     receive([type, first, second, third]) {
@@ -74,14 +76,14 @@ globalThis.WebMQ = (() => {
 
   const URI = /^(?!\0)[^\s.#]+(\.[^\s.#]+)*$/u;
 
-  /** WAMP v2 over one connection: what Crossbar.io speaks, and a hub, too. Subscriptions have IDs here, and answers. */
+  /** WAMP v2 over one connection, for Crossbar.io and hubs. Subscriptions are answered, and have IDs. */
   class Wamp2 {
     constructor(send, deliver) {
       this._send = send;
       this._deliver = deliver;
-      this._requests = [];  // the topics that were asked for
+      this._requests = [];  // the topic of each request
       this._wanted = new Set();
-      this._ids = new Map();  // of the topics asked for; null until there is an answer
+      this._ids = new Map();  // by topic; null until the request is answered
       this._topics = new Map();  // by ID
       this._answer = () => {};
     }
@@ -95,8 +97,8 @@ globalThis.WebMQ = (() => {
     }
 
     subscribe(topic) {
-      // Crossbar.io would answer by ending the connection, and with it all other subscriptions, again and again.
-      if (!URI.test(topic)) return this._refused(topic, "a topic of WAMP v2 has no blank, no # and nothing empty beside a dot");
+      // Crossbar.io ends the connection of a client that sends such a topic, and so all its other subscriptions.
+      if (!URI.test(topic)) return this._refused(topic, "not a WAMP v2 URI: it has whitespace, a # or an empty part");
       this._wanted.add(topic);
       if (this._ids.has(topic)) return;
       this._ids.set(topic, null);
@@ -106,13 +108,13 @@ globalThis.WebMQ = (() => {
     unsubscribe(topic) {
       this._wanted.delete(topic);
       const id = this._ids.get(topic);
-      if (id == null) return;  // it waits for the answer
+      if (id == null) return;  // _subscribed will call this again
       this._ids.delete(topic);
       this._topics.delete(id);
       this._send([34, this._requests.push(topic), id]);
     }
 
-    /** WAMP v2 has no ping; but what cannot be unsubscribed from is answered by an ERROR, by Crossbar.io as by hubs. */
+    /** WAMP v2 has no ping. Crossbar.io and hubs answer an unknown subscription with an ERROR. */
     ping() { this._send([34, this._requests.push(null), NO_SUBSCRIPTION]); }
 
     receive([type, ...fields]) {
@@ -123,7 +125,7 @@ globalThis.WebMQ = (() => {
       else if (type === 36) this._event(fields[0], fields[3], fields[4]);
     }
 
-    /** Sends a message and returns a promise of what answers it, until the session is open. */
+    /** Sends a message while the session is not open. Resolves to the answer. */
     _ask(...message) {
       this._send(message);
       return new Promise((resolve) => { this._answer = resolve; });
@@ -140,42 +142,45 @@ globalThis.WebMQ = (() => {
       console.error(`WebMQ: not subscribed to ${topic}: ${error}`);
     }
 
-    /** One positional argument is the event; WAMP v1 subscribers of a hub are told the same of any others. */
+    /** One positional argument is the event. Others are delivered as a hub delivers them over WAMP v1. */
     _event(id, args = [], kwargs = {}) {
       const plain = args.length === 1 && Object.keys(kwargs).length === 0;
       if (this._topics.has(id)) this._deliver(this._topics.get(id), plain ? args[0] : { args, kwargs });
     }
   }
 
-  /** By the WebSocket's subprotocol, in the order of preference. */
+  /** By WebSocket subprotocol, in order of preference. */
   const PROTOCOLS = { wamp: Wamp1, "wamp.2.json": Wamp2 };
 
   /**
-   * A subscriber, connecting from the start.
+   * A subscriber. The constructor starts to connect.
    *
-   * state      "connecting" | "open" | "closed" (it tries again) | "refused" (it does not) | "ended" (by close())
-   * detail     why it is closed or refused, in words
-   * onstate    called with both after each change
-   * sessionId  whom to name in `eligible` or `exclude` of a push; null while not open
+   * state      "connecting" | "open" | "closed" (it will try again) | "refused" (it will not) | "ended" (by close())
+   * detail     the reason for "closed" or "refused", for people
+   * onstate    called with state and detail after each change
+   * sessionId  what `eligible` and `exclude` of a push name this page by; null while not open
    */
   class WebMQ {
     /**
-     * url      http(s)://host/…, where pushes go, or ws(s)://host/…/ws; absent: the hub that this script came from
-     * options  where the hub wants to know its subscribers: the name of a key, and sign(challenge), which returns the
-     *          signature or a promise of it: from a server of yours, or made by WebMQ.signer(secret);
-     *          realm, of Crossbar.io, where it is not called realm1;
-     *          parse(text), in place of JSON.parse for all messages
+     * url      http(s)://host/…, where pushes go, or ws(s)://host/…/ws. Default: the hub that serves this script.
+     * options  key and sign, for a hub with subscriber keys: the name of the key, and a function of the challenge that
+     *          returns the signature or a promise of it. It asks a server of yours, or is WebMQ.signer(secret).
+     *          realm, of Crossbar.io. Default: "realm1".
+     *          parse(text), instead of JSON.parse for all messages.
      */
     constructor(url, { key, sign, realm = "realm1", parse = JSON.parse } = {}) {
-      if ((key === undefined) !== (sign === undefined)) throw new TypeError("key, sign: one without the other");
+      if ((key === undefined) !== (sign === undefined)) throw new TypeError("key, sign: pass both or neither");
       if (sign !== undefined && typeof sign !== "function") throw new TypeError("sign: not a function");
       if (typeof parse !== "function") throw new TypeError("parse: not a function");
       this.url = socketUrl(url ?? (scriptUrl ? new URL(".", scriptUrl) : ""));
       this.onstate = null;
+      this._host = new URL(this.url).host;
       this._identity = { key, sign, realm };
       this._parse = parse;
       this._handlers = new Map();
-      this._attempts = 0;
+      this._attempts = 0;  // since a connection was last steady
+      this._wait = 0;  // the last one
+      this._calmAt = 0;  // when a wait may be cut short again
       this._wasOpen = false;
       this._connect();
       const { signal } = this._listening = new AbortController();
@@ -184,9 +189,9 @@ globalThis.WebMQ = (() => {
       globalThis.document?.addEventListener("visibilitychange", looked, { signal });
     }
 
-    /** Returns what signs the hub's challenges: HMAC-SHA256 by WebCrypto, which https and localhost alone have. */
+    /** Returns a `sign` function: HMAC-SHA256 by WebCrypto, which only pages from https and localhost have. */
     static signer(secret) {
-      if (typeof secret !== "string" || !secret) throw new TypeError("secret: not a text, or empty");
+      if (typeof secret !== "string" || !secret) throw new TypeError("secret: not a string, or empty");
       if (!globalThis.crypto?.subtle) throw new Error("browsers sign only for pages from https or localhost");
       const bytes = (text) => new TextEncoder().encode(text);
       const key = crypto.subtle.importKey("raw", bytes(secret), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
@@ -197,11 +202,11 @@ globalThis.WebMQ = (() => {
     }
 
     /**
-     * Calls handler(event, topic) for each event of the topic from now on. Numbers are JavaScript's: of whole ones,
-     * those from 2 ** 53 on may have been rounded. Push such IDs as texts, or give a `parse` that keeps them.
+     * Calls handler(event, topic) for each event of the topic from now on. Numbers are JavaScript's: integers of
+     * 2 ** 53 and more may have been rounded. Push such IDs as strings, or pass a `parse` that keeps them.
      */
     subscribe(topic, handler) {
-      if (typeof topic !== "string") throw new TypeError("topic: not a text");
+      if (typeof topic !== "string") throw new TypeError("topic: not a string");
       if (typeof handler !== "function") throw new TypeError("handler: not a function");
       if (!this._handlers.has(topic)) {
         this._handlers.set(topic, new Set());
@@ -210,7 +215,7 @@ globalThis.WebMQ = (() => {
       this._handlers.get(topic).add(handler);
     }
 
-    /** Calls the handler no more; without one, none of the topic's. */
+    /** Stops calling the handler; without one, all handlers of the topic. */
     unsubscribe(topic, handler) {
       const handlers = this._handlers.get(topic);
       if (!handlers) return;
@@ -221,18 +226,18 @@ globalThis.WebMQ = (() => {
       this._protocol?.unsubscribe(topic);
     }
 
-    /** Ends it for good. */
+    /** Disconnects for good. */
     close() { this._end("ended", ""); }
 
     _connect() {
       const socket = this._socket = new WebSocket(this.url, Object.keys(PROTOCOLS));
-      const stillIts = (then) => (value) => { if (this._socket === socket) then(value); };
+      const current = (then) => (value) => { if (this._socket === socket) then(value); };
       let protocol = null;
       socket.onopen = () => {
         const send = (message) => socket.send(JSON.stringify(message));
         protocol = new PROTOCOLS[socket.protocol](send, (topic, event) => this._deliver(topic, event));
         protocol.open(this._identity).then(
-          stillIts((sessionId) => this._opened(protocol, sessionId)), stillIts((error) => this._failed(error)));
+          current((sessionId) => this._opened(protocol, sessionId)), current((error) => this._failed(error)));
       };
       socket.onmessage = ({ data }) => {
         if (this.state === "open") this._watch();
@@ -242,34 +247,52 @@ globalThis.WebMQ = (() => {
       socket.onclose = ({ code, reason }) => {
         this._retry(protocol ? `the connection ended (${code}${reason && ` ${reason}`})` : this._unreachable());
       };
-      this._after(PATIENCE, () => this._retry(`no welcome by ${new URL(this.url).host} within ${PATIENCE / 1000} s`));
+      this._after(PATIENCE, () => this._retry(`no welcome by ${this._host} within ${PATIENCE / 1000} s`));
       this._change("connecting", "");
     }
 
     _opened(protocol, sessionId) {
       this._protocol = protocol;
-      this._attempts = 0;
+      this._openedAt = performance.now();
       this._wasOpen = true;
       for (const topic of this._handlers.keys()) protocol.subscribe(topic);
       this._watch();
       this._change("open", "", sessionId);
     }
 
-    /** Waits for a message; when none comes, asks for one: a link may die, and a hub stop, without a word. */
-    _watch() { this._after(SILENCE, () => this._ask()); }
+    /** Waits for a message and then sends a ping: links die, and hubs stop, without closing the connection. */
+    _watch() {
+      this._pinged = false;
+      this._after(SILENCE, () => this._ping());
+    }
 
-    _ask() {
+    _ping() {
+      if (this._pinged) return;
+      this._pinged = true;
       this._protocol.ping();
       this._after(PATIENCE, () => this._retry("the hub has stopped answering"));
     }
 
-    /** Waits no longer: the network is back, or somebody looks at the page. */
+    /**
+     * Cuts the wait short, or checks the connection: the network is back, or the page is visible again. Attempts still
+     * count, and only one wait in CALM is cut short, as either event may come in floods.
+     */
     _hurry() {
-      if (this.state === "closed") this._connect();
-      else if (this.state === "open") this._ask();
+      if (this.state === "open") this._ping();
+      if (this.state !== "closed") return;
+      const now = performance.now(), soonest = Math.max(now, this._calmAt);
+      if (soonest >= this._dueAt) return;
+      this._calmAt = soonest + CALM;
+      if (soonest > now) this._reconnect(soonest - now);
+      else this._connect();
     }
 
-    /** Calls that then, and nothing that was to be called before: in each state there is one thing to wait for. */
+    _reconnect(wait) {
+      this._dueAt = performance.now() + wait;
+      this._after(wait, () => this._connect());
+    }
+
+    /** Replaces the pending call: in each state there is one thing to wait for. */
     _after(milliseconds, call) {
       clearTimeout(this._timer);
       this._timer = setTimeout(call, milliseconds);
@@ -281,16 +304,22 @@ globalThis.WebMQ = (() => {
     }
 
     _unreachable() {
-      // A browser does not tell a page that the hub's answer was 403.
+      // Browsers hide a 403 from the page.
       const foreign = `, or it lets no page of ${location.origin} subscribe`;
-      return `no hub answers at ${new URL(this.url).host}${this._wasOpen ? "" : foreign}`;
+      return `no hub answers at ${this._host}${this._wasOpen ? "" : foreign}`;
     }
 
+    /**
+     * Connects again after a wait. The waits start over after a connection that was open for STEADY, and for as long as
+     * the wait before it: a broker that lets pages in and hangs up is called no more often than one that is away.
+     */
     _retry(detail) {
+      const steady = this.state === "open" && performance.now() - this._openedAt >= Math.max(STEADY, this._wait);
+      if (steady) this._attempts = 0;
       this._drop();
-      // Full jitter: the subscribers of a hub that was restarted do not all come back at once.
-      const wait = Math.random() * Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this._attempts++);
-      this._after(wait, () => this._connect());
+      // Full jitter: the subscribers of a restarted hub do not all come back at once.
+      this._wait = Math.random() * Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this._attempts++);
+      this._reconnect(this._wait);
       this._change("closed", detail);
     }
 
@@ -302,7 +331,7 @@ globalThis.WebMQ = (() => {
       this._change(state, detail);
     }
 
-    /** Lets go of the connection: nothing is heard of it any more. */
+    /** Closes the connection and ignores whatever still comes from it. */
     _drop() {
       const socket = this._socket;
       this._socket = this._protocol = null;
@@ -319,12 +348,12 @@ globalThis.WebMQ = (() => {
     _deliver(topic, event) {
       const handlers = this._handlers.get(topic) ?? [];
       for (const handler of [...handlers]) {
-        if (handlers.has(handler)) guarded(handler, event, topic);  // or else one before it has unsubscribed it
+        if (handlers.has(handler)) guarded(handler, event, topic);  // an earlier one may have unsubscribed it
       }
     }
   }
 
-  /** Calls a function of the page's, if there is one; its exception is the page's affair, and stops nothing here. */
+  /** Calls a function of the page, if there is one. Its exception is reported and stops nothing here. */
   function guarded(call, ...args) {
     try {
       call?.(...args);
@@ -341,11 +370,11 @@ globalThis.WebMQ = (() => {
     }
   }
 
-  /** Returns where a hub takes subscribers, given that or where it takes pushes. */
+  /** Returns the WebSocket URL of a hub, given that or the URL for pushes. */
   function socketUrl(address) {
     const url = address && attempt(() => new URL(address, globalThis.document?.baseURI));
     if (!url || !/^(http|ws)s?:$/.test(url.protocol) || url.username || url.password || url.hash) {
-      throw new TypeError("url: not a hub's, http(s)://host/… or ws(s)://host/…, without user and fragment");
+      throw new TypeError("url: not http(s)://host/… or ws(s)://host/…, or with a user or fragment");
     }
     if (url.protocol.startsWith("http")) {
       url.protocol = url.protocol.replace("http", "ws");

@@ -1,0 +1,213 @@
+"""When `webmq.js` connects again and how long it waits, in a simulated page, against brokers that misbehave."""
+
+from __future__ import annotations
+
+import pytest
+
+from .simulated import simulate
+
+pytestmark = pytest.mark.node
+
+V1, V2 = "wamp", "wamp.2.json"
+
+both = pytest.mark.parametrize("protocol", [V1, V2])
+
+# How long it waits
+
+
+@both
+async def test_a_broker_that_lets_it_in_and_hangs_up_is_called_less_and_less_often(protocol: str) -> None:
+    said = await simulate(
+        protocol,
+        """
+        const mq = start();
+        mq.subscribe("t", () => {});
+        const waits = [];
+        for (let attempt = 0; attempt < 9; attempt += 1) {
+            await join();
+            await lose(1011);
+            waits.push(await elapse());
+        }
+        random = 0.25;
+        await lose();
+        waits.push(await elapse());
+        return [waits, sockets.length];
+        """,
+    )
+    assert said == [[500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000, 7500], 11]
+
+
+@both
+@pytest.mark.parametrize(
+    ("before", "held", "wait"),
+    [
+        (1, 10_000, 500),
+        (1, 9_999, 1_000),
+        (5, 10_000, 500),  # it had waited 8 s
+        (6, 15_999, 30_000),  # it had waited 16 s
+        (6, 16_000, 500),
+    ],
+)
+async def test_the_waits_start_over_after_a_connection_that_held(
+    protocol: str, before: int, held: int, wait: int
+) -> None:
+    """For 10 s, and for as long as the wait before it."""
+    said = await simulate(
+        protocol,
+        f"""
+        start();
+        for (let attempt = 0; attempt < {before}; attempt += 1) {{
+            await lose();
+            await elapse();
+        }}
+        await join();
+        await pass({held});
+        await lose(1001);
+        return await elapse();
+        """,
+    )
+    assert said == wait
+
+
+@both
+async def test_a_connection_that_goes_silent_has_held(protocol: str) -> None:
+    said = await simulate(
+        protocol,
+        """
+        start();
+        for (const cause of ["lost", "lost", "lost"]) { await lose(); await elapse(); }
+        await join();
+        await pass(40000);
+        return [states.at(-1), await elapse()];
+        """,
+    )
+    assert said == [["closed", "the hub has stopped answering"], 500]
+
+
+NOT_LET_IN = {
+    "closes at once": "await lose();",
+    "closes before it has joined": "await accept(); await lose(1008, 'not in time');",
+    "says nothing": "await pass(10000);",
+    "says nothing more": "await accept(); await pass(10000);",
+}
+
+
+@both
+@pytest.mark.parametrize("does", NOT_LET_IN)
+async def test_a_broker_that_does_not_let_it_in_is_called_less_and_less_often(protocol: str, does: str) -> None:
+    said = await simulate(
+        protocol,
+        f"""
+        start();
+        const waits = [];
+        for (let attempt = 0; attempt < 8; attempt += 1) {{
+            {NOT_LET_IN[does]}
+            waits.push(await elapse());
+        }}
+        await join();
+        return [waits, states.at(-1)];
+        """,
+    )
+    assert said == [[500, 1000, 2000, 4000, 8000, 16000, 30000, 30000], "open"]
+
+
+# What cuts a wait short
+
+COMES_BACK = pytest.mark.parametrize("comes_back", ["online", "looked"])
+
+
+@both
+@COMES_BACK
+async def test_a_wait_that_is_cut_short_counts(protocol: str, comes_back: str) -> None:
+    said = await simulate(
+        protocol,
+        f"""
+        start();
+        await lose();
+        await pass(100);
+        {comes_back}();
+        const connected = sockets.length;
+        await join();
+        await lose();
+        return [connected, await elapse()];
+        """,
+    )
+    assert said == [2, 1000]
+
+
+@both
+async def test_a_flood_of_events_cuts_a_wait_short_once_in_ten_seconds(protocol: str) -> None:
+    """At 100 events a second, with a broker that lets it in and hangs up."""
+    said = await simulate(
+        protocol,
+        """
+        start();
+        const connected = [];
+        while (now < 60000) {
+            if (states.at(-1) === "connecting" || now === 0) {
+                connected.push(now);
+                await join();
+                await lose();
+            }
+            online();
+            looked();
+            await pass(10);
+        }
+        return connected;
+        """,
+    )
+    assert said == [0, 10, 1010, 3010, 7010, 10000, 20000, 30000, 40000, 50000]
+
+
+async def test_the_second_event_in_ten_seconds_counts_when_they_are_over() -> None:
+    """A computer that wakes up is looked at first, and online a moment later."""
+    said = await simulate(
+        V1,
+        """
+        start();
+        for (let attempt = 0; attempt < 8; attempt += 1) { await lose(); await elapse(); }
+        await lose();
+        looked();
+        await lose();
+        await pass(2000);
+        online();
+        online();
+        return [await elapse(), states.at(-1)];
+        """,
+    )
+    assert said == [8000, "connecting"]
+
+
+async def test_no_event_makes_a_wait_longer() -> None:
+    said = await simulate(
+        V1,
+        """
+        start();
+        await lose();
+        online();
+        await lose();
+        online();
+        return await elapse();
+        """,
+    )
+    assert said == 1000
+
+
+@pytest.mark.parametrize(("protocol", "first"), [(V1, 2), (V2, 1)])
+async def test_a_flood_of_events_asks_an_open_connection_once(protocol: str, first: int) -> None:
+    """It neither sends more than one ping at a time, nor waits longer for the answer."""
+    said = await simulate(
+        protocol,
+        """
+        start();
+        await join();
+        const before = sent().length;
+        while (states.at(-1) === "open" && now < 60000) {
+            online();
+            looked();
+            await pass(100);
+        }
+        return [now, sockets[0].sent.length - before, states.at(-1), before];
+        """,
+    )
+    assert said == [10_000, 1, ["closed", "the hub has stopped answering"], first]
