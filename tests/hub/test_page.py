@@ -629,6 +629,29 @@ async def test_a_page_with_a_key_may_do_without_when_the_hub_does(wire: Wire, pa
 
 
 @pytest.mark.chromium
+async def test_a_page_whose_key_is_refused_for_a_while_comes_back(wire: Wire, page: Page) -> None:
+    """It asks for another one meanwhile, and leaves alone what somebody types."""
+    async with Hub(port=0, subscriber_keys={"reader": "s3cret"}) as hub:
+        port = int(hub.url.rpartition(":")[2])
+        await page.open(f"{hub.url}/#topic=t")
+        await page.until("!document.getElementById('credentials').hidden")
+        await sign_in(page, "reader", "s3cret")
+        await connected(page)
+        await page.evaluate("Math.random = () => 0.1; undefined")
+    async with Hub(port=port, subscriber_keys={"other": "s3cret"}):
+        await page.until("document.getElementById('trouble').textContent.startsWith('Refused: no-such-authkey: ')")
+        assert await page.evaluate("document.activeElement.id") == "key"
+        await page.evaluate("document.getElementById('secret').focus(); globalThis.before = sockets.length; undefined")
+        await page.until("sockets.length > before && document.getElementById('state').textContent === 'refused'")
+        assert await page.evaluate("document.activeElement.id") == "secret"
+    async with Hub(port=port, subscriber_keys={"reader": "s3cret"}) as hub:
+        await connected(page)
+        assert await page.evaluate("document.getElementById('credentials').hidden")
+        await wire.push(hub)
+        assert await listed(page, 1) == [["t", "1"]]
+
+
+@pytest.mark.chromium
 async def test_the_page_asks_for_a_key_where_the_hub_wants_one(run: Run, wire: Wire, page: Page) -> None:
     hub = await run(Hub(port=0, subscriber_keys={"reader": "kept-in-memory"}))
     await page.open(f"{hub.url}/#topic=t")

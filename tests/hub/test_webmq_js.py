@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
 
 import webmqconnect_async.hub
@@ -301,6 +301,44 @@ async def test_a_broker_that_lets_it_in_and_hangs_up_is_not_stormed(page: Page, 
         await page.until("waits.length >= 8")
         assert await page.evaluate("waits.slice(0, 8)") == [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]
         assert "open" in str(await page.evaluate("states"))
+
+
+async def test_a_router_that_is_restarted_is_waited_for(page: Page) -> None:
+    """It has no realm at first, then says goodbye and leaves the rest to the page, then does not know the page."""
+    answered = []
+
+    async def serve(socket: web.WebSocketResponse, number: int) -> None:
+        await socket.receive()
+        match number:
+            case 1:
+                await socket.send_json([3, {"message": "not yet"}, "wamp.error.no_such_realm"])
+            case 2:
+                await socket.send_json([2, 1234, {}])
+                await socket.receive()
+                await socket.send_json([6, {}, "wamp.close.system_shutdown"])
+                answered.append((await socket.receive()).data)
+                answered.append((await socket.receive()).type)
+            case 3:
+                await socket.send_json([3, {"message": "who is that?"}, "wamp.error.not_authorized"])
+            case _:
+                await socket.send_json([2, 1234, {}])
+                await socket.receive()
+                await socket.receive()
+
+    async with broker("wamp.2.json", serve) as url:
+        await page.open(url)
+        await page.evaluate(RECORD_WAITS + START)
+        await page.until("states.filter((state) => state === 'open').length === 2")
+        again = ["closed", "connecting"]
+        assert await page.evaluate("states") == ["connecting", *again, "open", *again, *again, "open"]
+        assert await page.evaluate("details") == [
+            "no_such_realm: not yet",
+            "system_shutdown: the session ended",
+            "not_authorized: who is that?",
+        ]
+        assert answered == ['[6,{},"wamp.close.goodbye_and_out"]', WSMsgType.CLOSE]
+        assert page.problems == []
+        await page.evaluate("mq.close()")
 
 
 # With a WebSocket made of script

@@ -111,6 +111,23 @@ async def test_a_broker_that_does_not_let_it_in_is_called_less_and_less_often(pr
     assert said == [[500, 1000, 2000, 4000, 8000, 16000, 30000, 30000], "open"]
 
 
+async def test_a_broker_that_chooses_no_protocol_is_tried_again() -> None:
+    said = await simulate(
+        "",
+        """
+        start();
+        const waits = [];
+        for (let attempt = 0; attempt < 3; attempt += 1) {
+            await accept();
+            waits.push(await elapse());
+        }
+        return [states[0], waits, sockets.map(({ closed, onmessage }) => [closed, onmessage ?? null]).slice(0, 3)];
+        """,
+    )
+    detail = "hub.example:8080 speaks neither wamp nor wamp.2.json"
+    assert said == [["closed", detail], [500, 1000, 2000], [[1, None]] * 3]
+
+
 # What cuts a wait short
 
 COMES_BACK = pytest.mark.parametrize("comes_back", ["online", "looked"])

@@ -1,12 +1,14 @@
-// The live page: a subscriber like any other, by webmq.js, that shows what it gets. This is its connection; the topics
-// and the events have modules of their own.
+// The live page: a subscriber that uses webmq.js and shows the events it receives. This module holds the connection;
+// topics and events have their own.
 
 import { at, copy } from "./dom.js";
 import { arrive } from "./events.js";
 import { parse, visible } from "./texts.js";
 import { follow, heed, subscribed } from "./topics.js";
 
-const STATES = { open: "connected", closed: "not connected" };  // the others go by their names
+const STATES = { open: "connected", closed: "not connected" };  // the labels of the others are their names
+// Errors for which another key may help. After its first "open" webmq.js still tries again: the key may become valid.
+const REFUSED = /^(anonymous-auth-forbidden|invalid-signature|no-such-authkey): /;
 
 let mq;
 
@@ -18,6 +20,7 @@ function connect(identity) {
 }
 
 function showState(state, detail) {
+  if (state === "closed" && REFUSED.test(detail)) state = "refused";
   at("state").textContent = STATES[state] ?? state;
   at("state").dataset.state = state;
   at("session").textContent = mq.sessionId;
@@ -38,12 +41,12 @@ function showTrouble(text) {
   at("trouble").hidden = text === "";
 }
 
-/** Asks the hub what it takes; it may have come back with other options. */
+/** Fetches the hub's limits: it may have been restarted with other options. */
 async function learn() {
   try {
     heed(await (await fetch("hub.json")).json());
   } catch {
-    // It has gone again.
+    // The connection has been lost again.
   }
 }
 
@@ -53,8 +56,9 @@ function askForKey(detail) {
   learn();
   at("key").required = at("secret").required = anonymous;
   at("keyless").hidden = anonymous;
+  const typing = mq.state === "closed" && !at("credentials").hidden;  // while webmq.js tries the old key again
   at("credentials").hidden = false;
-  at(detail.startsWith("invalid-signature") ? "secret" : "key").focus();
+  if (!typing) at(detail.startsWith("invalid-signature") ? "secret" : "key").focus();
 }
 
 at("credentials").addEventListener("submit", (submitted) => {
@@ -74,7 +78,7 @@ for (const button of document.querySelectorAll("[data-copies]")) {
   button.addEventListener("click", () => copy(at(button.dataset.copies).textContent, button));
 }
 
-// On a phone the events come first.
+// On a phone the events come first, so this section starts closed.
 at("push").open = matchMedia("(min-width: 56rem)").matches;
 connect();
 follow({

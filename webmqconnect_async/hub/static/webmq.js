@@ -20,11 +20,28 @@ globalThis.WebMQ = (() => {
   const PATIENCE = 10000;  // for the answer to a ping, and from connecting to open
   const scriptUrl = globalThis.document?.currentScript?.src;
 
-  const PROCEDURES = "http://api.wamp.ws/procedure#";  // of WAMP v1
+  const PROCEDURES = "http://api.wamp.ws/procedure#", ERRORS = "http://api.wamp.ws/error#";  // of WAMP v1
   const NO_SUBSCRIPTION = 2 ** 53;  // a valid ID in WAMP v2, at the end of the range: no subscription has it
 
-  /** The hub's no. Whatever else fails may do better the next time. */
-  class Refusal extends Error {}
+  // The errors that refuse the page's identity: its key, its signature, or that it has none. Any other error may pass:
+  // a router or an authenticator is starting, a hub shuts down.
+  const IDENTITY = new Set([
+    ...["anonymous-auth-forbidden", "invalid-signature", "no-such-authkey"].map((name) => `${ERRORS}${name}`),
+    ...[
+      "authentication_denied", "authentication_required", "authorization_denied", "authorization_required",
+      "no_matching_auth_method", "no_such_principal", "no_such_role",
+      "authentication_failed",  // from a hub: an unknown key or a wrong signature
+      "no_auth_method", "not_authorized",  // from Crossbar.io, the latter for both of these, too
+    ].map((name) => `wamp.error.${name}`),
+  ]);
+
+  /** An error that the broker sent. `final` if it refuses the page's identity. */
+  class BrokerError extends Error {
+    constructor(uri, text) {
+      super(`${String(uri).replace(/^.*[#./]/s, "")}: ${text ?? "no reason given"}`);
+      this.final = IDENTITY.has(uri);
+    }
+  }
 
   /** WAMP v1 over one connection. Handlers and reconnecting are the business of WebMQ. */
   class Wamp1 {
@@ -36,7 +53,7 @@ globalThis.WebMQ = (() => {
       this._welcome = new Promise((resolve) => { this._welcomed = resolve; });
     }
 
-    /** Authenticates. Resolves to the session ID; rejects with a Refusal, or with the error of `sign`. */
+    /** Authenticates. Resolves to the session ID; rejects with a BrokerError, or with the error of `sign`. */
     async open({ key, sign }) {
       const sessionId = await this._welcome;
       if (key !== undefined) {
@@ -62,7 +79,7 @@ globalThis.WebMQ = (() => {
     receive([type, first, second, third]) {
       if (type === 0) this._welcomed(first);
       else if (type === 3) this._calls[first]?.resolve(second);
-      else if (type === 4) this._calls[first]?.reject(new Refusal(`${String(second).split("#").pop()}: ${third}`));
+      else if (type === 4) this._calls[first]?.reject(new BrokerError(second, third));
       else if (type === 8) this._deliver(first, second);
     }
 
@@ -78,9 +95,11 @@ globalThis.WebMQ = (() => {
 
   /** WAMP v2 over one connection, for Crossbar.io and hubs. Subscriptions are answered, and have IDs. */
   class Wamp2 {
-    constructor(send, deliver) {
+    /** As for Wamp1; fail(error) takes a BrokerError that ends the session, open or not. */
+    constructor(send, deliver, fail) {
       this._send = send;
       this._deliver = deliver;
+      this._fail = fail;
       this._requests = [];  // the topic of each request
       this._wanted = new Set();
       this._ids = new Map();  // by topic; null until the request is answered
@@ -91,9 +110,9 @@ globalThis.WebMQ = (() => {
     async open({ key, sign, realm }) {
       const identity = key === undefined ? { authmethods: ["anonymous"] } : { authmethods: ["wampcra"], authid: key };
       let [type, first, second] = await this._ask(1, realm, { roles: { subscriber: {} }, ...identity });
-      if (type === 4) [type, first, second] = await this._ask(5, await sign(second.challenge), {});
-      if (type === 2) return String(first);
-      throw new Refusal(`${String(second).split(".").pop()}: ${first?.message ?? "no reason given"}`);
+      if (type === 4 && !sign) throw new BrokerError("wamp.error.authentication_required", "the page has no key");
+      while (type === 4) [type, first, second] = await this._ask(5, await sign(second.challenge), {});
+      return String(first);
     }
 
     subscribe(topic) {
@@ -118,17 +137,23 @@ globalThis.WebMQ = (() => {
     ping() { this._send([34, this._requests.push(null), NO_SUBSCRIPTION]); }
 
     receive([type, ...fields]) {
-      if (type === 2 || type === 3 || type === 4) this._answer([type, ...fields]);
-      else if (type === 6) this._send([6, {}, "wamp.close.goodbye_and_out"]);
+      if (type === 2 || type === 4) this._answer([type, ...fields]);
+      else if (type === 3) this._fail(new BrokerError(fields[1], fields[0]?.message));
+      else if (type === 6) this._leave(fields[1], fields[0]?.message ?? "the session ended");
       else if (type === 8 && fields[0] === 32) this._refused(this._requests[fields[1] - 1], fields[3]);
       else if (type === 33) this._subscribed(this._requests[fields[0] - 1], fields[1]);
       else if (type === 36) this._event(fields[0], fields[3], fields[4]);
     }
 
-    /** Sends a message while the session is not open. Resolves to the answer. */
+    /** Sends a message while the session is not open. Resolves to the answer, unless that is an ABORT. */
     _ask(...message) {
       this._send(message);
       return new Promise((resolve) => { this._answer = resolve; });
+    }
+
+    _leave(reason, text) {
+      this._send([6, {}, "wamp.close.goodbye_and_out"]);
+      this._fail(new BrokerError(reason, text));
     }
 
     _subscribed(topic, id) {
@@ -156,6 +181,8 @@ globalThis.WebMQ = (() => {
    * A subscriber. The constructor starts to connect.
    *
    * state      "connecting" | "open" | "closed" (it will try again) | "refused" (it will not) | "ended" (by close())
+   *            Only a broker that refuses the key, or a page without one, makes it "refused", and only before the first
+   *            "open". After that a refusal is "closed", too: keys are replaced, and authenticators restarted.
    * detail     the reason for "closed" or "refused", for people
    * onstate    called with state and detail after each change
    * sessionId  what `eligible` and `exclude` of a push name this page by; null while not open
@@ -232,12 +259,14 @@ globalThis.WebMQ = (() => {
     _connect() {
       const socket = this._socket = new WebSocket(this.url, Object.keys(PROTOCOLS));
       const current = (then) => (value) => { if (this._socket === socket) then(value); };
+      const failed = current((error) => this._failed(error));
       let protocol = null;
       socket.onopen = () => {
+        const Protocol = PROTOCOLS[socket.protocol];
+        if (!Protocol) return this._retry(`${this._host} speaks neither ${Object.keys(PROTOCOLS).join(" nor ")}`);
         const send = (message) => socket.send(JSON.stringify(message));
-        protocol = new PROTOCOLS[socket.protocol](send, (topic, event) => this._deliver(topic, event));
-        protocol.open(this._identity).then(
-          current((sessionId) => this._opened(protocol, sessionId)), current((error) => this._failed(error)));
+        protocol = new Protocol(send, (topic, event) => this._deliver(topic, event), failed);
+        protocol.open(this._identity).then(current((sessionId) => this._opened(protocol, sessionId)), failed);
       };
       socket.onmessage = ({ data }) => {
         if (this.state === "open") this._watch();
@@ -298,9 +327,11 @@ globalThis.WebMQ = (() => {
       this._timer = setTimeout(call, milliseconds);
     }
 
+    /** Takes a BrokerError, or what `sign` has thrown: the server that signs may be back the next time. */
     _failed(error) {
-      if (error instanceof Refusal) this._end("refused", error.message);
-      else this._retry(`not authenticated: ${error?.message ?? error}`);
+      if (!(error instanceof BrokerError)) this._retry(`not authenticated: ${error?.message ?? error}`);
+      else if (error.final && !this._wasOpen) this._end("refused", error.message);
+      else this._retry(error.message);
     }
 
     _unreachable() {
