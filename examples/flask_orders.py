@@ -30,7 +30,7 @@ def post_order() -> ResponseReturnValue:
     return event, 202
 
 
-@app.errorhandler(InvalidPush)
+@app.errorhandler(InvalidPush)  # the event is the client's JSON, so it may be the client's error
 @app.errorhandler(TooLarge)
 def invalid(error: WebMQError) -> ResponseReturnValue:
     return {"error": str(error)}, 422

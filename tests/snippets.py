@@ -48,6 +48,8 @@ class Fence:
     text: str
     output: str | None
     """What it prints, as the fence right after it says; None where there is none."""
+    line: int
+    """The number of its first line in the page."""
 
     @property
     def included(self) -> Path | None:
@@ -84,6 +86,7 @@ def fences(page: Path) -> list[Fence]:
             title=title[1] if (title := _TITLE.search(each[3])) else None,
             text=re.sub(f"^{each[1]}", "", each[4], flags=re.MULTILINE),
             output=after[4] if after and after[2] == "text" and not text[each.end() : after.start()].strip() else None,
+            line=text.count("\n", 0, each.start()) + 1,
         )
         for each, after in zip_longest(found, found[1:])
         if each

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import textwrap
@@ -41,6 +42,16 @@ SHELL = [
     if fence.language in ("sh", "bash", "fish", "zsh", "console", "ini")
 ]
 COMMANDS = [command for fence in SHELL for command in commands(fence.text)]
+SHOWN = {
+    **{str(path.relative_to(ROOT)): path.read_text("utf-8") for path in sorted((ROOT / "examples").rglob("*.py"))},
+    **{
+        f"{fence.page}, line {fence.line}": fence.text
+        for path in (*PATHS, ROOT / "README.md")
+        for fence in fences(path)
+        if fence.language == "python" and fence.included is None
+    },
+}
+"""All Python that a reader copies: the examples, and the snippets with the tutorial's."""
 
 pytest_plugins = ["pytester"]
 
@@ -74,6 +85,18 @@ def test_snippet_runs(snippet: Fence, hub: Hub, capsys: pytest.CaptureFixture[st
 def test_a_snippet_is_whole_or_visibly_a_function_to_call(snippet: Fence) -> None:
     """What a reader pastes does something, or leaves a function that takes what is the reader's."""
     assert snippet.left_to_call is None or re.search(rf"def {snippet.left_to_call}\(\w", snippet.text)
+
+
+@pytest.mark.parametrize("source", SHOWN.values(), ids=SHOWN.keys())
+def test_no_handler_hides_a_bug(source: str) -> None:
+    """`InvalidPush` is a bug of the program: nothing handles it as it handles a broker that is away."""
+    for attempt in ast.walk(ast.parse(source)):
+        handled: list[str] = []
+        for handler in attempt.handlers if isinstance(attempt, ast.Try) else ():
+            caught = [node.id for node in ast.walk(handler.type or handler) if isinstance(node, ast.Name)]
+            if {"WebMQError", "Exception", "BaseException"} & set(caught):
+                assert {"NotAccepted", "Unconfirmed"} <= set(handled), f"line {handler.lineno}"
+            handled += caught
 
 
 @pytest.mark.parametrize(("refused", "told"), [(429, 503), (500, 502)])

@@ -11,9 +11,10 @@ from urllib.parse import urljoin
 
 from store import Board, Change
 
-from webmqconnect_async import AsyncClient, InvalidPush, WebMQError
+from webmqconnect_async import AsyncClient, InvalidPush, NotAccepted, Unconfirmed, WebMQError
 
 TOPIC = "http://example.com/board"
+log = logging.getLogger("board")
 
 
 def named_broker() -> tuple[AsyncClient, str] | None:
@@ -37,7 +38,10 @@ async def tell(client: AsyncClient, change: Change, author: str | None) -> None:
     try:
         try:
             await client.push(TOPIC, event, exclude=[author] if author else None)
-        except InvalidPush:  # whatever the page sent, a session ID of this broker's it is not
+        except InvalidPush:  # the page did not send a session ID of this broker
             await client.push(TOPIC, event)
-    except WebMQError as error:  # the change is made all the same, and the other pages will fetch it
-        logging.getLogger("board").warning("version %d was not pushed: %s", change.version, error)
+    except (NotAccepted, Unconfirmed) as error:  # the change is made all the same, and the other pages will fetch it
+        log.warning("version %d was not pushed: %s", change.version, error)
+    except WebMQError:
+        # A bug, so it is logged with its traceback. Raised, it would end the aiohttp board, whose task group pushes.
+        log.exception("version %d cannot be pushed", change.version)

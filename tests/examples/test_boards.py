@@ -159,6 +159,17 @@ async def test_a_broker_that_is_away_breaks_nothing(name: str, hub: Hub) -> None
         assert (await asyncio.to_thread(hub.wait_for, TOPIC, PATIENCE)).event == change
 
 
+async def test_an_event_that_cannot_be_pushed_is_a_bug_that_is_seen(name: str, hub: Hub) -> None:
+    """The log has its traceback, and the board goes on."""
+    env = named(hub) | {"WEBMQ_ENDPOINT": f"{hub.url}/publish", "WEBMQ_DIALECT": "crossbar"}
+    async with running(name, **env) as board:
+        await board.add("\0 begins with NUL, which this dialect refuses")
+        await board.site.process.complained("cannot be pushed")
+        await board.site.process.complained("InvalidPush: ")
+        change = await board.add("tea")
+        assert (await asyncio.to_thread(hub.wait_for, TOPIC, PATIENCE)).event == change
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 async def test_it_ends_at_once_and_begins_anew(name: str, number: int) -> None:
     """With a page connected, too. After a restart no version and no ID is one from before."""
