@@ -42,12 +42,12 @@ SHELL = [
     if fence.language in ("sh", "bash", "fish", "zsh", "console", "ini")
 ]
 COMMANDS = [command for fence in SHELL for command in commands(fence.text)]
+EVERY = [fence for path in (*PATHS, ROOT / "README.md") for fence in fences(path)]
 SHOWN = {
     **{str(path.relative_to(ROOT)): path.read_text("utf-8") for path in sorted((ROOT / "examples").rglob("*.py"))},
     **{
         f"{fence.page}, line {fence.line}": fence.text
-        for path in (*PATHS, ROOT / "README.md")
-        for fence in fences(path)
+        for fence in EVERY
         if fence.language == "python" and fence.included is None
     },
 }
@@ -130,6 +130,14 @@ def test_what_is_included_is_an_example(fence: Fence) -> None:
 @pytest.mark.parametrize("fence", [fence for fence in FENCES if fence.language == "json"], ids=named)
 def test_json_parses(fence: Fence) -> None:
     assert json.loads(fence.text if fence.included is None else fence.included.read_text())
+
+
+@pytest.mark.parametrize(
+    "fence", [fence for fence in EVERY if fence.language == "html" and "fetch(" in fence.text], ids=named
+)
+def test_a_page_checks_the_status_of_what_it_fetches(fence: Fence) -> None:
+    """An error page is neither a signature nor an order."""
+    assert len(re.findall(r"\bfetch\(", fence.text)) == len(re.findall(r"\bif \(!?\w+\.ok\)", fence.text))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
