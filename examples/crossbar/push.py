@@ -1,9 +1,9 @@
-"""Push to Crossbar.io: what was written for the hub, but for a URL and one word.
+"""Push to Crossbar.io. Only the URL and the dialect differ from a push to the hub.
 
 WEBMQ_AUTH_KEY=app WEBMQ_AUTH_SECRET=s3cret .venv/bin/python examples/crossbar/push.py
 
-It pushes to Crossbar.io on this machine, whose config.json has that key and secret, or to what the variables WEBMQ_…
-say.
+It pushes to Crossbar.io on this machine, whose config.json has that key and secret, unless the variables WEBMQ_… name
+another broker.
 """
 
 import asyncio
