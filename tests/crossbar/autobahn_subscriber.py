@@ -1,9 +1,10 @@
-"""A WAMP v2 subscriber that nobody here wrote: `autobahn`, in a process of its own and by its own venv's Python.
+"""A WAMP v2 subscriber by `autobahn`, an independent implementation, to be run by its own venv's Python.
 
     .crossbar/bin/python tests/crossbar/autobahn_subscriber.py URL json|msgpack|cbor
 
-It joins `realm1` anonymously and subscribes to each topic that it reads from stdin, a line of JSON each; their end ends
-it. It prints, a line of JSON each, who it is, the topics that it has subscribed to, the events, and why it left.
+It joins `realm1` anonymously. Each line of stdin is a JSON array of a topic and how to match it: it subscribes to that,
+and ends at the end of stdin. It prints one JSON object a line: who it is, the topics that it has subscribed to, the
+events, and why it left.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ def say(**fields: object) -> None:
     print(json.dumps(fields, default=repr), flush=True)
 
 
-async def subscribe(session: Any, topic: str) -> None:
+async def subscribe(session: Any, topic: str, match: str) -> None:
     def heard(*args: object, autobahn_details: Any, **kwargs: object) -> None:
         details = autobahn_details
         say(
-            topic=topic,
+            heard=topic,
+            topic=details.topic,
             args=args,
             kwargs=kwargs,
             publication=details.publication,
@@ -33,7 +35,8 @@ async def subscribe(session: Any, topic: str) -> None:
             retained=bool(details.retained),
         )
 
-    await session.subscribe(heard, topic, SubscribeOptions(details_arg="autobahn_details", get_retained=True))
+    options = SubscribeOptions(match=match, details_arg="autobahn_details", get_retained=True)
+    await session.subscribe(heard, topic, options)
     say(subscribed=topic)
 
 
@@ -42,7 +45,7 @@ async def listen(session: Any, details: Any) -> None:
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     while line := await lines.readline():
-        await subscribe(session, json.loads(line))
+        await subscribe(session, *json.loads(line))
     session.leave()
 
 

@@ -1,6 +1,6 @@
-"""A Crossbar.io for the tests and the benchmarks: `python3 tests/crossbar/node.py` installs it into `.crossbar/`, once.
+"""A Crossbar.io for the tests and the benchmarks. `python3 tests/crossbar/node.py` installs it into `.crossbar/`, once.
 
-It takes a minute and 380 MB. Any Python from 3.11 on does, without this package, of which it knows nothing.
+That takes a minute and 380 MB. Any Python from 3.11 on runs it; it does not need this package.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tempfile
 import venv
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -30,19 +30,19 @@ EXAMPLE = ROOT / "examples" / "crossbar" / "config.json"
 
 _INSTALLED = HOME / "installed.txt"
 _READY = "local node configuration ran successfully"
-_PATIENCE = 30.0
-"""Seconds to start, and again to stop; it takes three, and two."""
+_PATIENCE = 120.0
+"""Seconds to start, and again to stop. On a quiet machine it takes three, and two; on a busy one, ten times as long."""
 _LONGEST = "3600"
-"""Seconds that a node lives at most."""
+"""Seconds after which a node stops itself."""
 
 
 def installed() -> bool:
-    """Tell whether this very version is there, whole."""
+    """Return whether this very version is completely installed."""
     return _INSTALLED.exists() and _INSTALLED.read_text() == VERSION
 
 
 def install() -> None:
-    """Make the venv; nothing where that has been done."""
+    """Create the venv, unless that has been done."""
     if installed():
         return
     print(f"installing Crossbar.io {VERSION} into .crossbar/ ...", file=sys.stderr, flush=True)
@@ -59,24 +59,40 @@ class Node:
 
     port: int
     pid: int
-    """Of the controller, whose process group the workers are in."""
+    """The controller's. Its process group includes the workers."""
 
 
 @contextmanager
 def node(config: dict[str, object]) -> Iterator[Node]:
-    """Run a node in a folder of its own until the block is left; then none of its processes is left either.
+    """Run a node in a folder of its own until the block is left. None of its processes survives.
 
     Args:
-        config: as in config.json. Its one transport is moved to a free port, which nobody else must take meanwhile.
+        config: as in config.json. Its one transport is moved to a free port, which must stay free until then.
 
     Raises:
-        RuntimeError: it did not start; the message ends with what it said.
+        RuntimeError: it did not start; the message ends with its output.
     """
     with tempfile.TemporaryDirectory(prefix="crossbar-") as folder:
-        port = _free_port()
+        (port,) = free_ports(1)
         Path(folder, "config.json").write_text(json.dumps(_moved(config, port)))
-        process = subprocess.Popen(  # noqa: S603  # ours
-            # Should whoever started it be killed, it goes by itself.
+        process = NodeProcess(Path(folder))
+        try:
+            process.until_ready()
+            yield Node(port, process.pid)
+        finally:
+            process.stop()
+
+
+class NodeProcess:
+    """The processes of a node: its controller and its workers, which share a process group.
+
+    Args:
+        folder: has its config.json.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._process = subprocess.Popen(  # noqa: S603  # ours
+            # It stops by itself should whoever started it be killed.
             (HOME / "bin" / "crossbar", "start", "--cbdir", folder, "--color", "false", "--shutdownafter", _LONGEST),
             cwd=folder,
             stdin=subprocess.DEVNULL,
@@ -85,17 +101,34 @@ def node(config: dict[str, object]) -> Iterator[Node]:
             text=True,
             start_new_session=True,
         )
-        log = _Log(process)
-        try:
-            log.until_ready()
-            yield Node(port, process.pid)
-        finally:
-            _stop(process)
-            log.close()
+        self.pid = self._process.pid
+        self._log = _Log(self._process)
+
+    def until_ready(self) -> None:
+        """Return once the node listens.
+
+        Raises:
+            RuntimeError: it did not start; the message ends with its output.
+        """
+        self._log.until_ready()
+
+    def stop(self) -> None:
+        """Stop the node, wait until it has ended, and kill what it leaves behind."""
+        self._process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_PATIENCE)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill all of its processes at once, as a power cut does."""
+        with suppress(ProcessLookupError):  # none is left
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        self._log.close()
 
 
 class _Log:
-    """What a node says: read to its end, so that the node never waits for a reader."""
+    """What a node prints: read to its end, so that the node never waits for a reader."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -135,23 +168,13 @@ def _moved(config: dict[str, object], port: int) -> dict[str, object]:
     raise ValueError("config: one worker with one transport is needed")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    """Ask the node to stop, wait until it has, and end what it leaves behind."""
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(_PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    with suppress(ProcessLookupError):  # as a rule nobody is left
-        os.killpg(process.pid, signal.SIGKILL)
+def free_ports(number: int) -> list[int]:
+    """Return different ports of 127.0.0.1 that are free now."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A WAMP v2 subscriber in a process of its own, behind a face for tests. They wait for what it says, never for time."""
+"""A WAMP v2 subscriber in a process of its own. Tests wait for what it prints, never for time to pass."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import IO, Any
 
 from .node import PYTHON
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 _PROGRAM = Path(__file__).with_name("autobahn_subscriber.py")
 
 
@@ -56,34 +56,46 @@ class Subscriber:
                 self._said.put(json.loads(line))
         self._said.put({"left": "the process has ended"})
 
-    def _next(self) -> dict[str, Any]:
-        said = self._said.get(timeout=PATIENCE)
+    def _next(self, patience: float = PATIENCE) -> dict[str, Any]:
+        said = self._said.get(timeout=patience)
         if "left" in said:
             raise Gone(said["left"])
         return said
 
-    def subscribe(self, topic: str) -> None:
-        """Subscribe to a topic, and hear no more of the one before."""
+    def subscribe(self, topic: str, match: str = "exact") -> None:
+        """Subscribe to a topic, and ignore the events of the one before.
+
+        Args:
+            topic: or a pattern.
+            match: `exact`, `prefix` or `wildcard`.
+        """
         self._topic = topic
         self._early.clear()
-        self._stdin.write(json.dumps(topic) + "\n")
+        self._stdin.write(json.dumps([topic, match]) + "\n")
         self._stdin.flush()
-        # An event that is retained may overtake the word that the subscription stands.
+        # A retained event may arrive before the reply to SUBSCRIBE.
         while (said := self._next()) != {"subscribed": topic}:
-            if said["topic"] == topic:
+            if said.pop("heard") == topic:
                 self._early.append(Event(**said))
 
     def event(self) -> Event:
         """Return the next event of the topic.
 
         Raises:
-            Gone: there comes none any more.
+            Gone: the session has ended.
         """
         if self._early:
             return self._early.popleft()
-        while (said := self._next()).get("topic") != self._topic:
+        while (said := self._next()).pop("heard", None) != self._topic:
             pass
         return Event(**said)
+
+    def hears(self, seconds: float) -> bool:
+        """Return whether an event of the topic arrives within so many seconds. Push until it does."""
+        try:
+            return bool(self._next(seconds).pop("heard", None) == self._topic)
+        except Empty:
+            return False
 
     def events_until(self, last: object) -> list[Event]:
         """Return the events before the one whose only argument is `last`."""
