@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from benchmarks import capacity, chart, hub_load, listeners, load, memory, processes, report
+from benchmarks import capacity, chart, clusters, hub_load, listeners, load, memory, processes, report
 from benchmarks.goals import Cell, Measured, Ratio, Results, Row, Sample, compared, summed_up
 from benchmarks.load import KEY, SECRET, TOPIC, Load, Refused
 from benchmarks.measure import ASYNC, BLOCKING
@@ -89,6 +89,18 @@ async def test_a_peer_raises_when_a_push_was_refused(client: str) -> None:
             await push(client, hub.url, 1)
     error = raised.value
     assert isinstance(error.exceptions[0] if isinstance(error, ExceptionGroup) else error, Refused | AuthRejected)
+
+
+async def test_the_ways_to_grow_begin_with_a_hub() -> None:
+    """Of which there is one: nothing is measured across nodes."""
+    async with Hub(port=0, keys={KEY: SECRET}) as hub:
+        figures = await clusters.measured(clusters.Place(f"{hub.url}/publish", SECRET, hub.ws_url), 20)
+    assert figures.near_rate > 0
+    assert figures.near_ms > 0
+    assert (figures.far_rate, figures.far_ms) == (None, None)
+    first, *lines = clusters.rendered({"one hub": figures}).splitlines()
+    assert first.split("  ")[-1] == "other node"
+    assert len(lines) == 2
 
 
 async def test_cent_publishes_to_the_sink(sink: str) -> None:

@@ -1,0 +1,204 @@
+"""Pushes a second, and milliseconds from a push to its event, at a hub, a node of Crossbar.io and two clusters.
+
+`python3 benchmarks/crossbar_cluster.py` runs this module in a venv. Brokers, client and subscribers share all cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import aiohttp
+
+from tests.crossbar import node as crossbar
+from tests.crossbar.cluster import cluster
+from webmqconnect_async import AsyncClient, Push
+
+from . import processes
+from .load import EVENT_BYTES, KEY, SECRET, TOPIC, Load
+from .report import table
+
+RESULTS = Path(__file__).with_name("clusters.json")
+EVENTS = 5000
+CONCURRENCY = 10
+LONGEST = 120.0
+"""Seconds that an event may take, and all events of a measurement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to push, and where to subscribe."""
+
+    endpoint: str
+    secret: str
+    near: str
+    """The WebSocket URL of the node at which events are pushed."""
+    far: str | None = None
+    """That of another node; None where there is only one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured with a subscriber of the same node, and then with one of another node; None without one."""
+
+    near_rate: float
+    """Pushes a second, until the last event has arrived."""
+    near_ms: float
+    """Milliseconds from the beginning of a push to its event, one push at a time; the median."""
+    far_rate: float | None = None
+    far_ms: float | None = None
+
+
+@contextmanager
+def hub() -> Iterator[Place]:
+    """Run a hub with a key, and push to it as to Crossbar.io."""
+    with processes.server("hub_load", "serve", "signed") as server:
+        yield Place(f"{server.url}/publish", SECRET, f"{server.url.replace('http', 'ws')}/ws")
+
+
+@contextmanager
+def node() -> Iterator[Place]:
+    """Run Crossbar.io by the configuration of the example."""
+    with crossbar.node(json.loads(crossbar.EXAMPLE.read_text())) as running:
+        authority = f"127.0.0.1:{running.port}"
+        yield Place(f"http://{authority}/publish", SECRET, f"ws://{authority}/ws")
+
+
+@contextmanager
+def two(kind: str) -> Iterator[Place]:
+    """Run a cluster, and push at its first node."""
+    with cluster(kind) as running:
+        yield Place(running.endpoints[0], running.secret, running.first.ws_url, running.second.ws_url)
+
+
+WAYS: Mapping[str, Callable[[], AbstractContextManager[Place]]] = {
+    "one hub": hub,
+    "Crossbar.io, one node": node,
+    "Crossbar.io, router and proxies": lambda: two("router"),
+    "Crossbar.io, equal nodes": lambda: two("equal"),
+}
+
+
+class Subscriber:
+    """A subscriber of the topic."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+
+    async def event(self) -> object:
+        """Return the next event."""
+        async with asyncio.timeout(LONGEST):
+            while True:
+                match await self._socket.receive_json():
+                    case [36, _, _, _, [event]]:
+                        return event
+
+    async def events(self, number: int) -> None:
+        """Return once so many more events have arrived."""
+        for _ in range(number):
+            await self.event()
+
+    async def until(self, event: object) -> None:
+        """Return once this event has arrived."""
+        while await self.event() != event:
+            pass
+
+
+@asynccontextmanager
+async def subscriber(ws_url: str) -> AsyncIterator[Subscriber]:
+    """Subscribe until the block is left."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(ws_url, protocols=("wamp.2.json",)) as socket:
+        await socket.send_json([1, "realm1", {"roles": {"subscriber": {}}, "authmethods": ["anonymous"]}])
+        await socket.receive_json()
+        await socket.send_json([32, 1, {}, TOPIC])
+        assert (await socket.receive_json())[0] == 33  # noqa: S101  # SUBSCRIBED
+        yield Subscriber(socket)
+
+
+async def measured(place: Place, events: int) -> Figures:
+    """Measure a place with so many pushes at a time, and with a tenth of that one after another."""
+    near = await _measured(place, place.near, events)
+    return Figures(*near, *(await _measured(place, place.far, events) if place.far else ()))
+
+
+async def _measured(place: Place, ws_url: str, events: int) -> tuple[float, float]:
+    event = Load("").event
+    async with (
+        AsyncClient(place.endpoint, KEY, place.secret, dialect="crossbar", concurrency=CONCURRENCY) as client,
+        subscriber(ws_url) as listening,
+    ):
+        await _linked(client, listening)
+
+        began = time.perf_counter()
+        outcomes, _ = await asyncio.gather(
+            client.push_many(Push(TOPIC, event) for _ in range(events)), listening.events(events)
+        )
+        rate = events / (time.perf_counter() - began)
+        for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error
+        delays = []
+        for _ in range(max(events // 10, 1)):
+            began = time.perf_counter()
+            await asyncio.gather(client.push(TOPIC, event), listening.events(1))
+            delays.append(time.perf_counter() - began)
+    return rate, median(delays) * 1000
+
+
+async def _linked(client: AsyncClient, listening: Subscriber) -> None:
+    """Return once events arrive at the node of the subscriber, and none is on its way."""
+    arrived = asyncio.ensure_future(listening.until("linked"))
+    while not arrived.done():
+        await client.push(TOPIC, "linked")
+    await arrived
+    await client.push(TOPIC, "ready")
+    await listening.until("ready")
+
+
+def rendered(figures: dict[str, Figures]) -> str:
+    """Return the table for a terminal."""
+    head = ("", "pushes/s, same node", "other node", "ms to event, same node", "other node")
+    return table(head, ((way, *map(_shown, asdict(each).values())) for way, each in figures.items()))
+
+
+def _shown(figure: float | None) -> str:
+    return "" if figure is None else f"{figure:,.0f}" if figure >= 100 else f"{figure:.1f}"
+
+
+def main() -> None:
+    """Measure all ways, print the table, and keep it."""
+    parser = argparse.ArgumentParser(prog="benchmarks/crossbar_cluster.py", description=__doc__)
+    parser.add_argument("--events", type=int, default=EVENTS, help=f"default: {EVENTS}; fewer are not kept")
+    options = parser.parse_args()
+    if not crossbar.installed():
+        raise SystemExit(f"needs Crossbar.io {crossbar.VERSION}: {crossbar.COMMAND}")
+    figures = {}
+    for way, running in WAYS.items():
+        print(f"{way} ...", file=sys.stderr, flush=True)
+        with running() as place:
+            figures[way] = asyncio.run(measured(place, options.events))
+    machine = {
+        "command": " ".join(("python3 benchmarks/crossbar_cluster.py", *sys.argv[1:])),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "Crossbar.io": crossbar.VERSION,
+        "events": f"{options.events:,} of {EVENT_BYTES} bytes, {CONCURRENCY} at a time",
+    }
+    print("\n".join(f"{name}: {value}" for name, value in machine.items()), rendered(figures), sep="\n\n")
+    if options.events >= EVENTS:
+        kept = machine | {"figures": {way: asdict(each) for way, each in figures.items()}}
+        RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
