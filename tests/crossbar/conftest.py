@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+import webmqconnect_async.hub
+
+from ..chromium import Page
+from ..hub.pages import watched
 from .brokers import Broker, crossbar_io, hubs
+from .cluster import KINDS, Cluster
+from .cluster import cluster as running_cluster
 from .subscribers import Subscriber, subscriber
 
+SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
 _numbers = itertools.count(1)
 
 
@@ -50,3 +60,29 @@ def bob(broker: Broker) -> Iterator[Subscriber]:
 def topic() -> str:
     """Return a topic that no other test has."""
     return f"com.example.topic{next(_numbers)}"
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    """Open a page with webmq.js, of a server that is not a broker."""
+
+    async def index(_request: web.Request) -> web.Response:
+        text = '<title>a site</title><link rel="icon" href="data:,"><script src="webmq.js"></script>'
+        return web.Response(text=text, content_type="text/html")
+
+    async def script(_request: web.Request) -> web.FileResponse:
+        return web.FileResponse(SCRIPT)
+
+    site = web.Application()
+    site.router.add_get("/", index)
+    site.router.add_get("/webmq.js", script)
+    async with TestServer(site, host="127.0.0.1") as running, watched() as page:
+        await page.open(str(running.make_url("/")))
+        yield page
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Run a router and a proxy; then two equal nodes."""
+    with running_cluster(request.param) as running:
+        yield running

@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
-import webmqconnect_async.hub
 from webmqconnect_async import AsyncClient, Payload
 
 from ..chromium import Page
-from ..hub.pages import asked, watched
+from ..hub.pages import asked
 from .brokers import Broker
 
-SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
-
 pytestmark = pytest.mark.chromium
-
-
-@pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    """Return a page of a server that is none of the brokers."""
-
-    async def index(_request: web.Request) -> web.Response:
-        text = '<title>a site</title><link rel="icon" href="data:,"><script src="webmq.js"></script>'
-        return web.Response(text=text, content_type="text/html")
-
-    async def script(_request: web.Request) -> web.FileResponse:
-        return web.FileResponse(SCRIPT)
-
-    site = web.Application()
-    site.router.add_get("/", index)
-    site.router.add_get("/webmq.js", script)
-    async with TestServer(site, host="127.0.0.1") as running, watched() as page:
-        await page.open(str(running.make_url("/")))
-        yield page
 
 
 async def subscribe(page: Page, ws_url: str, *topics: str) -> None:
