@@ -191,6 +191,19 @@ def answered_over_rawsocket(port: int, message: str) -> Any:
         return json.loads(answers.read(length))
 
 
+async def test_a_page_is_told_about_its_proxy_and_router(cluster: Cluster) -> None:
+    """It may ask for another role, and does not get it."""
+    hello = [1, "realm1", {"roles": {"subscriber": {}}, "authmethods": ["anonymous"], "authrole": "trusted"}]
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(cluster.second.ws_url, protocols=["wamp.2.json"]) as link,
+    ):
+        await link.send_json(hello)
+        kind, _, details = await link.receive_json()
+    assert (kind, details["authrole"]) == (WELCOME, "anonymous")
+    assert {"x_cb_pid", "x_cb_peer", "x_cb_proxy_pid", "x_cb_proxy_peer"} <= set(details["authextra"])
+
+
 async def test_the_benchmark_measures_both_nodes(cluster: Cluster) -> None:
     place = Place(cluster.endpoints[0], cluster.secret, cluster.first.ws_url, cluster.second.ws_url)
     figures = dataclasses.astuple(await measured(place, 20))
