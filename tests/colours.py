@@ -61,10 +61,10 @@ class Both:
         assert result is not None
         return result
 
-    def failure(self, event: object = 1, **kwargs: Any) -> WebMQError:
+    def failure(self, event: object = 1, topic: str = "http://example.com/t", **kwargs: Any) -> WebMQError:
         """Push and return the error."""
         try:
-            receipt = self.push("http://example.com/t", event, **kwargs)
+            receipt = self.push(topic, event, **kwargs)
         except WebMQError as error:
             return error
         raise AssertionError(f"the push was accepted: {receipt}")

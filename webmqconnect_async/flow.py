@@ -1,7 +1,7 @@
-"""One push from beginning to end: sign, send, judge, sleep, sign again. The policy of both clients, and all of it.
+"""One push from start to end: sign, send, judge, sleep, sign again. It is the whole retry policy of both clients.
 
-`push_flow` is a generator that does no I/O: it yields a `Request` to be sent or a `Sleep` to be slept, and is sent back
-what came of it. It reads the clocks and the dice that it is given, and knows nothing of asyncio, sockets or threads.
+`push_flow` is a generator without I/O. It yields a `Request` to send or a `Sleep`, and is sent the outcome of each. The
+clocks and the random source are arguments.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ __all__ = ["Answer", "Clock", "PushFlow", "Retry", "Sleep", "push_flow"]
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When a push is tried again.
+    """When a push is retried.
 
-    By default only what the broker has certainly not taken is tried again, and only for a cause that may pass: no
-    connection (but not a certificate that does not verify), and `Overloaded`. So a retry never makes a duplicate.
+    By default a push is retried only if the broker has certainly not accepted it, and only if the cause may be
+    transient: there was no connection (unless the certificate does not verify), or the error is `Overloaded`. Such a
+    retry never creates a duplicate.
 
     Args:
-        attempts: requests at the most, the first included; 1 never tries again.
-        wait: seconds that the first pause lasts at the most; each later one may last twice as long. The length is
-            drawn at random between nothing and that ("full jitter").
-        max_wait: seconds that no pause exceeds. A broker that asks for a longer one gets no retry: the error is raised
-            at once, with its `retry_after`.
-        at_least_once: also try again after a `ConnectionLost` or a 5xx, which may make a duplicate.
+        attempts: maximum number of requests, including the first; 1 disables retries.
+        wait: maximum backoff before the first retry, in seconds. The maximum doubles with each retry, and the backoff
+            is drawn at random between zero and the maximum ("full jitter").
+        max_wait: limit of the maximum, in seconds. If a broker asks for a longer delay, the push is not retried: the
+            error is raised at once, with its `retry_after`.
+        at_least_once: also retry after a `ConnectionLost` or a 5xx, which may create a duplicate.
     """
 
     attempts: int = 3
@@ -62,21 +63,22 @@ class Clock(NamedTuple):
     wall: Callable[[], float]
     """Unix time, which is signed."""
     monotonic: Callable[[], float]
-    """What deadlines are counted in."""
+    """Measures deadlines."""
 
 
 class Sleep(NamedTuple):
-    """A step of the flow: do nothing for so many seconds, before the next attempt."""
+    """A step of the flow: sleep before the next attempt."""
 
     seconds: float
     attempt: int
-    """The attempt that was made, from 1."""
+    """The attempt that failed, counted from 1."""
     error: NotAccepted | Unconfirmed
-    """What it ended in."""
+    """The error of that attempt."""
 
 
 Answer: TypeAlias = Response | TransportFailure | None
-"""What a driver sends back: for a Request an answer or a failure, for a Sleep None or that the deadline struck."""
+"""What a driver sends back. For a Request: the response, or why there is none. For a Sleep: None, or that the deadline
+has passed."""
 
 PushFlow: TypeAlias = Generator[Request | Sleep, Answer, Receipt]
 
@@ -89,47 +91,48 @@ def push_flow(
     jitter: Callable[[], float],
     deadline: float,
 ) -> PushFlow:
-    """Drive one push to its receipt.
+    """Carry out one push, and return its receipt.
 
     Args:
-        sign: the push as its dialect encoded it; called anew for each attempt, after the pause before it.
-        dialect: says what an answer means.
-        retry: when to try again.
+        sign: the push as its dialect encoded it; called for each attempt, after the backoff.
+        dialect: judges responses.
+        retry: when to retry.
         clock: the driver's clocks.
-        jitter: draws a number in [0, 1).
-        deadline: on the monotonic clock; infinite for none. The flow does not interrupt a request, its driver does.
+        jitter: returns a random number in [0, 1).
+        deadline: on the monotonic clock; infinity for none. The driver, not the flow, interrupts a request.
 
     Raises:
-        NotAccepted: the broker has not taken it.
-        Unconfirmed: the broker may have taken it. Once an attempt ended so, the push ends so or with a receipt,
-            whatever later attempts say: a refusal of the second says nothing about the first.
+        NotAccepted: the broker has not accepted the push.
+        Unconfirmed: the broker may have accepted it. Once an attempt has ended so, the push ends so or with a receipt,
+            whatever happens to later attempts: that the second is refused says nothing about the first.
     """
     unconfirmed: Unconfirmed | None = None
     for attempt in count(1):
-        answer = yield sign(clock.wall())
+        request = sign(clock.wall())
+        answer = yield request
         verdict: Receipt | NotAccepted | Unconfirmed
         if isinstance(answer, Response):
-            verdict = dialect.judge(answer, attempt, clock.wall())
+            verdict = dialect.judge(request, answer, attempt, clock.wall())
         else:
             verdict = _failed(answer)
         if isinstance(verdict, Receipt):
             return verdict
         if isinstance(verdict, Unconfirmed):
             unconfirmed = verdict
-        pause = _pause(verdict, attempt, retry, jitter)
+        backoff = _backoff(verdict, attempt, retry, jitter)
         expired = isinstance(answer, TransportFailure) and answer.cause is Cause.EXPIRED
         if (
             expired
-            or pause is None
-            or clock.monotonic() + pause >= deadline
-            or (yield Sleep(pause, attempt, verdict)) is not None
+            or backoff is None
+            or clock.monotonic() + backoff >= deadline
+            or (yield Sleep(backoff, attempt, verdict)) is not None
         ):
             raise (unconfirmed or verdict).after(attempt)
     raise AssertionError("count() does not end")
 
 
 def _failed(failure: TransportFailure | None) -> NotAccepted | Unconfirmed:
-    """Say what it means that no answer came."""
+    """Return the error of an attempt without a response."""
     if failure is None:
         raise TypeError("a driver answers a Request with a Response or a TransportFailure")
     cause, begun, reason = failure
@@ -140,18 +143,20 @@ def _failed(failure: TransportFailure | None) -> NotAccepted | Unconfirmed:
     return ReplyTimeout(reason) if cause is Cause.EXPIRED else ConnectionLost(reason)
 
 
-def _pause(verdict: NotAccepted | Unconfirmed, attempt: int, retry: Retry, jitter: Callable[[], float]) -> float | None:
-    """Return how many seconds to wait before the next attempt; None where there is to be none."""
-    if attempt == retry.attempts or not _may_pass(verdict, retry.at_least_once):
+def _backoff(
+    verdict: NotAccepted | Unconfirmed, attempt: int, retry: Retry, jitter: Callable[[], float]
+) -> float | None:
+    """Return the seconds to wait before the next attempt; None if there is none."""
+    if attempt == retry.attempts or not _is_retryable(verdict, retry.at_least_once):
         return None
     backoff = jitter() * min(retry.max_wait, retry.wait * 2.0 ** min(attempt - 1, 64))
     if isinstance(verdict, Overloaded) and verdict.retry_after is not None:
-        # The backoff comes on top: all the clients a broker turned away at once shall not come back at once.
+        # The backoff is added: all clients that were told the same delay must not come back at the same time.
         return min(verdict.retry_after + backoff, retry.max_wait) if verdict.retry_after <= retry.max_wait else None
     return backoff
 
 
-def _may_pass(verdict: NotAccepted | Unconfirmed, at_least_once: bool) -> bool:
+def _is_retryable(verdict: NotAccepted | Unconfirmed, at_least_once: bool) -> bool:
     match verdict:
         case ConnectFailed(passing=passing):
             return passing

@@ -535,8 +535,8 @@ def test_a_refusal_is_held_against_the_request_that_was_sent() -> None:
         ([TOPIC, "1", "--query", "-", "--refusal", "-"], 2, "standard input is either --refusal or --query."),
         ([TOPIC, "1", "--query", "?topicuri=a"], 2, "--query: it has no 'appkey', which --dialect webmq needs."),
         ([TOPIC, "1", "--query", query(), "--dialect", "crossbar"], 2, "it has no 'key', which --dialect crossbar"),
-        ([TOPIC, "1", "--exclude", ","], 1, "error: exclude[0]: ',' is no session ID"),
-        (["a b", "1", "--dialect", "crossbar"], 1, "error: topic: 'a b' is no URI to a router"),
+        ([TOPIC, "1", "--exclude", ","], 1, "error: exclude[0]: ',' is not a session ID"),
+        (["a b", "1", "--dialect", "crossbar"], 1, "error: topic: 'a b' is not a valid WAMP URI"),
     ],
 )
 def test_what_cannot_be_explained(arguments: list[str], status: int, said: str) -> None:

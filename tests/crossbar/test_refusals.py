@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from webmqconnect_async import AuthRejected, BadReply, ClockRejected, Receipt, Rejected, TooLarge
-from webmqconnect_async.dialects import Response, Verdict
+from webmqconnect_async.dialects import Request, Response, Verdict
 from webmqconnect_async.dialects.crossbar import Crossbar
 
 from .brokers import KEY, SECRET, Broker
@@ -228,8 +228,12 @@ def answered(case: Case, broker: Broker) -> tuple[Response, Verdict]:
     return answer, judged(answer)
 
 
+_REQUEST = Request("", b"1")
+"""Nothing is masked that it signs."""
+
+
 def judged(answer: Response) -> Verdict:
-    return Crossbar(None, None, sequence=lambda: 1, nonce=lambda: 1).judge(answer, 1, time.time())
+    return Crossbar(None, None, sequence=lambda: 1, nonce=lambda: 1).judge(_REQUEST, answer, 1, time.time())
 
 
 def check(answer: Response, verdict: Verdict, expected: tuple[int, type[Verdict], str]) -> None:

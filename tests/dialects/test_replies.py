@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from webmqconnect_async.dialects import Headers, Response, Verdict
-from webmqconnect_async.dialects.replies import reason_of, retry_after, skew_of, target_of, visible
+from webmqconnect_async.dialects import Headers, Request, Response, Verdict
+from webmqconnect_async.dialects.replies import retry_after, skew_of, target_of, text_of, visible
 from webmqconnect_async.dialects.webmq import WebMQ
 from webmqconnect_async.errors import (
     AuthRejected,
@@ -34,12 +34,19 @@ _SIGNATURE = "tw--HwmsaCc3uxI04FSgejT4-cmsm-BwyXTZKKFQ7Y4="
 """One of the vectors; it holds two hyphens in a row."""
 
 
+_UNSIGNED = Request("topicuri=t", b"1")
+
+
+def _reason(body: bytes) -> str:
+    return visible(text_of(body), "")
+
+
 def _headers(fields: dict[str, str] | None = None) -> Headers:
     return CIMultiDict(fields or {})
 
 
 def _judged(status: int, body: bytes = b"", headers: dict[str, str] | None = None, attempts: int = 1) -> Verdict:
-    return WebMQ().judge(Response(status, _headers(headers), body), attempts, _NOW)
+    return WebMQ().judge(_UNSIGNED, Response(status, _headers(headers), body), attempts, _NOW)
 
 
 _TABLE: list[tuple[int, dict[str, str], bytes, type[Verdict]]] = [
@@ -127,7 +134,7 @@ def test_the_table_row_by_row(status: int, headers: dict[str, str], body: bytes,
     assert verdict.status == status
     if not isinstance(verdict, Receipt):
         assert str(verdict).startswith(f"the broker answered {status}")
-        assert verdict.reason == reason_of(body)
+        assert verdict.reason == _reason(body)
 
 
 def test_every_status_without_a_word_is_sorted() -> None:
@@ -157,7 +164,7 @@ def test_headers_may_be_those_of_http_client() -> None:
     headers = HTTPMessage()
     headers["Retry-After"] = "7"
     headers["date"] = formatdate(_NOW, usegmt=True)
-    verdict = WebMQ().judge(Response(429, headers, b""), 1, _NOW)
+    verdict = WebMQ().judge(_UNSIGNED, Response(429, headers, b""), 1, _NOW)
     assert isinstance(verdict, Overloaded)
     assert verdict.retry_after == 7.0
     assert skew_of(headers, _NOW) == 0.0
@@ -270,7 +277,7 @@ def test_a_refused_timestamp_says_how_far_the_clocks_are_apart(date: str | None,
         ("login", "login"),
         ("?signature=abc", ""),
         ("http://[::1]:80/x", "http://[::1]:80/x"),
-        ("http://[::1/x?signature=abc", "a Location that is no URL"),
+        ("http://[::1/x?signature=abc", "a Location that is not a URL"),
         ("", "nowhere (no Location)"),
         (None, "nowhere (no Location)"),
         ("http://elsewhere/\x1b[2J\u202e\0", "http://elsewhere/\\x1b[2J\\u202e\\x00"),
@@ -280,7 +287,7 @@ def test_a_refused_timestamp_says_how_far_the_clocks_are_apart(date: str | None,
     ids=lambda value: ascii(value)[:50],
 )
 def test_a_redirect_is_named_without_what_may_be_secret(location: str | None, target: str) -> None:
-    assert target_of(_headers({} if location is None else {"Location": location})) == target
+    assert target_of(_headers({} if location is None else {"Location": location}), "") == target
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308, 399])
@@ -350,7 +357,7 @@ def test_a_signature_at_the_end_of_what_is_read_is_not_left_in_part() -> None:
 def test_shorter_words_stay() -> None:
     """A session ID, a topic in a rule, a hash in hexadecimal of 40 characters."""
     said = "not authorized (denied by post rule 1: http://example.com/a-b_c cPfzHXkq-_8w3N5d " + "0" * 40 + ")"
-    assert reason_of(said.encode()) == said
+    assert _reason(said.encode()) == said
 
 
 @pytest.mark.parametrize(
@@ -372,7 +379,7 @@ def test_shorter_words_stay() -> None:
     ],
 )
 def test_control_characters_are_made_visible(body: bytes, reason: str) -> None:
-    assert reason_of(body) == reason
+    assert _reason(body) == reason
 
 
 @pytest.mark.parametrize(
@@ -385,17 +392,17 @@ def test_control_characters_are_made_visible(body: bytes, reason: str) -> None:
     ],
 )
 def test_a_long_page_is_cut_short(body: bytes) -> None:
-    reason = reason_of(body)
+    reason = _reason(body)
     assert len(reason) == 201
     assert reason.endswith("…")
-    assert reason_of(body)[:10] == visible(" ".join(body.decode(errors="replace").split()))[:10]
+    assert _reason(body)[:10] == visible(" ".join(body.decode(errors="replace").split()), "")[:10]
     verdict = _judged(502, body)
     assert len(str(verdict)) < 250
 
 
 @given(st.binary(max_size=500) | st.text(max_size=300).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_body_is_shown_in_one_short_printable_line(body: bytes) -> None:
-    reason = reason_of(body)
+    reason = _reason(body)
     assert reason.isprintable()
     assert len(reason) <= 201
     reason.encode()
@@ -403,7 +410,7 @@ def test_any_body_is_shown_in_one_short_printable_line(body: bytes) -> None:
 
 @given(st.text(max_size=300))
 def test_any_location_is_shown_in_one_short_printable_line(location: str) -> None:
-    target = target_of(_headers({"Location": location}))
+    target = target_of(_headers({"Location": location}), "")
     assert target.isprintable()
     assert len(target) <= 201
 

@@ -1,12 +1,12 @@
-"""What a push is on the wire: `Push` in, `Request` out; `Response` in, a receipt or an error out.
+"""The wire formats of the brokers: a `Push` becomes a `Request`, a `Response` becomes a receipt or an error.
 
-A dialect knows one broker's bytes and answers. It does no I/O, reads no clock and never decides whether to try again.
+A dialect implements one broker's format. It does no I/O, reads no clock, and does not decide whether to retry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from ..errors import BadReply, Rejected
 from ..values import Push, Receipt
@@ -15,49 +15,73 @@ __all__ = ["Dialect", "DialectName", "Headers", "Request", "Response", "Signer",
 
 
 DialectName: TypeAlias = Literal["webmq", "crossbar"]
-"""The dialects that there are, as a client's argument names them."""
+"""The values of a client's `dialect` argument."""
+
+# Request and Response hold signatures. They are neither tuples nor dataclasses, because error reporters show the items
+# of both in the local variables of a traceback.
 
 
-class Request(NamedTuple):
-    """One signed attempt: what follows the `?` of the endpoint, and the body."""
+class Request:
+    """One attempt at a push, signed: what follows the `?` of the endpoint, and the body.
 
-    query: str
-    body: bytes
+    Args:
+        query: with the signature in it.
+        body: the exact bytes.
+        signature: in base64, unquoted; empty for an unsigned request.
+    """
+
+    __slots__ = ("body", "query", "signature")
+
+    def __init__(self, query: str, body: bytes, signature: str = "") -> None:
+        self.query = query
+        self.body = body
+        self.signature = signature
 
     def __repr__(self) -> str:
-        # The query carries a signature that anybody may replay for five minutes.
+        # Anybody can replay a signature for 300 seconds.
         return f"Request(<{len(self.query)} characters of query>, <{len(self.body)} bytes of body>)"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Request):
+            return NotImplemented
+        return self.query == other.query and self.body == other.body
+
+    def __hash__(self) -> int:
+        return hash((self.query, self.body))
 
 
 class Headers(Protocol):
-    """The little that a dialect asks of an answer's headers: look one up, ignoring case."""
+    """The headers of a response, looked up ignoring case."""
 
     def get(self, name: str, /) -> str | None:
-        """Return the first value of a header; None without one."""
+        """Return the first value of a header, or None."""
         ...
 
 
-class Response(NamedTuple):
-    """An answer: its status, its headers, and its body as far as it was read."""
+class Response:
+    """The response to a request: its status, its headers, and as much of its body as was read."""
 
-    status: int
-    headers: Headers
-    body: bytes
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
 
     def __repr__(self) -> str:
-        # WebMQ's 401 holds the valid signature.
+        # The 401 of the original WebMQ hub holds the valid signature.
         return f"Response({self.status}, <headers>, <{len(self.body)} bytes of body>)"
 
 
 Signer: TypeAlias = Callable[[float], Request]
-"""Makes a push's request as signed at a Unix time in seconds; each attempt is signed anew."""
+"""Makes the request of a push, signed at a Unix time in seconds. Each attempt is signed again."""
 
 Verdict: TypeAlias = Receipt | Rejected | BadReply
-"""What an answer means."""
+"""What a response means."""
 
 
 class Dialect(Protocol):
-    """One broker's wire."""
+    """The wire format of one broker."""
 
     @property
     def content_type(self) -> str:
@@ -65,19 +89,20 @@ class Dialect(Protocol):
         ...
 
     def encode(self, push: Push) -> Signer:
-        """Encode a push once, for all its attempts.
+        """Encode a push once, for all attempts at it.
 
         Raises:
-            InvalidPush: the push cannot be said on this wire; the message names the argument.
+            InvalidPush: this format cannot express the push; the message names the argument.
         """
         ...
 
-    def judge(self, response: Response, attempts: int, now: float) -> Verdict:
-        """Say what an answer means, without raising.
+    def judge(self, request: Request, response: Response, attempts: int, now: float) -> Verdict:
+        """Return what a response means. Errors are returned, not raised.
 
         Args:
-            response: the answer.
-            attempts: requests of this push so far, this one included.
-            now: Unix time in seconds, to tell how far a clock is off.
+            request: the request that was sent. No error shows its signature, even if the response quotes it.
+            response: the response to that request.
+            attempts: requests sent for this push so far, including this one.
+            now: Unix time in seconds, to compare with the broker's clock.
         """
         ...

@@ -1,4 +1,4 @@
-"""What both dialects ask of a push's arguments, refused in the same words."""
+"""Checks of a push's arguments that both dialects share, so that both raise the same messages."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["listed", "utf8"]
 
 
 def listed(argument: str, values: object, kind: str = "session IDs") -> Collection[object]:
-    """Return the values of a list, tuple or set.
+    """Return a list, tuple or set unchanged; raise InvalidPush for anything else.
 
-    Not of any iterable: one that is empty when it is read again, for a second push, would mean nobody.
+    An iterator is refused: it would be empty when the argument is used for a second push, and empty means nobody.
     """
     if not isinstance(values, Collection) or isinstance(values, Mapping | str | bytes | bytearray | memoryview):
         raise InvalidPush(f"{argument}: a list, tuple or set of {kind} is needed, not {type(values).__name__}")
@@ -20,7 +20,7 @@ def listed(argument: str, values: object, kind: str = "session IDs") -> Collecti
 
 
 def utf8(argument: str, text: object) -> bytes:
-    """Return a text as UTF-8."""
+    """Return text encoded as UTF-8; raise InvalidPush for anything else."""
     if not isinstance(text, str):
         raise InvalidPush(f"{argument}: text is needed, not {type(text).__name__}")
     try:

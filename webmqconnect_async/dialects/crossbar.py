@@ -1,6 +1,6 @@
-"""The wire of Crossbar.io's HTTP bridge publisher: one JSON object in the body, what signs it in the query.
+"""The format of Crossbar.io's HTTP bridge: a JSON object in the body, its signature in the query.
 
-| answer                                                             | verdict         |
+| response                                                           | verdict         |
 |--------------------------------------------------------------------|-----------------|
 | 2xx with an `id`                                                   | `Receipt`       |
 | 2xx with the error `wamp.error.not_authorized`                     | `AuthRejected`  |
@@ -12,8 +12,8 @@
 | any other 4xx                                                      | `Rejected`      |
 | anything else, such as 2xx with neither                            | `BadReply`      |
 
-The bridge answers much with 200 that reaches nobody, and much with 500 that is the caller's mistake. What is known of
-both is refused here.
+The bridge responds with 200 to some events that reach nobody, and with 500 to some mistakes of the caller. Those that
+are known are refused here, before anything is sent.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..values import Payload, Push, Receipt, SessionIDs
 from . import Request, Response, Signer, Verdict
 from .arguments import listed, utf8
 from .events import Dumps, encode_event
-from .replies import reason_of, refused, visible
+from .replies import refused, text_of, visible
 
 __all__ = ["Crossbar"]
 
@@ -41,26 +41,26 @@ _REFUSALS: dict[str, type[Rejected]] = {
     "REST bridge signature was invalid": AuthRejected,
     "Request denied based on IP address": AuthRejected,
 }
-"""How the bridge's 400 begins, where it says more than `Rejected` does."""
+"""Beginnings of the bridge's 400 that say more than `Rejected`. The first that matches counts."""
 
 _TOPIC = re.compile(r"[^\s.#]+(\.[^\s.#]+)*")
-"""What the router takes for a URI: parts between dots, none of them empty or with a blank or `#` in it."""
+"""A loose WAMP URI, as the router checks it."""
 
 _RESERVED = frozenset({"options", "topic", "self"})
-"""Keywords that would meet the bridge's own arguments: the first is dropped without a word, the others are a 500."""
+"""Keywords that collide with arguments of the bridge: it drops the first silently, and fails with 500 on the others."""
 
 _NO_SESSION = b"[0]"
 _NO_NAME = b'["webmqconnect_async: nobody"]'
-"""The router takes an empty list of the eligible for none at all, and sends to everybody: so they name nobody."""
+"""Sent for an empty list: the router treats that like no list, and delivers to everybody."""
 
 _DEEPEST = 128
-"""Levels of lists and objects; some hundreds more end subscribers' connections."""
+"""Levels of lists and objects. A few hundred more end the connections of some subscribers."""
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _TO_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _BINARY = re.compile(rb'(?<!\\)"\\u0000')
-"""A string that begins with NUL, the quote not being an escaped one inside a string."""
+"""A string that begins with NUL. An escaped quote inside a string does not count."""
 _SESSION_IDS = range(1, 2**53 + 1)
 
 
@@ -68,10 +68,11 @@ class Crossbar:
     """The dialect of Crossbar.io.
 
     Args:
-        credentials: signs every push; None pushes unsigned.
-        dumps: replaces the JSON encoder; that it writes JSON in UTF-8, no NaN, no lone surrogate, is its own duty.
-        sequence: gives 1, 2, 3 …, a number each request that is signed.
-        nonce: gives a random number in [0, 2^53].
+        credentials: to sign each push with; None to push unsigned.
+        dumps: a JSON encoder to use instead of the standard library's. It must return JSON in UTF-8, without NaN and
+            lone surrogates.
+        sequence: returns 1, 2, 3 …, called once per signed request.
+        nonce: returns a random number in [0, 2^53].
     """
 
     content_type = "application/json"
@@ -93,7 +94,7 @@ class Crossbar:
             self._key_query = f"key={quote_plus(credentials.key, safe='')}&timestamp="
 
     def encode(self, push: Push) -> Signer:
-        """Encode a push once, for all its attempts; InvalidPush names what cannot be said."""
+        """Encode a push once, for all attempts at it; raise InvalidPush if this format cannot express it."""
         body = self._body(push)
         if self._credentials is None:
             unsigned = Request("", body)
@@ -107,7 +108,7 @@ class Crossbar:
         if not isinstance(event, Payload):
             return b'"args":[%b]' % _deliverable(encode_event(event, self._dumps))
         if found := sorted(_RESERVED & event.kwargs.keys()):
-            raise InvalidPush(f"event: the keyword {found[0]!r} is the bridge's own; name it otherwise")
+            raise InvalidPush(f"event: the keyword {found[0]!r} is reserved by the bridge; use another name")
         args = _deliverable(encode_event(list(event.args), self._dumps), ours=1)
         if not event.kwargs:
             return b'"args":%b' % args
@@ -119,35 +120,37 @@ class Crossbar:
         signature = sign(credentials, self._key, f"{timestamp}{seq}{nonce}".encode(), body)
         quoted = timestamp.replace(":", "%3A")
         query = f"{self._key_query}{quoted}&seq={seq}&nonce={nonce}&signature={signature[:-1]}%3D"
-        return Request(query, body)
+        return Request(query, body, signature)
 
-    def judge(self, response: Response, attempts: int, now: float) -> Verdict:
-        """Say what an answer means, by the table above."""
+    def judge(self, request: Request, response: Response, attempts: int, now: float) -> Verdict:
+        """Return what a response means, by the table above."""
         status, error = response.status, None
-        match _answer(response.body):
+        match _json(response.body):
             # Before 0.14 the bridge answered 202.
             case {"id": int(publication)} if 200 <= status < 300 and not isinstance(publication, bool):
                 return Receipt(status, publication, attempts)
             case {"error": str(said), **rest}:
-                error, reason = said, visible(" ".join(": ".join([said, *_words(rest.get("args"))]).split()))
+                error, text = said, " ".join(": ".join([said, *_texts(rest.get("args"))]).split())
             case _:
-                reason = reason_of(response.body)
+                text = text_of(response.body)
         if 200 <= status < 300 and error is not None:
+            reason = visible(text, request.signature)
             refusal = AuthRejected if error == "wamp.error.not_authorized" else Rejected
             return refusal(f"the broker answered {status}: {reason}", status=status, reason=reason)
-        return refused(response, reason, _REFUSALS, now)
+        return refused(request, response, text, _REFUSALS, now)
 
 
-def _answer(body: bytes) -> object:
+def _json(body: bytes) -> object:
+    """Return the JSON value of a body; None if it is not JSON."""
     try:
-        answer: object = json.loads(body)
+        value: object = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    return answer
+    return value
 
 
-def _words(args: object) -> list[str]:
-    return [word for word in args if isinstance(word, str)] if isinstance(args, list) else []
+def _texts(args: object) -> list[str]:
+    return [each for each in args if isinstance(each, str)] if isinstance(args, list) else []
 
 
 def _topic(topic: object) -> bytes:
@@ -158,9 +161,12 @@ def _topic(topic: object) -> bytes:
 def _encoded_topic(topic: object) -> bytes:
     text = utf8("topic", topic).decode()
     if not _TOPIC.fullmatch(text):
-        raise InvalidPush(f"topic: {text[:80]!r} is no URI to a router: empty, a blank, a '#', or nothing beside a dot")
+        raise InvalidPush(
+            f"topic: {text[:80]!r} is not a valid WAMP URI: components between dots must be non-empty, without "
+            "whitespace or '#'"
+        )
     if text.startswith("wamp."):
-        raise InvalidPush("topic: what begins with 'wamp.' is the router's own")
+        raise InvalidPush("topic: URIs that begin with 'wamp.' are reserved by the router")
     return encode_event(text)
 
 
@@ -173,24 +179,26 @@ def _second(second: int) -> str:
 
 
 def _timestamp(milliseconds: int) -> str:
-    """Return a Unix time as the bridge reads it, which demands the fraction."""
+    """Return a Unix time in the form that the bridge requires, with a fraction."""
     second, fraction = divmod(milliseconds, 1000)
     return f"{_second(second)}.{fraction:03}Z"
 
 
 def _deliverable(encoded: bytes, ours: int = 0) -> bytes:
-    """Return an event's JSON if subscribers can be sent it, whatever they speak; else the bridge says 200 and loses it.
+    """Return an event's JSON unchanged; raise InvalidPush if the router could not deliver it to every subscriber.
+
+    The bridge would accept such an event with 200 and lose it, depending on the serializers of the subscribers.
 
     Args:
         encoded: the JSON.
-        ours: levels of it that are not the event's own.
+        ours: levels of nesting that are added around the event.
     """
-    # Of the usual event a look suffices.
+    # Cheap checks first: few events need more.
     deepest = _DEEPEST + ours
     if encoded.count(b"[") + encoded.count(b"{") > deepest and _is_deeper(encoded, deepest):
-        raise InvalidPush(f"event: nested deeper than {_DEEPEST} levels, which not every subscriber survives")
+        raise InvalidPush(f"event: nested deeper than {_DEEPEST} levels, which ends some subscribers' connections")
     if b"\\u0000" in encoded and _BINARY.search(encoded):
-        # Base64 if it is to be believed; where it is none, a Python subscriber's connection ends.
+        # WAMP's JSON serializer encodes bytes so, in base64. Autobahn ends the connection if it is not base64.
         raise InvalidPush("event: a string that begins with NUL means bytes to subscribers that speak JSON")
     if _LONG_NUMBER.search(encoded):
         try:
@@ -201,22 +209,22 @@ def _deliverable(encoded: bytes, ours: int = 0) -> bytes:
 
 
 def _is_deeper(encoded: bytes, levels: int) -> bool:
-    """Tell whether JSON has more levels of lists and objects than so many."""
+    """Return whether JSON has more than this many levels of lists and objects."""
     brackets = _STRINGS.sub(b"", encoded).translate(_TO_ONE_KIND, _NO_BRACKETS)
     for _ in range(levels):
         if not brackets:
             return False
-        brackets = brackets.replace(b"[]", b"")  # the innermost level, wherever it is
+        brackets = brackets.replace(b"[]", b"")  # removes the innermost level everywhere
     return bool(brackets)
 
 
 def _checked_integer(digits: str) -> None:
     if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
-        raise InvalidPush(f"event: the integer {digits[:24]} needs more than 64 bits, which MessagePack has not")
+        raise InvalidPush(f"event: the integer {digits[:24]} needs more than 64 bits, the limit of MessagePack")
 
 
 def _options(push: Push) -> bytes:
-    """Return the end of the body that says who gets the event, and what else there is to say."""
+    """Return the end of the body: who gets the event, and the other options."""
     parts = []
     if push.eligible is not None:
         parts.append(b'"eligible":' + (_sessions("eligible", push.eligible) or _NO_SESSION))
@@ -228,7 +236,7 @@ def _options(push: Push) -> bytes:
 
 
 def _sessions(argument: str, ids: SessionIDs) -> bytes | None:
-    """Return session IDs as JSON; None without any."""
+    """Return session IDs as JSON; None for an empty list."""
     numbers = [_session(f"{argument}[{place}]", each) for place, each in enumerate(listed(argument, ids))]
     return b"[%b]" % ",".join(numbers).encode() if numbers else None
 
@@ -244,7 +252,7 @@ def _session(argument: str, session_id: object) -> str:
 
 
 def _further(options: object) -> list[bytes]:
-    """Return `options` as the bridge takes them, each checked: a wrong type is a 500, an unknown name is ignored."""
+    """Return `options` as JSON, checked: the bridge fails with 500 on a wrong type, and ignores an unknown name."""
     if not isinstance(options, Mapping):
         raise InvalidPush(f"options: a mapping is needed, not {type(options).__name__}")
     parts = []
@@ -252,7 +260,7 @@ def _further(options: object) -> list[bytes]:
         encode = _OPTIONS.get(name) if isinstance(name, str) else None
         if encode is None:
             known = ", ".join(_OPTIONS)
-            raise InvalidPush(f"options: {str(name)[:40]!r} is none of {known}; eligible and exclude are arguments")
+            raise InvalidPush(f"options: {str(name)[:40]!r} is not one of {known}; eligible and exclude are arguments")
         if (encoded := encode(f"options[{name!r}]", value)) is not None:
             parts.append(b'"%b":%b' % (name.encode(), encoded))
     return parts
@@ -294,4 +302,4 @@ _OPTIONS: dict[str, Callable[[str, object], bytes | None]] = {
     "retain": _flag,
     "forward_for": _forwarders,
 }
-"""What the bridge reads beside the sessions, and how each is said."""
+"""The options of the bridge besides session IDs, and their encoders."""

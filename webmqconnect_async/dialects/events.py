@@ -1,4 +1,4 @@
-"""An event as JSON bytes, and where in it something is that JSON cannot say."""
+"""Encode an event as JSON, and name the part of it that is not JSON."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 
 
 def encode_event(event: object, dumps: Dumps | None = None) -> bytes:
-    """Return the event as JSON in UTF-8, compact unless `dumps` says otherwise.
+    """Return the event as JSON in UTF-8, in compact form unless `dumps` is given.
 
     Raises:
-        InvalidPush: NaN or Infinity, a lone surrogate, a circle, nesting too deep, or a type that JSON has no word for;
-            the message gives the path where it is known.
+        InvalidPush: the event holds NaN or Infinity, a lone surrogate, itself, a value of another type, or is nested
+            too deeply. The message gives the path of that value if it is known.
     """
     try:
         written = (dumps or _compact)(event)
@@ -31,14 +31,14 @@ def encode_event(event: object, dumps: Dumps | None = None) -> bytes:
         if isinstance(written, str):
             return written.encode()
         problem = f"dumps must return str or bytes, not {type(written).__name__}"
-    except Exception as error:  # an encoder given by the caller raises what it likes
+    except Exception as error:  # the caller's encoder may raise anything
         culprit = _culprit(event, "event", set()) if dumps is None and not isinstance(error, RecursionError) else None
         raise InvalidPush(culprit or f"event: not JSON: {type(error).__name__}: {error}") from error
     raise InvalidPush(problem)
 
 
 def _culprit(value: object, path: str, above: set[int]) -> str | None:
-    """Find the first thing that JSON cannot say and return it with its path; None where nothing is found."""
+    """Return the path of the first value that is not JSON, and why it is not; None if there is none."""
     if isinstance(value, str):
         return None if _is_unicode(value) else f"{path}: a lone surrogate is not UTF-8"
     if isinstance(value, float):
@@ -69,7 +69,7 @@ def _culprit(value: object, path: str, above: set[int]) -> str | None:
 def _shown(key: object) -> str:
     try:
         text = repr(key)
-    except ValueError:  # Python writes no integer of more than 4300 digits
+    except ValueError:  # CPython converts no integer of more than 4300 digits to text
         return "…"
     return text if len(text) <= 60 else text[:60] + "…"
 

@@ -1,6 +1,6 @@
-"""The WebMQ hub's wire: a form-encoded query, the event as JSON in the body, a plain text refusal.
+"""The format of a WebMQ hub: a form-encoded query, the event as JSON in the body, refusals in plain text.
 
-| answer                                                             | verdict         |
+| response                                                           | verdict         |
 |--------------------------------------------------------------------|-----------------|
 | 202                                                                | `Receipt`       |
 | 400 unknown application key; 401; 403                              | `AuthRejected`  |
@@ -10,7 +10,7 @@
 | any other 4xx                                                      | `Rejected`      |
 | anything else                                                      | `BadReply`      |
 
-A 503 without Retry-After comes from proxies that may have forwarded the request.
+A 503 without Retry-After comes from a proxy, which may have forwarded the request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..values import Payload, Push, Receipt, SessionIDs
 from . import Request, Response, Signer, Verdict
 from .arguments import listed, utf8
 from .events import Dumps, encode_event
-from .replies import reason_of, refused
+from .replies import refused, text_of
 
 __all__ = ["WebMQ"]
 
@@ -35,18 +35,18 @@ _REFUSALS: dict[str, type[Rejected]] = {
     "timestamp expired": ClockRejected,
     "content length (": TooLarge,
 }
-"""How a hub's 400 begins, where it says more than `Rejected` does."""
+"""Beginnings of a hub's 400 that say more than `Rejected`."""
 
 
 class WebMQ:
     """The dialect of the WebMQ hub.
 
     Args:
-        credentials: signs every push; None pushes unsigned.
-        dumps: replaces the JSON encoder; what it writes is its own duty.
+        credentials: to sign each push with; None to push unsigned.
+        dumps: a JSON encoder to use instead of the standard library's. What it returns is not checked.
     """
 
-    # Byte for byte: the hub refuses a charset, a parameter or another case.
+    # The hub compares it byte for byte: it refuses a charset, or another case.
     content_type = "application/x-www-form-urlencoded"
 
     def __init__(self, credentials: Credentials | None = None, dumps: Dumps | None = None) -> None:
@@ -57,11 +57,11 @@ class WebMQ:
             self._appkey = f"&appkey={quote_plus(credentials.key, safe='')}&timestamp="
 
     def encode(self, push: Push) -> Signer:
-        """Encode a push once, for all its attempts; InvalidPush names what cannot be said."""
+        """Encode a push once, for all attempts at it; raise InvalidPush if this format cannot express it."""
         if push.options is not None:
-            raise InvalidPush("options: a WebMQ hub understands none; leave them out")
+            raise InvalidPush("options: not supported by a WebMQ hub; leave them out")
         if isinstance(push.event, Payload):
-            raise InvalidPush("event: a WebMQ hub takes one value, not a Payload; push a list or an object")
+            raise InvalidPush("event: a WebMQ hub accepts one value, not a Payload; push a list or an object")
         topic, quoted_topic = _topic(push.topic)
         receivers = _receivers(push.eligible, push.exclude)
         body = _outside_forms(encode_event(push.event, self._dumps))
@@ -76,28 +76,27 @@ class WebMQ:
         timestamp, quoted_timestamp = _timestamp(int(now))
         signature = sign(credentials, topic, self._key, timestamp, body)
         query = f"topicuri={quoted_topic}{self._appkey}{quoted_timestamp}&signature={signature[:-1]}%3D{receivers}"
-        return Request(query, body)
+        return Request(query, body, signature)
 
-    def judge(self, response: Response, attempts: int, now: float) -> Verdict:
-        """Say what an answer means, by the table above."""
+    def judge(self, request: Request, response: Response, attempts: int, now: float) -> Verdict:
+        """Return what a response means, by the table above."""
         if response.status == 202:
             return _accepted(attempts)
-        reason = reason_of(response.body)
-        return refused(response, reason, _REFUSALS, now)
+        return refused(request, response, text_of(response.body), _REFUSALS, now)
 
 
 @lru_cache(16)
 def _accepted(attempts: int) -> Receipt:
-    """Return the one receipt that all pushes of so many attempts share; a million outcomes keep it too."""
+    """Return the receipt of a push. Pushes with the same number of attempts share one, to save memory."""
     return Receipt(202, None, attempts)
 
 
 def _outside_forms(body: bytes) -> bytes:
-    """Escape the two characters at which the hub splits the body as a form.
+    """Escape the two characters that separate form fields.
 
-    Its framework parses the body as form fields, and a field named like a parameter replaces that parameter: an event
-    with a link such as `http://shop/?id=7&eligible=yes` would be lost behind a 202. In JSON both stand inside strings
-    alone.
+    The hub's framework, Twisted, parses the body as form fields because of its content type, and a field named like a
+    parameter replaces that parameter: an event with a link such as `http://shop/?id=7&eligible=yes` would be accepted
+    and lost. In JSON both characters occur only inside strings.
     """
     return body.replace(b"&", b"\\u0026").replace(b";", b"\\u003b")
 
@@ -111,21 +110,21 @@ _cached = lru_cache(1024)(_quoted)
 
 
 def _topic(topic: object) -> tuple[bytes, str]:
-    """Return a topic as it is signed and as it stands in the query."""
+    """Return a topic as it is signed, and quoted for the query."""
     return _cached(topic) if isinstance(topic, str) and len(topic) <= 256 else _quoted(topic)
 
 
 @lru_cache(4)
 def _timestamp(second: int) -> tuple[bytes, str]:
-    """Return a Unix second as it is signed and as it stands in the query. The wire knows whole seconds only."""
+    """Return a Unix second as it is signed, and quoted for the query. The format has whole seconds only."""
     text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return text.encode(), quote_plus(text, safe="")
 
 
 def _receivers(eligible: SessionIDs | None, exclude: SessionIDs | None) -> str:
-    """Return the end of the query that says who gets the event.
+    """Return the parameters that select the receivers.
 
-    An empty `eligible` travels as an empty value, which reaches nobody; left out, it would reach everybody.
+    An empty `eligible` is sent as an empty value, which means nobody. Without the parameter everybody is eligible.
     """
     query = "" if eligible is None else f"&eligible={_joined('eligible', eligible)}"
     if exclude is not None and (excluded := _joined("exclude", exclude)):
@@ -141,15 +140,15 @@ def _joined(argument: str, ids: object) -> str:
 def _session_id(argument: str, session_id: object) -> str:
     if isinstance(session_id, int) and not isinstance(session_id, bool):
         try:
-            return int.__repr__(session_id)  # an enumeration's own text is its member's name
+            return int.__repr__(session_id)  # an enumeration may define another repr
         except ValueError:
             raise InvalidPush(f"{argument}: an integer of too many digits") from None
     if not isinstance(session_id, str):
         raise InvalidPush(f"{argument}: a session ID is text or an integer, not {type(session_id).__name__}")
-    # The hub splits at commas and strips blanks: such an ID would name other sessions than it says.
+    # The hub splits at commas and strips whitespace: such an ID would select other sessions.
     if not session_id or "," in session_id or session_id != session_id.strip():
         raise InvalidPush(
-            f"{argument}: {session_id[:40]!r} is no session ID (empty, with a comma, or blanks around it)"
+            f"{argument}: {session_id[:40]!r} is not a session ID (empty, with a comma, or surrounded by whitespace)"
         )
     utf8(argument, session_id)
     return session_id

@@ -1,0 +1,138 @@
+"""A server that quotes the request in its refusal, as aiohttp's does: no part of the signature gets into an error."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from aiohttp import web
+
+from webmqconnect_async import Push, Rejected, Retry, WebMQError
+from webmqconnect_async.dialects import DialectName
+
+from .colours import COLOURS, VERBS, Both
+from .escapes import ESCAPES, nested, shown
+from .hostile import Peer, Step, hostile, reply
+from .running import in_thread
+from .test_secrets import said
+
+SECRET = "a-secret-of-the-tests"
+DIALECTS: tuple[DialectName, ...] = ("webmq", "crossbar")
+SESSION_IDS = range(10**15, 10**15 + 1000)
+"""A thousand, which make the target of a WebMQ push longer than aiohttp reads."""
+
+
+@dataclass
+class Quoting:
+    """An aiohttp server, and the bytes that it received."""
+
+    url: str
+    received: bytearray = field(default_factory=bytearray)
+
+    @property
+    def signature(self) -> str:
+        """The signature of the last request."""
+        line = bytes(self.received).rpartition(b"POST ")[2].split(b" ")[0]
+        return parse_qs(urlsplit(line.decode()).query)["signature"][0]
+
+
+class _Recording(asyncio.Protocol):
+    """A connection of the server, recorded: aiohttp shows nothing of a request that it cannot read."""
+
+    def __init__(self, within: web.RequestHandler, received: bytearray) -> None:
+        self._within = within
+        self._received = received
+        self.connection_made = within.connection_made  # type: ignore[method-assign]  # passed on as they are
+        self.connection_lost = within.connection_lost  # type: ignore[method-assign]
+        self.eof_received = within.eof_received  # type: ignore[method-assign]
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        self._within.data_received(data)
+
+
+@asynccontextmanager
+async def _serving(longest: int) -> AsyncIterator[Quoting]:
+    async def unreached(request: web.BaseRequest) -> web.Response:
+        return web.Response(status=404)
+
+    silent = logging.getLogger("tests.quoting")
+    silent.disabled = True
+    quoting = Quoting("")
+    server = web.Server(unreached, max_line_size=longest, logger=silent)
+    listening = await asyncio.get_running_loop().create_server(
+        lambda: _Recording(server(), quoting.received), "127.0.0.1", 0
+    )
+    host, port = listening.sockets[0].getsockname()
+    quoting.url = f"http://{host}:{port}/push"
+    try:
+        yield quoting
+    finally:
+        listening.close()
+        await server.shutdown(1.0)
+
+
+@contextmanager
+def quoting(longest: int) -> Iterator[Quoting]:
+    with in_thread(lambda: _serving(longest)) as server:
+        yield server
+
+
+def failure(client: Both, verb: str, push: Push) -> WebMQError:
+    """Push by a verb and return the error."""
+    if verb == "push":
+        return client.failure(push.event, topic=push.topic, eligible=push.eligible)
+    [outcome] = client.push_many([push]) if verb == "push_many" else client.push_stream([push])
+    assert outcome.error is not None
+    return outcome.error
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize(
+    ("dialect", "longest"), [("webmq", 8190), ("webmq", 60), ("crossbar", 60)], ids=lambda value: str(value)
+)
+def test_the_400_of_an_aiohttp_server(colour: str, verb: str, dialect: DialectName, longest: int) -> None:
+    """It quotes the first 100 bytes of a target that is too long, and with them most of the signature."""
+    with quoting(longest) as server, Both(colour, server.url, "app", SECRET, dialect=dialect) as client:
+        error = failure(client, verb, Push("com.example.t", 1, eligible=list(SESSION_IDS)))
+        assert isinstance(error, Rejected)
+        assert error.status == 400
+        assert shown(list(said(error)), server.signature) == []
+
+
+def echo(status: int, name: str, *headers: str) -> Step:
+    """Quote a request's signature in an escape: in the body, and in headers with `{}` in their place."""
+
+    async def step(peer: Peer) -> None:
+        quoted = nested((await peer.request()).query["signature"][5:39], name)
+        folded = " ".join(quoted.split())
+        await peer.send(reply(status, f"no: {quoted}".encode(), *(each.format(folded) for each in headers)))
+
+    return step
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_part_of_the_signature(colour: str, dialect: DialectName, caplog: pytest.LogCaptureFixture) -> None:
+    """In every escape: in a refusal, in one that is retried and logged, in a redirect, in headers."""
+    steps = []
+    for name in ESCAPES:
+        steps.append(echo(401, name, "X: {}", "Retry-After: {}", "Date: {}"))
+        steps += [echo(429, name), echo(503, name, "Retry-After: 0"), echo(400, name)]
+        steps.append(echo(302, name, "Location: http://{}@host-{}/{}?{}#{}"))
+    with (
+        hostile(*steps) as server,
+        Both(colour, server.url, "app", SECRET, dialect=dialect, retry=Retry(wait=0.0)) as client,
+        caplog.at_level(logging.DEBUG),
+    ):
+        texts = [text for _ in range(3 * len(ESCAPES)) for text in said(client.failure(topic="com.example.t"))]
+        texts += [text for record in caplog.records for text in (record.getMessage(), repr(record.args))]
+        signatures = [request.query["signature"] for request in server.requests]
+    assert len(signatures) == len(steps)
+    assert shown(texts, *signatures) == []
