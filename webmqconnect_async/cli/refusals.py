@@ -90,17 +90,18 @@ _ADVICE = {
     ),
     r"HTTP/1\.0 or HTTP/1\.1 is expected here": "The request was of another version of HTTP. Send it as HTTP/1.1.",
     r"the request broke off or is malformed": (
-        "The body did not arrive whole: it was cut off on its way, or its chunks are malformed. Compare Content-Length "
-        "with the bytes that are sent."
+        "The request is not valid HTTP, or its body did not arrive whole. Compare the request line and the headers "
+        "with those shown here, and Content-Length with the bytes that are sent."
     ),
     r"the body came too slowly": (
         "The hub waits 10 seconds for a body. Send as many bytes as Content-Length says, and at once; a proxy may hold "
         "them back."
     ),
-    r"Got more than (\d+) bytes when reading": (
-        "The request line or a header is longer than the {0} bytes that the hub takes. Name fewer sessions in a push."
+    r"request target is longer than (\d+) bytes": (
+        "The path and the query have more than {0} bytes. Name fewer session IDs in eligible and exclude."
     ),
-    r"Too many headers received": "The request has more headers than the hub takes. Send fewer.",
+    r"a header is longer than (\d+) bytes": "A header has more than {0} bytes. Send a shorter one.",
+    r"the request has more than (\d+) headers": "The request has more than {0} headers. Send fewer.",
     r"internal server error": (
         "The hub, or what decides there over pushes, broke over the request. The log of the hub says why."
     ),
@@ -148,6 +149,12 @@ _ADVICE = {
         "options or kwargs that are no objects."
     ),
     r"not allowed, only POST, PUT": "The request must be a POST.",
+    # aiohttp's server, in front of a hub or around one
+    r"Got more than (\d+) bytes when reading": (
+        "The request line or a header is longer than the {0} bytes that this server takes. Name fewer session IDs in "
+        "eligible and exclude."
+    ),
+    r"Too many headers received": "The request has more headers than this server takes. Send fewer.",
     # Whoever answers before a broker does
     r"(?i)<html": "That is a page, and no answer of a broker: of a proxy, or of another server or path.",
     r"(?i)\b404:? not found\b|^not found$": (

@@ -21,12 +21,20 @@ _PATIENCE = 10.0
 _END_OF_HEAD = b"\r\n\r\n"
 
 
-def limited(runner: web.AppRunner, most: int) -> Callable[[], asyncio.Protocol]:
-    """Return what makes a connection's protocol, and turns away those beyond so many."""
+def limited(
+    runner: web.AppRunner, protocol: Callable[[web.Server], asyncio.Protocol], most: int
+) -> Callable[[], asyncio.Protocol]:
+    """Return a factory of protocols for `create_server`. It turns away connections beyond a number.
+
+    Args:
+        runner: set up.
+        protocol: makes the protocol of one connection.
+        most: connections at a time.
+    """
     server = runner.server
     if server is None:
         raise RuntimeError("the runner is not set up")
-    return lambda: _Connection(server()) if len(server.connections) < most else _TurnedAway()
+    return lambda: _Connection(protocol(server)) if len(server.connections) < most else _TurnedAway()
 
 
 def cut(transport: asyncio.Transport) -> None:

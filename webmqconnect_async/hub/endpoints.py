@@ -14,6 +14,7 @@ from typing import Protocol
 
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.http import HttpProcessingError
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.typedefs import Handler
 
 from ..signing import Credentials
@@ -24,7 +25,7 @@ from .sessions import SUBPROTOCOLS, Sessions
 from .subscriber import Subscriber
 from .wamp2_session import new_id
 
-__all__ = ["Endpoints"]
+__all__ = ["Endpoints", "unparsable"]
 
 _PATIENCE = 10.0
 """Seconds that a push's body may take to arrive."""
@@ -33,6 +34,8 @@ _VERSIONS = (HttpVersion11, HttpVersion10)
 """What has an answer with a head: aiohttp would speak HTTP/0.9, too, and what it takes for HTTP/2.0."""
 
 _BRIDGE_METHODS = "POST, PUT, OPTIONS"
+
+_MALFORMED = "the request broke off or is malformed"
 
 _ASIDE = {"X-Content-Type-Options": "nosniff"}
 """As a reason quotes the caller, no browser is to take it for markup."""
@@ -83,7 +86,7 @@ class Endpoints:
             except web.HTTPException:
                 raise
             except (ConnectionError, HttpProcessingError, web.RequestPayloadError):
-                return _text(400, "the request broke off or is malformed")
+                return _text(400, _MALFORMED)
             except TimeoutError:
                 late = _text(408, "the body came too slowly")
                 late.force_close()
@@ -231,6 +234,30 @@ _CROSSBAR = _PushWire(
     refusal=_bridge_refusal,
     receipt=lambda publication_id: web.json_response({"id": publication_id}),
 )
+
+
+def unparsable(error: HttpProcessingError, *, max_target: int, max_header: int, max_headers: int) -> web.Response:
+    """Return the response to a request that aiohttp cannot parse. Nothing of the request is in it.
+
+    The error quotes the request, which may hold a signature that was computed for another broker, or a valid one.
+
+    Args:
+        error: the parser's.
+        max_target: the parser's limit of the request target, in bytes.
+        max_header: its limit of one header, in bytes; another number.
+        max_headers: its limit of the number of headers.
+    """
+    if isinstance(error, LineTooLong):
+        _, limit, _ = error.args
+        if limit == max_target:
+            return _text(
+                414,
+                f"the request target is longer than {max_target} bytes: name fewer session IDs in eligible and exclude",
+            )
+        return _text(400, f"a header is longer than {max_header} bytes")
+    if error.message == "Too many headers received":
+        return _text(400, f"the request has more than {max_headers} headers")
+    return _text(400, _MALFORMED)
 
 
 async def _not_published(request: web.Request) -> web.Response:
