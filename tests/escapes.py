@@ -80,4 +80,5 @@ def runs(signature: str, length: int = 8) -> list[str]:
 
 def shown(texts: list[str], *signatures: str) -> list[str]:
     """Return what the texts show of the signatures: runs of eight characters."""
-    return [run for signature in signatures for run in runs(signature) if any(run in text for text in texts)]
+    together = "\n".join(texts)
+    return [run for signature in signatures for run in runs(signature) if run in together]

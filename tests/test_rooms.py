@@ -52,7 +52,7 @@ _ARROWS: dict[str, set[str]] = {
     "signing": {"mistakes"},
     "values": {"errors"},
     "dialects": {"errors", "values", "signing"},
-    "failures": set(),
+    "failures": {"errors"},
     "flow": {"errors", "values", "dialects", "checks", "failures"},
     "bulk": {"errors", "values", "checks"},
     "log": {"flow"},

@@ -27,6 +27,7 @@ from .colours import COLOURS, Both
 from .faults import FAULTS
 from .hostile import Peer, Recorded, answer, drop_after_body, held, hostile, reply
 from .processes import MODULE, python
+from .walker import walked
 
 CASES = ANSWERS + FAULTS
 
@@ -118,6 +119,7 @@ def left_behind(case: Case, colour: str, dialect: DialectName) -> tuple[list[str
             receipt = client.push(LONG_TOPIC, case.event)
         except WebMQError as error:
             texts += said(error)
+            texts += walked(error)
         else:
             texts += [repr(receipt), repr(pickle.dumps(receipt))]
         if server is not None and not case.lasting:

@@ -1,74 +1,96 @@
-"""The signing core: bytes in, text out. It knows no wire: which parts are signed, in which order, a dialect says."""
+"""Sign pushes, verify signatures, and explain wrong ones.
+
+The parts that are signed are bytes. Which parts a broker signs, and in which order, is up to its dialect.
+"""
 
 from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from .mistakes import Way, mistake_behind
 
 __all__ = ["Credentials", "Explanation", "explain", "sign", "verify"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, init=False, eq=False)
 class Credentials:
-    """An application key and its secret, which no repr shows and no pickle carries.
+    """An application key and its secret. The secret is in no repr, and pickling raises TypeError.
 
     Args:
-        key: the name under which the broker knows the secret; sent with each push.
-        secret: shared with the broker, never sent. Text is taken as UTF-8.
+        key: the name under which the broker has the secret; sent with each push.
+        secret: shared with the broker, never sent. Text is encoded as UTF-8.
 
     Raises:
         TypeError, ValueError: one of them is not text, empty, or not UTF-8.
     """
 
+    # Only the key is a field of the dataclass: `asdict`, and error reporters, show the fields of a dataclass.
+    __slots__ = ("_secret", "key")
+
     key: str
-    secret: bytes = field(repr=False)
+    if TYPE_CHECKING:
+        _secret: bytes
 
     def __init__(self, key: str, secret: str | bytes) -> None:
-        # Of the secret no error says more than its type: a UnicodeEncodeError would carry it whole.
+        # Errors name the type of the secret only: a UnicodeEncodeError would hold all of it.
         for name, value, types in (("key", key, str), ("secret", secret, str | bytes)):
             if not isinstance(value, types):
                 raise TypeError(f"{name}: text is needed, not {type(value).__name__}")
             if not value:
-                raise ValueError(f"{name}: empty, which a broker takes for absent")
+                raise ValueError(f"{name}: empty, which a broker treats as absent")
             if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
                 raise ValueError(f"{name}: a lone surrogate is not UTF-8")
         object.__setattr__(self, "key", key)
-        object.__setattr__(self, "secret", secret.encode() if isinstance(secret, str) else secret)
+        object.__setattr__(self, "_secret", secret.encode() if isinstance(secret, str) else secret)
+
+    @property
+    def secret(self) -> bytes:
+        """The secret, as it is used to sign."""
+        return self._secret
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Credentials):
+            return NotImplemented
+        return self.key == other.key and self.secret == other.secret
+
+    def __hash__(self) -> int:
+        return hash((self.key, self.secret))
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("Credentials do not pickle: the secret would travel with them")
+        raise TypeError("Credentials do not pickle: the pickle would hold the secret")
 
 
 def sign(credentials: Credentials, *parts: bytes) -> str:
-    r"""Return the URL-safe base64 HMAC-SHA256 of the parts, padding kept.
+    r"""Return the HMAC-SHA256 of the parts in URL-safe base64, with padding.
 
-    Both wires join the parts without a separator: "a" + "bc" signs like "ab" + "c". HMAC fills a key with zero bytes:
-    `secret` and `secret\0` are one secret.
+    Both brokers join the parts without a separator: "a" + "bc" has the same signature as "ab" + "c". HMAC pads a key
+    with zero bytes: `secret` and `secret\0` are the same secret.
     """
     return urlsafe_b64encode(hmac.digest(credentials.secret, b"".join(parts), "sha256")).decode("ascii")
 
 
 def verify(credentials: Credentials, signature: str, *parts: bytes) -> bool:
-    """Tell whether the signature is the one of the parts, in a time that does not depend on where they differ."""
-    # compare_digest takes text only where it is ASCII, and a hub is sent anything.
+    """Return whether this is the signature of the parts, in constant time."""
+    # compare_digest raises TypeError for text that is not ASCII, and a hub receives such text.
     return hmac.compare_digest(sign(credentials, *parts).encode(), signature.encode("utf-8", "surrogatepass"))
 
 
 class Explanation:
-    """What is signed of a push, and what comes of it. No repr shows secret or signature, and no pickle carries them.
+    """What is signed of a push, and its signature. Neither the secret nor the signature is in the repr.
+
+    Pickling raises TypeError.
 
     Args:
         credentials: what it should be signed with.
-        parts: as `explain` takes them.
+        parts: see `explain`.
     """
 
-    # No dataclass: `asdict` would show what it holds.
+    # Not a dataclass: `asdict` would show the credentials.
     __slots__ = ("_credentials", "_parts")
 
     def __init__(self, credentials: Credentials, parts: Mapping[str, bytes]) -> None:
@@ -82,7 +104,7 @@ class Explanation:
         return f"Explanation(parts={self._parts!r})"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("an Explanation does not pickle: the secret would travel with it")
+        raise TypeError("an Explanation does not pickle: the pickle would hold the secret")
 
     @property
     def parts(self) -> Mapping[str, bytes]:
@@ -91,28 +113,29 @@ class Explanation:
 
     @property
     def signature(self) -> str:
-        """Whoever sees it can send this very push, for as long as the broker takes its timestamp."""
+        """The right signature. Anybody who has it can send this push until the broker considers it expired."""
         return sign(self._credentials, self.message)
 
     @property
     def message(self) -> bytes:
-        """What the HMAC is made of: the parts, joined."""
+        """The input of the HMAC: the parts, joined."""
         return b"".join(self._parts.values())
 
     def is_right(self, signature: str) -> bool:
-        """Tell whether this is the signature of the parts."""
+        """Return whether this is the signature of the parts."""
         return verify(self._credentials, signature, self.message)
 
     def mistake(self, signature: str) -> str | None:
-        """Return which usual mistake gives a signature; None where it is right, or none does: with another secret, say.
+        """Return which common mistake produces a signature.
 
-        The text names what was signed, or how: "the secret with a newline at its end". It never holds a secret.
+        None if the signature is right, or if no common mistake produces it: it may be made with another secret. The
+        text describes what was signed, or how: "the secret with a newline at its end". It never holds a secret.
         """
         return mistake_behind(signature, Way(lambda: self._credentials.secret, self._parts))
 
 
 def explain(credentials: Credentials, parts: Mapping[str, bytes]) -> Explanation:
-    """Return what is signed, part by part, and the signature; it then tells what another signature comes of.
+    """Return what is signed, part by part, and the signature; it can find the mistake behind another signature.
 
         signed = signed_request("webmq", query, body)  # of webmqconnect_async.dialects.signed: what was sent
         explanation = explain(Credentials("app", "s3cret"), signed.parts)

@@ -68,7 +68,8 @@ def test_our_own_request(name: DialectName, dialect: Dialect) -> None:
 )
 def test_a_query_as_it_is_found(text: str) -> None:
     """In a request line, a target, a URL or bare; in any order and quoting."""
-    assert signed_request("webmq", text, b"1") == _READ
+    read = signed_request("webmq", text, b"1")
+    assert (read.parts, read.signature) == (_READ.parts, _READ.signature)
 
 
 def test_a_question_mark_within_a_value_begins_no_query() -> None:

@@ -18,7 +18,7 @@ from yarl import URL
 from .. import failures, log
 from ..dialects import Request, Response
 from ..errors import ClientClosed, QueueTimeout, WrongLoop
-from ..failures import TransportFailure
+from ..failures import TransportFailure, WithoutFrames
 from ..flow import Answer, Clock, PushFlow, Sleep
 from ..settings import LONGEST_ANSWER, LONGEST_HEADER, MOST_HEADERS, Settings
 from ..values import Receipt
@@ -125,16 +125,17 @@ class Wire:
     async def drive(self, flow: PushFlow, deadline: Deadline) -> Receipt:
         """Carry out what the flow asks for until it has a receipt; the flow's errors pass through."""
         answer: Answer = None
-        while True:
-            try:
-                step = flow.send(answer)
-            except StopIteration as end:
-                receipt: Receipt = end.value
-                return receipt
-            if isinstance(step, Request):
-                answer = await self.exchange(step, deadline)
-            else:
-                answer = await self._sleep(step, deadline)
+        with WithoutFrames():
+            while True:
+                try:
+                    step = flow.send(answer)
+                except StopIteration as end:
+                    receipt: Receipt = end.value
+                    return receipt
+                if isinstance(step, Request):
+                    answer = await self.exchange(step, deadline)
+                else:
+                    answer = await self._sleep(step, deadline)
 
     async def exchange(self, request: Request, deadline: Deadline) -> Response | TransportFailure:
         """Send one request and return its answer, or why there is none."""

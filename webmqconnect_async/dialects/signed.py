@@ -1,13 +1,12 @@
-"""What is signed of a request that somebody has sent, ours or a foreign one: read from its query and its body.
+"""Read what is signed of a request, and its signature, from the query and the body that were sent.
 
-It holds no secret and judges nothing: `signing.explain` says what the signature should be.
+It has no secret and verifies nothing: `signing.explain` computes what the signature should be.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from . import DialectName
@@ -18,40 +17,50 @@ _PARAMETERS: dict[DialectName, dict[str, str]] = {
     "webmq": {"topic": "topicuri", "key": "appkey", "timestamp": "timestamp"},
     "crossbar": {"key": "key", "timestamp": "timestamp", "seq": "seq", "nonce": "nonce"},
 }
-"""The parameter of each part, in the order in which a dialect signs them; the body comes last in both."""
+"""The parameter of each part, in the order in which a dialect signs them. Both sign the body last."""
 
 _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-"""A surrogate that stands for no byte beyond UTF-8."""
+"""A surrogate that does not stand for a byte (PEP 383)."""
 
 
-@dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A request, taken apart."""
+    """A request, parsed. Its signature is not in the repr.
 
-    parts: Mapping[str, bytes]
-    """The bytes of each part that its dialect signs, by name and in that order."""
-    signature: str = field(repr=False)
+    Args:
+        parts: the bytes of each part that its dialect signs, by name and in that order.
+        signature: as it was sent.
+    """
+
+    # Not a dataclass, as error reporters show the fields of those.
+    __slots__ = ("parts", "signature")
+
+    def __init__(self, parts: Mapping[str, bytes], signature: str) -> None:
+        self.parts = parts
+        self.signature = signature
+
+    def __repr__(self) -> str:
+        return f"SignedRequest(parts={self.parts!r})"
 
 
 def signed_request(dialect: DialectName, query: str, body: bytes) -> SignedRequest:
-    """Return what is signed of a request, and the signature that it carries.
+    """Return what is signed of a request, and its signature.
 
     Args:
-        dialect: the wire that it is meant for.
-        query: what follows the `?`, undecoded; or all of a request line, a target or a URL, as a log shows it.
+        dialect: the format of the request.
+        query: what follows the `?`, undecoded; or a whole request line, target or URL, as in a log.
         body: its exact bytes.
 
     Raises:
-        ValueError: there is no such dialect, or the query lacks a parameter, or has it twice, or is not UTF-8; the
-            message names the parameter and no value.
+        ValueError: the dialect does not exist, or the query lacks a parameter, has it twice, or is not UTF-8. The
+            message names the parameter, and shows no value.
     """
     if dialect not in _PARAMETERS:
         raise ValueError(f"dialect: 'webmq' or 'crossbar' is needed, not {dialect!r}")
-    if _NO_BYTE.search(query):  # a UnicodeEncodeError would carry all of it
+    if _NO_BYTE.search(query):  # a UnicodeEncodeError would hold all of it
         raise ValueError("query: a lone surrogate is not UTF-8")
     wanted = _PARAMETERS[dialect]
     needed = (*wanted.values(), "signature")
-    # A "?" may stand within a value of a bare query, too: what makes more sense is meant.
+    # A value of a bare query may hold a "?", too: prefer the reading with more of the parameters.
     behind, whole = query.strip().partition("?")[2], query.strip()
     values = max(_parameters(behind), _parameters(whole), key=lambda read: len(read.keys() & needed))
     for parameter in needed:

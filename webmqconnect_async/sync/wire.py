@@ -13,7 +13,7 @@ from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 
 from .. import failures, log
 from ..dialects import Request, Response
-from ..failures import TransportFailure
+from ..failures import TransportFailure, WithoutFrames
 from ..flow import Answer, Clock, PushFlow, Sleep
 from ..settings import Settings
 from ..values import Receipt
@@ -53,16 +53,17 @@ class Wire:
     def drive(self, flow: PushFlow, deadline: float) -> Receipt:
         """Carry out what the flow asks for until it has a receipt; the flow's errors pass through."""
         answer: Answer = None
-        while True:
-            try:
-                step = flow.send(answer)
-            except StopIteration as end:
-                receipt: Receipt = end.value
-                return receipt
-            if isinstance(step, Request):
-                answer = self.exchange(step, deadline)
-            else:
-                answer = self._sleep(step)
+        with WithoutFrames():
+            while True:
+                try:
+                    step = flow.send(answer)
+                except StopIteration as end:
+                    receipt: Receipt = end.value
+                    return receipt
+                if isinstance(step, Request):
+                    answer = self.exchange(step, deadline)
+                else:
+                    answer = self._sleep(step)
 
     def exchange(self, request: Request, deadline: float) -> Response | TransportFailure:
         """Send one request and return its answer, or why there is none."""

@@ -1,0 +1,464 @@
+"""No frame of an exception that leaves a push holds a signature, a signed URL or the secret.
+
+Here are exceptions that come from the caller's side. `test_secrets.py` looks into the frames of all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import pkgutil
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from dataclasses import dataclass, is_dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import aiohttp
+import pytest
+import yarl
+
+from webmqconnect_async import AsyncClient, AuthRejected, Client, ConnectFailed, Retry, SourceFailed, WebMQError
+from webmqconnect_async.dialects import DialectName, Request, Response
+from webmqconnect_async.dialects.signed import SignedRequest
+from webmqconnect_async.signing import Credentials
+
+from .cases import MEGABYTES
+from .colours import COLOURS, Both
+from .escapes import shown
+from .hostile import Hostile, Peer, Step, hostile, reply, stall, trusting
+from .walker import found, walked
+
+SECRET = "qK7-Zx93_pL0sVb7m"
+TOPIC = "com.example.t"
+DIALECTS: tuple[DialectName, ...] = ("webmq", "crossbar")
+
+
+def told(framing: str = "plain") -> Step:
+    """Refuse a request with its valid signature in the body and in a header, as the original hub and proxies do."""
+
+    async def step(peer: Peer) -> None:
+        signature = (await peer.request()).query["signature"]
+        said, header = f"expected {signature}".encode(), f"X: {signature}"
+        if framing == "plain":
+            await peer.send(reply(401, said, header))
+        else:
+            await peer.send(b"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n%b\r\n\r\n" % header.encode())
+            await peer.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(said), said))
+
+    return step
+
+
+def assert_bare(error: BaseException, server: Hostile) -> None:
+    """Check that nothing can be found of the secret, nor of a signature that the server has received."""
+    texts = walked(error)
+    assert shown(texts, SECRET, *{request.query["signature"] for request in server.requests}) == []
+
+
+def raised_by(colour: str, url: str, event: object = 1, **options: Any) -> BaseException:
+    """Return what a push raises, even if it is an interrupt. The event loop has no handler for those."""
+    if colour == "sync":
+        client = Client(url, "app", SECRET, **options)
+        with pytest.raises(BaseException) as caught:  # noqa: PT011  # the caller looks at it
+            client.push(TOPIC, event)
+        client.close(0)
+        return caught.value
+    loop = asyncio.new_event_loop()
+    with pytest.raises(BaseException) as caught:  # noqa: PT011
+        loop.run_until_complete(AsyncClient(url, "app", SECRET, **options).push(TOPIC, event))
+    loop.run_until_complete(loop.shutdown_asyncgens())  # closes the session
+    loop.close()
+    return caught.value
+
+
+# Exceptions from below
+
+CALLED = {
+    "sync": [
+        "webmqconnect_async.signing:hmac.digest",
+        "webmqconnect_async.signing:urlsafe_b64encode",
+        "webmqconnect_async.dialects.webmq:sign",
+        "webmqconnect_async.dialects.webmq:Request",
+        "webmqconnect_async.sync.wire:Connection",
+        "webmqconnect_async.sync.wire:Connection.exchange",
+        "webmqconnect_async.sync.connection:Connection._send",
+        "webmqconnect_async.sync.connection:plain_head",
+        "webmqconnect_async.sync.connection:Response",
+        "http.client:parse_headers",
+        "http.client:HTTPResponse.read",
+        "email.message:Message.get_all",
+        "webmqconnect_async.dialects.webmq:text_of",
+        "webmqconnect_async.dialects.replies:quotes",
+    ],
+    "async": [
+        "webmqconnect_async.signing:hmac.digest",
+        "webmqconnect_async.dialects.webmq:Request",
+        "webmqconnect_async.aio.wire:Body",
+        "aiohttp.client:ClientSession._request",
+        "aiohttp.connector:TCPConnector.connect",
+        "aiohttp.connector:TCPConnector._create_connection",
+        "aiohttp.client_reqrep:ClientRequest.update_auth",
+        "aiohttp.client_reqrep:ClientRequest.send",
+        "aiohttp.client_reqrep:ClientResponse.start",
+        "aiohttp.client_reqrep:CIMultiDictProxy",
+        "aiohttp.streams:StreamReader.at_eof",
+        "webmqconnect_async.aio.wire:Response",
+        "webmqconnect_async.dialects.webmq:text_of",
+        "webmqconnect_async.dialects.replies:quotes",
+    ],
+}
+"""What a push calls, from signing it to judging its response."""
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, ZeroDivisionError])
+@pytest.mark.parametrize(("colour", "name"), [(colour, name) for colour in COLOURS for name in CALLED[colour]])
+def test_an_exception_from_anywhere(
+    colour: str, name: str, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C, a signal handler that raises, an error in aiohttp or in what extends it."""
+
+    def called(*_: object, **__: object) -> None:
+        raise kind
+
+    framing = "chunked" if name.startswith(("http", "email")) else "plain"
+    with hostile(told(framing), told(framing)) as server:
+        with Both(colour, server.url, "app", SECRET) as client:
+            client.failure()  # imports what is imported late
+        module, _, path = name.partition(":")
+        owner, _, last = f":{path}".rpartition(".")
+        with monkeypatch.context() as patched:
+            patched.setattr(pkgutil.resolve_name(f"{module}{owner or ':'}"), last.lstrip(":"), called)
+            error = raised_by(colour, server.url)
+        assert type(error) is kind
+        assert_bare(error, server)
+        assert error.__cause__ is error.__context__ is None
+        # Of an error that nobody expects, a note says where it was raised.
+        notes = getattr(error, "__notes__", [])
+        assert ["in drive" in note and "in called" in note for note in notes] == [True] * (kind is ZeroDivisionError)
+
+
+async def _interrupt(peer: Peer) -> None:
+    """Send the signal to the main thread, which pushes."""
+    os.kill(os.getpid(), signal.SIGUSR1)
+    await peer.gone()
+
+
+def interrupted(form: str) -> Step:
+    """Interrupt the push after a part of the response, with which it cannot go on."""
+
+    async def step(peer: Peer) -> None:
+        signature = (await peer.request()).query["signature"]
+        await peer.send(form.replace("SIGNATURE", signature).replace("|", "\r\n").encode())
+        await _interrupt(peer)
+
+    return step
+
+
+async def interrupted_unread(peer: Peer) -> None:
+    """Interrupt the push while it sends its body."""
+    await peer.head()
+    peer.pause()
+    await _interrupt(peer)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let a signal raise KeyboardInterrupt, as SIGINT does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    gc.disable()  # Hypothesis has a callback in it, in which the exception would be lost
+    yield
+    gc.enable()
+    signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs SIGUSR1")
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    ("step", "event"),
+    [
+        (interrupted(""), 1),
+        (interrupted("HTTP/1.1 401 SIGNATURE"), 1),
+        (interrupted("HTTP/1.1 401 No|X: SIGNATURE|Y: "), 1),
+        (interrupted("HTTP/1.1 401 No|X: SIGNATURE|Content-Length: 100||expected SIGNATURE"), 1),
+        (interrupted("HTTP/1.1 401 No|X: SIGNATURE|Transfer-Encoding: chunked||2c|SIGNATURE|2c|SIG"), 1),
+        (interrupted("HTTP/1.1 100 C|X: SIGNATURE||HTTP/1.1 401 No|Content-Length: 100||expected SIGNATURE"), 1),
+        (interrupted_unread, MEGABYTES),
+    ],
+    ids=["no response", "status line", "headers", "body", "chunk", "interim response", "request"],
+)
+def test_a_signal_while_a_client_waits(step: Step, event: object, dialect: DialectName, tls: bool) -> None:
+    with hostile(step, tls=tls) as server:
+        error = raised_by("sync", server.url, event, dialect=dialect, ssl=trusting(), timeout=30.0)
+        assert type(error) is KeyboardInterrupt
+        assert_bare(error, server)
+
+
+def test_a_push_that_is_cancelled_at_any_turn_of_the_loop() -> None:
+    """Wherever it waits: for a connection, for the head of the response, for its body."""
+
+    async def slowly(peer: Peer) -> None:
+        signature = (await peer.request()).query["signature"]
+        for part in (f"HTTP/1.1 401 No\r\nX: {signature}", "\r\nContent-Length: 60\r\n\r\n", signature, "x" * 16):
+            await peer.send(part.encode())
+            await asyncio.sleep(0.005)
+
+    async def cancelled(turns: int) -> BaseException:
+        async with AsyncClient(server.url, "app", SECRET) as client:
+            pushing = asyncio.create_task(client.push(TOPIC, 1))
+            for _ in range(turns):
+                await asyncio.sleep(0.002 if server.requests else 0)
+            pushing.cancel()
+            with pytest.raises((asyncio.CancelledError, WebMQError)) as caught:
+                await pushing
+        return caught.value
+
+    ends = set()
+    with hostile(*[slowly] * 100) as server:
+        for turns in range(40):
+            error = asyncio.run(cancelled(turns))
+            ends.add(type(error))
+            assert_bare(error, server)
+            server.requests.clear()
+    assert asyncio.CancelledError in ends
+    assert len(ends) > 1
+
+
+# Exceptions of the caller's
+
+
+async def _pushed(client: AsyncClient) -> None:
+    await client.push(TOPIC, 1)
+
+
+async def _pushed_many(client: AsyncClient) -> None:
+    await client.push_many([(TOPIC, 1)] * 3)
+
+
+async def _streamed(client: AsyncClient) -> None:
+    async with client.push_stream([(TOPIC, 1)] * 3) as outcomes:
+        async for _ in outcomes:
+            pass
+
+
+async def _grouped(client: AsyncClient) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_pushed(client))
+        group.create_task(_pushed_many(client))
+
+
+Verb = Callable[[AsyncClient], Coroutine[Any, Any, None]]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("verb", [_pushed, _pushed_many, _streamed, _grouped])
+async def test_a_push_that_is_cancelled(verb: Verb, dialect: DialectName) -> None:
+    """By a timeout, by its task, by a group of tasks."""
+    with hostile(*[stall] * 20) as server:
+        async with AsyncClient(server.url, "app", SECRET, dialect=dialect) as client:
+            with pytest.raises(TimeoutError) as caught:
+                async with asyncio.timeout(0.2):
+                    await verb(client)
+            assert_bare(caught.value, server)
+            task = asyncio.create_task(verb(client))
+            reached = len(server.requests)
+            await asyncio.to_thread(server.until, lambda: len(server.requests) > reached)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError) as cancelled:
+                await task
+            assert_bare(cancelled.value, server)
+
+
+async def _one_after_another(client: AsyncClient, server: Hostile) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_pushed(client))
+        await asyncio.to_thread(server.until, lambda: len(server.requests) > 0)
+        group.create_task(_pushed(client))
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_a_group_of_pushes(dialect: DialectName) -> None:
+    """The members of an exception group have frames, too."""
+    with hostile(stall, told(), told()) as server:
+        async with AsyncClient(server.url, "app", SECRET, dialect=dialect) as client:
+            with pytest.raises(ExceptionGroup) as caught:
+                await _one_after_another(client, server)
+            assert [type(each) for each in caught.value.exceptions] == [AuthRejected]
+            assert_bare(caught.value, server)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("verb", ["push_many", "push_stream"])
+def test_a_source_that_raises(colour: str, verb: str) -> None:
+    def source() -> Iterator[tuple[str, object]]:
+        yield TOPIC, 1
+        raise ZeroDivisionError
+
+    with hostile(told()) as server, Both(colour, server.url, "app", SECRET) as client:
+        with pytest.raises((SourceFailed, ZeroDivisionError)) as caught:
+            getattr(client, verb)(source())
+        assert_bare(caught.value, server)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_an_interrupt_in_a_bulk(concurrency: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the calling thread or in another, whose exception is raised in the calling one."""
+
+    def called(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("webmqconnect_async.dialects.replies.quotes", called)
+    with hostile(told(), told()) as server, Client(server.url, "app", SECRET) as client:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            client.push_many([(TOPIC, 1), (TOPIC, 2)], concurrency=concurrency)
+        assert_bare(caught.value, server)
+
+
+async def test_an_error_of_a_middleware() -> None:
+    """What extends a borrowed session is given the signed URL. Its error passes, and says where it was raised."""
+
+    async def middleware(
+        request: aiohttp.ClientRequest, handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
+    ) -> aiohttp.ClientResponse:
+        url = str(request.url)
+        try:
+            async with asyncio.TaskGroup():
+                raise LookupError(len(url))
+        except ExceptionGroup as group:
+            raise ExceptionGroup("of a middleware", [ValueError(len(url)), *group.exceptions]) from group
+
+    async with aiohttp.ClientSession(middlewares=[middleware]) as session:
+        client = AsyncClient("http://127.0.0.1:1/", "app", SECRET, session=session)
+        with pytest.raises(ExceptionGroup) as caught:
+            await client.push(TOPIC, 1)
+    assert not [text for text in walked(caught.value) if "signature=" in text]
+    assert [type(each) for each in caught.value.exceptions] == [ValueError, LookupError]
+    assert [" in middleware" in note for note in caught.value.__notes__] == [True]
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_the_exception_that_the_caller_handles_stays_the_context(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def called(*_: object) -> None:
+        try:
+            raise LookupError
+        except LookupError:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr("webmqconnect_async.signing.hmac.digest", called)
+    handled = ValueError("of the caller")
+    try:
+        raise handled
+    except ValueError:
+        error = raised_by(colour, "http://127.0.0.1:1/")
+    assert error.__context__ is handled
+    assert handled.__traceback__ is not None
+    assert error.__cause__ is None
+    assert not error.__suppress_context__
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_an_error_of_the_package_keeps_its_frames(colour: str) -> None:
+    """They show where the caller pushed."""
+    error = raised_by(colour, "http://127.0.0.1:1/", retry=Retry(attempts=1))
+    assert isinstance(error, ConnectFailed)
+    names = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        names.append(traceback.tb_frame.f_code.co_name)
+        traceback = traceback.tb_next
+    assert names[-2:] == ["drive", "push_flow"]
+    assert "push" in names
+    assert error.__context__ is None
+    assert not hasattr(error, "__notes__")
+
+
+# What holds signatures, and what finds them
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        Request(f"signature={SECRET}", b"1", SECRET),
+        Response(401, {"X": SECRET}, SECRET.encode()),
+        SignedRequest({"topic": b"t"}, SECRET),
+        Credentials("app", SECRET),
+    ],
+    ids=lambda held: type(held).__name__,
+)
+def test_nothing_is_found_in_what_holds_a_signature(held: object) -> None:
+    assert shown([*found(held), *found([held])], SECRET) == []
+    assert not isinstance(held, Iterable)
+    assert not hasattr(held, "__dict__")
+    if not isinstance(held, Credentials):
+        assert not is_dataclass(held)
+
+
+class _Tuple(NamedTuple):
+    held: str
+
+    def __repr__(self) -> str:
+        return "_Tuple"
+
+
+@dataclass
+class _Dataclass:
+    held: str
+
+    def __repr__(self) -> str:
+        return "_Dataclass"
+
+
+class _Object:
+    def __init__(self, held: object) -> None:
+        self.held = held
+
+    def __repr__(self) -> str:
+        return "_Object"
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        str,
+        str.encode,
+        lambda text: bytearray(text.encode()),
+        lambda text: memoryview(text.encode()),
+        lambda text: {1: [(text,)]},
+        lambda text: {text: {1}},
+        _Tuple,
+        _Dataclass,
+        lambda text: [_Dataclass(text)],
+        _Object,
+        lambda text: [_Object([text])],
+        lambda text: partial(print, text),
+        lambda text: partial(print, _Object(text)),
+        lambda text: yarl.URL("http://h/").with_query({"signature": text}),
+        lambda text: ValueError(text),
+    ],
+)
+def test_the_walker_finds(wrap: Callable[[str], object]) -> None:
+    """What it looks for, wherever it is: so the tests above can fail."""
+
+    def raises() -> None:
+        held = wrap(SECRET)  # noqa: F841  # a local variable
+        raise ZeroDivisionError
+
+    # It leaves out the frames of the tests.
+    elsewhere: dict[str, Any] = {"wrap": wrap, "SECRET": SECRET}
+    exec(compile("def raises():\n    held = wrap(SECRET)\n    1 / 0", "elsewhere.py", "exec"), elsewhere)  # noqa: S102
+    with pytest.raises(ZeroDivisionError) as caught:
+        elsewhere["raises"]()
+    assert SECRET in "\n".join(walked(caught.value))
+    with pytest.raises(ExceptionGroup) as grouped:
+        raise ExceptionGroup("", [caught.value]) from ZeroDivisionError()
+    assert SECRET in "\n".join(walked(grouped.value))
+    with pytest.raises(ZeroDivisionError) as own:
+        raises()
+    assert SECRET not in "\n".join(walked(own.value))
