@@ -960,18 +960,6 @@ class TestMany:
             assert client.stats.in_flight == 0
         assert len(server.requests) == 4
 
-    async def test_interrupted_source(self, server: Hostile) -> None:
-        """A SystemExit in the source is nobody's outcome."""
-
-        def source() -> Iterator[tuple[str, object]]:
-            yield "t", 1
-            raise GeneratorExit
-
-        async with AsyncClient(server.url) as client:
-            with pytest.raises(BaseException) as caught:  # noqa: PT011  # a group of it, or itself
-                await client.push_many(source(), concurrency=1)
-            assert "GeneratorExit" in repr(caught.value)
-
 
 class TestStream:
     async def test_as_they_come(self, server: Hostile) -> None:

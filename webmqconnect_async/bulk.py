@@ -96,7 +96,7 @@ def outcome_of(job: Job, result: Receipt | WebMQError) -> Outcome:
     return Outcome(job.index, push, None, result)
 
 
-def in_order(outcomes: list[Outcome], failure: Exception | None) -> list[Outcome]:
+def in_order(outcomes: list[Outcome], failure: BaseException | None) -> list[Outcome]:
     """Return the outcomes in input order; raise SourceFailed with them where the source was not read to its end."""
     outcomes.sort(key=attrgetter("index"))
     if failure is not None:

@@ -92,10 +92,10 @@ class WrongLoop(WebMQError, RuntimeError):
 
 
 class SourceFailed(WebMQError):
-    """The source given to `push_many` was not read to its end: `__cause__` is what it raised, or a ClientClosed."""
+    """The source given to `push_many` was not read to its end. `__cause__` is its error, or a ClientClosed."""
 
     outcomes: Sequence[Outcome]
-    """What became of every push read before that, in input order."""
+    """The outcome of every item that was read, in input order."""
 
     def __init__(self, message: str = "", *, outcomes: Sequence[Outcome] = ()) -> None:
         super().__init__(message)

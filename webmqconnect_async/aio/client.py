@@ -22,8 +22,9 @@ from ..flow import Retry, push_flow
 from ..settings import Settings
 from ..values import Outcome, Push, Receipt, SessionIDs, Stats
 from .deadlines import Deadline
-from .many import Pushes, PushStream, Source, run_workers, stream
+from .many import PushStream, run_workers, stream
 from .session import AsyncOptions
+from .source import Pushes, Source
 from .wire import Wire, running_loop
 
 __all__ = ["AsyncClient"]
@@ -192,15 +193,13 @@ class AsyncClient:
 
         Raises:
             TypeError, ValueError, ClientClosed, WrongLoop: the source was not read.
-            SourceFailed: the source raised half-way, or the client was closed; `.outcomes` holds what was done.
+            SourceFailed: the source failed or was cancelled, or the client was closed. `.outcomes` has the outcome of
+                each item that was read. The source is read in a task of its own: an `asyncio.timeout` around a `yield`
+                cancels that task, never a push.
         """
         workers, source = self._bulk(pushes, concurrency, order_by_topic)
         outcomes: list[Outcome] = []
-
-        async def keep(outcome: Outcome) -> None:
-            outcomes.append(outcome)
-
-        await run_workers(workers, source, self._push_one, keep)
+        await run_workers(workers, source, self._push_one, outcomes.append)
         return in_order(outcomes, source.failure)
 
     def push_stream(
@@ -218,7 +217,7 @@ class AsyncClient:
 
         Raises:
             TypeError, ValueError, ClientClosed, WrongLoop: the source was not read.
-            Exception: what the source raised, after the outcomes of everything that was read before; ClientClosed
+            BaseException: the error of the source, after the outcomes of all items that were read; ClientClosed
                 likewise.
         """
         workers, source = self._bulk(pushes, concurrency, order_by_topic)
@@ -291,12 +290,13 @@ class AsyncClient:
         try:
             wire = self._here()
             sign = self._settings.dialect.encode(push)
-            async with wire.slots:
-                deadline = wire.deadlines.start(self._settings.timeout)
-                try:
-                    return await self._run(wire, sign, deadline)
-                finally:
-                    deadline.stop()
+            await wire.slots.acquire()
+            deadline = wire.deadlines.start(self._settings.timeout)
+            try:
+                return await self._run(wire, sign, deadline)
+            finally:
+                deadline.stop()
+                wire.slots.release()
         except WebMQError as error:
             return error
 
