@@ -1,0 +1,151 @@
+"""Bulks of the blocking client where threads cannot be started: no outcome is lost for want of a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from webmqconnect_async import Client, Outcome, Stats
+
+from .hostile import ACCEPTED, Hostile, Peer, bodies, hostile
+from .scripts import run_script
+
+LIMITS = ("can't start new thread", "can't create new thread at interpreter shutdown")
+"""What CPython says where a thread cannot be started."""
+VERBS = ("push_many", "push_stream")
+
+
+@pytest.fixture
+def limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, BaseException], list[threading.Thread]]]:
+    """Let only so many threads of bulks start; return a list of those that were started."""
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def limit_to(number: int, error: BaseException) -> list[threading.Thread]:
+        def limited(thread: threading.Thread) -> None:
+            if thread.name.startswith("webmqconnect-push"):
+                if len(started) == number:
+                    raise error
+                started.append(thread)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", limited)
+        return started
+
+    yield limit_to
+    assert not [thread for thread in started if thread.is_alive()]
+
+
+def push(client: Client, verb: str, number: int, *, order_by_topic: bool = False) -> list[Outcome]:
+    items = ((f"topic {each % 7}", each) for each in range(number))
+    if verb == "push_many":
+        return client.push_many(items, order_by_topic=order_by_topic)
+    return list(client.push_stream(items, order_by_topic=order_by_topic))
+
+
+@pytest.mark.parametrize("order_by_topic", [False, True], ids=["any order", "ordered"])
+@pytest.mark.parametrize("said", LIMITS)
+@pytest.mark.parametrize("number", [0, 1, 5])
+@pytest.mark.parametrize("verb", VERBS)
+def test_few_threads(
+    verb: str,
+    number: int,
+    said: str,
+    order_by_topic: bool,
+    limit: Callable[[int, BaseException], list[threading.Thread]],
+    server: Hostile,
+) -> None:
+    """The bulk goes on with the threads that there are, in the caller's own if there are none."""
+    started = limit(number, RuntimeError(said))
+    with Client(server.url) as client:
+        outcomes = push(client, verb, 300, order_by_topic=order_by_topic)
+        assert all(outcome.ok for outcome in outcomes)
+        assert sorted(outcome.index for outcome in outcomes) == list(range(300))
+        assert client.stats == Stats(pushed=300)
+    assert len(started) == number
+    assert sorted(int(body) for body in bodies(server)) == list(range(300))
+    if order_by_topic:
+        for topic in {request.query["topicuri"] for request in server.requests}:
+            events = [int(request.body) for request in server.requests if request.query["topicuri"] == topic]
+            assert events == sorted(events)
+    assert server.connections <= max(1, number)
+
+
+def test_threads_that_there_are_push_side_by_side(
+    limit: Callable[[int, BaseException], list[threading.Thread]],
+) -> None:
+    """Five threads still have five pushes in flight, and the source is read no further ahead than for five."""
+    limit(5, RuntimeError(LIMITS[0]))
+    read: list[int] = []
+    ahead: list[int] = []
+
+    async def when_five_have_come(peer: Peer) -> None:
+        await peer.request()
+        await peer.server.released.wait()
+        ahead.append(len(read))
+        await peer.send(ACCEPTED)
+
+    def source() -> Iterator[tuple[str, object]]:
+        for number in range(50):
+            read.append(number)
+            yield "t", number
+
+    with hostile(*[when_five_have_come] * 5) as server, Client(server.url) as client:
+        server.release_at(5)
+        assert len(client.push_many(source())) == 50
+    assert max(ahead) <= 5 + 5
+
+
+@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("release unlocked lock")], ids=repr)
+def test_interrupted_start(
+    error: BaseException,
+    verb: str,
+    number: int,
+    limit: Callable[[int, BaseException], list[threading.Thread]],
+    server: Hostile,
+) -> None:
+    """A Ctrl-C while a thread is being started passes through, and what is in flight is waited for."""
+    limit(number, error)
+    with Client(server.url) as client:
+        with pytest.raises(type(error)) as caught:
+            push(client, verb, 300)
+        assert caught.value is error
+        assert client.stats == Stats(pushed=len(server.requests))
+        assert number <= len(server.requests) < 300
+        assert client.push("t", 1).status == 202
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    "when",
+    [
+        "atexit.register(push)",
+        "threading._register_atexit(push)",
+        "threading.Thread(target=lambda: (threading.main_thread().join(), push())).start()",
+        "import weakref; weakref.finalize(client, push)",
+    ],
+    ids=["atexit", "threading's atexit", "after the main thread", "finalizer"],
+)
+def test_interpreter_shutdown(when: str, verb: str, server: Hostile, tmp_path: Path) -> None:
+    """CPython 3.12 and later start no more threads then."""
+    printed = run_script(
+        f"""
+        import atexit
+        client = Client(url)
+
+        def push():
+            outcomes = list(client.{verb}((str(number % 7), number) for number in range(200)))
+            print(len(outcomes), all(outcome.ok for outcome in outcomes))
+
+        {when}
+        """,
+        server.url,
+        tmp_path,
+    )
+    assert printed.split() == ["200", "True"]
+    assert sorted(int(body) for body in bodies(server)) == list(range(200))
