@@ -9,6 +9,7 @@ import traceback
 from collections import OrderedDict, namedtuple
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -195,12 +196,16 @@ def test_what_dumps_writes_is_its_own_duty() -> None:
     assert encode_event("\ud800", json.dumps) == b'"\\ud800"'
 
 
-class _Broken(Exception):
+class _Broken(TypeError):
     pass
 
 
 def _raising(event: object) -> str:
     raise _Broken("no codec for this")
+
+
+class _SoftTimeLimit(Exception):
+    """What a signal handler may raise while the encoder is running."""
 
 
 def _none(event: object) -> None:
@@ -225,13 +230,57 @@ def test_an_encoder_that_does_not_work_is_an_invalid_push(dumps: Dumps, said: st
     assert str(caught.value).startswith(said)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_what_is_no_error_passes_through(error: type[BaseException]) -> None:
+def _raises(error: BaseException) -> Dumps:
     def dumps(event: object) -> str:
         raise error
 
-    with pytest.raises(error):
-        encode_event(1, dumps)
+    return dumps
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(TypeError(), ValueError(), OverflowError(), ZeroDivisionError(), KeyError(), IndexError(), AttributeError()),
+        *(RuntimeError("dictionary changed size during iteration"), RecursionError(), NotImplementedError()),
+        UnicodeEncodeError("utf-8", "", 0, 0, ""),
+    ],
+    ids=repr,
+)
+def test_an_encoder_s_error_is_an_invalid_push(error: Exception) -> None:
+    with pytest.raises(InvalidPush) as caught:
+        encode_event(1, _raises(error))
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyboardInterrupt(),
+        SystemExit(),
+        _SoftTimeLimit(),
+        TimeoutError(),
+        OSError("disk"),
+        MemoryError(),
+        GeneratorExit(),
+    ],
+    ids=repr,
+)
+def test_any_other_error_passes_through(error: BaseException) -> None:
+    """It is that of a signal handler, or of something that the encoder called."""
+    with pytest.raises(type(error)) as caught:
+        encode_event(1, _raises(error))
+    assert caught.value is error
+
+
+def test_a_signal_handler_s_error_passes_through_the_standard_encoder() -> None:
+    """It may come wherever the encoder runs Python code."""
+
+    class Numbers(dict[str, object]):
+        def items(self) -> Any:
+            raise _SoftTimeLimit
+
+    with pytest.raises(_SoftTimeLimit):
+        encode_event([Numbers(a=1)])
 
 
 # Outside forms: the two characters at which the hub splits

@@ -57,7 +57,8 @@ class AsyncClient:
         session: a session to borrow, of the loop in which the client is made. It is neither closed nor changed, its
             cookies and proxies apply, and `keepalive` does not.
         headers: sent with each push.
-        dumps: a JSON encoder in place of the standard library's, returning text or bytes.
+        dumps: a JSON encoder in place of the standard library's, returning text or bytes. TypeError, ValueError,
+            ArithmeticError, LookupError, AttributeError and RuntimeError mean that it cannot encode the event.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; the message names it.

@@ -14,6 +14,12 @@ __all__ = ["Dumps", "encode_event"]
 Dumps: TypeAlias = Callable[[object], str | bytes]
 """A JSON encoder such as `orjson.dumps`."""
 
+_ENCODING_ERRORS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RuntimeError)
+"""What encoders raise for an event that they cannot encode; a RecursionError is a RuntimeError.
+
+Not Exception: a signal handler may raise while the encoder is running, such as the soft time limit of a task queue.
+"""
+
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -31,7 +37,7 @@ def encode_event(event: object, dumps: Dumps | None = None) -> bytes:
         if isinstance(written, str):
             return written.encode()
         problem = f"dumps must return str or bytes, not {type(written).__name__}"
-    except Exception as error:  # the caller's encoder may raise anything
+    except _ENCODING_ERRORS as error:
         culprit = _culprit(event, "event", set()) if dumps is None and not isinstance(error, RecursionError) else None
         raise InvalidPush(culprit or f"event: not JSON: {type(error).__name__}: {error}") from error
     raise InvalidPush(problem)
