@@ -312,6 +312,8 @@ class Hostile:
         accepted: bytes = ACCEPTED,
     ) -> None:
         self.connections = 0
+        self.addresses: list[str] = []
+        """The client's address of each connection."""
         self.requests: list[Recorded] = []
         self.released = asyncio.Event()
         self._release_at = 0
@@ -397,6 +399,7 @@ class Hostile:
         assert task is not None
         peer = self._peers[task] = Peer(self, reader, writer)
         self.connections += 1
+        self.addresses.append(writer.get_extra_info("peername")[0])
         self.changed()
         try:
             if self._before is not None:

@@ -58,6 +58,10 @@ from .hostile import (
 from .scripts import run_script
 
 
+class Custom(BaseException):
+    """No Exception, and none that Python raises."""
+
+
 @pytest.fixture
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(32) as pool:
@@ -541,10 +545,10 @@ class TestMany:
                 assert max(seen) <= most
                 assert threading.active_count() == before
 
+    @pytest.mark.parametrize("error", [KeyError("k"), Custom(), GeneratorExit(), asyncio.CancelledError()], ids=repr)
     @pytest.mark.parametrize("concurrency", [1, 3])
-    def test_source_raises(self, concurrency: int, server: Hostile) -> None:
-        """A source that raises half-way is told, with the outcome of all that was read before."""
-        error = KeyError("k")
+    def test_source_raises(self, concurrency: int, error: BaseException, server: Hostile) -> None:
+        """Whatever a source raises is the cause of the failure, which has the outcomes of all that it gave before."""
 
         def source() -> Iterator[tuple[str, object]]:
             yield from (("t", number) for number in range(5))
@@ -556,9 +560,48 @@ class TestMany:
             assert caught.value.__cause__ is error
             assert [each.index for each in caught.value.outcomes] == list(range(5))
             got: list[Outcome] = []
-            with pytest.raises(KeyError):
+            with pytest.raises(type(error)) as last:
                 got.extend(client.push_stream(source(), concurrency=concurrency))
+            assert last.value is error
             assert len(got) == 5
+
+    @pytest.mark.parametrize("concurrency", [1, 3])
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()], ids=repr)
+    @pytest.mark.parametrize("verb", ["push_many", "push_stream"])
+    def test_source_is_interrupted(self, verb: str, error: BaseException, concurrency: int, server: Hostile) -> None:
+        """What ends the caller's thread is not the source's failure."""
+
+        def source() -> Iterator[tuple[str, object]]:
+            yield from (("t", number) for number in range(5))
+            raise error
+
+        with Client(server.url) as client:
+            with pytest.raises(type(error)) as caught:
+                list(getattr(client, verb)(source(), concurrency=concurrency))
+            assert caught.value is error
+            assert client.stats == Stats(pushed=5)
+
+    @pytest.mark.parametrize("concurrency", [1, 3])
+    @pytest.mark.parametrize("verb", ["push_many", "push_stream"])
+    def test_encoder_raises(self, verb: str, concurrency: int, server: Hostile) -> None:
+        """An error that is not an encoder's passes through; what was begun before is ended, and nothing hangs."""
+        error = Custom()
+
+        def dumps(event: object) -> str:
+            if event == 5:
+                raise error
+            if event == 3:
+                raise LookupError(event)
+            return str(event)
+
+        before = threading.active_count()
+        with Client(server.url, dumps=dumps) as client:
+            with pytest.raises(Custom) as caught:
+                list(getattr(client, verb)((("t", number) for number in range(100)), concurrency=concurrency))
+            assert caught.value is error
+            assert threading.active_count() == before
+            assert client.stats == Stats(pushed=len(server.requests))
+            assert 4 <= len(server.requests) < 99
 
     @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5])
     def test_wrong_concurrency(self, concurrency: int) -> None:
@@ -710,6 +753,21 @@ class TestStream:
                 sent = [int(each.body) for each in server.requests if each.query["topicuri"] == topic]
                 assert list(dict.fromkeys(sent)) == list(range(30))
                 assert len(sent) in (30, 31)
+
+    def test_a_function_in_place_of_sockets(self, server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It replaces `socket.socket` where each socket is to be bound to an address."""
+        make = socket.socket
+
+        def bound(*args: int, **kwargs: int) -> socket.socket:
+            made = make(*args, **kwargs)
+            if not kwargs:  # the server accepts connections by a descriptor
+                made.bind(("127.0.0.2", 0))
+            return made
+
+        with Client(server.url) as client:
+            monkeypatch.setattr(socket, "socket", bound)
+            assert client.push("t", 1).status == 202
+            assert server.addresses == ["127.0.0.2"]
 
     def test_a_family_that_the_kernel_lacks(self, server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
         """The next address is tried."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from webmqconnect_async import AsyncClient, Client, ConnectionLost, Overloaded, Rejected, ReplyTimeout, Retry
-from webmqconnect_async.sync.slots import Slots
+from webmqconnect_async.sync.slots import Lease, Slots
 
 from .colours import COLOURS, Both
 from .hostile import PATIENCE, Hostile, answer, drop_after_body, refusing, reply, stall
@@ -162,7 +162,7 @@ def test_pushes_cut_at_close_blocking(server: Hostile, caplog: pytest.LogCapture
 def test_a_push_is_cut_once() -> None:
     """Also where it has not come back yet when the client is closed again."""
     slots = Slots(1)
-    slots.acquire(deadline=inf)
+    slots.acquire(Lease(), deadline=inf)
     assert slots.close(deadline=0.0) == 1
     assert slots.close(deadline=0.0) == 0
 

@@ -1,4 +1,4 @@
-"""The blocking client. It opens and closes, counts and bounds; how a push goes is the flow's business."""
+"""The blocking client. `flow` decides how a push proceeds; this module runs it, with a slot, and counts the result."""
 
 from __future__ import annotations
 
@@ -21,42 +21,46 @@ from ..flow import Retry, push_flow
 from ..settings import Options, Settings
 from ..values import Outcome, Push, Receipt, SessionIDs, Stats
 from .many import Pushes, PushStream, collect, outcomes
+from .slots import Lease
 from .wire import Wire
 
 __all__ = ["Client"]
 
 
 class Client:
-    """Pushes events to a broker and waits for each answer. Threads may share one; a fork may too.
+    """Pushes events to a broker and waits for each response. Threads can share a client; it survives a fork.
 
         client = Client("http://127.0.0.1:8080", auth_key="app", auth_secret="s3cret")
         client.push("http://example.com/orders", {"id": 17, "state": "paid"})
 
-    It need not be closed. It also takes the argument names of the webmqconnect of 2012: `pushEndpoint`, `authKey` and
-    `authSecret`.
+    A client need not be closed. An exception that a signal handler raises during a push, such as KeyboardInterrupt or
+    the soft time limit of a task queue, passes through and costs no slot. The argument names of the webmqconnect of
+    2012, `pushEndpoint`, `authKey` and `authSecret`, still work.
 
     Args:
-        endpoint: the broker's http or https URL, without user information, query and fragment.
-        auth_key: the application key; None pushes unsigned.
-        auth_secret: the secret of that key.
-        timeout: seconds for a whole push: the wait for a slot, connecting, sending, the answer, retries and pauses;
-            None for no limit. Resolving the broker's name cannot be interrupted and may take longer.
-        dialect: the broker's wire: "webmq" for a WebMQ hub, "crossbar" for Crossbar.io's HTTP bridge, whose endpoint is
-            the path of a publisher.
-        concurrency: pushes in flight at the most, of all threads together.
-        retry: when a push is tried again.
-        connect_timeout: seconds to connect to one address; None shares what is left of `timeout` among them.
-        keepalive: seconds an idle connection is kept; None for as long as the broker keeps it, 0 for one connection a
-            push. Keep it below the broker's own limit (nginx 75, Twisted 60, Node 5).
-        ssl: how to verify https; None verifies against the system's certificates.
-        headers: sent with each push.
-        dumps: a JSON encoder in place of the standard library's, returning text or bytes.
+        endpoint: The broker's http or https URL, without user information, query and fragment.
+        auth_key: The application key. `None`: push unsigned.
+        auth_secret: The secret of that key.
+        timeout: Seconds for a whole push: the wait for a slot, connecting, sending, the response, retries and the
+            delays between them. `None`: no limit. Resolving the broker's name cannot be interrupted and may take
+            longer.
+        dialect: The broker's protocol: "webmq" for a WebMQ hub, "crossbar" for the HTTP bridge of Crossbar.io, whose
+            endpoint is the path of a publisher.
+        concurrency: Maximum number of pushes in flight, of all threads together.
+        retry: When to retry a push.
+        connect_timeout: Seconds to connect to one address. `None`: the addresses share what is left of `timeout`.
+        keepalive: Seconds to keep an idle connection open. `None`: until the broker closes it. `0`: a new connection
+            per push. Choose less than the broker's own limit (nginx 75, Twisted 60, Node 5).
+        ssl: How to verify https. `None`: against the system's certificates.
+        headers: Sent with each push.
+        dumps: A JSON encoder to use instead of the standard library's; returns str or bytes. TypeError, ValueError,
+            ArithmeticError, LookupError, AttributeError and RuntimeError mean that it cannot encode the event.
         pushEndpoint: `endpoint` in 2012.
         authKey: `auth_key` in 2012.
         authSecret: `auth_secret` in 2012.
 
     Raises:
-        TypeError, ValueError: an argument cannot be used; the message names it.
+        TypeError, ValueError: An argument is invalid; the message names it.
     """
 
     def __init__(
@@ -106,17 +110,16 @@ class Client:
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:
-        """Return a client of what `WEBMQ_ENDPOINT`, `WEBMQ_AUTH_KEY`, `WEBMQ_AUTH_SECRET` and `WEBMQ_DIALECT` say.
+        """Return a client configured by `WEBMQ_ENDPOINT`, `WEBMQ_AUTH_KEY`, `WEBMQ_AUTH_SECRET` and `WEBMQ_DIALECT`.
 
-        The secret may be in a file instead, named by `WEBMQ_AUTH_SECRET_FILE`. All but the endpoint may be unset, which
-        an empty variable is, too: without key and secret pushes are unsigned, and the dialect is "webmq".
+        The secret may be in a file instead, named by `WEBMQ_AUTH_SECRET_FILE`. Only the endpoint is required. Without
+        key and secret, pushes are unsigned; without a dialect, it is "webmq". An empty variable counts as unset.
 
         Args:
-            options: the other arguments of the class, by name.
+            options: The other arguments of the class, by name.
 
         Raises:
-            TypeError, ValueError: a variable is missing, or one of them or an argument cannot be used; the message
-                names it.
+            TypeError, ValueError: A variable is missing or invalid, or an argument is invalid; the message names it.
         """
         env = Environment.read()
         return cls(env.endpoint, env.auth_key, env.auth_secret, dialect=env.dialect, **options)
@@ -134,7 +137,7 @@ class Client:
 
     @property
     def stats(self) -> Stats:
-        """A snapshot of what this client has done so far; in the child of a fork, since the fork."""
+        """A snapshot of the client's counts; in the child of a fork, since the fork."""
         return self._here().slots.stats
 
     def push(
@@ -147,78 +150,75 @@ class Client:
         options: Mapping[str, object] | None = None,
         timeout: float | EllipsisType | None = ...,
     ) -> Receipt:
-        """Push one event to everybody who is subscribed to a topic.
+        """Push one event to all subscribers of a topic.
 
         Args:
-            topic: the URI that browsers subscribe to; compared byte for byte.
-            event: whatever JSON can say.
-            eligible: the only sessions to get it; None for every subscriber, an empty list for nobody.
-            exclude: sessions that do not get it; None or empty for no exception.
-            options: what else Crossbar.io's bridge understands, as `Push` says; a WebMQ hub understands nothing else.
-            timeout: seconds in place of the client's; None for no limit.
+            topic: The URI that browsers subscribe to; compared byte for byte.
+            event: Any JSON-serializable value.
+            eligible: The only sessions to receive it. `None`: all subscribers. Empty: none.
+            exclude: Sessions that do not receive it. `None` or empty: no exceptions.
+            options: Further options of Crossbar.io's bridge, see `Push`. A WebMQ hub has none.
+            timeout: Seconds, instead of the client's `timeout`. `None`: no limit.
 
         Raises:
-            InvalidPush, ClientClosed: refused here; nothing was sent.
-            NotAccepted: the broker has not taken it: it is safe to push again.
-            Unconfirmed: the broker may have taken it.
+            InvalidPush, ClientClosed: Nothing was sent.
+            NotAccepted: The broker has not accepted it; it is safe to push again.
+            Unconfirmed: The broker may have accepted it.
         """
         sign = self._settings.dialect.encode(Push(topic, event, eligible, exclude, options))
         seconds = self._settings.timeout if isinstance(timeout, EllipsisType) else checked_seconds("timeout", timeout)
-        wire = self._here()
-        deadline = _deadline(seconds)
-        wire.slots.acquire(deadline)
-        return self._run(wire, sign, deadline)
+        return self._run(sign, _deadline(seconds))
 
     def push_many(
         self, pushes: Pushes, *, concurrency: int | None = None, order_by_topic: bool = False
     ) -> list[Outcome]:
-        """Push everything that a source gives and return what became of each, in input order.
+        """Push all items of a source and return their outcomes, in input order.
 
         Args:
-            pushes: an iterable of `Push` or `(topic, event)`, read in the calling thread alone and no further ahead
-                than needed. What is neither becomes an InvalidPush outcome.
-            concurrency: pushes of this bulk in flight at the most; None for as many as the client may have. 1 starts
-                no thread.
-            order_by_topic: pushes on one topic go one after another, in input order, each after the one before it has
-                an outcome; different topics go side by side.
+            pushes: An iterable of `Push` or `(topic, event)`. It is read in the calling thread only, and no further
+                ahead than needed. Any other item becomes an InvalidPush outcome.
+            concurrency: Maximum number of pushes of this bulk in flight. `None`: the client's. 1 starts no threads. If
+                no more threads can be started, fewer pushes are in flight; without any, the calling thread pushes.
+            order_by_topic: Push the events of one topic one after another, in input order, each after the outcome of
+                the one before. Different topics are pushed concurrently.
 
         Raises:
-            TypeError, ValueError: a wrong argument; the source was not read.
-            SourceFailed: the source raised half-way, or the client was closed; `.outcomes` holds what was done.
+            TypeError, ValueError: An argument is invalid; the source was not read.
+            SourceFailed: The source raised, or the client was closed; `.outcomes` has the outcomes so far. A
+                KeyboardInterrupt or SystemExit passes through as itself.
         """
         return in_order(*collect(self._outcomes(pushes, concurrency, order_by_topic)))
 
     def push_stream(
         self, pushes: Pushes, *, concurrency: int | None = None, order_by_topic: bool = False
     ) -> PushStream:
-        """Push everything that a source gives and yield what becomes of each, as it comes.
+        """Push all items of a source and yield their outcomes, as they come.
 
-        A consumer that is slow slows the source down. One that leaves early stops the source and waits for the pushes
-        in flight; `with` makes that happen at once.
+        The source is read only as fast as the outcomes are taken. Leaving the loop early stops the source and waits for
+        the pushes in flight; use `with` to make that happen at once.
 
         Args:
-            pushes: as for `push_many`.
-            concurrency: as for `push_many`.
-            order_by_topic: as for `push_many`.
+            pushes: As for `push_many`.
+            concurrency: As for `push_many`.
+            order_by_topic: As for `push_many`.
 
         Raises:
-            TypeError, ValueError: a wrong argument; the source was not read.
-            Exception: what the source raised, after the outcomes of everything that was read before; ClientClosed
-                likewise.
+            TypeError, ValueError: An argument is invalid; the source was not read.
+            BaseException: What the source raised, or ClientClosed, after the outcomes of all items read before.
         """
         return PushStream(self._outcomes(pushes, concurrency, order_by_topic))
 
     def close(self, grace: float | None = 5.0) -> None:
-        """Close the client. Again is fine.
+        """Close the client. Safe to call again, also after an exception has interrupted it.
 
-        Pushes that wait for a slot end as ClientClosed. Those in flight have until their deadline, or `grace` seconds
-        if that is sooner, None for no limit; what has no answer then ends as it would at its deadline.
+        Pushes that wait for a slot raise ClientClosed. Those in flight have until their deadline, or `grace` seconds if
+        that is sooner (`None`: no limit), and then end as they would at their deadline.
         """
         seconds = checked_seconds("grace", grace, zero=True)
         self._here().close(_deadline(seconds))
 
     def _here(self) -> Wire:
-        """Return this process's wire."""
+        """Return the state of this process; after a fork, a new one."""
         if self._wire.pid != os.getpid():
             inherited, self._wire = self._wire, Wire(self._settings)
             self._wire.slots.closed = inherited.slots.closed
@@ -227,40 +227,53 @@ class Client:
 
     def _outcomes(
         self, pushes: Pushes, concurrency: int | None, order_by_topic: bool
-    ) -> Generator[Outcome, None, Exception | None]:
-        """Check a bulk's arguments and start it."""
+    ) -> Generator[Outcome, None, BaseException | None]:
+        """Check the arguments of a bulk and return its outcomes."""
         workers = bulk_workers(pushes, concurrency, self._settings.concurrency)
         if not isinstance(pushes, Iterable):
             raise TypeError(f"pushes: an iterable of pushes is needed, not {type(pushes).__name__}")
         return outcomes(workers, pushes, Bulk(order_by_topic), self._push_one)
 
     def _push_one(self, push: Push | InvalidPush) -> Receipt | WebMQError:
-        """Push one of many: its clock starts once it has a slot, for the wait is backpressure, not lateness."""
+        """Push one item of a bulk and return its result."""
         if isinstance(push, InvalidPush):
             return push
         try:
-            sign = self._settings.dialect.encode(push)
-            wire = self._here()
-            wire.slots.acquire(inf)
-            return self._run(wire, sign, _deadline(self._settings.timeout))
+            # The timeout starts once the push has a slot: the wait for one is the backpressure on the source.
+            return self._run(self._settings.dialect.encode(push), None)
         except WebMQError as error:
             return error
 
-    def _run(self, wire: Wire, sign: Signer, deadline: float) -> Receipt:
-        """Drive an encoded push that has a slot, give the slot back, and count the push."""
+    def _run(self, sign: Signer, deadline: float | None) -> Receipt:
+        """Wait for a slot, drive an encoded push, release the slot and count the push.
+
+        Args:
+            sign: The encoded push.
+            deadline: A time of the monotonic clock, or infinite. `None`: wait for a slot without a limit, then start
+                the client's timeout.
+        """
         settings = self._settings
-        receipt, attempts = None, 0
+        wire = self._here()
+        lease = Lease()
         try:
+            wire.slots.acquire(lease, inf if deadline is None else deadline)
+            if deadline is None:
+                deadline = _deadline(settings.timeout)
             flow = push_flow(sign, settings.dialect, settings.retry, wire.clock, random.random, deadline)
-            receipt = wire.drive(flow, deadline)
+            receipt = wire.drive(lease, flow, deadline)
+            lease.attempts, lease.pushed = receipt.attempts, True
         except WebMQError as error:
-            attempts = error.attempts
+            lease.attempts = error.attempts
             raise
-        else:
-            attempts = receipt.attempts
-            return receipt
         finally:
-            wire.slots.release(pushed=receipt is not None, retried=max(0, attempts - 1))
+            # A signal handler may raise within `release` as well. One that does so twice in a row, within these few
+            # instructions, is not provided for.
+            try:
+                wire.release(lease)
+            except BaseException:
+                wire.release(lease)
+                raise
+        return receipt
 
 
 def _deadline(seconds: float | None) -> float:

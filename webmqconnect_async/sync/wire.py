@@ -1,12 +1,13 @@
-"""What a Client has in one process: its idle connections and its slots; and how a request crosses the network.
+"""The state of a Client in one process: its idle connections and its slots; and how it sends a request.
 
-It decides nothing: whether to try again and what an answer means is the flow's business.
+Whether to try again and what a response means is decided in `flow` and `dialects`.
 """
 
 from __future__ import annotations
 
 import os
 import ssl
+import threading
 import time
 import weakref
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
@@ -17,17 +18,21 @@ from ..failures import TransportFailure, WithoutFrames
 from ..flow import Answer, Clock, PushFlow, Sleep
 from ..settings import Settings
 from ..values import Receipt
-from .connection import Connection, Expired
-from .slots import Slots
+from .connection import Connection
+from .slots import Lease, Slots
+from .sockets import Expired, is_network_error
 
 __all__ = ["Wire"]
 
 
 class Wire:
-    """One process's share of a Client. Threads may use it side by side.
+    """The state of a Client in one process, shared by its threads.
+
+    It survives exceptions from signal handlers, by the rules in `slots`: the lease of a push owns its connection, which
+    `release` closes if it is still there.
 
     Args:
-        settings: the client's.
+        settings: The client's settings.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -44,14 +49,14 @@ class Wire:
         host = {} if "host" in map(str.lower, settings.headers) else {"Host": settings.endpoint.authority}
         lines = "".join(f"{name}: {value}\r\n" for name, value in (host | dict(settings.headers)).items())
         self._head = f" HTTP/1.1\r\n{lines}Content-Length: "
-        # A list is a stack that threads can share: append and pop are atomic.
         self._idle: list[Connection] = []
-        self._busy: set[Connection] = set()
-        # A client need not be closed: what it leaves idle closes with it, without a ResourceWarning.
+        self._lock = threading.RLock()
+        """Guards the idle connections."""
+        # A client need not be closed: its idle connections are closed with it, without a ResourceWarning.
         weakref.finalize(self, _close_all, self._idle)
 
-    def drive(self, flow: PushFlow, deadline: float) -> Receipt:
-        """Carry out what the flow asks for until it has a receipt; the flow's errors pass through."""
+    def drive(self, lease: Lease, flow: PushFlow, deadline: float) -> Receipt:
+        """Run the steps of a flow and return its receipt. Exceptions of the flow pass through."""
         answer: Answer = None
         with WithoutFrames():
             while True:
@@ -61,74 +66,86 @@ class Wire:
                     receipt: Receipt = end.value
                     return receipt
                 if isinstance(step, Request):
-                    answer = self.exchange(step, deadline)
+                    answer = self.exchange(lease, step, deadline)
                 else:
                     answer = self._sleep(step)
 
-    def exchange(self, request: Request, deadline: float) -> Response | TransportFailure:
-        """Send one request and return its answer, or why there is none."""
-        connection = None
+    def exchange(self, lease: Lease, request: Request, deadline: float) -> Response | TransportFailure:
+        """Send one request and return the response, or why there is none."""
         try:
-            connection = self._connection(deadline)
+            connection = self._connection(lease, deadline)
             head = f"POST {self._endpoint.path}?{request.query}{self._head}{len(request.body)}\r\n\r\n"
             response, reusable = connection.exchange(head.encode() + request.body, deadline)
-            if reusable and self._keepalive and not self.slots.is_cut:
-                self._busy.discard(connection)
-                self._idle.append(connection)
-                connection = None
+            if reusable and self._keepalive:
+                with self._lock:
+                    if not self.slots.is_cut:
+                        lease.connection = None
+                        self._idle.append(connection)
             return response
         except (OSError, HTTPException, Expired) as error:
-            return self._failure(error, connection is not None and connection.begun, connection)
+            if isinstance(error, OSError) and not is_network_error(error):
+                raise
+            return self._failure(error, lease.connection)
         finally:
-            if connection is not None:
-                self._busy.discard(connection)
-                connection.close()
+            _disconnect(lease)
+
+    def release(self, lease: Lease) -> None:
+        """Close the connection in use, if there is one left, and release the slot. Safe to call again."""
+        _disconnect(lease)
+        self.slots.release(lease)
 
     def close(self, deadline: float) -> None:
-        """Close the slots, then whatever is still in flight at the deadline, then what is idle."""
+        """Close the slots, then the connections still in use at the deadline, then the idle ones."""
         if cut := self.slots.close(deadline):
             log.cut(self._endpoint.authority, cut)
-        for connection in list(self._busy):
-            connection.abort()
-        _close_all(self._idle)
+        for lease in self.slots.held:
+            if (connection := lease.connection) is not None:
+                connection.abort()
+        with self._lock:
+            _close_all(self._idle)
 
     def abandon(self) -> None:
-        """Let go of what a fork copied. It is the parent's: closing says no goodbye on it."""
+        """Close the copies of connections that a fork has made. They are the parent's, so no TLS close is sent.
+
+        It takes no lock: a thread of the parent may have held it during the fork.
+        """
         log.forked(self._endpoint.authority)
         _close_all(self._idle)
 
-    def _connection(self, deadline: float) -> Connection:
-        """Return an idle connection that the broker has left alone, or a new one."""
+    def _connection(self, lease: Lease, deadline: float) -> Connection:
+        """Return an idle connection that the broker has left open and silent, or a new one; the lease owns it."""
         while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = Connection(self._endpoint, self._context, deadline, self._connect_timeout)
+            with self._lock:
+                if self._idle:
+                    # Not pop(): an exception could lose what it returns.
+                    lease.connection = self._idle[-1]
+                    del self._idle[-1]
+            if (connection := lease.connection) is None:
+                connection = lease.connection = Connection(self._endpoint, self._context, self._connect_timeout)
+                connection.open(deadline)
                 break
             if time.monotonic() - connection.idle_since < self._keepalive and connection.is_quiet():
                 break
-            connection.close()
-        self._busy.add(connection)
+            _disconnect(lease)
         if self.slots.is_cut:
-            # Too late for `close` to have seen it.
-            self._busy.discard(connection)
-            connection.close()
+            # It may have come too late for `close`.
             raise Expired
         return connection
 
     def _sleep(self, sleep: Sleep) -> TransportFailure | None:
         log.retrying(self._endpoint.authority, sleep)
-        return self._failure(Expired(), False) if self.slots.sleep(sleep.seconds) else None
+        return self._failure(Expired(), None) if self.slots.sleep(sleep.seconds) else None
 
-    def _failure(self, error: Exception, begun: bool, connection: Connection | None = None) -> TransportFailure:
-        """Say why there is no answer."""
+    def _failure(self, error: Exception, connection: Connection | None) -> TransportFailure:
+        """Return why there is no response."""
         broker = self._endpoint.authority
+        begun = connection is not None and connection.begun
         if isinstance(error, Expired) or self.slots.is_cut:
             return failures.expired(begun, self.slots.is_cut)
         if isinstance(error, ssl.SSLCertVerificationError):
             return failures.unverified(broker, error.verify_message)
         what = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-        if connection is None:
+        if connection is None or not connection.is_open:
             return failures.unreachable(broker, what)
         if isinstance(error, RemoteDisconnected | IncompleteRead) and connection.ended:
             return failures.cut_off(broker, begun)
@@ -137,6 +154,13 @@ class Wire:
         return failures.broken(broker, begun, what)
 
 
+def _disconnect(lease: Lease) -> None:
+    if lease.connection is not None:
+        lease.connection.close()
+        lease.connection = None
+
+
 def _close_all(idle: list[Connection]) -> None:
     while idle:
-        idle.pop().close()
+        idle[-1].close()  # before it leaves the list, so that an exception cannot lose it open
+        del idle[-1]

@@ -1,0 +1,444 @@
+"""Signal handlers that raise while the blocking client pushes: Ctrl-C, an alarm, the time limit of a task queue."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from traceback import walk_tb
+
+import pytest
+
+from webmqconnect_async import (
+    Client,
+    ClientClosed,
+    ConnectFailed,
+    Receipt,
+    ReplyTimeout,
+    Retry,
+    Stats,
+    WebMQError,
+)
+
+from .handlers import at_every_point
+from .hostile import (
+    ACCEPTED,
+    PATIENCE,
+    Hostile,
+    Peer,
+    Step,
+    answer,
+    bodies,
+    drop_after_body,
+    held,
+    hostile,
+    reply,
+    resolve,
+    stall,
+    trusting,
+    unreachable,
+)
+from .scripts import run_script
+from .test_interrupted import descriptors
+
+
+class SoftTimeLimit(Exception):
+    """What Celery raises in a task, by another name."""
+
+
+ERRORS = (SoftTimeLimit, KeyboardInterrupt, TimeoutError, OSError)
+"""What handlers raise. The clients raise and catch a TimeoutError and an OSError, too."""
+every_error = pytest.mark.parametrize("error", ERRORS)
+
+
+def slowly(data: bytes) -> Step:
+    """Answer a request a little later."""
+
+    async def step(peer: Peer) -> None:
+        await peer.request()
+        await asyncio.sleep(0.01)
+        await peer.send(data)
+
+    return step
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> None:
+    """Leave the methods of sockets as they are: CPython runs handlers at other points in wrappers."""
+
+
+@pytest.fixture(autouse=True)
+def warm_logging() -> None:
+    """Fill the cache of levels: logging itself would keep its lock if a handler raised while it does that."""
+    logging.getLogger("webmqconnect_async.client").isEnabledFor(logging.INFO)
+
+
+@contextmanager
+def unharmed(slots: int, *, tls: bool = False, **options: object) -> Iterator[tuple[Hostile, Client]]:
+    """Give a server and a client, and check in the end that every slot is free and that no connection is left."""
+    before = descriptors()
+    with hostile(tls=tls) as server:
+        client = Client(server.url, concurrency=slots, ssl=trusting() if tls else None, **options)  # type: ignore[arg-type]
+        yield server, client
+        all_slots_are_free(server, client, slots)
+        assert len(server.requests) <= client.stats.pushed + client.stats.failed + client.stats.retried
+        client.close()
+        server.until(lambda: server.open_connections == 0)
+    gc.collect()
+    assert descriptors() == before
+
+
+def all_slots_are_free(server: Hostile, client: Client, slots: int) -> None:
+    """Check that so many pushes can be in flight at once."""
+    server.forget()
+    server.until(lambda: server.open_connections <= slots)
+    server.script(*[held()] * slots)
+    with ThreadPoolExecutor(slots) as threads:
+        pushes = [threads.submit(client.push, "t", "last") for _ in range(slots)]
+        server.until(lambda: bodies(server)[-slots:] == [b'"last"'] * slots)
+        assert client.stats.in_flight == slots
+        server.release()
+        assert [push.result(PATIENCE).status for push in pushes] == [202] * slots
+    assert client.stats.in_flight == 0
+
+
+def interrupt_everywhere(
+    client: Client,
+    call: Callable[[], object],
+    *,
+    pushes: int = 1,
+    prepare: Callable[[], object] = lambda: None,
+    finish: Callable[[], object] = lambda: None,
+    errors: tuple[type[BaseException], ...] = ERRORS,
+) -> None:
+    """Interrupt a call at each point, and check each time what has become of the client.
+
+    Args:
+        client: the client that is called.
+        call: pushes so often; it may end in a WebMQError.
+        pushes: how often.
+        prepare: runs before each call.
+        finish: runs after each call.
+        errors: what the handler raises, one after another.
+    """
+    raised: list[BaseException] = []
+    kinds = itertools.cycle(errors)
+
+    def handler() -> None:
+        raised.append(next(kinds)("the handler's"))
+        raise raised[0]
+
+    for number, interruption in enumerate(at_every_point(handler)):
+        prepare()
+        raised.clear()
+        begun = client.stats.pushed + client.stats.failed
+        caught: BaseException | None = None
+        try:
+            interruption.run(call)
+        except BaseException as error:  # noqa: BLE001  # it is judged below
+            caught = error
+        finish()
+        assert client.stats.in_flight == 0, f"point {number}"
+        counted = client.stats.pushed + client.stats.failed - begun
+        if raised:
+            assert caught is raised[0] or changed_by_python(caught, raised[0]), f"point {number}: {caught!r}"
+            assert counted <= pushes
+        else:
+            assert caught is None or isinstance(caught, WebMQError)
+            assert counted == pushes
+    assert number > 30
+
+
+def changed_by_python(caught: BaseException | None, raised: BaseException) -> bool:
+    """Whether a handler's exception is another one by the time the standard library has seen it.
+
+    Before Python 3.12, codecs put their name into a copy of it. Thread.start stumbles over its own locks then.
+    """
+    if caught is None:
+        return False
+    if type(caught) is type(raised) and f"({type(raised).__name__}: {raised})" in str(caught):
+        return True
+    frames = [frame.f_code for frame, _ in walk_tb(caught.__traceback__)]
+    return threading.Thread.start.__code__ in frames
+
+
+@every_error
+def test_push(error: type[BaseException]) -> None:
+    with unharmed(3) as (_, client):
+        interrupt_everywhere(client, lambda: client.push("t", 1), prepare=lambda: client.push("t", 0), errors=(error,))
+        assert client.stats.pushed > 100
+
+
+@every_error
+def test_push_that_connects(error: type[BaseException]) -> None:
+    with unharmed(3, keepalive=0) as (_, client):
+        interrupt_everywhere(client, lambda: client.push("t", 1), errors=(error,))
+
+
+@pytest.mark.parametrize("keepalive", [0, None], ids=["connects", "idle"])
+def test_push_over_tls(keepalive: float | None) -> None:
+    with unharmed(3, tls=True, keepalive=keepalive) as (_, client):
+        interrupt_everywhere(client, lambda: client.push("t", 1), prepare=lambda: client.push("t", 0))
+
+
+def test_push_that_waits_for_a_slot() -> None:
+    with unharmed(1) as (server, client), ThreadPoolExecutor(1) as threads:
+
+        def occupy() -> None:
+            come = len(server.requests)
+            server.script(slowly(ACCEPTED))
+            threads.submit(client.push, "t", "first")
+            server.until(lambda: len(server.requests) > come)
+
+        def vacate() -> None:
+            threads.submit(lambda: None).result(PATIENCE)
+
+        interrupt_everywhere(client, lambda: client.push("t", 1), pushes=2, prepare=occupy, finish=vacate)
+
+
+def test_push_that_gives_its_slot_to_another() -> None:
+    """Whatever happens to the one that has it, the push that waits for the slot gets it."""
+    with unharmed(1) as (server, client), ThreadPoolExecutor(1) as threads:
+        waiting: list[Future[Receipt]] = []
+        ended = threading.Event()
+
+        def let_another_wait() -> None:
+            come = len(server.requests)
+            ended.clear()
+            server.script(slowly(ACCEPTED))
+
+            def push() -> Receipt:
+                server.until(lambda: ended.is_set() or len(server.requests) > come)
+                return client.push("t", 2, timeout=None)
+
+            waiting.append(threads.submit(push))
+
+        def see_it_pushed() -> None:
+            ended.set()
+            server.changed()
+            assert waiting.pop().result(PATIENCE).status == 202
+            server.forget()
+
+        interrupt_everywhere(
+            client, lambda: client.push("t", 1), pushes=2, prepare=let_another_wait, finish=see_it_pushed
+        )
+
+
+def test_push_that_sleeps() -> None:
+    with unharmed(3, retry=Retry(wait=0.001)) as (server, client):
+
+        def refuse_once() -> None:
+            server.forget()
+            server.script(answer(reply(503, b"", "Retry-After: 0")))
+
+        interrupt_everywhere(client, lambda: client.push("t", 1), prepare=refuse_once)
+
+
+@pytest.mark.parametrize("step", [answer(reply(400)), drop_after_body, stall], ids=["refused", "lost", "expired"])
+def test_push_that_fails(step: Step) -> None:
+    with unharmed(3) as (server, client):
+        timeout = 0.02 if step is stall else PATIENCE
+
+        def fail() -> None:
+            server.forget()
+            server.script(step)
+
+        interrupt_everywhere(client, lambda: client.push("t", 1, timeout=timeout), prepare=fail)
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in thread started by:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("concurrency", [1, 5])
+@pytest.mark.parametrize("verb", ["push_many", "push_stream"])
+def test_bulk(verb: str, concurrency: int) -> None:
+    """The threads of the bulk end, too; and so it goes on to the last push that was begun."""
+    items = [("t", number) for number in range(max(2, concurrency))]
+    with unharmed(5) as (_, client):
+
+        def push() -> None:
+            if verb == "push_many":
+                client.push_many(items, concurrency=concurrency)
+            else:
+                with client.push_stream(items, concurrency=concurrency) as outcomes:
+                    for _ in outcomes:
+                        pass
+
+        interrupt_everywhere(client, push, pushes=len(items), finish=no_thread_pushes)
+
+
+def no_thread_pushes() -> None:
+    """Wait for the threads that have only just been started."""
+    for thread in threading.enumerate():
+        # One that is not alive has never got as far as to push: the handler's exception has come within Thread.start.
+        if thread.name == "webmqconnect-push" and thread.is_alive():
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+def test_close() -> None:
+    """A client whose close was interrupted can be closed again, and is closed then."""
+    with hostile() as server:
+        clients = [Client(server.url)]
+
+        def use() -> None:
+            clients[0] = Client(server.url)
+            clients[0].push("t", 1)
+
+        def close_again() -> None:
+            clients[0].close()
+            with pytest.raises(ClientClosed):
+                clients[0].push("t", 2)
+
+        interrupt_everywhere(clients[0], lambda: clients[0].close(), pushes=0, prepare=use, finish=close_again)
+        server.until(lambda: server.open_connections == 0)
+
+
+def test_close_that_waits() -> None:
+    """So can one that was waiting for pushes of other threads, in flight and in the queue."""
+    with hostile() as server, ThreadPoolExecutor(2) as threads:
+        clients = [Client(server.url)]
+        pushes: list[Future[Receipt]] = []
+
+        def occupy() -> None:
+            come = len(server.requests)
+            server.script(stall)
+            clients[0] = Client(server.url, concurrency=1, timeout=None)
+            pushes[:] = [threads.submit(clients[0].push, "t", 1)]
+            server.until(lambda: len(server.requests) > come)
+            pushes.append(threads.submit(clients[0].push, "t", 2))
+
+        def close_again() -> None:
+            clients[0].close(grace=0)
+            assert {type(push.exception(PATIENCE)) for push in pushes} == {ClientClosed, ReplyTimeout}
+            assert clients[0].stats.in_flight == 0
+
+        interrupt_everywhere(
+            clients[0], lambda: clients[0].close(grace=0.01), pushes=0, prepare=occupy, finish=close_again
+        )
+        server.until(lambda: server.open_connections == 0)
+
+
+def test_handler_that_pushes() -> None:
+    """A handler may use the client whose push it interrupts, wherever that is."""
+    with unharmed(2) as (_, client):
+        for interruption in at_every_point(lambda: (client.stats, client.push("t", "handler"))):
+            interruption.run(lambda: client.push("t", 1))
+            assert client.stats.in_flight == 0
+
+
+def test_handler_that_closes(server: Hostile) -> None:
+    """The push that it interrupts is the one that it waits for, until the grace period is over."""
+
+    def close() -> None:
+        client.close(grace=0)
+
+    for interruption in at_every_point(close):
+        client = Client(server.url)
+        client.push("t", 1)
+        try:
+            interruption.run(lambda client=client: client.push("t", 2))  # type: ignore[misc]
+        except (ClientClosed, ConnectFailed, ReplyTimeout):
+            assert client.stats == Stats(pushed=1, failed=client.stats.failed)
+        client.close()
+        server.until(lambda: server.open_connections == 0)
+
+
+@contextmanager
+def interrupting(error: BaseException) -> Iterator[None]:
+    """Raise an error in the main thread, again and again until it has left the block: once may be just too early."""
+    left = threading.Event()
+
+    def raise_it(*_: object) -> None:
+        raise error
+
+    def interrupt() -> None:
+        while not left.wait(0.2):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    previous = signal.signal(signal.SIGUSR1, raise_it)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        thread.join()
+        signal.signal(signal.SIGUSR1, previous)
+
+
+@every_error
+def test_while_waiting_for_the_response(error: type[BaseException], server: Hostile) -> None:
+    """It is not taken for a timeout or a broken connection, nor is the push tried again."""
+    server.script(stall)
+    raised = error("the handler's")
+    with Client(server.url, timeout=PATIENCE, retry=Retry(at_least_once=True)) as client:
+        with pytest.raises(error) as caught, interrupting(raised):
+            client.push("t", 1)
+        assert caught.value is raised
+        assert client.stats == Stats(failed=1)
+        server.until(lambda: server.open_connections == 0)
+        assert len(server.requests) == 1
+
+
+@every_error
+def test_while_connecting(error: type[BaseException], server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is the next address tried."""
+    raised = error("the handler's")
+    with unreachable() as dead, Client("http://broker.example/", timeout=PATIENCE) as client:
+        resolve(monkeypatch, dead, server.url)
+        with pytest.raises(error) as caught, interrupting(raised):
+            client.push("t", 1)
+        assert caught.value is raised
+        assert client.stats == Stats(failed=1)
+        assert server.connections == 0
+
+
+@pytest.mark.parametrize("concurrency", [1, 50])
+def test_alarms_at_random(concurrency: int, server: Hostile, tmp_path: Path) -> None:
+    """After a thousand alarms, each at a random moment of a push, the client has all its slots and no connection."""
+    printed = run_script(
+        f"""
+        import random, signal
+        dice = random.Random({concurrency})
+
+        def ring(*_):
+            raise SoftTimeLimit
+
+        class SoftTimeLimit(Exception):
+            pass
+
+        signal.signal(signal.SIGALRM, ring)
+        client = Client(url, concurrency={concurrency})
+        client.push("t", 0)
+        begun = time.perf_counter()
+        for _ in range(100):
+            client.push("t", 0)
+        usual = (time.perf_counter() - begun) / 100
+        interrupted = 0
+        for number in range(1000):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, max(1e-6, dice.uniform(0, usual * 1.2)))
+                try:
+                    client.push("t", number)
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            except SoftTimeLimit:
+                interrupted += 1
+            assert client.stats.in_flight == 0
+        stats = client.stats
+        print(interrupted > 100, stats.pushed >= 101 + 1000 - interrupted, stats.failed <= interrupted)
+        print(sum(outcome.ok for outcome in client.push_many([("t", 1)] * 100)))
+        client.close()
+        """,
+        server.url,
+        tmp_path,
+    )
+    assert printed.split() == ["True"] * 3 + ["100"]
+    server.until(lambda: server.open_connections == 0)
