@@ -8,6 +8,8 @@ import inspect
 import logging
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,6 +71,11 @@ class Fence:
         return last.name if isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef) else None
 
     @property
+    def patches_the_process(self) -> bool:
+        """Whether it changes libraries in a way that cannot be undone, so that it needs a process of its own."""
+        return "sentry_sdk.init(" in self.text
+
+    @property
     def pushes(self) -> bool:
         """Whether it pushes to the hub of all snippets, and not to one that it brings along, or not at all."""
         return ".push" in self.text and "import Hub" not in self.text
@@ -105,6 +112,13 @@ def broker() -> Iterator[Hub]:
 
 def run(fence: Fence, hub: Hub) -> None:
     """Execute a snippet against a hub, and do with it what its reader does: call what it leaves to call."""
+    if fence.patches_the_process:
+        command = [sys.executable, "-W", "error", "-c", _pointed(fence, hub)]
+        result = subprocess.run(command, text=True, capture_output=True)  # noqa: S603  # ours
+        print(result.stdout, end="")
+        print(result.stderr, end="", file=sys.stderr)
+        assert result.returncode == 0
+        return
     with _logs_left_alone():
         _run(fence, hub)
 
@@ -145,8 +159,13 @@ def _run(fence: Fence, hub: Hub) -> None:
 def executed(fence: Fence, hub: Hub) -> dict[str, object]:
     """Execute a snippet as a module that is imported, and return what it defines."""
     names: dict[str, object] = {"__name__": "snippet"}
-    exec(compile(fence.text.replace(HUB, hub.url), fence.page, "exec"), names)  # noqa: S102  # ours
+    exec(compile(_pointed(fence, hub), fence.page, "exec"), names)  # noqa: S102  # ours
     return names
+
+
+def _pointed(fence: Fence, hub: Hub) -> str:
+    """Return a snippet that pushes to this hub."""
+    return fence.text.replace(HUB, hub.url)
 
 
 async def _awaited(function: Callable[..., Awaitable[object]], hub: Hub) -> None:

@@ -42,7 +42,7 @@ from .hostile import (
 from .test_secrets import LONG_TOPIC, SECRET, assert_silent, secrets_of
 
 PAGE = (Path(__file__).parents[1] / "docs/pages/how-to/observability.md").read_text("utf-8")
-LOGGING, FIGURES, ATTEMPTS, AROUND = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+LOGGING, FIGURES, ATTEMPTS, _SENTRY, AROUND = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 SPANS = InMemorySpanExporter()
 FIGURE_READER = InMemoryMetricReader()

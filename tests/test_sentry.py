@@ -1,0 +1,112 @@
+"""The recipe of docs/pages/how-to/observability.md for Sentry, with a real SDK that sends to a server of the tests."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+
+from .escapes import shown
+from .hostile import ACCEPTED, Peer, Recorded, answer, hostile, reply
+from .processes import python
+
+PAGE = (Path(__file__).parents[1] / "docs/pages/how-to/observability.md").read_text("utf-8")
+[RECIPE] = [snippet for snippet in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "sentry_sdk" in snippet]
+
+PUSHES = """
+from webmqconnect_async import Client, WebMQError
+from webmqconnect_async.testing import Hub
+
+
+def traced():
+    if STREAMED:
+        return sentry_sdk.traces.start_span(name="pushes")
+    return sentry_sdk.start_transaction(name="pushes")
+
+
+async def pushes(url):
+    async with AsyncClient(url, auth_key="app", auth_secret="s3cret") as client:
+        with traced():
+            for _ in range(3):
+                try:
+                    await client.push("http://example.com/orders", {"id": 17})
+                except WebMQError as error:
+                    sentry_sdk.capture_exception(error)
+
+
+asyncio.run(pushes("http://127.0.0.1:8080"))
+try:
+    Client("http://127.0.0.1:8080", auth_key="app", auth_secret="s3cret").push("http://example.com/orders", 1)
+except WebMQError as error:
+    sentry_sdk.capture_exception(error)
+with Hub(keys={"app": "s3cret"}) as hub:
+    asyncio.run(pushes(hub.url))
+sentry_sdk.flush()
+"""
+"""Follows the recipe: pushes that fail, and pushes to a hub in the same process, all of them traced."""
+
+OPTIONS = {
+    "transactions": "STREAMED, OPTIONS = False, dict(traces_sample_rate=1.0)",
+    "streamed": (
+        "STREAMED, OPTIONS = True, dict(traces_sample_rate=1.0, data_collection={}, trace_lifecycle='stream',"
+        " before_send_span=without_signatures)"
+    ),
+}
+
+
+async def tell(peer: Peer) -> None:
+    """Refuse a push with its valid signature."""
+    signature = (await peer.request()).query["signature"]
+    await peer.send(reply(401, f"expected {signature}".encode(), f"X: {signature}"))
+
+
+def envelope(request: Recorded) -> str:
+    """Return what the SDK has sent in a request."""
+    zipped = request.header("Content-Encoding") == "gzip"
+    return (gzip.decompress(request.body) if zipped else request.body).decode()
+
+
+async def sent(options: str, recipe: str = RECIPE) -> tuple[str, list[str]]:
+    """Run the recipe with options, and pushes after it; return what is sent to Sentry, and the signatures of pushes."""
+    with hostile(answer(ACCEPTED), *[tell] * 4) as broker, hostile(accepted=reply(200, b"{}")) as sentry:
+        script = recipe.replace("sentry_sdk.init(", f"{options}\nsentry_sdk.init(**OPTIONS, ") + PUSHES
+        script = script.replace("http://127.0.0.1:8080", broker.url)
+        dsn = sentry.url.replace("//", "//key@").replace("/push", "/1")
+        async with python("-c", script, env={"SENTRY_DSN": dsn}) as process:
+            ended = await process.ended()
+        assert (ended.status, ended.stderr) == (0, "")
+        signatures = [request.query["signature"] for request in broker.requests]
+        return "\n".join(map(envelope, sentry.requests)), signatures
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+async def test_no_signature_is_sent(options: str) -> None:
+    """In no breadcrumb, no span, no request that a hub has received, and no local variable."""
+    said, signatures = await sent(OPTIONS[options])
+    assert said.count("the broker answered 401") > 3
+    assert '"step"' in said  # local variables are sent
+    assert "[removed]" in said
+    assert len(signatures) == 5
+    assert shown([said], *signatures) == []
+    for part in ("signature=", "topicuri=", "s3cret"):
+        assert part not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "hooks"),
+    [
+        ("transactions", "before_breadcrumb|before_send"),
+        ("transactions", "before_send_transaction"),
+        ("streamed", "before_send_span"),
+    ],
+)
+async def test_without_a_hook_signatures_are_sent(options: str, hooks: str) -> None:
+    """So the test above can fail. Breadcrumbs pass through two hooks."""
+    unhooked = [
+        re.sub(rf"\b({hooks})=without_signatures", r"\1=lambda value, hint: value", text)
+        for text in (OPTIONS[options], RECIPE)
+    ]
+    said, _ = await sent(*unhooked)
+    assert "signature=" in said
