@@ -12,8 +12,8 @@ import os
 import platform
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -29,7 +29,8 @@ from .load import EVENT_BYTES, KEY, SECRET, TOPIC, Load
 from .report import table
 
 RESULTS = Path(__file__).with_name("clusters.json")
-EVENTS = 5000
+EVENTS = 2000
+ROUNDS = 5
 CONCURRENCY = 10
 LONGEST = 120.0
 """Seconds that an event may take, and all events of a measurement."""
@@ -48,15 +49,23 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """What was measured with a subscriber of the same node, and then with one of another node; None without one."""
+class Reached:
+    """What was measured with one subscriber."""
 
-    near_rate: float
+    rate: float
     """Pushes a second, until the last event has arrived."""
-    near_ms: float
+    ms: float
     """Milliseconds from the beginning of a push to its event, one push at a time; the median."""
-    far_rate: float | None = None
-    far_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured at one place."""
+
+    near: Reached
+    """With a subscriber of the same node."""
+    far: Reached | None
+    """With one of another node; None where there is only one."""
 
 
 @contextmanager
@@ -127,11 +136,11 @@ async def subscriber(ws_url: str) -> AsyncIterator[Subscriber]:
 
 async def measured(place: Place, events: int) -> Figures:
     """Measure a place with so many pushes at a time, and with a tenth of that one after another."""
-    near = await _measured(place, place.near, events)
-    return Figures(*near, *(await _measured(place, place.far, events) if place.far else ()))
+    near = await _reached(place, place.near, events)
+    return Figures(near, None if place.far is None else await _reached(place, place.far, events))
 
 
-async def _measured(place: Place, ws_url: str, events: int) -> tuple[float, float]:
+async def _reached(place: Place, ws_url: str, events: int) -> Reached:
     event = Load("").event
     async with (
         AsyncClient(place.endpoint, KEY, place.secret, dialect="crossbar", concurrency=CONCURRENCY) as client,
@@ -152,7 +161,7 @@ async def _measured(place: Place, ws_url: str, events: int) -> tuple[float, floa
             began = time.perf_counter()
             await asyncio.gather(client.push(TOPIC, event), listening.events(1))
             delays.append(time.perf_counter() - began)
-    return rate, median(delays) * 1000
+    return Reached(rate, median(delays) * 1000)
 
 
 async def _linked(client: AsyncClient, listening: Subscriber) -> None:
@@ -165,14 +174,24 @@ async def _linked(client: AsyncClient, listening: Subscriber) -> None:
     await listening.until("ready")
 
 
-def rendered(figures: dict[str, Figures]) -> str:
+def middle(rounds: Sequence[Figures]) -> Figures:
+    """Return the medians of all rounds."""
+    far = [each.far for each in rounds if each.far is not None]
+    return Figures(_middle([each.near for each in rounds]), _middle(far) if far else None)
+
+
+def _middle(rounds: Sequence[Reached]) -> Reached:
+    return Reached(median(each.rate for each in rounds), median(each.ms for each in rounds))
+
+
+def rendered(figures: Mapping[str, Figures]) -> str:
     """Return the table for a terminal."""
-    head = ("", "pushes/s, same node", "other node", "ms to event, same node", "other node")
-    return table(head, ((way, *map(_shown, asdict(each).values())) for way, each in figures.items()))
+    head = ("", "pushes/s, same node", "ms to event", "pushes/s, another node", "ms to event")
+    return table(head, ((way, *_shown(each.near), *_shown(each.far)) for way, each in figures.items()))
 
 
-def _shown(figure: float | None) -> str:
-    return "" if figure is None else f"{figure:,.0f}" if figure >= 100 else f"{figure:.1f}"
+def _shown(reached: Reached | None) -> tuple[str, str]:
+    return ("", "") if reached is None else (f"{reached.rate:,.0f}", f"{reached.ms:.1f}")
 
 
 def main() -> None:
@@ -182,17 +201,21 @@ def main() -> None:
     options = parser.parse_args()
     if not crossbar.installed():
         raise SystemExit(f"needs Crossbar.io {crossbar.VERSION}: {crossbar.COMMAND}")
-    figures = {}
-    for way, running in WAYS.items():
-        print(f"{way} ...", file=sys.stderr, flush=True)
-        with running() as place:
-            figures[way] = asyncio.run(measured(place, options.events))
+    rounds: dict[str, list[Figures]] = {way: [] for way in WAYS}
+    with ExitStack() as stack:
+        places = {way: stack.enter_context(running()) for way, running in WAYS.items()}
+        # Alternating, so that a slow minute of the machine slows all of them.
+        for number in range(ROUNDS):
+            print(f"round {number + 1} of {ROUNDS} ...", file=sys.stderr, flush=True)
+            for way, place in places.items():
+                rounds[way].append(asyncio.run(measured(place, options.events)))
+    figures = {way: middle(each) for way, each in rounds.items()}
     machine = {
         "command": " ".join(("python3 benchmarks/crossbar_cluster.py", *sys.argv[1:])),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "Crossbar.io": crossbar.VERSION,
-        "events": f"{options.events:,} of {EVENT_BYTES} bytes, {CONCURRENCY} at a time",
+        "events": f"{options.events:,} of {EVENT_BYTES} bytes, {CONCURRENCY} at a time; medians of {ROUNDS} rounds",
     }
     print("\n".join(f"{name}: {value}" for name, value in machine.items()), rendered(figures), sep="\n\n")
     if options.events >= EVENTS:

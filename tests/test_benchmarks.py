@@ -95,12 +95,22 @@ async def test_the_ways_to_grow_begin_with_a_hub() -> None:
     """Of which there is one: nothing is measured across nodes."""
     async with Hub(port=0, keys={KEY: SECRET}) as hub:
         figures = await clusters.measured(clusters.Place(f"{hub.url}/publish", SECRET, hub.ws_url), 20)
-    assert figures.near_rate > 0
-    assert figures.near_ms > 0
-    assert (figures.far_rate, figures.far_ms) == (None, None)
-    first, *lines = clusters.rendered({"one hub": figures}).splitlines()
-    assert first.split("  ")[-1] == "other node"
-    assert len(lines) == 2
+    assert figures.near.rate > 0
+    assert figures.near.ms > 0
+    assert figures.far is None
+
+
+def test_the_ways_to_grow_are_compared_by_medians() -> None:
+    rounds = [
+        clusters.Figures(clusters.Reached(rate, ms), clusters.Reached(rate / 2, 10 * ms))
+        for rate, ms in ((1000.0, 3.0), (3000.0, 1.0), (2000.0, 2.0))
+    ]
+    alone = clusters.Figures(clusters.Reached(5000, 0.5), None)
+    table = clusters.rendered({"a cluster": clusters.middle(rounds), "alone": clusters.middle([alone])})
+    assert [line.split() for line in table.splitlines()[2:]] == [
+        ["a", "cluster", "2,000", "2.0", "1,000", "20.0"],
+        ["alone", "5,000", "0.5"],
+    ]
 
 
 async def test_cent_publishes_to_the_sink(sink: str) -> None:

@@ -22,19 +22,12 @@ def test_the_table_of_receivers_is_what_the_tests_show() -> None:
 
 def test_the_figures_are_those_of_the_last_benchmark() -> None:
     figures = json.loads((ROOT / "benchmarks/clusters.json").read_text())["figures"].values()
-    rows = {
-        "pushes a second, subscriber of the same node": "near_rate",
-        "pushes a second, subscriber of another node": "far_rate",
-        "ms from push to event, same node": "near_ms",
-        "ms from push to event, another node": "far_ms",
-    }
-    for row, name in rows.items():
-        cells = (shown(each[name], 0 if name.endswith("rate") else 1) for each in figures)
-        assert f"| {row} | {' | '.join(cells)} |\n".replace("|  |", "| |").replace("|  |", "| |") in TEXT
-
-
-def shown(figure: float | None, digits: int) -> str:
-    return "" if figure is None else f"{figure:,.{digits}f}"
+    for place, node in (("near", "the same node"), ("far", "another node")):
+        reached = [each[place] for each in figures]
+        rates = ["" if each is None else f" {each['rate']:,.0f}" for each in reached]
+        delays = ["" if each is None else f" {each['ms']:.1f}" for each in reached]
+        assert f"\n| pushes a second, subscriber of {node} |{' |'.join(rates)} |\n" in TEXT
+        assert f"\n| ms from push to event, {node} |{' |'.join(delays)} |\n" in TEXT
 
 
 @pytest.mark.parametrize("kind", KINDS)
