@@ -10,9 +10,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from traceback import walk_tb
+from typing import Any
 
 import pytest
 
@@ -81,25 +82,26 @@ def warm_logging() -> None:
 
 
 @contextmanager
-def unharmed(slots: int, *, tls: bool = False, **options: object) -> Iterator[tuple[Hostile, Client]]:
+def unharmed(slots: int, *, tls: bool = False, **options: Any) -> Iterator[tuple[Hostile, Client]]:
     """Give a server and a client, and check in the end that every slot is free and that no connection is left."""
     before = descriptors()
     with hostile(tls=tls) as server:
-        client = Client(server.url, concurrency=slots, ssl=trusting() if tls else None, **options)  # type: ignore[arg-type]
+        options |= {"concurrency": slots, "timeout": PATIENCE, "ssl": trusting() if tls else None}
+        client = Client(server.url, **options)
         yield server, client
         all_slots_are_free(server, client, slots)
         assert len(server.requests) <= client.stats.pushed + client.stats.failed + client.stats.retried
         client.close()
         server.until(lambda: server.open_connections == 0)
     gc.collect()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def all_slots_are_free(server: Hostile, client: Client, slots: int) -> None:
     """Check that so many pushes can be in flight at once."""
     server.forget()
-    server.until(lambda: server.open_connections <= slots)
-    server.script(*[held()] * slots)
+    # Some may be taken by connections that were interrupted, and that the server has yet to accept.
+    server.script(*[held()] * (slots + 50))
     with ThreadPoolExecutor(slots) as threads:
         pushes = [threads.submit(client.push, "t", "last") for _ in range(slots)]
         server.until(lambda: bodies(server)[-slots:] == [b'"last"'] * slots)
@@ -154,6 +156,33 @@ def interrupt_everywhere(
             assert caught is None or isinstance(caught, WebMQError)
             assert counted == pushes
     assert number > 30
+
+
+def test_points_are_found() -> None:
+    """A lock that is acquired before `try` is lost at one of them; one that `with` enters is not."""
+
+    def acquired_before() -> None:
+        lock.acquire()
+        try:
+            lock.locked()
+        finally:
+            lock.release()
+
+    def entered() -> None:
+        with lock:
+            lock.locked()
+
+    def interrupt() -> None:
+        raise SoftTimeLimit
+
+    for use, lost in ((acquired_before, True), (entered, False)):
+        left_locked = []
+        for interruption in at_every_point(interrupt):
+            lock = threading.Lock()
+            with suppress(SoftTimeLimit):
+                interruption.run(use)
+            left_locked.append(lock.locked())
+        assert any(left_locked) is lost
 
 
 def changed_by_python(caught: BaseException | None, raised: BaseException) -> bool:
@@ -351,11 +380,13 @@ def test_handler_that_closes(server: Hostile) -> None:
 
 @contextmanager
 def interrupting(error: BaseException) -> Iterator[None]:
-    """Raise an error in the main thread, again and again until it has left the block: once may be just too early."""
+    """Raise an error in the main thread, by a signal that comes again until the block is left: one may be too early."""
     left = threading.Event()
+    errors = [error]
 
     def raise_it(*_: object) -> None:
-        raise error
+        if errors:
+            raise errors.pop()
 
     def interrupt() -> None:
         while not left.wait(0.2):
@@ -398,6 +429,51 @@ def test_while_connecting(error: type[BaseException], server: Hostile, monkeypat
         assert caught.value is raised
         assert client.stats == Stats(failed=1)
         assert server.connections == 0
+
+
+def test_while_waiting_for_a_slot(server: Hostile) -> None:
+    """The push leaves the queue, and the slot does not go to it."""
+    server.script(held())
+    raised = SoftTimeLimit()
+    with Client(server.url, concurrency=1, timeout=None) as client, ThreadPoolExecutor(1) as threads:
+        first = threads.submit(client.push, "t", 1)
+        server.until(lambda: len(server.requests) == 1)
+        with pytest.raises(SoftTimeLimit) as caught, interrupting(raised):
+            client.push("t", 2)
+        assert caught.value is raised
+        assert client.stats == Stats(failed=1, in_flight=1)
+        server.release()
+        assert first.result(PATIENCE).status == 202
+        assert client.push("t", 3).status == 202
+        assert bodies(server) == [b"1", b"3"]
+
+
+def test_while_sleeping_between_two_attempts(server: Hostile) -> None:
+    server.script(answer(reply(503, b"", "Retry-After: 4")))
+    raised = SoftTimeLimit()
+    with Client(server.url, concurrency=1, timeout=None) as client:
+        with pytest.raises(SoftTimeLimit) as caught, interrupting(raised):
+            client.push("t", 1)
+        assert caught.value is raised
+        assert client.push("t", 2).status == 202
+        assert client.stats == Stats(pushed=1, failed=1)
+        assert bodies(server) == [b"1", b"2"]
+
+
+def test_while_closing(server: Hostile) -> None:
+    """The push that the close waits for goes on, until it is closed again."""
+    server.script(stall)
+    client = Client(server.url, timeout=None)
+    with ThreadPoolExecutor(1) as threads:
+        push = threads.submit(client.push, "t", 1)
+        server.until(lambda: len(server.requests) == 1)
+        with pytest.raises(KeyboardInterrupt), interrupting(KeyboardInterrupt()):
+            client.close(grace=None)
+        assert not push.done()
+        client.close(grace=0)
+        assert type(push.exception(PATIENCE)) is ReplyTimeout
+    assert client.stats == Stats(failed=1)
+    server.until(lambda: server.open_connections == 0)
 
 
 @pytest.mark.parametrize("concurrency", [1, 50])

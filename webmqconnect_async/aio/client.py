@@ -291,13 +291,12 @@ class AsyncClient:
         try:
             wire = self._here()
             sign = self._settings.dialect.encode(push)
-            await wire.slots.acquire()
-            deadline = wire.deadlines.start(self._settings.timeout)
-            try:
-                return await self._run(wire, sign, deadline)
-            finally:
-                deadline.stop()
-                wire.slots.release()
+            async with wire.slots:
+                deadline = wire.deadlines.start(self._settings.timeout)
+                try:
+                    return await self._run(wire, sign, deadline)
+                finally:
+                    deadline.stop()
         except WebMQError as error:
             return error
 
