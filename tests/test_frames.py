@@ -19,13 +19,23 @@ import aiohttp
 import pytest
 import yarl
 
-from webmqconnect_async import AsyncClient, AuthRejected, Client, ConnectFailed, Retry, SourceFailed, WebMQError
+from webmqconnect_async import (
+    AsyncClient,
+    AuthRejected,
+    Client,
+    ClientClosed,
+    ConnectFailed,
+    InvalidPush,
+    Retry,
+    SourceFailed,
+    WebMQError,
+)
 from webmqconnect_async.dialects import DialectName, Request, Response
 from webmqconnect_async.dialects.signed import SignedRequest
 from webmqconnect_async.signing import Credentials
 
 from .cases import MEGABYTES
-from .colours import COLOURS, Both
+from .colours import COLOURS, VERBS, Both
 from .escapes import shown
 from .hostile import Hostile, Peer, Step, hostile, reply, stall, trusting
 from .walker import found, walked
@@ -305,6 +315,26 @@ def test_a_source_that_raises(colour: str, verb: str) -> None:
         with pytest.raises((SourceFailed, ZeroDivisionError)) as caught:
             getattr(client, verb)(source())
         assert_bare(caught.value, server)
+
+
+def _unencodable(_event: object) -> str:
+    raise LookupError
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_error_before_anything_is_sent(verb: str, colour: str, dialect: DialectName) -> None:
+    """The client and what it is made of are in the frames, and have the secret."""
+    with Both(colour, "http://127.0.0.1:1/", "app", SECRET, dialect=dialect, dumps=_unencodable) as client:
+        error = client.ended(verb, TOPIC, 1)
+        assert isinstance(error, InvalidPush)
+        assert shown(walked(error), SECRET) == []
+    with Both(colour, "http://127.0.0.1:1/", "app", SECRET, dialect=dialect) as client:
+        client.close()
+        with pytest.raises((ClientClosed, SourceFailed)) as caught:
+            getattr(client, verb)(*((TOPIC, 1) if verb == "push" else ([(TOPIC, 1)],)))
+        assert shown(walked(caught.value), SECRET) == []
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])

@@ -127,7 +127,10 @@ class _Answered(WebMQError):
     status: int
     """The HTTP status of the answer; 0 where it was not HTTP."""
     reason: str
-    """What the broker said, cut short, control characters escaped, signatures removed."""
+    """What the broker said, cut short, control characters escaped, signatures removed.
+
+    A text that quotes the request's own signature, even a part of it, is replaced as a whole.
+    """
 
     def __init__(self, message: str = "", *, attempts: int = 0, status: int = 0, reason: str = "") -> None:
         super().__init__(message, attempts=attempts)

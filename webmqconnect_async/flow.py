@@ -103,8 +103,8 @@ def push_flow(
 
     Raises:
         NotAccepted: the broker has not accepted the push.
-        Unconfirmed: the broker may have accepted it. Once an attempt has ended so, the push ends so or with a receipt,
-            whatever happens to later attempts: that the second is refused says nothing about the first.
+        Unconfirmed: the broker may have accepted it. After such an attempt the push ends so, or with a receipt, even if
+            a later attempt is refused: that says nothing about the earlier one.
     """
     unconfirmed: Unconfirmed | None = None
     for attempt in count(1):

@@ -126,7 +126,7 @@ class Crossbar:
         """Return what a response means, by the table above."""
         status, error = response.status, None
         match _json(response.body):
-            # Before 0.14 the bridge answered 202.
+            # The status was 202 before Crossbar.io 0.14.
             case {"id": int(publication)} if 200 <= status < 300 and not isinstance(publication, bool):
                 return Receipt(status, publication, attempts)
             case {"error": str(said), **rest}:

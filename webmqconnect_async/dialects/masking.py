@@ -1,8 +1,8 @@
 """Find a request's signature in the text of its response, so that no error shows a part of it.
 
 A broker, or a proxy in front of it, may quote the request that it refuses. aiohttp's 400 for a request line that is too
-long quotes the first 100 bytes of it, as a Python literal; other servers escape the URL for HTML or JSON first. Whoever
-reads the whole signature can send the push again for 300 seconds.
+long quotes the first 100 bytes of it, as a Python literal; other servers escape the URL for HTML or JSON first. Anybody
+who reads the whole signature can send the push again for 300 seconds.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _MOST_READINGS = 100
 def quotes(text: str, signature: str) -> bool:
     """Return whether a text quotes a signature: eight of its characters in a row, in any case, or escaped.
 
-    Characters outside the base64 alphabet, line breaks among them, do not end a row. Escapes may be nested in any
-    order. Of a text that can be decoded in more than 100 ways the answer is True.
+    Characters outside the base64 alphabet, such as line breaks, do not end a row. Escapes may be nested in any order.
+    The result is also True for a text that can be decoded in more than 100 ways, because not all of them are tried.
 
     Args:
         text: a few hundred characters.
