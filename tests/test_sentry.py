@@ -72,9 +72,11 @@ async def sent(options: str, recipe: str = RECIPE) -> tuple[str, list[str]]:
     """Run the recipe with options, and pushes after it; return what is sent to Sentry, and the signatures of pushes."""
     with hostile(answer(ACCEPTED), *[tell] * 4) as broker, hostile(accepted=reply(200, b"{}")) as sentry:
         script = recipe.replace("sentry_sdk.init(", f"{options}\nsentry_sdk.init(**OPTIONS, ") + PUSHES
+        # Sentry sends the lines of the source around each frame, too; since Python 3.13 also those of `python -c`.
+        script = script.replace('"s3cret"', '__import__("os").environ["PUSH_SECRET"]')
         script = script.replace("http://127.0.0.1:8080", broker.url)
         dsn = sentry.url.replace("//", "//key@").replace("/push", "/1")
-        async with python("-c", script, env={"SENTRY_DSN": dsn}) as process:
+        async with python("-c", script, env={"SENTRY_DSN": dsn, "PUSH_SECRET": "s3cret"}) as process:
             ended = await process.ended()
         assert (ended.status, ended.stderr) == (0, "")
         signatures = [request.query["signature"] for request in broker.requests]
