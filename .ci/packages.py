@@ -23,8 +23,14 @@ PACKAGE = "webmqconnect_async"
 ROOT = Path(__file__).parents[1]
 
 # What does not run, as it says nothing of an interpreter or of a dependency's version:
-LEFT_OUT = ("tests/test_benchmarks.py", "tests/test_soak.py", "tests/hub/test_fuzz.py")
-"""Tests of the benchmarks, which are no part of the package."""
+LEFT_OUT = (
+    "tests/test_benchmarks.py",
+    "tests/test_soak.py",
+    "tests/hub/test_fuzz.py",
+    "tests/test_sentry.py",
+    "tests/dialects/test_masking.py",
+)
+"""Tests of the benchmarks, which are not part of the package; of a recipe of the documentation; of pure text."""
 MARKERS = "not chromium and not node and not crossbar"
 """Neither the scripts of the page nor a foreign broker know what Python pushes to them."""
 # What runs with the oldest and the newest CPython alone:
