@@ -199,6 +199,22 @@ async def test_any_other_error_at_the_first_join_is_tried_again(protocol: str) -
     assert said == [[500, 1000, 2000, 4000], [*(1 for _ in uris), 0], [*states, "open"]]
 
 
+async def test_a_proxy_that_has_lost_its_router_is_tried_again() -> None:
+    """Crossbar.io's proxy says so under the name of a refusal, and only its text tells the two apart."""
+    said = await simulate(
+        V2,
+        """
+        start();
+        await join("wamp.error.authentication_failed", "Frontend connection accept failed (no route to host)");
+        const wait = await elapse();
+        await join();
+        return [wait, sockets.length, states];
+        """,
+    )
+    detail = "authentication_failed: Frontend connection accept failed (no route to host)"
+    assert said == [500, 2, [["closed", detail], "connecting", "open"]]
+
+
 async def test_a_malformed_abort_is_tried_again() -> None:
     said = await simulate(
         V2,

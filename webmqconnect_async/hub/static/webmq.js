@@ -35,11 +35,14 @@ globalThis.WebMQ = (() => {
     ].map((name) => `wamp.error.${name}`),
   ]);
 
+  // The exception: with this text, a proxy of Crossbar.io sends "authentication_failed" while it has no router.
+  const NO_ROUTER = "Frontend connection accept failed";
+
   /** An error that the broker sent. `final` if it refuses the page's identity. */
   class BrokerError extends Error {
     constructor(uri, text) {
       super(`${String(uri).replace(/^.*[#./]/s, "")}: ${text ?? "no reason given"}`);
-      this.final = IDENTITY.has(uri);
+      this.final = IDENTITY.has(uri) && !String(text).startsWith(NO_ROUTER);
     }
   }
 
