@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from webmqconnect_async import AsyncClient
-from webmqconnect_async.hub import Hub, wamp1
-from webmqconnect_async.hub.frames import text_frame
+from webmqconnect_async.hub import Hub
+from webmqconnect_async.hub._frames import text_frame
+from webmqconnect_async.hub._wamp1 import messages as wamp1
 
 from .load import KEY, SECRET, TOPIC, Load
 from .ours import pushes

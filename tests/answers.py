@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from webmqconnect_async import (
-    AuthRejected,
-    BadReply,
-    ClockRejected,
-    Overloaded,
-    Rejected,
-    TooLarge,
-    WebMQError,
-)
+from webmqconnect_async import AuthRejected, BadReply, ClockRejected, Overloaded, Rejected, TooLarge, WebMQError
 
 from .cases import MEGABYTES, Case
 from .hostile import ACCEPTED, Step, answer, answer_and_close, answer_unread, reply, trickle

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from webmqconnect_async import Receipt, Retry, WebMQError
-from webmqconnect_async.dialects import DialectName
+from webmqconnect_async._core.dialects import DialectName
 
 from .colours import Both
 from .hostile import ACCEPTED, PATIENCE, Hostile, Step, hostile, reply, trusting

@@ -7,14 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
-from webmqconnect_async import (
-    BadReply,
-    ConnectFailed,
-    ConnectionLost,
-    Overloaded,
-    ReplyTimeout,
-    Retry,
-)
+from webmqconnect_async import BadReply, ConnectFailed, ConnectionLost, Overloaded, ReplyTimeout, Retry
 
 from .cases import MEGABYTES, PUBLISHED, SHORT, Case, Place, Staging
 from .hostile import (

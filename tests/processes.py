@@ -14,7 +14,7 @@ _OURS = ("WEBMQ_", "FORCE_COLOR", "NO_COLOR", "COLUMNS")
 """Variables that a test sets itself or does without."""
 
 MODULE = ("-m", "webmqconnect_async")
-WITHOUT_UVLOOP = ("-c", "import sys; sys.modules['uvloop'] = None; from webmqconnect_async.cli import main; main()")
+WITHOUT_UVLOOP = ("-c", "import sys; sys.modules['uvloop'] = None; from webmqconnect_async._cli import main; main()")
 
 
 @dataclass(frozen=True, slots=True)

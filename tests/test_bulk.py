@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmqconnect_async.bulk import Bulk, Job, bulk_workers, in_order, outcome_of
-from webmqconnect_async.dialects.webmq import WebMQ
+from webmqconnect_async._core.bulk import Bulk, Job, bulk_workers, in_order, outcome_of
+from webmqconnect_async._core.dialects.webmq import WebMQ
+from webmqconnect_async._core.values import Outcome, Push, Receipt
 from webmqconnect_async.errors import ConnectionLost, InvalidPush, SourceFailed, WebMQError
-from webmqconnect_async.values import Outcome, Push, Receipt
 
 # Items
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webmqconnect_async.checks import checked_count, checked_seconds
+from webmqconnect_async._core.checks import checked_count, checked_seconds
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 
 import pytest
 
-from webmqconnect_async.aio.deadlines import Deadline, Deadlines, Interrupt
+from webmqconnect_async._aio.deadlines import Deadline, Deadlines, Interrupt
 
 _SOON = 0.005
 _NEVER = 3600.0

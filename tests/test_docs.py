@@ -18,10 +18,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from webmqconnect_async import Push, errors
-from webmqconnect_async.cli.app import app
-from webmqconnect_async.dialects import Dialect
-from webmqconnect_async.dialects.crossbar import Crossbar
-from webmqconnect_async.dialects.webmq import WebMQ
+from webmqconnect_async._cli.app import app
+from webmqconnect_async._core.dialects import Dialect
+from webmqconnect_async._core.dialects.crossbar import Crossbar
+from webmqconnect_async._core.dialects.webmq import WebMQ
 from webmqconnect_async.signing import Credentials
 from webmqconnect_async.testing import Hub
 

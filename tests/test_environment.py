@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from webmqconnect_async import AsyncClient, Client
-from webmqconnect_async.environment import Environment
+from webmqconnect_async._core.environment import Environment
 from webmqconnect_async.hub import Hub
 
 from .running import in_thread

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from webmqconnect_async import errors
+from webmqconnect_async._core.values import Outcome, Push, Receipt
 from webmqconnect_async.errors import (
     AuthRejected,
     BadReply,
@@ -29,7 +30,6 @@ from webmqconnect_async.errors import (
     WebMQError,
     WrongLoop,
 )
-from webmqconnect_async.values import Outcome, Push, Receipt
 
 # Names of the package's errors in the drawing, with the other base that it promises in brackets.
 _DRAWN = re.compile(r"(?P<branch>[ │├└─]*)(?P<name>[A-Z]\w+)(?: \((?P<other>[A-Z]\w+)\))?(?:\s{2,}.*)?")

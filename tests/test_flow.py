@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from webmqconnect_async.dialects import Request, Response, Signer
-from webmqconnect_async.dialects.webmq import WebMQ
+from webmqconnect_async._core.dialects import Request, Response, Signer
+from webmqconnect_async._core.dialects.webmq import WebMQ
+from webmqconnect_async._core.flow import Answer, Clock, PushFlow, Retry, Sleep, push_flow
+from webmqconnect_async._core.transport_failures import Cause, TransportFailure
+from webmqconnect_async._core.values import Push, Receipt
 from webmqconnect_async.errors import (
     AuthRejected,
     BadReply,
@@ -28,10 +31,7 @@ from webmqconnect_async.errors import (
     Unconfirmed,
     WebMQError,
 )
-from webmqconnect_async.failures import Cause, TransportFailure
-from webmqconnect_async.flow import Answer, Clock, PushFlow, Retry, Sleep, push_flow
 from webmqconnect_async.signing import Credentials
-from webmqconnect_async.values import Push, Receipt
 
 
 def _answer(status: int, body: bytes = b"", **headers: str) -> Response:

@@ -27,8 +27,8 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from webmqconnect_async import AsyncClient, AuthRejected, Client, Push, Rejected
-from webmqconnect_async.dialects.events import Dumps
-from webmqconnect_async.dialects.webmq import WebMQ
+from webmqconnect_async._core.dialects.events import Dumps
+from webmqconnect_async._core.dialects.webmq import WebMQ
 from webmqconnect_async.signing import Credentials
 
 _KEY, _SECRET = "app", "s3cret"

@@ -30,8 +30,8 @@ from webmqconnect_async import (
     SourceFailed,
     WebMQError,
 )
-from webmqconnect_async.dialects import DialectName, Request, Response
-from webmqconnect_async.dialects.signed import SignedRequest
+from webmqconnect_async._core.dialects import DialectName, Request, Response
+from webmqconnect_async.explain._signed_request import SignedRequest
 from webmqconnect_async.signing import Credentials
 
 from .cases import MEGABYTES
@@ -88,23 +88,23 @@ CALLED = {
     "sync": [
         "webmqconnect_async.signing:hmac.digest",
         "webmqconnect_async.signing:urlsafe_b64encode",
-        "webmqconnect_async.dialects.webmq:sign",
-        "webmqconnect_async.dialects.webmq:Request",
-        "webmqconnect_async.sync.wire:Connection",
-        "webmqconnect_async.sync.wire:Connection.exchange",
-        "webmqconnect_async.sync.connection:Connection._send",
-        "webmqconnect_async.sync.connection:plain_head",
-        "webmqconnect_async.sync.connection:Response",
+        "webmqconnect_async._core.dialects.webmq:sign",
+        "webmqconnect_async._core.dialects.webmq:Request",
+        "webmqconnect_async._sync.process_state:Connection",
+        "webmqconnect_async._sync.process_state:Connection.exchange",
+        "webmqconnect_async._sync.connection:Connection._send",
+        "webmqconnect_async._sync.connection:plain_head",
+        "webmqconnect_async._sync.connection:Response",
         "http.client:parse_headers",
         "http.client:HTTPResponse.read",
         "email.message:Message.get_all",
-        "webmqconnect_async.dialects.webmq:text_of",
-        "webmqconnect_async.dialects.replies:quotes",
+        "webmqconnect_async._core.dialects.webmq:text_of",
+        "webmqconnect_async._core.dialects.replies:quotes",
     ],
     "async": [
         "webmqconnect_async.signing:hmac.digest",
-        "webmqconnect_async.dialects.webmq:Request",
-        "webmqconnect_async.aio.wire:Body",
+        "webmqconnect_async._core.dialects.webmq:Request",
+        "webmqconnect_async._aio.loop_state:Body",
         "aiohttp.client:ClientSession._request",
         "aiohttp.connector:TCPConnector.connect",
         "aiohttp.connector:TCPConnector._create_connection",
@@ -113,9 +113,9 @@ CALLED = {
         "aiohttp.client_reqrep:ClientResponse.start",
         "aiohttp.client_reqrep:CIMultiDictProxy",
         "aiohttp.streams:StreamReader.at_eof",
-        "webmqconnect_async.aio.wire:Response",
-        "webmqconnect_async.dialects.webmq:text_of",
-        "webmqconnect_async.dialects.replies:quotes",
+        "webmqconnect_async._aio.loop_state:Response",
+        "webmqconnect_async._core.dialects.webmq:text_of",
+        "webmqconnect_async._core.dialects.replies:quotes",
     ],
 }
 """What a push calls, from signing it to judging its response."""
@@ -344,7 +344,7 @@ def test_an_interrupt_in_a_bulk(concurrency: int, monkeypatch: pytest.MonkeyPatc
     def called(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("webmqconnect_async.dialects.replies.quotes", called)
+    monkeypatch.setattr("webmqconnect_async._core.dialects.replies.quotes", called)
     with hostile(told(), told()) as server, Client(server.url, "app", SECRET) as client:
         with pytest.raises(KeyboardInterrupt) as caught:
             client.push_many([(TOPIC, 1), (TOPIC, 2)], concurrency=concurrency)

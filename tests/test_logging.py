@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from webmqconnect_async import AsyncClient, Client, ConnectionLost, Overloaded, Rejected, ReplyTimeout, Retry
-from webmqconnect_async.sync.slots import Lease, Slots
+from webmqconnect_async._sync.slots import Lease, Slots
 
 from .colours import COLOURS, Both
 from .hostile import PATIENCE, Hostile, answer, drop_after_body, refusing, reply, stall

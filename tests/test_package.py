@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 import webmqconnect_async
-from webmqconnect_async import errors, settings, values
+from webmqconnect_async import errors
+from webmqconnect_async._core import settings, values
 from webmqconnect_async._version import __version__
 
 _ROOT = Path(webmqconnect_async.__file__).parent
@@ -202,8 +203,8 @@ def _imported_by(statement: str) -> set[str]:
 
 def test_importing_the_package_imports_no_hub_and_no_command_line() -> None:
     imported = _imported_by("import webmqconnect_async")
-    assert {"webmqconnect_async.aio.client", "webmqconnect_async.sync.client"} <= imported
-    assert [name for name in imported if re.match(r"webmqconnect_async\.(hub|cli|testing)\b", name)] == []
+    assert {"webmqconnect_async._aio.client", "webmqconnect_async._sync.client"} <= imported
+    assert [name for name in imported if re.match(r"webmqconnect_async\.(hub|_cli|testing|explain)\b", name)] == []
     # What only the extras and the tests need, and the server half of aiohttp.
     assert imported & {"click", "rich", "rich_click", "uvloop", "pytest", "hypothesis", "aiohttp.web"} == set()
 
@@ -216,14 +217,18 @@ def test_importing_the_hub_imports_no_client() -> None:
         "import webmqconnect_async.hub"
     )
     imported = {name for name in _imported_by(bare) if name.startswith("webmqconnect_async.")}
-    assert "webmqconnect_async.hub.server" in imported
-    assert [name for name in imported if re.match(r"webmqconnect_async\.(aio|sync|flow|bulk|cli)\b", name)] == []
+    assert "webmqconnect_async.hub._server" in imported
+    assert [
+        name
+        for name in imported
+        if re.match(r"webmqconnect_async\.(_aio|_sync|_core\.(flow|bulk|dialects)|_cli)\b", name)
+    ] == []
 
 
 def test_the_pure_core_needs_no_aiohttp() -> None:
     bare = (
         "import types; package = types.ModuleType('webmqconnect_async'); "
         f"package.__path__ = [{str(_ROOT)!r}]; sys.modules['webmqconnect_async'] = package; "
-        "import webmqconnect_async.flow, webmqconnect_async.bulk, webmqconnect_async.dialects.webmq"
+        "import webmqconnect_async._core.flow, webmqconnect_async._core.bulk, webmqconnect_async._core.dialects.webmq"
     )
     assert _imported_by(bare) & {"aiohttp", "asyncio", "http.client", "ssl", "yarl"} == set()

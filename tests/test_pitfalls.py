@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from webmqconnect_async import AsyncClient, InvalidPush
-from webmqconnect_async.dialects import DialectName
+from webmqconnect_async._core.dialects import DialectName
 
 from .cases import PUBLISHED
 from .colours import COLOURS, Both

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from webmqconnect_async import Push, Rejected, Retry, WebMQError
-from webmqconnect_async.dialects import DialectName
+from webmqconnect_async._core.dialects import DialectName
 
 from .colours import COLOURS, VERBS, Both
 from .escapes import ESCAPES, nested, shown

@@ -17,9 +17,10 @@ from urllib.parse import quote_plus
 import pytest
 
 from webmqconnect_async import AsyncClient, Client, ConnectionLost, Retry, SourceFailed, WebMQError
-from webmqconnect_async.dialects import DialectName, Request, Response
-from webmqconnect_async.dialects.signed import signed_request
-from webmqconnect_async.signing import Credentials, explain, sign
+from webmqconnect_async._core.dialects import DialectName, Request, Response
+from webmqconnect_async.explain import explain
+from webmqconnect_async.explain._signed_request import signed_request
+from webmqconnect_async.signing import Credentials, sign
 
 from .answers import ANSWERS
 from .cases import Case, in_clear

@@ -10,10 +10,10 @@ from typing import TypedDict, Unpack
 import pytest
 
 from webmqconnect_async import __version__
-from webmqconnect_async.dialects import DialectName
-from webmqconnect_async.endpoint import Endpoint
-from webmqconnect_async.flow import Retry
-from webmqconnect_async.settings import Settings
+from webmqconnect_async._core.dialects import DialectName
+from webmqconnect_async._core.endpoint import Endpoint
+from webmqconnect_async._core.flow import Retry
+from webmqconnect_async._core.settings import Settings
 
 
 class _Given(TypedDict, total=False):

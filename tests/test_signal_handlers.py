@@ -17,16 +17,7 @@ from typing import Any
 
 import pytest
 
-from webmqconnect_async import (
-    Client,
-    ClientClosed,
-    ConnectFailed,
-    Receipt,
-    ReplyTimeout,
-    Retry,
-    Stats,
-    WebMQError,
-)
+from webmqconnect_async import Client, ClientClosed, ConnectFailed, Receipt, ReplyTimeout, Retry, Stats, WebMQError
 
 from .handlers import at_every_point
 from .hostile import (

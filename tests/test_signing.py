@@ -23,9 +23,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webmqconnect_async import signing
-from webmqconnect_async.dialects.signed import signed_request
-from webmqconnect_async.mistakes import MISTAKES, Way
-from webmqconnect_async.signing import Credentials, Explanation, explain, sign, verify
+from webmqconnect_async.explain import Explanation, explain
+from webmqconnect_async.explain._mistakes import MISTAKES, Way
+from webmqconnect_async.explain._signed_request import signed_request
+from webmqconnect_async.signing import Credentials, sign, verify
 
 _VECTORS = json.loads((Path(__file__).parent / "vectors" / "webmq.json").read_text("utf-8"))["vectors"]
 
@@ -371,5 +372,5 @@ def test_the_snippet_of_the_docstring() -> None:
     query = f"topicuri={_QUOTED.decode()}&appkey=app&timestamp={_QUOTED_TIME.decode()}&signature={_signed(secret=b'')}"
     said: list[str] = []
     given_to_it = {"query": query, "body": _BODY, "print": lambda *words: said.extend(words)}
-    exec(code, {**vars(signing), "signed_request": signed_request, **given_to_it})  # noqa: S102  # the package's own
+    exec(code, {**vars(signing), "explain": explain, "signed_request": signed_request, **given_to_it})  # noqa: S102  # the package's own
     assert said == ["it comes of", "an empty secret"]

@@ -22,11 +22,11 @@ from webmqconnect_async import (
     Overloaded,
     Retry,
 )
-from webmqconnect_async.cli.subscriber import Event, subscriber
+from webmqconnect_async._subscriber.connecting import Event, subscriber
 from webmqconnect_async.hub import Accepted, HubOptions, Refused
 from webmqconnect_async.hub import Hub as ServedHub
 from webmqconnect_async.testing import Hub, Pushed
-from webmqconnect_async.testing.journal import Journal
+from webmqconnect_async.testing._journal import Journal
 
 pytest_plugins = ["pytester", "webmqconnect_async.testing"]
 

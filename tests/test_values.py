@@ -8,8 +8,8 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
+from webmqconnect_async._core.values import Outcome, Payload, Push, Receipt, Stats
 from webmqconnect_async.errors import InvalidPush
-from webmqconnect_async.values import Outcome, Payload, Push, Receipt, Stats
 
 
 @pytest.mark.parametrize(

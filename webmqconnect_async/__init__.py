@@ -4,8 +4,11 @@ async with AsyncClient("http://127.0.0.1:8080", auth_key="app", auth_secret="s3c
     await client.push("http://example.com/orders", {"id": 17, "state": "paid"})
 """
 
+from ._aio import AsyncClient
+from ._core.flow import Retry
+from ._core.values import Outcome, Payload, Push, Receipt, Stats
+from ._sync import Client
 from ._version import __version__
-from .aio import AsyncClient
 from .errors import (
     AuthRejected,
     BadReply,
@@ -25,9 +28,6 @@ from .errors import (
     WebMQError,
     WrongLoop,
 )
-from .flow import Retry
-from .sync import Client
-from .values import Outcome, Payload, Push, Receipt, Stats
 
 __all__ = [
     "AsyncClient",

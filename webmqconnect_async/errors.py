@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .values import Outcome
+    from ._core.values import Outcome
 
 __all__ = [
     "AuthRejected",

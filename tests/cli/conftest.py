@@ -14,8 +14,8 @@ import rich_click as click
 from click.testing import CliRunner
 
 from webmqconnect_async import AsyncClient
-from webmqconnect_async.cli.app import app
-from webmqconnect_async.cli.subscriber import Subscriber, subscriber
+from webmqconnect_async._cli.app import app
+from webmqconnect_async._subscriber.connecting import Subscriber, subscriber
 from webmqconnect_async.hub import Hub
 
 from ..processes import Ended

@@ -14,8 +14,8 @@ import pytest
 import rich_click as click
 
 from webmqconnect_async import AsyncClient
-from webmqconnect_async.cli.app import app
-from webmqconnect_async.cli.outputs import closed_stream
+from webmqconnect_async._cli.app import app
+from webmqconnect_async._cli.stdio import closed_stream
 from webmqconnect_async.errors import ConnectFailed
 from webmqconnect_async.hub import Hub
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from webmqconnect_async.cli import demo
-from webmqconnect_async.hub.publication import Publication
-from webmqconnect_async.hub.sessions import Sessions
+from webmqconnect_async._cli import demo
+from webmqconnect_async.hub._broker import Sessions
+from webmqconnect_async.hub._publication import Publication
 
 from ..processes import webmqconnect
 from .conftest import invoke_here

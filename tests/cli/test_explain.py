@@ -19,11 +19,11 @@ import pytest
 
 import webmqconnect_async.hub
 from webmqconnect_async import Client, WebMQError
-from webmqconnect_async.cli.curl import curl_command
-from webmqconnect_async.cli.refusals import advice_on
-from webmqconnect_async.cli.stamps import unix_time
-from webmqconnect_async.dialects import DialectName, Request
-from webmqconnect_async.endpoint import Endpoint
+from webmqconnect_async._cli.explain.curl import curl_command
+from webmqconnect_async._core.dialects import DialectName, Request
+from webmqconnect_async._core.endpoint import Endpoint
+from webmqconnect_async.explain._responses import advice_on
+from webmqconnect_async.explain._timestamps import unix_time
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.signing import Credentials, sign
 
@@ -272,11 +272,11 @@ def test_the_refusals_of_a_real_hub(tmp_path: Path) -> None:
 
 
 REASONS = {
-    "judge.py": "invalid JSON in request body",
-    "bridge.py": "the topic is no URI",
-    "publish_options.py": "option '7' is neither true nor false",
-    "origins.py": "host '7' not allowed (allow it with allow_hosts or --allow-host)",
-    "endpoints.py": "the body came too slowly",
+    "_pushes/webmq.py": "invalid JSON in request body",
+    "_pushes/crossbar.py": "the topic is no URI",
+    "_publish_options.py": "option '7' is neither true nor false",
+    "_gate.py": "host '7' not allowed (allow it with allow_hosts or --allow-host)",
+    "_handlers.py": "the body came too slowly",
 }
 """The modules of the hub that refuse pushes, and a reason of each."""
 
@@ -319,7 +319,7 @@ def _texts(reason: ast.expr | None) -> Iterator[str]:
 
 @pytest.mark.parametrize(("module", "known"), REASONS.items())
 def test_every_refusal_of_the_hub_is_known(module: str, known: str) -> None:
-    """Whoever gives the hub a new one is to say in `cli/refusals.py` what it means."""
+    """Whoever gives the hub a new one is to say in `explain/_responses.py` what it means."""
     found = set(reasons_of(module))
     assert known in found
     assert {reason for reason in found if advice_on(reason) is None} == set()
@@ -418,7 +418,7 @@ async def test_a_query_from_standard_input() -> None:
 _READING = """
 import sys
 from types import SimpleNamespace
-from webmqconnect_async.cli import main
+from webmqconnect_async._cli import main
 terminal = sys.stdin.buffer
 def read():
     print("reading", file=sys.stderr, flush=True)

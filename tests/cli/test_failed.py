@@ -254,7 +254,7 @@ async def test_disk_full_after_many_failures(tmp_path: Path) -> None:
     lines.write_text("nonsense\n" * 1000)
     # Python ignores SIGXFSZ: writing fails as on a full disk, within a line.
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000));"
-    code = f"{limited} from webmqconnect_async.cli import main; main()"
+    code = f"{limited} from webmqconnect_async._cli import main; main()"
     async with python(
         "-B", "-c", code, "push", "http://127.0.0.1:1", "--jsonl", str(lines), "--failed", str(failed)
     ) as process:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from webmqconnect_async.cli.failures import Failure
-from webmqconnect_async.cli.files import LONGEST_LINE, FailedFile, Line, LineReader
+from webmqconnect_async._cli.errors import Failure
+from webmqconnect_async._cli.push.files import LONGEST_LINE, FailedFile, Line, LineReader
 
 from ..processes import PATIENCE
 

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from webmqconnect_async import AsyncClient, Rejected
-from webmqconnect_async.cli.failures import Failure
-from webmqconnect_async.cli.subscriber import subscriber
+from webmqconnect_async._cli.errors import Failure
+from webmqconnect_async._subscriber.connecting import subscriber
 
 from ..processes import MODULE, Process, python, webmqconnect
 from .conftest import SECRET, invoke_here, received

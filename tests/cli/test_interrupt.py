@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from webmqconnect_async import AsyncClient
-from webmqconnect_async.cli.failures import Failure
-from webmqconnect_async.cli.files import FailedFile, Line, LineReader
-from webmqconnect_async.cli.jsonl import Events, Records
-from webmqconnect_async.cli.lines import LinePusher
+from webmqconnect_async._cli.errors import Failure
+from webmqconnect_async._cli.push.files import FailedFile, Line, LineReader
+from webmqconnect_async._cli.push.jsonl import Events, Records
+from webmqconnect_async._cli.push.pusher import LinePusher
 from webmqconnect_async.hub import Hub
 
 from ..hostile import ACCEPTED, Hostile, answer, bodies, held, hostile, reply, stall
@@ -27,7 +27,7 @@ from .conftest import TOPIC, Join, invoke, received
 OUTLIVING = (
     "-c",
     "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN);"  # as nohup does
-    "from webmqconnect_async.cli import main; main()",
+    "from webmqconnect_async._cli import main; main()",
 )
 
 every_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

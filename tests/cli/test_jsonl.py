@@ -7,7 +7,7 @@ import json
 import pytest
 
 from webmqconnect_async import Push, errors
-from webmqconnect_async.cli.jsonl import Events, Format, Records, failed_record, no_push_record
+from webmqconnect_async._cli.push.jsonl import Events, Format, Records, failed_record, no_push_record
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from webmqconnect_async.cli.listen import subscriber_url
+from webmqconnect_async._cli.listen import subscriber_url
 from webmqconnect_async.hub import Hub
 
 from ..processes import MODULE, PATIENCE, python, webmqconnect
@@ -245,7 +245,7 @@ async def test_other_hubs(behaviour: str, address: str) -> None:
 async def test_other_servers(behaviour: str, said: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each way not to be a hub has its line."""
     if behaviour == "silent":
-        monkeypatch.setattr("webmqconnect_async.cli.subscriber._PATIENCE", 0.2)
+        monkeypatch.setattr("webmqconnect_async._subscriber.connecting._PATIENCE", 0.2)
     result = await invoke("listen", f"{address}/{behaviour}", TOPIC)
     assert (result.status, result.stdout, result.stderr) == (1, "", f"error: {said}\n")
 
@@ -265,7 +265,7 @@ async def test_key_that_the_hub_refuses(
     key: str | None, secret: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line and exit 1; where no key was given, it names the option."""
-    monkeypatch.setattr("webmqconnect_async.hub.subscriber._penalty", lambda: 0.0)
+    monkeypatch.setattr("webmqconnect_async.hub._subscriber._penalty", lambda: 0.0)
     options = ["--subscriber-key", key] if key else []
     async with Hub(port=0, subscriber_keys={"page": SECRET}) as hub:
         result = await invoke("listen", hub.url, TOPIC, *options, env={"WEBMQ_SUBSCRIBER_SECRET": secret})
@@ -301,7 +301,7 @@ def test_key_without_its_other_half(options: list[str], said: str) -> None:
 
 
 async def test_handshake_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webmqconnect_async.cli.subscriber._PATIENCE", 0.2)
+    monkeypatch.setattr("webmqconnect_async._subscriber.connecting._PATIENCE", 0.2)
 
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

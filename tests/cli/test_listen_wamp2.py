@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 
 from webmqconnect_async import AsyncClient, Payload
-from webmqconnect_async.cli import subscriber as cli_subscriber
-from webmqconnect_async.cli.failures import Failure
-from webmqconnect_async.cli.subscriber import Event, subscriber
-from webmqconnect_async.cli.wamp2 import Wamp2Subscriber
+from webmqconnect_async._cli.errors import Failure
+from webmqconnect_async._subscriber import connecting as cli_subscriber
+from webmqconnect_async._subscriber.connecting import Event, subscriber
+from webmqconnect_async._subscriber.wamp2 import Wamp2Subscriber
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.signing import Credentials
 
@@ -29,7 +29,7 @@ KEY = ("--subscriber-key", "page")
 def wamp2_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offer nothing else: a hub prefers what is offered first."""
     monkeypatch.setattr(cli_subscriber, "_KINDS", {"wamp.2.json": Wamp2Subscriber})
-    monkeypatch.setattr("webmqconnect_async.hub.subscriber._penalty", lambda: 0.0)
+    monkeypatch.setattr("webmqconnect_async.hub._subscriber._penalty", lambda: 0.0)
 
 
 async def test_both_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:

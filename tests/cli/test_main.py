@@ -12,11 +12,11 @@ import pytest
 import rich_click as click
 
 from webmqconnect_async import __version__, errors
-from webmqconnect_async.cli import terminal
-from webmqconnect_async.cli.app import app
-from webmqconnect_async.cli.exits import MEANINGS, Exit
-from webmqconnect_async.cli.failures import Failure, described
-from webmqconnect_async.cli.run import run
+from webmqconnect_async._cli import terminal
+from webmqconnect_async._cli.app import app
+from webmqconnect_async._cli.errors import Failure, described
+from webmqconnect_async._cli.exit_status import MEANINGS, Exit
+from webmqconnect_async._cli.main_loop import run
 from webmqconnect_async.hub import Hub
 
 from ..hostile import held, hostile
@@ -29,7 +29,7 @@ COMMANDS = ("demo", "hub", "push", "listen", "explain", "completion")
 @pytest.mark.parametrize("module", ["rich_click", "click", "rich"])
 async def test_without_the_extra(module: str) -> None:
     """It says what installs what is missing, and exits 2."""
-    code = f"import sys; sys.modules[{module!r}] = None; from webmqconnect_async.cli import main; sys.exit(main())"
+    code = f"import sys; sys.modules[{module!r}] = None; from webmqconnect_async._cli import main; sys.exit(main())"
     async with python("-c", code) as process:
         ended = await process.ended()
     assert (ended.status, ended.stdout) == (2, "")
@@ -38,7 +38,7 @@ async def test_without_the_extra(module: str) -> None:
 
 async def test_without_the_extra_and_standard_error() -> None:
     """The error does not go to standard output instead."""
-    code = "import sys; sys.modules['click'] = None; from webmqconnect_async.cli import main; sys.exit(main())"
+    code = "import sys; sys.modules['click'] = None; from webmqconnect_async._cli import main; sys.exit(main())"
     async with python("-c", code, closed=(2,)) as process:
         ended = await process.ended()
     assert (ended.status, ended.stdout) == (2, "")
@@ -46,7 +46,7 @@ async def test_without_the_extra_and_standard_error() -> None:
 
 async def test_anything_else_missing_is_no_missing_extra() -> None:
     """A broken installation is not mistaken for a missing extra."""
-    code = "import sys; sys.modules['webmqconnect_async.hub'] = None; from webmqconnect_async.cli import main; main()"
+    code = "import sys; sys.modules['webmqconnect_async.hub'] = None; from webmqconnect_async._cli import main; main()"
     async with python("-c", code) as process:
         ended = await process.ended()
     assert ended.status == 1
@@ -59,8 +59,8 @@ async def test_the_package_imports_neither_command_line_nor_hub() -> None:
     async with python("-c", code) as process:
         ended = await process.ended()
     modules = ended.stdout.split()
-    assert "webmqconnect_async.aio" in modules
-    for absent in ("webmqconnect_async.cli", "webmqconnect_async.hub", "rich_click", "click", "rich", "uvloop"):
+    assert "webmqconnect_async._aio" in modules
+    for absent in ("webmqconnect_async._cli", "webmqconnect_async.hub", "rich_click", "click", "rich", "uvloop"):
         assert absent not in modules
 
 
@@ -205,8 +205,8 @@ async def test_exit_status_of_what_is_ended(number: signal.Signals) -> None:
 
 
 _INTERRUPTED = """
-from webmqconnect_async.cli import main
-from webmqconnect_async.cli.app import app
+from webmqconnect_async._cli import main
+from webmqconnect_async._cli.app import app
 def interrupted(context):
     raise KeyboardInterrupt
 app.invoke = interrupted

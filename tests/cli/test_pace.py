@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webmqconnect_async.cli.pace import Pace
+from webmqconnect_async._cli.push.rate import Pace
 
 
 def turns(rate: float, seconds: float, *, lateness: float = 0.0, stalls: dict[int, float] | None = None) -> list[float]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from webmqconnect_async.cli.progress import Meter, Tally, ranges
+from webmqconnect_async._cli.push.progress import Meter, Tally, ranges
 
 from ..hostile import ACCEPTED, answer, held, hostile, reply
 from ..processes import MODULE, PATIENCE, python

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import rich_click as click
 
-from webmqconnect_async.cli.app import app
-from webmqconnect_async.cli.exits import MEANINGS
+from webmqconnect_async._cli.app import app
+from webmqconnect_async._cli.exit_status import MEANINGS
 
 from ..snippets import PAGES, Fence, commands, fences
 from .conftest import invoke_here

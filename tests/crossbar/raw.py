@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlsplit
 
-from webmqconnect_async.dialects import Response
+from webmqconnect_async._core.dialects import Response
 
 PATIENCE = 10.0
 JSON = ("Content-Type", "application/json")

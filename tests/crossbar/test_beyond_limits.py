@@ -10,7 +10,7 @@ import json
 import pytest
 
 from webmqconnect_async import InvalidPush, Payload, Push
-from webmqconnect_async.dialects.crossbar import Crossbar
+from webmqconnect_async._core.dialects.crossbar import Crossbar
 
 from .brokers import Broker
 from .raw import post

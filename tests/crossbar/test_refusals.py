@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import pytest
 
 from webmqconnect_async import AuthRejected, BadReply, ClockRejected, Receipt, Rejected, TooLarge
-from webmqconnect_async.dialects import Request, Response, Verdict
-from webmqconnect_async.dialects.crossbar import Crossbar
+from webmqconnect_async._core.dialects import Request, Response, Verdict
+from webmqconnect_async._core.dialects.crossbar import Crossbar
 
 from .brokers import KEY, SECRET, Broker
 from .raw import JSON, post, signed

@@ -15,19 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmqconnect_async.dialects import Request, Response
-from webmqconnect_async.dialects.crossbar import Crossbar
-from webmqconnect_async.errors import (
-    AuthRejected,
-    BadReply,
-    ClockRejected,
-    InvalidPush,
-    Overloaded,
-    Rejected,
-    TooLarge,
-)
+from webmqconnect_async._core.dialects import Request, Response
+from webmqconnect_async._core.dialects.crossbar import Crossbar
+from webmqconnect_async._core.values import Payload, Push, Receipt, SessionIDs
+from webmqconnect_async.errors import AuthRejected, BadReply, ClockRejected, InvalidPush, Overloaded, Rejected, TooLarge
 from webmqconnect_async.signing import Credentials, verify
-from webmqconnect_async.values import Payload, Push, Receipt, SessionIDs
 
 _NOW = 1318611591.123
 """2011-10-14T16:59:51.123Z, when the vectors were signed."""
@@ -75,7 +67,7 @@ def test_the_signed_query_of_every_vector(name: str, monkeypatch: pytest.MonkeyP
     vector = _VECTORS[name]
     when = datetime.strptime(vector["timestamp"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
     if vector["timestamp"].endswith(".1Z"):
-        monkeypatch.setattr("webmqconnect_async.dialects.crossbar._timestamp", lambda _: vector["timestamp"])
+        monkeypatch.setattr("webmqconnect_async._core.dialects.crossbar._timestamp", lambda _: vector["timestamp"])
     dialect = Crossbar(
         Credentials(vector["key"], vector["secret"]),
         None,

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmqconnect_async.dialects.events import Dumps, encode_event
-from webmqconnect_async.dialects.webmq import WebMQ
+from webmqconnect_async._core.dialects.events import Dumps, encode_event
+from webmqconnect_async._core.dialects.webmq import WebMQ
+from webmqconnect_async._core.values import Push
 from webmqconnect_async.errors import InvalidPush
-from webmqconnect_async.values import Push
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('&;=+%"\\'))
 _EVENTS = st.recursive(

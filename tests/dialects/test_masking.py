@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from webmqconnect_async.dialects import Dialect, Request, Response
-from webmqconnect_async.dialects import replies as replies_module
-from webmqconnect_async.dialects.crossbar import Crossbar
-from webmqconnect_async.dialects.masking import quotes
-from webmqconnect_async.dialects.replies import QUOTED, target_of
-from webmqconnect_async.dialects.webmq import WebMQ
+from webmqconnect_async._core.dialects import Dialect, Request, Response
+from webmqconnect_async._core.dialects import replies as replies_module
+from webmqconnect_async._core.dialects.crossbar import Crossbar
+from webmqconnect_async._core.dialects.masking import quotes
+from webmqconnect_async._core.dialects.replies import QUOTED, target_of
+from webmqconnect_async._core.dialects.webmq import WebMQ
+from webmqconnect_async._core.values import Receipt
 from webmqconnect_async.errors import BadReply, ClockRejected, Rejected, WebMQError
-from webmqconnect_async.values import Receipt
 
 from ..escapes import ESCAPES, nested, runs, shown
 

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from webmqconnect_async.dialects import Headers, Request, Response, Verdict
-from webmqconnect_async.dialects.replies import retry_after, skew_of, target_of, text_of, visible
-from webmqconnect_async.dialects.webmq import WebMQ
+from webmqconnect_async._core.dialects import Headers, Request, Response, Verdict
+from webmqconnect_async._core.dialects.replies import retry_after, skew_of, target_of, text_of, visible
+from webmqconnect_async._core.dialects.webmq import WebMQ
+from webmqconnect_async._core.values import Receipt
 from webmqconnect_async.errors import (
     AuthRejected,
     BadReply,
@@ -26,7 +27,6 @@ from webmqconnect_async.errors import (
     Unconfirmed,
     WebMQError,
 )
-from webmqconnect_async.values import Receipt
 
 _NOW = 1_800_000_000.0
 """2027-01-15T08:00:00Z, what this machine's clock says."""

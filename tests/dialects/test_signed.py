@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 import pytest
 
-from webmqconnect_async.dialects import Dialect, DialectName
-from webmqconnect_async.dialects.crossbar import Crossbar
-from webmqconnect_async.dialects.signed import SignedRequest, signed_request
-from webmqconnect_async.dialects.webmq import WebMQ
+from webmqconnect_async._core.dialects import Dialect, DialectName
+from webmqconnect_async._core.dialects.crossbar import Crossbar
+from webmqconnect_async._core.dialects.webmq import WebMQ
+from webmqconnect_async._core.values import Push
+from webmqconnect_async.explain._signed_request import SignedRequest, signed_request
 from webmqconnect_async.signing import Credentials, sign
-from webmqconnect_async.values import Push
 
 _VECTORS = Path(__file__).parent.parent / "vectors"
 _CREDENTIALS = Credentials("app", "s3cret")

@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from webmqconnect_async.dialects import Request, webmq
-from webmqconnect_async.dialects.webmq import WebMQ
+from webmqconnect_async._core.dialects import Request, webmq
+from webmqconnect_async._core.dialects.webmq import WebMQ
+from webmqconnect_async._core.values import Payload, Push, SessionIDs
 from webmqconnect_async.errors import InvalidPush
 from webmqconnect_async.signing import Credentials, verify
-from webmqconnect_async.values import Payload, Push, SessionIDs
 
 _NOW = 1318611591.0
 """2011-10-14T16:59:51Z, when the vectors were signed."""

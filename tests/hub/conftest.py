@@ -14,7 +14,7 @@ import pytest
 from yarl import URL
 
 from webmqconnect_async.hub import Hub
-from webmqconnect_async.hub.session import Session
+from webmqconnect_async.hub._session import Session
 
 PROCEDURE = "http://api.wamp.ws/procedure#"
 PATIENCE = 5.0

@@ -8,8 +8,10 @@ from urllib.parse import quote
 
 import pytest
 
-from webmqconnect_async.hub import Hub, page, subscriber
-from webmqconnect_async.hub.origins import Gate
+from webmqconnect_async.hub import Hub
+from webmqconnect_async.hub import _page as page
+from webmqconnect_async.hub import _subscriber as subscriber
+from webmqconnect_async.hub._gate import Gate
 
 from .conftest import Run, Wire
 from .raw import connected, head

@@ -14,11 +14,12 @@ from contextlib import suppress
 import aiohttp
 import pytest
 
-from webmqconnect_async.hub import Hub, HubConfig, subscriber
-from webmqconnect_async.hub.procedures import CallFailed, Procedures
-from webmqconnect_async.hub.publication import Publication
-from webmqconnect_async.hub.session import Session
-from webmqconnect_async.hub.sessions import Sessions
+from webmqconnect_async.hub import Hub, HubConfig
+from webmqconnect_async.hub import _subscriber as subscriber
+from webmqconnect_async.hub._broker import Sessions
+from webmqconnect_async.hub._publication import Publication
+from webmqconnect_async.hub._session import Session
+from webmqconnect_async.hub._wamp1.auth import CallFailed, Procedures
 from webmqconnect_async.signing import Credentials
 
 from .conftest import PATIENCE, PROCEDURE, Peer, Run, Wire

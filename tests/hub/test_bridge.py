@@ -16,10 +16,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from webmqconnect_async.hub import judge, texts
-from webmqconnect_async.hub.bridge import judge_head, judge_publish
-from webmqconnect_async.hub.judge import Accepted, Refused, Verdict
-from webmqconnect_async.hub.publication import Receivers
+from webmqconnect_async.hub import _strict_json as texts
+from webmqconnect_async.hub._publication import Receivers
+from webmqconnect_async.hub._pushes import webmq as judge
+from webmqconnect_async.hub._pushes.crossbar import judge_head, judge_publish
+from webmqconnect_async.hub._pushes.verdicts import Accepted, Refused, Verdict
 from webmqconnect_async.signing import Credentials, sign
 
 JSON = "application/json"

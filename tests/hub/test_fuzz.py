@@ -9,20 +9,18 @@ from types import ModuleType
 
 import pytest
 
-from webmqconnect_async.cli import jsonl
-from webmqconnect_async.hub import (
-    bridge,
-    frames,
-    joining,
-    judge,
-    origins,
-    procedures,
-    publication,
-    sessions,
-    wamp1,
-    wamp2,
-)
-from webmqconnect_async.hub.publish_options import Audience
+from webmqconnect_async._cli.push import jsonl
+from webmqconnect_async.hub import _broker as sessions
+from webmqconnect_async.hub import _frames as frames
+from webmqconnect_async.hub import _gate as origins
+from webmqconnect_async.hub import _publication as publication
+from webmqconnect_async.hub._publish_options import Audience
+from webmqconnect_async.hub._pushes import crossbar as bridge
+from webmqconnect_async.hub._pushes import webmq as judge
+from webmqconnect_async.hub._wamp1 import auth as procedures
+from webmqconnect_async.hub._wamp1 import messages as wamp1
+from webmqconnect_async.hub._wamp2 import auth as joining
+from webmqconnect_async.hub._wamp2 import messages as wamp2
 
 from .fuzzing import TARGETS, fuzz, shares
 

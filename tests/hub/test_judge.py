@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from webmqconnect_async.hub.judge import Accepted, Refused, Verdict, judge, judge_head
+from webmqconnect_async.hub._pushes.verdicts import Accepted, Refused, Verdict
+from webmqconnect_async.hub._pushes.webmq import judge, judge_head
 from webmqconnect_async.signing import Credentials
 
 FORM = "application/x-www-form-urlencoded"

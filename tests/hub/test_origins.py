@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webmqconnect_async.hub.origins import Gate, is_loopback
+from webmqconnect_async.hub._gate import Gate, is_loopback
 
 LOCAL = Gate("127.0.0.1", (), ())
 OPEN = Gate("0.0.0.0", (), ())  # noqa: S104  # nothing is bound here

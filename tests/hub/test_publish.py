@@ -25,9 +25,10 @@ from webmqconnect_async import (
     TooLarge,
     testing,
 )
-from webmqconnect_async.hub import Accepted, Hub, Refused, create_app, endpoints
-from webmqconnect_async.hub.publication import Receivers
-from webmqconnect_async.hub.sessions import Sessions
+from webmqconnect_async.hub import Accepted, Hub, Refused, create_app
+from webmqconnect_async.hub import _handlers as endpoints
+from webmqconnect_async.hub._broker import Sessions
+from webmqconnect_async.hub._publication import Receivers
 
 from .conftest import PATIENCE, Answer, Run, Wire, exchange
 

@@ -21,9 +21,11 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from tests.hostile import serving, trusting
-from webmqconnect_async.hub import Accepted, Hub, Refused, create_app, endpoints, server
-from webmqconnect_async.hub.sessions import Sessions
-from webmqconnect_async.hub.wamp1_session import Wamp1Session
+from webmqconnect_async.hub import Accepted, Hub, Refused, create_app
+from webmqconnect_async.hub import _handlers as endpoints
+from webmqconnect_async.hub import _server as server
+from webmqconnect_async.hub._broker import Sessions
+from webmqconnect_async.hub._wamp1.session import Wamp1Session
 from webmqconnect_async.signing import Credentials, sign
 
 from .conftest import PATIENCE, Peer, Run, Wire, exchange

@@ -12,11 +12,11 @@ import pytest
 
 from webmqconnect_async import _version
 from webmqconnect_async.hub import HubConfig
-from webmqconnect_async.hub.frames import text_frame
-from webmqconnect_async.hub.publication import Publication
-from webmqconnect_async.hub.session import Session
-from webmqconnect_async.hub.sessions import Sessions
-from webmqconnect_async.hub.wamp1_session import Wamp1Session
+from webmqconnect_async.hub._broker import Sessions
+from webmqconnect_async.hub._frames import text_frame
+from webmqconnect_async.hub._publication import Publication
+from webmqconnect_async.hub._session import Session
+from webmqconnect_async.hub._wamp1.session import Wamp1Session
 
 from .conftest import said
 

@@ -10,7 +10,10 @@ from contextlib import AsyncExitStack, suppress
 
 import pytest
 
-from webmqconnect_async.hub import Hub, connections, endpoints, server
+from webmqconnect_async.hub import Hub
+from webmqconnect_async.hub import _connections as connections
+from webmqconnect_async.hub import _handlers as endpoints
+from webmqconnect_async.hub import _server as server
 
 from .conftest import PATIENCE, Run, Wire
 from .raw import Raw, connected, frame, handshake, head, port_of, ws_head

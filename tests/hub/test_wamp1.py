@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmqconnect_async.hub import texts, wamp1
-from webmqconnect_async.hub.wamp1 import Call, Prefix, ProtocolError, Publish, Subscribe, Unsubscribe, decode
+from webmqconnect_async.hub import _strict_json as texts
+from webmqconnect_async.hub._wamp1 import messages as wamp1
+from webmqconnect_async.hub._wamp1.messages import Call, Prefix, ProtocolError, Publish, Subscribe, Unsubscribe, decode
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmqconnect_async.hub import texts, wamp2
-from webmqconnect_async.hub.publication import Receivers
-from webmqconnect_async.hub.publish_options import Audience
-from webmqconnect_async.hub.wamp2 import (
+from webmqconnect_async.hub import _strict_json as texts
+from webmqconnect_async.hub._publication import Receivers
+from webmqconnect_async.hub._publish_options import Audience
+from webmqconnect_async.hub._wamp2 import messages as wamp2
+from webmqconnect_async.hub._wamp2.messages import (
     Abort,
     Authenticate,
     Goodbye,

@@ -17,8 +17,9 @@ from functools import partial
 import aiohttp
 import pytest
 
-from webmqconnect_async.hub import Hub, subscriber
-from webmqconnect_async.hub.wamp2_session import Wamp2Session
+from webmqconnect_async.hub import Hub
+from webmqconnect_async.hub import _subscriber as subscriber
+from webmqconnect_async.hub._wamp2.session import Wamp2Session
 
 from .conftest import PATIENCE, Peer, Run, Wamp2Peer, Wire
 from .test_server import deaf_subscriber

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webmqconnect_async.hub import HubConfig
-from webmqconnect_async.hub.joining import Challenged, Joined, Joining, Turned
-from webmqconnect_async.hub.publication import Publication, Receivers
-from webmqconnect_async.hub.session import Session
-from webmqconnect_async.hub.sessions import SUBPROTOCOLS, Sessions
-from webmqconnect_async.hub.wamp1_session import Wamp1Session
-from webmqconnect_async.hub.wamp2 import Hello
-from webmqconnect_async.hub.wamp2_session import Wamp2Session, new_id
+from webmqconnect_async.hub._broker import SUBPROTOCOLS, Sessions
+from webmqconnect_async.hub._publication import Publication, Receivers
+from webmqconnect_async.hub._session import Session
+from webmqconnect_async.hub._wamp1.session import Wamp1Session
+from webmqconnect_async.hub._wamp2.auth import Challenged, Joined, Joining, Turned
+from webmqconnect_async.hub._wamp2.messages import Hello
+from webmqconnect_async.hub._wamp2.session import Wamp2Session, new_id
 from webmqconnect_async.signing import Credentials
 
 from .conftest import said

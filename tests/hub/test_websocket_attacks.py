@@ -13,10 +13,11 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import pytest
 
-from webmqconnect_async.hub import Hub, HubConfig, subscriber
-from webmqconnect_async.hub.session import Session
-from webmqconnect_async.hub.sessions import Sessions
-from webmqconnect_async.hub.wamp1_session import Wamp1Session
+from webmqconnect_async.hub import Hub, HubConfig
+from webmqconnect_async.hub import _subscriber as subscriber
+from webmqconnect_async.hub._broker import Sessions
+from webmqconnect_async.hub._session import Session
+from webmqconnect_async.hub._wamp1.session import Wamp1Session
 
 from .conftest import PATIENCE, Run, Wire
 from .raw import Raw, closed_with, connected, frame, handshake, head

@@ -10,8 +10,8 @@ WAMP v1 or v2, and get the same events. Nothing of it is imported by the clients
 
 from __future__ import annotations
 
-from .config import HubConfig, HubOptions
-from .judge import Accepted, Refused
-from .server import Hub, create_app
+from ._config import HubConfig, HubOptions
+from ._pushes.verdicts import Accepted, Refused
+from ._server import Hub, create_app
 
 __all__ = ["Accepted", "Hub", "HubConfig", "HubOptions", "Refused", "create_app"]

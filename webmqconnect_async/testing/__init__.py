@@ -19,9 +19,9 @@ PYTEST_DONT_REWRITE: or pytest warns of a plugin that conftest.py has imported n
 
 from __future__ import annotations
 
-from .journal import Pushed
-from .threaded import Hub
+from ._journal import Pushed
+from ._threaded import Hub
 
 __all__ = ["Hub", "Pushed"]
 
-pytest_plugins = ("webmqconnect_async.testing.fixtures",)
+pytest_plugins = ("webmqconnect_async.testing._fixtures",)

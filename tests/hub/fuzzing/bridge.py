@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from webmqconnect_async.hub import bridge
-from webmqconnect_async.hub.judge import Refused
+from webmqconnect_async.hub._pushes import crossbar as bridge
+from webmqconnect_async.hub._pushes.verdicts import Refused
 
 from .engine import Target
 from .pushes import (

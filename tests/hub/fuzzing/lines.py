@@ -7,7 +7,7 @@ import json
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from webmqconnect_async.cli.jsonl import Events, Records, event_of, failed_record, no_push_record
+from webmqconnect_async._cli.push.jsonl import Events, Records, event_of, failed_record, no_push_record
 from webmqconnect_async.errors import InvalidPush
 
 from .engine import Target

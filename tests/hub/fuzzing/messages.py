@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from webmqconnect_async.hub import wamp1, wamp2
+from webmqconnect_async.hub._wamp1 import messages as wamp1
+from webmqconnect_async.hub._wamp2 import messages as wamp2
 
 from .engine import Target
 from .splices import TOO_DEEP, parsed

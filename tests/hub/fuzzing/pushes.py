@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote, quote_plus
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from webmqconnect_async.hub.judge import Accepted, Refused, Verdict
+from webmqconnect_async.hub._pushes.verdicts import Accepted, Refused, Verdict
 from webmqconnect_async.signing import Credentials
 
 from .texts import broken

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from webmqconnect_async.hub.frames import text_frame
-from webmqconnect_async.hub.publication import Publication
-from webmqconnect_async.hub.wamp1_session import Wamp1Session
-from webmqconnect_async.hub.wamp2_session import Wamp2Session
+from webmqconnect_async.hub._frames import text_frame
+from webmqconnect_async.hub._publication import Publication
+from webmqconnect_async.hub._wamp1.session import Wamp1Session
+from webmqconnect_async.hub._wamp2.session import Wamp2Session
 
 __all__ = ["parsed", "payload_of", "spliced"]
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from webmqconnect_async.hub.config import HubConfig
-from webmqconnect_async.hub.publication import Publication
-from webmqconnect_async.hub.session import Later, Session
-from webmqconnect_async.hub.sessions import Sessions
+from webmqconnect_async.hub._broker import Sessions
+from webmqconnect_async.hub._config import HubConfig
+from webmqconnect_async.hub._publication import Publication
+from webmqconnect_async.hub._session import Later, Session
 
 from .engine import Target
 from .messages import wamp1_texts, wamp2_texts

@@ -8,8 +8,8 @@ from calendar import timegm
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from webmqconnect_async.hub import judge
-from webmqconnect_async.hub.judge import Refused
+from webmqconnect_async.hub._pushes import webmq as judge
+from webmqconnect_async.hub._pushes.verdicts import Refused
 
 from .engine import Target
 from .pushes import (

@@ -1,0 +1,94 @@
+"""Bulk pushes: a fixed number of workers push what one task reads from the source. No task per push, no read-ahead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from .._core.bulk import outcome_of
+from .._core.values import Outcome, Push, Receipt
+from ..errors import ClientClosed, InvalidPush, Unconfirmed, WebMQError
+from .source import Source
+
+__all__ = ["PushStream", "run_workers", "stream"]
+
+PushOne: TypeAlias = Callable[[Push | InvalidPush], Awaitable[Receipt | WebMQError]]
+Deliver: TypeAlias = Callable[[Outcome], object]
+
+
+async def run_workers(
+    workers: int, source: Source, push: PushOne, deliver: Deliver, room: asyncio.Semaphore | None = None
+) -> None:
+    """Push everything that a source gives.
+
+    Args:
+        workers: pushes in flight at the same time.
+        source: gives the jobs.
+        push: pushes one of them.
+        deliver: is called with each outcome as it comes.
+        room: acquired once per outcome; None for no limit.
+    """
+
+    async def work() -> None:
+        job = await source.next()
+        while job is not None:
+            try:
+                result = await push(job.push)
+            except asyncio.CancelledError as error:
+                source.worker_cancelled(error)
+                result = Unconfirmed("the push was cancelled")
+            following = source.done(job)
+            deliver(outcome_of(job, result))
+            try:
+                if room is not None:
+                    await room.acquire()
+                if isinstance(result, InvalidPush):
+                    await asyncio.sleep(0)  # nothing was awaited: a long run of these would block the loop
+            except asyncio.CancelledError as error:
+                source.worker_cancelled(error)
+            if isinstance(result, ClientClosed):
+                source.stop(result)
+            job = following or await source.next()
+
+    async with asyncio.TaskGroup() as group:
+        source.start(group)
+        for _ in range(workers):
+            group.create_task(work()).add_done_callback(source.worker_done)
+
+
+async def stream(workers: int, source: Source, push: PushOne) -> AsyncGenerator[Outcome]:
+    """Yield outcomes as they come. A consumer that takes none stops the workers; one that leaves cancels them."""
+    delivered: asyncio.Queue[Outcome | None] = asyncio.Queue()
+    room = asyncio.Semaphore(workers)
+    running = asyncio.create_task(run_workers(workers, source, push, delivered.put_nowait, room))
+    running.add_done_callback(lambda _: delivered.put_nowait(None))
+    try:
+        while (outcome := await delivered.get()) is not None:
+            room.release()
+            yield outcome
+        await running
+        if source.failure is not None:
+            raise source.failure
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+class PushStream(AsyncIterator[Outcome]):
+    """The outcomes of `push_stream`, in the order in which they come; leaving its `async with` stops the rest."""
+
+    def __init__(self, outcomes: AsyncGenerator[Outcome]) -> None:
+        self._outcomes = outcomes
+
+    async def __anext__(self) -> Outcome:
+        return await anext(self._outcomes)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._outcomes.aclose()

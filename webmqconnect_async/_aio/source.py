@@ -1,0 +1,235 @@
+"""The source of a bulk, read by one task: the reader.
+
+The reader takes an item only while a worker waits for one. No other task runs the source's code. `asyncio.timeout`, a
+TaskGroup or an anyio scope around a `yield` cancels the task that entered it, even while the generator is suspended;
+a worker that is cancelled like that would lose its push.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
+from typing import TypeAlias
+
+from .._core.bulk import Bulk, Item, Job
+
+__all__ = ["Pushes", "Source"]
+
+Pushes: TypeAlias = Iterable[Item] | AsyncIterable[Item]
+"""The source of a bulk: any iterable or async iterable."""
+
+_END = object()
+"""Stands for the end of a source: a StopAsyncIteration may be an error that a plain iterator raises."""
+
+
+class Source:
+    """A caller's iterable, whose items workers draw as jobs, one at a time and in order.
+
+    Args:
+        pushes: the iterable.
+        bulk: numbers the items and keeps the order per topic.
+    """
+
+    failure: BaseException | None = None
+    """Why the source was not read to its end; None if it was."""
+
+    def __init__(self, pushes: Pushes, bulk: Bulk) -> None:
+        self._items = _AsyncItems(pushes) if isinstance(pushes, AsyncIterable) else _Items(pushes)
+        self._bulk = bulk
+        self._loop = asyncio.get_running_loop()
+        self._idle = 0
+        """How many workers want a job."""
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        """What those of them wait for that have to wait long."""
+        self._ready: deque[Job] = deque()
+        """Jobs that were read, and that no worker has taken yet."""
+        self._reader: asyncio.Task[None] | None = None
+        self._call: asyncio.Future[None] | None = None
+        """What the reader waits for while it has no reason to read on."""
+        self._parent: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._ended = False
+        """Whether nothing more is to be read."""
+        self._finished = False
+        """Whether nothing more will come."""
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Start the reader, in the group that the running task has entered."""
+        self._parent = asyncio.current_task()
+        self._cancelling = self._parent.cancelling() if self._parent is not None else 0
+        self._reader = group.create_task(self._read())
+        # A callback, not the end of `_read`: a task that is cancelled before its first step never runs.
+        self._reader.add_done_callback(self._finish)
+
+    async def next(self) -> Job | None:
+        """Return the next job that may run; None if there are no more."""
+        self._idle += 1
+        try:
+            self._call_reader()
+            while not self._ready and not self._finished:
+                try:
+                    # The reader runs before this task goes on. If the source has an item at hand, that is enough.
+                    await asyncio.sleep(0)
+                    if not self._ready and not self._finished:
+                        waiter = self._loop.create_future()
+                        self._waiting.append(waiter)
+                        await waiter
+                except asyncio.CancelledError as error:
+                    self.worker_cancelled(error)
+            return self._ready.popleft() if self._ready else None
+        finally:
+            self._idle -= 1
+
+    def done(self, job: Job) -> Job | None:
+        """End a job's turn; return the next job on its topic, if one waits."""
+        following = self._bulk.done(job)
+        if following is not None:
+            self._call_reader()  # the bulk may have been full
+        return following
+
+    def stop(self, failure: BaseException) -> None:
+        """Read no further, and cancel the source if it waits for something."""
+        if self._ended or self._loop.is_closed():  # asyncio cannot cancel a task whose loop is closed
+            return
+        self._end(failure)
+        # When the bulk was cancelled, so was the reader: again would interrupt what the source does to clean up.
+        # A source that closes the client itself does not wait for ever, and may finish that.
+        if self._bulk_cancelled:
+            self._call_reader()
+        elif self._reader is not None and self._reader is not asyncio.current_task():
+            self._reader.cancel()
+
+    def worker_cancelled(self, error: asyncio.CancelledError) -> None:
+        """Raise the error if the bulk is being cancelled; stop reading if somebody has cancelled a worker alone.
+
+        That worker goes on, so that its push has an outcome. A TaskGroup does not report a child that was cancelled:
+        the bulk would end early, without that outcome and without an error.
+        """
+        if self._bulk_cancelled:
+            raise error
+        failure = RuntimeError("a task of the bulk was cancelled")
+        failure.__cause__ = error
+        self.stop(failure)
+
+    def worker_done(self, worker: asyncio.Task[None]) -> None:
+        """Stop reading if a worker was cancelled before its first step, where it could not catch that."""
+        if worker.cancelled():
+            self.stop(RuntimeError("a task of the bulk was cancelled"))
+
+    @property
+    def _bulk_cancelled(self) -> bool:
+        """Whether the task that runs the bulk has been cancelled, by its caller or by its TaskGroup."""
+        return self._parent is not None and self._parent.cancelling() > self._cancelling
+
+    async def _read(self) -> None:
+        """Read while workers want a job, until the source or the bulk ends."""
+        cancelled: asyncio.CancelledError | None = None
+        ahead = False
+        while not self._ended:
+            if self._idle > len(self._ready) and not self._bulk.full:
+                ahead = False
+            elif cancelled is not None and not ahead:
+                # What struck between two items belongs to the source, and is raised at its `yield`. If the source
+                # answers with an item, that one is read ahead, and no more: an anyio scope cancels its task in every
+                # turn of the loop until the scope is left.
+                ahead = True
+            else:
+                self._call = self._loop.create_future()
+                try:
+                    await self._call
+                except asyncio.CancelledError as error:
+                    if self._bulk_cancelled:
+                        break
+                    cancelled = error
+                continue
+            try:
+                item = await self._items.next(cancelled)
+            except BaseException as error:  # noqa: BLE001  # a KeyboardInterrupt, too: raised here it stops the loop
+                self._end(error)
+            else:
+                if item is _END:
+                    self._end(cancelled)
+                elif (job := self._bulk.take(item)) is not None:
+                    self._ready.append(job)
+                    if self._waiting:
+                        self._wake_worker()
+                cancelled = None
+        try:
+            await self._items.close()
+        except BaseException as error:  # noqa: BLE001  # the caller's code may raise anything
+            self._end(error)
+
+    def _end(self, failure: BaseException | None) -> None:
+        """Read no further. The first failure counts."""
+        self._ended = True
+        if self.failure is None:
+            self.failure = failure
+            if isinstance(failure, asyncio.CancelledError):
+                self.failure = RuntimeError("the source was cancelled")
+                self.failure.__cause__ = failure
+
+    def _call_reader(self) -> None:
+        if self._call is not None and not self._call.done():
+            self._call.set_result(None)
+
+    def _wake_worker(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _finish(self, reader: asyncio.Task[None]) -> None:
+        # Cancelled before its first step, or by the source during its last one.
+        self._end(asyncio.CancelledError() if reader.cancelled() else None)
+        self._finished = True
+        while self._waiting:
+            self._wake_worker()
+
+
+class _Items:
+    """A plain iterator."""
+
+    def __init__(self, pushes: Iterable[object]) -> None:
+        self._items = iter(pushes)
+
+    async def next(self, cancelled: asyncio.CancelledError | None) -> object:
+        """Return the next item, or _END.
+
+        Args:
+            cancelled: an error to raise where the source is suspended, if it is a generator; None to let it go on.
+        """
+        try:
+            if cancelled is None:
+                return next(self._items)
+            if isinstance(self._items, Generator):
+                return self._items.throw(cancelled)
+        except StopIteration:
+            return _END
+        raise cancelled
+
+    async def close(self) -> None:
+        """Leave the iterator as it is, as a `for` loop does: its owner may read on."""
+
+
+class _AsyncItems:
+    """An async iterator; the methods are those of `_Items`."""
+
+    def __init__(self, pushes: AsyncIterable[object]) -> None:
+        self._items = aiter(pushes)
+
+    async def next(self, cancelled: asyncio.CancelledError | None) -> object:
+        try:
+            if cancelled is None:
+                return await anext(self._items)
+            if isinstance(self._items, AsyncGenerator):
+                return await self._items.athrow(cancelled)
+        except StopAsyncIteration:
+            return _END
+        raise cancelled
+
+    async def close(self) -> None:
+        """Close a generator here: a scope around its `yield` must be left in the task that entered it."""
+        if isinstance(self._items, AsyncGenerator):
+            await self._items.aclose()

@@ -1,0 +1,186 @@
+"""`webmqconnect hub`: run the embedded hub as a server until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+from pathlib import Path
+
+import rich_click as click
+from rich.text import Text
+
+from .._core.environment import variable
+from ..hub import Hub, HubConfig
+from ..signing import Credentials
+from . import terminal
+from .command import Command
+from .errors import Failure
+from .exit_status import Exit
+from .keys import PUSHER, SUBSCRIBER, credentials_of, key_option, secret_file_option, subscriber_secret_file_option
+from .main_loop import run
+
+__all__ = ["hub"]
+
+_OPTIONS = {
+    "keys": PUSHER.key,
+    "subscriber_keys": SUBSCRIBER.key,
+    "allow_origins": "--allow-origin",
+    "allow_hosts": "--allow-host",
+}
+"""Arguments of `Hub` whose option has another name."""
+
+_COUNT = click.IntRange(min=1)
+
+
+_EXAMPLES = """\
+Examples:
+
+$ webmqconnect hub
+
+$ webmqconnect hub --host 0.0.0.0 --key app --secret-file app.secret
+
+$ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
+"""
+
+
+@click.command(cls=Command, epilog=_EXAMPLES)
+@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="Name or address to listen on.")
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port to listen on; 0 chooses a free one.",
+)
+@key_option(help="Accept only pushes that are signed with this application key.")
+@secret_file_option
+@click.option(SUBSCRIBER.key, metavar="NAME", help="Accept only subscribers that authenticate with this key.")
+@subscriber_secret_file_option
+@click.option(
+    "--allow-origin",
+    "allow_origins",
+    metavar="URL",
+    multiple=True,
+    help="Allow pages of this origin to subscribe and push. Repeatable.",
+)
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    metavar="HOST",
+    multiple=True,
+    help="Accept requests for this host name, too, such as behind a proxy. Repeatable.",
+)
+@click.option("--allow-publish", is_flag=True, help="Allow subscribers to publish, unsigned and to any topic.")
+@click.option(
+    "--max-body",
+    metavar="BYTES",
+    type=_COUNT,
+    default=HubConfig.max_body,
+    show_default=True,
+    help="Maximum size of an event.",
+)
+@click.option(
+    "--max-queue",
+    metavar="BYTES",
+    type=_COUNT,
+    default=HubConfig.max_queue,
+    show_default=True,
+    help="Maximum size of the queue of a slow subscriber, which is disconnected beyond that.",
+)
+@click.option(
+    "--max-connections",
+    metavar="N",
+    type=_COUNT,
+    default=HubConfig.max_connections,
+    show_default=True,
+    help="Maximum number of subscribers.",
+)
+def hub(
+    host: str,
+    port: int,
+    key: str | None,
+    secret_file: Path | None,
+    subscriber_key: str | None,
+    subscriber_secret_file: Path | None,
+    allow_origins: tuple[str, ...],
+    allow_hosts: tuple[str, ...],
+    allow_publish: bool,
+    max_body: int,
+    max_queue: int,
+    max_connections: int,
+) -> None:
+    """Run a hub, which accepts pushes and forwards each to its subscribers.
+
+    It is meant for development, tests and small sites. Ctrl-C or SIGTERM stops it.
+    """
+    credentials = credentials_of(key, secret_file)
+    subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
+    try:
+        server = Hub(
+            host,
+            port,
+            keys={credentials.key: credentials.secret} if credentials else None,
+            subscriber_keys={subscriber.key: subscriber.secret} if subscriber else None,
+            allow_origins=allow_origins,
+            allow_hosts=allow_hosts,
+            allow_publish=allow_publish,
+            max_body=max_body,
+            max_queue=max_queue,
+            max_connections=max_connections,
+        )
+    except ValueError as error:
+        argument, _, reason = str(error).partition(": ")
+        option = _OPTIONS.get(argument, "--" + argument.replace("_", "-"))
+        raise click.UsageError(f"{option}: {reason}.") from None
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    run(_serve(server, host, port, credentials, secret_file), interrupted=Exit.DONE)
+
+
+async def _serve(server: Hub, host: str, port: int, credentials: Credentials | None, secret_file: Path | None) -> None:
+    """Serve until cancelled."""
+    try:
+        await server.start()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Failure(f"port {port} of {host} is in use; --port 0 takes a free one") from None
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
+        raise Failure(f"cannot listen on {host}, port {port}: {reason}") from None
+    try:
+        _show(server, credentials, secret_file)
+        await asyncio.Event().wait()
+    finally:
+        await server.close()
+
+
+def _show(server: Hub, credentials: Credentials | None, secret_file: Path | None) -> None:
+    signed = f"signed with the key {credentials.key!r}" if credentials else "unsigned"
+    authenticated = [f"with the key {key!r}" for key in server.config.subscriber_credentials]
+    output = terminal.console()
+    for name, address, remark in (
+        ("push to", server.url, signed),
+        ("subscribe at", server.ws_url, ", ".join(["WAMP v1 or v2", *authenticated])),
+        ("see events at", f"{server.url}/", "a page for your browser"),
+    ):
+        output.print(Text.assemble(f"{name:14} ", (address, "bold cyan"), (f"  {terminal.visible(remark)}", "dim")))
+    output.print("\nPush from Python:")
+    output.print(terminal.coloured_python(_line_of_python(server.url, credentials, secret_file)))
+    output.print("\nCtrl-C stops the hub.")
+
+
+def _line_of_python(url: str, credentials: Credentials | None, secret_file: Path | None) -> str:
+    imports, signing = "", ""
+    if credentials:
+        if secret_file is None and (named := variable(f"{PUSHER.variable}_FILE")):
+            secret_file = Path(named)
+        if secret_file is None:
+            imports, secret = "import os; ", f'os.environ["{PUSHER.variable}"]'
+        else:
+            imports, secret = "from pathlib import Path; ", f'Path({str(secret_file)!r}).read_text().rstrip("\\n")'
+        signing = f", auth_key={credentials.key!r}, auth_secret={secret}"
+    return (
+        f"{imports}from webmqconnect_async import Client; "
+        f'Client("{url}"{signing}).push("http://example.com/orders", {{"id": 17}})'
+    )

@@ -1,0 +1,82 @@
+"""Options for keys and their secrets. Secrets come from the environment or a file: `ps` shows arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import rich_click as click
+
+from .._core.environment import AUTH_KEY, AUTH_SECRET, read_secret, secret_of
+from ..signing import Credentials
+from .paths import not_closed
+
+__all__ = [
+    "PUSHER",
+    "SUBSCRIBER",
+    "KeyOptions",
+    "credentials_of",
+    "key_option",
+    "secret_file_option",
+    "subscriber_secret_file_option",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOptions:
+    """Where a key and its secret come from.
+
+    Args:
+        key: the option for the name of the key.
+        file: the option for the file with the secret.
+        variable: the environment variable with the secret, used without a file. With the suffix `_FILE` it is the
+            variable with the path of a file.
+    """
+
+    key: str
+    file: str
+    variable: str
+
+    @property
+    def help(self) -> str:
+        """The help text of the option for the file."""
+        return (
+            f"Read the secret of {self.key} from FILE. Without this option, it is read from the variable "
+            f"{self.variable}, or from the file that {self.variable}_FILE names."
+        )
+
+
+PUSHER = KeyOptions("--key", "--secret-file", AUTH_SECRET)
+SUBSCRIBER = KeyOptions("--subscriber-key", "--subscriber-secret-file", "WEBMQ_SUBSCRIBER_SECRET")
+
+_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+key_option = partial(click.option, PUSHER.key, metavar="NAME", envvar=AUTH_KEY, show_envvar=True)
+"""The option for the key of a pusher. `help` is to say what the command does with the key."""
+_secret_file_option = partial(click.option, metavar="FILE", type=_FILE, callback=not_closed)
+secret_file_option = _secret_file_option(PUSHER.file, help=PUSHER.help)
+subscriber_secret_file_option = _secret_file_option(SUBSCRIBER.file, help=SUBSCRIBER.help)
+
+
+def credentials_of(key: str | None, secret_file: Path | None, options: KeyOptions = PUSHER) -> Credentials | None:
+    """Return the credentials to sign with, or `None` without a key.
+
+    Raises:
+        UsageError: there is a key without a secret, a secret file without a key, or one of them is invalid. A secret in
+            the environment is allowed without a key: other commands in the same terminal may need it.
+    """
+    if key is None:
+        if secret_file is not None:
+            raise click.UsageError(f"{options.file} needs {options.key}, the name the secret belongs to.")
+        return None
+    try:
+        secret = secret_of(options.variable) if secret_file is None else read_secret(secret_file)
+    except ValueError as error:
+        raise click.UsageError(f"{error}." if secret_file is None else f"{options.file}: {error}.") from None
+    if secret is None:
+        raise click.UsageError(f"{options.key} needs its secret: set {options.variable}, or give {options.file} FILE.")
+    try:
+        return Credentials(key, secret)
+    except ValueError as error:
+        raise click.UsageError(f"{options.key}: {str(error).removeprefix('key: ')}.") from None

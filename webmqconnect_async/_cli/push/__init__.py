@@ -1,0 +1,1 @@
+"""The command `webmqconnect push`: one event, or a file of them."""

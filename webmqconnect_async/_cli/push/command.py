@@ -1,0 +1,253 @@
+"""`webmqconnect push`: push one event from the command line, or many from the lines of a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import rich_click as click
+from click.core import ParameterSource
+
+from ..._aio import AsyncClient
+from ..._core.dialects import DialectName
+from ..._core.values import Push
+from ...signing import Credentials
+from .. import terminal
+from ..command import Command
+from ..exit_status import Exit
+from ..keys import credentials_of, key_option, secret_file_option
+from ..main_loop import run
+from ..options import dialect_option, eligible_option, exclude_option, with_endpoint
+from ..paths import not_closed
+from .files import FailedFile, LineReader
+from .jsonl import Events, Records, event_of
+from .pusher import LinePusher
+from .rate import Pace
+
+__all__ = ["push"]
+
+
+_EXAMPLES = """\
+Examples:
+
+$ webmqconnect push http://127.0.0.1:8080 http://example.com/orders '{"id": 17, "state": "paid"}'
+
+A file with an event per line, and then the lines that failed:
+
+$ webmqconnect push http://127.0.0.1:8080 --jsonl events.jsonl --failed failed.jsonl
+
+$ webmqconnect push http://127.0.0.1:8080 --jsonl failed.jsonl --failed failed-again.jsonl
+
+Continue a run that was interrupted before line 1235:
+
+$ webmqconnect push http://127.0.0.1:8080 --jsonl events.jsonl --failed failed.jsonl --resume-from 1235
+
+The output of a program, at most 100 events per second, in order for each topic:
+
+$ ./orders | webmqconnect push http://127.0.0.1:8080 --jsonl - --rate 100 --order-by-topic
+
+To Crossbar.io:
+
+$ webmqconnect push --dialect crossbar --key app http://127.0.0.1:8080/publish com.example.orders '{"id": 17}'
+"""
+
+_OF_LINES = (
+    *("topic_of_lines", "failed", "include_unconfirmed", "resume_from"),
+    *("concurrency", "rate", "order_by_topic"),
+)
+"""The parameters that are valid with --jsonl only."""
+
+
+@click.command(cls=Command, no_args_is_help=True, epilog=_EXAMPLES)
+@click.argument("arguments", metavar="[ENDPOINT] [TOPIC EVENT]", nargs=-1)
+@eligible_option
+@exclude_option
+@key_option(help="Sign with this application key.")
+@secret_file_option
+@dialect_option
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="Maximum duration of a push, including retries.",
+)
+@click.option(
+    "--jsonl",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path),
+    callback=not_closed,
+    help="Push each line of FILE; - reads standard input.",
+)
+@click.option("--topic", "topic_of_lines", metavar="TOPIC", help="With --jsonl: each line is an event for TOPIC.")
+@click.option(
+    "--failed",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=not_closed,
+    help="With --jsonl: append a line to FILE for each failure. --jsonl can push that file again.",
+)
+@click.option(
+    "--include-unconfirmed",
+    is_flag=True,
+    help='With --jsonl: also push lines with "safe": false. Subscribers may get them twice.',
+)
+@click.option(
+    "--resume-from",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=1,
+    help="With --jsonl: start at line N.",
+)
+@click.option(
+    "--rate",
+    metavar="N",
+    type=click.FloatRange(min=0, min_open=True),
+    help="With --jsonl: start at most N pushes per second.",
+)
+@click.option(
+    "--concurrency",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="With --jsonl: maximum number of pushes in flight.",
+)
+@click.option(
+    "--order-by-topic",
+    is_flag=True,
+    help="With --jsonl: push the lines of a topic one after another, each after the outcome of the previous one.",
+)
+@click.pass_context
+def push(
+    context: click.Context,
+    arguments: tuple[str, ...],
+    eligible: tuple[str, ...],
+    exclude: tuple[str, ...],
+    key: str | None,
+    secret_file: Path | None,
+    dialect: DialectName,
+    timeout: float,
+    jsonl: Path | None,
+    topic_of_lines: str | None,
+    failed: Path | None,
+    include_unconfirmed: bool,
+    resume_from: int,
+    rate: float | None,
+    concurrency: int,
+    order_by_topic: bool,
+) -> None:
+    """Push EVENT to the subscribers of TOPIC, through the hub at ENDPOINT.
+
+    ENDPOINT may be omitted if WEBMQ_ENDPOINT is set.
+
+    EVENT is JSON; anything that is not JSON is pushed as a string. Write a double dash before an EVENT that begins with
+    a dash: -- -5.
+
+    With --jsonl, each line of a file is pushed: {"topic": "…", "event": …}, optionally with "eligible": [ID, …] or
+    "exclude": [ID, …]. With --topic, each line is an event. A line that fails is reported, and the run continues.
+
+    With --failed, a line that fails is written to a file with the reason, and with "safe": whether pushing it again
+    cannot make a duplicate. Push that file like any other; lines that are not safe are skipped unless you include them.
+
+    Ctrl-C stops reading, waits for the pushes in flight and prints the line to continue at. A second Ctrl-C does not
+    wait.
+    """
+    only, never = list(eligible) or None, list(exclude) or None
+    credentials = credentials_of(key, secret_file)
+    if jsonl is None:
+        if given := _first_given(context, _OF_LINES):
+            raise click.UsageError(f"{given} is for the lines of --jsonl.")
+        if len(arguments) < 2:
+            raise click.UsageError("TOPIC and EVENT are needed, or --jsonl FILE.")
+        endpoint, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")
+        client = _client(endpoint, credentials, timeout, concurrency, dialect)
+        run(_push_one(client, Push(topic, event_of(event), only, never)))
+        return
+    if len(arguments) > 1:
+        raise click.UsageError("With --jsonl, the lines say what is pushed: leave TOPIC and EVENT out.")
+    if topic_of_lines is None and (only or never):
+        raise click.UsageError("--eligible and --exclude need --topic here; otherwise each line says its own.")
+    if topic_of_lines is not None and include_unconfirmed:
+        raise click.UsageError("--include-unconfirmed is for lines that are records; with --topic they are events.")
+    [endpoint] = with_endpoint(arguments)
+    client = _client(endpoint, credentials, timeout, concurrency, dialect)
+    with _opened(jsonl, failed) as (reader, failed_file):
+        pusher = LinePusher(
+            client,
+            reader,
+            Records(include_unconfirmed) if topic_of_lines is None else Events(topic_of_lines, only, never),
+            failed=failed_file,
+            pace=_pace(rate) if rate is not None else None,
+            first=resume_from,
+            order_by_topic=order_by_topic,
+        )
+        run(pusher.run(), interrupt=pusher.interrupt)
+    if pusher.interrupted:
+        sys.exit(Exit.INTERRUPTED)
+    sys.exit(Exit.DONE if pusher.tally.complete else Exit.FAILED)
+
+
+def _first_given(context: click.Context, names: tuple[str, ...]) -> str | None:
+    """Return the option of the first of these parameters that was given, or `None` if none was."""
+    for parameter in context.command.params:
+        if parameter.name in names and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
+            return parameter.opts[0]
+    return None
+
+
+def _client(
+    endpoint: str, credentials: Credentials | None, timeout: float, concurrency: int, dialect: DialectName
+) -> AsyncClient:
+    key, secret = (credentials.key, credentials.secret) if credentials else (None, None)
+    try:
+        return AsyncClient(endpoint, key, secret, timeout, concurrency=concurrency, dialect=dialect)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from None
+
+
+@contextmanager
+def _opened(lines: Path, failed: Path | None) -> Iterator[tuple[LineReader, FailedFile | None]]:
+    """Open the file of lines and the file of failures, which must not be the same file."""
+    with ExitStack() as files:
+        try:
+            reader = _line_reader(lines, files)
+            failed_file = None if failed is None else files.enter_context(_failed_file(failed))
+        except KeyboardInterrupt:
+            # Opening a named pipe blocks until another process opens the other end.
+            sys.exit(Exit.INTERRUPTED)
+        if failed_file is not None and failed_file.is_file(reader.descriptor):
+            raise click.UsageError("--failed is the file of --jsonl: it would be read as it is written.")
+        yield reader, failed_file
+
+
+def _line_reader(path: Path, files: ExitStack) -> LineReader:
+    if str(path) == "-" and sys.stdin is None:
+        raise click.UsageError("--jsonl: standard input is closed.")
+    try:
+        return LineReader(0 if str(path) == "-" else files.enter_context(path.open("rb", buffering=0)).fileno())
+    except OSError as error:
+        raise click.UsageError(f"--jsonl: cannot read {path}: {error.strerror}.") from None
+
+
+def _failed_file(path: Path) -> FailedFile:
+    try:
+        return FailedFile(path)
+    except OSError as error:
+        raise click.UsageError(f"--failed: cannot write to {path}: {error.strerror}.") from None
+
+
+def _pace(rate: float) -> Pace:
+    try:
+        return Pace(rate)
+    except ValueError as error:
+        raise click.UsageError(f"--{error}.") from None
+
+
+async def _push_one(client: AsyncClient, push: Push) -> None:
+    async with client:
+        await client.push(push.topic, push.event, push.eligible, push.exclude)
+    terminal.note("accepted")

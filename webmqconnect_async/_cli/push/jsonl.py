@@ -1,0 +1,199 @@
+"""Translate JSON arguments and lines to pushes, and failed lines to records that can be pushed again.
+
+This module does not read or write files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import NoReturn, Protocol
+
+from ..._core.values import Push, SessionIDs
+from ...errors import InvalidPush, WebMQError
+from ..errors import is_safe
+
+__all__ = ["Events", "Format", "Records", "event_of", "failed_record", "no_push_record"]
+
+_NEEDED = frozenset({"topic", "event"})
+_FIELDS = _NEEDED | {"eligible", "exclude"}
+_NOTES = frozenset({"line", "error", "reason", "safe"})
+"""Members that a failure record has besides the push. They are ignored when the record is pushed again."""
+_WAS_NO_PUSH = _NOTES | {"text"}
+"""The members of the record of a line that is not a push."""
+_MEMBERS = _FIELDS | _WAS_NO_PUSH
+
+_MEMBER = re.compile(r'[\s{,]*("(?:[^"\\]|\\.)*")\s*:\s*')
+_ESCAPED_LETTER = re.compile(r"\\u00[67]")
+
+
+class Format(Protocol):
+    """How to interpret a line."""
+
+    def push(self, line: bytes) -> Push | None:
+        """Return the push that a line describes, or `None` if the line is to be skipped.
+
+        Raises:
+            ValueError: the line is not a push.
+        """
+
+    def fields(self, line: bytes) -> dict[str, str]:
+        """Return the fields of a failed push for its record, by name, as JSON text.
+
+        The text is copied from the line and not encoded again, so that 1e400 and 0.10 stay as they are.
+        """
+
+
+class Records:
+    """Lines of the form `{"topic": …, "event": …}`, optionally with `eligible` and `exclude`.
+
+    A failure record has this form, too.
+
+    Args:
+        include_unconfirmed: whether to push lines with `"safe": false`, which may push an event a second time.
+    """
+
+    def __init__(self, include_unconfirmed: bool = False) -> None:
+        self._include_unconfirmed = include_unconfirmed
+
+    def push(self, line: bytes) -> Push | None:
+        """Return the push that a line describes, or `None` if it is unconfirmed and those are not included.
+
+        Raises:
+            ValueError: the line is not JSON, not an object, or does not have the right members. An unknown member is an
+                error because a mistyped `eligible` would otherwise send the event to everybody, and so is a member
+                that is given twice.
+        """
+        match _record(_text(line)):
+            case dict() as record if _was_no_push(record):
+                raise ValueError(f"was no push: {record['reason']}")
+            case dict() as record:
+                if missing := sorted(_NEEDED - record.keys()):
+                    raise ValueError(f"{missing[0]}: missing")
+                if unknown := sorted(record.keys() - _FIELDS - _NOTES):
+                    raise ValueError(f"{unknown[0]}: no such field; there are topic, event, eligible and exclude")
+                # By identity: in Python 1 == True, but in JSON they differ.
+                if (safe := record.get("safe", True)) is not True and safe is not False:
+                    raise ValueError("safe: neither true nor false")
+                if not safe and not self._include_unconfirmed:
+                    return None
+                return Push(**{name: record[name] for name in _FIELDS & record.keys()})
+        raise ValueError('not an object like {"topic": "…", "event": …}')
+
+    def fields(self, line: bytes) -> dict[str, str]:
+        """Return the fields of a push as they are written in its line."""
+        return {name: text for name, text in _members(_text(line)) if name in _FIELDS}
+
+
+class Events:
+    """Lines that are events, all with the same topic and receivers."""
+
+    def __init__(self, topic: str, eligible: SessionIDs | None, exclude: SessionIDs | None) -> None:
+        self._topic = topic
+        self._eligible = eligible
+        self._exclude = exclude
+
+    def push(self, line: bytes) -> Push:
+        """Return the push that a line describes; raise `ValueError` if the line is not JSON."""
+        return Push(self._topic, _decoded(_text(line)), self._eligible, self._exclude)
+
+    def fields(self, line: bytes) -> dict[str, str]:
+        """Return the fields of a push, with its event as it is written in the line."""
+        fields = {"topic": _json(self._topic), "event": _text(line).strip()}
+        lists = {"eligible": self._eligible, "exclude": self._exclude}
+        return fields | {name: _json(list(ids)) for name, ids in lists.items() if ids is not None}
+
+
+def event_of(argument: str) -> object:
+    """Return the event that an argument describes: the value if it is JSON, otherwise the argument as a string."""
+    try:
+        return _decoded(argument)
+    except ValueError:
+        return argument
+
+
+def failed_record(fields: Mapping[str, str], number: int, error: WebMQError) -> bytes:
+    """Return the failure record of a line, which can be pushed again.
+
+    Args:
+        fields: what `Format.fields` returned for the line.
+        number: the number of the line, from 1.
+        error: the error that the push ended with.
+    """
+    notes = {"line": number, "error": type(error).__name__, "reason": str(error), "safe": is_safe(error)}
+    members = {**fields, **{name: _json(value) for name, value in notes.items()}}
+    record = ", ".join(f'"{name}": {text}' for name, text in members.items())
+    # UTF-8 cannot encode a lone surrogate. backslashreplace makes it \udXXX, which is also JSON's escape for it.
+    return f"{{{record}}}\n".encode("utf-8", "backslashreplace")
+
+
+def no_push_record(line: bytes, number: int, error: InvalidPush) -> bytes:
+    """Return the record of a line that is not a push: its text and the error. Such a record is returned unchanged."""
+    text = line.decode("utf-8-sig", "backslashreplace").strip()
+    with suppress(ValueError):
+        match _record(text):
+            case dict() as record if _was_no_push(record):
+                return f"{text}\n".encode()
+    return failed_record({"text": _json(text)}, number, error)
+
+
+def _was_no_push(record: Mapping[str, object]) -> bool:
+    """Return whether a record was made by `no_push_record`."""
+    return record.keys() == _WAS_NO_PUSH
+
+
+def _record(text: str) -> object:
+    """Return the value of a JSON text; raise `ValueError` if it is an object that has one of our members twice.
+
+    `json` keeps the last of them, and an event with two `eligible` would reach sessions that one of the two excludes.
+    """
+    value = _decoded(text)
+    # Walking through the members is several times slower than decoding. Only walk if a name occurs twice in the text
+    # or may be escaped; all names are ASCII letters, which are \u006X and \u007X.
+    if isinstance(value, dict) and (
+        any(text.count(f'"{name}"') > 1 for name in value.keys() & _MEMBERS) or _ESCAPED_LETTER.search(text)
+    ):
+        seen: set[str] = set()
+        for name, _ in _members(text):
+            if name in seen:
+                raise ValueError(f"{name}: given twice")
+            seen.add(name)
+    return value
+
+
+def _members(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the name of each member of a JSON object, and its value as it is written in the text."""
+    end = 0
+    while name := _MEMBER.match(text, end):
+        _, end = _decoder.raw_decode(text, name.end())
+        yield str(_decoder.decode(name[1])), text[name.end() : end]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 at byte {error.start + 1}") from None
+
+
+def _decoded(text: str) -> object:
+    try:
+        value: object = _decoder.decode(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise ValueError("not JSON: nested too deeply") from None
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"not JSON: {name}")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)

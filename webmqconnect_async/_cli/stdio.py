@@ -1,0 +1,126 @@
+"""The standard streams of the process, prepared so that neither a closed nor a failing stream affects a push."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO
+
+from .errors import Failure
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["closed_stream", "flushed", "open_standard_streams", "take_anything"]
+
+_STREAMS = (
+    ("standard input", "/dev/stdin"),
+    ("standard output", "/dev/stdout"),
+    ("standard error", "/dev/stderr"),
+)
+
+
+def open_standard_streams() -> None:
+    """Open those of the descriptors 0, 1 and 2 that are closed, on `os.devnull`.
+
+    Call this before anything else opens a file or a socket. Python's streams remain `None` where Python has found the
+    descriptor closed.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # POSIX gives a new file the lowest free number. Without this, the event loop or a file of ours would get
+            # the number of a standard stream: libuv (uvloop) aborts the process when it closes such a descriptor
+            # (assertion in uv__close), and C libraries print their messages into it.
+            os.open(os.devnull, os.O_RDWR)
+
+
+def closed_stream(path: str) -> str | None:
+    """Return which standard stream a path names if the process was started with it closed, otherwise `None`.
+
+    Such a path leads to `os.devnull` now: an input without lines, or an output that loses everything.
+    """
+    streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
+    for descriptor, (name, device) in enumerate(_STREAMS):
+        if streams[descriptor] is None and path in (device, f"/dev/fd/{descriptor}", f"/proc/self/fd/{descriptor}"):
+            return name
+    return None
+
+
+def take_anything() -> None:
+    """Make standard output and standard error accept every character, and standard error never fail.
+
+    Standard error does not fail at exit either, where Python would end with status 120 if it cannot be flushed.
+    Standard output raises `Failure`, because it carries the result of a command.
+    """
+    if sys.platform == "win32":  # the console takes text, not bytes
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+    else:
+        if sys.stdout is not None:
+            sys.stdout = _text(sys.stdout, _Results(sys.stdout.fileno(), "w", closefd=False))
+        if sys.stderr is not None:
+            sys.stderr = _text(sys.stderr, _Passable(sys.stderr.fileno(), "w", closefd=False))
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # stays open until the process ends
+
+
+@contextmanager
+def flushed() -> Iterator[None]:
+    """Flush standard output at the end, while its errors can still be reported.
+
+    Raises:
+        BrokenPipeError: nobody reads it any more.
+        Failure: it cannot be written.
+    """
+    try:
+        yield
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+def _text(stream: TextIO, raw: io.FileIO) -> io.TextIOWrapper:
+    """Return a stream like this one that writes to another file."""
+    by_line = stream is sys.stderr or stream.isatty()
+    # Where the encoding has no "→", print an escape and not a traceback.
+    return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=by_line)
+
+
+class _Results(io.FileIO):
+    """Standard output, whose first error ends the command. What comes after that is dropped."""
+
+    _lost = False
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write something; wait for the reader of a full pipe that does not block."""
+        if self._lost:
+            return memoryview(data).nbytes
+        try:
+            while (written := super().write(data)) is None:
+                select.select([], [self], [])
+        except OSError as error:
+            self._lost = True
+            # That the reader has left, as `head` does, is no reason for a message. Click expects this error, too.
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise Failure(f"cannot write to standard output: {error.strerror}") from None
+        return written
+
+
+class _Passable(io.FileIO):
+    """A file that ignores errors of writing: the disk is full, the pipe has no reader, the terminal is gone."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write as much as possible, and report everything as written."""
+        with suppress(OSError):
+            # `None`: a non-blocking pipe is full.
+            if (written := super().write(data)) is not None:
+                return written
+        return memoryview(data).nbytes

@@ -1,0 +1,108 @@
+"""The wire formats of the brokers: a `Push` becomes a `Request`, a `Response` becomes a receipt or an error.
+
+A dialect implements one broker's format. It does no I/O, reads no clock, and does not decide whether to retry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeAlias
+
+from ...errors import BadReply, Rejected
+from ..values import Push, Receipt
+
+__all__ = ["Dialect", "DialectName", "Headers", "Request", "Response", "Signer", "Verdict"]
+
+
+DialectName: TypeAlias = Literal["webmq", "crossbar"]
+"""The values of a client's `dialect` argument."""
+
+# Request and Response hold signatures. They are neither tuples nor dataclasses, because error reporters show the items
+# of both in the local variables of a traceback.
+
+
+class Request:
+    """One attempt at a push, signed: what follows the `?` of the endpoint, and the body.
+
+    Args:
+        query: with the signature in it.
+        body: the exact bytes.
+        signature: in base64, unquoted; empty for an unsigned request.
+    """
+
+    __slots__ = ("body", "query", "signature")
+
+    def __init__(self, query: str, body: bytes, signature: str = "") -> None:
+        self.query = query
+        self.body = body
+        self.signature = signature
+
+    def __repr__(self) -> str:
+        # Anybody can replay a signature for 300 seconds.
+        return f"Request(<{len(self.query)} characters of query>, <{len(self.body)} bytes of body>)"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Request):
+            return NotImplemented
+        return self.query == other.query and self.body == other.body
+
+    def __hash__(self) -> int:
+        return hash((self.query, self.body))
+
+
+class Headers(Protocol):
+    """The headers of a response, looked up ignoring case."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return the first value of a header, or None."""
+        ...
+
+
+class Response:
+    """The response to a request: its status, its headers, and as much of its body as was read."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def __repr__(self) -> str:
+        # The 401 of the original WebMQ hub holds the valid signature.
+        return f"Response({self.status}, <headers>, <{len(self.body)} bytes of body>)"
+
+
+Signer: TypeAlias = Callable[[float], Request]
+"""Makes the request of a push, signed at a Unix time in seconds. Each attempt is signed again."""
+
+Verdict: TypeAlias = Receipt | Rejected | BadReply
+"""What a response means."""
+
+
+class Dialect(Protocol):
+    """The wire format of one broker."""
+
+    @property
+    def content_type(self) -> str:
+        """The `Content-Type` of every request, byte for byte."""
+        ...
+
+    def encode(self, push: Push) -> Signer:
+        """Encode a push once, for all attempts at it.
+
+        Raises:
+            InvalidPush: this format cannot express the push; the message names the argument.
+        """
+        ...
+
+    def judge(self, request: Request, response: Response, attempts: int, now: float) -> Verdict:
+        """Return what a response means. Errors are returned, not raised.
+
+        Args:
+            request: the request that was sent. No error shows its signature, even if the response quotes it.
+            response: the response to that request.
+            attempts: requests sent for this push so far, including this one.
+            now: Unix time in seconds, to compare with the broker's clock.
+        """
+        ...

@@ -1,0 +1,29 @@
+"""Checks of a push's arguments that both dialects share, so that both raise the same messages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from ...errors import InvalidPush
+
+__all__ = ["listed", "utf8"]
+
+
+def listed(argument: str, values: object, kind: str = "session IDs") -> Collection[object]:
+    """Return a list, tuple or set unchanged; raise InvalidPush for anything else.
+
+    An iterator is refused: it would be empty when the argument is used for a second push, and empty means nobody.
+    """
+    if not isinstance(values, Collection) or isinstance(values, Mapping | str | bytes | bytearray | memoryview):
+        raise InvalidPush(f"{argument}: a list, tuple or set of {kind} is needed, not {type(values).__name__}")
+    return values
+
+
+def utf8(argument: str, text: object) -> bytes:
+    """Return text encoded as UTF-8; raise InvalidPush for anything else."""
+    if not isinstance(text, str):
+        raise InvalidPush(f"{argument}: text is needed, not {type(text).__name__}")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidPush(f"{argument}: a lone surrogate at character {error.start} is not UTF-8") from None

@@ -1,0 +1,144 @@
+"""What both dialects read in a response: the reason, the clock, Retry-After, the target of a redirect.
+
+Statuses that mean the same from every broker are judged here: overload, refusals, redirects and server errors. All that
+is kept of a response is made safe to print first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from ...errors import AuthRejected, BadReply, ClockRejected, Overloaded, Rejected, TooLarge
+from . import Headers, Request, Response
+from .masking import quotes
+
+__all__ = ["QUOTED", "refused", "retry_after", "skew_of", "target_of", "text_of", "visible"]
+
+LONGEST_REASON = 200
+"""Characters of a broker's reason that are kept."""
+
+QUOTED = "(not shown: it quotes the request's signature)"
+"""Stands in place of a text that does."""
+
+_LONGEST_BODY = 16384
+"""Bytes of a body that are read for its reason."""
+
+# Base64 of 43 characters is as long as a signature: of another request, perhaps, or the one that the hub expected. The
+# "=" after it may be escaped.
+_SIGNATURES = re.compile(r"[\w-]{43,}(=|%3D|&#61;|&#x3D;)?", re.ASCII | re.IGNORECASE)
+
+
+def visible(text: str, signature: str) -> str:
+    """Return a text of a response, safe to print and to log.
+
+    It has one line of at most 200 characters; control characters are escaped. Anything as long as a signature is
+    replaced. A text that quotes the request's own signature, even a part of it, is replaced altogether.
+
+    Args:
+        text: from the response.
+        signature: of the request; empty if it was not signed.
+    """
+    text = _SIGNATURES.sub("[removed]", text)[: LONGEST_REASON + 1]
+    if quotes(text, signature):
+        return QUOTED
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return shown if len(shown) <= LONGEST_REASON else shown[:LONGEST_REASON] + "…"
+
+
+def text_of(body: bytes) -> str:
+    """Return a body as one line of text, not yet safe to show."""
+    text = " ".join(body[:_LONGEST_BODY].decode("utf-8", "replace").split())
+    # The original WebMQ hub goes on with the signature that it expected, which is the valid one.
+    return "invalid request signature" if text.startswith("invalid request signature (") else text
+
+
+def _date(text: str | None) -> float | None:
+    try:
+        date = parsedate_to_datetime(text or "")
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def skew_of(headers: Headers, now: float) -> float | None:
+    """Return `now` minus the response's Date, in seconds; None without a usable date."""
+    sent = _date(headers.get("Date"))
+    return None if sent is None else now - sent
+
+
+def retry_after(headers: Headers, now: float) -> float | None:
+    """Return the seconds that a Retry-After asks for: 0.0 for a date in the past, None if there is none, or garbage.
+
+    A date is compared with the response's own Date if it has one, because this machine's clock may be wrong.
+    """
+    text = (headers.get("Retry-After") or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    until = _date(text)
+    sent = _date(headers.get("Date"))
+    return None if until is None else max(0.0, until - (now if sent is None else sent))
+
+
+def target_of(headers: Headers, signature: str) -> str:
+    """Return the Location of a redirect, safe to show: without user, query and fragment, which may hold a signature."""
+    location = headers.get("Location")
+    if not location:
+        return "nowhere (no Location)"
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return "a Location that is not a URL"
+    target = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    return visible(target, signature)
+
+
+def refused(
+    request: Request, response: Response, text: str, refusals: Mapping[str, type[Rejected]], now: float
+) -> Rejected | BadReply:
+    """Return the verdict on a response that is not a success.
+
+    | response                                   | verdict                                                  |
+    |--------------------------------------------|----------------------------------------------------------|
+    | 401, 403                                   | `AuthRejected`                                           |
+    | 413                                        | `TooLarge`                                               |
+    | 429; 503 with a usable Retry-After         | `Overloaded`                                             |
+    | 400 that begins with one of `refusals`     | the class named there                                    |
+    | any other 4xx                              | `Rejected`                                               |
+    | anything else                              | `BadReply`. It includes a 503 without Retry-After, which |
+    |                                            | a proxy sends that may have forwarded the request        |
+
+    Args:
+        request: the request that was sent.
+        response: the response to it.
+        text: the broker's reason in one line, as it was received.
+        refusals: beginnings of a 400 that say more than `Rejected`. The first that matches counts.
+        now: Unix time in seconds.
+    """
+    status = response.status
+    reason = visible(text, request.signature)
+    said = f"the broker answered {status}" + (f": {reason}" if reason else "")
+    if status in (429, 503):
+        wait = retry_after(response.headers, now)
+        if status == 429 or wait is not None:
+            overloaded = Overloaded(said, status=status, reason=reason)
+            overloaded.retry_after = wait
+            return overloaded
+    if 400 <= status < 500:
+        kind = _BY_STATUS.get(status, Rejected)
+        if status == 400:
+            kind = next((kind for beginning, kind in refusals.items() if text.startswith(beginning)), kind)
+        refusal = kind(said, status=status, reason=reason)
+        if isinstance(refusal, ClockRejected):
+            refusal.skew = skew_of(response.headers, now)
+        return refusal
+    if 300 <= status < 400:
+        target = target_of(response.headers, request.signature)
+        said = f"the broker answered {status}, a redirect to {target}, which is not followed"
+    return BadReply(said, status=status, reason=reason)
+
+
+_BY_STATUS: dict[int, type[Rejected]] = {401: AuthRejected, 403: AuthRejected, 413: TooLarge}

@@ -1,0 +1,154 @@
+"""The format of a WebMQ hub: a form-encoded query, the event as JSON in the body, refusals in plain text.
+
+| response                                                           | verdict         |
+|--------------------------------------------------------------------|-----------------|
+| 202                                                                | `Receipt`       |
+| 400 unknown application key; 401; 403                              | `AuthRejected`  |
+| 400 invalid timestamp, timestamp expired                           | `ClockRejected` |
+| 400 content length exceeds; 413                                    | `TooLarge`      |
+| 429; 503 with a Retry-After of seconds or a date                   | `Overloaded`    |
+| any other 4xx                                                      | `Rejected`      |
+| anything else                                                      | `BadReply`      |
+
+A 503 without Retry-After comes from a proxy, which may have forwarded the request.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from urllib.parse import quote_plus
+
+from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected, TooLarge
+from ...signing import Credentials, sign
+from ..values import Payload, Push, Receipt, SessionIDs
+from . import Request, Response, Signer, Verdict
+from .arguments import listed, utf8
+from .events import Dumps, encode_event
+from .replies import refused, text_of
+
+__all__ = ["WebMQ"]
+
+_REFUSALS: dict[str, type[Rejected]] = {
+    "unknown application key": AuthRejected,
+    "invalid timestamp": ClockRejected,
+    "timestamp expired": ClockRejected,
+    "content length (": TooLarge,
+}
+"""Beginnings of a hub's 400 that say more than `Rejected`."""
+
+
+class WebMQ:
+    """The dialect of the WebMQ hub.
+
+    Args:
+        credentials: to sign each push with; None to push unsigned.
+        dumps: a JSON encoder to use instead of the standard library's. What it returns is not checked.
+    """
+
+    # The hub compares it byte for byte: it refuses a charset, or another case.
+    content_type = "application/x-www-form-urlencoded"
+
+    def __init__(self, credentials: Credentials | None = None, dumps: Dumps | None = None) -> None:
+        self._credentials = credentials
+        self._dumps = dumps
+        if credentials is not None:
+            self._key = credentials.key.encode()
+            self._appkey = f"&appkey={quote_plus(credentials.key, safe='')}&timestamp="
+
+    def encode(self, push: Push) -> Signer:
+        """Encode a push once, for all attempts at it; raise InvalidPush if this format cannot express it."""
+        if push.options is not None:
+            raise InvalidPush("options: not supported by a WebMQ hub; leave them out")
+        if isinstance(push.event, Payload):
+            raise InvalidPush("event: a WebMQ hub accepts one value, not a Payload; push a list or an object")
+        topic, quoted_topic = _topic(push.topic)
+        receivers = _receivers(push.eligible, push.exclude)
+        body = _outside_forms(encode_event(push.event, self._dumps))
+        if self._credentials is None:
+            unsigned = Request(f"topicuri={quoted_topic}{receivers}", body)
+            return lambda now: unsigned
+        return partial(self._signed, self._credentials, topic, quoted_topic, receivers, body)
+
+    def _signed(
+        self, credentials: Credentials, topic: bytes, quoted_topic: str, receivers: str, body: bytes, now: float
+    ) -> Request:
+        timestamp, quoted_timestamp = _timestamp(int(now))
+        signature = sign(credentials, topic, self._key, timestamp, body)
+        query = f"topicuri={quoted_topic}{self._appkey}{quoted_timestamp}&signature={signature[:-1]}%3D{receivers}"
+        return Request(query, body, signature)
+
+    def judge(self, request: Request, response: Response, attempts: int, now: float) -> Verdict:
+        """Return what a response means, by the table above."""
+        if response.status == 202:
+            return _accepted(attempts)
+        return refused(request, response, text_of(response.body), _REFUSALS, now)
+
+
+@lru_cache(16)
+def _accepted(attempts: int) -> Receipt:
+    """Return the receipt of a push. Pushes with the same number of attempts share one, to save memory."""
+    return Receipt(202, None, attempts)
+
+
+def _outside_forms(body: bytes) -> bytes:
+    """Escape the two characters that separate form fields.
+
+    The hub's framework, Twisted, parses the body as form fields because of its content type, and a field named like a
+    parameter replaces that parameter: an event with a link such as `http://shop/?id=7&eligible=yes` would be accepted
+    and lost. In JSON both characters occur only inside strings.
+    """
+    return body.replace(b"&", b"\\u0026").replace(b";", b"\\u003b")
+
+
+def _quoted(topic: object) -> tuple[bytes, str]:
+    raw = utf8("topic", topic)
+    return raw, quote_plus(raw, safe="")
+
+
+_cached = lru_cache(1024)(_quoted)
+
+
+def _topic(topic: object) -> tuple[bytes, str]:
+    """Return a topic as it is signed, and quoted for the query."""
+    return _cached(topic) if isinstance(topic, str) and len(topic) <= 256 else _quoted(topic)
+
+
+@lru_cache(4)
+def _timestamp(second: int) -> tuple[bytes, str]:
+    """Return a Unix second as it is signed, and quoted for the query. The format has whole seconds only."""
+    text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return text.encode(), quote_plus(text, safe="")
+
+
+def _receivers(eligible: SessionIDs | None, exclude: SessionIDs | None) -> str:
+    """Return the parameters that select the receivers.
+
+    An empty `eligible` is sent as an empty value, which means nobody. Without the parameter everybody is eligible.
+    """
+    query = "" if eligible is None else f"&eligible={_joined('eligible', eligible)}"
+    if exclude is not None and (excluded := _joined("exclude", exclude)):
+        query += f"&exclude={excluded}"
+    return query
+
+
+def _joined(argument: str, ids: object) -> str:
+    ids = listed(argument, ids)
+    return quote_plus(",".join([_session_id(f"{argument}[{place}]", each) for place, each in enumerate(ids)]), safe="")
+
+
+def _session_id(argument: str, session_id: object) -> str:
+    if isinstance(session_id, int) and not isinstance(session_id, bool):
+        try:
+            return int.__repr__(session_id)  # an enumeration may define another repr
+        except ValueError:
+            raise InvalidPush(f"{argument}: an integer of too many digits") from None
+    if not isinstance(session_id, str):
+        raise InvalidPush(f"{argument}: a session ID is text or an integer, not {type(session_id).__name__}")
+    # The hub splits at commas and strips whitespace: such an ID would select other sessions.
+    if not session_id or "," in session_id or session_id != session_id.strip():
+        raise InvalidPush(
+            f"{argument}: {session_id[:40]!r} is not a session ID (empty, with a comma, or surrounded by whitespace)"
+        )
+    utf8(argument, session_id)
+    return session_id

@@ -1,0 +1,118 @@
+"""Outcomes of a request without a response, described without showing the request.
+
+Pure. The drivers map their libraries' errors to these; the flow decides what they mean for the push.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from traceback import walk_tb
+from types import TracebackType
+from typing import NamedTuple
+
+from ..errors import WebMQError
+
+__all__ = [
+    "Cause",
+    "TransportFailure",
+    "WithoutFrames",
+    "broken",
+    "cut_off",
+    "expired",
+    "garbage",
+    "unreachable",
+    "unverified",
+]
+
+
+class Cause(Enum):
+    """Why there is no response."""
+
+    EXPIRED = "the deadline"
+    LOST = "no connection, or it broke"
+    CERTIFICATE = "the broker's certificate does not verify"
+    GARBAGE = "the response is not HTTP"
+
+
+class TransportFailure(NamedTuple):
+    """What a driver sends back instead of a response."""
+
+    cause: Cause
+    begun: bool
+    """Whether a byte of the request may have been sent: the broker may have accepted it then."""
+    reason: str
+    """For people. It never holds a URL."""
+
+
+class WithoutFrames:
+    """A block out of which no exception carries the frames below.
+
+    The frames that send a request hold its signature and its signed URL in their local variables: aiohttp's, the
+    standard library's and our own. Error reporters such as Sentry send local variables. So a cancellation, a
+    `KeyboardInterrupt` or an unexpected error leaves the block without its traceback, and without the exceptions that
+    were being handled inside it. For an unexpected error a note says where it was raised.
+
+    Errors of this package pass unchanged: they are raised by the flow, whose frame holds nothing secret.
+    """
+
+    __slots__ = ("_handled",)
+
+    def __enter__(self) -> None:
+        # The caller may push while it handles an exception of its own, which stays the context.
+        self._handled = sys.exception()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None and not isinstance(error, WebMQError):
+            if isinstance(error, Exception):
+                error.add_note("\n".join(["While sending a push, most recent call last:", *_places(traceback)]))
+            _drop_frames(error)
+            error.__context__ = self._handled
+
+
+def _places(traceback: TracebackType | None) -> list[str]:
+    return [
+        f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_name}'
+        for frame, line in walk_tb(traceback)
+    ]
+
+
+def _drop_frames(error: BaseException) -> None:
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    error.__suppress_context__ = False  # which setting the cause has changed
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            _drop_frames(each)
+
+
+def expired(begun: bool, cut: bool) -> TransportFailure:
+    """Return that the deadline has passed; `cut` if it is that of a client being closed."""
+    what = "the client was closed" if cut else "the deadline passed"
+    return TransportFailure(Cause.EXPIRED, begun, f"{what} before there was {'an answer' if begun else 'a connection'}")
+
+
+def unreachable(broker: str, what: str) -> TransportFailure:
+    """Return that there is no connection to a broker, given as `host:port`."""
+    return TransportFailure(Cause.LOST, False, f"cannot connect to {broker}: {what}")
+
+
+def unverified(broker: str, what: str) -> TransportFailure:
+    """Return that the broker's certificate does not verify."""
+    return TransportFailure(Cause.CERTIFICATE, False, f"the certificate of {broker} does not verify: {what}")
+
+
+def garbage(broker: str, begun: bool) -> TransportFailure:
+    """Return that the response is not HTTP."""
+    return TransportFailure(Cause.GARBAGE, begun, f"{broker} answered something that is not HTTP")
+
+
+def cut_off(broker: str, begun: bool) -> TransportFailure:
+    """Return that the broker closed the connection before the response, or in the middle of it."""
+    return TransportFailure(Cause.LOST, begun, f"{broker} closed the connection before it had answered")
+
+
+def broken(broker: str, begun: bool, what: str) -> TransportFailure:
+    """Return that the connection broke."""
+    return TransportFailure(Cause.LOST, begun, f"the connection to {broker} broke: {what}")

@@ -1,0 +1,280 @@
+"""The blocking client. `flow` decides how a push proceeds; this module runs it, with a slot, and counts the result."""
+
+from __future__ import annotations
+
+import os
+import random
+import ssl as ssl_module
+import time
+from collections.abc import Generator, Iterable, Mapping
+from math import inf
+from types import EllipsisType, TracebackType
+from typing import Self, Unpack
+
+from .._core.bulk import Bulk, bulk_workers, in_order
+from .._core.checks import checked_seconds
+from .._core.dialects import DialectName, Signer
+from .._core.dialects.events import Dumps
+from .._core.environment import Environment
+from .._core.flow import Retry, push_flow
+from .._core.settings import Options, Settings
+from .._core.values import Outcome, Push, Receipt, SessionIDs, Stats
+from ..errors import InvalidPush, WebMQError
+from .bulk_workers import Pushes, PushStream, collect, outcomes
+from .process_state import ProcessState
+from .slots import Lease
+
+__all__ = ["Client"]
+
+
+class Client:
+    """Pushes events to a broker and waits for each response. Threads can share a client; it survives a fork.
+
+        client = Client("http://127.0.0.1:8080", auth_key="app", auth_secret="s3cret")
+        client.push("http://example.com/orders", {"id": 17, "state": "paid"})
+
+    A client need not be closed. An exception that a signal handler raises during a push, such as KeyboardInterrupt or
+    the soft time limit of a task queue, passes through and costs no slot. The argument names of the webmqconnect of
+    2012, `pushEndpoint`, `authKey` and `authSecret`, still work.
+
+    Args:
+        endpoint: The broker's http or https URL, without user information, query and fragment.
+        auth_key: The application key. `None`: push unsigned.
+        auth_secret: The secret of that key.
+        timeout: Seconds for a whole push: the wait for a slot, connecting, sending, the response, retries and the
+            delays between them. `None`: no limit. Resolving the broker's name cannot be interrupted and may take
+            longer.
+        dialect: The broker's protocol: "webmq" for a WebMQ hub, "crossbar" for the HTTP bridge of Crossbar.io, whose
+            endpoint is the path of a publisher.
+        concurrency: Maximum number of pushes in flight, of all threads together.
+        retry: When to retry a push.
+        connect_timeout: Seconds to connect to one address. `None`: the addresses share what is left of `timeout`.
+        keepalive: Seconds to keep an idle connection open. `None`: until the broker closes it. `0`: a new connection
+            per push. Choose less than the broker's own limit (nginx 75, Twisted 60, Node 5).
+        ssl: How to verify https. `None`: against the system's certificates.
+        headers: Sent with each push.
+        dumps: A JSON encoder to use instead of the standard library's; returns str or bytes. TypeError, ValueError,
+            ArithmeticError, LookupError, AttributeError and RuntimeError mean that it cannot encode the event.
+        pushEndpoint: `endpoint` in 2012.
+        authKey: `auth_key` in 2012.
+        authSecret: `auth_secret` in 2012.
+
+    Raises:
+        TypeError, ValueError: An argument is invalid; the message names it.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        auth_key: str | None = None,
+        auth_secret: str | bytes | None = None,
+        timeout: float | None = 5.0,
+        *,
+        dialect: DialectName = "webmq",
+        concurrency: int = 50,
+        retry: Retry = Retry(),  # noqa: B008  # frozen
+        connect_timeout: float | None = None,
+        keepalive: float | None = 4.0,
+        ssl: ssl_module.SSLContext | None = None,
+        headers: Mapping[str, str] | None = None,
+        dumps: Dumps | None = None,
+        pushEndpoint: str | None = None,  # noqa: N803  # its name in 2012, and so the next two
+        authKey: str | None = None,  # noqa: N803
+        authSecret: str | bytes | None = None,  # noqa: N803
+    ) -> None:
+        for name, new, old in (
+            ("endpoint", endpoint, pushEndpoint),
+            ("auth_key", auth_key, authKey),
+            ("auth_secret", auth_secret, authSecret),
+        ):
+            if new is not None and old is not None:
+                raise TypeError(f"{name}: given by its name of 2012, too")
+        url = endpoint if endpoint is not None else pushEndpoint
+        if url is None:
+            raise TypeError("endpoint: a URL is needed")
+        self._settings = Settings.check(
+            endpoint=url,
+            auth_key=auth_key if auth_key is not None else authKey,
+            auth_secret=auth_secret if auth_secret is not None else authSecret,
+            timeout=timeout,
+            dialect=dialect,
+            concurrency=concurrency,
+            retry=retry,
+            connect_timeout=connect_timeout,
+            keepalive=keepalive,
+            ssl=ssl,
+            headers=headers,
+            dumps=dumps,
+        )
+        self._wire = ProcessState(self._settings)
+
+    @classmethod
+    def from_env(cls, **options: Unpack[Options]) -> Self:
+        """Return a client configured by `WEBMQ_ENDPOINT`, `WEBMQ_AUTH_KEY`, `WEBMQ_AUTH_SECRET` and `WEBMQ_DIALECT`.
+
+        The secret may be in a file instead, named by `WEBMQ_AUTH_SECRET_FILE`. Only the endpoint is required. Without
+        key and secret, pushes are unsigned; without a dialect, it is "webmq". An empty variable counts as unset.
+
+        Args:
+            options: The other arguments of the class, by name.
+
+        Raises:
+            TypeError, ValueError: A variable is missing or invalid, or an argument is invalid; the message names it.
+        """
+        env = Environment.read()
+        return cls(env.endpoint, env.auth_key, env.auth_secret, dialect=env.dialect, **options)
+
+    def __repr__(self) -> str:
+        return f"<Client {self._settings.endpoint} auth_key={self._settings.auth_key!r}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def stats(self) -> Stats:
+        """A snapshot of the client's counts; in the child of a fork, since the fork."""
+        return self._here().slots.stats
+
+    def push(
+        self,
+        topic: str,
+        event: object,
+        eligible: SessionIDs | None = None,
+        exclude: SessionIDs | None = None,
+        *,
+        options: Mapping[str, object] | None = None,
+        timeout: float | EllipsisType | None = ...,
+    ) -> Receipt:
+        """Push one event to all subscribers of a topic.
+
+        Args:
+            topic: The URI that browsers subscribe to; compared byte for byte.
+            event: Any JSON-serializable value.
+            eligible: The only sessions to receive it. `None`: all subscribers. Empty: none.
+            exclude: Sessions that do not receive it. `None` or empty: no exceptions.
+            options: Further options of Crossbar.io's bridge, see `Push`. A WebMQ hub has none.
+            timeout: Seconds, instead of the client's `timeout`. `None`: no limit.
+
+        Raises:
+            InvalidPush, ClientClosed: Nothing was sent.
+            NotAccepted: The broker has not accepted it; it is safe to push again.
+            Unconfirmed: The broker may have accepted it.
+        """
+        sign = self._settings.dialect.encode(Push(topic, event, eligible, exclude, options))
+        seconds = self._settings.timeout if isinstance(timeout, EllipsisType) else checked_seconds("timeout", timeout)
+        return self._run(sign, _deadline(seconds))
+
+    def push_many(
+        self, pushes: Pushes, *, concurrency: int | None = None, order_by_topic: bool = False
+    ) -> list[Outcome]:
+        """Push all items of a source and return their outcomes, in input order.
+
+        Args:
+            pushes: An iterable of `Push` or `(topic, event)`. It is read in the calling thread only, and no further
+                ahead than needed. Any other item becomes an InvalidPush outcome.
+            concurrency: Maximum number of pushes of this bulk in flight. `None`: the client's. 1 starts no threads. If
+                no more threads can be started, fewer pushes are in flight; without any, the calling thread pushes.
+            order_by_topic: Push the events of one topic one after another, in input order, each after the outcome of
+                the one before. Different topics are pushed concurrently.
+
+        Raises:
+            TypeError, ValueError: An argument is invalid; the source was not read.
+            SourceFailed: The source raised, or the client was closed; `.outcomes` has the outcomes so far. A
+                KeyboardInterrupt or SystemExit passes through as itself.
+        """
+        return in_order(*collect(self._outcomes(pushes, concurrency, order_by_topic)))
+
+    def push_stream(
+        self, pushes: Pushes, *, concurrency: int | None = None, order_by_topic: bool = False
+    ) -> PushStream:
+        """Push all items of a source and yield their outcomes, as they come.
+
+        The source is read only as fast as the outcomes are taken. Leaving the loop early stops the source and waits for
+        the pushes in flight; use `with` to make that happen at once.
+
+        Args:
+            pushes: As for `push_many`.
+            concurrency: As for `push_many`.
+            order_by_topic: As for `push_many`.
+
+        Raises:
+            TypeError, ValueError: An argument is invalid; the source was not read.
+            BaseException: What the source raised, or ClientClosed, after the outcomes of all items read before.
+        """
+        return PushStream(self._outcomes(pushes, concurrency, order_by_topic))
+
+    def close(self, grace: float | None = 5.0) -> None:
+        """Close the client. Safe to call again, also after an exception has interrupted it.
+
+        Pushes that wait for a slot raise ClientClosed. Those in flight have until their deadline, or `grace` seconds if
+        that is sooner (`None`: no limit), and then end as they would at their deadline.
+        """
+        seconds = checked_seconds("grace", grace, zero=True)
+        self._here().close(_deadline(seconds))
+
+    def _here(self) -> ProcessState:
+        """Return the state of this process; after a fork, a new one."""
+        if self._wire.pid != os.getpid():
+            inherited, self._wire = self._wire, ProcessState(self._settings)
+            self._wire.slots.closed = inherited.slots.closed
+            inherited.abandon()
+        return self._wire
+
+    def _outcomes(
+        self, pushes: Pushes, concurrency: int | None, order_by_topic: bool
+    ) -> Generator[Outcome, None, BaseException | None]:
+        """Check the arguments of a bulk and return its outcomes."""
+        workers = bulk_workers(pushes, concurrency, self._settings.concurrency)
+        if not isinstance(pushes, Iterable):
+            raise TypeError(f"pushes: an iterable of pushes is needed, not {type(pushes).__name__}")
+        return outcomes(workers, pushes, Bulk(order_by_topic), self._push_one)
+
+    def _push_one(self, push: Push | InvalidPush) -> Receipt | WebMQError:
+        """Push one item of a bulk and return its result."""
+        if isinstance(push, InvalidPush):
+            return push
+        try:
+            # The timeout starts once the push has a slot: the wait for one is the backpressure on the source.
+            return self._run(self._settings.dialect.encode(push), None)
+        except WebMQError as error:
+            return error
+
+    def _run(self, sign: Signer, deadline: float | None) -> Receipt:
+        """Wait for a slot, drive an encoded push, release the slot and count the push.
+
+        Args:
+            sign: The encoded push.
+            deadline: A time of the monotonic clock, or infinite. `None`: wait for a slot without a limit, then start
+                the client's timeout.
+        """
+        settings = self._settings
+        wire = self._here()
+        lease = Lease()
+        try:
+            wire.slots.acquire(lease, inf if deadline is None else deadline)
+            if deadline is None:
+                deadline = _deadline(settings.timeout)
+            flow = push_flow(sign, settings.dialect, settings.retry, wire.clock, random.random, deadline)
+            receipt = wire.drive(lease, flow, deadline)
+            lease.attempts, lease.pushed = receipt.attempts, True
+        except WebMQError as error:
+            lease.attempts = error.attempts
+            raise
+        finally:
+            # A signal handler may raise within `release` as well. One that does so twice in a row, within these few
+            # instructions, is not provided for.
+            try:
+                wire.release(lease)
+            except BaseException:
+                wire.release(lease)
+                raise
+        return receipt
+
+
+def _deadline(seconds: float | None) -> float:
+    return inf if seconds is None else time.monotonic() + seconds

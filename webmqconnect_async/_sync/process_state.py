@@ -1,0 +1,167 @@
+"""The state of a Client in one process: its idle connections and its slots; and how it sends a request.
+
+Whether to try again and what a response means is decided in `flow` and `dialects`.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+import time
+import weakref
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+
+from .._core import log
+from .._core import transport_failures as failures
+from .._core.dialects import Request, Response
+from .._core.flow import Answer, Clock, PushFlow, Sleep
+from .._core.settings import Settings
+from .._core.transport_failures import TransportFailure, WithoutFrames
+from .._core.values import Receipt
+from .connection import Connection
+from .slots import Lease, Slots
+from .sockets import Expired, is_network_error
+
+__all__ = ["ProcessState"]
+
+
+class ProcessState:
+    """The state of a Client in one process, shared by its threads.
+
+    It survives exceptions from signal handlers, by the rules in `slots`: the lease of a push owns its connection, which
+    `release` closes if it is still there.
+
+    Args:
+        settings: The client's settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.pid = os.getpid()
+        self.clock = Clock(time.time, time.monotonic)
+        self.slots = Slots(settings.concurrency)
+        self._endpoint = settings.endpoint
+        self._connect_timeout = settings.connect_timeout
+        self._keepalive = float("inf") if settings.keepalive is None else settings.keepalive
+        self._context = settings.ssl if settings.endpoint.scheme == "https" else None
+        if settings.endpoint.scheme == "https" and self._context is None:
+            self._context = ssl.create_default_context()
+            self._context.set_alpn_protocols(["http/1.1"])
+        host = {} if "host" in map(str.lower, settings.headers) else {"Host": settings.endpoint.authority}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in (host | dict(settings.headers)).items())
+        self._head = f" HTTP/1.1\r\n{lines}Content-Length: "
+        self._idle: list[Connection] = []
+        self._lock = threading.RLock()
+        """Guards the idle connections."""
+        # A client need not be closed: its idle connections are closed with it, without a ResourceWarning.
+        weakref.finalize(self, _close_all, self._idle)
+
+    def drive(self, lease: Lease, flow: PushFlow, deadline: float) -> Receipt:
+        """Run the steps of a flow and return its receipt. Exceptions of the flow pass through."""
+        answer: Answer = None
+        with WithoutFrames():
+            while True:
+                try:
+                    step = flow.send(answer)
+                except StopIteration as end:
+                    receipt: Receipt = end.value
+                    return receipt
+                if isinstance(step, Request):
+                    answer = self.exchange(lease, step, deadline)
+                else:
+                    answer = self._sleep(step)
+
+    def exchange(self, lease: Lease, request: Request, deadline: float) -> Response | TransportFailure:
+        """Send one request and return the response, or why there is none."""
+        try:
+            connection = self._connection(lease, deadline)
+            head = f"POST {self._endpoint.path}?{request.query}{self._head}{len(request.body)}\r\n\r\n"
+            response, reusable = connection.exchange(head.encode() + request.body, deadline)
+            if reusable and self._keepalive:
+                with self._lock:
+                    if not self.slots.is_cut:
+                        lease.connection = None
+                        self._idle.append(connection)
+            return response
+        except (OSError, HTTPException, Expired) as error:
+            if isinstance(error, OSError) and not is_network_error(error):
+                raise
+            return self._failure(error, lease.connection)
+        finally:
+            _disconnect(lease)
+
+    def release(self, lease: Lease) -> None:
+        """Close the connection in use, if there is one left, and release the slot. Safe to call again."""
+        _disconnect(lease)
+        self.slots.release(lease)
+
+    def close(self, deadline: float) -> None:
+        """Close the slots, then the connections still in use at the deadline, then the idle ones."""
+        if cut := self.slots.close(deadline):
+            log.cut(self._endpoint.authority, cut)
+        for lease in self.slots.held:
+            if (connection := lease.connection) is not None:
+                connection.abort()
+        with self._lock:
+            _close_all(self._idle)
+
+    def abandon(self) -> None:
+        """Close the copies of connections that a fork has made. They are the parent's, so no TLS close is sent.
+
+        It takes no lock: a thread of the parent may have held it during the fork.
+        """
+        log.forked(self._endpoint.authority)
+        _close_all(self._idle)
+
+    def _connection(self, lease: Lease, deadline: float) -> Connection:
+        """Return an idle connection that the broker has left open and silent, or a new one; the lease owns it."""
+        while True:
+            with self._lock:
+                if self._idle:
+                    # Not pop(): an exception could lose what it returns.
+                    lease.connection = self._idle[-1]
+                    del self._idle[-1]
+            if (connection := lease.connection) is None:
+                connection = lease.connection = Connection(self._endpoint, self._context, self._connect_timeout)
+                connection.open(deadline)
+                break
+            if time.monotonic() - connection.idle_since < self._keepalive and connection.is_quiet():
+                break
+            _disconnect(lease)
+        if self.slots.is_cut:
+            # It may have come too late for `close`.
+            raise Expired
+        return connection
+
+    def _sleep(self, sleep: Sleep) -> TransportFailure | None:
+        log.retrying(self._endpoint.authority, sleep)
+        return self._failure(Expired(), None) if self.slots.sleep(sleep.seconds) else None
+
+    def _failure(self, error: Exception, connection: Connection | None) -> TransportFailure:
+        """Return why there is no response."""
+        broker = self._endpoint.authority
+        begun = connection is not None and connection.begun
+        if isinstance(error, Expired) or self.slots.is_cut:
+            return failures.expired(begun, self.slots.is_cut)
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return failures.unverified(broker, error.verify_message)
+        what = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+        if connection is None or not connection.is_open:
+            return failures.unreachable(broker, what)
+        if isinstance(error, RemoteDisconnected | IncompleteRead) and connection.ended:
+            return failures.cut_off(broker, begun)
+        if isinstance(error, HTTPException):
+            return failures.garbage(broker, begun)
+        return failures.broken(broker, begun, what)
+
+
+def _disconnect(lease: Lease) -> None:
+    if lease.connection is not None:
+        lease.connection.close()
+        lease.connection = None
+
+
+def _close_all(idle: list[Connection]) -> None:
+    while idle:
+        idle[-1].close()  # before it leaves the list, so that an exception cannot lose it open
+        del idle[-1]

@@ -1,0 +1,201 @@
+"""The slots of a blocking client: a ledger of the pushes in flight, and the counts of those that have ended.
+
+A slot survives an exception that a signal handler raises: Ctrl-C, or the time limit of a task queue. CPython runs
+Python-level handlers between bytecode instructions: on entry to a function, at backward jumps, after calls, and within
+C calls that wait. Such an exception can therefore follow a call that has taken effect but whose result is not stored
+yet. This module and its callers rely on three rules:
+
+- A push makes its `Lease` first and enters `try`; only then does it acquire anything. `Slots.release`, in `finally`,
+  looks up in the ledger what the lease holds, so it is safe to call again after an exception in the first call.
+- Changes that belong together are made without a call or a loop between them; at most the last is a call into C.
+- Locks are C locks, entered by `with`, which has no gap. `threading.Condition` and `Event` are written in Python: an
+  exception can leave the lock inside them locked forever. A lock that a handler may meet held by its own thread is
+  reentrant, so that a handler can use the client.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from .._core.values import Stats
+from ..errors import ClientClosed, QueueTimeout
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+__all__ = ["Lease", "Slots"]
+
+
+class Lease:
+    """What one push holds: a slot or a place in the queue, and a connection."""
+
+    connection: Connection | None = None
+    """The connection in use."""
+    pushed = False
+    """Whether the broker has accepted the push."""
+    attempts = 0
+    """Requests made for it."""
+
+
+class Slots:
+    """A semaphore with deadlines, served in order of arrival, that can be closed.
+
+    Args:
+        size: How many leases may hold a slot at a time.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.RLock()
+        self._pushed = self._failed = self._retried = 0
+        # Dictionaries, because they keep their order and are changed without a call.
+        self._held: dict[Lease, None] = {}
+        self._queue: dict[Lease, threading.Lock] = {}
+        self._drained = _Latch()
+        self._cut = _Latch()
+        self.closed = False
+
+    @property
+    def stats(self) -> Stats:
+        """The counts so far."""
+        with self._lock:
+            return Stats(self._pushed, self._failed, self._retried, len(self._held))
+
+    @property
+    def held(self) -> list[Lease]:
+        """The leases that hold a slot now."""
+        return list(self._held)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the client has been closed and its grace period is over."""
+        return self._cut.is_set
+
+    def acquire(self, lease: Lease, deadline: float) -> None:
+        """Wait for a slot. However this ends, the caller must release the lease.
+
+        Args:
+            lease: A new lease.
+            deadline: A time of the monotonic clock; infinite for none.
+
+        Raises:
+            ClientClosed: The client is closed, or was closed during the wait.
+            QueueTimeout: No slot came free before the deadline.
+        """
+        with self._lock:
+            full = len(self._held) >= self._size
+            if not full and not self.closed:
+                self._held[lease] = None
+                return
+        turn = threading.Lock()
+        turn.acquire()
+        with self._lock:
+            full = len(self._held) >= self._size
+            if self.closed:
+                raise ClientClosed("the client is closed")
+            if not full:
+                self._held[lease] = None
+                return
+            self._queue[lease] = turn
+        turn.acquire(timeout=_seconds_until(deadline))
+        with self._lock:
+            if lease in self._held:
+                return
+            closed = self.closed
+        if closed:
+            raise ClientClosed("the client was closed while the push waited for a slot")
+        raise QueueTimeout(f"none of the {self._size} slots came free before the deadline")
+
+    def release(self, lease: Lease) -> None:
+        """Give back the lease's slot, or leave the queue, and count the push. Safe to call again."""
+        with self._lock:
+            held = lease in self._held
+            if held or lease in self._queue:
+                self._pushed += lease.pushed
+                self._failed += not lease.pushed
+                if lease.attempts > 1:
+                    self._retried += lease.attempts - 1
+                if not held:
+                    del self._queue[lease]
+                else:
+                    del self._held[lease]
+                    if not self.closed:
+                        # The slot goes to the lease that has waited longest. A free slot would go to the thread that is
+                        # running, which is the one that gives it back, and which may push again at once, forever.
+                        for following in self._queue:
+                            turn = self._queue[following]
+                            del self._queue[following]
+                            self._held[following] = None
+                            turn.release()
+                            break
+        if self.closed and not self._held:
+            self._drained.set()
+
+    def sleep(self, seconds: float) -> bool:
+        """Sleep while holding a slot; return whether the end of the grace period cut the sleep short."""
+        return self._cut.wait(seconds)
+
+    def close(self, deadline: float) -> int:
+        """Admit no more leases, wait until the deadline for those held, and return how many are cut off.
+
+        Safe to call again, also after an exception in the first call.
+        """
+        with self._lock:
+            self.closed = True
+        while self._queue:
+            with self._lock:
+                for lease in self._queue:
+                    turn = self._queue[lease]
+                    del self._queue[lease]
+                    self._failed += 1
+                    turn.release()
+                    break
+        if not self._held:
+            self._drained.set()
+        self._drained.wait(_seconds_until(deadline))
+        with self._lock:
+            cut_off = 0 if self._cut.is_set else len(self._held)
+            self._cut.set()
+        return cut_off
+
+
+class _Latch:
+    """An event that is set once: a `threading.Event` that survives exceptions from signal handlers."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._lock = threading.RLock()
+        self._waiting: dict[threading.Lock, None] = {}
+
+    def set(self) -> None:
+        """Wake all waiting threads. Safe to call again; that completes a call that an exception has ended."""
+        with self._lock:
+            self.is_set = True
+        while self._waiting:
+            with self._lock:
+                for woken in self._waiting:
+                    del self._waiting[woken]
+                    woken.release()
+                    break
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most that long; return whether the latch is set."""
+        woken = threading.Lock()
+        woken.acquire()
+        with self._lock:
+            if not self.is_set:
+                self._waiting[woken] = None
+        try:
+            if woken in self._waiting:
+                woken.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
+        finally:
+            with self._lock:
+                self._waiting.pop(woken, None)
+        return self.is_set
+
+
+def _seconds_until(deadline: float) -> float:
+    """Return the seconds until a deadline, for a lock: 0 if it has passed, at most TIMEOUT_MAX."""
+    return min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)

@@ -1,0 +1,211 @@
+"""One push as Crossbar.io's HTTP bridge takes it: accepted or refused. Pure; knows nothing of sockets or subscribers.
+
+It answers as the bridge does, to the status and to the words that clients go by. What the bridge breaks over, a 500
+that says nothing, is a 500 here too, and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from urllib.parse import unquote_plus
+
+from ...signing import Credentials, verify
+from .._escape import shown
+from .._publication import arguments_of
+from .._publish_options import Audience, audience_of, flag_of
+from .._strict_json import json_value
+from .._wamp2.messages import is_reserved, is_uri
+from .verdicts import MAX_SKEW, Accepted, Refused, Verdict
+
+__all__ = ["judge_head", "judge_publish"]
+
+_CONTENT_TYPE = "application/json"
+_RESERVED = {"topic", "self"}
+"""Keywords that the bridge breaks over. The third it has for itself, `options`, it drops."""
+
+
+class _Broken(Exception):
+    """What the bridge answers with a 500; the text says what is wrong."""
+
+
+def judge_head(content_type: str | None, length: int, max_body: int) -> Refused | None:
+    """Judge what can be judged before the body is read; None where nothing speaks against reading it."""
+    kind, *parameters = map(str.strip, (_CONTENT_TYPE if content_type is None else content_type).lower().split(";"))
+    if kind != _CONTENT_TYPE:
+        return Refused(400, f"Non-accepted content type. (must be '{_CONTENT_TYPE}', not '{shown(kind)}')")
+    pairs = [parameter.split("=") for parameter in parameters if "=" in parameter]
+    named = {pair[0].strip(): pair[1].strip() for pair in pairs if len(pair) == 2}
+    if len(named) != len(pairs) or named.get("charset", "utf-8") not in ("utf-8", "utf8"):
+        return Refused(400, "Non-accepted request encoding, must be UTF-8.")
+    if length > max_body:
+        return Refused(413, f"Request too long. ({length} is longer than accepted {max_body})")
+    return None
+
+
+def judge_publish(
+    query: str,
+    content_type: str | None,
+    body: bytes,
+    now: float,
+    keys: Mapping[str, Credentials],
+    *,
+    max_body: int,
+    max_topic: int,
+) -> Verdict:
+    """Judge a whole request, in the order of the bridge.
+
+    Args:
+        query: as it stood in the request line, undecoded, without the `?`.
+        content_type: the header; None where there was none, which is as good as `application/json`.
+        body: its exact bytes, or enough of them to see that they are more than `max_body`.
+        now: Unix time in seconds.
+        keys: credentials by key; where there are any, only signed pushes are accepted.
+        max_body: bytes.
+        max_topic: characters.
+    """
+    if refused := judge_head(content_type, len(body), max_body):
+        return refused
+    try:
+        fields = _fields(query)
+        if refused := _judge_signature(fields, body, now, keys):
+            return refused
+        return _publication(body, fields.get("key") if keys else None, max_topic)
+    except _Broken as broken:
+        return Refused(500, str(broken))
+
+
+def _fields(query: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for field in query.replace(";", "&").split("&"):
+        name, equals, value = field.partition("=")
+        if equals:
+            name = unquote_plus(name, errors="surrogateescape")
+            if not name.isascii():
+                raise _Broken("a parameter's name is not ASCII")
+            # Of a repeated one the first counts.
+            fields.setdefault(name, unquote_plus(value, errors="surrogateescape"))
+    return fields
+
+
+def _judge_signature(
+    fields: Mapping[str, str], body: bytes, now: float, keys: Mapping[str, Credentials]
+) -> Refused | None:
+    """Judge who says it and when. Time and numbers are looked at in unsigned pushes, too, where they are there."""
+    for name in ("key", "timestamp", "seq", "nonce", "signature"):
+        value = fields.get(name)
+        if value is None:
+            if keys:
+                return _missing(name)
+        elif name in ("timestamp", "seq", "nonce") and (refused := _judge_field(name, value, now)):
+            return refused
+    if not keys:
+        return None
+    credentials = keys.get(fields["key"])
+    if credentials is None:
+        return Refused(401, "REST bridge signature key not valid.", forged=True)
+    parts = [fields[name].encode() for name in ("key", "timestamp", "seq", "nonce")]
+    if not verify(credentials, fields["signature"], *parts, body):
+        return Refused(401, "REST bridge signature secret not valid.", forged=True)
+    return None
+
+
+def _missing(name: str) -> Refused:
+    said = f"'{name}' field missing"
+    if name == "timestamp":
+        said = "signed request required, but mandatory 'timestamp' field missing"
+    return Refused(400, f"REST bridge signature was invalid (missing mandatory field - {said}).")
+
+
+def _judge_field(name: str, value: str, now: float) -> Refused | None:
+    if not value.isascii():
+        raise _Broken(f"parameter '{name}' is not ASCII")
+    if name == "timestamp":
+        try:
+            signed_at = datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
+        except ValueError:
+            form = "must be UTC/ISO-8601, e.g. '2011-10-14T16:59:51.123Z'"
+            return Refused(400, f"REST bridge signature was invalid (invalid timestamp '{shown(value)}' ({form})).")
+        return Refused(400, "Request expired, too old timestamp.") if abs(now - signed_at) > MAX_SKEW else None
+    try:
+        int(value.encode())  # of text, some more characters would be blanks
+    except ValueError:
+        kind = "sequence number" if name == "seq" else name
+        said = f"invalid {kind} '{shown(value)}' (must be an integer)"
+        return Refused(400, f"REST bridge signature was invalid ({said}).")
+    return None
+
+
+def _publication(body: bytes, key: str | None, max_topic: int) -> Accepted | Refused:
+    try:
+        push = json_value(body.decode("utf-8"))
+    except UnicodeError:
+        return Refused(400, "Non-decodable request body, was not UTF-8.")
+    except ValueError:
+        return Refused(400, "Request body was invalid JSON.")
+    if not isinstance(push, dict):
+        return Refused(400, "Request body was valid JSON, but not well formed (must be a dict).")
+    if "topic" not in push:
+        return Refused(400, "Request body was valid JSON, but not well formed (missing key 'topic').")
+    try:
+        event, args, kwargs = arguments_of(_args(push), _kwargs(push))
+    except ValueError:  # nested as deeply as can just be read, and cannot be written
+        return Refused(400, "Request body was invalid JSON.")
+    eligible, exclude, authid, authrole = _audience(_object(push, "options"))
+    topic = _topic(push["topic"], max_topic)
+    if is_reserved(topic):
+        return Refused(200, "wamp.error.invalid_uri")
+    return Accepted(topic, event, eligible, exclude, args, kwargs, authid, authrole, key)
+
+
+def _topic(topic: object, longest: int) -> str:
+    if not isinstance(topic, str) or not is_uri(topic):
+        raise _Broken("the topic is no URI")
+    if len(topic) > longest:
+        raise _Broken(f"topic length ({len(topic)}) exceeds maximum ({longest})")
+    return topic
+
+
+def _args(push: Mapping[str, object]) -> list[object]:
+    """Return the positional arguments. A text is taken for its characters, an object for its names."""
+    args = push.get("args") or []
+    if not isinstance(args, Iterable):
+        raise _Broken("args is not a list")
+    return list(args)
+
+
+def _kwargs(push: Mapping[str, object]) -> dict[str, object]:
+    """Return the keyword arguments."""
+    kwargs = _object(push, "kwargs")
+    if found := _RESERVED & kwargs.keys():
+        raise _Broken(f"a keyword is named '{min(found)}'")
+    return {name: value for name, value in kwargs.items() if name != "options"}
+
+
+def _object(push: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """Return a field; an empty one where it is absent or empty, whatever its type."""
+    value = push.get(name) or {}
+    if not isinstance(value, dict):
+        raise _Broken(f"{name} is not an object")
+    return value
+
+
+def _audience(options: Mapping[str, object]) -> Audience:
+    """Check all options that the bridge reads, and return whom they name. Unknown ones it ignores."""
+    try:
+        for flag in ("retain", "exclude_me"):
+            flag_of(options, flag, default=False)
+        audience = audience_of(options)
+    except ValueError as error:
+        raise _Broken(str(error)) from None
+    forwarders = options.get("forward_for")
+    if forwarders is not None and not (isinstance(forwarders, list) and all(map(_is_forwarder, forwarders))):
+        raise _Broken("option 'forward_for' is not a list of objects of session, authid and authrole")
+    return audience
+
+
+def _is_forwarder(value: object) -> bool:
+    match value:
+        case {"session": int(session), "authid": str(), "authrole": str()}:
+            return not isinstance(session, bool)
+    return False

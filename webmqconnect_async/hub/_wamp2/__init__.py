@@ -1,0 +1,1 @@
+"""WAMP v2, the broker's side, for subscribers."""

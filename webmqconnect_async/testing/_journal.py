@@ -1,0 +1,115 @@
+"""What a hub accepted, who waits for it, and what it shall refuse. Knows no hub; any thread may ask it anything."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .._core.values import Payload
+from ..hub import Accepted, Refused
+
+__all__ = ["Journal", "Pushed"]
+
+_NOBODY = frozenset[str]()
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A push that the hub accepted."""
+
+    topic: str
+    event: object
+    """What its JSON text says; a `Payload` where it has other arguments than one."""
+    eligible: frozenset[str] | None = None
+    """The only sessions to get it; None for every subscriber."""
+    exclude: frozenset[str] = _NOBODY
+    key: str | None = None
+    """The application key that signed it; None where it is unsigned."""
+
+
+class Journal:
+    """The pushes of one hub, in the order in which it accepted them.
+
+    Each is handed to one wait at the most: to the oldest that waits for its topic, or else to the first to come.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pushes: list[Pushed] = []
+        self._unclaimed: list[Pushed] = []
+        self._waits: list[tuple[str, Future[Pushed]]] = []
+        self._refusals: deque[Refused] = deque()
+
+    @property
+    def pushes(self) -> list[Pushed]:
+        """A copy of all there are."""
+        with self._lock:
+            return self._pushes.copy()
+
+    def admit(self, push: Accepted) -> Refused | None:
+        """Return what the push is to be refused with, or take it down and return None."""
+        pushed = Pushed(push.topic, _event(push), push.eligible, push.exclude, push.key)
+        with self._lock:
+            if self._refusals:
+                return self._refusals.popleft()
+            self._pushes.append(pushed)
+            if not self._hand_over(pushed):
+                self._unclaimed.append(pushed)
+        return None
+
+    def refuse(self, refused: Refused, count: int) -> None:
+        """Refuse so many pushes to come, after those that are to be refused already."""
+        with self._lock:
+            self._refusals.extend([refused] * count)
+
+    def clear(self) -> None:
+        """Forget all pushes and refusals. Waits go on."""
+        with self._lock:
+            self._pushes.clear()
+            self._unclaimed.clear()
+            self._refusals.clear()
+
+    @contextmanager
+    def waiting(self, topic: str) -> Iterator[Future[Pushed]]:
+        """Yield what is, or will be, set to the next push on a topic; one that is not set by the end is cancelled."""
+        future: Future[Pushed] = Future()
+        wait = (topic, future)
+        with self._lock:
+            if pushed := next((each for each in self._unclaimed if each.topic == topic), None):
+                self._unclaimed.remove(pushed)
+                future.set_result(pushed)
+            else:
+                self._waits.append(wait)
+        try:
+            yield future
+        finally:
+            with self._lock:
+                if future.cancel():
+                    self._waits.remove(wait)
+
+    def summary(self) -> str:
+        """Say how many pushes there are on which topics."""
+        counts = Counter(pushed.topic for pushed in self.pushes)
+        return ", ".join(f"{count} on {topic!r}" for topic, count in counts.items()) or "nothing"
+
+    def _hand_over(self, pushed: Pushed) -> bool:
+        for wait in self._waits:
+            topic, future = wait
+            if topic == pushed.topic:
+                self._waits.remove(wait)
+                future.set_result(pushed)
+                return True
+        return False
+
+
+def _event(push: Accepted) -> object:
+    """Return the event as a client was given it."""
+    args = [json.loads(push.event)] if push.args is None else json.loads(push.args)
+    if len(args) == 1 and push.kwargs is None:
+        return args[0]
+    return Payload(*args, **json.loads(push.kwargs or "{}"))
