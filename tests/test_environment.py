@@ -111,8 +111,8 @@ UNREADABLE = "WEBMQ_AUTH_SECRET_FILE: cannot read the file that it names: "
 
 WRONG = [
     ({"ENDPOINT": ""}, "WEBMQ_ENDPOINT: not set; it takes the broker's http or https URL"),
-    ({"ENDPOINT": "ftp://h"}, "WEBMQ_ENDPOINT: it must begin with http:// or https://"),
-    ({"ENDPOINT": f"http://app:{SECRET}@h"}, "WEBMQ_ENDPOINT: user information is refused"),
+    ({"ENDPOINT": "ftp://h"}, "WEBMQ_ENDPOINT: must begin with http:// or https://"),
+    ({"ENDPOINT": f"http://app:{SECRET}@h"}, "WEBMQ_ENDPOINT: user information is not supported"),
     ({"AUTH_KEY": "app"}, "WEBMQ_AUTH_SECRET: not set, nor WEBMQ_AUTH_SECRET_FILE; one takes the secret of WEBMQ_AUTH"),
     ({"AUTH_KEY": "app", "AUTH_SECRET": ""}, "WEBMQ_AUTH_SECRET: not set"),
     ({"AUTH_SECRET": SECRET}, "WEBMQ_AUTH_KEY: not set; it takes the name of the key that the secret belongs to"),

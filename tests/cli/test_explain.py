@@ -531,7 +531,7 @@ def test_a_refusal_is_held_against_the_request_that_was_sent() -> None:
     [
         ([TOPIC], 2, "TOPIC and EVENT are needed."),
         (["a", "b", "c", "d"], 2, "Got unexpected extra argument (d)."),
-        (["ftp://h", TOPIC, "1"], 2, "endpoint: it must begin with http://"),
+        (["ftp://h", TOPIC, "1"], 2, "endpoint: must begin with http://"),
         ([TOPIC, "1", "--seq", "1"], 2, "--seq and --nonce are for --dialect crossbar."),
         ([TOPIC, "1", "--at", "noon"], 2, "'noon' is neither a Unix time nor one like 2011-10-14T16:59:51Z."),
         ([TOPIC, "1", "--at", "inf"], 2, "neither a Unix time"),
