@@ -271,13 +271,13 @@ def test_what_the_error_says_is_of_its_own_attempt() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "passing"),
+    ("failure", "transient"),
     [(NO_CONNECTION, True), (GARBAGE_EARLY, True), (EXPIRED_EARLY, True), (CERTIFICATE, False)],
 )
-def test_a_failed_connection_says_whether_it_may_work_later(failure: TransportFailure, passing: bool) -> None:
+def test_a_failed_connection_says_whether_it_may_work_later(failure: TransportFailure, transient: bool) -> None:
     run = Run([failure], ONCE)
     assert isinstance(run.error, ConnectFailed)
-    assert run.error.passing is passing
+    assert run.error.transient is transient
     assert str(run.error) == failure.reason
 
 

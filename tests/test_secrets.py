@@ -283,7 +283,7 @@ def test_wrong_arguments(make: type[AsyncClient] | type[Client], bad: dict[str, 
     """The error of a constructor does not repeat the secret; nor does that of an impossible secret."""
     arguments: dict[str, object] = {"endpoint": "http://127.0.0.1/", "auth_key": "app", "auth_secret": SECRET} | bad
     with pytest.raises((TypeError, ValueError)) as caught:
-        make(**arguments)  # type: ignore[arg-type]  # the subject
+        make(**arguments)  # type: ignore[arg-type, call-overload]  # the subject
     with pytest.raises(ValueError, match="secret") as surrogate:
         make("http://127.0.0.1/", "app", SECRET + "\ud800")
     assert_silent([*said(caught.value), *said(surrogate.value)], {SECRET})

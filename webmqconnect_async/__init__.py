@@ -1,4 +1,4 @@
-"""Push real-time events to browsers through a WebMQ broker: one signed HTTP POST an event.
+"""Push real-time events to browsers through a message broker: one signed HTTP POST per event.
 
 async with AsyncClient("http://127.0.0.1:8080", auth_key="app", auth_secret="s3cret") as client:
     await client.push("http://example.com/orders", {"id": 17, "state": "paid"})
@@ -6,7 +6,7 @@ async with AsyncClient("http://127.0.0.1:8080", auth_key="app", auth_secret="s3c
 
 from ._aio import AsyncClient
 from ._core.flow import Retry
-from ._core.values import Outcome, Payload, Push, Receipt, Stats
+from ._core.values import Failed, Outcome, Payload, Push, Receipt, Sent, Stats
 from ._sync import Client
 from ._version import __version__
 from .errors import (
@@ -38,6 +38,7 @@ __all__ = [
     "ClockRejected",
     "ConnectFailed",
     "ConnectionLost",
+    "Failed",
     "InvalidPush",
     "NotAccepted",
     "Outcome",
@@ -49,6 +50,7 @@ __all__ = [
     "Rejected",
     "ReplyTimeout",
     "Retry",
+    "Sent",
     "SourceFailed",
     "Stats",
     "TooLarge",
@@ -57,3 +59,8 @@ __all__ = [
     "WrongLoop",
     "__version__",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names, without the modules that importing them loads."""
+    return __all__

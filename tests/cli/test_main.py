@@ -295,7 +295,7 @@ SAFE = "; not accepted, safe to push again"
     ("error", "said"),
     [
         (errors.ConnectFailed("refused"), "refused; does a hub listen there?" + SAFE),
-        (errors.ConnectFailed("certificate", passing=False), "certificate" + SAFE),
+        (errors.ConnectFailed("certificate", transient=False), "certificate" + SAFE),
         (errors.AuthRejected("401"), "401; check --key and its secret" + SAFE),
         (errors.TooLarge("413"), "413; push a shorter event, or start the hub with a larger --max-body" + SAFE),
         (

@@ -41,7 +41,7 @@ def _advice(error: WebMQError) -> str:
             return "check --key and its secret"
         case TooLarge():
             return "push a shorter event, or start the hub with a larger --max-body"
-        case ConnectFailed(passing=True):
+        case ConnectFailed(transient=True):
             return "does a hub listen there?"
     return ""
 

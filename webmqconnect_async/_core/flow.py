@@ -119,7 +119,7 @@ def push_flow(
             or clock.monotonic() + backoff >= deadline
             or (yield Sleep(backoff, attempt, verdict)) is not None
         ):
-            raise (unconfirmed or verdict).after(attempt)
+            raise (unconfirmed or verdict)._after(attempt)
     raise AssertionError("count() does not end")
 
 
@@ -129,7 +129,7 @@ def _failed(failure: TransportFailure | None) -> NotAccepted | Unconfirmed:
         raise TypeError("a driver answers a Request with a Response or a TransportFailure")
     cause, begun, reason = failure
     if not begun:
-        return ConnectFailed(reason, passing=cause is not Cause.CERTIFICATE)
+        return ConnectFailed(reason, transient=cause is not Cause.CERTIFICATE)
     if cause is Cause.GARBAGE:
         return BadReply(reason)
     return ReplyTimeout(reason) if cause is Cause.EXPIRED else ConnectionLost(reason)
@@ -150,8 +150,8 @@ def _backoff(
 
 def _is_retryable(verdict: NotAccepted | Unconfirmed, at_least_once: bool) -> bool:
     match verdict:
-        case ConnectFailed(passing=passing):
-            return passing
+        case ConnectFailed(transient=transient):
+            return transient
         case Overloaded():
             return True
         case ConnectionLost():

@@ -35,8 +35,8 @@ class SignedRequest:
     __slots__ = ("parts", "signature")
 
     def __init__(self, parts: Mapping[str, bytes], signature: str) -> None:
-        self.parts = parts
-        self.signature = signature
+        self.parts: Mapping[str, bytes] = parts
+        self.signature: str = signature
 
     def __repr__(self) -> str:
         return f"SignedRequest(parts={self.parts!r})"

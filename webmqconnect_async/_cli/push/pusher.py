@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, cast
 
 from ..._aio import AsyncClient
 from ..._core.values import Push
@@ -14,6 +15,9 @@ from .files import LONGEST_LINE, FailedFile, Line, LineReader
 from .jsonl import Format, failed_record, no_push_record
 from .progress import Progress, Tally, ranges
 from .rate import Pace
+
+if TYPE_CHECKING:
+    from ..._aio.source import AsyncPushes
 
 __all__ = ["LinePusher"]
 
@@ -127,7 +131,9 @@ class LinePusher:
 
     async def _push_all(self) -> None:
         async with self._client:
-            outcomes = self._client.push_stream(self._items(), order_by_topic=self._order_by_topic)
+            # An item that is not a push ends as an InvalidPush outcome. `_done` reports the item's own error instead.
+            items = cast("AsyncPushes", self._items())
+            outcomes = self._client.push_stream(items, order_by_topic=self._order_by_topic)
             # That the client was closed under way is our doing alone, and is raised after the last outcome.
             with suppress(ClientClosed):
                 async with outcomes:
