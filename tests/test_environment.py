@@ -131,7 +131,7 @@ WRONG = [
         "WEBMQ_AUTH_SECRET_FILE: the secret in the file that it names is empty$",
     ),
     ({"AUTH_SECRET_FILE": "full"}, "WEBMQ_AUTH_KEY: not set"),
-    ({"DIALECT": "wamp"}, "WEBMQ_DIALECT: 'webmq' or 'crossbar' is needed, not 'wamp'"),
+    ({"DIALECT": "wamp"}, "WEBMQ_DIALECT must be 'webmq' or 'crossbar', not 'wamp'"),
 ]
 
 

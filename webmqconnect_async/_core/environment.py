@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..signing import Credentials
-from .dialects import DialectName
+from .dialects import DialectName, checked_dialect
 from .endpoint import Endpoint
 
 __all__ = [
@@ -61,7 +61,7 @@ class Environment:
                 Credentials(key, secret)
             except ValueError as error:
                 raise ValueError(f"{AUTH_KEY}: {str(error).removeprefix('key: ')}") from None
-        return cls(url, _dialect(variable(DIALECT)), key, secret)
+        return cls(url, checked_dialect(DIALECT, variable(DIALECT) or "webmq"), key, secret)
 
 
 def variable(name: str) -> str | None:
@@ -118,12 +118,3 @@ def read_secret(file: Path, called: str | None = None) -> bytes:
     if wrong:
         raise ValueError(wrong)
     return secret
-
-
-def _dialect(name: str | None) -> DialectName:
-    match name:
-        case None | "webmq":
-            return "webmq"
-        case "crossbar":
-            return "crossbar"
-    raise ValueError(f"{DIALECT}: 'webmq' or 'crossbar' is needed, not {name!r}")

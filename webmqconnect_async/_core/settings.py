@@ -13,7 +13,7 @@ from typing import TypedDict
 from .._version import __version__
 from ..signing import Credentials
 from .checks import checked_count, checked_seconds
-from .dialects import Dialect, DialectName
+from .dialects import Dialect, DialectName, checked_dialect
 from .dialects.crossbar import Crossbar
 from .dialects.events import Dumps
 from .dialects.webmq import WebMQ
@@ -95,12 +95,11 @@ class Settings:
 
 
 def _dialect(name: DialectName, credentials: Credentials | None, dumps: Dumps | None) -> Dialect:
-    match name:
+    match checked_dialect("dialect", name):
         case "webmq":
             return WebMQ(credentials, dumps)
         case "crossbar":
             return Crossbar(credentials, dumps, sequence=count(1).__next__, nonce=partial(secrets.randbits, 53))
-    raise ValueError(f"dialect: 'webmq' or 'crossbar' is needed, not {name!r}")
 
 
 def request_headers(extra: Mapping[str, str], content_type: str) -> dict[str, str]:
