@@ -271,10 +271,11 @@ def test_importing_the_hub_imports_no_client() -> None:
     ] == []
 
 
-def test_the_pure_core_needs_no_aiohttp() -> None:
+@pytest.mark.parametrize("modules", ["_core.flow _core.bulk _core.dialects.webmq", "explain"])
+def test_pure_modules_need_no_aiohttp(modules: str) -> None:
     bare = (
         "import types; package = types.ModuleType('webmqconnect_async'); "
         f"package.__path__ = [{str(_ROOT)!r}]; sys.modules['webmqconnect_async'] = package; "
-        "import webmqconnect_async._core.flow, webmqconnect_async._core.bulk, webmqconnect_async._core.dialects.webmq"
+        f"import {', '.join(f'webmqconnect_async.{module}' for module in modules.split())}"
     )
     assert _imported_by(bare) & {"aiohttp", "asyncio", "http.client", "ssl", "yarl"} == set()

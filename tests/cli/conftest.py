@@ -77,11 +77,11 @@ async def nothing_but(session: Subscriber, hub: Hub, *events: object) -> None:
     assert got == list(events)
 
 
-def invoke_here(*arguments: str, env: Mapping[str, str] | None = None) -> Ended:
+def invoke_here(*arguments: str, env: Mapping[str, str] | None = None, stdin: str | None = None) -> Ended:
     """Run the command line in this thread, without what the environment may say."""
     unset = [name for name in os.environ if name.startswith("WEBMQ_") or name in ("FORCE_COLOR", "GITHUB_ACTIONS")]
     environment: dict[str, str | None] = {**dict.fromkeys(unset), "COLUMNS": "120", **(env or {})}
-    result = CliRunner().invoke(app, arguments, prog_name="webmqconnect", env=environment)
+    result = CliRunner().invoke(app, arguments, stdin, prog_name="webmqconnect", env=environment)
     assert isinstance(result.exception, SystemExit | None), result.exception
     # Whether its help has colours, rich-click asks the environment when it is imported.
     return Ended(result.exit_code, click.unstyle(result.stdout), click.unstyle(result.stderr))
