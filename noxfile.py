@@ -56,7 +56,7 @@ def typing(session: nox.Session) -> None:
     report = session.run(
         *("pyright", "--verifytypes", PACKAGE, "--ignoreexternal", "--outputjson"), silent=True, success_codes=[0, 1]
     )
-    completeness = json.loads(report)["typeCompleteness"]
+    completeness = json.loads(str(report))["typeCompleteness"]
     for symbol in completeness["symbols"]:
         if symbol["isExported"] and not symbol["isTypeKnown"]:
             session.warn(f"type of {symbol['name']} is not known")
@@ -70,7 +70,7 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation into docs/site/, with warnings as errors; `nox -s docs -- serve` shows it while you write."""
+    """Build the documentation, with warnings as errors; `nox -s docs -- serve` shows it while you write."""
     session.install("-e", ".[cli]", "--group", "docs")
     command = session.posargs or ["build", "--strict"]
     session.run("mkdocs", *command, "-f", "docs/mkdocs.yml", env={"NO_MKDOCS_2_WARNING": "1"})
