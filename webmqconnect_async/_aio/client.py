@@ -89,7 +89,9 @@ class AsyncClient(BaseClient):
         self._pushed = self._failed = self._retried = 0
 
     @classmethod
-    def from_env(cls, *, timeout: float | None = 5.0, **options: Unpack[AsyncClientOptions]) -> Self:
+    def from_env(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, *, timeout: float | None = 5.0, **options: Unpack[AsyncClientOptions]
+    ) -> Self:
         """Return a client configured by the environment, see `Client.from_env`. Also accepts a `session`."""
         # The base class passes on all options, `session` as well.
         return super().from_env(timeout=timeout, **cast("ClientOptions", options))

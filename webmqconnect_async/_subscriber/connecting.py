@@ -72,7 +72,7 @@ async def _connect(http: aiohttp.ClientSession, url: str) -> aiohttp.ClientWebSo
                 url,
                 protocols=tuple(_KINDS),
                 heartbeat=_HEARTBEAT,
-                timeout=aiohttp.ClientWSTimeout(ws_close=_GOODBYE),
+                timeout=aiohttp.ClientWSTimeout(ws_close=_GOODBYE),  # pyright: ignore[reportCallIssue]
             )
     except TimeoutError:
         raise Failure(f"cannot connect to {hub} within {_PATIENCE:.0f} s") from None

@@ -25,7 +25,7 @@ _HEADERS = {
 }
 
 # Read at import: a handler must not block the loop on a disk.
-_STATIC = files(__package__) / "static"
+_STATIC = files("webmqconnect_async.hub") / "static"
 
 
 def facts(config: HubConfig) -> Handler:

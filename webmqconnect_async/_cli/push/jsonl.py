@@ -39,7 +39,7 @@ class Format(Protocol):
             ValueError: the line is not a push.
         """
 
-    def fields(self, line: bytes) -> dict[str, str]:
+    def fields(self, line: bytes) -> dict[str, str]:  # pyright: ignore[reportReturnType]  # a protocol
         """Return the fields of a failed push for its record, by name, as JSON text.
 
         The text is copied from the line and not encoded again, so that 1e400 and 0.10 stay as they are.

@@ -22,7 +22,7 @@ def checked_dialect(argument: str, value: object) -> DialectName:
     """Return the name of a dialect unchanged; raise ValueError, naming the argument, for anything else."""
     match value:
         case "webmq" | "crossbar":
-            return value
+            return value  # pyright: ignore[reportReturnType]  # it does not narrow object to literals
     raise ValueError(f"{argument} must be {' or '.join(map(repr, get_args(DialectName)))}, not {value!r}")
 
 
