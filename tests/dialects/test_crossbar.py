@@ -409,7 +409,7 @@ def _said(error: str, *args: str) -> dict[str, object]:
         ),
         (200, _said("wamp.error.invalid_uri", "publish with …"), Rejected, "wamp.error.invalid_uri: publish with …"),
         (200, {"error": "other", "args": None}, Rejected, "other"),
-        (200, {"error": "a\nb", "args": [1, "c\x1b"]}, Rejected, "a b: c\\x1b"),
+        (200, {"error": "a\nb", "args": [1, "c\x1b"]}, Rejected, "a b: c\\u001b"),
         (200, {}, BadReply, "{}"),
         (200, {"id": True}, BadReply, '{"id": true}'),
         (200, {"id": "5"}, BadReply, '{"id": "5"}'),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Self, TypeAlias, Unpack
 from urllib.parse import urlsplit
 
-from .._core.checks import checked_count, checked_seconds
+from .._core.checks import checked_count, checked_integer, checked_seconds, wrong_type
 from ..hub import Accepted, HubOptions, Refused
 from ..hub import Hub as ServedHub
 from ._journal import Journal, Pushed
@@ -48,6 +48,11 @@ class Hub:
         self._thread: _LoopThread | None = None
         self._served: ServedHub | None = None
         self._addresses: tuple[str, str] | None = None
+
+    def __repr__(self) -> str:
+        if self._addresses is None:
+            return "<Hub not running>"
+        return f"<Hub {self.url}{'' if self._served else ' down'}>"
 
     @property
     def url(self) -> str:
@@ -119,12 +124,11 @@ class Hub:
         Raises:
             ValueError, TypeError: naming the argument.
         """
-        if not isinstance(status, int) or not 400 <= status <= 599:
-            raise ValueError(f"status: {status!r} is no refusal, 400 to 599 are")
+        checked_integer("status", status, 400, 599)
         if not isinstance(reason, str):
-            raise TypeError(f"reason: a text is needed, not {type(reason).__name__}")
-        if retry_after is not None and (type(retry_after) is not int or retry_after < 0):
-            raise ValueError(f"retry_after: {retry_after!r} is not a whole number of seconds from 0 on")
+            raise TypeError(wrong_type("reason", "a string", reason))
+        if retry_after is not None:
+            checked_integer("retry_after", retry_after, 0)
         self._journal.refuse(Refused(status, reason, retry_after), checked_count("count", count))
 
     def clear(self) -> None:
@@ -160,7 +164,7 @@ class Hub:
             RuntimeError: it runs already.
         """
         if self._thread is not None:
-            raise RuntimeError("the hub runs already")
+            raise RuntimeError("the hub is already running")
         self._thread = _LoopThread()
         try:
             self._serve(self._port)
@@ -198,7 +202,7 @@ class Hub:
 
     def _running(self) -> tuple[str, str]:
         if self._addresses is None:
-            raise RuntimeError("the hub does not run: it has a URL from start() to close()")
+            raise RuntimeError("the hub is not running: it has a URL from start() to close()")
         return self._addresses
 
     def _settled(self, future: futures.Future[Pushed], topic: str, seconds: float | None) -> Pushed:

@@ -27,11 +27,12 @@ from urllib.parse import quote_plus
 
 from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected
 from ...signing import Credentials, sign
+from ..topics import is_reserved, is_uri
 from ..values import Payload, Push, Receipt, SessionIDs
 from . import Request, Response, Signer, Verdict
 from .arguments import listed, utf8
 from .events import Dumps, encode_event
-from .replies import refused, text_of, visible
+from .replies import redacted, refused, text_of
 
 __all__ = ["Crossbar"]
 
@@ -42,9 +43,6 @@ _REFUSALS: dict[str, type[Rejected]] = {
     "Request denied based on IP address": AuthRejected,
 }
 """Beginnings of the bridge's 400 that say more than `Rejected`. The first that matches counts."""
-
-_TOPIC = re.compile(r"[^\s.#]+(\.[^\s.#]+)*")
-"""A loose WAMP URI, as the router checks it."""
 
 _RESERVED = frozenset({"options", "topic", "self"})
 """Keywords that collide with arguments of the bridge: it drops the first silently, and fails with 500 on the others."""
@@ -134,7 +132,7 @@ class Crossbar:
             case _:
                 text = text_of(response.body)
         if 200 <= status < 300 and error is not None:
-            reason = visible(text, request.signature)
+            reason = redacted(text, request.signature)
             refusal = AuthRejected if error == "wamp.error.not_authorized" else Rejected
             return refusal(f"the broker answered {status}: {reason}", status=status, reason=reason)
         return refused(request, response, text, _REFUSALS, now)
@@ -160,12 +158,12 @@ def _topic(topic: object) -> bytes:
 
 def _encoded_topic(topic: object) -> bytes:
     text = utf8("topic", topic).decode()
-    if not _TOPIC.fullmatch(text):
+    if not is_uri(text):
         raise InvalidPush(
             f"topic: {text[:80]!r} is not a valid WAMP URI: components between dots must be non-empty, without "
             "whitespace or '#'"
         )
-    if text.startswith("wamp."):
+    if is_reserved(text):
         raise InvalidPush("topic: URIs that begin with 'wamp.' are reserved by the router")
     return encode_event(text)
 
