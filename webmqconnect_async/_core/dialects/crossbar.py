@@ -27,6 +27,7 @@ from urllib.parse import quote_plus
 
 from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected
 from ...signing import Credentials, sign
+from ..checks import wrong_type
 from ..topics import is_reserved, is_uri
 from ..values import Payload, Push, Receipt, SessionIDs
 from . import Request, Response, Signer, Verdict
@@ -252,7 +253,7 @@ def _session(argument: str, session_id: object) -> str:
 def _further(options: object) -> list[bytes]:
     """Return `options` as JSON, checked: the bridge fails with 500 on a wrong type, and ignores an unknown name."""
     if not isinstance(options, Mapping):
-        raise InvalidPush(f"options: a mapping is needed, not {type(options).__name__}")
+        raise InvalidPush(wrong_type("options", "a mapping", options))
     parts = []
     for name, value in options.items():
         encode = _OPTIONS.get(name) if isinstance(name, str) else None
@@ -276,7 +277,7 @@ def _eligible_names(argument: str, names: object) -> bytes:
 
 def _flag(argument: str, value: object) -> bytes:
     if not isinstance(value, bool):
-        raise InvalidPush(f"{argument}: True or False is needed, not {type(value).__name__}")
+        raise InvalidPush(wrong_type(argument, "True or False", value))
     return b"true" if value else b"false"
 
 
@@ -287,7 +288,7 @@ def _forwarders(argument: str, sessions: object) -> bytes:
             case {"session": int(session), "authid": str(), "authrole": str(), **rest}:
                 if not isinstance(session, bool) and not rest:
                     continue
-        raise InvalidPush(f"{argument}[{place}]: an object of session, authid and authrole is needed")
+        raise InvalidPush(f"{argument}[{place}] must be an object of session, authid and authrole")
     return encode_event(list(listing))
 
 
