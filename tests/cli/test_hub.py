@@ -136,7 +136,7 @@ def test_host_that_is_not_here() -> None:
         (["--subscriber-secret-file", __file__], "--subscriber-secret-file needs --subscriber-key"),
         (["--subscriber-key", "", "--subscriber-secret-file", __file__], "--subscriber-key: empty"),
         (["--host", "0.0.0.0"], "--key must be given for a hub on '0.0.0.0'"),  # noqa: S104  # refused
-        (["--allow-origin", "example.com"], "--allow-origin: 'example.com' is not an origin"),
+        (["--allow-origin", "example.com"], "--allow-origin must contain origins"),
         (["--allow-host", "example.com:80"], "--allow-host must contain names without port"),
         (["--host", ""], "--host must not be empty"),
         (["--port", "65536"], "--port"),
