@@ -293,13 +293,13 @@ def test_as_many_workers_as_can_be_of_use(pushes: object, concurrency: int | Non
 
 @pytest.mark.parametrize("concurrency", [0, -1])
 def test_no_workers_are_refused(concurrency: int) -> None:
-    with pytest.raises(ValueError, match=r"^concurrency: 1 or more"):
+    with pytest.raises(ValueError, match="concurrency must be at least 1"):
         worker_count([], concurrency, 50)
 
 
 @pytest.mark.parametrize("concurrency", [1.0, "1", True])
 def test_workers_are_counted_in_integers(concurrency: int) -> None:
-    with pytest.raises(TypeError, match=r"^concurrency: an integer"):
+    with pytest.raises(TypeError, match="concurrency must be an integer"):
         worker_count([], concurrency, 50)
 
 

@@ -124,7 +124,7 @@ def _overloaded(seconds: float | None) -> Overloaded:
 
 _SAMPLES: list[WebMQError] = [
     WebMQError("said", attempts=4),
-    InvalidPush("topic: text is needed, not int"),
+    InvalidPush("topic must be a string, not int"),
     ClientClosed("the client is closed"),
     WrongLoop("another loop"),
     SourceFailed("half-way", outcomes=[Sent(0, Push("t", [1]), Receipt(202)), Failed(1, None, InvalidPush("x"))]),

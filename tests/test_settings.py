@@ -199,7 +199,7 @@ def test_the_secret_shows_in_no_repr() -> None:
         ({"auth_secret": "s3cret"}, ValueError, "auth_key and auth_secret"),
         ({"auth_key": "", "auth_secret": "s3cret"}, ValueError, "auth_key: "),
         ({"auth_key": "app", "auth_secret": ""}, ValueError, "auth_secret: "),
-        ({"auth_key": "app", "auth_secret": 5}, TypeError, "auth_secret: "),
+        ({"auth_key": "app", "auth_secret": 5}, TypeError, "auth_secret must be a string or bytes, not int"),
         ({"dialect": "wamp"}, ValueError, "dialect"),
         ({"dialect": None}, ValueError, "dialect"),
         ({"timeout": 0}, ValueError, "timeout"),

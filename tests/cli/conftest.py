@@ -68,7 +68,7 @@ async def received(session: Subscriber, count: int = 1) -> list[object]:
 
 async def nothing_but(session: Subscriber, hub: Hub, *events: object) -> None:
     """Check that a subscriber gets these events and no more: a last one, for it alone, comes right after them."""
-    async with AsyncClient(hub.url, *(("app", SECRET) if hub.config.credentials else ())) as client:
+    async with AsyncClient(hub.url, *(("app", SECRET) if hub.config.keys else ())) as client:
         await client.push(TOPIC, "the end", eligible=[session.session_id])
     got = []
     async with asyncio.timeout(5):

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from webmqconnect_async._cli import demo
-from webmqconnect_async.hub._broker import Sessions
+from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._publication import Publication
 
 from ..processes import webmqconnect
@@ -52,42 +52,42 @@ async def test_output_that_knows_no_arrows() -> None:
 
 
 def lost(deliver: Deliver) -> Deliver:
-    def faulty(sessions: Sessions, publication: Publication, *more: object) -> int:
-        return 0 if "Hello" in publication.event else deliver(sessions, publication, *more)
+    def faulty(broker: Broker, publication: Publication, *more: object) -> int:
+        return 0 if "Hello" in publication.event else deliver(broker, publication, *more)
 
     return faulty
 
 
 def doubled(deliver: Deliver) -> Deliver:
-    def faulty(sessions: Sessions, publication: Publication, *more: object) -> int:
+    def faulty(broker: Broker, publication: Publication, *more: object) -> int:
         if "Hello" in publication.event:
-            deliver(sessions, publication, *more)
-        return deliver(sessions, publication, *more)
+            deliver(broker, publication, *more)
+        return deliver(broker, publication, *more)
 
     return faulty
 
 
 def altered(deliver: Deliver) -> Deliver:
-    def faulty(sessions: Sessions, publication: Publication, *more: object) -> int:
-        return deliver(sessions, replace(publication, event=publication.event.replace('"paid"', '"open"')), *more)
+    def faulty(broker: Broker, publication: Publication, *more: object) -> int:
+        return deliver(broker, replace(publication, event=publication.event.replace('"paid"', '"open"')), *more)
 
     return faulty
 
 
 def late(deliver: Deliver) -> Deliver:
-    def faulty(sessions: Sessions, publication: Publication, *more: object) -> int:
+    def faulty(broker: Broker, publication: Publication, *more: object) -> int:
         held = [publication] if "Hello" in publication.event else []
-        count = 0 if held else deliver(sessions, publication, *more)
+        count = 0 if held else deliver(broker, publication, *more)
         if publication.topic == demo._MARKER and publication.event == "1":
-            deliver(sessions, Publication(demo._TOPIC, json.dumps("Hello, browsers!")))
+            deliver(broker, Publication(demo._TOPIC, json.dumps("Hello, browsers!")))
         return count
 
     return faulty
 
 
 def to_everybody(deliver: Deliver) -> Deliver:
-    def faulty(sessions: Sessions, publication: Publication, *more: object) -> int:
-        return deliver(sessions, replace(publication, eligible=None, exclude=frozenset()))
+    def faulty(broker: Broker, publication: Publication, *more: object) -> int:
+        return deliver(broker, replace(publication, eligible=None, exclude=frozenset()))
 
     return faulty
 
@@ -109,7 +109,7 @@ def test_fault_in_the_hub(
     fault: Callable[[Deliver], Deliver], complaints: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An event that is missing, too much, changed or late exits 1 and is named; the rest is shown all the same."""
-    monkeypatch.setattr(Sessions, "deliver", fault(Sessions.deliver))
+    monkeypatch.setattr(Broker, "deliver", fault(Broker.deliver))
     result = invoke_here("demo")
     assert result.status == 1
     assert result.stderr.startswith("error: push ")
@@ -121,7 +121,7 @@ def test_fault_in_the_hub(
 
 def test_nothing_arrives_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not wait for ever."""
-    monkeypatch.setattr(Sessions, "deliver", lambda *_anything: 0)
+    monkeypatch.setattr(Broker, "deliver", lambda *_anything: 0)
     monkeypatch.setattr(demo, "_PATIENCE", 0.1)
     result = invoke_here("demo")
     assert result.status == 1

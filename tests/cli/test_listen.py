@@ -265,7 +265,7 @@ async def test_key_that_the_hub_refuses(
     key: str | None, secret: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line and exit 1; where no key was given, it names the option."""
-    monkeypatch.setattr("webmqconnect_async.hub._subscriber._penalty", lambda: 0.0)
+    monkeypatch.setattr("webmqconnect_async.hub._websocket._penalty", lambda: 0.0)
     options = ["--subscriber-key", key] if key else []
     async with Hub(port=0, subscriber_keys={"page": SECRET}) as hub:
         result = await invoke("listen", hub.url, TOPIC, *options, env={"WEBMQ_SUBSCRIBER_SECRET": secret})

@@ -29,7 +29,7 @@ KEY = ("--subscriber-key", "page")
 def wamp2_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offer nothing else: a hub prefers what is offered first."""
     monkeypatch.setattr(cli_subscriber, "_KINDS", {"wamp.2.json": Wamp2Subscriber})
-    monkeypatch.setattr("webmqconnect_async.hub._subscriber._penalty", lambda: 0.0)
+    monkeypatch.setattr("webmqconnect_async.hub._websocket._penalty", lambda: 0.0)
 
 
 async def test_both_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:

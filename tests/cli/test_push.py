@@ -266,8 +266,8 @@ async def test_lines(hub: Hub, join: Join, tmp_path: Path) -> None:
     assert "error: line 13: event: missing" in errors
     assert "error: line 14: not UTF-8 at byte 1" in errors
     assert any(error.startswith("error: line 7: ") and "exceeds maximum" in error for error in errors)
-    assert any(error.startswith("error: line 8: eligible: ") for error in errors)
-    assert any(error.startswith("error: line 9: topic: ") for error in errors)
+    assert any(error.startswith("error: line 8: eligible must be a list") for error in errors)
+    assert any(error.startswith("error: line 9: topic must be a string") for error in errors)
 
 
 async def test_lines_of_one_topic(hub: Hub, join: Join, tmp_path: Path) -> None:

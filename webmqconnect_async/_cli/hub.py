@@ -132,9 +132,9 @@ def hub(
             max_connections=max_connections,
         )
     except ValueError as error:
-        argument, _, reason = str(error).partition(": ")
+        argument, _, reason = str(error).partition(" ")
         option = _OPTIONS.get(argument, "--" + argument.replace("_", "-"))
-        raise click.UsageError(f"{option}: {reason}.") from None
+        raise click.UsageError(f"{option} {reason}.") from None
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     run(_serve(server, host, port, credentials, secret_file), interrupted=Exit.DONE)
 
@@ -157,7 +157,7 @@ async def _serve(server: Hub, host: str, port: int, credentials: Credentials | N
 
 def _show(server: Hub, credentials: Credentials | None, secret_file: Path | None) -> None:
     signed = f"signed with the key {credentials.key!r}" if credentials else "unsigned"
-    authenticated = [f"with the key {key!r}" for key in server.config.subscriber_credentials]
+    authenticated = [f"with the key {key!r}" for key in server.config.subscriber_keys or ()]
     output = terminal.console()
     for name, address, remark in (
         ("push to", server.url, signed),

@@ -11,6 +11,8 @@ from rich.highlighter import JSONHighlighter
 from rich.syntax import Syntax
 from rich.text import Text
 
+from .._core.escape import visible
+
 __all__ = ["coloured_json", "coloured_python", "console", "error", "json_line", "need_output", "note", "visible"]
 
 _coloured = JSONHighlighter()
@@ -52,16 +54,3 @@ def coloured_python(code: str) -> Text:
     coloured = Syntax("", "python", theme="ansi_dark", background_color="default").highlight(visible(code))
     coloured.rstrip()
     return coloured
-
-
-def visible(text: str) -> str:
-    r"""Return the text with unprintable characters as `\uXXXX`: control characters, but also bidirectional ones.
-
-    In JSON such characters occur inside strings only, so the result is the same JSON.
-    """
-    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def _escaped(char: str) -> str:
-    units = char.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))

@@ -12,7 +12,7 @@ from itertools import count
 from typing import NamedTuple, TypeAlias
 
 from ..errors import BadReply, ConnectFailed, ConnectionLost, NotAccepted, Overloaded, ReplyTimeout, Unconfirmed
-from .checks import checked_count, checked_seconds
+from .checks import checked_count, checked_seconds, wrong_type
 from .dialects import Dialect, Request, Response, Signer
 from .transport_failures import Cause, TransportFailure
 from .values import Receipt
@@ -46,7 +46,7 @@ class Retry:
         checked_count("attempts", self.attempts)
         for name, seconds in (("wait", self.wait), ("max_wait", self.max_wait)):
             if checked_seconds(name, seconds, zero=True) is None:
-                raise TypeError(f"{name}: seconds are needed, not None")
+                raise TypeError(wrong_type(name, "a number of seconds", seconds))
 
 
 class Clock(NamedTuple):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from .._cli.errors import Failure
-from ..hub._wampcra import expected_answer
+from .._core.wampcra import sign_challenge
 from ..signing import Credentials
 
 __all__ = ["Event", "Messages", "Subscriber", "signature"]
@@ -90,4 +90,4 @@ def signature(credentials: Credentials, challenge: object) -> str:
     """Return what answers a challenge (WAMP-CRA); raise Failure where there is none."""
     if not isinstance(challenge, str):
         raise Failure("the hub gave nothing to sign: it knows no keys")
-    return expected_answer(credentials, challenge)
+    return sign_challenge(credentials, challenge)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import unquote_to_bytes
 
 from .._core.dialects import DialectName, checked_dialect
+from .._core.query import parameters
 
 __all__ = ["SignedRequest", "signed_request"]
 
@@ -69,11 +69,6 @@ def signed_request(dialect: DialectName, query: str, body: bytes) -> SignedReque
 
 def _parameters(query: str) -> dict[str, list[bytes]]:
     values: dict[str, list[bytes]] = {}
-    for pair in query.split(" ")[0].strip("\"'").split("&"):
-        name, _, value = pair.partition("=")
-        values.setdefault(_decoded(name).decode("utf-8", "replace"), []).append(_decoded(value))
+    for name, value in parameters(query.split(" ")[0].strip("\"'")):
+        values.setdefault(name.decode("utf-8", "replace"), []).append(value or b"")
     return values
-
-
-def _decoded(text: str) -> bytes:
-    return unquote_to_bytes(text.replace("+", " ").encode("utf-8", "surrogateescape"))

@@ -24,4 +24,4 @@ from ._threaded import Hub
 
 __all__ = ["Hub", "Pushed"]
 
-pytest_plugins = ("webmqconnect_async.testing._fixtures",)
+pytest_plugins: tuple[str, ...] = ("webmqconnect_async.testing._fixtures",)

@@ -9,8 +9,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import NoReturn, Protocol
+from typing import Protocol
 
+from ..._core.strict_json import decode, raw_decode
 from ..._core.values import Push, SessionIDs
 from ...errors import InvalidPush, WebMQError
 from ..errors import is_safe
@@ -97,7 +98,7 @@ class Events:
 
     def push(self, line: bytes) -> Push:
         """Return the push that a line describes; raise `ValueError` if the line is not JSON."""
-        return Push(self._topic, _decoded(_text(line)), self._eligible, self._exclude)
+        return Push(self._topic, decode(_text(line)), self._eligible, self._exclude)
 
     def fields(self, line: bytes) -> dict[str, str]:
         """Return the fields of a push, with its event as it is written in the line."""
@@ -109,7 +110,7 @@ class Events:
 def event_of(argument: str) -> object:
     """Return the event that an argument describes: the value if it is JSON, otherwise the argument as a string."""
     try:
-        return _decoded(argument)
+        return decode(argument)
     except ValueError:
         return argument
 
@@ -149,7 +150,7 @@ def _record(text: str) -> object:
 
     `json` keeps the last of them, and an event with two `eligible` would reach sessions that one of the two excludes.
     """
-    value = _decoded(text)
+    value = decode(text)
     # Walking through the members is several times slower than decoding. Only walk if a name occurs twice in the text
     # or may be escaped; all names are ASCII letters, which are \u006X and \u007X.
     if isinstance(value, dict) and (
@@ -167,8 +168,8 @@ def _members(text: str) -> Iterator[tuple[str, str]]:
     """Yield the name of each member of a JSON object, and its value as it is written in the text."""
     end = 0
     while name := _MEMBER.match(text, end):
-        _, end = _decoder.raw_decode(text, name.end())
-        yield str(_decoder.decode(name[1])), text[name.end() : end]
+        _, end = raw_decode(text, name.end())
+        yield str(decode(name[1])), text[name.end() : end]
 
 
 def _json(value: object) -> str:
@@ -180,20 +181,3 @@ def _text(line: bytes) -> str:
         return line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start + 1}") from None
-
-
-def _decoded(text: str) -> object:
-    try:
-        value: object = _decoder.decode(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
-    except RecursionError:
-        raise ValueError("not JSON: nested too deeply") from None
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"not JSON: {name}")
-
-
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
