@@ -14,14 +14,13 @@ import pytest
 import rich_click as click
 
 from webmqconnect_async import AsyncClient
-from webmqconnect_async._cli.app import app
 from webmqconnect_async._cli.stdio import closed_stream
 from webmqconnect_async.errors import ConnectFailed
 from webmqconnect_async.hub import Hub
 
 from ..hostile import ACCEPTED, Hostile, answer, bodies, held, hostile, reply
 from ..processes import MODULE, PATIENCE, WITHOUT_UVLOOP, python, webmqconnect
-from .conftest import TOPIC, Join, invoke_here, nothing_but, push_event
+from .conftest import COMMANDS, TOPIC, Join, invoke_here, nothing_but, push_event
 
 ALL = (0, 1, 2)
 SUBSETS = [closed for count in (1, 2, 3) for closed in combinations(ALL, count)]
@@ -101,7 +100,7 @@ def test_path_of_a_closed_stream(closed: str, path: str, stream: str | None, mon
     ("command", "option"),
     [
         (name, parameter.opts[0])
-        for name, command in app.commands.items()
+        for name, command in COMMANDS.items()
         for parameter in command.params
         if isinstance(parameter.type, click.Path)
     ],

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from webmqconnect_async._cli import demo
+from webmqconnect_async._cli import scenes
 from webmqconnect_async.hub._broker import Sessions
 from webmqconnect_async.hub._publication import Publication
 
@@ -78,8 +78,8 @@ def late(deliver: Deliver) -> Deliver:
     def faulty(sessions: Sessions, publication: Publication, *more: object) -> int:
         held = [publication] if "Hello" in publication.event else []
         count = 0 if held else deliver(sessions, publication, *more)
-        if publication.topic == demo._MARKER and publication.event == "1":
-            deliver(sessions, Publication(demo._TOPIC, json.dumps("Hello, browsers!")))
+        if publication.topic == scenes._MARKER and publication.event == "1":
+            deliver(sessions, Publication(scenes._TOPIC, json.dumps("Hello, browsers!")))
         return count
 
     return faulty
@@ -122,7 +122,7 @@ def test_fault_in_the_hub(
 def test_nothing_arrives_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not wait for ever."""
     monkeypatch.setattr(Sessions, "deliver", lambda *_anything: 0)
-    monkeypatch.setattr(demo, "_PATIENCE", 0.1)
+    monkeypatch.setattr(scenes, "_TIMEOUT", 0.1)
     result = invoke_here("demo")
     assert result.status == 1
     assert result.stderr == "error: push 1: neither it nor what came after it arrived at alice and bob\n"

@@ -11,8 +11,7 @@ import aiohttp
 import pytest
 
 from webmqconnect_async import AsyncClient, Rejected
-from webmqconnect_async._cli.errors import Failure
-from webmqconnect_async._subscriber.connecting import subscriber
+from webmqconnect_async._subscriber import SubscriberError, subscriber
 
 from ..processes import MODULE, Process, python, webmqconnect
 from .conftest import SECRET, invoke_here, received
@@ -86,7 +85,7 @@ async def test_signal_ends_it(number: signal.Signals) -> None:
         push_url, subscribe_url, _ = await addresses(process)
         async with subscriber(subscribe_url, TOPIC) as session:
             process.signal(number)
-            with pytest.raises(Failure, match="closed the connection \\(1001"):
+            with pytest.raises(SubscriberError, match="closed the connection \\(1001"):
                 await session.next_event()
             ended = await process.ended()
     assert (ended.status, ended.stderr) == (0, "")
@@ -171,6 +170,6 @@ async def test_options_reach_the_hub() -> None:
             async with http.ws_connect(subscribe_url, protocols=["wamp"]) as publisher:
                 await publisher.send_json([7, TOPIC, "published"])
                 assert await received(session) == ["published"]
-                with pytest.raises(Failure, match="503"):
+                with pytest.raises(SubscriberError, match="503"):
                     async with subscriber(subscribe_url):
                         pass

@@ -245,7 +245,7 @@ async def test_other_hubs(behaviour: str, address: str) -> None:
 async def test_other_servers(behaviour: str, said: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each way not to be a hub has its line."""
     if behaviour == "silent":
-        monkeypatch.setattr("webmqconnect_async._subscriber.connecting._PATIENCE", 0.2)
+        monkeypatch.setattr("webmqconnect_async._subscriber.connect._TIMEOUT", 0.2)
     result = await invoke("listen", f"{address}/{behaviour}", TOPIC)
     assert (result.status, result.stdout, result.stderr) == (1, "", f"error: {said}\n")
 
@@ -301,7 +301,7 @@ def test_key_without_its_other_half(options: list[str], said: str) -> None:
 
 
 async def test_handshake_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webmqconnect_async._subscriber.connecting._PATIENCE", 0.2)
+    monkeypatch.setattr("webmqconnect_async._subscriber.connect._TIMEOUT", 0.2)
 
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -10,9 +10,7 @@ import pytest
 from aiohttp import web
 
 from webmqconnect_async import AsyncClient, Payload
-from webmqconnect_async._cli.errors import Failure
-from webmqconnect_async._subscriber import connecting as cli_subscriber
-from webmqconnect_async._subscriber.connecting import Event, subscriber
+from webmqconnect_async._subscriber import Event, SubscriberError, connect, subscriber
 from webmqconnect_async._subscriber.wamp2 import Wamp2Subscriber
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.signing import Credentials
@@ -28,7 +26,7 @@ KEY = ("--subscriber-key", "page")
 @pytest.fixture(autouse=True)
 def wamp2_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offer nothing else: a hub prefers what is offered first."""
-    monkeypatch.setattr(cli_subscriber, "_KINDS", {"wamp.2.json": Wamp2Subscriber})
+    monkeypatch.setattr(connect, "_SUBPROTOCOLS", {"wamp.2.json": Wamp2Subscriber})
     monkeypatch.setattr("webmqconnect_async.hub._subscriber._penalty", lambda: 0.0)
 
 
@@ -72,7 +70,7 @@ async def test_events_of_a_hub(hub: Hub) -> None:
             Event(TOPIC, "for it alone"),
         ]
         await hub.close()
-        with pytest.raises(Failure, match=r"^the broker ended the session \(system_shutdown\)$"):
+        with pytest.raises(SubscriberError, match=r"^the broker ended the session \(system_shutdown\)$"):
             await session.next_event()
 
 
@@ -199,7 +197,7 @@ async def test_other_servers(
 ) -> None:
     """Each way not to be a broker has its line."""
     if behaviour == "silent":
-        monkeypatch.setattr(cli_subscriber, "_PATIENCE", 0.2)
+        monkeypatch.setattr(connect, "_TIMEOUT", 0.2)
     env = {"WEBMQ_SUBSCRIBER_SECRET": SECRET}
     result = await invoke("listen", f"{address}/{behaviour}", TOPIC, *options, env=env)
     assert (result.status, result.stdout, result.stderr) == (1, "", f"error: {said}\n")

@@ -13,7 +13,6 @@ import rich_click as click
 
 from webmqconnect_async import __version__, errors
 from webmqconnect_async._cli import terminal
-from webmqconnect_async._cli.app import app
 from webmqconnect_async._cli.errors import Failure, described
 from webmqconnect_async._cli.exit_status import MEANINGS, Exit
 from webmqconnect_async._cli.main_loop import run
@@ -21,9 +20,7 @@ from webmqconnect_async.hub import Hub
 
 from ..hostile import held, hostile
 from ..processes import MODULE, python, webmqconnect
-from .conftest import invoke_here
-
-COMMANDS = ("demo", "hub", "push", "listen", "explain", "completion")
+from .conftest import COMMANDS, invoke_here
 
 
 @pytest.mark.parametrize("module", ["rich_click", "click", "rich"])
@@ -53,15 +50,48 @@ async def test_anything_else_missing_is_no_missing_extra() -> None:
     assert "ModuleNotFoundError" in ended.stderr
 
 
-async def test_the_package_imports_neither_command_line_nor_hub() -> None:
-    """Whoever imports the package pays for the clients alone."""
-    code = "import sys, webmqconnect_async; print(*sorted(sys.modules))"
-    async with python("-c", code) as process:
+_MODULES = """
+import sys
+from webmqconnect_async._cli import main
+try:
+    main()
+finally:
+    print(*sorted(sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "completed", "imported"),
+    [
+        (["--version"], "", "webmqconnect_async._cli.app"),
+        (["--help"], "", "webmqconnect_async._cli.app"),
+        ([], "webmqconnect p", "webmqconnect_async._cli.app"),
+        (["push", "--help"], "", "webmqconnect_async._cli.push.command"),
+        ([], "webmqconnect push --di", "webmqconnect_async._cli.push.command"),
+        ([], "webmqconnect hub --po", "webmqconnect_async._cli.hub"),
+        ([], "webmqconnect listen --re", "webmqconnect_async._cli.listen"),
+        ([], "webmqconnect demo --he", "webmqconnect_async._cli.demo"),
+        ([], "webmqconnect explain --qu", "webmqconnect_async._cli.explain.command"),
+    ],
+)
+async def test_help_and_completion_import_what_they_show(arguments: list[str], completed: str, imported: str) -> None:
+    """Neither clients nor hub nor aiohttp, and no command but the one whose options are shown."""
+    env = {
+        "_WEBMQCONNECT_COMPLETE": "bash_complete" if completed else "",
+        "COMP_WORDS": completed.replace(" ", "\n"),
+        "COMP_CWORD": str(completed.count(" ")),
+    }
+    async with python("-c", _MODULES, *arguments, env=env) as process:
         ended = await process.ended()
-    modules = ended.stdout.split()
-    assert "webmqconnect_async._aio" in modules
-    for absent in ("webmqconnect_async._cli", "webmqconnect_async.hub", "rich_click", "click", "rich", "uvloop"):
-        assert absent not in modules
+    assert ended.stdout
+    modules = set(ended.stderr.split())
+    assert imported in modules
+    commands = {
+        f"webmqconnect_async._cli.{name}" for name in ("demo", "hub", "listen", "push.command", "explain.command")
+    }
+    assert modules & commands == commands & {imported}
+    assert modules & {"aiohttp", "asyncio", "webmqconnect_async._aio", "webmqconnect_async._sync"} == set()
+    assert "webmqconnect_async.hub" not in modules
 
 
 async def test_version_of_the_module_run() -> None:
@@ -83,7 +113,7 @@ def test_help_explains_every_option(name: str) -> None:
     """Each option stands in its command's help with a text of its own."""
     result = invoke_here(name, "--help")
     assert result.status == 0
-    for parameter in app.commands[name].params:
+    for parameter in COMMANDS[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help
             assert parameter.opts[0] in result.stdout
@@ -92,7 +122,7 @@ def test_help_explains_every_option(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_argument_takes_a_secret(name: str) -> None:
     """What stands among the arguments is shown by `ps` to everybody."""
-    options = {option for parameter in app.commands[name].params for option in parameter.opts}
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     secret = {option for option in options if "secret" in option or "password" in option}
     assert secret <= {"--secret-file", "--subscriber-secret-file"}
 
@@ -110,7 +140,7 @@ VALUES = {None: "webmq", "FILE": __file__, "HOST": "localhost"}
     ("command", "option"),
     [
         (name, parameter)
-        for name, command in app.commands.items()
+        for name, command in COMMANDS.items()
         for parameter in command.params
         if isinstance(parameter, click.Option) and not parameter.multiple and not parameter.is_flag
     ],

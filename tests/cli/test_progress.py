@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from webmqconnect_async._cli.push.progress import Meter, Tally, ranges
+from webmqconnect_async._cli.push.progress import Tally, ranges
 
 from ..hostile import ACCEPTED, answer, held, hostile, reply
 from ..processes import MODULE, PATIENCE, python
@@ -40,22 +40,6 @@ def test_complete(tally: Tally) -> None:
     """A line that was left out or given up is no less missing than one that failed."""
     assert not tally.complete
     assert Tally(1).complete
-
-
-def test_meter_tells_what_was_lately() -> None:
-    """What went before the window is forgotten."""
-    meter = Meter(window=10.0)
-    meter.add(100.0, 0, 0)
-    assert (meter.rate, meter.left(1000)) == (0.0, None)
-    meter.add(105.0, 500, 100)
-    assert (meter.rate, meter.left(1000)) == (100.0, 45.0)
-    meter.add(115.0, 600, 300)
-    meter.add(125.0, 600, 400)
-    assert (meter.rate, meter.left(1000)) == (0.0, 60.0)
-    meter.add(140.0, 600, 400)
-    assert (meter.rate, meter.left(1000)) == (0.0, None)
-    meter.add(141.0, 600, 2000)
-    assert meter.left(1000) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -123,7 +107,7 @@ async def test_bar(tmp_path: Path) -> None:
         arguments = ("push", server.url, "--jsonl", str(lines), "--topic", TOPIC, "--concurrency", "1")
         async with terminal(*arguments) as shown:
             # The fifth line is taken, and has no answer: the bar does not wait for one.
-            await shown.shows(r" 50%.*3 pushed.*1 failed.*/s.* left")
+            await shown.shows(r" 50%.*3 pushed.*1 failed.*/s.*left")
             failure, frame = shown.screen.index("line 4: the broker answered 401"), shown.screen.rindex(" 50%")
             assert failure < frame
             assert "━" in shown.screen
