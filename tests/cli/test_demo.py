@@ -23,6 +23,7 @@ async def test_demo_in_a_process_of_its_own() -> None:
     """It shows each push as a line of Python, each event at whom it arrives, and exits 0."""
     ended = await webmqconnect("demo")
     assert (ended.status, ended.stderr) == (0, "")
+    assert "\x1b" not in ended.stdout
     assert re.findall(r"await client\.push\((.*)\)", ended.stdout) == [
         "topic, 'Hello, browsers!'",
         "topic, {'id': 17, 'state': 'paid', 'items': [{'sku': 'tea', 'count': 2}]}",
@@ -38,17 +39,13 @@ async def test_demo_in_a_process_of_its_own() -> None:
     assert "4 pushes, 6 events" in ended.stdout
 
 
-async def test_plain_when_piped_and_coloured_on_a_terminal() -> None:
-    """No escape sequence leaves it unless it is wanted."""
-    assert "\x1b" not in (await webmqconnect("demo")).stdout
-    assert "\x1b[" in (await webmqconnect("demo", env={"FORCE_COLOR": "1"})).stdout
-
-
-async def test_output_that_knows_no_arrows() -> None:
-    """An output of another encoding gets escapes, not a traceback."""
-    ended = await webmqconnect("demo", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+async def test_colours_and_no_arrows() -> None:
+    """Colours can be forced. An output whose encoding has no arrow gets an escape, not a traceback."""
+    env = {"FORCE_COLOR": "1", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    ended = await webmqconnect("demo", env=env)
     assert (ended.status, ended.stderr) == (0, "")
-    assert r"\u2192 alice" in ended.stdout
+    assert "\x1b[" in ended.stdout
+    assert r"\u2192 " in ended.stdout
 
 
 def lost(deliver: Deliver) -> Deliver:

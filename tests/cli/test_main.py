@@ -20,7 +20,7 @@ from webmqconnect_async.hub import Hub
 
 from ..hostile import held, hostile
 from ..processes import MODULE, python, webmqconnect
-from .conftest import COMMANDS, invoke_here
+from .conftest import COMMANDS, invoke, invoke_here
 
 
 @pytest.mark.parametrize("module", ["rich_click", "click", "rich"])
@@ -44,7 +44,7 @@ async def test_without_the_extra_and_standard_error() -> None:
 async def test_anything_else_missing_is_no_missing_extra() -> None:
     """A broken installation is not mistaken for a missing extra."""
     code = "import sys; sys.modules['webmqconnect_async.hub'] = None; from webmqconnect_async._cli import main; main()"
-    async with python("-c", code) as process:
+    async with python("-c", code, "hub") as process:
         ended = await process.ended()
     assert ended.status == 1
     assert "ModuleNotFoundError" in ended.stderr
@@ -90,7 +90,7 @@ async def test_help_and_completion_import_what_they_show(arguments: list[str], c
         f"webmqconnect_async._cli.{name}" for name in ("demo", "hub", "listen", "push.command", "explain.command")
     }
     assert modules & commands == commands & {imported}
-    assert modules & {"aiohttp", "asyncio", "webmqconnect_async._aio", "webmqconnect_async._sync"} == set()
+    assert modules & {"aiohttp", "webmqconnect_async._aio", "webmqconnect_async._sync"} == set()
     assert "webmqconnect_async.hub" not in modules
 
 
@@ -209,7 +209,7 @@ def test_help_tells_the_exit_statuses() -> None:
 async def test_exit_status(arguments: list[str], status: Exit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lines").write_text("1\n")
     monkeypatch.chdir(tmp_path)
-    ended = await webmqconnect(*arguments, env={"WEBMQ_AUTH_SECRET": "s"})
+    ended = await invoke(*arguments, env={"WEBMQ_AUTH_SECRET": "s"})
     assert ended.status == status, ended
     assert ended.stderr or status != Exit.FAILED
 

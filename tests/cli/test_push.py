@@ -182,11 +182,11 @@ async def test_timeout() -> None:
 
 USAGE = [
     (["http://127.0.0.1:1"], "TOPIC and EVENT are needed"),
-    (["http://127.0.0.1:1", "t"], "ENDPOINT is needed; it may be left out where WEBMQ_ENDPOINT is set"),
+    (["http://127.0.0.1:1", "t"], "ENDPOINT is needed; it may be omitted if WEBMQ_ENDPOINT is set"),
     (["http://127.0.0.1:1", "t", "e", "f"], "Got unexpected extra argument (f)"),
     (["--jsonl", "-"], "ENDPOINT is needed"),
     (["http://127.0.0.1:1", "t", "e", "--topic", "t"], "--topic is for the lines of --jsonl"),
-    (["http://127.0.0.1:1", "t", "--jsonl", "-"], "leave TOPIC and EVENT out"),
+    (["http://127.0.0.1:1", "t", "--jsonl", "-"], "omit TOPIC and EVENT"),
     (["http://127.0.0.1:1", "--jsonl", "-", "--eligible", "1"], "--eligible and --exclude need --topic"),
     (["http://127.0.0.1:1", "--jsonl", "/nowhere/at/all"], "does not exist"),
     (["http://127.0.0.1:1", "--jsonl", "/"], "is a directory"),

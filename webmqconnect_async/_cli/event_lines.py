@@ -9,7 +9,7 @@ from ..signing import Credentials
 from . import terminal
 from .subscribing import subscribed
 
-__all__ = ["print_events"]
+__all__ = ["print_event", "print_events"]
 
 
 async def print_events(
@@ -21,11 +21,12 @@ async def print_events(
         terminal.note(f"session {session.session_id}, subscribed to {subscription} at {url}; Ctrl-C ends")
         printed = 0
         while count is None or printed < count:
-            _print_event(await session.next_event())
+            print_event(await session.next_event())
             printed += 1
 
 
-def _print_event(event: Event) -> None:
+def print_event(event: Event) -> None:
+    """Print an event: with colours on a terminal, elsewhere as topic, tab, JSON."""
     output = terminal.console()
     topic = terminal.visible(event.topic)
     if output.is_terminal:

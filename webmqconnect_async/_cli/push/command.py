@@ -167,9 +167,7 @@ def push(
     if topic_of_lines is None and (only or never):
         raise click.UsageError("With --jsonl, --eligible and --exclude need --topic.")
     if topic_of_lines is not None and include_unconfirmed:
-        raise click.UsageError(
-            '--include-unconfirmed cannot be used with --topic: lines that are events have no "safe".'
-        )
+        raise click.UsageError("--include-unconfirmed is for lines that are records; with --topic, they are events.")
     [endpoint] = with_endpoint(arguments)
     client = new_client(endpoint, credentials, timeout, concurrency, dialect)
     with opened_files(jsonl, failed) as (reader, failed_file):
