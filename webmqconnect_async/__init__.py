@@ -4,7 +4,7 @@ async with AsyncClient("http://127.0.0.1:8080", auth_key="app", auth_secret="s3c
     await client.push("http://example.com/orders", {"id": 17, "state": "paid"})
 """
 
-from importlib import import_module
+import importlib
 from typing import TYPE_CHECKING
 
 from ._core.flow import Retry
@@ -40,11 +40,8 @@ else:
         """Import a client when it is first used: completion in a shell would wait for aiohttp."""
         if name not in _CLIENTS:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = client = getattr(import_module(_CLIENTS[name], __name__), name)
+        globals()[name] = client = getattr(importlib.import_module(_CLIENTS[name], __name__), name)
         return client
-
-    def __dir__():
-        return __all__
 
 
 __all__ = [

@@ -47,7 +47,7 @@ async def test_what_it_prints_works(signing: str, tmp_path: Path, monkeypatch: p
         monkeypatch.setenv(name, value)
     async with python(*MODULE, "hub", "--port", "0", *options, env=env) as process:
         push_url, subscribe_url, page_url = await addresses(process)
-        if os.path.exists("/proc"):  # where ps reads the arguments
+        if os.path.exists("/proc"):  # noqa: ASYNC240  # where ps reads the arguments
             assert SECRET.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes()  # noqa: ASYNC240
         line = await process.said("import Client")
         assert SECRET not in line
