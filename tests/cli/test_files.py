@@ -108,7 +108,7 @@ async def test_line_without_an_end(tmp_path: Path) -> None:
     """However long it is, no more of it is held than of the longest."""
     file = tmp_path / "lines"
     with file.open("wb") as opened:
-        opened.truncate(10 * LONGEST_LINE)
+        opened.truncate(5 * LONGEST_LINE)
     with file.open("rb") as opened:
         tracemalloc.start()
         try:

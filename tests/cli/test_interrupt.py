@@ -32,11 +32,11 @@ OUTLIVING = (
     "from webmqconnect_async._cli import main; main()",
 )
 
-every_signal_and_loop = pytest.mark.parametrize(
-    ("number", "command"),
-    [(signal.SIGINT, MODULE), (signal.SIGTERM, WITHOUT_UVLOOP), (signal.SIGHUP, MODULE)],
-    ids=["SIGINT-uvloop", "SIGTERM-asyncio", "SIGHUP-uvloop"],
-)
+signals_and_loops = [
+    pytest.param(signal.SIGINT, MODULE, id="SIGINT-uvloop"),
+    pytest.param(signal.SIGTERM, WITHOUT_UVLOOP, id="SIGTERM-asyncio"),
+    pytest.param(signal.SIGHUP, MODULE, id="SIGHUP-uvloop"),
+]
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def records(path: Path) -> list[dict[str, object]]:
     return sorted((json.loads(line) for line in path.read_text().splitlines()), key=lambda each: str(each["line"]))
 
 
-@every_signal_and_loop
+@pytest.mark.parametrize(("number", "command"), signals_and_loops)
 async def test_once(number: signal.Signals, command: tuple[str, ...], lines: Path) -> None:
     """What is in flight is waited for, and counted; the next run goes on with what it says, each line once."""
     with hostile(*[answer(ACCEPTED)] * 5, *[held(), held(), held(reply(401))]) as server:
@@ -84,7 +84,7 @@ async def test_once(number: signal.Signals, command: tuple[str, ...], lines: Pat
         assert sorted(map(int, bodies(server))) == list(range(40))
 
 
-@every_signal_and_loop
+@pytest.mark.parametrize(("number", "command"), signals_and_loops[:2])
 async def test_twice(number: signal.Signals, command: tuple[str, ...], lines: Path, tmp_path: Path) -> None:
     """What has no answer is given up at once, written as unconfirmed, and counted."""
     failed = tmp_path / "failed"
@@ -233,7 +233,7 @@ async def test_nohup(lines: Path) -> None:
     assert ended.stderr.startswith("40 pushed, 0 failed in ")
 
 
-@every_signal_and_loop
+@pytest.mark.parametrize(("number", "command"), signals_and_loops[:2])
 async def test_while_it_waits_for_input(number: signal.Signals, command: tuple[str, ...], hub: Hub, join: Join) -> None:
     """It ends at once, not at the next line; a line that has only begun is none yet."""
     session = await join(hub)
