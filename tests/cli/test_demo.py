@@ -122,4 +122,4 @@ def test_nothing_arrives_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes, "_TIMEOUT", 0.1)
     result = invoke_here("demo")
     assert result.status == 1
-    assert result.stderr == "error: push 1: neither it nor what came after it arrived at alice and bob\n"
+    assert result.stderr == "error: push 1: no event arrived in time at alice and bob\n"

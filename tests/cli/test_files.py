@@ -155,7 +155,7 @@ def test_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(FileNotFoundError):
         FailedFile(tmp_path / "nowhere" / "failed")
     monkeypatch.setattr(Path, "is_block_device", lambda _: True)
-    with pytest.raises(OSError, match="a disk would be written over"):
+    with pytest.raises(OSError, match="a disk would be overwritten"):
         FailedFile(tmp_path / "disk")
     assert not (tmp_path / "disk").exists()
 

@@ -107,7 +107,7 @@ def test_port_in_use() -> None:
         port = taken.getsockname()[1]
         ended = invoke_here("hub", "--port", str(port))
     assert (ended.status, ended.stdout) == (1, "")
-    assert ended.stderr == f"error: port {port} of 127.0.0.1 is in use; --port 0 takes a free one\n"
+    assert ended.stderr == f"error: port {port} of 127.0.0.1 is in use; --port 0 chooses a free one\n"
 
 
 def test_host_that_is_not_here() -> None:

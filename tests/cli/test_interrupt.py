@@ -53,7 +53,7 @@ async def arrived(server: Hostile, count: int) -> None:
 async def twice(process: Process, number: int) -> Ended:
     """Interrupt, and again when the first time has been heard."""
     process.signal(number)
-    await process.complained("interrupt again to give that up")
+    await process.complained("interrupt again to stop waiting")
     return await process.stopped(number)
 
 
@@ -70,14 +70,14 @@ async def test_once(number: signal.Signals, command: tuple[str, ...], lines: Pat
             await arrived(server, 8)
             process.signal(number)
             waiting = await process.complained("interrupted")
-            assert waiting == "interrupted: waiting for the 3 in flight; interrupt again to give that up"
+            assert waiting == "interrupted: waiting for 3 pushes in flight; interrupt again to stop waiting"
             server.release()
             ended = await process.ended()
         assert (ended.status, ended.stdout) == (130, "")
         error, summary, where = ended.stderr.splitlines()
         assert "the broker answered 401" in error
         assert summary.startswith("7 pushed, 1 failed in ")
-        assert where == "interrupted: go on with --resume-from 9"
+        assert where == "interrupted: continue with --resume-from 9"
         result = await invoke(*call, "--resume-from", where.rpartition(" ")[2])
         assert result.status == 0
         assert result.stderr.startswith("32 pushed, 0 failed in ")
@@ -97,8 +97,8 @@ async def test_twice(number: signal.Signals, command: tuple[str, ...], lines: Pa
         *errors, summary, where = ended.stderr.splitlines()
         assert len(errors) == 3
         assert summary.startswith("5 pushed, 0 failed, 3 interrupted in ")
-        assert where == "interrupted: go on with --resume-from 9"
-    why = "interrupted before there was an answer"
+        assert where == "interrupted: continue with --resume-from 9"
+    why = "interrupted before the response"
     notes = {"topic": TOPIC, "error": "Unconfirmed", "reason": why, "safe": False}
     assert records(failed) == [{**notes, "event": event, "line": event + 1} for event in (5, 6, 7)]
 
@@ -150,10 +150,10 @@ async def test_once_while_lines_wait_for_their_topic(
         assert pusher.interrupted
         invalid, notice, error, summary, where = capsys.readouterr().err.splitlines()
         assert "line 41" in invalid
-        assert "waiting for the 2 in flight" in notice
+        assert "waiting for 2 pushes in flight" in notice
         assert "the broker answered 401" in error
         assert summary.startswith("1 pushed, 2 failed, 38 interrupted in ")
-        assert where == "interrupted: go on with --resume-from 42"
+        assert where == "interrupted: continue with --resume-from 42"
         assert len(server.requests) == 2
         refused = {1: 5, 5: 1}[int(bodies(server)[0])]
         said = {each["line"]: each["error"] for each in records(failed.path)}
@@ -179,7 +179,7 @@ async def test_once_with_no_file_for_the_lines_that_wait(
     *_, summary, which, where = capsys.readouterr().err.splitlines()
     assert summary.startswith("2 pushed, 1 failed, 38 interrupted in ")
     assert which == "interrupted: read and not sent: 2-4, 6-40"
-    assert where == "interrupted: go on with --resume-from 42"
+    assert where == "interrupted: continue with --resume-from 42"
 
 
 async def test_twice_while_lines_wait_for_their_topic(
@@ -196,12 +196,12 @@ async def test_twice_while_lines_wait_for_their_topic(
             pusher.interrupt()
         printed = capsys.readouterr().err
         assert "0 pushed, 1 failed, 40 interrupted in " in printed
-        assert printed.endswith("interrupted: go on with --resume-from 42\n")
+        assert printed.endswith("interrupted: continue with --resume-from 42\n")
         said = {each["line"]: each["error"] for each in records(failed.path)}
         assert said == {**NOT_SENT, 1: "Unconfirmed", 5: "Unconfirmed"}
         result = await invoke("push", server.url, "--jsonl", str(failed.path))
         assert result.status == 1
-        assert "38 pushed, 1 failed, 2 left out in " in result.stderr
+        assert "38 pushed, 1 failed, 2 skipped in " in result.stderr
         assert sorted(map(int, bodies(server))) == list(range(1, 41))
 
 
@@ -217,7 +217,7 @@ async def test_twice_with_no_file_for_what_is_given_up(lines: Path, capsys: pyte
     printed = capsys.readouterr().err
     named = sorted(int(line.split()[2].rstrip(":")) for line in printed.splitlines() if "error: line" in line)
     assert named == list(range(1, 31))
-    assert printed.endswith("interrupted: go on with --resume-from 31\n")
+    assert printed.endswith("interrupted: continue with --resume-from 31\n")
 
 
 async def test_nohup(lines: Path) -> None:
@@ -249,7 +249,7 @@ async def test_while_it_waits_for_input(number: signal.Signals, command: tuple[s
     assert ended.status == 130
     summary, where = ended.stderr.splitlines()
     assert summary.startswith("1 pushed, 2 failed in ")
-    assert where == "interrupted: go on with --resume-from 4"
+    assert where == "interrupted: continue with --resume-from 4"
 
 
 async def test_while_it_waits_for_its_turn(server: Hostile, lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -261,7 +261,7 @@ async def test_while_it_waits_for_its_turn(server: Hostile, lines: Path, capsys:
         async with running(pusher):
             await arrived(server, 1)
             pusher.interrupt()
-    assert capsys.readouterr().err.splitlines()[-1] == "interrupted: go on with --resume-from 2"
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted: continue with --resume-from 2"
     assert bodies(server) == [b"0"]
 
 
@@ -293,7 +293,7 @@ async def test_cancelled(reading: LineReader, failed: FailedFile, capsys: pytest
     written = [(each["line"], each["error"]) for each in records(failed.path)]
     assert written == [(line, "Unconfirmed") for line in (1, 2, 3)]
     assert pusher.tally.interrupted == 3
-    assert capsys.readouterr().err.endswith("interrupted: go on with --resume-from 4\n")
+    assert capsys.readouterr().err.endswith("interrupted: continue with --resume-from 4\n")
 
 
 @pytest.mark.parametrize(("lines", "sent"), [(b"1\n2\n3\n", 3), (b"nonsense\n" * 3, 0), (b"1\nnonsense\n\xff\n", 1)])
@@ -386,7 +386,7 @@ async def test_when_all_is_read(lines: Path, capsys: pytest.CaptureFixture[str])
         await task
     assert (pusher.interrupted, pusher.tally.complete, pusher.tally.pushed) == (False, True, 40)
     waiting, summary = capsys.readouterr().err.splitlines()
-    assert waiting.startswith("interrupted: waiting for the 40 in flight")
+    assert waiting.startswith("interrupted: waiting for 40 pushes in flight")
     assert summary.startswith("40 pushed, 0 failed in ")
 
 
@@ -394,6 +394,6 @@ async def test_lines_that_cannot_be_read(server: Hostile, lines: Path) -> None:
     """No interruption, but there, too, it is said where to go on."""
     with lines.open("ab") as written_only:
         pusher = LinePusher(AsyncClient(server.url), LineReader(written_only.fileno()), Records(), first=17)
-        with pytest.raises(Failure, match="cannot read the lines: Bad file descriptor; go on with --resume-from 17"):
+        with pytest.raises(Failure, match="cannot read the lines: Bad file descriptor; continue with --resume-from 17"):
             await pusher.run()
     assert not pusher.interrupted

@@ -51,7 +51,7 @@ def test_url(url: str, expected: str) -> None:
         ("ws:///ws", "and a host"),
         ("http://[::1", "Invalid IPv6 URL"),
         ("ws://127.0.0.1:port/ws", "Port"),
-        ("ws://user:hidden@example.com", "user information is refused"),
+        ("ws://user:hidden@example.com", "user information is not allowed"),
     ],
 )
 def test_url_that_is_none(url: str, said: str) -> None:
@@ -185,7 +185,7 @@ async def test_no_websocket_there(hub: Hub) -> None:
     """The page's address is not where subscribers go."""
     result = await invoke("listen", hub.ws_url.removesuffix("/ws"), TOPIC)
     assert result.status == 1
-    assert "refused the WebSocket with 200; a hub takes subscribers at /ws" in result.stderr
+    assert "refused the WebSocket with 200; the WebSocket of a hub is at /ws" in result.stderr
 
 
 async def behave(request: web.Request) -> web.WebSocketResponse:
@@ -238,10 +238,10 @@ async def test_other_hubs(behaviour: str, address: str) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "said"),
     [
-        ("no-wamp", "no WAMP hub answers there"),
-        ("wamp-2", "no WAMP hub answers there"),
-        ("forbids", "the hub takes no anonymous subscriber: give --subscriber-key"),
-        ("closed", "the hub takes no anonymous subscriber: closed-on-mondays"),
+        ("no-wamp", "not a WAMP broker"),
+        ("wamp-2", "not a WAMP broker"),
+        ("forbids", "the hub does not accept anonymous subscribers: give --subscriber-key"),
+        ("closed", "the hub does not accept anonymous subscribers: closed-on-mondays"),
         ("breaks", "the connection to the hub broke"),
         ("silent", "the hub did not confirm the subscription within 0 s"),
     ],
@@ -262,7 +262,7 @@ CHECK = "; check --subscriber-key and its secret"
     [
         ("page", "other", f"the hub refuses the key 'page': invalid-signature{CHECK}"),
         ("other", SECRET, f"the hub refuses the key 'other': no-such-authkey{CHECK}"),
-        (None, SECRET, "the hub takes no anonymous subscriber: give --subscriber-key"),
+        (None, SECRET, "the hub does not accept anonymous subscribers: give --subscriber-key"),
     ],
 )
 async def test_key_that_the_hub_refuses(
@@ -279,7 +279,7 @@ async def test_key_that_the_hub_refuses(
 @pytest.mark.parametrize(
     ("behaviour", "said"),
     [
-        ("as-2012", "the hub gave nothing to sign: it knows no keys"),
+        ("as-2012", "the hub sent no challenge: it does not authenticate subscribers"),
         ("bare", "the hub refuses the key 'page': NoSuchRPCEndpoint"),
     ],
 )

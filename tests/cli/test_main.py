@@ -274,7 +274,7 @@ def test_asyncio_is_used_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None
     [
         (Failure("the hub closed the connection"), "error: the hub closed the connection\n"),
         (Failure("[bold]\x1b[31m"), "error: [bold]\\u001b[31m\n"),
-        (errors.ReplyTimeout("late"), "error: late; the broker may have taken it: pushing again may double it\n"),
+        (errors.ReplyTimeout("late"), "error: late; the broker may have accepted it: pushing again may duplicate it\n"),
     ],
 )
 def test_error_is_one_line_and_exits_1(
@@ -334,7 +334,7 @@ SAFE = "; not accepted, safe to push again"
         (clock_rejected(-9.0), "the broker answered 400; this machine's clock is 9 s behind the broker's" + SAFE),
         (clock_rejected(None), "the broker answered 400; compare this machine's clock with the broker's" + SAFE),
         (errors.Overloaded("429"), "429" + SAFE),
-        (errors.ConnectionLost("lost"), "lost; the broker may have taken it: pushing again may double it"),
+        (errors.ConnectionLost("lost"), "lost; the broker may have accepted it: pushing again may duplicate it"),
         (errors.InvalidPush("topic: no"), "topic: no; nothing was sent"),
     ],
 )

@@ -28,7 +28,7 @@ from .conftest import TOPIC
         (Tally(12345, 2), 3.1, "12,345 pushed, 2 failed in 3.1 s (3,982/s)"),
         (Tally(), 0.0, "0 pushed, 0 failed in 0.0 s (0.0/s)"),
         (Tally(3), 2000.0, "3 pushed, 0 failed in 2,000.0 s (0.0/s)"),
-        (Tally(10, 1, 1000, 50), 2.0, "10 pushed, 1 failed, 1,000 left out, 50 interrupted in 2.0 s (5.0/s)"),
+        (Tally(10, 1, 1000, 50), 2.0, "10 pushed, 1 failed, 1,000 skipped, 50 interrupted in 2.0 s (5.0/s)"),
     ],
 )
 def test_summary(tally: Tally, seconds: float, said: str) -> None:
@@ -37,7 +37,7 @@ def test_summary(tally: Tally, seconds: float, said: str) -> None:
 
 @pytest.mark.parametrize("tally", [Tally(1, 1), Tally(1, 0, 1), Tally(1, 0, 0, 1)])
 def test_complete(tally: Tally) -> None:
-    """A line that was left out or given up is no less missing than one that failed."""
+    """A line that was skipped or given up is no less missing than one that failed."""
     assert not tally.complete
     assert Tally(1).complete
 

@@ -75,5 +75,5 @@ def test_the_first_turn_comes_at_once() -> None:
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
 def test_impossible_rate(rate: float) -> None:
-    with pytest.raises(ValueError, match="rate: more than 0 is needed"):
+    with pytest.raises(ValueError, match="rate: must be greater than 0"):
         RateLimit(rate)

@@ -49,7 +49,7 @@ def _advice(error: WebMQError) -> str:
 def _again(error: WebMQError) -> str:
     match error:
         case Unconfirmed():
-            return "the broker may have taken it: pushing again may double it"
+            return "the broker may have accepted it: pushing again may duplicate it"
         case NotAccepted():
             return "not accepted, safe to push again"
         case InvalidPush() | ClientClosed():

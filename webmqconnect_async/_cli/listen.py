@@ -77,7 +77,7 @@ def subscriber_url(url: str) -> str:
     if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("it does not begin with ws://, wss://, http:// or https:// and a host")
     if "@" in parts.netloc:
-        raise ValueError("user information is refused; to authenticate, give --subscriber-key")
+        raise ValueError("user information is not allowed; to authenticate, use --subscriber-key")
     if parts.scheme in ("ws", "wss"):
         return url
     path = parts.path.rstrip("/")

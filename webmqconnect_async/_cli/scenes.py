@@ -115,7 +115,7 @@ class _Stage:
                 await asyncio.gather(*(self._watch(name, number, scene, late) for name in self._subscribers))
         except TimeoutError:
             names = " and ".join(sorted(late))
-            raise Failure(f"push {number}: neither it nor what came after it arrived at {names}") from None
+            raise Failure(f"push {number}: no event arrived in time at {names}") from None
 
     def conclude(self) -> None:
         """Print that every event was received as it should; raise `Failure` if it was not."""

@@ -36,7 +36,7 @@ async def serve(server: Hub, host: str, port: int, credentials: Credentials | No
         await server.start()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise Failure(f"port {port} of {host} is in use; --port 0 takes a free one") from None
+            raise Failure(f"port {port} of {host} is in use; --port 0 chooses a free one") from None
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
         raise Failure(f"cannot listen on {host}, port {port}: {reason}") from None
     try:

@@ -39,7 +39,7 @@ def _advice(error: SubscriberError) -> str:
         case CannotConnect():
             return "; does a hub listen there?"
         case HandshakeRefused():
-            return "; a hub takes subscribers at /ws"
+            return "; the WebSocket of a hub is at /ws"
         case KeyRequired():
             return f": give {SUBSCRIBER.key}"
         case KeyRefused():

@@ -48,7 +48,7 @@ async def subscriber(
         try:
             session_type = _SUBPROTOCOLS.get(socket.protocol or "")
             if session_type is None:
-                raise SubscriberError("no WAMP hub answers there")
+                raise SubscriberError("not a WAMP broker")
             session = session_type(Messages(socket))
             try:
                 async with asyncio.timeout(_TIMEOUT):

@@ -89,5 +89,5 @@ class Subscriber(ABC):
 def signature(credentials: Credentials, challenge: object) -> str:
     """Return the response to a challenge (WAMP-CRA); raise `SubscriberError` if it is not a text."""
     if not isinstance(challenge, str):
-        raise SubscriberError("the hub gave nothing to sign: it knows no keys")
+        raise SubscriberError("the hub sent no challenge: it does not authenticate subscribers")
     return expected_answer(credentials, challenge)

@@ -30,7 +30,7 @@ class Wamp1Subscriber(Subscriber):
             case [0, str(session_id), 1, *_]:
                 self.session_id = session_id
             case _:
-                raise SubscriberError("no WAMP hub answers there")
+                raise SubscriberError("not a WAMP broker")
         try:
             await self._authenticate(credentials)
         except _CallError as error:
@@ -78,7 +78,7 @@ class Wamp1Subscriber(Subscriber):
 
 def _refusal(credentials: Credentials | None, error: str) -> SubscriberError:
     if credentials is None:
-        refused = "the hub takes no anonymous subscriber"
+        refused = "the hub does not accept anonymous subscribers"
         return KeyRequired(refused) if error == "anonymous-auth-forbidden" else SubscriberError(f"{refused}: {error}")
     refusal = KeyRefused if error in ("no-such-authkey", "invalid-signature") else SubscriberError
     return refusal(f"the hub refuses the key {credentials.key!r}: {error}")

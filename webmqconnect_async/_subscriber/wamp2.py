@@ -35,7 +35,7 @@ class Wamp2Subscriber(Subscriber):
             case [3, details, str(reason), *_]:
                 raise _refusal(credentials, realm, reason.rpartition(".")[2], details)
             case _:
-                raise SubscriberError("no WAMP hub answers there")
+                raise SubscriberError("not a WAMP broker")
 
     async def subscribe(self, *topics: str) -> None:
         """Subscribe, and wait until the broker has done it."""
@@ -59,7 +59,7 @@ class Wamp2Subscriber(Subscriber):
                 await self._messages.send(5, signature(credentials, challenge), {})
                 return await self._messages.receive()
             case [2, *_]:
-                raise SubscriberError("the hub gave nothing to sign: it knows no keys")
+                raise SubscriberError("the hub sent no challenge: it does not authenticate subscribers")
         return response
 
     def _handle(self, message: object) -> None:
@@ -93,7 +93,7 @@ def _refusal(credentials: Credentials | None, realm: str, error: str, details: o
         # Crossbar.io aborts with not_authorized if it does not have the key.
         refusal = KeyRefused if error in ("authentication_failed", "not_authorized") else SubscriberError
         return refusal(f"the broker refuses the key {credentials.key!r}: {reason}")
-    refused = "the broker takes no anonymous subscriber"
+    refused = "the broker does not accept anonymous subscribers"
     if error in ("no_matching_auth_method", "no_auth_method"):  # the second is Crossbar.io's
         return KeyRequired(refused)
     return SubscriberError(f"{refused}: {reason}")

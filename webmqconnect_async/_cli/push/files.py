@@ -137,7 +137,7 @@ class FailedFile:
 
     def __init__(self, path: Path) -> None:
         if path.is_block_device():
-            raise OSError(errno.EINVAL, "a disk would be written over")
+            raise OSError(errno.EINVAL, "a disk would be overwritten")
         self.path = path
         self.broken: str | None = None
         """Why the file cannot be written any more. `None`: it can."""

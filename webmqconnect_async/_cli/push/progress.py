@@ -33,7 +33,7 @@ class Tally:
 
     pushed: int = 0
     failed: int = 0
-    left_out: int = 0
+    skipped: int = 0
     """Lines that were skipped because an earlier run may have pushed them."""
     interrupted: int = 0
     """Lines that were abandoned during their push or before."""
@@ -41,12 +41,12 @@ class Tally:
     @property
     def complete(self) -> bool:
         """Whether every line was pushed."""
-        return not (self.failed or self.left_out or self.interrupted)
+        return not (self.failed or self.skipped or self.interrupted)
 
     def summary(self, seconds: float) -> str:
         """Return the last line of a run."""
         counts = [f"{self.pushed:,} pushed", f"{self.failed:,} failed"]
-        counts += [f"{self.left_out:,} left out"] if self.left_out else []
+        counts += [f"{self.skipped:,} skipped"] if self.skipped else []
         counts += [f"{self.interrupted:,} interrupted"] if self.interrupted else []
         return f"{', '.join(counts)} in {seconds:,.1f} s ({_rate(self.pushed / seconds if seconds else 0.0)})"
 

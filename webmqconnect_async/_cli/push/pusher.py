@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LinePusher"]
 
 
-class _LeftOut(InvalidPush):
+class _Skipped(InvalidPush):
     """Stands for the push of a line that an earlier run may have pushed."""
 
 
@@ -101,20 +101,20 @@ class LinePusher:
             # This ends lines that wait for their topic's turn with ClientClosed.
             self._close(grace=None)
             if waiting := self._waiting_for():
-                self._report.note(f"interrupted: waiting for {waiting}; interrupt again to give that up")
+                self._report.note(f"interrupted: waiting for {waiting}; interrupt again to stop waiting")
         else:
             self._wait_no_longer()
             self._close(grace=0)
 
     @property
     def _how_to_resume(self) -> str:
-        return f"go on with --resume-from {self.next_line}"
+        return f"continue with --resume-from {self.next_line}"
 
     def _waiting_for(self) -> str | None:
         if in_flight := self._client.stats.in_flight:
-            return f"the {in_flight:,} in flight"
+            return f"{in_flight:,} pushes in flight"
         if self._failed is not None and self._failed.waits:
-            return f"whoever reads {self._failed.path}"
+            return f"the reader of {self._failed.path}"
         return None
 
     def _stop(self) -> None:
@@ -179,7 +179,7 @@ class LinePusher:
             push = self._format.push(line.text)
         except ValueError as error:
             return InvalidPush(str(error))
-        return _LeftOut() if push is None else push
+        return _Skipped() if push is None else push
 
     async def _turn(self, rate_limit: RateLimit) -> None:
         """Wait until the next push may start, or until the run is stopped."""
@@ -194,7 +194,7 @@ class LinePusher:
         """Count the outcome of a line. Record a failure in the file before it is printed."""
         if error is None:
             self.tally.pushed += 1
-        elif isinstance(item, _LeftOut):
+        elif isinstance(item, _Skipped):
             await self._skip(line)
         elif isinstance(item, InvalidPush):
             await self._fail(line, item, no_push_record(line.text, line.number, item))
@@ -206,9 +206,9 @@ class LinePusher:
     async def _skip(self, line: Line) -> None:
         # Copied unchanged, so that the new file has every line that was not pushed, and the old one can go.
         await self._write(line.text.strip() + b"\n")
-        self.tally.left_out += 1
+        self.tally.skipped += 1
         if self._unwritten:
-            self._report.failure(line.number, "left out", always=True)
+            self._report.failure(line.number, "skipped", always=True)
 
     async def _fail(self, line: Line, error: WebMQError, record: bytes) -> None:
         await self._write(record)
@@ -220,7 +220,7 @@ class LinePusher:
         """Count a line that was not sent, or was abandoned. Always print it if it is not in the file of failures."""
         match error:
             case Unconfirmed():
-                error = Unconfirmed("interrupted before there was an answer")
+                error = Unconfirmed("interrupted before the response")
             case ClientClosed():
                 error = ClientClosed("interrupted")
         self.interrupted = True
@@ -253,14 +253,14 @@ class LinePusher:
 
     def _conclude(self) -> None:
         """Print what the summary does not have, and the line to resume from."""
-        if self.tally.left_out:
-            count = f"{self.tally.left_out:,}"
-            self._report.note(f"{count} unconfirmed left out, --include-unconfirmed pushes them, too")
+        if self.tally.skipped:
+            count = f"{self.tally.skipped:,}"
+            self._report.note(f"{count} unconfirmed lines skipped; --include-unconfirmed pushes them, too")
         if self._not_sent:
             self._report.note(f"interrupted: read and not sent: {ranges(self._not_sent)}")
         if self._failed is not None and self._unwritten:
             reason = f"cannot write to {self._failed.path}: {self._failed.broken}"
-            missing = f"{self._unwritten:,} of the lines named above are not in it"
+            missing = f"{self._unwritten:,} of the lines printed above are not in it"
             self._report.error(f"{reason}; {missing}; {self._how_to_resume}")
         if self.interrupted:
             self._report.note(f"interrupted: {self._how_to_resume}")

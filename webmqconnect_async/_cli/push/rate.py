@@ -24,7 +24,7 @@ class RateLimit:
 
     def __init__(self, rate: float) -> None:
         if not rate > 0:
-            raise ValueError(f"rate: more than 0 is needed, not {rate}")
+            raise ValueError(f"rate: must be greater than 0, not {rate}")
         self._interval = 1 / rate
         self._slack = max(_CATCH_UP - self._interval, _LATENESS)
         self._shortest_delay = min(_SHORTEST_DELAY, self._slack / 2)
