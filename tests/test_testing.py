@@ -22,7 +22,7 @@ from webmqconnect_async import (
     Overloaded,
     Retry,
 )
-from webmqconnect_async._subscriber.connecting import Event, subscriber
+from webmqconnect_async._subscriber import Event, subscriber
 from webmqconnect_async.hub import Accepted, HubOptions, Refused
 from webmqconnect_async.hub import Hub as ServedHub
 from webmqconnect_async.testing import Hub, Pushed

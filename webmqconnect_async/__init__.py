@@ -4,10 +4,11 @@ async with AsyncClient("http://127.0.0.1:8080", auth_key="app", auth_secret="s3c
     await client.push("http://example.com/orders", {"id": 17, "state": "paid"})
 """
 
-from ._aio import AsyncClient
+import importlib
+from typing import TYPE_CHECKING
+
 from ._core.flow import Retry
 from ._core.values import Failed, Outcome, Payload, Push, Receipt, Sent, Stats
-from ._sync import Client
 from ._version import __version__
 from .errors import (
     AuthRejected,
@@ -28,6 +29,20 @@ from .errors import (
     WebMQError,
     WrongLoop,
 )
+
+if TYPE_CHECKING:
+    from ._aio import AsyncClient
+    from ._sync import Client
+else:
+    _CLIENTS = {"AsyncClient": "._aio", "Client": "._sync"}
+
+    def __getattr__(name):
+        """Import a client when it is first used: completion in a shell would wait for aiohttp."""
+        if name not in _CLIENTS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = client = getattr(importlib.import_module(_CLIENTS[name], __name__), name)
+        return client
+
 
 __all__ = [
     "AsyncClient",

@@ -15,10 +15,13 @@ from click.testing import CliRunner
 
 from webmqconnect_async import AsyncClient
 from webmqconnect_async._cli.app import app
-from webmqconnect_async._subscriber.connecting import Subscriber, subscriber
+from webmqconnect_async._subscriber import Subscriber, subscriber
 from webmqconnect_async.hub import Hub
 
 from ..processes import Ended
+
+COMMANDS = {name: app.resolve_command(click.Context(app), [name])[1] or app for name in app.commands}
+"""The commands themselves, in place of the entries that the group lists."""
 
 TOPIC = "http://example.com/orders"
 SECRET = "a-secret-of-the-tests"

@@ -22,9 +22,9 @@ _NEEDED = frozenset({"topic", "event"})
 _FIELDS = _NEEDED | {"eligible", "exclude"}
 _NOTES = frozenset({"line", "error", "reason", "safe"})
 """Members that a failure record has besides the push. They are ignored when the record is pushed again."""
-_WAS_NO_PUSH = _NOTES | {"text"}
+_NOT_A_PUSH = _NOTES | {"text"}
 """The members of the record of a line that is not a push."""
-_MEMBERS = _FIELDS | _WAS_NO_PUSH
+_MEMBERS = _FIELDS | _NOT_A_PUSH
 
 _MEMBER = re.compile(r'[\s{,]*("(?:[^"\\]|\\.)*")\s*:\s*')
 _ESCAPED_LETTER = re.compile(r"\\u00[67]")
@@ -68,8 +68,8 @@ class Records:
                 that is given twice.
         """
         match _record(_text(line)):
-            case dict() as record if _was_no_push(record):
-                raise ValueError(f"was no push: {record['reason']}")
+            case dict() as record if _is_not_a_push(record):
+                raise ValueError(f"not a push: {record['reason']}")
             case dict() as record:
                 if missing := sorted(_NEEDED - record.keys()):
                     raise ValueError(f"{missing[0]}: missing")
@@ -135,14 +135,14 @@ def no_push_record(line: bytes, number: int, error: InvalidPush) -> bytes:
     text = line.decode("utf-8-sig", "backslashreplace").strip()
     with suppress(ValueError):
         match _record(text):
-            case dict() as record if _was_no_push(record):
+            case dict() as record if _is_not_a_push(record):
                 return f"{text}\n".encode()
     return failed_record({"text": _json(text)}, number, error)
 
 
-def _was_no_push(record: Mapping[str, object]) -> bool:
+def _is_not_a_push(record: Mapping[str, object]) -> bool:
     """Return whether a record was made by `no_push_record`."""
-    return record.keys() == _WAS_NO_PUSH
+    return record.keys() == _NOT_A_PUSH
 
 
 def _record(text: str) -> object:
