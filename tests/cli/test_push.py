@@ -164,7 +164,7 @@ async def test_no_answer() -> None:
         port = server.sockets[0].getsockname()[1]
         result = await invoke("push", f"http://127.0.0.1:{port}", TOPIC, "event")
     assert result.status == 1
-    assert "pushing again may double it" in result.stderr
+    assert "pushing again may duplicate it" in result.stderr
 
 
 async def test_timeout() -> None:
@@ -197,7 +197,7 @@ USAGE = [
     (["http://127.0.0.1:1", "--jsonl", "-", "--concurrency", "0"], "--concurrency"),
     (["http://127.0.0.1:1", "--jsonl", "-", "--resume-from", "0"], "--resume-from"),
     (["http://127.0.0.1:1", "--jsonl", "-", "--rate", "0"], "--rate"),
-    (["http://127.0.0.1:1", "--jsonl", "-", "--rate", "nan"], "--rate: more than 0"),
+    (["http://127.0.0.1:1", "--jsonl", "-", "--rate", "nan"], "--rate: must be greater than 0"),
     (["http://127.0.0.1:1", "--jsonl", "-", "--topic", "t", "--include-unconfirmed"], "--include-unconfirmed is for"),
     (["http://127.0.0.1:1", "t", "e", "--failed", "f"], "--failed is for the lines of --jsonl"),
     (["http://127.0.0.1:1", "t", "e", "--include-unconfirmed"], "--include-unconfirmed is for the lines of --jsonl"),
