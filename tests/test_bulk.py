@@ -41,7 +41,7 @@ def test_a_malformed_item_is_a_job_that_fails(item: object) -> None:
     job = bulk.take(item)
     assert job is not None
     assert isinstance(job.push, InvalidPush)
-    assert str(job.push) == f"a Push or a (topic, event) pair is needed, not {type(item).__name__}"
+    assert str(job.push) == f"each item must be a Push or a (topic, event) pair, not {type(item).__name__}"
     assert bulk.done(job) is None
     assert bulk.take(("t", 1)) == Job(1, Push("t", 1))
 
@@ -49,7 +49,7 @@ def test_a_malformed_item_is_a_job_that_fails(item: object) -> None:
 def test_an_error_is_not_an_item() -> None:
     job = Bulk(order_by_topic=True).take(InvalidPush("of the caller"))
     assert job is not None
-    assert str(job.push) == "a Push or a (topic, event) pair is needed, not InvalidPush"
+    assert str(job.push) == "each item must be a Push or a (topic, event) pair, not InvalidPush"
 
 
 @pytest.mark.parametrize("topic", [None, 5, ["unhashable"], {}])
@@ -305,7 +305,7 @@ def test_workers_are_counted_in_integers(concurrency: int) -> None:
 
 @pytest.mark.parametrize("pushes", ["text", "", b"bytes"])
 def test_text_is_no_source(pushes: object) -> None:
-    with pytest.raises(TypeError, match=f"^pushes: an iterable of pushes is needed, not {type(pushes).__name__}"):
+    with pytest.raises(TypeError, match=f"pushes must be an iterable of pushes, not {type(pushes).__name__}"):
         worker_count(pushes, None, 50)
 
 

@@ -135,7 +135,7 @@ def test_what_is_no_endpoint_is_refused_by_name(url: str) -> None:
 
 @pytest.mark.parametrize("url", [None, 80, b"http://example.com/", ["http://example.com/"]])
 def test_what_is_no_text_is_no_endpoint(url: str) -> None:
-    with pytest.raises(TypeError, match=f"endpoint: a URL is needed, not {type(url).__name__}"):
+    with pytest.raises(TypeError, match=f"endpoint must be a string, not {type(url).__name__}"):
         Endpoint.parse(url)
 
 

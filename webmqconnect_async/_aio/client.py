@@ -12,7 +12,7 @@ from weakref import WeakSet
 import aiohttp
 
 from .._core.bulk import in_order
-from .._core.checks import checked_seconds
+from .._core.checks import checked_seconds, wrong_type
 from .._core.client import BaseClient
 from .._core.dialects import DialectName, Signer
 from .._core.flow import push_flow
@@ -80,7 +80,7 @@ class AsyncClient(BaseClient):
     ) -> None:
         super().__init__(endpoint, auth_key, auth_secret, timeout, dialect=dialect, **options)
         if session is not None and not isinstance(session, aiohttp.ClientSession):
-            raise TypeError(f"session: an aiohttp.ClientSession is needed, not {type(session).__name__}")
+            raise TypeError(wrong_type("session", "an aiohttp.ClientSession", session))
         self._borrowed = session
         self._home = running_loop() if session is not None else None
         self._state: LoopState | None = None

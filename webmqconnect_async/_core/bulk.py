@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import TypeAlias
 
 from ..errors import InvalidPush, SourceFailed, WebMQError
-from .checks import checked_count
+from .checks import checked_count, wrong_type
 from .values import Failed, Outcome, Push, Receipt, Sent
 
 __all__ = ["Bulk", "Item", "Job", "in_order", "outcome_of", "worker_count"]
@@ -81,7 +81,7 @@ def _push_of(item: object) -> Push | InvalidPush:
         return item
     if isinstance(item, tuple) and len(item) == 2:
         return Push(*item)
-    return InvalidPush(f"a Push or a (topic, event) pair is needed, not {type(item).__name__}")
+    return InvalidPush(wrong_type("each item", "a Push or a (topic, event) pair", item))
 
 
 def outcome_of(job: Job, result: Receipt | WebMQError) -> Outcome:
@@ -121,6 +121,6 @@ def worker_count(pushes: object, concurrency: int | None, slots: int) -> int:
     """
     workers = slots if concurrency is None else min(slots, checked_count("concurrency", concurrency))
     if isinstance(pushes, str | bytes):
-        raise TypeError(f"pushes: an iterable of pushes is needed, not {type(pushes).__name__}")
+        raise TypeError(wrong_type("pushes", "an iterable of pushes", pushes))
     # Only of a list or tuple: `len` of a database's query set would run its query.
     return max(1, min(workers, len(pushes))) if isinstance(pushes, list | tuple) else workers

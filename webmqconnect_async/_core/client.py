@@ -9,7 +9,7 @@ from types import EllipsisType
 from typing import Self, Unpack
 
 from .bulk import Bulk, worker_count
-from .checks import checked_seconds
+from .checks import checked_seconds, wrong_type
 from .dialects import DialectName, Signer
 from .environment import Environment
 from .settings import ClientOptions, Settings
@@ -74,5 +74,5 @@ class BaseClient:
         """
         workers = worker_count(pushes, concurrency, self._settings.concurrency)
         if not isinstance(pushes, kinds):
-            raise TypeError(f"pushes: an iterable of pushes is needed, not {type(pushes).__name__}")
+            raise TypeError(wrong_type("pushes", "an iterable of pushes", pushes))
         return workers, Bulk(order_by_topic)

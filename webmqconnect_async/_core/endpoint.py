@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+from .checks import wrong_type
+
 __all__ = ["Endpoint"]
 
 _HOST_NAME = re.compile(r"[\w.-]+", re.ASCII)
@@ -39,7 +41,7 @@ class Endpoint:
                 rather than ignored, because the client would not send it.
         """
         if not isinstance(url, str):
-            raise TypeError(f"endpoint: a URL is needed, not {type(url).__name__}")
+            raise TypeError(wrong_type("endpoint", "a string", url))
         # No message quotes the URL, which may hold a password in any place. Those of urlsplit would.
         if any(char <= " " or char == "\x7f" for char in url):
             raise ValueError("endpoint: a URL has no spaces or control characters")
@@ -53,7 +55,7 @@ class Endpoint:
         if parts.scheme not in ("http", "https"):
             raise ValueError("endpoint: must begin with http:// or https://")
         if not parts.hostname or port == 0:
-            raise ValueError("endpoint: a host is needed, and a port other than 0")
+            raise ValueError("endpoint: it must have a host, and a port other than 0")
         if "?" in url or "#" in url:
             raise ValueError("endpoint: must not have a query or a fragment; the client sets the query")
         if not parts.path.isascii():

@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from .._version import __version__
 from ..signing import Credentials
-from .checks import checked_count, checked_seconds
+from .checks import checked_count, checked_seconds, wrong_type
 from .dialects import Dialect, DialectName, checked_dialect
 from .dialects.crossbar import Crossbar
 from .dialects.events import Dumps
@@ -69,7 +69,7 @@ class Settings:
         dumps: Dumps | None = None,
     ) -> None:
         if (auth_key is None) != (auth_secret is None):
-            raise ValueError("auth_key and auth_secret: both are needed to sign, or neither")
+            raise ValueError("auth_key and auth_secret must be given together")
         credentials = None
         if auth_key is not None and auth_secret is not None:
             try:
@@ -77,11 +77,11 @@ class Settings:
             except (TypeError, ValueError) as error:
                 raise type(error)(f"auth_{error}") from None
         if dumps is not None and not callable(dumps):
-            raise TypeError(f"dumps: a function is needed, not {type(dumps).__name__}")
+            raise TypeError(wrong_type("dumps", "callable or None", dumps))
         if not isinstance(retry, Retry):
-            raise TypeError(f"retry: a Retry is needed, not {type(retry).__name__}")
+            raise TypeError(wrong_type("retry", "a Retry", retry))
         if ssl is not None and not isinstance(ssl, SSLContext):
-            raise TypeError(f"ssl: an ssl.SSLContext or None is needed, not {ssl!r}")
+            raise TypeError(wrong_type("ssl", "an ssl.SSLContext or None", ssl))
         self.endpoint = Endpoint.parse(endpoint)
         self.auth_key = auth_key
         self.timeout = checked_seconds("timeout", timeout)
@@ -105,7 +105,7 @@ def _dialect(name: DialectName, credentials: Credentials | None, dumps: Dumps | 
 def request_headers(extra: Mapping[str, str], content_type: str) -> dict[str, str]:
     """Return the headers of each push, without Host and Content-Length; raise TypeError or ValueError for `headers`."""
     if not isinstance(extra, Mapping):
-        raise TypeError(f"headers: a mapping of names to values is needed, not {type(extra).__name__}")
+        raise TypeError(wrong_type("headers", "a mapping of names to values", extra))
     names = {name.lower() for name in extra if isinstance(name, str)}
     for name, value in extra.items():
         if not isinstance(name, str) or not isinstance(value, str):

@@ -108,7 +108,7 @@ class Client(BaseClient):
                 raise TypeError(f"{name}: also given by its name of 2012")
         url = endpoint if endpoint is not None else pushEndpoint
         if url is None:
-            raise TypeError("endpoint: a URL is needed")
+            raise TypeError("endpoint must be given")
         key = auth_key if auth_key is not None else authKey
         secret = auth_secret if auth_secret is not None else authSecret
         super().__init__(url, key, secret, timeout, dialect=dialect, **options)
