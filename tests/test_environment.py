@@ -110,12 +110,12 @@ def test_a_variable_is_taken_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> N
 UNREADABLE = "WEBMQ_AUTH_SECRET_FILE: cannot read the file that it names: "
 
 WRONG = [
-    ({"ENDPOINT": ""}, "WEBMQ_ENDPOINT: not set; it takes the broker's http or https URL"),
+    ({"ENDPOINT": ""}, "WEBMQ_ENDPOINT: not set; set it to the http or https URL of the broker"),
     ({"ENDPOINT": "ftp://h"}, "WEBMQ_ENDPOINT: must begin with http:// or https://"),
     ({"ENDPOINT": f"http://app:{SECRET}@h"}, "WEBMQ_ENDPOINT: user information is not supported"),
-    ({"AUTH_KEY": "app"}, "WEBMQ_AUTH_SECRET: not set, nor WEBMQ_AUTH_SECRET_FILE; one takes the secret of WEBMQ_AUTH"),
+    ({"AUTH_KEY": "app"}, "WEBMQ_AUTH_SECRET: not set, nor is WEBMQ_AUTH_SECRET_FILE; set one of them"),
     ({"AUTH_KEY": "app", "AUTH_SECRET": ""}, "WEBMQ_AUTH_SECRET: not set"),
-    ({"AUTH_SECRET": SECRET}, "WEBMQ_AUTH_KEY: not set; it takes the name of the key that the secret belongs to"),
+    ({"AUTH_SECRET": SECRET}, "WEBMQ_AUTH_KEY: not set; set it to the name of the key that the secret belongs to"),
     ({"AUTH_KEY": "", "AUTH_SECRET": SECRET}, "WEBMQ_AUTH_KEY: not set"),
     ({"AUTH_KEY": "app\udcff", "AUTH_SECRET": SECRET}, "WEBMQ_AUTH_KEY: a lone surrogate is not UTF-8"),
     (

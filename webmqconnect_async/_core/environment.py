@@ -50,12 +50,14 @@ class Environment:
         """
         url = broker_url()
         if url is None:
-            raise ValueError(f"{ENDPOINT}: not set; it takes the broker's http or https URL")
+            raise ValueError(f"{ENDPOINT}: not set; set it to the http or https URL of the broker")
         key, secret = variable(AUTH_KEY), secret_of(AUTH_SECRET)
         if key is None and secret is not None:
-            raise ValueError(f"{AUTH_KEY}: not set; it takes the name of the key that the secret belongs to")
+            raise ValueError(f"{AUTH_KEY}: not set; set it to the name of the key that the secret belongs to")
         if key is not None and secret is None:
-            raise ValueError(f"{AUTH_SECRET}: not set, nor {AUTH_SECRET}_FILE; one takes the secret of {AUTH_KEY}")
+            raise ValueError(
+                f"{AUTH_SECRET}: not set, nor is {AUTH_SECRET}_FILE; set one of them for the secret of {AUTH_KEY}"
+            )
         if key is not None and secret is not None:
             try:
                 Credentials(key, secret)
