@@ -17,7 +17,7 @@ from aiohttp import web
 from webmqconnect_async import AsyncClient
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._frames import text_frame
-from webmqconnect_async.hub._wamp1 import messages as wamp1
+from webmqconnect_async.hub._wamp1 import messages
 
 from .listeners import LeanWebSocket
 from .load import KEY, SECRET, TOPIC, Load
@@ -95,7 +95,7 @@ async def fan(url: str, pid: int, subscribers: int, events: int) -> dict[str, fl
         microseconds of `CPU time a push`.
     """
     load = Load(url, concurrency=10)
-    frame = text_frame(wamp1.event(TOPIC, json.dumps(load.event, separators=(",", ":"))))
+    frame = text_frame(messages.event(TOPIC, json.dumps(load.event, separators=(",", ":"))))
     tally = _Tally(len(frame) * subscribers * events)
     address = urlsplit(url)
     figures: dict[str, float] = {}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webmqconnect_async._core import strict_json
-from webmqconnect_async.hub._wamp1 import messages as wamp1
+from webmqconnect_async.hub._wamp1 import messages
 from webmqconnect_async.hub._wamp1.messages import Call, Prefix, ProtocolError, Publish, Subscribe, Unsubscribe, decode
 
 
@@ -33,7 +33,7 @@ from webmqconnect_async.hub._wamp1.messages import Call, Prefix, ProtocolError, 
         ('[7,"t",12345678901234567890]', Publish("t", "12345678901234567890")),
     ],
 )
-def test_a_message_is_decoded(text: str, message: wamp1.Message) -> None:
+def test_a_message_is_decoded(text: str, message: messages.Message) -> None:
     assert decode(text) == message
 
 
@@ -89,10 +89,10 @@ def test_an_event_that_can_be_read_and_not_written_is_ignored(monkeypatch: pytes
 
 
 def test_an_event_that_can_just_be_read_is_taken_or_ignored() -> None:
-    messages = [decode(f'[7,"t",{"[" * depth}{"]" * depth}]') for depth in range(700, 1010)]
-    taken = sum(isinstance(message, Publish) for message in messages)
+    decoded = [decode(f'[7,"t",{"[" * depth}{"]" * depth}]') for depth in range(700, 1010)]
+    taken = sum(isinstance(message, Publish) for message in decoded)
     assert taken > 0
-    assert messages[taken:] == [None] * (len(messages) - taken)
+    assert decoded[taken:] == [None] * (len(decoded) - taken)
 
 
 @pytest.mark.parametrize("text", ["[2,1]", '[2,null,"p"]', '[2,["id"],"p"]', '[2,true,"p"]'])
@@ -102,10 +102,10 @@ def test_a_call_that_cannot_be_answered_is_an_error(text: str) -> None:
 
 
 def test_what_the_hub_says() -> None:
-    assert wamp1.welcome("6123456789012345", "hub/1") == '[0,"6123456789012345",1,"hub/1"]'
-    assert wamp1.call_result("ü", "null") == '[3,"\\u00fc",null]'
-    assert wamp1.call_error("a", "http://e#x", 'say "x"') == '[4,"a","http://e#x","say \\"x\\""]'
-    assert wamp1.event('t"]', '{"n": 1.10}') == '[8,"t\\"]",{"n": 1.10}]'
+    assert messages.welcome("6123456789012345", "hub/1") == '[0,"6123456789012345",1,"hub/1"]'
+    assert messages.call_result("ü", "null") == '[3,"\\u00fc",null]'
+    assert messages.call_error("a", "http://e#x", 'say "x"') == '[4,"a","http://e#x","say \\"x\\""]'
+    assert messages.event('t"]', '{"n": 1.10}') == '[8,"t\\"]",{"n": 1.10}]'
 
 
 values = st.recursive(
@@ -123,14 +123,14 @@ def test_whatever_a_peer_sends_is_a_message_or_nothing(text: str) -> None:
     except ProtocolError:
         assert json.loads(text)[0] == 2
     else:
-        assert message is None or isinstance(message, wamp1.Message)
+        assert message is None or isinstance(message, messages.Message)
 
 
 @given(topic=any_text, value=values)
 def test_an_event_comes_back_as_it_was_published(topic: str, value: object) -> None:
     message = decode(json.dumps([7, topic, value]))
     assert isinstance(message, Publish)
-    assert json.loads(wamp1.event(message.topic, message.event)) == [8, topic, value]
+    assert json.loads(messages.event(message.topic, message.event)) == [8, topic, value]
 
 
 @given(call_id=any_text, procedure=any_text, arguments=st.lists(values, max_size=4))
@@ -140,7 +140,7 @@ def test_a_call_and_its_result_come_back_as_they_were(call_id: str, procedure: s
     assert message.procedure == procedure
     assert [json.loads(argument) for argument in message.arguments] == arguments
     result = json.dumps(arguments)
-    assert json.loads(wamp1.call_result(message.id, result)) == [3, call_id, arguments]
+    assert json.loads(messages.call_result(message.id, result)) == [3, call_id, arguments]
 
 
 @given(first=any_text, second=any_text)

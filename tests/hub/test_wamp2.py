@@ -13,7 +13,7 @@ from webmqconnect_async._core import strict_json
 from webmqconnect_async._core.topics import is_reserved, is_uri
 from webmqconnect_async.hub._publication import Receivers
 from webmqconnect_async.hub._publish_options import Audience
-from webmqconnect_async.hub._wamp2 import messages as wamp2
+from webmqconnect_async.hub._wamp2 import messages
 from webmqconnect_async.hub._wamp2.messages import (
     Abort,
     Authenticate,
@@ -182,19 +182,19 @@ def test_arguments_that_can_just_be_read_are_taken_or_a_violation() -> None:
 
 
 def test_what_the_hub_says() -> None:
-    welcome = json.loads(wamp2.welcome("6123456789012345", 'r"', "é", "subscriber", "wampcra"))
+    welcome = json.loads(messages.welcome("6123456789012345", 'r"', "é", "subscriber", "wampcra"))
     assert welcome[:2] == [2, 6123456789012345]
     assert welcome[2].pop("roles").keys() == {"broker"}
     assert welcome[2] == {"realm": 'r"', "authid": "é", "authrole": "subscriber", "authmethod": "wampcra"}
-    assert wamp2.challenge('{"a":1}') == r'[4,"wampcra",{"challenge":"{\"a\":1}"}]'
-    assert wamp2.abort("wamp.error.x", 'no "x"') == r'[3,{"message":"no \"x\""},"wamp.error.x"]'
-    assert wamp2.goodbye("wamp.close.normal") == '[6,{},"wamp.close.normal"]'
-    assert wamp2.subscribed(1, 2) == "[33,1,2]"
-    assert wamp2.unsubscribed(1) == "[35,1]"
-    assert wamp2.published(1, 2) == "[17,1,2]"
-    assert wamp2.event(1, 2, "[1.10]", None) == "[36,1,2,{},[1.10]]"
-    assert wamp2.event(1, 2, "[]", '{"a": 1}') == '[36,1,2,{},[],{"a": 1}]'
-    assert wamp2.error(Type.SUBSCRIBE, 7, "wamp.error.x", "why") == '[8,32,7,{},"wamp.error.x",["why"]]'
+    assert messages.challenge('{"a":1}') == r'[4,"wampcra",{"challenge":"{\"a\":1}"}]'
+    assert messages.abort("wamp.error.x", 'no "x"') == r'[3,{"message":"no \"x\""},"wamp.error.x"]'
+    assert messages.goodbye("wamp.close.normal") == '[6,{},"wamp.close.normal"]'
+    assert messages.subscribed(1, 2) == "[33,1,2]"
+    assert messages.unsubscribed(1) == "[35,1]"
+    assert messages.published(1, 2) == "[17,1,2]"
+    assert messages.event(1, 2, "[1.10]", None) == "[36,1,2,{},[1.10]]"
+    assert messages.event(1, 2, "[]", '{"a": 1}') == '[36,1,2,{},[],{"a": 1}]'
+    assert messages.error(Type.SUBSCRIBE, 7, "wamp.error.x", "why") == '[8,32,7,{},"wamp.error.x",["why"]]'
 
 
 def test_topics() -> None:
@@ -236,7 +236,7 @@ def test_an_event_comes_back_as_it_was_published(topic: str, args: list[object],
     message = decode(json.dumps([16, 1, {}, topic, args, kwargs]))
     assert isinstance(message, Publish)
     assert message.topic == topic
-    event = json.loads(wamp2.event(1, 2, message.args, message.kwargs))
+    event = json.loads(messages.event(1, 2, message.args, message.kwargs))
     assert event == [36, 1, 2, {}, args, *([kwargs] if kwargs else [])]
 
 
@@ -245,9 +245,9 @@ def test_texts_come_back_as_they_were(first: str, second: str) -> None:
     for ascii_only in (True, False):
         assert decode(json.dumps([1, first, {"authid": second}], ensure_ascii=ascii_only)) == Hello(first, (), second)
         assert decode(json.dumps([5, first, {}], ensure_ascii=ascii_only)) == Authenticate(first)
-    assert json.loads(wamp2.abort(first, second)) == [3, {"message": second}, first]
-    assert json.loads(wamp2.error(Type.CALL, 1, first, second)) == [8, 48, 1, {}, first, [second]]
-    assert json.loads(wamp2.challenge(first)) == [4, "wampcra", {"challenge": first}]
+    assert json.loads(messages.abort(first, second)) == [3, {"message": second}, first]
+    assert json.loads(messages.error(Type.CALL, 1, first, second)) == [8, 48, 1, {}, first, [second]]
+    assert json.loads(messages.challenge(first)) == [4, "wampcra", {"challenge": first}]
 
 
 @given(st.floats())
