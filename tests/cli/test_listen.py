@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import re
-import signal
 import sys
 from collections.abc import AsyncIterator
 
@@ -104,14 +103,6 @@ def test_hostile_event_is_shown_and_not_obeyed(
     assert shown_topic == r"t\u001b[2J[red]\u000a"
     assert shown_event.isprintable()
     assert json.loads(shown_event) == event
-
-
-async def test_interrupted(hub: Hub) -> None:
-    """Ctrl-C is how it is meant to end: exit 0, and no word."""
-    async with python(*MODULE, "listen", hub.ws_url, TOPIC) as process:
-        await process.complained(f"subscribed to {TOPIC} at")
-        ended = await process.stopped(signal.SIGINT)
-    assert (ended.status, ended.stdout, ended.stderr) == (0, "", "")
 
 
 async def test_hub_closes() -> None:

@@ -107,12 +107,13 @@ def hub(
 
     It is meant for development, tests and small sites. Ctrl-C or SIGTERM stops it.
     """
+    credentials = credentials_of(key, secret_file)
+    subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
+
     from ..hub import Hub
     from .main_loop import run
     from .serve import serve
 
-    credentials = credentials_of(key, secret_file)
-    subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
     try:
         server = Hub(
             host,

@@ -55,15 +55,16 @@ def listen(
     is an object with "args" and "kwargs". WS_URL may also be the URL for pushes: http://127.0.0.1:8080 becomes
     ws://127.0.0.1:8080/ws. Ctrl-C ends the command.
     """
-    from .event_lines import print_events
-    from .main_loop import run
-
     terminal.need_output()
     try:
         socket_url = subscriber_url(url)
     except ValueError as error:
         raise click.UsageError(f"WS_URL: {error}.") from None
     credentials = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
+
+    from .event_lines import print_events
+    from .main_loop import run
+
     run(print_events(socket_url, topics, count, credentials, realm), interrupted=Exit.DONE)
 
 
