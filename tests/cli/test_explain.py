@@ -158,7 +158,7 @@ def test_the_command_of_curl_works(dialect: DialectName, event: str, tmp_path: P
     assert '"error"' not in answer
 
 
-@pytest.mark.curl
+@pytest.mark.usefixtures("curl")
 @pytest.mark.parametrize("body", [b"1", b"@file", b"\0\xff%d\\n'\"\n", b"x" * 200_000, b""], ids=lambda body: body[:9])
 def test_curl_sends_it_byte_for_byte(body: bytes, server: Hostile, tmp_path: Path) -> None:
     """Its headers and no other; any bytes; and a path as it is written."""
@@ -173,7 +173,7 @@ def test_curl_sends_it_byte_for_byte(body: bytes, server: Hostile, tmp_path: Pat
     )
 
 
-@pytest.mark.curl
+@pytest.mark.usefixtures("curl")
 def test_curl_passes_by_a_proxy(server: Hostile, tmp_path: Path) -> None:
     """As the clients do, and the request is no proxy's to see."""
     proxy = "http://127.0.0.1:1"

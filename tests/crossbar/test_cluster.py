@@ -26,7 +26,7 @@ from .cluster import Cluster
 from .receivers import ROWS, Effect, Probe, Row
 from .subscribers import PATIENCE, Event, Subscriber, subscriber
 
-pytestmark = [pytest.mark.crossbar, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("crossbar"), pytest.mark.timeout(300)]
 
 PAGE = PAGES / "how-to" / "crossbar.md"
 END = "the end"

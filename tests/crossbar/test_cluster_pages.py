@@ -22,7 +22,7 @@ from ..chromium import Page
 from .brokers import KEY
 from .cluster import Cluster
 
-pytestmark = [pytest.mark.crossbar, pytest.mark.chromium, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("crossbar", "chromium"), pytest.mark.timeout(300)]
 
 FIRST, SECOND = "first", "second"
 SIDES = (FIRST, SECOND)

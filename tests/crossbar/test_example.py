@@ -16,7 +16,7 @@ from . import node as crossbar
 from .brokers import KEY, SECRET
 from .subscribers import Event, subscriber
 
-pytestmark = pytest.mark.crossbar
+pytestmark = pytest.mark.usefixtures("crossbar")
 
 ORDERS = "http://example.com/orders"
 CONFIG: dict[str, Any] = json.loads(crossbar.EXAMPLE.read_text())

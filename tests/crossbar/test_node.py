@@ -13,7 +13,7 @@ import pytest
 
 from . import node as crossbar
 
-pytestmark = pytest.mark.crossbar
+pytestmark = pytest.mark.usefixtures("crossbar")
 
 CONFIG: dict[str, Any] = json.loads(crossbar.EXAMPLE.read_text())
 

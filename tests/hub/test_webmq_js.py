@@ -25,7 +25,7 @@ from .pages import asked, heard, watched
 
 SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
 
-pytestmark = pytest.mark.chromium
+pytestmark = pytest.mark.usefixtures("chromium")
 
 
 @pytest.fixture
