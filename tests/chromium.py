@@ -68,6 +68,8 @@ class _Browser(_Commands):
         """Open a page and connect to it."""
         if self._context is None:
             self._context = (await self.command("Target.createBrowserContext"))["browserContextId"]
+            permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+            await self.command("Browser.grantPermissions", permissions=permissions, browserContextId=self._context)
         target = await self.command(
             "Target.createTarget", url="about:blank", browserContextId=self._context, newWindow=True, **_SIZE
         )
