@@ -20,8 +20,8 @@ from statistics import median
 
 import aiohttp
 
-from tests.crossbar import node as crossbar
-from tests.crossbar.cluster import cluster
+from brokers import crossbar
+from brokers.crossbar_cluster import cluster
 from webmqconnect_async import AsyncClient, Push
 
 from . import processes

@@ -11,12 +11,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 import webmqconnect_async.hub
+from brokers.crossbar_cluster import KINDS, Cluster
+from brokers.crossbar_cluster import cluster as running_cluster
 
 from ..chromium import Page
 from ..hub.pages import watched
 from .brokers import Broker, crossbar_io, hubs
-from .cluster import KINDS, Cluster
-from .cluster import cluster as running_cluster
 from .subscribers import Subscriber, subscriber
 
 SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"

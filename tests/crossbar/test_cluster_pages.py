@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from brokers.crossbar_cluster import Cluster
 from webmqconnect_async import AsyncClient, NotAccepted, Payload, Unconfirmed
 
 from ..chromium import Page
 from .brokers import KEY
-from .cluster import Cluster
 
 pytestmark = [pytest.mark.usefixtures("crossbar", "chromium"), pytest.mark.timeout(300)]
 

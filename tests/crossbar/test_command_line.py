@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from brokers import crossbar
 from webmqconnect_async import AsyncClient, Payload
 
 from ..processes import MODULE, python, webmqconnect
-from . import node as crossbar
 from .brokers import KEY, SECRET, Broker, Door
 
 SUBSCRIBER = {"WEBMQ_SUBSCRIBER_SECRET": "a-secret-of-the-tests"}

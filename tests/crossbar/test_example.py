@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from brokers import crossbar
 from webmqconnect_async import AsyncClient, AuthRejected
 
 from ..processes import python
-from . import node as crossbar
 from .brokers import KEY, SECRET
 from .subscribers import Event, subscriber
 

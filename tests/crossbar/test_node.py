@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from . import node as crossbar
+from brokers import crossbar
 
 pytestmark = pytest.mark.usefixtures("crossbar")
 
