@@ -25,6 +25,13 @@ def server() -> Iterator[Hostile]:
         yield running
 
 
+@pytest.fixture(params=["sample", "every"])
+def extent(request: pytest.FixtureRequest) -> str:
+    """Return how many of its cases a long test runs: a `sample`, or `every` one in the full run."""
+    value: str = request.param
+    return value
+
+
 @pytest.fixture(autouse=True, scope="module")
 def no_blocking_calls() -> Iterator[None]:
     """Fail the test that blocks the event loop from within the package."""

@@ -50,10 +50,10 @@ ERRORS = (SoftTimeLimit, KeyboardInterrupt, TimeoutError, OSError)
 every_error = pytest.mark.parametrize("error", ERRORS)
 
 
-@pytest.fixture(params=["sample", "every"])
-def points(request: pytest.FixtureRequest) -> int:
+@pytest.fixture
+def points(extent: str) -> int:
     """Return the step from one point to the next: 1 for every point, or more for an evenly spread sample."""
-    return 1 if request.param == "every" else 13
+    return 1 if extent == "every" else 13
 
 
 def slowly(data: bytes) -> Step:

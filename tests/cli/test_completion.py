@@ -15,41 +15,40 @@ from .conftest import invoke_here
 COMMANDS = ["completion", "demo", "explain", "hub", "listen", "push"]
 
 
-async def completed(*words: str) -> list[str]:
+def completed(*words: str) -> list[str]:
     """Return what bash is told for the last word, each as its kind and itself."""
     env = {
         "_WEBMQCONNECT_COMPLETE": "bash_complete",
         "COMP_WORDS": "\n".join(["webmqconnect", *words]),
         "COMP_CWORD": str(len(words)),
     }
-    async with python(*MODULE, env=env) as process:
-        ended = await process.ended()
+    ended = invoke_here(env=env)
     assert (ended.status, ended.stderr) == (0, "")
     return ended.stdout.split()
 
 
-async def test_commands() -> None:
-    assert await completed("") == [f"plain,{name}" for name in COMMANDS]
-    assert await completed("ex") == ["plain,explain"]
+def test_commands() -> None:
+    assert completed("") == [f"plain,{name}" for name in COMMANDS]
+    assert completed("ex") == ["plain,explain"]
 
 
-async def test_options() -> None:
-    assert await completed("push", "--di") == ["plain,--dialect"]
-    assert {"plain,--at", "plain,--query", "plain,--refusal"} <= set(await completed("explain", "--"))
+def test_options() -> None:
+    assert completed("push", "--di") == ["plain,--dialect"]
+    assert {"plain,--at", "plain,--query", "plain,--refusal"} <= set(completed("explain", "--"))
 
 
 @pytest.mark.parametrize("command", ["push", "explain"])
-async def test_dialects(command: str) -> None:
-    assert await completed(command, "--dialect", "") == ["plain,webmq", "plain,crossbar"]
+def test_dialects(command: str) -> None:
+    assert completed(command, "--dialect", "") == ["plain,webmq", "plain,crossbar"]
 
 
 @pytest.mark.parametrize(
     "words",
     [("push", "--jsonl"), ("push", "--failed"), ("explain", "--body"), ("hub", "--secret-file")],
 )
-async def test_files(words: tuple[str, ...]) -> None:
+def test_files(words: tuple[str, ...]) -> None:
     """Files are left to the shell."""
-    assert await completed(*words, "ev") == ["file,ev"]
+    assert completed(*words, "ev") == ["file,ev"]
 
 
 @pytest.mark.parametrize("option", ["--refusal", "--query"])
@@ -65,8 +64,8 @@ async def test_standard_input_is_left_alone(option: str) -> None:
         assert (await process.ended()).status == 0
 
 
-async def test_shells() -> None:
-    assert await completed("completion", "") == ["plain,bash", "plain,zsh", "plain,fish"]
+def test_shells() -> None:
+    assert completed("completion", "") == ["plain,bash", "plain,zsh", "plain,fish"]
 
 
 @pytest.mark.usefixtures("bash")  # click asks it for its version
