@@ -75,6 +75,7 @@ PLACES = {
         "tests/hub/test_websocket_attacks.py::test_one_that_never_reads_is_dropped_while_10_000_events_pass",
         "tests/test_gevent.py::test_bulks[https]",
         "tests/test_gevent.py::test_deadlines[https]",
+        "tests/test_selection.py",
         "tests/test_outage.py::test_nothing_piles_up_while_the_broker_is_away",
     ),
 }
