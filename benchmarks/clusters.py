@@ -12,17 +12,16 @@ import os
 import platform
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-import aiohttp
-
 from brokers import crossbar
 from brokers.crossbar_cluster import cluster
 from webmqconnect_async import AsyncClient, Push
+from webmqconnect_async._subscriber import Subscriber, subscriber
 
 from . import processes
 from .load import EVENT_BYTES, KEY, SECRET, TOPIC, Load
@@ -33,7 +32,7 @@ EVENTS = 2000
 ROUNDS = 5
 CONCURRENCY = 10
 LONGEST = 120.0
-"""Seconds that an event may take, and all events of a measurement."""
+"""Seconds for all events of a measurement to arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,42 +97,6 @@ WAYS: Mapping[str, Callable[[], AbstractContextManager[Place]]] = {
 }
 
 
-class Subscriber:
-    """A subscriber of the topic."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-
-    async def event(self) -> object:
-        """Return the next event."""
-        async with asyncio.timeout(LONGEST):
-            while True:
-                match await self._socket.receive_json():
-                    case [36, _, _, _, [event]]:
-                        return event
-
-    async def events(self, number: int) -> None:
-        """Return once so many more events have arrived."""
-        for _ in range(number):
-            await self.event()
-
-    async def until(self, event: object) -> None:
-        """Return once this event has arrived."""
-        while await self.event() != event:
-            pass
-
-
-@asynccontextmanager
-async def subscriber(ws_url: str) -> AsyncIterator[Subscriber]:
-    """Subscribe until the block is left."""
-    async with aiohttp.ClientSession() as session, session.ws_connect(ws_url, protocols=("wamp.2.json",)) as socket:
-        await socket.send_json([1, "realm1", {"roles": {"subscriber": {}}, "authmethods": ["anonymous"]}])
-        await socket.receive_json()
-        await socket.send_json([32, 1, {}, TOPIC])
-        assert (await socket.receive_json())[0] == 33  # noqa: S101  # SUBSCRIBED
-        yield Subscriber(socket)
-
-
 async def measured(place: Place, events: int) -> Figures:
     """Measure a place with so many pushes at a time, and with a tenth of that one after another."""
     near = await _reached(place, place.near, events)
@@ -144,13 +107,13 @@ async def _reached(place: Place, ws_url: str, events: int) -> Reached:
     event = Load("").event
     async with (
         AsyncClient(place.endpoint, KEY, place.secret, dialect="crossbar", concurrency=CONCURRENCY) as client,
-        subscriber(ws_url) as listening,
+        subscriber(ws_url, TOPIC) as session,
     ):
-        await _linked(client, listening)
+        await _linked(client, session)
 
         began = time.perf_counter()
         outcomes, _ = await asyncio.gather(
-            client.push_many(Push(TOPIC, event) for _ in range(events)), listening.events(events)
+            client.push_many(Push(TOPIC, event) for _ in range(events)), _receive(session, events)
         )
         rate = events / (time.perf_counter() - began)
         for outcome in outcomes:
@@ -159,19 +122,33 @@ async def _reached(place: Place, ws_url: str, events: int) -> Reached:
         delays = []
         for _ in range(max(events // 10, 1)):
             began = time.perf_counter()
-            await asyncio.gather(client.push(TOPIC, event), listening.events(1))
+            await asyncio.gather(client.push(TOPIC, event), _receive(session, 1))
             delays.append(time.perf_counter() - began)
     return Reached(rate, median(delays) * 1000)
 
 
-async def _linked(client: AsyncClient, listening: Subscriber) -> None:
+async def _linked(client: AsyncClient, session: Subscriber) -> None:
     """Return once events arrive at the node of the subscriber, and none is on its way."""
-    arrived = asyncio.ensure_future(listening.until("linked"))
+    arrived = asyncio.ensure_future(_receive_until(session, "linked"))
     while not arrived.done():
         await client.push(TOPIC, "linked")
     await arrived
     await client.push(TOPIC, "ready")
-    await listening.until("ready")
+    await _receive_until(session, "ready")
+
+
+async def _receive(session: Subscriber, number: int) -> None:
+    """Receive so many events."""
+    async with asyncio.timeout(LONGEST):
+        for _ in range(number):
+            await session.next_event()
+
+
+async def _receive_until(session: Subscriber, payload: object) -> None:
+    """Receive events up to this one."""
+    async with asyncio.timeout(LONGEST):
+        while (await session.next_event()).payload != payload:
+            pass
 
 
 def middle(rounds: Sequence[Figures]) -> Figures:

@@ -10,7 +10,6 @@ import asyncio
 import json
 import sys
 import time
-from typing import cast
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -20,6 +19,7 @@ from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._frames import text_frame
 from webmqconnect_async.hub._wamp1 import messages as wamp1
 
+from .listeners import LeanWebSocket
 from .load import KEY, SECRET, TOPIC, Load
 from .ours import pushes
 from .processes import cpu_seconds, has_proc, resident
@@ -63,55 +63,28 @@ class _Tally:
             self.complete.set()
 
 
-class _Subscriber(asyncio.Protocol):
-    """A WebSocket that subscribes to the topic and counts what comes: a real client would cost more than the hub."""
+class _Subscriber(LeanWebSocket):
+    """A subscriber of the topic that counts the bytes it receives."""
 
-    def __init__(self, host: str, tally: _Tally) -> None:
-        self._host = host
+    def __init__(self, authority: str, tally: _Tally) -> None:
+        super().__init__(authority, "wamp")
         self._tally = tally
         self._said = b""
         self._asked = False
-        self._transport: asyncio.Transport | None = None
-        self.ready = asyncio.Event()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the WebSocket."""
-        # A cast: uvloop's transports are asyncio's by duck typing alone.
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(
-            f"GET /ws HTTP/1.1\r\nHost: {self._host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: d2VibXFjb25uZWN0X2FzeQ==\r\n"
-            "Sec-WebSocket-Protocol: wamp\r\n\r\n".encode()
-        )
 
     def data_received(self, data: bytes) -> None:
-        """Subscribe once the WebSocket stands; count once the subscription does."""
+        """Subscribe after the handshake, and count after the subscription."""
         if self.ready.is_set():
             self._tally.count(len(data))
             return
         self._said += data
         if not self._asked and b"\r\n\r\n" in self._said:
             self._asked = True
-            self._send([5, TOPIC])
-            self._send([2, "1", "http://api.wamp.ws/procedure#ping"])
+            self.send([5, TOPIC])
+            self.send([2, "1", "http://api.wamp.ws/procedure#ping"])
         # The hub answers in order: with the ping's result the subscription stands.
         elif b'[3,"1",null]' in self._said:
             self.ready.set()
-
-    def _send(self, message: list[object]) -> None:
-        text = json.dumps(message).encode()
-        if self._transport is not None:
-            # A final frame of text, masked with zeros.
-            self._transport.write(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text)
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        """Let nobody wait for what will not come."""
-        self.ready.set()
-
-    def close(self) -> None:
-        """Go without a goodbye."""
-        if self._transport is not None:
-            self._transport.abort()
 
 
 async def fan(url: str, pid: int, subscribers: int, events: int) -> dict[str, float]:

@@ -23,30 +23,60 @@ _HELLO = [1, "realm1", {"roles": {"subscriber": {}}}]
 _SUBSCRIBE = [32, 1, {}, TOPIC]
 
 
-class _Listener(asyncio.Protocol):
-    """A WebSocket that subscribes to the topic and counts the events: a real client would cost more than the broker."""
+class LeanWebSocket(asyncio.Protocol):
+    """A WebSocket for subscribers that only count: a real client would cost more than the broker.
 
-    def __init__(self, authority: str) -> None:
-        self.got = 0
+    Args:
+        authority: host and port of the broker.
+        subprotocol: the version of WAMP.
+    """
+
+    def __init__(self, authority: str, subprotocol: str) -> None:
         self.ready = asyncio.Event()
-        self.complete = asyncio.Event()
+        """Set once the subscriber has subscribed, or the connection is lost."""
         self._authority = authority
-        self._said = bytearray()
-        self._open = False
+        self._subprotocol = subprotocol
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the WebSocket."""
+        """Send the handshake."""
         # A cast: uvloop's transports are asyncio's by duck typing alone.
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(
             f"GET /ws HTTP/1.1\r\nHost: {self._authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: d2VibXFjb25uZWN0X2FzeQ==\r\n"
-            "Sec-WebSocket-Protocol: wamp.2.json\r\n\r\n".encode()
+            f"Sec-WebSocket-Protocol: {self._subprotocol}\r\n\r\n".encode()
         )
 
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Release those that wait for `ready`."""
+        self.ready.set()
+
+    def send(self, message: list[object]) -> None:
+        """Send a short message."""
+        text = json.dumps(message).encode()
+        if self._transport is not None:
+            # A final frame of text, masked with zeros.
+            self._transport.write(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text)
+
+    def close(self) -> None:
+        """Abort the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _Listener(LeanWebSocket):
+    """A subscriber that counts the events of the topic."""
+
+    def __init__(self, authority: str) -> None:
+        super().__init__(authority, "wamp.2.json")
+        self.got = 0
+        self.complete = asyncio.Event()
+        self._said = bytearray()
+        self._open = False
+
     def data_received(self, data: bytes) -> None:
-        """Take the frames apart."""
+        """Parse the frames."""
         said = self._said
         said += data
         if not self._open:
@@ -55,7 +85,7 @@ class _Listener(asyncio.Protocol):
                 return
             said[:] = rest
             self._open = True
-            self._send(_HELLO)
+            self.send(_HELLO)
         at = 0
         while (end := _frame_end(said, at)) is not None:
             self._frame(said[at:end])
@@ -69,25 +99,14 @@ class _Listener(asyncio.Protocol):
             else:
                 self.got += 1
         elif b"[2," in frame[:10]:
-            self._send(_SUBSCRIBE)
+            self.send(_SUBSCRIBE)
         elif b"[33," in frame[:10]:
             self.ready.set()
 
-    def _send(self, message: list[object]) -> None:
-        text = json.dumps(message).encode()
-        if self._transport is not None:
-            # A final frame of text, masked with zeros.
-            self._transport.write(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text)
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        """Let nobody wait for what will not come."""
-        self.ready.set()
+    def connection_lost(self, error: Exception | None) -> None:
+        """Release those that wait."""
+        super().connection_lost(error)
         self.complete.set()
-
-    def close(self) -> None:
-        """Go without a goodbye."""
-        if self._transport is not None:
-            self._transport.abort()
 
 
 def _frame_end(said: bytearray, at: int) -> int | None:

@@ -57,9 +57,7 @@ class Both:
         [outcome] = (
             self.push_many(iter([(topic, event)])) if verb == "push_many" else self.push_stream([(topic, event)])
         )
-        result = outcome.receipt or outcome.error
-        assert result is not None
-        return result
+        return outcome.receipt if outcome.ok else outcome.error
 
     def failure(self, event: object = 1, topic: str = "http://example.com/t", **kwargs: Any) -> WebMQError:
         """Push and return the error."""

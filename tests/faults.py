@@ -103,7 +103,13 @@ async def _half_a_handshake(peer: Peer) -> None:
 
 def _unverified(name: str, context: Callable[[], ssl.SSLContext]) -> Case:
     return Case(
-        f"TLS: {name}", (), ConnectFailed, requests=0, says={"passing": False}, lasting=True, staging=_over_tls(context)
+        f"TLS: {name}",
+        (),
+        ConnectFailed,
+        requests=0,
+        says={"transient": False},
+        lasting=True,
+        staging=_over_tls(context),
     )
 
 
@@ -114,7 +120,7 @@ def _no_handshake(name: str, before: Step) -> Case:
         ConnectFailed,
         3,
         requests=0,
-        says={"passing": True},
+        says={"transient": True},
         lasting=True,
         staging=_over_tls(before=before),
     )

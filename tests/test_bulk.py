@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmqconnect_async._core.bulk import Bulk, Job, bulk_workers, in_order, outcome_of
+from webmqconnect_async._core.bulk import Bulk, Job, in_order, outcome_of, worker_count
 from webmqconnect_async._core.dialects.webmq import WebMQ
-from webmqconnect_async._core.values import Outcome, Push, Receipt
+from webmqconnect_async._core.values import Failed, Outcome, Push, Receipt, Sent
 from webmqconnect_async.errors import ConnectionLost, InvalidPush, SourceFailed, WebMQError
 
 # Items
@@ -41,18 +41,15 @@ def test_a_malformed_item_is_a_job_that_fails(item: object) -> None:
     job = bulk.take(item)
     assert job is not None
     assert isinstance(job.push, InvalidPush)
-    assert str(job.push) == f"a Push or a (topic, event) pair is needed, not {type(item).__name__}"
+    assert str(job.push) == f"each item must be a Push or a (topic, event) pair, not {type(item).__name__}"
     assert bulk.done(job) is None
     assert bulk.take(("t", 1)) == Job(1, Push("t", 1))
 
 
-def test_an_item_that_says_why_it_is_no_push_keeps_its_reason() -> None:
-    bulk = Bulk(order_by_topic=True)
-    error = InvalidPush("line 3 is no push")
-    job = bulk.take(error)
+def test_an_error_is_not_an_item() -> None:
+    job = Bulk(order_by_topic=True).take(InvalidPush("of the caller"))
     assert job is not None
-    assert job.push is error
-    assert outcome_of(job, error) == Outcome(0, None, None, error)
+    assert str(job.push) == "each item must be a Push or a (topic, event) pair, not InvalidPush"
 
 
 @pytest.mark.parametrize("topic", [None, 5, ["unhashable"], {}])
@@ -204,11 +201,11 @@ def test_any_source_and_any_order_of_answers(
 
 def test_an_outcome_is_a_receipt_or_an_error() -> None:
     push = Push("t", 1)
-    assert outcome_of(Job(3, push), Receipt(202)) == Outcome(3, push, Receipt(202), None)
+    assert outcome_of(Job(3, push), Receipt(202)) == Sent(3, push, Receipt(202))
     error = ConnectionLost("broke", attempts=1)
-    assert outcome_of(Job(4, push), error) == Outcome(4, push, None, error)
+    assert outcome_of(Job(4, push), error) == Failed(4, push, error)
     invalid = InvalidPush("no")
-    assert outcome_of(Job(5, invalid), invalid) == Outcome(5, None, None, invalid)
+    assert outcome_of(Job(5, invalid), invalid) == Failed(5, None, invalid)
 
 
 class _Kept:
@@ -250,13 +247,13 @@ def test_the_cause_itself_stays() -> None:
 
 
 def test_outcomes_come_in_input_order() -> None:
-    outcomes = [Outcome(index, None) for index in (2, 0, 3, 1)]
+    outcomes: list[Outcome] = [Sent(index, Push("t", 1), Receipt(202)) for index in (2, 0, 3, 1)]
     assert [outcome.index for outcome in in_order(outcomes, None)] == [0, 1, 2, 3]
     assert in_order([], None) == []
 
 
 def test_a_source_that_raised_is_told_with_what_was_done() -> None:
-    outcomes = [Outcome(1, None), Outcome(0, None)]
+    outcomes: list[Outcome] = [Sent(index, Push("t", 1), Receipt(202)) for index in (1, 0)]
     failure = KeyError("row 3")
     with pytest.raises(SourceFailed, match="the source was not read to its end; there are 2 outcomes") as caught:
         in_order(outcomes, failure)
@@ -291,25 +288,25 @@ class _Once:
     ],
 )
 def test_as_many_workers_as_can_be_of_use(pushes: object, concurrency: int | None, slots: int, workers: int) -> None:
-    assert bulk_workers(pushes, concurrency, slots) == workers
+    assert worker_count(pushes, concurrency, slots) == workers
 
 
 @pytest.mark.parametrize("concurrency", [0, -1])
 def test_no_workers_are_refused(concurrency: int) -> None:
-    with pytest.raises(ValueError, match=r"^concurrency: 1 or more"):
-        bulk_workers([], concurrency, 50)
+    with pytest.raises(ValueError, match="concurrency must be at least 1"):
+        worker_count([], concurrency, 50)
 
 
 @pytest.mark.parametrize("concurrency", [1.0, "1", True])
 def test_workers_are_counted_in_integers(concurrency: int) -> None:
-    with pytest.raises(TypeError, match=r"^concurrency: an integer"):
-        bulk_workers([], concurrency, 50)
+    with pytest.raises(TypeError, match="concurrency must be an integer"):
+        worker_count([], concurrency, 50)
 
 
 @pytest.mark.parametrize("pushes", ["text", "", b"bytes"])
 def test_text_is_no_source(pushes: object) -> None:
-    with pytest.raises(TypeError, match=f"^pushes: an iterable of pushes is needed, not {type(pushes).__name__}"):
-        bulk_workers(pushes, None, 50)
+    with pytest.raises(TypeError, match=f"pushes must be an iterable of pushes, not {type(pushes).__name__}"):
+        worker_count(pushes, None, 50)
 
 
 def test_only_what_is_in_memory_is_asked_for_its_length() -> None:
@@ -322,5 +319,5 @@ def test_only_what_is_in_memory_is_asked_for_its_length() -> None:
         def __len__(self) -> int:
             raise AssertionError("the database was asked")
 
-    assert bulk_workers(QuerySet(), None, 50) == 50
-    assert bulk_workers([Push("t", 1)], None, 50) == 1
+    assert worker_count(QuerySet(), None, 50) == 50
+    assert worker_count([Push("t", 1)], None, 50) == 1

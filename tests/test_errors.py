@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from webmqconnect_async import errors
-from webmqconnect_async._core.values import Outcome, Push, Receipt
+from webmqconnect_async._core.values import Failed, Push, Receipt, Sent
 from webmqconnect_async.errors import (
     AuthRejected,
     BadReply,
@@ -124,14 +124,12 @@ def _overloaded(seconds: float | None) -> Overloaded:
 
 _SAMPLES: list[WebMQError] = [
     WebMQError("said", attempts=4),
-    InvalidPush("topic: text is needed, not int"),
+    InvalidPush("topic must be a string, not int"),
     ClientClosed("the client is closed"),
     WrongLoop("another loop"),
-    SourceFailed(
-        "half-way", outcomes=[Outcome(0, Push("t", [1]), Receipt(202)), Outcome(1, None, None, InvalidPush("x"))]
-    ),
+    SourceFailed("half-way", outcomes=[Sent(0, Push("t", [1]), Receipt(202)), Failed(1, None, InvalidPush("x"))]),
     NotAccepted("no", attempts=1),
-    ConnectFailed("a certificate", attempts=1, passing=False),
+    ConnectFailed("a certificate", attempts=1, transient=False),
     ConnectFailed("refused", attempts=3),
     QueueTimeout("full"),
     Rejected("no", attempts=1, status=404, reason="nowhere"),
@@ -180,14 +178,14 @@ def test_an_error_is_copied_whole(original: WebMQError, copied: Callable[[WebMQE
     else:
         assert _all_attributes(twin) == _all_attributes(error)
     assert twin.__notes__ == ["while pushing order 17"]
-    twin.after(9)
+    twin._after(9)
     assert error.attempts == original.attempts
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_every_protocol_of_pickle_works(protocol: int) -> None:
-    twin = pickle.loads(pickle.dumps(ConnectFailed("cert", attempts=1, passing=False), protocol))  # noqa: S301  # own bytes
-    assert (twin.attempts, twin.passing, str(twin)) == (1, False, "cert")
+    twin = pickle.loads(pickle.dumps(ConnectFailed("cert", attempts=1, transient=False), protocol))  # noqa: S301  # own bytes
+    assert (twin.attempts, twin.transient, str(twin)) == (1, False, "cert")
 
 
 def test_an_error_of_the_caller_s_own_class_pickles_too() -> None:
@@ -212,14 +210,14 @@ def test_a_pickle_holds_no_cause() -> None:
 def test_after_returns_the_same_error_and_says_how_often() -> None:
     error = ReplyTimeout("late")
     assert error.attempts == 0
-    assert error.after(3) is error
+    assert error._after(3) is error
     assert error.attempts == 3
 
 
 def test_the_attributes_have_defaults() -> None:
     """An error can be made from its message alone, as tests of applications do."""
     assert SourceFailed().outcomes == ()
-    assert ConnectFailed().passing is True
+    assert ConnectFailed().transient is True
     assert (Rejected().status, Rejected().reason) == (0, "")
     assert ClockRejected().skew is None
     assert Overloaded().retry_after is None
@@ -232,3 +230,19 @@ def test_an_oserror_s_own_fields_stay_empty() -> None:
     """`OSError` reads two arguments as errno and text; ours pass one."""
     error = ConnectFailed("refused", attempts=1)
     assert (error.errno, error.strerror, error.args) == (None, None, ("refused",))
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (InvalidPush("topic: no"), "InvalidPush('topic: no')"),
+        (ConnectFailed("refused", attempts=3), "ConnectFailed('refused', attempts=3)"),
+        (Rejected("no", attempts=1, status=404, reason="gone"), "Rejected('no', status=404, attempts=1)"),
+        (_clock(302.5), "ClockRejected('off', status=400, attempts=1, skew=302.5)"),
+        (_overloaded(17.0), "Overloaded('busy', status=429, attempts=2, retry_after=17.0)"),
+        (_overloaded(None), "Overloaded('busy', status=429, attempts=2)"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_repr_shows_what_is_known(error: WebMQError, shown: str) -> None:
+    assert repr(error) == shown

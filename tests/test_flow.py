@@ -271,13 +271,13 @@ def test_what_the_error_says_is_of_its_own_attempt() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "passing"),
+    ("failure", "transient"),
     [(NO_CONNECTION, True), (GARBAGE_EARLY, True), (EXPIRED_EARLY, True), (CERTIFICATE, False)],
 )
-def test_a_failed_connection_says_whether_it_may_work_later(failure: TransportFailure, passing: bool) -> None:
+def test_a_failed_connection_says_whether_it_may_work_later(failure: TransportFailure, transient: bool) -> None:
     run = Run([failure], ONCE)
     assert isinstance(run.error, ConnectFailed)
-    assert run.error.passing is passing
+    assert run.error.transient is transient
     assert str(run.error) == failure.reason
 
 
@@ -420,17 +420,17 @@ def test_the_usual_retry() -> None:
 @pytest.mark.parametrize(
     ("given", "kind", "said"),
     [
-        ({"attempts": 0}, ValueError, "attempts: 1 or more"),
-        ({"attempts": -1}, ValueError, "attempts: 1 or more"),
-        ({"attempts": 2.0}, TypeError, "attempts: an integer"),
-        ({"attempts": True}, TypeError, "attempts: an integer"),
-        ({"attempts": None}, TypeError, "attempts: an integer"),
-        ({"wait": -0.1}, ValueError, "wait: seconds from 0 on"),
-        ({"wait": inf}, ValueError, "wait: seconds from 0 on"),
-        ({"wait": None}, TypeError, "wait: seconds are needed, not None"),
-        ({"wait": "1"}, TypeError, "wait: seconds"),
-        ({"max_wait": float("nan")}, ValueError, "max_wait: seconds from 0 on"),
-        ({"max_wait": None}, TypeError, "max_wait: seconds are needed, not None"),
+        ({"attempts": 0}, ValueError, "attempts must be at least 1"),
+        ({"attempts": -1}, ValueError, "attempts must be at least 1"),
+        ({"attempts": 2.0}, TypeError, "attempts must be an integer"),
+        ({"attempts": True}, TypeError, "attempts must be an integer"),
+        ({"attempts": None}, TypeError, "attempts must be an integer"),
+        ({"wait": -0.1}, ValueError, "wait must be at least 0"),
+        ({"wait": inf}, ValueError, "wait must be at least 0"),
+        ({"wait": None}, TypeError, "wait must be a number of seconds, not NoneType"),
+        ({"wait": "1"}, TypeError, "wait must be a number"),
+        ({"max_wait": float("nan")}, ValueError, "max_wait must be at least 0"),
+        ({"max_wait": None}, TypeError, "max_wait must be a number of seconds, not NoneType"),
     ],
 )
 def test_a_retry_refuses_what_it_cannot_do(given: dict[str, float], kind: type[Exception], said: str) -> None:

@@ -31,7 +31,7 @@ from webmqconnect_async import (
     WebMQError,
 )
 from webmqconnect_async._core.dialects import DialectName, Request, Response
-from webmqconnect_async.explain._signed_request import SignedRequest
+from webmqconnect_async.explain import SignedRequest
 from webmqconnect_async.signing import Credentials
 
 from .cases import MEGABYTES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 import webmqconnect_async
 from webmqconnect_async import errors
 from webmqconnect_async._core import settings, values
+from webmqconnect_async._core.settings import ClientOptions
 from webmqconnect_async._version import __version__
 
 _ROOT = Path(webmqconnect_async.__file__).parent
@@ -26,16 +28,38 @@ _PUBLIC = {name: getattr(webmqconnect_async, name) for name in webmqconnect_asyn
 _CLASSES = [value for value in _PUBLIC.values() if isinstance(value, type)]
 
 
-def test_all_is_what_is_public() -> None:
-    """Nothing public is left out, nothing is listed that is not there; the rooms are reached by name, not listed."""
+def test_dir_shows_the_public_names() -> None:
+    """And nothing else: not the modules that importing them loads."""
+    assert dir(webmqconnect_async) == sorted(webmqconnect_async.__all__) == list(webmqconnect_async.__all__)
+    assert len(webmqconnect_async.__all__) == len(set(webmqconnect_async.__all__))
+
+
+def test_every_public_name_is_in_all() -> None:
     public = {
         name
         for name, value in vars(webmqconnect_async).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+        if not name.startswith("_") and not isinstance(value, types.ModuleType) and name != "TYPE_CHECKING"
     }
-    assert public | {"__version__"} == set(webmqconnect_async.__all__)
-    assert len(webmqconnect_async.__all__) == len(set(webmqconnect_async.__all__))
-    assert list(webmqconnect_async.__all__) == sorted(webmqconnect_async.__all__)
+    # The clients are imported when they are first used.
+    assert public | {"__version__", "AsyncClient", "Client"} == set(webmqconnect_async.__all__)
+
+
+def test_every_other_module_is_private() -> None:
+    """A module is public if it is listed here; otherwise it, or a folder around it, begins with an underscore."""
+    public = {"__init__", "__main__", "errors", "signing", "typing", "explain", "hub", "testing"}
+    found = {path.relative_to(_ROOT).with_suffix("").parts for path in _ROOT.rglob("*.py")}
+    assert {
+        "/".join(parts)
+        for parts in found
+        if not any(part.startswith("_") and part not in ("__init__", "__main__") for part in parts)
+        and not set(parts) <= public
+    } == set()
+
+
+@pytest.mark.parametrize("module", ["typing", "errors", "signing", "explain", "hub", "testing"])
+def test_every_public_module_has_all(module: str) -> None:
+    names = importlib.import_module(f"webmqconnect_async.{module}").__all__
+    assert list(names) == sorted(names)
 
 
 def test_the_promised_names_are_there() -> None:
@@ -61,29 +85,53 @@ def test_everything_public_has_a_docstring(cls: type) -> None:
             assert inspect.getdoc(member), f"{cls.__name__}.{name}"
 
 
+def _arguments(function: Callable[..., object]) -> list[str]:
+    """Return the names of the arguments; those of a TypedDict in place of `**options`."""
+    names: list[str] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        options = re.fullmatch(r"Unpack\[(\w+)\]", str(parameter.annotation))
+        if options and options[1] in _OPTIONS:
+            names += typing.get_type_hints(_OPTIONS[options[1]], localns=_NAMES)
+        elif name != "self":
+            names.append(name)
+    return names
+
+
+_OPTIONS = {"ClientOptions": ClientOptions}
+
+
 @pytest.mark.parametrize("cls", _CLASSES, ids=lambda cls: cls.__name__)
 def test_every_documented_argument_is_one(cls: type) -> None:
-    """A docstring's Args names what the constructor or the method takes, in its order."""
-    takers: list[tuple[str, Callable[..., object]]] = [(cls.__name__, cls)]
-    takers += [(name, member) for name, member in _members(cls) if callable(member)]
-    for name, taker in takers:
-        text = inspect.getdoc(taker) or ""
+    """A docstring's Args names the arguments of the constructor or the method, in their order."""
+    functions: list[tuple[str, Callable[..., object]]] = [(cls.__name__, cls)]
+    functions += [(name, member) for name, member in _members(cls) if callable(member) and name != "from_env"]
+    for name, function in functions:
+        text = inspect.getdoc(function) or ""
         section = re.search(r"^( *)Args:\n((?:\1    .*\n|\n)+)", text + "\n", re.MULTILINE)
         if section:
             named = re.findall(r"^ {4}(\w+):", section[2], re.MULTILINE)
-            taken = list(inspect.signature(taker).parameters)
-            assert named == [parameter for parameter in taken if parameter != "self"], name
+            assert named == _arguments(function), name
 
 
-def test_the_clients_take_the_same_arguments() -> None:
-    """But for a session, which only the asynchronous one can borrow, and the names of 2012."""
-    constructors = [
-        list(inspect.signature(client).parameters)
-        for client in (webmqconnect_async.AsyncClient, webmqconnect_async.Client)
-    ]
-    asynchronous, blocking = constructors
-    assert [name for name in asynchronous if name != "session"] == blocking[: -len(_OF_2012)]
-    assert blocking[-len(_OF_2012) :] == _OF_2012
+def test_the_clients_have_the_same_arguments() -> None:
+    """Except for a session, which only the asynchronous one can borrow, and the names of 2012."""
+    asynchronous, blocking = _arguments(webmqconnect_async.AsyncClient), _arguments(webmqconnect_async.Client)
+    assert [name for name in asynchronous if name != "session"] == [name for name in blocking if name not in _OF_2012]
+    assert set(_OF_2012) <= set(blocking)
+
+
+@pytest.mark.parametrize("client", [webmqconnect_async.AsyncClient, webmqconnect_async.Client])
+def test_an_unknown_argument_is_named(client: type) -> None:
+    with pytest.raises(TypeError, match=rf"^{client.__name__}\(\) got an unexpected keyword argument 'concurency'$"):
+        client("http://127.0.0.1", concurency=3)
+
+
+def test_every_option_is_a_setting() -> None:
+    """An option of the TypedDict without a parameter of Settings would fail at runtime, and the other way round."""
+    parameters = inspect.signature(settings.Settings).parameters.values()
+    assert [each.name for each in parameters if each.kind is each.KEYWORD_ONLY] == list(
+        typing.get_type_hints(ClientOptions, localns=_NAMES)
+    )
 
 
 _OF_2012 = ["pushEndpoint", "authKey", "authSecret"]
@@ -98,16 +146,15 @@ def test_the_clients_have_the_same_verbs(verb: str) -> None:
     assert asynchronous == blocking
 
 
-@pytest.mark.parametrize("client", [webmqconnect_async.AsyncClient, webmqconnect_async.Client])
-def test_from_env_takes_what_the_constructor_takes_beside_what_the_environment_says(client: type) -> None:
-    """By name, with the same types; the names of 2012 are left behind."""
-    constructor = typing.get_type_hints(client.__init__, localns=_NAMES)  # type: ignore[misc]  # of the class itself
-    hints = typing.get_type_hints(client.from_env, localns=_NAMES)  # type: ignore[attr-defined]  # both have it
-    [options] = typing.get_args(hints["options"])
-    said_by_the_environment = {"endpoint", "auth_key", "auth_secret", "dialect", *_OF_2012, "return"}
-    assert typing.get_type_hints(options, localns=_NAMES) == {
-        name: hint for name, hint in constructor.items() if name not in said_by_the_environment
-    }
+@pytest.mark.parametrize(
+    ("client", "others"), [(webmqconnect_async.AsyncClient, ["session"]), (webmqconnect_async.Client, [])]
+)
+def test_from_env_has_the_arguments_that_the_environment_does_not_give(client: type, others: list[str]) -> None:
+    taken = [*inspect.signature(client.from_env).parameters]  # type: ignore[attr-defined]  # both have it
+    assert taken == ["timeout", "options"]
+    for name in [*typing.get_type_hints(ClientOptions, localns=_NAMES), *others]:
+        with pytest.raises(ValueError, match="WEBMQ_ENDPOINT: not set"):
+            client.from_env(**{name: None})  # type: ignore[attr-defined]
 
 
 # Types
@@ -149,7 +196,7 @@ def test_any_would_be_found() -> None:
 
 def test_the_types_are_all_looked_at() -> None:
     looked_at = {where for cls in _CLASSES for where, _ in _hints(cls)}
-    assert {"AsyncClient.push: event", "Client.push: return", "Outcome.error", "Retry.wait"} <= looked_at
+    assert {"AsyncClient.push: event", "Client.push: return", "Failed.error", "Retry.wait"} <= looked_at
     assert "SourceFailed.outcomes" in looked_at
 
 
@@ -202,7 +249,7 @@ def _imported_by(statement: str) -> set[str]:
 
 
 def test_importing_the_package_imports_no_hub_and_no_command_line() -> None:
-    imported = _imported_by("import webmqconnect_async")
+    imported = _imported_by("from webmqconnect_async import AsyncClient, Client")
     assert {"webmqconnect_async._aio.client", "webmqconnect_async._sync.client"} <= imported
     assert [name for name in imported if re.match(r"webmqconnect_async\.(hub|_cli|testing|explain)\b", name)] == []
     # What only the extras and the tests need, and the server half of aiohttp.
@@ -225,10 +272,11 @@ def test_importing_the_hub_imports_no_client() -> None:
     ] == []
 
 
-def test_the_pure_core_needs_no_aiohttp() -> None:
+@pytest.mark.parametrize("modules", ["_core.flow _core.bulk _core.dialects.webmq", "explain"])
+def test_pure_modules_need_no_aiohttp(modules: str) -> None:
     bare = (
         "import types; package = types.ModuleType('webmqconnect_async'); "
         f"package.__path__ = [{str(_ROOT)!r}]; sys.modules['webmqconnect_async'] = package; "
-        "import webmqconnect_async._core.flow, webmqconnect_async._core.bulk, webmqconnect_async._core.dialects.webmq"
+        f"import {', '.join(f'webmqconnect_async.{module}' for module in modules.split())}"
     )
     assert _imported_by(bare) & {"aiohttp", "asyncio", "http.client", "ssl", "yarl"} == set()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 
 import pytest
 
-from webmqconnect_async import BadReply, ClockRejected
+from webmqconnect_async import BadReply, ClientClosed, ClockRejected
 
 from .answers import ANSWERS
 from .cases import TOPIC, Case, end_of
@@ -76,3 +77,54 @@ def test_skew(colour: str, dialect: str, said: bytes, sent: float) -> None:
         assert type(error) is ClockRejected
         assert error.skew is not None
         assert before - sent <= error.skew <= time.time() - sent
+
+
+# After close
+
+
+class _Source:
+    """An iterable that records whether it was read."""
+
+    read = False
+
+    def __iter__(self) -> Iterator[tuple[str, object]]:
+        self.read = True
+        return iter([(TOPIC, 1)])
+
+
+AFTER_CLOSE: dict[str, Callable[[Both, _Source], object]] = {
+    "push": lambda client, _: client.push(TOPIC, 1),
+    "push of an event that cannot be encoded": lambda client, _: client.push(TOPIC, float("nan")),
+    "push with an invalid timeout": lambda client, _: client.push(TOPIC, 1, timeout=-1),
+    "push_many": lambda client, source: client.push_many(source),
+    "push_many of nothing": lambda client, _: client.push_many([]),
+    "push_many with an invalid concurrency": lambda client, source: client.push_many(source, concurrency=0),
+    "push_stream": lambda client, source: client.push_stream(source),
+    "push_stream of nothing": lambda client, _: client.push_stream([]),
+    "push_stream with an invalid concurrency": lambda client, source: client.push_stream(source, concurrency=0),
+}
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("used", [False, True], ids=["never used", "used"])
+@pytest.mark.parametrize("case", AFTER_CLOSE)
+def test_after_close(colour: str, used: bool, case: str) -> None:
+    """A closed client says so before it checks arguments, encodes an event or reads a source."""
+    source = _Source()
+    with hostile() as server, Both(colour, server.url) as client:
+        if used:
+            client.push(TOPIC, 0)
+        client.close()
+        with pytest.raises(ClientClosed):
+            AFTER_CLOSE[case](client, source)
+        client.close()
+        assert not source.read
+        assert len(server.requests) == used
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_arguments_are_checked_before_the_event_is_encoded(colour: str) -> None:
+    with hostile() as server, Both(colour, server.url) as client:
+        with pytest.raises(ValueError, match="timeout"):
+            client.push(TOPIC, float("nan"), timeout=-1)
+        assert client.stats.failed == 0

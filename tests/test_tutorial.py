@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from packaging.requirements import Requirement
 
-from webmqconnect_async._subscriber.connecting import subscriber
+from webmqconnect_async._subscriber import subscriber
 
 from .chromium import Page, chromium
 from .examples.serving import serving

@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from webmqconnect_async._core.values import Outcome, Payload, Push, Receipt, Stats
+from webmqconnect_async._core.values import Failed, Outcome, Payload, Push, Receipt, Sent, Stats
 from webmqconnect_async.errors import InvalidPush
 
 
@@ -17,7 +17,8 @@ from webmqconnect_async.errors import InvalidPush
     [
         (Push("t", 1), "topic"),
         (Receipt(202), "status"),
-        (Outcome(0, None), "index"),
+        (Sent(0, Push("t", 1), Receipt(202)), "index"),
+        (Failed(0, None, InvalidPush("no")), "ok"),
         (Stats(), "pushed"),
     ],
     ids=lambda value: type(value).__name__,
@@ -33,7 +34,7 @@ def test_a_value_is_frozen_and_slotted(value: object, field: str) -> None:
     [
         Push("t", {"a": [1]}, eligible=["x"], exclude=(1,), options={"o": 1}),
         Receipt(202, None, 2),
-        Outcome(3, Push("t", 1), Receipt(202)),
+        Sent(3, Push("t", 1), Receipt(202)),
         Stats(1, 2, 3, 4),
         Payload(1, "two", three=[3]),
     ],
@@ -54,10 +55,30 @@ def test_a_receipt_is_a_hub_s_by_default() -> None:
     assert Receipt(202) == Receipt(status=202, id=None, attempts=1)
 
 
-def test_an_outcome_is_ok_without_an_error() -> None:
-    assert Outcome(0, Push("t", 1), Receipt(202)).ok
-    assert not Outcome(0, Push("t", 1), None, InvalidPush("no")).ok
-    assert not Outcome(0, None, error=InvalidPush("no")).ok
+def test_both_outcomes_have_the_same_attributes() -> None:
+    push, receipt, error = Push("t", 1), Receipt(202), InvalidPush("no")
+    sent, failed = Sent(3, push, receipt), Failed(4, None, error)
+    assert (sent.index, sent.push, sent.receipt, sent.error, sent.ok) == (3, push, receipt, None, True)
+    assert (failed.index, failed.push, failed.receipt, failed.error, failed.ok) == (4, None, None, error, False)
+
+
+def test_a_failed_outcome_survives_pickling() -> None:
+    """Errors compare by identity, so the outcome is compared by its parts."""
+    failed = pickle.loads(pickle.dumps(Failed(4, Push("t", 1), InvalidPush("no"))))  # noqa: S301  # its own bytes
+    assert (failed.index, failed.push, failed.receipt, failed.ok) == (4, Push("t", 1), None, False)
+    assert type(failed.error) is InvalidPush
+
+
+def test_match_tells_outcomes_apart() -> None:
+    outcomes: list[Outcome] = [Sent(0, Push("t", 1), Receipt(202)), Failed(1, None, InvalidPush("no"))]
+    said = []
+    for outcome in outcomes:
+        match outcome:
+            case Sent(index, _, receipt):
+                said.append(f"{index}: {receipt.status}")
+            case Failed(error=error):
+                said.append(str(error))
+    assert said == ["0: 202", "no"]
 
 
 def test_a_payload_keeps_positional_and_keyword_arguments() -> None:

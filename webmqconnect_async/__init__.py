@@ -1,13 +1,14 @@
-"""Push real-time events to browsers through a WebMQ broker: one signed HTTP POST an event.
+"""Push real-time events to browsers through a message broker: one signed HTTP POST per event.
 
 async with AsyncClient("http://127.0.0.1:8080", auth_key="app", auth_secret="s3cret") as client:
     await client.push("http://example.com/orders", {"id": 17, "state": "paid"})
 """
 
-from ._aio import AsyncClient
+import importlib
+from typing import TYPE_CHECKING
+
 from ._core.flow import Retry
-from ._core.values import Outcome, Payload, Push, Receipt, Stats
-from ._sync import Client
+from ._core.values import Failed, Outcome, Payload, Push, Receipt, Sent, Stats
 from ._version import __version__
 from .errors import (
     AuthRejected,
@@ -29,6 +30,20 @@ from .errors import (
     WrongLoop,
 )
 
+if TYPE_CHECKING:
+    from ._aio import AsyncClient
+    from ._sync import Client
+else:
+    _CLIENTS = {"AsyncClient": "._aio", "Client": "._sync"}
+
+    def __getattr__(name):
+        """Import a client when it is first used: completion in a shell would wait for aiohttp."""
+        if name not in _CLIENTS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = client = getattr(importlib.import_module(_CLIENTS[name], __name__), name)
+        return client
+
+
 __all__ = [
     "AsyncClient",
     "AuthRejected",
@@ -38,6 +53,7 @@ __all__ = [
     "ClockRejected",
     "ConnectFailed",
     "ConnectionLost",
+    "Failed",
     "InvalidPush",
     "NotAccepted",
     "Outcome",
@@ -49,6 +65,7 @@ __all__ = [
     "Rejected",
     "ReplyTimeout",
     "Retry",
+    "Sent",
     "SourceFailed",
     "Stats",
     "TooLarge",
@@ -57,3 +74,8 @@ __all__ = [
     "WrongLoop",
     "__version__",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names, without the modules that importing them loads."""
+    return __all__

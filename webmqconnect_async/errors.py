@@ -1,30 +1,29 @@
-"""Every error of the package, sorted by what its caller asks: may I push again without a duplicate.
+"""Exceptions, grouped by whether retrying can create a duplicate.
 
     WebMQError
-    ├─ InvalidPush (ValueError)             refused here, before any I/O
+    ├─ InvalidPush (ValueError)             the push is invalid: nothing was sent
     ├─ ClientClosed (RuntimeError)          the client is closed: nothing was sent
-    ├─ WrongLoop (RuntimeError)             the client belongs to another live event loop: nothing was sent
+    ├─ WrongLoop (RuntimeError)             the client is in use in another event loop: nothing was sent
     ├─ SourceFailed                         the iterable given to push_many was not read to its end
-    ├─ NotAccepted                          the broker has not taken the event: safe to push again
-    │  ├─ ConnectFailed (ConnectionError)   refused, DNS, TLS, or the deadline came before a connection
-    │  ├─ QueueTimeout (TimeoutError)       no slot came free in time
-    │  └─ Rejected                          the broker said no: .status, .reason
-    │     ├─ AuthRejected                   unknown key, wrong signature, denied, unsigned where signed is needed
+    ├─ NotAccepted                          the broker has not accepted the event: retrying is safe
+    │  ├─ ConnectFailed (ConnectionError)   refused, DNS, TLS, or no connection before the deadline
+    │  ├─ QueueTimeout (TimeoutError)       no slot before the deadline
+    │  └─ Rejected                          the broker rejected it: .status, .reason
+    │     ├─ AuthRejected                   unknown key, wrong signature, denied, or a signature is required
     │     ├─ ClockRejected                  the timestamp: .skew
-    │     ├─ TooLarge                       the event
-    │     └─ Overloaded                     429, and 503 with Retry-After: .retry_after
-    └─ Unconfirmed                          the broker may have taken it: pushing again may double it
-       ├─ ReplyTimeout (TimeoutError)       no answer before the deadline
-       ├─ ConnectionLost (ConnectionError)  the connection broke before the answer
-       └─ BadReply                          an answer that says neither yes nor no: .status, .reason
+    │     ├─ TooLarge                       the event is too large
+    │     └─ Overloaded                     429, or 503 with Retry-After: .retry_after
+    └─ Unconfirmed                          the broker may have accepted the event: retrying can create a duplicate
+       ├─ ReplyTimeout (TimeoutError)       no response before the deadline
+       ├─ ConnectionLost (ConnectionError)  the connection broke before the response
+       └─ BadReply                          neither an acceptance nor a rejection: .status, .reason
 
-No error holds the secret, a signature or a signed URL. All of them pickle. This module imports nothing of the package
-and knows nothing of HTTP.
+No error holds the secret, a signature or a signed URL. All errors can be pickled.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,27 +59,34 @@ def _unpickled(cls: type[WebMQError], args: tuple[object, ...], state: dict[str,
 
 
 class WebMQError(Exception):
-    """Base of all errors that a push can end with."""
+    """Base class of all errors that a push can end with."""
 
     attempts: int
-    """Requests handed to the network or tried to be; 0 where the push was refused before."""
+    """Number of requests, including those without a connection; 0 if the push was refused before the first."""
+
+    _shown: ClassVar[tuple[str, ...]] = ("attempts",)
+    """The attributes in the repr."""
 
     def __init__(self, message: str = "", *, attempts: int = 0) -> None:
         super().__init__(message)
         self.attempts = attempts
 
+    def __repr__(self) -> str:
+        shown = [repr(str(self)), *(f"{name}={getattr(self, name)!r}" for name in self._shown if getattr(self, name))]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def __reduce__(self) -> tuple[object, ...]:
-        # The bases that are OSErrors rebuild themselves from positional arguments alone and lose every keyword.
+        # OSError, a base of some, pickles only its positional arguments.
         return _unpickled, (type(self), self.args, self.__dict__)
 
-    def after(self, attempts: int) -> Self:
-        """Return this error, saying that it ended a push of so many attempts."""
+    def _after(self, attempts: int) -> Self:
+        """Set the number of attempts, and return the error."""
         self.attempts = attempts
         return self
 
 
 class InvalidPush(WebMQError, ValueError):
-    """A topic, event or session ID that cannot be pushed; the message names the argument. Nothing was sent."""
+    """A topic, event or session ID is invalid; the message names the argument. Nothing was sent."""
 
 
 class ClientClosed(WebMQError, RuntimeError):
@@ -88,14 +94,14 @@ class ClientClosed(WebMQError, RuntimeError):
 
 
 class WrongLoop(WebMQError, RuntimeError):
-    """An AsyncClient was used in an event loop while the one it works in is still alive. Nothing was sent."""
+    """An AsyncClient was used in an event loop while it is in use in another one. Nothing was sent."""
 
 
 class SourceFailed(WebMQError):
     """The source given to `push_many` was not read to its end. `__cause__` is its error, or a ClientClosed."""
 
     outcomes: Sequence[Outcome]
-    """The outcome of every item that was read, in input order."""
+    """The outcomes of all items that were read, in input order."""
 
     def __init__(self, message: str = "", *, outcomes: Sequence[Outcome] = ()) -> None:
         super().__init__(message)
@@ -103,34 +109,36 @@ class SourceFailed(WebMQError):
 
 
 class NotAccepted(WebMQError):
-    """The broker has not taken the event: pushing it again makes no duplicate."""
+    """The broker has not accepted the event. Pushing it again cannot create a duplicate."""
 
 
 class ConnectFailed(NotAccepted, ConnectionError):
-    """No connection: refused, no such name, TLS, or the deadline came first."""
+    """There was no connection: refused, DNS, TLS, or the deadline passed first."""
 
-    passing: bool
-    """Whether it may work later; False for a certificate that does not verify."""
+    transient: bool
+    """Whether it may work later; `False` if the certificate does not verify."""
 
-    def __init__(self, message: str = "", *, attempts: int = 0, passing: bool = True) -> None:
+    def __init__(self, message: str = "", *, attempts: int = 0, transient: bool = True) -> None:
         super().__init__(message, attempts=attempts)
-        self.passing = passing
+        self.transient = transient
 
 
 class QueueTimeout(NotAccepted, TimeoutError):
-    """All `concurrency` slots of the client stayed taken until the deadline."""
+    """All slots of the client were in use until the deadline."""
 
 
 class _Answered(WebMQError):
-    """What an answer leaves behind: its status, and its reason without anything secret."""
+    """An error with a response."""
 
     status: int
-    """The HTTP status of the answer; 0 where it was not HTTP."""
+    """The HTTP status of the response; 0 if it is not HTTP."""
     reason: str
-    """What the broker said, cut short, control characters escaped, signatures removed.
+    """The text of the response, shortened, with control characters escaped and signatures removed.
 
-    A text that quotes the request's own signature, even a part of it, is replaced as a whole.
+    A text that quotes any part of the request's own signature is replaced as a whole.
     """
+
+    _shown: ClassVar[tuple[str, ...]] = ("status", "attempts")
 
     def __init__(self, message: str = "", *, attempts: int = 0, status: int = 0, reason: str = "") -> None:
         super().__init__(message, attempts=attempts)
@@ -139,42 +147,46 @@ class _Answered(WebMQError):
 
 
 class Rejected(_Answered, NotAccepted):
-    """The broker refused the event; `status` and `reason` say why."""
+    """The broker rejected the event; `status` and `reason` say why."""
 
 
 class AuthRejected(Rejected):
-    """Unknown key, wrong signature, denied by a rule, or unsigned where a signature is needed."""
+    """Unknown key, wrong signature, denied by a rule, or unsigned although a signature is required."""
 
 
 class ClockRejected(Rejected):
-    """The broker refused the timestamp: one of the two clocks is wrong."""
+    """The broker rejected the timestamp: one of the two clocks is wrong."""
 
     skew: float | None = None
-    """This machine's clock minus the broker's `Date`, in seconds; None where it sent no usable date."""
+    """This machine's clock minus the broker's `Date`, in seconds; `None` without a usable date."""
+
+    _shown = ("status", "attempts", "skew")
 
 
 class TooLarge(Rejected):
-    """The event, as JSON, is longer than the broker takes."""
+    """The event, as JSON, is larger than the broker accepts."""
 
 
 class Overloaded(Rejected):
-    """The broker asks for patience: 429, or 503 with a Retry-After."""
+    """The broker asks for a delay: 429, or 503 with `Retry-After`."""
 
     retry_after: float | None = None
-    """Seconds to wait before the next push, as the broker asked; None where it did not say."""
+    """Seconds to wait before the next push, as the broker asked; `None` if it did not say."""
+
+    _shown = ("status", "attempts", "retry_after")
 
 
 class Unconfirmed(WebMQError):
-    """The broker may have taken the event: pushing it again may make a duplicate."""
+    """The broker may have accepted the event. Pushing it again can create a duplicate."""
 
 
 class ReplyTimeout(Unconfirmed, TimeoutError):
-    """The request was sent, or begun, and no answer came before the deadline."""
+    """Sending had begun, and there was no response before the deadline."""
 
 
 class ConnectionLost(Unconfirmed, ConnectionError):
-    """The request was sent, or begun, and the connection broke before the answer."""
+    """Sending had begun, and the connection broke before the response."""
 
 
 class BadReply(_Answered, Unconfirmed):
-    """An answer that no broker gives: a redirect, a server error, or nothing that is HTTP."""
+    """A response that no broker gives: a redirect, a server error, or something that is not HTTP."""

@@ -36,7 +36,8 @@ class Credentials:
         # Errors name the type of the secret only: a UnicodeEncodeError would hold all of it.
         for name, value, types in (("key", key, str), ("secret", secret, str | bytes)):
             if not isinstance(value, types):
-                raise TypeError(f"{name}: text is needed, not {type(value).__name__}")
+                expected = "a string" if types is str else "a string or bytes"
+                raise TypeError(f"{name} must be {expected}, not {type(value).__name__}")
             if not value:
                 raise ValueError(f"{name}: empty, which a broker treats as absent")
             if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):

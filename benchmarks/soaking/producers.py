@@ -163,10 +163,9 @@ class Producers:
             yield Push(topic(producer, place % LANES), {"number": number})
 
     def _done(self, outcome: Outcome) -> None:
-        end = outcome.receipt or outcome.error
-        if outcome.push is None or end is None or not isinstance(outcome.push.event, dict):
-            raise AssertionError(f"an outcome of no push of ours: {outcome}")
-        self._reporter.report(outcome.push.event["number"], end)
+        if outcome.push is None or not isinstance(outcome.push.event, dict):
+            raise AssertionError(f"not an outcome of this producer: {outcome}")
+        self._reporter.report(outcome.push.event["number"], outcome.receipt if outcome.ok else outcome.error)
 
 
 async def _awaited(future: asyncio.Future[None]) -> None:

@@ -28,6 +28,7 @@ from benchmarks.sections import SECTIONS
 from benchmarks.sink import ACCEPTED, CENTRIFUGO, Sink
 from brokers.crossbar_cluster import cluster
 from webmqconnect_async import AuthRejected
+from webmqconnect_async._subscriber import subscriber
 from webmqconnect_async.hub import Hub
 
 SIGNING = sorted((ASYNC.keys() | BLOCKING.keys()) - {"cent"})
@@ -67,18 +68,10 @@ async def sink() -> AsyncIterator[str]:
 @pytest.mark.parametrize("client", SIGNING)
 async def test_a_peers_pushes_reach_a_subscriber_of_a_hub_that_takes_signed_ones_alone(client: str) -> None:
     needed(client)
-    async with (
-        Hub(port=0, keys={KEY: SECRET}) as hub,
-        aiohttp.ClientSession() as session,
-        session.ws_connect(hub.ws_url, protocols=("wamp",), timeout=aiohttp.ClientWSTimeout(ws_receive=10)) as socket,
-    ):
-        await socket.send_json([5, TOPIC])
-        await socket.send_json([2, "1", "http://api.wamp.ws/procedure#ping"])
-        assert (await socket.receive_json())[0] == 0
-        assert await socket.receive_json() == [3, "1", None]
+    async with Hub(port=0, keys={KEY: SECRET}) as hub, subscriber(hub.ws_url, TOPIC) as session, asyncio.timeout(20):
         await push(client, hub.url, 3)
         for _ in range(3):
-            assert await socket.receive_json() == [8, TOPIC, Load("").event]
+            assert (await session.next_event()).payload == Load("").event
 
 
 @pytest.mark.parametrize("client", SIGNING)

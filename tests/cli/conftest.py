@@ -15,10 +15,13 @@ from click.testing import CliRunner
 
 from webmqconnect_async import AsyncClient
 from webmqconnect_async._cli.app import app
-from webmqconnect_async._subscriber.connecting import Subscriber, subscriber
+from webmqconnect_async._subscriber import Subscriber, subscriber
 from webmqconnect_async.hub import Hub
 
 from ..processes import Ended
+
+COMMANDS = {name: app.resolve_command(click.Context(app), [name])[1] or app for name in app.commands}
+"""The commands themselves, in place of the entries that the group lists."""
 
 TOPIC = "http://example.com/orders"
 SECRET = "a-secret-of-the-tests"
@@ -68,7 +71,7 @@ async def received(session: Subscriber, count: int = 1) -> list[object]:
 
 async def nothing_but(session: Subscriber, hub: Hub, *events: object) -> None:
     """Check that a subscriber gets these events and no more: a last one, for it alone, comes right after them."""
-    async with AsyncClient(hub.url, *(("app", SECRET) if hub.config.credentials else ())) as client:
+    async with AsyncClient(hub.url, *(("app", SECRET) if hub.config.keys else ())) as client:
         await client.push(TOPIC, "the end", eligible=[session.session_id])
     got = []
     async with asyncio.timeout(5):
@@ -77,11 +80,11 @@ async def nothing_but(session: Subscriber, hub: Hub, *events: object) -> None:
     assert got == list(events)
 
 
-def invoke_here(*arguments: str, env: Mapping[str, str] | None = None) -> Ended:
+def invoke_here(*arguments: str, env: Mapping[str, str] | None = None, stdin: str | None = None) -> Ended:
     """Run the command line in this thread, without what the environment may say."""
     unset = [name for name in os.environ if name.startswith("WEBMQ_") or name in ("FORCE_COLOR", "GITHUB_ACTIONS")]
     environment: dict[str, str | None] = {**dict.fromkeys(unset), "COLUMNS": "120", **(env or {})}
-    result = CliRunner().invoke(app, arguments, prog_name="webmqconnect", env=environment)
+    result = CliRunner().invoke(app, arguments, stdin, prog_name="webmqconnect", env=environment)
     assert isinstance(result.exception, SystemExit | None), result.exception
     # Whether its help has colours, rich-click asks the environment when it is imported.
     return Ended(result.exit_code, click.unstyle(result.stdout), click.unstyle(result.stderr))

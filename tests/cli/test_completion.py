@@ -1,4 +1,4 @@
-"""Shell completion: the scripts that are printed, and what a shell is told when somebody presses tab."""
+"""Shell completion: the scripts, and the completions that a shell receives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMMANDS = ["completion", "demo", "explain", "hub", "listen", "push"]
 
 
 def completed(*words: str) -> list[str]:
-    """Return what bash is told for the last word, each as its kind and itself."""
+    """Return what bash receives for the last word: the kind and the text of each completion."""
     env = {
         "_WEBMQCONNECT_COMPLETE": "bash_complete",
         "COMP_WORDS": "\n".join(["webmqconnect", *words]),
@@ -91,29 +91,26 @@ def test_another_shell() -> None:
 
 
 @pytest.mark.usefixtures("bash")
-@pytest.mark.parametrize(
-    ("line", "replies"),
-    [
-        (["webmqconnect", "pu"], ["push"]),
-        (["webmqconnect", "push", "--dialect", "c"], ["crossbar"]),
-        (["webmqconnect", "explain", "--body", "ev"], ["events.jsonl"]),
-    ],
-)
-async def test_in_bash(line: list[str], replies: list[str], tmp_path: Path) -> None:
-    """The printed script, sourced, fills in what bash asks it for; files come from the folder."""
+async def test_in_bash(tmp_path: Path) -> None:
+    """The printed script, sourced, provides the completions; files come from the folder."""
     command = tmp_path / "bin" / "webmqconnect"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.join(MODULE)} "$@"\n')
     command.chmod(0o755)
     (tmp_path / "events.jsonl").touch()
-    script = f"""
-        # What bash has within a completion alone.
-        compopt() {{ COMPREPLY=($(compgen -f -- "${{COMP_WORDS[COMP_CWORD]}}")); }}
+    script = """
+        # Outside of a completion, bash does not have this builtin.
+        compopt() { COMPREPLY=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")); }
+        complete_words() {
+            COMPREPLY=() COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+            _webmqconnect_completion webmqconnect
+            echo "${COMPREPLY[@]}"
+        }
         source <(webmqconnect completion bash)
         complete -p webmqconnect >&2
-        COMP_WORDS=({shlex.join(line)}) COMP_CWORD={len(line) - 1}
-        _webmqconnect_completion webmqconnect
-        echo "${{COMPREPLY[@]}}"
+        complete_words webmqconnect pu
+        complete_words webmqconnect push --dialect c
+        complete_words webmqconnect explain --body ev
     """
     process = await asyncio.create_subprocess_exec(
         *("bash", "--norc", "-c", script),
@@ -124,4 +121,4 @@ async def test_in_bash(line: list[str], replies: list[str], tmp_path: Path) -> N
     )
     stdout, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert stderr.decode() == "complete -o nosort -F _webmqconnect_completion webmqconnect\n"
-    assert stdout.decode().split() == replies
+    assert stdout.decode().split() == ["push", "crossbar", "events.jsonl"]

@@ -108,7 +108,7 @@ async def test_line_without_an_end(tmp_path: Path) -> None:
     """However long it is, no more of it is held than of the longest."""
     file = tmp_path / "lines"
     with file.open("wb") as opened:
-        opened.truncate(10 * LONGEST_LINE)
+        opened.truncate(5 * LONGEST_LINE)
     with file.open("rb") as opened:
         tracemalloc.start()
         try:
@@ -155,7 +155,7 @@ def test_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(FileNotFoundError):
         FailedFile(tmp_path / "nowhere" / "failed")
     monkeypatch.setattr(Path, "is_block_device", lambda _: True)
-    with pytest.raises(OSError, match="a disk would be written over"):
+    with pytest.raises(OSError, match="a disk would be overwritten"):
         FailedFile(tmp_path / "disk")
     assert not (tmp_path / "disk").exists()
 

@@ -8,7 +8,8 @@ import json
 import os
 import re
 import signal
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from webmqconnect_async._cli.errors import Failure
 from webmqconnect_async._cli.push.files import FailedFile, Line, LineReader
 from webmqconnect_async._cli.push.jsonl import Events, Records
 from webmqconnect_async._cli.push.pusher import LinePusher
+from webmqconnect_async._cli.push.rate import RateLimit
 from webmqconnect_async.hub import Hub
 
 from ..hostile import ACCEPTED, Hostile, answer, bodies, held, hostile, reply, stall
@@ -30,8 +32,11 @@ OUTLIVING = (
     "from webmqconnect_async._cli import main; main()",
 )
 
-every_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-both_loops = pytest.mark.parametrize("command", [MODULE, WITHOUT_UVLOOP], ids=["uvloop", "asyncio"])
+signals_and_loops = [
+    pytest.param(signal.SIGINT, MODULE, id="SIGINT-uvloop"),
+    pytest.param(signal.SIGTERM, WITHOUT_UVLOOP, id="SIGTERM-asyncio"),
+    pytest.param(signal.SIGHUP, MODULE, id="SIGHUP-uvloop"),
+]
 
 
 @pytest.fixture
@@ -48,7 +53,7 @@ async def arrived(server: Hostile, count: int) -> None:
 async def twice(process: Process, number: int) -> Ended:
     """Interrupt, and again when the first time has been heard."""
     process.signal(number)
-    await process.complained("interrupt again to give that up")
+    await process.complained("interrupt again to stop waiting")
     return await process.stopped(number)
 
 
@@ -56,8 +61,7 @@ def records(path: Path) -> list[dict[str, object]]:
     return sorted((json.loads(line) for line in path.read_text().splitlines()), key=lambda each: str(each["line"]))
 
 
-@every_signal
-@both_loops
+@pytest.mark.parametrize(("number", "command"), signals_and_loops)
 async def test_once(number: signal.Signals, command: tuple[str, ...], lines: Path) -> None:
     """What is in flight is waited for, and counted; the next run goes on with what it says, each line once."""
     with hostile(*[answer(ACCEPTED)] * 5, *[held(), held(), held(reply(401))]) as server:
@@ -66,22 +70,21 @@ async def test_once(number: signal.Signals, command: tuple[str, ...], lines: Pat
             await arrived(server, 8)
             process.signal(number)
             waiting = await process.complained("interrupted")
-            assert waiting == "interrupted: waiting for the 3 in flight; interrupt again to give that up"
+            assert waiting == "interrupted: waiting for 3 pushes in flight; interrupt again to stop waiting"
             server.release()
             ended = await process.ended()
         assert (ended.status, ended.stdout) == (130, "")
         error, summary, where = ended.stderr.splitlines()
         assert "the broker answered 401" in error
         assert summary.startswith("7 pushed, 1 failed in ")
-        assert where == "interrupted: go on with --resume-from 9"
+        assert where == "interrupted: continue with --resume-from 9"
         result = await invoke(*call, "--resume-from", where.rpartition(" ")[2])
         assert result.status == 0
         assert result.stderr.startswith("32 pushed, 0 failed in ")
         assert sorted(map(int, bodies(server))) == list(range(40))
 
 
-@every_signal
-@both_loops
+@pytest.mark.parametrize(("number", "command"), signals_and_loops[:2])
 async def test_twice(number: signal.Signals, command: tuple[str, ...], lines: Path, tmp_path: Path) -> None:
     """What has no answer is given up at once, written as unconfirmed, and counted."""
     failed = tmp_path / "failed"
@@ -94,8 +97,8 @@ async def test_twice(number: signal.Signals, command: tuple[str, ...], lines: Pa
         *errors, summary, where = ended.stderr.splitlines()
         assert len(errors) == 3
         assert summary.startswith("5 pushed, 0 failed, 3 interrupted in ")
-        assert where == "interrupted: go on with --resume-from 9"
-    why = "interrupted before there was an answer"
+        assert where == "interrupted: continue with --resume-from 9"
+    why = "interrupted before the response"
     notes = {"topic": TOPIC, "error": "Unconfirmed", "reason": why, "safe": False}
     assert records(failed) == [{**notes, "event": event, "line": event + 1} for event in (5, 6, 7)]
 
@@ -113,80 +116,108 @@ def waiting(tmp_path: Path) -> Path:
 NOT_SENT = {**dict.fromkeys([2, 3, 4, *range(6, 41)], "ClientClosed"), 41: "InvalidPush"}
 
 
-async def test_once_while_lines_wait_for_their_topic(waiting: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def waiting_lines(waiting: Path) -> Iterator[LineReader]:
+    with waiting.open("rb") as file:
+        yield LineReader(file.fileno())
+
+
+@asynccontextmanager
+async def running(pusher: LinePusher) -> AsyncIterator[None]:
+    """Run a pusher; leave the block to wait for its end."""
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        group.create_task(pusher.run())
+        yield
+
+
+async def failures(pusher: LinePusher, count: int) -> None:
+    """Wait until so many lines have failed."""
+    while pusher.tally.failed < count:  # noqa: ASYNC110  # nothing else tells
+        await asyncio.sleep(0)
+
+
+async def test_once_while_lines_wait_for_their_topic(
+    waiting_lines: LineReader, failed: FailedFile, capsys: pytest.CaptureFixture[str]
+) -> None:
     """They are not waited for: what was never sent is safe to push again, and no line is lost or doubled."""
-    failed = tmp_path / "failed"
     with hostile(held(), held(reply(401))) as server:
-        call = ("push", server.url, "--jsonl", str(waiting), "--order-by-topic")
-        async with python(*MODULE, *call, "--failed", str(failed)) as process:
+        pusher = LinePusher(AsyncClient(server.url), waiting_lines, Records(), failed=failed, order_by_topic=True)
+        async with running(pusher):
             await arrived(server, 2)
-            await process.complained("line 41")
-            process.signal(signal.SIGINT)
-            assert "waiting for the 2 in flight" in await process.complained("interrupted")
+            await failures(pusher, 1)
+            pusher.interrupt()
             server.release()
-            ended = await process.ended()
-        assert ended.status == 130
-        error, summary, where = ended.stderr.splitlines()
+        assert pusher.interrupted
+        invalid, notice, error, summary, where = capsys.readouterr().err.splitlines()
+        assert "line 41" in invalid
+        assert "waiting for 2 pushes in flight" in notice
         assert "the broker answered 401" in error
         assert summary.startswith("1 pushed, 2 failed, 38 interrupted in ")
-        assert where == "interrupted: go on with --resume-from 42"
+        assert where == "interrupted: continue with --resume-from 42"
         assert len(server.requests) == 2
         refused = {1: 5, 5: 1}[int(bodies(server)[0])]
-        said = {each["line"]: each["error"] for each in records(failed)}
+        said = {each["line"]: each["error"] for each in records(failed.path)}
         assert said == {**NOT_SENT, 5: "AuthRejected"} if refused == 5 else said[1] == "AuthRejected"
-        assert [each["reason"] for each in records(failed) if each["error"] == "ClientClosed"] == ["interrupted"] * 38
-        result = await invoke("push", server.url, "--jsonl", str(failed))
+        reasons = [each["reason"] for each in records(failed.path) if each["error"] == "ClientClosed"]
+        assert reasons == ["interrupted"] * 38
+        result = await invoke("push", server.url, "--jsonl", str(failed.path))
         assert "39 pushed, 1 failed in " in result.stderr
         assert sorted(map(int, bodies(server))) == sorted([*range(1, 41), refused])
 
 
-async def test_once_with_no_file_for_the_lines_that_wait(waiting: Path) -> None:
+async def test_once_with_no_file_for_the_lines_that_wait(
+    waiting_lines: LineReader, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Then they are named."""
     with hostile(held(), held()) as server:
-        async with python(*MODULE, "push", server.url, "--jsonl", str(waiting), "--order-by-topic") as process:
+        pusher = LinePusher(AsyncClient(server.url), waiting_lines, Records(), order_by_topic=True)
+        async with running(pusher):
             await arrived(server, 2)
-            await process.complained("line 41")
-            process.signal(signal.SIGINT)
-            await process.complained("interrupted")
+            await failures(pusher, 1)
+            pusher.interrupt()
             server.release()
-            ended = await process.ended()
-    assert ended.status == 130
-    summary, which, where = ended.stderr.splitlines()
+    *_, summary, which, where = capsys.readouterr().err.splitlines()
     assert summary.startswith("2 pushed, 1 failed, 38 interrupted in ")
     assert which == "interrupted: read and not sent: 2-4, 6-40"
-    assert where == "interrupted: go on with --resume-from 42"
+    assert where == "interrupted: continue with --resume-from 42"
 
 
-async def test_twice_while_lines_wait_for_their_topic(waiting: Path, tmp_path: Path) -> None:
+async def test_twice_while_lines_wait_for_their_topic(
+    waiting_lines: LineReader, failed: FailedFile, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What was sent is not safe, and what was not is."""
-    failed = tmp_path / "failed"
     with hostile(stall, stall) as server:
-        call = ("push", server.url, "--jsonl", str(waiting), "--order-by-topic", "--timeout", "60")
-        async with python(*MODULE, *call, "--failed", str(failed)) as process:
+        client = AsyncClient(server.url, timeout=60)
+        pusher = LinePusher(client, waiting_lines, Records(), failed=failed, order_by_topic=True)
+        async with running(pusher):
             await arrived(server, 2)
-            await process.complained("line 41")
-            ended = await twice(process, signal.SIGINT)
-        assert ended.status == 130
-        assert "0 pushed, 1 failed, 40 interrupted in " in ended.stderr
-        assert ended.stderr.endswith("interrupted: go on with --resume-from 42\n")
-        said = {each["line"]: each["error"] for each in records(failed)}
+            await failures(pusher, 1)
+            pusher.interrupt()
+            pusher.interrupt()
+        printed = capsys.readouterr().err
+        assert "0 pushed, 1 failed, 40 interrupted in " in printed
+        assert printed.endswith("interrupted: continue with --resume-from 42\n")
+        said = {each["line"]: each["error"] for each in records(failed.path)}
         assert said == {**NOT_SENT, 1: "Unconfirmed", 5: "Unconfirmed"}
-        result = await invoke("push", server.url, "--jsonl", str(failed))
+        result = await invoke("push", server.url, "--jsonl", str(failed.path))
         assert result.status == 1
-        assert "38 pushed, 1 failed, 2 left out in " in result.stderr
+        assert "38 pushed, 1 failed, 2 skipped in " in result.stderr
         assert sorted(map(int, bodies(server))) == list(range(1, 41))
 
 
-async def test_twice_with_no_file_for_what_is_given_up(lines: Path) -> None:
+async def test_twice_with_no_file_for_what_is_given_up(lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each line is named, however many failures have been shown."""
-    with hostile(*[stall] * 30) as server:
-        call = ("push", server.url, "--jsonl", str(lines), "--topic", TOPIC, "--concurrency", "30", "--timeout", "60")
-        async with python(*MODULE, *call) as process:
+    with hostile(*[stall] * 30) as server, lines.open("rb") as file:
+        client = AsyncClient(server.url, timeout=60, concurrency=30)
+        pusher = LinePusher(client, LineReader(file.fileno()), Events(TOPIC, None, None))
+        async with running(pusher):
             await arrived(server, 30)
-            ended = await twice(process, signal.SIGINT)
-    named = sorted(int(line.split()[2].rstrip(":")) for line in ended.stderr.splitlines() if "error: line" in line)
+            pusher.interrupt()
+            pusher.interrupt()
+    printed = capsys.readouterr().err
+    named = sorted(int(line.split()[2].rstrip(":")) for line in printed.splitlines() if "error: line" in line)
     assert named == list(range(1, 31))
-    assert ended.stderr.endswith("interrupted: go on with --resume-from 31\n")
+    assert printed.endswith("interrupted: continue with --resume-from 31\n")
 
 
 async def test_nohup(lines: Path) -> None:
@@ -202,8 +233,7 @@ async def test_nohup(lines: Path) -> None:
     assert ended.stderr.startswith("40 pushed, 0 failed in ")
 
 
-@every_signal
-@both_loops
+@pytest.mark.parametrize(("number", "command"), signals_and_loops[:2])
 async def test_while_it_waits_for_input(number: signal.Signals, command: tuple[str, ...], hub: Hub, join: Join) -> None:
     """It ends at once, not at the next line; a line that has only begun is none yet."""
     session = await join(hub)
@@ -219,17 +249,19 @@ async def test_while_it_waits_for_input(number: signal.Signals, command: tuple[s
     assert ended.status == 130
     summary, where = ended.stderr.splitlines()
     assert summary.startswith("1 pushed, 2 failed in ")
-    assert where == "interrupted: go on with --resume-from 4"
+    assert where == "interrupted: continue with --resume-from 4"
 
 
-async def test_while_it_waits_for_its_turn(server: Hostile, lines: Path) -> None:
-    """However slow the pace is. The line that was to come next is the one to go on with."""
-    arguments = ("push", server.url, "--jsonl", str(lines), "--topic", TOPIC, "--rate", "0.001")
-    async with python(*MODULE, *arguments) as process:
-        await arrived(server, 1)
-        ended = await process.stopped(signal.SIGINT)
-    assert ended.status == 130
-    assert ended.stderr.splitlines()[-1] == "interrupted: go on with --resume-from 2"
+async def test_while_it_waits_for_its_turn(server: Hostile, lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """However slow the rate is. The line that was to come next is the one to go on with."""
+    with lines.open("rb") as file:
+        reader = LineReader(file.fileno())
+        client, limit = AsyncClient(server.url), RateLimit(0.001)
+        pusher = LinePusher(client, reader, Events(TOPIC, None, None), rate_limit=limit)
+        async with running(pusher):
+            await arrived(server, 1)
+            pusher.interrupt()
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted: continue with --resume-from 2"
     assert bodies(server) == [b"0"]
 
 
@@ -261,7 +293,7 @@ async def test_cancelled(reading: LineReader, failed: FailedFile, capsys: pytest
     written = [(each["line"], each["error"]) for each in records(failed.path)]
     assert written == [(line, "Unconfirmed") for line in (1, 2, 3)]
     assert pusher.tally.interrupted == 3
-    assert capsys.readouterr().err.endswith("interrupted: go on with --resume-from 4\n")
+    assert capsys.readouterr().err.endswith("interrupted: continue with --resume-from 4\n")
 
 
 @pytest.mark.parametrize(("lines", "sent"), [(b"1\n2\n3\n", 3), (b"nonsense\n" * 3, 0), (b"1\nnonsense\n\xff\n", 1)])
@@ -354,7 +386,7 @@ async def test_when_all_is_read(lines: Path, capsys: pytest.CaptureFixture[str])
         await task
     assert (pusher.interrupted, pusher.tally.complete, pusher.tally.pushed) == (False, True, 40)
     waiting, summary = capsys.readouterr().err.splitlines()
-    assert waiting.startswith("interrupted: waiting for the 40 in flight")
+    assert waiting.startswith("interrupted: waiting for 40 pushes in flight")
     assert summary.startswith("40 pushed, 0 failed in ")
 
 
@@ -362,6 +394,6 @@ async def test_lines_that_cannot_be_read(server: Hostile, lines: Path) -> None:
     """No interruption, but there, too, it is said where to go on."""
     with lines.open("ab") as written_only:
         pusher = LinePusher(AsyncClient(server.url), LineReader(written_only.fileno()), Records(), first=17)
-        with pytest.raises(Failure, match="cannot read the lines: Bad file descriptor; go on with --resume-from 17"):
+        with pytest.raises(Failure, match="cannot read the lines: Bad file descriptor; continue with --resume-from 17"):
             await pusher.run()
     assert not pusher.interrupted

@@ -44,7 +44,7 @@ def test_record_of_an_unconfirmed_push() -> None:
         (b'{"topic": "t", "event": 1, "safe": null}', "safe: neither true nor false"),
         (b'{"topic": "t", "event": 1, "safe": 1}', "safe: neither true nor false"),
         (b'{"topic": "t", "event": 1, "safe": 0.0}', "safe: neither true nor false"),
-        (b'{"text": "x", "line": 3, "error": "InvalidPush", "reason": "why", "safe": true}', "^was no push: why$"),
+        (b'{"text": "x", "line": 3, "error": "InvalidPush", "reason": "why", "safe": true}', "^not a push: why$"),
         (b'{"text": "x", "line": 3, "error": "InvalidPush", "reason": "why", "safe": true, "a": 1}', "event: missing"),
         (b'{"text": "x"}', "event: missing"),
     ],
@@ -85,9 +85,9 @@ def test_member_given_twice(line: bytes, name: str) -> None:
     record = no_push_record(line, 3, errors.InvalidPush(said))
     notes = {"line": 3, "error": "InvalidPush", "reason": said, "safe": True}
     assert json.loads(record) == {"text": line.decode(), **notes}
-    with pytest.raises(ValueError, match=f"^was no push: {said}$"):
+    with pytest.raises(ValueError, match=f"^not a push: {said}$"):
         Records(include_unconfirmed=True).push(record)
-    assert no_push_record(record, 4, errors.InvalidPush(f"was no push: {said}")) == record
+    assert no_push_record(record, 4, errors.InvalidPush(f"not a push: {said}")) == record
 
 
 @pytest.mark.parametrize(
@@ -172,9 +172,9 @@ def test_text_of_what_is_no_push(line: bytes, text: str) -> None:
     """The record holds the text, and stays as it is however often it is pushed again."""
     record = no_push_record(line, 3, errors.InvalidPush("why"))
     assert json.loads(record) == {"text": text, "line": 3, "error": "InvalidPush", "reason": "why", "safe": True}
-    with pytest.raises(ValueError, match=r"^was no push: why$"):
+    with pytest.raises(ValueError, match=r"^not a push: why$"):
         Records().push(record)
-    assert no_push_record(record, 4, errors.InvalidPush("was no push: why")) == record
+    assert no_push_record(record, 4, errors.InvalidPush("not a push: why")) == record
 
 
 def test_reason_is_one_line_that_utf_8_can_say() -> None:

@@ -10,9 +10,7 @@ import pytest
 from aiohttp import web
 
 from webmqconnect_async import AsyncClient, Payload
-from webmqconnect_async._cli.errors import Failure
-from webmqconnect_async._subscriber import connecting as cli_subscriber
-from webmqconnect_async._subscriber.connecting import Event, subscriber
+from webmqconnect_async._subscriber import Event, SubscriberError, connect, subscriber
 from webmqconnect_async._subscriber.wamp2 import Wamp2Subscriber
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.signing import Credentials
@@ -28,8 +26,8 @@ KEY = ("--subscriber-key", "page")
 @pytest.fixture(autouse=True)
 def wamp2_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offer nothing else: a hub prefers what is offered first."""
-    monkeypatch.setattr(cli_subscriber, "_KINDS", {"wamp.2.json": Wamp2Subscriber})
-    monkeypatch.setattr("webmqconnect_async.hub._subscriber._penalty", lambda: 0.0)
+    monkeypatch.setattr(connect, "_SUBPROTOCOLS", {"wamp.2.json": Wamp2Subscriber})
+    monkeypatch.setattr("webmqconnect_async.hub._websocket._penalty", lambda: 0.0)
 
 
 async def test_both_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +70,7 @@ async def test_events_of_a_hub(hub: Hub) -> None:
             Event(TOPIC, "for it alone"),
         ]
         await hub.close()
-        with pytest.raises(Failure, match=r"^the broker ended the session \(system_shutdown\)$"):
+        with pytest.raises(SubscriberError, match=r"^the broker ended the session \(system_shutdown\)$"):
             await session.next_event()
 
 
@@ -99,7 +97,7 @@ async def test_a_key() -> None:
             SECRET,
             f"the broker refuses the key 'no': authentication_failed: no such key, or a wrong signature{CHECK}",
         ),
-        (None, SECRET, "the broker takes no anonymous subscriber: give --subscriber-key"),
+        (None, SECRET, "the broker does not accept anonymous subscribers: give --subscriber-key"),
     ],
 )
 async def test_key_that_the_hub_refuses(key: str | None, secret: str, said: str) -> None:
@@ -181,16 +179,16 @@ async def address() -> AsyncIterator[str]:
     [
         ("realm", ("--realm", "realm9"), "the broker has no realm 'realm9'; check --realm"),
         ("realm", (), "the broker has no realm 'realm1'; check --realm"),
-        ("method", (), "the broker takes no anonymous subscriber: give --subscriber-key"),
+        ("method", (), "the broker does not accept anonymous subscribers: give --subscriber-key"),
         ("method", KEY, "the broker refuses the key 'page': no_auth_method"),
-        ("mute", (), "the broker takes no anonymous subscriber: not_authorized"),
-        ("hostile", (), r"the broker takes no anonymous subscriber: no: \u001b[2J\u000abye"),
-        ("event", (), "no WAMP hub answers there"),
-        ("text", (), "no WAMP hub answers there"),
-        ("no-challenge", KEY, "no WAMP hub answers there"),
-        ("no-text", (), "no WAMP hub answers there"),
-        ("no-text", KEY, "the hub gave nothing to sign: it knows no keys"),
-        ("welcoming", KEY, "the hub gave nothing to sign: it knows no keys"),
+        ("mute", (), "the broker does not accept anonymous subscribers: not_authorized"),
+        ("hostile", (), r"the broker does not accept anonymous subscribers: no: \u001b[2J\u000abye"),
+        ("event", (), "not a WAMP broker"),
+        ("text", (), "not a WAMP broker"),
+        ("no-challenge", KEY, "not a WAMP broker"),
+        ("no-text", (), "not a WAMP broker"),
+        ("no-text", KEY, "the hub sent no challenge: it does not authenticate subscribers"),
+        ("welcoming", KEY, "the hub sent no challenge: it does not authenticate subscribers"),
         ("silent", (), "the hub did not confirm the subscription within 0 s"),
     ],
 )
@@ -199,7 +197,7 @@ async def test_other_servers(
 ) -> None:
     """Each way not to be a broker has its line."""
     if behaviour == "silent":
-        monkeypatch.setattr(cli_subscriber, "_PATIENCE", 0.2)
+        monkeypatch.setattr(connect, "_TIMEOUT", 0.2)
     env = {"WEBMQ_SUBSCRIBER_SECRET": SECRET}
     result = await invoke("listen", f"{address}/{behaviour}", TOPIC, *options, env=env)
     assert (result.status, result.stdout, result.stderr) == (1, "", f"error: {said}\n")

@@ -13,7 +13,6 @@ import rich_click as click
 
 from webmqconnect_async import __version__, errors
 from webmqconnect_async._cli import terminal
-from webmqconnect_async._cli.app import app
 from webmqconnect_async._cli.errors import Failure, described
 from webmqconnect_async._cli.exit_status import MEANINGS, Exit
 from webmqconnect_async._cli.main_loop import run
@@ -21,9 +20,7 @@ from webmqconnect_async.hub import Hub
 
 from ..hostile import held, hostile
 from ..processes import MODULE, python, webmqconnect
-from .conftest import invoke_here
-
-COMMANDS = ("demo", "hub", "push", "listen", "explain", "completion")
+from .conftest import COMMANDS, invoke, invoke_here
 
 
 @pytest.mark.parametrize("module", ["rich_click", "click", "rich"])
@@ -47,21 +44,54 @@ async def test_without_the_extra_and_standard_error() -> None:
 async def test_anything_else_missing_is_no_missing_extra() -> None:
     """A broken installation is not mistaken for a missing extra."""
     code = "import sys; sys.modules['webmqconnect_async.hub'] = None; from webmqconnect_async._cli import main; main()"
-    async with python("-c", code) as process:
+    async with python("-c", code, "hub") as process:
         ended = await process.ended()
     assert ended.status == 1
     assert "ModuleNotFoundError" in ended.stderr
 
 
-async def test_the_package_imports_neither_command_line_nor_hub() -> None:
-    """Whoever imports the package pays for the clients alone."""
-    code = "import sys, webmqconnect_async; print(*sorted(sys.modules))"
-    async with python("-c", code) as process:
+_MODULES = """
+import sys
+from webmqconnect_async._cli import main
+try:
+    main()
+finally:
+    print(*sorted(sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "completed", "imported"),
+    [
+        (["--version"], "", "webmqconnect_async._cli.app"),
+        (["--help"], "", "webmqconnect_async._cli.app"),
+        ([], "webmqconnect p", "webmqconnect_async._cli.app"),
+        (["push", "--help"], "", "webmqconnect_async._cli.push.command"),
+        ([], "webmqconnect push --di", "webmqconnect_async._cli.push.command"),
+        ([], "webmqconnect hub --po", "webmqconnect_async._cli.hub"),
+        ([], "webmqconnect listen --re", "webmqconnect_async._cli.listen"),
+        ([], "webmqconnect demo --he", "webmqconnect_async._cli.demo"),
+        ([], "webmqconnect explain --qu", "webmqconnect_async._cli.explain.command"),
+    ],
+)
+async def test_help_and_completion_import_what_they_show(arguments: list[str], completed: str, imported: str) -> None:
+    """Neither clients nor hub nor aiohttp, and no command but the one whose options are shown."""
+    env = {
+        "_WEBMQCONNECT_COMPLETE": "bash_complete" if completed else "",
+        "COMP_WORDS": completed.replace(" ", "\n"),
+        "COMP_CWORD": str(completed.count(" ")),
+    }
+    async with python("-c", _MODULES, *arguments, env=env) as process:
         ended = await process.ended()
-    modules = ended.stdout.split()
-    assert "webmqconnect_async._aio" in modules
-    for absent in ("webmqconnect_async._cli", "webmqconnect_async.hub", "rich_click", "click", "rich", "uvloop"):
-        assert absent not in modules
+    assert ended.stdout
+    modules = set(ended.stderr.split())
+    assert imported in modules
+    commands = {
+        f"webmqconnect_async._cli.{name}" for name in ("demo", "hub", "listen", "push.command", "explain.command")
+    }
+    assert modules & commands == commands & {imported}
+    assert modules & {"aiohttp", "webmqconnect_async._aio", "webmqconnect_async._sync"} == set()
+    assert "webmqconnect_async.hub" not in modules
 
 
 async def test_version_of_the_module_run() -> None:
@@ -83,7 +113,7 @@ def test_help_explains_every_option(name: str) -> None:
     """Each option stands in its command's help with a text of its own."""
     result = invoke_here(name, "--help")
     assert result.status == 0
-    for parameter in app.commands[name].params:
+    for parameter in COMMANDS[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help
             assert parameter.opts[0] in result.stdout
@@ -92,7 +122,7 @@ def test_help_explains_every_option(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_argument_takes_a_secret(name: str) -> None:
     """What stands among the arguments is shown by `ps` to everybody."""
-    options = {option for parameter in app.commands[name].params for option in parameter.opts}
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     secret = {option for option in options if "secret" in option or "password" in option}
     assert secret <= {"--secret-file", "--subscriber-secret-file"}
 
@@ -110,7 +140,7 @@ VALUES = {None: "webmq", "FILE": __file__, "HOST": "localhost"}
     ("command", "option"),
     [
         (name, parameter)
-        for name, command in app.commands.items()
+        for name, command in COMMANDS.items()
         for parameter in command.params
         if isinstance(parameter, click.Option) and not parameter.multiple and not parameter.is_flag
     ],
@@ -176,21 +206,16 @@ def test_help_tells_the_exit_statuses() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value.name,
 )
-def test_exit_status(arguments: list[str], status: Exit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_exit_status(arguments: list[str], status: Exit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lines").write_text("1\n")
     monkeypatch.chdir(tmp_path)
-    ended = invoke_here(*arguments, env={"WEBMQ_AUTH_SECRET": "s"})
+    ended = await invoke(*arguments, env={"WEBMQ_AUTH_SECRET": "s"})
     assert ended.status == status, ended
     assert ended.stderr or status != Exit.FAILED
 
 
-async def test_exit_status_of_what_is_ended(extent: str) -> None:
+async def test_exit_status_of_what_is_ended() -> None:
     """A hub and a listener run until they are; a push was to do something."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)[: 1 if extent == "sample" else None]:
-        await check_exit_status_of_what_is_ended(number)
-
-
-async def check_exit_status_of_what_is_ended(number: signal.Signals) -> None:
     with hostile(held(), held()) as stalling:
         push = (*MODULE, "push", stalling.url, "http://example.com/orders")
         async with (
@@ -202,9 +227,9 @@ async def check_exit_status_of_what_is_ended(number: signal.Signals) -> None:
             await hub.said("Ctrl-C stops")
             await listener.complained("subscribed to")
             await asyncio.to_thread(stalling.until, lambda: bool(stalling.requests))
-            assert (await one.stopped(number)).status == Exit.INTERRUPTED
-            assert (await hub.stopped(number)).status == Exit.DONE
-            assert (await listener.stopped(number)).status == Exit.DONE
+            assert (await one.stopped(signal.SIGTERM)).status == Exit.INTERRUPTED
+            assert (await hub.stopped(signal.SIGHUP)).status == Exit.DONE
+            assert (await listener.stopped(signal.SIGTERM)).status == Exit.DONE
         stalling.release()
 
 
@@ -249,7 +274,7 @@ def test_asyncio_is_used_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None
     [
         (Failure("the hub closed the connection"), "error: the hub closed the connection\n"),
         (Failure("[bold]\x1b[31m"), "error: [bold]\\u001b[31m\n"),
-        (errors.ReplyTimeout("late"), "error: late; the broker may have taken it: pushing again may double it\n"),
+        (errors.ReplyTimeout("late"), "error: late; the broker may have accepted it: pushing again may duplicate it\n"),
     ],
 )
 def test_error_is_one_line_and_exits_1(
@@ -299,7 +324,7 @@ SAFE = "; not accepted, safe to push again"
     ("error", "said"),
     [
         (errors.ConnectFailed("refused"), "refused; does a hub listen there?" + SAFE),
-        (errors.ConnectFailed("certificate", passing=False), "certificate" + SAFE),
+        (errors.ConnectFailed("certificate", transient=False), "certificate" + SAFE),
         (errors.AuthRejected("401"), "401; check --key and its secret" + SAFE),
         (errors.TooLarge("413"), "413; push a shorter event, or start the hub with a larger --max-body" + SAFE),
         (
@@ -309,7 +334,7 @@ SAFE = "; not accepted, safe to push again"
         (clock_rejected(-9.0), "the broker answered 400; this machine's clock is 9 s behind the broker's" + SAFE),
         (clock_rejected(None), "the broker answered 400; compare this machine's clock with the broker's" + SAFE),
         (errors.Overloaded("429"), "429" + SAFE),
-        (errors.ConnectionLost("lost"), "lost; the broker may have taken it: pushing again may double it"),
+        (errors.ConnectionLost("lost"), "lost; the broker may have accepted it: pushing again may duplicate it"),
         (errors.InvalidPush("topic: no"), "topic: no; nothing was sent"),
     ],
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from webmqconnect_async.hub import Hub
 
 from ..hostile import ACCEPTED, Hostile, answer, bodies, held, hostile
-from ..processes import MODULE, PATIENCE, Ended, python
+from ..processes import MODULE, Ended, python
 from .conftest import SECRET, TOPIC, Join, invoke, invoke_here, nothing_but, received
 
 
@@ -94,7 +93,7 @@ async def test_a_secret_without_a_key_is_for_other_commands(hub: Hub) -> None:
 
 
 WRONG_VARIABLES = [
-    ({"ENDPOINT": "ftp://h"}, "WEBMQ_ENDPOINT: it must begin with http:// or https://."),
+    ({"ENDPOINT": "ftp://h"}, "WEBMQ_ENDPOINT: must begin with http:// or https://."),
     ({"ENDPOINT": ""}, "ENDPOINT is needed"),
     ({"DIALECT": "wamp"}, "(env var: 'WEBMQ_DIALECT'): 'wamp' is not one of"),
     ({"AUTH_KEY": "app"}, "--key needs its secret: set WEBMQ_AUTH_SECRET"),
@@ -165,7 +164,7 @@ async def test_no_answer() -> None:
         port = server.sockets[0].getsockname()[1]
         result = await invoke("push", f"http://127.0.0.1:{port}", TOPIC, "event")
     assert result.status == 1
-    assert "pushing again may double it" in result.stderr
+    assert "pushing again may duplicate it" in result.stderr
 
 
 async def test_timeout() -> None:
@@ -182,23 +181,23 @@ async def test_timeout() -> None:
 
 USAGE = [
     (["http://127.0.0.1:1"], "TOPIC and EVENT are needed"),
-    (["http://127.0.0.1:1", "t"], "ENDPOINT is needed; it may be left out where WEBMQ_ENDPOINT is set"),
+    (["http://127.0.0.1:1", "t"], "ENDPOINT is needed; it may be omitted if WEBMQ_ENDPOINT is set"),
     (["http://127.0.0.1:1", "t", "e", "f"], "Got unexpected extra argument (f)"),
     (["--jsonl", "-"], "ENDPOINT is needed"),
     (["http://127.0.0.1:1", "t", "e", "--topic", "t"], "--topic is for the lines of --jsonl"),
-    (["http://127.0.0.1:1", "t", "--jsonl", "-"], "leave TOPIC and EVENT out"),
+    (["http://127.0.0.1:1", "t", "--jsonl", "-"], "omit TOPIC and EVENT"),
     (["http://127.0.0.1:1", "--jsonl", "-", "--eligible", "1"], "--eligible and --exclude need --topic"),
     (["http://127.0.0.1:1", "--jsonl", "/nowhere/at/all"], "does not exist"),
     (["http://127.0.0.1:1", "--jsonl", "/"], "is a directory"),
     (["127.0.0.1:1", "t", "e"], "http://"),
-    (["http://u:hidden@127.0.0.1:1", "t", "e"], "user information is refused"),
+    (["http://u:hidden@127.0.0.1:1", "t", "e"], "user information is not supported"),
     (["http://127.0.0.1:1", "t", "e", "--key", "app"], "--key needs its secret: set WEBMQ_AUTH_SECRET"),
     (["http://127.0.0.1:1", "t", "e", "--secret-file", __file__], "--secret-file needs --key"),
     (["http://127.0.0.1:1", "t", "e", "--timeout", "0"], "--timeout"),
     (["http://127.0.0.1:1", "--jsonl", "-", "--concurrency", "0"], "--concurrency"),
     (["http://127.0.0.1:1", "--jsonl", "-", "--resume-from", "0"], "--resume-from"),
     (["http://127.0.0.1:1", "--jsonl", "-", "--rate", "0"], "--rate"),
-    (["http://127.0.0.1:1", "--jsonl", "-", "--rate", "nan"], "--rate: more than 0"),
+    (["http://127.0.0.1:1", "--jsonl", "-", "--rate", "nan"], "--rate: must be greater than 0"),
     (["http://127.0.0.1:1", "--jsonl", "-", "--topic", "t", "--include-unconfirmed"], "--include-unconfirmed is for"),
     (["http://127.0.0.1:1", "t", "e", "--failed", "f"], "--failed is for the lines of --jsonl"),
     (["http://127.0.0.1:1", "t", "e", "--include-unconfirmed"], "--include-unconfirmed is for the lines of --jsonl"),
@@ -266,8 +265,8 @@ async def test_lines(hub: Hub, join: Join, tmp_path: Path) -> None:
     assert "error: line 13: event: missing" in errors
     assert "error: line 14: not UTF-8 at byte 1" in errors
     assert any(error.startswith("error: line 7: ") and "exceeds maximum" in error for error in errors)
-    assert any(error.startswith("error: line 8: eligible: ") for error in errors)
-    assert any(error.startswith("error: line 9: topic: ") for error in errors)
+    assert any(error.startswith("error: line 8: eligible must be a list") for error in errors)
+    assert any(error.startswith("error: line 9: topic must be a string") for error in errors)
 
 
 async def test_lines_of_one_topic(hub: Hub, join: Join, tmp_path: Path) -> None:
@@ -286,13 +285,13 @@ async def test_lines_of_one_topic(hub: Hub, join: Join, tmp_path: Path) -> None:
 async def test_every_line_pushed_exits_0(signed_hub: Hub, join: Join, tmp_path: Path) -> None:
     session = await join(signed_hub)
     file = tmp_path / "events.jsonl"
-    file.write_text("".join(f'{{"topic": "{TOPIC}", "event": {number}}}\n' for number in range(2000)))
+    file.write_text("".join(f'{{"topic": "{TOPIC}", "event": {number}}}\n' for number in range(1005)))
     result = await invoke(
         "push", signed_hub.url, "--jsonl", str(file), "--key", "app", env={"WEBMQ_AUTH_SECRET": SECRET}
     )
     assert result.status == 0
-    assert re.fullmatch(r"2,000 pushed, 0 failed in [0-9.]+ s \([0-9,.]+/s\)\n", result.stderr)
-    assert sorted(await received(session, 2000), key=str) == sorted(range(2000), key=str)
+    assert re.fullmatch(r"1,005 pushed, 0 failed in [0-9.]+ s \([0-9,.]+/s\)\n", result.stderr)
+    assert sorted(await received(session, 1005), key=str) == sorted(range(1005), key=str)
 
 
 async def test_standard_input_is_pushed_as_it_comes(hub: Hub, join: Join) -> None:
@@ -311,20 +310,15 @@ async def test_standard_input_is_pushed_as_it_comes(hub: Hub, join: Join) -> Non
 
 
 async def test_begins_at_a_line(hub: Hub, join: Join, tmp_path: Path) -> None:
-    """Lines before it are not even looked at; numbers stay those of the file, of standard input, too."""
+    """Lines before it are not even looked at; numbers stay those of the file."""
     session = await join(hub)
-    text = '"one"\nnonsense\n\n"four"\nnonsense\n"six"\n'
     file = tmp_path / "events.jsonl"
-    file.write_text(text)
+    file.write_text('"one"\nnonsense\n\n"four"\nnonsense\n"six"\n')
     call = ("push", hub.url, "--topic", TOPIC, "--concurrency", "1", "--resume-from", "4")
     result = await invoke(*call, "--jsonl", str(file))
-    async with python(*MODULE, *call, "--jsonl", "-") as process:
-        await process.type(text)
-        ended = await process.ended()
-    for each in (result, ended):
-        assert each.status == 1
-        assert each.stderr.startswith("error: line 5: not JSON: Expecting value at character 1\n2 pushed, 1 failed in ")
-    await nothing_but(session, hub, "four", "six", "four", "six")
+    assert result.status == 1
+    assert result.stderr.startswith("error: line 5: not JSON: Expecting value at character 1\n2 pushed, 1 failed in ")
+    await nothing_but(session, hub, "four", "six")
 
 
 async def test_begins_behind_the_end(server: Hostile, tmp_path: Path) -> None:
@@ -338,16 +332,6 @@ async def test_begins_behind_the_end(server: Hostile, tmp_path: Path) -> None:
     assert (await invoke(*call, "2")).stderr.startswith("1 pushed, 0 failed in ")
     file.write_text("")
     assert (await invoke(*call, "1")).stderr.startswith("0 pushed, 0 failed in ")
-
-
-async def test_standard_input_is_closed() -> None:
-    """0 is no file then, or another one."""
-    call = ('exec "$@" <&-', "sh", sys.executable, *MODULE, "push", "http://127.0.0.1:1", "--jsonl", "-")
-    process = await asyncio.create_subprocess_exec("sh", "-c", *call, stderr=asyncio.subprocess.PIPE)
-    _, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
-    assert process.returncode == 2
-    assert b"--jsonl: standard input is closed." in stderr
-    assert b"Traceback" not in stderr
 
 
 def test_file_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from webmqconnect_async._cli.app import app
 from webmqconnect_async._cli.exit_status import MEANINGS
 
 from ..snippets import PAGES, Fence, commands, fences
-from .conftest import invoke_here
+from .conftest import COMMANDS, invoke_here
 
 REFERENCE = PAGES / "reference" / "command-line.md"
 EXPLAIN = PAGES / "how-to" / "explain.md"
@@ -22,7 +22,7 @@ def exits() -> str:
 
 def section(name: str) -> str:
     """Return what the reference says of a command: how it is called, what it does, its options."""
-    command = app.commands[name]
+    command = COMMANDS[name]
     arguments = " ".join(each.make_metavar(click.Context(command)) for each in command.params if _is_argument(each))
     usage = " ".join(filter(None, ("webmqconnect", name, "[OPTIONS]", arguments)))
     said = (command.help or "").split("\n\n")[0].replace("\n", " ")
@@ -31,7 +31,7 @@ def section(name: str) -> str:
     return "\n".join([f"## {name}", "", f"`{usage}`", "", said, *(["", *table] if table else [])])
 
 
-@pytest.mark.parametrize("name", app.commands)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_is_in_the_reference(name: str) -> None:
     """With its default, its variable, and the words of its help."""
     assert section(name) in REFERENCE.read_text("utf-8")

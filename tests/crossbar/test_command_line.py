@@ -70,7 +70,7 @@ async def test_a_key(guarded: Broker, topic: str) -> None:
 @pytest.mark.parametrize(
     ("options", "secret", "said"),
     [
-        ((), "", "the broker takes no anonymous subscriber: give --subscriber-key"),
+        ((), "", "the broker does not accept anonymous subscribers: give --subscriber-key"),
         (("--subscriber-key", "page"), "wrong", "the broker refuses the key 'page': "),
         (("--subscriber-key", "other"), SUBSCRIBER["WEBMQ_SUBSCRIBER_SECRET"], "the broker refuses the key 'other': "),
     ],

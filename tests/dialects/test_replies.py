@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from webmqconnect_async._core.dialects import Headers, Request, Response, Verdict
-from webmqconnect_async._core.dialects.replies import retry_after, skew_of, target_of, text_of, visible
+from webmqconnect_async._core.dialects.replies import redacted, retry_after, skew_of, target_of, text_of
 from webmqconnect_async._core.dialects.webmq import WebMQ
 from webmqconnect_async._core.values import Receipt
 from webmqconnect_async.errors import (
@@ -38,7 +38,7 @@ _UNSIGNED = Request("topicuri=t", b"1")
 
 
 def _reason(body: bytes) -> str:
-    return visible(text_of(body), "")
+    return redacted(text_of(body), "")
 
 
 def _headers(fields: dict[str, str] | None = None) -> Headers:
@@ -280,7 +280,7 @@ def test_a_refused_timestamp_says_how_far_the_clocks_are_apart(date: str | None,
         ("http://[::1/x?signature=abc", "a Location that is not a URL"),
         ("", "nowhere (no Location)"),
         (None, "nowhere (no Location)"),
-        ("http://elsewhere/\x1b[2J\u202e\0", "http://elsewhere/\\x1b[2J\\u202e\\x00"),
+        ("http://elsewhere/\x1b[2J\u202e\0", "http://elsewhere/\\u001b[2J\\u202e\\u0000"),
         (f"http://elsewhere/{_SIGNATURE}", "http://elsewhere/[removed]"),
         ("http://elsewhere/" + "a/" * 4000, "http://elsewhere/" + "a/" * 91 + "a…"),
     ],
@@ -363,17 +363,17 @@ def test_shorter_words_stay() -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"),
+        (b"\x1b[31mred\x1b[0m", "\\u001b[31mred\\u001b[0m"),
         (b"a\r\nSet-Cookie: b\n", "a Set-Cookie: b"),
-        (b"a\0b", "a\\x00b"),
-        (b"a\x7fb\x08c", "a\\x7fb\\x08c"),
+        (b"a\0b", "a\\u0000b"),
+        (b"a\x7fb\x08c", "a\\u007fb\\u0008c"),
         ("user \u202egnp.exe".encode(), "user \\u202egnp.exe"),
         ("zero\u200bwidth\ufeff".encode(), "zero\\u200bwidth\\ufeff"),
         ("line\u2028next\u2029end".encode(), "line next end"),
         (b"  \t lots \n\n of \x0b space  ", "lots of space"),
         ("größe ☃ 😀".encode(), "größe ☃ 😀"),
         (b"\xff\xfe", "\ufffd\ufffd"),
-        ("\U000e0041\ue000".encode(), "\\U000e0041\\ue000"),
+        ("\U000e0041\ue000".encode(), "\\udb40\\udc41\\ue000"),
         (b"", ""),
         (b" \n ", ""),
     ],
@@ -395,7 +395,7 @@ def test_a_long_page_is_cut_short(body: bytes) -> None:
     reason = _reason(body)
     assert len(reason) == 201
     assert reason.endswith("…")
-    assert _reason(body)[:10] == visible(" ".join(body.decode(errors="replace").split()), "")[:10]
+    assert _reason(body)[:10] == redacted(" ".join(body.decode(errors="replace").split()), "")[:10]
     verdict = _judged(502, body)
     assert len(str(verdict)) < 250
 

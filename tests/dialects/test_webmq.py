@@ -241,7 +241,7 @@ def test_a_topic_that_is_no_utf_8_is_refused(topic: str) -> None:
 
 @pytest.mark.parametrize("topic", [None, 5, b"http://example.com/", ["t"], ("t",)])
 def test_a_topic_that_is_no_text_is_refused(topic: str) -> None:
-    with pytest.raises(InvalidPush, match=f"^topic: text is needed, not {type(topic).__name__}"):
+    with pytest.raises(InvalidPush, match=f"^topic must be a string, not {type(topic).__name__}"):
         WebMQ().encode(Push(topic, 1))
 
 
@@ -305,23 +305,23 @@ def _generator() -> Iterator[str]:
 
 
 _REFUSED: list[tuple[object, str]] = [
-    ("cPfzHXkq-_8w3N5d", ": a list, tuple or set of session IDs is needed, not str"),
-    ("", ": a list, tuple or set of session IDs is needed, not str"),
-    (b"abc", ": a list, tuple or set of session IDs is needed, not bytes"),
-    (bytearray(b"abc"), ": a list, tuple or set of session IDs is needed, not bytearray"),
-    (memoryview(b"abc"), ": a list, tuple or set of session IDs is needed, not memoryview"),
-    ({"a": 1}, ": a list, tuple or set of session IDs is needed, not dict"),
-    (MappingProxyType({"a": 1}), ": a list, tuple or set of session IDs is needed, not mappingproxy"),
-    (_generator(), ": a list, tuple or set of session IDs is needed, not generator"),
-    (iter(["a"]), ": a list, tuple or set of session IDs is needed, not list_iterator"),
-    (5, ": a list, tuple or set of session IDs is needed, not int"),
-    (True, ": a list, tuple or set of session IDs is needed, not bool"),
-    (False, ": a list, tuple or set of session IDs is needed, not bool"),
-    ([True], r"\[0\]: a session ID is text or an integer, not bool"),
-    (["a", None], r"\[1\]: a session ID is text or an integer, not NoneType"),
-    ([1.0], r"\[0\]: a session ID is text or an integer, not float"),
-    ([b"a"], r"\[0\]: a session ID is text or an integer, not bytes"),
-    ([["a"]], r"\[0\]: a session ID is text or an integer, not list"),
+    ("cPfzHXkq-_8w3N5d", " must be a list, tuple or set of session IDs, not str"),
+    ("", " must be a list, tuple or set of session IDs, not str"),
+    (b"abc", " must be a list, tuple or set of session IDs, not bytes"),
+    (bytearray(b"abc"), " must be a list, tuple or set of session IDs, not bytearray"),
+    (memoryview(b"abc"), " must be a list, tuple or set of session IDs, not memoryview"),
+    ({"a": 1}, " must be a list, tuple or set of session IDs, not dict"),
+    (MappingProxyType({"a": 1}), " must be a list, tuple or set of session IDs, not mappingproxy"),
+    (_generator(), " must be a list, tuple or set of session IDs, not generator"),
+    (iter(["a"]), " must be a list, tuple or set of session IDs, not list_iterator"),
+    (5, " must be a list, tuple or set of session IDs, not int"),
+    (True, " must be a list, tuple or set of session IDs, not bool"),
+    (False, " must be a list, tuple or set of session IDs, not bool"),
+    ([True], r"\[0\] must be a string or an integer, not bool"),
+    (["a", None], r"\[1\] must be a string or an integer, not NoneType"),
+    ([1.0], r"\[0\] must be a string or an integer, not float"),
+    ([b"a"], r"\[0\] must be a string or an integer, not bytes"),
+    ([["a"]], r"\[0\] must be a string or an integer, not list"),
     (["a", "b,c"], r"\[1\]: 'b,c' is not a session ID"),
     ([","], r"\[0\]: ',' is not a session ID"),
     ([""], r"\[0\]: '' is not a session ID"),

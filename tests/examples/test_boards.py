@@ -12,7 +12,7 @@ from yarl import URL
 from tests.examples.boards import TOPIC, Board, named, running
 from tests.examples.serving import EXAMPLES
 from tests.running import away
-from webmqconnect_async._subscriber.connecting import Subscriber, subscriber
+from webmqconnect_async._subscriber import Subscriber, subscriber
 from webmqconnect_async.testing import Hub, Pushed
 
 PATIENCE = 20.0

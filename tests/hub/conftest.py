@@ -94,7 +94,7 @@ class Answer:
     headers: dict[str, str]
 
 
-class Wire:
+class HubClient:
     """A client of hubs that changes nothing of what it is given."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
@@ -179,13 +179,13 @@ async def hub(run: Run) -> Hub:
 
 
 @pytest.fixture
-async def wire() -> AsyncIterator[Wire]:
+async def wire() -> AsyncIterator[HubClient]:
     timeout = aiohttp.ClientTimeout(total=PATIENCE)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(
         connector=connector, timeout=timeout, skip_auto_headers=("Content-Type",)
     ) as session:
-        wire = Wire(session)
+        wire = HubClient(session)
         yield wire
         await wire.close()
 

@@ -8,12 +8,10 @@ from urllib.parse import quote
 
 import pytest
 
-from webmqconnect_async.hub import Hub
-from webmqconnect_async.hub import _page as page
-from webmqconnect_async.hub import _subscriber as subscriber
+from webmqconnect_async.hub import Hub, _page, _websocket
 from webmqconnect_async.hub._gate import Gate
 
-from .conftest import Run, Wire
+from .conftest import HubClient, Run
 from .raw import connected, head
 
 FORM = "application/x-www-form-urlencoded"
@@ -35,11 +33,11 @@ REBOUND = [
 
 
 @pytest.mark.parametrize("host", REBOUND)
-async def test_no_path_answers_to_a_foreign_host(hub: Hub, wire: Wire, host: str) -> None:
+async def test_no_path_answers_to_a_foreign_host(hub: Hub, wire: HubClient, host: str) -> None:
     """A page whose name was made to resolve to this machine is of the hub's own origin: nothing else tells."""
     peer = await wire.subscriber(hub, "t")
     origin = f"http://{host}"
-    paths = ["/", "/publish", "/ws", "/hub.json", *page.ASSETS]
+    paths = ["/", "/publish", "/ws", "/hub.json", *_page.ASSETS]
     for path in paths:
         answer = await wire.request("GET", hub, path, b"", Host=host, Origin=origin, Sec_WebSocket_Protocol="wamp")
         assert answer.status == 403, path
@@ -63,7 +61,7 @@ def test_what_only_looks_like_an_address_is_none() -> None:
     "origin",
     ["null", "https://evil.example", "http://localhost.evil.example", "file://", "https://localhost@evil.example", ""],
 )
-async def test_no_foreign_page_pushes_or_subscribes(hub: Hub, wire: Wire, origin: str) -> None:
+async def test_no_foreign_page_pushes_or_subscribes(hub: Hub, wire: HubClient, origin: str) -> None:
     peer = await wire.subscriber(hub, "t")
     for target in TAKES_PUSHES:
         for method in ("POST", "PUT", "OPTIONS") if target == "/publish" else ("POST",):
@@ -75,7 +73,7 @@ async def test_no_foreign_page_pushes_or_subscribes(hub: Hub, wire: Wire, origin
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", FORM])
-async def test_no_form_of_a_foreign_page_pushes(hub: Hub, wire: Wire, kind: str) -> None:
+async def test_no_form_of_a_foreign_page_pushes(hub: Hub, wire: HubClient, kind: str) -> None:
     """These a browser posts without asking first, and cannot but say from where."""
     peer = await wire.subscriber(hub, "t")
     for target in TAKES_PUSHES:
@@ -88,7 +86,7 @@ async def test_no_form_of_a_foreign_page_pushes(hub: Hub, wire: Wire, kind: str)
     await peer.heard()
 
 
-async def test_a_foreign_page_may_not_even_ask_whether_it_may(hub: Hub, wire: Wire) -> None:
+async def test_a_foreign_page_may_not_even_ask_whether_it_may(hub: Hub, wire: HubClient) -> None:
     for target in TAKES_PUSHES:
         answer = await wire.request(
             "OPTIONS", hub, target, b"", Origin="https://evil.example", Access_Control_Request_Method="POST"
@@ -141,7 +139,7 @@ _CHUNK = b"1\r\n1\r\n0\r\n\r\n"
     ],
 )
 async def test_what_can_be_read_in_two_ways_is_refused_with_all_that_follows(
-    hub: Hub, wire: Wire, request_: bytes
+    hub: Hub, wire: HubClient, request_: bytes
 ) -> None:
     peer = await wire.subscriber(hub, "t", "smuggled")
     async with connected(hub) as raw:
@@ -174,7 +172,7 @@ async def test_what_can_be_read_in_two_ways_is_refused_with_all_that_follows(
     ],
     ids=lambda value: repr(value[:40]),
 )
-async def test_what_is_for_proxies_or_for_nobody(hub: Hub, wire: Wire, request_: bytes, status: bytes) -> None:
+async def test_what_is_for_proxies_or_for_nobody(hub: Hub, wire: HubClient, request_: bytes, status: bytes) -> None:
     peer = await wire.subscriber(hub, "t")
     async with connected(hub) as raw:
         await raw.send(request_)
@@ -183,7 +181,7 @@ async def test_what_is_for_proxies_or_for_nobody(hub: Hub, wire: Wire, request_:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, gzip"])
-async def test_a_compressed_body_is_not_unpacked(hub: Hub, wire: Wire, coding: str) -> None:
+async def test_a_compressed_body_is_not_unpacked(hub: Hub, wire: HubClient, coding: str) -> None:
     """It could be a bomb; and what is signed are the bytes on the wire."""
     bomb = gzip.compress(b'"' + b"x" * 2_000_000 + b'"')
     for target in TAKES_PUSHES:
@@ -246,7 +244,7 @@ async def test_nobody_fills_the_log(hub: Hub, caplog: pytest.LogCaptureFixture, 
     ],
 )
 async def test_who_guesses_at_a_key_is_logged_and_not_what(
-    run: Run, wire: Wire, caplog: pytest.LogCaptureFixture, target: str, body: bytes, status: int
+    run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture, target: str, body: bytes, status: int
 ) -> None:
     hub = await run(Hub(port=0, keys={"app": "s3cret"}, clock=lambda: 1318611591.0))
     kind = "application/json" if target.startswith("/publish") else FORM
@@ -258,7 +256,7 @@ async def test_who_guesses_at_a_key_is_logged_and_not_what(
     assert "a-guess" not in caplog.text
 
 
-async def test_what_is_no_guess_is_not_logged(run: Run, wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_no_guess_is_not_logged(run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
     """A clock that is wrong, a push without a signature, an event that is no JSON: the client's own logs have those."""
     hub = await run(Hub(port=0, keys={"app": "s3cret"}))
     for query in ("", "&appkey=app&timestamp=2011-10-14T16%3A59%3A51Z&signature=x", "&appkey=app"):
@@ -268,9 +266,9 @@ async def test_what_is_no_guess_is_not_logged(run: Run, wire: Wire, caplog: pyte
 
 @pytest.mark.parametrize("subprotocol", ["wamp", "wamp.2.json"])
 async def test_a_subscriber_that_guesses_is_logged_with_its_address(
-    run: Run, wire: Wire, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, subprotocol: str
+    run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, subprotocol: str
 ) -> None:
-    monkeypatch.setattr(subscriber, "_penalty", lambda: 0.0)
+    monkeypatch.setattr(_websocket, "_penalty", lambda: 0.0)
     hub = await run(Hub(port=0, subscriber_keys={"page": "s3cret"}))
     if subprotocol == "wamp":
         peer = await wire.subscriber(hub)

@@ -14,15 +14,15 @@ from contextlib import suppress
 import aiohttp
 import pytest
 
-from webmqconnect_async.hub import Hub, HubConfig
-from webmqconnect_async.hub import _subscriber as subscriber
-from webmqconnect_async.hub._broker import Sessions
+from webmqconnect_async.hub import Hub, HubConfig, _websocket
+from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._publication import Publication
 from webmqconnect_async.hub._session import Session
 from webmqconnect_async.hub._wamp1.auth import CallFailed, Procedures
+from webmqconnect_async.hub._wamp1.session import Wamp1Session
 from webmqconnect_async.signing import Credentials
 
-from .conftest import PATIENCE, PROCEDURE, Peer, Run, Wire
+from .conftest import PATIENCE, PROCEDURE, HubClient, Peer, Run
 
 KEY, SECRET = "page", "a-secret-of-the-tests"
 KEYS: dict[str, str | bytes] = {KEY: SECRET, "żółw": b"\xff\x00bytes"}
@@ -63,7 +63,7 @@ def called(procedures: Procedures, name: str, *arguments: object) -> object:
     try:
         return json.loads(procedures.call(PROCEDURE + name, tuple(map(json.dumps, arguments))))
     except CallFailed as failure:
-        return ("late " if failure.late else "") + failure.uri.removeprefix(ERROR)
+        return ("late " if failure.delayed else "") + failure.uri.removeprefix(ERROR)
 
 
 def test_the_right_signature_admits(procedures: Procedures) -> None:
@@ -113,18 +113,18 @@ def test_any_other_signature_is_refused_and_the_attempt_spent(procedures: Proced
     assert called(procedures, "auth", wrong) == "late invalid-signature"
     for _ in range(2):
         assert called(procedures, "auth", SIGNATURE) == "no-authentication-requested"
-        procedures.failure_told()
+        procedures.failure_sent()
     assert not procedures.admitted
 
 
 def test_a_signature_of_an_earlier_challenge_is_refused(procedures: Procedures) -> None:
     assert called(procedures, "authreq", KEY) == CHALLENGE
     assert called(procedures, "auth", "wrong") == "late invalid-signature"
-    procedures.failure_told()
+    procedures.failure_sent()
     second = called(procedures, "authreq", KEY)
     assert second == CHALLENGE.replace("nonce-0", "nonce-1")
     assert called(procedures, "auth", SIGNATURE) == "late invalid-signature"
-    procedures.failure_told()
+    procedures.failure_sent()
     assert called(procedures, "auth", signature(called(procedures, "authreq", KEY))) == PERMISSIONS
 
 
@@ -148,13 +148,13 @@ def test_the_errors_in_their_order(procedures: Procedures) -> None:
     both("no-authentication-requested", "late no-such-authkey")
     both("no-authentication-requested", "authentication-already-requested")
     assert called(procedures, "authreq", KEY) == "authentication-already-requested"
-    procedures.failure_told()
+    procedures.failure_sent()
     assert isinstance(challenge := called(procedures, "authreq", KEY), str)
     assert called(procedures, "authreq") == "authentication-already-requested"
     assert called(procedures, "auth") == "late invalid-signature"
     both("no-authentication-requested", "authentication-already-requested")
     assert called(procedures, "auth", signature(challenge)) == "no-authentication-requested"
-    procedures.failure_told()
+    procedures.failure_sent()
     assert called(procedures, "auth", signature(called(procedures, "authreq", KEY))) == PERMISSIONS
     both("already-authenticated", "already-authenticated")
     assert called(procedures, "authreq") == "already-authenticated"
@@ -188,8 +188,8 @@ def test_the_challenge_holds_what_the_client_added_where_that_is_a_small_object(
 
 
 @pytest.fixture
-def sessions() -> Sessions:
-    return Sessions(HubConfig(subscriber_keys=KEYS, allow_publish=True, clock=lambda: 1318611591.0))
+def broker() -> Broker:
+    return Broker(HubConfig(subscriber_keys=KEYS, allow_publish=True, clock=lambda: 1318611591.0))
 
 
 def said(session: Session) -> list[object]:
@@ -199,13 +199,13 @@ def said(session: Session) -> list[object]:
     return message
 
 
-def opened(sessions: Sessions) -> Session:
-    session = sessions.open("wamp", drop=lambda: pytest.fail("dropped"))
+def opened(broker: Broker) -> Session:
+    session = broker.open(Wamp1Session, drop=lambda: pytest.fail("dropped"))
     assert said(session)[0] == 0
     return session
 
 
-def authenticate(sessions: Sessions, session: Session) -> str:
+def authenticate(broker: Broker, session: Session) -> str:
     """Return the challenge."""
     assert session.receive(json.dumps([2, "1", PROCEDURE + "authreq", KEY])) is None
     _, _, challenge = said(session)
@@ -215,18 +215,18 @@ def authenticate(sessions: Sessions, session: Session) -> str:
     return challenge
 
 
-def test_before_authentication_nothing_is_subscribed_or_published(sessions: Sessions) -> None:
-    stranger, member = opened(sessions), opened(sessions)
-    authenticate(sessions, member)
+def test_before_authentication_nothing_is_subscribed_or_published(broker: Broker) -> None:
+    stranger, member = opened(broker), opened(broker)
+    authenticate(broker, member)
     member.receive('[5,"t"]')
     for text in ('[5,"t"]', '[7,"t",1]', '[7,"t",1,[],[]]', '[6,"t"]', "nonsense"):
         assert stranger.receive(text) is None
-    assert sessions.deliver(Publication("t", "2")) == 1
+    assert broker.deliver(Publication("t", "2")) == 1
     assert (said(member), said(stranger)) == ([8, "t", 2], [])
 
 
-def test_prefix_ping_and_echo_need_no_authentication(sessions: Sessions) -> None:
-    stranger = opened(sessions)
+def test_prefix_ping_and_echo_need_no_authentication(broker: Broker) -> None:
+    stranger = opened(broker)
     stranger.receive(json.dumps([1, "api", PROCEDURE]))
     stranger.receive('[2,"1","api:ping"]')
     assert said(stranger) == [3, "1", None]
@@ -234,32 +234,32 @@ def test_prefix_ping_and_echo_need_no_authentication(sessions: Sessions) -> None
     assert said(stranger) == [3, "2", "x"]
 
 
-def test_after_authentication_everything_is_as_for_anonymous_subscribers(sessions: Sessions) -> None:
-    session = opened(sessions)
+def test_after_authentication_everything_is_as_for_anonymous_subscribers(broker: Broker) -> None:
+    session = opened(broker)
     session.receive('[1,"ex","http://example.com/"]')
-    authenticate(sessions, session)
+    authenticate(broker, session)
     session.receive('[5,"ex:t"]')
-    assert sessions.deliver(Publication("http://example.com/t", "1")) == 1
+    assert broker.deliver(Publication("http://example.com/t", "1")) == 1
     assert said(session) == [8, "http://example.com/t", 1]
     session.receive('[7,"ex:t",2,false]')
     assert said(session) == [8, "http://example.com/t", 2]
     session.receive('[6,"ex:t"]')
-    assert sessions.deliver(Publication("http://example.com/t", "3")) == 0
+    assert broker.deliver(Publication("http://example.com/t", "3")) == 0
 
 
-def test_no_challenge_comes_twice_and_none_can_be_guessed(sessions: Sessions) -> None:
+def test_no_challenge_comes_twice_and_none_can_be_guessed(broker: Broker) -> None:
     challenges = []
     for _ in range(100):
-        session = opened(sessions)
-        challenges.append(json.loads(authenticate(sessions, session)))
+        session = opened(broker)
+        challenges.append(json.loads(authenticate(broker, session)))
         assert challenges[-1]["sessionid"] == session.id
     nonces = {challenge["authid"] for challenge in challenges}
     assert len(nonces) == 100
     assert all(len(urlsafe_b64decode(nonce + "==")) >= 16 for nonce in nonces)
 
 
-def test_a_failure_is_answered_when_the_caller_says_so(sessions: Sessions) -> None:
-    session = opened(sessions)
+def test_a_failure_is_answered_when_the_caller_says_so(broker: Broker) -> None:
+    session = opened(broker)
     answer = session.receive(json.dumps([2, "1", PROCEDURE + "authreq", "unknown"]))
     assert answer is not None
     assert said(session) == []
@@ -267,7 +267,7 @@ def test_a_failure_is_answered_when_the_caller_says_so(sessions: Sessions) -> No
     assert said(session)[:3] == [4, "2", ERROR + "authentication-already-requested"]
     answer()
     assert said(session) == [4, "1", ERROR + "no-such-authkey", "no such key"]
-    authenticate(sessions, session)
+    authenticate(broker, session)
 
 
 # Over the wire
@@ -278,7 +278,7 @@ async def hub(run: Run) -> Hub:
     return await run(Hub(port=0, subscriber_keys=KEYS))
 
 
-async def member(wire: Wire, hub: Hub, *topics: str) -> Peer:
+async def member(wire: HubClient, hub: Hub, *topics: str) -> Peer:
     """Return a subscriber that has authenticated."""
     peer = await wire.subscriber(hub)
     challenge = (await peer.call("authreq", KEY))[2]
@@ -297,12 +297,12 @@ def far_timers() -> int:
 def penalties(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Let each failure wait for as many seconds as this list holds first; it is empty when all were taken."""
     penalties: list[float] = []
-    monkeypatch.setattr(subscriber, "_penalty", lambda: penalties.pop(0))
+    monkeypatch.setattr(_websocket, "_penalty", lambda: penalties.pop(0))
     yield penalties
     assert penalties == []
 
 
-async def test_events_reach_who_has_authenticated(hub: Hub, wire: Wire) -> None:
+async def test_events_reach_who_has_authenticated(hub: Hub, wire: HubClient) -> None:
     stranger, peer = await wire.subscriber(hub), await member(wire, hub, "t")
     await stranger.subscribe("t")
     await wire.push(hub, "topicuri=t")
@@ -310,7 +310,7 @@ async def test_events_reach_who_has_authenticated(hub: Hub, wire: Wire) -> None:
     await stranger.heard()
 
 
-async def test_failures_are_answered_late(hub: Hub, wire: Wire, penalties: list[float]) -> None:
+async def test_failures_are_answered_late(hub: Hub, wire: HubClient, penalties: list[float]) -> None:
     peer = await wire.subscriber(hub)
     penalties += [0.0, 0.0]
     assert (await peer.call("authreq", "unknown"))[2] == ERROR + "no-such-authkey"
@@ -320,7 +320,7 @@ async def test_failures_are_answered_late(hub: Hub, wire: Wire, penalties: list[
     assert (await peer.call("auth", signature(challenge)))[2] == PERMISSIONS
 
 
-async def test_nothing_else_waits_for_a_late_answer(hub: Hub, wire: Wire, penalties: list[float]) -> None:
+async def test_nothing_else_waits_for_a_late_answer(hub: Hub, wire: HubClient, penalties: list[float]) -> None:
     """Neither others, nor the same one's other calls; and another attempt is not taken meanwhile."""
     peer, other = await wire.subscriber(hub), await member(wire, hub, "t")
     penalties.append(3600.0)
@@ -334,7 +334,9 @@ async def test_nothing_else_waits_for_a_late_answer(hub: Hub, wire: Wire, penalt
     await member(wire, hub)
 
 
-async def test_a_late_answer_is_forgotten_with_its_connection(hub: Hub, wire: Wire, penalties: list[float]) -> None:
+async def test_a_late_answer_is_forgotten_with_its_connection(
+    hub: Hub, wire: HubClient, penalties: list[float]
+) -> None:
     peer, other = await wire.subscriber(hub), await wire.subscriber(hub)
     penalties += [3600.0, 3600.0]
     for each in (peer, other):
@@ -353,19 +355,19 @@ async def test_a_late_answer_is_forgotten_with_its_connection(hub: Hub, wire: Wi
 
 
 def test_penalties_are_random_and_never_small() -> None:
-    penalties = [subscriber._penalty() for _ in range(1000)]
+    penalties = [_websocket._penalty() for _ in range(1000)]
     assert len(set(penalties)) > 900
     assert 0.4 <= min(penalties) <= max(penalties) <= 1.2
     assert 0.75 < sum(penalties) / 1000 < 0.85  # six standard deviations either way
 
 
 async def test_a_stranger_is_shown_out_and_makes_room(
-    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub = await run(Hub(port=0, subscriber_keys=KEYS, max_connections=2))
     peer = await member(wire, hub, "t")
     with monkeypatch.context() as patched:
-        patched.setattr(subscriber, "_STRANGER", 0.0)
+        patched.setattr(_websocket, "_JOIN_TIMEOUT", 0.0)
         stranger = await wire.connect(hub.ws_url)
         assert (await stranger.receive())[0] == 0
         message = await stranger.socket.receive(timeout=PATIENCE)
@@ -381,8 +383,8 @@ async def test_a_stranger_is_shown_out_and_makes_room(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_only_strangers_are_on_the_clock(run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscriber, "_STRANGER", 3600.0)
+async def test_only_strangers_are_on_the_clock(run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_websocket, "_JOIN_TIMEOUT", 3600.0)
     anonymous = await wire.connect((await run(Hub(port=0))).ws_url)
     assert (await anonymous.receive())[0] == 0
     assert far_timers() == 0
@@ -397,7 +399,7 @@ async def test_only_strangers_are_on_the_clock(run: Run, wire: Wire, monkeypatch
 
 
 async def test_no_secret_is_left_behind(
-    hub: Hub, wire: Wire, penalties: list[float], caplog: pytest.LogCaptureFixture
+    hub: Hub, wire: HubClient, penalties: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not even what a wrong guess says: it may be right elsewhere."""
     penalties += [0.0, 0.0]

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from webmqconnect_async.hub import _strict_json as texts
+from webmqconnect_async._core import strict_json
 from webmqconnect_async.hub._publication import Receivers
-from webmqconnect_async.hub._pushes import webmq as judge
-from webmqconnect_async.hub._pushes.crossbar import judge_head, judge_publish
-from webmqconnect_async.hub._pushes.verdicts import Accepted, Refused, Verdict
+from webmqconnect_async.hub._pushes import webmq
+from webmqconnect_async.hub._pushes.crossbar import judge, judge_head
+from webmqconnect_async.hub._pushes.verdicts import Accepted, PushRequest, Refused, Rules
 from webmqconnect_async.signing import Credentials, sign
 
 JSON = "application/json"
@@ -70,9 +70,9 @@ def judged(
     keys: Mapping[str, Credentials] | None = None,
     max_body: int = 1 << 16,
     max_topic: int = 1024,
-) -> Verdict:
+) -> Accepted | Refused:
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return judge_publish(query, content_type, sent, now, keys or {}, max_body=max_body, max_topic=max_topic)
+    return judge(PushRequest(query, content_type, sent, now), Rules(keys or {}, max_body, max_topic))
 
 
 def accepted(body: bytes | object) -> Accepted:
@@ -133,7 +133,7 @@ def test_the_same_credentials_sign_both_dialects() -> None:
         "&signature=Xb1_rlsdin9c1AC9mSNqXZF1ybyseyQmMAxJOFVdoB8%3D"
     )
     form = "application/x-www-form-urlencoded"
-    plain = judge.judge(query, form, b'"Hello, world!"', SIGNED_AT, KEYS, max_body=4096, max_topic=1024)
+    plain = webmq.judge(PushRequest(query, form, b'"Hello, world!"', SIGNED_AT), Rules(KEYS, 4096, 1024))
     assert isinstance(bridged, Accepted)
     assert isinstance(plain, Accepted)
     assert (bridged.key, bridged.event) == (plain.key, plain.event) == ("foobar", '"Hello, world!"')
@@ -174,7 +174,7 @@ def test_a_refusal_never_tells_the_right_signature() -> None:
         (signed("x"), WRONG_SIGNATURE),
         (signed(seq="x"), Refused(400, INVALID + "invalid sequence number 'x' (must be an integer)).")),
         (signed(nonce="1.0"), Refused(400, INVALID + "invalid nonce '1.0' (must be an integer)).")),
-        (signed(nonce="9" * 4301), Refused(400, INVALID + f"invalid nonce '{'9' * 100}...' (must be an integer)).")),
+        (signed(nonce="9" * 4301), Refused(400, INVALID + f"invalid nonce '{'9' * 100}…' (must be an integer)).")),
     ],
 )
 def test_what_is_wrong_with_a_signed_push(query: str, refused: Refused) -> None:
@@ -221,7 +221,7 @@ def test_a_number_is_what_python_takes_for_one(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "x", "1.0", "1e3", "0x1", "1 0", "_1", "\x1c1"])
 def test_a_number_that_is_none(text: str) -> None:
     """A blank of Unicode's alone is none: the bridge reads bytes."""
-    shown = text.replace("\x1c", r"\x1c")
+    shown = text.replace("\x1c", r"\u001c")
     assert judged(f"nonce={quote(text)}") == Refused(400, f"{INVALID}invalid nonce '{shown}' (must be an integer)).")
 
 
@@ -264,7 +264,7 @@ def test_how_a_query_is_read() -> None:
 
 def test_the_order_of_the_checks() -> None:
     stale, now = "2000-01-01T00:00:00.0Z", SIGNED_AT
-    rows: list[tuple[Verdict, int, str]] = [
+    rows: list[tuple[Accepted | Refused, int, str]] = [
         (judged("seq=x", b"\xff", content_type="a/b", keys=KEYS, max_body=0), 400, "Non-accepted content type."),
         (judged("", b"\xff", content_type=JSON + ";charset=x", keys=KEYS, max_body=0), 400, NO_CHARSET.reason),
         (judged("timestamp=x", b"\xff", keys=KEYS, max_body=0), 413, "Request too long."),
@@ -315,7 +315,7 @@ def test_a_content_type_that_will_do(content_type: str | None) -> None:
     [
         *((text, text) for text in ("", "text/plain", "application/x-www-form-urlencoded", "application/json, x")),
         ("APPLICATION/JSONP", "application/jsonp"),
-        ("<\x1b>" + "x" * 200, r"<\x1b>" + "x" * 97 + "..."),
+        ("<\x1b>" + "x" * 200, r"<\u001b>" + "x" * 97 + "…"),
     ],
 )
 def test_another_content_type(content_type: str, shown: str) -> None:
@@ -578,7 +578,7 @@ def test_what_can_be_read_and_not_written_is_refused(monkeypatch: pytest.MonkeyP
     def too_deep(_value: object) -> str:
         raise RecursionError
 
-    monkeypatch.setattr(texts, "_encode", too_deep)
+    monkeypatch.setattr(strict_json, "_encode", too_deep)
     assert judged() == NOT_JSON
 
 

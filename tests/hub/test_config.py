@@ -8,36 +8,51 @@ import pytest
 
 from webmqconnect_async.hub import Hub, HubConfig, HubOptions, create_app
 
+ORIGIN = "allow_origins must contain origins like 'https://app.example.com', not "
+HOST = "allow_hosts must contain names without port like 'hub.example.com', not "
+
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"host": ""}, "host: '' is not a host name or address"),
-        ({"host": None}, "host: None is not"),
-        ({"max_body": 0}, "max_body: 1 or more is needed"),
-        ({"max_queue": -1}, "max_queue: 1 or more is needed"),
-        ({"max_topic": 1.5}, "max_topic: an integer is needed, not float"),
-        ({"max_connections": True}, "max_connections: an integer is needed, not bool"),
-        ({"max_subscriptions": None}, "max_subscriptions: an integer is needed, not NoneType"),
-        ({"allow_origins": "https://a.example"}, "allow_origins: 'https://a.example' is not a list of texts"),
-        ({"allow_origins": ["*"]}, "allow_origins: '*' is not an origin"),
-        ({"allow_origins": ["null"]}, "allow_origins: 'null' is not an origin"),
-        ({"allow_origins": ["https://a.example/"]}, "allow_origins: 'https://a.example/' is not an origin"),
-        ({"allow_hosts": [1]}, "allow_hosts: 1 is not a text"),
-        ({"allow_hosts": ["a.example:80"]}, "allow_hosts: 'a.example:80' is not a host name without port"),
-        ({"allow_hosts": ["http://a.example"]}, "allow_hosts: 'http://a.example' is not a host name without port"),
-        ({"keys": ["s3cret"]}, "keys: not a mapping"),
-        ({"keys": {"app": 7}}, "keys: a key is text"),
-        ({"keys": {b"app": "s3cret"}}, "keys: a key is text"),
-        ({"keys": {"": "s3cret"}}, "keys: a key or its secret is empty"),
-        ({"keys": {"app": ""}}, "keys: a key or its secret is empty"),
-        ({"subscriber_keys": "s3cret"}, "subscriber_keys: not a mapping"),
-        ({"subscriber_keys": {"page": None}}, "subscriber_keys: a key is text"),
-        ({"subscriber_keys": {"page": b""}}, "subscriber_keys: a key or its secret is empty"),
-        ({"clock": 7}, "clock: 7 is not callable"),
-        ({"admit": True}, "admit: True is not callable"),
-        ({"host": "0.0.0.0"}, "keys: a hub on '0.0.0.0' is open to other machines"),  # noqa: S104
-        ({"host": "hub.example.com", "keys": {}}, "keys: a hub on 'hub.example.com' is open to other machines"),
+        ({"host": ""}, "host must not be empty"),
+        ({"host": None}, "host must be a string, not NoneType"),
+        ({"max_body": 0}, "max_body must be at least 1"),
+        ({"max_queue": -1}, "max_queue must be at least 1"),
+        ({"max_topic": 1.5}, "max_topic must be an integer, not float"),
+        ({"max_connections": True}, "max_connections must be an integer, not bool"),
+        ({"max_subscriptions": None}, "max_subscriptions must be an integer, not NoneType"),
+        ({"allow_origins": "https://a.example"}, "allow_origins must be a list of strings, not str"),
+        ({"allow_origins": ["*"]}, ORIGIN + "'*'"),
+        (
+            {"allow_origins": ["null"]},
+            ORIGIN + "'null'",
+        ),
+        (
+            {"allow_origins": ["https://a.example/"]},
+            ORIGIN + "'https://a.example/'",
+        ),
+        ({"allow_hosts": [1]}, "allow_hosts must contain strings, not int"),
+        (
+            {"allow_hosts": ["a.example:80"]},
+            HOST + "'a.example:80'",
+        ),
+        (
+            {"allow_hosts": ["http://a.example"]},
+            HOST + "'http://a.example'",
+        ),
+        ({"keys": ["s3cret"]}, "keys must be a mapping of keys to secrets, not list"),
+        ({"keys": {"app": 7}}, "keys must map strings to strings or bytes"),
+        ({"keys": {b"app": "s3cret"}}, "keys must map strings to strings or bytes"),
+        ({"keys": {"": "s3cret"}}, "keys must not contain an empty key or secret"),
+        ({"keys": {"app": ""}}, "keys must not contain an empty key or secret"),
+        ({"subscriber_keys": "s3cret"}, "subscriber_keys must be a mapping of keys to secrets, not str"),
+        ({"subscriber_keys": {"page": None}}, "subscriber_keys must map strings to strings or bytes"),
+        ({"subscriber_keys": {"page": b""}}, "subscriber_keys must not contain an empty key or secret"),
+        ({"clock": 7}, "clock must be callable, not int"),
+        ({"admit": True}, "admit must be callable or None, not bool"),
+        ({"host": "0.0.0.0"}, "keys must be given for a hub on '0.0.0.0'"),  # noqa: S104
+        ({"host": "hub.example.com", "keys": {}}, "keys must be given for a hub on 'hub.example.com'"),
     ],
 )
 def test_a_wrong_option_is_refused_by_name(options: dict[str, object], said: str) -> None:
@@ -59,15 +74,23 @@ def test_a_hub_open_to_other_machines_needs_keys() -> None:
 
 @pytest.mark.parametrize("port", [-1, 65536, "8080", None, True])
 def test_a_wrong_port_is_refused(port: object) -> None:
-    with pytest.raises(ValueError, match="port: "):
+    with pytest.raises((ValueError, TypeError), match="port must be "):
         Hub(port=port)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_no_secret_is_shown() -> None:
     keys: dict[str, str | bytes] = {"app": "s3cret", "other": b"s3cret"}
     hub = Hub(port=0, keys=keys, subscriber_keys=keys)
-    for shown in (hub, vars(hub), hub.config, hub.config.credentials, hub.config.subscriber_credentials):
+    for shown in (hub, vars(hub), hub.config, hub.config._credentials, hub.config._subscriber_credentials):
         assert "s3cret" not in repr(shown)
+
+
+async def test_the_repr_says_where_the_hub_listens() -> None:
+    hub = Hub(port=0, keys={"app": "s3cret"})
+    assert repr(hub) == "<Hub not running>"
+    async with hub:
+        assert repr(hub) == f"<Hub {hub.url}>"
+    assert repr(hub) == "<Hub not running>"
 
 
 def test_the_options_of_hub_and_create_app_are_the_fields_of_the_config() -> None:

@@ -10,22 +10,23 @@ from types import ModuleType
 import pytest
 
 from webmqconnect_async._cli.push import jsonl
-from webmqconnect_async.hub import _broker as sessions
-from webmqconnect_async.hub import _frames as frames
-from webmqconnect_async.hub import _gate as origins
-from webmqconnect_async.hub import _publication as publication
+from webmqconnect_async._core import strict_json
+from webmqconnect_async.hub import _gate
+from webmqconnect_async.hub._broker import Broker
+from webmqconnect_async.hub._frames import text_frame
 from webmqconnect_async.hub._publish_options import Audience
-from webmqconnect_async.hub._pushes import crossbar as bridge
-from webmqconnect_async.hub._pushes import webmq as judge
-from webmqconnect_async.hub._wamp1 import auth as procedures
-from webmqconnect_async.hub._wamp1 import messages as wamp1
-from webmqconnect_async.hub._wamp2 import auth as joining
-from webmqconnect_async.hub._wamp2 import messages as wamp2
+from webmqconnect_async.hub._pushes import crossbar, webmq
+from webmqconnect_async.hub._pushes.verdicts import PushRequest, Rules
+from webmqconnect_async.hub._wamp1 import auth as wamp1_auth
+from webmqconnect_async.hub._wamp1 import messages as wamp1_messages
+from webmqconnect_async.hub._wamp2 import auth as wamp2_auth
+from webmqconnect_async.hub._wamp2 import messages as wamp2_messages
 
 from .fuzzing import TARGETS, fuzz, shares
 
 INPUTS = 10_000
 SEED = 7
+UNLIMITED = Rules({}, max_body=1 << 30, max_topic=1 << 30)
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -44,23 +45,23 @@ def _takes_any_text(body: bytes) -> str:
 @pytest.mark.parametrize(
     ("target", "module", "name", "bug"),
     [
-        ("judge", judge, "verify", lambda *_: True),
-        ("judge", judge, "_json_text", _takes_any_text),
-        ("judge", judge, "MAX_SKEW", 1 << 30),
-        ("judge", judge, "shown", lambda text: text),
-        ("judge", judge, "_session_ids", lambda text: frozenset(text.split(","))),
-        ("bridge", bridge, "verify", lambda *_: True),
-        ("bridge", publication, "encoded", repr),
-        ("bridge", bridge, "is_uri", lambda _: 1 / 0),
-        ("wamp1", wamp1, "encoded", str),
-        ("wamp1", wamp1, "json_value", json.loads),
-        ("wamp2", wamp2, "audience_of", lambda _: Audience()),
-        ("wamp2", wamp2, "json_value", lambda _: [8]),
-        ("subscribers", joining, "answers", lambda *_: True),
-        ("subscribers", procedures, "answers", lambda *_: True),
-        ("subscribers", sessions.Sessions, "unsubscribe", lambda *_: None),
-        ("gate", origins, "is_loopback", lambda host: host.startswith("localhost")),
-        ("gate", origins, "_hostname", lambda authority: authority.rpartition("@")[2].partition(":")[0]),
+        ("judge", webmq, "verify", lambda *_: True),
+        ("judge", webmq, "_json_text", _takes_any_text),
+        ("judge", webmq, "MAX_SKEW", 1 << 30),
+        ("judge", webmq, "visible", lambda text, _: text),
+        ("judge", webmq, "_session_ids", lambda text: frozenset(text.split(","))),
+        ("bridge", crossbar, "verify", lambda *_: True),
+        ("bridge", strict_json, "encode", repr),
+        ("bridge", crossbar, "is_uri", lambda _: 1 / 0),
+        ("wamp1", strict_json, "encode", str),
+        ("wamp1", strict_json, "decode", lambda text, **_: json.loads(text)),
+        ("wamp2", wamp2_messages, "audience_of", lambda _: Audience()),
+        ("wamp2", strict_json, "decode", lambda *_, **__: [8]),
+        ("subscribers", wamp2_auth, "is_signature", lambda *_: True),
+        ("subscribers", wamp1_auth, "is_signature", lambda *_: True),
+        ("subscribers", Broker, "unsubscribe", lambda *_: None),
+        ("gate", _gate, "is_loopback", lambda host: host.startswith("localhost")),
+        ("gate", _gate, "_hostname", lambda authority: authority.rpartition("@")[2].partition(":")[0]),
         ("lines", jsonl, "_members", lambda _: {}),
         ("lines", jsonl, "_json", lambda value: f'"{value}"'),
     ],
@@ -78,15 +79,15 @@ def test_a_bug_is_found(
 
 
 def _judged(body: bytes) -> object:
-    return judge.judge("topicuri=t", FORM, body, 0.0, {}, max_body=1 << 30, max_topic=1 << 30)
+    return webmq.judge(PushRequest("topicuri=t", FORM, body, 0.0), UNLIMITED)
 
 
 def _asked(query: str) -> object:
-    return judge.judge(query, FORM, b"1", 0.0, {}, max_body=1 << 30, max_topic=1 << 30)
+    return webmq.judge(PushRequest(query, FORM, b"1", 0.0), UNLIMITED)
 
 
 def _bridged(body: str) -> object:
-    return bridge.judge_publish("", None, body.encode(), 0.0, {}, max_body=1 << 30, max_topic=1 << 30)
+    return crossbar.judge(PushRequest("", None, body.encode(), 0.0), UNLIMITED)
 
 
 @pytest.mark.parametrize(
@@ -101,10 +102,10 @@ def _bridged(body: str) -> object:
         lambda size: _bridged('{"topic": "t", "args": "%s"}' % ("é" * (size // 2))),
         lambda size: _bridged('{"topic": "t", "args": [%s1]}' % ("[]," * (size // 3))),
         lambda size: _bridged('{"topic": "t", "options": {"exclude": [%s1]}}' % ("1," * (size // 2))),
-        lambda size: wamp1.decode('[2, "1", "x", "%s"]' % ("\U0001f600" * (size // 4))),
-        lambda size: wamp1.decode('[7, "t", 1, [%s1]]' % ("1," * (size // 2))),
-        lambda size: wamp2.decode('[16, 1, {}, "t", [%s1]]' % ("{}," * (size // 3))),
-        lambda size: frames.text_frame("é" * (size // 2)),
+        lambda size: wamp1_messages.decode('[2, "1", "x", "%s"]' % ("\U0001f600" * (size // 4))),
+        lambda size: wamp1_messages.decode('[7, "t", 1, [%s1]]' % ("1," * (size // 2))),
+        lambda size: wamp2_messages.decode('[16, 1, {}, "t", [%s1]]' % ("{}," * (size // 3))),
+        lambda size: text_frame("é" * (size // 2)),
     ],
 )
 def test_memory_grows_with_the_input_and_no_faster(take: Callable[[int], object]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from webmqconnect_async.hub._pushes.verdicts import Accepted, Refused, Verdict
+from webmqconnect_async.hub._pushes.verdicts import Accepted, PushRequest, Refused, Rules
 from webmqconnect_async.hub._pushes.webmq import judge, judge_head
 from webmqconnect_async.signing import Credentials
 
@@ -50,15 +50,15 @@ def judged(
     now: float = SIGNED_AT,
     keys: dict[str, Credentials] | None = None,
     max_topic: int = 1024,
-) -> Verdict:
-    return judge(query, content_type, body, now, keys or {}, max_body=4096, max_topic=max_topic)
+) -> Accepted | Refused:
+    return judge(PushRequest(query, content_type, body, now), Rules(keys or {}, 4096, max_topic))
 
 
 def signed(key: str = "foobar", timestamp: str = "2011-10-14T16:59:51Z", signature: str = SIGNATURE) -> str:
     return f"{TOPIC}&appkey={quote(key)}&timestamp={quote(timestamp)}&signature={quote(signature)}"
 
 
-def accepted(verdict: Verdict) -> Accepted:
+def accepted(verdict: Accepted | Refused) -> Accepted:
     assert isinstance(verdict, Accepted), verdict
     return verdict
 
@@ -119,7 +119,7 @@ def test_there_are_vectors() -> None:
         (judged(body=b"{"), 400, "invalid JSON in request body"),
     ],
 )
-def test_a_row_of_the_table(verdict: Verdict, status: int, reason: str) -> None:
+def test_a_row_of_the_table(verdict: Accepted | Refused, status: int, reason: str) -> None:
     assert verdict == Refused(status, reason)
 
 
@@ -194,12 +194,12 @@ def test_a_refusal_holds_neither_signature_nor_secret() -> None:
 
 def test_a_key_is_echoed_short_and_printable() -> None:
     verdict = judged(signed(key="\r\n\x1b[31m<b>" + "x" * 1000), keys=KEYS)
-    assert verdict == Refused(400, "unknown application key '\\r\\n\\x1b[31m<b>" + "x" * 90 + "...'")
+    assert verdict == Refused(400, "unknown application key '\\u000d\\u000a\\u001b[31m<b>" + "x" * 90 + "…'")
 
 
 def test_a_content_type_is_echoed_short_and_printable() -> None:
     verdict = judged(content_type="\udcff" + "x" * 200)
-    assert verdict == Refused(400, "bad or missing content type ('\\udcff" + "x" * 99 + "...')")
+    assert verdict == Refused(400, "bad or missing content type ('\\udcff" + "x" * 99 + "…')")
 
 
 @pytest.mark.parametrize("name", ["topicuri", "appkey", "timestamp", "signature", "eligible", "exclude"])
@@ -304,7 +304,7 @@ def test_an_event_is_passed_on_as_its_own_text(body: bytes, event: str) -> None:
     ],
 )
 def test_what_a_browser_would_not_parse_or_we_cannot_is_no_event(body: bytes) -> None:
-    verdict = judge(TOPIC, FORM, body, SIGNED_AT, {}, max_body=1 << 20, max_topic=1024)
+    verdict = judge(PushRequest(TOPIC, FORM, body, SIGNED_AT), Rules({}, 1 << 20, 1024))
     assert verdict == Refused(400, "invalid JSON in request body")
 
 
@@ -336,7 +336,7 @@ queries = st.one_of(
 def test_whatever_is_sent_is_accepted_or_refused(
     query: str, content_type: str | None, body: bytes, now: float, keys: dict[str, Credentials]
 ) -> None:
-    verdict = judge(query, content_type, body, now, keys, max_body=4096, max_topic=1024)
+    verdict = judge(PushRequest(query, content_type, body, now), Rules(keys, 4096, 1024))
     if isinstance(verdict, Refused):
         assert 400 <= verdict.status < 500
         assert verdict.reason.isprintable()

@@ -17,7 +17,7 @@ from tests.chromium import Page
 from tests.processes import MODULE, python, webmqconnect
 from webmqconnect_async.hub import Hub, create_app
 
-from .conftest import Run, Wire
+from .conftest import HubClient, Run
 from .pages import heard, watched
 
 MARKUP = '<img src=x onerror="document.title=`hacked`"><script>document.title="hacked"</script>'
@@ -44,7 +44,7 @@ async def page() -> AsyncIterator[Page]:
         ),
     ],
 )
-async def test_what_the_page_is_made_of(hub: Hub, wire: Wire, path: str, content_type: str) -> None:
+async def test_what_the_page_is_made_of(hub: Hub, wire: HubClient, path: str, content_type: str) -> None:
     answer = await wire.request("GET", hub, path)
     assert (answer.status, answer.headers["Content-Type"]) == (200, content_type)
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -57,20 +57,22 @@ async def test_what_the_page_is_made_of(hub: Hub, wire: Wire, path: str, content
 @pytest.mark.parametrize(
     "path", ["/", "/page.css", "/page.js", "/topics.js", "/lines.js", "/events.js", "/texts.js", "/dom.js"]
 )
-async def test_the_page_names_no_foreign_host(hub: Hub, wire: Wire, path: str) -> None:
+async def test_the_page_names_no_foreign_host(hub: Hub, wire: HubClient, path: str) -> None:
     text = (await wire.request("GET", hub, path)).text
     assert "://" not in text.replace("http://example.com/orders", "")
 
 
 @pytest.mark.parametrize("keys", [{}, {"name-of-a-key": "s3cret"}])
-async def test_the_page_may_know_what_the_hub_takes_and_no_more(run: Run, wire: Wire, keys: dict[str, str]) -> None:
+async def test_the_page_may_know_what_the_hub_takes_and_no_more(
+    run: Run, wire: HubClient, keys: dict[str, str]
+) -> None:
     hub = await run(Hub(port=0, keys=keys, subscriber_keys=keys, max_topic=7, max_subscriptions=3))
     facts = json.loads((await wire.request("GET", hub, "/hub.json")).text)
     assert facts == {"signed": bool(keys), "max_topic": 7, "max_subscriptions": 3}
 
 
 @pytest.mark.parametrize("path", ["/", "/webmq.js", "/hub.json"])
-async def test_what_a_browser_has_is_not_sent_again(hub: Hub, wire: Wire, path: str) -> None:
+async def test_what_a_browser_has_is_not_sent_again(hub: Hub, wire: HubClient, path: str) -> None:
     first = await wire.request("GET", hub, path)
     etag = first.headers["Etag"]
     assert first.headers["Cache-Control"] == "no-cache"
@@ -82,7 +84,7 @@ async def test_what_a_browser_has_is_not_sent_again(hub: Hub, wire: Wire, path: 
     assert (other.status, other.text) == (200, first.text)
 
 
-async def test_an_etag_is_of_the_content(run: Run, wire: Wire) -> None:
+async def test_an_etag_is_of_the_content(run: Run, wire: HubClient) -> None:
     hubs = [await run(Hub(port=0, max_topic=most)) for most in (1024, 7)]
     etags = [
         [(await wire.request("GET", hub, path)).headers["Etag"] for hub in hubs] for path in ("/page.js", "/hub.json")
@@ -152,7 +154,7 @@ async def drawn(page: Page) -> None:
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_the_page_shows_events_as_text(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_the_page_shows_events_as_text(hub: Hub, wire: HubClient, page: Page) -> None:
     await open_page(page, hub.url)
     await subscribe(page, "http://example.com/ü")
     session_id = await text(page, "session")
@@ -174,7 +176,7 @@ async def test_the_page_shows_events_as_text(hub: Hub, wire: Wire, page: Page) -
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_markup_in_a_topic_stays_text(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_markup_in_a_topic_stays_text(hub: Hub, wire: HubClient, page: Page) -> None:
     """It comes with a link that anybody may have written."""
     await open_page(page, hub.url, MARKUP)
     await wire.push(hub, f"topicuri={quote(MARKUP)}")
@@ -197,7 +199,7 @@ EXACT = '{"id":12345678901234567890,"odd":9007199254740993,"f":1.0,"e":1E23,"zer
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_numbers_are_shown_and_copied_as_they_were_pushed(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_numbers_are_shown_and_copied_as_they_were_pushed(hub: Hub, wire: HubClient, page: Page) -> None:
     await page.command("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
     await open_page(page, hub.url, "t")
     await wire.push(hub, body=EXACT.encode())
@@ -217,7 +219,9 @@ async def test_numbers_are_shown_and_copied_as_they_were_pushed(hub: Hub, wire: 
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_browser_that_keeps_no_numbers_shows_them_as_javascript_does(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_a_browser_that_keeps_no_numbers_shows_them_as_javascript_does(
+    hub: Hub, wire: HubClient, page: Page
+) -> None:
     await page.before_scripts("delete JSON.rawJSON")
     await open_page(page, hub.url, "t")
     await wire.push(hub, body=b"[9007199254740993,1.0]")
@@ -229,7 +233,7 @@ ESCAPED = r"-5\u202e00,1\u202c\u0007\u0085\u200b\u2028\u2029\udb40\udc41\u000a'"
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_nothing_in_a_topic_is_unseen(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_nothing_in_a_topic_is_unseen(hub: Hub, wire: HubClient, page: Page) -> None:
     """What turns the direction of writing around would show 51,00 for this topic's number."""
     await open_page(page, hub.url, UNSEEN)
     await wire.push(hub, urlencode({"topicuri": UNSEEN}))
@@ -248,7 +252,7 @@ async def test_nothing_in_a_topic_is_unseen(hub: Hub, wire: Wire, page: Page) ->
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_nothing_in_an_event_is_unseen(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_nothing_in_an_event_is_unseen(hub: Hub, wire: HubClient, page: Page) -> None:
     """With escapes it is the same JSON, spelt in another way."""
     event = {UNSEEN: UNSEEN * 40}
     await open_page(page, hub.url, "t")
@@ -273,7 +277,7 @@ async def test_nothing_in_a_reason_is_unseen(hub: Hub, page: Page) -> None:
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_what_the_hub_would_not_take_is_told(run: Run, wire: Wire, page: Page) -> None:
+async def test_what_the_hub_would_not_take_is_told(run: Run, wire: HubClient, page: Page) -> None:
     """WAMP v1 does not answer a SUBSCRIBE."""
     hub = await run(Hub(port=0, max_topic=4, max_subscriptions=2))
     too_long = "A topic of 5 characters is too long: this hub takes up to 4."
@@ -306,7 +310,7 @@ async def test_an_empty_topic_is_none(hub: Hub, page: Page) -> None:
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_several_topics_each_with_a_way_out(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_several_topics_each_with_a_way_out(hub: Hub, wire: HubClient, page: Page) -> None:
     await open_page(page, hub.url)
     for topic in ("a", "b", "b"):
         await subscribe(page, topic)
@@ -329,7 +333,7 @@ async def test_several_topics_each_with_a_way_out(hub: Hub, wire: Wire, page: Pa
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_reload_keeps_the_topics_and_the_address_changes_them(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_a_reload_keeps_the_topics_and_the_address_changes_them(hub: Hub, wire: HubClient, page: Page) -> None:
     await open_page(page, hub.url)
     await subscribe(page, "a&b=c")
     await subscribe(page, "d")
@@ -348,7 +352,7 @@ async def test_a_reload_keeps_the_topics_and_the_address_changes_them(hub: Hub, 
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_the_filter_looks_at_topic_and_text(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_the_filter_looks_at_topic_and_text(hub: Hub, wire: HubClient, page: Page) -> None:
     await open_page(page, hub.url, "orders", "stock")
     await wire.push(hub, "topicuri=orders", b'{"state": "Paid"}')
     await wire.push(hub, "topicuri=stock", b'"of orders"')
@@ -369,7 +373,7 @@ async def test_the_filter_looks_at_topic_and_text(hub: Hub, wire: Wire, page: Pa
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_pause_keeps_and_counts_what_comes(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_a_pause_keeps_and_counts_what_comes(hub: Hub, wire: HubClient, page: Page) -> None:
     await open_page(page, hub.url, "t")
     await wire.push(hub, body=b"1")
     await listed(page, 1)
@@ -389,7 +393,7 @@ async def test_a_pause_keeps_and_counts_what_comes(hub: Hub, wire: Wire, page: P
 
 @pytest.mark.usefixtures("chromium")
 @pytest.mark.parametrize("clipboard", ["of the browser", "missing", "denied"])
-async def test_copies(hub: Hub, wire: Wire, page: Page, clipboard: str) -> None:
+async def test_copies(hub: Hub, wire: HubClient, page: Page, clipboard: str) -> None:
     """Pages that come neither from https nor from this machine have no clipboard but that of a selection."""
     await page.command("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
     await open_page(page, hub.url, "t")
@@ -417,7 +421,7 @@ async def test_copies(hub: Hub, wire: Wire, page: Page, clipboard: str) -> None:
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_long_event_is_cut_and_opens(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_a_long_event_is_cut_and_opens(hub: Hub, wire: HubClient, page: Page) -> None:
     await open_page(page, hub.url, "t")
     event = {"text": "x" * 1000}
     await wire.push(hub, body=json.dumps(event).encode())
@@ -510,7 +514,7 @@ async def words(command: object) -> list[str]:
 
 @pytest.mark.usefixtures("chromium")
 @pytest.mark.parametrize("topic", [ODD, UNSEEN])
-async def test_the_lines_push(hub: Hub, wire: Wire, page: Page, topic: str) -> None:
+async def test_the_lines_push(hub: Hub, wire: HubClient, page: Page, topic: str) -> None:
     await open_page(page, hub.url, "first", topic)
     assert await text(page, "push-topic") == "first"
     await page.evaluate("document.querySelectorAll('#topics .topic')[1].click()")
@@ -561,7 +565,7 @@ async def test_no_command_is_shown_that_would_push_to_another_topic(run: Run, pa
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_the_page_works_below_a_prefix_and_comes_back_after_a_restart(wire: Wire, page: Page) -> None:
+async def test_the_page_works_below_a_prefix_and_comes_back_after_a_restart(wire: HubClient, page: Page) -> None:
     site = web.Application()
     site.add_subapp("/some/hub/", create_app())
     async with TestServer(site, host="127.0.0.1") as running:
@@ -585,7 +589,7 @@ async def test_the_page_works_below_a_prefix_and_comes_back_after_a_restart(wire
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_the_page_comes_back_after_the_hub_was_killed(wire: Wire, page: Page) -> None:
+async def test_the_page_comes_back_after_the_hub_was_killed(wire: HubClient, page: Page) -> None:
     topic = "http://example.com/orders"
     async with python(*MODULE, "hub", "--port", "0") as hub:
         url = URL((await hub.said("push to")).split()[2])
@@ -608,7 +612,7 @@ async def sign_in(page: Page, key: str, secret: str) -> None:
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_page_with_a_key_may_do_without_when_the_hub_does(wire: Wire, page: Page) -> None:
+async def test_a_page_with_a_key_may_do_without_when_the_hub_does(wire: HubClient, page: Page) -> None:
     async with Hub(port=0, subscriber_keys={"reader": "s3cret"}) as hub:
         port = int(hub.url.rpartition(":")[2])
         await page.open(f"{hub.url}/#topic=t")
@@ -629,7 +633,7 @@ async def test_a_page_with_a_key_may_do_without_when_the_hub_does(wire: Wire, pa
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_page_whose_key_is_refused_for_a_while_comes_back(wire: Wire, page: Page) -> None:
+async def test_a_page_whose_key_is_refused_for_a_while_comes_back(wire: HubClient, page: Page) -> None:
     """It asks for another one meanwhile, and leaves alone what somebody types."""
     async with Hub(port=0, subscriber_keys={"reader": "s3cret"}) as hub:
         port = int(hub.url.rpartition(":")[2])
@@ -652,7 +656,7 @@ async def test_a_page_whose_key_is_refused_for_a_while_comes_back(wire: Wire, pa
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_the_page_asks_for_a_key_where_the_hub_wants_one(run: Run, wire: Wire, page: Page) -> None:
+async def test_the_page_asks_for_a_key_where_the_hub_wants_one(run: Run, wire: HubClient, page: Page) -> None:
     hub = await run(Hub(port=0, subscriber_keys={"reader": "kept-in-memory"}))
     await page.open(f"{hub.url}/#topic=t")
     await page.until("!document.getElementById('credentials').hidden")
@@ -693,7 +697,7 @@ async def test_a_page_that_cannot_sign_says_why(run: Run, page: Page) -> None:
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_page_of_another_port_may_subscribe_and_not_push(run: Run, wire: Wire, page: Page) -> None:
+async def test_a_page_of_another_port_may_subscribe_and_not_push(run: Run, wire: HubClient, page: Page) -> None:
     """The browser sends the push, which needs no preflight, and gets an answer: its Origin keeps the event out."""
 
     async def empty(_request: web.Request) -> web.Response:
@@ -719,7 +723,9 @@ async def test_a_page_of_another_port_may_subscribe_and_not_push(run: Run, wire:
 
 @pytest.mark.usefixtures("chromium")
 @pytest.mark.parametrize("dark", [False, True])
-async def test_on_a_phone_nothing_sticks_out_by_day_and_by_night(hub: Hub, wire: Wire, page: Page, dark: bool) -> None:
+async def test_on_a_phone_nothing_sticks_out_by_day_and_by_night(
+    hub: Hub, wire: HubClient, page: Page, dark: bool
+) -> None:
     await page.appear(360, 740, dark=dark)
     await open_page(page, hub.url, "x" * 900, "t")
     for body in (json.dumps("y" * 3000), json.dumps("a b " * 300), "1"):
@@ -738,7 +744,7 @@ async def test_on_a_phone_nothing_sticks_out_by_day_and_by_night(hub: Hub, wire:
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_the_keyboard_reaches_all_in_the_order_of_reading(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_the_keyboard_reaches_all_in_the_order_of_reading(hub: Hub, wire: HubClient, page: Page) -> None:
     await page.appear(1200, 800)
     await open_page(page, hub.url, "t")
     await wire.push(hub)

@@ -25,12 +25,11 @@ from webmqconnect_async import (
     TooLarge,
     testing,
 )
-from webmqconnect_async.hub import Accepted, Hub, Refused, create_app
-from webmqconnect_async.hub import _handlers as endpoints
-from webmqconnect_async.hub._broker import Sessions
+from webmqconnect_async.hub import Accepted, Hub, Refused, _handlers, create_app
+from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._publication import Receivers
 
-from .conftest import PATIENCE, Answer, Run, Wire, exchange
+from .conftest import PATIENCE, Answer, HubClient, Run, exchange
 
 TOPIC = "com.example.topic"
 PAGE = "https://app.example.com"
@@ -44,7 +43,7 @@ HEAD = b"Host: localhost\r\nContent-Type: application/json\r\nConnection: close\
 
 
 async def publish(
-    wire: Wire,
+    wire: HubClient,
     hub: Hub,
     body: bytes | AsyncIterator[bytes] | object = SIGNED_BODY,
     query: str = "",
@@ -76,7 +75,7 @@ def error(answer: Answer) -> str:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-async def test_an_event_reaches_subscribers_of_both_kinds(hub: Hub, wire: Wire, method: str) -> None:
+async def test_an_event_reaches_subscribers_of_both_kinds(hub: Hub, wire: HubClient, method: str) -> None:
     new, old = await wire.wamp2_subscriber(hub, TOPIC), await wire.subscriber(hub, TOPIC)
     answer = await publish(wire, hub, {"topic": TOPIC, "args": [{"ü": 1}]}, method=method)
     assert await new.event() == (publication(answer), [[{"ü": 1}]])
@@ -86,7 +85,7 @@ async def test_an_event_reaches_subscribers_of_both_kinds(hub: Hub, wire: Wire, 
     assert await old.receive() == [8, TOPIC, {"args": [1], "kwargs": {"a": 2}}]
 
 
-async def test_a_push_by_the_other_wire_reaches_both_kinds_too(hub: Hub, wire: Wire) -> None:
+async def test_a_push_by_the_other_wire_reaches_both_kinds_too(hub: Hub, wire: HubClient) -> None:
     new, old = await wire.wamp2_subscriber(hub, TOPIC), await wire.subscriber(hub, TOPIC)
     await wire.push(hub, f"topicuri={TOPIC}", b' {"n": 1.10} ')
     message = await new.socket.receive_str(timeout=PATIENCE)
@@ -94,7 +93,7 @@ async def test_a_push_by_the_other_wire_reaches_both_kinds_too(hub: Hub, wire: W
     assert await old.receive() == [8, TOPIC, {"n": 1.1}]
 
 
-async def test_a_signed_push_is_accepted_and_a_replay_too(run: Run, wire: Wire) -> None:
+async def test_a_signed_push_is_accepted_and_a_replay_too(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, keys={"foobar": "secret"}, clock=lambda: SIGNED_AT))
     peer = await wire.wamp2_subscriber(hub, TOPIC)
     ids = [publication(await publish(wire, hub, query=SIGNED)) for _ in range(2)]
@@ -126,7 +125,7 @@ async def test_a_signed_push_is_accepted_and_a_replay_too(run: Run, wire: Wire) 
     ],
 )
 async def test_a_refusal_is_json(
-    hub: Hub, wire: Wire, method: str, body: bytes, headers: dict[str, str], status: int, said: str
+    hub: Hub, wire: HubClient, method: str, body: bytes, headers: dict[str, str], status: int, said: str
 ) -> None:
     answer = await publish(wire, hub, body, method=method, **headers)
     assert (answer.status, error(answer)) == (status, said)
@@ -135,13 +134,13 @@ async def test_a_refusal_is_json(
     assert ("Allow" in answer.headers) is (status == 405)
 
 
-async def test_head_is_not_allowed_and_what_is(hub: Hub, wire: Wire) -> None:
+async def test_head_is_not_allowed_and_what_is(hub: Hub, wire: HubClient) -> None:
     answer = await publish(wire, hub, b"", method="HEAD")
     assert (answer.status, answer.headers["Allow"]) == (405, "POST, PUT, OPTIONS")
 
 
 @pytest.mark.parametrize("path", ["/publish/", "/publish/x", "//publish", "/Publish", "/ws/publish"])
-async def test_another_path_is_404(hub: Hub, wire: Wire, path: str) -> None:
+async def test_another_path_is_404(hub: Hub, wire: HubClient, path: str) -> None:
     assert (await wire.request("POST", hub, path, SIGNED_BODY, Content_Type="application/json")).status == 404
 
 
@@ -155,14 +154,14 @@ async def test_no_content_type_is_as_good_as_json(hub: Hub) -> None:
 # Host and Origin
 
 
-async def test_a_foreign_host_is_403(hub: Hub, wire: Wire) -> None:
+async def test_a_foreign_host_is_403(hub: Hub, wire: HubClient) -> None:
     for method in ("POST", "PUT", "OPTIONS", "GET"):
         answer = await publish(wire, hub, method=method, Host="rebound.example")
         assert answer.status == 403
         assert "--allow-host" in answer.text
 
 
-async def test_a_page_pushes_only_if_its_origin_is_listed(run: Run, wire: Wire) -> None:
+async def test_a_page_pushes_only_if_its_origin_is_listed(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, allow_origins=[PAGE]))
     peer = await wire.wamp2_subscriber(hub, TOPIC)
     for origin in ("null", "http://app.example.com", "https://evil.example", hub.url, "http://localhost:3000"):
@@ -177,7 +176,7 @@ async def test_a_page_pushes_only_if_its_origin_is_listed(run: Run, wire: Wire) 
     assert (refused.status, refused.headers["Access-Control-Allow-Origin"]) == (400, PAGE)
 
 
-async def test_a_browser_is_told_what_a_listed_page_may_do(run: Run, wire: Wire) -> None:
+async def test_a_browser_is_told_what_a_listed_page_may_do(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, allow_origins=[PAGE]))
     asked = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "content-type"}
     answer = await publish(wire, hub, b"", method="OPTIONS", Origin=PAGE, **asked)
@@ -192,7 +191,7 @@ async def test_a_browser_is_told_what_a_listed_page_may_do(run: Run, wire: Wire)
     }
 
 
-async def test_who_is_no_page_may_ask_as_well(hub: Hub, wire: Wire) -> None:
+async def test_who_is_no_page_may_ask_as_well(hub: Hub, wire: HubClient) -> None:
     answer = await publish(wire, hub, b"", method="OPTIONS")
     assert (answer.status, answer.headers["Allow"]) == (200, "POST, PUT, OPTIONS")
     assert "Access-Control-Allow-Origin" not in answer.headers
@@ -206,7 +205,7 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
-async def test_chunked_bodies_have_the_same_limit(hub: Hub, wire: Wire) -> None:
+async def test_chunked_bodies_have_the_same_limit(hub: Hub, wire: HubClient) -> None:
     head, tail = b'{"topic":"a","args":["', b'"]}'
     filling = 4096 - len(head) - len(tail)
     publication(await publish(wire, hub, chunks(head, b"x" * filling, tail)))
@@ -225,12 +224,12 @@ async def test_an_endless_chunked_body_is_answered_before_its_end(hub: Hub) -> N
 
 
 async def test_a_body_that_stops_half_way_ends_its_request(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoints, "_PATIENCE", 0.05)
+    monkeypatch.setattr(_handlers, "_BODY_TIMEOUT", 0.05)
     request = b"POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
     assert (await exchange(hub, request)).startswith(b"HTTP/1.1 408 ")
 
 
-async def test_the_limits_can_be_set(run: Run, wire: Wire) -> None:
+async def test_the_limits_can_be_set(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_body=20, max_topic=3))
     assert (await publish(wire, hub, b'{"topic":"abc"}     ')).status == 200
     assert (await publish(wire, hub, b'{"topic":"abc"}      ')).status == 413
@@ -240,7 +239,7 @@ async def test_the_limits_can_be_set(run: Run, wire: Wire) -> None:
 # The last word on a push, and bugs
 
 
-async def test_admit_is_asked_about_these_pushes_too(run: Run, wire: Wire) -> None:
+async def test_admit_is_asked_about_these_pushes_too(run: Run, wire: HubClient) -> None:
     asked: list[Accepted] = []
     hub = await run(Hub(port=0, admit=asked.append, keys={"foobar": "secret"}, clock=lambda: SIGNED_AT))
     publication(await publish(wire, hub, query=SIGNED))
@@ -248,7 +247,7 @@ async def test_admit_is_asked_about_these_pushes_too(run: Run, wire: Wire) -> No
     assert asked == [Accepted(TOPIC, '"Hello, world!"', args='["Hello, world!"]', key="foobar")]
 
 
-async def test_admit_is_told_whom_an_event_is_for(run: Run, wire: Wire) -> None:
+async def test_admit_is_told_whom_an_event_is_for(run: Run, wire: HubClient) -> None:
     asked: list[Accepted] = []
     hub = await run(Hub(port=0, admit=asked.append))
     options = {"eligible": [1], "exclude": [2], "eligible_authid": ["a"], "exclude_authrole": ["b"]}
@@ -258,7 +257,7 @@ async def test_admit_is_told_whom_an_event_is_for(run: Run, wire: Wire) -> None:
     assert (push.authid, push.authrole) == (Receivers(frozenset("a")), Receivers(None, frozenset("b")))
 
 
-async def test_what_admit_refuses_is_not_forwarded(run: Run, wire: Wire) -> None:
+async def test_what_admit_refuses_is_not_forwarded(run: Run, wire: HubClient) -> None:
     refusals = [Refused(503, "later", retry_after=0), Refused(403, "<never>"), None]
     hub = await run(Hub(port=0, admit=lambda _push: refusals.pop(0), allow_origins=[PAGE]))
     peer = await wire.wamp2_subscriber(hub, TOPIC)
@@ -272,7 +271,7 @@ async def test_what_admit_refuses_is_not_forwarded(run: Run, wire: Wire) -> None
 
 
 async def test_a_failing_admit_and_a_bug_show_nothing_to_the_peer(
-    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_args: object) -> None:
         raise RuntimeError("s3cret")
@@ -280,7 +279,7 @@ async def test_a_failing_admit_and_a_bug_show_nothing_to_the_peer(
     hub = await run(Hub(port=0, admit=broken))
     answer = await publish(wire, hub)
     assert (answer.status, error(answer)) == (500, "internal server error")
-    monkeypatch.setattr(Sessions, "deliver", broken)
+    monkeypatch.setattr(Broker, "deliver", broken)
     answer = await publish(wire, await run(Hub(port=0)))
     assert (answer.status, answer.text) == (500, "internal server error\n")
     assert [record.getMessage() for record in caplog.records if record.name == "webmqconnect_async.hub"] == [
@@ -305,7 +304,7 @@ async def test_no_signature_is_left_behind(hub: Hub, caplog: pytest.LogCaptureFi
     assert caplog.text == ""
 
 
-async def test_mounted_below_a_prefix(wire: Wire) -> None:
+async def test_mounted_below_a_prefix(wire: HubClient) -> None:
     site = web.Application()
     site.add_subapp("/hub/", create_app())
     async with TestServer(site, host="127.0.0.1") as running:
@@ -318,7 +317,7 @@ async def test_mounted_below_a_prefix(wire: Wire) -> None:
 # By the clients
 
 
-async def test_a_client_is_told_what_subscribers_are(hub: Hub, wire: Wire) -> None:
+async def test_a_client_is_told_what_subscribers_are(hub: Hub, wire: HubClient) -> None:
     peer, old = await wire.wamp2_subscriber(hub, TOPIC), await wire.subscriber(hub, TOPIC)
     async with AsyncClient(hub.url + "/publish", dialect="crossbar") as client:
         table: list[tuple[object, list[object], object]] = [
@@ -342,7 +341,7 @@ async def test_a_client_is_told_what_subscribers_are(hub: Hub, wire: Wire) -> No
     await old.heard()
 
 
-async def test_a_blocking_client_is_too(run: Run, wire: Wire) -> None:
+async def test_a_blocking_client_is_too(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, keys={"app": "s3cret"}))
     peer = await wire.wamp2_subscriber(hub, TOPIC)
 
@@ -354,7 +353,7 @@ async def test_a_blocking_client_is_too(run: Run, wire: Wire) -> None:
     assert [await peer.event(), await peer.event()] == [(first, [[1]]), (second, [[2, "ü"]])]
 
 
-async def test_many_pushes_have_the_ids_of_their_events(run: Run, wire: Wire) -> None:
+async def test_many_pushes_have_the_ids_of_their_events(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, keys={"schlüssel": "gehëim"}))
     peer = await wire.wamp2_subscriber(hub, TOPIC)
     async with AsyncClient(hub.url + "/publish", "schlüssel", "gehëim", dialect="crossbar") as client:
@@ -363,7 +362,7 @@ async def test_many_pushes_have_the_ids_of_their_events(run: Run, wire: Wire) ->
     assert got == [(outcome.receipt and outcome.receipt.id, [[number]]) for number, outcome in enumerate(outcomes)]
 
 
-async def test_the_same_credentials_push_by_both_dialects(run: Run, wire: Wire) -> None:
+async def test_the_same_credentials_push_by_both_dialects(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, keys={"app": "s3cret"}))
     peer = await wire.wamp2_subscriber(hub, TOPIC)
     async with AsyncClient(hub.url, "app", "s3cret") as client:

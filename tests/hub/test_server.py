@@ -21,14 +21,13 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from tests.hostile import serving, trusting
-from webmqconnect_async.hub import Accepted, Hub, Refused, create_app
-from webmqconnect_async.hub import _handlers as endpoints
-from webmqconnect_async.hub import _server as server
-from webmqconnect_async.hub._broker import Sessions
+from webmqconnect_async.hub import Accepted, Hub, Refused, _handlers, _server, create_app
+from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._wamp1.session import Wamp1Session
+from webmqconnect_async.hub._websocket import max_message
 from webmqconnect_async.signing import Credentials, sign
 
-from .conftest import PATIENCE, Peer, Run, Wire, exchange
+from .conftest import PATIENCE, HubClient, Peer, Run, exchange
 
 FORM = "application/x-www-form-urlencoded"
 SIGNED = (
@@ -42,7 +41,7 @@ HEAD = b"Host: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nC
 # Pushes
 
 
-async def test_an_event_reaches_its_subscribers_as_it_was_pushed(hub: Hub, wire: Wire) -> None:
+async def test_an_event_reaches_its_subscribers_as_it_was_pushed(hub: Hub, wire: HubClient) -> None:
     peer, other = await wire.subscriber(hub, "http://example.com/ü"), await wire.subscriber(hub, "http://example.com/u")
     await wire.push(
         hub, "topicuri=" + quote_plus("http://example.com/ü"), ' {"text": "ü&eligible=", "n": 1.10}\n'.encode()
@@ -52,7 +51,7 @@ async def test_an_event_reaches_its_subscribers_as_it_was_pushed(hub: Hub, wire:
     await other.heard()
 
 
-async def test_a_signed_push_is_accepted_and_a_replay_too(run: Run, wire: Wire) -> None:
+async def test_a_signed_push_is_accepted_and_a_replay_too(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, keys={"foobar": b"secret"}, clock=lambda: SIGNED_AT))
     peer = await wire.subscriber(hub, "http://example.com/simple")
     for _ in range(2):
@@ -60,7 +59,7 @@ async def test_a_signed_push_is_accepted_and_a_replay_too(run: Run, wire: Wire) 
         assert await peer.receive() == [8, "http://example.com/simple", "Hello, world!"]
 
 
-async def test_a_signature_of_now_is_accepted(run: Run, wire: Wire) -> None:
+async def test_a_signature_of_now_is_accepted(run: Run, wire: HubClient) -> None:
     """The default clock is the machine's, and a secret may be any text."""
     hub = await run(Hub(port=0, keys={"é": "gehëim"}))
     date = (await wire.request("GET", hub, "/")).headers["Date"]
@@ -84,7 +83,7 @@ async def test_a_signature_of_now_is_accepted(run: Run, wire: Wire) -> None:
     ],
 )
 async def test_a_refusal_is_plain_text(
-    run: Run, wire: Wire, method: str, target: str, body: bytes, headers: dict[str, str], status: int, text: str
+    run: Run, wire: HubClient, method: str, target: str, body: bytes, headers: dict[str, str], status: int, text: str
 ) -> None:
     hub = await run(Hub(port=0, clock=lambda: SIGNED_AT))
     answer = await wire.request(method, hub, target, body, **headers)
@@ -105,7 +104,7 @@ async def test_an_absolute_target_is_404(hub: Hub) -> None:
     assert (await exchange(hub, request)).startswith(b"HTTP/1.1 404 ")
 
 
-async def test_a_body_never_overrides_the_query(hub: Hub, wire: Wire) -> None:
+async def test_a_body_never_overrides_the_query(hub: Hub, wire: HubClient) -> None:
     """The original parsed the body as a form, and took what it found there."""
     peer = await wire.subscriber(hub, "t", "other")
     body = b'"&topicuri=other&eligible=&exclude=&appkey=a&timestamp=b&signature=c&body=1&event=2"'
@@ -113,7 +112,7 @@ async def test_a_body_never_overrides_the_query(hub: Hub, wire: Wire) -> None:
     assert await peer.receive() == [8, "t", json.loads(body)]
 
 
-async def test_pushes_over_one_connection_arrive_in_order(hub: Hub, wire: Wire) -> None:
+async def test_pushes_over_one_connection_arrive_in_order(hub: Hub, wire: HubClient) -> None:
     peer = await wire.subscriber(hub, "t")
     one = (
         b"POST /?topicuri=t HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: 1\r\n\r\n%%d"
@@ -130,14 +129,14 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
-async def test_a_chunked_event_is_accepted(hub: Hub, wire: Wire) -> None:
+async def test_a_chunked_event_is_accepted(hub: Hub, wire: HubClient) -> None:
     peer = await wire.subscriber(hub, "t")
     answer = await wire.request("POST", hub, body=chunks(b'"a', b"b", b'c"'))
     assert answer.status == 202
     assert await peer.receive() == [8, "t", "abc"]
 
 
-async def test_the_limit_on_bodies_holds_without_a_content_length(hub: Hub, wire: Wire) -> None:
+async def test_the_limit_on_bodies_holds_without_a_content_length(hub: Hub, wire: HubClient) -> None:
     answer = await wire.request("POST", hub, body=chunks(b'"' + b"x" * 3000, b"x" * 1095, b'"'))
     assert (answer.status, answer.text) == (400, "content length (4097) exceeds maximum (4096)\n")
     answer = await wire.request("POST", hub, body=chunks(b'"' + b"x" * 3000, b"x" * 1094, b'"'))
@@ -185,7 +184,7 @@ async def test_what_is_not_http_is_refused_and_leaves_nothing_in_the_log(
 
 
 async def test_a_body_that_breaks_off_leaves_nothing_in_the_log(
-    hub: Hub, wire: Wire, caplog: pytest.LogCaptureFixture
+    hub: Hub, wire: HubClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     peer = await wire.subscriber(hub, "t")
     for framing, part in [(b"Content-Length: 10", b"1"), (b"Transfer-Encoding: chunked", b"1\r\n1\r\n")]:
@@ -202,12 +201,12 @@ async def test_a_body_that_breaks_off_leaves_nothing_in_the_log(
 
 
 async def test_a_bug_shows_nothing_to_the_peer(
-    hub: Hub, wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_args: object, **_options: object) -> None:
         raise RuntimeError("s3cret")
 
-    monkeypatch.setattr(Sessions, "deliver", broken)
+    monkeypatch.setattr(Broker, "deliver", broken)
     asyncio.get_running_loop().set_debug(True)  # aiohttp then shows tracebacks
     answer = await wire.request("POST", hub, Accept="text/html")
     assert (answer.status, answer.text) == (500, "internal server error\n")
@@ -217,7 +216,7 @@ async def test_a_bug_shows_nothing_to_the_peer(
 
 
 async def test_a_bug_ends_a_subscriber_without_a_word(
-    hub: Hub, wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An HTTP answer would be noise in the middle of a WebSocket."""
     peer = await wire.subscriber(hub)
@@ -231,7 +230,7 @@ async def test_a_bug_ends_a_subscriber_without_a_word(
     assert [record.getMessage() for record in caplog.records] == ["a request failed"]
 
 
-async def test_the_limits_can_be_set(run: Run, wire: Wire) -> None:
+async def test_the_limits_can_be_set(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_body=10, max_topic=3))
     assert (await wire.request("POST", hub, body=b'"12345678"')).status == 202
     assert (await wire.request("POST", hub, body=b'"123456789"')).text == "content length (11) exceeds maximum (10)\n"
@@ -241,7 +240,7 @@ async def test_the_limits_can_be_set(run: Run, wire: Wire) -> None:
 # Host and Origin
 
 
-async def test_a_foreign_host_is_403_everywhere(hub: Hub, wire: Wire) -> None:
+async def test_a_foreign_host_is_403_everywhere(hub: Hub, wire: HubClient) -> None:
     for method, target in [("POST", "/?topicuri=t"), ("GET", "/"), ("GET", "/page.js"), ("PUT", "/"), ("GET", "/ws")]:
         answer = await wire.request(method, hub, target, Host="rebound.example")
         assert answer.status == 403
@@ -249,13 +248,13 @@ async def test_a_foreign_host_is_403_everywhere(hub: Hub, wire: Wire) -> None:
     assert await wire.refused(hub, Host="rebound.example", Origin="http://rebound.example") == 403
 
 
-async def test_an_allowed_host_is_as_good_as_localhost(run: Run, wire: Wire) -> None:
+async def test_an_allowed_host_is_as_good_as_localhost(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, allow_hosts=["hub.example.com"]))
     assert (await wire.request("POST", hub, Host="hub.example.com")).status == 202
     await wire.subscriber(hub, Host="hub.example.com", Origin="https://hub.example.com")
 
 
-async def test_a_page_pushes_only_if_its_origin_is_listed(run: Run, wire: Wire) -> None:
+async def test_a_page_pushes_only_if_its_origin_is_listed(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, allow_origins=["https://app.example.com"]))
     for origin in ("null", "http://app.example.com", "https://evil.example", hub.url, "http://localhost:3000"):
         answer = await wire.request("POST", hub, Origin=origin)
@@ -271,7 +270,7 @@ async def test_a_page_pushes_only_if_its_origin_is_listed(run: Run, wire: Wire) 
     assert refused.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
 
 
-async def test_who_may_subscribe(run: Run, wire: Wire) -> None:
+async def test_who_may_subscribe(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, allow_origins=["https://app.example.com"]))
     for origin in (hub.url, "http://localhost:3000", "https://app.example.com"):
         await wire.subscriber(hub, Origin=origin)
@@ -282,7 +281,7 @@ async def test_who_may_subscribe(run: Run, wire: Wire) -> None:
 # The last word on a push
 
 
-async def test_admit_is_asked_about_what_passed_the_checks(run: Run, wire: Wire) -> None:
+async def test_admit_is_asked_about_what_passed_the_checks(run: Run, wire: HubClient) -> None:
     """And about nothing else: neither a push that fails them, nor what a subscriber publishes."""
     asked: list[Accepted] = []
     hub = await run(Hub(port=0, admit=asked.append, allow_publish=True))
@@ -297,14 +296,14 @@ async def test_admit_is_asked_about_what_passed_the_checks(run: Run, wire: Wire)
     assert asked == [restricted, Accepted("t", "3", eligible=None, exclude=frozenset(), key=None)]
 
 
-async def test_admit_is_told_who_signed(run: Run, wire: Wire) -> None:
+async def test_admit_is_told_who_signed(run: Run, wire: HubClient) -> None:
     asked: list[Accepted] = []
     hub = await run(Hub(port=0, admit=asked.append, keys={"foobar": "secret"}, clock=lambda: SIGNED_AT))
     await wire.push(hub, SIGNED, b'"Hello, world!"')
     assert [push.key for push in asked] == ["foobar"]
 
 
-async def test_what_admit_refuses_is_not_forwarded(run: Run, wire: Wire) -> None:
+async def test_what_admit_refuses_is_not_forwarded(run: Run, wire: HubClient) -> None:
     refusals = [Refused(503, "later", retry_after=0), Refused(403, "<never>"), None]
     hub = await run(Hub(port=0, admit=lambda _push: refusals.pop(0), allow_origins=["https://app.example.com"]))
     peer = await wire.subscriber(hub, "t")
@@ -320,7 +319,7 @@ async def test_what_admit_refuses_is_not_forwarded(run: Run, wire: Wire) -> None
 
 @pytest.mark.parametrize("error", [RuntimeError, ConnectionError, TimeoutError, web.HTTPNotFound])
 async def test_an_admit_that_fails_is_500_and_nothing_is_forwarded(
-    run: Run, wire: Wire, caplog: pytest.LogCaptureFixture, error: type[Exception]
+    run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture, error: type[Exception]
 ) -> None:
     """Whatever it raises: some errors of a handler mean that the peer is at fault."""
 
@@ -340,7 +339,7 @@ async def test_an_admit_that_fails_is_500_and_nothing_is_forwarded(
     assert record.exc_info[0] is error
 
 
-async def test_an_admit_that_answers_nonsense_forwards_nothing(run: Run, wire: Wire) -> None:
+async def test_an_admit_that_answers_nonsense_forwards_nothing(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, admit=lambda push: push.event == "1" or None))  # type: ignore[arg-type, return-value]  # wrong on purpose
     peer = await wire.subscriber(hub, "t")
     assert (await wire.request("POST", hub)).status == 500
@@ -352,11 +351,13 @@ async def test_an_admit_that_answers_nonsense_forwards_nothing(run: Run, wire: W
 
 
 @pytest.mark.parametrize(("protocols", "status"), [((), 400), (("wamp.2.msgpack",), 400), (("WAMP",), 400)])
-async def test_the_subprotocol_has_to_be_offered(hub: Hub, wire: Wire, protocols: tuple[str, ...], status: int) -> None:
+async def test_the_subprotocol_has_to_be_offered(
+    hub: Hub, wire: HubClient, protocols: tuple[str, ...], status: int
+) -> None:
     assert await wire.refused(hub, protocols=protocols) == status
 
 
-async def test_the_subprotocol_may_be_one_of_many(hub: Hub, wire: Wire) -> None:
+async def test_the_subprotocol_may_be_one_of_many(hub: Hub, wire: HubClient) -> None:
     """Of those that the hub speaks, the client's first counts."""
     for protocols, chosen in [
         (("wamp",), "wamp"),
@@ -370,12 +371,12 @@ async def test_the_subprotocol_may_be_one_of_many(hub: Hub, wire: Wire) -> None:
         assert (await peer.receive())[0] == {"wamp": 0, "wamp.2.json": 2}[chosen]
 
 
-async def test_a_plain_get_of_the_websocket_is_400(hub: Hub, wire: Wire) -> None:
+async def test_a_plain_get_of_the_websocket_is_400(hub: Hub, wire: HubClient) -> None:
     assert (await wire.request("GET", hub, "/ws")).status == 400
     assert (await wire.request("GET", hub, "/ws", Sec_WebSocket_Protocol="wamp")).status == 400
 
 
-async def test_eligible_and_exclude_name_sessions(hub: Hub, wire: Wire) -> None:
+async def test_eligible_and_exclude_name_sessions(hub: Hub, wire: HubClient) -> None:
     a, b = await wire.subscriber(hub, "t"), await wire.subscriber(hub, "t")
     await wire.push(hub, f"topicuri=t&eligible={a.session_id}")
     await wire.push(hub, f"topicuri=t&exclude={a.session_id}", b"2")
@@ -385,7 +386,7 @@ async def test_eligible_and_exclude_name_sessions(hub: Hub, wire: Wire) -> None:
     await b.heard()
 
 
-async def test_a_push_to_a_curie_is_taken_as_it_is(hub: Hub, wire: Wire) -> None:
+async def test_a_push_to_a_curie_is_taken_as_it_is(hub: Hub, wire: HubClient) -> None:
     peer = await wire.subscriber(hub)
     await peer.send(1, "ex", "http://example.com/")
     await peer.subscribe("ex:t")
@@ -394,7 +395,7 @@ async def test_a_push_to_a_curie_is_taken_as_it_is(hub: Hub, wire: Wire) -> None
     assert await peer.receive() == [8, "http://example.com/t", 2]
 
 
-async def test_subscribers_with_and_without_authentication_get_the_same(hub: Hub, wire: Wire) -> None:
+async def test_subscribers_with_and_without_authentication_get_the_same(hub: Hub, wire: HubClient) -> None:
     plain, polite = await wire.subscriber(hub, "t"), await wire.subscriber(hub)
     assert await polite.call("authreq", None, None) == [3, "call", None]
     assert (await polite.call("auth", None))[0] == 3
@@ -403,7 +404,7 @@ async def test_subscribers_with_and_without_authentication_get_the_same(hub: Hub
     assert await plain.receive() == await polite.receive() == [8, "t", 1]
 
 
-async def test_nonsense_is_ignored_and_the_connection_stays(hub: Hub, wire: Wire) -> None:
+async def test_nonsense_is_ignored_and_the_connection_stays(hub: Hub, wire: HubClient) -> None:
     peer = await wire.subscriber(hub, "t")
     for text in ("", "x", "{}", "[99]", "[5,7]", "[true]", "[" * 5000, '[7,"t",1]'):
         await peer.socket.send_str(text)
@@ -414,20 +415,20 @@ async def test_nonsense_is_ignored_and_the_connection_stays(hub: Hub, wire: Wire
     assert await peer.receive() == [8, "t", 1]
 
 
-async def test_a_call_without_a_name_ends_the_connection(hub: Hub, wire: Wire) -> None:
+async def test_a_call_without_a_name_ends_the_connection(hub: Hub, wire: HubClient) -> None:
     peer = await wire.subscriber(hub)
     await peer.send(2, 1, "x")
     assert await peer.end() == 1002
 
 
-async def test_a_message_too_long_ends_the_connection(run: Run, wire: Wire) -> None:
+async def test_a_message_too_long_ends_the_connection(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_body=10, max_topic=10))
     peer = await wire.subscriber(hub)
-    await peer.socket.send_str("x" * (hub.config.max_message + 1))
+    await peer.socket.send_str("x" * (max_message(hub.config) + 1))
     assert await peer.end() == 1009
 
 
-async def test_a_subscriber_may_publish_where_allowed(run: Run, wire: Wire) -> None:
+async def test_a_subscriber_may_publish_where_allowed(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, allow_publish=True))
     a, b = await wire.subscriber(hub, "t"), await wire.subscriber(hub, "t")
     await a.send(7, "t", {"n": 1})
@@ -435,7 +436,7 @@ async def test_a_subscriber_may_publish_where_allowed(run: Run, wire: Wire) -> N
     await a.heard()
 
 
-async def test_subscribers_are_limited_and_one_that_leaves_makes_room(run: Run, wire: Wire) -> None:
+async def test_subscribers_are_limited_and_one_that_leaves_makes_room(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_connections=2))
     first, _second = await wire.subscriber(hub), await wire.subscriber(hub)
     assert await wire.refused(hub) == 503
@@ -447,14 +448,14 @@ async def test_subscribers_are_limited_and_one_that_leaves_makes_room(run: Run, 
                 break
 
 
-async def test_the_limit_on_subscribers_holds_when_they_come_at_once(run: Run, wire: Wire) -> None:
+async def test_the_limit_on_subscribers_holds_when_they_come_at_once(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_connections=3))
     tried = await asyncio.gather(*(wire.subscriber(hub) for _ in range(20)), return_exceptions=True)
     refused = [error for error in tried if isinstance(error, aiohttp.WSServerHandshakeError) and error.status == 503]
     assert (len(refused), sum(isinstance(peer, Peer) for peer in tried)) == (17, 3)
 
 
-async def test_the_limit_on_subscriptions(run: Run, wire: Wire) -> None:
+async def test_the_limit_on_subscriptions(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_subscriptions=1))
     peer = await wire.subscriber(hub, "a", "b")
     await wire.push(hub, "topicuri=b")
@@ -495,7 +496,7 @@ async def deaf_subscriber(hub: Hub, topic: str, subprotocol: str = "wamp") -> so
 
 
 async def test_one_that_does_not_read_is_dropped_and_nobody_waits_for_it(
-    run: Run, wire: Wire, caplog: pytest.LogCaptureFixture
+    run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub = await run(Hub(port=0, max_queue=100_000))
     peer = await wire.subscriber(hub, "t")
@@ -524,7 +525,7 @@ async def test_one_that_does_not_read_is_dropped_and_nobody_waits_for_it(
 async def test_urls(run: Run) -> None:
     hub = Hub(port=0)
     for name in ("url", "ws_url"):
-        with pytest.raises(RuntimeError, match="does not run"):
+        with pytest.raises(RuntimeError, match="is not running"):
             getattr(hub, name)
     await run(hub)
     port = hub.url.rpartition(":")[2]
@@ -532,7 +533,7 @@ async def test_urls(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:"), ("::1", "http://[::1]:")])  # noqa: S104
-async def test_a_url_can_be_connected_to(wire: Wire, host: str, url: str) -> None:
+async def test_a_url_can_be_connected_to(wire: HubClient, host: str, url: str) -> None:
     hub = Hub(host, 0, keys={"app": "s3cret"})
     try:
         await hub.start()
@@ -550,25 +551,25 @@ async def test_a_port_in_use_is_an_os_error_and_leaves_nothing(hub: Hub) -> None
     second = Hub(port=int(hub.url.rpartition(":")[2]))
     with pytest.raises(OSError, match="address already in use"):
         await second.start()
-    with pytest.raises(RuntimeError, match="does not run"):
+    with pytest.raises(RuntimeError, match="is not running"):
         _ = second.url
 
 
-async def test_a_hub_starts_once_closes_twice_and_starts_again(wire: Wire) -> None:
+async def test_a_hub_starts_once_closes_twice_and_starts_again(wire: HubClient) -> None:
     hub = Hub(port=0)
     await hub.close()
     for _ in range(2):
         await hub.start()
-        with pytest.raises(RuntimeError, match="runs already"):
+        with pytest.raises(RuntimeError, match="is already running"):
             await hub.start()
         await wire.push(hub)
         await hub.close()
         await hub.close()
-        with pytest.raises(RuntimeError, match="does not run"):
+        with pytest.raises(RuntimeError, match="is not running"):
             _ = hub.url
 
 
-async def test_closing_says_goodbye_after_the_last_event_and_leaves_no_task(hub: Hub, wire: Wire) -> None:
+async def test_closing_says_goodbye_after_the_last_event_and_leaves_no_task(hub: Hub, wire: HubClient) -> None:
     peers = [await wire.subscriber(hub, "t") for _ in range(3)]
     await wire.push(hub)
     closing = asyncio.create_task(hub.close())
@@ -579,7 +580,7 @@ async def test_closing_says_goodbye_after_the_last_event_and_leaves_no_task(hub:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_closing_sends_all_that_is_queued(run: Run, wire: Wire) -> None:
+async def test_closing_sends_all_that_is_queued(run: Run, wire: HubClient) -> None:
     """More than the buffers of the sockets hold: the peer gets it only because it reads while the hub closes."""
     hub = await run(Hub(port=0, max_queue=1 << 25, max_body=1 << 20))
     peer = await wire.subscriber(hub, "t")
@@ -592,7 +593,7 @@ async def test_closing_sends_all_that_is_queued(run: Run, wire: Wire) -> None:
     await closing
 
 
-async def test_closing_does_not_wait_for_one_that_does_not_read(run: Run, wire: Wire) -> None:
+async def test_closing_does_not_wait_for_one_that_does_not_read(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_queue=1 << 25, max_body=1 << 20))
     with await deaf_subscriber(hub, "t"):
         for _ in range(8):
@@ -605,7 +606,7 @@ async def test_closing_does_not_wait_for_one_that_does_not_read(run: Run, wire: 
 # Mounted
 
 
-async def test_mounted_below_a_prefix(wire: Wire) -> None:
+async def test_mounted_below_a_prefix(wire: HubClient) -> None:
     async def index(_request: web.Request) -> web.Response:
         return web.Response(text="the site")
 
@@ -635,7 +636,7 @@ async def test_mounted_below_a_prefix(wire: Wire) -> None:
 
 async def test_a_body_that_stops_half_way_ends_its_request(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would hold a connection for ever."""
-    monkeypatch.setattr(endpoints, "_PATIENCE", 0.05)
+    monkeypatch.setattr(_handlers, "_BODY_TIMEOUT", 0.05)
     hub = await run(Hub(port=0))
     reader, writer = await asyncio.open_connection("127.0.0.1", int(hub.url.rpartition(":")[2]))
     writer.write(
@@ -650,10 +651,10 @@ async def test_a_body_that_stops_half_way_ends_its_request(run: Run, monkeypatch
 
 
 async def test_connections_are_limited_and_one_that_leaves_makes_room(
-    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Connections that ask for nothing are turned away, too, and with that the subscribers stay."""
-    monkeypatch.setattr(server, "_SPARE", 2)
+    monkeypatch.setattr(_server, "_SPARE", 2)
     hub = await run(Hub(port=0, max_connections=1))
     peer = await wire.subscriber(hub, "t")
     port = int(hub.url.rpartition(":")[2])
@@ -674,7 +675,7 @@ async def test_connections_are_limited_and_one_that_leaves_makes_room(
 
 
 async def test_one_that_resets_while_it_is_behind_is_no_error(
-    run: Run, wire: Wire, caplog: pytest.LogCaptureFixture
+    run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A tab that is killed with much unread is everyday business."""
     hub = await run(Hub(port=0, max_body=1 << 20, max_queue=1 << 24, max_connections=1))

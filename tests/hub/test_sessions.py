@@ -12,7 +12,7 @@ import pytest
 
 from webmqconnect_async import _version
 from webmqconnect_async.hub import HubConfig
-from webmqconnect_async.hub._broker import Sessions
+from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._frames import text_frame
 from webmqconnect_async.hub._publication import Publication
 from webmqconnect_async.hub._session import Session
@@ -24,14 +24,14 @@ PROCEDURE = "http://api.wamp.ws/procedure#"
 ERROR = "http://api.wamp.ws/error#"
 
 
-def opened(sessions: Sessions) -> Session:
+def opened(broker: Broker) -> Session:
     """Return a session whose WELCOME has been read."""
-    session = sessions.open("wamp", drop=lambda: pytest.fail("dropped"))
+    session = broker.open(Wamp1Session, drop=lambda: pytest.fail("dropped"))
     session.take_nowait()
     return session
 
 
-def call(sessions: Sessions, session: Session, procedure: str, *arguments: object) -> list[object]:
+def call(broker: Broker, session: Session, procedure: str, *arguments: object) -> list[object]:
     session.receive(json.dumps([2, "id", procedure, *arguments]))
     (answer,) = said(session)
     assert answer[1] == "id"
@@ -39,8 +39,8 @@ def call(sessions: Sessions, session: Session, procedure: str, *arguments: objec
 
 
 @pytest.fixture
-def sessions() -> Sessions:
-    return Sessions(HubConfig())
+def broker() -> Broker:
+    return Broker(HubConfig())
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
@@ -53,25 +53,25 @@ def test_a_frame_counts_bytes_and_not_characters() -> None:
     assert text_frame("ü") == b"\x81\x02\xc3\xbc"
 
 
-def test_welcome_comes_first(sessions: Sessions) -> None:
-    session = sessions.open("wamp", drop=lambda: None)
+def test_welcome_comes_first(broker: Broker) -> None:
+    session = broker.open(Wamp1Session, drop=lambda: None)
     assert said(session) == [[0, session.id, 1, f"webmqconnect_async/{_version.__version__}"]]
 
 
-def test_a_session_id_is_16_digits_that_javascript_can_hold(sessions: Sessions) -> None:
-    ids = {opened(sessions).id for _ in range(100)}
+def test_a_session_id_is_16_digits_that_javascript_can_hold(broker: Broker) -> None:
+    ids = {opened(broker).id for _ in range(100)}
     assert len(ids) == 100
     assert all(10**15 <= int(session_id) <= 2**53 and len(session_id) == 16 for session_id in ids)
 
 
-def test_a_session_id_in_use_is_not_given_again(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_id_in_use_is_not_given_again(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = iter([7, 7, 8])
     monkeypatch.setattr("secrets.randbelow", lambda _: next(numbers))
-    assert [opened(sessions).id, opened(sessions).id] == ["1000000000000007", "1000000000000008"]
+    assert [opened(broker).id, opened(broker).id] == ["1000000000000007", "1000000000000008"]
 
 
-def test_receivers_are_subscribers_and_eligible_without_exclude(sessions: Sessions) -> None:
-    a, b, c, stranger = (opened(sessions) for _ in range(4))
+def test_receivers_are_subscribers_and_eligible_without_exclude(broker: Broker) -> None:
+    a, b, c, stranger = (opened(broker) for _ in range(4))
     for session in (a, b, c):
         session.receive('[5,"t"]')
     nobody: frozenset[str] = frozenset()
@@ -84,127 +84,127 @@ def test_receivers_are_subscribers_and_eligible_without_exclude(sessions: Sessio
         (frozenset({a.id, b.id}), frozenset({b.id}), [a]),
         (frozenset({a.id}), frozenset({a.id}), []),
     ]:
-        assert sessions.deliver(Publication("t", "1", eligible, exclude)) == len(receivers)
+        assert broker.deliver(Publication("t", "1", eligible, exclude)) == len(receivers)
         got = [session for session in (a, b, c, stranger) if said(session) == [[8, "t", 1]]]
         assert got == receivers
 
 
-def test_all_receivers_hold_the_same_bytes(sessions: Sessions) -> None:
-    a, b = opened(sessions), opened(sessions)
+def test_all_receivers_hold_the_same_bytes(broker: Broker) -> None:
+    a, b = opened(broker), opened(broker)
     for session in (a, b):
         session.receive('[5,"t"]')
-    sessions.deliver(Publication("t", '"event"'))
+    broker.deliver(Publication("t", '"event"'))
     assert a._queue[0] is b._queue[0]
 
 
 @pytest.mark.parametrize("topic", ["", "http://example.com/ü€😀", "a b\r\n\0", '"],[', "http://EXAMPLE.com"])
-def test_a_topic_is_compared_as_it_is(sessions: Sessions, topic: str) -> None:
-    session = opened(sessions)
+def test_a_topic_is_compared_as_it_is(broker: Broker, topic: str) -> None:
+    session = opened(broker)
     session.receive(json.dumps([5, topic]))
-    assert sessions.deliver(Publication(topic, "1")) == 1
-    assert sessions.deliver(Publication(topic + "/", "1")) == 0
-    assert sessions.deliver(Publication("http://example.com", "1")) == 0
+    assert broker.deliver(Publication(topic, "1")) == 1
+    assert broker.deliver(Publication(topic + "/", "1")) == 0
+    assert broker.deliver(Publication("http://example.com", "1")) == 0
     assert said(session) == [[8, topic, 1]]
 
 
-def test_subscribing_twice_delivers_once_and_unsubscribing_ends_it(sessions: Sessions) -> None:
-    session = opened(sessions)
+def test_subscribing_twice_delivers_once_and_unsubscribing_ends_it(broker: Broker) -> None:
+    session = opened(broker)
     session.receive('[5,"t"]')
     session.receive('[5,"t"]')
-    assert sessions.deliver(Publication("t", "1")) == 1
+    assert broker.deliver(Publication("t", "1")) == 1
     session.receive('[6,"t"]')
     session.receive('[6,"t"]')
-    assert sessions.deliver(Publication("t", "2")) == 0
+    assert broker.deliver(Publication("t", "2")) == 0
     assert said(session) == [[8, "t", 1]]
 
 
-def test_a_closed_session_gets_nothing_and_leaves_nothing(sessions: Sessions) -> None:
-    session, other = opened(sessions), opened(sessions)
+def test_a_closed_session_gets_nothing_and_leaves_nothing(broker: Broker) -> None:
+    session, other = opened(broker), opened(broker)
     for topic in ("a", "b"):
         session.receive(json.dumps([5, topic]))
     other.receive('[5,"a"]')
-    sessions.close(session)
-    assert (sessions.deliver(Publication("a", "1")), sessions.deliver(Publication("b", "1")), len(sessions)) == (
+    broker.close(session)
+    assert (broker.deliver(Publication("a", "1")), broker.deliver(Publication("b", "1")), len(broker)) == (
         1,
         0,
         1,
     )
-    assert list(sessions._topics) == ["a"]
+    assert list(broker._topics) == ["a"]
 
 
-def test_a_curie_is_resolved_once_its_prefix_is_known(sessions: Sessions) -> None:
-    session = opened(sessions)
+def test_a_curie_is_resolved_once_its_prefix_is_known(broker: Broker) -> None:
+    session = opened(broker)
     session.receive('[5,"ex:a"]')
     session.receive('[1,"ex","http://example.com/"]')
     session.receive('[5,"ex:b"]')
     session.receive('[5,"other:b"]')
     delivered = [
-        sessions.deliver(Publication(topic, "1")) for topic in ("ex:a", "ex:b", "http://example.com/b", "other:b")
+        broker.deliver(Publication(topic, "1")) for topic in ("ex:a", "ex:b", "http://example.com/b", "other:b")
     ]
     assert delivered == [1, 0, 1, 1]
     assert said(session) == [[8, "ex:a", 1], [8, "http://example.com/b", 1], [8, "other:b", 1]]
     session.receive('[6,"ex:b"]')
-    assert sessions.deliver(Publication("http://example.com/b", "1")) == 0
+    assert broker.deliver(Publication("http://example.com/b", "1")) == 0
 
 
-def test_a_prefix_is_its_sessions_own_and_may_be_replaced(sessions: Sessions) -> None:
-    a, b = opened(sessions), opened(sessions)
+def test_a_prefix_is_its_sessions_own_and_may_be_replaced(broker: Broker) -> None:
+    a, b = opened(broker), opened(broker)
     a.receive('[1,"ex","http://one/"]')
     a.receive('[1,"ex","http://two/"]')
     for session in (a, b):
         session.receive('[5,"ex:t"]')
-    assert (sessions.deliver(Publication("http://two/t", "1")), sessions.deliver(Publication("ex:t", "1"))) == (1, 1)
+    assert (broker.deliver(Publication("http://two/t", "1")), broker.deliver(Publication("ex:t", "1"))) == (1, 1)
     assert (said(a), said(b)) == ([[8, "http://two/t", 1]], [[8, "ex:t", 1]])
 
 
-def test_ping_and_echo(sessions: Sessions) -> None:
-    session = opened(sessions)
-    assert call(sessions, session, PROCEDURE + "ping") == [3, None]
-    assert call(sessions, session, PROCEDURE + "echo", {"a": [1.5, "ü"]}) == [3, {"a": [1.5, "ü"]}]
-    assert call(sessions, session, PROCEDURE + "echo") == [3, None]
+def test_ping_and_echo(broker: Broker) -> None:
+    session = opened(broker)
+    assert call(broker, session, PROCEDURE + "ping") == [3, None]
+    assert call(broker, session, PROCEDURE + "echo", {"a": [1.5, "ü"]}) == [3, {"a": [1.5, "ü"]}]
+    assert call(broker, session, PROCEDURE + "echo") == [3, None]
     session.receive(json.dumps([1, "api", PROCEDURE]))
-    assert call(sessions, session, "api:echo", 1) == [3, 1]
+    assert call(broker, session, "api:echo", 1) == [3, 1]
 
 
 @pytest.mark.parametrize(
     "procedure",
     ["", "ping", PROCEDURE, PROCEDURE + "x", "http://api.testsuite.wamp.ws/autobahn/testee/control#dispatch"],
 )
-def test_no_other_procedure_exists(sessions: Sessions, procedure: str) -> None:
-    assert call(sessions, opened(sessions), procedure, "topic", "event") == [4, ERROR + "NoSuchRPCEndpoint"]
+def test_no_other_procedure_exists(broker: Broker, procedure: str) -> None:
+    assert call(broker, opened(broker), procedure, "topic", "event") == [4, ERROR + "NoSuchRPCEndpoint"]
 
 
 @pytest.mark.parametrize("may_publish", [False, True])
 def test_an_anonymous_subscriber_may_authenticate(may_publish: bool) -> None:
-    sessions = Sessions(HubConfig(allow_publish=may_publish))
-    session = opened(sessions)
-    assert call(sessions, session, PROCEDURE + "authreq", None, None) == [3, None]
+    broker = Broker(HubConfig(allow_publish=may_publish))
+    session = opened(broker)
+    assert call(broker, session, PROCEDURE + "authreq", None, None) == [3, None]
     permissions = {"pubsub": [{"uri": "", "prefix": True, "pub": may_publish, "sub": True}], "rpc": []}
-    assert call(sessions, session, PROCEDURE + "auth", None) == [3, permissions]
+    assert call(broker, session, PROCEDURE + "auth", None) == [3, permissions]
     for procedure in ("authreq", "auth"):
-        assert call(sessions, session, PROCEDURE + procedure) == [4, ERROR + "already-authenticated"]
+        assert call(broker, session, PROCEDURE + procedure) == [4, ERROR + "already-authenticated"]
 
 
-def test_authentication_out_of_order(sessions: Sessions) -> None:
-    session = opened(sessions)
-    assert call(sessions, session, PROCEDURE + "auth") == [4, ERROR + "no-authentication-requested"]
-    assert call(sessions, session, PROCEDURE + "authreq", "key") == [4, ERROR + "no-such-authkey"]
-    assert call(sessions, session, PROCEDURE + "authreq") == [3, None]
-    assert call(sessions, session, PROCEDURE + "authreq") == [4, ERROR + "authentication-already-requested"]
-    assert call(sessions, session, PROCEDURE + "auth", "signature") == [4, ERROR + "invalid-signature"]
-    assert call(sessions, session, PROCEDURE + "auth") == [4, ERROR + "no-authentication-requested"]
+def test_authentication_out_of_order(broker: Broker) -> None:
+    session = opened(broker)
+    assert call(broker, session, PROCEDURE + "auth") == [4, ERROR + "no-authentication-requested"]
+    assert call(broker, session, PROCEDURE + "authreq", "key") == [4, ERROR + "no-such-authkey"]
+    assert call(broker, session, PROCEDURE + "authreq") == [3, None]
+    assert call(broker, session, PROCEDURE + "authreq") == [4, ERROR + "authentication-already-requested"]
+    assert call(broker, session, PROCEDURE + "auth", "signature") == [4, ERROR + "invalid-signature"]
+    assert call(broker, session, PROCEDURE + "auth") == [4, ERROR + "no-authentication-requested"]
 
 
-def test_nothing_is_published_unless_allowed(sessions: Sessions) -> None:
-    publisher, subscriber = opened(sessions), opened(sessions)
+def test_nothing_is_published_unless_allowed(broker: Broker) -> None:
+    publisher, subscriber = opened(broker), opened(broker)
     subscriber.receive('[5,"t"]')
     publisher.receive('[7,"t",1]')
     assert (said(publisher), said(subscriber)) == ([], [])
 
 
 def test_publish_in_its_three_forms() -> None:
-    sessions = Sessions(HubConfig(allow_publish=True))
-    a, b, c = (opened(sessions) for _ in range(3))
+    broker = Broker(HubConfig(allow_publish=True))
+    a, b, c = (opened(broker) for _ in range(3))
     for session in (a, b, c):
         session.receive('[5,"http://x/t"]')
     a.receive('[1,"x","http://x/"]')
@@ -225,40 +225,40 @@ def test_publish_in_its_three_forms() -> None:
         assert [session for session in (a, b, c) if said(session) == [[8, "http://x/t", {"n": 1}]]] == receivers
 
 
-def test_a_call_without_a_name_is_a_protocol_error(sessions: Sessions) -> None:
-    session = opened(sessions)
+def test_a_call_without_a_name_is_a_protocol_error(broker: Broker) -> None:
+    session = opened(broker)
     assert session.receive('[2,1,"x"]') is None
     assert session.ending == (1002, "")
     assert session.ended
 
 
 def test_the_caps_on_topics_and_prefixes() -> None:
-    sessions = Sessions(HubConfig(max_subscriptions=2, max_topic=10))
-    session = opened(sessions)
+    broker = Broker(HubConfig(max_subscriptions=2, max_topic=10))
+    session = opened(broker)
     assert isinstance(session, Wamp1Session)
     for topic in ("a", "b", "a", "c", "x" * 11):
         session.receive(json.dumps([5, topic]))
-    assert session.topics == {"a", "b"}
+    assert session.subscribed == {"a", "b"}
     session.receive('[6,"a"]')
     session.receive(json.dumps([5, "x" * 10]))
-    assert session.topics == {"b", "x" * 10}
+    assert session.subscribed == {"b", "x" * 10}
     for prefix, uri in [("p", "1"), ("q", "2"), ("r", "3"), ("p", "4"), ("q", "x" * 10), ("", "5")]:
         session.receive(json.dumps([1, prefix, uri]))
     assert session._prefixes == {"p": "4", "q": "2"}
     session.receive(json.dumps([5, "p:" + "y" * 10]))
-    assert session.topics == {"b", "x" * 10}
+    assert session.subscribed == {"b", "x" * 10}
 
 
 def test_a_full_queue_drops_its_subscriber_and_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
-    sessions = Sessions(HubConfig(max_queue=10_000))
+    broker = Broker(HubConfig(max_queue=10_000))
     dropped: list[str] = []
-    slow = sessions.open("wamp", drop=lambda: dropped.append("slow"))
-    quick = opened(sessions)
+    slow = broker.open(Wamp1Session, drop=lambda: dropped.append("slow"))
+    quick = opened(broker)
     for session in (slow, quick):
         session.receive('[5,"t"]')
     with caplog.at_level(logging.WARNING):
         for number in range(100):
-            sessions.deliver(Publication("t", json.dumps([number, "x" * 200])))
+            broker.deliver(Publication("t", json.dumps([number, "x" * 200])))
             assert said(quick) == [[8, "t", [number, "x" * 200]]]
     assert dropped == ["slow"]
     assert [record.name for record in caplog.records] == ["webmqconnect_async.hub"]
@@ -267,10 +267,10 @@ def test_a_full_queue_drops_its_subscriber_and_nobody_else(caplog: pytest.LogCap
 
 
 def test_a_single_event_always_fits() -> None:
-    sessions = Sessions(HubConfig(max_queue=1))
-    session = opened(sessions)
+    broker = Broker(HubConfig(max_queue=1))
+    session = opened(broker)
     session.receive('[5,"t"]')
-    sessions.deliver(Publication("t", json.dumps("x" * 4000)))
+    broker.deliver(Publication("t", json.dumps("x" * 4000)))
     assert said(session) == [[8, "t", "x" * 4000]]
 
 
@@ -283,7 +283,7 @@ def test_a_queue_holds_no_more_bytes_than_it_counts(size: int) -> None:
     tracemalloc.start()
     try:
         config = HubConfig(max_queue=limit)
-        session = Wamp1Session("1", config, Sessions(config), drop=lambda: full.append(True))
+        session = Wamp1Session("1", config, Broker(config), drop=lambda: full.append(True))
         before, _ = tracemalloc.get_traced_memory()
         while not full:
             session.send(text_frame("x" * size))
@@ -293,8 +293,8 @@ def test_a_queue_holds_no_more_bytes_than_it_counts(size: int) -> None:
     assert limit / 2 < most - before < limit * 1.1
 
 
-async def test_taking_waits_for_a_frame_and_joins_those_that_wait(sessions: Sessions) -> None:
-    session = opened(sessions)
+async def test_taking_waits_for_a_frame_and_joins_those_that_wait(broker: Broker) -> None:
+    session = opened(broker)
     taking = asyncio.create_task(session.take(100))
     await asyncio.sleep(0)
     assert not taking.done()

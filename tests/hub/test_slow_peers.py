@@ -10,12 +10,9 @@ from contextlib import AsyncExitStack, suppress
 
 import pytest
 
-from webmqconnect_async.hub import Hub
-from webmqconnect_async.hub import _connections as connections
-from webmqconnect_async.hub import _handlers as endpoints
-from webmqconnect_async.hub import _server as server
+from webmqconnect_async.hub import Hub, _aiohttp, _handlers, _server
 
-from .conftest import PATIENCE, Run, Wire
+from .conftest import PATIENCE, HubClient, Run
 from .raw import Raw, connected, frame, handshake, head, port_of, ws_head
 
 FORM = "application/x-www-form-urlencoded"
@@ -25,7 +22,7 @@ PUSH = head("POST /?topicuri=t HTTP/1.1", f"Content-Type: {FORM}", "Content-Leng
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "_PATIENCE", 0.1)
+    monkeypatch.setattr(_aiohttp, "_TIMEOUT", 0.1)
 
 
 async def out_of_patience(hub: Hub) -> None:
@@ -50,7 +47,7 @@ async def trickled(raw: Raw, data: bytes) -> bytes:
 @pytest.mark.parametrize(
     "sent", [b"", b"G", b"\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n", GET[:-1], ws_head()[:-2]]
 )
-async def test_one_without_a_whole_request_is_ended(hub: Hub, wire: Wire, sent: bytes) -> None:
+async def test_one_without_a_whole_request_is_ended(hub: Hub, wire: HubClient, sent: bytes) -> None:
     async with connected(hub) as raw:
         await raw.send(sent)
         assert await raw.ends() == b""
@@ -66,9 +63,9 @@ async def test_a_byte_now_and_then_does_not_put_it_off(hub: Hub, data: bytes) ->
 
 @pytest.mark.usefixtures("impatient")
 async def test_many_without_a_request_leave_room_for_others_in_the_end(
-    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_SPARE", 20)
+    monkeypatch.setattr(_server, "_SPARE", 20)
     hub = await run(Hub(port=0, max_connections=1))
     peer = await wire.subscriber(hub, "t")
     async with AsyncExitStack() as stack:
@@ -92,7 +89,7 @@ async def test_one_that_has_made_a_request_may_idle(hub: Hub) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_subscriber_may_be_silent(hub: Hub, wire: Wire) -> None:
+async def test_a_subscriber_may_be_silent(hub: Hub, wire: HubClient) -> None:
     async with connected(hub) as raw:
         await handshake(raw)
         await raw.send(frame(b'[5,"t"]') + frame(b'[2,"c","http://api.wamp.ws/procedure#ping"]'))
@@ -119,10 +116,10 @@ async def test_a_subscriber_may_be_silent(hub: Hub, wire: Wire) -> None:
 )
 @pytest.mark.parametrize("target", ["/?topicuri=t", "/publish"])
 async def test_a_body_now_and_then_does_not_put_it_off(
-    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch, target: str, framing: str, endless: bytes
+    run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, target: str, framing: str, endless: bytes
 ) -> None:
-    monkeypatch.setattr(endpoints, "_PATIENCE", 0.1)
-    monkeypatch.setattr(server, "_LINGERING", 0.1)
+    monkeypatch.setattr(_handlers, "_BODY_TIMEOUT", 0.1)
+    monkeypatch.setattr(_aiohttp, "_LINGERING", 0.1)
     hub = await run(Hub(port=0))
     kind = FORM if target != "/publish" else "application/json"
     async with connected(hub) as raw:
@@ -137,7 +134,7 @@ async def test_a_body_now_and_then_does_not_put_it_off(
 async def test_the_body_of_a_request_that_takes_none_does_not_keep_it(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_LINGERING", 0.1)
+    monkeypatch.setattr(_aiohttp, "_LINGERING", 0.1)
     hub = await run(Hub(port=0))
     async with connected(hub) as raw:
         await raw.send(head("GET / HTTP/1.1", "Content-Length: 4000"))
@@ -161,19 +158,19 @@ async def flooded(connection: socket.socket, data: bytes) -> int:
 
 @pytest.mark.parametrize("padding", [0, 60], ids=["small heads", "large heads"])
 async def test_one_that_does_not_read_its_answers_is_not_read_and_ended(
-    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch, padding: int
+    run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, padding: int
 ) -> None:
     """By itself aiohttp waits for ever, and takes up to 32 requests meanwhile: 15 MB with the largest heads."""
-    monkeypatch.setattr(connections, "_PATIENCE", 0.5)
+    monkeypatch.setattr(_aiohttp, "_TIMEOUT", 0.5)
     taken: list[int] = []
-    within = connections._Connection.data_received
+    within = _aiohttp._RequestGuard.data_received
 
-    def watched(self: connections._Connection, data: bytes) -> None:
+    def watched(self: _aiohttp._RequestGuard, data: bytes) -> None:
         if self._transport is not None and self._transport.get_write_buffer_size() > 1 << 16:
             taken.append(len(data))
         within(self, data)
 
-    monkeypatch.setattr(connections._Connection, "data_received", watched)
+    monkeypatch.setattr(_aiohttp._RequestGuard, "data_received", watched)
     hub = await run(Hub(port=0))
     request = head("GET /webmq.js HTTP/1.1", *(f"X-{number}: {'x' * 8000}" for number in range(padding)))
     with socket.socket() as connection:
@@ -233,9 +230,9 @@ class _Within(asyncio.Protocol):
         self.calls.append("lost")
 
 
-def _connection() -> tuple[connections._Connection, _Within, _Pipe]:
+def _connection() -> tuple[_aiohttp._RequestGuard, _Within, _Pipe]:
     within, pipe = _Within(), _Pipe()
-    connection = connections._Connection(within)
+    connection = _aiohttp._RequestGuard(within)
     connection.connection_made(pipe)
     return connection, within, pipe
 
@@ -256,18 +253,18 @@ async def test_all_is_passed_on() -> None:
 async def test_a_head_ends_where_it_ends_however_it_is_split(split: int) -> None:
     connection, _, _ = _connection()
     connection.data_received(GET[:split])
-    assert (connection._limit is None) == (split == len(GET))
+    assert (connection._timer is None) == (split == len(GET))
     connection.data_received(GET[split:])
-    assert connection._limit is None
+    assert connection._timer is None
 
 
 async def test_reading_goes_on_with_writing_unless_somebody_else_has_paused_it() -> None:
     connection, _, pipe = _connection()
     connection.data_received(GET)
     connection.pause_writing()
-    assert (pipe.reading, connection._limit is None) == (False, False)
+    assert (pipe.reading, connection._timer is None) == (False, False)
     connection.resume_writing()
-    assert (pipe.reading, connection._limit is None) == (True, True)
+    assert (pipe.reading, connection._timer is None) == (True, True)
     pipe.pause_reading()
     connection.pause_writing()
     connection.resume_writing()
@@ -277,7 +274,7 @@ async def test_reading_goes_on_with_writing_unless_somebody_else_has_paused_it()
 async def test_a_connection_that_is_lost_leaves_no_timer() -> None:
     connection, _, pipe = _connection()
     connection.connection_lost(None)
-    assert connection._limit is None
+    assert connection._timer is None
     assert pipe.calls == []
 
 
@@ -287,8 +284,8 @@ async def test_a_connection_that_is_lost_leaves_no_timer() -> None:
 def test_uvloop_has_the_same_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its transports are no `asyncio.Transport`."""
     uvloop = pytest.importorskip("uvloop")
-    monkeypatch.setattr(connections, "_PATIENCE", 0.1)
-    monkeypatch.setattr(server, "_SPARE", 1)
+    monkeypatch.setattr(_aiohttp, "_TIMEOUT", 0.1)
+    monkeypatch.setattr(_server, "_SPARE", 1)
 
     async def limits() -> None:
         async with Hub(port=0, max_connections=1) as hub, connected(hub) as first, connected(hub) as second:
@@ -297,7 +294,7 @@ def test_uvloop_has_the_same_limits(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (await second.answer())[0] == 202
             async with connected(hub) as third:
                 assert await third.ends() == b""
-            assert connections._PATIENCE == 0.1
+            assert _aiohttp._TIMEOUT == 0.1
             await first.send(frame(json.dumps([5, "t"]).encode()))
             await second.send(PUSH)
             assert (await second.answer())[0] == 202

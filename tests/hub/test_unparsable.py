@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from webmqconnect_async import Rejected
-from webmqconnect_async.explain._responses import advice_on
+from webmqconnect_async.explain._error_responses import advice_on
 from webmqconnect_async.hub import Hub
 
 from ..colours import COLOURS, Both

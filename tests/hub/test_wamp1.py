@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmqconnect_async.hub import _strict_json as texts
+from webmqconnect_async._core import strict_json
 from webmqconnect_async.hub._wamp1 import messages as wamp1
 from webmqconnect_async.hub._wamp1.messages import Call, Prefix, ProtocolError, Publish, Subscribe, Unsubscribe, decode
 
@@ -84,7 +84,7 @@ def test_an_event_that_can_be_read_and_not_written_is_ignored(monkeypatch: pytes
     def too_deep(_value: object) -> str:
         raise RecursionError
 
-    monkeypatch.setattr(texts, "_encode", too_deep)
+    monkeypatch.setattr(strict_json, "_encode", too_deep)
     assert decode('[7,"t",1]') is None
 
 

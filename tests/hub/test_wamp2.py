@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmqconnect_async.hub import _strict_json as texts
+from webmqconnect_async._core import strict_json
+from webmqconnect_async._core.topics import is_reserved, is_uri
 from webmqconnect_async.hub._publication import Receivers
 from webmqconnect_async.hub._publish_options import Audience
 from webmqconnect_async.hub._wamp2 import messages as wamp2
@@ -21,7 +22,7 @@ from webmqconnect_async.hub._wamp2.messages import (
     Message,
     ProtocolViolation,
     Publish,
-    Request,
+    RPCRequest,
     Subscribe,
     Type,
     Unsubscribe,
@@ -81,10 +82,10 @@ def publish(
             '[16,1,{"eligible_authid":["a"],"exclude_authrole":["b"]},"t"]',
             publish(audience=Audience(authid=Receivers(frozenset("a")), authrole=Receivers(exclude=frozenset("b")))),
         ),
-        ('[48,1,{},"p"]', Request(Type.CALL, 1)),
-        ('[48,1,{},"p",[1],{"a":2}]', Request(Type.CALL, 1)),
-        ('[64,2,{},"p"]', Request(Type.REGISTER, 2)),
-        ("[66,3,7]", Request(Type.UNREGISTER, 3)),
+        ('[48,1,{},"p"]', RPCRequest(Type.CALL, 1)),
+        ('[48,1,{},"p",[1],{"a":2}]', RPCRequest(Type.CALL, 1)),
+        ('[64,2,{},"p"]', RPCRequest(Type.REGISTER, 2)),
+        ("[66,3,7]", RPCRequest(Type.UNREGISTER, 3)),
     ],
 )
 def test_a_message_is_decoded(text: str, message: Message) -> None:
@@ -160,7 +161,7 @@ def test_arguments_that_can_be_read_and_not_written_are_a_violation(monkeypatch:
     def too_deep(_value: object) -> str:
         raise RecursionError
 
-    monkeypatch.setattr(texts, "_encode", too_deep)
+    monkeypatch.setattr(strict_json, "_encode", too_deep)
     with pytest.raises(ProtocolViolation, match=r"^nested too deeply$"):
         decode('[16,1,{},"t",[1]]')
 
@@ -196,9 +197,9 @@ def test_what_the_hub_says() -> None:
 
 
 def test_topics() -> None:
-    assert all(map(wamp2.is_uri, ("a", "a.b", "http://example.com/ü?a=b", "a\x00")))
-    assert not any(map(wamp2.is_uri, ("", ".", "a.", ".a", "a..b", "a b", "a\n", "a#")))
-    assert [wamp2.is_reserved(topic) for topic in ("wamp.a", "wamp.", "wamp", "wamper.a", "a.wamp.b")] == [
+    assert all(map(is_uri, ("a", "a.b", "http://example.com/ü?a=b", "a\x00")))
+    assert not any(map(is_uri, ("", ".", "a.", ".a", "a..b", "a b", "a\n", "a#")))
+    assert [is_reserved(topic) for topic in ("wamp.a", "wamp.", "wamp", "wamper.a", "a.wamp.b")] == [
         *(True, True),
         *(False, False, False),
     ]

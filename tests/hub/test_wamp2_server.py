@@ -17,11 +17,10 @@ from functools import partial
 import aiohttp
 import pytest
 
-from webmqconnect_async.hub import Hub
-from webmqconnect_async.hub import _subscriber as subscriber
+from webmqconnect_async.hub import Hub, _websocket
 from webmqconnect_async.hub._wamp2.session import Wamp2Session
 
-from .conftest import PATIENCE, Peer, Run, Wamp2Peer, Wire
+from .conftest import PATIENCE, HubClient, Peer, Run, Wamp2Peer
 from .test_server import deaf_subscriber
 
 TOPIC = "com.example.topic"
@@ -40,7 +39,7 @@ async def authenticate(peer: Wamp2Peer, key: str = KEY, secret: str = SECRET) ->
     return await peer.receive()
 
 
-async def test_the_hub_waits_for_hello(hub: Hub, wire: Wire) -> None:
+async def test_the_hub_waits_for_hello(hub: Hub, wire: HubClient) -> None:
     peer = await wire.stranger(hub)
     assert peer.socket.protocol == "wamp.2.json"
     await peer.join()
@@ -50,7 +49,7 @@ async def test_the_hub_waits_for_hello(hub: Hub, wire: Wire) -> None:
     assert (await peer.event())[1] == [[1]]
 
 
-async def test_who_may_subscribe(run: Run, wire: Wire) -> None:
+async def test_who_may_subscribe(run: Run, wire: HubClient) -> None:
     """The same as by WAMP v1."""
     hub = await run(Hub(port=0, allow_origins=["https://app.example.com"], max_connections=3))
     for origin in (hub.url, "http://localhost:3000", "https://app.example.com"):
@@ -62,7 +61,7 @@ async def test_who_may_subscribe(run: Run, wire: Wire) -> None:
     assert await refused() == 503
 
 
-async def test_eligible_and_exclude_name_sessions_of_both_kinds(hub: Hub, wire: Wire) -> None:
+async def test_eligible_and_exclude_name_sessions_of_both_kinds(hub: Hub, wire: HubClient) -> None:
     new, old = await wire.wamp2_subscriber(hub, TOPIC), await wire.subscriber(hub, TOPIC)
     await wire.push(hub, f"topicuri={TOPIC}&eligible={new.session_id}")
     await wire.push(hub, f"topicuri={TOPIC}&exclude={new.session_id}", b"2")
@@ -74,7 +73,7 @@ async def test_eligible_and_exclude_name_sessions_of_both_kinds(hub: Hub, wire: 
     await old.heard()
 
 
-async def test_a_subscriber_may_publish_to_both_kinds_where_allowed(run: Run, wire: Wire) -> None:
+async def test_a_subscriber_may_publish_to_both_kinds_where_allowed(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, allow_publish=True))
     new, old = await wire.wamp2_subscriber(hub, TOPIC), await wire.subscriber(hub, TOPIC)
     await new.send(16, 5, {"acknowledge": True}, TOPIC, ["é"])
@@ -86,14 +85,14 @@ async def test_a_subscriber_may_publish_to_both_kinds_where_allowed(run: Run, wi
     assert (other != publication, arguments) == (True, [[[1]]])
 
 
-async def test_binary_messages_and_pings_change_nothing(hub: Hub, wire: Wire) -> None:
+async def test_binary_messages_and_pings_change_nothing(hub: Hub, wire: HubClient) -> None:
     peer = await wire.wamp2_subscriber(hub, TOPIC)
     await peer.socket.send_bytes(b'[6,{},"x"]')
     await peer.socket.ping(b"are you there?")
     await peer.heard()
 
 
-async def test_a_thousand_of_both_kinds_get_an_event_each(run: Run, wire: Wire) -> None:
+async def test_a_thousand_of_both_kinds_get_an_event_each(run: Run, wire: HubClient) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2500:
         pytest.skip("needs 2500 descriptors: ulimit -n 2500")
     hub = await run(Hub(port=0, max_connections=1000))
@@ -114,7 +113,7 @@ async def test_a_thousand_of_both_kinds_get_an_event_each(run: Run, wire: Wire) 
 # Keys
 
 
-async def test_events_reach_who_has_authenticated(run: Run, wire: Wire) -> None:
+async def test_events_reach_who_has_authenticated(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, subscriber_keys={KEY: SECRET}))
     member, stranger = await wire.stranger(hub), await wire.stranger(hub)
     welcome = await authenticate(member)
@@ -129,10 +128,10 @@ async def test_events_reach_who_has_authenticated(run: Run, wire: Wire) -> None:
 
 @pytest.mark.parametrize(("key", "secret"), [(KEY, "wrong"), ("unknown", SECRET)])
 async def test_a_failure_is_told_late_and_ends_the_connection(
-    run: Run, wire: Wire, key: str, secret: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run: Run, wire: HubClient, key: str, secret: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     penalties = [0.01]
-    monkeypatch.setattr(subscriber, "_penalty", penalties.pop)
+    monkeypatch.setattr(_websocket, "_penalty", penalties.pop)
     hub = await run(Hub(port=0, subscriber_keys={KEY: SECRET}))
     peer = await wire.stranger(hub)
     with caplog.at_level(logging.DEBUG):
@@ -144,7 +143,7 @@ async def test_a_failure_is_told_late_and_ends_the_connection(
 
 
 async def test_a_late_answer_is_forgotten_with_its_connection(
-    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = asyncio.Event()
 
@@ -152,7 +151,7 @@ async def test_a_late_answer_is_forgotten_with_its_connection(
         asked.set()
         return 3600.0
 
-    monkeypatch.setattr(subscriber, "_penalty", penalty)
+    monkeypatch.setattr(_websocket, "_penalty", penalty)
     hub = await run(Hub(port=0, subscriber_keys={KEY: SECRET}))
     peer = await wire.stranger(hub)
     failing = asyncio.create_task(authenticate(peer, secret="wrong"))
@@ -171,20 +170,20 @@ async def test_a_late_answer_is_forgotten_with_its_connection(
 
 @pytest.mark.parametrize("keys", [None, {KEY: SECRET}], ids=["open", "guarded"])
 async def test_a_stranger_is_shown_out(
-    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch, keys: dict[str, str] | None
+    run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, keys: dict[str, str] | None
 ) -> None:
     """On an open hub, too: until it says HELLO nobody knows what it wants with the connection."""
     hub = await run(Hub(port=0, subscriber_keys=keys))
     with monkeypatch.context() as patched:
-        patched.setattr(subscriber, "_STRANGER", 0.0)
+        patched.setattr(_websocket, "_JOIN_TIMEOUT", 0.0)
         stranger = await wire.stranger(hub)
         message = await stranger.socket.receive(timeout=PATIENCE)
     assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1008)
     assert message.extra == "no HELLO or no authentication within 0 s"
 
 
-async def test_who_has_said_hello_may_stay(hub: Hub, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscriber, "_STRANGER", 3600.0)
+async def test_who_has_said_hello_may_stay(hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_websocket, "_JOIN_TIMEOUT", 3600.0)
     loop = asyncio.get_running_loop()
 
     def far_timers() -> int:
@@ -206,7 +205,7 @@ async def test_who_has_said_hello_may_stay(hub: Hub, wire: Wire, monkeypatch: py
     ["x", "[]", "[99]", '[5,"t"]', '[2,"1","p"]', '[1,"realm1",{}]', '[32,true,{},"t"]', "[" * 5000],
     ids=lambda text: text[:16],
 )
-async def test_a_violation_is_told_and_ends_the_connection(hub: Hub, wire: Wire, text: str) -> None:
+async def test_a_violation_is_told_and_ends_the_connection(hub: Hub, wire: HubClient, text: str) -> None:
     peer = await wire.wamp2_subscriber(hub, TOPIC)
     await peer.socket.send_str(text)
     code, details, reason = await peer.receive()
@@ -216,14 +215,14 @@ async def test_a_violation_is_told_and_ends_the_connection(hub: Hub, wire: Wire,
     assert await peer.end() == 1002
 
 
-async def test_who_is_turned_away_is_told_why(hub: Hub, wire: Wire) -> None:
+async def test_who_is_turned_away_is_told_why(hub: Hub, wire: HubClient) -> None:
     peer = await wire.stranger(hub)
     await peer.send(1, "realm1", {"authmethods": ["ticket"]})
     assert (await peer.receive())[2] == "wamp.error.no_matching_auth_method"
     assert await peer.end() == 1000
 
 
-async def test_goodbye_comes_after_the_last_event(hub: Hub, wire: Wire) -> None:
+async def test_goodbye_comes_after_the_last_event(hub: Hub, wire: HubClient) -> None:
     peer = await wire.wamp2_subscriber(hub, TOPIC)
     await wire.push(hub, f"topicuri={TOPIC}")
     await peer.send(6, {}, "wamp.close.normal")
@@ -232,7 +231,7 @@ async def test_goodbye_comes_after_the_last_event(hub: Hub, wire: Wire) -> None:
     assert await peer.end() == 1000
 
 
-async def test_what_leaves_makes_room(run: Run, wire: Wire) -> None:
+async def test_what_leaves_makes_room(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_connections=1))
     ways: tuple[Callable[[Wamp2Peer], Awaitable[object]], ...] = (
         lambda peer: peer.send(6, {}, "x"),
@@ -248,14 +247,14 @@ async def test_what_leaves_makes_room(run: Run, wire: Wire) -> None:
         await leave(peer)
 
 
-async def test_a_message_too_long_ends_the_connection(run: Run, wire: Wire) -> None:
+async def test_a_message_too_long_ends_the_connection(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_body=10, max_topic=10))
     peer = await wire.wamp2_subscriber(hub)
-    await peer.socket.send_str("x" * (hub.config.max_message + 1))
+    await peer.socket.send_str("x" * (_websocket.max_message(hub.config) + 1))
     assert await peer.end() == 1009
 
 
-async def test_a_hub_that_goes_says_goodbye_after_the_last_event(hub: Hub, wire: Wire) -> None:
+async def test_a_hub_that_goes_says_goodbye_after_the_last_event(hub: Hub, wire: HubClient) -> None:
     """By both words: WAMP's where there is a session, and the WebSocket's."""
     peers = [await wire.wamp2_subscriber(hub, TOPIC) for _ in range(3)]
     old, stranger = await wire.subscriber(hub, TOPIC), await wire.stranger(hub)
@@ -274,7 +273,7 @@ async def test_a_hub_that_goes_says_goodbye_after_the_last_event(hub: Hub, wire:
 
 
 async def test_a_bug_ends_a_subscriber_without_a_word(
-    hub: Hub, wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     peer = await wire.wamp2_subscriber(hub)
 
@@ -288,7 +287,7 @@ async def test_a_bug_ends_a_subscriber_without_a_word(
 
 
 async def test_one_that_does_not_read_is_dropped_and_nobody_waits_for_it(
-    run: Run, wire: Wire, caplog: pytest.LogCaptureFixture
+    run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub = await run(Hub(port=0, max_queue=100_000))
     peer, old = await wire.wamp2_subscriber(hub, TOPIC), await wire.subscriber(hub, TOPIC)

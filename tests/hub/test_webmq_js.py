@@ -20,7 +20,7 @@ import webmqconnect_async.hub
 from tests.chromium import Page
 from webmqconnect_async.hub import Hub
 
-from .conftest import Run, Wire
+from .conftest import HubClient, Run
 from .pages import asked, heard, watched
 
 SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
@@ -89,7 +89,7 @@ async def got(page: Page, *events: object) -> None:
 # With a hub
 
 
-async def test_a_page_of_another_port_subscribes(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_a_page_of_another_port_subscribes(hub: Hub, wire: HubClient, page: Page) -> None:
     """Without an address, to the hub that the script came from."""
     async with site(hub.url) as other:
         await page.open(other)
@@ -107,7 +107,7 @@ async def test_a_page_of_another_port_subscribes(hub: Hub, wire: Wire, page: Pag
         assert page.problems == []
 
 
-async def test_a_page_of_a_foreign_origin_is_refused(hub: Hub, wire: Wire) -> None:
+async def test_a_page_of_a_foreign_origin_is_refused(hub: Hub, wire: HubClient) -> None:
     """The browser calls that a failure without a reason; the page hears what it may be."""
     async with site(hub.url) as other, watched() as page:
         foreign = other.replace("127.0.0.1", "foreign.example")
@@ -122,7 +122,7 @@ async def test_a_page_of_a_foreign_origin_is_refused(hub: Hub, wire: Wire) -> No
         ]
 
 
-async def test_a_page_of_a_listed_origin_subscribes(run: Run, wire: Wire) -> None:
+async def test_a_page_of_a_listed_origin_subscribes(run: Run, wire: HubClient) -> None:
     async with watched() as page, site("http://unused") as other:
         origin = other.replace("127.0.0.1", "listed.example")
         hub = await run(Hub(port=0, allow_origins=[origin]))
@@ -133,7 +133,7 @@ async def test_a_page_of_a_listed_origin_subscribes(run: Run, wire: Wire) -> Non
         await got(page, ["t", 1])
 
 
-async def test_a_worker_subscribes(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_a_worker_subscribes(hub: Hub, wire: HubClient, page: Page) -> None:
     async with site(hub.url) as other:
         await page.open(other)
         await page.evaluate("""
@@ -148,7 +148,7 @@ async def test_a_worker_subscribes(hub: Hub, wire: Wire, page: Page) -> None:
         assert await page.evaluate("said.slice(0, 2)") == ["open", ["t", 1]]
 
 
-async def test_it_comes_back_with_its_subscriptions(wire: Wire, page: Page) -> None:
+async def test_it_comes_back_with_its_subscriptions(wire: HubClient, page: Page) -> None:
     async with Hub(port=0) as hub, site(hub.url) as other:
         port = int(hub.url.rpartition(":")[2])
         await page.open(other)
@@ -167,7 +167,7 @@ async def test_it_comes_back_with_its_subscriptions(wire: Wire, page: Page) -> N
         assert await page.evaluate("details[0]") == "the connection ended (1001)"
 
 
-async def test_unsubscribing(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_unsubscribing(hub: Hub, wire: HubClient, page: Page) -> None:
     async with site(hub.url) as other:
         await page.open(other)
         await page.evaluate(START + "; mq.subscribe('u', keep)")
@@ -195,7 +195,7 @@ async def signing_in(page: Page, other: str, options: str) -> None:
     await page.evaluate(f"globalThis.options = {options};" + START)
 
 
-async def test_the_right_secret_subscribes(run: Run, wire: Wire, page: Page) -> None:
+async def test_the_right_secret_subscribes(run: Run, wire: HubClient, page: Page) -> None:
     hub = await run(Hub(port=0, subscriber_keys={"reader": "gehéim"}))
     async with site(hub.url) as other:
         await signing_in(page, other, "{key: 'reader', sign: WebMQ.signer('gehéim')}")
@@ -214,7 +214,7 @@ async def test_the_right_secret_subscribes(run: Run, wire: Wire, page: Page) -> 
         ("{}", "anonymous-auth-forbidden"),
     ],
 )
-async def test_a_refusal_is_final(run: Run, wire: Wire, page: Page, options: str, error: str) -> None:
+async def test_a_refusal_is_final(run: Run, wire: HubClient, page: Page, options: str, error: str) -> None:
     hub = await run(Hub(port=0, subscriber_keys={"reader": "s3cret"}))
     async with site(hub.url) as other:
         await signing_in(page, other, options)
@@ -225,7 +225,7 @@ async def test_a_refusal_is_final(run: Run, wire: Wire, page: Page, options: str
         assert await page.evaluate("[states, events, sockets.length]") == [["connecting", "refused"], [], 1]
 
 
-async def test_a_signer_that_fails_is_asked_again(run: Run, wire: Wire, page: Page) -> None:
+async def test_a_signer_that_fails_is_asked_again(run: Run, wire: HubClient, page: Page) -> None:
     """The server that signs may be back the next time."""
     hub = await run(Hub(port=0, subscriber_keys={"reader": "s3cret"}))
     async with site(hub.url) as other:

@@ -11,7 +11,7 @@ from tests.chromium import Page
 from webmqconnect_async import AsyncClient, Payload
 from webmqconnect_async.hub import Hub
 
-from .conftest import Run, Wire
+from .conftest import HubClient, Run
 from .pages import asked, watched
 from .test_webmq_js import FAKE, SCRIPT, START, got, run_script, site
 
@@ -46,7 +46,7 @@ async def alone(page: Page) -> Page:
     return page
 
 
-async def subscribed(page: Page, hub: Hub, wire: Wire, *topics: str) -> None:
+async def subscribed(page: Page, hub: Hub, wire: HubClient, *topics: str) -> None:
     """Return when events of the topics arrive."""
     await page.until("mq.state === 'open'")
     for topic in topics:
@@ -55,7 +55,7 @@ async def subscribed(page: Page, hub: Hub, wire: Wire, *topics: str) -> None:
     await page.evaluate("events.length = 0")
 
 
-async def test_a_page_subscribes_and_is_one_session_with_what_is_pushed(hub: Hub, wire: Wire, page: Page) -> None:
+async def test_a_page_subscribes_and_is_one_session_with_what_is_pushed(hub: Hub, wire: HubClient, page: Page) -> None:
     async with site(hub.url) as other, AsyncClient(f"{hub.url}/publish", dialect="crossbar") as client:
         await page.open(other)
         await page.evaluate(START)
@@ -71,7 +71,7 @@ async def test_a_page_subscribes_and_is_one_session_with_what_is_pushed(hub: Hub
         assert page.problems == []
 
 
-async def test_it_comes_back_with_its_subscriptions(wire: Wire, page: Page) -> None:
+async def test_it_comes_back_with_its_subscriptions(wire: HubClient, page: Page) -> None:
     async with Hub(port=0) as hub, site(hub.url) as other:
         port = int(hub.url.rpartition(":")[2])
         await page.open(other)

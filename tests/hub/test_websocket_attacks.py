@@ -13,13 +13,13 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import pytest
 
-from webmqconnect_async.hub import Hub, HubConfig
-from webmqconnect_async.hub import _subscriber as subscriber
-from webmqconnect_async.hub._broker import Sessions
+from webmqconnect_async.hub import Hub, HubConfig, _websocket
+from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._session import Session
 from webmqconnect_async.hub._wamp1.session import Wamp1Session
+from webmqconnect_async.hub._websocket import PROTOCOLS
 
-from .conftest import PATIENCE, Run, Wire
+from .conftest import PATIENCE, HubClient, Run
 from .raw import Raw, closed_with, connected, frame, handshake, head
 from .test_server import deaf_subscriber
 
@@ -33,7 +33,7 @@ async def hub(run: Run) -> Hub:
     return await run(Hub(port=0, max_connections=1, max_body=1000, max_topic=100))
 
 
-async def makes_room(hub: Hub, wire: Wire) -> None:
+async def makes_room(hub: Hub, wire: HubClient) -> None:
     """Return when the hub has forgotten its only subscriber and takes another, which works."""
     async with asyncio.timeout(PATIENCE):
         while True:
@@ -75,7 +75,7 @@ _TOO_MUCH = 1000 + 12 * 100 + 4096
     ],
 )
 async def test_a_frame_against_the_rules_ends_its_connection_and_nothing_else(
-    hub: Hub, wire: Wire, caplog: pytest.LogCaptureFixture, sent: list[bytes], code: int
+    hub: Hub, wire: HubClient, caplog: pytest.LogCaptureFixture, sent: list[bytes], code: int
 ) -> None:
     async with connected(hub) as raw:
         await handshake(raw)
@@ -101,7 +101,7 @@ async def test_fragments_of_nothing_cost_nothing(hub: Hub) -> None:
             await raw.reader.readuntil(b'[3,"c",null]')
 
 
-async def test_an_unmasked_frame_says_no_more_than_a_masked_one(hub: Hub, wire: Wire) -> None:
+async def test_an_unmasked_frame_says_no_more_than_a_masked_one(hub: Hub, wire: HubClient) -> None:
     """RFC 6455 has the server close; aiohttp does not look. Masks protect proxies from pages, and browsers mask."""
     async with connected(hub) as raw:
         await handshake(raw)
@@ -112,7 +112,7 @@ async def test_an_unmasked_frame_says_no_more_than_a_masked_one(hub: Hub, wire: 
 
 
 @pytest.mark.parametrize("key", ["", "x", "AAAA", "\u00e9" * 16, "A" * 5000])
-async def test_a_handshake_against_the_rules_is_400(hub: Hub, wire: Wire, key: str) -> None:
+async def test_a_handshake_against_the_rules_is_400(hub: Hub, wire: HubClient, key: str) -> None:
     async with connected(hub) as raw:
         headers = (
             "Upgrade: websocket",
@@ -154,9 +154,9 @@ async def _pongs(raw: Raw, number: int) -> int:
 
 
 async def test_pings_whose_answers_are_not_read_are_not_read_and_the_connection_ends(
-    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subscriber, "_DEAF", 0.5)
+    monkeypatch.setattr(_websocket, "_STALL_TIMEOUT", 0.5)
     hub = await run(Hub(port=0, max_connections=1))
     async with deaf(hub) as connection:
         sent = await _flood(connection, frame(b"x" * 125, PING) * 100)
@@ -165,16 +165,16 @@ async def test_pings_whose_answers_are_not_read_are_not_read_and_the_connection_
 
 
 async def test_one_that_asks_and_does_not_read_is_not_asked_what_it_wants_next(
-    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or else it had the hub keep a whole queue of answers, each of which it alone is sent."""
-    monkeypatch.setattr(subscriber, "_DEAF", 0.5)
+    monkeypatch.setattr(_websocket, "_STALL_TIMEOUT", 0.5)
     held: list[int] = []
     send = Session.send
 
     def watched(self: Session, queued: bytes) -> None:
         send(self, queued)
-        held.append(self._held)
+        held.append(self._queued)
 
     monkeypatch.setattr(Session, "send", watched)
     hub = await run(Hub(port=0, max_connections=1, max_queue=1 << 24))
@@ -199,7 +199,7 @@ async def _flood(connection: socket.socket, data: bytes) -> int:
 
 @pytest.mark.parametrize("message", ['[6,"x"]', '[2,"1","http://api.wamp.ws/procedure#echo",[1,2,3]]'])
 async def test_one_that_floods_leaves_the_loop_to_others(
-    run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch, message: str
+    run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, message: str
 ) -> None:
     """Messages that have arrived are read without waiting: the hub itself has to give others their turn."""
     turns, seen = 0, []
@@ -215,7 +215,7 @@ async def test_one_that_floods_leaves_the_loop_to_others(
         seen.append(turns)
         return receive(session, text)
 
-    monkeypatch.setattr(subscriber, "_TURN", 0.0)
+    monkeypatch.setattr(_websocket, "_READ_SLICE", 0.0)
     monkeypatch.setattr(Wamp1Session, "receive", noting)
     hub = await run(Hub(port=0))
     peer = await wire.subscriber(hub)
@@ -230,7 +230,7 @@ async def test_one_that_floods_leaves_the_loop_to_others(
     assert len(set(seen)) == 500
 
 
-async def test_one_that_is_behind_is_read_again_when_it_has_read(run: Run, wire: Wire) -> None:
+async def test_one_that_is_behind_is_read_again_when_it_has_read(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_body=1 << 20, max_queue=1 << 25))
     peer = await wire.subscriber(hub, "t")
     event = b'"%s"' % (b"x" * 1_000_000)
@@ -244,7 +244,7 @@ async def test_one_that_is_behind_is_read_again_when_it_has_read(run: Run, wire:
 
 
 async def test_one_that_never_reads_is_dropped_while_10_000_events_pass(
-    run: Run, wire: Wire, caplog: pytest.LogCaptureFixture
+    run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The others get every one of them, in order."""
     events, size = 10_000, 1_000
@@ -282,8 +282,8 @@ _WIDEST = "\U0001f600"
 def test_what_a_subscriber_makes_the_hub_keep_is_bounded(subprotocol: str, filling: str) -> None:
     """With the defaults: 800 of them at their worst make 200 MB."""
     config = HubConfig()
-    sessions = Sessions(config)
-    peers = [sessions.open(subprotocol, drop=lambda: pytest.fail("dropped")) for _ in range(5)]
+    broker = Broker(config)
+    peers = [broker.open(PROTOCOLS[subprotocol], drop=lambda: pytest.fail("dropped")) for _ in range(5)]
     tracemalloc.start()
     try:
         for peer in peers:
@@ -301,30 +301,30 @@ def test_what_a_subscriber_makes_the_hub_keep_is_bounded(subprotocol: str, filli
     finally:
         tracemalloc.stop()
     assert kept < 250_000
-    assert all(0 < len(peer.topics) <= config.max_subscriptions for peer in peers)
+    assert all(0 < len(peer.subscribed) <= config.max_subscriptions for peer in peers)
 
 
 @pytest.mark.parametrize("subprotocol", ["wamp", "wamp.2.json"])
 def test_topics_take_no_more_than_their_bytes(subprotocol: str) -> None:
     """And those that are left make room for others."""
-    sessions = Sessions(HubConfig(max_subscriptions=4, max_topic=1000))
-    peer = sessions.open(subprotocol, drop=lambda: pytest.fail("dropped"))
+    broker = Broker(HubConfig(max_subscriptions=4, max_topic=1000))
+    peer = broker.open(PROTOCOLS[subprotocol], drop=lambda: pytest.fail("dropped"))
     peer.receive('[1,"realm",{}]')
     one, two, three, four = (each * 1000 for each in (_WIDEST, "b", "c", "d"))
-    topics = sessions.subscribe(peer, one), sessions.subscribe(peer, two), sessions.subscribe(peer, one)
+    topics = broker.subscribe(peer, one), broker.subscribe(peer, two), broker.subscribe(peer, one)
     assert (topics[0], topics[1], topics[2]) == (1, None, 1)
-    sessions.unsubscribe(peer, one)
-    assert [sessions.subscribe(peer, each) is None for each in (two, three, four)] == [False, False, False]
-    assert sessions.subscribe(peer, one) is None
-    assert peer.topics == {two, three, four}
+    broker.unsubscribe(peer, one)
+    assert [broker.subscribe(peer, each) is None for each in (two, three, four)] == [False, False, False]
+    assert broker.subscribe(peer, one) is None
+    assert peer.subscribed == {two, three, four}
 
 
 def test_a_prefix_that_is_replaced_makes_room() -> None:
-    sessions = Sessions(HubConfig(max_subscriptions=1, max_topic=1000))
-    peer = sessions.open("wamp", drop=lambda: pytest.fail("dropped"))
+    broker = Broker(HubConfig(max_subscriptions=1, max_topic=1000))
+    peer = broker.open(Wamp1Session, drop=lambda: pytest.fail("dropped"))
     for number in range(100):
         peer.receive(json.dumps([1, "p", f"{number}".ljust(900, "x")]))
         peer.receive('[5,"p:"]')
-        [topic] = peer.topics
+        [topic] = peer.subscribed
         assert topic == f"{number}".ljust(900, "x")
-        sessions.unsubscribe(peer, topic)
+        broker.unsubscribe(peer, topic)

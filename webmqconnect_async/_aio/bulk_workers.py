@@ -1,4 +1,4 @@
-"""Bulk pushes: a fixed number of workers push what one task reads from the source. No task per push, no read-ahead."""
+"""Bulk pushes: a fixed number of workers push the items that one task reads. No task per push, no reading ahead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._core.values import Outcome, Push, Receipt
 from ..errors import ClientClosed, InvalidPush, Unconfirmed, WebMQError
 from .source import Source
 
-__all__ = ["PushStream", "run_workers", "stream"]
+__all__ = ["AsyncPushStream", "run_workers", "stream"]
 
 PushOne: TypeAlias = Callable[[Push | InvalidPush], Awaitable[Receipt | WebMQError]]
 Deliver: TypeAlias = Callable[[Outcome], object]
@@ -21,14 +21,14 @@ Deliver: TypeAlias = Callable[[Outcome], object]
 async def run_workers(
     workers: int, source: Source, push: PushOne, deliver: Deliver, room: asyncio.Semaphore | None = None
 ) -> None:
-    """Push everything that a source gives.
+    """Push all items of a source.
 
     Args:
-        workers: pushes in flight at the same time.
-        source: gives the jobs.
-        push: pushes one of them.
-        deliver: is called with each outcome as it comes.
-        room: acquired once per outcome; None for no limit.
+        workers: Number of pushes in flight at a time.
+        source: Returns the jobs.
+        push: Pushes one item.
+        deliver: Called with each outcome, as it comes.
+        room: Acquired once per outcome. `None`: no limit.
     """
 
     async def work() -> None:
@@ -59,7 +59,7 @@ async def run_workers(
 
 
 async def stream(workers: int, source: Source, push: PushOne) -> AsyncGenerator[Outcome]:
-    """Yield outcomes as they come. A consumer that takes none stops the workers; one that leaves cancels them."""
+    """Yield outcomes as they come. A slow consumer slows the workers down; one that leaves cancels them."""
     delivered: asyncio.Queue[Outcome | None] = asyncio.Queue()
     room = asyncio.Semaphore(workers)
     running = asyncio.create_task(run_workers(workers, source, push, delivered.put_nowait, room))
@@ -76,8 +76,8 @@ async def stream(workers: int, source: Source, push: PushOne) -> AsyncGenerator[
         await asyncio.wait([running])
 
 
-class PushStream(AsyncIterator[Outcome]):
-    """The outcomes of `push_stream`, in the order in which they come; leaving its `async with` stops the rest."""
+class AsyncPushStream(AsyncIterator[Outcome]):
+    """The outcomes of `AsyncClient.push_stream`, as they come. Leaving its `async with` block stops the rest."""
 
     def __init__(self, outcomes: AsyncGenerator[Outcome]) -> None:
         self._outcomes = outcomes

@@ -1,67 +1,70 @@
-"""The asynchronous client. It opens and closes, counts and bounds; how a push goes is the flow's business."""
+"""The asynchronous client. `flow` decides how a push proceeds; this module runs it in a slot and counts it."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import ssl as ssl_module
 from collections.abc import AsyncIterable, Iterable, Mapping
 from types import EllipsisType, TracebackType
-from typing import Self, Unpack
+from typing import Self, Unpack, cast
 from weakref import WeakSet
 
 import aiohttp
 
-from .._core.bulk import Bulk, bulk_workers, in_order
-from .._core.checks import checked_seconds
+from .._core.bulk import in_order
+from .._core.checks import checked_seconds, wrong_type
+from .._core.client import BaseClient
 from .._core.dialects import DialectName, Signer
-from .._core.dialects.events import Dumps
-from .._core.environment import Environment
-from .._core.flow import Retry, push_flow
-from .._core.settings import Settings
+from .._core.flow import push_flow
+from .._core.settings import ClientOptions
 from .._core.values import Outcome, Push, Receipt, SessionIDs, Stats
 from ..errors import ClientClosed, InvalidPush, WebMQError, WrongLoop
-from .bulk_workers import PushStream, run_workers, stream
+from .bulk_workers import AsyncPushStream, run_workers, stream
 from .deadlines import Deadline
 from .loop_state import LoopState, running_loop
-from .session import AsyncOptions
-from .source import Pushes, Source
+from .source import AsyncPushes, Source
 
-__all__ = ["AsyncClient"]
+__all__ = ["AsyncClient", "AsyncClientOptions"]
 
 
-class AsyncClient:
-    """Pushes events to a broker, sharing one aiohttp session among all pushes.
+class AsyncClientOptions(ClientOptions, total=False):
+    """The keyword arguments of an AsyncClient."""
+
+    session: aiohttp.ClientSession | None
+
+
+class AsyncClient(BaseClient):
+    """Pushes events to a broker. All pushes share one aiohttp session.
 
         async with AsyncClient("http://127.0.0.1:8080", auth_key="app", auth_secret="s3cret") as client:
             await client.push("http://example.com/orders", {"id": 17, "state": "paid"})
 
-    It may be made anywhere, before any event loop too, and opens its session at the first push. It works in one event
-    loop at a time, and in the next one after that loop was closed.
+    A client can be created anywhere, also before there is an event loop. It opens its session at the first push. It
+    works in one event loop at a time; after that loop has been closed, it works in the next one.
 
     Args:
-        endpoint: the broker's http or https URL, without user information, query and fragment.
-        auth_key: the application key; None pushes unsigned.
-        auth_secret: the secret of that key.
-        timeout: seconds for a whole push: the wait for a slot, connecting, sending, the answer, retries and pauses;
-            None for no limit.
-        dialect: the broker's wire: "webmq" for a WebMQ hub, "crossbar" for Crossbar.io's HTTP bridge, whose endpoint is
-            the path of a publisher.
-        concurrency: pushes in flight at the most, of this client in all.
-        retry: when a push is tried again.
-        connect_timeout: seconds to connect to one address; None leaves it to `timeout`.
-        keepalive: seconds an idle connection is kept; None for as long as the broker keeps it, 0 for one connection a
-            push. Keep it below the broker's own limit (nginx 75, Twisted 60, Node 5): a push that meets a connection
-            just being closed ends as ConnectionLost.
-        ssl: how to verify https; None verifies against the system's certificates.
-        session: a session to borrow, of the loop in which the client is made. It is neither closed nor changed, its
-            cookies and proxies apply, and `keepalive` does not.
-        headers: sent with each push.
-        dumps: a JSON encoder in place of the standard library's, returning text or bytes. TypeError, ValueError,
+        endpoint: The broker's http or https URL, without user information, query and fragment.
+        auth_key: The application key. `None`: push unsigned.
+        auth_secret: The secret of that key.
+        timeout: Seconds for a whole push: the wait for a slot, connecting, sending, the response, retries and the
+            delays between them. `None`: no limit.
+        dialect: The broker's protocol: "webmq" for a WebMQ hub, "crossbar" for the HTTP bridge of Crossbar.io, whose
+            endpoint is the path of a publisher.
+        session: An aiohttp session to use, of the event loop in which the client is created. It is neither closed nor
+            changed. Its cookies and proxies apply; `keepalive` does not. `None`: the client opens its own.
+        concurrency: Maximum number of pushes in flight. 50 by default.
+        retry: When to retry a push; see `Retry`.
+        connect_timeout: Seconds to connect to one address. `None`, the default: only `timeout` applies.
+        keepalive: Seconds to keep an idle connection open, 4 by default. `None`: until the broker closes it. `0`: a new
+            connection per push. Choose less than the broker's own limit (nginx 75, Twisted 60, Node 5): a push on a
+            connection that is just being closed ends as ConnectionLost.
+        ssl: How to verify https. `None`, the default: against the system's certificates.
+        headers: Sent with each push. `None`, the default: none.
+        dumps: A JSON encoder to use instead of the standard library's; returns str or bytes. TypeError, ValueError,
             ArithmeticError, LookupError, AttributeError and RuntimeError mean that it cannot encode the event.
 
     Raises:
-        TypeError, ValueError: an argument cannot be used; the message names it.
+        TypeError, ValueError: An argument is invalid; the message names it.
     """
 
     def __init__(
@@ -72,58 +75,26 @@ class AsyncClient:
         timeout: float | None = 5.0,
         *,
         dialect: DialectName = "webmq",
-        concurrency: int = 50,
-        retry: Retry = Retry(),  # noqa: B008  # frozen
-        connect_timeout: float | None = None,
-        keepalive: float | None = 4.0,
-        ssl: ssl_module.SSLContext | None = None,
         session: aiohttp.ClientSession | None = None,
-        headers: Mapping[str, str] | None = None,
-        dumps: Dumps | None = None,
+        **options: Unpack[ClientOptions],
     ) -> None:
-        self._settings = Settings.check(
-            endpoint=endpoint,
-            auth_key=auth_key,
-            auth_secret=auth_secret,
-            timeout=timeout,
-            dialect=dialect,
-            concurrency=concurrency,
-            retry=retry,
-            connect_timeout=connect_timeout,
-            keepalive=keepalive,
-            ssl=ssl,
-            headers=headers,
-            dumps=dumps,
-        )
+        super().__init__(endpoint, auth_key, auth_secret, timeout, dialect=dialect, **options)
         if session is not None and not isinstance(session, aiohttp.ClientSession):
-            raise TypeError(f"session: an aiohttp.ClientSession is needed, not {type(session).__name__}")
+            raise TypeError(wrong_type("session", "an aiohttp.ClientSession", session))
         self._borrowed = session
         self._home = running_loop() if session is not None else None
-        self._wire: LoopState | None = None
+        self._state: LoopState | None = None
         self._closed = False
         self._sources: WeakSet[Source] = WeakSet()
         self._pushed = self._failed = self._retried = 0
 
     @classmethod
-    def from_env(cls, **options: Unpack[AsyncOptions]) -> Self:
-        """Return a client of what `WEBMQ_ENDPOINT`, `WEBMQ_AUTH_KEY`, `WEBMQ_AUTH_SECRET` and `WEBMQ_DIALECT` say.
-
-        The secret may be in a file instead, named by `WEBMQ_AUTH_SECRET_FILE`, and read here and now. All but the
-        endpoint may be unset, which an empty variable is, too: without key and secret pushes are unsigned, and the
-        dialect is "webmq".
-
-        Args:
-            options: the other arguments of the class, by name.
-
-        Raises:
-            TypeError, ValueError: a variable is missing, or one of them or an argument cannot be used; the message
-                names it.
-        """
-        env = Environment.read()
-        return cls(env.endpoint, env.auth_key, env.auth_secret, dialect=env.dialect, **options)
-
-    def __repr__(self) -> str:
-        return f"<AsyncClient {self._settings.endpoint} auth_key={self._settings.auth_key!r}>"
+    def from_env(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, *, timeout: float | None = 5.0, **options: Unpack[AsyncClientOptions]
+    ) -> Self:
+        """Return a client configured by the environment, see `Client.from_env`. Also accepts a `session`."""
+        # The base class passes on all options, `session` as well.
+        return super().from_env(timeout=timeout, **cast("ClientOptions", options))
 
     async def __aenter__(self) -> Self:
         return self
@@ -135,8 +106,8 @@ class AsyncClient:
 
     @property
     def stats(self) -> Stats:
-        """A snapshot of what this client has done so far; cancelled pushes count as failed."""
-        return Stats(self._pushed, self._failed, self._retried, self._wire.in_flight if self._wire else 0)
+        """A snapshot of the client's counts. Cancelled pushes count as failed."""
+        return Stats(self._pushed, self._failed, self._retried, self._state.in_flight if self._state else 0)
 
     async def push(
         self,
@@ -148,54 +119,55 @@ class AsyncClient:
         options: Mapping[str, object] | None = None,
         timeout: float | EllipsisType | None = ...,
     ) -> Receipt:
-        """Push one event to everybody who is subscribed to a topic.
+        """Push one event to all subscribers of a topic.
 
         Args:
-            topic: the URI that browsers subscribe to; compared byte for byte.
-            event: whatever JSON can say.
-            eligible: the only sessions to get it; None for every subscriber, an empty list for nobody.
-            exclude: sessions that do not get it; None or empty for no exception.
-            options: what else Crossbar.io's bridge understands, as `Push` says; a WebMQ hub understands nothing else.
-            timeout: seconds in place of the client's; None for no limit.
+            topic: The URI that browsers subscribe to; compared byte for byte.
+            event: Any JSON-serializable value.
+            eligible: The only sessions to receive it. `None`: all subscribers. Empty: none.
+            exclude: Sessions that do not receive it. `None` or empty: no exceptions.
+            options: Further options of Crossbar.io's bridge, see `Push`. A WebMQ hub has none.
+            timeout: Seconds, instead of the client's `timeout`. `None`: no limit.
 
         Raises:
-            InvalidPush, ClientClosed, WrongLoop: refused here; nothing was sent.
-            NotAccepted: the broker has not taken it: it is safe to push again.
-            Unconfirmed: the broker may have taken it.
+            ClientClosed, WrongLoop, InvalidPush: Nothing was sent.
+            TypeError, ValueError: `timeout` is invalid. Nothing was sent.
+            NotAccepted: The broker has not accepted it; it is safe to push again.
+            Unconfirmed: The broker may have accepted it.
         """
-        wire = self._here()
-        sign = self._settings.dialect.encode(Push(topic, event, eligible, exclude, options))
-        seconds = self._settings.timeout if isinstance(timeout, EllipsisType) else checked_seconds("timeout", timeout)
-        deadline = wire.deadlines.start(seconds)
+        state = self._here()
+        sign, seconds = self._encode(Push(topic, event, eligible, exclude, options), timeout)
+        deadline = state.deadlines.start(seconds)
         try:
             try:
-                await wire.take_slot(deadline)
+                await state.take_slot(deadline)
             except BaseException:
                 self._failed += 1
                 raise
             try:
-                return await self._run(wire, sign, deadline)
+                return await self._run(state, sign, deadline)
             finally:
-                wire.slots.release()
+                state.slots.release()
         finally:
             deadline.stop()
 
     async def push_many(
-        self, pushes: Pushes, *, concurrency: int | None = None, order_by_topic: bool = False
+        self, pushes: AsyncPushes, *, concurrency: int | None = None, order_by_topic: bool = False
     ) -> list[Outcome]:
-        """Push everything that a source gives and return what became of each, in input order.
+        """Push all items of a source and return their outcomes, in input order.
 
         Args:
-            pushes: an iterable or async iterable of `Push` or `(topic, event)`, read no further ahead than needed.
-                What is neither becomes an InvalidPush outcome.
-            concurrency: pushes of this bulk in flight at the most; None for as many as the client may have.
-            order_by_topic: pushes on one topic go one after another, in input order, each after the one before it has
-                an outcome; different topics go side by side.
+            pushes: An iterable or async iterable of `Push` or `(topic, event)`, read no further ahead than needed. Any
+                other item becomes an InvalidPush outcome.
+            concurrency: Maximum number of pushes of this bulk in flight. `None`: the client's.
+            order_by_topic: Push the events of one topic one after another, in input order, each after the outcome of
+                the one before. Different topics are pushed concurrently.
 
         Raises:
-            TypeError, ValueError, ClientClosed, WrongLoop: the source was not read.
-            SourceFailed: the source failed or was cancelled, or the client was closed. `.outcomes` has the outcome of
-                each item that was read. The source is read in a task of its own: an `asyncio.timeout` around a `yield`
+            ClientClosed, WrongLoop: The source was not read.
+            TypeError, ValueError: An argument is invalid; the source was not read.
+            SourceFailed: The source raised or was cancelled, or the client was closed. `.outcomes` has the outcomes of
+                all items that were read. One task of its own reads the source: an `asyncio.timeout` around a `yield`
                 cancels that task, never a push.
         """
         workers, source = self._bulk(pushes, concurrency, order_by_topic)
@@ -204,112 +176,111 @@ class AsyncClient:
         return in_order(outcomes, source.failure)
 
     def push_stream(
-        self, pushes: Pushes, *, concurrency: int | None = None, order_by_topic: bool = False
-    ) -> PushStream:
-        """Push everything that a source gives and yield what becomes of each, as it comes.
+        self, pushes: AsyncPushes, *, concurrency: int | None = None, order_by_topic: bool = False
+    ) -> AsyncPushStream:
+        """Push all items of a source and yield their outcomes, as they come.
 
-        A consumer that is slow slows the source down. One that leaves early stops the source and the pushes in flight;
-        `async with` makes that happen at once.
+        The source is read only as fast as the outcomes are taken. Leaving the loop early stops the source and cancels
+        the pushes in flight; use `async with` to make that happen at once.
 
         Args:
-            pushes: as for `push_many`.
-            concurrency: as for `push_many`.
-            order_by_topic: as for `push_many`.
+            pushes: As for `push_many`.
+            concurrency: As for `push_many`.
+            order_by_topic: As for `push_many`.
 
         Raises:
-            TypeError, ValueError, ClientClosed, WrongLoop: the source was not read.
-            BaseException: the error of the source, after the outcomes of all items that were read; ClientClosed
-                likewise.
+            ClientClosed, WrongLoop: The source was not read.
+            TypeError, ValueError: An argument is invalid; the source was not read.
+            BaseException: What the source raised, or ClientClosed, after the outcomes of all items read before.
         """
         workers, source = self._bulk(pushes, concurrency, order_by_topic)
-        return PushStream(stream(workers, source, self._push_one))
+        return AsyncPushStream(stream(workers, source, self._push_one))
 
     async def close(self, grace: float | None = 5.0) -> None:
-        """Close the client. Again is fine.
+        """Close the client. Safe to call again. A borrowed session stays open.
 
-        Pushes that wait for a slot end as ClientClosed. Those in flight have until their deadline, or `grace` seconds
-        if that is sooner, None for no limit; what has no answer then ends as it would at its deadline, and so does all
-        when the close is cancelled. A borrowed session stays open.
+        Pushes that wait for a slot raise ClientClosed. Those in flight have until their deadline, or `grace` seconds if
+        that is sooner (`None`: no limit), and then end as they would at their deadline. If the call is cancelled, they
+        end at once.
         """
         seconds = checked_seconds("grace", grace, zero=True)
-        wire = self._wire
-        if wire is not None and not wire.is_here():
-            self._leave(wire)
-            wire = None
+        state = self._state
+        if state is not None and not state.is_here():
+            self._leave(state)
+            state = None
         self._closed = True
-        if wire is None:
+        if state is None:
             return
-        wire.closing = True
-        for deadline in wire.queue:
+        state.closing = True
+        for deadline in state.queue:
             deadline.strike()
         for source in self._sources:
             source.stop(ClientClosed("the client was closed"))
         if seconds is not None:
-            wire.deadlines.limit(wire.loop.time() + seconds)
+            state.deadlines.limit(state.loop.time() + seconds)
         try:
-            while wire.in_flight:
-                wire.drained.clear()
-                await wire.drained.wait()
+            while state.in_flight:
+                state.drained.clear()
+                await state.drained.wait()
         finally:
-            await wire.close()
+            await state.close()
 
     def _here(self) -> LoopState:
-        """Return the running loop's wire."""
+        """Return the state in the running loop; raise ClientClosed or WrongLoop."""
         if self._closed:
             raise ClientClosed("the client is closed")
-        wire = self._wire
-        if wire is not None and not wire.is_here():
-            self._leave(wire)
-            wire = None
-        if wire is None:
+        state = self._state
+        if state is not None and not state.is_here():
+            self._leave(state)
+            state = None
+        if state is None:
             if self._home is not None and self._home is not asyncio.get_running_loop():
                 raise WrongLoop("the borrowed session belongs to another event loop")
-            wire = self._wire = LoopState(self._settings, self._borrowed)
+            state = self._state = LoopState(self._settings, self._borrowed)
         if self._borrowed is not None and self._borrowed.closed:
             raise ClientClosed("the borrowed session is closed")
-        return wire
+        return state
 
-    def _leave(self, wire: LoopState) -> None:
-        """Part with the wire of another loop or process."""
-        wire.leave()
-        self._wire = None
+    def _leave(self, state: LoopState) -> None:
+        """Abandon the state of another loop or process."""
+        state.leave()
+        self._state = None
 
-    def _bulk(self, pushes: Pushes, concurrency: int | None, order_by_topic: bool) -> tuple[int, Source]:
-        """Return how many workers a bulk gets and what they draw from."""
+    def _bulk(self, pushes: AsyncPushes, concurrency: int | None, order_by_topic: bool) -> tuple[int, Source]:
+        """Check the arguments of a bulk; return the number of workers, and the source that they share."""
         self._here()
-        workers = bulk_workers(pushes, concurrency, self._settings.concurrency)
-        if not isinstance(pushes, Iterable | AsyncIterable):
-            raise TypeError(f"pushes: an iterable of pushes is needed, not {type(pushes).__name__}")
-        source = Source(pushes, Bulk(order_by_topic))
+        workers, bulk = self._plan(pushes, (Iterable, AsyncIterable), concurrency, order_by_topic)
+        source = Source(pushes, bulk)
         self._sources.add(source)
         return workers, source
 
     async def _push_one(self, push: Push | InvalidPush) -> Receipt | WebMQError:
-        """Push one of many: its clock starts once it has a slot, for the wait is backpressure, not lateness."""
+        """Push one item of a bulk and return its result."""
         if isinstance(push, InvalidPush):
             return push
         try:
-            wire = self._here()
-            sign = self._settings.dialect.encode(push)
-            async with wire.slots:
-                deadline = wire.deadlines.start(self._settings.timeout)
+            state = self._here()
+            sign, seconds = self._encode(push)
+            # The timeout starts once the push has a slot: the wait for one is the backpressure on the source.
+            async with state.slots:
+                deadline = state.deadlines.start(seconds)
                 try:
-                    return await self._run(wire, sign, deadline)
+                    return await self._run(state, sign, deadline)
                 finally:
                     deadline.stop()
         except WebMQError as error:
             return error
 
-    async def _run(self, wire: LoopState, sign: Signer, deadline: Deadline) -> Receipt:
+    async def _run(self, state: LoopState, sign: Signer, deadline: Deadline) -> Receipt:
         """Drive an encoded push that has a slot, and count it."""
         settings = self._settings
-        wire.in_flight += 1
+        state.in_flight += 1
         receipt = None
         try:
             if self._closed:
                 raise ClientClosed("the client is closed")
-            flow = push_flow(sign, settings.dialect, settings.retry, wire.clock, random.random, deadline.when)
-            receipt = await wire.drive(flow, deadline)
+            flow = push_flow(sign, settings.dialect, settings.retry, state.clock, random.random, deadline.when)
+            receipt = await state.drive(flow, deadline)
         except WebMQError as error:
             self._retried += max(0, error.attempts - 1)
             raise
@@ -321,6 +292,6 @@ class AsyncClient:
                 self._failed += 1
             else:
                 self._pushed += 1
-            wire.in_flight -= 1
+            state.in_flight -= 1
             if self._closed:
-                wire.drained.set()
+                state.drained.set()

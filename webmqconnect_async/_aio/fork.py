@@ -1,4 +1,4 @@
-"""What a fork has copied: the child marks it, and keeps it for ever. Knows nothing of what it is."""
+"""Marks objects that a fork has copied, and keeps them from being collected in the child."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["mark_after_fork"]
 
 
 class Inheritable(Protocol):
-    """What has connections that a child must leave to its parent."""
+    """An object with connections that a child process must leave to its parent."""
 
     inherited: bool
     """Whether a fork has copied it."""
@@ -21,15 +21,15 @@ _here: weakref.WeakSet[Inheritable] = weakref.WeakSet()
 
 
 def mark_after_fork(holder: Inheritable) -> None:
-    """Have the holder marked as inherited in each child that is forked while it lives."""
+    """Mark the holder as inherited in each child that is forked while it lives."""
     _here.add(holder)
 
 
 def _keep_inherited() -> None:
-    """Keep what a fork has copied, even beyond the interpreter's end.
+    """Keep copied holders alive until the process ends.
 
-    Whoever closes it says goodbye to the broker on the parent's connections, and takes them out of the epoll that
-    parent and child share; and the interpreter, ending, closes all that it can still reach.
+    Closing them would write to the parent's connections (TLS close_notify), and would remove them from the epoll that
+    parent and child share. The interpreter, as it ends, closes everything that it can reach: hence the reference.
     """
     for holder in _here:
         holder.inherited = True

@@ -14,15 +14,9 @@ from aiohttp.connector import Connection
 from aiohttp.http import StreamWriter
 from aiohttp.tracing import Trace
 
-from .._core.settings import Options, Settings
+from .._core.settings import Settings
 
-__all__ = ["AsyncOptions", "Body", "open_session"]
-
-
-class AsyncOptions(Options, total=False):
-    """What an AsyncClient takes beside the broker and the credentials."""
-
-    session: aiohttp.ClientSession | None
+__all__ = ["Body", "open_session"]
 
 
 class Body(aiohttp.Payload):

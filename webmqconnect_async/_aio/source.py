@@ -14,10 +14,10 @@ from typing import TypeAlias
 
 from .._core.bulk import Bulk, Item, Job
 
-__all__ = ["Pushes", "Source"]
+__all__ = ["AsyncPushes", "Source"]
 
-Pushes: TypeAlias = Iterable[Item] | AsyncIterable[Item]
-"""The source of a bulk: any iterable or async iterable."""
+AsyncPushes: TypeAlias = Iterable[Item] | AsyncIterable[Item]
+"""The source of a bulk of `AsyncClient`: an iterable or async iterable of `Push` or `(topic, event)`."""
 
 _END = object()
 """Stands for the end of a source: a StopAsyncIteration may be an error that a plain iterator raises."""
@@ -34,7 +34,7 @@ class Source:
     failure: BaseException | None = None
     """Why the source was not read to its end; None if it was."""
 
-    def __init__(self, pushes: Pushes, bulk: Bulk) -> None:
+    def __init__(self, pushes: AsyncPushes, bulk: Bulk) -> None:
         self._items = _AsyncItems(pushes) if isinstance(pushes, AsyncIterable) else _Items(pushes)
         self._bulk = bulk
         self._loop = asyncio.get_running_loop()

@@ -1,27 +1,44 @@
-"""The command `webmqconnect` itself, which gathers the others."""
+"""The command `webmqconnect`. It imports a command when that command is called, or asked for its help or completion."""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import NamedTuple
 
 import rich_click as click
 
 from .._version import __version__
-from .completion import completion
-from .demo import demo
 from .exit_status import MEANINGS
-from .explain.command import explain
-from .hub import hub
-from .listen import listen
-from .push.command import push
 
 __all__ = ["app"]
 
+
+class _Entry(NamedTuple):
+    """A command that is not imported yet."""
+
+    module: str
+    help: str
+
+
+_COMMANDS = {
+    "demo": _Entry("demo", "Start a hub and two subscribers, push to them, and check who gets what."),
+    "hub": _Entry("hub", "Run a hub, which accepts pushes and forwards each to its subscribers."),
+    "push": _Entry("push.command", "Push EVENT to the subscribers of TOPIC, through the hub at ENDPOINT."),
+    "listen": _Entry("listen", "Subscribe to TOPICs of the hub, or of Crossbar.io, at WS_URL and print the events."),
+    "explain": _Entry(
+        "explain.command", "Show what is signed for a push, the resulting request, and the curl command that sends it."
+    ),
+    "completion": _Entry(
+        "completion", "Print the script that makes a shell complete what you type after webmqconnect."
+    ),
+}
+"""Each text is the first paragraph of the help of the command."""
 
 _HELP = click.RichHelpConfiguration(
     max_width=100,
     text_paragraph_linebreaks="\n\n",
     options_table_column_types=["opt_long", "opt_short", "metavar_short", "help"],
 )
-
 
 _EPILOG = """\
 Begin with: webmqconnect demo
@@ -31,15 +48,31 @@ Exit status:
 """ + "\n\n".join(f"{status.value}: {meaning}" for status, meaning in MEANINGS.items())
 
 
+class _Commands(click.RichGroup):
+    """A group that lists its commands without importing them.
+
+    The package takes most of a second to import, which would be felt at every press of the TAB key.
+    """
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the real command in place of the entry that is listed."""
+        name, entry, rest = super().resolve_command(ctx, args)
+        if name is None or entry is None:
+            return name, entry, rest
+        command = getattr(import_module(f".{_COMMANDS[name].module}", __package__), name)
+        assert isinstance(command, click.Command)  # noqa: S101  # for the type checker
+        return name, command, rest
+
+
 @click.group(
+    cls=_Commands,
+    commands=[click.RichCommand(name=name, help=entry.help) for name, entry in _COMMANDS.items()],
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=_EPILOG,
 )
 @click.version_option(__version__, package_name="webmqconnect-async", prog_name="webmqconnect")
 @click.rich_config(_HELP)
 def app() -> None:
-    """Push events to browsers through a WebMQ hub, listen to them, explain their signatures, or be that hub."""
-
-
-for command in (demo, hub, push, listen, explain, completion):
-    app.add_command(command)
+    """Push events to browsers through a WebMQ hub, listen to them, explain their signatures, or run a hub."""

@@ -1,4 +1,4 @@
-"""The class of commands with options: it refuses an option that is given twice."""
+"""The class of commands with options, which rejects an option that is given twice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Command(click.RichCommand):
         rest = super().parse_args(ctx, args)
         # Completion parses what has been typed so far, and must not fail.
         if not ctx.resilient_parsing:
-            # The order has an option as often as it is given.
+            # The parser returns the options in the order given, with repetitions.
             _, _, order = self.make_parser(ctx).parse_args(given)
             for option, count in Counter(order).items():
                 if count > 1 and isinstance(option, click.Option) and not (option.multiple or option.is_flag):

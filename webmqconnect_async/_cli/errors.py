@@ -1,4 +1,4 @@
-"""What went wrong, in one line for whoever typed the command. Knows no terminal and no exit status."""
+"""The line that a failed command ends with: what happened, what to do, and whether pushing again is safe."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["Failure", "described", "is_safe"]
 
 
 class Failure(Exception):
-    """What ends a command; the message is the line to show."""
+    """Ends a command with status 1. The message is the line to print."""
 
 
 def described(error: WebMQError) -> str:
-    """Return what happened, what to do where that is known, and whether pushing again may double the event."""
+    """Return what happened, what to do if that is known, and whether pushing again may duplicate the event."""
     return "; ".join(filter(None, (str(error), _advice(error), _again(error))))
 
 
 def is_safe(error: WebMQError) -> bool:
-    """Return whether nothing was taken, so that pushing again makes no duplicate."""
+    """Return whether the broker has not accepted the push, so that pushing again cannot make a duplicate."""
     return isinstance(error, NotAccepted | InvalidPush | ClientClosed)
 
 
@@ -41,7 +41,7 @@ def _advice(error: WebMQError) -> str:
             return "check --key and its secret"
         case TooLarge():
             return "push a shorter event, or start the hub with a larger --max-body"
-        case ConnectFailed(passing=True):
+        case ConnectFailed(transient=True):
             return "does a hub listen there?"
     return ""
 
@@ -49,7 +49,7 @@ def _advice(error: WebMQError) -> str:
 def _again(error: WebMQError) -> str:
     match error:
         case Unconfirmed():
-            return "the broker may have taken it: pushing again may double it"
+            return "the broker may have accepted it: pushing again may duplicate it"
         case NotAccepted():
             return "not accepted, safe to push again"
         case InvalidPush() | ClientClosed():

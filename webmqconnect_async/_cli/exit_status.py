@@ -1,4 +1,4 @@
-"""The exit statuses of every command. They are stable: scripts stand on them."""
+"""The exit statuses of every command. They are part of the public interface: scripts rely on them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Exit(IntEnum):
 
 
 MEANINGS = {
-    Exit.DONE: "done; hub and listen: ended by Ctrl-C or SIGTERM, too",
-    Exit.FAILED: "failed: a push or a line of it, a connection, what demo checks; standard error says why",
-    Exit.USAGE: "wrong arguments, options or variables; nothing was begun",
-    Exit.INTERRUPTED: "interrupted by Ctrl-C; push and demo: by SIGTERM or SIGHUP, too",
+    Exit.DONE: "done; also: hub or listen was stopped by Ctrl-C or SIGTERM",
+    Exit.FAILED: "failed: a push, a line, a connection, or a check of demo; standard error has the reason",
+    Exit.USAGE: "invalid arguments, options or variables; nothing was sent",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C; push and demo: also by SIGTERM or SIGHUP",
 }

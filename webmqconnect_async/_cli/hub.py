@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import logging
-import os
 from pathlib import Path
 
 import rich_click as click
-from rich.text import Text
 
-from .._core.environment import variable
-from ..hub import Hub, HubConfig
-from ..signing import Credentials
-from . import terminal
 from .command import Command
-from .errors import Failure
 from .exit_status import Exit
 from .keys import PUSHER, SUBSCRIBER, credentials_of, key_option, secret_file_option, subscriber_secret_file_option
-from .main_loop import run
 
 __all__ = ["hub"]
 
@@ -29,10 +19,11 @@ _OPTIONS = {
     "allow_origins": "--allow-origin",
     "allow_hosts": "--allow-host",
 }
-"""Arguments of `Hub` whose option has another name."""
+"""The options of those arguments of `Hub` that have another name."""
 
 _COUNT = click.IntRange(min=1)
 
+# The defaults of the limits repeat those of HubConfig, because importing the hub would slow down completion.
 
 _EXAMPLES = """\
 Examples:
@@ -78,7 +69,7 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     "--max-body",
     metavar="BYTES",
     type=_COUNT,
-    default=HubConfig.max_body,
+    default=4096,
     show_default=True,
     help="Maximum size of an event.",
 )
@@ -86,7 +77,7 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     "--max-queue",
     metavar="BYTES",
     type=_COUNT,
-    default=HubConfig.max_queue,
+    default=1 << 20,
     show_default=True,
     help="Maximum size of the queue of a slow subscriber, which is disconnected beyond that.",
 )
@@ -94,7 +85,7 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     "--max-connections",
     metavar="N",
     type=_COUNT,
-    default=HubConfig.max_connections,
+    default=800,
     show_default=True,
     help="Maximum number of subscribers.",
 )
@@ -116,6 +107,10 @@ def hub(
 
     It is meant for development, tests and small sites. Ctrl-C or SIGTERM stops it.
     """
+    from ..hub import Hub
+    from .main_loop import run
+    from .serve import serve
+
     credentials = credentials_of(key, secret_file)
     subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
     try:
@@ -132,55 +127,8 @@ def hub(
             max_connections=max_connections,
         )
     except ValueError as error:
-        argument, _, reason = str(error).partition(": ")
+        argument, _, reason = str(error).partition(" ")
         option = _OPTIONS.get(argument, "--" + argument.replace("_", "-"))
-        raise click.UsageError(f"{option}: {reason}.") from None
+        raise click.UsageError(f"{option} {reason}.") from None
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    run(_serve(server, host, port, credentials, secret_file), interrupted=Exit.DONE)
-
-
-async def _serve(server: Hub, host: str, port: int, credentials: Credentials | None, secret_file: Path | None) -> None:
-    """Serve until cancelled."""
-    try:
-        await server.start()
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise Failure(f"port {port} of {host} is in use; --port 0 takes a free one") from None
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
-        raise Failure(f"cannot listen on {host}, port {port}: {reason}") from None
-    try:
-        _show(server, credentials, secret_file)
-        await asyncio.Event().wait()
-    finally:
-        await server.close()
-
-
-def _show(server: Hub, credentials: Credentials | None, secret_file: Path | None) -> None:
-    signed = f"signed with the key {credentials.key!r}" if credentials else "unsigned"
-    authenticated = [f"with the key {key!r}" for key in server.config.subscriber_credentials]
-    output = terminal.console()
-    for name, address, remark in (
-        ("push to", server.url, signed),
-        ("subscribe at", server.ws_url, ", ".join(["WAMP v1 or v2", *authenticated])),
-        ("see events at", f"{server.url}/", "a page for your browser"),
-    ):
-        output.print(Text.assemble(f"{name:14} ", (address, "bold cyan"), (f"  {terminal.visible(remark)}", "dim")))
-    output.print("\nPush from Python:")
-    output.print(terminal.coloured_python(_line_of_python(server.url, credentials, secret_file)))
-    output.print("\nCtrl-C stops the hub.")
-
-
-def _line_of_python(url: str, credentials: Credentials | None, secret_file: Path | None) -> str:
-    imports, signing = "", ""
-    if credentials:
-        if secret_file is None and (named := variable(f"{PUSHER.variable}_FILE")):
-            secret_file = Path(named)
-        if secret_file is None:
-            imports, secret = "import os; ", f'os.environ["{PUSHER.variable}"]'
-        else:
-            imports, secret = "from pathlib import Path; ", f'Path({str(secret_file)!r}).read_text().rstrip("\\n")'
-        signing = f", auth_key={credentials.key!r}, auth_secret={secret}"
-    return (
-        f"{imports}from webmqconnect_async import Client; "
-        f'Client("{url}"{signing}).push("http://example.com/orders", {{"id": 17}})'
-    )
+    run(serve(server, host, port, credentials, secret_file), interrupted=Exit.DONE)

@@ -6,15 +6,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import rich_click as click
-from rich.text import Text
 
-from .._subscriber.connecting import REALM, Event, subscriber
-from ..signing import Credentials
 from . import terminal
 from .command import Command
 from .exit_status import Exit
 from .keys import SUBSCRIBER, credentials_of, subscriber_secret_file_option
-from .main_loop import run
 
 __all__ = ["listen"]
 
@@ -39,7 +35,11 @@ $ webmqconnect listen --realm realm1 ws://127.0.0.1:8080/ws com.example.orders
 @click.option(SUBSCRIBER.key, metavar="NAME", help="Authenticate with this key, if the hub requires one.")
 @subscriber_secret_file_option
 @click.option(
-    "--realm", metavar="NAME", default=REALM, show_default=True, help="Realm to join at Crossbar.io; a hub ignores it."
+    "--realm",
+    metavar="NAME",
+    default="realm1",
+    show_default=True,
+    help="Realm to join at Crossbar.io; a hub ignores it.",
 )
 def listen(
     url: str,
@@ -55,51 +55,32 @@ def listen(
     is an object with "args" and "kwargs". WS_URL may also be the URL for pushes: http://127.0.0.1:8080 becomes
     ws://127.0.0.1:8080/ws. Ctrl-C ends the command.
     """
+    from .event_lines import print_events
+    from .main_loop import run
+
     terminal.need_output()
     try:
         socket_url = subscriber_url(url)
     except ValueError as error:
         raise click.UsageError(f"WS_URL: {error}.") from None
     credentials = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
-    run(_print_events(socket_url, topics, count, credentials, realm), interrupted=Exit.DONE)
+    run(print_events(socket_url, topics, count, credentials, realm), interrupted=Exit.DONE)
 
 
 def subscriber_url(url: str) -> str:
-    """Return the WebSocket URL of a hub, given that URL or the one for pushes.
+    """Return the WebSocket URL of a hub. The URL may also be the one for pushes.
 
     Raises:
-        ValueError: it is neither of these.
+        ValueError: the URL is neither.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("it does not begin with ws://, wss://, http:// or https:// and a host")
     if "@" in parts.netloc:
-        raise ValueError("user information is refused; to authenticate, give --subscriber-key")
+        raise ValueError("user information is not allowed; to authenticate, use --subscriber-key")
     if parts.scheme in ("ws", "wss"):
         return url
     path = parts.path.rstrip("/")
     return parts._replace(
         scheme=parts.scheme.replace("http", "ws"), path=path if path.endswith("/ws") else f"{path}/ws"
     ).geturl()
-
-
-async def _print_events(
-    url: str, topics: tuple[str, ...], count: int | None, credentials: Credentials | None, realm: str
-) -> None:
-    async with subscriber(url, *topics, credentials=credentials, realm=realm) as session:
-        subscribed = topics[0] if len(topics) == 1 else f"{len(topics)} topics"
-        terminal.note(f"session {session.session_id}, subscribed to {subscribed} at {url}; Ctrl-C ends")
-        printed = 0
-        while count is None or printed < count:
-            _print_event(await session.next_event())
-            printed += 1
-
-
-def _print_event(event: Event) -> None:
-    output = terminal.console()
-    topic = terminal.visible(event.topic)
-    if output.is_terminal:
-        output.print(Text.assemble((topic, "cyan"), "  ", terminal.coloured_json(event.payload)))
-    else:
-        # rich would replace the tab with spaces.
-        print(f"{topic}\t{terminal.json_line(event.payload)}", flush=True)

@@ -1,4 +1,4 @@
-"""From a command's coroutine to the exit status of the process: event loop, signals, errors."""
+"""Run the coroutine of a command: event loop, signals, and the exit status for errors."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def run(
     """Run a command to its end and return its result.
 
     Args:
-        main: the command. An error of the package, or a Failure, is shown as one line and exits 1.
-        interrupted: the exit status after Ctrl-C, SIGTERM or SIGHUP have cancelled the command.
-        interrupt: what they do in place of that, called in the event loop; None for nothing else.
+        main: the command. An error of the package, or a `Failure`, is printed as one line, and the exit status is 1.
+        interrupted: the exit status if Ctrl-C, SIGTERM or SIGHUP cancels the command.
+        interrupt: is called in the event loop for these signals. `None`: they cancel the command.
     """
     with reported():
         try:
@@ -42,7 +42,7 @@ def run(
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Show an error of the package, or a Failure, as one line, and exit 1."""
+    """Print an error of the package, or a `Failure`, as one line, and exit with status 1."""
     try:
         yield
     except Failure as failure:
@@ -55,7 +55,7 @@ def reported() -> Iterator[None]:
 
 
 async def _interruptible(main: Coroutine[object, object, _Result], interrupt: Callable[[], None] | None) -> _Result:
-    """Let Ctrl-C, SIGTERM and SIGHUP interrupt or else cancel, so that everything is closed on the way out."""
+    """Handle signals by `interrupt`, or else by cancelling, so that everything is closed on the way out."""
     task = asyncio.current_task()
 
     def handle() -> None:
@@ -65,14 +65,15 @@ async def _interruptible(main: Coroutine[object, object, _Result], interrupt: Ca
             task.cancel()
 
     for number in _interrupts():
-        # Windows has no such handlers, and no thread but the main one; there the runner has Ctrl-C cancel.
+        # Signal handlers are not available on Windows and outside of the main thread. On Windows, the runner's own
+        # handler cancels at Ctrl-C.
         with suppress(NotImplementedError, RuntimeError, ValueError):
             asyncio.get_running_loop().add_signal_handler(number, handle)
     return await main
 
 
 def _interrupts() -> Iterator[signal.Signals]:
-    """Yield the signals that interrupt: the terminal's end among them, unless nohup has us outlive it."""
+    """Yield the signals that interrupt. SIGHUP, by which a terminal ends, is not one of them under nohup."""
     yield from (signal.SIGINT, signal.SIGTERM)
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         yield signal.SIGHUP

@@ -1,4 +1,4 @@
-"""Options of what pushes: which broker, what it speaks, who gets it; and the variables that stand in for them."""
+"""The options that `push` and `explain` share, and the argument ENDPOINT, which a variable can replace."""
 
 from __future__ import annotations
 
@@ -18,24 +18,28 @@ dialect_option = click.option(
     show_default=True,
     envvar=environment.DIALECT,
     show_envvar=True,
-    help="What the broker speaks: a WebMQ hub, or Crossbar.io's HTTP bridge, which a hub has at /publish.",
+    help="Protocol of the broker: a WebMQ hub's, or that of Crossbar.io's HTTP bridge, which a hub has at /publish.",
 )
 
-eligible_option = click.option("--eligible", metavar="ID", multiple=True, help="Only this session gets it. Repeatable.")
+eligible_option = click.option(
+    "--eligible", metavar="ID", multiple=True, help="Send the event only to this session. Repeatable."
+)
 exclude_option = click.option(
-    "--exclude", metavar="ID", multiple=True, help="This session does not get it. Repeatable."
+    "--exclude", metavar="ID", multiple=True, help="Do not send the event to this session. Repeatable."
 )
 
 
 def with_endpoint(arguments: tuple[str, ...], *following: str) -> tuple[str, ...]:
-    """Return ENDPOINT and the arguments that follow it; the variable fills in for an ENDPOINT left out.
+    """Return ENDPOINT and the arguments that follow it. If ENDPOINT is omitted, take it from the variable.
+
+    Click cannot do this: it fills arguments from the left, so only the last one could be omitted.
 
     Args:
-        arguments: as they were given; their number tells whether ENDPOINT is among them.
-        following: the names of those that follow it.
+        arguments: the arguments that were given.
+        following: the names of the arguments that follow ENDPOINT.
 
     Raises:
-        UsageError: there are too few or too many of them, or the variable is of no use.
+        UsageError: there are too few or too many arguments, or the variable is needed and not set or not valid.
     """
     beyond = len(arguments) - len(following)
     if beyond > 1:
@@ -45,9 +49,9 @@ def with_endpoint(arguments: tuple[str, ...], *following: str) -> tuple[str, ...
     if beyond < 0:
         raise click.UsageError(f"{' and '.join(following)} are needed.")
     try:
-        endpoint = environment.endpoint()
+        endpoint = environment.broker_url()
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
     if endpoint is None:
-        raise click.UsageError(f"ENDPOINT is needed; it may be left out where {environment.ENDPOINT} is set.")
+        raise click.UsageError(f"ENDPOINT is needed; it may be omitted if {environment.ENDPOINT} is set.")
     return (endpoint, *arguments)

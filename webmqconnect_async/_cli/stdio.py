@@ -15,7 +15,7 @@ from .errors import Failure
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["closed_stream", "flushed", "open_standard_streams", "take_anything"]
+__all__ = ["accept_all_characters", "closed_stream", "flushed", "open_standard_streams"]
 
 _STREAMS = (
     ("standard input", "/dev/stdin"),
@@ -52,7 +52,7 @@ def closed_stream(path: str) -> str | None:
     return None
 
 
-def take_anything() -> None:
+def accept_all_characters() -> None:
     """Make standard output and standard error accept every character, and standard error never fail.
 
     Standard error does not fail at exit either, where Python would end with status 120 if it cannot be flushed.

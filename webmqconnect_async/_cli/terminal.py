@@ -1,19 +1,23 @@
-"""Output for people: escaped, coloured on a terminal and plain elsewhere. Text is never interpreted as markup."""
+"""Output for people: escaped, coloured on a terminal and plain elsewhere. Text is never interpreted as markup.
+
+rich is imported when something is printed: completion imports this module and prints by click.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import rich_click as click
-from rich.console import Console
-from rich.highlighter import JSONHighlighter
-from rich.syntax import Syntax
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+from .._core.escape import visible
 
 __all__ = ["coloured_json", "coloured_python", "console", "error", "json_line", "need_output", "note", "visible"]
-
-_coloured = JSONHighlighter()
 
 
 def need_output() -> None:
@@ -24,17 +28,21 @@ def need_output() -> None:
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console for the current `sys.stdout` or `sys.stderr`. It leaves wrapping of lines to the terminal."""
+    from rich.console import Console
+
     return Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
 def error(message: str, output: Console | None = None) -> None:
     """Print an error, to stderr unless an output is given."""
+    from rich.text import Text
+
     (output or console(stderr=True)).print(Text.assemble(("error: ", "bold red"), visible(message)))
 
 
 def note(message: str, output: Console | None = None) -> None:
     """Print a message that is not a result, to stderr unless an output is given."""
-    (output or console(stderr=True)).print(Text(visible(message), "dim"))
+    (output or console(stderr=True)).print(visible(message), style="dim")
 
 
 def json_line(value: object) -> str:
@@ -44,24 +52,15 @@ def json_line(value: object) -> str:
 
 def coloured_json(value: object) -> Text:
     """Return `json_line`, coloured for a terminal."""
-    return _coloured(json_line(value))
+    from rich.highlighter import JSONHighlighter
+
+    return JSONHighlighter()(json_line(value))
 
 
 def coloured_python(code: str) -> Text:
     """Return a line of Python, coloured for a terminal."""
+    from rich.syntax import Syntax
+
     coloured = Syntax("", "python", theme="ansi_dark", background_color="default").highlight(visible(code))
     coloured.rstrip()
     return coloured
-
-
-def visible(text: str) -> str:
-    r"""Return the text with unprintable characters as `\uXXXX`: control characters, but also bidirectional ones.
-
-    In JSON such characters occur inside strings only, so the result is the same JSON.
-    """
-    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def _escaped(char: str) -> str:
-    units = char.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))

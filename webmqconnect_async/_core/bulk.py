@@ -1,7 +1,7 @@
-"""The bookkeeping of many pushes: each item's index, its topic's turn, its outcome. No threads, no tasks, no I/O.
+"""The bookkeeping of many pushes: the index, the order within a topic and the outcome of each. No threads, no tasks.
 
-A driver calls `take` for each item of the source and runs the jobs it gets; it calls `done` after each and runs the job
-that this may set free. While `full` is true it must not read on.
+A driver calls `take` with each item of the source and runs the job that it returns. After each job it calls `done` and
+runs the job that this returns. While `full` is true, it must not read the source.
 """
 
 from __future__ import annotations
@@ -12,29 +12,30 @@ from operator import attrgetter
 from typing import TypeAlias
 
 from ..errors import InvalidPush, SourceFailed, WebMQError
-from .checks import checked_count
-from .values import Outcome, Push, Receipt
+from .checks import checked_count, wrong_type
+from .values import Failed, Outcome, Push, Receipt, Sent
 
-__all__ = ["Bulk", "Item", "Job", "bulk_workers", "in_order", "outcome_of"]
+__all__ = ["Bulk", "Item", "Job", "in_order", "outcome_of", "worker_count"]
 
-Item: TypeAlias = Push | tuple[str, object] | InvalidPush
-"""What a source gives. One that knows of an item that it is no push may say so: the error is that item's outcome."""
+Item: TypeAlias = Push | tuple[str, object]
+"""An item of a source."""
 
 
 @dataclass(slots=True)
 class Job:
-    """One item of the source, numbered; `push` is the error where it is no push."""
+    """One item of the source."""
 
     index: int
     push: Push | InvalidPush
+    """The error if the item is not a push."""
 
 
 class Bulk:
-    """Which job may run now.
+    """Decides which job may run.
 
     Args:
-        order_by_topic: pushes on one topic go one after another, in the order of the source.
-        look_ahead: jobs that may wait for their topic's turn before the source must not be read further.
+        order_by_topic: Push the events of one topic one after another, in the order of the source.
+        look_ahead: Maximum number of jobs that wait for their topic. With more, the source must not be read.
     """
 
     def __init__(self, order_by_topic: bool, look_ahead: int = 1000) -> None:
@@ -46,11 +47,11 @@ class Bulk:
 
     @property
     def full(self) -> bool:
-        """Whether as many jobs wait for their turn as may."""
+        """Whether the maximum number of jobs waits."""
         return self._waiting >= self._look_ahead
 
     def take(self, item: object) -> Job | None:
-        """Return the job of the source's next item; None where its topic is busy and `done` will return it."""
+        """Return the job of the source's next item; `None` if its topic is busy: `done` returns it later."""
         job = Job(self._taken, _push_of(item))
         self._taken += 1
         if not self._order_by_topic or not isinstance(job.push, Push) or not isinstance(job.push.topic, str):
@@ -64,7 +65,7 @@ class Bulk:
         return None
 
     def done(self, job: Job) -> Job | None:
-        """End a job's turn; return the job whose turn comes then, if one waits."""
+        """Return the next job of the same topic, if one waits."""
         if not self._order_by_topic or not isinstance(job.push, Push) or not isinstance(job.push.topic, str):
             return None
         turn = self._turns[job.push.topic]
@@ -76,48 +77,50 @@ class Bulk:
 
 
 def _push_of(item: object) -> Push | InvalidPush:
-    if isinstance(item, Push | InvalidPush):
+    if isinstance(item, Push):
         return item
     if isinstance(item, tuple) and len(item) == 2:
         return Push(*item)
-    return InvalidPush(f"a Push or a (topic, event) pair is needed, not {type(item).__name__}")
+    return InvalidPush(wrong_type("each item", "a Push or a (topic, event) pair", item))
 
 
 def outcome_of(job: Job, result: Receipt | WebMQError) -> Outcome:
-    """Return what became of a job."""
+    """Return the outcome of a job."""
     push = job.push if isinstance(job.push, Push) else None
     if isinstance(result, Receipt):
-        return Outcome(job.index, push, result, None)
-    # An outcome may be kept; a traceback, its own or its cause's, would keep every frame of the push with it.
+        if push is None:
+            raise TypeError("a receipt for an item that is not a push")
+        return Sent(job.index, push, result)
+    # Callers keep outcomes. The traceback of the error or of its cause would keep all frames of the push alive.
     error: BaseException | None = result
     while error is not None and error.__traceback__ is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
-    return Outcome(job.index, push, None, result)
+    return Failed(job.index, push, result)
 
 
 def in_order(outcomes: list[Outcome], failure: BaseException | None) -> list[Outcome]:
-    """Return the outcomes in input order; raise SourceFailed with them where the source was not read to its end."""
+    """Return the outcomes in input order; raise SourceFailed with them if the source was not read to its end."""
     outcomes.sort(key=attrgetter("index"))
     if failure is not None:
-        said = f"the source was not read to its end; there are {len(outcomes)} outcomes"
-        raise SourceFailed(said, outcomes=outcomes) from failure
+        message = f"the source was not read to its end; there are {len(outcomes)} outcomes"
+        raise SourceFailed(message, outcomes=outcomes) from failure
     return outcomes
 
 
-def bulk_workers(pushes: object, concurrency: int | None, slots: int) -> int:
+def worker_count(pushes: object, concurrency: int | None, slots: int) -> int:
     """Return how many pushes of a bulk may be in flight.
 
     Args:
-        pushes: the source; a short one needs no more workers than it has items.
-        concurrency: what the caller asked for; None for as many as there are slots.
-        slots: the client's own bound.
+        pushes: The source. A short list or tuple needs no more workers than it has items.
+        concurrency: The caller's argument. `None`: as many as there are slots.
+        slots: The client's own `concurrency`.
 
     Raises:
-        TypeError, ValueError: concurrency is no integer of 1 or more, or pushes is text.
+        TypeError, ValueError: concurrency is not an integer of 1 or more, or pushes is a string.
     """
     workers = slots if concurrency is None else min(slots, checked_count("concurrency", concurrency))
     if isinstance(pushes, str | bytes):
-        raise TypeError(f"pushes: an iterable of pushes is needed, not {type(pushes).__name__}")
-    # Not of anything that has a length: a database's query set would be read for it.
+        raise TypeError(wrong_type("pushes", "an iterable of pushes", pushes))
+    # Only of a list or tuple: `len` of a database's query set would run its query.
     return max(1, min(workers, len(pushes))) if isinstance(pushes, list | tuple) else workers

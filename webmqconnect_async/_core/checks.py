@@ -1,29 +1,45 @@
-"""Checks of arguments that several rooms take. Each error names the argument and says what it takes."""
+"""Checks of arguments, shared by the clients and the hub. Every message names the argument and says what it must be."""
 
 from __future__ import annotations
 
-__all__ = ["checked_count", "checked_seconds"]
+__all__ = ["checked_count", "checked_integer", "checked_seconds", "wrong_type"]
 
-# 24.8 days: as many milliseconds as a C int, and so a socket's timeout, can hold.
-_MOST_SECONDS = 2_147_483
+# 24.8 days: more milliseconds than that do not fit into a C int, and so not into the timeout of a socket.
+_MAX_SECONDS = 2_147_483
+
+
+def wrong_type(argument: str, expected: str, value: object) -> str:
+    """Return the message for an argument of another type: `concurrency must be an integer, not str`."""
+    return f"{argument} must be {expected}, not {type(value).__name__}"
 
 
 def checked_seconds(argument: str, value: float | None, *, zero: bool = False) -> float | None:
-    """Return a number of seconds above 0, or from 0 on where `zero` allows it, or None for no limit."""
+    """Return a duration in seconds; raise TypeError or ValueError if it is not one.
+
+    Args:
+        argument: its name, for the message.
+        value: the duration. `None` means no limit.
+        zero: whether 0 is valid.
+    """
     if value is None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{argument}: seconds or None are needed, not {type(value).__name__}")
-    if not 0 <= value <= _MOST_SECONDS or (value == 0 and not zero):
-        least = "from 0 on" if zero else "above 0"
-        raise ValueError(f"{argument}: seconds {least} are needed, {_MOST_SECONDS} at the most")
+        raise TypeError(wrong_type(argument, "a number of seconds or None", value))
+    if not 0 <= value <= _MAX_SECONDS or (value == 0 and not zero):
+        least = "at least 0" if zero else "greater than 0"
+        raise ValueError(f"{argument} must be {least} and at most {_MAX_SECONDS} seconds")
     return float(value)
 
 
 def checked_count(argument: str, value: int) -> int:
-    """Return an integer of 1 or more."""
+    """Return an integer of at least 1; raise TypeError or ValueError if it is not one."""
+    return checked_integer(argument, value, 1)
+
+
+def checked_integer(argument: str, value: int, least: int, most: int | None = None) -> int:
+    """Return an integer of at least `least` and at most `most`; raise TypeError or ValueError if it is not one."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{argument}: an integer is needed, not {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{argument}: 1 or more is needed")
+        raise TypeError(wrong_type(argument, "an integer", value))
+    if value < least or (most is not None and value > most):
+        raise ValueError(f"{argument} must be at least {least}" + ("" if most is None else f" and at most {most}"))
     return value

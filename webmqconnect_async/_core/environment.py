@@ -1,7 +1,7 @@
-"""What the environment says of a broker and of who pushes to it, for `from_env` and the command line alike.
+"""The environment variables `WEBMQ_…`, for `from_env` of the clients and for the command line.
 
-It reads variables, and the file that holds a secret. It knows neither client nor terminal. An empty variable counts as
-unset: `VAR=` is all that docker-compose and many a shell have to say that there is none.
+This module reads variables, and the file that holds a secret. An empty variable counts as unset, because docker-compose
+and some shells cannot unset a variable, only set it to nothing: `VAR=`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..signing import Credentials
-from .dialects import DialectName
+from .dialects import DialectName, checked_dialect
 from .endpoint import Endpoint
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
     "DIALECT",
     "ENDPOINT",
     "Environment",
-    "endpoint",
+    "broker_url",
     "read_secret",
     "secret_of",
     "variable",
@@ -34,7 +34,7 @@ DIALECT = "WEBMQ_DIALECT"
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The arguments of a client that stand in the environment, checked."""
+    """The arguments of a client, taken from the environment and checked."""
 
     endpoint: str
     dialect: DialectName
@@ -43,12 +43,12 @@ class Environment:
 
     @classmethod
     def read(cls) -> Environment:
-        """Return what the variables say.
+        """Read all variables.
 
         Raises:
-            ValueError: one is missing or cannot be used; the message names it, and never holds a secret.
+            ValueError: a variable is missing or invalid. The message names it, and does not contain a secret.
         """
-        url = endpoint()
+        url = broker_url()
         if url is None:
             raise ValueError(f"{ENDPOINT}: not set; it takes the broker's http or https URL")
         key, secret = variable(AUTH_KEY), secret_of(AUTH_SECRET)
@@ -61,16 +61,20 @@ class Environment:
                 Credentials(key, secret)
             except ValueError as error:
                 raise ValueError(f"{AUTH_KEY}: {str(error).removeprefix('key: ')}") from None
-        return cls(url, _dialect(variable(DIALECT)), key, secret)
+        return cls(url, checked_dialect(DIALECT, variable(DIALECT) or "webmq"), key, secret)
 
 
 def variable(name: str) -> str | None:
-    """Return the value of a variable; None where it is unset or empty."""
+    """Return the value of a variable, or `None` if it is unset or empty."""
     return os.environ.get(name) or None
 
 
-def endpoint() -> str | None:
-    """Return the broker's URL; None where the variable is unset. ValueError names the variable."""
+def broker_url() -> str | None:
+    """Return the URL of the broker, or `None` if the variable is unset.
+
+    Raises:
+        ValueError: the URL is invalid. The message names the variable.
+    """
     url = variable(ENDPOINT)
     if url is not None:
         try:
@@ -81,10 +85,10 @@ def endpoint() -> str | None:
 
 
 def secret_of(name: str) -> bytes | None:
-    """Return the secret in a variable, or in the file that the variable of that name and `_FILE` names; None without.
+    """Return the secret in a variable, or in the file that `{name}_FILE` names, or `None` if neither is set.
 
     Raises:
-        ValueError: both are set, or the file is of no use; the message names the variable.
+        ValueError: both are set, or the file cannot be read or is empty. The message names the variable.
     """
     secret, file = variable(name), variable(f"{name}_FILE")
     if file is None:
@@ -92,21 +96,21 @@ def secret_of(name: str) -> bytes | None:
     if secret is not None:
         raise ValueError(f"{name} and {name}_FILE: both are set; unset the one that is not meant")
     try:
-        # Whoever takes the one variable for the other has put the secret there: it is not repeated.
+        # The error does not repeat the path: somebody may have put the secret itself into this variable.
         return read_secret(Path(file), "the file that it names")
     except ValueError as error:
         raise ValueError(f"{name}_FILE: {error}") from None
 
 
 def read_secret(file: Path, called: str | None = None) -> bytes:
-    """Return the secret in a file, without the newline that an editor ends it with.
+    """Return the secret in a file, without one newline at its end, which editors add.
 
     Args:
-        file: where it is.
-        called: what errors call the file; None for its path.
+        file: the path.
+        called: the name of the file in errors. `None`: its path.
 
     Raises:
-        ValueError: it cannot be read, or is empty; the message names the file and the reason.
+        ValueError: the file cannot be read or is empty. The message names the file and the reason.
     """
     name = called or str(file)
     try:
@@ -114,16 +118,7 @@ def read_secret(file: Path, called: str | None = None) -> bytes:
         wrong = None if secret else f"the secret in {name} is empty"
     except OSError as error:
         secret, wrong = b"", f"cannot read {name}: {error.strerror}"
-    # Not from within the handler: the OSError, which has the path, would hang on this error.
+    # Raised outside of the handler because the OSError, which has the path, would become the context of this error.
     if wrong:
         raise ValueError(wrong)
     return secret
-
-
-def _dialect(name: str | None) -> DialectName:
-    match name:
-        case None | "webmq":
-            return "webmq"
-        case "crossbar":
-            return "crossbar"
-    raise ValueError(f"{DIALECT}: 'webmq' or 'crossbar' is needed, not {name!r}")

@@ -12,7 +12,7 @@ from itertools import count
 from typing import NamedTuple, TypeAlias
 
 from ..errors import BadReply, ConnectFailed, ConnectionLost, NotAccepted, Overloaded, ReplyTimeout, Unconfirmed
-from .checks import checked_count, checked_seconds
+from .checks import checked_count, checked_seconds, wrong_type
 from .dialects import Dialect, Request, Response, Signer
 from .transport_failures import Cause, TransportFailure
 from .values import Receipt
@@ -46,7 +46,7 @@ class Retry:
         checked_count("attempts", self.attempts)
         for name, seconds in (("wait", self.wait), ("max_wait", self.max_wait)):
             if checked_seconds(name, seconds, zero=True) is None:
-                raise TypeError(f"{name}: seconds are needed, not None")
+                raise TypeError(wrong_type(name, "a number of seconds", seconds))
 
 
 class Clock(NamedTuple):
@@ -119,7 +119,7 @@ def push_flow(
             or clock.monotonic() + backoff >= deadline
             or (yield Sleep(backoff, attempt, verdict)) is not None
         ):
-            raise (unconfirmed or verdict).after(attempt)
+            raise (unconfirmed or verdict)._after(attempt)
     raise AssertionError("count() does not end")
 
 
@@ -129,7 +129,7 @@ def _failed(failure: TransportFailure | None) -> NotAccepted | Unconfirmed:
         raise TypeError("a driver answers a Request with a Response or a TransportFailure")
     cause, begun, reason = failure
     if not begun:
-        return ConnectFailed(reason, passing=cause is not Cause.CERTIFICATE)
+        return ConnectFailed(reason, transient=cause is not Cause.CERTIFICATE)
     if cause is Cause.GARBAGE:
         return BadReply(reason)
     return ReplyTimeout(reason) if cause is Cause.EXPIRED else ConnectionLost(reason)
@@ -150,8 +150,8 @@ def _backoff(
 
 def _is_retryable(verdict: NotAccepted | Unconfirmed, at_least_once: bool) -> bool:
     match verdict:
-        case ConnectFailed(passing=passing):
-            return passing
+        case ConnectFailed(transient=transient):
+            return transient
         case Overloaded():
             return True
         case ConnectionLost():

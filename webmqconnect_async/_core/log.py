@@ -1,7 +1,7 @@
-"""What the clients log: only what nobody is told in another way. An error is raised, and not logged as well.
+"""Client log messages. Errors that are raised are not also logged.
 
-Brokers are named by host and port, errors by their own texts, which hold no secret, signature or signed URL. When a
-record is due is the drivers' business.
+Messages show a broker as host and port, and errors as their own text. Neither holds a secret, a signature or a signed
+URL.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _logger = logging.getLogger("webmqconnect_async.client")
 
 
 def retrying(broker: str, sleep: Sleep) -> None:
-    """Log that a push is to be tried again: a receipt only says so when all has gone well."""
+    """Log that a push is going to be retried. A receipt shows this only if the retry succeeds."""
     _logger.info(
         "%s: attempt %d ended in %s, the next follows in %.3f seconds: %s",
         broker,
@@ -28,10 +28,10 @@ def retrying(broker: str, sleep: Sleep) -> None:
 
 
 def cut(broker: str, pushes: int) -> None:
-    """Log that a close has ended pushes that had no answer; each raises, but not where the client is closed."""
+    """Log that `close` has ended pushes without a response. They raise, but not where `close` was called."""
     _logger.info("%s: closing the client ended pushes that had no answer yet: %d", broker, pushes)
 
 
 def forked(broker: str) -> None:
-    """Log that a fork was noticed, in the child."""
+    """Log, in the child, that a fork has been noticed."""
     _logger.debug("%s: a fork has copied the client, which leaves the parent's connections alone", broker)

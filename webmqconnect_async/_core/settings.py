@@ -1,11 +1,10 @@
-"""What a client is told when it is made, checked once for both: an error names the argument and says what it takes."""
+"""The arguments of a client, checked once for both clients. Errors name the argument."""
 
 from __future__ import annotations
 
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from ssl import SSLContext
@@ -13,31 +12,30 @@ from typing import TypedDict
 
 from .._version import __version__
 from ..signing import Credentials
-from .checks import checked_count, checked_seconds
-from .dialects import Dialect, DialectName
+from .checks import checked_count, checked_seconds, wrong_type
+from .dialects import Dialect, DialectName, checked_dialect
 from .dialects.crossbar import Crossbar
 from .dialects.events import Dumps
 from .dialects.webmq import WebMQ
 from .endpoint import Endpoint
 from .flow import Retry
 
-__all__ = ["LONGEST_ANSWER", "LONGEST_HEADER", "MOST_HEADERS", "Options", "Settings", "request_headers"]
+__all__ = ["LONGEST_ANSWER", "LONGEST_HEADER", "MOST_HEADERS", "ClientOptions", "Settings", "request_headers"]
 
 LONGEST_HEADER = 65536
-"""Bytes that one line of an answer's head may have, in both clients; http.client fixes it."""
+"""Bytes of one line of a response's head, in both clients; http.client fixes it."""
 MOST_HEADERS = 100
-"""Lines that an answer's head may have, in both clients; http.client fixes it."""
+"""Lines of a response's head, in both clients; http.client fixes it."""
 LONGEST_ANSWER = 65536
-"""Bytes of an answer's body that are read. What says more is cut off there, and its connection closed."""
+"""Bytes of a response's body that are read. The connection of a longer response is closed."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"content-type", "content-length", "transfer-encoding", "connection", "expect"})
 
 
-class Options(TypedDict, total=False):
-    """What both clients take beside the broker and the credentials; each explains it, and has the defaults."""
+class ClientOptions(TypedDict, total=False):
+    """The keyword arguments that both clients have in common; their docstrings explain them."""
 
-    timeout: float | None
     concurrency: int
     retry: Retry
     connect_timeout: float | None
@@ -47,41 +45,31 @@ class Options(TypedDict, total=False):
     dumps: Dumps | None
 
 
-@dataclass(frozen=True, slots=True)
 class Settings:
-    """A client's arguments, checked."""
+    """A client's arguments, checked. It does not hold the secret; the dialect does.
 
-    endpoint: Endpoint
-    dialect: Dialect
-    auth_key: str | None
-    timeout: float | None
-    concurrency: int
-    retry: Retry
-    connect_timeout: float | None
-    keepalive: float | None
-    ssl: SSLContext | None
-    headers: Mapping[str, str]
+    Raises:
+        TypeError, ValueError: An argument is invalid; the message names it.
+    """
 
-    @classmethod
-    def check(
-        cls,
-        *,
+    def __init__(
+        self,
         endpoint: str,
         auth_key: str | None,
         auth_secret: str | bytes | None,
         timeout: float | None,
         dialect: DialectName,
-        concurrency: int,
-        retry: Retry,
-        connect_timeout: float | None,
-        keepalive: float | None,
-        ssl: SSLContext | None,
-        headers: Mapping[str, str] | None,
-        dumps: Dumps | None,
-    ) -> Settings:
-        """Return the arguments of a client, checked; raise TypeError or ValueError, naming the argument."""
+        *,
+        concurrency: int = 50,
+        retry: Retry = Retry(),  # noqa: B008  # frozen
+        connect_timeout: float | None = None,
+        keepalive: float | None = 4.0,
+        ssl: SSLContext | None = None,
+        headers: Mapping[str, str] | None = None,
+        dumps: Dumps | None = None,
+    ) -> None:
         if (auth_key is None) != (auth_secret is None):
-            raise ValueError("auth_key and auth_secret: both are needed to sign, or neither")
+            raise ValueError("auth_key and auth_secret must be given together")
         credentials = None
         if auth_key is not None and auth_secret is not None:
             try:
@@ -89,52 +77,48 @@ class Settings:
             except (TypeError, ValueError) as error:
                 raise type(error)(f"auth_{error}") from None
         if dumps is not None and not callable(dumps):
-            raise TypeError(f"dumps: a function is needed, not {type(dumps).__name__}")
+            raise TypeError(wrong_type("dumps", "callable or None", dumps))
         if not isinstance(retry, Retry):
-            raise TypeError(f"retry: a Retry is needed, not {type(retry).__name__}")
+            raise TypeError(wrong_type("retry", "a Retry", retry))
         if ssl is not None and not isinstance(ssl, SSLContext):
-            raise TypeError(f"ssl: an ssl.SSLContext or None is needed, not {ssl!r}")
-        wire = _dialect(dialect, credentials, dumps)
-        return cls(
-            endpoint=Endpoint.parse(endpoint),
-            dialect=wire,
-            auth_key=auth_key,
-            timeout=checked_seconds("timeout", timeout),
-            concurrency=checked_count("concurrency", concurrency),
-            retry=retry,
-            connect_timeout=checked_seconds("connect_timeout", connect_timeout),
-            keepalive=checked_seconds("keepalive", keepalive, zero=True),
-            ssl=ssl,
-            headers=request_headers(headers or {}, wire.content_type),
-        )
+            raise TypeError(wrong_type("ssl", "an ssl.SSLContext or None", ssl))
+        self.endpoint = Endpoint.parse(endpoint)
+        self.auth_key = auth_key
+        self.timeout = checked_seconds("timeout", timeout)
+        self.dialect = _dialect(dialect, credentials, dumps)
+        self.concurrency = checked_count("concurrency", concurrency)
+        self.retry = retry
+        self.connect_timeout = checked_seconds("connect_timeout", connect_timeout)
+        self.keepalive = checked_seconds("keepalive", keepalive, zero=True)
+        self.ssl = ssl
+        self.headers = request_headers(headers or {}, self.dialect.content_type)
 
 
 def _dialect(name: DialectName, credentials: Credentials | None, dumps: Dumps | None) -> Dialect:
-    match name:
+    match checked_dialect("dialect", name):
         case "webmq":
             return WebMQ(credentials, dumps)
         case "crossbar":
             return Crossbar(credentials, dumps, sequence=count(1).__next__, nonce=partial(secrets.randbits, 53))
-    raise ValueError(f"dialect: 'webmq' or 'crossbar' is needed, not {name!r}")
 
 
 def request_headers(extra: Mapping[str, str], content_type: str) -> dict[str, str]:
-    """Return the headers of every push but Host and Content-Length; raise TypeError or ValueError, naming `headers`."""
+    """Return the headers of each push, without Host and Content-Length; raise TypeError or ValueError for `headers`."""
     if not isinstance(extra, Mapping):
-        raise TypeError(f"headers: a mapping of names to values is needed, not {type(extra).__name__}")
+        raise TypeError(wrong_type("headers", "a mapping of names to values", extra))
     names = {name.lower() for name in extra if isinstance(name, str)}
     for name, value in extra.items():
         if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError("headers: names and values are text")
+            raise TypeError("headers: names and values must be strings")
         if not _TOKEN.fullmatch(name):
-            raise ValueError(f"headers: {name!r} is no header name")
+            raise ValueError(f"headers: {name!r} is not a header name")
         if name.lower() in _OURS:
-            raise ValueError(f"headers: {name} belongs to the wire")
-        # A line break in a value would begin a header, or a request, of somebody else's making. A lone surrogate would
-        # fail at each push, with an error that holds the whole head and so the signature.
+            raise ValueError(f"headers: the client sets {name} itself")
+        # A line break in a value would start another header or request. A lone surrogate would fail at each push, with
+        # an error that holds the whole head, and so the signature.
         if any(char < " " or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in value):
             raise ValueError(f"headers: the value of {name} holds a control character or a lone surrogate")
-    # A reason that comes compressed could not be read.
+    # identity: neither client decompresses responses.
     own = {
         "Content-Type": content_type,
         "Accept-Encoding": "identity",

@@ -1,17 +1,17 @@
-"""The values that go into a client and come out of it. They hold; they decide nothing."""
+"""The values that clients accept and return."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypeAlias
 
 from ..errors import WebMQError
 
-__all__ = ["Outcome", "Payload", "Push", "Receipt", "SessionIDs", "Stats"]
+__all__ = ["Failed", "Outcome", "Payload", "Push", "Receipt", "Sent", "SessionIDs", "Stats"]
 
 SessionIDs: TypeAlias = Collection[str | int]
-"""WAMP session IDs: a list, tuple or set of text or integers, never a bare string."""
+"""WAMP session IDs: a list, tuple or set of strings or integers, not a single string."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +19,14 @@ class Push:
     """One event for one topic.
 
     Args:
-        topic: the URI that browsers subscribe to; compared byte for byte.
-        event: whatever JSON can say.
-        eligible: the only sessions to get the event; None for every subscriber, an empty list for nobody.
-        exclude: sessions that do not get it; None or empty for no exception.
-        options: what else Crossbar.io's bridge understands: `eligible_authid`, `eligible_authrole`, `exclude_authid`,
-            `exclude_authrole` (lists of text; an empty list of the eligible means nobody), `exclude_me` and `retain`
-            (booleans), `forward_for` (a list of `{"session", "authid", "authrole"}`). None for none; the WebMQ
-            dialect refuses any.
+        topic: The URI that browsers subscribe to; compared byte for byte.
+        event: Any JSON-serializable value.
+        eligible: The only sessions to receive it. `None`: all subscribers. Empty: none.
+        exclude: Sessions that do not receive it. `None` or empty: no exceptions.
+        options: Further options of Crossbar.io's HTTP bridge: `eligible_authid`, `eligible_authrole`,
+            `exclude_authid`, `exclude_authrole` (lists of strings; an empty list of the eligible means nobody),
+            `exclude_me` and `retain` (booleans), `forward_for` (a list of `{"session", "authid", "authrole"}`).
+            `None`: none. The WebMQ dialect has no options.
     """
 
     topic: str
@@ -37,17 +37,17 @@ class Push:
 
 
 class Payload:
-    """An event of several positional and keyword arguments, which WAMP v2 knows and the WebMQ dialect refuses.
+    """An event with several positional and keyword arguments, as WAMP v2 has them. The WebMQ dialect refuses it.
 
-    In the Crossbar dialect any other event is the one positional argument. The keywords `options`, `topic` and `self`
-    are refused there: the bridge would drop the first, and break over the others.
+    In the Crossbar dialect any other event is the only positional argument. The keywords `options`, `topic` and `self`
+    are refused: the bridge drops the first, and responds to the others with a server error.
     """
 
     __slots__ = ("args", "kwargs")
 
     def __init__(self, /, *args: object, **kwargs: object) -> None:
-        self.args = args
-        self.kwargs = kwargs
+        self.args: tuple[object, ...] = args
+        self.kwargs: dict[str, object] = kwargs
 
     def __repr__(self) -> str:
         shown = [repr(value) for value in self.args] + [f"{name}={value!r}" for name, value in self.kwargs.items()]
@@ -58,49 +58,60 @@ class Payload:
             return NotImplemented
         return self.args == other.args and self.kwargs == other.kwargs
 
-    __hash__ = None  # type: ignore[assignment]  # its arguments may be lists
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # its arguments may be lists
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The broker has accepted the event. It does not say that somebody got it."""
+    """The broker has accepted the event. It does not say whether anybody received it."""
 
     status: int
     """The HTTP status: 202 from a WebMQ hub, 200 from Crossbar.io."""
     id: int | None = None
-    """The publication ID that Crossbar.io gives; a WebMQ hub gives none."""
+    """The publication ID from Crossbar.io; `None` from a WebMQ hub."""
     attempts: int = 1
-    """Requests it took, the accepted one included."""
+    """Number of requests, including the accepted one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one push of many: either a receipt or an error."""
+class Sent:
+    """The outcome of a push that the broker accepted."""
 
     index: int
-    """Its place in the source, from 0."""
-    push: Push | None
-    """What was to be pushed; None where the item was neither a `Push` nor a `(topic, event)` pair."""
-    receipt: Receipt | None = None
-    """What the broker answered; None where it did not accept the push."""
-    error: WebMQError | None = None
-    """Why it did not, or why nobody knows; its class says whether to push again. None where there is a receipt."""
+    """The position of its item in the source, from 0."""
+    push: Push
+    receipt: Receipt
+    error: None = field(default=None, init=False)
+    ok: Literal[True] = field(default=True, init=False)
 
-    @property
-    def ok(self) -> bool:
-        """Whether the broker accepted it."""
-        return self.error is None
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The outcome of a push that the broker did not accept, or may not have accepted."""
+
+    index: int
+    """The position of its item in the source, from 0."""
+    push: Push | None
+    """`None` if the item was neither a `Push` nor a `(topic, event)` pair."""
+    error: WebMQError
+    """Why it failed. Its class says whether pushing again can create a duplicate."""
+    receipt: None = field(default=None, init=False)
+    ok: Literal[False] = field(default=False, init=False)
+
+
+Outcome: TypeAlias = Sent | Failed
+"""The outcome of one push of many. `ok`, `error is None` and `match` tell the two classes apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """A snapshot of what a client has done since it was made."""
+    """A snapshot of a client's counts since it was created."""
 
     pushed: int = 0
-    """Pushes the broker accepted."""
+    """Pushes that the broker accepted."""
     failed: int = 0
-    """Pushes that ended in an error or were cancelled, but for those refused before they were begun (InvalidPush)."""
+    """Pushes that ended in an error or were cancelled. An `InvalidPush` does not count."""
     retried: int = 0
-    """Attempts beyond a push's first."""
+    """Attempts beyond the first of each push."""
     in_flight: int = 0
     """Pushes that hold a slot now."""

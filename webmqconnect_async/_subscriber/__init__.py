@@ -1,1 +1,24 @@
-"""A WAMP subscriber over aiohttp, for the commands `listen` and `demo`, for tests and for benchmarks."""
+"""A WAMP subscriber, for the command line, tests and benchmarks: `async with subscriber(url, topic) as session`."""
+
+from .connect import subscriber
+from .errors import (
+    CannotConnect,
+    HandshakeRefused,
+    KeyRefused,
+    KeyRequired,
+    NoSuchRealm,
+    SubscriberError,
+)
+from .session import Event, Subscriber
+
+__all__ = [
+    "CannotConnect",
+    "Event",
+    "HandshakeRefused",
+    "KeyRefused",
+    "KeyRequired",
+    "NoSuchRealm",
+    "Subscriber",
+    "SubscriberError",
+    "subscriber",
+]

@@ -1,4 +1,4 @@
-"""What the WAMP subscribers of `listen` and `demo` have in common. Knows no message of either version."""
+"""What the subscribers of both versions of WAMP have in common: JSON messages and a queue of events."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from .._cli.errors import Failure
-from ..hub._wampcra import expected_answer
+from .._core.wampcra import sign_challenge
 from ..signing import Credentials
+from .errors import SubscriberError
 
 __all__ = ["Event", "Messages", "Subscriber", "signature"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a hub sent to the subscribers of a topic."""
+    """An event that the broker sent."""
 
     topic: str
     payload: object
 
 
 class Messages:
-    """JSON messages over a WebSocket that is open."""
+    """JSON messages over an open WebSocket."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
 
-    async def say(self, *fields: object) -> None:
-        """Send a message; raise Failure once the connection is lost."""
+    async def send(self, *fields: object) -> None:
+        """Send a message; raise `SubscriberError` if the connection is lost."""
         try:
             await self._socket.send_str(json.dumps(fields))
         except (aiohttp.ClientError, OSError):
-            raise Failure("the connection to the hub broke") from None
+            raise SubscriberError("the connection to the hub broke") from None
 
     async def receive(self) -> object:
-        """Return the next message; what is not JSON is nothing that a hub sends to anybody.
+        """Return the next message. Skip frames that are not JSON text, which WAMP does not have.
 
         Raises:
-            Failure: the connection is lost.
+            SubscriberError: the connection is closed or lost.
         """
         while True:
             message = await self._socket.receive()
@@ -53,13 +53,13 @@ class Messages:
                         continue
                 case aiohttp.WSMsgType.CLOSE:
                     reason = f" {message.extra}" if message.extra else ""
-                    raise Failure(f"the hub closed the connection ({message.data}{reason})")
+                    raise SubscriberError(f"the hub closed the connection ({message.data}{reason})")
                 case aiohttp.WSMsgType.ERROR | aiohttp.WSMsgType.CLOSING | aiohttp.WSMsgType.CLOSED:
-                    raise Failure("the connection to the hub broke")
+                    raise SubscriberError("the connection to the hub broke")
 
 
 class Subscriber(ABC):
-    """One session with a hub."""
+    """A session with a broker."""
 
     session_id: str = ""
 
@@ -68,26 +68,26 @@ class Subscriber(ABC):
         self._events: deque[Event] = deque()
 
     async def next_event(self) -> Event:
-        """Return the next event of the topics subscribed to; raise Failure once the session is over."""
+        """Return the next event of the topics subscribed to; raise `SubscriberError` once the session has ended."""
         while not self._events:
-            self._keep(await self._messages.receive())
+            self._handle(await self._messages.receive())
         return self._events.popleft()
 
     @abstractmethod
     async def join(self, credentials: Credentials | None, realm: str) -> None:
-        """Open the session: as anonymous without credentials. The realm is for who has any."""
+        """Open the session, anonymously without credentials, and set `session_id`."""
 
     @abstractmethod
     async def subscribe(self, *topics: str) -> None:
-        """Subscribe, and wait until the hub has done it."""
+        """Subscribe, and wait until the broker has done it."""
 
     @abstractmethod
-    def _keep(self, message: object) -> None:
-        """Put a message into `_events` if it is one."""
+    def _handle(self, message: object) -> None:
+        """Queue the event of a message that arrives at any time. Ignore messages of other types."""
 
 
 def signature(credentials: Credentials, challenge: object) -> str:
-    """Return what answers a challenge (WAMP-CRA); raise Failure where there is none."""
+    """Return the response to a challenge (WAMP-CRA); raise `SubscriberError` if it is not a text."""
     if not isinstance(challenge, str):
-        raise Failure("the hub gave nothing to sign: it knows no keys")
-    return expected_answer(credentials, challenge)
+        raise SubscriberError("the hub sent no challenge: it does not authenticate subscribers")
+    return sign_challenge(credentials, challenge)

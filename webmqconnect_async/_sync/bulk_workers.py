@@ -15,7 +15,7 @@ from ..errors import ClientClosed, InvalidPush, WebMQError
 __all__ = ["PushStream", "Pushes", "collect", "outcomes"]
 
 Pushes: TypeAlias = Iterable[Item]
-"""The source of a bulk: any iterable."""
+"""The source of a bulk of `Client`: an iterable of `Push` or `(topic, event)`."""
 
 PushOne: TypeAlias = Callable[[Push | InvalidPush], Receipt | WebMQError]
 
@@ -95,7 +95,7 @@ def _append_all(stream: Generator[Outcome, None, BaseException | None], done: li
 
 
 class PushStream(Iterator[Outcome]):
-    """The outcomes of `push_stream`, as they come. Leaving its `with` block stops the rest."""
+    """The outcomes of `Client.push_stream`, as they come. Leaving its `with` block stops the rest."""
 
     def __init__(self, stream: Generator[Outcome, None, BaseException | None]) -> None:
         self._stream = stream

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 import random
-import ssl as ssl_module
 import time
 from collections.abc import Generator, Iterable, Mapping
 from math import inf
 from types import EllipsisType, TracebackType
-from typing import Self, Unpack
+from typing import Self, Unpack, overload
 
-from .._core.bulk import Bulk, bulk_workers, in_order
+from .._core.bulk import in_order
 from .._core.checks import checked_seconds
+from .._core.client import BaseClient
 from .._core.dialects import DialectName, Signer
-from .._core.dialects.events import Dumps
-from .._core.environment import Environment
-from .._core.flow import Retry, push_flow
-from .._core.settings import Options, Settings
+from .._core.flow import push_flow
+from .._core.settings import ClientOptions
 from .._core.values import Outcome, Push, Receipt, SessionIDs, Stats
-from ..errors import InvalidPush, WebMQError
+from ..errors import ClientClosed, InvalidPush, WebMQError
 from .bulk_workers import Pushes, PushStream, collect, outcomes
 from .process_state import ProcessState
 from .slots import Lease
@@ -27,7 +25,7 @@ from .slots import Lease
 __all__ = ["Client"]
 
 
-class Client:
+class Client(BaseClient):
     """Pushes events to a broker and waits for each response. Threads can share a client; it survives a fork.
 
         client = Client("http://127.0.0.1:8080", auth_key="app", auth_secret="s3cret")
@@ -46,23 +44,48 @@ class Client:
             longer.
         dialect: The broker's protocol: "webmq" for a WebMQ hub, "crossbar" for the HTTP bridge of Crossbar.io, whose
             endpoint is the path of a publisher.
-        concurrency: Maximum number of pushes in flight, of all threads together.
-        retry: When to retry a push.
-        connect_timeout: Seconds to connect to one address. `None`: the addresses share what is left of `timeout`.
-        keepalive: Seconds to keep an idle connection open. `None`: until the broker closes it. `0`: a new connection
-            per push. Choose less than the broker's own limit (nginx 75, Twisted 60, Node 5).
-        ssl: How to verify https. `None`: against the system's certificates.
-        headers: Sent with each push.
-        dumps: A JSON encoder to use instead of the standard library's; returns str or bytes. TypeError, ValueError,
-            ArithmeticError, LookupError, AttributeError and RuntimeError mean that it cannot encode the event.
         pushEndpoint: `endpoint` in 2012.
         authKey: `auth_key` in 2012.
         authSecret: `auth_secret` in 2012.
+        concurrency: Maximum number of pushes in flight, of all threads together. 50 by default.
+        retry: When to retry a push; see `Retry`.
+        connect_timeout: Seconds to connect to one address. `None`, the default: the addresses share what is left of
+            `timeout`.
+        keepalive: Seconds to keep an idle connection open, 4 by default. `None`: until the broker closes it. `0`: a new
+            connection per push. Choose less than the broker's own limit (nginx 75, Twisted 60, Node 5).
+        ssl: How to verify https. `None`, the default: against the system's certificates.
+        headers: Sent with each push. `None`, the default: none.
+        dumps: A JSON encoder to use instead of the standard library's; returns str or bytes. TypeError, ValueError,
+            ArithmeticError, LookupError, AttributeError and RuntimeError mean that it cannot encode the event.
 
     Raises:
         TypeError, ValueError: An argument is invalid; the message names it.
     """
 
+    @overload
+    def __init__(
+        self,
+        endpoint: str,
+        auth_key: str | None = None,
+        auth_secret: str | bytes | None = None,
+        timeout: float | None = 5.0,
+        *,
+        dialect: DialectName = "webmq",
+        authKey: str | None = None,
+        authSecret: str | bytes | None = None,
+        **options: Unpack[ClientOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        *,
+        pushEndpoint: str,
+        authKey: str | None = None,
+        authSecret: str | bytes | None = None,
+        timeout: float | None = 5.0,
+        dialect: DialectName = "webmq",
+        **options: Unpack[ClientOptions],
+    ) -> None: ...
     def __init__(
         self,
         endpoint: str | None = None,
@@ -71,16 +94,10 @@ class Client:
         timeout: float | None = 5.0,
         *,
         dialect: DialectName = "webmq",
-        concurrency: int = 50,
-        retry: Retry = Retry(),  # noqa: B008  # frozen
-        connect_timeout: float | None = None,
-        keepalive: float | None = 4.0,
-        ssl: ssl_module.SSLContext | None = None,
-        headers: Mapping[str, str] | None = None,
-        dumps: Dumps | None = None,
-        pushEndpoint: str | None = None,  # noqa: N803  # its name in 2012, and so the next two
-        authKey: str | None = None,  # noqa: N803
-        authSecret: str | bytes | None = None,  # noqa: N803
+        pushEndpoint: str | None = None,
+        authKey: str | None = None,
+        authSecret: str | bytes | None = None,
+        **options: Unpack[ClientOptions],
     ) -> None:
         for name, new, old in (
             ("endpoint", endpoint, pushEndpoint),
@@ -88,44 +105,14 @@ class Client:
             ("auth_secret", auth_secret, authSecret),
         ):
             if new is not None and old is not None:
-                raise TypeError(f"{name}: given by its name of 2012, too")
+                raise TypeError(f"{name}: also given by its name of 2012")
         url = endpoint if endpoint is not None else pushEndpoint
         if url is None:
-            raise TypeError("endpoint: a URL is needed")
-        self._settings = Settings.check(
-            endpoint=url,
-            auth_key=auth_key if auth_key is not None else authKey,
-            auth_secret=auth_secret if auth_secret is not None else authSecret,
-            timeout=timeout,
-            dialect=dialect,
-            concurrency=concurrency,
-            retry=retry,
-            connect_timeout=connect_timeout,
-            keepalive=keepalive,
-            ssl=ssl,
-            headers=headers,
-            dumps=dumps,
-        )
-        self._wire = ProcessState(self._settings)
-
-    @classmethod
-    def from_env(cls, **options: Unpack[Options]) -> Self:
-        """Return a client configured by `WEBMQ_ENDPOINT`, `WEBMQ_AUTH_KEY`, `WEBMQ_AUTH_SECRET` and `WEBMQ_DIALECT`.
-
-        The secret may be in a file instead, named by `WEBMQ_AUTH_SECRET_FILE`. Only the endpoint is required. Without
-        key and secret, pushes are unsigned; without a dialect, it is "webmq". An empty variable counts as unset.
-
-        Args:
-            options: The other arguments of the class, by name.
-
-        Raises:
-            TypeError, ValueError: A variable is missing or invalid, or an argument is invalid; the message names it.
-        """
-        env = Environment.read()
-        return cls(env.endpoint, env.auth_key, env.auth_secret, dialect=env.dialect, **options)
-
-    def __repr__(self) -> str:
-        return f"<Client {self._settings.endpoint} auth_key={self._settings.auth_key!r}>"
+            raise TypeError("endpoint must be given")
+        key = auth_key if auth_key is not None else authKey
+        secret = auth_secret if auth_secret is not None else authSecret
+        super().__init__(url, key, secret, timeout, dialect=dialect, **options)
+        self._state = ProcessState(self._settings)
 
     def __enter__(self) -> Self:
         return self
@@ -161,12 +148,13 @@ class Client:
             timeout: Seconds, instead of the client's `timeout`. `None`: no limit.
 
         Raises:
-            InvalidPush, ClientClosed: Nothing was sent.
+            ClientClosed, InvalidPush: Nothing was sent.
+            TypeError, ValueError: `timeout` is invalid. Nothing was sent.
             NotAccepted: The broker has not accepted it; it is safe to push again.
             Unconfirmed: The broker may have accepted it.
         """
-        sign = self._settings.dialect.encode(Push(topic, event, eligible, exclude, options))
-        seconds = self._settings.timeout if isinstance(timeout, EllipsisType) else checked_seconds("timeout", timeout)
+        self._open()
+        sign, seconds = self._encode(Push(topic, event, eligible, exclude, options), timeout)
         return self._run(sign, _deadline(seconds))
 
     def push_many(
@@ -183,6 +171,7 @@ class Client:
                 the one before. Different topics are pushed concurrently.
 
         Raises:
+            ClientClosed: The source was not read.
             TypeError, ValueError: An argument is invalid; the source was not read.
             SourceFailed: The source raised, or the client was closed; `.outcomes` has the outcomes so far. A
                 KeyboardInterrupt or SystemExit passes through as itself.
@@ -203,6 +192,7 @@ class Client:
             order_by_topic: As for `push_many`.
 
         Raises:
+            ClientClosed: The source was not read.
             TypeError, ValueError: An argument is invalid; the source was not read.
             BaseException: What the source raised, or ClientClosed, after the outcomes of all items read before.
         """
@@ -219,28 +209,34 @@ class Client:
 
     def _here(self) -> ProcessState:
         """Return the state of this process; after a fork, a new one."""
-        if self._wire.pid != os.getpid():
-            inherited, self._wire = self._wire, ProcessState(self._settings)
-            self._wire.slots.closed = inherited.slots.closed
+        if self._state.pid != os.getpid():
+            inherited, self._state = self._state, ProcessState(self._settings)
+            self._state.slots.closed = inherited.slots.closed
             inherited.abandon()
-        return self._wire
+        return self._state
+
+    def _open(self) -> None:
+        """Raise ClientClosed if the client is closed."""
+        if self._here().slots.closed:
+            raise ClientClosed("the client is closed")
 
     def _outcomes(
         self, pushes: Pushes, concurrency: int | None, order_by_topic: bool
     ) -> Generator[Outcome, None, BaseException | None]:
         """Check the arguments of a bulk and return its outcomes."""
-        workers = bulk_workers(pushes, concurrency, self._settings.concurrency)
-        if not isinstance(pushes, Iterable):
-            raise TypeError(f"pushes: an iterable of pushes is needed, not {type(pushes).__name__}")
-        return outcomes(workers, pushes, Bulk(order_by_topic), self._push_one)
+        self._open()
+        workers, bulk = self._plan(pushes, (Iterable,), concurrency, order_by_topic)
+        return outcomes(workers, pushes, bulk, self._push_one)
 
     def _push_one(self, push: Push | InvalidPush) -> Receipt | WebMQError:
         """Push one item of a bulk and return its result."""
         if isinstance(push, InvalidPush):
             return push
         try:
+            self._open()
+            sign, _ = self._encode(push)
             # The timeout starts once the push has a slot: the wait for one is the backpressure on the source.
-            return self._run(self._settings.dialect.encode(push), None)
+            return self._run(sign, None)
         except WebMQError as error:
             return error
 
@@ -253,14 +249,14 @@ class Client:
                 the client's timeout.
         """
         settings = self._settings
-        wire = self._here()
+        state = self._here()
         lease = Lease()
         try:
-            wire.slots.acquire(lease, inf if deadline is None else deadline)
+            state.slots.acquire(lease, inf if deadline is None else deadline)
             if deadline is None:
                 deadline = _deadline(settings.timeout)
-            flow = push_flow(sign, settings.dialect, settings.retry, wire.clock, random.random, deadline)
-            receipt = wire.drive(lease, flow, deadline)
+            flow = push_flow(sign, settings.dialect, settings.retry, state.clock, random.random, deadline)
+            receipt = state.drive(lease, flow, deadline)
             lease.attempts, lease.pushed = receipt.attempts, True
         except WebMQError as error:
             lease.attempts = error.attempts
@@ -269,9 +265,9 @@ class Client:
             # A signal handler may raise within `release` as well. One that does so twice in a row, within these few
             # instructions, is not provided for.
             try:
-                wire.release(lease)
+                state.release(lease)
             except BaseException:
-                wire.release(lease)
+                state.release(lease)
                 raise
         return receipt
 

@@ -190,7 +190,7 @@ class _Incoming(io.RawIOBase):
 class _Answers(io.BufferedReader):
     """The responses on one connection, one after another."""
 
-    raw: _Incoming
+    raw: _Incoming  # pyright: ignore[reportIncompatibleVariableOverride]
     blank = False
     """Whether the last line read was the empty line that ends a head."""
 

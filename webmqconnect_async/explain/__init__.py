@@ -1,7 +1,4 @@
-"""Explain a signature: what is signed of a push, and which common mistake produces a wrong signature.
-
-Neither the clients nor the hub import this package.
-"""
+"""Explain a signature: what is signed for a push, and which common mistake produces a wrong signature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is signed of a push, and the mistake behind a wrong signature."""
+"""What is signed for a push, the signature, and the mistake behind a wrong one."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from types import MappingProxyType
 from typing import NoReturn
 
 from ..signing import Credentials, sign, verify
-from ._mistakes import Way, mistake_behind
+from ._signing_mistakes import find_mistake
 
 __all__ = ["Explanation", "explain"]
 
 
 class Explanation:
-    """What is signed of a push, and its signature. Neither the secret nor the signature is in the repr.
+    """What is signed for a push, and the signature. The repr shows neither the secret nor the signature.
 
     Pickling raises TypeError.
 
     Args:
-        credentials: what it should be signed with.
+        credentials: the key and the secret to sign with.
         parts: see `explain`.
     """
 
@@ -28,7 +28,7 @@ class Explanation:
     def __init__(self, credentials: Credentials, parts: Mapping[str, bytes]) -> None:
         for name, part in parts.items():
             if not isinstance(part, bytes):
-                raise TypeError(f"parts[{name!r}]: bytes are needed, not {type(part).__name__}")
+                raise TypeError(f"parts[{name!r}] must be bytes, not {type(part).__name__}")
         self._credentials = credentials
         self._parts = dict(parts)
 
@@ -36,47 +36,42 @@ class Explanation:
         return f"Explanation(parts={self._parts!r})"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("an Explanation does not pickle: the pickle would hold the secret")
+        raise TypeError("an Explanation cannot be pickled: the pickle would contain the secret")
 
     @property
     def parts(self) -> Mapping[str, bytes]:
-        """By name, in the order in which they are signed."""
+        """The signed parts by name, in order. The HMAC is computed over all of them, without separators."""
         return MappingProxyType(self._parts)
 
     @property
     def signature(self) -> str:
-        """The right signature. Anybody who has it can send this push until the broker considers it expired."""
-        return sign(self._credentials, self.message)
-
-    @property
-    def message(self) -> bytes:
-        """The input of the HMAC: the parts, joined."""
-        return b"".join(self._parts.values())
+        """The correct signature. Anybody who has it can send this push until its timestamp expires."""
+        return sign(self._credentials, *self._parts.values())
 
     def is_right(self, signature: str) -> bool:
-        """Return whether this is the signature of the parts."""
-        return verify(self._credentials, signature, self.message)
+        """Return whether this is the correct signature."""
+        return verify(self._credentials, signature, *self._parts.values())
 
     def mistake(self, signature: str) -> str | None:
-        """Return which common mistake produces a signature.
+        """Return the common mistake that produces a signature, such as "a newline at the end of the secret".
 
-        None if the signature is right, or if no common mistake produces it: it may be made with another secret. The
-        text describes what was signed, or how: "the secret with a newline at its end". It never holds a secret.
+        None if the signature is correct, or if no common mistake produces it; then it was probably made with another
+        secret. The text never contains a secret.
         """
-        return mistake_behind(signature, Way(lambda: self._credentials.secret, self._parts))
+        return None if self.is_right(signature) else find_mistake(signature, self._credentials, self._parts)
 
 
 def explain(credentials: Credentials, parts: Mapping[str, bytes]) -> Explanation:
-    """Return what is signed, part by part, and the signature; it can find the mistake behind another signature.
+    """Return what is signed, part by part, and the signature. The result can also explain a wrong signature.
 
-        signed = signed_request("webmq", query, body)  # what was sent
+        signed = signed_request("webmq", query, body)  # the request that was sent
         explanation = explain(Credentials("app", "s3cret"), signed.parts)
         if not explanation.is_right(signed.signature):
-            print("it comes of", explanation.mistake(signed.signature) or "another secret, or of something unusual")
+            print("wrong signature:", explanation.mistake(signed.signature) or "another secret or other parts")
 
     Args:
-        credentials: what it should be signed with.
-        parts: the bytes of each part by its name ("topic", "key", "timestamp", "seq", "nonce", "body"), in the order in
+        credentials: the key and the secret to sign with.
+        parts: the bytes of each part by name ("topic", "key", "timestamp", "seq", "nonce", "body"), in the order in
             which the dialect signs them.
 
     Raises:

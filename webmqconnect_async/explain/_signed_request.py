@@ -1,15 +1,12 @@
-"""Read what is signed of a request, and its signature, from the query and the body that were sent.
-
-It has no secret and verifies nothing: `explain` computes what the signature should be.
-"""
+"""Parse the request that was sent: the signed parts and the signature. Pure; nothing is verified here."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import unquote_to_bytes
 
-from .._core.dialects import DialectName
+from .._core.dialects import DialectName, checked_dialect
+from .._core.query import parameters
 
 __all__ = ["SignedRequest", "signed_request"]
 
@@ -17,66 +14,61 @@ _PARAMETERS: dict[DialectName, dict[str, str]] = {
     "webmq": {"topic": "topicuri", "key": "appkey", "timestamp": "timestamp"},
     "crossbar": {"key": "key", "timestamp": "timestamp", "seq": "seq", "nonce": "nonce"},
 }
-"""The parameter of each part, in the order in which a dialect signs them. Both sign the body last."""
+"""The query parameter of each part, in the order in which a dialect signs them. Both sign the body last."""
 
-_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-"""A surrogate that does not stand for a byte (PEP 383)."""
+_NOT_A_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""A surrogate that does not represent a byte (PEP 383)."""
 
 
 class SignedRequest:
-    """A request, parsed. Its signature is not in the repr.
+    """A request, parsed. The repr does not show the signature.
 
     Args:
-        parts: the bytes of each part that its dialect signs, by name and in that order.
-        signature: as it was sent.
+        parts: the bytes of each signed part by name, in the order in which the dialect signs them.
+        signature: the signature that was sent.
     """
 
-    # Not a dataclass, as error reporters show the fields of those.
+    # Not a dataclass: error reporters show the fields of dataclasses.
     __slots__ = ("parts", "signature")
 
     def __init__(self, parts: Mapping[str, bytes], signature: str) -> None:
-        self.parts = parts
-        self.signature = signature
+        self.parts: Mapping[str, bytes] = parts
+        self.signature: str = signature
 
     def __repr__(self) -> str:
         return f"SignedRequest(parts={self.parts!r})"
 
 
 def signed_request(dialect: DialectName, query: str, body: bytes) -> SignedRequest:
-    """Return what is signed of a request, and its signature.
+    """Return the signed parts and the signature of a request.
 
     Args:
         dialect: the format of the request.
-        query: what follows the `?`, undecoded; or a whole request line, target or URL, as in a log.
+        query: what follows the `?`, still percent-encoded. It may also be a URL, a request target, or a line of an
+            access log that contains one.
         body: its exact bytes.
 
     Raises:
-        ValueError: the dialect does not exist, or the query lacks a parameter, has it twice, or is not UTF-8. The
-            message names the parameter, and shows no value.
+        ValueError: the dialect does not exist; or a parameter is missing or occurs twice; or the query is not UTF-8.
+            The message names the parameter and contains no value.
     """
-    if dialect not in _PARAMETERS:
-        raise ValueError(f"dialect: 'webmq' or 'crossbar' is needed, not {dialect!r}")
-    if _NO_BYTE.search(query):  # a UnicodeEncodeError would hold all of it
-        raise ValueError("query: a lone surrogate is not UTF-8")
-    wanted = _PARAMETERS[dialect]
-    needed = (*wanted.values(), "signature")
-    # A value of a bare query may hold a "?", too: prefer the reading with more of the parameters.
-    behind, whole = query.strip().partition("?")[2], query.strip()
-    values = max(_parameters(behind), _parameters(whole), key=lambda read: len(read.keys() & needed))
-    for parameter in needed:
-        if len(found := values.get(parameter, [])) != 1:
-            raise ValueError(f"query: it has {'no' if not found else 'more than one'} {parameter!r}")
-    parts = {name: values[parameter][0] for name, parameter in wanted.items()}
+    names = _PARAMETERS[checked_dialect("dialect", dialect)]
+    if _NOT_A_BYTE.search(query):  # encoding it would raise UnicodeEncodeError, which holds the whole query
+        raise ValueError("query must be UTF-8, without lone surrogates")
+    required = (*names.values(), "signature")
+    # Unencoded, a value may also contain a "?". Of both readings, take the one that has more of the parameters.
+    whole = query.strip()
+    after_mark = whole.partition("?")[2]
+    values = max(_parameters(after_mark), _parameters(whole), key=lambda found: len(found.keys() & required))
+    for name in required:
+        if len(values.get(name, [])) != 1:
+            raise ValueError(f"query has {'more than one' if name in values else 'no'} {name!r}")
+    parts = {part: values[name][0] for part, name in names.items()}
     return SignedRequest({**parts, "body": body}, values["signature"][0].decode("utf-8", "replace"))
 
 
 def _parameters(query: str) -> dict[str, list[bytes]]:
     values: dict[str, list[bytes]] = {}
-    for pair in query.split(" ")[0].strip("\"'").split("&"):
-        name, _, value = pair.partition("=")
-        values.setdefault(_decoded(name).decode("utf-8", "replace"), []).append(_decoded(value))
+    for name, value in parameters(query.split(" ")[0].strip("\"'")):
+        values.setdefault(name.decode("utf-8", "replace"), []).append(value or b"")
     return values
-
-
-def _decoded(text: str) -> bytes:
-    return unquote_to_bytes(text.replace("+", " ").encode("utf-8", "surrogateescape"))

@@ -1,7 +1,7 @@
-"""The hub's heart: subscribers, their topics, and who gets an event. Knows no sockets and no message.
+"""The broker: the hub's sessions, their subscriptions, and the delivery of events. It does no I/O.
 
-Delivery never waits. It puts an event into the queue of each receiver, the same object for all that speak the same, and
-a queue that is full costs its subscriber the connection.
+Delivery never waits. It puts an event into the send queue of each receiver; all receivers that speak the same protocol
+share one frame. A subscriber whose queue is full is disconnected.
 """
 
 from __future__ import annotations
@@ -15,33 +15,27 @@ from collections.abc import Set as AbstractSet
 from ._config import HubConfig
 from ._frames import text_frame
 from ._publication import Publication
+from ._publication_ids import new_publication_id
 from ._session import Session
-from ._wamp1.session import Wamp1Session
-from ._wamp2.session import Wamp2Session, new_id
 
-__all__ = ["SUBPROTOCOLS", "Sessions"]
-
-_KINDS: dict[str, type[Session]] = {kind.subprotocol: kind for kind in (Wamp1Session, Wamp2Session)}
-
-SUBPROTOCOLS = tuple(_KINDS)
-"""What subscribers may speak."""
+__all__ = ["Broker"]
 
 logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class _Topic:
-    """What has subscribers."""
+    """A topic that has subscribers."""
 
     __slots__ = ("id", "subscribers")
 
     def __init__(self, subscription: int) -> None:
         self.id = subscription
         self.subscribers: dict[type[Session], dict[str, Session]] = {}
-        """By what they speak: those are sent the same bytes."""
+        """By protocol, because subscribers that speak the same one receive the same bytes, and by session ID."""
 
 
-class Sessions:
-    """All subscribers of one hub."""
+class Broker:
+    """The sessions of one hub, and the topics that they subscribe to."""
 
     def __init__(self, config: HubConfig) -> None:
         self._config = config
@@ -54,42 +48,42 @@ class Sessions:
 
     @property
     def full(self) -> bool:
-        """Whether no further subscriber may come."""
+        """Whether there are `max_connections` sessions."""
         return len(self._sessions) >= self._config.max_connections
 
-    def open(self, subprotocol: str, drop: Callable[[], None], peer: str = "?") -> Session:
+    def open(self, kind: type[Session], drop: Callable[[], None], peer: str = "?") -> Session:
         """Return a new session.
 
         Args:
-            subprotocol: what the subscriber speaks, one of SUBPROTOCOLS.
-            drop: ends its connection at once.
-            peer: its address, for the log.
+            kind: the class for the protocol that the subscriber speaks.
+            drop: closes the subscriber's connection immediately.
+            peer: the subscriber's address, for the log.
         """
         session_id = _session_id()
         while session_id in self._sessions:
             session_id = _session_id()
-        session = _KINDS[subprotocol](session_id, self._config, self, drop, peer)
+        session = kind(session_id, self._config, self, drop, peer)
         self._sessions[session_id] = session
         return session
 
     def close(self, session: Session) -> None:
-        """Forget a session and all it subscribed to."""
+        """Remove a session and its subscriptions."""
         del self._sessions[session.id]
-        for topic in list(session.topics):
+        for topic in list(session.subscribed):
             self.unsubscribe(session, topic)
 
     def deliver(self, publication: Publication, publication_id: int | None = None) -> int:
-        """Queue an event for (subscribers and eligible) without exclude; return how many they are.
+        """Queue an event for its receivers: (subscribers and eligible) without exclude. Return how many there are.
 
         Args:
             publication: the event.
-            publication_id: its name among events; None for a new one.
+            publication_id: the ID of the event; `None` for a new one.
         """
         topic = self._topics.get(publication.topic)
         if topic is None:
             return 0
         if publication_id is None:
-            publication_id = new_id()
+            publication_id = new_publication_id()
         delivered = 0
         for kind, subscribers in topic.subscribers.items():
             receivers = _receivers(publication, subscribers)
@@ -101,25 +95,25 @@ class Sessions:
         return delivered
 
     def subscribe(self, session: Session, topic: str) -> int | None:
-        """Return the ID of the topic's subscription, the same for everybody; None where it is one too many."""
+        """Return the subscription ID of a topic, the same for every session; `None` if it exceeds a limit."""
         if len(topic) > self._config.max_topic:
             logger.debug("subscriber %s: a topic of %d characters is too long", session.id, len(topic))
             return None
-        if topic not in session.topics:
-            if len(session.topics) >= self._config.max_subscriptions or not session.hold(topic):
-                logger.debug("subscriber %s has as many subscriptions as it may", session.id)
+        if topic not in session.subscribed:
+            if len(session.subscribed) >= self._config.max_subscriptions or not session.reserve(topic):
+                logger.debug("subscriber %s: too many subscriptions", session.id)
                 return None
-            session.topics.add(topic)
-        subscribed = self._topics.get(topic)
-        if subscribed is None:
-            subscribed = self._topics[topic] = _Topic(next(self._subscription_ids))
-        subscribed.subscribers.setdefault(type(session), {})[session.id] = session
-        return subscribed.id
+            session.subscribed.add(topic)
+        entry = self._topics.get(topic)
+        if entry is None:
+            entry = self._topics[topic] = _Topic(next(self._subscription_ids))
+        entry.subscribers.setdefault(type(session), {})[session.id] = session
+        return entry.id
 
     def unsubscribe(self, session: Session, topic: str) -> None:
         """End a subscription, if there is one."""
-        if topic in session.topics:
-            session.topics.discard(topic)
+        if topic in session.subscribed:
+            session.subscribed.discard(topic)
             session.release(topic)
             subscribers = self._topics[topic].subscribers
             del subscribers[type(session)][session.id]
@@ -130,23 +124,23 @@ class Sessions:
 
 
 def _receivers(publication: Publication, subscribers: Mapping[str, Session]) -> AbstractSet[str]:
-    """Return the names of those subscribers that the event is for."""
+    """Return the session IDs of those subscribers that the event is for."""
     receivers: AbstractSet[str] = subscribers.keys()
     if publication.eligible is not None:
         receivers = receivers & publication.eligible
     if publication.exclude:
         receivers = receivers - publication.exclude
     if publication.authid is not None or publication.authrole is not None:
-        receivers = {each for each in receivers if _may_get(publication, subscribers[each])}
+        receivers = {each for each in receivers if _may_receive(publication, subscribers[each])}
     return receivers
 
 
-def _may_get(publication: Publication, session: Session) -> bool:
+def _may_receive(publication: Publication, session: Session) -> bool:
     return (publication.authid is None or session.authid in publication.authid) and (
         publication.authrole is None or session.authrole in publication.authrole
     )
 
 
 def _session_id() -> str:
-    # 16 digits, which a JavaScript number holds exactly. They name receivers, and so must not be guessed.
+    # 16 digits, which a JavaScript number represents exactly. Unpredictable, because session IDs select receivers.
     return str(10**15 + secrets.randbelow(2**53 - 10**15 + 1))

@@ -1,4 +1,4 @@
-"""The options of a hub, checked. Knows what they mean, not who obeys them."""
+"""The configuration of a hub, and its checks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from .._core.checks import checked_count
+from .._core.checks import checked_count, wrong_type
 from ..signing import Credentials
 from ._gate import Gate, is_loopback
 from ._pushes.verdicts import Accepted, Refused
@@ -16,7 +16,7 @@ __all__ = ["HubConfig", "HubOptions"]
 
 
 class HubOptions(TypedDict, total=False):
-    """The keyword arguments of `Hub` and `create_app`; `HubConfig` says what they mean and their defaults."""
+    """The keyword arguments of `Hub` and `create_app`. `HubConfig` explains them and has the defaults."""
 
     keys: Mapping[str, str | bytes] | None
     subscriber_keys: Mapping[str, str | bytes] | None
@@ -34,35 +34,40 @@ class HubOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class HubConfig:
-    """What a hub is told.
+    """The configuration of a hub.
 
     Args:
-        host: the name or address it is bound to. Other than loopback needs `keys`.
-        keys: secrets by application key, text (taken as UTF-8) or bytes; with any, only signed pushes are taken.
-            None or empty: only unsigned ones; of Crossbar.io's dialect all, their signatures not being looked at.
-        subscriber_keys: secrets by subscribers' key, in the same way; with any, only who has authenticated by one of
-            them (WAMP-CRA) may subscribe, and that to every topic. None or empty: whoever reaches the hub, and is no
-            page of a foreign origin, may read everything, on a hub with `keys` too. Secrets of either kind should be
-            long and random: a wrong answer comes late only to the connection that asked, and whoever guesses opens
-            more; wrong signatures of pushes are answered at once. Each failure is logged with the peer's address.
-        allow_origins: web pages, as `https://app.example.com`, whose scripts may push and subscribe. The hub's own
-            page may subscribe, and so may any page of this machine while the hub is bound to loopback.
-        allow_hosts: further names, without port, that the hub is reached under: behind a proxy, say.
-        allow_publish: whether subscribers may PUBLISH, to any topic and unsigned.
-        max_body: bytes of a push's body: an event's JSON text, or all that Crossbar.io's dialect says.
-        max_queue: bytes kept for a subscriber that reads slower than events come; with more it is dropped. A single
-            event always fits.
-        max_connections: subscribers at one time; 200 further connections may push or load the page.
-        max_subscriptions: topics, and again prefixes, a subscriber; all of them together may take 256 bytes for each
-            that there may be.
-        max_topic: characters of a topic.
-        clock: Unix time in seconds, which timestamps of signed pushes are compared with.
-        admit: called with each push that passed all checks, before it is forwarded: None lets it pass, a `Refused` is
-            answered instead, and should it raise, 500. It runs in the hub's loop and must not block. It is not asked
-            about what subscribers PUBLISH. None: every push passes.
+        host: The name or address that the hub is bound to. Any other than loopback requires `keys`.
+        keys: Secrets by application key, as bytes or as a string, which is encoded as UTF-8. With keys, the hub accepts
+            only signed pushes. `None` or empty: it accepts unsigned WebMQ pushes only, and all pushes of the Crossbar
+            dialect without verifying their signatures.
+        subscriber_keys: Secrets by subscriber key, likewise. With keys, subscribers must authenticate (WAMP-CRA) and
+            may then subscribe to every topic. `None` or empty: every client that can reach the hub may subscribe, even
+            to a hub with `keys`, except for web pages of other origins. Make the secrets of both kinds long and random.
+            A failed authentication is delayed, but only on its own connection, and a push with a wrong signature is
+            refused immediately. Each failure is logged with the address of the peer.
+        allow_origins: Origins of web pages that may push and subscribe, such as `https://app.example.com`. The hub's
+            own page may always subscribe, and so may every page served from this machine if the hub is bound to
+            loopback.
+        allow_hosts: Additional host names, without port, that requests may be sent to, such as the name of a proxy in
+            front of the hub.
+        allow_publish: Whether subscribers may publish: to any topic, and unsigned.
+        max_body: Maximum size of a push's body in bytes: the event as JSON, or the whole object of the Crossbar
+            dialect.
+        max_queue: Maximum size of a subscriber's send queue in bytes. A subscriber that exceeds it is disconnected. A
+            single event always fits.
+        max_connections: Maximum number of subscribers. In addition, 200 connections may push or load the page.
+        max_subscriptions: Maximum number of topics, and separately of prefixes, per subscriber. Together they may use
+            256 * `max_subscriptions` bytes.
+        max_topic: Maximum length of a topic in characters.
+        clock: Returns the Unix time in seconds. Timestamps of signed pushes are compared with it.
+        admit: Called with every push that has passed all checks, before it is delivered. Return `None` to accept the
+            push, or a `Refused` to respond with that. If it raises an exception, the response is 500. It runs in the
+            event loop of the hub and must not block. It is not called for events that subscribers publish. `None`
+            accepts every push.
 
     Raises:
-        ValueError, TypeError: naming the argument.
+        ValueError, TypeError: An argument is invalid; the message names it.
     """
 
     host: str = "127.0.0.1"
@@ -79,64 +84,53 @@ class HubConfig:
     clock: Callable[[], float] = field(default=time.time, repr=False)
     admit: Callable[[Accepted], Refused | None] | None = field(default=None, repr=False)
 
-    credentials: Mapping[str, Credentials] = field(init=False, repr=False)
-    """`keys`, ready to verify with."""
-    subscriber_credentials: Mapping[str, Credentials] = field(init=False, repr=False)
-    """`subscriber_keys`, likewise."""
-    gate: Gate = field(init=False, repr=False)
-    """The rules for Host and Origin."""
+    _credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
+    _subscriber_credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
+    _gate: Gate = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.host, str) or not self.host:
-            raise ValueError(f"host: {self.host!r} is not a host name or address")
+        if not isinstance(self.host, str):
+            raise TypeError(wrong_type("host", "a string", self.host))
+        if not self.host:
+            raise ValueError("host must not be empty")
         for name in ("max_body", "max_queue", "max_connections", "max_subscriptions", "max_topic"):
             checked_count(name, getattr(self, name))
         for name in ("allow_origins", "allow_hosts"):
-            _check_texts(name, getattr(self, name))
+            _check_strings(name, getattr(self, name))
         if not callable(self.clock):
-            raise TypeError(f"clock: {self.clock!r} is not callable")
+            raise TypeError(wrong_type("clock", "callable", self.clock))
         if self.admit is not None and not callable(self.admit):
-            raise TypeError(f"admit: {self.admit!r} is not callable")
+            raise TypeError(wrong_type("admit", "callable or None", self.admit))
         credentials = _credentials("keys", self.keys)
         if not credentials and not is_loopback(self.host):
             raise ValueError(
-                f"keys: a hub on {self.host!r} is open to other machines, and without keys any of them could push; "
-                "give it keys, or bind it to 127.0.0.1"
+                f"keys must be given for a hub on {self.host!r}: without keys, every machine that can reach it could "
+                "push; give it keys, or bind it to 127.0.0.1"
             )
-        object.__setattr__(self, "credentials", credentials)
-        object.__setattr__(self, "subscriber_credentials", _credentials("subscriber_keys", self.subscriber_keys))
-        object.__setattr__(self, "gate", Gate(self.host, self.allow_hosts, self.allow_origins))
-
-    @property
-    def max_names(self) -> int:
-        """Bytes of all topics and prefixes of a subscriber: 256 for each that there may be, and room for any one."""
-        return 256 * self.max_subscriptions + 4 * self.max_topic
-
-    @property
-    def max_message(self) -> int:
-        """Bytes of a message from a subscriber: an event, its topic in JSON escapes, and some sessions."""
-        return self.max_body + 12 * self.max_topic + 4096
+        object.__setattr__(self, "_credentials", credentials)
+        object.__setattr__(self, "_subscriber_credentials", _credentials("subscriber_keys", self.subscriber_keys))
+        object.__setattr__(self, "_gate", Gate(self.host, self.allow_hosts, self.allow_origins))
 
 
-def _check_texts(name: str, values: object) -> None:
+def _check_strings(name: str, values: object) -> None:
     if isinstance(values, str) or not isinstance(values, Collection):
-        raise TypeError(f"{name}: {values!r} is not a list of texts")
+        raise TypeError(wrong_type(name, "a list of strings", values))
     for value in values:
         if not isinstance(value, str):
-            raise TypeError(f"{name}: {value!r} is not a text")
+            raise TypeError(f"{name} must contain strings, not {type(value).__name__}")
 
 
 def _credentials(name: str, keys: object) -> dict[str, Credentials]:
     if keys is None:
         return {}
-    # Nothing is shown of a wrong value here: it may be the secret.
+    # The messages show no values: one may be a secret.
     if not isinstance(keys, Mapping):
-        raise TypeError(f"{name}: not a mapping of key to secret")
+        raise TypeError(wrong_type(name, "a mapping of keys to secrets", keys))
     credentials = {}
     for key, secret in keys.items():
         if not isinstance(key, str) or not isinstance(secret, (str, bytes)):
-            raise TypeError(f"{name}: a key is text, its secret text or bytes")
+            raise TypeError(f"{name} must map strings to strings or bytes")
         if not key or not secret:
-            raise ValueError(f"{name}: a key or its secret is empty")
+            raise ValueError(f"{name} must not contain an empty key or secret")
         credentials[key] = Credentials(key, secret)
     return credentials

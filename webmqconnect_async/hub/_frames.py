@@ -1,4 +1,4 @@
-"""WebSocket text frames as a server sends them. Knows neither what the text says nor who gets it."""
+"""WebSocket text frames, as a server sends them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _FINAL_TEXT = 0x81
 
 
 def text_frame(text: str) -> bytes:
-    """Return the text as one whole frame.
+    """Return the text as one unfragmented frame.
 
-    RFC 6455, 5.1: "A server MUST NOT mask any frames". So the frame is the same for every subscriber: it is made once,
-    all their queues hold the same object, and any number of frames may be joined into one write.
+    RFC 6455, 5.1: "A server MUST NOT mask any frames that it sends to the client". So the frame is the same for every
+    subscriber: it is built once, all send queues share it, and several frames can be joined into one write.
     """
     payload = text.encode()
     size = len(payload)

@@ -1,11 +1,11 @@
-"""An event on its way to subscribers: what it says, and who is to get it. Knows no subscriber."""
+"""An event on its way to subscribers, and who receives it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ._strict_json import encoded
+from .._core import strict_json
 
 __all__ = ["Publication", "Receivers", "arguments_of"]
 
@@ -14,51 +14,52 @@ _NOBODY = frozenset[str]()
 
 @dataclass(frozen=True, slots=True)
 class Receivers:
-    """Those who get an event, as far as one of their properties says."""
+    """The receivers of an event, by one of their properties."""
 
     eligible: frozenset[str] | None = None
-    """The only ones; None for everybody."""
+    """The only values to receive it; `None` for all."""
     exclude: frozenset[str] = _NOBODY
+    """Values that do not receive it."""
 
     def __contains__(self, name: str) -> bool:
         return (self.eligible is None or name in self.eligible) and name not in self.exclude
 
 
-@dataclass(slots=True)  # not frozen: nobody changes one, and to make it would take a twentieth of a push more
+@dataclass(slots=True)  # not frozen, which would make a push 5 % more expensive; no code changes one
 class Publication:
     """An event of a topic.
 
-    All texts but the topic are JSON, without blanks around it: safe to splice into a larger JSON text.
+    All strings but the topic are JSON without whitespace around it, safe to insert into a larger JSON text.
     """
 
     topic: str
     event: str
-    """What WAMP v1 subscribers get: a single value."""
+    """The single value that WAMP v1 subscribers receive."""
     eligible: frozenset[str] | None = None
-    """The only sessions to get it; None for every subscriber."""
+    """The IDs of the only sessions to receive it; `None` for every subscriber."""
     exclude: frozenset[str] = _NOBODY
-    """Sessions that do not get it."""
+    """The IDs of sessions that do not receive it."""
     args: str | None = None
-    """What WAMP v2 subscribers get as positional arguments, an array; None for the event alone."""
+    """The array of positional arguments that WAMP v2 subscribers receive; `None` for the event alone."""
     kwargs: str | None = None
-    """And as keyword arguments, an object; None for none."""
+    """The object of keyword arguments that WAMP v2 subscribers receive; `None` for none."""
     authid: Receivers | None = None
-    """Who gets it by the name they authenticated with; None for everybody."""
+    """The receivers by the key that they authenticated with; `None` for all."""
     authrole: Receivers | None = None
-    """Who gets it by their role; None for everybody."""
+    """The receivers by their role; `None` for all."""
 
 
 def arguments_of(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[str, str, str | None]:
-    """Return an event's value for WAMP v1, and its positional and keyword arguments for WAMP v2, all as JSON text.
+    """Return an event as JSON: the value for WAMP v1, and the positional and keyword arguments for WAMP v2.
 
-    WAMP v1 knows a single value. That is what a single argument is; what else there may be becomes an object of `args`
-    and `kwargs`.
+    WAMP v1 has one value per event. That is a single positional argument; anything else becomes an object with the
+    members `args` and `kwargs`.
 
     Raises:
-        ValueError: they are nested too deeply to be written.
+        ValueError: the arguments are nested too deeply to be encoded.
     """
-    positional = encoded(args)
+    positional = strict_json.encode(args)
     if len(args) == 1 and not kwargs:
         return positional[1:-1], positional, None
-    keywords = encoded(kwargs)
+    keywords = strict_json.encode(kwargs)
     return f'{{"args":{positional},"kwargs":{keywords}}}', positional, keywords if kwargs else None

@@ -1,4 +1,4 @@
-"""The options of a WAMP v2 publication, which a push to the bridge carries as well. Pure; knows no subscriber."""
+"""The options of a WAMP v2 PUBLISH that select the receivers. Crossbar.io's bridge accepts the same ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Audience", "audience_of", "flag_of"]
 
 
 class Audience(NamedTuple):
-    """Whom an event is for: all of it must hold. The fields are those of a `Publication`."""
+    """The receivers of an event: they meet all of these conditions. The fields are those of a `Publication`."""
 
     eligible: frozenset[str] | None = None
     exclude: frozenset[str] = frozenset()
@@ -23,13 +23,13 @@ _EVERYBODY = Audience()
 
 
 def audience_of(options: Mapping[str, object]) -> Audience:
-    """Return whom the options name.
+    """Return the receivers that the options select.
 
-    Routers take an empty list of the eligible for none at all, and so for everybody. So does this hub: what an
-    application sees here it is to see there. A value alone is a list of it.
+    An empty list of eligible receivers selects everybody, as in other routers: an application behaves here as it will
+    there. A value outside a list counts as a list of it.
 
     Raises:
-        ValueError: what stands there is of the wrong type; the text names the option.
+        ValueError: an option has the wrong type; the message names it.
     """
     if not options:
         return _EVERYBODY
@@ -39,10 +39,10 @@ def audience_of(options: Mapping[str, object]) -> Audience:
 
 
 def flag_of(options: Mapping[str, object], name: str, *, default: bool) -> bool:
-    """Return an option that is true or false.
+    """Return a boolean option.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is not a boolean.
     """
     match options.get(name):
         case None:
@@ -63,6 +63,6 @@ def _names(options: Mapping[str, object], name: str, kind: type) -> frozenset[st
     if value is None:
         return frozenset()
     values = value if isinstance(value, list) else [value]
-    if any(type(each) is not kind for each in values):  # true is no 1
+    if any(type(each) is not kind for each in values):  # True is an instance of int
         raise ValueError(f"option '{name}' is not a list of {'integers' if kind is int else 'texts'}")
     return frozenset(map(str, values))

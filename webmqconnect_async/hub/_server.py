@@ -1,34 +1,18 @@
-"""The hub as a server: it binds a port, accepts connections, and shuts down. `Endpoints` handles the requests."""
+"""The hub as a server: it binds a port, accepts connections, and shuts down. `Handlers` handles the requests."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Self, Unpack
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
+from .._core.checks import checked_integer
+from ._aiohttp import protocol_factory
 from ._config import HubConfig, HubOptions
-from ._connections import limited
-from ._handlers import Endpoints, unparsable
+from ._handlers import Handlers
 
 __all__ = ["Hub", "create_app"]
-
-_KEEPALIVE = 75.0
-"""Seconds that a connection may idle, much longer than clients keep theirs."""
-
-_LINGERING = 1.0
-"""Seconds to keep reading a refused body, so that the peer gets the response and not a reset."""
-
-_MAX_HEADERS = 64
-"""Headers of a request, twice as many as a browser behind proxies sends."""
-
-_MAX_HEADER = 8190
-"""Bytes of one header, aiohttp's default."""
-
-_MAX_TARGET = 1 << 14
-"""Bytes of a request target, the limit of the original hub: about 850 session IDs."""
 
 _SHUTDOWN = 2.0
 """Seconds for requests in progress to end when the hub closes."""
@@ -50,13 +34,14 @@ class Hub:
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 8080, **options: Unpack[HubOptions]) -> None:
-        if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
-            raise ValueError(f"port: {port!r} is not a port")
-        self.config = HubConfig(host=host, **options)
-        self._port = port
+        self._port = checked_integer("port", port, 0, 65535)
+        self.config: HubConfig = HubConfig(host=host, **options)
         self._authority: str | None = None
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
+
+    def __repr__(self) -> str:
+        return f"<Hub {'not running' if self._authority is None else self.url}>"
 
     @property
     def url(self) -> str:
@@ -66,7 +51,7 @@ class Hub:
             RuntimeError: the hub is not running.
         """
         if self._authority is None:
-            raise RuntimeError("the hub does not run: it has a URL from start() to close()")
+            raise RuntimeError("the hub is not running: it has a URL from start() to close()")
         return f"http://{self._authority}"
 
     @property
@@ -82,15 +67,13 @@ class Hub:
             RuntimeError: the hub is running already.
         """
         if self._runner is not None:
-            raise RuntimeError("the hub runs already")
-        runner = web.AppRunner(Endpoints(self.config).app(), shutdown_timeout=_SHUTDOWN)
+            raise RuntimeError("the hub is already running")
+        runner = web.AppRunner(Handlers(self.config).app(), shutdown_timeout=_SHUTDOWN)
         self._runner = runner
         try:
             await runner.setup()
-            # Not a TCPSite: it accepts any number of connections, and the process runs out of descriptors.
-            self._server = await asyncio.get_running_loop().create_server(
-                limited(runner, _RequestHandler, self.config.max_connections + _SPARE), self.config.host, self._port
-            )
+            factory = protocol_factory(runner, self.config.max_connections + _SPARE)
+            self._server = await asyncio.get_running_loop().create_server(factory, self.config.host, self._port)
         except BaseException:
             await self.close()
             raise
@@ -119,70 +102,24 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
     After `parent.add_subapp("/hub/", create_app(...))` it accepts pushes at `/hub/`, pushes of the Crossbar dialect at
     `/hub/publish`, and subscribers at `/hub/ws`. The server around it is yours to configure:
 
-    - aiohttp's access log shows request lines, and with them the signatures of pushes. So does its response to a
-      request that it cannot parse, and its log of it.
-    - The number of connections, the size of a request's head, and the patience with slow peers are for the server to
-      limit.
-    - The hub cannot see what the server is bound to, or whom a proxy in front of it lets in. Give it keys if that may
-      be anybody, and subscriber keys if not everybody may read.
+    - aiohttp's access log shows request lines, which contain the signatures of pushes. So do its response to a request
+      that it cannot parse, and its log of the error.
+    - Limits of the number of connections, the size of headers, and the time that slow peers may take are up to the
+      server.
+    - The hub cannot see what the server is bound to, or which requests a proxy in front of it forwards. Give it keys
+      unless every client may push, and subscriber keys unless every client may read.
 
     Args:
-        host: what the server around it is bound to.
+        host: the name or address that the server is bound to.
         options: see `HubConfig`.
 
     Raises:
         ValueError, TypeError: an argument cannot be used; the message names it.
     """
-    return Endpoints(HubConfig(host=host, **options)).app()
+    return Handlers(HubConfig(host=host, **options)).app()
 
 
 def _authority(address: str, port: int) -> str:
     """Return the authority that a client on this machine can connect to."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104  # compared, not bound to
     return f"[{reachable}]:{port}" if ":" in reachable else f"{reachable}:{port}"
-
-
-class _RequestHandler(web.RequestHandler):
-    """aiohttp's protocol of a connection, which would quote the request that it cannot parse."""
-
-    __slots__ = ()
-
-    def __init__(self, manager: web.Server) -> None:
-        super().__init__(
-            manager,
-            loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # its type is wrong; a log would show each push's signature
-            logger=_http_log,
-            keepalive_timeout=_KEEPALIVE,
-            lingering_time=_LINGERING,
-            max_headers=_MAX_HEADERS,
-            max_line_size=_MAX_TARGET,
-            max_field_size=_MAX_HEADER,
-            auto_decompress=False,  # signatures are of the bytes that were sent, and neither format has compression
-        )
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Return the response to a request that failed. The connection is then closed."""
-        if not isinstance(exc, HttpProcessingError):
-            return super().handle_error(request, status, exc, message)
-        response = unparsable(exc, max_target=_MAX_TARGET, max_header=_MAX_HEADER, max_headers=_MAX_HEADERS)
-        response.force_close()
-        return response
-
-
-def _is_worth_logging(record: logging.LogRecord) -> bool:
-    # Any peer can cause these errors, as often as it likes. A parse error quotes the request; a header that is not
-    # UTF-8 may raise an error inside aiohttp.
-    return not (
-        record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | ConnectionError | UnicodeError)
-    )
-
-
-_http_log = logging.getLogger("webmqconnect_async.hub.http")
-_http_log.addFilter(_is_worth_logging)

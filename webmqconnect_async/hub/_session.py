@@ -1,4 +1,4 @@
-"""One subscriber, whatever it speaks: its name, its topics, and what waits to be read by it. Knows no sockets."""
+"""The session of one subscriber, independent of the WAMP version: its subscriptions and its send queue. No sockets."""
 
 from __future__ import annotations
 
@@ -8,195 +8,185 @@ import sys
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from ._config import HubConfig
 from ._frames import text_frame
 from ._publication import Publication
 
-__all__ = ["Ending", "Later", "Session", "Topics"]
+if TYPE_CHECKING:
+    from ._broker import Broker
 
-_SLOT = 8
-"""Bytes that a queue takes for each frame it holds, beside the frame."""
+__all__ = ["DelayedReply", "Ending", "Session"]
 
-_TEXT = 60
-"""Bytes that a text takes beside its characters."""
+_PER_FRAME = 8
+"""Bytes of the queue per frame, in addition to the frame."""
 
-_CROWDED = 1 << 16
-"""Bytes in the queue of one who is to read some before it asks for more answers."""
+_PER_STRING = 60
+"""Bytes of a string in addition to its characters."""
 
-Later: TypeAlias = Callable[[], None]
-"""What is to be called after a while, so that guessing takes time."""
+_HIGH_WATER = 1 << 16
+"""Bytes in the send queue above which no further message of the subscriber is processed."""
+
+DelayedReply: TypeAlias = Callable[[], None]
+"""Sends a reply. The caller waits before it calls this, to slow down guessing."""
 
 logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class Ending(NamedTuple):
-    """How a connection is to be closed: a WebSocket's code and reason."""
+    """How to close a connection: the code and reason of the WebSocket's close frame."""
 
     code: int
     reason: str = ""
-
-
-class Topics(Protocol):
-    """What a session does with topics; all of it is the hub's own doing, and none of it waits."""
-
-    def subscribe(self, session: Session, topic: str) -> int | None:
-        """Return the ID of the topic's subscription, the same for everybody; None where it is one too many."""
-        ...
-
-    def unsubscribe(self, session: Session, topic: str) -> None:
-        """End a subscription, if there is one."""
-        ...
-
-    def deliver(self, publication: Publication, publication_id: int | None = None) -> int:
-        """Queue an event for those who get it."""
-        ...
 
 
 class Session(ABC):
     """One subscriber.
 
     Args:
-        session_id: its name, 16 digits.
-        config: what the hub was told.
-        topics: where it subscribes and publishes.
-        drop: called once, when more than `max_queue` bytes wait; to end its connection without waiting for anything.
-        peer: its address, for the log.
+        session_id: its ID, 16 digits.
+        config: the hub's configuration.
+        broker: where it subscribes and publishes.
+        drop: closes its connection immediately. Called once, when `max_queue` is exceeded.
+        peer: the subscriber's address, for the log.
     """
 
     subprotocol: ClassVar[str]
-    """The WebSocket's."""
+    """The name of the WebSocket subprotocol."""
 
     __slots__ = (
-        *("_calm", "_closed", "_config", "_drop", "_filled", "_held", "_max_queue", "_names", "_queue", "_topics"),
-        *("authid", "authrole", "ending", "id", "peer", "topics"),
+        *("_broker", "_closed", "_config", "_drained", "_drop", "_filled", "_max_queue", "_queue", "_queued"),
+        *("_reserved", "authid", "authrole", "ending", "id", "peer", "subscribed"),
     )
 
     def __init__(
-        self, session_id: str, config: HubConfig, topics: Topics, drop: Callable[[], None], peer: str = "?"
+        self, session_id: str, config: HubConfig, broker: Broker, drop: Callable[[], None], peer: str = "?"
     ) -> None:
         self.id = session_id
         self.peer = peer
         self.authid = session_id
-        """Whom it authenticated as; an anonymous one has no other name than its own."""
+        """The key that it authenticated with; the session ID if it is anonymous."""
         self.authrole = "anonymous"
-        self.topics: set[str] = set()
+        self.subscribed: set[str] = set()
+        """The topics that it subscribes to. `Broker` updates it."""
         self.ending: Ending | None = None
-        """How its connection is to be closed once all that waits has been sent; None while it goes on."""
+        """How to close the connection once the queue is empty; `None` while the session is open."""
         self._config = config
-        self._topics = topics
+        self._broker = broker
         self._queue: deque[bytes] = deque()
-        self._held = 0
+        self._queued = 0  # bytes
         self._max_queue = config.max_queue
         self._filled = asyncio.Event()
-        self._calm = asyncio.Event()  # the queue is not crowded
-        self._calm.set()
-        self._names = 0  # bytes of all topics and prefixes
+        self._drained = asyncio.Event()  # set unless the queue is above the high-water mark
+        self._drained.set()
+        self._reserved = 0  # bytes of all topics and prefixes
         self._drop = drop
-        self._closed = False  # nothing is queued any more
+        self._closed = False  # whether frames are no longer queued
 
     @property
     @abstractmethod
     def admitted(self) -> bool:
-        """Whether it may subscribe and publish: anonymous or authenticated, as the hub demands."""
+        """Whether the subscriber may subscribe and publish: it is anonymous or authenticated, as the hub requires."""
 
     @abstractmethod
-    def receive(self, text: str) -> Later | None:
-        """Do what a message of the subscriber says, all at once but for what is returned."""
+    def receive(self, text: str) -> DelayedReply | None:
+        """Process a message from the subscriber. Everything is done on return, except for a reply to be delayed."""
 
     @classmethod
     @abstractmethod
     def event(cls, publication: Publication, subscription: int, publication_id: int) -> str:
-        """Return an event as subscribers of this kind are told it."""
+        """Return the message that delivers an event in this protocol."""
 
     def admit(self, key: str) -> None:
-        """Note whom the subscriber has proved to be."""
+        """Record the key that the subscriber has authenticated with."""
         self.authid, self.authrole = key, "subscriber"
 
-    def leave(self) -> None:  # noqa: B027  # the protocol may have no word for it
-        """Queue what tells the subscriber that the hub goes."""
+    def leave(self) -> None:  # noqa: B027  # WAMP v1 has no such message
+        """Queue the message, if the protocol has one, that the hub is shutting down."""
 
     def say(self, message: str) -> None:
-        """Queue a message of this session's own."""
+        """Queue a message for this subscriber only."""
         self.send(text_frame(message))
 
     def end(self, code: int, reason: str = "") -> None:
-        """Have the connection closed after what waits; nothing comes after that."""
+        """Close the connection after the frames in the queue have been sent. Nothing is queued after them."""
         self._closed = True
         self.ending = Ending(code, reason)
         self._filled.set()
 
     def send(self, frame: bytes) -> None:
-        """Put a frame into the queue, or drop the subscriber if it is full. A single frame always fits."""
+        """Queue a frame, or drop the subscriber if its queue is full. A single frame always fits."""
         if self._closed:
             return
-        # A small frame is mostly the object that holds it: a million of them of 20 bytes are 60 MB.
-        held = self._held + sys.getsizeof(frame) + _SLOT
-        if self._queue and held > self._max_queue:
-            waiting = self._held
+        # The size of the object: a million frames of 20 bytes take 60 MB.
+        queued = self._queued + sys.getsizeof(frame) + _PER_FRAME
+        if self._queue and queued > self._max_queue:
+            waiting = self._queued
             self.abandon()
-            logger.warning("subscriber %s dropped: it reads too slowly, %d bytes wait", self.id, waiting)
+            logger.warning("subscriber %s dropped: it reads too slowly, %d bytes are queued", self.id, waiting)
             self._drop()
             return
         self._queue.append(frame)
-        self._held = held
+        self._queued = queued
         self._filled.set()
-        if held > _CROWDED:
-            self._calm.clear()
+        if queued > _HIGH_WATER:
+            self._drained.clear()
 
     def abandon(self) -> None:
-        """Forget what waits, and queue nothing any more: nobody will read it."""
+        """Discard the queue, and queue nothing further, because the connection is lost."""
         self._closed = True
         self._queue.clear()
-        self._held = 0
-        self._calm.set()
+        self._queued = 0
+        self._drained.set()
 
-    async def calm(self) -> None:
-        """Wait until little enough waits to take a further message, whose answer would have to wait, too.
+    async def drained(self) -> None:
+        """Wait until the send queue has drained enough to process another message (backpressure).
 
-        Or else whoever asks and does not read has the hub keep `max_queue` bytes for it. (Events cost less than they
-        count: all queues hold the same ones.)
+        A subscriber that sends requests without reading the replies would otherwise fill its queue up to `max_queue`.
+        (Events cost less memory than their size, because all queues share their frames.)
         """
-        await self._calm.wait()
+        await self._drained.wait()
 
-    def hold(self, *names: str) -> bool:
-        """Note that the session is to keep topics or prefixes; return whether it may, for all that it keeps."""
-        size = self._names + sum(map(_kept, names))
-        if size > self._config.max_names:
+    def reserve(self, *names: str) -> bool:
+        """Reserve memory for topics or prefixes; return False if the subscriber would exceed its limit."""
+        config = self._config
+        reserved = self._reserved + sum(map(_size, names))
+        # Room for one more topic of any length: a single one is never refused.
+        if reserved > 256 * config.max_subscriptions + 4 * config.max_topic:
             return False
-        self._names = size
+        self._reserved = reserved
         return True
 
     def release(self, *names: str) -> None:
-        """Note that the session keeps them no longer."""
-        self._names -= sum(map(_kept, names))
+        """Release the memory of topics or prefixes."""
+        self._reserved -= sum(map(_size, names))
 
     async def take(self, most: int) -> bytes:
-        """Wait for frames, or the end, and return them joined, up to so many bytes or a single frame."""
+        """Wait for a frame or for the end of the session. Return what `take_nowait` returns."""
         await self._filled.wait()
         return self.take_nowait(most)
 
     def take_nowait(self, most: int = sys.maxsize) -> bytes:
-        """Return the frames that wait, joined, up to so many bytes or a single frame; nothing where none waits."""
+        """Remove frames from the queue and return them joined: at most `most` bytes, but at least one frame if any."""
         frames: list[bytes] = []
         while self._queue and (not frames or len(self._queue[0]) <= most):
             frame = self._queue.popleft()
-            self._held -= sys.getsizeof(frame) + _SLOT
+            self._queued -= sys.getsizeof(frame) + _PER_FRAME
             most -= len(frame)
             frames.append(frame)
         if not self._queue and self.ending is None:
             self._filled.clear()
-        if self._held <= _CROWDED:
-            self._calm.set()
+        if self._queued <= _HIGH_WATER:
+            self._drained.set()
         return b"".join(frames)
 
     @property
     def ended(self) -> bool:
-        """Whether all has been taken of a session that is to end."""
+        """Whether the session is ending and its queue is empty."""
         return self.ending is not None and not self._queue
 
 
-def _kept(name: str) -> int:
-    # Not `sys.getsizeof`: of equal texts one may have been encoded, and be larger. What is held is to be released.
-    return _TEXT + len(name) * (1 if name.isascii() else 4)
+def _size(name: str) -> int:
+    # Not sys.getsizeof: a string grows when it is encoded, and the same size must be released as was reserved.
+    return _PER_STRING + len(name) * (1 if name.isascii() else 4)

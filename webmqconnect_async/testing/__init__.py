@@ -1,20 +1,20 @@
-"""For the test suites of applications that push: a real hub on a port of its own, which tells what it was pushed.
+"""A real hub for the test suites of applications, which records what is pushed to it.
 
     with Hub() as hub:
         shop = Shop(endpoint=hub.url)
         shop.sell(17)
         assert hub.pushes == [Pushed("http://example.com/orders", {"id": 17})]
 
-With pytest, `pytest_plugins = ["webmqconnect_async.testing"]` in the topmost conftest.py, or in a module of tests, opts
-into these fixtures:
+For pytest, `pytest_plugins = ["webmqconnect_async.testing"]` in the top-level conftest.py, or in a test module, adds
+these fixtures:
 
     webmq_hub           a `Hub` for one test
-    webmq_hub_options   its options, none: override it to give some, for all tests or for those of a module or class, or
-                        parametrize it
+    webmq_hub_options   the options of that hub, `{}` by default: override the fixture for all tests, a module or a
+                        class, or parametrize it
 
-Pytest is needed for these alone. It is not imported here, but imports their module itself, as a plugin of this plugin.
+Only the fixtures need pytest, which loads their module as a plugin of this plugin.
 
-PYTEST_DONT_REWRITE: or pytest warns of a plugin that conftest.py has imported names from.
+PYTEST_DONT_REWRITE: otherwise pytest warns if conftest.py imports names from this plugin.
 """
 
 from __future__ import annotations
@@ -24,4 +24,4 @@ from ._threaded import Hub
 
 __all__ = ["Hub", "Pushed"]
 
-pytest_plugins = ("webmqconnect_async.testing._fixtures",)
+pytest_plugins: tuple[str, ...] = ("webmqconnect_async.testing._fixtures",)

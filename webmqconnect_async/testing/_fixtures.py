@@ -1,4 +1,4 @@
-"""The pytest fixtures, and nothing else. Only pytest imports this, as a plugin that the package around it names."""
+"""The pytest fixtures. Only pytest imports this module, as a plugin that the package names."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["webmq_hub", "webmq_hub_options"]
 
 @pytest.fixture
 def webmq_hub_options() -> HubOptions:
-    """Return the options of `webmq_hub`: none, unless a conftest.py, a module or a class overrides this."""
+    """Return the options of `webmq_hub`: none, unless this fixture is overridden."""
     return {}
 
 
 @pytest.fixture
 def webmq_hub(webmq_hub_options: HubOptions) -> Iterator[Hub]:
-    """Run a hub for one test; `pushes` tells what it was pushed."""
+    """Run a hub for one test; see its `pushes`."""
     with Hub(**webmq_hub_options) as hub:
         yield hub

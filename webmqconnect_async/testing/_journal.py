@@ -1,4 +1,4 @@
-"""What a hub accepted, who waits for it, and what it shall refuse. Knows no hub; any thread may ask it anything."""
+"""The pushes that a hub has accepted, the calls that wait for one, and the refusals to come. Thread-safe."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class Pushed:
 
     topic: str
     event: object
-    """What its JSON text says; a `Payload` where it has other arguments than one."""
+    """The decoded JSON; a `Payload` if there is not exactly one positional argument."""
     eligible: frozenset[str] | None = None
-    """The only sessions to get it; None for every subscriber."""
+    """The only sessions to receive it; `None` for all subscribers."""
     exclude: frozenset[str] = _NOBODY
     key: str | None = None
-    """The application key that signed it; None where it is unsigned."""
+    """The application key that signed it; `None` if it is unsigned."""
 
 
 class Journal:
     """The pushes of one hub, in the order in which it accepted them.
 
-    Each is handed to one wait at the most: to the oldest that waits for its topic, or else to the first to come.
+    Each push is returned by at most one wait: the oldest that waits for its topic, or otherwise the next one.
     """
 
     def __init__(self) -> None:
@@ -47,12 +47,12 @@ class Journal:
 
     @property
     def pushes(self) -> list[Pushed]:
-        """A copy of all there are."""
+        """A copy of the list."""
         with self._lock:
             return self._pushes.copy()
 
     def admit(self, push: Accepted) -> Refused | None:
-        """Return what the push is to be refused with, or take it down and return None."""
+        """Return the next refusal, if there is one; otherwise record the push and return `None`."""
         pushed = Pushed(push.topic, _event(push), push.eligible, push.exclude, push.key)
         with self._lock:
             if self._refusals:
@@ -63,12 +63,12 @@ class Journal:
         return None
 
     def refuse(self, refused: Refused, count: int) -> None:
-        """Refuse so many pushes to come, after those that are to be refused already."""
+        """Add refusals of the next pushes, after those added before."""
         with self._lock:
             self._refusals.extend([refused] * count)
 
     def clear(self) -> None:
-        """Forget all pushes and refusals. Waits go on."""
+        """Remove all pushes and refusals. Calls that wait keep waiting."""
         with self._lock:
             self._pushes.clear()
             self._unclaimed.clear()
@@ -76,7 +76,7 @@ class Journal:
 
     @contextmanager
     def waiting(self, topic: str) -> Iterator[Future[Pushed]]:
-        """Yield what is, or will be, set to the next push on a topic; one that is not set by the end is cancelled."""
+        """Yield a future of the next push on a topic; it is cancelled at the end if it has no result."""
         future: Future[Pushed] = Future()
         wait = (topic, future)
         with self._lock:
@@ -93,7 +93,7 @@ class Journal:
                     self._waits.remove(wait)
 
     def summary(self) -> str:
-        """Say how many pushes there are on which topics."""
+        """Return how many pushes there are on each topic, as text."""
         counts = Counter(pushed.topic for pushed in self.pushes)
         return ", ".join(f"{count} on {topic!r}" for topic, count in counts.items()) or "nothing"
 
@@ -108,7 +108,7 @@ class Journal:
 
 
 def _event(push: Accepted) -> object:
-    """Return the event as a client was given it."""
+    """Return the event as it was passed to the client."""
     args = [json.loads(push.event)] if push.args is None else json.loads(push.args)
     if len(args) == 1 and push.kwargs is None:
         return args[0]

@@ -1,4 +1,4 @@
-"""A hub in a thread and a loop of its own. Knows what a test asks of it, and of no test framework."""
+"""A hub in a thread and an event loop of its own, for tests in any framework."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Self, TypeAlias, Unpack
 from urllib.parse import urlsplit
 
-from .._core.checks import checked_count, checked_seconds
+from .._core.checks import checked_count, checked_integer, checked_seconds, wrong_type
 from ..hub import Accepted, HubOptions, Refused
 from ..hub import Hub as ServedHub
 from ._journal import Journal, Pushed
@@ -21,82 +21,88 @@ _Admit: TypeAlias = Callable[[Accepted], Refused | None]
 
 
 class Hub:
-    """A hub for tests: `with Hub() as hub`, and what is pushed to `hub.url` is in `hub.pushes`.
+    """A hub for tests: `with Hub() as hub`. The pushes to `hub.url` are in `hub.pushes`.
 
-    It serves subscribers as any hub does. Having a thread of its own, it works alike in tests with and without an event
-    loop, for several loops, and for other processes. One thread starts and ends it; any may ask it the rest.
+    It serves subscribers like any other hub. Because it runs in a thread of its own, it works in tests with or without
+    an event loop, and other loops and processes can use it. Start and close it in one thread; the other methods may be
+    called from any.
 
     Args:
-        port: 0 takes a free one.
-        options: as `webmqconnect_async.hub.Hub` takes them; an `admit` of theirs is asked first.
+        port: 0 chooses a free port.
+        options: those of `webmqconnect_async.hub.Hub`. An `admit` among them is called first.
 
     Raises:
-        ValueError, TypeError: naming the argument.
+        ValueError, TypeError: an argument is invalid; the message names it.
     """
 
     def __init__(self, port: int = 0, **options: Unpack[HubOptions]) -> None:
-        ServedHub(port=port, **options)  # refuses what is wrong with them
+        ServedHub(port=port, **options)  # raises the errors
         journal = Journal()
         served: HubOptions = {**options, "admit": _in_turn(options.get("admit"), journal.admit)}
 
         def make(port: int) -> ServedHub:
             return ServedHub(port=port, **served)
 
-        self._make = make  # and no attribute holds the secrets
+        self._make = make  # so that no attribute holds the secrets
         self._port = port
         self._journal = journal
         self._thread: _LoopThread | None = None
         self._served: ServedHub | None = None
         self._addresses: tuple[str, str] | None = None
 
+    def __repr__(self) -> str:
+        if self._addresses is None:
+            return "<Hub not running>"
+        return f"<Hub {self.url}{'' if self._served else ' down'}>"
+
     @property
     def url(self) -> str:
-        """Where to push: `http://127.0.0.1:43211`. It stays the same while the hub is `down`.
+        """The URL to push to: `http://127.0.0.1:43211`. It stays the same while the hub is `down`.
 
         Raises:
-            RuntimeError: the hub does not run.
+            RuntimeError: the hub is not running.
         """
         return self._running()[0]
 
     @property
     def ws_url(self) -> str:
-        """Where to subscribe: `ws://127.0.0.1:43211/ws`."""
+        """The URL to subscribe at: `ws://127.0.0.1:43211/ws`."""
         return self._running()[1]
 
     @property
     def pushes(self) -> list[Pushed]:
-        """A copy of the pushes accepted until now, in order. One whose answer has come is among them."""
+        """A copy of the pushes accepted so far, in order. A push is included before its response is sent."""
         return self._journal.pushes
 
     def wait_for(self, topic: str, timeout: float | None = 5.0) -> Pushed:
-        """Return the first push on a topic that no wait has returned before; wait for it where it has not come yet.
+        """Return the first push of a topic that no other wait has returned; wait for it if there is none yet.
 
-        It blocks its thread: where an event loop runs in that, use `arrived`.
+        It blocks the thread. Where an event loop is running, use `arrived`.
 
         Args:
-            topic: the very topic.
-            timeout: seconds to wait for it. None waits for ever, 0 not at all.
+            topic: the exact topic.
+            timeout: seconds to wait. `None` waits forever, 0 not at all.
 
         Raises:
-            TimeoutError: it did not come; the message says what did.
-            RuntimeError: an event loop runs in this thread, and what it should push could not come.
+            TimeoutError: no such push arrived in time. The message says which others did.
+            RuntimeError: an event loop is running in this thread, which would be blocked.
         """
         if _in_event_loop():
-            raise RuntimeError("wait_for blocks the event loop that runs here: `await hub.arrived(topic)` does not")
+            raise RuntimeError("wait_for would block the running event loop; use `await hub.arrived(topic)`")
         seconds = checked_seconds("timeout", timeout, zero=True)
         with self._journal.waiting(topic) as future:
             futures.wait([future], seconds)
         return self._settled(future, topic, seconds)
 
     async def arrived(self, topic: str, timeout: float | None = 5.0) -> Pushed:
-        """Do what `wait_for` does, while the event loop goes on.
+        """Do what `wait_for` does, without blocking the event loop.
 
         Args:
-            topic: the very topic.
-            timeout: seconds to wait for it. None waits for ever, 0 not at all.
+            topic: the exact topic.
+            timeout: seconds to wait. `None` waits forever, 0 not at all.
 
         Raises:
-            TimeoutError: it did not come; the message says what did.
+            TimeoutError: no such push arrived in time. The message says which others did.
         """
         seconds = checked_seconds("timeout", timeout, zero=True)
         with self._journal.waiting(topic) as future:
@@ -106,46 +112,45 @@ class Hub:
     def refuse_next(
         self, status: int, reason: str = "refused by the test", *, retry_after: int | None = None, count: int = 1
     ) -> None:
-        """Refuse the next pushes that pass the hub's checks: they are neither forwarded nor in `pushes`.
+        """Refuse the next pushes that pass the hub's checks. They are neither delivered nor in `pushes`.
 
-        What a client tries again counts anew. Of several calls, the first refuses first.
+        Each attempt of a client counts. Refusals of several calls are used in the order of the calls.
 
         Args:
-            status: of the answer, 400 to 599.
-            reason: the text of the answer. Of a 400 the client tells by it what was wrong.
-            retry_after: whole seconds, sent as `Retry-After`; None sends none.
-            count: of pushes.
+            status: the HTTP status, 400 to 599.
+            reason: the text of the response. For a 400, the client chooses the class of its error by it.
+            retry_after: whole seconds, sent as `Retry-After`; `None` sends none.
+            count: the number of pushes to refuse.
 
         Raises:
-            ValueError, TypeError: naming the argument.
+            ValueError, TypeError: an argument is invalid; the message names it.
         """
-        if not isinstance(status, int) or not 400 <= status <= 599:
-            raise ValueError(f"status: {status!r} is no refusal, 400 to 599 are")
+        checked_integer("status", status, 400, 599)
         if not isinstance(reason, str):
-            raise TypeError(f"reason: a text is needed, not {type(reason).__name__}")
-        if retry_after is not None and (type(retry_after) is not int or retry_after < 0):
-            raise ValueError(f"retry_after: {retry_after!r} is not a whole number of seconds from 0 on")
+            raise TypeError(wrong_type("reason", "a string", reason))
+        if retry_after is not None:
+            checked_integer("retry_after", retry_after, 0)
         self._journal.refuse(Refused(status, reason, retry_after), checked_count("count", count))
 
     def clear(self) -> None:
-        """Forget all pushes, and the refusals that are left. Subscribers stay, and so do waits."""
+        """Discard all pushes and the remaining refusals. Subscribers stay connected, and waits continue."""
         self._journal.clear()
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        """Be away, as a broker that is restarted: connections are closed, and new ones refused, while in the `with`.
+        """Stop serving within the `with` block, like a broker that restarts: close and refuse connections.
 
-        Then it serves its old address again, with its `pushes` and without subscribers. As with any broker, a push may
-        end as ConnectionLost, not ConnectFailed, where the client has had no time to see that its connection is gone:
-        in an async test, when it has pushed within the last 50 ms.
+        After that, the hub serves the same address, with its `pushes` and without subscribers. As with any broker, a
+        push may fail with ConnectionLost instead of ConnectFailed if the client has had no time to notice that its
+        connection is closed: in an async test, if it has pushed within the last 50 ms.
 
         Raises:
-            RuntimeError: the hub does not run, or is down already.
-            OSError: when it is over, the port is taken.
+            RuntimeError: the hub is not running, or it is already down.
+            OSError: at the end of the block, the port is in use.
         """
         port = urlsplit(self.url).port or 0
         if self._served is None:
-            raise RuntimeError("the hub is down already")
+            raise RuntimeError("the hub is already down")
         self._leave()
         try:
             yield
@@ -153,14 +158,14 @@ class Hub:
             self._serve(port)
 
     def start(self) -> None:
-        """Serve, until `close`; `with` does both.
+        """Serve until `close`. A `with` block does both.
 
         Raises:
-            OSError: the port is taken.
-            RuntimeError: it runs already.
+            OSError: the port is in use.
+            RuntimeError: the hub is already running.
         """
         if self._thread is not None:
-            raise RuntimeError("the hub runs already")
+            raise RuntimeError("the hub is already running")
         self._thread = _LoopThread()
         try:
             self._serve(self._port)
@@ -169,7 +174,7 @@ class Hub:
             raise
 
     def close(self) -> None:
-        """Close all connections, free the port, end the thread. `pushes` stay readable. Again: nothing."""
+        """Close all connections, free the port, and end the thread. `pushes` stay readable. Idempotent."""
         thread, self._addresses = self._thread, None
         if thread is not None:
             try:
@@ -198,7 +203,7 @@ class Hub:
 
     def _running(self) -> tuple[str, str]:
         if self._addresses is None:
-            raise RuntimeError("the hub does not run: it has a URL from start() to close()")
+            raise RuntimeError("the hub is not running: it has a URL from start() to close()")
         return self._addresses
 
     def _settled(self, future: futures.Future[Pushed], topic: str, seconds: float | None) -> Pushed:
@@ -211,7 +216,7 @@ class Hub:
 
 
 class _LoopThread:
-    """An event loop that runs in a thread of its own."""
+    """An event loop in a thread of its own."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -219,7 +224,7 @@ class _LoopThread:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[object, object, None]) -> None:
-        """Run a coroutine in the loop to its end, and raise what it raises."""
+        """Run a coroutine in the loop until it completes, and raise the exception that it raises."""
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def close(self) -> None:
@@ -229,7 +234,7 @@ class _LoopThread:
 
 
 def _in_turn(first: _Admit | None, second: _Admit) -> _Admit:
-    """Ask the one, and where that has nothing against a push, the other."""
+    """Return a function that calls both, the second one only if the first one accepts."""
     if first is None:
         return second
 

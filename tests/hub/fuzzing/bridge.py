@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from webmqconnect_async.hub._pushes import crossbar as bridge
+from webmqconnect_async.hub._pushes import crossbar
 from webmqconnect_async.hub._pushes.verdicts import Refused
 
 from .engine import Target
@@ -171,7 +171,7 @@ _BROKEN = re.compile(
 
 def _check(request: Request) -> None:
     for keys in (KEYS, {}):
-        verdict = judged_twice(bridge.judge_publish, request, keys)
+        verdict = judged_twice(crossbar.judge, request, keys)
         if isinstance(verdict, Refused):
             assert verdict.status in (200, 400, 401, 413, 500), verdict
             assert verdict.status != 500 or _BROKEN.fullmatch(verdict.reason), verdict

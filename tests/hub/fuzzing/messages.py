@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from webmqconnect_async.hub._wamp1 import messages as wamp1
-from webmqconnect_async.hub._wamp2 import messages as wamp2
+from webmqconnect_async.hub._wamp1 import messages as wamp1_messages
+from webmqconnect_async.hub._wamp2 import messages as wamp2_messages
 
 from .engine import Target
 from .splices import TOO_DEEP, parsed
@@ -88,14 +88,14 @@ wamp2_texts = _texts(
 
 def _check_wamp1(text: str) -> None:
     try:
-        message = wamp1.decode(text)
-    except wamp1.ProtocolError:
+        message = wamp1_messages.decode(text)
+    except wamp1_messages.ProtocolError:
         value = parsed(text)
         assert isinstance(value, list)
         assert value[0] == 2
         assert not isinstance(value[1], str)
         return
-    assert message == wamp1.decode(text)
+    assert message == wamp1_messages.decode(text)
     if message is None:
         return
     value = parsed(text)
@@ -103,20 +103,20 @@ def _check_wamp1(text: str) -> None:
     if not isinstance(value, list):
         return
     match message:
-        case wamp1.Prefix(prefix, uri):
+        case wamp1_messages.Prefix(prefix, uri):
             assert value[:3] == [1, prefix, uri]
-        case wamp1.Call(call_id, procedure, arguments):
+        case wamp1_messages.Call(call_id, procedure, arguments):
             assert value[:3] == [2, call_id, procedure]
             assert [parsed(argument) for argument in arguments] == value[3:]
-            assert parsed(wamp1.call_result(call_id, "[1]")) == [3, call_id, [1]]
-            assert parsed(wamp1.call_error(call_id, "u", procedure)) == [4, call_id, "u", procedure]
-        case wamp1.Subscribe(topic):
+            assert parsed(wamp1_messages.call_result(call_id, "[1]")) == [3, call_id, [1]]
+            assert parsed(wamp1_messages.call_error(call_id, "u", procedure)) == [4, call_id, "u", procedure]
+        case wamp1_messages.Subscribe(topic):
             assert value[:2] == [5, topic]
-        case wamp1.Unsubscribe(topic):
+        case wamp1_messages.Unsubscribe(topic):
             assert value[:2] == [6, topic]
-        case wamp1.Publish(topic, event, exclude, eligible):
+        case wamp1_messages.Publish(topic, event, exclude, eligible):
             assert (value[:2], value[2]) == ([7, topic], parsed(event))
-            assert parsed(wamp1.event(topic, event)) == [8, topic, value[2]]
+            assert parsed(wamp1_messages.event(topic, event)) == [8, topic, value[2]]
             for named in (exclude, eligible):
                 assert named is None or all(isinstance(each, str) for each in named)
             assert eligible is None or isinstance(value[4], list)
@@ -127,29 +127,29 @@ WAMP1 = Target("wamp1", wamp1_texts, _check_wamp1, share=3)
 
 def _check_wamp2(text: str) -> None:
     try:
-        message = wamp2.decode(text)
-    except wamp2.ProtocolViolation:
+        message = wamp2_messages.decode(text)
+    except wamp2_messages.ProtocolViolation:
         return  # what its text says is sent, and checked, where sessions are
-    assert message == wamp2.decode(text)
+    assert message == wamp2_messages.decode(text)
     value = parsed(text)
     if message is None or not isinstance(value, list):
         assert value is TOO_DEEP or (isinstance(value, list) and value[0] in (8, 49, 70))
         return
     match message:
-        case wamp2.Hello(realm, methods, authid):
+        case wamp2_messages.Hello(realm, methods, authid):
             assert value[:2] == [1, realm]
             assert all(each in value[2]["authmethods"] for each in methods)
             assert authid is None or authid == value[2]["authid"]
-        case wamp2.Authenticate(signature):
+        case wamp2_messages.Authenticate(signature):
             assert value[:2] == [5, signature]
-        case wamp2.Subscribe(request, topic, match):
+        case wamp2_messages.Subscribe(request, topic, match):
             assert (value[:2], value[3]) == ([32, request], topic)
             assert match == "exact" or value[2]["match"] != "exact"
-        case wamp2.Unsubscribe(request, subscription):
+        case wamp2_messages.Unsubscribe(request, subscription):
             assert value == [34, request, subscription]
-        case wamp2.Request(kind, request):
+        case wamp2_messages.RPCRequest(kind, request):
             assert value[:2] == [kind, request]
-        case wamp2.Publish(request, topic, event, args, kwargs):
+        case wamp2_messages.Publish(request, topic, event, args, kwargs):
             arguments, keywords = [*value[4:5], []][0], [*value[5:6], {}][0]
             assert (value[:2], value[3]) == ([16, request], topic)
             assert parsed(args) == arguments

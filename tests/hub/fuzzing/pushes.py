@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote, quote_plus
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from webmqconnect_async.hub._pushes.verdicts import Accepted, Refused, Verdict
+from webmqconnect_async.hub._pushes.verdicts import Accepted, PushRequest, Refused, Rules
 from webmqconnect_async.signing import Credentials
 
 from .texts import broken
@@ -134,13 +134,11 @@ def pairs_of(query: str) -> list[tuple[str, str]]:
     return parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
 
 
-def judged_twice(judges: object, request: Request, keys: dict[str, Credentials]) -> Verdict:
+def judged_twice(
+    judge: Callable[[PushRequest, Rules], Accepted | Refused], request: Request, keys: dict[str, Credentials]
+) -> Accepted | Refused:
     """Return the verdict, which must be the same each time."""
-    assert callable(judges)
-    verdicts = [
-        judges(request.query, request.content_type, request.body, NOW, keys, max_body=MAX_BODY, max_topic=MAX_TOPIC)
-        for _ in range(2)
-    ]
+    push = PushRequest(request.query, request.content_type, request.body, NOW)
+    verdicts = [judge(push, Rules(keys, MAX_BODY, MAX_TOPIC)) for _ in range(2)]
     assert verdicts[0] == verdicts[1], "the same push, and another verdict"
-    assert isinstance(verdicts[0], Accepted | Refused)
     return verdicts[0]

@@ -1,4 +1,4 @@
-"""Whole conversations of a subscriber with the hub's sessions, no socket between them."""
+"""Whole conversations of a subscriber with the broker, no socket between them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from webmqconnect_async.hub._broker import Sessions
+from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._config import HubConfig
 from webmqconnect_async.hub._publication import Publication
-from webmqconnect_async.hub._session import Later, Session
+from webmqconnect_async.hub._session import DelayedReply, Session
+from webmqconnect_async.hub._websocket import PROTOCOLS
 
 from .engine import Target
 from .messages import wamp1_texts, wamp2_texts
@@ -88,7 +89,7 @@ class _Peer:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.late: list[Later] = []
+        self.late: list[DelayedReply] = []
         self.heard: list[object] = []
         """What it has read since it was last looked at."""
 
@@ -147,9 +148,9 @@ def _check(conversation: Conversation) -> None:
         max_queue=100_000,
         clock=lambda: 1_700_000_000.0,
     )
-    sessions = Sessions(config)
+    broker = Broker(config)
     dropped: list[bool] = []
-    peer = _Peer(sessions.open(conversation.subprotocol, drop=lambda: dropped.append(True)))
+    peer = _Peer(broker.open(PROTOCOLS[conversation.subprotocol], drop=lambda: dropped.append(True)))
     proved = not conversation.guarded
     for move in conversation.moves:
         match move:
@@ -159,21 +160,21 @@ def _check(conversation: Conversation) -> None:
             case "tell":
                 peer.tell()
             case "event":
-                sessions.deliver(Publication("t", '{"n": 1}'))
+                broker.deliver(Publication("t", '{"n": 1}'))
             case "read":
                 _check_heard(peer, proved)
             case _:
                 peer.receive(move)
         session = peer.session
         assert session.admitted <= proved, "let in without a proof"
-        assert not session.topics or session.admitted
-        assert len(session.topics) <= _MAX_TOPICS
-        assert all(len(topic) <= _MAX_TOPIC for topic in session.topics)
+        assert not session.subscribed or session.admitted
+        assert len(session.subscribed) <= _MAX_TOPICS
+        assert all(len(topic) <= _MAX_TOPIC for topic in session.subscribed)
     peer.tell()
     _check_heard(peer, proved)
-    sessions.close(peer.session)
-    assert len(sessions) == 0
-    assert sessions.deliver(Publication("t", "1")) == 0, "it has gone and is still subscribed"
+    broker.close(peer.session)
+    assert len(broker) == 0
+    assert broker.deliver(Publication("t", "1")) == 0, "it has gone and is still subscribed"
     assert len(dropped) <= 1
 
 

@@ -8,7 +8,7 @@ from calendar import timegm
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from webmqconnect_async.hub._pushes import webmq as judge
+from webmqconnect_async.hub._pushes import webmq
 from webmqconnect_async.hub._pushes.verdicts import Refused
 
 from .engine import Target
@@ -88,13 +88,13 @@ def _pushes(draw: DrawFn) -> Request:
 
 def _check(request: Request) -> None:
     for keys in (KEYS, {}):
-        verdict = judged_twice(judge.judge, request, keys)
+        verdict = judged_twice(webmq.judge, request, keys)
         if isinstance(verdict, Refused):
             assert verdict.status in (400, 401), verdict
             fits(verdict)
             assert request.flaw or request.signed != bool(keys), f"a right push is refused: {verdict}"
             continue
-        given = [pair for pair in pairs_of(request.query) if pair[0] in judge._NAMES]
+        given = [pair for pair in pairs_of(request.query) if pair[0] in webmq._NAMES.values()]
         named = dict(given)
         assert len(given) == len(named), "a parameter given twice is accepted"
         assert verdict.topic == named["topicuri"]

@@ -1,1 +1,1 @@
-"""The command `webmqconnect explain`: what is signed of a push, and why a broker refuses it."""
+"""The command `webmqconnect explain`: what is signed for a push, and why a broker refuses it."""

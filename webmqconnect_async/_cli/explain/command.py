@@ -6,32 +6,30 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import rich_click as click
 
-from ..._core.dialects import Dialect, DialectName, Request
+from ..._core.dialects import Dialect, DialectName
 from ..._core.dialects.crossbar import Crossbar
 from ..._core.dialects.webmq import WebMQ
 from ..._core.endpoint import Endpoint
 from ..._core.settings import request_headers
 from ..._core.values import Push
+from ...explain import SignedRequest, signed_request
 from ...explain import explain as explained
-from ...explain._comparison import differences, on_expected, verdict
-from ...explain._responses import advice_on, signatures_in
-from ...explain._signed_request import SignedRequest, signed_request
-from ...explain._timestamps import Stamp, unix_time
+from ...explain._comparison import signature_origin
+from ...explain._error_responses import advice_on, quoted_signatures
 from ...signing import Credentials
-from .. import terminal
 from ..command import Command
 from ..keys import credentials_of, key_option, secret_file_option
-from ..main_loop import reported
 from ..options import dialect_option, eligible_option, exclude_option, with_endpoint
 from ..paths import not_closed
 from ..push.jsonl import event_of
-from .report import Report
 
-__all__ = ["explain"]
+__all__ = ["explain", "unix_time"]
 
 _EXAMPLES = """\
 Examples:
@@ -46,7 +44,26 @@ $ webmqconnect explain … --query '?topicuri=…&appkey=app&timestamp=…&signa
 """
 
 
-def _time(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+def unix_time(text: str) -> float:
+    """Return the Unix time of a text, which is Unix seconds or ISO 8601. Without an offset, ISO 8601 is UTC.
+
+    Raises:
+        ValueError: it is neither, or not in the years 1 to 9999.
+    """
+    try:
+        try:
+            seconds = float(text)
+        except ValueError:
+            moment = datetime.fromisoformat(text)
+            # The float nearest to .123 may be less than that, and the dialects truncate to milliseconds.
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() + 1e-6
+        datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(f"{text!r} is neither a Unix time nor a timestamp like 2011-10-14T16:59:51Z") from None
+    return seconds
+
+
+def _at(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
     try:
         return None if text is None else unix_time(text)
     except ValueError as error:
@@ -60,7 +77,7 @@ def _time(context: click.Context, parameter: click.Parameter, text: str | None) 
 @key_option(help="Sign with this application key.")
 @secret_file_option
 @dialect_option
-@click.option("--at", metavar="TIME", callback=_time, help="Time of signing: Unix seconds, or 2011-10-14T16:59:51Z.")
+@click.option("--at", metavar="TIME", callback=_at, help="Time of signing: Unix seconds, or 2011-10-14T16:59:51Z.")
 @click.option("--seq", metavar="N", type=click.IntRange(min=0), help="Sequence number for Crossbar.io; 1 if not given.")
 @click.option("--nonce", metavar="N", type=click.IntRange(min=0), help="Nonce for Crossbar.io; random if not given.")
 @click.option("--refusal", metavar="TEXT", help="Explain this error response of a broker; - reads standard input.")
@@ -94,11 +111,16 @@ def explain(
 
     Nothing is sent. But anybody who sees the output can send this push, for 300 seconds around its timestamp.
 
-    With --refusal, explain the error response of a broker. With --query, compare a request that was sent with the one
-    that should have been sent, and find the cause of a wrong signature, such as a newline at the end of the secret or
-    a body that was encoded twice. The output then has the time of that request unless --at is given. Prefer a QUERY of
-    -, which reads standard input: ps shows the arguments of a command, and so the signature.
+    With --refusal, explain the error response of a broker. With --query, compare a request that was sent with the
+    expected one, and find the cause of a wrong signature, such as a newline at the end of the secret or a body that
+    was encoded twice. The output then has the time of that request unless --at is given. Use --query - to read it from
+    standard input: ps shows the arguments of a command, and so the signature, to all users.
     """
+    # These are slow to import, and shell completion imports this module without running the command.
+    from .. import terminal
+    from ..main_loop import reported
+    from .report import Report
+
     terminal.need_output()
     url, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")
     credentials = credentials_of(key, secret_file)
@@ -115,28 +137,42 @@ def explain(
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
     refusal, query = _read("--refusal", refusal), _read("--query", query)
-    stamp = Stamp(at, seq, nonce)
-    taken = stamp if query is None else stamp.or_of(_sent(dialect, query, b""))
-    wire = _dialect(dialect, credentials, taken)
+
+    sent, copied = None, dict[str, bytes]()
+    if query is not None:
+        sent = _sent_request(dialect, query, b"" if body is None else body.read_bytes())
+        # What changes with every request is copied from the request that was sent, unless an option says otherwise.
+        options = {"timestamp": at, "seq": seq, "nonce": nonce}
+        copied = {name: part for name, part in sent.parts.items() if name in options and options[name] is None}
+        at = _time_in(copied) if at is None else at
+        seq = _number_in(copied, "seq") if seq is None else seq
+        nonce = _number_in(copied, "nonce") if nonce is None else nonce
+
+    encoder = _dialect(dialect, credentials, seq, nonce)
     with reported():
-        sign = wire.encode(Push(topic, event_of(event), list(eligible) or None, list(exclude) or None))
-    request = sign(time.time() if taken.at is None else taken.at)
+        signer = encoder.encode(Push(topic, event_of(event), list(eligible) or None, list(exclude) or None))
+    request = signer(time.time() if at is None else at)
+    signed = None
+    if credentials is not None:
+        signed = explained(credentials, signed_request(dialect, request.query, request.body).parts)
     report = Report()
-    signed = None if credentials is None else explained(credentials, _parts(dialect, request))
     report.signed(signed)
-    report.request(endpoint, request_headers({}, wire.content_type), request)
-    if credentials is not None and signed is not None and query is not None:
-        sent = _sent(dialect, query, request.body if body is None else body.read_bytes())
-        # Of what nothing else is said, what was sent is what should have been.
-        should = {**signed.parts, **{name: sent.parts[name] for name in stamp.unsaid() & sent.parts.keys()}}
-        compared = dict(differences(dialect, sent.parts, should))
+    report.request(endpoint, request_headers({}, encoder.content_type), request)
+
+    received = signed
+    if credentials is not None and signed is not None and sent is not None:
         if body is None:
-            compared["body"] = "not given with --body: taken for that of EVENT"
-        report.compared(compared, verdict(credentials, sent, explained(credentials, should), body is not None))
-        signed = explained(credentials, sent.parts)
+            sent = SignedRequest({**sent.parts, "body": request.body}, sent.signature)
+        received = explained(credentials, sent.parts)
+        # Copied byte for byte: the timestamp may have another number of digits than those of this package.
+        expected = explained(credentials, {**signed.parts, **copied})
+        origin = signature_origin(sent.signature, {"sent": received, "expected": expected})
+        report.comparison(dialect, sent, expected, origin, body_given=body is not None)
+
     if refusal is not None:
-        told = signatures_in(refusal)
-        report.refusal(advice_on(refusal), on_expected(signed, *told) if signed and told else None)
+        report.error_response(advice_on(refusal))
+        if received is not None and (quoted := quoted_signatures(refusal)):
+            report.quoted_signatures(*(signature_origin(each, {"sent": received}) for each in quoted))
 
 
 def _read(option: str, text: str | None) -> str | None:
@@ -151,21 +187,27 @@ def _read(option: str, text: str | None) -> str | None:
     return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")  # as Python decodes arguments
 
 
-def _parts(dialect: DialectName, request: Request) -> Mapping[str, bytes]:
-    return signed_request(dialect, request.query, request.body).parts
-
-
-def _sent(dialect: DialectName, query: str, body: bytes) -> SignedRequest:
-    """Return the request that was sent in this dialect; raise `UsageError` if a part is missing."""
+def _sent_request(dialect: DialectName, query: str, body: bytes) -> SignedRequest:
     try:
         return signed_request(dialect, query, body)
     except ValueError as error:
-        raise click.UsageError(f"--{error}, which --dialect {dialect} needs.") from None
+        raise click.UsageError(f"--{error} (--dialect {dialect}).") from None
 
 
-def _dialect(name: DialectName, credentials: Credentials | None, stamp: Stamp) -> Dialect:
+def _time_in(parts: Mapping[str, bytes]) -> float | None:
+    with suppress(KeyError, ValueError):
+        return unix_time(parts["timestamp"].decode())
+    return None
+
+
+def _number_in(parts: Mapping[str, bytes], name: str) -> int | None:
+    digits = parts.get(name, b"")
+    return int(digits) if digits.isdigit() and len(digits) < 20 else None
+
+
+def _dialect(name: DialectName, credentials: Credentials | None, seq: int | None, nonce: int | None) -> Dialect:
     if name == "webmq":
         return WebMQ(credentials)
-    seq = 1 if stamp.seq is None else stamp.seq
-    nonce = secrets.randbits(53) if stamp.nonce is None else stamp.nonce
-    return Crossbar(credentials, None, sequence=lambda: seq, nonce=lambda: nonce)
+    sequence = 1 if seq is None else seq
+    number = secrets.randbits(53) if nonce is None else nonce
+    return Crossbar(credentials, None, sequence=lambda: sequence, nonce=lambda: number)

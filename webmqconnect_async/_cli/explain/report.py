@@ -1,4 +1,4 @@
-"""What `explain` prints, section by section. It knows what is to be read first, and computes nothing."""
+"""The output of `explain`: sections of a heading and indented lines. What it shows is computed elsewhere."""
 
 from __future__ import annotations
 
@@ -6,67 +6,156 @@ from collections.abc import Mapping
 
 from rich.text import Text
 
-from ..._core.dialects import Request
+from ..._core.dialects import DialectName, Request
 from ..._core.endpoint import Endpoint
-from ...explain import Explanation
-from ...explain._comparison import shown
+from ...explain import Explanation, SignedRequest
+from ...explain._comparison import TIMESTAMP_EXAMPLES, Origin, first_difference, is_timestamp
 from .. import terminal
 from .curl import curl_command, request_head
 
 __all__ = ["Report"]
 
+_CONTEXT = 24
+"""Bytes that are shown on each side of a difference."""
+_OTHER = "It was made with another secret, or other parts were signed"
+
 
 class Report:
-    """Standard output, in sections of a heading and indented lines."""
+    """Standard output, divided into sections."""
 
     def __init__(self) -> None:
         self._output = terminal.console()
-        self._begun = False
+        self._first = True
 
     def signed(self, explanation: Explanation | None) -> None:
-        """Show what is signed, part by part, and the signature; None where nothing is."""
+        """Show the signed parts and the signature. None: the push is not signed."""
         if explanation is None:
             self._section("Nothing is signed: --key and its secret are not given.")
             return
         self._section("Signed, in this order, with nothing between the parts:")
-        widest = max(map(len, explanation.parts))
+        width = max(map(len, explanation.parts))
         for name, part in explanation.parts.items():
             unit = "byte " if len(part) == 1 else "bytes"
-            self._line(f"{name:{widest}}", f"{len(part):6} {unit}  {shown(part)}")
-        self._section(f"HMAC-SHA256 of these {len(explanation.message)} bytes with the secret, as URL-safe base64:")
+            self._line(f"{name:{width}}", f"{len(part):6} {unit}  {_text(part)}")
+        length = sum(map(len, explanation.parts.values()))
+        self._section(f"HMAC-SHA256 of these {length} bytes with the secret, as URL-safe base64:")
         self._line("signature", explanation.signature)
-        self._text("Whoever sees it can send this push, for 300 seconds around its timestamp.")
+        self._paragraph("Anybody who sees it can send this push, for 300 seconds around its timestamp.")
 
     def request(self, endpoint: Endpoint, headers: Mapping[str, str], request: Request) -> None:
-        """Show a request, and the command of curl that sends it."""
+        """Show a request, and the curl command that sends it."""
         self._section("The request:")
-        for line in (*request_head(endpoint, headers, request), "", shown(request.body)):
+        for line in (*request_head(endpoint, headers, request), "", _text(request.body)):
             self._line("", line)
-        self._section("The same by curl:")
+        self._section("The same with curl:")
         self._output.print(Text(curl_command(endpoint, headers, request)))
 
-    def compared(self, differences: Mapping[str, str], verdict: str) -> None:
-        """Show how a request that was sent differs from the one above, and what its signature comes of."""
-        self._section("The request that was sent:")
-        for name, difference in differences.items():
-            self._line(f"{name:9}", difference or "as it should be", "yellow" if difference else "green")
-        self._text(verdict)
+    def comparison(
+        self,
+        dialect: DialectName,
+        sent: SignedRequest,
+        expected: Explanation,
+        origin: Origin | None,
+        *,
+        body_given: bool,
+    ) -> None:
+        """Show how the request that was sent differs from the expected one, and how its signature was made.
 
-    def refusal(self, advice: str | None, on_signatures: str | None) -> None:
-        """Show what a refusal means, None where that is not known, and what the signatures that it tells come of."""
-        self._section("The refusal:")
-        self._text(advice or "No broker that is known here says that.")
-        if on_signatures:
-            self._text(on_signatures)
+        Args:
+            dialect: the format of both.
+            sent: the request that was sent.
+            expected: what should have been signed.
+            origin: how the signature of `sent` was made.
+            body_given: whether the body of `sent` is the one that was sent, and not just assumed.
+        """
+        self._section("The request that was sent:")
+        for name, part in sent.parts.items():
+            if name == "body" and not body_given:
+                difference: str | None = "not given with --body: assumed to be that of EVENT"
+            elif name == "timestamp" and not is_timestamp(dialect, part):
+                difference = f"{_text(part)!r} does not have the form {TIMESTAMP_EXAMPLES[dialect]}"
+            else:
+                difference = _difference(part, expected.parts[name])
+            self._line(f"{name:9}", difference or "as expected", "yellow" if difference else "green")
+        self._paragraph(_verdict(origin, body_given))
+
+    def error_response(self, advice: str | None) -> None:
+        """Show what an error response means. None: it is unknown."""
+        self._section("The error response:")
+        self._paragraph(advice or "No known broker sends this response.")
+
+    def quoted_signatures(self, expected: Origin | None, got: Origin | None) -> None:
+        """Show how the signatures were made that an error response quotes, the one expected and the one received."""
+        self._paragraph(_verdict_on_quoted(expected, got))
 
     def _section(self, heading: str) -> None:
-        if self._begun:
+        if not self._first:
             self._output.print()
-        self._begun = True
+        self._first = False
         self._output.print(Text(terminal.visible(heading), "bold"))
 
-    def _text(self, text: str) -> None:
+    def _paragraph(self, text: str) -> None:
         self._output.print(Text(terminal.visible(text)))
 
     def _line(self, name: str, text: str, style: str = "") -> None:
         self._output.print(Text.assemble("  ", (f"{name}  " if name else "", "cyan"), (terminal.visible(text), style)))
+
+
+def _text(part: bytes) -> str:
+    r"""Return bytes as text, with `\xff` for each byte that is not UTF-8."""
+    return part.decode("utf-8", "backslashreplace")
+
+
+def _difference(sent: bytes, expected: bytes) -> str | None:
+    first = first_difference(sent, expected)
+    if first is None:
+        return None
+    return f"differs from byte {first + 1} on: sent {_excerpt(sent, first)}, expected {_excerpt(expected, first)}"
+
+
+def _excerpt(part: bytes, first: int) -> str:
+    if first >= len(part):
+        return "nothing more"
+    start, end = max(0, first - _CONTEXT), first + _CONTEXT
+    return f"{'…' if start else ''}{_text(part[start:end])!r}{'…' if end < len(part) else ''}"
+
+
+def _verdict(origin: Origin | None, body_given: bool) -> str:
+    match origin:
+        case Origin("sent", None):
+            condition = "" if body_given else ", if its body was the one above"
+            return (
+                f"The signature is correct for the request that was sent{condition}. If the broker refuses it, it has "
+                "another secret for this key, or received other bytes."
+            )
+        case Origin("sent", mistake):
+            return (
+                f"The signature is wrong for the request that was sent. This is caused by a common mistake: {mistake}."
+            )
+        case Origin("expected", None):
+            return "The signature is correct for the expected request: what differs was changed after it was signed."
+        case Origin("expected", mistake):
+            return f"The signature was made for the expected request, with a common mistake: {mistake}."
+    more = "" if body_given else ", such as another body: give the bytes that were sent with --body"
+    return f"No common mistake produces this signature. {_OTHER}{more}."
+
+
+def _verdict_on_quoted(expected: Origin | None, got: Origin | None) -> str:
+    match expected, got:
+        case Origin(mistake=None), Origin(mistake=str(mistake)):
+            return f"The broker expected the signature above, and got one with a common mistake: {mistake}."
+        case Origin(mistake=None), _:
+            return f"The broker expected the signature above, and got another one. {_OTHER}."
+        case Origin(mistake=mistake), _:
+            return f"The broker makes a common mistake itself in the signature that it expected: {mistake}."
+        case None, Origin(mistake=None):
+            return (
+                "The broker got the signature above and expected another one: it has another secret, or received other "
+                "bytes."
+            )
+        case None, Origin(mistake=mistake):
+            return f"The broker got a signature with a common mistake: {mistake}."
+    return (
+        "Neither signature belongs to the push above. Give the request with --query, or its timestamp with --at. If "
+        "you did, the broker and the sender have other secrets than this one."
+    )

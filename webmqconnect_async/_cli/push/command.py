@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import rich_click as click
 from click.core import ParameterSource
 
-from ..._aio import AsyncClient
 from ..._core.dialects import DialectName
 from ..._core.values import Push
-from ...signing import Credentials
-from .. import terminal
 from ..command import Command
 from ..exit_status import Exit
 from ..keys import credentials_of, key_option, secret_file_option
-from ..main_loop import run
 from ..options import dialect_option, eligible_option, exclude_option, with_endpoint
 from ..paths import not_closed
-from .files import FailedFile, LineReader
 from .jsonl import Events, Records, event_of
-from .pusher import LinePusher
-from .rate import Pace
 
 __all__ = ["push"]
 
@@ -156,6 +147,10 @@ def push(
     Ctrl-C stops reading, waits for the pushes in flight and prints the line to continue at. A second Ctrl-C does not
     wait.
     """
+    from ..main_loop import run
+    from .prepare import new_client, new_rate_limit, opened_files, push_event
+    from .pusher import LinePusher
+
     only, never = list(eligible) or None, list(exclude) or None
     credentials = credentials_of(key, secret_file)
     if jsonl is None:
@@ -164,24 +159,24 @@ def push(
         if len(arguments) < 2:
             raise click.UsageError("TOPIC and EVENT are needed, or --jsonl FILE.")
         endpoint, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")
-        client = _client(endpoint, credentials, timeout, concurrency, dialect)
-        run(_push_one(client, Push(topic, event_of(event), only, never)))
+        client = new_client(endpoint, credentials, timeout, concurrency, dialect)
+        run(push_event(client, Push(topic, event_of(event), only, never)))
         return
     if len(arguments) > 1:
-        raise click.UsageError("With --jsonl, the lines say what is pushed: leave TOPIC and EVENT out.")
+        raise click.UsageError("With --jsonl, the lines are pushed: omit TOPIC and EVENT.")
     if topic_of_lines is None and (only or never):
-        raise click.UsageError("--eligible and --exclude need --topic here; otherwise each line says its own.")
+        raise click.UsageError("With --jsonl, --eligible and --exclude need --topic.")
     if topic_of_lines is not None and include_unconfirmed:
-        raise click.UsageError("--include-unconfirmed is for lines that are records; with --topic they are events.")
+        raise click.UsageError("--include-unconfirmed is for lines that are records; with --topic, they are events.")
     [endpoint] = with_endpoint(arguments)
-    client = _client(endpoint, credentials, timeout, concurrency, dialect)
-    with _opened(jsonl, failed) as (reader, failed_file):
+    client = new_client(endpoint, credentials, timeout, concurrency, dialect)
+    with opened_files(jsonl, failed) as (reader, failed_file):
         pusher = LinePusher(
             client,
             reader,
             Records(include_unconfirmed) if topic_of_lines is None else Events(topic_of_lines, only, never),
             failed=failed_file,
-            pace=_pace(rate) if rate is not None else None,
+            rate_limit=None if rate is None else new_rate_limit(rate),
             first=resume_from,
             order_by_topic=order_by_topic,
         )
@@ -197,57 +192,3 @@ def _first_given(context: click.Context, names: tuple[str, ...]) -> str | None:
         if parameter.name in names and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
             return parameter.opts[0]
     return None
-
-
-def _client(
-    endpoint: str, credentials: Credentials | None, timeout: float, concurrency: int, dialect: DialectName
-) -> AsyncClient:
-    key, secret = (credentials.key, credentials.secret) if credentials else (None, None)
-    try:
-        return AsyncClient(endpoint, key, secret, timeout, concurrency=concurrency, dialect=dialect)
-    except ValueError as error:
-        raise click.UsageError(f"{error}.") from None
-
-
-@contextmanager
-def _opened(lines: Path, failed: Path | None) -> Iterator[tuple[LineReader, FailedFile | None]]:
-    """Open the file of lines and the file of failures, which must not be the same file."""
-    with ExitStack() as files:
-        try:
-            reader = _line_reader(lines, files)
-            failed_file = None if failed is None else files.enter_context(_failed_file(failed))
-        except KeyboardInterrupt:
-            # Opening a named pipe blocks until another process opens the other end.
-            sys.exit(Exit.INTERRUPTED)
-        if failed_file is not None and failed_file.is_file(reader.descriptor):
-            raise click.UsageError("--failed is the file of --jsonl: it would be read as it is written.")
-        yield reader, failed_file
-
-
-def _line_reader(path: Path, files: ExitStack) -> LineReader:
-    if str(path) == "-" and sys.stdin is None:
-        raise click.UsageError("--jsonl: standard input is closed.")
-    try:
-        return LineReader(0 if str(path) == "-" else files.enter_context(path.open("rb", buffering=0)).fileno())
-    except OSError as error:
-        raise click.UsageError(f"--jsonl: cannot read {path}: {error.strerror}.") from None
-
-
-def _failed_file(path: Path) -> FailedFile:
-    try:
-        return FailedFile(path)
-    except OSError as error:
-        raise click.UsageError(f"--failed: cannot write to {path}: {error.strerror}.") from None
-
-
-def _pace(rate: float) -> Pace:
-    try:
-        return Pace(rate)
-    except ValueError as error:
-        raise click.UsageError(f"--{error}.") from None
-
-
-async def _push_one(client: AsyncClient, push: Push) -> None:
-    async with client:
-        await client.push(push.topic, push.event, push.eligible, push.exclude)
-    terminal.note("accepted")

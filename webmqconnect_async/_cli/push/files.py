@@ -1,4 +1,4 @@
-"""The two files of a run: the lines to push, and those that failed. Knows nothing of what a line means."""
+"""The two files of a run: the lines to push, and the lines that failed. Here, a line is only bytes."""
 
 from __future__ import annotations
 
@@ -18,37 +18,38 @@ from ..errors import Failure
 __all__ = ["LONGEST_LINE", "FailedFile", "Line", "LineReader"]
 
 LONGEST_LINE = 10_000_000
-"""Bytes of a line, more than any broker takes of an event. Of a longer one the beginning alone is kept."""
+"""Bytes, more than any broker accepts for an event. Of a longer line, only the beginning is kept."""
 _BEGINNING = 1000
+"""Bytes that are kept of a line that is too long."""
 
 _CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the input, without its end."""
+    """A line of the input, without its newline."""
 
     number: int
-    """From 1."""
+    """Counted from 1."""
     text: bytes
     whole: bool = True
-    """Whether that is all; otherwise it is the beginning of a line longer than LONGEST_LINE."""
+    """Whether `text` is the whole line, or only the beginning of one that is longer than `LONGEST_LINE`."""
 
 
 class LineReader:
-    """Reads lines of an open file, pipe or terminal. Reading never blocks the event loop.
+    """Reads lines from an open file, pipe or terminal without blocking the event loop.
 
     Args:
-        descriptor: the file's, read from where it stands.
+        descriptor: the file descriptor. Reading begins at its current position.
 
     Raises:
-        OSError: it is not open.
+        OSError: the descriptor is not open.
     """
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.size: int | None = None
-        """Bytes there are to read; None where only the end will tell."""
+        """Bytes there are to read. `None`: not known, because this is not a regular file."""
         self.taken = 0
         """Bytes of the lines that were yielded."""
         if stat.S_ISREG((status := os.fstat(descriptor)).st_mode):
@@ -57,10 +58,10 @@ class LineReader:
         self._arrived: asyncio.Future[bytes] | None = None
 
     async def lines(self) -> AsyncGenerator[Line]:
-        """Yield the lines as soon as they are there. Of a line too long no more is held than a whole one may have.
+        """Yield each line as soon as it is there. A line that is too long does not use more memory than the longest.
 
         Raises:
-            Failure: they cannot be read.
+            Failure: the input cannot be read.
         """
         number, length = 1, 0
         begun: list[bytes] = []
@@ -78,16 +79,16 @@ class LineReader:
             yield _line(number, begun)
 
     def stop(self) -> None:
-        """Wait for no more; lines that have been read may still come."""
+        """Stop reading. Lines that have been read may still be yielded."""
         self._stopped = True
         if self._arrived is not None and not self._arrived.done():
             self._arrived.set_result(b"")
 
     async def _read(self) -> bytes:
-        """Return what there is to read, at the least a byte; nothing at the end.
+        """Return the bytes that are there, at least one, or nothing at the end of the input.
 
-        In a thread of its own each time, and no thread pool's: nothing waits for it at the end of the process. Ctrl-C
-        must not wait for whoever types at the terminal.
+        Each read has a thread of its own, not one of a pool: a pool joins its threads at the end of the process, and
+        Ctrl-C would wait until somebody types a line at the terminal.
         """
         if self._stopped:
             return b""
@@ -109,7 +110,7 @@ class LineReader:
                 chunk = os.read(self.descriptor, _CHUNK)
             except OSError as failure:
                 error = failure
-            with suppress(RuntimeError):  # the loop has ended meanwhile
+            with suppress(RuntimeError):  # the loop has ended in the meantime
                 loop.call_soon_threadsafe(deliver, chunk, error)
 
         threading.Thread(target=read, daemon=True).start()
@@ -123,27 +124,27 @@ def _line(number: int, parts: list[bytes]) -> Line:
 
 
 class FailedFile:
-    """The file that gets a line for each failure, at once and behind what an earlier run has left there.
+    """The file that a line is appended to for each failure, immediately.
 
-    A pipe will do as well, or a device. Whoever reads it may be slow, and that never blocks the event loop.
+    It may also be a pipe or a device. A slow reader of a pipe does not block the event loop.
 
     Args:
-        path: the file; it is made where there is none.
+        path: the path. The file is created if it does not exist.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
         if path.is_block_device():
-            raise OSError(errno.EINVAL, "a disk would be written over")
+            raise OSError(errno.EINVAL, "a disk would be overwritten")
         self.path = path
         self.broken: str | None = None
-        """Why nothing can be written any more; None while it can."""
-        self._patient = True
+        """Why the file cannot be written any more. `None`: it can."""
+        self._waits = True
         self._room: asyncio.Future[None] | None = None
         torn = _ends_within_a_line(path)
-        # Unbuffered: what is written has left the process, whatever becomes of that.
+        # Unbuffered: what is written has left the process, even if the process is killed.
         self._file = path.open("ab", buffering=0)
         if not self._is_regular:
             os.set_blocking(self._file.fileno(), False)
@@ -152,33 +153,33 @@ class FailedFile:
 
     @property
     def waits(self) -> bool:
-        """Whether a line waits for whoever reads the pipe."""
+        """Whether a line is waiting for the reader of the pipe."""
         return self._room is not None
 
     async def write(self, line: bytes) -> bool:
-        """Append a line, and return whether that went well; where it did not, `broken` says why and stays.
+        """Append a line, and return whether that succeeded. If not, `broken` has the reason from then on.
 
-        One line at a time: it may have to wait for whoever reads a pipe.
+        Call this for one line at a time, because it may have to wait for the reader of a pipe.
         """
         while (line := line[self._write(line) :]) and self.broken is None:
-            if self._patient:
+            if self._waits:
                 await self._wait_for_room()
             else:
                 self.broken = "nobody reads it"
         return self.broken is None
 
     def wait_no_longer(self) -> None:
-        """Let a pipe that has no room be broken, now and from now on."""
-        self._patient = False
-        self._go_on()
+        """From now on, treat a full pipe as broken."""
+        self._waits = False
+        self._wake()
 
     def is_file(self, descriptor: int) -> bool:
-        """Return whether an open file is this very one, by whatever name; devices and pipes never are."""
+        """Return whether a descriptor is of this same regular file. For devices and pipes this is never true."""
         ours, other = os.fstat(self._file.fileno()), os.fstat(descriptor)
         return self._is_regular and os.path.samestat(ours, other)
 
     def close(self) -> None:
-        """Close the file. Again is fine."""
+        """Close the file. This may be called more than once."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -192,11 +193,11 @@ class FailedFile:
         return stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
 
     def _write(self, data: bytes) -> int:
-        """Write what there is room for, and return how many bytes that was."""
+        """Write as much as there is room for, and return the number of bytes."""
         written = 0
         try:
             while self.broken is None and written < len(data):
-                # None: the pipe is full. A file takes part of it, and says at the next time that the disk is full.
+                # None: the pipe is full. A full disk takes a part first, and raises the next time.
                 if (count := self._file.write(data[written:])) is None:
                     break
                 written += count
@@ -204,14 +205,14 @@ class FailedFile:
             self.broken = error.strerror or str(error)
         return written
 
-    def _go_on(self) -> None:
+    def _wake(self) -> None:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
     async def _wait_for_room(self) -> None:
         loop, descriptor = asyncio.get_running_loop(), self._file.fileno()
         self._room = loop.create_future()
-        loop.add_writer(descriptor, self._go_on)
+        loop.add_writer(descriptor, self._wake)
         try:
             await self._room
         finally:
@@ -220,7 +221,7 @@ class FailedFile:
 
 
 def _ends_within_a_line(path: Path) -> bool:
-    """Tell whether a run was killed, or the disk full, in the middle of a line."""
+    """Return whether a file lacks its last newline: a run was killed, or the disk was full."""
     if not path.is_file() or path.stat().st_size == 0:
         return False
     with path.open("rb") as file:

@@ -9,8 +9,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import NoReturn, Protocol
+from typing import Protocol
 
+from ..._core.strict_json import decode, raw_decode
 from ..._core.values import Push, SessionIDs
 from ...errors import InvalidPush, WebMQError
 from ..errors import is_safe
@@ -21,9 +22,9 @@ _NEEDED = frozenset({"topic", "event"})
 _FIELDS = _NEEDED | {"eligible", "exclude"}
 _NOTES = frozenset({"line", "error", "reason", "safe"})
 """Members that a failure record has besides the push. They are ignored when the record is pushed again."""
-_WAS_NO_PUSH = _NOTES | {"text"}
+_NOT_A_PUSH = _NOTES | {"text"}
 """The members of the record of a line that is not a push."""
-_MEMBERS = _FIELDS | _WAS_NO_PUSH
+_MEMBERS = _FIELDS | _NOT_A_PUSH
 
 _MEMBER = re.compile(r'[\s{,]*("(?:[^"\\]|\\.)*")\s*:\s*')
 _ESCAPED_LETTER = re.compile(r"\\u00[67]")
@@ -39,7 +40,7 @@ class Format(Protocol):
             ValueError: the line is not a push.
         """
 
-    def fields(self, line: bytes) -> dict[str, str]:
+    def fields(self, line: bytes) -> dict[str, str]:  # pyright: ignore[reportReturnType]  # a protocol
         """Return the fields of a failed push for its record, by name, as JSON text.
 
         The text is copied from the line and not encoded again, so that 1e400 and 0.10 stay as they are.
@@ -67,8 +68,8 @@ class Records:
                 that is given twice.
         """
         match _record(_text(line)):
-            case dict() as record if _was_no_push(record):
-                raise ValueError(f"was no push: {record['reason']}")
+            case dict() as record if _is_not_a_push(record):
+                raise ValueError(f"not a push: {record['reason']}")
             case dict() as record:
                 if missing := sorted(_NEEDED - record.keys()):
                     raise ValueError(f"{missing[0]}: missing")
@@ -97,7 +98,7 @@ class Events:
 
     def push(self, line: bytes) -> Push:
         """Return the push that a line describes; raise `ValueError` if the line is not JSON."""
-        return Push(self._topic, _decoded(_text(line)), self._eligible, self._exclude)
+        return Push(self._topic, decode(_text(line)), self._eligible, self._exclude)
 
     def fields(self, line: bytes) -> dict[str, str]:
         """Return the fields of a push, with its event as it is written in the line."""
@@ -109,7 +110,7 @@ class Events:
 def event_of(argument: str) -> object:
     """Return the event that an argument describes: the value if it is JSON, otherwise the argument as a string."""
     try:
-        return _decoded(argument)
+        return decode(argument)
     except ValueError:
         return argument
 
@@ -134,14 +135,14 @@ def no_push_record(line: bytes, number: int, error: InvalidPush) -> bytes:
     text = line.decode("utf-8-sig", "backslashreplace").strip()
     with suppress(ValueError):
         match _record(text):
-            case dict() as record if _was_no_push(record):
+            case dict() as record if _is_not_a_push(record):
                 return f"{text}\n".encode()
     return failed_record({"text": _json(text)}, number, error)
 
 
-def _was_no_push(record: Mapping[str, object]) -> bool:
+def _is_not_a_push(record: Mapping[str, object]) -> bool:
     """Return whether a record was made by `no_push_record`."""
-    return record.keys() == _WAS_NO_PUSH
+    return record.keys() == _NOT_A_PUSH
 
 
 def _record(text: str) -> object:
@@ -149,7 +150,7 @@ def _record(text: str) -> object:
 
     `json` keeps the last of them, and an event with two `eligible` would reach sessions that one of the two excludes.
     """
-    value = _decoded(text)
+    value = decode(text)
     # Walking through the members is several times slower than decoding. Only walk if a name occurs twice in the text
     # or may be escaped; all names are ASCII letters, which are \u006X and \u007X.
     if isinstance(value, dict) and (
@@ -167,8 +168,8 @@ def _members(text: str) -> Iterator[tuple[str, str]]:
     """Yield the name of each member of a JSON object, and its value as it is written in the text."""
     end = 0
     while name := _MEMBER.match(text, end):
-        _, end = _decoder.raw_decode(text, name.end())
-        yield str(_decoder.decode(name[1])), text[name.end() : end]
+        _, end = raw_decode(text, name.end())
+        yield str(decode(name[1])), text[name.end() : end]
 
 
 def _json(value: object) -> str:
@@ -180,20 +181,3 @@ def _text(line: bytes) -> str:
         return line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start + 1}") from None
-
-
-def _decoded(text: str) -> object:
-    try:
-        value: object = _decoder.decode(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
-    except RecursionError:
-        raise ValueError("not JSON: nested too deeply") from None
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"not JSON: {name}")
-
-
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -1,10 +1,11 @@
-"""A push a line: what is read, what is held until its outcome, what becomes of it, and where to go on."""
+"""Push the lines of a file: read, push, record failures, and find the line to resume from."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, cast
 
 from ..._aio import AsyncClient
 from ..._core.values import Push
@@ -12,26 +13,29 @@ from ...errors import ClientClosed, InvalidPush, Unconfirmed, WebMQError
 from ..errors import Failure, described
 from .files import LONGEST_LINE, FailedFile, Line, LineReader
 from .jsonl import Format, failed_record, no_push_record
-from .progress import Progress, Tally, ranges
-from .rate import Pace
+from .progress import Report, Tally, ranges
+from .rate import RateLimit
+
+if TYPE_CHECKING:
+    from ..._aio.source import AsyncPushes
 
 __all__ = ["LinePusher"]
 
 
-class _LeftOut(InvalidPush):
-    """Stands for the push of a line that may have been taken in an earlier run."""
+class _Skipped(InvalidPush):
+    """Stands for the push of a line that an earlier run may have pushed."""
 
 
 class LinePusher:
-    """Pushes each line once. However it ends, every line before `next_line` has an outcome then.
+    """Pushes each line once. However a run ends, every line before `next_line` has an outcome.
 
     Args:
-        client: pushes, and is closed in the end.
-        reader: gives the lines.
-        format: what they mean.
-        failed: gets a record of each failure; None keeps none.
-        pace: when the next push may begin; None for at once.
-        first: the number of the line to begin with.
+        client: to push with. It is closed at the end.
+        reader: to read the lines with.
+        format: how to interpret a line.
+        failed: the file for the records of failures, if any.
+        rate_limit: when the next push may start. `None`: immediately.
+        first: the number of the line to start with.
         order_by_topic: see `AsyncClient.push_stream`.
     """
 
@@ -42,75 +46,75 @@ class LinePusher:
         format: Format,
         *,
         failed: FailedFile | None = None,
-        pace: Pace | None = None,
+        rate_limit: RateLimit | None = None,
         first: int = 1,
         order_by_topic: bool = False,
     ) -> None:
         self.tally = Tally()
         self.next_line = first
-        """The first line that is not begun."""
+        """The first line that has not been started."""
         self.interrupted = False
-        """Whether something, `interrupt` or else, has ended it before every line was read and had its push."""
+        """Whether the run ended before every line was read and pushed, by `interrupt` or by a cancellation."""
         self._client = client
         self._reader = reader
         self._format = format
         self._failed = failed
-        self._pace = pace
+        self._rate_limit = rate_limit
         self._first = first
         self._order_by_topic = order_by_topic
-        self._report = Progress(self.tally, reader, str(failed.path) if failed else None)
-        # By index in the source, and of the lines without an outcome alone: memory does not grow with the file.
+        self._report = Report(self.tally, reader, str(failed.path) if failed else None)
+        # By index in the source. Only lines without an outcome, so that memory does not grow with the file.
         self._open: dict[int, tuple[Line, Push | InvalidPush]] = {}
         self._stopped = asyncio.Event()
         self._all_read = False
         self._closing: list[asyncio.Task[None]] = []
-        self._giving_up = False
+        self._abandoning = False
         self._unwritten = 0
         self._not_sent: list[int] = []
-        """Lines that no file says of that they were read, and never sent."""
+        """Lines that were read and not sent, and are not in the file of failures."""
 
     async def run(self) -> None:
-        """Push until the lines end or it is interrupted; report what fails, and how it went.
+        """Push all lines, or until interrupted. Report failures, and print the summary.
 
         Raises:
-            Failure: lines cannot be read; it says at which line to go on.
+            Failure: the lines cannot be read. The message has the line to resume from.
         """
         try:
             with self._report:
                 try:
                     await self._push_all()
                 finally:
-                    await self._give_up()
+                    await self._abandon()
         except Failure as failure:
-            raise Failure(f"{failure}; {self._going_on}") from None
+            raise Failure(f"{failure}; {self._how_to_resume}") from None
         finally:
             self._conclude()
 
     def interrupt(self) -> None:
-        """Read no further and finish what is in flight; the second time, give that up, too.
+        """Stop reading, and finish the pushes in flight. The second time, abandon these, too.
 
-        A third time changes nothing: what is given up has ended in a moment, and each line its outcome.
+        A third time has no effect: abandoned pushes end at once, and each line gets its outcome.
         """
         if not self._closing:
             self.interrupted = not self._all_read
             self._stop()
-            # Lines that wait for their topic's turn come out of this as ClientClosed.
+            # This ends lines that wait for their topic's turn with ClientClosed.
             self._close(grace=None)
             if waiting := self._waiting_for():
-                self._report.note(f"interrupted: waiting for {waiting}; interrupt again to give that up")
+                self._report.note(f"interrupted: waiting for {waiting}; interrupt again to stop waiting")
         else:
             self._wait_no_longer()
             self._close(grace=0)
 
     @property
-    def _going_on(self) -> str:
-        return f"go on with --resume-from {self.next_line}"
+    def _how_to_resume(self) -> str:
+        return f"continue with --resume-from {self.next_line}"
 
     def _waiting_for(self) -> str | None:
         if in_flight := self._client.stats.in_flight:
-            return f"the {in_flight:,} in flight"
+            return f"{in_flight:,} pushes in flight"
         if self._failed is not None and self._failed.waits:
-            return f"whoever reads {self._failed.path}"
+            return f"the reader of {self._failed.path}"
         return None
 
     def _stop(self) -> None:
@@ -118,7 +122,7 @@ class LinePusher:
         self._reader.stop()
 
     def _wait_no_longer(self) -> None:
-        self._giving_up = True
+        self._abandoning = True
         if self._failed is not None:
             self._failed.wait_no_longer()
 
@@ -127,8 +131,10 @@ class LinePusher:
 
     async def _push_all(self) -> None:
         async with self._client:
-            outcomes = self._client.push_stream(self._items(), order_by_topic=self._order_by_topic)
-            # That the client was closed under way is our doing alone, and is raised after the last outcome.
+            # An item that is not a push ends as an InvalidPush outcome. `_done` reports the item's own error instead.
+            items = cast("AsyncPushes", self._items())
+            outcomes = self._client.push_stream(items, order_by_topic=self._order_by_topic)
+            # Only `interrupt` closes the client. The stream raises ClientClosed after the last outcome.
             with suppress(ClientClosed):
                 async with outcomes:
                     async for outcome in outcomes:
@@ -137,9 +143,9 @@ class LinePusher:
             await asyncio.gather(*self._closing)
 
     async def _items(self) -> AsyncGenerator[Push | InvalidPush]:
-        """Yield what each line stands for, a push when its turn has come.
+        """Yield the push of each line when its turn has come, or the reason why the line is not a push.
 
-        An interruption cancels this where it waits, and there no line is taken by half.
+        An interruption cancels this generator only where it waits, and there no line is half done.
         """
         index = last = 0
         async with aclosing(self._reader.lines()) as lines:
@@ -150,8 +156,8 @@ class LinePusher:
                 if last < self.next_line:
                     continue
                 item = self._item(line)
-                if self._pace is not None and isinstance(item, Push):
-                    await self._turn(self._pace)
+                if self._rate_limit is not None and isinstance(item, Push):
+                    await self._turn(self._rate_limit)
                     if self._stopped.is_set():
                         return
                 self.next_line = last + 1
@@ -164,7 +170,7 @@ class LinePusher:
             self._report.note(f"--resume-from {self._first}: there are only {last:,} lines")
 
     def _item(self, line: Line) -> Push | InvalidPush | None:
-        """Return the push of a line, or why there is none; None where it is blank."""
+        """Return the push of a line, or the reason why it is not a push, or `None` if it is blank."""
         if not line.whole:
             return InvalidPush(f"longer than {LONGEST_LINE:,} bytes; only its beginning is kept")
         if not line.text.strip():
@@ -173,48 +179,48 @@ class LinePusher:
             push = self._format.push(line.text)
         except ValueError as error:
             return InvalidPush(str(error))
-        return _LeftOut() if push is None else push
+        return _Skipped() if push is None else push
 
-    async def _turn(self, pace: Pace) -> None:
-        """Wait for the next push's turn, or until there is none any more."""
+    async def _turn(self, rate_limit: RateLimit) -> None:
+        """Wait until the next push may start, or until the run is stopped."""
         clock = asyncio.get_running_loop().time
-        while (delay := pace.delay(clock())) and not self._stopped.is_set():
+        while (delay := rate_limit.delay(clock())) and not self._stopped.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._stopped.wait()
-        pace.take(clock())
+        rate_limit.take(clock())
 
     async def _done(self, line: Line, item: Push | InvalidPush, error: WebMQError | None) -> None:
-        """Count what has become of a line; what is no push yet is written down before it is shown."""
+        """Count the outcome of a line. Record a failure in the file before it is printed."""
         if error is None:
             self.tally.pushed += 1
-        elif isinstance(item, _LeftOut):
-            await self._leave_out(line)
+        elif isinstance(item, _Skipped):
+            await self._skip(line)
         elif isinstance(item, InvalidPush):
             await self._fail(line, item, no_push_record(line.text, line.number, item))
-        elif isinstance(error, ClientClosed) or self._giving_up:
+        elif isinstance(error, ClientClosed) or self._abandoning:
             await self._interrupt(line, error)
         else:
             await self._fail(line, error, self._record(line, error))
 
-    async def _leave_out(self, line: Line) -> None:
-        # It goes on to the next file as it is: nothing that was not pushed is ever in the old file alone.
+    async def _skip(self, line: Line) -> None:
+        # Copied unchanged, so that the new file has every line that was not pushed, and the old one can go.
         await self._write(line.text.strip() + b"\n")
-        self.tally.left_out += 1
+        self.tally.skipped += 1
         if self._unwritten:
-            self._report.failure(line.number, "left out", always=True)
+            self._report.failure(line.number, "skipped", always=True)
 
     async def _fail(self, line: Line, error: WebMQError, record: bytes) -> None:
         await self._write(record)
         self.tally.failed += 1
-        why = str(error) if isinstance(error, InvalidPush) else described(error)
-        self._report.failure(line.number, why, always=self._unwritten > 0)
+        reason = str(error) if isinstance(error, InvalidPush) else described(error)
+        self._report.failure(line.number, reason, always=self._unwritten > 0)
 
     async def _interrupt(self, line: Line, error: WebMQError) -> None:
-        """End a line that was never sent, or given up; one that is in no file is always shown."""
+        """Count a line that was not sent, or was abandoned. Always print it if it is not in the file of failures."""
         match error:
             case Unconfirmed():
-                error = Unconfirmed("interrupted before there was an answer")
+                error = Unconfirmed("interrupted before the response")
             case ClientClosed():
                 error = ClientClosed("interrupted")
         self.interrupted = True
@@ -225,8 +231,8 @@ class LinePusher:
         elif not written:
             self._not_sent.append(line.number)
 
-    async def _give_up(self) -> None:
-        """Give each line that has no outcome one; after anything but a cancellation each has."""
+    async def _abandon(self) -> None:
+        """Give an outcome to each line that has none, which there are only after a cancellation."""
         if self._open:
             self._wait_no_longer()
         for line, item in self._open.values():
@@ -236,7 +242,7 @@ class LinePusher:
         return failed_record(self._format.fields(line.text), line.number, error)
 
     async def _write(self, record: bytes) -> bool:
-        """Write to the file of failures, if there is one, and tell whether it is there; where it fails, stop."""
+        """Write to the file of failures, if there is one, and return whether the record is in it. If not, stop."""
         if self._failed is None:
             return False
         if await self._failed.write(record):
@@ -246,15 +252,15 @@ class LinePusher:
         return False
 
     def _conclude(self) -> None:
-        """Say what the summary does not, and where to go on."""
-        if self.tally.left_out:
-            count = f"{self.tally.left_out:,}"
-            self._report.note(f"{count} unconfirmed left out, --include-unconfirmed pushes them, too")
+        """Print what the summary does not have, and the line to resume from."""
+        if self.tally.skipped:
+            count = f"{self.tally.skipped:,}"
+            self._report.note(f"{count} unconfirmed lines skipped; --include-unconfirmed pushes them, too")
         if self._not_sent:
             self._report.note(f"interrupted: read and not sent: {ranges(self._not_sent)}")
         if self._failed is not None and self._unwritten:
-            why = f"cannot write to {self._failed.path}: {self._failed.broken}"
-            missing = f"{self._unwritten:,} of the lines named above are not in it"
-            self._report.error(f"{why}; {missing}; {self._going_on}")
+            reason = f"cannot write to {self._failed.path}: {self._failed.broken}"
+            missing = f"{self._unwritten:,} of the lines printed above are not in it"
+            self._report.error(f"{reason}; {missing}; {self._how_to_resume}")
         if self.interrupted:
-            self._report.note(f"interrupted: {self._going_on}")
+            self._report.note(f"interrupted: {self._how_to_resume}")

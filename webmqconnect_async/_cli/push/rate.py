@@ -1,39 +1,38 @@
-"""At most so many pushes a second. Reads no clock and sleeps not: times are arguments."""
+"""Limit the rate of pushes. This module does not read a clock or sleep; times are arguments."""
 
 from __future__ import annotations
 
-__all__ = ["Pace"]
+__all__ = ["RateLimit"]
 
 _CATCH_UP = 0.1
+"""Seconds of a stall that are made up for."""
 _LATENESS = 0.002
-"""Seconds by which a timer wakes up late. Without them each late turn would delay all that follow."""
+"""Seconds by which a timer may be late. Without this allowance, each late turn would delay all later ones."""
+_SHORTEST_DELAY = 0.005
+"""Seconds. At thousands of turns per second, a timer for each would cost more than the pushes."""
 
-_NAP = 0.005
-"""Seconds that are worth a timer."""
 
+class RateLimit:
+    """A schedule of turns. After a stall, the turns of its last 0.1 s are made up for.
 
-class Pace:
-    """A schedule of turns from the first one on; after a stall, what came in its last 0.1 s is made up for.
-
-    There are never more than rate * (t + 0.1) turns in t seconds, or rate * (t + 0.002) and one if that is more, as it
-    is up to 10 a second.
+    In any t seconds there are at most rate * (t + 0.1) turns, or rate * (t + 0.002) + 1 if that is more, as it is for
+    rates up to 10.
 
     Args:
-        rate: turns a second, more than 0.
+        rate: turns per second, greater than 0.
     """
 
     def __init__(self, rate: float) -> None:
         if not rate > 0:
-            raise ValueError(f"rate: more than 0 is needed, not {rate}")
+            raise ValueError(f"rate: must be greater than 0, not {rate}")
         self._interval = 1 / rate
         self._slack = max(_CATCH_UP - self._interval, _LATENESS)
-        # A timer for each of thousands of turns a second costs more than the pushes: a few may come together.
-        self._nap = min(_NAP, self._slack / 2)
+        self._shortest_delay = min(_SHORTEST_DELAY, self._slack / 2)
         self._next: float | None = None
 
     def delay(self, now: float) -> float:
-        """Return the seconds to wait for the next turn, 0 where it has come."""
-        return 0.0 if self._next is None or self._next <= now else max(self._next - now, self._nap)
+        """Return the seconds until the next turn, 0 if it has come."""
+        return 0.0 if self._next is None or self._next <= now else max(self._next - now, self._shortest_delay)
 
     def take(self, now: float) -> None:
         """Take the turn that has come."""

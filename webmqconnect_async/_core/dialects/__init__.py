@@ -6,16 +6,25 @@ A dialect implements one broker's format. It does no I/O, reads no clock, and do
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, get_args
 
 from ...errors import BadReply, Rejected
 from ..values import Push, Receipt
 
-__all__ = ["Dialect", "DialectName", "Headers", "Request", "Response", "Signer", "Verdict"]
+__all__ = ["Dialect", "DialectName", "Headers", "Request", "Response", "Signer", "Verdict", "checked_dialect"]
 
 
 DialectName: TypeAlias = Literal["webmq", "crossbar"]
 """The values of a client's `dialect` argument."""
+
+
+def checked_dialect(argument: str, value: object) -> DialectName:
+    """Return the name of a dialect unchanged; raise ValueError, naming the argument, for anything else."""
+    match value:
+        case "webmq" | "crossbar":
+            return value  # pyright: ignore[reportReturnType]  # it does not narrow object to literals
+    raise ValueError(f"{argument} must be {' or '.join(map(repr, get_args(DialectName)))}, not {value!r}")
+
 
 # Request and Response hold signatures. They are neither tuples nor dataclasses, because error reporters show the items
 # of both in the local variables of a traceback.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from ...errors import InvalidPush
+from ..checks import wrong_type
 
 __all__ = ["listed", "utf8"]
 
@@ -15,14 +16,14 @@ def listed(argument: str, values: object, kind: str = "session IDs") -> Collecti
     An iterator is refused: it would be empty when the argument is used for a second push, and empty means nobody.
     """
     if not isinstance(values, Collection) or isinstance(values, Mapping | str | bytes | bytearray | memoryview):
-        raise InvalidPush(f"{argument}: a list, tuple or set of {kind} is needed, not {type(values).__name__}")
+        raise InvalidPush(wrong_type(argument, f"a list, tuple or set of {kind}", values))
     return values
 
 
 def utf8(argument: str, text: object) -> bytes:
     """Return text encoded as UTF-8; raise InvalidPush for anything else."""
     if not isinstance(text, str):
-        raise InvalidPush(f"{argument}: text is needed, not {type(text).__name__}")
+        raise InvalidPush(wrong_type(argument, "a string", text))
     try:
         return text.encode()
     except UnicodeEncodeError as error:

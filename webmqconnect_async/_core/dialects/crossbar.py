@@ -27,11 +27,13 @@ from urllib.parse import quote_plus
 
 from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected
 from ...signing import Credentials, sign
+from ..checks import wrong_type
+from ..topics import is_reserved, is_uri
 from ..values import Payload, Push, Receipt, SessionIDs
 from . import Request, Response, Signer, Verdict
 from .arguments import listed, utf8
 from .events import Dumps, encode_event
-from .replies import refused, text_of, visible
+from .replies import redacted, refused, text_of
 
 __all__ = ["Crossbar"]
 
@@ -42,9 +44,6 @@ _REFUSALS: dict[str, type[Rejected]] = {
     "Request denied based on IP address": AuthRejected,
 }
 """Beginnings of the bridge's 400 that say more than `Rejected`. The first that matches counts."""
-
-_TOPIC = re.compile(r"[^\s.#]+(\.[^\s.#]+)*")
-"""A loose WAMP URI, as the router checks it."""
 
 _RESERVED = frozenset({"options", "topic", "self"})
 """Keywords that collide with arguments of the bridge: it drops the first silently, and fails with 500 on the others."""
@@ -134,7 +133,7 @@ class Crossbar:
             case _:
                 text = text_of(response.body)
         if 200 <= status < 300 and error is not None:
-            reason = visible(text, request.signature)
+            reason = redacted(text, request.signature)
             refusal = AuthRejected if error == "wamp.error.not_authorized" else Rejected
             return refusal(f"the broker answered {status}: {reason}", status=status, reason=reason)
         return refused(request, response, text, _REFUSALS, now)
@@ -160,12 +159,12 @@ def _topic(topic: object) -> bytes:
 
 def _encoded_topic(topic: object) -> bytes:
     text = utf8("topic", topic).decode()
-    if not _TOPIC.fullmatch(text):
+    if not is_uri(text):
         raise InvalidPush(
             f"topic: {text[:80]!r} is not a valid WAMP URI: components between dots must be non-empty, without "
             "whitespace or '#'"
         )
-    if text.startswith("wamp."):
+    if is_reserved(text):
         raise InvalidPush("topic: URIs that begin with 'wamp.' are reserved by the router")
     return encode_event(text)
 
@@ -254,7 +253,7 @@ def _session(argument: str, session_id: object) -> str:
 def _further(options: object) -> list[bytes]:
     """Return `options` as JSON, checked: the bridge fails with 500 on a wrong type, and ignores an unknown name."""
     if not isinstance(options, Mapping):
-        raise InvalidPush(f"options: a mapping is needed, not {type(options).__name__}")
+        raise InvalidPush(wrong_type("options", "a mapping", options))
     parts = []
     for name, value in options.items():
         encode = _OPTIONS.get(name) if isinstance(name, str) else None
@@ -278,7 +277,7 @@ def _eligible_names(argument: str, names: object) -> bytes:
 
 def _flag(argument: str, value: object) -> bytes:
     if not isinstance(value, bool):
-        raise InvalidPush(f"{argument}: True or False is needed, not {type(value).__name__}")
+        raise InvalidPush(wrong_type(argument, "True or False", value))
     return b"true" if value else b"false"
 
 
@@ -289,7 +288,7 @@ def _forwarders(argument: str, sessions: object) -> bytes:
             case {"session": int(session), "authid": str(), "authrole": str(), **rest}:
                 if not isinstance(session, bool) and not rest:
                     continue
-        raise InvalidPush(f"{argument}[{place}]: an object of session, authid and authrole is needed")
+        raise InvalidPush(f"{argument}[{place}] must be an object of session, authid and authrole")
     return encode_event(list(listing))
 
 

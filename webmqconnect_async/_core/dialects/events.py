@@ -8,6 +8,7 @@ from math import isfinite
 from typing import TypeAlias
 
 from ...errors import InvalidPush
+from ..escape import shortened
 
 __all__ = ["Dumps", "encode_event"]
 
@@ -74,10 +75,9 @@ def _culprit(value: object, path: str, above: set[int]) -> str | None:
 
 def _shown(key: object) -> str:
     try:
-        text = repr(key)
+        return shortened(repr(key), 60)
     except ValueError:  # CPython converts no integer of more than 4300 digits to text
         return "…"
-    return text if len(text) <= 60 else text[:60] + "…"
 
 
 def _is_unicode(text: str) -> bool:

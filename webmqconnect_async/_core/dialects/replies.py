@@ -13,10 +13,11 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from ...errors import AuthRejected, BadReply, ClockRejected, Overloaded, Rejected, TooLarge
+from ..escape import shortened, visible
 from . import Headers, Request, Response
 from .masking import quotes
 
-__all__ = ["QUOTED", "refused", "retry_after", "skew_of", "target_of", "text_of", "visible"]
+__all__ = ["QUOTED", "redacted", "refused", "retry_after", "skew_of", "target_of", "text_of"]
 
 LONGEST_REASON = 200
 """Characters of a broker's reason that are kept."""
@@ -32,7 +33,7 @@ _LONGEST_BODY = 16384
 _SIGNATURES = re.compile(r"[\w-]{43,}(=|%3D|&#61;|&#x3D;)?", re.ASCII | re.IGNORECASE)
 
 
-def visible(text: str, signature: str) -> str:
+def redacted(text: str, signature: str) -> str:
     """Return a text of a response, safe to print and to log.
 
     It has one line of at most 200 characters; control characters are escaped. Anything as long as a signature is
@@ -45,8 +46,7 @@ def visible(text: str, signature: str) -> str:
     text = _SIGNATURES.sub("[removed]", text)[: LONGEST_REASON + 1]
     if quotes(text, signature):
         return QUOTED
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return shown if len(shown) <= LONGEST_REASON else shown[:LONGEST_REASON] + "…"
+    return shortened(visible(text), LONGEST_REASON)
 
 
 def text_of(body: bytes) -> str:
@@ -93,7 +93,7 @@ def target_of(headers: Headers, signature: str) -> str:
     except ValueError:
         return "a Location that is not a URL"
     target = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
-    return visible(target, signature)
+    return redacted(target, signature)
 
 
 def refused(
@@ -119,7 +119,7 @@ def refused(
         now: Unix time in seconds.
     """
     status = response.status
-    reason = visible(text, request.signature)
+    reason = redacted(text, request.signature)
     said = f"the broker answered {status}" + (f": {reason}" if reason else "")
     if status in (429, 503):
         wait = retry_after(response.headers, now)

@@ -21,6 +21,7 @@ from urllib.parse import quote_plus
 
 from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected, TooLarge
 from ...signing import Credentials, sign
+from ..checks import wrong_type
 from ..values import Payload, Push, Receipt, SessionIDs
 from . import Request, Response, Signer, Verdict
 from .arguments import listed, utf8
@@ -144,7 +145,7 @@ def _session_id(argument: str, session_id: object) -> str:
         except ValueError:
             raise InvalidPush(f"{argument}: an integer of too many digits") from None
     if not isinstance(session_id, str):
-        raise InvalidPush(f"{argument}: a session ID is text or an integer, not {type(session_id).__name__}")
+        raise InvalidPush(wrong_type(argument, "a string or an integer", session_id))
     # The hub splits at commas and strips whitespace: such an ID would select other sessions.
     if not session_id or "," in session_id or session_id != session_id.strip():
         raise InvalidPush(

@@ -1,1 +1,1 @@
-"""The hub's two push formats: that of the WebMQ hub, and that of Crossbar.io's HTTP bridge."""
+"""The two push formats: that of the WebMQ hub, and that of Crossbar.io's HTTP bridge."""

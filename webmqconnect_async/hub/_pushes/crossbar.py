@@ -1,39 +1,39 @@
-"""One push as Crossbar.io's HTTP bridge takes it: accepted or refused. Pure; knows nothing of sockets or subscribers.
+"""The push format of Crossbar.io's HTTP bridge: accept or refuse a request, without I/O.
 
-It answers as the bridge does, to the status and to the words that clients go by. What the bridge breaks over, a 500
-that says nothing, is a 500 here too, and says why.
+Statuses and texts are those of the bridge as far as clients depend on them. Requests that make the bridge fail with an
+unexplained 500 get a 500 here, too, with an explanation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from urllib.parse import unquote_plus
 
+from ..._core import strict_json
+from ..._core.escape import visible
+from ..._core.query import parameters
+from ..._core.topics import is_reserved, is_uri
 from ...signing import Credentials, verify
-from .._escape import shown
 from .._publication import arguments_of
 from .._publish_options import Audience, audience_of, flag_of
-from .._strict_json import json_value
-from .._wamp2.messages import is_reserved, is_uri
-from .verdicts import MAX_SKEW, Accepted, Refused, Verdict
+from .verdicts import MAX_SKEW, Accepted, PushRequest, Refused, Rules
 
-__all__ = ["judge_head", "judge_publish"]
+__all__ = ["judge", "judge_head"]
 
 _CONTENT_TYPE = "application/json"
 _RESERVED = {"topic", "self"}
-"""Keywords that the bridge breaks over. The third it has for itself, `options`, it drops."""
+"""Keywords that make the bridge fail. It drops a third one, `options`."""
 
 
 class _Broken(Exception):
-    """What the bridge answers with a 500; the text says what is wrong."""
+    """The request makes the bridge fail with 500. The message explains why."""
 
 
 def judge_head(content_type: str | None, length: int, max_body: int) -> Refused | None:
-    """Judge what can be judged before the body is read; None where nothing speaks against reading it."""
+    """Judge a request by its headers, before its body is read; return None to go on."""
     kind, *parameters = map(str.strip, (_CONTENT_TYPE if content_type is None else content_type).lower().split(";"))
     if kind != _CONTENT_TYPE:
-        return Refused(400, f"Non-accepted content type. (must be '{_CONTENT_TYPE}', not '{shown(kind)}')")
+        return Refused(400, f"Non-accepted content type. (must be '{_CONTENT_TYPE}', not '{visible(kind, 100)}')")
     pairs = [parameter.split("=") for parameter in parameters if "=" in parameter]
     named = {pair[0].strip(): pair[1].strip() for pair in pairs if len(pair) == 2}
     if len(named) != len(pairs) or named.get("charset", "utf-8") not in ("utf-8", "utf8"):
@@ -43,55 +43,35 @@ def judge_head(content_type: str | None, length: int, max_body: int) -> Refused 
     return None
 
 
-def judge_publish(
-    query: str,
-    content_type: str | None,
-    body: bytes,
-    now: float,
-    keys: Mapping[str, Credentials],
-    *,
-    max_body: int,
-    max_topic: int,
-) -> Verdict:
-    """Judge a whole request, in the order of the bridge.
-
-    Args:
-        query: as it stood in the request line, undecoded, without the `?`.
-        content_type: the header; None where there was none, which is as good as `application/json`.
-        body: its exact bytes, or enough of them to see that they are more than `max_body`.
-        now: Unix time in seconds.
-        keys: credentials by key; where there are any, only signed pushes are accepted.
-        max_body: bytes.
-        max_topic: characters.
-    """
-    if refused := judge_head(content_type, len(body), max_body):
+def judge(request: PushRequest, rules: Rules) -> Accepted | Refused:
+    """Judge a request in the order of the bridge. A missing content type means `application/json`."""
+    body, keys = request.body, rules.keys
+    if refused := judge_head(request.content_type, len(body), rules.max_body):
         return refused
     try:
-        fields = _fields(query)
-        if refused := _judge_signature(fields, body, now, keys):
+        fields = _fields(request.query)
+        if refused := _judge_signature(fields, body, request.received, keys):
             return refused
-        return _publication(body, fields.get("key") if keys else None, max_topic)
+        return _publication(body, fields.get("key") if keys else None, rules.max_topic)
     except _Broken as broken:
         return Refused(500, str(broken))
 
 
 def _fields(query: str) -> dict[str, str]:
     fields: dict[str, str] = {}
-    for field in query.replace(";", "&").split("&"):
-        name, equals, value = field.partition("=")
-        if equals:
-            name = unquote_plus(name, errors="surrogateescape")
+    for name, value in parameters(query.replace(";", "&")):  # Twisted splits at both
+        if value is not None:
             if not name.isascii():
                 raise _Broken("a parameter's name is not ASCII")
-            # Of a repeated one the first counts.
-            fields.setdefault(name, unquote_plus(value, errors="surrogateescape"))
+            # The bridge reads the first of repeated parameters.
+            fields.setdefault(name.decode(), value.decode("utf-8", "surrogateescape"))
     return fields
 
 
 def _judge_signature(
     fields: Mapping[str, str], body: bytes, now: float, keys: Mapping[str, Credentials]
 ) -> Refused | None:
-    """Judge who says it and when. Time and numbers are looked at in unsigned pushes, too, where they are there."""
+    """Judge the signature. Timestamp and numbers are checked even if the push need not be signed."""
     for name in ("key", "timestamp", "seq", "nonce", "signature"):
         value = fields.get(name)
         if value is None:
@@ -103,10 +83,10 @@ def _judge_signature(
         return None
     credentials = keys.get(fields["key"])
     if credentials is None:
-        return Refused(401, "REST bridge signature key not valid.", forged=True)
+        return Refused(401, "REST bridge signature key not valid.", _forged=True)
     parts = [fields[name].encode() for name in ("key", "timestamp", "seq", "nonce")]
     if not verify(credentials, fields["signature"], *parts, body):
-        return Refused(401, "REST bridge signature secret not valid.", forged=True)
+        return Refused(401, "REST bridge signature secret not valid.", _forged=True)
     return None
 
 
@@ -124,21 +104,21 @@ def _judge_field(name: str, value: str, now: float) -> Refused | None:
         try:
             signed_at = datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
         except ValueError:
-            form = "must be UTC/ISO-8601, e.g. '2011-10-14T16:59:51.123Z'"
-            return Refused(400, f"REST bridge signature was invalid (invalid timestamp '{shown(value)}' ({form})).")
+            said = f"'{visible(value, 100)}' (must be UTC/ISO-8601, e.g. '2011-10-14T16:59:51.123Z')"
+            return Refused(400, f"REST bridge signature was invalid (invalid timestamp {said}).")
         return Refused(400, "Request expired, too old timestamp.") if abs(now - signed_at) > MAX_SKEW else None
     try:
-        int(value.encode())  # of text, some more characters would be blanks
+        int(value.encode())  # int() strips more kinds of whitespace from text than from bytes
     except ValueError:
         kind = "sequence number" if name == "seq" else name
-        said = f"invalid {kind} '{shown(value)}' (must be an integer)"
+        said = f"invalid {kind} '{visible(value, 100)}' (must be an integer)"
         return Refused(400, f"REST bridge signature was invalid ({said}).")
     return None
 
 
 def _publication(body: bytes, key: str | None, max_topic: int) -> Accepted | Refused:
     try:
-        push = json_value(body.decode("utf-8"))
+        push = strict_json.decode(body.decode("utf-8"), finite=True)
     except UnicodeError:
         return Refused(400, "Non-decodable request body, was not UTF-8.")
     except ValueError:
@@ -149,7 +129,7 @@ def _publication(body: bytes, key: str | None, max_topic: int) -> Accepted | Ref
         return Refused(400, "Request body was valid JSON, but not well formed (missing key 'topic').")
     try:
         event, args, kwargs = arguments_of(_args(push), _kwargs(push))
-    except ValueError:  # nested as deeply as can just be read, and cannot be written
+    except ValueError:  # nested so deeply that it can be decoded but not encoded
         return Refused(400, "Request body was invalid JSON.")
     eligible, exclude, authid, authrole = _audience(_object(push, "options"))
     topic = _topic(push["topic"], max_topic)
@@ -167,7 +147,7 @@ def _topic(topic: object, longest: int) -> str:
 
 
 def _args(push: Mapping[str, object]) -> list[object]:
-    """Return the positional arguments. A text is taken for its characters, an object for its names."""
+    """Return the positional arguments. A string counts as a list of its characters, an object as one of its names."""
     args = push.get("args") or []
     if not isinstance(args, Iterable):
         raise _Broken("args is not a list")
@@ -183,7 +163,7 @@ def _kwargs(push: Mapping[str, object]) -> dict[str, object]:
 
 
 def _object(push: Mapping[str, object], name: str) -> Mapping[str, object]:
-    """Return a field; an empty one where it is absent or empty, whatever its type."""
+    """Return an object. A member that is missing, or empty or false of any type, counts as an empty object."""
     value = push.get(name) or {}
     if not isinstance(value, dict):
         raise _Broken(f"{name} is not an object")
@@ -191,7 +171,7 @@ def _object(push: Mapping[str, object], name: str) -> Mapping[str, object]:
 
 
 def _audience(options: Mapping[str, object]) -> Audience:
-    """Check all options that the bridge reads, and return whom they name. Unknown ones it ignores."""
+    """Check the options that the bridge reads, and return the receivers. Unknown options are ignored."""
     try:
         for flag in ("retain", "exclude_me"):
             flag_of(options, flag, default=False)

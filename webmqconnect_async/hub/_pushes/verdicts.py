@@ -1,16 +1,43 @@
-"""The verdict on a push: accepted or refused. Both push formats return it."""
+"""A push request as both push formats judge it, and the verdict on it: `Accepted` or `Refused`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
+from ...signing import Credentials
 from .._publication import Publication
 
-__all__ = ["MAX_SKEW", "Accepted", "Refused", "Verdict"]
+__all__ = ["MAX_SKEW", "Accepted", "PushRequest", "Refused", "Rules"]
 
 MAX_SKEW = 300
 """Seconds that the timestamp of a signed push may differ from the hub's clock, in either direction."""
+
+
+@dataclass(slots=True)
+class PushRequest:
+    """A push as it was received."""
+
+    query: str
+    """What follows the `?` of the request target, undecoded."""
+    content_type: str | None
+    """The header; `None` if it is missing."""
+    body: bytes
+    """The exact bytes, or more than `max_body` of them if it is too long."""
+    received: float
+    """The Unix time in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a hub checks pushes against."""
+
+    keys: Mapping[str, Credentials]
+    """Credentials by application key. If there are any, only signed pushes are accepted."""
+    max_body: int
+    """Bytes."""
+    max_topic: int
+    """Characters."""
 
 
 @dataclass(slots=True)
@@ -31,8 +58,5 @@ class Refused:
     """The text of the response."""
     retry_after: int | None = None
     """Seconds to wait before trying again, sent as `Retry-After`; `None` sends none."""
-    forged: bool = field(default=False, compare=False)
+    _forged: bool = field(default=False, repr=False, compare=False)
     """Whether the key or the signature is wrong. Such refusals are logged with the peer's address."""
-
-
-Verdict: TypeAlias = Accepted | Refused

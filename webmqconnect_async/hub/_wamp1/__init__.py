@@ -1,1 +1,1 @@
-"""WAMP v1, as the WebMQ hub of 2012 speaks it with subscribers."""
+"""WAMP v1: messages, sessions, authentication."""

@@ -1,10 +1,10 @@
-"""The procedures that a subscriber may CALL, and who it is by them. Pure; knows nothing of connections or of push keys.
+"""The procedures that a WAMP v1 subscriber can CALL, by which it authenticates. No I/O and no clock.
 
-    authreq(key, extra)    the challenge, a text that nobody was ever given to sign
-    auth(signature)        the permissions, if it is base64 (padded) of HMAC-SHA256(secret, challenge)
+    authreq(key, extra)    returns the challenge, which is unique
+    auth(signature)        returns the permissions if the signature is right: HMAC-SHA256(secret, challenge), in base64
 
-Where there are no subscriber keys, subscribers are anonymous. Clients of the original hub had to authenticate even so,
-by `authreq` without a key and then `auth`: that works here too, and makes no difference.
+Without subscriber keys, subscribers are anonymous. Clients of the original hub had to authenticate even so, with an
+`authreq` without a key and then `auth`: both succeed here, too, and change nothing.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
+from ..._core.escape import visible
+from ..._core.wampcra import is_signature, sign_challenge, timestamp
 from ...signing import Credentials
-from .._escape import shown
-from .._wampcra import answers, expected_answer, timestamp
 
 __all__ = ["CallFailed", "Procedures"]
 
@@ -22,35 +22,35 @@ _PROCEDURE = "http://api.wamp.ws/procedure#"
 _ERROR = "http://api.wamp.ws/error#"
 _NULL = "null"
 _MAX_EXTRA = 256
-"""Characters of what a client may add to its challenge."""
+"""Characters of JSON that a client can add to its challenge."""
 
 
 class CallFailed(Exception):
-    """The error of a CALL: an error's URI and its description.
+    """A CALL failed.
 
     Args:
-        name: the last part of the URI.
-        description: for people.
-        late: whether the answer is to be held back for a while, as guessing must take time. No attempt to authenticate
-            is taken until `Procedures.failure_told`.
+        name: the last part of the error's URI.
+        description: text for people.
+        delayed: whether to delay the reply, to slow down guessing. Until `Procedures.failure_sent`, no further attempt
+            to authenticate is accepted.
     """
 
-    def __init__(self, name: str, description: str, *, late: bool = False) -> None:
+    def __init__(self, name: str, description: str, *, delayed: bool = False) -> None:
         super().__init__(_ERROR + name, description)
         self.uri = _ERROR + name
         self.description = description
-        self.late = late
+        self.delayed = delayed
 
 
 class Procedures:
-    """What one session may call, and where it stands between `authreq` and `auth`.
+    """The procedures of one session, and the state of its authentication.
 
     Args:
-        session_id: the session.
-        keys: subscribers' credentials by key; empty where they are anonymous.
-        may_publish: what `auth` says of the permissions.
-        nonce: returns a text that cannot be guessed and does not come again.
-        clock: returns Unix time in seconds.
+        session_id: the ID of the session.
+        keys: subscribers' credentials by key; empty if subscribers are anonymous.
+        may_publish: whether the permissions that `auth` returns include publishing.
+        nonce: returns a unique, unpredictable string.
+        clock: returns the Unix time in seconds.
     """
 
     __slots__ = (
@@ -79,26 +79,26 @@ class Procedures:
         self._may_publish = may_publish
         self._nonce = nonce
         self._clock = clock
-        self._expected: str | None = None  # the argument of `auth` that is right; None where none was requested
-        self._key: str | None = None  # whom the last challenge was for
-        self._failing = False  # a failure's answer is held back
+        self._expected: str | None = None  # the right argument of `auth`, as JSON; None without a challenge
+        self._key: str | None = None  # the key of the last challenge
+        self._failing = False  # whether the reply to a failed attempt is delayed
         self._authenticated = False
 
     @property
     def admitted(self) -> bool:
-        """Whether the session may subscribe and publish: an anonymous one from the beginning."""
+        """Whether the session may subscribe and publish. An anonymous one may from the start."""
         return self._authenticated or not self._keys
 
     @property
     def authenticated_as(self) -> str | None:
-        """The key that the session has proved to have; None for an anonymous one."""
+        """The key that the session has authenticated with; `None` if it is anonymous."""
         return self._key if self._authenticated else None
 
     def call(self, procedure: str, arguments: tuple[str, ...]) -> str:
-        """Return the result as JSON text, of arguments as JSON text.
+        """Call a procedure. The arguments and the result are JSON texts.
 
         Raises:
-            CallFailed: it failed, or there is no such procedure.
+            CallFailed: the call failed, or the procedure does not exist.
         """
         argument, extra = (*arguments, _NULL, _NULL)[:2]
         match procedure.removeprefix(_PROCEDURE) if procedure.startswith(_PROCEDURE) else "":
@@ -110,10 +110,10 @@ class Procedures:
                 return self._authreq(argument, extra)
             case "auth":
                 return self._auth(argument)
-        raise CallFailed("NoSuchRPCEndpoint", f"no procedure '{shown(procedure)}'")
+        raise CallFailed("NoSuchRPCEndpoint", f"no procedure '{visible(procedure, 100)}'")
 
-    def failure_told(self) -> None:
-        """Take another attempt to authenticate: the answer that was held back is out."""
+    def failure_sent(self) -> None:
+        """Accept another attempt to authenticate: the delayed reply has been sent."""
         self._failing = False
 
     def _authreq(self, key: str, extra: str) -> str:
@@ -130,29 +130,28 @@ class Procedures:
             raise CallFailed("no-such-authkey", "no such key: subscribers of this hub are anonymous")
         credentials = self._keys.get(json.loads(key)) if key.startswith('"') else None
         if credentials is None:
-            # So the wire tells which keys there are. A key is no secret, though, and trying another takes as long as
-            # trying a signature.
+            # This reveals which keys exist. But keys are not secret, and trying one is as slow as trying a signature.
             raise self._failure("no-such-authkey", "no such key")
         challenge = self._challenge(credentials.key, extra)
         self._key = credentials.key
-        self._expected = json.dumps(expected_answer(credentials, challenge))
+        self._expected = json.dumps(sign_challenge(credentials, challenge))
         return json.dumps(challenge)
 
     def _auth(self, signature: str) -> str:
         if self._authenticated:
             raise CallFailed("already-authenticated", "already authenticated")
-        expected, self._expected = self._expected, None  # right or wrong, a challenge is good for one attempt
+        expected, self._expected = self._expected, None  # a challenge is valid for one attempt
         if expected is None:
             raise CallFailed("no-authentication-requested", "no authentication requested")
-        # Both are JSON text: whatever was sent, of any type, equals or does not.
-        if not answers(signature, expected):
+        # Both are JSON texts, so that values of any type can be compared.
+        if not is_signature(signature, expected):
             raise self._failure("invalid-signature", "wrong signature")
         self._authenticated = True
         everything = {"uri": "", "prefix": True, "pub": self._may_publish, "sub": True}
         return json.dumps({"pubsub": [everything], "rpc": []})
 
     def _challenge(self, key: str, extra: str) -> str:
-        """Return the challenge: without `authextra`, which would say that the secret is salted."""
+        """Return a new challenge. It has no member `authextra`, which would mean that the secret is salted."""
         challenge: dict[str, object] = {
             "authid": self._nonce(),
             "authkey": key,
@@ -164,5 +163,5 @@ class Procedures:
         return json.dumps(challenge)
 
     def _failure(self, name: str, description: str) -> CallFailed:
-        self._failing = bool(self._keys)  # where nothing can be guessed, nobody has to wait
-        return CallFailed(name, description, late=self._failing)
+        self._failing = bool(self._keys)  # without keys there is nothing to guess
+        return CallFailed(name, description, delayed=self._failing)

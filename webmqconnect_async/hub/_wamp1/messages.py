@@ -1,4 +1,4 @@
-"""The messages of WAMP v1: JSON arrays in text frames. Pure; knows nothing of sessions, queues or sockets.
+"""The messages of WAMP v1, JSON arrays in text frames.
 
     from subscriber to hub                                  from hub to subscriber
     [1, prefix, uri]                          PREFIX        [0, session, 1, ident]           WELCOME
@@ -9,7 +9,7 @@
     [7, topic, event, excludeMe]
     [7, topic, event, [exclude], [eligible]]
 
-What the hub only passes on, such as an event or a result, is JSON text from end to end: it is spliced in as it came.
+Values that the hub only forwards, such as events and results, are JSON texts, inserted into a message as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
 
-from .._strict_json import encoded, json_value
+from ..._core import strict_json
 
 __all__ = [
     "SUBPROTOCOL",
@@ -54,12 +54,12 @@ class _Type(IntEnum):
 
 
 class ProtocolError(Exception):
-    """A message after which the connection is closed, where others are ignored."""
+    """A message that ends the connection. Other invalid messages are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """From now on `prefix:rest` means the URI followed by the rest."""
+    """Define a prefix: from now on `prefix:rest` stands for the URI followed by the rest."""
 
     prefix: str
     uri: str
@@ -67,64 +67,64 @@ class Prefix:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call a procedure; the answer carries the ID."""
+    """Call a procedure. The reply has the same ID."""
 
     id: str
     procedure: str
     arguments: tuple[str, ...] = ()
-    """Each as JSON text."""
+    """Each a JSON text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Send me the events of a topic."""
+    """Subscribe to a topic."""
 
     topic: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """Send me them no longer."""
+    """Unsubscribe from a topic."""
 
     topic: str
 
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Send an event to the subscribers of a topic."""
+    """Publish an event to the subscribers of a topic."""
 
     topic: str
     event: str
-    """JSON text."""
+    """A JSON text."""
     exclude: frozenset[str] | None = None
-    """Sessions that do not get it; None for the publisher's own."""
+    """The sessions that do not receive it; `None` for the publisher's own."""
     eligible: frozenset[str] | None = None
-    """The only sessions to get it; None for all."""
+    """The only sessions to receive it; `None` for all."""
 
 
 Message: TypeAlias = Prefix | Call | Subscribe | Unsubscribe | Publish
 
 
 def decode(text: str) -> Message | None:
-    """Return what a subscriber says; None where the message is to be ignored.
+    """Return the message that a text is; `None` if it is not a valid one and to be ignored.
 
     Raises:
-        ProtocolError: a CALL whose ID is not text: no answer could name it.
+        ProtocolError: it is a CALL whose ID is not a string, so that no reply could refer to it.
     """
     try:
-        return _message(json_value(text))
+        return _message(strict_json.decode(text, finite=True))
     except ValueError:
         return None
 
 
 def _message(value: object) -> Message | None:
     match value:
-        case [bool() | float(), *_]:  # or else true would be a PREFIX
+        case [bool() | float(), *_]:  # True == 1, which would be a PREFIX
             return None
         case [_Type.PREFIX, str(prefix), str(uri), *_]:
             return Prefix(prefix, uri)
         case [_Type.CALL, str(call_id), str(procedure), *arguments]:
-            return Call(call_id, procedure, tuple(encoded(argument) for argument in arguments))
+            return Call(call_id, procedure, tuple(strict_json.encode(argument) for argument in arguments))
         case [_Type.CALL, call_id, *_] if not isinstance(call_id, str):
             raise ProtocolError("the ID of a CALL is not text")
         case [_Type.SUBSCRIBE, str(topic), *_]:
@@ -132,11 +132,11 @@ def _message(value: object) -> Message | None:
         case [_Type.UNSUBSCRIBE, str(topic), *_]:
             return Unsubscribe(topic)
         case [_Type.PUBLISH, str(topic), payload]:
-            return Publish(topic, encoded(payload))
+            return Publish(topic, strict_json.encode(payload))
         case [_Type.PUBLISH, str(topic), payload, exclude, *rest]:
             # The fourth field is excludeMe or a list; a list replaces the exclusion of the publisher.
             excluded = frozenset[str]() if exclude is False else _session_ids(exclude)
-            return Publish(topic, encoded(payload), excluded, _session_ids(rest[0]) if rest else None)
+            return Publish(topic, strict_json.encode(payload), excluded, _session_ids(rest[0]) if rest else None)
     return None
 
 
@@ -147,20 +147,20 @@ def _session_ids(value: object) -> frozenset[str] | None:
 
 
 def welcome(session_id: str, ident: str) -> str:
-    """Return the hub's first message, in which the subscriber learns its session ID."""
-    return encoded([_Type.WELCOME, session_id, _VERSION, ident])
+    """Return the hub's first message, which has the session ID."""
+    return strict_json.encode([_Type.WELCOME, session_id, _VERSION, ident])
 
 
 def call_result(call_id: str, result: str) -> str:
-    """Return the answer to a CALL that succeeded, its result being JSON text."""
-    return f"[{_Type.CALLRESULT:d},{encoded(call_id)},{result}]"
+    """Return the reply to a CALL that succeeded. The result is a JSON text."""
+    return f"[{_Type.CALLRESULT:d},{strict_json.encode(call_id)},{result}]"
 
 
 def call_error(call_id: str, uri: str, description: str) -> str:
-    """Return the answer to a CALL that failed."""
-    return encoded([_Type.CALLERROR, call_id, uri, description])
+    """Return the reply to a CALL that failed."""
+    return strict_json.encode([_Type.CALLERROR, call_id, uri, description])
 
 
 def event(topic: str, payload: str) -> str:
-    """Return an event of a topic, always its whole URI, the payload being JSON text."""
-    return f"[{_Type.EVENT:d},{encoded(topic)},{payload}]"
+    """Return an event of a topic, which is a whole URI. The payload is a JSON text."""
+    return f"[{_Type.EVENT:d},{strict_json.encode(topic)},{payload}]"

@@ -1,1 +1,1 @@
-"""WAMP v2, the broker's side, for subscribers."""
+"""WAMP v2: messages, sessions, authentication."""

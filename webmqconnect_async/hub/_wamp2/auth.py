@@ -1,4 +1,4 @@
-"""How a WAMP v2 client comes in: HELLO, a challenge where the hub has subscriber keys, WELCOME or ABORT. Pure."""
+"""Joining by WAMP v2: HELLO, a challenge if the hub has subscriber keys, then WELCOME or ABORT. No I/O and no clock."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ..._core.wampcra import is_signature, sign_challenge, timestamp
 from ...signing import Credentials
-from .._wampcra import answers, expected_answer, timestamp
 from .messages import Hello
 
-__all__ = ["Challenged", "Joined", "Joining", "Turned"]
+__all__ = ["Challenged", "Joined", "Joining", "Refusal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,35 +19,35 @@ class Joined:
 
     realm: str
     key: str | None
-    """Whom the client has proved to be; None for anonymous."""
+    """The key that the client has authenticated with; `None` if it is anonymous."""
 
 
 @dataclass(frozen=True, slots=True)
 class Challenged:
-    """The client is to sign this."""
+    """The client has to sign a challenge."""
 
     challenge: str
 
 
 @dataclass(frozen=True, slots=True)
-class Turned:
-    """The client is turned away."""
+class Refusal:
+    """The client is refused."""
 
     reason: str
-    """An error's URI."""
+    """The URI of the error."""
     message: str
-    late: bool = False
-    """Whether the answer is to be held back for a while, as guessing must take time."""
+    delayed: bool = False
+    """Whether to delay the reply, to slow down guessing."""
 
 
 class Joining:
-    """Where one client stands between HELLO and WELCOME.
+    """The state of one client between HELLO and WELCOME.
 
     Args:
-        session_id: the session's name.
-        keys: subscribers' credentials by key; empty where they are anonymous.
-        nonce: returns a text that cannot be guessed and does not come again.
-        clock: returns Unix time in seconds.
+        session_id: the ID of the session.
+        keys: subscribers' credentials by key; empty if subscribers are anonymous.
+        nonce: returns a unique, unpredictable string.
+        clock: returns the Unix time in seconds.
     """
 
     __slots__ = ("_clock", "_expected", "_key", "_keys", "_nonce", "_realm", "_session_id")
@@ -68,16 +68,16 @@ class Joining:
         self._key = ""
         self._expected: str | None = None
 
-    def hello(self, hello: Hello) -> Joined | Challenged | Turned | None:
-        """Take a client that says who it is; None where it has. Any realm will do: the hub is a single one."""
+    def hello(self, hello: Hello) -> Joined | Challenged | Refusal | None:
+        """Process a HELLO; return None if it is unexpected. Any realm is accepted: a hub has only one."""
         if self._expected is not None:
             return None
         if not self._keys:
             if hello.methods and "anonymous" not in hello.methods:
-                return Turned("wamp.error.no_matching_auth_method", "subscribers of this hub are anonymous")
+                return Refusal("wamp.error.no_matching_auth_method", "subscribers of this hub are anonymous")
             return Joined(hello.realm, None)
         if "wampcra" not in hello.methods or hello.authid is None:
-            return Turned("wamp.error.no_matching_auth_method", "subscribers of this hub need a key (wampcra)")
+            return Refusal("wamp.error.no_matching_auth_method", "subscribers of this hub need a key (wampcra)")
         self._realm, self._key = hello.realm, hello.authid
         challenge = json.dumps(
             {
@@ -90,16 +90,16 @@ class Joining:
                 "timestamp": timestamp(self._clock()),
             }
         )
-        # Who has no key here is challenged, too: nothing is to tell the two apart.
+        # An unknown key gets a challenge, too, so that it cannot be told from a known one.
         credentials = self._keys.get(hello.authid) or Credentials("nobody", self._nonce())
-        self._expected = expected_answer(credentials, challenge)
+        self._expected = sign_challenge(credentials, challenge)
         return Challenged(challenge)
 
-    def authenticate(self, signature: str) -> Joined | Turned | None:
-        """Take a client's answer to the challenge; None where there was none."""
+    def authenticate(self, signature: str) -> Joined | Refusal | None:
+        """Process the response to a challenge; return None if there was no challenge."""
         expected, self._expected = self._expected, None
         if expected is None:
             return None
-        if not answers(signature, expected) or self._key not in self._keys:
-            return Turned("wamp.error.authentication_failed", "no such key, or a wrong signature", late=True)
+        if not is_signature(signature, expected) or self._key not in self._keys:
+            return Refusal("wamp.error.authentication_failed", "no such key, or a wrong signature", delayed=True)
         return Joined(self._realm, self._key)

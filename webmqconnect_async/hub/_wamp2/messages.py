@@ -1,4 +1,4 @@
-"""The messages of WAMP v2 that a broker needs: JSON arrays in text frames. Pure; knows no sessions, queues or sockets.
+"""The messages of WAMP v2 that a broker needs, JSON arrays in text frames.
 
     from subscriber to hub                                    from hub to subscriber
     [1, realm, details]                        HELLO          [2, session, details]                        WELCOME
@@ -12,20 +12,19 @@
     [64, request, options, procedure]          REGISTER       [8, type, request, {}, error, args]          ERROR
     [66, request, registration]                UNREGISTER
 
-Arguments are only passed on: to what the hub says they come as JSON text, and are spliced in.
+The hub only forwards arguments: they are JSON texts, inserted into a message as they are.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
 
+from ..._core import strict_json
 from .._publication import arguments_of
 from .._publish_options import Audience, audience_of, flag_of
-from .._strict_json import encoded, json_value
 
 __all__ = [
     "SUBPROTOCOL",
@@ -36,7 +35,7 @@ __all__ = [
     "Message",
     "ProtocolViolation",
     "Publish",
-    "Request",
+    "RPCRequest",
     "Subscribe",
     "Type",
     "Unsubscribe",
@@ -46,8 +45,6 @@ __all__ = [
     "error",
     "event",
     "goodbye",
-    "is_reserved",
-    "is_uri",
     "published",
     "subscribed",
     "unsubscribed",
@@ -56,12 +53,11 @@ __all__ = [
 
 SUBPROTOCOL = "wamp.2.json"
 
-_URI = re.compile(r"[^\s.#]+(\.[^\s.#]+)*")
 _IDS = range(2**53 + 1)
 
 
 class Type(IntEnum):
-    """The code that a message begins with."""
+    """The first element of a message."""
 
     HELLO = 1
     WELCOME = 2
@@ -88,7 +84,7 @@ _REQUESTS = (Type.PUBLISH, Type.SUBSCRIBE, Type.UNSUBSCRIBE, Type.CALL, Type.REG
 
 
 class ProtocolViolation(Exception):
-    """What is no message of a WAMP v2 client; the connection is to be ended by an ABORT that says so."""
+    """A message that a WAMP v2 client must not send. The hub replies with ABORT and closes the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,40 +93,40 @@ class Hello:
 
     realm: str
     methods: tuple[str, ...]
-    """The ways in which the client can authenticate."""
+    """The authentication methods that the client supports."""
     authid: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Authenticate:
-    """The answer to a challenge."""
+    """Respond to a challenge."""
 
     signature: str
 
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """The client will not open a session after all."""
+    """Give up opening a session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """The session is to end; answered in the same way."""
+    """End the session. The reply is a GOODBYE, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Send me the events of a topic."""
+    """Subscribe to a topic."""
 
     request: int
     topic: str
     match: str
-    """How the topic is compared: "exact" but for what this hub has not."""
+    """How topics are matched: "exact", or a policy that the hub does not support."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """Send me them no longer."""
+    """Unsubscribe from a topic."""
 
     request: int
     subscription: int
@@ -138,42 +134,42 @@ class Unsubscribe:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Send an event to the subscribers of a topic."""
+    """Publish an event to the subscribers of a topic."""
 
     request: int
     topic: str
     event: str
     args: str
     kwargs: str | None
-    """What it says, as a `Publication` has it."""
+    """The last three are JSON texts, the fields of a `Publication`."""
     acknowledge: bool
     exclude_me: bool
     audience: Audience
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What a router with callees would do."""
+class RPCRequest:
+    """A CALL, REGISTER or UNREGISTER, which the hub does not support."""
 
     type: Type
     request: int
 
 
-Message: TypeAlias = Hello | Authenticate | Abort | Goodbye | Subscribe | Unsubscribe | Publish | Request
+Message: TypeAlias = Hello | Authenticate | Abort | Goodbye | Subscribe | Unsubscribe | Publish | RPCRequest
 
 
 def decode(text: str) -> Message | None:
-    """Return what a client says; None where it is to be ignored.
+    """Return the message that a text is; `None` if it is to be ignored.
 
     Raises:
-        ProtocolViolation: it makes no sense; the text says why.
+        ProtocolViolation: it is not a message that a client sends to a broker.
     """
     try:
-        value = json_value(text)
+        value = strict_json.decode(text, finite=True)
     except ValueError:
         raise ProtocolViolation("not JSON") from None
     match value:
-        case [bool() | float(), *_]:  # or else true would be a HELLO
+        case [bool() | float(), *_]:  # True == 1, which would be a HELLO
             pass
         case [int(kind), request, *_] if kind in _REQUESTS and not _is_id(request):
             raise ProtocolViolation("the ID of a request is an integer up to 2^53")
@@ -199,9 +195,9 @@ def decode(text: str) -> Message | None:
         case [Type.PUBLISH, int(request), dict(options), str(topic), list(args), dict(kwargs)]:
             return _publish(request, options, topic, args, kwargs)
         case [int(kind), int(request), *_] if kind in (Type.CALL, Type.REGISTER, Type.UNREGISTER):
-            return Request(Type(kind), request)
+            return RPCRequest(Type(kind), request)
         case [Type.ERROR | Type.CANCEL | Type.YIELD, *_]:
-            # About a call that is pending. None is, but one that failed may be cancelled before that is known.
+            # About a pending call. There is none, but a client may cancel a call before it has received the error.
             return None
     raise ProtocolViolation("no message that a client sends to a broker")
 
@@ -223,21 +219,11 @@ def _publish(
 
 
 def _is_id(value: object) -> bool:
-    return type(value) is int and value in _IDS  # true is no 1
-
-
-def is_uri(topic: str) -> bool:
-    """Tell whether a router takes the text for a topic: parts between dots, none empty or with a blank or `#` in it."""
-    return _URI.fullmatch(topic) is not None
-
-
-def is_reserved(topic: str) -> bool:
-    """Tell whether none but the router may publish to the topic."""
-    return topic.startswith("wamp.")
+    return type(value) is int and value in _IDS  # True is an instance of int
 
 
 def welcome(session: str, realm: str, authid: str, authrole: str, authmethod: str) -> str:
-    """Return the answer to a HELLO that was good, in which the client learns its session ID."""
+    """Return the reply to an accepted HELLO, which has the session ID."""
     features = {"subscriber_blackwhite_listing": True, "publisher_exclusion": True}
     details = {
         "realm": realm,
@@ -246,45 +232,45 @@ def welcome(session: str, realm: str, authid: str, authrole: str, authmethod: st
         "authrole": authrole,
         "authmethod": authmethod,
     }
-    return f"[{Type.WELCOME:d},{session},{encoded(details)}]"
+    return f"[{Type.WELCOME:d},{session},{strict_json.encode(details)}]"
 
 
 def challenge(text: str) -> str:
-    """Return the demand to sign a text by a key's secret (WAMP-CRA)."""
-    return encoded([Type.CHALLENGE, "wampcra", {"challenge": text}])
+    """Return the request to sign a challenge (WAMP-CRA)."""
+    return strict_json.encode([Type.CHALLENGE, "wampcra", {"challenge": text}])
 
 
 def abort(reason: str, message: str) -> str:
-    """Return that there is, or will be, no session."""
-    return encoded([Type.ABORT, {"message": message}, reason])
+    """Return the message that refuses or ends a session."""
+    return strict_json.encode([Type.ABORT, {"message": message}, reason])
 
 
 def goodbye(reason: str) -> str:
-    """Return that the session ends, or the answer to a client's GOODBYE."""
-    return encoded([Type.GOODBYE, {}, reason])
+    """Return the message that ends a session, or the reply to a client's GOODBYE."""
+    return strict_json.encode([Type.GOODBYE, {}, reason])
 
 
 def subscribed(request: int, subscription: int) -> str:
-    """Return that a subscription stands."""
+    """Return the confirmation of a SUBSCRIBE."""
     return f"[{Type.SUBSCRIBED:d},{request},{subscription}]"
 
 
 def unsubscribed(request: int) -> str:
-    """Return that a subscription has ended."""
+    """Return the confirmation of an UNSUBSCRIBE."""
     return f"[{Type.UNSUBSCRIBED:d},{request}]"
 
 
 def published(request: int, publication: int) -> str:
-    """Return that an event was taken."""
+    """Return the confirmation of a PUBLISH."""
     return f"[{Type.PUBLISHED:d},{request},{publication}]"
 
 
 def event(subscription: int, publication: int, args: str, kwargs: str | None) -> str:
-    """Return an event, its arguments being JSON text: an array, and an object or None."""
+    """Return an event. Its arguments are JSON texts: an array, and an object or `None`."""
     tail = "" if kwargs is None else f",{kwargs}"
     return f"[{Type.EVENT:d},{subscription},{publication},{{}},{args}{tail}]"
 
 
 def error(kind: Type, request: int, uri: str, message: str) -> str:
-    """Return that a request failed, and why."""
-    return encoded([Type.ERROR, kind, request, {}, uri, [message]])
+    """Return the reply to a request that failed."""
+    return strict_json.encode([Type.ERROR, kind, request, {}, uri, [message]])

@@ -1,21 +1,25 @@
-"""A WAMP v2 subscriber: what it does with each message, and what it is told."""
+"""The session of a WAMP v2 subscriber."""
 
 from __future__ import annotations
 
 import logging
-import random
 import secrets
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from ..._core.topics import is_reserved, is_uri
 from .._config import HubConfig
 from .._publication import Publication
-from .._session import Later, Session, Topics
-from . import messages as wamp2
-from .auth import Challenged, Joined, Joining, Turned
+from .._publication_ids import new_publication_id
+from .._session import DelayedReply, Session
+from . import messages
+from .auth import Challenged, Joined, Joining, Refusal
 
-__all__ = ["Wamp2Session", "new_id"]
+if TYPE_CHECKING:
+    from .._broker import Broker
+
+__all__ = ["Wamp2Session"]
 
 _NORMAL_CLOSURE = 1000
 _PROTOCOL_ERROR = 1002
@@ -23,152 +27,147 @@ _PROTOCOL_ERROR = 1002
 logger = logging.getLogger("webmqconnect_async.hub")
 
 
-def new_id() -> int:
-    """Return an ID as WAMP v2 wants it for publications: random, from 1 to 2^53."""
-    return 1 + random.getrandbits(53)  # it names an event and opens nothing: no call of the system for it
-
-
 class Wamp2Session(Session):
-    """A session that opens by HELLO and WELCOME, after a challenge where the hub has subscriber keys."""
+    """A WAMP v2 session. It opens with HELLO and WELCOME, and a challenge in between if the hub has subscriber keys."""
 
-    subprotocol: ClassVar[str] = wamp2.SUBPROTOCOL
+    subprotocol: ClassVar[str] = messages.SUBPROTOCOL
 
     __slots__ = ("_failing", "_joined", "_joining", "_subscriptions")
 
     def __init__(
-        self, session_id: str, config: HubConfig, topics: Topics, drop: Callable[[], None], peer: str = "?"
+        self, session_id: str, config: HubConfig, broker: Broker, drop: Callable[[], None], peer: str = "?"
     ) -> None:
-        super().__init__(session_id, config, topics, drop, peer)
+        super().__init__(session_id, config, broker, drop, peer)
         self._subscriptions: dict[int, str] = {}
         self._joined = False
-        self._failing = False  # a failure's answer is held back
+        self._failing = False  # whether the reply to a failed attempt is delayed
         self._joining: Joining | None = Joining(
-            session_id, keys=config.subscriber_credentials, nonce=secrets.token_urlsafe, clock=config.clock
+            session_id, keys=config._subscriber_credentials, nonce=secrets.token_urlsafe, clock=config.clock
         )
 
     @property
     def admitted(self) -> bool:
-        """Whether it has been welcomed."""
+        """Whether the session is open."""
         return self._joined
 
     @classmethod
     def event(cls, publication: Publication, subscription: int, publication_id: int) -> str:
-        """Return an event: of a single value, where nobody said more, as the one positional argument."""
+        """Return the message that delivers an event. A single value is the only positional argument."""
         args = f"[{publication.event}]" if publication.args is None else publication.args
-        return wamp2.event(subscription, publication_id, args, publication.kwargs)
+        return messages.event(subscription, publication_id, args, publication.kwargs)
 
-    def receive(self, text: str) -> Later | None:
-        """Do what a message says; what no client may say ends the connection."""
+    def receive(self, text: str) -> DelayedReply | None:
+        """Process a message. One that a client must not send ends the connection."""
         try:
-            message = None if self._failing else wamp2.decode(text)
-            if isinstance(message, wamp2.Abort):
-                self.end(_NORMAL_CLOSURE)  # nothing answers it
+            message = None if self._failing else messages.decode(text)
+            if isinstance(message, messages.Abort):
+                self.end(_NORMAL_CLOSURE)  # it has no reply
             elif message is not None and self._joined:
-                self._obey(message)
+                self._process(message)
             elif message is not None:
                 return self._join(message)
-        except wamp2.ProtocolViolation as violation:
+        except messages.ProtocolViolation as violation:
             self._abort("wamp.error.protocol_violation", str(violation), _PROTOCOL_ERROR)
         return None
 
-    def _join(self, message: wamp2.Message) -> Later | None:
-        joining, answer = self._joining, None
+    def _join(self, message: messages.Message) -> DelayedReply | None:
+        joining, step = self._joining, None
         match message:
-            case wamp2.Hello() if joining is not None:
-                answer = joining.hello(message)
-            case wamp2.Authenticate(signature) if joining is not None:
-                answer = joining.authenticate(signature)
-        match answer:
+            case messages.Hello() if joining is not None:
+                step = joining.hello(message)
+            case messages.Authenticate(signature) if joining is not None:
+                step = joining.authenticate(signature)
+        match step:
             case Joined(realm, key):
                 self._welcome(realm, key)
             case Challenged(challenge):
-                self.say(wamp2.challenge(challenge))
-            case Turned(reason, said, late):
+                self.say(messages.challenge(challenge))
+            case Refusal(reason, said, delayed):
                 self._joining = None
-                if late:
+                if delayed:
                     logger.warning("subscriber %s at %s failed to authenticate: %s", self.id, self.peer, said)
-                    self._failing = True  # nothing brings the answer forward
+                    self._failing = True  # ignore further messages until then
                     return partial(self._abort, reason, said)
                 self._abort(reason, said)
             case None:
-                raise wamp2.ProtocolViolation("no message for a client that has not been welcomed")
+                raise messages.ProtocolViolation("no message for a client that has not been welcomed")
         return None
 
     def leave(self) -> None:
-        """Say that the hub goes."""
+        """Queue a GOODBYE: the hub is shutting down."""
         if self._joined:
-            self.say(wamp2.goodbye("wamp.close.system_shutdown"))
+            self.say(messages.goodbye("wamp.close.system_shutdown"))
 
     def _welcome(self, realm: str, key: str | None) -> None:
         self._joined, self._joining = True, None
         if key is not None:
             self.admit(key)
         method = "anonymous" if key is None else "wampcra"
-        self.say(wamp2.welcome(self.id, realm, self.authid, self.authrole, method))
+        self.say(messages.welcome(self.id, realm, self.authid, self.authrole, method))
 
     def _abort(self, reason: str, said: str, code: int = _NORMAL_CLOSURE) -> None:
-        self.say(wamp2.abort(reason, said))
+        self.say(messages.abort(reason, said))
         self.end(code)
 
-    def _obey(self, message: wamp2.Message) -> None:
+    def _process(self, message: messages.Message) -> None:
         match message:
-            case wamp2.Subscribe():
+            case messages.Subscribe():
                 self._subscribe(message)
-            case wamp2.Unsubscribe(request, subscription):
+            case messages.Unsubscribe(request, subscription):
                 topic = self._subscriptions.pop(subscription, None)
                 if topic is None:
-                    said = "not subscribed to that"
-                    self.say(wamp2.error(wamp2.Type.UNSUBSCRIBE, request, "wamp.error.no_such_subscription", said))
+                    refuse = partial(messages.error, messages.Type.UNSUBSCRIBE, request)
+                    self.say(refuse("wamp.error.no_such_subscription", "not subscribed to that"))
                 else:
-                    self._topics.unsubscribe(self, topic)
-                    self.say(wamp2.unsubscribed(request))
-            case wamp2.Publish():
+                    self._broker.unsubscribe(self, topic)
+                    self.say(messages.unsubscribed(request))
+            case messages.Publish():
                 self._publish(message)
-            case wamp2.Request(kind, request):
-                self.say(wamp2.error(kind, request, *_REFUSALS[kind]))
-            case wamp2.Goodbye():
-                self.say(wamp2.goodbye("wamp.close.goodbye_and_out"))
+            case messages.RPCRequest(kind, request):
+                self.say(messages.error(kind, request, *_REFUSALS[kind]))
+            case messages.Goodbye():
+                self.say(messages.goodbye("wamp.close.goodbye_and_out"))
                 self.end(_NORMAL_CLOSURE)
             case _:
-                raise wamp2.ProtocolViolation("no message for a client that has been welcomed")
+                raise messages.ProtocolViolation("no message for a client that has been welcomed")
 
-    def _subscribe(self, subscribe: wamp2.Subscribe) -> None:
+    def _subscribe(self, subscribe: messages.Subscribe) -> None:
         request, topic = subscribe.request, subscribe.topic
-        refuse = partial(wamp2.error, wamp2.Type.SUBSCRIBE, request)
+        refuse = partial(messages.error, messages.Type.SUBSCRIBE, request)
         if subscribe.match != "exact":
             self.say(refuse("wamp.error.option_not_allowed", "this hub compares topics exactly"))
-        elif not wamp2.is_uri(topic):
+        elif not is_uri(topic):
             self.say(refuse("wamp.error.invalid_uri", "the topic is no URI"))
-        elif (subscription := self._topics.subscribe(self, topic)) is None:
+        elif (subscription := self._broker.subscribe(self, topic)) is None:
             self.say(refuse("wamp.error.not_authorized", "a topic too long, or one too many"))
         else:
             self._subscriptions[subscription] = topic
-            self.say(wamp2.subscribed(request, subscription))
+            self.say(messages.subscribed(request, subscription))
 
-    def _publish(self, publish: wamp2.Publish) -> None:
+    def _publish(self, publish: messages.Publish) -> None:
         refusal = None
         if not self._config.allow_publish:
             refusal = "wamp.error.not_authorized", "subscribers of this hub do not publish"
-        elif not wamp2.is_uri(publish.topic) or wamp2.is_reserved(publish.topic):
+        elif not is_uri(publish.topic) or is_reserved(publish.topic):
             refusal = "wamp.error.invalid_uri", "the topic is no URI, or the router's own"
         if refusal is not None:
             if publish.acknowledge:
-                self.say(wamp2.error(wamp2.Type.PUBLISH, publish.request, *refusal))
+                self.say(messages.error(messages.Type.PUBLISH, publish.request, *refusal))
             return
         eligible, exclude, authid, authrole = publish.audience
         if publish.exclude_me:
             exclude |= {self.id}
-        publication_id = new_id()
+        publication_id = new_publication_id()
         publication = Publication(
             publish.topic, publish.event, eligible, exclude, publish.args, publish.kwargs, authid, authrole
         )
-        self._topics.deliver(publication, publication_id)
+        self._broker.deliver(publication, publication_id)
         if publish.acknowledge:
-            self.say(wamp2.published(publish.request, publication_id))
+            self.say(messages.published(publish.request, publication_id))
 
 
 _REFUSALS = {
-    wamp2.Type.CALL: ("wamp.error.no_such_procedure", "nobody registers procedures at this hub"),
-    wamp2.Type.REGISTER: ("wamp.error.not_authorized", "nobody registers procedures at this hub"),
-    wamp2.Type.UNREGISTER: ("wamp.error.no_such_registration", "nobody registers procedures at this hub"),
+    messages.Type.CALL: ("wamp.error.no_such_procedure", "nobody registers procedures at this hub"),
+    messages.Type.REGISTER: ("wamp.error.not_authorized", "nobody registers procedures at this hub"),
+    messages.Type.UNREGISTER: ("wamp.error.no_such_registration", "nobody registers procedures at this hub"),
 }

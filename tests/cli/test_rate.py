@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from webmqconnect_async._cli.push.rate import Pace
+from webmqconnect_async._cli.push.rate import RateLimit
 
 
 def turns(rate: float, seconds: float, *, lateness: float = 0.0, stalls: dict[int, float] | None = None) -> list[float]:
     """Return when the turns of so many seconds are taken.
 
     Args:
-        rate: the pace.
+        rate: turns per second.
         seconds: how long.
         lateness: by how much every timer wakes up late.
         stalls: before which turn the whole process stands still, and for how long.
     """
-    pace, now, taken = Pace(rate), 1000.0, list[float]()
+    limit, now, taken = RateLimit(rate), 1000.0, list[float]()
     while now <= 1000 + seconds:
         now += (stalls or {}).get(len(taken), 0.0)
-        while delay := pace.delay(now):
+        while delay := limit.delay(now):
             now += delay + lateness
-        pace.take(now)
+        limit.take(now)
         taken.append(now)
     return taken
 
@@ -70,10 +70,10 @@ def test_slow_rates_make_up_for_nothing(rate: float) -> None:
 
 
 def test_the_first_turn_comes_at_once() -> None:
-    assert Pace(0.001).delay(5.0) == 0.0
+    assert RateLimit(0.001).delay(5.0) == 0.0
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
 def test_impossible_rate(rate: float) -> None:
-    with pytest.raises(ValueError, match="rate: more than 0 is needed"):
-        Pace(rate)
+    with pytest.raises(ValueError, match="rate: must be greater than 0"):
+        RateLimit(rate)

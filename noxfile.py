@@ -1,0 +1,95 @@
+"""Sessions for contributors: `nox -l` lists them, `nox -s lint` runs one, in an environment of its own.
+
+CI runs the same sessions, so that each command stands here alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+MEASURED = ROOT / ".coverage-data"
+"""What the sessions `full` and `wheel` measure, for the session `coverage`."""
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "typing", "tests"]
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests, or those that are named: `nox -s tests -- tests/test_flow.py`."""
+    session.install("-e", ".[cli]", "--group", "test")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def full(session: nox.Session) -> None:
+    """Run the tests that the plain run leaves out: browser, real brokers, examples, soak and fuzz tests."""
+    session.install("-e", ".[cli]", "--group", "full", "--group", "coverage")
+    session.run("python", "-m", "pytest", "-m", "full", *session.posargs, env=_coverage(session))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Run the hooks of pre-commit on all files, and check which module imports which."""
+    session.install("-e", ".", "--group", "lint")
+    session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure")
+    session.run("lint-imports")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Run mypy and pyright. The full tests also check the types of the public names, and how many there are."""
+    session.install("-e", ".[cli]", "--group", "full", "--group", "nox")
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation, with warnings as errors; `nox -s docs -- serve` shows it while you write."""
+    session.install("-e", ".[cli]", "--group", "docs")
+    command = session.posargs or ["build", "--strict"]
+    session.run("mkdocs", *command, "-f", "docs/mkdocs.yml", env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Search the dependencies for known vulnerabilities."""
+    session.install("--group", "audit")
+    session.run("python", ".ci/audit.py", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build sdist and wheel, and run the tests against the wheel with each CPython that is installed."""
+    session.install("--group", "wheel", "--group", "coverage")
+    session.run("python", ".ci/packages.py", *session.posargs, env=_coverage(session))
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Report the coverage of the sessions `full` and `wheel`, which have to run first."""
+    session.install("--group", "coverage")
+    data = [str(folder) for folder in sorted(MEASURED.glob("*/"))]
+    session.run("coverage", "combine", "--keep", "--quiet", *data)
+    session.run("coverage", "report")
+
+
+@nox.session(venv_backend="none")
+def benchmarks(session: nox.Session) -> None:
+    """Run the benchmarks, which make an environment of their own."""
+    session.run("python3", "benchmarks/run.py", *session.posargs)
+
+
+def _coverage(session: nox.Session) -> dict[str, str]:
+    """Return the variables by which Python measures the coverage of every process of a session."""
+    data = MEASURED / session.name.partition("-")[0]
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(parents=True)
+    return {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml"), "COVERAGE_FILE": str(data / ".coverage")}

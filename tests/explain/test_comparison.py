@@ -1,0 +1,43 @@
+"""Parts compared byte by byte, and how a signature was made."""
+
+from __future__ import annotations
+
+import pytest
+
+from webmqconnect_async.explain import explain
+from webmqconnect_async.explain._comparison import Origin, first_difference, is_timestamp, signature_origin
+from webmqconnect_async.signing import Credentials, sign
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected", "index"),
+    [(b"ab", b"ab", None), (b"", b"", None), (b"ab", b"ax", 1), (b"ab", b"abc", 2), (b"ab", b"", 0)],
+)
+def test_the_first_difference(sent: bytes, expected: bytes, index: int | None) -> None:
+    assert first_difference(sent, expected) == first_difference(expected, sent) == index
+
+
+def test_timestamps() -> None:
+    """Brokers accept any number of digits from one on, but not a fraction where it does not belong."""
+    assert is_timestamp("webmq", b"2026-11-24T14:00:00Z")
+    assert is_timestamp("webmq", b"2026-1-2T3:4:5Z")
+    assert not is_timestamp("webmq", b"2026-11-24T14:00:00.123Z")
+    assert is_timestamp("crossbar", b"2026-11-24T14:00:00.1Z")
+    assert not is_timestamp("crossbar", b"2026-11-24T14:00:00Z")
+    assert not is_timestamp("crossbar", b"2026-11-24T14:00:00.1Z\n")
+
+
+def test_the_origin_of_a_signature() -> None:
+    """The request that was sent comes first."""
+    credentials = Credentials("app", "s3cret")
+    sent, expected = explain(credentials, {"topic": b"a"}), explain(credentials, {"topic": b"b"})
+    newline = Credentials("app", "s3cret\n")
+
+    def origin(signature: str) -> Origin | None:
+        return signature_origin(signature, {"sent": sent, "expected": expected})
+
+    assert origin(sent.signature) == ("sent", None)
+    assert origin(expected.signature) == ("expected", None)
+    assert origin(sign(newline, b"a")) == ("sent", "a newline at the end of the secret")
+    assert origin(sign(newline, b"b")) == ("expected", "a newline at the end of the secret")
+    assert origin(sign(newline, b"c")) is None

@@ -1,0 +1,72 @@
+"""The types of the public names, under mypy and pyright."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_HERE = Path(__file__).parent
+_ROOT = _HERE.parents[1]
+_MOST_SYMBOLS = 150
+"""Exported symbols, as pyright counts them. A change that adds public names raises it, and says why."""
+# pyright looks for packages with the first `python` in the PATH.
+_ENVIRONMENT = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+
+
+def _run(*command: str) -> str:
+    """Run a type-checker of this environment; fail without it if CI is set, else skip."""
+    done = subprocess.run(  # noqa: S603  # the arguments are constants
+        [sys.executable, "-m", *command], cwd=_ROOT, env=_ENVIRONMENT, capture_output=True, text=True
+    )
+    if "No module named" in done.stderr:
+        reason = f"needs {command[0]}: pip install --group dev"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return done.stdout
+
+
+def _mypy(file: str) -> set[int]:
+    """Return the lines with an error."""
+    output = _run("mypy", "--strict", f"tests/typing/{file}")
+    assert "Success" in output or "Found" in output, output
+    return {int(line) for line in re.findall(rf"{re.escape(file)}:(\d+): error:", output)}
+
+
+def _pyright(file: str) -> set[int]:
+    """Return the lines with an error."""
+    report = json.loads(_run("pyright", "--outputjson", f"tests/typing/{file}"))
+    assert report["summary"]["filesAnalyzed"] == 1
+    return {each["range"]["start"]["line"] + 1 for each in report["generalDiagnostics"]}
+
+
+CHECKERS = pytest.mark.parametrize("errors", [_mypy, _pyright], ids=["mypy", "pyright"])
+
+
+@CHECKERS
+def test_public_use_is_accepted(errors: Callable[[str], set[int]]) -> None:
+    assert errors("accepted.py") == set()
+
+
+@CHECKERS
+def test_misuse_is_refused_line_by_line(errors: Callable[[str], set[int]]) -> None:
+    lines = (_HERE / "refused.py").read_text("utf-8").splitlines()
+    expected = {number for number, line in enumerate(lines, 1) if line.endswith("# error")}
+    assert len(expected) > 30
+    assert errors("refused.py") == expected
+
+
+def test_all_public_types_are_known() -> None:
+    """Pyright knows the type of each exported symbol, and there are few of them."""
+    report = json.loads(_run("pyright", "--verifytypes", "webmqconnect_async", "--ignoreexternal", "--outputjson"))
+    completeness = report["typeCompleteness"]
+    unknown = [each["name"] for each in completeness["symbols"] if each["isExported"] and not each["isTypeKnown"]]
+    assert unknown == []
+    assert 50 < completeness["exportedSymbolCounts"]["withKnownType"] <= _MOST_SYMBOLS

@@ -1,0 +1,82 @@
+"""Prepare a run of `webmqconnect push`: the client, the rate limit and the files, with errors that name options."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import rich_click as click
+
+from ..._aio import AsyncClient
+from ..._core.dialects import DialectName
+from ..._core.values import Push
+from ...signing import Credentials
+from .. import terminal
+from ..exit_status import Exit
+from .files import FailedFile, LineReader
+from .rate import RateLimit
+
+__all__ = ["new_client", "new_rate_limit", "opened_files", "push_event"]
+
+
+def new_client(
+    endpoint: str, credentials: Credentials | None, timeout: float, concurrency: int, dialect: DialectName
+) -> AsyncClient:
+    """Return a client; raise `UsageError` if an argument is invalid."""
+    key, secret = (credentials.key, credentials.secret) if credentials else (None, None)
+    try:
+        return AsyncClient(endpoint, key, secret, timeout, concurrency=concurrency, dialect=dialect)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from None
+
+
+def new_rate_limit(rate: float) -> RateLimit:
+    """Return a rate limit; raise `UsageError` if the rate is not a number, which click lets pass."""
+    try:
+        return RateLimit(rate)
+    except ValueError as error:
+        raise click.UsageError(f"--{error}.") from None
+
+
+@contextmanager
+def opened_files(lines: Path, failed: Path | None) -> Iterator[tuple[LineReader, FailedFile | None]]:
+    """Open the file of lines and the file of failures.
+
+    Raises:
+        UsageError: one cannot be opened, or both are the same file.
+    """
+    with ExitStack() as files:
+        try:
+            reader = _line_reader(lines, files)
+            failed_file = None if failed is None else files.enter_context(_failed_file(failed))
+        except KeyboardInterrupt:
+            # Opening a named pipe blocks until another process opens the other end.
+            sys.exit(Exit.INTERRUPTED)
+        if failed_file is not None and failed_file.is_file(reader.descriptor):
+            raise click.UsageError("--failed is the file of --jsonl: it would be read as it is written.")
+        yield reader, failed_file
+
+
+def _line_reader(path: Path, files: ExitStack) -> LineReader:
+    if str(path) == "-" and sys.stdin is None:
+        raise click.UsageError("--jsonl: standard input is closed.")
+    try:
+        return LineReader(0 if str(path) == "-" else files.enter_context(path.open("rb", buffering=0)).fileno())
+    except OSError as error:
+        raise click.UsageError(f"--jsonl: cannot read {path}: {error.strerror}.") from None
+
+
+def _failed_file(path: Path) -> FailedFile:
+    try:
+        return FailedFile(path)
+    except OSError as error:
+        raise click.UsageError(f"--failed: cannot write to {path}: {error.strerror}.") from None
+
+
+async def push_event(client: AsyncClient, push: Push) -> None:
+    """Push one event, and print that it was accepted."""
+    async with client:
+        await client.push(push.topic, push.event, push.eligible, push.exclude)
+    terminal.note("accepted")

@@ -1,0 +1,152 @@
+"""The scenes of `webmqconnect demo`: each is a push, shown with the events that two subscribers receive."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from .._aio import AsyncClient
+from .._subscriber import Event, Subscriber
+from ..hub import Hub
+from . import terminal
+from .errors import Failure
+from .subscribing import subscribed
+
+__all__ = ["play"]
+
+_TOPIC = "http://example.com/orders"
+_MARKER = "http://example.com/marker"
+"""The topic of the event that follows each push."""
+_KEY = "demo"
+_TIMEOUT = 5.0
+"""Seconds for the subscribers to receive an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """A push, and the names of the subscribers that should receive it."""
+
+    title: str
+    event: object
+    receivers: tuple[str, ...] = ("alice", "bob")
+    exclude: tuple[str, ...] | None = None
+    eligible: tuple[str, ...] | None = None
+
+    @property
+    def python(self) -> str:
+        """The push as a line of Python, with names in place of session IDs."""
+        lists = {"exclude": self.exclude, "eligible": self.eligible}
+        more = "".join(f", {name}=[{', '.join(names)}]" for name, names in lists.items() if names is not None)
+        return f"await client.push(topic, {self.event!r}{more})"
+
+
+_SCENES = (
+    _Scene("A string, for everybody", "Hello, browsers!"),
+    _Scene("A nested object, for everybody", {"id": 17, "state": "paid", "items": [{"sku": "tea", "count": 2}]}),
+    _Scene("For everybody but alice, who sent it", "alice is typing", ("bob",), exclude=("alice",)),
+    _Scene("For alice alone", {"alice's balance": 99.5}, ("alice",), eligible=("alice",)),
+)
+
+
+async def play() -> None:
+    """Start a hub, two subscribers and a client, and play all scenes.
+
+    Raises:
+        Failure: a subscriber did not receive what it should, or received something else.
+    """
+    secret = secrets.token_urlsafe()
+    async with (
+        Hub(port=0, keys={_KEY: secret}) as hub,
+        subscribed(hub.ws_url, _TOPIC, _MARKER) as alice,
+        subscribed(hub.ws_url, _TOPIC, _MARKER) as bob,
+        AsyncClient(hub.url, _KEY, secret) as client,
+    ):
+        stage = _Stage(client, {"alice": alice, "bob": bob})
+        stage.introduce(hub)
+        for number, scene in enumerate(_SCENES, 1):
+            await stage.play(number, scene)
+        stage.conclude()
+
+
+class _Stage:
+    """Plays scenes and compares what the subscribers receive with what they should.
+
+    Args:
+        client: to push with.
+        subscribers: by name.
+    """
+
+    def __init__(self, client: AsyncClient, subscribers: Mapping[str, Subscriber]) -> None:
+        self._client = client
+        self._subscribers = subscribers
+        self._output = terminal.console()
+        self._received = 0
+        self._wrong: list[str] = []
+
+    def introduce(self, hub: Hub) -> None:
+        """Print the URL of the hub and the sessions of the subscribers."""
+        show = self._output.print
+        show(
+            Text.assemble(
+                "A hub listens on ", (hub.url, "bold cyan"), f" and accepts pushes signed with the key {_KEY!r}."
+            )
+        )
+        for name, session in self._subscribers.items():
+            show(Text.assemble((name, "bold"), f" subscribes to {_TOPIC} as session {session.session_id}."))
+
+    async def play(self, number: int, scene: _Scene) -> None:
+        """Push, and print each event as it arrives.
+
+        Raises:
+            Failure: a subscriber received nothing in time, not even the marker.
+        """
+        self._output.print(Text.assemble(f"\n{number}. ", (scene.title, "bold")))
+        self._output.print(Text.assemble("   ", terminal.coloured_python(scene.python)))
+        await self._client.push(_TOPIC, scene.event, self._ids(scene.eligible), self._ids(scene.exclude))
+        # Events arrive in the order of their pushes: after the marker, nothing of this scene can follow.
+        await self._client.push(_MARKER, number)
+        late = set(self._subscribers)
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                await asyncio.gather(*(self._watch(name, number, scene, late) for name in self._subscribers))
+        except TimeoutError:
+            names = " and ".join(sorted(late))
+            raise Failure(f"push {number}: no event arrived in time at {names}") from None
+
+    def conclude(self) -> None:
+        """Print that every event was received as it should; raise `Failure` if it was not."""
+        if self._wrong:
+            raise Failure("; ".join(self._wrong))
+        counts = f"{len(_SCENES)} pushes, {self._received} events"
+        conclusion = f"{counts}, each received by the subscribers it was for, and by nobody else."
+        self._output.print(Text.assemble("\n", (conclusion, "green")))
+
+    async def _watch(self, name: str, number: int, scene: _Scene, late: set[str]) -> None:
+        """Print the events that a subscriber receives up to the marker, and compare them with the scene."""
+        session, marker = self._subscribers[name], Event(_MARKER, number)
+        got = []
+        while (event := await session.next_event()) != marker:
+            got.append(event)
+            self._show(name, terminal.coloured_json(event.payload))
+        late.discard(name)
+        expected = [Event(_TOPIC, scene.event)] if name in scene.receivers else []
+        self._received += len(got)
+        if got != expected:
+            self._wrong.append(f"push {number}: {name} got {_counted(got)} where {_counted(expected)} was due")
+            self._show(name, Text(f"{_counted(got)}, and that is wrong", "red"))
+        elif not expected:
+            self._show(name, Text("nothing, as it should be", "dim"))
+
+    def _show(self, name: str, text: Text) -> None:
+        self._output.print(Text.assemble("   → ", (f"{name:<6}", "bold"), text))
+
+    def _ids(self, names: tuple[str, ...] | None) -> list[str] | None:
+        return None if names is None else [self._subscribers[name].session_id for name in names]
+
+
+def _counted(events: list[Event]) -> str:
+    return ", ".join(terminal.json_line(event.payload) for event in events) or "nothing"

@@ -1,0 +1,78 @@
+"""Serve for `webmqconnect hub`, and print the URLs and a first push."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+
+from rich.text import Text
+
+from .._core.environment import variable
+from ..hub import Hub
+from ..signing import Credentials
+from . import terminal
+from .errors import Failure
+from .keys import PUSHER
+
+__all__ = ["serve"]
+
+
+async def serve(server: Hub, host: str, port: int, credentials: Credentials | None, secret_file: Path | None) -> None:
+    """Serve until cancelled.
+
+    Args:
+        server: the hub, not started.
+        host: the host that was asked for, for errors.
+        port: the port that was asked for, for errors.
+        credentials: the key that pushes are signed with, if any.
+        secret_file: the file with the secret of that key. `None`: the secret is in the environment.
+
+    Raises:
+        Failure: the port cannot be bound.
+    """
+    try:
+        await server.start()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Failure(f"port {port} of {host} is in use; --port 0 chooses a free one") from None
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
+        raise Failure(f"cannot listen on {host}, port {port}: {reason}") from None
+    try:
+        _show(server, credentials, secret_file)
+        await asyncio.Event().wait()
+    finally:
+        await server.close()
+
+
+def _show(server: Hub, credentials: Credentials | None, secret_file: Path | None) -> None:
+    signed = f"signed with the key {credentials.key!r}" if credentials else "unsigned"
+    authenticated = [f"with the key {key!r}" for key in server.config.subscriber_keys or ()]
+    output = terminal.console()
+    for name, address, remark in (
+        ("push to", server.url, signed),
+        ("subscribe at", server.ws_url, ", ".join(["WAMP v1 or v2", *authenticated])),
+        ("see events at", f"{server.url}/", "a page for your browser"),
+    ):
+        output.print(Text.assemble(f"{name:14} ", (address, "bold cyan"), (f"  {terminal.visible(remark)}", "dim")))
+    output.print("\nPush from Python:")
+    output.print(terminal.coloured_python(_line_of_python(server.url, credentials, secret_file)))
+    output.print("\nCtrl-C stops the hub.")
+
+
+def _line_of_python(url: str, credentials: Credentials | None, secret_file: Path | None) -> str:
+    """Return a line that pushes, with a reference to the secret and not the secret itself."""
+    imports, signing = "", ""
+    if credentials:
+        if secret_file is None and (named := variable(f"{PUSHER.variable}_FILE")):
+            secret_file = Path(named)
+        if secret_file is None:
+            imports, secret = "import os; ", f'os.environ["{PUSHER.variable}"]'
+        else:
+            imports, secret = "from pathlib import Path; ", f'Path({str(secret_file)!r}).read_text().rstrip("\\n")'
+        signing = f", auth_key={credentials.key!r}, auth_secret={secret}"
+    return (
+        f"{imports}from webmqconnect_async import Client; "
+        f'Client("{url}"{signing}).push("http://example.com/orders", {{"id": 17}})'
+    )

@@ -1,0 +1,62 @@
+"""Strict JSON, as a browser's `JSON.parse` accepts it. Python's own decoder also accepts NaN and Infinity."""
+
+from __future__ import annotations
+
+import json
+from math import isfinite
+from typing import NoReturn
+
+__all__ = ["decode", "encode", "raw_decode"]
+
+
+def decode(text: str, *, finite: bool = False) -> object:
+    """Return the value of a JSON text.
+
+    Args:
+        text: the JSON, with any whitespace around it.
+        finite: whether to refuse numbers that do not fit into a float, such as 1e400. They decode to Infinity, which
+            `encode` refuses.
+
+    Raises:
+        ValueError: it is not JSON, or nested too deeply. The message says where and shows nothing else of the text.
+    """
+    try:
+        value: object = (_FINITE if finite else _ANY).decode(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise ValueError("not JSON: nested too deeply") from None
+    return value
+
+
+def encode(value: object) -> str:
+    """Return a value as compact JSON, in ASCII.
+
+    Raises:
+        ValueError: it is nested too deeply to be encoded, even if it was decoded from JSON.
+    """
+    try:
+        return _encode(value)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"not JSON: {name}")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("not JSON: a number out of range")
+    return number
+
+
+_ANY = json.JSONDecoder(parse_constant=_refuse_constant)
+_FINITE = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+
+raw_decode = _ANY.raw_decode
+"""`json.JSONDecoder.raw_decode`, strict."""
+
+# ASCII, so that a lone surrogate, which JSON can express and UTF-8 cannot, stays an escape.
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode

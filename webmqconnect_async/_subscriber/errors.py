@@ -1,0 +1,29 @@
+"""Exceptions of a subscriber. There is a class for each cause that a user can remove."""
+
+from __future__ import annotations
+
+__all__ = ["CannotConnect", "HandshakeRefused", "KeyRefused", "KeyRequired", "NoSuchRealm", "SubscriberError"]
+
+
+class SubscriberError(Exception):
+    """A subscriber cannot connect, join or subscribe, or its session has ended. The message says which and why."""
+
+
+class CannotConnect(SubscriberError):
+    """No TCP connection could be established."""
+
+
+class HandshakeRefused(SubscriberError):
+    """The server responded, but does not accept a WebSocket at this URL."""
+
+
+class KeyRequired(SubscriberError):
+    """The broker accepts only subscribers that authenticate."""
+
+
+class KeyRefused(SubscriberError):
+    """The broker does not have this key, or the signature is wrong."""
+
+
+class NoSuchRealm(SubscriberError):
+    """The broker does not have this realm."""

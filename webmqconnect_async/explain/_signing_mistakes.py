@@ -1,0 +1,185 @@
+"""Common mistakes in computing a signature. Pure, and independent of the dialect: parts are looked up by name."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import permutations, product
+from typing import TypeAlias
+from urllib.parse import quote, quote_plus
+
+from ..signing import Credentials
+
+__all__ = ["COMMON_MISTAKES", "find_mistake"]
+
+_Parts: TypeAlias = Mapping[str, bytes]
+
+
+def find_mistake(signature: str, credentials: Credentials, parts: _Parts) -> str | None:
+    """Return the first common mistake that produces this signature, with the variant if the mistake has several.
+
+    Args:
+        signature: a wrong signature.
+        credentials: the credentials to sign with.
+        parts: the parts that should be signed, by name and in order.
+    """
+    given = signature.encode("utf-8", "surrogatepass")
+    for mistake, variants in COMMON_MISTAKES.items():
+        for variant in variants(parts):
+            with suppress(ValueError):  # the secret is not base64 or hex
+                # In constant time: some variants are the correct signature in another encoding.
+                if hmac.compare_digest(variant.signature(credentials).encode(), given):
+                    return f"{mistake}: {variant.detail}" if variant.detail else mistake
+    return None
+
+
+def _base64(digest: bytes) -> str:
+    return b64encode(digest).decode()
+
+
+def _urlsafe_base64(digest: bytes) -> str:
+    return urlsafe_b64encode(digest).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    """A way to compute a signature. The defaults are the correct way."""
+
+    parts: _Parts
+    detail: str = ""
+    """Distinguishes the variants of a mistake."""
+    secret: Callable[[bytes], bytes] = bytes
+    """What is done to the secret before it is used."""
+    separator: bytes = b""
+    algorithm: str = "sha256"
+    encode: Callable[[bytes], str] = _urlsafe_base64
+
+    def signature(self, credentials: Credentials) -> str:
+        """Return the signature; raise ValueError if `secret` cannot be applied to this secret."""
+        message = self.separator.join(self.parts.values())
+        return self.encode(hmac.digest(self.secret(credentials.secret), message, self.algorithm))
+
+
+_Mistake: TypeAlias = Callable[[_Parts], Iterable[_Variant]]
+"""Returns the variants of a mistake, given the parts that should be signed."""
+
+
+def _secret(*changes: Callable[[bytes], bytes]) -> _Mistake:
+    return lambda parts: (_Variant(parts, secret=change) for change in changes)
+
+
+def _encoded(*encodings: Callable[[bytes], str]) -> _Mistake:
+    return lambda parts: (_Variant(parts, encode=encode) for encode in encodings)
+
+
+def _percent_encoded(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _other_algorithm(parts: _Parts) -> Iterator[_Variant]:
+    for algorithm in ("sha1", "sha512"):
+        yield _Variant(parts, algorithm, algorithm=algorithm)
+
+
+def _parts_percent_encoded(parts: _Parts) -> Iterator[_Variant]:
+    names = [name for name in parts if name != "body"]
+    for changed, safe, encode in product([*([name] for name in names), names], ("", "/", ":/"), (quote, quote_plus)):
+        encoded = {name: encode(parts[name], safe=safe).encode() for name in changed}
+        yield _Variant({**parts, **encoded}, ", ".join(changed))
+
+
+def _other_second(parts: _Parts) -> Iterator[_Variant]:
+    text = parts.get("timestamp", b"").decode("ascii", "replace")
+    with suppress(ValueError, OverflowError):  # not a timestamp, or at the end of the calendar
+        second = datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")
+        for distance in sorted(range(-5, 6), key=abs):
+            other = (second + timedelta(seconds=distance)).isoformat() + text[19:]
+            yield _Variant({**parts, "timestamp": other.encode()}, other)
+
+
+def _body_before_escaping(parts: _Parts) -> Iterator[_Variant]:
+    body = parts.get("body", b"").replace(b"\\u0026", b"&").replace(b"\\u003b", b";")
+    yield _Variant({**parts, "body": body})
+
+
+def _body_encoded_again(parts: _Parts) -> Iterator[_Variant]:
+    for event, compact, unicode, ordered in product(_json(parts), (False, True), (False, True), (False, True)):
+        text = json.dumps(
+            event, separators=(",", ":") if compact else None, ensure_ascii=not unicode, sort_keys=ordered
+        )
+        call = "json.dumps(event"
+        call += ", separators=(',', ':')" if compact else ""
+        call += ", ensure_ascii=False" if unicode else ""
+        call += ", sort_keys=True" if ordered else ""
+        yield _Variant({**parts, "body": text.encode("utf-8", "surrogatepass")}, f"{call})")
+
+
+def _json(parts: _Parts) -> Iterator[object]:
+    """Yield the value of the body if it is JSON."""
+    with suppress(ValueError, RecursionError):
+        yield json.loads(parts.get("body", b""))
+
+
+def _parts_of_webmq(parts: _Parts) -> Iterator[_Variant]:
+    """Sign a request to Crossbar.io like a WebMQ request: with the topic, which its body contains, first."""
+    for event in _json(parts):
+        match event:
+            case {"topic": str(topic)}:
+                rest = {name: part for name, part in parts.items() if name in ("key", "timestamp", "body")}
+                signed = {"topic": topic.encode("utf-8", "surrogatepass"), **rest}
+                yield _Variant(signed, ", ".join(signed))
+
+
+def _missing_part(parts: _Parts) -> Iterator[_Variant]:
+    for missing in parts:
+        yield _Variant({name: part for name, part in parts.items() if name != missing}, missing)
+
+
+def _other_order(parts: _Parts) -> Iterator[_Variant]:
+    for order in permutations(parts):
+        yield _Variant({name: parts[name] for name in order}, ", ".join(order))
+
+
+def _separated(parts: _Parts) -> Iterator[_Variant]:
+    for separator in (b"&", b"\n", b"\r\n", b" ", b",", b";", b":", b".", b"|", b"/", b"-", b"_", b"+", b"\0"):
+        yield _Variant(parts, repr(separator.decode()), separator=separator)
+
+
+COMMON_MISTAKES: dict[str, _Mistake] = {
+    "a newline at the end of the secret": _secret(lambda s: s + b"\n", lambda s: s + b"\r\n"),
+    "whitespace around the secret": _secret(
+        lambda s: b" " + s, lambda s: s + b" ", lambda s: b" " + s + b" ", lambda s: s + b"\t"
+    ),
+    "whitespace stripped from the secret": _secret(bytes.strip, bytes.rstrip, bytes.lstrip),
+    "quotes around the secret": _secret(lambda s: b'"' + s + b'"', lambda s: b"'" + s + b"'"),
+    # The decoders ignore excess padding.
+    "the secret decoded from base64": _secret(lambda s: b64decode(s + b"=="), lambda s: urlsafe_b64decode(s + b"==")),
+    "the secret decoded from hex": _secret(lambda s: bytes.fromhex(s.decode())),
+    "an empty secret": _secret(lambda s: b""),
+    "no padding at the end of the signature": _encoded(
+        lambda d: _urlsafe_base64(d).rstrip("="), lambda d: _base64(d).rstrip("=")
+    ),
+    "standard base64 instead of URL-safe base64": _encoded(_base64),
+    'standard base64 whose "+" was decoded to a space': _encoded(lambda d: _base64(d).replace("+", " ")),
+    "a signature that was percent-encoded twice": _encoded(
+        lambda d: _percent_encoded(_urlsafe_base64(d)),
+        lambda d: _urlsafe_base64(d).replace("=", "%3d"),
+        lambda d: _percent_encoded(_base64(d)),
+    ),
+    "hexadecimal instead of base64": _encoded(bytes.hex, lambda d: d.hex().upper()),
+    "a hash other than SHA-256": _other_algorithm,
+    "parts signed as they are percent-encoded in the query": _parts_percent_encoded,
+    "a timestamp of another second": _other_second,
+    "the body before & and ; were escaped": _body_before_escaping,
+    "an event that was encoded again": _body_encoded_again,
+    "the parts that the other dialect signs": _parts_of_webmq,
+    "a missing part": _missing_part,
+    "the parts in another order": _other_order,
+    "a separator between the parts": _separated,
+}
+"""Mistakes by their description. The first that matches is reported."""
