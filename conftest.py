@@ -70,6 +70,7 @@ PLACES = {
         "tests/cli/test_progress.py::test_pipe_has_no_share",
         "tests/cli/test_progress.py::test_piped_output_is_plain",
     ),
+    "type checkers": ("tests/typing/",),
     "long run": (
         "tests/hub/test_wamp2_server.py::test_a_thousand_of_both_kinds_get_an_event_each",
         "tests/hub/test_websocket_attacks.py::test_one_that_never_reads_is_dropped_while_10_000_events_pass",
