@@ -6,8 +6,9 @@ import asyncio
 import gc
 import logging
 import random
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -57,11 +58,22 @@ async def requests(server: Hostile, number: int) -> None:
     await asyncio.to_thread(server.until, lambda: len(server.requests) >= number)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so, and look at each turn of the loop."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110  # nothing sets an event
+            await asyncio.sleep(0)
+
+
 async def nobody_left() -> None:
     """Wait until this task is the only one."""
-    async with asyncio.timeout(PATIENCE):
-        while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110  # tasks set no event when they end
-            await asyncio.sleep(0)
+    await until(lambda: len(asyncio.all_tasks()) == 1)
+
+
+async def turns() -> None:
+    """Let the loop take more turns than a push needs to get as far as it can."""
+    for _ in range(30):
+        await asyncio.sleep(0)
 
 
 class TestLoops:
@@ -248,12 +260,16 @@ class TestBorrowedSession:
         [(answer(reply(503, b"", "Retry-After: 1")), ConnectFailed), (stall, ConnectionLost)],
         ids=["between attempts", "in flight"],
     )
-    async def test_closed_by_its_owner_meanwhile(self, step: Step, error: type[WebMQError], server: Hostile) -> None:
+    async def test_closed_by_its_owner_meanwhile(
+        self, step: Step, error: type[WebMQError], server: Hostile, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
         server.script(step)
         session = aiohttp.ClientSession()
         pushing = asyncio.create_task(AsyncClient(server.url, session=session).push("t", 1))
         await requests(server, 1)
-        await asyncio.sleep(0.01)
+        if step is not stall:
+            await until(lambda: bool(caplog.records))  # that it is going to be retried
         await session.close()
         with pytest.raises(error):
             await pushing
@@ -434,16 +450,19 @@ class TestClose:
             await pushing
 
     @pytest.mark.parametrize("busy", ["stalled", "sleeping", "connecting"])
-    async def test_cancelled(self, busy: str, server: Hostile) -> None:
+    async def test_cancelled(self, busy: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
         """A close that is cancelled lets nobody hang: what is in flight ends as when the grace is over."""
+        caplog.set_level(logging.INFO)
         server.script(stall if busy == "stalled" else answer(reply(503, b"", "Retry-After: 4")))
         with unreachable() as nowhere:
             client = AsyncClient(nowhere if busy == "connecting" else server.url, timeout=None)
             pushing = asyncio.create_task(client.push("t", 1))
-            if busy != "connecting":
+            if busy == "stalled":
                 await requests(server, 1)
+            elif busy == "sleeping":
+                await until(lambda: bool(caplog.records))
             closing = asyncio.create_task(client.close(grace=1000.0))
-            await asyncio.sleep(0.01)
+            await turns()
             closing.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await closing
@@ -641,18 +660,29 @@ class TestCancel:
         assert len(server.requests) == 2
 
     @pytest.mark.parametrize("where", ["queue", "connect", "answer", "body", "pause"])
-    async def test_anywhere(self, where: str, server: Hostile) -> None:
+    async def test_anywhere(self, where: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
         """A cancelled push raises CancelledError wherever it is, leaves no task, and the client goes on."""
+        caplog.set_level(logging.INFO)
+        sent = threading.Event()
+
+        async def half_an_answer(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(reply(202, b"a body that is not all")[:-5])
+            sent.set()
+            await peer.gone()
+
         with unreachable() as nowhere:
-            step: Step = {"pause": answer(reply(503, b"", "Retry-After: 4")), "body": _half_an_answer}.get(where, stall)
+            step: Step = {"pause": answer(reply(503, b"", "Retry-After: 4")), "body": half_an_answer}.get(where, stall)
             server.script(step)
             async with AsyncClient(nowhere if where == "connect" else server.url, concurrency=1) as client:
                 pushing = asyncio.create_task(client.push("t", 1))
-                if where == "connect":
-                    await asyncio.sleep(0.01)
-                else:
+                if where == "pause":
+                    await until(lambda: bool(caplog.records))
+                elif where == "body":
+                    await asyncio.to_thread(sent.wait, PATIENCE)
+                elif where != "connect":
                     await requests(server, 1)
-                    await asyncio.sleep(0.01)
+                await turns()
                 if where == "queue":
                     holder, pushing = pushing, asyncio.create_task(client.push("t", 2))
                     await asyncio.sleep(0)
@@ -759,12 +789,6 @@ class TestCancel:
                 server.url,
                 tmp_path,
             )
-
-
-async def _half_an_answer(peer: Peer) -> None:
-    await peer.request()
-    await peer.send(reply(202, b"a body that is not all")[:-5])
-    await peer.gone()
 
 
 class TestMany:
