@@ -200,7 +200,6 @@ EXACT = '{"id":12345678901234567890,"odd":9007199254740993,"f":1.0,"e":1E23,"zer
 
 @pytest.mark.usefixtures("chromium")
 async def test_numbers_are_shown_and_copied_as_they_were_pushed(hub: Hub, wire: HubClient, page: Page) -> None:
-    await page.command("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
     await open_page(page, hub.url, "t")
     await wire.push(hub, body=EXACT.encode())
     assert await listed(page, 1) == [["t", EXACT]]
@@ -360,7 +359,7 @@ async def test_the_filter_looks_at_topic_and_text(hub: Hub, wire: HubClient, pag
     await listed(page, 3)
     await filter_by(page, "ORDER")
     assert await listed(page, 2) == [["stock", '"of orders"'], ["orders", '{"state":"Paid"}']]
-    assert await text(page, "counts") == "2 of 3 shown, 3 events, 0/s"
+    assert str(await text(page, "counts")).startswith("2 of 3 shown, 3 events, ")  # and the rate, which changes
     await filter_by(page, "paid")
     assert await listed(page, 1) == [["orders", '{"state":"Paid"}']]
     await wire.push(hub, "topicuri=stock", b'"unpaid"')  # what comes is filtered, too
@@ -395,7 +394,6 @@ async def test_a_pause_keeps_and_counts_what_comes(hub: Hub, wire: HubClient, pa
 @pytest.mark.parametrize("clipboard", ["of the browser", "missing", "denied"])
 async def test_copies(hub: Hub, wire: HubClient, page: Page, clipboard: str) -> None:
     """Pages that come neither from https nor from this machine have no clipboard but that of a selection."""
-    await page.command("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
     await open_page(page, hub.url, "t")
     await page.evaluate("window.read = navigator.clipboard.readText.bind(navigator.clipboard)")
     if clipboard == "missing":
