@@ -16,6 +16,5 @@ listeners.py    the subscribers of these two
 processes.py    starting all these, each on its core; wrk
 report.py, chart.py    tables, and the picture
 
-fuzz.py    anything said to the hub: `.venv/bin/python benchmarks/fuzz.py --help`
 soak.py, soaking/    nothing lost, nothing doubled, under fault: `python3 benchmarks/soak.py`
 """

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.crossbar import node as crossbar
+from brokers import crossbar
 
 from . import chart, processes, report
 from .goals import Results

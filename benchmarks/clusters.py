@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from tests.crossbar import node as crossbar
-from tests.crossbar.cluster import cluster
+from brokers import crossbar
+from brokers.crossbar_cluster import cluster
 from webmqconnect_async import AsyncClient, Push
 from webmqconnect_async._subscriber import Subscriber, subscriber
 

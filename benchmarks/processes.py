@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.crossbar import node as crossbar
+from brokers import crossbar
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 900

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from tests.crossbar import node as crossbar
+from brokers import crossbar
 
 from . import capacity, processes
 from .goals import row

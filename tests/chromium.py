@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import base64
+import functools
 import itertools
 import shutil
+import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+import threading
+from collections import deque
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -25,32 +29,18 @@ _SWITCHES = (
     "--disable-component-update",
     "--disable-sync",
     "--remote-debugging-port=0",
-    "--window-size=1000,700",
+    "--host-resolver-rules=MAP foreign.example 127.0.0.1,MAP listed.example 127.0.0.1",
 )
+_LISTENING = "DevTools listening on "
+_SIZE = {"width": 1000, "height": 700}
 
 
-@dataclass(frozen=True, slots=True)
-class _Browser:
-    session: aiohttp.ClientSession
-    address: str
-    """Host and port of its DevTools."""
+class _Commands:
+    """Commands over a WebSocket, and their results."""
 
-    @asynccontextmanager
-    async def page(self, target: Mapping[str, str]) -> AsyncIterator[Page]:
-        """Connect to a page, as DevTools lists it."""
-        async with self.session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-            yield Page(socket, self)
-
-
-class Page:
-    """A page, and what its console has said."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, browser: _Browser) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
-        self._browser = browser
         self._ids = itertools.count(1)
-        self.problems: list[str] = []
-        """Errors and warnings: of scripts, of the network, of the Content-Security-Policy."""
 
     async def command(self, method: str, **parameters: object) -> dict[str, object]:
         """Send a command and return its result."""
@@ -61,12 +51,51 @@ class Page:
         assert "error" not in message, message["error"]
         return _mapping(message["result"])
 
+    async def _receive(self) -> dict[str, object]:
+        return _mapping(await self._socket.receive_json(timeout=_PATIENCE))
+
+
+class _Browser(_Commands):
+    """The browser, and a context in it, which shares nothing with others."""
+
+    def __init__(self, session: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse) -> None:
+        super().__init__(socket)
+        self._session = session
+        self._context: object = None
+
+    @asynccontextmanager
+    async def page(self) -> AsyncIterator[Page]:
+        """Open a page and connect to it."""
+        if self._context is None:
+            self._context = (await self.command("Target.createBrowserContext"))["browserContextId"]
+            permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+            await self.command("Browser.grantPermissions", permissions=permissions, browserContextId=self._context)
+        target = await self.command(
+            "Target.createTarget", url="about:blank", browserContextId=self._context, newWindow=True, **_SIZE
+        )
+        url = f"{_started().partition('/devtools/')[0]}/devtools/page/{target['targetId']}"
+        async with self._session.ws_connect(url, max_msg_size=0) as socket:
+            yield Page(socket, self)
+
+    async def close(self) -> None:
+        """Close the pages."""
+        if self._context is not None:
+            await self.command("Target.disposeBrowserContext", browserContextId=self._context)
+
+
+class Page(_Commands):
+    """A page, and what its console has said."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, browser: _Browser) -> None:
+        super().__init__(socket)
+        self._browser = browser
+        self.problems: list[str] = []
+        """Errors and warnings: of scripts, of the network, of the Content-Security-Policy."""
+
     @asynccontextmanager
     async def another(self) -> AsyncIterator[Page]:
-        """Give one more page of this browser, a tab beside this one."""
-        async with self._browser.session.put(f"http://{self._browser.address}/json/new") as answer:
-            target = await answer.json()
-        async with self._browser.page(target) as page:
+        """Give one more page of this browser, beside this one."""
+        async with self._browser.page() as page:
             yield page
 
     async def open(self, url: str) -> None:
@@ -99,7 +128,7 @@ class Page:
             pass
 
     async def _receive(self) -> dict[str, object]:
-        message = _mapping(await self._socket.receive_json(timeout=_PATIENCE))
+        message = await super()._receive()
         if message.get("method") == "Runtime.exceptionThrown":
             self.problems.append(str(message["params"]))
         elif message.get("method") == "Log.entryAdded":
@@ -144,40 +173,43 @@ def _mapping(value: object) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def chromium(*switches: str) -> AsyncIterator[Page]:
-    """Start Chromium with a profile of its own and give its first page; both end with the block."""
+async def chromium() -> AsyncIterator[Page]:
+    """Give a page of the browser that all tests share. It has cookies, storage and a cache of its own."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(_started(), max_msg_size=0) as socket:
+        browser = _Browser(session, socket)
+        try:
+            async with browser.page() as page:
+                yield page
+        finally:
+            await browser.close()
+
+
+@functools.cache
+def _started() -> str:
+    """Start Chromium, and return the address of its DevTools. It ends with the process of the tests."""
     program = shutil.which("chromium")
     assert program is not None
-    profile = Path(tempfile.mkdtemp(prefix="chromium-"))
-    process = await asyncio.create_subprocess_exec(
-        program,
-        *_SWITCHES,
-        *switches,
-        f"--user-data-dir={profile}",
-        "about:blank",
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
+    profile = tempfile.mkdtemp(prefix="chromium-")
+    process = subprocess.Popen(  # noqa: S603  # Debian's
+        [program, *_SWITCHES, f"--user-data-dir={profile}", "about:blank"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    try:
-        async with aiohttp.ClientSession() as session:
-            async with asyncio.timeout(_PATIENCE):
-                browser = _Browser(session, await _devtools(process))
-            async with session.get(f"http://{browser.address}/json/list") as answer:
-                (target,) = [one for one in await answer.json() if one["type"] == "page"]
-            async with browser.page(target) as page:
-                yield page
-    finally:
-        process.kill()
-        await process.communicate()
-        await asyncio.to_thread(shutil.rmtree, profile, ignore_errors=True)
-
-
-async def _devtools(process: asyncio.subprocess.Process) -> str:
-    """Return host and port, which Chromium prints once it listens."""
     assert process.stderr is not None
-    said = []
-    while line := (await process.stderr.readline()).decode():
-        said.append(line)
-        if line.startswith("DevTools listening on ws://"):
-            return line.split("/")[2]
-    raise AssertionError("Chromium did not start: " + "".join(said))
+    said = process.stderr
+
+    def end() -> None:
+        process.kill()
+        process.wait()
+        shutil.rmtree(profile, ignore_errors=True)
+
+    atexit.register(end)
+    lines = []
+    for line in said:
+        lines.append(line)
+        if line.startswith(_LISTENING):
+            # Chromium would wait for a reader once the pipe is full.
+            threading.Thread(target=deque, args=(said, 0), daemon=True).start()
+            return line.removeprefix(_LISTENING).strip()
+    raise AssertionError("Chromium did not start: " + "".join(lines))

@@ -80,5 +80,5 @@ def runs(signature: str, length: int = 8) -> list[str]:
 
 def shown(texts: list[str], *signatures: str) -> list[str]:
     """Return what the texts show of the signatures: runs of eight characters."""
-    together = "\n".join(texts)
+    together = "\n".join(dict.fromkeys(texts))
     return [run for signature in signatures for run in runs(signature) if run in together]

@@ -27,13 +27,14 @@ _CHECKS = {
 """The instructions at which, or after which, CPython runs handlers."""
 
 
-def at_every_point(handler: Callable[[], object]) -> Iterator[Interruption]:
-    """Yield interruptions, each one point further, until one has met the end of its call.
+def at_every_point(handler: Callable[[], object], step: int = 1) -> Iterator[Interruption]:
+    """Yield interruptions, each a step further, until one has met the end of its call.
 
     Args:
         handler: what the signal's handler does. It is not called in finalizers, where CPython drops what it raises.
+        step: the number of points from one interruption to the next.
     """
-    for number in count():
+    for number in count(step=step):
         interruption = Interruption(number, handler)
         yield interruption
         if not interruption.tripped:

@@ -9,6 +9,7 @@ next, and nothing of the package under test.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import socket
 import ssl
@@ -472,6 +473,7 @@ def serving(
     return context
 
 
+@functools.cache  # loading the system's certificates is slow
 def trusting() -> ssl.SSLContext:
     """Return a client's context that trusts the authority of the tests, and verifies as the default one does."""
     context = ssl.create_default_context()

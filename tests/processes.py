@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 _OURS = ("WEBMQ_", "FORCE_COLOR", "NO_COLOR", "COLUMNS")
 """Variables that a test sets itself or does without."""
 

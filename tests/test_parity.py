@@ -22,11 +22,13 @@ WAYS = [(colour, verb) for colour in COLOURS for verb in VERBS]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case(case: Case) -> None:
+def test_case(case: Case, extent: str) -> None:
     """The push ends as the table says, after as many attempts and requests, each way at a server of its own."""
-    with ThreadPoolExecutor(len(WAYS)) as threads:
-        ends = threads.map(lambda way: end_of(case, *way), WAYS)
-        assert dict(zip(WAYS, ends, strict=True)) == dict.fromkeys(WAYS, case.end)
+    # A sample: either client, and each verb for every third case.
+    ways = WAYS if extent == "every" else WAYS[CASES.index(case) % len(VERBS) :: len(VERBS)]
+    with ThreadPoolExecutor(len(ways)) as threads:
+        ends = threads.map(lambda way: end_of(case, *way), ways)
+        assert dict(zip(ways, ends, strict=True)) == dict.fromkeys(ways, case.end)
 
 
 def test_every_case_has_a_name_of_its_own() -> None:

@@ -50,6 +50,12 @@ ERRORS = (SoftTimeLimit, KeyboardInterrupt, TimeoutError, OSError)
 every_error = pytest.mark.parametrize("error", ERRORS)
 
 
+@pytest.fixture
+def points(extent: str) -> int:
+    """Return the step from one point to the next: 1 for every point, or more for an evenly spread sample."""
+    return 1 if extent == "every" else 13
+
+
 def slowly(data: bytes) -> Step:
     """Answer a request a little later."""
 
@@ -105,17 +111,19 @@ def all_slots_are_free(server: Hostile, client: Client, slots: int) -> None:
 def interrupt_everywhere(
     client: Client,
     call: Callable[[], object],
+    points: int,
     *,
     pushes: int = 1,
     prepare: Callable[[], object] = lambda: None,
     finish: Callable[[], object] = lambda: None,
     errors: tuple[type[BaseException], ...] = ERRORS,
 ) -> None:
-    """Interrupt a call at each point, and check each time what has become of the client.
+    """Interrupt a call at its points, and check each time what has become of the client.
 
     Args:
         client: the client that is called.
         call: pushes so often; it may end in a WebMQError.
+        points: the step from one point to the next.
         pushes: how often.
         prepare: runs before each call.
         finish: runs after each call.
@@ -128,7 +136,7 @@ def interrupt_everywhere(
         raised.append(next(kinds)("the handler's"))
         raise raised[0]
 
-    for number, interruption in enumerate(at_every_point(handler)):
+    for number, interruption in zip(itertools.count(step=points), at_every_point(handler, points)):
         prepare()
         raised.clear()
         begun = client.stats.pushed + client.stats.failed
@@ -190,25 +198,27 @@ def changed_by_python(caught: BaseException | None, raised: BaseException) -> bo
 
 
 @every_error
-def test_push(error: type[BaseException]) -> None:
+def test_push(error: type[BaseException], points: int) -> None:
     with unharmed(3) as (_, client):
-        interrupt_everywhere(client, lambda: client.push("t", 1), prepare=lambda: client.push("t", 0), errors=(error,))
-        assert client.stats.pushed > 100
+        interrupt_everywhere(
+            client, lambda: client.push("t", 1), points, prepare=lambda: client.push("t", 0), errors=(error,)
+        )
+        assert client.stats.pushed > 100 / points
 
 
 @every_error
-def test_push_that_connects(error: type[BaseException]) -> None:
+def test_push_that_connects(error: type[BaseException], points: int) -> None:
     with unharmed(3, keepalive=0) as (_, client):
-        interrupt_everywhere(client, lambda: client.push("t", 1), errors=(error,))
+        interrupt_everywhere(client, lambda: client.push("t", 1), points, errors=(error,))
 
 
 @pytest.mark.parametrize("keepalive", [0, None], ids=["connects", "idle"])
-def test_push_over_tls(keepalive: float | None) -> None:
+def test_push_over_tls(keepalive: float | None, points: int) -> None:
     with unharmed(3, tls=True, keepalive=keepalive) as (_, client):
-        interrupt_everywhere(client, lambda: client.push("t", 1), prepare=lambda: client.push("t", 0))
+        interrupt_everywhere(client, lambda: client.push("t", 1), points, prepare=lambda: client.push("t", 0))
 
 
-def test_push_that_waits_for_a_slot() -> None:
+def test_push_that_waits_for_a_slot(points: int) -> None:
     with unharmed(1) as (server, client), ThreadPoolExecutor(1) as threads:
 
         def occupy() -> None:
@@ -220,10 +230,10 @@ def test_push_that_waits_for_a_slot() -> None:
         def vacate() -> None:
             threads.submit(lambda: None).result(PATIENCE)
 
-        interrupt_everywhere(client, lambda: client.push("t", 1), pushes=2, prepare=occupy, finish=vacate)
+        interrupt_everywhere(client, lambda: client.push("t", 1), points, pushes=2, prepare=occupy, finish=vacate)
 
 
-def test_push_that_gives_its_slot_to_another() -> None:
+def test_push_that_gives_its_slot_to_another(points: int) -> None:
     """Whatever happens to the one that has it, the push that waits for the slot gets it."""
     with unharmed(1) as (server, client), ThreadPoolExecutor(1) as threads:
         waiting: list[Future[Receipt]] = []
@@ -247,22 +257,22 @@ def test_push_that_gives_its_slot_to_another() -> None:
             server.forget()
 
         interrupt_everywhere(
-            client, lambda: client.push("t", 1), pushes=2, prepare=let_another_wait, finish=see_it_pushed
+            client, lambda: client.push("t", 1), points, pushes=2, prepare=let_another_wait, finish=see_it_pushed
         )
 
 
-def test_push_that_sleeps() -> None:
+def test_push_that_sleeps(points: int) -> None:
     with unharmed(3, retry=Retry(wait=0.001)) as (server, client):
 
         def refuse_once() -> None:
             server.forget()
             server.script(answer(reply(503, b"", "Retry-After: 0")))
 
-        interrupt_everywhere(client, lambda: client.push("t", 1), prepare=refuse_once)
+        interrupt_everywhere(client, lambda: client.push("t", 1), points, prepare=refuse_once)
 
 
 @pytest.mark.parametrize("step", [answer(reply(400)), drop_after_body, stall], ids=["refused", "lost", "expired"])
-def test_push_that_fails(step: Step) -> None:
+def test_push_that_fails(step: Step, points: int) -> None:
     with unharmed(3) as (server, client):
         timeout = 0.02 if step is stall else PATIENCE
 
@@ -270,13 +280,13 @@ def test_push_that_fails(step: Step) -> None:
             server.forget()
             server.script(step)
 
-        interrupt_everywhere(client, lambda: client.push("t", 1, timeout=timeout), prepare=fail)
+        interrupt_everywhere(client, lambda: client.push("t", 1, timeout=timeout), points, prepare=fail)
 
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in thread started by:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("concurrency", [1, 5])
 @pytest.mark.parametrize("verb", ["push_many", "push_stream"])
-def test_bulk(verb: str, concurrency: int) -> None:
+def test_bulk(verb: str, concurrency: int, points: int) -> None:
     """The threads of the bulk end, too; and so it goes on to the last push that was begun."""
     items = [("t", number) for number in range(max(2, concurrency))]
     with unharmed(5) as (_, client):
@@ -289,7 +299,7 @@ def test_bulk(verb: str, concurrency: int) -> None:
                     for _ in outcomes:
                         pass
 
-        interrupt_everywhere(client, push, pushes=len(items), finish=no_thread_pushes)
+        interrupt_everywhere(client, push, points, pushes=len(items), finish=no_thread_pushes)
 
 
 def no_thread_pushes() -> None:
@@ -301,7 +311,7 @@ def no_thread_pushes() -> None:
             assert not thread.is_alive()
 
 
-def test_close() -> None:
+def test_close(points: int) -> None:
     """A client whose close was interrupted can be closed again, and is closed then."""
     with hostile() as server:
         clients = [Client(server.url)]
@@ -315,11 +325,11 @@ def test_close() -> None:
             with pytest.raises(ClientClosed):
                 clients[0].push("t", 2)
 
-        interrupt_everywhere(clients[0], lambda: clients[0].close(), pushes=0, prepare=use, finish=close_again)
+        interrupt_everywhere(clients[0], lambda: clients[0].close(), points, pushes=0, prepare=use, finish=close_again)
         server.until(lambda: server.open_connections == 0)
 
 
-def test_close_that_waits() -> None:
+def test_close_that_waits(points: int) -> None:
     """So can one that was waiting for pushes of other threads, in flight and in the queue."""
     with hostile() as server, ThreadPoolExecutor(2) as threads:
         clients = [Client(server.url)]
@@ -339,26 +349,26 @@ def test_close_that_waits() -> None:
             assert clients[0].stats.in_flight == 0
 
         interrupt_everywhere(
-            clients[0], lambda: clients[0].close(grace=0.01), pushes=0, prepare=occupy, finish=close_again
+            clients[0], lambda: clients[0].close(grace=0.01), points, pushes=0, prepare=occupy, finish=close_again
         )
         server.until(lambda: server.open_connections == 0)
 
 
-def test_handler_that_pushes() -> None:
+def test_handler_that_pushes(points: int) -> None:
     """A handler may use the client whose push it interrupts, wherever that is."""
     with unharmed(2) as (_, client):
-        for interruption in at_every_point(lambda: (client.stats, client.push("t", "handler"))):
+        for interruption in at_every_point(lambda: (client.stats, client.push("t", "handler")), points):
             interruption.run(lambda: client.push("t", 1))
             assert client.stats.in_flight == 0
 
 
-def test_handler_that_closes(server: Hostile) -> None:
+def test_handler_that_closes(server: Hostile, points: int) -> None:
     """The push that it interrupts is the one that it waits for, until the grace period is over."""
 
     def close() -> None:
         client.close(grace=0)
 
-    for interruption in at_every_point(close):
+    for interruption in at_every_point(close, points):
         client = Client(server.url)
         client.push("t", 1)
         try:

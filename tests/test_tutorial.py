@@ -123,7 +123,7 @@ async def test_all_steps_succeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert done[-1] == "pytest -q"
 
 
-@pytest.mark.chromium
+@pytest.mark.usefixtures("chromium")
 async def test_its_pages_show_orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is pushed appears; what a page orders, it shows once, while the others are told."""
     async with reader(tmp_path, monkeypatch) as somebody, chromium() as page:

@@ -68,10 +68,11 @@ def test_shells() -> None:
     assert completed("completion", "") == ["plain,bash", "plain,zsh", "plain,fish"]
 
 
+@pytest.mark.usefixtures("bash")  # click asks it for its version
 @pytest.mark.parametrize(
     ("shell", "line"),
     [
-        pytest.param("bash", "complete -o nosort -F _webmqconnect_completion webmqconnect", marks=pytest.mark.bash),
+        ("bash", "complete -o nosort -F _webmqconnect_completion webmqconnect"),
         ("zsh", "compdef _webmqconnect_completion webmqconnect"),
         ("fish", "complete --no-files --command webmqconnect"),
     ],
@@ -89,7 +90,7 @@ def test_another_shell() -> None:
     assert "'csh' is not one of 'bash', 'zsh', 'fish'." in ended.stderr
 
 
-@pytest.mark.bash
+@pytest.mark.usefixtures("bash")
 async def test_in_bash(tmp_path: Path) -> None:
     """The printed script, sourced, provides the completions; files come from the folder."""
     command = tmp_path / "bin" / "webmqconnect"

@@ -144,7 +144,7 @@ EVENTS = [
 ]
 
 
-@pytest.mark.curl
+@pytest.mark.usefixtures("curl")
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_hub_accepts_the_push_of_the_curl_command(dialect: DialectName, tmp_path: Path) -> None:
     """With characters that are special to a shell, a terminal or curl."""
@@ -157,7 +157,7 @@ def test_the_hub_accepts_the_push_of_the_curl_command(dialect: DialectName, tmp_
             assert '"error"' not in response
 
 
-@pytest.mark.curl
+@pytest.mark.usefixtures("curl")
 @pytest.mark.parametrize("body", [b"1", b"@file", b"\0\xff%d\\n'\"\n", b"x" * 200_000, b""], ids=lambda body: body[:9])
 def test_curl_sends_the_request_byte_for_byte(body: bytes, server: Hostile, tmp_path: Path) -> None:
     """With these headers and no others, and without normalizing the path."""
@@ -172,7 +172,7 @@ def test_curl_sends_the_request_byte_for_byte(body: bytes, server: Hostile, tmp_
     )
 
 
-@pytest.mark.curl
+@pytest.mark.usefixtures("curl")
 def test_curl_uses_no_proxy(server: Hostile, tmp_path: Path) -> None:
     """Like the clients: a proxy would see the signature."""
     proxy = "http://127.0.0.1:1"
@@ -180,7 +180,7 @@ def test_curl_uses_no_proxy(server: Hostile, tmp_path: Path) -> None:
     assert [request.body for request in server.requests] == [b"1"]
 
 
-@pytest.mark.curl
+@pytest.mark.usefixtures("curl")
 def test_the_error_responses_that_curl_shows_have_advice(tmp_path: Path) -> None:
     with in_thread(lambda: Hub(port=0, keys={"app": SECRET})) as hub:
         for dialect, url in (("webmq", hub.url), ("crossbar", f"{hub.url}/publish")):

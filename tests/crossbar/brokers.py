@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from brokers import crossbar
 from webmqconnect_async.hub import Hub
 
 from ..running import in_thread
-from . import node as crossbar
 
 KEY, SECRET = "app", "s3cret"
 

@@ -11,12 +11,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 import webmqconnect_async.hub
+from brokers.crossbar_cluster import KINDS, Cluster
+from brokers.crossbar_cluster import cluster as running_cluster
 
 from ..chromium import Page
 from ..hub.pages import watched
 from .brokers import Broker, crossbar_io, hubs
-from .cluster import KINDS, Cluster
-from .cluster import cluster as running_cluster
 from .subscribers import Subscriber, subscriber
 
 SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
@@ -24,7 +24,7 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def real() -> Iterator[Broker]:
+def real(crossbar: None) -> Iterator[Broker]:
     with crossbar_io() as broker:
         yield broker
 
@@ -35,7 +35,7 @@ def embedded() -> Iterator[Broker]:
         yield broker
 
 
-@pytest.fixture(scope="session", params=["embedded", pytest.param("real", marks=pytest.mark.crossbar)])
+@pytest.fixture(scope="session", params=["embedded", "real"])
 def broker(request: pytest.FixtureRequest) -> Broker:
     """Run the hub; then Crossbar.io."""
     running: Broker = request.getfixturevalue(request.param)
@@ -82,7 +82,7 @@ async def page() -> AsyncIterator[Page]:
 
 
 @pytest.fixture(scope="session", params=KINDS)
-def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest, crossbar: None) -> Iterator[Cluster]:
     """Run a router and a proxy; then two equal nodes."""
     with running_cluster(request.param) as running:
         yield running

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import IO, Any
 
-from .node import PYTHON
+from brokers.crossbar import PYTHON
 
 PATIENCE = 60.0
 _PROGRAM = Path(__file__).with_name("autobahn_subscriber.py")

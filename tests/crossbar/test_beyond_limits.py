@@ -16,7 +16,7 @@ from .brokers import Broker
 from .raw import post
 from .subscribers import Event, Gone, subscriber
 
-pytestmark = pytest.mark.crossbar
+pytestmark = pytest.mark.usefixtures("crossbar")
 
 END = "the end"
 NOTHING: list[Event] = []

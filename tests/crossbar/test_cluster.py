@@ -16,17 +16,16 @@ from typing import Any
 import aiohttp
 import pytest
 
-from benchmarks.clusters import Place, measured
+from brokers.crossbar_cluster import Cluster
 from webmqconnect_async import AsyncClient, Client, Payload, Push
 
 from ..processes import MODULE, python, webmqconnect
 from ..snippets import PAGES, commands, fences
 from .brokers import KEY
-from .cluster import Cluster
 from .receivers import ROWS, Effect, Probe, Row
 from .subscribers import PATIENCE, Event, Subscriber, subscriber
 
-pytestmark = [pytest.mark.crossbar, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("crossbar"), pytest.mark.timeout(300)]
 
 PAGE = PAGES / "how-to" / "crossbar.md"
 END = "the end"
@@ -201,14 +200,6 @@ async def test_a_page_is_told_about_its_proxy_and_router(cluster: Cluster) -> No
         kind, _, details = await link.receive_json()
     assert (kind, details["authrole"]) == (WELCOME, "anonymous")
     assert {"x_cb_pid", "x_cb_peer", "x_cb_proxy_pid", "x_cb_proxy_peer"} <= set(details["authextra"])
-
-
-async def test_the_benchmark_measures_both_nodes(cluster: Cluster) -> None:
-    place = Place(cluster.endpoints[0], cluster.secret, cluster.first.ws_url, cluster.second.ws_url)
-    figures = await measured(place, 20)
-    for reached in (figures.near, figures.far):
-        assert reached is not None
-        assert min(reached.rate, reached.ms) > 0
 
 
 async def test_the_commands_of_the_documentation(cluster: Cluster) -> None:

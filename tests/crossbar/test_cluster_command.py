@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from .cluster import KINDS
-from .node import ROOT
+from brokers.crossbar import ROOT
+from brokers.crossbar_cluster import KINDS
 
 SCRIPT = ROOT / "examples" / "crossbar" / "cluster.py"
 NODES = ("10.0.0.1:8080:9080", "10.0.0.2:8080:9080", "node.example.com:1:2")

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from brokers.crossbar import ROOT
+from brokers.crossbar_cluster import COMMAND, DEFAULTS, KINDS
+
 from ..snippets import PAGES, fences
-from .cluster import COMMAND, DEFAULTS, KINDS
-from .node import ROOT
 from .receivers import table
 
 PAGE = PAGES / "how-to" / "crossbar.md"

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from brokers.crossbar_cluster import Cluster
 from webmqconnect_async import AsyncClient, NotAccepted, Payload, Unconfirmed
 
 from ..chromium import Page
 from .brokers import KEY
-from .cluster import Cluster
 
-pytestmark = [pytest.mark.crossbar, pytest.mark.chromium, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("crossbar", "chromium"), pytest.mark.timeout(300)]
 
 FIRST, SECOND = "first", "second"
 SIDES = (FIRST, SECOND)

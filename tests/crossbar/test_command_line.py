@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from brokers import crossbar
 from webmqconnect_async import AsyncClient, Payload
 
 from ..processes import MODULE, python, webmqconnect
-from . import node as crossbar
 from .brokers import KEY, SECRET, Broker, Door
 
 SUBSCRIBER = {"WEBMQ_SUBSCRIBER_SECRET": "a-secret-of-the-tests"}
@@ -33,7 +33,7 @@ async def test_events_are_printed(broker: Broker, topic: str) -> None:
     ]
 
 
-@pytest.mark.crossbar
+@pytest.mark.usefixtures("crossbar")
 async def test_a_realm_that_is_not_there(real: Broker, topic: str) -> None:
     ended = await webmqconnect("listen", "--realm", "realm9", real.open.ws_url, topic)
     assert (ended.status, ended.stdout) == (1, "")
@@ -54,7 +54,7 @@ def guarded() -> Iterator[Broker]:
         yield Broker("Crossbar.io", {"open": door})
 
 
-@pytest.mark.crossbar
+@pytest.mark.usefixtures("crossbar")
 async def test_a_key(guarded: Broker, topic: str) -> None:
     door = guarded.open
     command = (*MODULE, "listen", door.ws_url, topic, "--count", "1", "--subscriber-key", "page")
@@ -66,7 +66,7 @@ async def test_a_key(guarded: Broker, topic: str) -> None:
     assert (ended.status, ended.stdout, ended.stderr) == (0, f"{topic}\t1\n", "")
 
 
-@pytest.mark.crossbar
+@pytest.mark.usefixtures("crossbar")
 @pytest.mark.parametrize(
     ("options", "secret", "said"),
     [

@@ -17,7 +17,7 @@ from ..colours import COLOURS, Both
 from .brokers import KEY, SECRET, Broker
 from .subscribers import Event, Subscriber, subscriber
 
-pytestmark = pytest.mark.crossbar  # the subscriber is a part of it
+pytestmark = pytest.mark.usefixtures("crossbar")  # the subscriber is a part of it
 
 END = "the end"
 NESTED: object = [{"a": [{"b": None}]}]

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
+from brokers import crossbar
 from webmqconnect_async import AsyncClient, AuthRejected
 
 from ..processes import python
-from . import node as crossbar
 from .brokers import KEY, SECRET
 from .subscribers import Event, subscriber
 
-pytestmark = pytest.mark.crossbar
+pytestmark = pytest.mark.usefixtures("crossbar")
 
 ORDERS = "http://example.com/orders"
 CONFIG: dict[str, Any] = json.loads(crossbar.EXAMPLE.read_text())

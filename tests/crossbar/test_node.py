@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from . import node as crossbar
+from brokers import crossbar
 
-pytestmark = pytest.mark.crossbar
+pytestmark = pytest.mark.usefixtures("crossbar")
 
 CONFIG: dict[str, Any] = json.loads(crossbar.EXAMPLE.read_text())
 

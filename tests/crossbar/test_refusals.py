@@ -251,7 +251,7 @@ def test_the_bridge_and_the_hub_answer_alike(case: Case, broker: Broker) -> None
     check(*answered(case, broker), differs or case.expected)
 
 
-@pytest.mark.crossbar
+@pytest.mark.usefixtures("crossbar")
 @pytest.mark.parametrize("case", CROSSBAR_ALONE, ids=lambda case: case.name)
 def test_the_bridge_refuses(case: Case, real: Broker) -> None:
     check(*answered(case, real), case.expected)

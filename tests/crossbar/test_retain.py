@@ -16,7 +16,7 @@ from webmqconnect_async import AsyncClient, Client, Push
 from .brokers import Broker
 from .subscribers import Event, Subscriber, subscriber
 
-pytestmark = pytest.mark.crossbar
+pytestmark = pytest.mark.usefixtures("crossbar")
 
 SUBSCRIBED, ERROR = 33, 8
 RETAIN = {"retain": True}

@@ -12,7 +12,7 @@ from ..chromium import Page
 from ..hub.pages import asked
 from .brokers import Broker
 
-pytestmark = pytest.mark.chromium
+pytestmark = pytest.mark.usefixtures("chromium")
 
 
 async def subscribe(page: Page, ws_url: str, *topics: str) -> None:
@@ -71,7 +71,7 @@ async def test_a_topic_that_is_none_to_a_router_costs_no_other(broker: Broker, p
         assert await page.evaluate("[mq.state, closed]") == ["open", 0]
 
 
-@pytest.mark.crossbar
+@pytest.mark.usefixtures("crossbar")
 async def test_crossbar_io_answers_that_it_is_there(real: Broker, page: Page, topic: str) -> None:
     await subscribe(page, real.open.ws_url)
     assert await asked(page) == [8, 34, 1, {}, "wamp.error.no_such_subscription"]
@@ -82,14 +82,14 @@ async def test_crossbar_io_answers_that_it_is_there(real: Broker, page: Page, to
     assert page.problems == []
 
 
-@pytest.mark.crossbar
+@pytest.mark.usefixtures("crossbar")
 async def test_a_realm_that_is_missing_may_still_be_starting(real: Broker, page: Page) -> None:
     await page.evaluate(f"globalThis.mq = new WebMQ({json.dumps(real.open.ws_url)}, {{realm: 'elsewhere'}}); undefined")
     await page.until("mq.state === 'closed'")
     assert str(await page.evaluate("mq.detail")).startswith("no_such_realm: ")
 
 
-@pytest.mark.crossbar
+@pytest.mark.usefixtures("crossbar")
 async def test_a_key_where_there_are_none_is_refused(real: Broker, page: Page) -> None:
     options = "{key: 'reader', sign: () => 'a signature'}"
     await page.evaluate(f"globalThis.mq = new WebMQ({json.dumps(real.open.ws_url)}, {options}); undefined")

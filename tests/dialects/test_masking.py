@@ -48,18 +48,18 @@ def judged(status: int, body: bytes, dialect: Dialect = DIALECTS[0], signature: 
 
 
 @pytest.mark.parametrize("name", ESCAPES)
-@pytest.mark.parametrize("signature", [SIGNATURE, "7" + "_" * 42 + "=", "uGreqxThUAV6pZVtNUftqHOCj9JIfXNMpKfI44BQ36A="])
-def test_every_part_is_found_in_every_escape(name: str, signature: str) -> None:
-    for part in runs(signature):
-        assert quotes(f"…signature={nested(part, name)}", signature)
+def test_every_part_is_found_in_every_escape(name: str) -> None:
+    for signature in (SIGNATURE, "7" + "_" * 42 + "=", "uGreqxThUAV6pZVtNUftqHOCj9JIfXNMpKfI44BQ36A="):
+        for part in runs(signature):
+            assert quotes(f"…signature={nested(part, name)}", signature)
 
 
 @pytest.mark.parametrize("first", ESCAPES)
-@pytest.mark.parametrize("second", ESCAPES)
-def test_escapes_may_be_nested(first: str, second: str) -> None:
-    for start in (0, 4, 17, 36):
-        text = nested(SIGNATURE[start : start + 8], first, second)
-        assert quotes(f"signature={text}", SIGNATURE), text
+def test_escapes_may_be_nested(first: str) -> None:
+    for second in ESCAPES:
+        for start in (0, 4, 17, 36):
+            text = nested(SIGNATURE[start : start + 8], first, second)
+            assert quotes(f"signature={text}", SIGNATURE), (second, text)
 
 
 @pytest.mark.parametrize(
@@ -126,10 +126,15 @@ def test_a_reason_that_is_not_shown_still_counts() -> None:
     assert type(judged(400, json.dumps(bridge).encode(), DIALECTS[1])) is ClockRejected
 
 
+def test_a_shorter_part_is_shown() -> None:
+    """Seven characters in a row are few enough to be a coincidence."""
+    for part in runs(SIGNATURE, 7):
+        assert not quotes(f"no: '{part}'", SIGNATURE), part
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        *(f"no: '{part}'" for part in runs(SIGNATURE, 7)),
         "unknown application key 'x'",
         "100% of the events & more <b>were</b> refused: C:\\new\\x=%20",
         '<html><head><meta name="viewport" content="width=device-width"></head>502&nbsp;Bad%20Gateway</html>',
@@ -139,7 +144,6 @@ def test_a_reason_that_is_not_shown_still_counts() -> None:
     ids=repr,
 )
 def test_other_reasons_are_shown(text: str) -> None:
-    """Seven characters in a row are few enough to be a coincidence."""
     assert not quotes(text, SIGNATURE)
 
 

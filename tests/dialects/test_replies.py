@@ -326,19 +326,19 @@ def _remains(error: WebMQError) -> str:
         "{0} " * 300,
     ],
 )
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 302, 200])
 @pytest.mark.parametrize("signature", [_SIGNATURE, "-" * 43 + "=", "uGreqxThUAV6pZVtNUftqHOCj9JIfXNMpKfI44BQ36A="])
-def test_no_signature_gets_through(status: int, body: str, signature: str) -> None:
+def test_no_signature_gets_through(body: str, signature: str) -> None:
     """WebMQ's 401 holds the valid one; a proxy's page holds the URL that it was asked for."""
     bare = signature[:-1]
     spelt = [signature, "x" * 43 + "=", f"{bare}%3D", f"{bare}&#61;", f"{bare}%3d"]
-    verdict = _judged(status, body.format(*spelt).encode(), {"Location": f"/{signature}?signature={bare}%3D"})
-    assert not isinstance(verdict, Receipt)
-    assert bare not in _remains(verdict)
-    # Nor what a cut in its middle would have left of it.
-    remains = _remains(verdict)
-    for start in range(43 - 12):
-        assert bare[start : start + 12] not in remains
+    for status in (400, 401, 403, 404, 429, 500, 302, 200):
+        verdict = _judged(status, body.format(*spelt).encode(), {"Location": f"/{signature}?signature={bare}%3D"})
+        assert not isinstance(verdict, Receipt)
+        remains = _remains(verdict)
+        assert bare not in remains
+        # Nor what a cut in its middle would have left of it.
+        for start in range(43 - 12):
+            assert bare[start : start + 12] not in remains
 
 
 def test_the_401_of_a_hub_says_no_more_than_that_the_signature_is_wrong() -> None:

@@ -13,7 +13,7 @@ from tests.examples.boards import Board, named, running
 from tests.running import away
 from webmqconnect_async.testing import Hub
 
-pytestmark = [pytest.mark.chromium, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.usefixtures("chromium"), pytest.mark.timeout(120)]
 
 MARKUP = '<img src=x onerror="document.title=`hacked`"> & &amp; <b>bold</b>'
 SPIED_ON = """

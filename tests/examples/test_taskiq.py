@@ -105,7 +105,7 @@ async def worker(env: Mapping[str, str]) -> AsyncIterator[Process]:
         yield process
 
 
-@pytest.mark.redis
+@pytest.mark.usefixtures("redis")
 async def test_two_workers_share_the_tasks(hub: Hub, redis_url: str) -> None:
     """As two machines would: all are pushed, each once, and both have their part."""
     env = {**named(hub), "REDIS_URL": redis_url}
@@ -122,7 +122,7 @@ async def test_two_workers_share_the_tasks(hub: Hub, redis_url: str) -> None:
     assert [ended.status for ended in ends] == [0, 0]
 
 
-@pytest.mark.redis
+@pytest.mark.usefixtures("redis")
 async def test_the_queue_tries_again_what_makes_no_duplicate(hub: Hub, redis_url: str) -> None:
     """Three pushes that the hub refused come later; one that it may have taken does not come again."""
     env = {**named(hub), "REDIS_URL": redis_url}

@@ -17,9 +17,9 @@ globalThis.WebSocket = class extends WebSocket {
 
 
 @asynccontextmanager
-async def watched(*switches: str) -> AsyncIterator[Page]:
-    """Start Chromium; `sockets` in each page are the WebSockets it has opened, the latest last."""
-    async with chromium(*switches) as page:
+async def watched() -> AsyncIterator[Page]:
+    """Open a page; `sockets` in each page are the WebSockets it has opened, the latest last."""
+    async with chromium() as page:
         await page.before_scripts(_WATCHED)
         yield page
 

@@ -1,4 +1,4 @@
-"""Ten thousand inputs of strangers; `benchmarks/fuzz.py` checks a million."""
+"""Ten thousand inputs of strangers; `python -m tests.hub.fuzzing` checks a million."""
 
 from __future__ import annotations
 

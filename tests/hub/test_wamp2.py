@@ -129,14 +129,13 @@ def test_what_no_client_says_is_a_violation(text: str) -> None:
         decode(text)
 
 
-@pytest.mark.parametrize("rest", ['{},"t"', '{},"t",[1]', "1", ""])
 @pytest.mark.parametrize("kind", [16, 32, 34, 48, 64, 66])
 @pytest.mark.parametrize("request_", ["true", "false", "1.0", '"1"', "null", "-1", "[1]", str(LARGEST + 1), "9" * 99])
-def test_a_request_is_named_by_an_integer(kind: int, request_: str, rest: str) -> None:
+def test_a_request_is_named_by_an_integer(kind: int, request_: str) -> None:
     """True is none, though it equals 1: the answer would not be JSON."""
-    text = ",".join(filter(None, [str(kind), request_, rest]))
-    with pytest.raises(ProtocolViolation, match=r"^the ID of a request is an integer up to 2\^53$"):
-        decode(f"[{text}]")
+    for rest in (',{},"t"', ',{},"t",[1]', ",1", ""):
+        with pytest.raises(ProtocolViolation, match=r"^the ID of a request is an integer up to 2\^53$"):
+            decode(f"[{kind},{request_}{rest}]")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from .pages import asked, heard, watched
 
 SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
 
-pytestmark = pytest.mark.chromium
+pytestmark = pytest.mark.usefixtures("chromium")
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ async def test_a_page_of_another_port_subscribes(hub: Hub, wire: HubClient, page
 
 async def test_a_page_of_a_foreign_origin_is_refused(hub: Hub, wire: HubClient) -> None:
     """The browser calls that a failure without a reason; the page hears what it may be."""
-    async with site(hub.url) as other, watched("--host-resolver-rules=MAP foreign.example 127.0.0.1") as page:
+    async with site(hub.url) as other, watched() as page:
         foreign = other.replace("127.0.0.1", "foreign.example")
         await page.open(foreign)
         await page.evaluate(START)
@@ -123,7 +123,7 @@ async def test_a_page_of_a_foreign_origin_is_refused(hub: Hub, wire: HubClient) 
 
 
 async def test_a_page_of_a_listed_origin_subscribes(run: Run, wire: HubClient) -> None:
-    async with watched("--host-resolver-rules=MAP listed.example 127.0.0.1") as page, site("http://unused") as other:
+    async with watched() as page, site("http://unused") as other:
         origin = other.replace("127.0.0.1", "listed.example")
         hub = await run(Hub(port=0, allow_origins=[origin]))
         await page.open(f"{origin}/worker.js")  # a page without a script

@@ -8,7 +8,7 @@ import pytest
 
 from .simulated import simulate
 
-pytestmark = pytest.mark.node
+pytestmark = pytest.mark.usefixtures("node")
 
 V1, V2 = "wamp", "wamp.2.json"
 

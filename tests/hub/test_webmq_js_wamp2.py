@@ -15,7 +15,7 @@ from .conftest import HubClient, Run
 from .pages import asked, watched
 from .test_webmq_js import FAKE, SCRIPT, START, got, run_script, site
 
-pytestmark = pytest.mark.chromium
+pytestmark = pytest.mark.usefixtures("chromium")
 
 _WAMP2_ALONE = """
 globalThis.WebSocket = class extends WebSocket {

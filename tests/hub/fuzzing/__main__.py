@@ -1,6 +1,6 @@
 """Fuzz what the hub reads from strangers, a million inputs by default, and see what the dearest of them cost.
 
-    .venv/bin/python benchmarks/fuzz.py --help
+    python -m tests.hub.fuzzing --help
 
 It needs what the tests need: the inputs, and what must hold of each, are those of `tests/hub/fuzzing`, of which CI
 checks 10,000. They are checked in batches, each from a seed of its own, so that what one finds is found again.
@@ -19,13 +19,9 @@ import traceback
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.report import table
-from tests.hub.fuzzing import TARGETS, fuzz, shares
+from . import TARGETS, fuzz, shares
 
 INPUTS = 1_000_000
 BATCH = 2_000
@@ -90,7 +86,7 @@ def _weighed(check: Callable[[object], None], each: object) -> float:
 
 def main() -> None:
     """Fuzz; exit with 1 where something does not hold."""
-    parser = argparse.ArgumentParser(prog="benchmarks/fuzz.py", description="Fuzz what the hub reads from strangers.")
+    parser = argparse.ArgumentParser(prog="python -m tests.hub.fuzzing", description="Fuzz the hub.")
     parser.add_argument("--inputs", type=int, default=INPUTS, help=f"default: {INPUTS:,}, over all targets")
     parser.add_argument("--target", choices=TARGETS, help="default: all")
     parser.add_argument("--seed", type=int, help="the same inputs again; default: others each time")
@@ -109,7 +105,7 @@ def main() -> None:
             if costs.failure is not None:
                 print(rendered(done))
                 again = f"--target {costs.batch.target} --inputs {costs.batch.inputs} --seed {costs.batch.seed}"
-                sys.exit(f"{costs.failure}\nAgain, by: .venv/bin/python benchmarks/fuzz.py {again}")
+                sys.exit(f"{costs.failure}\nAgain, by: python -m tests.hub.fuzzing {again}")
     print(file=sys.stderr)
     print(rendered(done))
     print(f"\nseed {seed}; {time.monotonic() - begun:,.0f} s in {options.processes} processes")
@@ -150,7 +146,8 @@ def rendered(done: Sequence[Costs]) -> str:
         for name, costs in targets.items()
         if costs
     ]
-    return table(("target", "inputs", "CPU", "dearest input, CPU", "heaviest, per character"), rows)
+    head = ("target", "inputs", "CPU", "dearest input, CPU", "heaviest, per character")
+    return "\n".join(f"{name:<12}{''.join(each.rjust(24) for each in figures)}" for name, *figures in (head, *rows))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A Crossbar.io for the tests and the benchmarks. `python3 tests/crossbar/node.py` installs it into `.crossbar/`, once.
+"""A Crossbar.io for the tests and the benchmarks. `python3 brokers/crossbar.py` installs it into `.crossbar/`, once.
 
 That takes a minute and 380 MB. Any Python from 3.11 on runs it; it does not need this package.
 """
@@ -21,8 +21,8 @@ from pathlib import Path
 from threading import Event, Thread
 
 VERSION = "26.10.1"
-COMMAND = "python3 tests/crossbar/node.py"
-ROOT = Path(__file__).resolve().parents[2]
+COMMAND = "python3 brokers/crossbar.py"
+ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / ".crossbar"
 PYTHON = HOME / "bin" / "python"
 """The interpreter of its venv, which has autobahn, too."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .node import ROOT, NodeProcess, free_ports
+from .crossbar import ROOT, NodeProcess, free_ports
 
 KINDS = ("router", "equal")
 COMMAND = "python3 examples/crossbar/cluster.py {kind} cluster"
@@ -79,13 +79,12 @@ def prepare(kind: str, folder: Path, *nodes: str) -> list[Path]:
         folder: where the documentation says `cluster`.
         nodes: each HOST:PORT:LINK_PORT; none for the defaults.
     """
-    python, *arguments = shlex.split(COMMAND.format(kind=kind))
-    assert (python, arguments.pop()) == ("python3", "cluster")
+    _, *arguments = shlex.split(COMMAND.format(kind=kind))
+    arguments.pop()
     done = subprocess.run(  # noqa: S603  # ours
         [sys.executable, *arguments, folder, *nodes], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
     )
     commands = [shlex.split(line) for line in done.stdout.splitlines()]
-    assert all(command[1:3] == ["start", "--cbdir"] for command in commands)
     return [Path(command[3]) for command in commands]
 
 

@@ -1,0 +1,1 @@
+"""Brokers of others, which tests and benchmarks run."""

@@ -1,0 +1,159 @@
+"""Which tests only the full run includes, `pytest -m full`, and the programs that some tests need."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from hypothesis import is_hypothesis_test
+
+from brokers import crossbar as crossbar_io
+
+FIXTURES = {
+    "chromium": "browser",
+    "crossbar": "real broker",
+    "node": "browser",
+    "redis": "example servers",
+}
+"""Reasons by the fixture that a test needs."""
+
+PARAMETERS = {
+    ("broker", "real"): "real broker",
+    ("extent", "every"): "long run",
+}
+"""Reasons by a parameter of a test, as its name and value."""
+
+PLACES = {
+    "soak": ("benchmarks/tests/test_soak.py",),
+    "the benchmarks' own tests": ("benchmarks/tests/",),
+    "fuzz": ("tests/hub/test_fuzz.py",),
+    "example servers": ("tests/examples/",),
+    "suites of the documentation": (
+        "tests/test_docs.py::test_suite_passes",
+        "tests/test_readme.py::test_suite_passes",
+        "tests/test_sentry.py",
+        "tests/test_testing.py::test_a_module_may_opt_in_alone_and_failures_are_the_suites_own",
+        "tests/test_testing.py::test_the_fastapi_example_can_be_tested_so",
+        "tests/test_tutorial.py",
+    ),
+    "processes of the command line": (
+        "tests/cli/test_closed.py",
+        "tests/cli/test_completion.py::test_in_bash",
+        "tests/cli/test_demo.py::test_output_that_knows_no_arrows",
+        "tests/cli/test_demo.py::test_plain_when_piped_and_coloured_on_a_terminal",
+        "tests/cli/test_explain.py::test_interrupted_while_it_reads",
+        "tests/cli/test_failed.py::test_a_killed_run_has_written_what_it_said",
+        "tests/cli/test_failed.py::test_disk_full_after_many_failures",
+        "tests/cli/test_failed.py::test_interrupted_after_the_disk_was_full",
+        "tests/cli/test_failed.py::test_nobody_reads_the_failures",
+        "tests/cli/test_failed.py::test_the_file_of_failures_is_another",
+        "tests/cli/test_failed.py::test_whoever_reads_the_failures_leaves",
+        "tests/cli/test_hub.py::test_options_reach_the_hub",
+        "tests/cli/test_hub.py::test_port_in_use",
+        "tests/cli/test_hub.py::test_subscriber_key",
+        "tests/cli/test_hub.py::test_what_it_prints_works",
+        "tests/cli/test_interrupt.py::test_nohup",
+        "tests/cli/test_interrupt.py::test_once",
+        "tests/cli/test_interrupt.py::test_twice",
+        "tests/cli/test_interrupt.py::test_while_it_waits_for_its_turn",
+        "tests/cli/test_interrupt.py::test_while_it_waits_for_input",
+        "tests/cli/test_listen.py::test_full_pipe_that_does_not_block",
+        "tests/cli/test_listen.py::test_hostile_event_is_shown_and_not_obeyed",
+        "tests/cli/test_listen.py::test_hub_closes",
+        "tests/cli/test_listen.py::test_interrupted",
+        "tests/cli/test_listen.py::test_nobody_listens",
+        "tests/cli/test_listen.py::test_reader_leaves",
+        "tests/cli/test_outputs.py",
+        "tests/cli/test_progress.py::test_bar",
+        "tests/cli/test_progress.py::test_dumb_terminal_gets_plain_lines",
+        "tests/cli/test_progress.py::test_pipe_has_no_share",
+        "tests/cli/test_progress.py::test_piped_output_is_plain",
+    ),
+    "type checkers": ("tests/typing/",),
+    "long run": (
+        "tests/hub/test_wamp2_server.py::test_a_thousand_of_both_kinds_get_an_event_each",
+        "tests/hub/test_websocket_attacks.py::test_one_that_never_reads_is_dropped_while_10_000_events_pass",
+        "tests/test_gevent.py::test_bulks[https]",
+        "tests/test_gevent.py::test_deadlines[https]",
+        "tests/test_selection.py",
+        "tests/test_outage.py::test_nothing_piles_up_while_the_broker_is_away",
+    ),
+}
+"""Places by the reason: the beginnings of node IDs, each of a folder, a file, or a test."""
+
+
+def reason_for_full(item: pytest.Item) -> str | None:
+    """Return why only the full run includes a test, or `None` where the default run does."""
+    assert isinstance(item, pytest.Function)
+    if is_hypothesis_test(item.obj):
+        return "fuzz"
+    for fixture in item.fixturenames:
+        if fixture in FIXTURES:
+            return FIXTURES[fixture]
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    for (name, value), reason in PARAMETERS.items():
+        if parameters.get(name) == value:
+            return reason
+    for reason, places in PLACES.items():
+        if item.nodeid.startswith(places):
+            return reason
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest applies -m
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that only the full run includes."""
+    for item in items:
+        if reason_for_full(item):
+            item.add_marker("full")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Report how many tests the default run leaves out, and how to run them."""
+    left_out = [item for item in terminalreporter.stats.get("deselected", ()) if item.get_closest_marker("full")]
+    if left_out:
+        tests = "1 test" if len(left_out) == 1 else f"{len(left_out)} tests"
+        terminalreporter.write_line(f"{tests} of the full run left out; run them with: pytest -m full", yellow=True)
+
+
+# Programs that a test can need. A test without its program is skipped; with CI=true it fails.
+
+
+def needed(program: str, there: object, command: str) -> None:
+    if there:
+        return
+    reason = f"needs {program}: {command}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> None:
+    needed("Chromium", shutil.which("chromium"), "apt-get install chromium")
+
+
+@pytest.fixture(scope="session")
+def crossbar() -> None:
+    needed(f"Crossbar.io {crossbar_io.VERSION}", crossbar_io.installed(), crossbar_io.COMMAND)
+
+
+@pytest.fixture(scope="session")
+def node() -> None:
+    needed("Node.js", shutil.which("node"), "apt-get install nodejs")
+
+
+@pytest.fixture(scope="session")
+def redis() -> None:
+    needed("redis-server", shutil.which("redis-server"), "apt-get install redis-server")
+
+
+@pytest.fixture(scope="session")
+def curl() -> None:
+    needed("curl", shutil.which("curl"), "apt-get install curl")
+
+
+@pytest.fixture(scope="session")
+def bash() -> None:
+    needed("bash", shutil.which("bash"), "apt-get install bash")
