@@ -89,15 +89,22 @@ async def test_an_earlier_deadline_started_later_strikes_first(deadlines: Deadli
         await late
 
 
-async def test_deadlines_strike_in_their_order(deadlines: Deadlines) -> None:
+async def test_deadlines_strike_in_their_order(deadlines: Deadlines, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[int] = []
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)  # so that no two of them are due at once, however slow the machine
 
     async def wait(number: int, timeout: float) -> None:
         assert await _wait(deadlines, timeout)
         order.append(number)
 
     timeouts = [0.05, 0.01, 0.03, 0.07, 0.02]
-    await asyncio.gather(*(wait(number, timeout) for number, timeout in enumerate(timeouts)))
+    waiting = [asyncio.create_task(wait(number, timeout)) for number, timeout in enumerate(timeouts)]
+    while len(order) < len(timeouts):
+        await asyncio.sleep(0)
+        now += 0.001
+    await asyncio.gather(*waiting)
     assert order == [1, 4, 2, 0, 3]
 
 

@@ -166,7 +166,7 @@ def test_sigterm_during_a_bulk(answered: bool, tmp_path: Path) -> None:
                 asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
                 async with AsyncClient(url, timeout=None) as client:
                     try:
-                        await push(client, source({500 if answered else 49}))
+                        await push(client, source({100 if answered else 49}))
                     finally:
                         print(client.stats.in_flight)
 

@@ -53,7 +53,7 @@ every_error = pytest.mark.parametrize("error", ERRORS)
 @pytest.fixture
 def points(extent: str) -> int:
     """Return the step from one point to the next: 1 for every point, or more for an evenly spread sample."""
-    return 1 if extent == "every" else 13
+    return 1 if extent == "every" else 29
 
 
 def slowly(data: bytes) -> Step:

@@ -213,8 +213,8 @@ def test_a_clock_that_is_off_is_told_by_how_much(
 ) -> None:
     # The broker's own clock stays right, though the hub be in this process.
     clock = SimpleNamespace(time=lambda: time.time() + off, monotonic=time.monotonic)
-    for wire in ("aio", "sync"):
-        monkeypatch.setattr(f"webmqconnect_async.{wire}.wire.time", clock)
+    for module in ("_aio.loop_state", "_sync.process_state"):
+        monkeypatch.setattr(f"webmqconnect_async.{module}.time", clock)
     with (
         Both(colour, broker.signed.endpoint, KEY, SECRET, dialect="crossbar") as client,
         pytest.raises(ClockRejected, match="Request expired") as caught,
