@@ -81,10 +81,11 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "report")
 
 
-@nox.session(venv_backend="none")
+@nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Run the benchmarks, which make an environment of their own."""
-    session.run("python3", "benchmarks/run.py", *session.posargs)
+    """Run the benchmarks; `benchmarks/run.py` does it without nox."""
+    session.install("-e", ".[cli]", "--group", "benchmarks")
+    session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 def _coverage(session: nox.Session) -> dict[str, str]:

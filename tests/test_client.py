@@ -431,7 +431,7 @@ class TestCallsOf2012:
         ],
     )
     def test_both_spellings_or_none(self, arguments: dict[str, Any], named: str) -> None:
-        with pytest.raises(TypeError, match=f"^{named}\\b"):
+        with pytest.raises(TypeError, match=rf"^{named}\b"):
             Client(**arguments)
 
 

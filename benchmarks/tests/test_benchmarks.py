@@ -38,7 +38,7 @@ REQUEST = b"POST /?a=b HTTP/1.1\r\nHost: x\r\ncontent-length: 9\r\n\r\nx\r\n\r\n
 def needed(client: str) -> None:
     """Skip where a peer's package is missing; with CI=true that is a failure."""
     if client in ("cent", "httpx", "requests", "urllib3") and find_spec(client) is None:
-        reason = f"needs {client}, which the extra [dev] brings"
+        reason = f"needs {client}: pip install --group benchmarks"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
