@@ -4,31 +4,57 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from email.utils import formatdate
+from typing import TypeAlias
 
 import pytest
 
 from webmqconnect_async import BadReply, ClientClosed, ClockRejected
 
 from .answers import ANSWERS
-from .cases import TOPIC, Case, end_of
+from .cases import TOPIC, Case, End, end_of
 from .colours import COLOURS, VERBS, Both
 from .faults import FAULTS
 from .hostile import answer, hostile, reply
 
 CASES = ANSWERS + FAULTS
-WAYS = [(colour, verb) for colour in COLOURS for verb in VERBS]
+Way: TypeAlias = tuple[str, str]
+"""A client and a verb."""
+WAYS: list[Way] = [(colour, verb) for colour in COLOURS for verb in VERBS]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case(case: Case, extent: str) -> None:
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@every_case
+def test_case_by_every_way(case: Case) -> None:
     """The push ends as the table says, after as many attempts and requests, each way at a server of its own."""
-    # A sample: either client, and each verb for every third case.
-    ways = WAYS if extent == "every" else WAYS[CASES.index(case) % len(VERBS) :: len(VERBS)]
-    with ThreadPoolExecutor(len(ways)) as threads:
-        ends = threads.map(lambda way: end_of(case, *way), ways)
-        assert dict(zip(ways, ends, strict=True)) == dict.fromkeys(ways, case.end)
+    with ThreadPoolExecutor(len(WAYS)) as threads:
+        ends = threads.map(lambda way: end_of(case, *way), WAYS)
+        assert dict(zip(WAYS, ends, strict=True)) == dict.fromkeys(WAYS, case.end)
+
+
+@pytest.fixture(scope="module")
+def ends(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dict[Way, End]]]]:
+    """Run the selected cases by either client, and the verbs in turn. Several cases run at once: many of them wait."""
+
+    def run(case: Case) -> dict[Way, End]:
+        return {way: end_of(case, *way) for way in WAYS[CASES.index(case) % len(VERBS) :: len(VERBS)]}
+
+    tests = [each for each in request.session.items if isinstance(each, pytest.Function)]
+    selected: list[Case] = [each.callspec.params["case"] for each in tests if each.function is test_case]
+    with ThreadPoolExecutor(4) as threads:
+        yield {case.name: threads.submit(run, case) for case in selected}
+        threads.shutdown(cancel_futures=True)
+
+
+@every_case
+def test_case(case: Case, ends: dict[str, Future[dict[Way, End]]]) -> None:
+    """So does a sample of the ways."""
+    by_way = ends[case.name].result()
+    assert len(by_way) == len(COLOURS)
+    assert by_way == dict.fromkeys(by_way, case.end)
 
 
 def test_every_case_has_a_name_of_its_own() -> None:

@@ -383,20 +383,19 @@ def raised(source: Source, error: type[BaseException], verb: str) -> type[BaseEx
 
 
 @every_verb
-@every_concurrency
 @pytest.mark.parametrize("error", ERRORS)
 @every_source
-async def test_raises(verb: str, concurrency: int, error: type[BaseException], source: Source, server: Hostile) -> None:
+async def test_raises(verb: str, error: type[BaseException], source: Source, server: Hostile) -> None:
     """The error, KeyboardInterrupt included, comes after the outcomes of everything that was read."""
 
     def fail() -> None:
         raise error("the source's")
 
     trap = Trap()
-    server.script(*[held()] * min(concurrency, 3))
-    async with AsyncClient(server.url, concurrency=concurrency) as client:
+    server.script(*[held()] * 3)
+    async with AsyncClient(server.url, concurrency=5) as client:
         bulk = asyncio.create_task(ended(client, verb, source(trap, fail)))
-        await requests(server, min(concurrency, 3))
+        await requests(server, 3)
         server.release()
         outcomes, failure = await bulk
         assert trap.read == 3

@@ -58,7 +58,7 @@ async def test_pushed_again_until_all_is_delivered(tmp_path: Path) -> None:
     events = [{"n": number, "text": "ż"} for number in range(len(KINDS) + 2)]
     write_events(first, *events)
     with hostile(answer(ACCEPTED), *(step for step, _, _ in KINDS)) as server:
-        call = ("push", server.url, "--concurrency", "1", "--timeout", "2")
+        call = ("push", server.url, "--concurrency", "1", "--timeout", "0.5")
         result = await invoke(*call, "--jsonl", str(first), "--failed", str(second))
         assert result.status == 1
         assert "2 pushed, 8 failed in " in result.stderr
