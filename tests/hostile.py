@@ -341,7 +341,7 @@ class Hostile:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for _ in range(5):  # asyncio needs some turns of its loop to hand over a connection that it has accepted
+        for _turn in range(5):  # asyncio needs some turns of its loop to hand over a connection that it has accepted
             await asyncio.sleep(0)
         while self._peers:
             tasks = list(self._peers)
