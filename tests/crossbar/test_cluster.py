@@ -120,14 +120,14 @@ def effect_of(probe: Probe, row: Row, sides: Sides) -> Effect:
 
 
 def test_all_pushes_at_both_nodes_arrive_once_and_in_order(sides: Sides) -> None:
-    """1,000 for the subscribers of either node, with keywords."""
+    """300 for the subscribers of either node, with keywords."""
     topic = f"com.many{next(_numbers)}.event"
     sides.near.subscribe(topic)
     sides.far.subscribe(topic)
     sides.link(topic)
 
     async def push(publisher: str, endpoint: str) -> None:
-        events = (Push(topic, Payload(number, publisher=publisher, note="é")) for number in range(1000))
+        events = (Push(topic, Payload(number, publisher=publisher, note="é")) for number in range(300))
         async with AsyncClient(endpoint, KEY, sides.cluster.secret, dialect="crossbar") as client:
             outcomes = await client.push_many(events, order_by_topic=True)
         assert all(outcome.ok for outcome in outcomes)
@@ -137,7 +137,7 @@ def test_all_pushes_at_both_nodes_arrive_once_and_in_order(sides: Sides) -> None
 
     asyncio.run(push_at_both())
     sent = {
-        publisher: [Event(topic, [number], {"publisher": publisher, "note": "é"}) for number in range(1000)]
+        publisher: [Event(topic, [number], {"publisher": publisher, "note": "é"}) for number in range(300)]
         for publisher in ("one", "other")
     }
     for events in sides.heard(topic):
