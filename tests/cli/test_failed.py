@@ -252,8 +252,12 @@ async def test_disk_full_after_many_failures(tmp_path: Path) -> None:
     """A line that is not in the file is named, also when others are only counted by then."""
     lines, failed = tmp_path / "lines", tmp_path / "failed"
     lines.write_text("nonsense\n" * 1000)
-    # Python ignores SIGXFSZ: writing fails as on a full disk, within a line.
-    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000));"
+    # Python ignores SIGXFSZ: writing fails as on a full disk, within a line. At exit coverage writes a file of its own.
+    limited = (
+        "import atexit, resource; unlimited = resource.getrlimit(resource.RLIMIT_FSIZE);"
+        "atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, unlimited);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (6000, unlimited[1]));"
+    )
     code = f"{limited} from webmqconnect_async._cli import main; main()"
     async with python(
         "-B", "-c", code, "push", "http://127.0.0.1:1", "--jsonl", str(lines), "--failed", str(failed)
