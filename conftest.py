@@ -156,6 +156,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def needed(program: str, there: object, command: str) -> None:
+    """Skip the test if a program or a package is not there, with the command to install it; with CI=true, fail."""
     if there:
         return
     reason = f"needs {program}: {command}"

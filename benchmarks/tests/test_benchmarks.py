@@ -26,6 +26,7 @@ from benchmarks.measure import ASYNC, BLOCKING
 from benchmarks.plan import Plan
 from benchmarks.sections import SECTIONS
 from benchmarks.sink import ACCEPTED, CENTRIFUGO, Sink
+from conftest import needed
 from webmqconnect_async import AuthRejected
 from webmqconnect_async._subscriber import subscriber
 from webmqconnect_async.hub import Hub
@@ -34,13 +35,10 @@ SIGNING = sorted((ASYNC.keys() | BLOCKING.keys()) - {"cent"})
 REQUEST = b"POST /?a=b HTTP/1.1\r\nHost: x\r\ncontent-length: 9\r\n\r\nx\r\n\r\nPOST"
 
 
-def needed(client: str) -> None:
-    """Skip where a peer's package is missing; with CI=true that is a failure."""
-    if client in ("cent", "httpx", "requests", "urllib3") and find_spec(client) is None:
-        reason = f"needs {client}: pip install --group benchmarks"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+def peer_needed(client: str) -> None:
+    """Skip the test if it needs the package of a peer that is not installed; with CI=true, fail."""
+    there = client not in ("cent", "httpx", "requests", "urllib3") or find_spec(client)
+    needed(client, there, "pip install --group benchmarks")
 
 
 async def push(client: str, url: str, events: int) -> None:
@@ -66,7 +64,7 @@ async def sink() -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("client", SIGNING)
 async def test_a_peers_pushes_reach_a_subscriber_of_a_hub_that_takes_signed_ones_alone(client: str) -> None:
-    needed(client)
+    peer_needed(client)
     async with Hub(port=0, keys={KEY: SECRET}) as hub, subscriber(hub.ws_url, TOPIC) as session, asyncio.timeout(20):
         await push(client, hub.url, 3)
         for _ in range(3):
@@ -76,7 +74,7 @@ async def test_a_peers_pushes_reach_a_subscriber_of_a_hub_that_takes_signed_ones
 @pytest.mark.parametrize("client", SIGNING)
 async def test_a_peer_raises_when_a_push_was_refused(client: str) -> None:
     """A refusal is answered faster than an event is delivered: such a rate would be worth nothing."""
-    needed(client)
+    peer_needed(client)
     async with Hub(port=0, keys={KEY: "another"}) as hub:
         with pytest.raises((Refused, AuthRejected, ExceptionGroup)) as raised:
             await push(client, hub.url, 1)
@@ -117,7 +115,7 @@ def test_the_ways_to_grow_are_compared_by_medians() -> None:
 
 
 async def test_cent_publishes_to_the_sink(sink: str) -> None:
-    needed("cent")
+    peer_needed("cent")
     await push("cent", sink, 3)
 
 
