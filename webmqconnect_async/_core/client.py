@@ -24,11 +24,11 @@ class BaseClient:
     def __init__(
         self,
         endpoint: str,
-        auth_key: str | None = None,
-        auth_secret: str | bytes | None = None,
-        timeout: float | None = 5.0,
+        auth_key: str | None,
+        auth_secret: str | bytes | None,
+        timeout: float | None,
         *,
-        dialect: DialectName = "webmq",
+        dialect: DialectName,
         **options: Unpack[ClientOptions],
     ) -> None:
         # Otherwise the TypeError would name a class that the caller has not called.

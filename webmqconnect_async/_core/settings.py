@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from functools import partial
-from itertools import count
+from itertools import count, repeat
 from ssl import SSLContext
 from typing import TypedDict
 
@@ -20,7 +20,15 @@ from .dialects.webmq import WebMQ
 from .endpoint import Endpoint
 from .flow import Retry
 
-__all__ = ["LONGEST_ANSWER", "LONGEST_HEADER", "MOST_HEADERS", "ClientOptions", "Settings", "request_headers"]
+__all__ = [
+    "LONGEST_ANSWER",
+    "LONGEST_HEADER",
+    "MOST_HEADERS",
+    "ClientOptions",
+    "Settings",
+    "new_dialect",
+    "request_headers",
+]
 
 LONGEST_HEADER = 65536
 """Bytes of one line of a response's head, in both clients; http.client fixes it."""
@@ -85,7 +93,7 @@ class Settings:
         self.endpoint = Endpoint.parse(endpoint)
         self.auth_key = auth_key
         self.timeout = checked_seconds("timeout", timeout)
-        self.dialect = _dialect(dialect, credentials, dumps)
+        self.dialect = new_dialect(dialect, credentials, dumps)
         self.concurrency = checked_count("concurrency", concurrency)
         self.retry = retry
         self.connect_timeout = checked_seconds("connect_timeout", connect_timeout)
@@ -94,12 +102,30 @@ class Settings:
         self.headers = request_headers(headers or {}, self.dialect.content_type)
 
 
-def _dialect(name: DialectName, credentials: Credentials | None, dumps: Dumps | None) -> Dialect:
+def new_dialect(
+    name: DialectName,
+    credentials: Credentials | None,
+    dumps: Dumps | None = None,
+    *,
+    seq: int | None = None,
+    nonce: int | None = None,
+) -> Dialect:
+    """Return a dialect; raise ValueError for an unknown name.
+
+    Args:
+        name: the name of the dialect.
+        credentials: to sign each push with. `None`: unsigned.
+        dumps: a JSON encoder. `None`: the standard library's.
+        seq: the sequence number of every push, in the Crossbar dialect. `None`: 1, 2, 3 …
+        nonce: the nonce of every push, likewise. `None`: random.
+    """
     match checked_dialect("dialect", name):
         case "webmq":
             return WebMQ(credentials, dumps)
         case "crossbar":
-            return Crossbar(credentials, dumps, sequence=count(1).__next__, nonce=partial(secrets.randbits, 53))
+            sequence = count(1) if seq is None else repeat(seq)
+            nonces = partial(secrets.randbits, 53) if nonce is None else repeat(nonce).__next__
+            return Crossbar(credentials, dumps, sequence=sequence.__next__, nonce=nonces)
 
 
 def request_headers(extra: Mapping[str, str], content_type: str) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 import time
 from collections.abc import Mapping
@@ -12,17 +11,14 @@ from pathlib import Path
 
 import rich_click as click
 
-from ..._core.dialects import Dialect, DialectName
-from ..._core.dialects.crossbar import Crossbar
-from ..._core.dialects.webmq import WebMQ
+from ..._core.dialects import DialectName
 from ..._core.endpoint import Endpoint
-from ..._core.settings import request_headers
+from ..._core.settings import new_dialect, request_headers
 from ..._core.values import Push
 from ...explain import SignedRequest, signed_request
 from ...explain import explain as explained
 from ...explain._comparison import signature_origin
 from ...explain._error_responses import advice_on, quoted_signatures
-from ...signing import Credentials
 from ..command import Command
 from ..keys import credentials_of, key_option, secret_file_option
 from ..options import dialect_option, eligible_option, exclude_option, with_endpoint
@@ -148,7 +144,7 @@ def explain(
         seq = _number_in(copied, "seq") if seq is None else seq
         nonce = _number_in(copied, "nonce") if nonce is None else nonce
 
-    encoder = _dialect(dialect, credentials, seq, nonce)
+    encoder = new_dialect(dialect, credentials, seq=seq, nonce=nonce)
     with reported():
         signer = encoder.encode(Push(topic, event_of(event), list(eligible) or None, list(exclude) or None))
     request = signer(time.time() if at is None else at)
@@ -203,11 +199,3 @@ def _time_in(parts: Mapping[str, bytes]) -> float | None:
 def _number_in(parts: Mapping[str, bytes], name: str) -> int | None:
     digits = parts.get(name, b"")
     return int(digits) if digits.isdigit() and len(digits) < 20 else None
-
-
-def _dialect(name: DialectName, credentials: Credentials | None, seq: int | None, nonce: int | None) -> Dialect:
-    if name == "webmq":
-        return WebMQ(credentials)
-    sequence = 1 if seq is None else seq
-    number = secrets.randbits(53) if nonce is None else nonce
-    return Crossbar(credentials, None, sequence=lambda: sequence, nonce=lambda: number)
