@@ -170,7 +170,7 @@ class LinePusher:
             self._report.note(f"--resume-from {self._first}: there are only {last:,} lines")
 
     def _item(self, line: Line) -> Push | InvalidPush | None:
-        """Return the push of a line, or the reason why it is not a push, or `None` if it is blank."""
+        """Return the push of a line, an error if the line is not a push, or `None` if it has only whitespace."""
         if not line.whole:
             return InvalidPush(f"longer than {LONGEST_LINE:,} bytes; only its beginning is kept")
         if not line.text.strip():
