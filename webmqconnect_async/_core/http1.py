@@ -1,0 +1,285 @@
+"""HTTP/1.1 without I/O: the head of a request as bytes, and a response read from bytes. Both clients use it.
+
+Nearly all responses have a plain head, which one regular expression reads. h11 parses all others, but does not judge
+them: the limits, the versions and the framing that are accepted are decided here. The result does not depend on how a
+response is split into pieces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+import h11
+
+from .dialects import Request, Response
+from .endpoint import Endpoint
+
+__all__ = ["LONGEST_BODY", "LONGEST_LINE", "MOST_HEADERS", "NotHTTP", "RequestHead", "ResponseReader"]
+
+LONGEST_LINE = 65536
+"""Bytes of one line of a response's head."""
+MOST_HEADERS = 100
+"""Header lines of a response."""
+LONGEST_BODY = 65536
+"""Bytes of a response's body that are read. The connection of a longer response is closed."""
+
+_LONGEST_FRAMED = 16 * LONGEST_BODY
+"""Bytes of a body with its chunk sizes, extensions and trailers."""
+_LONGEST_PLAIN = 8192
+"""Bytes of a plain head."""
+
+# No folded lines, no byte that is not printable ASCII, no status whose body has rules of its own.
+_PLAIN_HEAD = re.compile(rb"HTTP/1\.1 (20[0-3]|[45][0-9]{2})(?: [ -~]*)?\r\n((?:[A-Za-z-]+:[ -~]*\r\n){1,90})")
+_PLAIN_LENGTH = re.compile(r"[0-9]{1,5}")
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_BEGINNING = b"HTTP/1."
+
+
+class NotHTTP(Exception):
+    """The bytes are not an HTTP/1.x response, or exceed a limit. There is no message: it could quote a signature."""
+
+
+class RequestHead:
+    """Encodes the heads of a client's requests.
+
+    Args:
+        endpoint: Where the requests go.
+        headers: The headers of each request, without Content-Length. `Host` is added if it is not among them.
+    """
+
+    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str]) -> None:
+        host = {} if "host" in map(str.lower, headers) else {"Host": endpoint.authority}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in (host | dict(headers)).items())
+        self._before_query = f"POST {endpoint.path}?"
+        self._after_query = f" HTTP/1.1\r\n{lines}Content-Length: "
+
+    def encode(self, request: Request) -> bytes:
+        """Return the head of a request, with the empty line that ends it."""
+        return f"{self._before_query}{request.query}{self._after_query}{len(request.body)}\r\n\r\n".encode()
+
+
+class Fields:
+    """The headers of a response, looked up ignoring case. The first value of a repeated header counts."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Take names in lower case, and values."""
+        self._values: dict[str, str] = {}
+        for name, value in pairs:
+            self._values.setdefault(name, value)
+
+    def get(self, name: str, /) -> str | None:
+        """Return the first value of a header, or None."""
+        return self._values.get(name.lower())
+
+
+class ResponseReader:
+    """Reads one response, fed in pieces as they arrive."""
+
+    reusable = True
+    """Whether the connection can carry another request. It is valid once the response has been returned."""
+
+    _received = b""
+    """All of the response so far, as long as its head may be plain."""
+    _parser: _Parser | None = None
+
+    def feed(self, received: bytes) -> Response | None:
+        """Return the response once it is complete, or its body has more than LONGEST_BODY bytes; None before.
+
+        Args:
+            received: The next bytes, at least one.
+
+        Raises:
+            NotHTTP: They are not a response.
+        """
+        if self._parser is None:
+            if self._received:
+                received = self._received + received
+            plain = _plain_head(received)
+            if plain is not None:
+                end = plain.size + plain.length
+                if len(received) < end:
+                    self._received = received
+                    return None
+                self.reusable = len(received) == end
+                return Response(plain.status, plain.headers, received[plain.size : end])
+            if _is_incomplete(received):
+                self._received = received
+                return None
+            self._parser = _Parser()
+        response = self._parser.feed(received)
+        if response is not None:
+            self.reusable = self._parser.reusable
+        return response
+
+    def end(self) -> Response | None:
+        """Return the response that the end of the connection completes; None if it was cut off.
+
+        A reset counts as an end: a response that is delimited by the end of the connection is complete once its head
+        is (RFC 9112, section 8).
+
+        Raises:
+            NotHTTP: The bytes are not a response.
+        """
+        if self._parser is None:
+            # Whether its head is plain or not yet complete, more of it was announced.
+            return None
+        self.reusable = False
+        return self._parser.end()
+
+
+class _PlainHead(NamedTuple):
+    status: int
+    headers: Fields
+    size: int
+    length: int
+
+
+def _plain_head(received: bytes) -> _PlainHead | None:
+    """Return the head that the bytes begin with; None if it is not plain, or not complete."""
+    head, end, _ = received.partition(b"\r\n\r\n")
+    if not end or len(head) > _LONGEST_PLAIN:
+        return None
+    # Only acceptances repeat, second by second. The original WebMQ hub quotes signatures in its refusals.
+    return (_parsed_plain if head.startswith(b"HTTP/1.1 2") else _parse_plain)(head + b"\r\n")
+
+
+def _parse_plain(head: bytes) -> _PlainHead | None:
+    match = _PLAIN_HEAD.fullmatch(head)
+    if match is None:
+        return None
+    pairs = []
+    for line in match[2].decode("ascii").splitlines():
+        name, _, value = line.partition(":")
+        pairs.append((name.lower(), value.strip(" ")))
+    framing = sorted(pair for pair in pairs if pair[0] in ("connection", "content-length", "transfer-encoding"))
+    if framing and framing[0][0] == "connection" and framing[0][1].lower() == "keep-alive":
+        del framing[0]
+    if len(framing) != 1 or framing[0][0] != "content-length" or not _PLAIN_LENGTH.fullmatch(framing[0][1]):
+        return None
+    length = int(framing[0][1])
+    return _PlainHead(int(match[1]), Fields(pairs), len(head) + 2, length) if length < LONGEST_BODY else None
+
+
+_parsed_plain = lru_cache(16)(_parse_plain)
+
+
+def _is_incomplete(received: bytes) -> bool:
+    """Whether more bytes may make a plain head: some servers write a head in pieces."""
+    beginning = b"HTTP/1.1 "
+    return (
+        received[: len(beginning)] == beginning[: len(received)]
+        and len(received) <= _LONGEST_PLAIN
+        and _END_OF_HEAD.search(received) is None
+    )
+
+
+class _Parser:
+    """Reads one response with h11."""
+
+    def __init__(self) -> None:
+        # The size limit of h11 does not apply to bytes that arrive together, so the limits here replace it.
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 62)
+        # Unless the request proposed an upgrade, h11 refuses a 101.
+        upgrade = [("Host", "_"), ("Content-Length", "0"), ("Connection", "upgrade"), ("Upgrade", "_")]
+        self._h11.send(h11.Request(method="POST", target="/", headers=upgrade))
+        self._h11.send(h11.EndOfMessage())
+        self.reusable = False
+        self._pending = bytearray()
+        """What h11 has not been given yet."""
+        self._line = 0
+        """Where the unfinished line of the head begins in `_pending`."""
+        self._lines = 0
+        self._framed = 0
+        self._head: h11.Response | None = None
+        self._body = bytearray()
+
+    def feed(self, received: bytes) -> Response | None:
+        self._pending += received
+        while self._head is None:
+            head = self._take_head()
+            if head is None:
+                return None
+            event = self._event(head)
+            if isinstance(event, h11.Response):
+                self._head = _checked(event)
+            elif not isinstance(event, h11.InformationalResponse):
+                raise NotHTTP
+            elif event.status_code == 101:
+                return self._response(event)
+        return self._read_body(self._head)
+
+    def end(self) -> Response | None:
+        if self._head is None:
+            return None
+        event = self._event(b"", eof=True)
+        while isinstance(event, h11.Data):
+            self._body += event.data
+            event = self._event(b"")
+        return self._response(self._head) if isinstance(event, h11.EndOfMessage) else None
+
+    def _take_head(self) -> bytes | None:
+        """Take a whole head from the pending bytes; None if it is not complete."""
+        pending = self._pending
+        if pending[: len(_BEGINNING)] != _BEGINNING[: len(pending)]:
+            # h11 would wait for an empty line first.
+            raise NotHTTP
+        while (end := pending.find(b"\n", self._line)) >= 0:
+            line = pending[self._line : end].removesuffix(b"\r")
+            self._line = end + 1
+            if not line:
+                head = bytes(pending[: self._line])
+                del pending[: self._line]
+                self._line = self._lines = 0
+                return head
+            self._lines += 1
+            if len(line) > LONGEST_LINE or self._lines > 1 + MOST_HEADERS:
+                raise NotHTTP
+        if len(pending) - self._line > LONGEST_LINE + 1:
+            raise NotHTTP
+        return None
+
+    def _read_body(self, head: h11.Response) -> Response | None:
+        piece = bytes(self._pending[: _LONGEST_FRAMED - self._framed])
+        self._framed += len(piece)
+        del self._pending[: len(piece)]
+        event = self._event(piece)
+        while isinstance(event, h11.Data):
+            self._body += event.data
+            if len(self._body) >= LONGEST_BODY:
+                return self._response(head)
+            event = self._event(b"")
+        if isinstance(event, h11.EndOfMessage):
+            self.reusable = self._h11.their_state is h11.DONE and not self._h11.trailing_data[0] and not self._pending
+            return self._response(head)
+        if event is not h11.NEED_DATA or self._pending:
+            raise NotHTTP
+        return None
+
+    def _event(self, received: bytes, *, eof: bool = False) -> object:
+        """Return the next event, or None if h11 refuses the bytes: its errors, which quote lines, are never chained."""
+        try:
+            if received or eof:
+                self._h11.receive_data(received)
+            return self._h11.next_event()
+        except h11.RemoteProtocolError:
+            return None
+
+    def _response(self, head: h11.Response | h11.InformationalResponse) -> Response:
+        fields = Fields(
+            (name.decode("ascii"), value.decode("utf-8", "surrogateescape")) for name, value in head.headers
+        )
+        return Response(head.status_code, fields, bytes(self._body[:LONGEST_BODY]))
+
+
+def _checked(head: h11.Response) -> h11.Response:
+    """Raise NotHTTP for what h11 accepts and the clients do not."""
+    names = {name for name, _ in head.headers}
+    # RFC 9112, section 6.3: with both, the message may be an attempt at response splitting.
+    if head.http_version not in (b"1.0", b"1.1") or names >= {b"content-length", b"transfer-encoding"}:
+        raise NotHTTP
+    return head
