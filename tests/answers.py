@@ -161,6 +161,7 @@ OVERLOADS = [
             _waits(status, "Retry-After: 0", wait=0.0, attempts=3),
             _waits(status, "Retry-After:  0 ", wait=0.0, attempts=3),
             _waits(status, "Retry-After: 60", wait=60.0),
+            _waits(status, "Retry-After: 59.5", wait=60.0),
             _waits(status, "Retry-After: 1000000000", wait=1e9),
             _waits(status, DATE, "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT", wait=0.0, attempts=3),
             _waits(status, DATE, "Retry-After: Sun, 06 Nov 1994 08:50:37 GMT", wait=60.0),
@@ -173,7 +174,7 @@ OVERLOADS = [
     _said(503, BadReply),
     *(
         _said(503, BadReply, f"Retry-After: {garbage}")
-        for garbage in ("soon", "-1", "1.5", "0x10", "1e9", "\xb2", "Sun, 99 Nov 1994 08:49:37 GMT")
+        for garbage in ("soon", "-1", ".", "0x10", "1e9", "\xb2", "Sun, 99 Nov 1994 08:49:37 GMT")
     ),
     _said(503, BadReply, "Retry-After:"),
     Case("503 Retry-After, then 202", (answer(reply(503, b"", "Retry-After: 0")), answer(ACCEPTED)), attempts=2),

@@ -32,6 +32,8 @@ _LONGEST_BODY = 16384
 # "=" after it may be escaped.
 _SIGNATURES = re.compile(r"[\w-]{43,}(=|%3D|&#61;|&#x3D;)?", re.ASCII | re.IGNORECASE)
 
+_SECONDS = re.compile(r"(\d+)(?:\.(\d+))?", re.ASCII)
+
 
 def redacted(text: str, signature: str) -> str:
     """Return a text of a response, safe to print and to log.
@@ -76,8 +78,9 @@ def retry_after(headers: Headers, now: float) -> float | None:
     A date is compared with the response's own Date if it has one, because this machine's clock may be wrong.
     """
     text = (headers.get("Retry-After") or "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
+    if seconds := _SECONDS.fullmatch(text):
+        # HTTP has whole seconds only, but some servers send a fraction. It is rounded up.
+        return float(seconds[1]) + bool((seconds[2] or "").strip("0"))
     until = _date(text)
     sent = _date(headers.get("Date"))
     return None if until is None else max(0.0, until - (now if sent is None else sent))
