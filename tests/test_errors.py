@@ -182,6 +182,33 @@ def test_an_error_is_copied_whole(original: WebMQError, copied: Callable[[WebMQE
     assert error.attempts == original.attempts
 
 
+def _retryable(error: WebMQError) -> bool:
+    """Return what the documentation says."""
+    match error:
+        case ConnectFailed(transient=False):
+            return False
+        case BadReply(status=status):
+            return 500 <= status <= 599
+    return isinstance(error, ConnectFailed | QueueTimeout | Overloaded | ConnectionLost | ReplyTimeout)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *_SAMPLES,
+        *(BadReply("no", status=status) for status in (0, 200, 302, 499, 500, 503, 599, 600, 999)),
+        Rejected("no", status=500),
+    ],
+    ids=repr,
+)
+def test_retryable(error: WebMQError) -> None:
+    """A copy has it, too; it is not an attribute that a program could set by mistake."""
+    assert error.retryable is _retryable(error)
+    assert _pickled(error).retryable is error.retryable
+    with pytest.raises(AttributeError):
+        error.retryable = True  # type: ignore[misc]
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_every_protocol_of_pickle_works(protocol: int) -> None:
     twin = pickle.loads(pickle.dumps(ConnectFailed("cert", attempts=1, transient=False), protocol))  # noqa: S301  # own bytes

@@ -57,6 +57,7 @@ STRANGE = _answer(200)
 
 NO_CONNECTION = TransportFailure(Cause.LOST, False, "cannot connect")
 CERTIFICATE = TransportFailure(Cause.CERTIFICATE, False, "the certificate does not verify")
+PROXY = TransportFailure(Cause.PROXY, False, "the proxy answered 407")
 CERTIFICATE_BEGUN = TransportFailure(Cause.CERTIFICATE, True, "renegotiated away")
 LOST = TransportFailure(Cause.LOST, True, "the connection broke")
 GARBAGE = TransportFailure(Cause.GARBAGE, True, "not HTTP")
@@ -166,6 +167,8 @@ _SCRIPTS: list[tuple[list[Answer], Retry, list[float], type[Receipt | WebMQError
     ([GARBAGE_EARLY, OK], MORE, [0.5], Receipt),
     # a certificate that does not verify: not a passing one
     ([CERTIFICATE], MORE, [], ConnectFailed),
+    ([PROXY], MORE, [], ConnectFailed),
+    ([PROXY], AT_LEAST_ONCE, [], ConnectFailed),
     ([CERTIFICATE], AT_LEAST_ONCE, [], ConnectFailed),
     ([NO_CONNECTION, CERTIFICATE], MORE, [0.5], ConnectFailed),
     # overloaded: the broker's wish and the backoff on top, but no pause beyond max_wait
@@ -272,7 +275,7 @@ def test_what_the_error_says_is_of_its_own_attempt() -> None:
 
 @pytest.mark.parametrize(
     ("failure", "transient"),
-    [(NO_CONNECTION, True), (GARBAGE_EARLY, True), (EXPIRED_EARLY, True), (CERTIFICATE, False)],
+    [(NO_CONNECTION, True), (GARBAGE_EARLY, True), (EXPIRED_EARLY, True), (CERTIFICATE, False), (PROXY, False)],
 )
 def test_a_failed_connection_says_whether_it_may_work_later(failure: TransportFailure, transient: bool) -> None:
     run = Run([failure], ONCE)

@@ -18,7 +18,8 @@
        ├─ ConnectionLost (ConnectionError)  the connection broke before the response
        └─ BadReply                          neither an acceptance nor a rejection: .status, .reason
 
-No error holds the secret, a signature or a signed URL. All errors can be pickled.
+`retryable` says whether the same push may succeed later. No error holds the secret, a signature or a signed URL. All
+errors can be pickled.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class WebMQError(Exception):
 
     _shown: ClassVar[tuple[str, ...]] = ("attempts",)
     """The attributes in the repr."""
+    _retryable: ClassVar[bool] = False
 
     def __init__(self, message: str = "", *, attempts: int = 0) -> None:
         super().__init__(message)
@@ -74,6 +76,11 @@ class WebMQError(Exception):
     def __repr__(self) -> str:
         shown = [repr(str(self)), *(f"{name}={getattr(self, name)!r}" for name in self._shown if getattr(self, name))]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same push may succeed later. The class says whether it may then create a duplicate."""
+        return self._retryable
 
     def __reduce__(self) -> tuple[object, ...]:
         # OSError, a base of some, pickles only its positional arguments.
@@ -113,25 +120,32 @@ class NotAccepted(WebMQError):
 
 
 class ConnectFailed(NotAccepted, ConnectionError):
-    """There was no connection: refused, DNS, TLS, or the deadline passed first."""
+    """There was no connection: refused, DNS, TLS, a proxy refused it, or the deadline passed first."""
 
     transient: bool
-    """Whether it may work later; `False` if the certificate does not verify."""
+    """Whether it may work later; `False` if the certificate does not verify, or a proxy refuses for good."""
 
     def __init__(self, message: str = "", *, attempts: int = 0, transient: bool = True) -> None:
         super().__init__(message, attempts=attempts)
         self.transient = transient
 
+    @property
+    def retryable(self) -> bool:
+        """`transient`, under the name that all errors have."""
+        return self.transient
+
 
 class QueueTimeout(NotAccepted, TimeoutError):
     """All slots of the client were in use until the deadline."""
+
+    _retryable = True
 
 
 class _Answered(WebMQError):
     """An error with a response."""
 
     status: int
-    """The HTTP status of the response; 0 if it is not HTTP."""
+    """The HTTP status of the response; 0 if it is not HTTP, or if nothing was sent."""
     reason: str
     """The text of the response, shortened, with control characters escaped and signatures removed.
 
@@ -147,7 +161,10 @@ class _Answered(WebMQError):
 
 
 class Rejected(_Answered, NotAccepted):
-    """The broker rejected the event; `status` and `reason` say why."""
+    """The broker rejected the event; `status` and `reason` say why.
+
+    With a `status` of 0, the client foresaw the rejection and sent nothing: see `TooLarge` and `ClockRejected`.
+    """
 
 
 class AuthRejected(Rejected):
@@ -155,7 +172,10 @@ class AuthRejected(Rejected):
 
 
 class ClockRejected(Rejected):
-    """The broker rejected the timestamp: one of the two clocks is wrong."""
+    """The broker rejected the timestamp: one of the two clocks is wrong.
+
+    Also raised, with a `status` of 0, if this machine's clock is so wrong that no timestamp can express it.
+    """
 
     skew: float | None = None
     """This machine's clock minus the broker's `Date`, in seconds; `None` without a usable date."""
@@ -164,7 +184,10 @@ class ClockRejected(Rejected):
 
 
 class TooLarge(Rejected):
-    """The event, as JSON, is larger than the broker accepts."""
+    """The event, as JSON, is larger than the broker accepts.
+
+    Also raised, with a `status` of 0, if the request's head would be longer than the client's `max_request_head`.
+    """
 
 
 class Overloaded(Rejected):
@@ -174,6 +197,7 @@ class Overloaded(Rejected):
     """Seconds to wait before the next push, as the broker asked; `None` if it did not say."""
 
     _shown = ("status", "attempts", "retry_after")
+    _retryable = True
 
 
 class Unconfirmed(WebMQError):
@@ -183,10 +207,19 @@ class Unconfirmed(WebMQError):
 class ReplyTimeout(Unconfirmed, TimeoutError):
     """Sending had begun, and there was no response before the deadline."""
 
+    _retryable = True
+
 
 class ConnectionLost(Unconfirmed, ConnectionError):
     """Sending had begun, and the connection broke before the response."""
 
+    _retryable = True
+
 
 class BadReply(_Answered, Unconfirmed):
     """A response that no broker gives: a redirect, a server error, or something that is not HTTP."""
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the response is a server error (5xx)."""
+        return 500 <= self.status < 600

@@ -163,18 +163,21 @@ class LoopState:
         except asyncio.CancelledError:
             body.abandon()
             if deadline.is_ours():
-                return failures.expired(body.begun, deadline.cut)
+                return failures.expired(body.begun, deadline.cut, "Expect" in self.session.headers)
             # Nobody has cancelled the push where a session that is closed cancels what waits in it.
             if deadline.is_others() or not self.session.closed:
                 raise
             return failures.broken(self._broker, body.begun, "the session was closed")
         except (aiohttp.ClientError, OSError) as error:
             return self._failure(error, body.begun)
-        except RuntimeError:
+        except (AssertionError, RuntimeError) as error:
             # So aiohttp says that the session is closed: the owner of a borrowed one may do that at any time.
-            if not self.session.closed:
-                raise
-            return failures.broken(self._broker, body.begun, "the session was closed")
+            if self.session.closed:
+                return failures.broken(self._broker, body.begun, "the session was closed")
+            # So it fails if a resolver has returned nothing: without its cache of names, and with it.
+            if not body.begun and (isinstance(error, AssertionError) or isinstance(error.__cause__, StopIteration)):
+                return failures.nowhere(self._broker)
+            raise
 
     async def close(self) -> None:
         """End what is in flight, and close the session if it is this client's own."""
@@ -226,6 +229,8 @@ class LoopState:
             case aiohttp.ClientConnectorCertificateError():
                 what = getattr(error.certificate_error, "verify_message", "") or type(error.certificate_error).__name__
                 return failures.unverified(broker, what)
+            case aiohttp.ClientHttpProxyError():
+                return failures.refused_by_proxy(broker, error.status)
             case aiohttp.ClientConnectorError():
                 return failures.unreachable(broker, _told(error.os_error))
             case aiohttp.ConnectionTimeoutError():

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple, TypeAlias
 
-from ..errors import BadReply, ConnectFailed, ConnectionLost, NotAccepted, Overloaded, ReplyTimeout, Unconfirmed
+from ..errors import (
+    BadReply,
+    ClockRejected,
+    ConnectFailed,
+    ConnectionLost,
+    NotAccepted,
+    Overloaded,
+    ReplyTimeout,
+    Unconfirmed,
+)
 from .checks import checked_count, checked_seconds, wrong_type
 from .dialects import Dialect, Request, Response, Signer
 from .transport_failures import Cause, TransportFailure
@@ -24,8 +33,8 @@ __all__ = ["Answer", "Clock", "PushFlow", "Retry", "Sleep", "push_flow"]
 class Retry:
     """When a push is retried.
 
-    By default a push is retried only if the broker has certainly not accepted it, and only if the cause may be
-    transient: there was no connection (unless the certificate does not verify), or the error is `Overloaded`. Such a
+    By default a push is retried only if the broker has certainly not accepted it, and only if its error is `retryable`:
+    a `ConnectFailed` (unless the certificate does not verify, or a proxy refuses for good), or an `Overloaded`. Such a
     retry never creates a duplicate.
 
     Args:
@@ -94,13 +103,17 @@ def push_flow(
         deadline: on the monotonic clock; infinity for none. The driver, not the flow, interrupts a request.
 
     Raises:
-        NotAccepted: the broker has not accepted the push.
+        NotAccepted: the broker has not accepted the push. A ClockRejected without a response means that this machine's
+            clock is out of range.
         Unconfirmed: the broker may have accepted it. After such an attempt the push ends so, or with a receipt, even if
             a later attempt is refused: that says nothing about the earlier one.
     """
     unconfirmed: Unconfirmed | None = None
     for attempt in count(1):
-        request = sign(clock.wall())
+        try:
+            request = sign(clock.wall())
+        except ClockRejected as error:
+            raise (unconfirmed or error)._after(attempt - 1) from None
         answer = yield request
         verdict: Receipt | NotAccepted | Unconfirmed
         if isinstance(answer, Response):
@@ -129,7 +142,7 @@ def _failed(failure: TransportFailure | None) -> NotAccepted | Unconfirmed:
         raise TypeError("a driver answers a Request with a Response or a TransportFailure")
     cause, begun, reason = failure
     if not begun:
-        return ConnectFailed(reason, transient=cause is not Cause.CERTIFICATE)
+        return ConnectFailed(reason, transient=cause not in (Cause.CERTIFICATE, Cause.PROXY))
     if cause is Cause.GARBAGE:
         return BadReply(reason)
     return ReplyTimeout(reason) if cause is Cause.EXPIRED else ConnectionLost(reason)
@@ -139,24 +152,12 @@ def _backoff(
     verdict: NotAccepted | Unconfirmed, attempt: int, retry: Retry, jitter: Callable[[], float]
 ) -> float | None:
     """Return the seconds to wait before the next attempt; None if there is none."""
-    if attempt == retry.attempts or not _is_retryable(verdict, retry.at_least_once):
+    if attempt == retry.attempts or not verdict.retryable:
+        return None
+    if isinstance(verdict, Unconfirmed) and not retry.at_least_once:
         return None
     backoff = jitter() * min(retry.max_wait, retry.wait * 2.0 ** min(attempt - 1, 64))
     if isinstance(verdict, Overloaded) and verdict.retry_after is not None:
         # The backoff is added: all clients that were told the same delay must not come back at the same time.
         return min(verdict.retry_after + backoff, retry.max_wait) if verdict.retry_after <= retry.max_wait else None
     return backoff
-
-
-def _is_retryable(verdict: NotAccepted | Unconfirmed, at_least_once: bool) -> bool:
-    match verdict:
-        case ConnectFailed(transient=transient):
-            return transient
-        case Overloaded():
-            return True
-        case ConnectionLost():
-            return at_least_once
-        case BadReply(status=status):
-            return at_least_once and status >= 500
-        case _:
-            return False

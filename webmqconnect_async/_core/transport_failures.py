@@ -5,6 +5,7 @@ Pure. The drivers map their libraries' errors to these; the flow decides what th
 
 from __future__ import annotations
 
+import re
 import sys
 from enum import Enum
 from traceback import walk_tb
@@ -21,9 +22,15 @@ __all__ = [
     "cut_off",
     "expired",
     "garbage",
+    "nowhere",
+    "refused_by_proxy",
     "unreachable",
     "unverified",
 ]
+
+
+_NOT_TLS = re.compile("wrong.version.number|record.layer.failure|packet.length.too.long", re.IGNORECASE)
+"""What OpenSSL says, depending on its version, of a peer that responds to a TLS handshake in clear."""
 
 
 class Cause(Enum):
@@ -32,6 +39,7 @@ class Cause(Enum):
     EXPIRED = "the deadline"
     LOST = "no connection, or it broke"
     CERTIFICATE = "the broker's certificate does not verify"
+    PROXY = "a proxy refused the connection, and will again"
     GARBAGE = "the response is not HTTP"
 
 
@@ -87,15 +95,35 @@ def _drop_frames(error: BaseException) -> None:
             _drop_frames(each)
 
 
-def expired(begun: bool, cut: bool) -> TransportFailure:
-    """Return that the deadline has passed; `cut` if it is that of a client being closed."""
+def expired(begun: bool, cut: bool, expect: bool = False) -> TransportFailure:
+    """Return that the deadline has passed.
+
+    Args:
+        begun: whether a byte of the request's body may have been sent.
+        cut: whether it is the deadline of a client being closed.
+        expect: whether the request has an `Expect` header, so that its body waits for a response of 100.
+    """
     what = "the client was closed" if cut else "the deadline passed"
-    return TransportFailure(Cause.EXPIRED, begun, f"{what} before there was {'an answer' if begun else 'a connection'}")
+    missing = "an answer" if begun else "a connection, or a 100 for the session's Expect" if expect else "a connection"
+    return TransportFailure(Cause.EXPIRED, begun, f"{what} before there was {missing}")
 
 
 def unreachable(broker: str, what: str) -> TransportFailure:
     """Return that there is no connection to a broker, given as `host:port`."""
+    if _NOT_TLS.search(what):
+        what += "; does the broker speak https on this port?"
     return TransportFailure(Cause.LOST, False, f"cannot connect to {broker}: {what}")
+
+
+def nowhere(broker: str) -> TransportFailure:
+    """Return that the resolver has returned no address."""
+    return unreachable(broker, "the name has no address")
+
+
+def refused_by_proxy(broker: str, status: int) -> TransportFailure:
+    """Return that a proxy refused to open a tunnel to the broker."""
+    cause = Cause.LOST if status >= 500 or status in (408, 429) else Cause.PROXY
+    return TransportFailure(cause, False, f"the proxy answered {status} instead of connecting to {broker}")
 
 
 def unverified(broker: str, what: str) -> TransportFailure:
