@@ -317,7 +317,6 @@ class TestOwnSession:
             "Accept-Encoding",
             "User-Agent",
             "X-Tenant",
-            "Accept",
             "Content-Length",
         }
         assert sent.header("X-Tenant") == "blue"

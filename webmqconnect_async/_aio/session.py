@@ -15,6 +15,7 @@ from aiohttp.http import StreamWriter
 from aiohttp.tracing import Trace
 
 from .._core.settings import Settings
+from .resolver import DaemonResolver
 
 __all__ = ["Body", "open_session"]
 
@@ -82,9 +83,14 @@ def open_session(settings: Settings) -> aiohttp.ClientSession:
     connector = _Connector(
         limit=0,
         ttl_dns_cache=0,
+        resolver=DaemonResolver(),
         force_close=one_push_each,
         keepalive_timeout=None if one_push_each else settings.keepalive,
     )
     return aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=settings.headers, trust_env=False
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=settings.headers,
+        skip_auto_headers=("Accept",),  # so that `max_request_head` counts all headers
+        trust_env=False,
     )
