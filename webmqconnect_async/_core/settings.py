@@ -51,6 +51,7 @@ class ClientOptions(TypedDict, total=False):
     ssl: SSLContext | None
     headers: Mapping[str, str] | None
     dumps: Dumps | None
+    max_request_head: int | None
 
 
 class Settings:
@@ -75,6 +76,7 @@ class Settings:
         ssl: SSLContext | None = None,
         headers: Mapping[str, str] | None = None,
         dumps: Dumps | None = None,
+        max_request_head: int | None = 16384,
     ) -> None:
         if (auth_key is None) != (auth_secret is None):
             raise ValueError("auth_key and auth_secret must be given together")
@@ -100,6 +102,11 @@ class Settings:
         self.keepalive = checked_seconds("keepalive", keepalive, zero=True)
         self.ssl = ssl
         self.headers = request_headers(headers or {}, self.dialect.content_type)
+        if max_request_head is not None:
+            checked_count("max_request_head", max_request_head)
+            # The other dialect has receivers and topic in the body.
+            if isinstance(self.dialect, WebMQ):
+                self.dialect.limit_head(max_request_head, _head_length(self.endpoint, self.headers))
 
 
 def new_dialect(
@@ -151,3 +158,12 @@ def request_headers(extra: Mapping[str, str], content_type: str) -> dict[str, st
         "User-Agent": f"webmqconnect_async/{__version__}",
     }
     return {name: value for name, value in own.items() if name.lower() not in names} | dict(extra)
+
+
+def _head_length(endpoint: Endpoint, headers: Mapping[str, str]) -> int:
+    """Return the bytes of a request's head without its query, the digits of its Content-Length, and line ends."""
+    names = {name.lower() for name in headers}
+    lines = [f"POST {endpoint.path}? HTTP/1.1", "Content-Length: ", *map(": ".join, headers.items())]
+    if "host" not in names:
+        lines.append(f"Host: {endpoint.authority}")
+    return sum(len(line.encode()) for line in lines)

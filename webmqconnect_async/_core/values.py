@@ -110,7 +110,8 @@ class Stats:
     pushed: int = 0
     """Pushes that the broker accepted."""
     failed: int = 0
-    """Pushes that ended in an error or were cancelled. An `InvalidPush` does not count."""
+    """Pushes that ended in an error or were cancelled. One that cannot be encoded does not count: `InvalidPush`, or a
+    `TooLarge` without a request."""
     retried: int = 0
     """Attempts beyond the first of each push."""
     in_flight: int = 0

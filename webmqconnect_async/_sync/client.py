@@ -57,6 +57,9 @@ class Client(BaseClient):
         headers: Sent with each push. `None`, the default: none.
         dumps: A JSON encoder to use instead of the standard library's; returns str or bytes. TypeError, ValueError,
             ArithmeticError, LookupError, AttributeError and RuntimeError mean that it cannot encode the event.
+        max_request_head: Maximum length of a request line and its headers, in bytes without line ends. A push that
+            needs more, because of its topic, `eligible` and `exclude`, is refused as `TooLarge` before it is sent.
+            16384 by default, the limit of Twisted; only the WebMQ dialect has one. `None`: no limit.
 
     Raises:
         TypeError, ValueError: An argument is invalid; the message names it.

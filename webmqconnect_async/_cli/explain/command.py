@@ -12,9 +12,11 @@ from pathlib import Path
 import rich_click as click
 
 from ..._core.dialects import DialectName
+from ..._core.dialects.arguments import checked_time
 from ..._core.endpoint import Endpoint
 from ..._core.settings import new_dialect, request_headers
 from ..._core.values import Push
+from ...errors import ClockRejected
 from ...explain import SignedRequest, signed_request
 from ...explain import explain as explained
 from ...explain._comparison import signature_origin
@@ -44,7 +46,7 @@ def unix_time(text: str) -> float:
     """Return the Unix time of a text, which is Unix seconds or ISO 8601. Without an offset, ISO 8601 is UTC.
 
     Raises:
-        ValueError: it is neither, or not in the years 1 to 9999.
+        ValueError: it is neither, or not in the years 1970 to 9999.
     """
     try:
         try:
@@ -53,10 +55,9 @@ def unix_time(text: str) -> float:
             moment = datetime.fromisoformat(text)
             # The float nearest to .123 may be less than that, and the dialects truncate to milliseconds.
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() + 1e-6
-        datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
+        return checked_time(seconds)
+    except (ValueError, OverflowError, ClockRejected):
         raise ValueError(f"{text!r} is neither a Unix time nor a timestamp like 2011-10-14T16:59:51Z") from None
-    return seconds
 
 
 def _at(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
@@ -147,7 +148,7 @@ def explain(
     encoder = new_dialect(dialect, credentials, seq=seq, nonce=nonce)
     with reported():
         signer = encoder.encode(Push(topic, event_of(event), list(eligible) or None, list(exclude) or None))
-    request = signer(time.time() if at is None else at)
+        request = signer(time.time() if at is None else at)
     signed = None
     if credentials is not None:
         signed = explained(credentials, signed_request(dialect, request.query, request.body).parts)

@@ -83,7 +83,10 @@ class Response:
 
 
 Signer: TypeAlias = Callable[[float], Request]
-"""Makes the request of a push, signed at a Unix time in seconds. Each attempt is signed again."""
+"""Makes the request of a push, signed at a Unix time in seconds. Each attempt is signed again.
+
+It raises ClockRejected if no timestamp can express the time.
+"""
 
 Verdict: TypeAlias = Receipt | Rejected | BadReply
 """What a response means."""

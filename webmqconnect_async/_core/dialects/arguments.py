@@ -1,13 +1,22 @@
-"""Checks of a push's arguments that both dialects share, so that both raise the same messages."""
+"""Checks of a push's arguments, and of the clock, that both dialects share, so that both raise the same messages."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from ...errors import InvalidPush
+from ...errors import ClockRejected, InvalidPush
 from ..checks import wrong_type
 
-__all__ = ["listed", "utf8"]
+__all__ = ["checked_time", "listed", "utf8"]
+
+_YEAR_10000 = 253_402_300_800
+
+
+def checked_time(now: float) -> float:
+    """Return a Unix time unchanged; raise ClockRejected if it is NaN, or not in the years 1970 to 9999."""
+    if not 0 <= now < _YEAR_10000:
+        raise ClockRejected("this machine's clock is out of range: it must be in the years 1970 to 9999")
+    return now
 
 
 def listed(argument: str, values: object, kind: str = "session IDs") -> Collection[object]:

@@ -31,7 +31,7 @@ from ..checks import wrong_type
 from ..topics import is_reserved, is_uri
 from ..values import Payload, Push, Receipt, SessionIDs
 from . import Request, Response, Signer, Verdict
-from .arguments import listed, utf8
+from .arguments import checked_time, listed, utf8
 from .events import Dumps, encode_event
 from .replies import redacted, refused, text_of
 
@@ -114,7 +114,7 @@ class Crossbar:
         return b'"args":%b,"kwargs":%b' % (args, _deliverable(encode_event(event.kwargs, self._dumps), ours=1))
 
     def _signed(self, credentials: Credentials, body: bytes, now: float) -> Request:
-        timestamp = _timestamp(int(now * 1000))
+        timestamp = _timestamp(int(checked_time(now) * 1000))
         seq, nonce = str(self._sequence()), str(self._nonce())
         signature = sign(credentials, self._key, f"{timestamp}{seq}{nonce}".encode(), body)
         quoted = timestamp.replace(":", "%3A")

@@ -15,8 +15,10 @@ A 503 without Retry-After comes from a proxy, which may have forwarded the reque
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from itertools import accumulate
 from urllib.parse import quote_plus
 
 from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected, TooLarge
@@ -24,7 +26,7 @@ from ...signing import Credentials, sign
 from ..checks import wrong_type
 from ..values import Payload, Push, Receipt, SessionIDs
 from . import Request, Response, Signer, Verdict
-from .arguments import listed, utf8
+from .arguments import checked_time, listed, utf8
 from .events import Dumps, encode_event
 from .replies import refused, text_of
 
@@ -37,6 +39,9 @@ _REFUSALS: dict[str, type[Rejected]] = {
     "content length (": TooLarge,
 }
 """Beginnings of a hub's 400 that say more than `Rejected`."""
+
+_SIGNED = len("2011-10-14T16%3A59%3A51Z&signature=") + 43 + len("%3D")
+"""Bytes of a query from the timestamp to the end of the signature, which is 32 bytes in base64."""
 
 
 class WebMQ:
@@ -53,12 +58,37 @@ class WebMQ:
     def __init__(self, credentials: Credentials | None = None, dumps: Dumps | None = None) -> None:
         self._credentials = credentials
         self._dumps = dumps
+        self._head = len("topicuri=")
+        self._max_head: int | None = None
         if credentials is not None:
             self._key = credentials.key.encode()
             self._appkey = f"&appkey={quote_plus(credentials.key, safe='')}&timestamp="
+            self._head += len(self._appkey) + _SIGNED
+
+    def limit_head(self, most: int, fixed: int) -> None:
+        """Refuse pushes whose request would have too long a head, because of their session IDs or their topic.
+
+        Args:
+            most: bytes of a head that are allowed, without line ends, as Twisted counts them.
+            fixed: bytes of each head without the query, and without the digits of Content-Length.
+
+        Raises:
+            ValueError: no push would fit.
+        """
+        self._head += fixed
+        self._max_head = most
+        if self._head >= most:
+            raise ValueError(
+                f"max_request_head: {most} bytes are too few; a head has {self._head} before it has a topic"
+            )
 
     def encode(self, push: Push) -> Signer:
-        """Encode a push once, for all attempts at it; raise InvalidPush if this format cannot express it."""
+        """Encode a push once, for all attempts at it.
+
+        Raises:
+            InvalidPush: this format cannot express it.
+            TooLarge: the head of the request would be too long.
+        """
         if push.options is not None:
             raise InvalidPush("options: not supported by a WebMQ hub; leave them out")
         if isinstance(push.event, Payload):
@@ -66,6 +96,10 @@ class WebMQ:
         topic, quoted_topic = _topic(push.topic)
         receivers = _receivers(push.eligible, push.exclude)
         body = _outside_forms(encode_event(push.event, self._dumps))
+        if self._max_head is not None:
+            head = self._head + len(quoted_topic) + len(receivers) + len(str(len(body)))
+            if head > self._max_head:
+                raise _too_large(push, topic, head, len(receivers), self._max_head)
         if self._credentials is None:
             unsigned = Request(f"topicuri={quoted_topic}{receivers}", body)
             return lambda now: unsigned
@@ -74,7 +108,7 @@ class WebMQ:
     def _signed(
         self, credentials: Credentials, topic: bytes, quoted_topic: str, receivers: str, body: bytes, now: float
     ) -> Request:
-        timestamp, quoted_timestamp = _timestamp(int(now))
+        timestamp, quoted_timestamp = _timestamp(int(checked_time(now)))
         signature = sign(credentials, topic, self._key, timestamp, body)
         query = f"topicuri={quoted_topic}{self._appkey}{quoted_timestamp}&signature={signature[:-1]}%3D{receivers}"
         return Request(query, body, signature)
@@ -153,3 +187,29 @@ def _session_id(argument: str, session_id: object) -> str:
         )
     utf8(argument, session_id)
     return session_id
+
+
+def _too_large(push: Push, topic: bytes, head: int, receivers: int, most: int) -> TooLarge:
+    """Return the error of a push whose head is too long. It names the argument, its size, and how much of it fits.
+
+    Args:
+        push: the push.
+        topic: in UTF-8.
+        head: bytes of the head.
+        receivers: bytes of the parameters `eligible` and `exclude` in it.
+        most: bytes that are allowed.
+    """
+    lists = {name: ids for name, ids in (("eligible", push.eligible), ("exclude", push.exclude)) if ids}
+    if lists and head - receivers <= most:
+        items = f"{' and '.join(lists)}: {' and '.join(str(len(ids)) for ids in lists.values())} session IDs"
+        names = sum(len(f"&{name}=") for name in lists)
+        room = most - (head - receivers) - names + len("%2C") * len(lists)
+        # The longest first, so that as many fit whichever they are.
+        each = (_session_id(name, session_id) for name, ids in lists.items() for session_id in ids)
+        sizes = sorted((len(quote_plus(f",{session_id}", safe="")) for session_id in each), reverse=True)
+    else:
+        items = f"topic: {len(topic)} bytes"
+        sizes = [len(quote_plus(bytes([byte]), safe="")) for byte in topic]
+        room = most - (head - (receivers if lists else 0) - sum(sizes))
+    fit = bisect_right(list(accumulate(sizes)), room)
+    return TooLarge(f"{items} make a request head of {head} bytes; {fit} fit into the {most} of max_request_head")

@@ -1,0 +1,89 @@
+"""A clock so wrong that no timestamp can express it: an error of the package, before anything is sent."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+
+from webmqconnect_async import ClockRejected, ConnectionLost, Push, WebMQError
+from webmqconnect_async._core.dialects import Dialect, DialectName, Request
+from webmqconnect_async._core.flow import Clock, Retry, Sleep, push_flow
+from webmqconnect_async._core.settings import new_dialect
+from webmqconnect_async._core.transport_failures import Cause, TransportFailure
+from webmqconnect_async.signing import Credentials
+
+from .cases import PUBLISHED
+from .colours import COLOURS, VERBS, Both
+from .hostile import ACCEPTED, hostile
+
+both_colours = pytest.mark.parametrize("colour", COLOURS)
+both_dialects = pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
+
+BEYOND = [1e18, -1e18, -1.0, 253_402_300_800.0, 1e300, math.nan, math.inf, -math.inf]
+"""Times that are not in the years 1970 to 9999."""
+
+
+@pytest.mark.parametrize("now", BEYOND)
+@both_dialects
+@both_colours
+def test_a_clock_out_of_range(colour: str, dialect: DialectName, now: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: now)
+    with hostile() as server, Both(colour, server.url, "app", "s3cret", dialect=dialect) as client:
+        for verb in VERBS:
+            error = client.ended(verb, "com.example.t", 1)
+            assert isinstance(error, ClockRejected)
+            assert str(error) == "this machine's clock is out of range: it must be in the years 1970 to 9999"
+            assert (error.attempts, error.status, error.skew, error.retryable) == (0, 0, None, False)
+        assert server.requests == []
+        assert client.stats.failed == 3
+
+
+@pytest.mark.parametrize("now", [0.0, 253_402_300_799.9])
+@both_dialects
+@both_colours
+def test_the_first_and_the_last_second(
+    colour: str, dialect: DialectName, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: now)
+    accepted = ACCEPTED if dialect == "webmq" else PUBLISHED
+    with hostile(accepted=accepted) as server, Both(colour, server.url, "app", "s3cret", dialect=dialect) as client:
+        client.push("com.example.t", 1)
+        year = "1970" if now == 0.0 else "9999"
+        assert server.requests[0].query["timestamp"].startswith(year)
+
+
+@pytest.mark.parametrize("now", BEYOND)
+@both_dialects
+@both_colours
+def test_an_unsigned_push_needs_no_clock(
+    colour: str, dialect: DialectName, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: now)
+    accepted = ACCEPTED if dialect == "webmq" else PUBLISHED
+    with hostile(accepted=accepted) as server, Both(colour, server.url, dialect=dialect) as client:
+        assert client.push("com.example.t", 1).attempts == 1
+
+
+def _ended(dialect: Dialect, begun: bool) -> WebMQError:
+    """Push; the first attempt fails, and the clock breaks before the second. Return the error."""
+    times = iter([1_800_000_000.0, math.nan])
+    clock = Clock(wall=lambda: next(times), monotonic=lambda: 0.0)
+    sign = dialect.encode(Push("com.example.t", 1))
+    flow = push_flow(sign, dialect, Retry(at_least_once=True), clock, lambda: 0.0, math.inf)
+    assert isinstance(flow.send(None), Request)
+    assert isinstance(flow.send(TransportFailure(Cause.LOST, begun, "broke")), Sleep)
+    with pytest.raises(WebMQError) as caught:
+        flow.send(None)
+    return caught.value
+
+
+@both_dialects
+def test_a_clock_that_breaks_between_two_attempts(dialect: DialectName) -> None:
+    """The attempts count that were made; a push that may have been accepted stays unconfirmed."""
+    both = new_dialect(dialect, Credentials("app", "s3cret"))
+    error = _ended(both, begun=False)
+    assert (type(error), error.attempts) == (ClockRejected, 1)
+    error = _ended(both, begun=True)
+    assert (type(error), error.attempts) == (ConnectionLost, 1)
