@@ -311,27 +311,36 @@ def test_signal_cancels_and_exits(number: signal.Signals, status: Exit) -> None:
 
 
 def clock_rejected(skew: float | None) -> errors.ClockRejected:
-    error = errors.ClockRejected("the broker answered 400")
+    error = errors.ClockRejected("the broker answered 400", status=400)
     error.skew = skew
     return error
 
 
 SAFE = "; not accepted, safe to push again"
+REFUSED = "; not accepted"
+"""Pushing it again is safe, too, but it would end in the same way."""
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
         (errors.ConnectFailed("refused"), "refused; does a hub listen there?" + SAFE),
-        (errors.ConnectFailed("certificate", transient=False), "certificate" + SAFE),
-        (errors.AuthRejected("401"), "401; check --key and its secret" + SAFE),
-        (errors.TooLarge("413"), "413; push a shorter event, or start the hub with a larger --max-body" + SAFE),
+        (errors.ConnectFailed("no TLS; https?"), "no TLS; https?" + SAFE),
+        (errors.ConnectFailed("certificate", transient=False), "certificate" + REFUSED),
+        (errors.AuthRejected("401"), "401; check --key and its secret" + REFUSED),
+        (
+            errors.TooLarge("413", status=413),
+            "413; push a shorter event, or start the hub with a larger --max-body" + REFUSED,
+        ),
+        (errors.TooLarge("eligible: 2000"), "eligible: 2000" + REFUSED),
+        (errors.ClockRejected("out of range"), "out of range" + REFUSED),
+        (errors.QueueTimeout("full"), "full" + SAFE),
         (
             clock_rejected(400.4),
-            "the broker answered 400; this machine's clock is 400 s ahead of the broker's" + SAFE,
+            "the broker answered 400; this machine's clock is 400 s ahead of the broker's" + REFUSED,
         ),
-        (clock_rejected(-9.0), "the broker answered 400; this machine's clock is 9 s behind the broker's" + SAFE),
-        (clock_rejected(None), "the broker answered 400; compare this machine's clock with the broker's" + SAFE),
+        (clock_rejected(-9.0), "the broker answered 400; this machine's clock is 9 s behind the broker's" + REFUSED),
+        (clock_rejected(None), "the broker answered 400; compare this machine's clock with the broker's" + REFUSED),
         (errors.Overloaded("429"), "429" + SAFE),
         (errors.ConnectionLost("lost"), "lost; the broker may have accepted it: pushing again may duplicate it"),
         (errors.InvalidPush("topic: no"), "topic: no; nothing was sent"),

@@ -22,7 +22,7 @@ class Failure(Exception):
 
 
 def described(error: WebMQError) -> str:
-    """Return what happened, what to do if that is known, and whether pushing again may duplicate the event."""
+    """Return what happened, what to do if that is known, and whether pushing again helps or may duplicate it."""
     return "; ".join(filter(None, (str(error), _advice(error), _again(error))))
 
 
@@ -35,13 +35,17 @@ def _advice(error: WebMQError) -> str:
     match error:
         case ClockRejected(skew=float(skew)) if abs(skew) >= 1:
             return f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the broker's"
+        case ClockRejected(status=0):
+            return ""
         case ClockRejected():
             return "compare this machine's clock with the broker's"
         case AuthRejected():
             return "check --key and its secret"
+        case TooLarge(status=0):  # the message says what to do
+            return ""
         case TooLarge():
             return "push a shorter event, or start the hub with a larger --max-body"
-        case ConnectFailed(transient=True):
+        case ConnectFailed(retryable=True) if not str(error).endswith("?"):  # it may ask something else
             return "does a hub listen there?"
     return ""
 
@@ -50,8 +54,10 @@ def _again(error: WebMQError) -> str:
     match error:
         case Unconfirmed():
             return "the broker may have accepted it: pushing again may duplicate it"
-        case NotAccepted():
+        case NotAccepted(retryable=True):
             return "not accepted, safe to push again"
+        case NotAccepted():
+            return "not accepted"
         case InvalidPush() | ClientClosed():
             return "nothing was sent"
     return ""

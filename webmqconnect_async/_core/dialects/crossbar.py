@@ -136,7 +136,7 @@ class Crossbar:
             reason = redacted(text, request.signature)
             refusal = AuthRejected if error == "wamp.error.not_authorized" else Rejected
             return refusal(f"the broker answered {status}: {reason}", status=status, reason=reason)
-        return refused(request, response, text, _REFUSALS, now)
+        return refused(request, response, text, _REFUSALS, self._credentials, now)
 
 
 def _json(body: bytes) -> object:

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from ...errors import AuthRejected, BadReply, ClockRejected, Overloaded, Rejected, TooLarge
+from ...signing import Credentials
 from ..escape import shortened, visible
 from . import Headers, Request, Response
 from .masking import quotes
@@ -100,9 +101,14 @@ def target_of(headers: Headers, signature: str) -> str:
 
 
 def refused(
-    request: Request, response: Response, text: str, refusals: Mapping[str, type[Rejected]], now: float
+    request: Request,
+    response: Response,
+    text: str,
+    refusals: Mapping[str, type[Rejected]],
+    credentials: Credentials | None,
+    now: float,
 ) -> Rejected | BadReply:
-    """Return the verdict on a response that is not a success.
+    """Return the verdict on a response that is not a success. The message of a rejection names a likely cause.
 
     | response                                   | verdict                                                  |
     |--------------------------------------------|----------------------------------------------------------|
@@ -119,6 +125,7 @@ def refused(
         response: the response to it.
         text: the broker's reason in one line, as it was received.
         refusals: beginnings of a 400 that say more than `Rejected`. The first that matches counts.
+        credentials: what the request was signed with; None for an unsigned request.
         now: Unix time in seconds.
     """
     status = response.status
@@ -134,7 +141,8 @@ def refused(
         kind = _BY_STATUS.get(status, Rejected)
         if status == 400:
             kind = next((kind for beginning, kind in refusals.items() if text.startswith(beginning)), kind)
-        refusal = kind(said, status=status, reason=reason)
+        cause = _cause(status, text, kind, credentials)
+        refusal = kind(f"{said}; {cause}" if cause else said, status=status, reason=reason)
         if isinstance(refusal, ClockRejected):
             refusal.skew = skew_of(response.headers, now)
         return refusal
@@ -142,6 +150,24 @@ def refused(
         target = target_of(response.headers, request.signature)
         said = f"the broker answered {status}, a redirect to {target}, which is not followed"
     return BadReply(said, status=status, reason=reason)
+
+
+_OTHER_BROKERS = {
+    "Non-accepted content type": 'this looks like Crossbar.io: use the dialect "crossbar"',
+    "bad or missing content type (": 'this looks like a WebMQ hub: use the dialect "webmq", or the path of a publisher',
+}
+"""Likely causes by a part of the response. Each broker refuses the content type of the other dialect so."""
+
+
+def _cause(status: int, text: str, kind: type[Rejected], credentials: Credentials | None) -> str:
+    """Return the likely cause of a rejection, as a clause, or an empty string."""
+    if kind is AuthRejected and credentials is not None:
+        if credentials.secret != credentials.secret.strip():
+            return "the secret begins or ends with whitespace, such as the newline at the end of a file"
+        return "webmqconnect explain helps to find the cause"
+    if status in (404, 405):
+        return "check the path of the endpoint, and the dialect"
+    return next((cause for part, cause in _OTHER_BROKERS.items() if part in text), "")
 
 
 _BY_STATUS: dict[int, type[Rejected]] = {401: AuthRejected, 403: AuthRejected, 413: TooLarge}

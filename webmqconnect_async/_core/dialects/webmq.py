@@ -117,7 +117,7 @@ class WebMQ:
         """Return what a response means, by the table above."""
         if response.status == 202:
             return _accepted(attempts)
-        return refused(request, response, text_of(response.body), _REFUSALS, now)
+        return refused(request, response, text_of(response.body), _REFUSALS, self._credentials, now)
 
 
 @lru_cache(16)
