@@ -16,27 +16,41 @@ import asyncio
 import os
 import sys
 
-from taskiq import AsyncBroker, Context, InMemoryBroker, SimpleRetryMiddleware, TaskiqDepends, TaskiqEvents, TaskiqState
+from taskiq import (
+    AsyncBroker,
+    Context,
+    InMemoryBroker,
+    SimpleRetryMiddleware,
+    TaskiqDepends,
+    TaskiqEvents,
+    TaskiqMessage,
+    TaskiqResult,
+    TaskiqState,
+)
 from taskiq_redis import ListQueueBroker
 
-from webmqconnect_async import AsyncClient, ConnectFailed, Overloaded, QueueTimeout, Retry
+from webmqconnect_async import AsyncClient, NotAccepted, Retry
 
 TOPIC = "http://example.com/orders"
 REDIS_URL = os.environ.get("REDIS_URL")
 
 os.environ.setdefault("WEBMQ_ENDPOINT", "http://127.0.0.1:8080")  # where `webmqconnect hub` listens
 
+
+class RetryLater(SimpleRetryMiddleware):
+    """Puts a failed push at the end of the queue if it may succeed later and cannot become a duplicate."""
+
+    async def on_error(self, message: TaskiqMessage, result: TaskiqResult[object], exception: BaseException) -> None:
+        if isinstance(exception, NotAccepted) and exception.retryable:
+            await super().on_error(message, result, exception)
+
+
 broker: AsyncBroker
 if REDIS_URL:
     # A list hands out a task once: what a worker holds when it is killed is lost, and nothing is pushed twice.
     # RedisStreamBroker hands it out again. Without the None redis-py breaks off a wait for tasks after 5 seconds.
     broker = ListQueueBroker(REDIS_URL, socket_timeout=None)
-    # What was not taken, but may be later, goes to the end of the queue. What is Unconfirmed does not: it may have been
-    # taken, and would be a duplicate.
-    later = (ConnectFailed, QueueTimeout, Overloaded)
-    broker.add_middlewares(
-        SimpleRetryMiddleware(default_retry_label=True, default_retry_count=5, types_of_exceptions=later)
-    )
+    broker.add_middlewares(RetryLater(default_retry_label=True, default_retry_count=5))
 else:
     broker = InMemoryBroker()
 
