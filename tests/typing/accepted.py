@@ -55,7 +55,7 @@ assert_type(Shop.from_env(), Shop)
 
 
 def options() -> tuple[ClientOptions, AsyncClientOptions, HubOptions]:
-    client: ClientOptions = {"concurrency": 3, "dumps": dumps}
+    client: ClientOptions = {"concurrency": 3, "dumps": dumps, "max_request_head": None}
     return client, {"session": None, "ssl": None}, {"keys": {"app": "s3cret"}}
 
 
@@ -144,6 +144,7 @@ def narrowed_by_match(outcome: Outcome) -> int:
 
 
 def errors(error: WebMQError) -> None:
+    assert_type(error.retryable, bool)
     if isinstance(error, InvalidPush):
         print(error.attempts)
 

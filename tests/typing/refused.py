@@ -20,6 +20,7 @@ AsyncClient("http://127.0.0.1", dialect="mqtt")  # error
 AsyncClient("http://127.0.0.1", concurency=3)  # error
 Client("http://127.0.0.1", session=None)  # error
 Client("http://127.0.0.1", retry=3)  # error
+Client("http://127.0.0.1", max_request_head="16384")  # error
 Client("http://127.0.0.1", dumps=5)  # error
 Client.from_env(auth_key="app")  # error
 Retry(attempts="3")  # error

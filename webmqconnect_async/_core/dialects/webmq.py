@@ -19,6 +19,7 @@ from bisect import bisect_right
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from itertools import accumulate
+from math import inf
 from urllib.parse import quote_plus
 
 from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected, TooLarge
@@ -43,6 +44,9 @@ _REFUSALS: dict[str, type[Rejected]] = {
 _SIGNED = len("2011-10-14T16%3A59%3A51Z&signature=") + 43 + len("%3D")
 """Bytes of a query from the timestamp to the end of the signature, which is 32 bytes in base64."""
 
+_MOST_DIGITS = 20
+"""More than a Content-Length can have."""
+
 
 class WebMQ:
     """The dialect of the WebMQ hub.
@@ -59,7 +63,7 @@ class WebMQ:
         self._credentials = credentials
         self._dumps = dumps
         self._head = len("topicuri=")
-        self._max_head: int | None = None
+        self._room = inf
         if credentials is not None:
             self._key = credentials.key.encode()
             self._appkey = f"&appkey={quote_plus(credentials.key, safe='')}&timestamp="
@@ -76,8 +80,8 @@ class WebMQ:
             ValueError: no push would fit.
         """
         self._head += fixed
-        self._max_head = most
-        if self._head >= most:
+        self._room = most - self._head
+        if self._room <= 0:
             raise ValueError(
                 f"max_request_head: {most} bytes are too few; a head has {self._head} before it has a topic"
             )
@@ -96,10 +100,10 @@ class WebMQ:
         topic, quoted_topic = _topic(push.topic)
         receivers = _receivers(push.eligible, push.exclude)
         body = _outside_forms(encode_event(push.event, self._dumps))
-        if self._max_head is not None:
-            head = self._head + len(quoted_topic) + len(receivers) + len(str(len(body)))
-            if head > self._max_head:
-                raise _too_large(push, topic, head, len(receivers), self._max_head)
+        size = len(quoted_topic) + len(receivers)
+        # The digits of Content-Length are counted only where they may matter.
+        if size + _MOST_DIGITS > self._room and (size := size + len(str(len(body)))) > self._room:
+            raise _too_large(push, topic, self._head + size, len(receivers), self._head + int(self._room))
         if self._credentials is None:
             unsigned = Request(f"topicuri={quoted_topic}{receivers}", body)
             return lambda now: unsigned
