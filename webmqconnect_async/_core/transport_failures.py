@@ -122,7 +122,7 @@ def nowhere(broker: str) -> TransportFailure:
 
 def refused_by_proxy(broker: str, status: int) -> TransportFailure:
     """Return that a proxy refused to open a tunnel to the broker."""
-    cause = Cause.LOST if status >= 500 or status in (408, 429) else Cause.PROXY
+    cause = Cause.LOST if status in (408, 429) or 500 <= status < 600 else Cause.PROXY
     return TransportFailure(cause, False, f"the proxy answered {status} instead of connecting to {broker}")
 
 
