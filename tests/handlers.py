@@ -14,7 +14,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from http.client import HTTPResponse
 from itertools import count
 from types import CodeType, FrameType
 from typing import Any
@@ -116,7 +115,7 @@ def _step_through(step: Callable[[CodeType, int], None] | None) -> None:
 def _in_finalizer(frame: FrameType | None) -> bool:
     while frame is not None:
         code = frame.f_code
-        if code is HTTPResponse.close.__code__ or (code.co_filename, code.co_name) == (_weakrefset.__file__, "_remove"):
+        if (code.co_filename, code.co_name) == (_weakrefset.__file__, "_remove"):
             return True
         frame = frame.f_back
     return False

@@ -92,12 +92,14 @@ CALLED = {
         "webmqconnect_async._core.dialects.webmq:Request",
         "webmqconnect_async._sync.process_state:Connection",
         "webmqconnect_async._sync.process_state:Connection.exchange",
+        "webmqconnect_async._sync.process_state:RequestHead.encode",
         "webmqconnect_async._sync.connection:Connection._send",
-        "webmqconnect_async._sync.connection:plain_head",
-        "webmqconnect_async._sync.connection:Response",
-        "http.client:parse_headers",
-        "http.client:HTTPResponse.read",
-        "email.message:Message.get_all",
+        "webmqconnect_async._sync.connection:wait",
+        "webmqconnect_async._sync.connection:ResponseReader",
+        "webmqconnect_async._core.http1:Response",
+        "webmqconnect_async._core.http1:_parse_plain",
+        "webmqconnect_async._core.http1:h11.Connection",
+        "webmqconnect_async._core.http1:_checked",
         "webmqconnect_async._core.dialects.webmq:text_of",
         "webmqconnect_async._core.dialects.replies:quotes",
     ],
@@ -132,7 +134,7 @@ def test_an_exception_from_anywhere(
     def called(*_: object, **__: object) -> None:
         raise kind
 
-    framing = "chunked" if name.startswith(("http", "email")) else "plain"
+    framing = "chunked" if name.endswith((":h11.Connection", ":_checked")) else "plain"
     with hostile(told(framing), told(framing)) as server:
         with Both(colour, server.url, "app", SECRET) as client:
             client.failure()  # imports what is imported late

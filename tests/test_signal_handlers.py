@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from webmqconnect_async import Client, ClientClosed, ConnectFailed, Receipt, ReplyTimeout, Retry, Stats, WebMQError
+from webmqconnect_async._sync import connector
 
 from .handlers import at_every_point
 from .hostile import (
@@ -210,6 +211,18 @@ def test_push(error: type[BaseException], points: int) -> None:
 def test_push_that_connects(error: type[BaseException], points: int) -> None:
     with unharmed(3, keepalive=0) as (_, client):
         interrupt_everywhere(client, lambda: client.push("t", 1), points, errors=(error,))
+
+
+def test_push_that_connects_to_one_of_two_addresses(points: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attempt that loses is closed, too."""
+    monkeypatch.setattr(connector, "_DELAY", 0.001)
+    with unreachable() as dead, unharmed(3, keepalive=0) as (server, client):
+
+        def forget_the_last() -> None:
+            client._state._connector._last = None
+
+        resolve(monkeypatch, dead, server.url)
+        interrupt_everywhere(client, lambda: client.push("t", 1), points, prepare=forget_the_last)
 
 
 @pytest.mark.parametrize("keepalive", [0, None], ids=["connects", "idle"])

@@ -49,8 +49,8 @@ class Client(BaseClient):
         authSecret: `auth_secret` in 2012.
         concurrency: Maximum number of pushes in flight, of all threads together. 50 by default.
         retry: When to retry a push; see `Retry`.
-        connect_timeout: Seconds to connect to one address. `None`, the default: the addresses share what is left of
-            `timeout`.
+        connect_timeout: Seconds to connect to one address, and again for the TLS handshake. `None`, the default: only
+            `timeout` applies.
         keepalive: Seconds to keep an idle connection open, 4 by default. `None`: until the broker closes it. `0`: a new
             connection per push. Choose less than the broker's own limit (nginx 75, Twisted 60, Node 5).
         ssl: How to verify https. `None`, the default: against the system's certificates.

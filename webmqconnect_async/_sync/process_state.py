@@ -10,16 +10,18 @@ import ssl
 import threading
 import time
 import weakref
-from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+from math import inf
 
 from .._core import log
 from .._core import transport_failures as failures
 from .._core.dialects import Request, Response
 from .._core.flow import Answer, Clock, PushFlow, Sleep
+from .._core.http1 import NotHTTP, RequestHead
 from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure, WithoutFrames
 from .._core.values import Receipt
-from .connection import Connection
+from .connection import Connection, CutOff
+from .connector import Connector
 from .slots import Lease, Slots
 from .sockets import Expired, is_network_error
 
@@ -41,15 +43,14 @@ class ProcessState:
         self.clock = Clock(time.time, time.monotonic)
         self.slots = Slots(settings.concurrency)
         self._endpoint = settings.endpoint
-        self._connect_timeout = settings.connect_timeout
-        self._keepalive = float("inf") if settings.keepalive is None else settings.keepalive
-        self._context = settings.ssl if settings.endpoint.scheme == "https" else None
-        if settings.endpoint.scheme == "https" and self._context is None:
-            self._context = ssl.create_default_context()
-            self._context.set_alpn_protocols(["http/1.1"])
-        host = {} if "host" in map(str.lower, settings.headers) else {"Host": settings.endpoint.authority}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in (host | dict(settings.headers)).items())
-        self._head = f" HTTP/1.1\r\n{lines}Content-Length: "
+        self._keepalive = inf if settings.keepalive is None else settings.keepalive
+        self._head = RequestHead(settings.endpoint, settings.headers)
+        context = None
+        if settings.endpoint.scheme == "https":
+            context = settings.ssl or ssl.create_default_context()
+            if settings.ssl is None:
+                context.set_alpn_protocols(["http/1.1"])
+        self._connector = Connector(settings.endpoint, context, settings.connect_timeout)
         self._idle: list[Connection] = []
         self._lock = threading.RLock()
         """Guards the idle connections."""
@@ -75,15 +76,14 @@ class ProcessState:
         """Send one request and return the response, or why there is none."""
         try:
             connection = self._connection(lease, deadline)
-            head = f"POST {self._endpoint.path}?{request.query}{self._head}{len(request.body)}\r\n\r\n"
-            response, reusable = connection.exchange(head.encode() + request.body, deadline)
+            response, reusable = connection.exchange(self._head.encode(request) + request.body, deadline)
             if reusable and self._keepalive:
                 with self._lock:
                     if not self.slots.is_cut:
                         lease.connection = None
                         self._idle.append(connection)
             return response
-        except (OSError, HTTPException, Expired) as error:
+        except (OSError, CutOff, NotHTTP, Expired) as error:
             if isinstance(error, OSError) and not is_network_error(error):
                 raise
             return self._failure(error, lease.connection)
@@ -122,16 +122,21 @@ class ProcessState:
                     lease.connection = self._idle[-1]
                     del self._idle[-1]
             if (connection := lease.connection) is None:
-                connection = lease.connection = Connection(self._endpoint, self._context, self._connect_timeout)
+                connection = lease.connection = Connection(self._connector)
+                if self.slots.is_cut:
+                    raise Expired
                 connection.open(deadline)
                 break
-            if time.monotonic() - connection.idle_since < self._keepalive and connection.is_quiet():
+            if self._is_usable(connection):
                 break
             _disconnect(lease)
         if self.slots.is_cut:
             # It may have come too late for `close`.
             raise Expired
         return connection
+
+    def _is_usable(self, idle: Connection) -> bool:
+        return time.monotonic() - idle.idle_since < self._keepalive and idle.is_quiet()
 
     def _sleep(self, sleep: Sleep) -> TransportFailure | None:
         log.retrying(self._endpoint.authority, sleep)
@@ -143,15 +148,15 @@ class ProcessState:
         begun = connection is not None and connection.begun
         if isinstance(error, Expired) or self.slots.is_cut:
             return failures.expired(begun, self.slots.is_cut)
+        if isinstance(error, CutOff):
+            return failures.cut_off(broker, begun)
+        if isinstance(error, NotHTTP):
+            return failures.garbage(broker, begun)
         if isinstance(error, ssl.SSLCertVerificationError):
             return failures.unverified(broker, error.verify_message)
         what = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         if connection is None or not connection.is_open:
             return failures.unreachable(broker, what)
-        if isinstance(error, RemoteDisconnected | IncompleteRead) and connection.ended:
-            return failures.cut_off(broker, begun)
-        if isinstance(error, HTTPException):
-            return failures.garbage(broker, begun)
         return failures.broken(broker, begun, what)
 
 

@@ -1,159 +1,150 @@
-"""Sockets to a broker that survive exceptions from signal handlers, and which errors come from the network.
+"""Non-blocking sockets that survive exceptions from signal handlers, and which errors come from the network.
 
-Deadlines are times of the monotonic clock; infinite means none. A socket's timeout is not a deadline, since it starts
-again with each byte that arrives. It is therefore set to the time that is left before every operation.
+Deadlines are times of the monotonic clock; infinite means none.
 """
 
 from __future__ import annotations
 
-import re
+import select
 import socket
 import time
 from math import inf
-from ssl import SSLContext, SSLError, SSLSocket
+from ssl import SSLContext, SSLError, SSLSocket, SSLWantReadError, SSLWantWriteError
 from traceback import walk_tb
+from typing import Protocol
 
-from .._core.endpoint import Endpoint
+__all__ = ["IN", "OUT", "Expired", "OwnedSockets", "Poll", "is_network_error", "new_poll", "wait", "would_block"]
 
-__all__ = ["Expired", "OwnedSocket", "is_network_error", "remaining"]
-
-_TIMED_OUT = re.compile(r"(.*The \w+ operation )?timed out")
-"""The message of a socket's own timeout, with and without TLS."""
+IN: int = getattr(select, "POLLIN", 1)
+"""The event that there is something to read, or that the connection has ended."""
+OUT: int = getattr(select, "POLLOUT", 4)
+"""The event that something can be sent, or that the socket has connected."""
 
 
 class Expired(Exception):
-    """The deadline has passed."""
+    """The deadline has passed, or another thread has aborted the connection."""
 
 
-def remaining(deadline: float) -> float | None:
-    """Return the seconds until a deadline, or None if it is infinite; raise Expired if it has passed."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise Expired
-    return None if left == inf else left
+class Poll(Protocol):
+    """The part of `select.poll` that is used."""
+
+    def register(self, source: socket.socket, events: int, /) -> None:
+        """Wait for these events of a socket, and no longer for those it was registered with before."""
+
+    def poll(self, milliseconds: float | None, /) -> list[tuple[int, int]]:
+        """Return the descriptors that are ready, with their events; None waits without a limit."""
+        ...
+
+
+class _Select:
+    """`Poll` where the system has no `select.poll`."""
+
+    def __init__(self) -> None:
+        self._events: dict[int, int] = {}
+
+    def register(self, source: socket.socket, events: int, /) -> None:
+        self._events[source.fileno()] = events
+
+    def poll(self, milliseconds: float | None, /) -> list[tuple[int, int]]:
+        reading = [each for each, events in self._events.items() if events & IN]
+        writing = [each for each, events in self._events.items() if events & OUT]
+        # Windows reports a refused connection as an exceptional condition.
+        ready = select.select(reading, writing, writing, None if milliseconds is None else milliseconds / 1000)
+        return [(each, self._events[each]) for each in {*ready[0], *ready[1], *ready[2]}]
+
+
+def new_poll() -> Poll:
+    """Return a new object to wait for sockets with."""
+    # poll where there is one: select accepts no descriptor above 1023.
+    return select.poll() if hasattr(select, "poll") else _Select()
+
+
+def wait(poll: Poll, end: float) -> list[tuple[int, int]]:
+    """Wait until a socket is ready, and return the descriptors that are ready; an empty list if the time has come."""
+    left = end - time.monotonic()
+    return poll.poll(None if left == inf else left * 1000) if left > 0 else []
 
 
 def is_network_error(error: OSError) -> bool:
     """Whether an error comes from the network, and not from a signal handler that ran while a socket was in use.
 
-    Handlers raise TimeoutError, as sockets do, and other OSErrors. Those of the system and the resolver have an errno,
-    those of TLS and http.client have classes of their own, and a socket's own timeout has a known message.
+    Handlers raise TimeoutError and other OSErrors. Those of the system and the resolver have an errno, and those of TLS
+    a class of their own.
     """
-    if error.errno is not None or isinstance(error, SSLError | ConnectionError):
-        return True
-    return isinstance(error, TimeoutError) and _TIMED_OUT.fullmatch(str(error)) is not None
+    return error.errno is not None or isinstance(error, SSLError | ConnectionError)
 
 
-class OwnedSocket:
-    """A socket that is owned from before it is open until `close`, so that no exception in between leaves it open."""
+def would_block(error: OSError) -> bool:
+    """Whether an operation on a non-blocking socket has to be tried again when the socket is ready."""
+    return isinstance(error, BlockingIOError | SSLWantReadError | SSLWantWriteError) and is_network_error(error)
 
-    _socket: socket.socket | None = None
 
-    def open(
-        self, endpoint: Endpoint, context: SSLContext | None, connect_timeout: float | None, deadline: float
-    ) -> socket.socket:
-        """Connect and return the socket. However this ends, the caller must call `close`.
+class OwnedSockets:
+    """Sockets, each owned from before it is open until `close`, so that no exception in between leaves one open."""
 
-        Resolving the broker's name cannot be interrupted, so it may take longer than the deadline.
+    is_aborted = False
+    """Whether `abort` was called. To be checked after each new socket, before waiting for it."""
 
-        Args:
-            endpoint: The broker.
-            context: Verifies https; None for http.
-            connect_timeout: Seconds to connect to one address, and again for the TLS handshake. None: the time that is
-                left is shared evenly among the addresses still to be tried.
-            deadline: On the monotonic clock.
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
 
-        Raises:
-            OSError, Expired: There is no connection.
-        """
-        connected = self._connect(endpoint, context, connect_timeout, deadline)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if isinstance(connected, SSLSocket):
-            connected.settimeout(_sooner(remaining(deadline), connect_timeout))
-            try:
-                connected.do_handshake()
-            except TimeoutError as error:
-                if is_network_error(error):
-                    remaining(deadline)
-                raise
-        return connected
-
-    def close(self) -> None:
-        """Close the socket. No TLS close is sent: after a fork the connection is the parent's. Safe to call again."""
-        if self._socket is None:
-            return
-        try:
-            self._socket.close()
-        except AttributeError:  # an exception has ended its constructor after that of its base class
-            socket.SocketType.close(self._socket)
-
-    def shutdown(self) -> None:
-        """Break the connection while another thread uses it."""
-        if self._socket is None:
-            return
-        try:
-            # Not SSLSocket.shutdown: it removes TLS first, and data being sent just then would go out in clear.
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-        except OSError as error:  # not connected yet, or already closed
-            if not is_network_error(error):
-                raise
-
-    def _connect(
-        self, endpoint: Endpoint, context: SSLContext | None, connect_timeout: float | None, deadline: float
-    ) -> socket.socket:
-        addresses = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-        failure: OSError = ConnectionError("the name has no address")
-        for place, (family, kind, protocol, _, address) in enumerate(addresses):
-            left = remaining(deadline)
-            share = None if left is None else left / (len(addresses) - place)
-            try:
-                # The kernel may lack the family of an address that the resolver returns; that is an OSError, too.
-                connecting = self._create(family, kind, protocol)
-                if context is not None:
-                    connecting = self._wrap(connecting, context, endpoint.host)
-                connecting.settimeout(_sooner(share, connect_timeout))
-                connecting.connect(address)
-            except OSError as error:
-                if not is_network_error(error):
-                    raise
-                self.close()
-                failure = error
-            else:
-                return connecting
-        remaining(deadline)
-        raise failure
-
-    def _create(self, family: int, kind: int, protocol: int) -> socket.socket:
+    def new(self, family: int, kind: int, protocol: int) -> socket.socket:
+        """Return a new socket, which does not block."""
         make = socket.socket
         if isinstance(make, type):
             # In two steps, since an exception could lose what `socket.socket(…)` returns.
-            self._socket = make.__new__(make)
-            make.__init__(self._socket, family, kind, protocol)
+            made = make.__new__(make)
+            self._sockets.append(made)
+            make.__init__(made, family, kind, protocol)
         else:  # replaced by a function, as is usual to bind all sockets to an address
-            self._socket = make(family, kind, protocol)
-        return self._socket
+            made = make(family, kind, protocol)
+            self._sockets.append(made)
+        made.setblocking(False)
+        return made
 
-    def _wrap(self, bare: socket.socket, context: SSLContext, host: str) -> socket.socket:
-        """Return the socket with TLS, which does not start the handshake by itself.
+    def secure(self, connected: socket.socket, context: SSLContext, host: str) -> SSLSocket:
+        """Return a connected socket with TLS. The caller must do the handshake.
 
-        It is wrapped before it is connected: given a connection that is being reset, wrap_socket returns a socket that
-        cannot be closed (before Python 3.13) or never does the handshake.
+        If the connection has been reset, CPython before 3.13 may raise and leave an SSLSocket open, and any version may
+        return one without TLS, whose `do_handshake` raises.
         """
         try:
-            self._socket = context.wrap_socket(bare, server_hostname=host, do_handshake_on_connect=False)
+            secured = context.wrap_socket(connected, server_hostname=host, do_handshake_on_connect=False)
         except BaseException as error:
-            # If a signal handler has raised, there may be two sockets with one descriptor: this one, and an SSLSocket
-            # that only the traceback refers to. Only one of them may close it.
+            # An SSLSocket to which only the traceback refers may have the descriptor, alone or beside the other socket.
+            # Only one of them may close it.
             for frame, _ in walk_tb(error.__traceback__):
                 made = frame.f_locals.get("self")
                 if isinstance(made, SSLSocket) and made.fileno() >= 0:
-                    if made.fileno() == bare.fileno():
-                        bare.detach()
-                    self._socket = made
+                    if made.fileno() == connected.fileno():
+                        connected.detach()
+                    self._sockets.append(made)
             raise
-        return self._socket
+        self._sockets.append(secured)
+        return secured
 
+    def close(self, but: socket.socket | None = None) -> None:
+        """Close all sockets but one. Safe to call again.
 
-def _sooner(one: float | None, other: float | None) -> float | None:
-    """Return the shorter of two times; None is the longest."""
-    return min((each for each in (one, other) if each is not None), default=None)
+        No TLS close is sent: after a fork the connection is the parent's.
+        """
+        for each in self._sockets:
+            if each is not but:
+                try:
+                    each.close()
+                except AttributeError:  # an exception has ended its constructor after that of its base class
+                    socket.SocketType.close(each)
+
+    def abort(self) -> None:
+        """Break the connection while another thread uses it, or connects."""
+        self.is_aborted = True
+        for each in list(self._sockets):
+            try:
+                if isinstance(each, SSLSocket):
+                    # SSLSocket.shutdown would remove TLS first, and data being sent just then would go out in clear.
+                    super(SSLSocket, each).shutdown(socket.SHUT_RDWR)
+                else:
+                    each.shutdown(socket.SHUT_RDWR)
+            except OSError as error:  # not connected yet, or already closed
+                if not is_network_error(error):
+                    raise

@@ -1,0 +1,152 @@
+"""Connects to a broker: to the address of its name that responds first, as RFC 8305 describes, without threads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from collections.abc import Iterable
+from itertools import zip_longest
+from math import inf
+from ssl import SSLContext, SSLSocket, SSLWantWriteError
+from typing import TypeAlias
+
+from .._core.endpoint import Endpoint
+from .sockets import IN, OUT, Expired, OwnedSockets, is_network_error, new_poll, wait, would_block
+
+__all__ = ["Connector"]
+
+_DELAY = 0.25
+"""Seconds from one attempt to the next (RFC 8305, section 5)."""
+
+_Address: TypeAlias = tuple[int, int, int, str, tuple[str | int | bytes, ...]]
+"""As `socket.getaddrinfo` returns it."""
+
+
+class Connector:
+    """Connects to a broker. It remembers which of several addresses worked.
+
+    Args:
+        endpoint: The broker.
+        context: Verifies https; None for http.
+        connect_timeout: Seconds to connect to one address, and again for the TLS handshake. None: no limit of its own.
+    """
+
+    def __init__(self, endpoint: Endpoint, context: SSLContext | None, connect_timeout: float | None) -> None:
+        self._endpoint = endpoint
+        self._context = context
+        self._limit = inf if connect_timeout is None else connect_timeout
+        self._last: _Address | None = None
+        """The address that was connected last."""
+
+    def connect(self, sockets: OwnedSockets, deadline: float) -> socket.socket:
+        """Connect and return the socket. However this ends, the caller must close the sockets.
+
+        Resolving the broker's name cannot be interrupted, so it may take longer than the deadline.
+
+        Args:
+            sockets: Owns each socket.
+            deadline: On the monotonic clock.
+
+        Raises:
+            OSError, Expired: There is no connection.
+        """
+        addresses = socket.getaddrinfo(self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM)
+        connected = self._race(_in_order(addresses, self._last), sockets, deadline)
+        sockets.close(but=connected)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._context is None:
+            return connected
+        secured = sockets.secure(connected, self._context, self._endpoint.host)
+        self._shake_hands(secured, sockets, deadline)
+        return secured
+
+    def _race(self, addresses: list[_Address], sockets: OwnedSockets, deadline: float) -> socket.socket:
+        """Return the socket that connects first. The next attempt starts after a delay, or when one has failed."""
+        attempts: dict[socket.socket, tuple[_Address, float]] = {}
+        """Those in progress, with the time at which each expires."""
+        code = 0
+        start = -inf
+        while addresses or attempts:
+            now = _checked_now(sockets, deadline)
+            if addresses and now >= start:
+                address, *addresses = addresses
+                start = now + _DELAY
+                try:
+                    attempts[_connecting(address, sockets)] = address, now + self._limit
+                except OSError as error:
+                    if not is_network_error(error):
+                        raise
+                    code, start = error.errno or 0, now
+                continue
+            ends = [end for _, end in attempts.values()]
+            ready = _ready(attempts, OUT, min(deadline, *ends, start if addresses else inf))
+            now = time.monotonic()
+            for attempt, (address, end) in list(attempts.items()):
+                if attempt.fileno() in ready:
+                    code = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    if not code:
+                        self._last = address
+                        return attempt
+                elif now >= end:
+                    code = errno.ETIMEDOUT
+                else:
+                    continue
+                del attempts[attempt]
+                attempt.close()
+                start = now
+        raise OSError(code, os.strerror(code)) if code else ConnectionError("the name has no address")
+
+    def _shake_hands(self, secured: SSLSocket, sockets: OwnedSockets, deadline: float) -> None:
+        end = time.monotonic() + self._limit
+        while True:
+            if _checked_now(sockets, deadline) >= end:
+                raise TimeoutError(errno.ETIMEDOUT, "the TLS handshake timed out")
+            try:
+                secured.do_handshake()
+            except OSError as error:
+                if not would_block(error):
+                    raise
+                events = OUT if isinstance(error, SSLWantWriteError) else IN
+            else:
+                return
+            _ready([secured], events, min(deadline, end))
+
+
+def _in_order(addresses: Iterable[_Address], first: _Address | None) -> list[_Address]:
+    """Return addresses with their families in turn (RFC 8305, section 4), beginning with one that has worked."""
+    families: dict[int, list[_Address]] = {}
+    for address in addresses:
+        families.setdefault(address[0], []).append(address)
+    turns = zip_longest(*families.values())
+    return sorted((each for turn in turns for each in turn if each is not None), key=lambda each: each != first)
+
+
+def _connecting(address: _Address, sockets: OwnedSockets) -> socket.socket:
+    """Return a socket that is being connected to an address."""
+    family, kind, protocol, _, place = address
+    # The kernel may lack the family of an address that the resolver returns; that is an OSError, too.
+    attempt = sockets.new(family, kind, protocol)
+    try:
+        attempt.connect(place)
+    except OSError as error:
+        if not would_block(error):
+            raise
+    return attempt
+
+
+def _checked_now(sockets: OwnedSockets, deadline: float) -> float:
+    """Return the time; raise Expired if the deadline has passed, or another thread has aborted the connection."""
+    now = time.monotonic()
+    if now >= deadline or sockets.is_aborted:
+        raise Expired
+    return now
+
+
+def _ready(sockets: Iterable[socket.socket], events: int, end: float) -> set[int]:
+    """Wait until one of the sockets is ready, or the time has come; return the descriptors that are ready."""
+    poll = new_poll()
+    for each in sockets:
+        poll.register(each, events)
+    return {descriptor for descriptor, _ in wait(poll, end)}
