@@ -1,11 +1,13 @@
-"""How `Client` sends a request and reads its response: early responses, and the end of a connection."""
+"""How `Client` sends a request and reads its response: early responses, the end of a connection, idle connections."""
 
 from __future__ import annotations
 
 import gc
+import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +22,10 @@ from webmqconnect_async import (
     TooLarge,
     WebMQError,
 )
+from webmqconnect_async._sync import connection, process_state
 
-from .hostile import ACCEPTED, PATIENCE, Hostile, Peer, Step, answer, hostile, reply, trusting
+from .hostile import ACCEPTED, PATIENCE, Hostile, Peer, Step, answer, bodies, held, hostile, reply, trusting
+from .test_interrupted import descriptors
 
 MEGABYTES = "x" * 8_000_000
 """An event that no kernel buffers whole."""
@@ -219,3 +223,52 @@ def test_records(tls: bool) -> None:
         for number in range(3):
             outcome(client, number)
         assert server.connections == 2
+
+
+# Idle connections
+
+
+def test_idle_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a burst, connections that are no longer needed end after `keepalive` while the client pushes."""
+    passed = 0.0
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed)
+    before = descriptors()
+    with serving_client(*[held()] * 5, keepalive=30.0) as (server, client):
+        monkeypatch.setattr(connection, "time", clock)
+        monkeypatch.setattr(process_state, "time", clock)
+        server.release_at(5)
+        client.push_many([("t", number) for number in range(5)])
+        passed = 20.0
+        client.push("t", 5)
+        assert server.open_connections == 5
+        passed = 31.0
+        client.push("t", 6)
+        server.until(lambda: server.open_connections == 1)
+        assert server.connections == 5
+    assert descriptors() <= before
+
+
+@pytest.mark.parametrize("keepalive", [None, 30.0])
+def test_idle_and_closed_by_the_broker(keepalive: float | None) -> None:
+    """The client closes them, too, the next time that it pushes."""
+
+    async def all_but_one(peer: Peer) -> None:
+        number = (await peer.request()).body
+        await peer.server.released.wait()
+        await peer.send(ACCEPTED)
+        if number != b"4":
+            peer.close()
+
+    before = descriptors()
+    with serving_client(keepalive=keepalive) as (server, client):
+        server.release_at(1 + 5)
+        client.push("t", 5)
+        opened = descriptors()
+        server.script(*[all_but_one] * 5)
+        client.push_many([("t", number) for number in range(5)])
+        server.until(lambda: server.open_connections == 1)
+        client.push("t", 6)
+        assert server.connections == 5
+        assert descriptors() == opened
+    assert descriptors() <= before
+    assert sorted(bodies(server)) == [b"%d" % number for number in range(7)]

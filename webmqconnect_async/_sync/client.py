@@ -52,7 +52,8 @@ class Client(BaseClient):
         connect_timeout: Seconds to connect to one address, and again for the TLS handshake. `None`, the default: only
             `timeout` applies.
         keepalive: Seconds to keep an idle connection open, 4 by default. `None`: until the broker closes it. `0`: a new
-            connection per push. Choose less than the broker's own limit (nginx 75, Twisted 60, Node 5).
+            connection per push. Choose less than the broker's own limit (nginx 75, Twisted 60, Node 5). A client closes
+            idle connections while it pushes: without pushes they stay open until the next one, or until `close`.
         ssl: How to verify https. `None`, the default: against the system's certificates.
         headers: Sent with each push. `None`, the default: none.
         dumps: A JSON encoder to use instead of the standard library's; returns str or bytes. TypeError, ValueError,

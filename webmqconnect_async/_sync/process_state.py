@@ -52,6 +52,7 @@ class ProcessState:
                 context.set_alpn_protocols(["http/1.1"])
         self._connector = Connector(settings.endpoint, context, settings.connect_timeout)
         self._idle: list[Connection] = []
+        """In the order in which they became idle. The last one is taken first."""
         self._lock = threading.RLock()
         """Guards the idle connections."""
         # A client need not be closed: its idle connections are closed with it, without a ResourceWarning.
@@ -88,7 +89,7 @@ class ProcessState:
                 raise
             return self._failure(error, lease.connection)
         finally:
-            _disconnect(lease)
+            self._tidy(lease)
 
     def release(self, lease: Lease) -> None:
         """Close the connection in use, if there is one left, and release the slot. Safe to call again."""
@@ -137,6 +138,19 @@ class ProcessState:
 
     def _is_usable(self, idle: Connection) -> bool:
         return time.monotonic() - idle.idle_since < self._keepalive and idle.is_quiet()
+
+    def _tidy(self, lease: Lease) -> None:
+        """Close the connection in use, if there is one left, and those that have been idle for too long."""
+        while True:
+            _disconnect(lease)
+            with self._lock:
+                # The last one is checked when it is taken.
+                oldest = self._idle[0] if self._idle[1:] else None
+                if oldest is None or self._is_usable(oldest):
+                    return
+                if self._idle[:1] == [oldest]:  # otherwise a signal handler has used the client
+                    lease.connection = oldest
+                    del self._idle[0]
 
     def _sleep(self, sleep: Sleep) -> TransportFailure | None:
         log.retrying(self._endpoint.authority, sleep)
