@@ -1,20 +1,23 @@
 """How fast the clients and the hub are, beside their peers and in one run: `python3 benchmarks/run.py`.
 
-run.py          makes a venv of its own and starts __main__.py in it
-__main__.py     the command line: which sections run, and what becomes of the results
-sections.py     each section: what runs side by side, and the rows it leads to
-plan.py         how long each takes, and where its results go
-goals.py        cells (one client under one load) and ratios between them, with their goals
-measure.py      one cell in a process of its own
-memory.py       what bulk pushes keep, in a process of its own
-peers_async.py, peers_sync.py, ours.py    the clients
+run.py          makes a venv of its own and runs __main__.py in it
+__main__.py     the command line: which sections run, and where the results go
+goals.py        which clients run side by side, and the goals for them
+sections.py     each section: what it measures, and the rows that it adds
+plan.py         how long each takes, and in which order
+results.py      medians over rounds, and ratios round by round
+settled.py      starts each process, so that its allocator has settled
+measure.py      one client under one load
+instructions.py    instructions per push, by Valgrind
+memory.py       the memory that bulk pushes keep
+peers_async.py, peers_sync.py, raw.py, ours.py    the clients
 load.py         what is pushed, and how it is signed
-sink.py         the server that all of them push to
+sink.py         the server to which all of them push
 hub_load.py     the hub, its subscribers, and a bare aiohttp handler beside it
 twins.py        the hub beside Crossbar.io
 listeners.py    the subscribers of these two
-processes.py    starting all these, each on its core; wrk
-report.py, chart.py    tables, and the picture
+processes.py    starts all these, each on its core; wrk
+report.py, page.py, chart.py    tables for the terminal and the documentation, and the chart
 
 soak.py, soaking/    nothing lost, nothing doubled, under fault: `python3 benchmarks/soak.py`
 """

@@ -1,4 +1,4 @@
-"""The command line of the benchmarks: `python3 benchmarks/run.py` makes a venv and comes here."""
+"""The command line of the benchmarks: `python3 benchmarks/run.py` makes a venv and runs this module there."""
 
 from __future__ import annotations
 
@@ -13,46 +13,60 @@ from pathlib import Path
 
 from brokers import crossbar
 
-from . import chart, processes, report
-from .goals import Results
+from . import chart, page, processes, report
 from .plan import Plan
-from .sections import SECTIONS
+from .results import Results
+from .sections import GOALS, SECTIONS
 
 HERE = Path(__file__).resolve().parent
 ROUNDS = 9
+GOAL_ROUNDS = 7
 
 
 def main() -> None:
-    """Run the sections that were asked for, print the tables, and write results and chart."""
+    """Run the chosen sections, print the tables, and write results, chart and Markdown."""
     parser = argparse.ArgumentParser(prog="benchmarks/run.py", description="Benchmarks of the clients and the hub.")
     parser.add_argument("--only", choices=SECTIONS, metavar="NAME", help=f"one section: {', '.join(SECTIONS)}")
+    parser.add_argument("--goals", action="store_true", help="only what has a goal, in ten minutes; writes nothing")
     parser.add_argument("--grow", action="store_true", help="also measure how cost grows; takes some minutes more")
-    parser.add_argument("--rounds", type=int, help=f"measurements of each cell, alternating; {ROUNDS}, with --quick 2")
+    parser.add_argument("--rounds", type=int, help=f"of each cell; {ROUNDS}, with --goals {GOAL_ROUNDS}, --quick 2")
     parser.add_argument("--quick", action="store_true", help="few events, to see that everything works; writes nothing")
-    parser.add_argument("--out", type=Path, help="folder for results.json and chart.svg; default: benchmarks/")
+    parser.add_argument("--fresh", action="store_true", help="do not let allocators settle first; writes nothing")
+    parser.add_argument("--out", type=Path, help="folder for results.json, results.md and chart.svg")
     options = parser.parse_args()
 
+    if options.fresh:
+        os.environ["BENCHMARKS_FRESH"] = "1"
     command = " ".join(("python3 benchmarks/run.py", *sys.argv[1:]))
-    results = Results(command, _machine(), options.rounds or (2 if options.quick else ROUNDS))
+    rounds = options.rounds or (2 if options.quick else GOAL_ROUNDS if options.goals else ROUNDS)
+    # On the only core, a server that does not sleep would take the clients' time.
+    results = Results(command, _machine(), rounds, not options.fresh, processes.has_two_cores())
     if options.quick:
         results.machine["quick"] = "too few events for the figures to mean anything"
-    plan = Plan(results, options.quick)
-    with processes.server("sink") as sink:
-        for name, section in SECTIONS.items():
-            if options.only == name or (options.only is None and (name != "grow" or options.grow)):
-                section(plan, sink.url)
+    plan = Plan(results, options.quick, options.goals)
+    for name, section in SECTIONS.items():
+        if options.only:
+            chosen = name == options.only
+        else:
+            chosen = name in GOALS if options.goals else name != "grow" or options.grow
+        if chosen:
+            section(plan)
     print(report.rendered(results), end="")
 
-    # One section is no result to show: it would take the others' place.
-    out = options.out or (None if options.quick or options.only else HERE)
+    # A part of the results would replace all of them.
+    partial = options.quick or options.only or options.goals or options.fresh
+    out = options.out or (None if partial else HERE)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         (out / "results.json").write_text(json.dumps(asdict(results), indent=1) + "\n")
+        (out / "results.md").write_text(page.written(results))
         (out / "chart.svg").write_text(chart.drawn(results))
 
 
 def _machine() -> dict[str, str]:
-    packages = ("webmqconnect-async", "aiohttp", "uvloop", "httpx", "cent", "requests", "urllib3")
+    packages = (
+        "webmqconnect-async", "aiohttp", "uvloop", "orjson", "pyreqwest", "httpx", "cent", "requests", "urllib3"
+    )  # fmt: skip
     peer = {"Crossbar.io": crossbar.VERSION} if crossbar.installed() else {}
     return {
         "machine": f"{os.cpu_count()} x {_processor()}, {platform.system()} {platform.release()}",
@@ -63,7 +77,7 @@ def _machine() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """Return the processor's name as Linux has it, or what Python knows."""
+    """Return the processor's name from Linux, or else from Python."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

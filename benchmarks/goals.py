@@ -1,11 +1,9 @@
-"""What is measured, and what it should come to. Pure: runs nothing, prints nothing."""
+"""What is measured side by side, and the ratios and limits that it should reach. Pure data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from statistics import median
-from typing import TypeAlias
+from dataclasses import dataclass, replace
 
 from .load import EVENT_BYTES
 
@@ -21,117 +19,167 @@ class Cell:
     topics: int = 1
     body: int = EVENT_BYTES
     delay: float = 0.0
-    """Seconds that the broker takes to answer."""
-    seasoned: bool = False
-    """Whether the process frees a large block of memory before it is measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One measurement of a cell."""
-
-    events: int
-    seconds: float
-    """By the clock on the wall."""
-    cpu: float
-    """Seconds of CPU time of the client's process."""
-
-    @property
-    def rate(self) -> float:
-        """Events a second."""
-        return self.events / self.seconds
-
-
-Samples: TypeAlias = Mapping[Cell, Sequence[Sample]]
-"""Samples of each cell, one a round: those of one place were taken in the same round."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A cell over all rounds; rates are pushes a second."""
-
-    cell: Cell
-    rate: float
-    low: float
-    high: float
-    cpu: float
-    """Microseconds of CPU time that the client spends a push."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of the table of goals: the median over the rounds, and between what it lay."""
-
-    title: str
-    value: float
-    low: float
-    high: float
-    goal: float | None = None
-    stretch: float | None = None
-    unit: str = ""
-    less_is_better: bool = False
-
-    @property
-    def verdict(self) -> str:
-        """`stretch`, `met` or `missed`; `measured` without a goal."""
-        if self.goal is None:
-            return "measured"
-        if self.stretch is not None and self._reaches(self.stretch):
-            return "stretch"
-        return "met" if self._reaches(self.goal) else "missed"
-
-    def _reaches(self, mark: float) -> bool:
-        return self.value <= mark if self.less_is_better else self.value >= mark
+    """Seconds until the broker responds."""
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as fast one cell should be as another."""
+    """How many times as fast one cell should be as another, in the same round."""
 
     title: str
     ours: Cell
     peer: Cell
+    goal: float | None = None
+    stretch: float | None = None
+    unit: str = "x"
+    """Or "%": then the goals are percentages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most that something should cost."""
+
     goal: float
     stretch: float | None = None
 
 
-@dataclass(slots=True)
-class Results:
-    """Everything that one run of the benchmarks has found."""
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Ratios whose cells are measured in turn, round by round."""
 
-    command: str
-    machine: dict[str, str]
-    rounds: int
-    sink: float = 0.0
-    """Requests a second that the sink takes by itself; 0 where that was not measured."""
-    sink_by: str = ""
-    """How that was found."""
-    measured: list[Measured] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
-    memory: list[tuple[int, float]] = field(default_factory=list)
-    """Of one `push_stream`: events so far, and MB resident then."""
-    growth: list[Measured] = field(default_factory=list)
-    """How cost grows with concurrency, events and bodies."""
-    skipped: list[str] = field(default_factory=list)
-    """What could not be measured here, and why."""
+    ratios: Sequence[Ratio]
+    others: Sequence[Cell] = ()
+    """Measured as well, for the table and the chart."""
+
+    @property
+    def cells(self) -> Sequence[Cell]:
+        """All cells, each once, a peer before what is compared with it."""
+        compared = (cell for ratio in self.ratios for cell in (ratio.peer, ratio.ours))
+        return tuple(dict.fromkeys((*compared, *self.others)))
+
+    def goals_only(self) -> Group:
+        """Return the group without everything that has no goal."""
+        return Group([ratio for ratio in self.ratios if ratio.goal is not None])
 
 
-def summed_up(cell: Cell, samples: Sequence[Sample]) -> Measured:
-    """Return a cell over all its rounds."""
-    rates = [sample.rate for sample in samples]
-    cpu = median(sample.cpu / sample.events for sample in samples)
-    taken = replace(cell, events=samples[0].events)
-    return Measured(taken, median(rates), min(rates), max(rates), cpu * 1e6)
+def _against_naive(concurrency: int, goal: float, stretch: float | None = None) -> Ratio:
+    ours, peer = Cell("push_many", concurrency), Cell("aiohttp, naive", concurrency)
+    return Ratio(f"push_many against naive aiohttp, concurrency {concurrency}", ours, peer, goal, stretch)
 
 
-def compared(ratio: Ratio, samples: Samples) -> Row:
-    """Return the median of the ratios of each round, so that a slow minute of the machine slows both sides."""
-    rounds = zip(samples[ratio.ours], samples[ratio.peer], strict=True)
-    return row(ratio.title, [ours.rate / peer.rate for ours, peer in rounds], ratio.goal, ratio.stretch, "x")
+def _awaited(concurrency: int, events: int, goal: float, stretch: float) -> Ratio:
+    ours, peer = Cell("push", concurrency, events), Cell("aiohttp, naive, awaited", concurrency, events)
+    return Ratio(f"push, awaited, against the awaited naive post, concurrency {concurrency}", ours, peer, goal, stretch)
 
 
-def row(
-    title: str, values: Sequence[float], goal: float | None = None, stretch: float | None = None, unit: str = ""
-) -> Row:
-    """Return a row of which more is better."""
-    return Row(title, median(values), min(values), max(values), goal, stretch, unit)
+_MANY_10, _NAIVE_10, _UVLOOP_10 = (
+    Cell("push_many", 10),
+    Cell("aiohttp, naive", 10),
+    Cell("push_many", 10, loop="uvloop"),
+)
+_MANY, _NAIVE, _UVLOOP = Cell("push_many", 100), Cell("aiohttp, naive", 100), Cell("push_many", 100, loop="uvloop")
+_RAW = Cell("raw protocol loop", 100)
+_UNORDERED = replace(_MANY, topics=1000)
+
+BULK = (
+    Group([_against_naive(1, 1.5)], [Cell("raw protocol loop")]),
+    Group(
+        [
+            _against_naive(10, 2.4, 3.0),
+            Ratio("push_many on uvloop against naive aiohttp on asyncio, concurrency 10", _UVLOOP_10, _NAIVE_10),
+        ],
+        # httpx gets slower with concurrency: with more events, everything else would wait for it.
+        [
+            *(Cell(name, 10) for name in ("aiohttp, hand-inlined", "aiohttp, constant", "cent", "pyreqwest")),
+            Cell("httpx", 10, events=600),
+            Cell("raw protocol loop", 10),
+        ],
+    ),
+    Group(
+        [
+            _against_naive(100, 2.5, 3.0),
+            Ratio("push_many on uvloop against naive aiohttp on asyncio, concurrency 100", _UVLOOP, _NAIVE, 2.6, 3.2),
+            Ratio(
+                "push_many with dumps=orjson.dumps against naive aiohttp, concurrency 100",
+                Cell("push_many, orjson", 100), _NAIVE, 3.2,
+            ),
+            Ratio(
+                "push_many against the hand-inlined aiohttp loop, concurrency 100",
+                _MANY, Cell("aiohttp, hand-inlined", 100), 1.9, 2.2,
+            ),
+            Ratio(
+                "push_many against aiohttp with constant URL and body, concurrency 100",
+                _MANY, Cell("aiohttp, constant", 100), 1.25, 1.4,
+            ),
+            Ratio("push_many against pyreqwest (Rust), concurrency 100", _MANY, Cell("pyreqwest", 100), 1.15, 1.3),
+            Ratio("push_many, of the raw protocol loop that signs, concurrency 100", _MANY, _RAW, 50, 65, "%"),
+            Ratio("push_many against cent's AsyncClient, concurrency 100", _MANY, Cell("cent", 100)),
+            Ratio("push_stream against push_many, concurrency 100", Cell("push_stream", 100), _MANY, 0.95, 1.0),
+            Ratio(
+                "order_by_topic=True over 1,000 topics against unordered, concurrency 100",
+                replace(_UNORDERED, client="push_many, ordered"), _UNORDERED, 0.95, 1.0,
+            ),
+        ],
+        [Cell("httpx", 100, events=300), replace(_RAW, loop="uvloop")],
+    ),
+    Group([_against_naive(1000, 2.2)]),
+)  # fmt: skip  # a line for each cell
+
+SINGLE = (Group([_awaited(1, 3000, 1.6, 2.2)]), Group([_awaited(10, 6000, 2.5, 3.2)]))
+
+_CLIENT = Cell("Client.push")
+
+SYNC = (
+    Group(
+        [
+            Ratio(
+                "Client.push against a raw http.client loop, the same signing", _CLIENT, Cell("http.client"), 1.3
+            ),
+            Ratio(
+                "Client.push against a raw http.client loop, signing as in 2012",
+                _CLIENT, Cell("http.client as in 2012"), 1.5,
+            ),
+            Ratio("Client.push against urllib3", _CLIENT, Cell("urllib3", events=3000), 2.5),
+            Ratio("Client.push against requests", _CLIENT, Cell("requests", events=1500), 6.0),
+        ]
+    ),
+)  # fmt: skip  # a line for each cell
+
+_LATE = replace(_MANY, events=10_000, delay=0.020)
+
+SLOW = (
+    Group(
+        [
+            Ratio(
+                "push_many to a broker that responds after 20 ms, of the raw protocol loop, concurrency 100",
+                _LATE, replace(_LATE, client="raw protocol loop"), 95, 98, "%",
+            )
+        ]
+    ),
+)  # fmt: skip  # a line for each cell
+
+_TLS, _NAIVE_TLS, _UVLOOP_TLS = (replace(cell, tls=True) for cell in (_MANY_10, _NAIVE_10, _UVLOOP_10))
+
+TLS = (
+    Group(
+        [
+            Ratio("push_many against naive aiohttp, TLS, concurrency 10", _TLS, _NAIVE_TLS, 2.2),
+            Ratio("push_many on uvloop against naive aiohttp on asyncio, TLS, concurrency 10", _UVLOOP_TLS, _NAIVE_TLS),
+        ]
+    ),
+)
+
+INSTRUCTIONS: Mapping[Cell, Limit | None] = {
+    _MANY: Limit(195_000, 170_000),
+    Cell("push"): Limit(195_000, 170_000),
+    _NAIVE: None,
+    _RAW: None,
+}
+"""Limits on the instructions per push. Ours hold on CPython 3.11 to 3.13, on asyncio."""
+
+GROWN = Limit(0.5)
+"""MB that a process may grow by during a million pushes."""
+
+KEPT = Limit(200)
+"""Bytes that `push_many` may keep per outcome."""

@@ -1,7 +1,7 @@
-"""What every client pushes: one event, signed anew each time. Knows no client.
+"""What every client pushes: one event, signed anew each time.
 
-A client is a context manager that is given a `Load` and yields a function: called with a number, it pushes so many
-events, raising unless each was accepted. So a measurement can warm the client up before it looks at the clock.
+A client is a context manager: it gets a `Load` and yields a function. Called with a number, the function pushes so many
+events, and raises unless each was accepted. So a measurement can warm the client up before it starts the clock.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 from urllib.parse import quote_plus, urlencode
 
@@ -32,14 +33,16 @@ BlockingRun: TypeAlias = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Where to push, what, and how many side by side."""
+    """Where to push, what, and how many at a time."""
 
     url: str
-    """`http://127.0.0.1:1234`; brokers take pushes at its root."""
+    """`http://127.0.0.1:1234`; brokers accept pushes at its root."""
     concurrency: int = 1
     topics: int = 1
     body: int = EVENT_BYTES
     """Bytes of an event as compact JSON."""
+    timeout: float = 5.0
+    """Seconds for each push, for clients that have a timeout."""
 
     @property
     def event(self) -> dict[str, object]:
@@ -52,7 +55,7 @@ BlockingPeer: TypeAlias = Callable[[Load], AbstractContextManager[BlockingRun]]
 
 
 class Refused(Exception):
-    """A push was answered with something else than 202: nothing of this measurement is worth anything."""
+    """The response to a push was not 202: the measurement is worthless."""
 
 
 def check(status: int) -> None:
@@ -61,27 +64,31 @@ def check(status: int) -> None:
         raise Refused(f"status {status}")
 
 
-def timestamp() -> str:
-    """Return now as the wire has it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+def timestamp(second: int | None = None) -> str:
+    """Return a time as a push has it. `None`: now."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
 def signed_params(body: bytes) -> dict[str, str]:
-    """Sign as everybody would write it at first, and return the parameters of the query."""
+    """Sign as most people would write it at first, and return the parameters of the query."""
     now = timestamp()
     signature = hmac.new(SECRET.encode(), f"{TOPIC}{KEY}{now}".encode() + body, hashlib.sha256).digest()
     return {"topicuri": TOPIC, "appkey": KEY, "timestamp": now, "signature": urlsafe_b64encode(signature).decode()}
 
 
-_SIGNED = f"{TOPIC}{KEY}".encode()
-_QUERY = f"topicuri={quote_plus(TOPIC)}&appkey={KEY}&timestamp="
+@lru_cache(maxsize=1)
+def signed_at(second: int) -> tuple[bytes, str]:
+    """Return what is signed before the body, and the query up to the signature: the same for all pushes of a second."""
+    now = timestamp(second)
+    query = f"topicuri={quote_plus(TOPIC)}&appkey={KEY}&timestamp={quote_plus(now)}&signature="
+    return f"{TOPIC}{KEY}{now}".encode(), query
 
 
 def signed_query(body: bytes) -> str:
-    """Sign with as little work as Python allows, and return the query: constant parts are made once."""
-    now = timestamp()
-    signature = urlsafe_b64encode(hmac.digest(SECRET.encode(), _SIGNED + now.encode() + body, "sha256")).decode()
-    return f"{_QUERY}{now.replace(':', '%3A')}&signature={signature[:-1]}%3D"
+    """Sign with as little work as Python allows, and return the query: what is constant for a second is made once."""
+    signed, query = signed_at(int(time.time()))
+    signature = urlsafe_b64encode(hmac.digest(SECRET.encode(), signed + body, "sha256")).decode()
+    return f"{query}{signature[:-1]}%3D"
 
 
 def bridge_body() -> bytes:

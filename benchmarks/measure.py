@@ -12,19 +12,23 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from . import ours, peers_async, peers_sync
-from .goals import Cell, Sample
+from . import ours, peers_async, peers_sync, raw
+from .goals import Cell
 from .load import AsyncPeer, BlockingPeer, Load
+from .results import Sample
 
 ASYNC: Mapping[str, AsyncPeer] = {
     "push_many": ours.push_many,
     "push_many, ordered": ours.push_many_ordered,
+    "push_many, orjson": ours.push_many_orjson,
     "push_stream": ours.push_stream,
     "push": ours.push,
     "aiohttp, naive": peers_async.naive,
     "aiohttp, naive, awaited": peers_async.naive_awaited,
     "aiohttp, hand-inlined": peers_async.inlined,
-    "aiohttp's floor": peers_async.floor,
+    "aiohttp, constant": peers_async.constant,
+    "raw protocol loop": raw.protocol_loop,
+    "pyreqwest": peers_async.pyreqwest,
     "httpx": peers_async.httpx,
     "cent": peers_async.cent,
 }
@@ -39,7 +43,7 @@ BLOCKING: Mapping[str, BlockingPeer] = {
 
 
 class _Watch:
-    """Reads both clocks between two moments."""
+    """Reads the wall clock and the CPU clock twice."""
 
     def __init__(self, events: int) -> None:
         self._events = events
@@ -69,29 +73,23 @@ def measure_blocking(peer: BlockingPeer, load: Load, events: int) -> Sample:
         return watch.sample()
 
 
+def runner(loop: str) -> asyncio.Runner:
+    """Return a runner of asyncio's or of uvloop's event loop."""
+    if loop == "asyncio":
+        return asyncio.Runner()
+    import uvloop
+
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
 def sample_of(cell: Cell, url: str) -> Sample:
     """Measure a cell in this process."""
     load = Load(url, cell.concurrency, cell.topics, cell.body)
     if cell.client in BLOCKING:
         return measure_blocking(BLOCKING[cell.client], load, cell.events)
-    loop_factory = None
-    if cell.loop == "uvloop":
-        import uvloop
-
-        loop_factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(measure(ASYNC[cell.client], load, cell.events))
-
-
-def main() -> None:
-    """Measure the cell that the command line names."""
-    cell = Cell(**json.loads(sys.argv[1]))
-    if cell.seasoned:
-        # glibc maps and unmaps memory for each of asyncio's receive buffers of 256 KB, a tenth of a push, until a
-        # larger block was freed once: by AsyncClient when it opens, by gather() over thousands of tasks, by chance.
-        bytearray(1 << 20)
-    print(json.dumps(asdict(sample_of(cell, sys.argv[2]))))
+    with runner(cell.loop) as running:
+        return running.run(measure(ASYNC[cell.client], load, cell.events))
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(asdict(sample_of(Cell(**json.loads(sys.argv[1])), sys.argv[2]))))

@@ -1,4 +1,4 @@
-"""What bulk pushes keep in memory: `python -m benchmarks.memory stream|outcomes URL EVENTS` prints it as JSON."""
+"""Memory that bulk pushes keep: `python -m benchmarks.memory stream|outcomes URL EVENTS` prints it as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .ours import pushes
 from .processes import resident
 
 SAMPLES = 20
-"""A stream's memory is looked at so many times; the first time is the end of the warm-up."""
+"""How often a stream's memory is sampled; the first sample ends the warm-up."""
 
 
 def _resident() -> int:
@@ -27,7 +27,7 @@ async def stream(load: Load, events: int) -> dict[str, object]:
     """Push a generator through `push_stream`.
 
     Returns:
-        `samples`, pairs of events so far and bytes resident; `tasks`, the most that ever were; `seconds`.
+        `samples`, pairs of events so far and bytes resident; `tasks`, the most at any time; `seconds`.
     """
     samples: list[tuple[int, int]] = []
     tasks = done = 0
@@ -50,7 +50,7 @@ async def outcomes(load: Load, events: int) -> dict[str, object]:
     """Push one event many times through `push_many`, and keep the outcomes.
 
     Returns:
-        `bytes`, what is resident more for each outcome than before; outcomes, pushes and the list, not the event.
+        `bytes`, by which resident memory has grown per outcome: outcomes, pushes and the list, not the event.
     """
     async with AsyncClient(load.url, KEY, SECRET, concurrency=load.concurrency) as client:
         await client.push_many(pushes(load, max(1, events // 10)))

@@ -1,4 +1,4 @@
-"""The clients of this package, used as its README says: timeouts on, retries on, the public API alone."""
+"""The clients of this package, used as its README shows: with timeouts and retries, by the public API."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from contextlib import asynccontextmanager, contextmanager
 from itertools import cycle, islice
 
 from webmqconnect_async import AsyncClient, Client, Outcome
+from webmqconnect_async.typing import Dumps
 
 from .load import KEY, SECRET, TOPIC, BlockingRun, Load, Run, by_workers
 
 
-def _client(load: Load) -> AsyncClient:
-    return AsyncClient(load.url, KEY, SECRET, concurrency=load.concurrency)
+def _client(load: Load, dumps: Dumps | None = None) -> AsyncClient:
+    return AsyncClient(load.url, KEY, SECRET, load.timeout, concurrency=load.concurrency, dumps=dumps)
 
 
 def pushes(load: Load, events: int) -> Iterator[tuple[str, object]]:
-    """Yield so many pushes, going round the topics."""
+    """Yield so many pushes, with each topic in turn."""
     event = load.event
     topics = [TOPIC] if load.topics == 1 else [f"{TOPIC}/{number}" for number in range(load.topics)]
     return ((topic, event) for topic in islice(cycle(topics), events))
@@ -29,9 +30,9 @@ def _check(outcomes: Iterable[Outcome]) -> None:
 
 
 @asynccontextmanager
-async def push_many(load: Load, order_by_topic: bool = False) -> AsyncIterator[Run]:
+async def push_many(load: Load, order_by_topic: bool = False, dumps: Dumps | None = None) -> AsyncIterator[Run]:
     """Push with `push_many`."""
-    async with _client(load) as client:
+    async with _client(load, dumps) as client:
 
         async def run(events: int) -> None:
             _check(await client.push_many(pushes(load, events), order_by_topic=order_by_topic))
@@ -43,6 +44,15 @@ async def push_many(load: Load, order_by_topic: bool = False) -> AsyncIterator[R
 async def push_many_ordered(load: Load) -> AsyncIterator[Run]:
     """Push with `push_many(order_by_topic=True)`."""
     async with push_many(load, order_by_topic=True) as run:
+        yield run
+
+
+@asynccontextmanager
+async def push_many_orjson(load: Load) -> AsyncIterator[Run]:
+    """Push with `push_many` and `dumps=orjson.dumps`."""
+    from orjson import dumps
+
+    async with push_many(load, dumps=dumps) as run:
         yield run
 
 
@@ -61,7 +71,7 @@ async def push_stream(load: Load) -> AsyncIterator[Run]:
 
 @asynccontextmanager
 async def push(load: Load) -> AsyncIterator[Run]:
-    """Await `push` again and again, in as many tasks as may be in flight."""
+    """Await one `push` after another, in `concurrency` tasks."""
     event = load.event
     async with _client(load) as client:
 

@@ -1,7 +1,7 @@
-"""The blocking peers. Each imports its package itself, so that one that is not installed stops no other."""
+"""The blocking peers. Each imports its package itself, so that the others work without it."""
 
 # mypy: disable-error-code="import-not-found, import-untyped"
-# The peers are installed in the benchmarks' own venv alone.
+# Only the benchmarks' own venv has all peers.
 
 from __future__ import annotations
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from . import processes
-from .goals import Cell, Ratio, Results, Sample, Samples, compared, summed_up
+from .goals import Cell, Group
+from .processes import Server
+from .results import Results, Sample, Samples, compared, summed_up
 
 
 class Plan:
@@ -16,48 +21,69 @@ class Plan:
 
     Args:
         results: what the sections add to.
-        quick: few events, to see that everything works; the figures are worth nothing.
+        quick: few events, to see that everything works; the figures mean nothing.
+        goals_only: leave out what has no goal.
     """
 
-    def __init__(self, results: Results, quick: bool) -> None:
+    def __init__(self, results: Results, quick: bool = False, goals_only: bool = False) -> None:
         self.results = results
         self.quick = quick
+        self.goals_only = goals_only
 
     @property
     def seconds(self) -> float:
-        """How long wrk runs at a time."""
+        """How long each run of wrk takes."""
         return 1.0 if self.quick else 3.0
 
     def events(self, number: int) -> int:
-        """Return how many events a run makes of so many of the full run."""
+        """Return how many events a run makes instead of so many of the full run."""
         return max(20, number // 50) if self.quick else number
 
-    def samples(self, url: str, cells: Sequence[Cell]) -> Samples:
-        """Measure all cells in turn, again and again."""
+    @contextmanager
+    def sink(self, delay: float = 0.0, tls: bool = False) -> Iterator[Server]:
+        """Run the server to which clients push. Only one at a time: it may occupy its core."""
+        options = ["--delay", str(delay), *(["--spin"] if self.results.spinning else ())]
+        if not tls:
+            with processes.server("sink", *options) as server:
+                yield server
+            return
+        import trustme
+
+        authority = trustme.CA()
+        with TemporaryDirectory() as folder:
+            trusted, chain = Path(folder, "trusted.pem"), Path(folder, "server.pem")
+            authority.cert_pem.write_to_path(trusted)
+            authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(chain)
+            with processes.server("sink", *options, "--tls", str(chain)) as server:
+                url = server.url.replace("http", "https", 1)
+                # OpenSSL's variable for the certificates that are trusted by default.
+                yield replace(server, url=url, environment={"SSL_CERT_FILE": str(trusted)})
+
+    def samples(self, server: Server, cells: Sequence[Cell]) -> Samples:
+        """Measure all cells in turn, round by round; every second round in reverse, so that no position is better."""
         samples: dict[Cell, list[Sample]] = {cell: [] for cell in cells}
         for number in range(self.results.rounds):
-            for cell in cells:
+            for cell in reversed(cells) if number % 2 else cells:
                 note(f"round {number + 1} of {self.results.rounds}: {cell.client}, concurrency {cell.concurrency}")
-                samples[cell].append(self.measure(url, cell))
+                samples[cell].append(self.measure(server, cell))
         return samples
 
-    def side_by_side(self, url: str, cells: Sequence[Cell]) -> Samples:
-        """Measure all cells in turn, again and again, and add them to the results."""
-        samples = self.samples(url, cells)
-        self.results.measured += [summed_up(cell, taken) for cell, taken in samples.items()]
-        return samples
-
-    def measure(self, url: str, cell: Cell) -> Sample:
+    def measure(self, server: Server, cell: Cell) -> Sample:
         """Measure one cell once, in a process of its own."""
         taken = replace(cell, events=self.events(cell.events))
-        return Sample(**json.loads(processes.output("measure", json.dumps(asdict(taken)), url)))
+        printed = processes.output("measure", json.dumps(asdict(taken)), server.url, **server.environment)
+        return Sample(**json.loads(printed))
 
-    def compare(self, url: str, cells: Sequence[Cell], ratios: Sequence[Ratio]) -> None:
-        """Measure cells side by side and add the ratios between them to the results."""
-        samples = self.side_by_side(url, cells)
-        self.results.rows += [compared(ratio, samples) for ratio in ratios]
+    def compare(self, group: Group) -> None:
+        """Measure the cells of a group side by side, and add them and the ratios between them to the results."""
+        if self.goals_only:
+            group = group.goals_only()
+        with self.sink(group.cells[0].delay, group.cells[0].tls) as server:
+            samples = self.samples(server, group.cells)
+        self.results.measured += [summed_up(cell, taken) for cell, taken in samples.items()]
+        self.results.rows += [compared(ratio, samples) for ratio in group.ratios]
 
 
 def note(text: str) -> None:
-    """Say how far the run is."""
+    """Report progress."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Servers and clients in processes of their own, on a core of its own for either side where there are two."""
+"""Servers and clients in processes of their own. With two cores or more, each side has a core of its own."""
 
 from __future__ import annotations
 
@@ -6,32 +6,40 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from brokers import crossbar
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 900
-"""Seconds after which a measurement is given up."""
+"""Seconds after which a measurement fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that runs."""
+    """A running server."""
 
     url: str
     pid: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that its clients need."""
+
+
+def has_two_cores() -> bool:
+    """Tell whether servers and clients run on different cores."""
+    return hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1
 
 
 @contextmanager
 def _core(index: int) -> Iterator[None]:
-    """Let the processes that are started here run on one core; without the means or a second core, on any."""
-    if not hasattr(os, "sched_setaffinity") or len(allowed := sorted(os.sched_getaffinity(0))) < 2:
+    """Run the processes that are started in this block on one core, if there are two."""
+    if not has_two_cores():
         yield
         return
+    allowed = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {allowed[index]})
     try:
         yield
@@ -41,9 +49,9 @@ def _core(index: int) -> Iterator[None]:
 
 @contextmanager
 def server(module: str, *arguments: str) -> Iterator[Server]:
-    """Run a module of this package that prints its port first and then serves, until the block is left."""
+    """Run a module of this package that prints its port first and then serves, until the end of the block."""
     with _core(0):
-        process = subprocess.Popen(_command(module, *arguments), cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603  # ours
+        process = subprocess.Popen(command(module, *arguments), cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603  # ours
     with process:
         try:
             port = process.stdout.readline() if process.stdout else ""
@@ -56,7 +64,7 @@ def server(module: str, *arguments: str) -> Iterator[Server]:
 
 @contextmanager
 def crossbar_io() -> Iterator[crossbar.Node]:
-    """Run Crossbar.io by the configuration of the example, where servers run."""
+    """Run Crossbar.io on the core of the servers, with the configuration of the example."""
     with ExitStack() as stack:
         with _core(0):
             node = stack.enter_context(crossbar.node(json.loads(crossbar.EXAMPLE.read_text())))
@@ -65,13 +73,13 @@ def crossbar_io() -> Iterator[crossbar.Node]:
 
 @contextmanager
 def attendant(module: str, *arguments: str) -> Iterator[Callable[[], str]]:
-    """Run a module of this package where clients run; it prints a line when it is ready, and ends with its stdin.
+    """Run a module of this package on the core of the clients; it prints a line when it is ready, and ends with stdin.
 
-    What is yielded ends it and returns what else it prints.
+    Yields a function that ends it and returns what else it prints.
     """
     with _core(-1):
         process = subprocess.Popen(  # noqa: S603  # ours
-            _command(module, *arguments), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command(module, *arguments), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
     with process:
         try:
@@ -82,16 +90,18 @@ def attendant(module: str, *arguments: str) -> Iterator[Callable[[], str]]:
             process.kill()
 
 
-def output(module: str, *arguments: str) -> str:
+def output(module: str, *arguments: str, **environment: str) -> str:
     """Run a module of this package as a client, and return what it prints."""
-    return run(*_command(module, *arguments))
+    return run(*command(module, *arguments), **environment)
 
 
 def run(*command: str, **environment: str) -> str:
-    """Run a command where clients run and return what it prints; CalledProcessError if it fails."""
+    """Run a command on the core of the clients and return what it prints; CalledProcessError if it fails."""
+    # Without the variables by which coverage measures child processes: its tracer would be measured as well.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     with _core(-1):
         process = subprocess.Popen(  # noqa: S603  # ours
-            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | environment
+            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=inherited | environment
         )
     with process:
         try:
@@ -117,10 +127,11 @@ def resident(pid: int | str = "self") -> int:
 
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time that a process has used, where the system has /proc."""
-    # The second field, the name in parentheses, may hold blanks; utime and stime are the 14th and the 15th.
+    # The second field, the name in parentheses, may contain spaces; utime and stime are the 14th and the 15th.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _command(module: str, *arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", f"benchmarks.{module}", *arguments)
+def command(module: str, *arguments: str) -> tuple[str, ...]:
+    """Return the command that runs a module of this package, with a settled allocator."""
+    return (sys.executable, "-m", "benchmarks.settled", module, *arguments)

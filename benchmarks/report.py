@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .goals import Cell, Measured, Results, Row
+from .goals import Cell
 from .load import EVENT_BYTES
+from .results import Measured, Results, Row
 
 
 def rendered(results: Results) -> str:
     """Return all tables."""
     head = [f"{name}: {value}" for name, value in {**results.machine, "command": results.command}.items()]
+    head.append(results.conditions)
     head.append(f"{results.rounds} rounds, medians, (lowest to highest); {EVENT_BYTES}-byte events")
     if results.sink:
-        head.append(f"the sink takes {results.sink:,.0f} requests/s ({results.sink_by})")
+        head.append(f"the sink handles {results.sink:,.0f} requests/s ({results.sink_by})")
     parts = ["\n".join(head)]
-    columns = ("client", "at a time", "events", "pushes/s", "", "CPU us/push")
+    columns = ("client", "concurrency", "events", "pushes/s", "", "CPU us/push")
     if results.measured:
         parts.append(table(columns, map(_measured, results.measured)))
         parts.append(_bottleneck(results))
@@ -32,7 +34,7 @@ def rendered(results: Results) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return aligned columns: the first to the left, the others to the right."""
+    """Return aligned columns: the first one left-aligned, the others right-aligned."""
     lines = [head, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
 
@@ -44,12 +46,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def name(cell: Cell) -> str:
-    """Return what to call a cell among others of the same concurrency."""
+    """Return the name of a cell among others of the same concurrency."""
     said = cell.client if cell.loop == "asyncio" else f"{cell.client} on {cell.loop}"
     said += f", {cell.topics:,} topics" if cell.topics > 1 else ""
     said += f", {cell.body:,} bytes" if cell.body != EVENT_BYTES else ""
-    said += ", seasoned" if cell.seasoned else ""
-    return said if not cell.delay else f"{said}, answered after {cell.delay * 1000:.0f} ms"
+    said += ", TLS" if cell.tls else ""
+    return said if not cell.delay else f"{said}, response after {cell.delay * 1000:.0f} ms"
 
 
 def _measured(measured: Measured) -> tuple[str, ...]:
@@ -61,24 +63,24 @@ def _measured(measured: Measured) -> tuple[str, ...]:
 
 
 def _row(row: Row) -> tuple[str, ...]:
-    def shown(value: float | None) -> str:
-        if value is None:
-            return ""
-        return f"{value:,.2f}" if row.unit in ("x", "MB") else f"{value:,.1f}" if row.unit == "%" else f"{value:,.0f}"
-
     def mark(value: float | None) -> str:
-        return "" if value is None else f"{'<' if row.less_is_better else '>='} {value:g}"
+        return "" if value is None else f"{'<=' if row.less_is_better else '>='} {value:,g}"
 
-    spread = f"({shown(row.low)} to {shown(row.high)})" if row.low != row.high else ""
-    value = f"{shown(row.value)} {row.unit}".replace(" x", "x").replace(" /s", "/s")
+    spread = f"({shown(row.low, row.unit)} to {shown(row.high, row.unit)})" if row.low != row.high else ""
+    value = f"{shown(row.value, row.unit)} {row.unit}".replace(" x", "x").replace(" /s", "/s")
     return (row.title, value, spread, mark(row.goal), mark(row.stretch), row.verdict)
 
 
+def shown(value: float, unit: str) -> str:
+    """Return a value with the digits that its unit deserves."""
+    return f"{value:,.2f}" if unit in ("x", "MB") else f"{value:,.1f}" if unit == "%" else f"{value:,.0f}"
+
+
 def _bottleneck(results: Results) -> str:
-    """Say how much faster the sink is than the fastest client, so that nobody need believe it."""
+    """Return how much faster the sink is than the fastest client."""
     if not results.sink:
         return ""
     fastest = max(results.measured, key=lambda measured: measured.rate)
     return (
-        f"the sink takes {results.sink / fastest.rate:.1f} times what the fastest client sends ({name(fastest.cell)})"
+        f"the sink handles {results.sink / fastest.rate:.1f} times what the fastest client sends ({name(fastest.cell)})"
     )

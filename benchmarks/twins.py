@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from brokers import crossbar
 
 from . import capacity, processes
-from .goals import row
 from .load import Refused, bridge_body, bridge_query
 from .plan import Plan, note
+from .results import row
 
 HUB, PEER = "hub", "Crossbar.io"
 LOADS = ((0, False), (1, False), (10, False), (0, True))
@@ -28,7 +28,7 @@ class Door:
     ws_url: str
 
 
-def twins(plan: Plan, _url: str) -> None:
+def twins(plan: Plan) -> None:
     """Load either in turn, again and again, and compare them round by round."""
     if missing := _missing():
         plan.results.skipped.append(f"the hub beside Crossbar.io: {missing}")

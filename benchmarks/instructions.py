@@ -1,0 +1,72 @@
+"""Instructions per push, counted by Valgrind's callgrind. Counts vary by 1 % where times vary by 30 %.
+
+`python -m benchmarks.instructions CELL URL` is the process that runs under Valgrind: it warms a client up, switches the
+counting on and pushes. What is not per push cancels out between a run with few events and one with more.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+
+from . import processes
+from .goals import Cell
+from .load import Load
+from .measure import ASYNC, runner
+
+FEW, MORE = 200, 800
+LONGEST = 100.0
+"""Seconds for a push: Valgrind translates all code anew when the counting begins."""
+VALGRIND = "apt-get install valgrind"
+
+
+def has_valgrind() -> bool:
+    """Tell whether Valgrind is installed, with the program that switches the counting on."""
+    return all(map(shutil.which, ("valgrind", "vgdb")))
+
+
+def per_push(cell: Cell, url: str) -> float:
+    """Return the instructions per push of an asynchronous client, the interpreter's and the libraries' included."""
+    few, more = (_counted(replace(cell, events=events), url) for events in (FEW, MORE))
+    return (more - few) / (MORE - FEW)
+
+
+def _counted(cell: Cell, url: str) -> int:
+    """Return the instructions of so many pushes and of what follows them."""
+    options = ("--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null", "--log-fd=1")
+    command = processes.command("instructions", json.dumps(asdict(cell)), url)
+    # A fixed seed, so that both runs probe their dictionaries alike.
+    printed = processes.run("valgrind", *options, *command, PYTHONHASHSEED="0")
+    return int(re.findall(r"Collected : (\d+)", printed)[-1])
+
+
+async def _push(cell: Cell, url: str) -> None:
+    async with ASYNC[cell.client](Load(url, cell.concurrency, timeout=LONGEST)) as run:
+        await run(cell.concurrency + 100)
+        gc.collect()
+        _count()
+        await run(cell.events)
+
+
+def _count() -> None:
+    """Switch the counting on."""
+    command = ("vgdb", f"--pid={os.getpid()}", "instrumentation", "on")
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as vgdb:  # noqa: S603  # ours
+        # Valgrind looks for commands while the program runs. In a system call, vgdb would need ptrace to wake it.
+        while vgdb.poll() is None:
+            time.sleep(0.001)
+    if vgdb.returncode:
+        raise subprocess.CalledProcessError(vgdb.returncode, command)
+
+
+if __name__ == "__main__":
+    counted = Cell(**json.loads(sys.argv[1]))
+    with runner(counted.loop) as loop:
+        loop.run(_push(counted, sys.argv[2]))

@@ -1,0 +1,49 @@
+"""The processes of a run: allocators, instructions, and a run as a whole."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import processes
+from benchmarks.goals import INSTRUCTIONS, Cell
+from benchmarks.instructions import VALGRIND, has_valgrind, per_push
+from conftest import needed
+
+LIMITED = [cell for cell, limit in INSTRUCTIONS.items() if limit]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator settles so")
+def test_every_process_has_a_settled_allocator_unless_told_otherwise() -> None:
+    """Each mapped block has a new page; a settled allocator reuses those of the heap."""
+    faults = {fresh: int(processes.output("tests.page_faults", BENCHMARKS_FRESH=fresh)) for fresh in ("", "1")}
+    assert faults[""] < 500
+    assert faults["1"] >= 1000
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("cell", LIMITED, ids=[f"{cell.client}, {cell.concurrency}" for cell in LIMITED])
+def test_instructions_per_push_stay_below_the_limit(cell: Cell) -> None:
+    needed("Valgrind", has_valgrind(), VALGRIND)
+    limit = INSTRUCTIONS[cell]
+    assert limit is not None
+    with processes.server("sink") as sink:
+        counted = per_push(cell, sink.url)
+    # Fewer than a signature alone would mean that not everything was counted.
+    assert 20_000 < counted <= limit.goal
+
+
+def test_a_run_writes_results_page_and_chart(tmp_path: Path) -> None:
+    options = ("--quick", "--rounds", "1", "--only", "tls", "--out", str(tmp_path))
+    printed = processes.run(sys.executable, "-m", "benchmarks", *options)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["settled"]
+    assert [measured["cell"]["loop"] for measured in results["measured"]] == ["asyncio", "asyncio", "uvloop"]
+    for row in results["rows"]:
+        assert row["title"] in printed
+        assert row["title"] in (tmp_path / "results.md").read_text()
+    assert "Each client in a process of its own" in (tmp_path / "chart.svg").read_text()
