@@ -91,8 +91,8 @@ async def fan(url: str, pid: int, subscribers: int, events: int) -> dict[str, fl
     """Subscribe, push, and wait until every subscriber got every event.
 
     Returns:
-        `pushes` and `deliveries` a second; where the system tells it, of the hub, bytes of `memory a subscriber` and
-        microseconds of `CPU time a push`.
+        `pushes` and `deliveries` a second; where the system tells it, of the hub, bytes of `memory per subscriber` and
+        microseconds of `CPU time per push`.
     """
     load = Load(url, concurrency=10)
     frame = text_frame(messages.event(TOPIC, json.dumps(load.event, separators=(",", ":"))))
@@ -116,7 +116,7 @@ async def fan(url: str, pid: int, subscribers: int, events: int) -> dict[str, fl
         for _ in range(subscribers):
             await connect()
         if has_proc():
-            figures["memory a subscriber"] = (resident(pid) - before) / subscribers
+            figures["memory per subscriber"] = (resident(pid) - before) / subscribers
         cpu = cpu_seconds(pid) if has_proc() else 0.0
         began = time.perf_counter()
         outcomes = await client.push_many(pushes(load, events))
@@ -128,7 +128,7 @@ async def fan(url: str, pid: int, subscribers: int, events: int) -> dict[str, fl
         figures["deliveries"] = subscribers * events / (time.perf_counter() - began)
         # With few subscribers the hub waits for this process, which pushes and listens: its CPU time tells more.
         if has_proc():
-            figures["CPU time a push"] = (cpu_seconds(pid) - cpu) / events * 1e6
+            figures["CPU time per push"] = (cpu_seconds(pid) - cpu) / events * 1e6
     for subscriber in connected:
         subscriber.close()
     return figures

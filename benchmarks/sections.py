@@ -65,7 +65,7 @@ def memory(plan: Plan) -> None:
 
 
 def hub(plan: Plan) -> None:
-    """Load the embedded hub, beside a bare aiohttp handler and with subscribers."""
+    """Measure the embedded hub, beside a bare aiohttp handler and with subscribers."""
     if capacity.has_wrk():
         _hub_by_wrk(plan)
     else:
@@ -78,8 +78,8 @@ def hub(plan: Plan) -> None:
         for what, unit in (
             ("pushes", "/s"),
             ("deliveries", "/s"),
-            ("CPU time a push", "us"),
-            ("memory a subscriber", "bytes"),
+            ("CPU time per push", "us"),
+            ("memory per subscriber", "bytes"),
         ):
             if (figure := figures.get(what)) is not None:
                 title = f"hub with {subscribers:,} subscribers: {what}"

@@ -1,4 +1,4 @@
-"""The hub beside Crossbar.io: pushes a second that either takes, by the same requests, with the same subscribers."""
+"""The hub beside Crossbar.io: pushes per second of both, with the same requests and the same subscribers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Door:
 
 
 def twins(plan: Plan) -> None:
-    """Load either in turn, again and again, and compare them round by round."""
+    """Load both in turn, and compare them round by round."""
     if missing := _missing():
         plan.results.skipped.append(f"the hub beside Crossbar.io: {missing}")
         return
@@ -59,7 +59,7 @@ def _counted(subscribers: int) -> str:
 
 @contextmanager
 def _brokers(signed: bool) -> Iterator[dict[str, Door]]:
-    """Run both; who is not loaded waits."""
+    """Run both. The one that is not measured is idle."""
     with ExitStack() as stack:
         hub = stack.enter_context(processes.server("hub_load", "serve", "signed" if signed else "hub"))
         authority = f"127.0.0.1:{stack.enter_context(processes.crossbar_io()).port}"
@@ -70,17 +70,17 @@ def _brokers(signed: bool) -> Iterator[dict[str, Door]]:
 
 
 def _rate(door: Door, subscribers: int, signed: bool, seconds: float) -> float:
-    """Return the pushes a second that a broker took.
+    """Return the pushes per second that a broker accepted.
 
     Raises:
-        Refused: not all, or a subscriber has not got them all.
+        Refused: It refused some, or a subscriber did not receive all.
     """
     body = bridge_body()
     target = f"{door.path}?{bridge_query(body)}" if signed else door.path
     with processes.attendant("listeners", door.url + door.path, door.ws_url, str(subscribers)) as finish:
         rate = capacity.by_wrk(door.url, target, body, seconds, connections=50, content_type="application/json")
         counts = json.loads(finish())
-    # wrk stops in the middle of its last requests, and ends some milliseconds late.
+    # wrk aborts its last requests, and ends some milliseconds late.
     if any(count < 0.95 * rate * seconds for count in counts):
         raise Refused(f"of {rate * seconds:,.0f} events the subscribers got {counts}")
     return rate
