@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -92,4 +93,6 @@ def sample_of(cell: Cell, url: str) -> Sample:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(sample_of(Cell(**json.loads(sys.argv[1])), sys.argv[2]))))
+    print(json.dumps(asdict(sample_of(Cell(**json.loads(sys.argv[1])), sys.argv[2]))), flush=True)
+    # Without finalization, in which the threads of pyreqwest 0.15 now and then abort the interpreter.
+    os._exit(0)
