@@ -18,7 +18,7 @@ from webmqconnect_async.errors import InvalidPush
         (Push("t", 1), "topic"),
         (Receipt(202), "status"),
         (Sent(0, Push("t", 1), Receipt(202)), "index"),
-        (Failed(0, None, InvalidPush("no")), "ok"),
+        (Failed(0, None, InvalidPush("no")), "index"),
         (Stats(), "pushed"),
     ],
     ids=lambda value: type(value).__name__,

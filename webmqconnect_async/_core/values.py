@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
 from ..errors import WebMQError
@@ -81,8 +81,8 @@ class Sent:
     """The position of its item in the source, from 0."""
     push: Push
     receipt: Receipt
-    error: None = field(default=None, init=False)
-    ok: Literal[True] = field(default=True, init=False)
+    error: ClassVar[None] = None
+    ok: ClassVar[Literal[True]] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ class Failed:
     """`None` if the item was neither a `Push` nor a `(topic, event)` pair."""
     error: WebMQError
     """Why it failed. Its class says whether pushing again can create a duplicate."""
-    receipt: None = field(default=None, init=False)
-    ok: Literal[False] = field(default=False, init=False)
+    receipt: ClassVar[None] = None
+    ok: ClassVar[Literal[False]] = False
 
 
 Outcome: TypeAlias = Sent | Failed
