@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from webmqconnect_async import AsyncClient, Client, Outcome, Push, Receipt, Stats, WebMQError
 
+if sys.platform != "win32":
+    import uvloop
+
 T = TypeVar("T")
 
 COLOURS = ("async", "sync")
+TRANSPORTS = ("async", "uvloop", "posting", "sync")
+"""The ways in which requests are sent. "posting" is what an AsyncClient does with a session that is traced."""
 VERBS = ("push", "push_many", "push_stream")
 
 
@@ -22,8 +28,15 @@ class Both:
     """
 
     def __init__(self, colour: str, endpoint: str, *args: Any, **kwargs: Any) -> None:
-        self._runner = asyncio.Runner() if colour == "async" else None
-        self.client: AsyncClient | Client = (AsyncClient if colour == "async" else Client)(endpoint, *args, **kwargs)
+        self._runner: asyncio.Runner | None = None
+        self.client: AsyncClient | Client
+        if colour == "sync":
+            self.client = Client(endpoint, *args, **kwargs)
+            return
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop if colour == "uvloop" else None)
+        self.client = AsyncClient(endpoint, *args, **kwargs)
+        if colour == "posting":
+            self._run(only_post(self.client))
 
     def push(self, *args: Any, **kwargs: Any) -> Receipt:
         if isinstance(self.client, Client):
@@ -90,6 +103,11 @@ class Both:
     def _run(self, verb: Coroutine[Any, Any, T]) -> T:
         assert self._runner is not None
         return self._runner.run(verb)
+
+
+async def only_post(client: AsyncClient) -> None:
+    """Let a client send by `session.post` in this event loop."""
+    client._here()._lanes = None
 
 
 async def _drained(client: AsyncClient, pushes: Iterable[Push | tuple[str, object]], **kwargs: Any) -> list[Outcome]:

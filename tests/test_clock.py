@@ -9,7 +9,7 @@ import pytest
 
 from webmqconnect_async import ClockRejected, ConnectionLost, Push, WebMQError
 from webmqconnect_async._core.dialects import Dialect, DialectName, Request
-from webmqconnect_async._core.flow import Clock, Retry, Sleep, push_flow
+from webmqconnect_async._core.flow import Clock, PushFlow, Retry, Sleep
 from webmqconnect_async._core.settings import new_dialect
 from webmqconnect_async._core.transport_failures import Cause, TransportFailure
 from webmqconnect_async.signing import Credentials
@@ -71,11 +71,11 @@ def _ended(dialect: Dialect, begun: bool) -> WebMQError:
     times = iter([1_800_000_000.0, math.nan])
     clock = Clock(wall=lambda: next(times), monotonic=lambda: 0.0)
     sign = dialect.encode(Push("com.example.t", 1))
-    flow = push_flow(sign, dialect, Retry(at_least_once=True), clock, lambda: 0.0, math.inf)
-    assert isinstance(flow.send(None), Request)
-    assert isinstance(flow.send(TransportFailure(Cause.LOST, begun, "broke")), Sleep)
+    flow = PushFlow(sign, dialect, Retry(at_least_once=True), clock, lambda: 0.0, math.inf)
+    assert isinstance(flow.request(), Request)
+    assert isinstance(flow.receive(TransportFailure(Cause.LOST, begun, "broke")), Sleep)
     with pytest.raises(WebMQError) as caught:
-        flow.send(None)
+        flow.request()
     return caught.value
 
 

@@ -1,27 +1,26 @@
-"""Many deadlines on one timer, in a real event loop: who is cancelled, whose cancellation it is, and what is left."""
+"""Many deadlines on one timer, in a real event loop: what ends, whose cancellation it is, and what is left."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import weakref
 from collections.abc import Coroutine
 
 import pytest
 
-from webmqconnect_async._aio.deadlines import Deadline, Deadlines, Interrupt
+from webmqconnect_async._aio.deadlines import Deadline, Deadlines, Expired
 
 _SOON = 0.005
 _NEVER = 3600.0
 
 
-async def _forever(deadline: Deadline) -> bool:
-    """Wait until cancelled and tell whether the deadline alone is the reason."""
+async def _until(deadline: Deadline) -> bool:
+    """Wait for ever; return True once the deadline has expired."""
     try:
-        await asyncio.Event().wait()
-    except asyncio.CancelledError:
-        if not deadline.is_ours():
-            raise
+        await deadline.wait(asyncio.Event().wait())
+    except Expired:
         return True
     finally:
         deadline.stop()
@@ -29,7 +28,7 @@ async def _forever(deadline: Deadline) -> bool:
 
 
 async def _wait(deadlines: Deadlines, timeout: float | None) -> bool:
-    return await _forever(deadlines.start(timeout))
+    return await _until(deadlines.start(timeout))
 
 
 async def _started(waiting: Coroutine[object, object, bool], deadlines: Deadlines) -> asyncio.Task[bool]:
@@ -59,8 +58,8 @@ async def test_a_deadline_does_not_strike_before_its_time(deadlines: Deadlines) 
     loop = asyncio.get_running_loop()
     deadline = deadlines.start(0.02)
     assert deadline.when > loop.time()
-    assert await _forever(deadline)
-    assert deadline.struck
+    assert await _until(deadline)
+    assert deadline.expired
     assert loop.time() >= deadline.when - 0.002
 
 
@@ -69,7 +68,7 @@ async def test_a_deadline_that_is_stopped_does_not_strike(deadlines: Deadlines) 
     stopped = deadlines.start(_SOON)
     stopped.stop()
     assert await _wait(deadlines, 2 * _SOON)
-    assert not stopped.struck
+    assert not stopped.expired
     assert not deadlines.live
 
 
@@ -128,14 +127,14 @@ async def test_somebody_else_s_cancellation_wins(deadlines: Deadlines, first: st
     task = await _started(_wait(deadlines, _NEVER), deadlines)
     (deadline,) = deadlines.live
     if first == "ours":
-        deadline.strike()
+        deadline.expire()
         task.cancel()
     else:
         task.cancel()
-        deadline.strike()
+        deadline.expire()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert deadline.struck
+    assert deadline.expired
     assert task.cancelled()
     assert task.cancelling() == 1
 
@@ -149,8 +148,8 @@ async def test_a_timeout_around_it_wins_too(deadlines: Deadlines) -> None:
             async with asyncio.timeout(None) as scope:
                 scope.reschedule(asyncio.get_running_loop().time())
                 # Both strike in one turn of the loop, before the task runs again.
-                asyncio.get_running_loop().call_soon(deadline.strike)
-                await _forever(deadline)
+                asyncio.get_running_loop().call_soon(deadline.expire)
+                await _until(deadline)
         finally:
             deadline.stop()
 
@@ -184,102 +183,52 @@ async def test_a_task_that_is_being_cancelled_may_still_push(deadlines: Deadline
     assert task.cancelling() == 1
 
 
-async def _interrupted(strike: bool, cancel: int) -> tuple[bool, bool, bool, int]:
-    """Interrupt a task and return what it is told: others', ours, others', and its count of cancellations."""
-    told: list[tuple[bool, bool, bool, int]] = []
-    interrupts: list[Interrupt] = []
-
-    async def wait() -> None:
-        interrupt = Interrupt(asyncio.get_running_loop())
-        interrupts.append(interrupt)
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            assert task is not None
-            told.append((interrupt.is_others(), interrupt.is_ours(), interrupt.is_others(), task.cancelling()))
-
-    waiting = asyncio.create_task(wait())
-    await asyncio.sleep(0)
-    if strike:
-        interrupts[0].strike()
-    for _ in range(cancel):
-        waiting.cancel()
-    await waiting
-    return told[0]
-
-
-async def test_an_interrupt_tells_whose_cancellation_it_is() -> None:
-    """Asked in any order: taking ours back does not hide the others'."""
-    assert await _interrupted(strike=True, cancel=0) == (False, True, False, 0)
-    assert await _interrupted(strike=False, cancel=1) == (True, False, True, 1)
-    assert await _interrupted(strike=True, cancel=1) == (True, False, True, 1)
-    assert await _interrupted(strike=True, cancel=2) == (True, False, True, 2)
-
-
-async def test_asking_twice_takes_back_once(deadlines: Deadlines) -> None:
-    async def wait() -> tuple[bool, bool, int]:
-        deadline = deadlines.start(None)
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            assert task is not None
-            return deadline.is_ours(), deadline.is_ours(), task.cancelling()
-        raise AssertionError
-
-    waiting = asyncio.create_task(wait())
-    await asyncio.sleep(0)
-    waiting_deadline = next(iter(deadlines.live))
-    waiting_deadline.strike()
-    waiting.cancel()
-    assert await waiting == (False, False, 1)
-
-
-async def test_a_cancellation_of_nobody_s_is_nobody_s() -> None:
-    """A CancelledError out of something awaited, which cancelled itself, counts for no task."""
-    interrupt = Interrupt(asyncio.get_running_loop())
-    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    future.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await future
-    assert not interrupt.is_ours()
-    assert not interrupt.is_others()
-
-
-async def test_before_it_expired_no_cancellation_is_ours(deadlines: Deadlines) -> None:
-    deadline = deadlines.start(_NEVER)
-    task = asyncio.current_task()
-    assert task is not None
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.sleep(0)
-    assert not deadline.is_ours()
-    assert task.uncancel() == 0
-    deadline.stop()
-
-
-async def test_striking_twice_cancels_once(deadlines: Deadlines) -> None:
+async def test_expiring_twice_cancels_once(deadlines: Deadlines) -> None:
     task = await _started(_wait(deadlines, _NEVER), deadlines)
     (deadline,) = deadlines.live
-    deadline.strike()
-    deadline.strike()
-    assert task.cancelling() == 1
+    deadline.expire()
+    deadline.expire()
     assert await task
     assert task.cancelling() == 0
 
 
-async def test_a_push_that_was_struck_may_take_its_time(deadlines: Deadlines) -> None:
-    """While it tidies up, its deadline is live still: the timer strikes others and leaves it alone."""
-    tidy = asyncio.Event()
+async def test_wait_after_expiry_ends_at_once(deadlines: Deadlines) -> None:
+    """A deadline may expire between two waits of its push."""
+    deadline = deadlines.start(_NEVER)
+    deadline.expire()
+    assert await _until(deadline)
+    assert not await deadline.sleep(_NEVER)
+
+
+async def test_own_timeout_of_what_is_awaited(deadlines: Deadlines) -> None:
+    """A TimeoutError that the deadline has not caused passes through: the connector raises its own."""
+
+    async def connect() -> None:
+        raise TimeoutError("sock_connect")
+
+    deadline = deadlines.start(_NEVER)
+    with pytest.raises(TimeoutError, match="sock_connect"):
+        await deadline.wait(connect())
+    assert deadline.on_expiry is None
+    deadline.stop()
+
+
+async def test_push_may_take_its_time_after_expiry(deadlines: Deadlines) -> None:
+    """While it cleans up, its deadline is still live: the timer expires others and leaves it alone."""
+    clean = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await clean.wait()
 
     async def push() -> bool:
         deadline = deadlines.start(None)
         try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            await tidy.wait()
-            return deadline.is_ours()
+            await deadline.wait(work())
+        except Expired:
+            return True
         finally:
             deadline.stop()
         return False
@@ -290,8 +239,32 @@ async def test_a_push_that_was_struck_may_take_its_time(deadlines: Deadlines) ->
     assert await _wait(deadlines, _SOON)
     assert await _wait(deadlines, _SOON)
     assert task.cancelling() == 1
-    tidy.set()
+    clean.set()
     assert await task
+
+
+async def test_no_more_than_a_batch_expires_in_a_turn(deadlines: Deadlines) -> None:
+    """Thousands of deadlines that are due together do not block the loop in one piece."""
+    live = [deadlines.start(None) for _ in range(1200)]
+    deadlines.limit(asyncio.get_running_loop().time() + _SOON)
+    counts = []
+    while not live[-1].expired:
+        await asyncio.sleep(0)
+        counts.append(sum(deadline.expired for deadline in live))
+    assert [count for count, _ in itertools.groupby(counts) if count] == [500, 1000, 1200]
+    deadlines.close()
+
+
+def test_uvloop_timer_of_less_than_half_a_millisecond() -> None:
+    """With uvloop, `TimerHandle.when` returns nothing for such a timer."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> list[bool]:
+        deadlines = Deadlines(asyncio.get_running_loop())
+        return await asyncio.gather(*(_wait(deadlines, timeout) for timeout in (0.0001, 0.01, 0.0002)))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(main()) == [True, True, True]
 
 
 async def test_no_timeout_is_struck_by_a_limit_alone(deadlines: Deadlines) -> None:
@@ -301,7 +274,7 @@ async def test_no_timeout_is_struck_by_a_limit_alone(deadlines: Deadlines) -> No
     assert deadline.when == float("inf")
     # Others come and go meanwhile.
     assert await _wait(deadlines, _SOON)
-    assert not deadline.struck
+    assert not deadline.expired
     deadlines.limit(loop.time() + _SOON)
     assert await task
 
@@ -385,16 +358,3 @@ async def test_close_releases_the_timer_at_once() -> None:
     # A cancelled timer stays in the loop's heap until its time, but holds nothing any more.
     gc.collect()
     assert released() is None
-
-
-async def test_a_deadline_needs_a_task(deadlines: Deadlines) -> None:
-    said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    def callback() -> None:
-        with pytest.raises(RuntimeError) as caught:
-            deadlines.start(_NEVER)
-        said.set_result(str(caught.value))
-
-    asyncio.get_running_loop().call_soon(callback)
-    assert await said == "only a task can be interrupted"
-    assert not deadlines.live

@@ -1,4 +1,4 @@
-"""One push as a generator: scripted answers, the steps they must lead to, and how it ends. No event loop, no clock."""
+"""One push: scripted answers, the steps they must lead to, and how it ends. No event loop, no clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 
 from webmqconnect_async._core.dialects import Request, Response, Signer
 from webmqconnect_async._core.dialects.webmq import WebMQ
-from webmqconnect_async._core.flow import Answer, Clock, PushFlow, Retry, Sleep, push_flow
+from webmqconnect_async._core.flow import Clock, PushFlow, Retry, Sleep
 from webmqconnect_async._core.transport_failures import Cause, TransportFailure
 from webmqconnect_async._core.values import Push, Receipt
 from webmqconnect_async.errors import (
@@ -69,6 +69,7 @@ _START = 1318611591.0
 _TAKES = 0.25
 """Seconds that each request takes in the tests."""
 
+Answer: TypeAlias = Response | TransportFailure
 Step: TypeAlias = str | float
 """What the flow asked for: "sign" followed by "send", or the seconds of a pause."""
 
@@ -103,7 +104,7 @@ class Run:
             return encoded(now)
 
         clock = Clock(wall=lambda: _START + self.seconds, monotonic=lambda: 777.0 + self.seconds)
-        flow = push_flow(sign, dialect, self.retry, clock, lambda: self.jitter, 777.0 + self.deadline)
+        flow = PushFlow(sign, dialect, self.retry, clock, lambda: self.jitter, 777.0 + self.deadline)
         try:
             self.receipt = self._drive(flow)
         except WebMQError as error:
@@ -111,25 +112,20 @@ class Run:
 
     def _drive(self, flow: PushFlow) -> Receipt:
         answers = iter(self.answers)
-        answer: Answer = None
         while True:
-            try:
-                step = flow.send(answer)
-            except StopIteration as end:
+            request = flow.request()
+            self.steps.append("send")
+            self.sent_at.append(self.seconds)
+            self.requests.append(request)
+            self.seconds += _TAKES
+            step = flow.receive(next(answers))
+            if isinstance(step, Receipt):
                 assert next(answers, None) is None, "the flow ended before the script"
-                receipt = end.value
-                assert isinstance(receipt, Receipt)
-                return receipt
-            if isinstance(step, Request):
-                self.steps.append("send")
-                self.sent_at.append(self.seconds)
-                self.requests.append(step)
-                self.seconds += _TAKES
-                answer = next(answers)
-            else:
-                self.steps.append(step.seconds)
-                self.seconds += step.seconds
-                answer = EXPIRED_EARLY if self.strike else None
+                return step
+            self.steps.append(step.seconds)
+            self.seconds += step.seconds
+            if self.strike:
+                raise flow.error()
 
     @property
     def pauses(self) -> list[float]:
@@ -448,14 +444,16 @@ def _unsigned() -> Signer:
     return WebMQ().encode(Push("t", 1))
 
 
-def test_a_driver_that_answers_a_request_with_nothing_is_told_so() -> None:
-    flow = push_flow(_unsigned(), WebMQ(), Retry(), Clock(lambda: 0.0, lambda: 0.0), lambda: 0.5, inf)
-    next(flow)
-    with pytest.raises(TypeError, match="a driver answers a Request with"):
-        flow.send(None)
+def _flow(sign: Signer, retry: Retry = MORE) -> PushFlow:
+    return PushFlow(sign, WebMQ(), retry, Clock(lambda: 5.0, lambda: 0.0), lambda: 0.5, inf)
 
 
-def test_nothing_is_signed_before_the_first_step() -> None:
+def test_no_error_before_an_attempt_has_failed() -> None:
+    with pytest.raises(TypeError, match="no attempt has failed"):
+        _flow(_unsigned()).error()
+
+
+def test_nothing_is_signed_before_the_first_request() -> None:
     """A flow that is made and dropped, as by a client just closed, has done nothing."""
     calls: list[float] = []
 
@@ -463,19 +461,17 @@ def test_nothing_is_signed_before_the_first_step() -> None:
         calls.append(now)
         return Request("", b"")
 
-    flow = push_flow(sign, WebMQ(), Retry(), Clock(lambda: 5.0, lambda: 0.0), lambda: 0.5, inf)
+    flow = _flow(sign)
     assert calls == []
-    assert next(flow) == Request("", b"")
+    assert flow.request() == Request("", b"")
     assert calls == [5.0]
-    flow.close()
 
 
-def test_a_pause_is_a_step_of_its_own() -> None:
-    """It says what came before, for whoever keeps a log."""
-    flow = push_flow(_unsigned(), WebMQ(), MORE, Clock(lambda: 0.0, lambda: 0.0), lambda: 0.5, inf)
-    next(flow)
-    step = flow.send(NO_CONNECTION)
+def test_sleep_says_why() -> None:
+    """It holds the attempt and its error, for the log."""
+    flow = _flow(_unsigned())
+    flow.request()
+    step = flow.receive(NO_CONNECTION)
     assert isinstance(step, Sleep)
     assert (step.seconds, step.attempt, str(step.error)) == (0.5, 1, NO_CONNECTION.reason)
     assert isinstance(step.error, ConnectFailed)
-    assert isinstance(flow.send(None), Request)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from webmqconnect_async import AsyncClient, Client, ConnectionLost, Overloaded, Rejected, ReplyTimeout, Retry
@@ -27,8 +28,8 @@ both_colours = pytest.mark.parametrize("colour", COLOURS)
 
 @pytest.fixture(autouse=True)
 def everything(caplog: pytest.LogCaptureFixture) -> None:
-    """Keep the records of all levels."""
-    caplog.set_level(logging.DEBUG, LOGGER)
+    """Keep the records of all levels that users see by default."""
+    caplog.set_level(logging.INFO, LOGGER)
 
 
 def heard(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, str]]:
@@ -201,6 +202,25 @@ def test_a_fork_is_debug(script: str, server: Hostile, tmp_path: Path) -> None:
     said = "a fork has copied the client, which leaves the parent's connections alone"
     assert printed.splitlines() == [f"{LOGGER} DEBUG 127.0.0.1:{server.port}: {said}"]
     assert len(server.requests) == 5
+
+
+@pytest.mark.parametrize(
+    ("session", "said"),
+    [
+        (False, "requests are sent directly over connections of the session's connector"),
+        (True, "requests are sent by session.post, because the session is borrowed"),
+    ],
+)
+async def test_path_is_debug(session: bool, said: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    """How requests are sent is logged once, and stands in the repr."""
+    caplog.set_level(logging.DEBUG, LOGGER)
+    async with aiohttp.ClientSession() as borrowed:
+        client = AsyncClient(server.url, session=borrowed if session else None)
+        assert repr(client) == f"<AsyncClient {server.url} auth_key=None>"
+        async with client:
+            await client.push_many([(TOPIC, 1), (TOPIC, 2)])
+            assert repr(client) == f"<AsyncClient {server.url} auth_key=None {'session.post' if session else 'direct'}>"
+    assert heard(caplog) == [(LOGGER, logging.DEBUG, f"127.0.0.1:{server.port}: {said}")]
 
 
 def test_both_clients_log_the_same(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:

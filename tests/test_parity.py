@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from email.utils import formatdate
 from typing import TypeAlias
 
@@ -13,34 +16,47 @@ import pytest
 from webmqconnect_async import BadReply, ClientClosed, ClockRejected
 
 from .answers import ANSWERS
-from .cases import TOPIC, Case, End, end_of
-from .colours import COLOURS, VERBS, Both
+from .cases import TOPIC, Case, End, Place, end_of, in_clear
+from .colours import COLOURS, TRANSPORTS, VERBS, Both
 from .faults import FAULTS
-from .hostile import answer, hostile, reply
+from .hostile import accept_and_drop_unread, answer, drop_unread, hostile, reply, serving
 
 CASES = ANSWERS + FAULTS
 Way: TypeAlias = tuple[str, str]
 """A client and a verb."""
-WAYS: list[Way] = [(colour, verb) for colour in COLOURS for verb in VERBS]
+WAYS: list[Way] = [(transport, verb) for transport in TRANSPORTS for verb in VERBS]
 
 
+# Not what depends on bytes that a server leaves unread in the kernel: with TLS, the order of events is another.
+OVER_TLS = [
+    case for case in CASES if case.staging is in_clear and not {drop_unread, accept_and_drop_unread} & {*case.script}
+]
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def ways(case: Case) -> list[Way]:
+    """Return the ways that a case is tried by: all, but for a fault of uvloop 0.23.
+
+    If a connection is reset in the TLS handshake, it leaves a socket object whose descriptor it has closed; that closes
+    the descriptor again when it is collected, and with it another connection. So it does with any client.
+    """
+    return [way for way in WAYS if way[0] != "uvloop" or case.name != "TLS: reset in the handshake"]
 
 
 @every_case
 def test_case_by_every_way(case: Case) -> None:
     """The push ends as the table says, after as many attempts and requests, each way at a server of its own."""
-    with ThreadPoolExecutor(len(WAYS)) as threads:
-        ends = threads.map(lambda way: end_of(case, *way), WAYS)
-        assert dict(zip(WAYS, ends, strict=True)) == dict.fromkeys(WAYS, case.end)
+    with ThreadPoolExecutor(6) as threads:
+        ends = threads.map(lambda way: end_of(case, *way), ways(case))
+        assert dict(zip(ways(case), ends, strict=True)) == dict.fromkeys(ways(case), case.end)
 
 
 @pytest.fixture(scope="module")
 def ends(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dict[Way, End]]]]:
-    """Run the selected cases by either client, and the verbs in turn. Several cases run at once: many of them wait."""
+    """Run the selected cases by each transport, and the verbs in turn. Several cases run at once: many of them wait."""
 
     def run(case: Case) -> dict[Way, End]:
-        return {way: end_of(case, *way) for way in WAYS[CASES.index(case) % len(VERBS) :: len(VERBS)]}
+        return {way: end_of(case, *way) for way in ways(case)[CASES.index(case) % len(VERBS) :: len(VERBS)]}
 
     tests = [each for each in request.session.items if isinstance(each, pytest.Function)]
     selected = [each.callspec.params["case"] for each in tests if each.function is test_case]
@@ -53,8 +69,27 @@ def ends(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dict[Way, 
 def test_case(case: Case, ends: dict[str, Future[dict[Way, End]]]) -> None:
     """So does a sample of the ways."""
     by_way = ends[case.name].result()
-    assert len(by_way) == len(COLOURS)
+    assert len({transport for transport, _ in by_way}) >= len(TRANSPORTS) - 1
     assert by_way == dict.fromkeys(by_way, case.end)
+
+
+@pytest.mark.parametrize("extent", ["every"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
+@pytest.mark.parametrize("case", OVER_TLS, ids=lambda case: case.name)
+def test_case_over_tls(case: Case, version: ssl.TLSVersion, extent: str) -> None:
+    """Each transport ends so over TLS, too."""
+
+    @contextmanager
+    def over_tls(case: Case) -> Iterator[Place]:
+        context = serving()
+        context.minimum_version = context.maximum_version = version
+        with hostile(*case.script, tls=context, accepted=case.accepted) as server:
+            yield Place(server.url, server)
+
+    secured = dataclasses.replace(case, staging=over_tls)
+    with ThreadPoolExecutor(len(TRANSPORTS)) as threads:
+        ends = threads.map(lambda transport: end_of(secured, transport, "push"), TRANSPORTS)
+        assert dict(zip(TRANSPORTS, ends, strict=True)) == dict.fromkeys(TRANSPORTS, case.end)
 
 
 def test_every_case_has_a_name_of_its_own() -> None:

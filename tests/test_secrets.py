@@ -175,7 +175,7 @@ def test_log_of_a_retry(colour: str, caplog: pytest.LogCaptureFixture) -> None:
         with watched(caplog) as heard, Both(colour, server.url, "app", SECRET, retry=retry) as client:
             assert client.push(LONG_TOPIC, 1).attempts == 4
         records = [each for each in caplog.records if each.name == "webmqconnect_async.client"]
-        assert [each.levelno for each in records] == [logging.INFO] * 3
+        assert [each.levelno for each in records if each.levelno > logging.DEBUG] == [logging.INFO] * 3
         assert_silent(heard, secrets_of(*server.requests) - {"signature=", "topicuri="})
 
 

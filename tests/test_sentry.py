@@ -13,7 +13,9 @@ from .hostile import ACCEPTED, Peer, Recorded, answer, hostile, reply
 from .processes import python
 
 PAGE = (Path(__file__).parents[1] / "docs/pages/how-to/observability.md").read_text("utf-8")
-[RECIPE] = [snippet for snippet in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "sentry_sdk" in snippet]
+RECIPE, WITHOUT_INTEGRATION = (
+    snippet for snippet in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "sentry_sdk" in snippet
+)
 
 PUSHES = """
 from webmqconnect_async import Client, WebMQError
@@ -81,6 +83,26 @@ async def sent(options: str, recipe: str = RECIPE) -> tuple[str, list[str]]:
         assert (ended.status, ended.stderr) == (0, "")
         signatures = [request.query["signature"] for request in broker.requests]
         return "\n".join(map(envelope, sentry.requests)), signatures
+
+
+async def test_without_the_integration() -> None:
+    """Requests are sent directly, and no breadcrumb tells of them."""
+    script = f"""{WITHOUT_INTEGRATION}
+import asyncio
+from webmqconnect_async import AsyncClient
+from webmqconnect_async.testing import Hub
+
+async def main():
+    with Hub() as hub:
+        async with AsyncClient(hub.url) as client:
+            await client.push("http://example.com/orders", 1)
+            print("direct" in repr(client))
+
+asyncio.run(main())
+"""
+    async with python("-c", script) as process:
+        ended = await process.ended()
+    assert (ended.stdout, ended.stderr) == ("True\n", "")
 
 
 @pytest.mark.parametrize("options", OPTIONS)

@@ -10,6 +10,7 @@ from typing import Self, TypeAlias
 from .._core.bulk import outcome_of
 from .._core.values import Outcome, Push, Receipt
 from ..errors import ClientClosed, InvalidPush, Unconfirmed, WebMQError
+from .slots import Slots
 from .source import Source
 
 __all__ = ["AsyncPushStream", "run_workers", "stream"]
@@ -18,9 +19,7 @@ PushOne: TypeAlias = Callable[[Push | InvalidPush], Awaitable[Receipt | WebMQErr
 Deliver: TypeAlias = Callable[[Outcome], object]
 
 
-async def run_workers(
-    workers: int, source: Source, push: PushOne, deliver: Deliver, room: asyncio.Semaphore | None = None
-) -> None:
+async def run_workers(workers: int, source: Source, push: PushOne, deliver: Deliver, room: Slots | None = None) -> None:
     """Push all items of a source.
 
     Args:
@@ -32,7 +31,7 @@ async def run_workers(
     """
 
     async def work() -> None:
-        job = await source.next()
+        job = source.next_at_hand() or await source.next()
         while job is not None:
             try:
                 result = await push(job.push)
@@ -42,15 +41,15 @@ async def run_workers(
             following = source.done(job)
             deliver(outcome_of(job, result))
             try:
-                if room is not None:
-                    await room.acquire()
+                if room is not None and not room.take():
+                    await room.wait()
                 if isinstance(result, InvalidPush):
                     await asyncio.sleep(0)  # nothing was awaited: a long run of these would block the loop
             except asyncio.CancelledError as error:
                 source.worker_cancelled(error)
             if isinstance(result, ClientClosed):
                 source.stop(result)
-            job = following or await source.next()
+            job = following or source.next_at_hand() or await source.next()
 
     async with asyncio.TaskGroup() as group:
         source.start(group)
@@ -61,11 +60,12 @@ async def run_workers(
 async def stream(workers: int, source: Source, push: PushOne) -> AsyncGenerator[Outcome]:
     """Yield outcomes as they come. A slow consumer slows the workers down; one that leaves cancels them."""
     delivered: asyncio.Queue[Outcome | None] = asyncio.Queue()
-    room = asyncio.Semaphore(workers)
+    room = Slots(workers)
     running = asyncio.create_task(run_workers(workers, source, push, delivered.put_nowait, room))
     running.add_done_callback(lambda _: delivered.put_nowait(None))
     try:
-        while (outcome := await delivered.get()) is not None:
+        # A queue that is not empty costs no coroutine.
+        while (outcome := await delivered.get() if delivered.empty() else delivered.get_nowait()) is not None:
             room.release()
             yield outcome
         await running

@@ -15,7 +15,7 @@ from .._core.bulk import in_order
 from .._core.checks import checked_seconds, wrong_type
 from .._core.client import BaseClient
 from .._core.dialects import DialectName, Signer
-from .._core.flow import push_flow
+from .._core.flow import PushFlow
 from .._core.settings import ClientOptions
 from .._core.values import Outcome, Push, Receipt, SessionIDs, Stats
 from ..errors import ClientClosed, InvalidPush, WebMQError, WrongLoop
@@ -51,7 +51,8 @@ class AsyncClient(BaseClient):
         dialect: The broker's protocol: "webmq" for a WebMQ hub, "crossbar" for the HTTP bridge of Crossbar.io, whose
             endpoint is the path of a publisher.
         session: An aiohttp session to use, of the event loop in which the client is created. It is neither closed nor
-            changed. Its cookies and proxies apply; `keepalive` does not. `None`: the client opens its own.
+            changed. Its cookies and proxies apply; `keepalive` does not. Requests are sent by its `post`, which takes
+            about three times the CPU time. `None`: the client opens its own.
         concurrency: Maximum number of pushes in flight. 50 by default.
         retry: When to retry a push; see `Retry`.
         connect_timeout: Seconds to connect to one address. `None`, the default: only `timeout` applies.
@@ -107,6 +108,10 @@ class AsyncClient(BaseClient):
     ) -> None:
         await self.close()
 
+    def __repr__(self) -> str:
+        path = f" {self._state.path}" if self._state is not None else ""
+        return f"{super().__repr__().removesuffix('>')}{path}>"
+
     @property
     def stats(self) -> Stats:
         """A snapshot of the client's counts. Cancelled pushes count as failed."""
@@ -142,11 +147,12 @@ class AsyncClient(BaseClient):
         sign, seconds = self._encode(Push(topic, event, eligible, exclude, options), timeout)
         deadline = state.deadlines.start(seconds)
         try:
-            try:
-                await state.take_slot(deadline)
-            except BaseException:
-                self._failed += 1
-                raise
+            if not state.slots.take():
+                try:
+                    await state.take_slot(deadline)
+                except BaseException:
+                    self._failed += 1
+                    raise
             try:
                 return await self._run(state, sign, deadline)
             finally:
@@ -216,7 +222,7 @@ class AsyncClient(BaseClient):
             return
         state.closing = True
         for deadline in state.queue:
-            deadline.strike()
+            deadline.expire()
         for source in self._sources:
             source.stop(ClientClosed("the client was closed"))
         if seconds is not None:
@@ -265,12 +271,16 @@ class AsyncClient(BaseClient):
             state = self._here()
             sign, seconds = self._encode(push)
             # The timeout starts once the push has a slot: the wait for one is the backpressure on the source.
-            async with state.slots:
+            if not state.slots.take():
+                await state.slots.wait()
+            try:
                 deadline = state.deadlines.start(seconds)
                 try:
                     return await self._run(state, sign, deadline)
                 finally:
                     deadline.stop()
+            finally:
+                state.slots.release()
         except WebMQError as error:
             return error
 
@@ -282,7 +292,7 @@ class AsyncClient(BaseClient):
         try:
             if self._closed:
                 raise ClientClosed("the client is closed")
-            flow = push_flow(sign, settings.dialect, settings.retry, state.clock, random.random, deadline.when)
+            flow = PushFlow(sign, settings.dialect, settings.retry, state.clock, random.random, deadline.when)
             receipt = await state.drive(flow, deadline)
         except WebMQError as error:
             self._retried += max(0, error.attempts - 1)

@@ -1,131 +1,144 @@
-"""Many deadlines on one timer of the event loop.
+"""The deadlines of all pushes in one event loop, on a single timer.
 
-A timeout of its own for every push costs 6 to 8 % of the pushes that a client can make in a second: the loop keeps a
-heap of timers, most of which are cancelled. Here a deadline is an entry in a dict, and one timer stands at the
-earliest.
+A timer per push would cost 6 to 8 % of the throughput: the loop keeps its timers in a heap, and most of them are
+cancelled. Here a deadline is an entry in a dict, and the timer is set for the earliest.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
 from math import inf
+from typing import TypeVar
 
-__all__ = ["Deadline", "Deadlines", "Interrupt"]
+__all__ = ["Deadline", "Deadlines", "Expired"]
 
-# Deadlines that lie closer together than this strike together, so that thousands of them do not each scan all others.
+T = TypeVar("T")
+
 _RESOLUTION = 0.001
+"""Deadlines within this many seconds expire together, so that thousands of them do not each scan all others."""
+_BATCH = 500
+"""Deadlines that expire in one turn of the loop, at most; the others follow in the next."""
 
 
-class Interrupt:
-    """A way to cancel the running task, for a reason of ours that it can tell from others."""
-
-    __slots__ = ("_cancelling", "_stands", "_task", "struck")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        task = asyncio.current_task(loop)
-        if task is None:
-            raise RuntimeError("only a task can be interrupted")
-        self._task = task
-        self._cancelling = task.cancelling()
-        self.struck = False
-        self._stands = False
-        """Whether our cancellation counts: struck, and not taken back."""
-
-    def strike(self) -> None:
-        """Cancel the task."""
-        if not self.struck:
-            self.struck = self._stands = True
-            self._task.cancel()
-
-    def is_ours(self) -> bool:
-        """Tell, having caught a CancelledError, whether `strike` alone is its reason, and take it back then.
-
-        Where somebody else has cancelled the task as well, the error is theirs and must go on.
-        """
-        if self._stands:
-            self._stands = False
-            self._task.uncancel()
-        return self.struck and not self.is_others()
-
-    def is_others(self) -> bool:
-        """Tell whether somebody else has cancelled the task."""
-        return self._task.cancelling() > self._cancelling + self._stands
+class Expired(Exception):
+    """The deadline has passed."""
 
 
-class Deadline(Interrupt):
-    """A time at which the task that started it is cancelled, unless `stop` comes first."""
+class Deadline:
+    """The time at which a push ends, unless `stop` is called before."""
 
-    __slots__ = ("_deadlines", "cut", "when")
+    __slots__ = ("_deadlines", "closing", "expired", "on_expiry", "when")
 
     def __init__(self, deadlines: Deadlines, when: float) -> None:
-        super().__init__(deadlines.loop)
         self._deadlines = deadlines
         self.when = when
-        """On the loop's clock; infinite where there is no limit."""
-        self.cut = False
-        """Whether it is sooner than its push was given, as the client closes."""
+        """On the loop's clock; infinite if there is no limit."""
+        self.expired = False
+        self.closing = False
+        """Whether `close` of the client has brought it forward."""
+        self.on_expiry: Callable[[], object] | None = None
+        """Called when it expires: ends what the push waits for."""
 
-    def strike(self) -> None:
-        """Cancel the task."""
-        if self.cut and not self.struck:
-            self._deadlines.cut_off += 1
-        super().strike()
+    async def wait(self, waiting: Coroutine[object, object, T]) -> T:
+        """Wait for a coroutine until the deadline.
+
+        Raises:
+            Expired: The deadline has passed; the coroutine was cancelled.
+        """
+        if self.expired:
+            waiting.close()
+            raise Expired
+        timeout = asyncio.timeout(None)
+        try:
+            async with timeout:
+                self.on_expiry = partial(timeout.reschedule, -inf)
+                try:
+                    return await waiting
+                finally:
+                    self.on_expiry = None
+        except TimeoutError:
+            if timeout.expired():
+                raise Expired from None
+            raise
+
+    async def sleep(self, seconds: float) -> bool:
+        """Sleep; return False as soon as the deadline has passed."""
+        try:
+            await self.wait(asyncio.sleep(seconds))
+        except Expired:
+            return False
+        return True
+
+    def expire(self) -> None:
+        """End what the push waits for. A wait that begins later ends at once."""
+        if not self.expired:
+            self.expired = True
+            self._deadlines.cut_off += self.closing
+            if self.on_expiry is not None:
+                self.on_expiry()
 
     def stop(self) -> None:
-        """Let the task go on."""
+        """Forget the deadline: the push has ended."""
         self._deadlines.live.pop(self, None)
 
 
 class Deadlines:
-    """All deadlines of one client in one event loop."""
+    """The deadlines of one client in one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self._loop = loop
+        self._time = loop.time
         self._timer: asyncio.TimerHandle | None = None
+        # Not `TimerHandle.when()`: that of uvloop returns nothing for less than half a millisecond.
+        self._next = inf
         self.live: dict[Deadline, None] = {}
         self.cut_off = 0
-        """How many have struck sooner than their pushes were given."""
+        """How many have expired because the client was closed."""
 
     def start(self, timeout: float | None) -> Deadline:
-        """Start a deadline for the running task, in so many seconds; None for one that only `limit` can bring on."""
-        when = inf if timeout is None else self.loop.time() + timeout
+        """Start a deadline in `timeout` seconds. `None`: only `limit` and `close` end it."""
+        when = inf if timeout is None else self._time() + timeout
         deadline = Deadline(self, when)
         self.live[deadline] = None
-        if self._timer is None or when < self._timer.when():
+        if when < self._next:
             self._arm(when)
         return deadline
 
     def limit(self, when: float) -> None:
-        """Let no deadline that is live now lie later than this time of the loop's clock."""
+        """Bring all live deadlines forward to this time of the loop's clock, unless they are earlier."""
         for deadline in self.live:
             if when < deadline.when:
-                deadline.when, deadline.cut = when, True
-        if self.live and (self._timer is None or when < self._timer.when()):
+                deadline.when, deadline.closing = when, True
+        if self.live and when < self._next:
             self._arm(when)
 
     def close(self) -> None:
-        """Strike all that is live now, and stop the timer."""
+        """Let all live deadlines expire now, and stop the timer."""
         for deadline in self.live:
-            deadline.cut = deadline.cut or not deadline.struck
-            deadline.strike()
+            deadline.closing = deadline.closing or not deadline.expired
+            deadline.expire()
         self._arm(inf)
 
     def _arm(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._next = when
         if when < inf:
-            self._timer = self.loop.call_at(when, self._strike)
+            self._timer = self._loop.call_at(when, self._expire)
 
-    def _strike(self) -> None:
-        self._timer = None
-        due = self.loop.time() + _RESOLUTION
+    def _expire(self) -> None:
+        due = self._time() + _RESOLUTION
         earliest = inf
+        left = _BATCH
         for deadline in self.live:
-            if deadline.struck:
+            if deadline.expired:
                 continue
-            if deadline.when <= due:
-                deadline.strike()
+            if deadline.when <= due and left:
+                left -= 1
+                deadline.expire()
             elif deadline.when < earliest:
                 earliest = deadline.when
         self._arm(earliest)

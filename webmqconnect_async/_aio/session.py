@@ -1,73 +1,33 @@
-"""What an AsyncClient adds to aiohttp: a session that takes nothing from its surroundings, and a body that tells tales.
-
-It knows nothing of pushes.
-"""
+"""The session of an AsyncClient, and all that the client uses of aiohttp beyond its documented API."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import inspect
+from collections.abc import Callable
+from typing import TypeVar
 
 import aiohttp
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.http import StreamWriter
 from aiohttp.tracing import Trace
+from yarl import URL
 
 from .._core.settings import Settings
 from .resolver import DaemonResolver
 
-__all__ = ["Body", "open_session"]
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
-
-class Body(aiohttp.Payload):
-    """A request's body, which notes when aiohttp asks for it: only once there is a connection to write it to.
-
-    Not a BytesPayload, which warns of bodies above 1 MB.
-    """
-
-    begun = False
-    _transport: asyncio.Transport | None = None
-
-    def __init__(self, body: bytes, content_type: str) -> None:
-        super().__init__(body, content_type=content_type)
-        self._body = body
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return len(self._body)
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the body as text; aiohttp asks for it in logs alone."""
-        return self._body.decode(encoding, errors)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write the body."""
-        await self.write_with_length(writer, None)
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Write the body, and note that it has begun."""
-        self.begun = True
-        if isinstance(writer, StreamWriter):
-            self._transport = writer.transport
-        await writer.write(self._body)
-
-    def abandon(self) -> None:
-        """Break the connection at once: aiohttp would go on writing the rest for as long as the broker reads it."""
-        # One that is not closing has had its answer, and is another push's by now.
-        if self._transport is not None and self._transport.is_closing():
-            with suppress(AttributeError):  # which early releases of Python 3.11 raise over TLS that has ended
-                self._transport.abort()
+__all__ = ["Connecting", "is_intercepted", "open_session"]
 
 
 class _Connector(aiohttp.TCPConnector):
-    """A pool that hands out no connection on which the broker has spoken unasked: that would answer the next push."""
+    """A connector that returns no pooled connection on which the broker has sent data without being asked."""
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
-        """Return a connection from the pool that is quiet, or a new one."""
+        """Return a connection from the pool, or a new one."""
         while True:
             connection = await super().connect(req, traces, timeout)
             if connection.protocol is None or not connection.protocol.should_close:
@@ -76,12 +36,12 @@ class _Connector(aiohttp.TCPConnector):
 
 
 def open_session(settings: Settings) -> aiohttp.ClientSession:
-    """Make a session that takes nothing from its surroundings: no cookies, no netrc, no proxy from the environment."""
-    # No limit of connections: the semaphore bounds what is in flight, and can tell a full queue from a slow connect.
+    """Open a session that is isolated from the environment: no cookies, no netrc, no proxies."""
+    # The connector has no limit of its own: the client's slots bound the pushes in flight.
     one_push_each = settings.keepalive == 0
-    # A broker's name may change its address, so each connection asks anew; those that ask at once share the answer.
     connector = _Connector(
         limit=0,
+        # The address of a broker's name may change. Simultaneous lookups share their result.
         ttl_dns_cache=0,
         resolver=DaemonResolver(),
         force_close=one_push_each,
@@ -94,3 +54,75 @@ def open_session(settings: Settings) -> aiohttp.ClientSession:
         skip_auto_headers=("Accept",),  # so that `max_request_head` counts all headers
         trust_env=False,
     )
+
+
+_request: object = aiohttp.ClientSession._request
+_was_intercepted = not inspect.isfunction(_request) or _request.__code__.co_filename != inspect.getfile(
+    aiohttp.ClientSession
+)
+
+
+def is_intercepted() -> bool:
+    """Whether a test double, a recorder or a monitoring agent has replaced the method that sends aiohttp's requests."""
+    return aiohttp.ClientSession._request is not _request or _was_intercepted
+
+
+class Connecting:
+    """Opens connections with a session's connector, and takes them over from aiohttp.
+
+    The connector resolves names, chooses addresses, does the TLS handshake and applies the session's limits.
+
+    Args:
+        session: An open session.
+        url: The broker's.
+        settings: The client's.
+
+    Raises:
+        Exception: This release of aiohttp does not have what is used here.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, url: URL, settings: Settings) -> None:
+        loop = asyncio.get_running_loop()
+        # The connector reads nothing of a request but its destination.
+        self._request = aiohttp.ClientRequest(
+            "POST", url, loop=loop, headers={"Host": "_"}, session=session, ssl=settings.ssl or True
+        )
+        if session.connector is None:
+            raise aiohttp.ClientConnectionError("the session is closed")
+        self._connector = session.connector
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout)
+        # Fails here, and not in the middle of a push, if a name is missing.
+        handler = ResponseHandler(loop)
+        if handler.should_close or handler.transport is not None:
+            raise TypeError("unexpected state of a new ResponseHandler")
+        handler.connection_lost(None)
+        _ = Connection.protocol, Connection.transport, Connection.close
+
+    async def open(self, adopt: Callable[[asyncio.Transport], P]) -> P:
+        """Open a connection and return its new protocol.
+
+        Args:
+            adopt: Called with the transport; returns the protocol that replaces aiohttp's.
+
+        Raises:
+            aiohttp.ClientError, OSError: There is no connection.
+        """
+        while True:
+            connection = await self._connector.connect(self._request, [], self._timeout)
+            # Nothing is awaited from here on: until the protocol is replaced, aiohttp's would receive the data.
+            handler, transport = connection.protocol, connection.transport
+            if (
+                handler is not None
+                and transport is not None
+                and not transport.is_closing()
+                and not handler.should_close
+            ):
+                break
+            connection.close()
+        protocol = adopt(transport)
+        transport.set_protocol(protocol)
+        # To aiohttp, the connection has ended. Otherwise closing the session would wait for this handler, which hears
+        # no more of its transport, and a connection that is not closed would warn when it is collected.
+        handler.connection_lost(None)
+        connection.close()
+        return protocol

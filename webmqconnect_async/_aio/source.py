@@ -35,7 +35,10 @@ class Source:
     """Why the source was not read to its end; None if it was."""
 
     def __init__(self, pushes: AsyncPushes, bulk: Bulk) -> None:
-        self._items = _AsyncItems(pushes) if isinstance(pushes, AsyncIterable) else _Items(pushes)
+        self._at_hand = iter(pushes) if isinstance(pushes, list | tuple) else None
+        """A list or tuple. Reading it runs no code of the caller's, so that the workers read it themselves."""
+        items: AsyncPushes = self._at_hand or pushes
+        self._items = _AsyncItems(items) if isinstance(items, AsyncIterable) else _Items(items)
         self._bulk = bulk
         self._loop = asyncio.get_running_loop()
         self._idle = 0
@@ -61,6 +64,18 @@ class Source:
         self._reader = group.create_task(self._read())
         # A callback, not the end of `_read`: a task that is cancelled before its first step never runs.
         self._reader.add_done_callback(self._finish)
+
+    def next_at_hand(self) -> Job | None:
+        """Return the next job that may run, if it can be read without waiting; `None` otherwise."""
+        if self._at_hand is None or self._ready:
+            return None
+        while not self._ended and not self._bulk.full:
+            item = next(self._at_hand, _END)
+            if item is _END:
+                self._end(None)
+            elif (job := self._bulk.take(item)) is not None:
+                return job
+        return None
 
     async def next(self) -> Job | None:
         """Return the next job that may run; None if there are no more."""

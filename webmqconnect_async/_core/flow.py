@@ -1,15 +1,14 @@
 """One push from start to end: sign, send, judge, sleep, sign again. It is the whole retry policy of both clients.
 
-`push_flow` is a generator without I/O. It yields a `Request` to send or a `Sleep`, and is sent the outcome of each. The
-clocks and the random source are arguments.
+A `PushFlow` does no I/O. A driver sends the requests that it makes and passes on what became of them; it sleeps when it
+is told to. The clocks and the random source are arguments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from ..errors import (
     BadReply,
@@ -26,7 +25,7 @@ from .dialects import Dialect, Request, Response, Signer
 from .transport_failures import Cause, TransportFailure
 from .values import Receipt
 
-__all__ = ["Answer", "Clock", "PushFlow", "Retry", "Sleep", "push_flow"]
+__all__ = ["Clock", "PushFlow", "Retry", "Sleep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,69 +76,99 @@ class Sleep(NamedTuple):
     """The error of that attempt."""
 
 
-Answer: TypeAlias = Response | TransportFailure | None
-"""What a driver sends back. For a Request: the response, or why there is none. For a Sleep: None, or that the deadline
-has passed."""
-
-PushFlow: TypeAlias = Generator[Request | Sleep, Answer, Receipt]
-
-
-def push_flow(
-    sign: Signer,
-    dialect: Dialect,
-    retry: Retry,
-    clock: Clock,
-    jitter: Callable[[], float],
-    deadline: float,
-) -> PushFlow:
-    """Carry out one push, and return its receipt.
+class PushFlow:
+    """One push. A driver sends `request()` and calls `receive`, until that returns a receipt or raises.
 
     Args:
-        sign: the push as its dialect encoded it; called for each attempt, after the backoff.
-        dialect: judges responses.
-        retry: when to retry.
-        clock: the driver's clocks.
-        jitter: returns a random number in [0, 1).
-        deadline: on the monotonic clock; infinity for none. The driver, not the flow, interrupts a request.
-
-    Raises:
-        NotAccepted: the broker has not accepted the push. A ClockRejected without a response means that this machine's
-            clock is out of range.
-        Unconfirmed: the broker may have accepted it. After such an attempt the push ends so, or with a receipt, even if
-            a later attempt is refused: that says nothing about the earlier one.
+        sign: The push as its dialect encoded it; called for each attempt, after the backoff.
+        dialect: Judges responses.
+        retry: When to retry.
+        clock: The driver's clocks.
+        jitter: Returns a random number in [0, 1).
+        deadline: On the monotonic clock; infinity for none. The driver, not the flow, interrupts a request.
     """
-    unconfirmed: Unconfirmed | None = None
-    for attempt in count(1):
+
+    __slots__ = ("_attempts", "_clock", "_deadline", "_dialect", "_error", "_jitter", "_request", "_retry", "_sign")
+
+    def __init__(
+        self,
+        sign: Signer,
+        dialect: Dialect,
+        retry: Retry,
+        clock: Clock,
+        jitter: Callable[[], float],
+        deadline: float,
+    ) -> None:
+        self._sign = sign
+        self._dialect = dialect
+        self._retry = retry
+        self._clock = clock
+        self._jitter = jitter
+        self._deadline = deadline
+        self._attempts = 0
+        self._error: NotAccepted | Unconfirmed | None = None
+
+    def error(self) -> NotAccepted | Unconfirmed:
+        """Return what the push ends with if there are no more attempts. There must have been one that failed.
+
+        The flow does not keep it: the error refers to the flow by its traceback, and both would hold the event until
+        the next garbage collection.
+
+        An attempt that is Unconfirmed counts for the whole push, even if a later one is refused: that says nothing
+        about the earlier one.
+        """
+        error, self._error = self._error, None
+        if error is None:
+            raise TypeError("no attempt has failed")
+        return error._after(self._attempts)
+
+    def request(self) -> Request:
+        """Return the request of the next attempt, signed now.
+
+        Raises:
+            ClockRejected: The driver's clock is out of range.
+            Unconfirmed: So it is, and the broker may have accepted an earlier attempt.
+        """
         try:
-            request = sign(clock.wall())
-        except ClockRejected as error:
-            raise (unconfirmed or error)._after(attempt - 1) from None
-        answer = yield request
+            self._request = self._sign(self._clock.wall())
+        except ClockRejected as rejected:
+            if not isinstance(self._error, Unconfirmed):
+                raise rejected._after(self._attempts) from None
+        else:
+            self._attempts += 1
+            return self._request
+        raise self.error()
+
+    def receive(self, answer: Response | TransportFailure) -> Receipt | Sleep:
+        """Judge the response to the request, or why there is none.
+
+        Returns:
+            The receipt, or how long to sleep before the next request. If the deadline passes meanwhile, the driver
+            raises `error()` instead.
+
+        Raises:
+            NotAccepted: The broker has not accepted the push.
+            Unconfirmed: The broker may have accepted the push.
+        """
         verdict: Receipt | NotAccepted | Unconfirmed
         if isinstance(answer, Response):
-            verdict = dialect.judge(request, answer, attempt, clock.wall())
+            verdict = self._dialect.judge(self._request, answer, self._attempts, self._clock.wall())
         else:
             verdict = _failed(answer)
         if isinstance(verdict, Receipt):
             return verdict
-        if isinstance(verdict, Unconfirmed):
-            unconfirmed = verdict
-        backoff = _backoff(verdict, attempt, retry, jitter)
+        if isinstance(verdict, Unconfirmed) or not isinstance(self._error, Unconfirmed):
+            self._error = verdict
+        backoff = _backoff(verdict, self._attempts, self._retry, self._jitter)
         expired = isinstance(answer, TransportFailure) and answer.cause is Cause.EXPIRED
-        if (
-            expired
-            or backoff is None
-            or clock.monotonic() + backoff >= deadline
-            or (yield Sleep(backoff, attempt, verdict)) is not None
-        ):
-            raise (unconfirmed or verdict)._after(attempt)
-    raise AssertionError("count() does not end")
+        if expired or backoff is None or self._clock.monotonic() + backoff >= self._deadline:
+            del verdict  # see `error`
+            raise self.error()
+        return Sleep(backoff, self._attempts, verdict)
 
 
-def _failed(failure: TransportFailure | None) -> NotAccepted | Unconfirmed:
+def _failed(failure: TransportFailure) -> NotAccepted | Unconfirmed:
     """Return the error of an attempt without a response."""
-    if failure is None:
-        raise TypeError("a driver answers a Request with a Response or a TransportFailure")
     cause, begun, reason = failure
     if not begun:
         return ConnectFailed(reason, transient=cause not in (Cause.CERTIFICATE, Cause.PROXY))

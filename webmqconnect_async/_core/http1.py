@@ -56,6 +56,11 @@ class RequestHead:
         self._before_query = f"POST {endpoint.path}?"
         self._after_query = f" HTTP/1.1\r\n{lines}Content-Length: "
 
+    @property
+    def length(self) -> int:
+        """The bytes of a head without its query, the digits of its Content-Length, and line ends."""
+        return len((self._before_query + self._after_query).replace("\r\n", "").encode())
+
     def encode(self, request: Request) -> bytes:
         """Return the head of a request, with the empty line that ends it."""
         return f"{self._before_query}{request.query}{self._after_query}{len(request.body)}\r\n\r\n".encode()
@@ -99,6 +104,8 @@ class ResponseReader:
         if self._parser is None:
             if self._received:
                 received = self._received + received
+            elif (response := _repeated.get(received)) is not None:
+                return response
             plain = _plain_head(received)
             if plain is not None:
                 end = plain.size + plain.length
@@ -106,7 +113,10 @@ class ResponseReader:
                     self._received = received
                     return None
                 self.reusable = len(received) == end
-                return Response(plain.status, plain.headers, received[plain.size : end])
+                response = Response(plain.status, plain.headers, received[plain.size : end])
+                if plain.status == 202 and len(received) == plain.size:
+                    _remember(received, response)
+                return response
             if _is_incomplete(received):
                 self._received = received
                 return None
@@ -144,7 +154,7 @@ def _plain_head(received: bytes) -> _PlainHead | None:
     head, end, _ = received.partition(b"\r\n\r\n")
     if not end or len(head) > _LONGEST_PLAIN:
         return None
-    # Only acceptances repeat, second by second. The original WebMQ hub quotes signatures in its refusals.
+    # The heads of acceptances repeat, second by second. Refusals may quote signatures.
     return (_parsed_plain if head.startswith(b"HTTP/1.1 2") else _parse_plain)(head + b"\r\n")
 
 
@@ -166,6 +176,15 @@ def _parse_plain(head: bytes) -> _PlainHead | None:
 
 
 _parsed_plain = lru_cache(16)(_parse_plain)
+
+_repeated: dict[bytes, Response] = {}
+"""The last acceptances without a body, which repeat as a whole."""
+
+
+def _remember(received: bytes, response: Response) -> None:
+    if len(_repeated) >= 16:
+        _repeated.clear()
+    _repeated[received] = response
 
 
 def _is_incomplete(received: bytes) -> bool:

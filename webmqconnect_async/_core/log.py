@@ -10,7 +10,7 @@ import logging
 
 from .flow import Sleep
 
-__all__ = ["cut", "forked", "retrying"]
+__all__ = ["cut", "forked", "path", "retrying", "unknown_aiohttp"]
 
 _logger = logging.getLogger("webmqconnect_async.client")
 
@@ -35,3 +35,21 @@ def cut(broker: str, pushes: int) -> None:
 def forked(broker: str) -> None:
     """Log, in the child, that a fork has been noticed."""
     _logger.debug("%s: a fork has copied the client, which leaves the parent's connections alone", broker)
+
+
+def path(broker: str, why_posting: str) -> None:
+    """Log how requests are sent: directly, or with the session's `post` for a reason."""
+    if why_posting:
+        _logger.debug("%s: requests are sent by session.post, because %s", broker, why_posting)
+    else:
+        _logger.debug("%s: requests are sent directly over connections of the session's connector", broker)
+
+
+def unknown_aiohttp(broker: str, version: str, error: Exception) -> None:
+    """Log that aiohttp lacks what sending directly needs."""
+    _logger.warning(
+        "%s: aiohttp %s is not known to webmqconnect_async, which sends by session.post and is slower: %s",
+        broker,
+        version,
+        error,
+    )

@@ -19,23 +19,14 @@ from .dialects.events import Dumps
 from .dialects.webmq import WebMQ
 from .endpoint import Endpoint
 from .flow import Retry
+from .http1 import RequestHead
 
 __all__ = [
-    "LONGEST_ANSWER",
-    "LONGEST_HEADER",
-    "MOST_HEADERS",
     "ClientOptions",
     "Settings",
     "new_dialect",
     "request_headers",
 ]
-
-LONGEST_HEADER = 65536
-"""Bytes of one line of a response's head, in both clients; http.client fixes it."""
-MOST_HEADERS = 100
-"""Lines of a response's head, in both clients; http.client fixes it."""
-LONGEST_ANSWER = 65536
-"""Bytes of a response's body that are read. The connection of a longer response is closed."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"content-type", "content-length", "transfer-encoding", "connection", "expect"})
@@ -102,11 +93,12 @@ class Settings:
         self.keepalive = checked_seconds("keepalive", keepalive, zero=True)
         self.ssl = ssl
         self.headers = request_headers(headers or {}, self.dialect.content_type)
+        self.request_head = RequestHead(self.endpoint, self.headers)
         if max_request_head is not None:
             checked_count("max_request_head", max_request_head)
             # The other dialect has receivers and topic in the body.
             if isinstance(self.dialect, WebMQ):
-                self.dialect.limit_head(max_request_head, _head_length(self.endpoint, self.headers))
+                self.dialect.limit_head(max_request_head, self.request_head.length)
 
 
 def new_dialect(
@@ -158,12 +150,3 @@ def request_headers(extra: Mapping[str, str], content_type: str) -> dict[str, st
         "User-Agent": f"webmqconnect_async/{__version__}",
     }
     return {name: value for name, value in own.items() if name.lower() not in names} | dict(extra)
-
-
-def _head_length(endpoint: Endpoint, headers: Mapping[str, str]) -> int:
-    """Return the bytes of a request's head without its query, the digits of its Content-Length, and line ends."""
-    names = {name.lower() for name in headers}
-    lines = [f"POST {endpoint.path}? HTTP/1.1", "Content-Length: ", *map(": ".join, headers.items())]
-    if "host" not in names:
-        lines.append(f"Host: {endpoint.authority}")
-    return sum(len(line.encode()) for line in lines)

@@ -14,7 +14,7 @@ from .._core.bulk import in_order
 from .._core.checks import checked_seconds
 from .._core.client import BaseClient
 from .._core.dialects import DialectName, Signer
-from .._core.flow import push_flow
+from .._core.flow import PushFlow
 from .._core.settings import ClientOptions
 from .._core.values import Outcome, Push, Receipt, SessionIDs, Stats
 from ..errors import ClientClosed, InvalidPush, WebMQError
@@ -259,7 +259,7 @@ class Client(BaseClient):
             state.slots.acquire(lease, inf if deadline is None else deadline)
             if deadline is None:
                 deadline = _deadline(settings.timeout)
-            flow = push_flow(sign, settings.dialect, settings.retry, state.clock, random.random, deadline)
+            flow = PushFlow(sign, settings.dialect, settings.retry, state.clock, random.random, deadline)
             receipt = state.drive(lease, flow, deadline)
             lease.attempts, lease.pushed = receipt.attempts, True
         except WebMQError as error:

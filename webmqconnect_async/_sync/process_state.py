@@ -15,8 +15,8 @@ from math import inf
 from .._core import log
 from .._core import transport_failures as failures
 from .._core.dialects import Request, Response
-from .._core.flow import Answer, Clock, PushFlow, Sleep
-from .._core.http1 import NotHTTP, RequestHead
+from .._core.flow import Clock, PushFlow
+from .._core.http1 import NotHTTP
 from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure, WithoutFrames
 from .._core.values import Receipt
@@ -44,7 +44,7 @@ class ProcessState:
         self.slots = Slots(settings.concurrency)
         self._endpoint = settings.endpoint
         self._keepalive = inf if settings.keepalive is None else settings.keepalive
-        self._head = RequestHead(settings.endpoint, settings.headers)
+        self._head = settings.request_head
         context = None
         if settings.endpoint.scheme == "https":
             context = settings.ssl or ssl.create_default_context()
@@ -59,19 +59,16 @@ class ProcessState:
         weakref.finalize(self, _close_all, self._idle)
 
     def drive(self, lease: Lease, flow: PushFlow, deadline: float) -> Receipt:
-        """Run the steps of a flow and return its receipt. Exceptions of the flow pass through."""
-        answer: Answer = None
+        """Carry out a flow and return its receipt. Exceptions of the flow pass through."""
         with WithoutFrames():
             while True:
-                try:
-                    step = flow.send(answer)
-                except StopIteration as end:
-                    receipt: Receipt = end.value
-                    return receipt
-                if isinstance(step, Request):
-                    answer = self.exchange(lease, step, deadline)
-                else:
-                    answer = self._sleep(step)
+                step = flow.receive(self.exchange(lease, flow.request(), deadline))
+                if isinstance(step, Receipt):
+                    return step
+                log.retrying(self._endpoint.authority, step)
+                if self.slots.sleep(step.seconds):
+                    raise flow.error()
+                del step  # an error that it holds may be raised later, with this frame in its traceback
 
     def exchange(self, lease: Lease, request: Request, deadline: float) -> Response | TransportFailure:
         """Send one request and return the response, or why there is none."""
@@ -151,10 +148,6 @@ class ProcessState:
                 if self._idle[:1] == [oldest]:  # otherwise a signal handler has used the client
                     lease.connection = oldest
                     del self._idle[0]
-
-    def _sleep(self, sleep: Sleep) -> TransportFailure | None:
-        log.retrying(self._endpoint.authority, sleep)
-        return self._failure(Expired(), None) if self.slots.sleep(sleep.seconds) else None
 
     def _failure(self, error: Exception, connection: Connection | None) -> TransportFailure:
         """Return why there is no response."""

@@ -1,0 +1,156 @@
+"""Requests through `ClientSession.post`, for sessions whose features or patches must see them.
+
+A request costs three times as much as over the connections of `exchange`, but traces, middlewares, cookies, proxies and
+test doubles work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import StreamWriter
+from yarl import URL
+
+from .._core import transport_failures as failures
+from .._core.dialects import Request, Response
+from .._core.http1 import LONGEST_BODY, LONGEST_LINE, MOST_HEADERS
+from .._core.settings import Settings
+from .._core.transport_failures import TransportFailure
+from .aiohttp_errors import failure_of
+from .deadlines import Deadline, Expired
+
+__all__ = ["Posting"]
+
+_UNSEEN = 0.05
+"""Seconds without a response after which the state of a pooled connection may be known to the kernel alone."""
+
+
+class Posting:
+    """Sends the requests of one client in one event loop with a session.
+
+    Args:
+        session: The client's own, or a borrowed one, which is never changed.
+        settings: The client's.
+        borrowed: Whether the session is borrowed: then the client's headers are sent with each request.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, settings: Settings, *, borrowed: bool) -> None:
+        self._session = session
+        self._broker = settings.endpoint.authority
+        self._content_type = settings.dialect.content_type
+        # encoded: aiohttp would quote again what is signed.
+        self._url = partial(
+            URL.build,
+            scheme=settings.endpoint.scheme,
+            authority=self._broker,
+            path=settings.endpoint.path,
+            encoded=True,
+        )
+        self._post = partial(
+            session.post,
+            headers=settings.headers if borrowed else None,
+            allow_redirects=False,
+            raise_for_status=False,
+            auto_decompress=False,
+            max_line_size=LONGEST_LINE,
+            max_field_size=LONGEST_LINE,
+            max_headers=MOST_HEADERS,
+            # The deadline of the push replaces aiohttp's timeouts.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout),
+            ssl=settings.ssl or True,
+        )
+        self._time = asyncio.get_running_loop().time
+        self._last_response = self._time()
+
+    async def exchange(self, request: Request, deadline: Deadline) -> Response | TransportFailure:
+        """Send one request and return the response, or why there is none."""
+        body = _Body(request.body, self._content_type)
+        task = asyncio.current_task()
+        cancelling = task.cancelling() if task is not None else 0
+        try:
+            return await deadline.wait(self._exchange(request.query, body))
+        except Expired:
+            body.abandon()
+            return failures.expired(body.begun, deadline.closing, "Expect" in self._session.headers)
+        except asyncio.CancelledError:
+            body.abandon()
+            # A session that is being closed cancels what waits in it, without having been asked to cancel the push.
+            if not self._session.closed or (task is not None and task.cancelling() > cancelling):
+                raise
+            return failures.broken(self._broker, body.begun, "the session was closed")
+        except (aiohttp.ClientError, OSError) as error:
+            return failure_of(error, self._broker, begun=body.begun)
+        except (AssertionError, RuntimeError) as error:
+            # Raised by aiohttp if the session is closed. The owner of a borrowed one may close it at any time.
+            if self._session.closed:
+                return failures.broken(self._broker, body.begun, "the session was closed")
+            # Raised if a resolver has returned nothing: without aiohttp's cache of names, and with it.
+            if not body.begun and (isinstance(error, AssertionError) or isinstance(error.__cause__, StopIteration)):
+                return failures.nowhere(self._broker)
+            raise
+
+    async def _exchange(self, query: str, body: _Body) -> Response:
+        if self._time() - self._last_response > _UNSEEN:
+            # One turn of the loop polls the sockets, the next handles what has been closed.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        reply = await self._post(self._url(query_string=query), data=body)
+        content = b"" if reply.closed and reply.content.at_eof() else await _read(reply)
+        self._last_response = self._time()
+        return Response(reply.status, reply.headers, content)
+
+
+class _Body(aiohttp.Payload):
+    """The body of a request, which records whether sending has begun.
+
+    Not a BytesPayload, which warns of bodies above 1 MB.
+    """
+
+    begun = False
+    _transport: asyncio.Transport | None = None
+
+    def __init__(self, body: bytes, content_type: str) -> None:
+        super().__init__(body, content_type=content_type)
+        self._body = body
+
+    @property
+    def size(self) -> int:
+        """The length in bytes."""
+        return len(self._body)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return the body as text; aiohttp uses it in logs alone."""
+        return self._body.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write the body."""
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write the body. aiohttp calls this only once there is a connection."""
+        self.begun = True
+        if isinstance(writer, StreamWriter):
+            self._transport = writer.transport
+        await writer.write(self._body)
+
+    def abandon(self) -> None:
+        """Abort the connection: aiohttp would go on sending for as long as the broker reads."""
+        # A transport that is not closing has had its response, and may carry another push.
+        if self._transport is not None and self._transport.is_closing():
+            with suppress(AttributeError):  # early releases of CPython 3.11, if TLS has ended
+                self._transport.abort()
+
+
+async def _read(reply: aiohttp.ClientResponse) -> bytes:
+    """Return the first LONGEST_BODY bytes of a body. The connection of a longer response is closed."""
+    content = b""
+    try:
+        while len(content) < LONGEST_BODY and (chunk := await reply.content.read(LONGEST_BODY - len(content))):
+            content += chunk
+    finally:
+        reply.release()
+    return content
