@@ -485,3 +485,19 @@ async def test_all_tasks_of_a_bulk_cancelled_by_somebody_else(verb: str, concurr
         assert [outcome.index for outcome in outcomes] == list(range(trap.read))
         assert {type(outcome.error) for outcome in outcomes} == {Unconfirmed}
         assert client.stats.in_flight == 0
+
+
+class _Guarded(list[tuple[str, object]]):
+    """A list with an iterator of its own, which has a timeout around its `yield`."""
+
+    def __iter__(self) -> Iterator[tuple[str, object]]:
+        self.task = asyncio.current_task()
+        yield from super().__iter__()
+        assert asyncio.current_task() is self.task
+
+
+async def test_subclass_of_list(server: Hostile) -> None:
+    """One task runs its code, as that of any source; a plain list is read by the workers."""
+    async with AsyncClient(server.url) as client:
+        outcomes = await client.push_many(_Guarded([("t", number) for number in range(20)]), concurrency=3)
+    assert [outcome.error for outcome in outcomes] == [None] * 20

@@ -2,14 +2,15 @@
 
 The reader takes an item only while a worker waits for one. No other task runs the source's code. `asyncio.timeout`, a
 TaskGroup or an anyio scope around a `yield` cancels the task that entered it, even while the generator is suspended;
-a worker that is cancelled like that would lose its push.
+a worker that is cancelled like that would lose its push. A list or a tuple has no such code: workers read
+it themselves, which saves a turn of the loop per push.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator
 from typing import TypeAlias
 
 from .._core.bulk import Bulk, Item, Job
@@ -35,8 +36,10 @@ class Source:
     """Why the source was not read to its end; None if it was."""
 
     def __init__(self, pushes: AsyncPushes, bulk: Bulk) -> None:
-        self._at_hand = iter(pushes) if isinstance(pushes, list | tuple) else None
-        """A list or tuple. Reading it runs no code of the caller's, so that the workers read it themselves."""
+        self._at_hand: Iterator[Item] | None = None
+        """A list or tuple, which the workers read themselves. A subclass may have an iterator of the caller's."""
+        if isinstance(pushes, list | tuple) and type(pushes) in (list, tuple):
+            self._at_hand = iter(pushes)
         items: AsyncPushes = self._at_hand or pushes
         self._items = _AsyncItems(items) if isinstance(items, AsyncIterable) else _Items(items)
         self._bulk = bulk
