@@ -13,9 +13,7 @@ from .hostile import ACCEPTED, Peer, Recorded, answer, hostile, reply
 from .processes import python
 
 PAGE = (Path(__file__).parents[1] / "docs/pages/how-to/observability.md").read_text("utf-8")
-RECIPE, WITHOUT_INTEGRATION = (
-    snippet for snippet in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "sentry_sdk" in snippet
-)
+[RECIPE] = [snippet for snippet in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "sentry_sdk" in snippet]
 
 PUSHES = """
 from webmqconnect_async import Client, WebMQError
@@ -87,8 +85,14 @@ async def sent(options: str, recipe: str = RECIPE) -> tuple[str, list[str]]:
 
 async def test_without_the_integration() -> None:
     """Requests are sent directly, and no breadcrumb tells of them."""
-    script = f"""{WITHOUT_INTEGRATION}
+    [disabled] = re.findall(r"`(sentry_sdk\.init\(disabled.*?)`", PAGE)
+    script = f"""
 import asyncio
+import sentry_sdk
+from sentry_sdk.integrations.aiohttp import AioHttpIntegration
+
+{disabled}
+
 from webmqconnect_async import AsyncClient
 from webmqconnect_async.testing import Hub
 
