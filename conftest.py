@@ -29,6 +29,7 @@ PLACES = {
     "soak": ("benchmarks/tests/test_soak.py",),
     "the benchmarks' own tests": ("benchmarks/tests/",),
     "fuzz": ("tests/hub/test_fuzz.py",),
+    "large events": ("tests/test_lanes.py::test_early_response",),
     "example servers": ("tests/crossbar/test_cluster_command.py", "tests/examples/"),
     "suites of the documentation": (
         "tests/test_docs.py::test_snippet_runs",

@@ -27,8 +27,8 @@ from .hostile import (
     trusting,
 )
 
-BLOCKED = 0.06
-"""Seconds for which the loop is blocked; AsyncClient looks at its sockets first when it has had no answer for 0.05."""
+BLOCKED = 0.01
+"""Seconds for which the loop is blocked. AsyncClient looks at a connection that has been idle for 0.001."""
 
 pytestmark = pytest.mark.parametrize("colour", COLOURS)
 

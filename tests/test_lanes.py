@@ -15,11 +15,24 @@ from typing import Any
 import aiohttp
 import pytest
 
-from webmqconnect_async import AsyncClient, Retry, TooLarge, WebMQError
+from webmqconnect_async import AsyncClient, ConnectFailed, ConnectionLost, Rejected, Retry, TooLarge, WebMQError
 from webmqconnect_async._aio.exchange import Lanes
 from webmqconnect_async._core.flow import PushFlow
 
-from .hostile import PATIENCE, Hostile, Peer, answer, bodies, drop_after_body, held, hostile, reply, stall, trusting
+from .hostile import (
+    PATIENCE,
+    Hostile,
+    Peer,
+    answer,
+    bodies,
+    drop_after_body,
+    drop_at_once,
+    held,
+    hostile,
+    reply,
+    stall,
+    trusting,
+)
 
 if sys.platform != "win32":
     import uvloop
@@ -294,6 +307,62 @@ def test_early_response(status: int, half_close: bool, tls: bool, run: Callable[
         run(main)
 
 
+def test_broker_that_closes_each_connection(run: Callable[[Main], None]) -> None:
+    """It is not flooded: each attempt opens three connections at most."""
+
+    async def main() -> None:
+        async with AsyncClient(server.url, retry=Retry(attempts=1), concurrency=5) as client:
+            outcomes = await client.push_many([(TOPIC, number) for number in range(20)])
+        assert {type(outcome.error) for outcome in outcomes} <= {ConnectFailed, ConnectionLost}
+
+    with hostile(*[drop_at_once] * 200) as server:
+        run(main)
+    assert 20 <= server.connections <= 60
+
+
+def test_pushes_that_are_refused_before_they_are_sent(server: Hostile, run: Callable[[Main], None]) -> None:
+    """A bulk of them does not block the loop: other tasks run between two of them."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        async with AsyncClient(server.url) as client:
+            counting = asyncio.create_task(count())
+            outcomes = await client.push_many([("x" * 17_000, 1)] * 50, concurrency=1)
+            counting.cancel()
+        assert {type(outcome.error) for outcome in outcomes} == {TooLarge}
+
+    run(main)
+    assert turns > 50
+
+
+def test_long_head_that_is_not_read(run: Callable[[Main], None]) -> None:
+    """What is unsent of it does not stay before the next request."""
+
+    async def refuse(peer: Peer) -> None:
+        await peer.reader.readexactly(1000)
+        peer.pause()
+        await peer.send(reply(431))
+        await peer.server.released.wait()
+
+    async def main() -> None:
+        async with AsyncClient(server.url, max_request_head=None) as client:
+            for _ in range(2):
+                with pytest.raises(Rejected):
+                    await client.push(TOPIC, 1, eligible=list(range(10**15, 10**15 + 300_000)))
+            await client.push(TOPIC, "next")
+            server.release()
+
+    with hostile(refuse, refuse) as server:
+        run(main)
+    assert bodies(server) == [b'"next"']
+
+
 def test_event_is_released_with_its_error(run: Callable[[Main], None]) -> None:
     """Not only by a garbage collection, which may be a while off: a flow has no cycle with the error that it raises."""
 
@@ -306,10 +375,20 @@ def test_event_is_released_with_its_error(run: Callable[[Main], None]) -> None:
                     with suppress(WebMQError):
                         await client.push(TOPIC, status)
                     assert [each for each in gc.get_objects() if isinstance(each, PushFlow)] == []
+                pushing = asyncio.create_task(client.push(TOPIC, 503))
+                await until(server, lambda: len(server.requests) == 4)
+                await asyncio.sleep(0.05)
+                await client.close(grace=0)
+                with suppress(WebMQError):
+                    await pushing
+                del pushing
+                await asyncio.sleep(0)
+                assert [each for each in gc.get_objects() if isinstance(each, PushFlow)] == []
             finally:
                 gc.enable()
 
-    with hostile(answer(reply(413)), drop_after_body, answer(reply(401))) as server:
+    busy = answer(reply(503, b"", "Retry-After: 3"))
+    with hostile(answer(reply(413)), drop_after_body, answer(reply(401)), busy) as server:
         run(main)
 
 

@@ -231,9 +231,9 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert top in ("Unreleased", __version__)
 
 
-def test_aiohttp_is_the_only_hard_dependency() -> None:
+def test_aiohttp_and_h11_are_the_only_hard_dependencies() -> None:
     needed = [each for each in metadata("webmqconnect-async").get_all("Requires-Dist") or [] if "extra ==" not in each]
-    assert needed == ["aiohttp>=3.14.4"]
+    assert sorted(needed) == ["aiohttp<4,>=3.14.4", "h11>=0.16"]
 
 
 # What importing it brings along

@@ -43,7 +43,7 @@ async def run_workers(workers: int, source: Source, push: PushOne, deliver: Deli
             try:
                 if room is not None and not room.take():
                     await room.wait()
-                if isinstance(result, InvalidPush):
+                if isinstance(result, WebMQError) and not result.attempts:
                     await asyncio.sleep(0)  # nothing was awaited: a long run of these would block the loop
             except asyncio.CancelledError as error:
                 source.worker_cancelled(error)

@@ -13,15 +13,12 @@ from .._core.transport_failures import TransportFailure
 from .aiohttp_errors import failure_of
 from .deadlines import Deadline, Expired
 from .lane import Lane
-from .session import Connecting
+from .session import UNSEEN, Connecting
 
 __all__ = ["Lanes"]
 
-_UNSEEN = 0.05
-"""Seconds without a request after which the state of a connection may be known to the kernel alone."""
-
 _TURNS = 10
-"""Turns of the loop in which an aborted connection ends, whatever the broker does; TLS takes three."""
+"""Turns of the loop in which an aborted connection ends; TLS takes three."""
 
 
 class Lanes:
@@ -92,7 +89,7 @@ class Lanes:
         while self._idle:
             lane, _ = self._idle.popitem()
             idle = self._time() - lane.idle_since
-            if lane.usable and not lane.is_closing() and idle < self._keepalive and (idle < _UNSEEN or lane.is_quiet()):
+            if lane.usable and not lane.is_closing() and idle < self._keepalive and (idle < UNSEEN or lane.is_quiet()):
                 return lane
             lane.abort()
         return None

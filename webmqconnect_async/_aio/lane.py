@@ -23,8 +23,8 @@ _SEPARATE = 65536
 _LAST = 1024
 """Bytes of such a body that are written last.
 
-TLS transports hide what they have handed to their TCP transport and it has not sent. But they keep what is written
-while that one is full: of a body in one piece, nothing.
+A TLS transport reports only what it has not yet passed to its TCP transport. While that one is full, later writes stay
+visible, so the end of a long body is written separately.
 """
 
 
@@ -78,7 +78,7 @@ class Lane(asyncio.BufferedProtocol):
         """
         waiter = self._waiter = loop.create_future()
         self._reader = ResponseReader()
-        self._is_long = len(body) > _LONG
+        self._is_long = len(head) + len(body) > _LONG
         if len(body) > _SEPARATE:
             view = memoryview(body)
             self._transport.write(head)

@@ -68,7 +68,8 @@ class LoopState:
             # asynchronous generators, unless the client is closed before.
             with suppress(StopIteration):
                 self._guard.asend(None).send(None)
-        log.path(self._broker, self._why_posting)
+        replaced = "ClientSession._request is replaced" if is_intercepted() else ""
+        log.path(self._broker, self._why_posting or replaced)
 
     @property
     def path(self) -> str:
@@ -100,9 +101,10 @@ class LoopState:
                 if isinstance(step, Receipt):
                     return step
                 log.retrying(self._broker, step)
-                if not await deadline.sleep(step.seconds):
+                seconds = step.seconds
+                del step  # the error that it holds may be raised with this frame in its traceback
+                if not await deadline.sleep(seconds):
                     raise flow.error()
-                del step  # an error that it holds may be raised later, with this frame in its traceback
 
     async def close(self) -> None:
         """End the pushes in flight, and close the session unless it is borrowed."""
@@ -133,9 +135,11 @@ class LoopState:
         if not self.loop.is_closed():
             raise WrongLoop("the client works in another event loop, which is still open: make one client a loop")
         if not self.session.closed:
-            # In a closed loop there is nothing to wait for: the coroutine runs to its end at once.
+            if self._lanes is not None:
+                self._lanes.close()
+            # In a closed loop aiohttp has nothing to wait for: the coroutine runs to its end at once.
             with suppress(StopIteration):
-                _close(self.session, self._lanes).send(None)
+                self.session.close().send(None)
 
     def _exchange(self, request: Request, deadline: Deadline) -> Coroutine[object, object, Response | TransportFailure]:
         # Looked at for each request: test doubles replace the method for a while.
@@ -151,7 +155,7 @@ class LoopState:
         url = URL.build(scheme=endpoint.scheme, authority=endpoint.authority, path=endpoint.path, encoded=True)
         try:
             self._lanes = Lanes(Connecting(self.session, url, settings), settings)
-        except Exception as error:  # noqa: BLE001  # whatever another shape of aiohttp leads to
+        except Exception as error:  # noqa: BLE001  # another shape of aiohttp may raise anything
             self._why_posting = "this release of aiohttp is not known"
             log.unknown_aiohttp(self._broker, aiohttp.__version__, error)
 

@@ -22,11 +22,9 @@ from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure
 from .aiohttp_errors import failure_of
 from .deadlines import Deadline, Expired
+from .session import UNSEEN
 
 __all__ = ["Posting"]
-
-_UNSEEN = 0.05
-"""Seconds without a response after which the state of a pooled connection may be known to the kernel alone."""
 
 
 class Posting:
@@ -94,7 +92,7 @@ class Posting:
             raise
 
     async def _exchange(self, query: str, body: _Body) -> Response:
-        if self._time() - self._last_response > _UNSEEN:
+        if self._time() - self._last_response > UNSEEN:
             # One turn of the loop polls the sockets, the next handles what has been closed.
             await asyncio.sleep(0)
             await asyncio.sleep(0)

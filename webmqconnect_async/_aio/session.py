@@ -18,21 +18,31 @@ from .resolver import DaemonResolver
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
-__all__ = ["Connecting", "is_intercepted", "open_session"]
+__all__ = ["UNSEEN", "Connecting", "is_intercepted", "open_session"]
+
+
+UNSEEN = 0.001
+"""Seconds after which what happens on an idle connection may be known to the kernel alone, as the loop was blocked. A
+broker needs longer to close it or to send again."""
+
+_TRIES = 3
+"""Connections that are tried one after another: a broker that closes each at once must not be flooded."""
 
 
 class _Connector(aiohttp.TCPConnector):
-    """A connector that returns no pooled connection on which the broker has sent data without being asked."""
+    """A connector that returns no connection that is closed, or on which the broker has sent data unasked."""
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
         """Return a connection from the pool, or a new one."""
-        while True:
+        for _ in range(_TRIES):
             connection = await super().connect(req, traces, timeout)
-            if connection.protocol is None or not connection.protocol.should_close:
+            handler, transport = connection.protocol, connection.transport
+            if handler is None or not (transport is None or transport.is_closing() or handler.should_close):
                 return connection
             connection.close()
+        raise aiohttp.ServerDisconnectedError
 
 
 def open_session(settings: Settings) -> aiohttp.ClientSession:
@@ -107,18 +117,12 @@ class Connecting:
         Raises:
             aiohttp.ClientError, OSError: There is no connection.
         """
-        while True:
-            connection = await self._connector.connect(self._request, [], self._timeout)
-            # Nothing is awaited from here on: until the protocol is replaced, aiohttp's would receive the data.
-            handler, transport = connection.protocol, connection.transport
-            if (
-                handler is not None
-                and transport is not None
-                and not transport.is_closing()
-                and not handler.should_close
-            ):
-                break
+        connection = await self._connector.connect(self._request, [], self._timeout)
+        # Nothing is awaited from here on: until the protocol is replaced, aiohttp's would receive the data.
+        handler, transport = connection.protocol, connection.transport
+        if handler is None or transport is None:
             connection.close()
+            raise aiohttp.ServerDisconnectedError
         protocol = adopt(transport)
         transport.set_protocol(protocol)
         # To aiohttp, the connection has ended. Otherwise closing the session would wait for this handler, which hears

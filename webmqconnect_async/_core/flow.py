@@ -1,7 +1,7 @@
 """One push from start to end: sign, send, judge, sleep, sign again. It is the whole retry policy of both clients.
 
-A `PushFlow` does no I/O. A driver sends the requests that it makes and passes on what became of them; it sleeps when it
-is told to. The clocks and the random source are arguments.
+A `PushFlow` does no I/O. A driver sends the requests that it makes, and passes on the response or why there is none; it
+sleeps when it is told to. The clocks and the random source are arguments.
 """
 
 from __future__ import annotations

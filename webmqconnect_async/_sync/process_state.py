@@ -66,9 +66,10 @@ class ProcessState:
                 if isinstance(step, Receipt):
                     return step
                 log.retrying(self._endpoint.authority, step)
-                if self.slots.sleep(step.seconds):
+                seconds = step.seconds
+                del step  # the error that it holds may be raised with this frame in its traceback
+                if self.slots.sleep(seconds):
                     raise flow.error()
-                del step  # an error that it holds may be raised later, with this frame in its traceback
 
     def exchange(self, lease: Lease, request: Request, deadline: float) -> Response | TransportFailure:
         """Send one request and return the response, or why there is none."""
