@@ -7,9 +7,9 @@ That queues tasks and does them in one process. With Redis it only queues them, 
     REDIS_URL=redis://127.0.0.1 .venv/bin/taskiq worker --workers 2 examples.taskiq_worker:broker
     REDIS_URL=redis://127.0.0.1 .venv/bin/python examples/taskiq_worker.py     # in another terminal
 
-It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. What does tasks says what it has
-done when it ends, by Ctrl-C or with its last task; pushes in flight have five seconds then. Alone, its exit status is 1
-where a push failed. An argument is the number of tasks, instead of 20.
+It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. A worker prints what it has
+done when it ends; pushes in flight have five seconds then. Without Redis, the exit status is 1 if a push failed. An
+argument is the number of tasks, instead of 20.
 """
 
 import asyncio
@@ -47,9 +47,8 @@ class RetryLater(SimpleRetryMiddleware):
 
 broker: AsyncBroker
 if REDIS_URL:
-    # A list hands out a task once: what a worker holds when it is killed is lost, and nothing is pushed twice.
-    # RedisStreamBroker hands it out again. Without the None redis-py breaks off a wait for tasks after 5 seconds.
-    broker = ListQueueBroker(REDIS_URL, socket_timeout=None)
+    # A list hands out a task once: a worker that is killed loses its tasks. RedisStreamBroker hands them out again.
+    broker = ListQueueBroker(REDIS_URL, socket_timeout=None)  # otherwise redis-py ends a wait after 5 seconds
     broker.add_middlewares(RetryLater(default_retry_label=True, default_retry_count=5))
 else:
     broker = InMemoryBroker()
@@ -57,8 +56,7 @@ else:
 
 @broker.on_event(TaskiqEvents.WORKER_STARTUP)
 async def open_client(state: TaskiqState) -> None:
-    # Nobody waits for the answer, so that the client itself may wait for a broker that is restarted.
-    state.client = AsyncClient.from_env(timeout=30, retry=Retry(attempts=5, wait=1))
+    state.client = AsyncClient.from_env(timeout=30, retry=Retry(attempts=5, wait=1))  # the broker may be restarting
 
 
 @broker.on_event(TaskiqEvents.WORKER_SHUTDOWN)
