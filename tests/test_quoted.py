@@ -99,7 +99,8 @@ def failure(client: Both, verb: str, push: Push) -> WebMQError:
 )
 def test_the_400_of_an_aiohttp_server(colour: str, verb: str, dialect: DialectName, longest: int) -> None:
     """It quotes the first 100 bytes of a target that is too long, and with them most of the signature."""
-    with quoting(longest) as server, Both(colour, server.url, "app", SECRET, dialect=dialect) as client:
+    options = {"dialect": dialect, "max_request_head": None}
+    with quoting(longest) as server, Both(colour, server.url, "app", SECRET, **options) as client:
         error = failure(client, verb, Push("com.example.t", 1, eligible=list(SESSION_IDS)))
         assert isinstance(error, Rejected)
         assert error.status == 400
