@@ -114,7 +114,7 @@ async def test_no_signature_is_sent(options: str) -> None:
     """In no breadcrumb, no span, no request that a hub has received, and no local variable."""
     said, signatures = await sent(OPTIONS[options])
     assert said.count("the broker answered 401") > 3
-    assert '"step"' in said  # local variables are sent
+    assert '"flow"' in said  # local variables are sent
     assert "[removed]" in said
     assert len(signatures) == 5
     assert shown([said], *signatures) == []
