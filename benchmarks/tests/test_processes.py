@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import processes
-from benchmarks.goals import INSTRUCTIONS, NAIVE, NAIVE_ON_311, Cell
+from benchmarks.goals import INSTRUCTIONS, OTHER_CPYTHON, Cell
 from benchmarks.instructions import VALGRIND, has_valgrind, per_push
 from conftest import needed
 
@@ -33,10 +33,8 @@ def test_instructions_per_push_stay_below_the_limit(cell: Cell) -> None:
     assert limit is not None
     with processes.server("sink") as sink:
         counted = per_push(cell, sink.url)
-        # The limits are of CPython 3.11. Another one is compared with what it needs for naive aiohttp.
-        naive = NAIVE_ON_311 if sys.version_info[:2] == (3, 11) else per_push(NAIVE, sink.url)
     # Fewer than a signature alone would mean that not everything was counted.
-    assert 20_000 < counted <= limit.goal * naive / NAIVE_ON_311
+    assert 20_000 < counted <= limit.goal * (1 if sys.version_info[:2] == (3, 11) else OTHER_CPYTHON)
 
 
 def test_a_run_writes_results_page_and_chart(tmp_path: Path) -> None:
