@@ -34,7 +34,9 @@ def test_instructions_per_push_stay_below_the_limit(cell: Cell) -> None:
     with processes.server("sink") as sink:
         counted = per_push(cell, sink.url)
     # Fewer than a signature alone would mean that not everything was counted.
-    assert 20_000 < counted <= limit.goal * (1 if sys.version_info[:2] == (3, 11) else OTHER_CPYTHON)
+    # Counts vary by 1 %, and more on a busy machine: how many sockets are ready at a time depends on it.
+    allowed = limit.goal * (1.03 if sys.version_info[:2] == (3, 11) else OTHER_CPYTHON)
+    assert 20_000 < counted <= allowed
 
 
 def test_a_run_writes_results_page_and_chart(tmp_path: Path) -> None:
