@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
 
 import aiohttp
-from yarl import URL
 
 from .._core import log
 from .._core.dialects import Request, Response
@@ -57,19 +56,16 @@ class LoopState:
         self.session = borrowed or open_session(settings)
         self._posting = Posting(self.session, settings, borrowed=borrowed is not None)
         self._lanes: Lanes | None = None
-        self._why_posting = ""
         self._guard: AsyncGenerator[None] | None = None
-        if borrowed is not None:
-            self._why_posting = "the session is borrowed"
-        else:
-            self._open_lanes(settings)
+        why_posting = "the session is borrowed"
+        if borrowed is None:
+            why_posting = self._open_lanes(settings)
             self._guard = _close_at_shutdown(self.session, self._lanes)
             # The first step awaits nothing. From then on, the loop closes the session when it shuts down its
             # asynchronous generators, unless the client is closed before.
             with suppress(StopIteration):
                 self._guard.asend(None).send(None)
-        replaced = "ClientSession._request is replaced" if is_intercepted() else ""
-        log.path(self._broker, self._why_posting or replaced)
+        log.path(self._broker, why_posting)
 
     @property
     def path(self) -> str:
@@ -147,17 +143,16 @@ class LoopState:
             return self._posting.exchange(request, deadline)
         return self._lanes.exchange(request, deadline)
 
-    def _open_lanes(self, settings: Settings) -> None:
+    def _open_lanes(self, settings: Settings) -> str:
+        """Prepare sending directly; return why requests are posted instead, or an empty text."""
         if self.session.trace_configs:
-            self._why_posting = "the session has trace configurations"
-            return
-        endpoint = settings.endpoint
-        url = URL.build(scheme=endpoint.scheme, authority=endpoint.authority, path=endpoint.path, encoded=True)
+            return "the session has trace configurations"
         try:
-            self._lanes = Lanes(Connecting(self.session, url, settings), settings)
+            self._lanes = Lanes(Connecting(self.session, settings), settings)
         except Exception as error:  # noqa: BLE001  # another shape of aiohttp may raise anything
-            self._why_posting = "this release of aiohttp is not known"
             log.unknown_aiohttp(self._broker, aiohttp.__version__, error)
+            return "this release of aiohttp is not known"
+        return "ClientSession._request is replaced" if is_intercepted() else ""
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

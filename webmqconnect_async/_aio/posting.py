@@ -13,7 +13,6 @@ from functools import partial
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
-from yarl import URL
 
 from .._core import transport_failures as failures
 from .._core.dialects import Request, Response
@@ -22,7 +21,7 @@ from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure
 from .aiohttp_errors import failure_of
 from .deadlines import Deadline, Expired
-from .session import UNSEEN
+from .session import UNSEEN, url_of
 
 __all__ = ["Posting"]
 
@@ -40,14 +39,7 @@ class Posting:
         self._session = session
         self._broker = settings.endpoint.authority
         self._content_type = settings.dialect.content_type
-        # encoded: aiohttp would quote again what is signed.
-        self._url = partial(
-            URL.build,
-            scheme=settings.endpoint.scheme,
-            authority=self._broker,
-            path=settings.endpoint.path,
-            encoded=True,
-        )
+        self._endpoint = settings.endpoint
         self._post = partial(
             session.post,
             headers=settings.headers if borrowed else None,
@@ -96,7 +88,7 @@ class Posting:
             # One turn of the loop polls the sockets, the next handles what has been closed.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-        reply = await self._post(self._url(query_string=query), data=body)
+        reply = await self._post(url_of(self._endpoint, query), data=body)
         content = b"" if reply.closed and reply.content.at_eof() else await _read(reply)
         self._last_response = self._time()
         return Response(reply.status, reply.headers, content)

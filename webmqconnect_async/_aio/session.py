@@ -13,12 +13,13 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from yarl import URL
 
+from .._core.endpoint import Endpoint
 from .._core.settings import Settings
 from .resolver import DaemonResolver
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
-__all__ = ["UNSEEN", "Connecting", "is_intercepted", "open_session"]
+__all__ = ["UNSEEN", "Connecting", "is_intercepted", "open_session", "url_of"]
 
 
 UNSEEN = 0.001
@@ -77,6 +78,13 @@ def is_intercepted() -> bool:
     return aiohttp.ClientSession._request is not _request or _was_intercepted
 
 
+def url_of(endpoint: Endpoint, query: str = "") -> URL:
+    """Return the URL of a request. It is not quoted again: the query is signed as it is."""
+    return URL.build(
+        scheme=endpoint.scheme, authority=endpoint.authority, path=endpoint.path, query_string=query, encoded=True
+    )
+
+
 class Connecting:
     """Opens connections with a session's connector, and takes them over from aiohttp.
 
@@ -84,18 +92,22 @@ class Connecting:
 
     Args:
         session: An open session.
-        url: The broker's.
         settings: The client's.
 
     Raises:
         Exception: This release of aiohttp does not have what is used here.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, url: URL, settings: Settings) -> None:
+    def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         # The connector reads nothing of a request but its destination.
         self._request = aiohttp.ClientRequest(
-            "POST", url, loop=loop, headers={"Host": "_"}, session=session, ssl=settings.ssl or True
+            "POST",
+            url_of(settings.endpoint),
+            loop=loop,
+            headers={"Host": "_"},
+            session=session,
+            ssl=settings.ssl or True,
         )
         if session.connector is None:
             raise aiohttp.ClientConnectionError("the session is closed")

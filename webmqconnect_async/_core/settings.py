@@ -21,12 +21,7 @@ from .endpoint import Endpoint
 from .flow import Retry
 from .http1 import RequestHead
 
-__all__ = [
-    "ClientOptions",
-    "Settings",
-    "new_dialect",
-    "request_headers",
-]
+__all__ = ["ClientOptions", "Settings", "new_dialect", "request_headers"]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"content-type", "content-length", "transfer-encoding", "connection", "expect"})
