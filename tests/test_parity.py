@@ -13,13 +13,23 @@ from typing import TypeAlias
 
 import pytest
 
-from webmqconnect_async import BadReply, ClientClosed, ClockRejected
+from webmqconnect_async import BadReply, ClientClosed, ClockRejected, TooLarge
 
 from .answers import ANSWERS
-from .cases import TOPIC, Case, End, Place, end_of, in_clear
+from .cases import MEGABYTES, TOPIC, Case, End, Place, end_of, in_clear
 from .colours import COLOURS, TRANSPORTS, VERBS, Both
 from .faults import FAULTS
-from .hostile import accept_and_drop_unread, answer, drop_unread, hostile, reply, serving
+from .hostile import (
+    PATIENCE,
+    Peer,
+    accept_and_drop_unread,
+    answer,
+    drop_unread,
+    hostile,
+    reply,
+    serving,
+    trusting,
+)
 
 CASES = ANSWERS + FAULTS
 Way: TypeAlias = tuple[str, str]
@@ -92,6 +102,27 @@ def test_case_over_tls(case: Case, version: ssl.TLSVersion, extent: str) -> None
     with ThreadPoolExecutor(len(TRANSPORTS)) as threads:
         ends = threads.map(lambda transport: end_of(secured, transport, "push"), TRANSPORTS)
         assert dict(zip(TRANSPORTS, ends, strict=True)) == dict.fromkeys(TRANSPORTS, case.end)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_connection_that_was_answered_early(transport: str, tls: bool) -> None:
+    """It still has some of the event to send, and carries no other push."""
+
+    async def early(peer: Peer) -> None:
+        await peer.head()
+        peer.pause()
+        await peer.send(reply(413))
+        await peer.server.released.wait()
+
+    with (
+        hostile(early, tls=tls) as server,
+        Both(transport, server.url, timeout=PATIENCE, ssl=trusting() if tls else None) as client,
+    ):
+        assert type(client.failure(MEGABYTES)) is TooLarge
+        client.push(TOPIC, 1)
+        assert server.connections == 2
+        server.drop_all(reset=True)
 
 
 def test_every_case_has_a_name_of_its_own() -> None:

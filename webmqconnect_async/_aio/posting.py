@@ -25,6 +25,9 @@ from .session import UNSEEN, url_of
 
 __all__ = ["Posting"]
 
+HIGH_WATER = 64 * 1024
+"""The bytes that a transport of asyncio buffers without asking its writer to wait."""
+
 
 class Posting:
     """Sends the requests of one client in one event loop with a session.
@@ -90,6 +93,7 @@ class Posting:
             await asyncio.sleep(0)
         reply = await self._post(url_of(self._endpoint, query), data=body)
         content = b"" if reply.closed and reply.content.at_eof() else await _read(reply)
+        body.answered()
         self._last_response = self._time()
         return Response(reply.status, reply.headers, content)
 
@@ -127,12 +131,26 @@ class _Body(aiohttp.Payload):
             self._transport = writer.transport
         await writer.write(self._body)
 
+    def answered(self) -> None:
+        """Abort a connection that may have been answered before all of the body was sent: aiohttp would reuse it."""
+        transport = self._transport
+        if transport is not None and (
+            transport.get_write_buffer_size()
+            # A transport of TLS does not say what waits in the transport beneath it.
+            or (len(self._body) > HIGH_WATER and transport.get_extra_info("sslcontext"))
+        ):
+            _abort(transport)
+
     def abandon(self) -> None:
         """Abort the connection: aiohttp would go on sending for as long as the broker reads."""
         # A transport that is not closing has had its response, and may carry another push.
         if self._transport is not None and self._transport.is_closing():
-            with suppress(AttributeError):  # early releases of CPython 3.11, if TLS has ended
-                self._transport.abort()
+            _abort(self._transport)
+
+
+def _abort(transport: asyncio.Transport) -> None:
+    with suppress(AttributeError):  # early releases of CPython 3.11, if TLS has ended
+        transport.abort()
 
 
 async def _read(reply: aiohttp.ClientResponse) -> bytes:
