@@ -13,7 +13,7 @@ from webmqconnect_async.hub._wamp2 import messages as wamp2_messages
 
 from .engine import Target
 from .splices import TOO_DEEP, parsed
-from .texts import broken, json_objects, json_texts, json_values, nested, rarely
+from .texts import broken, json_objects, json_texts, json_values, nearly_json, nested, rarely
 
 __all__ = ["WAMP1", "WAMP2", "wamp1_texts", "wamp2_texts"]
 
@@ -69,6 +69,7 @@ wamp1_texts = _texts(
     _message(_code(5), _words),
     _message(_code(6), _words),
     _message(_code(7), _words, json_values),
+    _message(_code(6), _words, nearly_json),  # which nothing looks at
     _message(_code(7), _words, json_values, st.one_of(st.sampled_from(["true", "false"]), _sessions)),
     _message(_code(7), _words, json_values, _sessions, _sessions),
 )

@@ -8,7 +8,18 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-__all__ = ["broken", "encodings", "json_objects", "json_texts", "json_values", "maybe", "nested", "object_of", "rarely"]
+__all__ = [
+    "broken",
+    "encodings",
+    "json_objects",
+    "json_texts",
+    "json_values",
+    "maybe",
+    "nearly_json",
+    "nested",
+    "object_of",
+    "rarely",
+]
 
 _SCALARS = (
     *(
@@ -47,6 +58,9 @@ _ODDITIES = (
         "\ufeff1",
     ),
 )
+nearly_json: SearchStrategy[str] = st.sampled_from(_ODDITIES)
+"""Texts that some parsers take for JSON: the one of CPython takes `NaN`."""
+
 _BLANKS = st.sampled_from(["", "", "", " ", "\n", "\t\r\n ", "\xa0", "\x00", "\ufeff"])
 
 
@@ -121,7 +135,7 @@ nested: SearchStrategy[str] = st.builds(
 """Deeper than may be read, or nearly so."""
 
 json_texts: SearchStrategy[str] = rarely(
-    st.one_of(st.sampled_from(_ODDITIES), nested, st.builds("{}{}{}".format, _BLANKS, json_values, _BLANKS)),
+    st.one_of(nearly_json, nested, st.builds("{}{}{}".format, _BLANKS, json_values, _BLANKS)),
     json_values,
 )
 """Mostly JSON."""
