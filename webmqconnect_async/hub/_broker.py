@@ -7,20 +7,18 @@ share one frame. A subscriber whose queue is full is disconnected.
 from __future__ import annotations
 
 import itertools
-import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from ._config import HubConfig
 from ._frames import text_frame
+from ._observer import Observer, Refusal
 from ._publication import Publication
 from ._publication_ids import new_publication_id
 from ._session import Session
 
 __all__ = ["Broker"]
-
-logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class _Topic:
@@ -35,9 +33,15 @@ class _Topic:
 
 
 class Broker:
-    """The sessions of one hub, and the topics that they subscribe to."""
+    """The sessions of one hub, and the topics that they subscribe to.
 
-    def __init__(self, config: HubConfig) -> None:
+    Args:
+        config: the hub's configuration.
+        observers: are told what happens.
+    """
+
+    def __init__(self, config: HubConfig, observers: Sequence[Observer] = ()) -> None:
+        self.observers = observers
         self._config = config
         self._sessions: dict[str, Session] = {}
         self._topics: dict[str, _Topic] = {}
@@ -71,19 +75,29 @@ class Broker:
         del self._sessions[session.id]
         for topic in list(session.subscribed):
             self.unsubscribe(session, topic)
+        if session.admitted:
+            for observer in self.observers:
+                observer.left(session)
 
-    def deliver(self, publication: Publication, publication_id: int | None = None) -> int:
+    def deliver(
+        self, publication: Publication, publication_id: int | None = None, *, began: float | None = None
+    ) -> int:
         """Queue an event for its receivers: (subscribers and eligible) without exclude. Return how many there are.
 
         Args:
             publication: the event.
             publication_id: the ID of the event; `None` for a new one.
+            began: `time.perf_counter()` when its push arrived; `None` if a subscriber published it.
         """
-        topic = self._topics.get(publication.topic)
-        if topic is None:
-            return 0
         if publication_id is None:
             publication_id = new_publication_id()
+        topic = self._topics.get(publication.topic)
+        delivered = 0 if topic is None else self._queue(topic, publication, publication_id)
+        for observer in self.observers:
+            observer.published(publication, publication_id, delivered, began)
+        return delivered
+
+    def _queue(self, topic: _Topic, publication: Publication, publication_id: int) -> int:
         delivered = 0
         for kind, subscribers in topic.subscribers.items():
             receivers = _receivers(publication, subscribers)
@@ -97,11 +111,11 @@ class Broker:
     def subscribe(self, session: Session, topic: str) -> int | None:
         """Return the subscription ID of a topic, the same for every session; `None` if it exceeds a limit."""
         if len(topic) > self._config.max_topic:
-            logger.debug("subscriber %s: a topic of %d characters is too long", session.id, len(topic))
+            self._refuse(session, f"a topic of {len(topic)} characters is too long")
             return None
         if topic not in session.subscribed:
             if len(session.subscribed) >= self._config.max_subscriptions or not session.reserve(topic):
-                logger.debug("subscriber %s: too many subscriptions", session.id)
+                self._refuse(session, f"a subscriber may subscribe to {self._config.max_subscriptions} topics")
                 return None
             session.subscribed.add(topic)
         entry = self._topics.get(topic)
@@ -121,6 +135,10 @@ class Broker:
                 del subscribers[type(session)]
             if not subscribers:
                 del self._topics[topic]
+
+    def _refuse(self, session: Session, reason: str) -> None:
+        for observer in self.observers:
+            observer.refused(Refusal("subscription", reason, peer=session.peer))
 
 
 def _receivers(publication: Publication, subscribers: Mapping[str, Session]) -> AbstractSet[str]:

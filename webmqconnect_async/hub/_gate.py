@@ -10,10 +10,11 @@ import re
 from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from .._core.escape import visible
 
-__all__ = ["Gate", "is_loopback"]
+__all__ = ["Denial", "Gate", "is_loopback"]
 
 _AUTHORITY = re.compile(r"(\[[0-9a-f]*:[0-9a-f:.]*\]|[^\s:/?#@\[\]]+)(?::\d+)?", re.ASCII)
 _ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://({_AUTHORITY.pattern})", re.ASCII)
@@ -47,8 +48,22 @@ def _hostname(authority: str) -> str:
     return host[1:-1] if host.startswith("[") else host.removesuffix(".")
 
 
+class Denial(NamedTuple):
+    """Why a request is refused (403), and the option that would allow it."""
+
+    reason: str
+    option: str
+    """Of `webmqconnect hub`: `--allow-host` or `--allow-origin`."""
+    value: str
+    """Of the option, with unprintable characters escaped."""
+
+    def __str__(self) -> str:
+        argument = self.option.removeprefix("--").replace("-", "_") + "s"
+        return f"{self.reason} (allow it with {argument} or {self.option})"
+
+
 class Gate:
-    """The rules of one hub. Each method returns the reason to refuse a request (403), or None.
+    """The rules of one hub. Each method returns why a request is refused, or `None`.
 
     Args:
         host: the name or address that the hub is bound to.
@@ -74,22 +89,23 @@ class Gate:
         self._hosts = frozenset(name.lower().removesuffix(".") for name in (host, *allow_hosts))
         self._origins = frozenset(origin.lower() for origin in allow_origins)
 
-    def host(self, host: str | None) -> str | None:
+    def host(self, host: str | None) -> Denial | None:
         """Check the Host of a request. It may be missing: HTTP/1.0 allows that, and no browser does it."""
         if host is None:
             return None
         name = _hostname(host.lower())
         if name in self._hosts or is_loopback(name) or (not self._on_loopback and _is_address(name)):
             return None
-        return f"host '{visible(host, 100)}' not allowed (allow it with allow_hosts or --allow-host)"
+        shown = visible(host, 100)
+        return Denial(f"host '{shown}' not allowed", "--allow-host", visible(name, 100) or shown)
 
-    def push(self, origin: str | None) -> str | None:
+    def push(self, origin: str | None) -> Denial | None:
         """Check the Origin of a push. Only pages of allowed origins may push."""
         if origin is None or origin.lower() in self._origins:
             return None
-        return f"origin '{visible(origin, 100)}' may not push (allow it with allow_origins or --allow-origin)"
+        return _denied(origin, "push")
 
-    def subscriber(self, origin: str | None, host: str | None) -> str | None:
+    def subscriber(self, origin: str | None, host: str | None) -> Denial | None:
         """Check the Origin of a WebSocket handshake, given its Host.
 
         Besides allowed origins, these may subscribe: clients other than browsers, the hub's own page, and, if the hub
@@ -103,4 +119,9 @@ class Gate:
             own = host is not None and authority == host.lower()
             if scheme in ("http", "https") and (own or (self._on_loopback and is_loopback(_hostname(authority)))):
                 return None
-        return f"origin '{visible(origin, 100)}' may not subscribe (allow it with allow_origins or --allow-origin)"
+        return _denied(origin, "subscribe")
+
+
+def _denied(origin: str, what: str) -> Denial:
+    shown = visible(origin, 100)
+    return Denial(f"origin '{shown}' may not {what}", "--allow-origin", shown)

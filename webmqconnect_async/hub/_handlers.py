@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.typedefs import Handler
@@ -18,6 +19,9 @@ from . import _page
 from ._aiohttp import BODY_ERRORS, malformed, text_response
 from ._broker import Broker
 from ._config import HubConfig
+from ._gate import Denial
+from ._log import Log
+from ._observer import Observer, Refusal, RefusedPart
 from ._publication_ids import new_publication_id
 from ._pushes import crossbar, webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
@@ -43,7 +47,8 @@ class Handlers:
         self._config = config
         self._gate = config._gate
         self._rules = Rules(config._credentials, config.max_body, config.max_topic)
-        self._broker = Broker(config)
+        self._observers: tuple[Observer, ...] = (Log(),)
+        self._broker = Broker(config, self._observers)
         self._sockets: set[SubscriberSocket] = set()
 
     def app(self) -> web.Application:
@@ -70,8 +75,8 @@ class Handlers:
         """
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            if reason := self._gate.host(request.headers.get("Host")):
-                return text_response(403, reason)
+            if denial := self._gate.host(request.headers.get("Host")):
+                return self._deny("request", denial, request)
             if request.version not in _VERSIONS:
                 return text_response(505, "HTTP/1.0 or HTTP/1.1 is expected here")
             if not request.raw_path.startswith("/"):
@@ -93,9 +98,10 @@ class Handlers:
         return guarded
 
     async def _push(self, push_format: _PushFormat, request: web.Request) -> web.Response:
+        began = perf_counter()
         origin = request.headers.get("Origin")
-        if reason := self._gate.push(origin):
-            return text_response(403, reason)
+        if denial := self._gate.push(origin):
+            return self._deny("push", denial, request)
         max_body = self._rules.max_body
         content_type = request.headers.get("Content-Type")
         verdict: Accepted | Refused | None
@@ -105,26 +111,27 @@ class Handlers:
             body = await _body(request.content, max_body + 1)
             push = PushRequest(query, content_type, body, self._config.clock())
             verdict = push_format.judge(push, self._rules)
-        response = self._respond(push_format, verdict, request)
+        response = self._respond(push_format, verdict, request, began)
         if origin is not None:
             # Without these, a script could not read the response, would report a failure, and might push again.
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Vary"] = "Origin"
         return response
 
-    def _respond(self, push_format: _PushFormat, verdict: Accepted | Refused, request: web.Request) -> web.Response:
+    def _respond(
+        self, push_format: _PushFormat, verdict: Accepted | Refused, request: web.Request, began: float
+    ) -> web.Response:
         """Deliver the push if it is accepted. Return the response."""
         if isinstance(verdict, Accepted):
             verdict = self._admit(verdict)
-        elif verdict._forged:
-            logger.warning("a push from %s failed to authenticate: wrong key or signature", _peer(request))
         if isinstance(verdict, Refused):
+            self._refused(Refusal("push", verdict.reason, "", _peer(request), verdict.status, verdict._forged))
             response = push_format.refusal(verdict)
             if verdict.retry_after is not None:
                 response.headers["Retry-After"] = str(verdict.retry_after)
             return response
         publication_id = new_publication_id()
-        self._broker.deliver(verdict, publication_id)
+        self._broker.deliver(verdict, publication_id, began=began)
         return push_format.receipt(publication_id)
 
     def _admit(self, push: Accepted) -> Accepted | Refused:
@@ -139,17 +146,20 @@ class Handlers:
 
     async def _subscribe(self, request: web.Request) -> web.StreamResponse:
         config, headers = self._config, request.headers
-        if reason := self._gate.subscriber(headers.get("Origin"), headers.get("Host")):
-            return text_response(403, reason)
+        if denial := self._gate.subscriber(headers.get("Origin"), headers.get("Host")):
+            return self._deny("subscriber", denial, request)
         offered = map(str.strip, headers.get("Sec-WebSocket-Protocol", "").split(","))
         subprotocol = next((each for each in offered if each in PROTOCOLS), None)
         if subprotocol is None:
-            return text_response(400, f"a WebSocket of subprotocol {' or '.join(PROTOCOLS)} is expected here")
+            said = f"a WebSocket of subprotocol {' or '.join(PROTOCOLS)} is expected here"
+            return self._refuse("subscriber", 400, said, "", request)
         if not headers.get("Sec-WebSocket-Key", "").isascii():
             # aiohttp refuses any other invalid base64, but raises an exception over this.
             return text_response(400, "Sec-WebSocket-Key is not base64")
         if self._broker.full:
-            return text_response(503, f"the hub has as many subscribers as it may ({config.max_connections})")
+            said = f"the hub has as many subscribers as it may ({config.max_connections})"
+            remedy = f"--max-connections {2 * config.max_connections}"
+            return self._refuse("subscriber", 503, said, remedy, request)
         if request.transport is None:
             raise ConnectionResetError("the connection is closed")
         # Opens the session before the first await, so that `full` counts handshakes in progress.
@@ -160,14 +170,26 @@ class Handlers:
         finally:
             self._sockets.discard(socket)
 
+    def _deny(self, what: RefusedPart, denial: Denial, request: web.Request) -> web.Response:
+        self._refused(Refusal(what, denial.reason, f"{denial.option} {denial.value}", _peer(request), 403))
+        return text_response(403, str(denial))
+
+    def _refuse(self, what: RefusedPart, status: int, reason: str, remedy: str, request: web.Request) -> web.Response:
+        self._refused(Refusal(what, reason, remedy, _peer(request), status))
+        return text_response(status, reason)
+
+    def _refused(self, refusal: Refusal) -> None:
+        for observer in self._observers:
+            observer.refused(refusal)
+
     async def _close_sockets(self, _app: web.Application) -> None:
         await asyncio.gather(*(socket.leave() for socket in self._sockets))
 
     async def _preflight(self, request: web.Request) -> web.Response:
         """Respond to the request that a browser sends before it lets a script post JSON (CORS)."""
         origin = request.headers.get("Origin")
-        if reason := self._gate.push(origin):
-            return text_response(403, reason)
+        if denial := self._gate.push(origin):
+            return self._deny("push", denial, request)
         response = web.Response(headers={"Allow": _BRIDGE_METHODS})
         if origin is not None:
             response.headers["Access-Control-Allow-Origin"] = origin

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from abc import ABC, abstractmethod
 from collections import deque
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from ._config import HubConfig
 from ._frames import text_frame
+from ._observer import Refusal
 from ._publication import Publication
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ _HIGH_WATER = 1 << 16
 
 DelayedReply: TypeAlias = Callable[[], None]
 """Sends a reply. The caller waits before it calls this, to slow down guessing."""
-
-logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class Ending(NamedTuple):
@@ -98,9 +96,17 @@ class Session(ABC):
     def event(cls, publication: Publication, subscription: int, publication_id: int) -> str:
         """Return the message that delivers an event in this protocol."""
 
-    def admit(self, key: str) -> None:
-        """Record the key that the subscriber has authenticated with."""
-        self.authid, self.authrole = key, "subscriber"
+    def admit(self, key: str | None = None) -> None:
+        """Let the subscriber in, with the key that it has authenticated with, or `None` if it is anonymous."""
+        if key is not None:
+            self.authid, self.authrole = key, "subscriber"
+        for observer in self._broker.observers:
+            observer.joined(self)
+
+    def refuse(self, reason: str) -> None:
+        """Tell the observers that the subscriber has failed to authenticate."""
+        for observer in self._broker.observers:
+            observer.refused(Refusal("subscriber", reason, peer=self.peer, forged=True))
 
     def leave(self) -> None:  # noqa: B027  # WAMP v1 has no such message
         """Queue the message, if the protocol has one, that the hub is shutting down."""
@@ -124,7 +130,8 @@ class Session(ABC):
         if self._queue and queued > self._max_queue:
             waiting = self._queued
             self.abandon()
-            logger.warning("subscriber %s dropped: it reads too slowly, %d bytes are queued", self.id, waiting)
+            for observer in self._broker.observers:
+                observer.dropped(self, "slow", f"it reads too slowly, {waiting} bytes are queued")
             self._drop()
             return
         self._queue.append(frame)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable
 from functools import partial
@@ -22,8 +21,6 @@ __all__ = ["Wamp1Session"]
 
 _IDENT = f"webmqconnect_async/{__version__}"
 _PROTOCOL_ERROR = 1002
-
-logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class Wamp1Session(Session):
@@ -46,6 +43,8 @@ class Wamp1Session(Session):
             clock=config.clock,
         )
         self.say(messages.welcome(session_id, _IDENT))
+        if self.admitted:
+            self.admit()
 
     @property
     def admitted(self) -> bool:
@@ -106,9 +105,7 @@ class Wamp1Session(Session):
         except CallFailed as failure:
             reply = messages.call_error(call.id, failure.uri, failure.description)
             if failure.delayed:
-                logger.warning(
-                    "subscriber %s at %s failed to authenticate: %s", self.id, self.peer, failure.description
-                )
+                self.refuse(failure.description)
                 return partial(self._send_failure, reply)
         else:
             reply = messages.call_result(call.id, result)

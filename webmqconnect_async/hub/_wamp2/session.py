@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable
 from functools import partial
@@ -23,8 +22,6 @@ __all__ = ["Wamp2Session"]
 
 _NORMAL_CLOSURE = 1000
 _PROTOCOL_ERROR = 1002
-
-logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class Wamp2Session(Session):
@@ -85,7 +82,7 @@ class Wamp2Session(Session):
             case Refusal(reason, said, delayed):
                 self._joining = None
                 if delayed:
-                    logger.warning("subscriber %s at %s failed to authenticate: %s", self.id, self.peer, said)
+                    self.refuse(said)
                     self._failing = True  # ignore further messages until then
                     return partial(self._abort, reason, said)
                 self._abort(reason, said)
@@ -100,8 +97,7 @@ class Wamp2Session(Session):
 
     def _welcome(self, realm: str, key: str | None) -> None:
         self._joined, self._joining = True, None
-        if key is not None:
-            self.admit(key)
+        self.admit(key)
         method = "anonymous" if key is None else "wampcra"
         self.say(messages.welcome(self.id, realm, self.authid, self.authrole, method))
 

@@ -1,0 +1,64 @@
+"""What happens in a hub, for those who watch it: its log, its metrics and its console."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from ._publication import Publication
+
+if TYPE_CHECKING:
+    from ._session import Session
+
+__all__ = ["Drop", "Observer", "Refusal", "RefusedPart"]
+
+Drop: TypeAlias = Literal["slow", "flood"]
+"""Why the hub drops a subscriber: it reads too slowly, or it sends more than its share."""
+
+
+RefusedPart: TypeAlias = Literal["request", "push", "subscriber", "subscription"]
+"""What the hub refuses. A subscriber is refused before it has joined."""
+
+
+class Refusal(NamedTuple):
+    """Something that the hub refuses."""
+
+    what: RefusedPart
+    reason: str
+    """May quote what a stranger has sent, with unprintable characters escaped."""
+    remedy: str = ""
+    """The option of `webmqconnect hub` that would allow it, such as `--allow-origin https://shop.example.com`, or other
+    advice; empty if there is none."""
+    peer: str = ""
+    """The address that it came from, or that of the proxy in front of it."""
+    status: int | None = None
+    """The HTTP status of the response; `None` over a WebSocket."""
+    forged: bool = False
+    """Whether a key, secret or signature is wrong: somebody may be guessing."""
+
+
+class Observer:
+    """Is told what happens in a hub. Each method does nothing here; none may block, raise, or take long."""
+
+    __slots__ = ()
+
+    def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
+        """Record an event, which is now in the queues of its receivers.
+
+        Args:
+            publication: The event; an `Accepted` if it was pushed, with the key.
+            publication_id: Its ID.
+            receivers: The number of subscribers that receive it.
+            began: `time.perf_counter()` when its request arrived; `None` if a subscriber published it.
+        """
+
+    def refused(self, refusal: Refusal) -> None:
+        """Record a refusal."""
+
+    def joined(self, session: Session) -> None:
+        """Record a subscriber that may subscribe from now on: it is anonymous, or has authenticated."""
+
+    def left(self, session: Session) -> None:
+        """Record that a subscriber, which had joined, is gone."""
+
+    def dropped(self, session: Session, why: Drop, details: str) -> None:
+        """Record a subscriber whose connection the hub closes. `left` follows if it had joined."""
