@@ -46,9 +46,9 @@ class HubConfig:
             to a hub with `keys`, except for web pages of other origins. Make the secrets of both kinds long and random.
             A failed authentication is delayed, but only on its own connection, and a push with a wrong signature is
             refused immediately. Each failure is logged with the address of the peer.
-        allow_origins: Origins of web pages that may push and subscribe, such as `https://app.example.com`. The hub's
-            own page may always subscribe, and so may every page served from this machine if the hub is bound to
-            loopback.
+        allow_origins: Origins of web pages that may push and subscribe, such as `https://app.example.com`; `file://`
+            for pages that are opened from files. The hub's own page may always subscribe, and so may every page served
+            from this machine if the hub is bound to loopback.
         allow_hosts: Additional host names, without port, that requests may be sent to, such as the name of a proxy in
             front of the hub.
         allow_publish: Whether subscribers may publish: to any topic, and unsigned.

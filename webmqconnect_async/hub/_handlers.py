@@ -148,7 +148,12 @@ class Handlers:
         config, headers = self._config, request.headers
         if denial := self._gate.subscriber(headers.get("Origin"), headers.get("Host")):
             return self._deny("subscriber", denial, request)
-        offered = map(str.strip, headers.get("Sec-WebSocket-Protocol", "").split(","))
+        lines = headers.getall("Sec-WebSocket-Protocol", ())
+        if len(lines) > 1:  # they are one list (RFC 6455, 11.3.4), of which aiohttp reads the first line only
+            merged = headers.copy()
+            merged["Sec-WebSocket-Protocol"] = ",".join(lines)
+            request = request.clone(headers=merged)
+        offered = map(str.strip, ",".join(lines).split(","))
         subprotocol = next((each for each in offered if each in PROTOCOLS), None)
         if subprotocol is None:
             said = f"a WebSocket of subprotocol {' or '.join(PROTOCOLS)} is expected here"
