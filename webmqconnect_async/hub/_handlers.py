@@ -25,6 +25,7 @@ from ._observer import Observer, Refusal, RefusedPart
 from ._publication_ids import new_publication_id
 from ._pushes import crossbar, webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
+from ._receipt import RECEIPT, may_be_short
 from ._websocket import PROTOCOLS, SubscriberSocket
 
 __all__ = ["Handlers"]
@@ -41,10 +42,16 @@ logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class Handlers:
-    """The handlers of one hub, and what they share: its broker."""
+    """The handlers of one hub, and what they share: its broker.
 
-    def __init__(self, config: HubConfig) -> None:
+    Args:
+        config: the hub's configuration.
+        alone: whether no other application sees the responses, which might add headers.
+    """
+
+    def __init__(self, config: HubConfig, *, alone: bool = False) -> None:
         self._config = config
+        self._alone = alone
         self._gate = config._gate
         self._rules = Rules(config._credentials, config.max_body, config.max_topic)
         self._observers: tuple[Observer, ...] = (Log(),)
@@ -97,7 +104,7 @@ class Handlers:
 
         return guarded
 
-    async def _push(self, push_format: _PushFormat, request: web.Request) -> web.Response:
+    async def _push(self, push_format: _PushFormat, request: web.Request) -> web.StreamResponse:
         began = perf_counter()
         origin = request.headers.get("Origin")
         if denial := self._gate.push(origin):
@@ -120,7 +127,7 @@ class Handlers:
 
     def _respond(
         self, push_format: _PushFormat, verdict: Accepted | Refused, request: web.Request, began: float
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         """Deliver the push if it is accepted. Return the response."""
         if isinstance(verdict, Accepted):
             verdict = self._admit(verdict)
@@ -132,6 +139,8 @@ class Handlers:
             return response
         publication_id = new_publication_id()
         self._broker.deliver(verdict, publication_id, began=began)
+        if self._alone and push_format is _WEBMQ and may_be_short(request):
+            return RECEIPT
         return push_format.receipt(publication_id)
 
     def _admit(self, push: Accepted) -> Accepted | Refused:

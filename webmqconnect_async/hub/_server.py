@@ -68,7 +68,7 @@ class Hub:
         """
         if self._runner is not None:
             raise RuntimeError("the hub is already running")
-        runner = web.AppRunner(Handlers(self.config).app(), shutdown_timeout=_SHUTDOWN)
+        runner = web.AppRunner(Handlers(self.config, alone=True).app(), shutdown_timeout=_SHUTDOWN)
         self._runner = runner
         try:
             await runner.setup()
