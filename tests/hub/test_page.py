@@ -68,7 +68,13 @@ async def test_the_page_may_know_what_the_hub_takes_and_no_more(
 ) -> None:
     hub = await run(Hub(port=0, keys=keys, subscriber_keys=keys, max_topic=7, max_subscriptions=3))
     facts = json.loads((await wire.request("GET", hub, "/hub.json")).text)
-    assert facts == {"signed": bool(keys), "max_topic": 7, "max_subscriptions": 3}
+    assert facts == {
+        "signed": bool(keys),
+        "console": False,
+        "max_body": 4096,
+        "max_topic": 7,
+        "max_subscriptions": 3,
+    }
 
 
 @pytest.mark.parametrize("path", ["/", "/webmq.js", "/hub.json"])

@@ -32,6 +32,8 @@ def facts(config: HubConfig) -> Handler:
     """Return the handler that tells the page what the hub accepts. The response has no keys."""
     said = {
         "signed": bool(config.keys),
+        "console": config.console_token is not None,
+        "max_body": config.max_body,
         "max_topic": config.max_topic,
         "max_subscriptions": config.max_subscriptions,
     }
