@@ -59,7 +59,10 @@ def _static(content: bytes, content_type: str) -> Handler:
 index = _serve("index.html", "text/html")
 """The page. Its links are relative, so that it works below any prefix."""
 
-_SCRIPTS = ("webmq.js", "page.js", "topics.js", "lines.js", "events.js", "texts.js", "dom.js")
+_SCRIPTS = (
+    *("webmq.js", "page.js", "topics.js", "lines.js", "events.js", "texts.js", "dom.js"),
+    *("console.js", "live.js", "push.js", "keys.js"),
+)
 
 ASSETS = {"/page.css": _serve("page.css", "text/css")} | {
     f"/{name}": _serve(name, "text/javascript") for name in _SCRIPTS
