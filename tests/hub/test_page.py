@@ -755,7 +755,7 @@ async def test_the_keyboard_reaches_all_in_the_order_of_reading(hub: Hub, wire: 
         reached.append(await focused(page))
         assert await page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", reached[-1]
     assert [*reached[:-1], str(reached[-1])[12:]] == [
-        *("Copy the session ID", "topic", "Subscribe", "t", "Unsubscribe from t", "Push an event to t"),
+        *("Copy the session ID", "topic", "Subscribe", "t", "Unsubscribe from t", "Code that pushes to t"),
         *("Copy the lines of Python", "Copy the command", "filter", "pause", "clear", "t1Copy"),
     ]
 

@@ -4,7 +4,7 @@ import { at } from "./dom.js";
 import { filterBy, showEverything, take } from "./events.js";
 import { clearRefusals, onChoice, showRefusals, showSubscribers, showTopics, showTotals, similarTo } from "./live.js";
 import { finished, limit, pushBy, suggest } from "./push.js";
-import { AWAY, compact, counted, hintOf, PAGE_REFUSED, TOKEN_REFUSED } from "./texts.js";
+import { compact, counted, hintOf, PAGE_REFUSED, TOKEN_REFUSED, visible } from "./texts.js";
 
 const STORE = `webmq.console:${location.pathname}`;
 const WRONG_TOKEN = 4401;
@@ -39,7 +39,7 @@ function connect() {
   socket.onclose = ({ code, reason }) => {
     if (socket !== current) return;
     if (code === WRONG_TOKEN) leave(TOKEN_REFUSED);
-    else retry(reason || (opened ? AWAY : PAGE_REFUSED));
+    else retry(reason || (opened || at("state").dataset.state !== "open" ? "" : PAGE_REFUSED));
   };
   watch(current);
 }
@@ -51,12 +51,14 @@ function watch(current) {
 
 function welcome(current) {
   attempts = 0;
+  if (!document.body.dataset.console) [at("push").open, at("pusher").open] = [false, at("push").open];
   store(token);
   clearRefusals();
   document.body.dataset.console = "open";
-  at("views").hidden = at("everything").hidden = at("push-form").hidden = false;
+  at("views").hidden = at("everything").hidden = at("pusher").hidden = false;
   at("door").hidden = true;
-  at("door-trouble").textContent = at("console-token").value = "";
+  at("console-token").value = "";
+  showTrouble("");
   showEverything(at("everything").ariaPressed === "true");
   pushBy((message) => current.send(message));
 }
@@ -71,15 +73,16 @@ function receive({ events, skipped, refusals, topics, subscribers, totals, pushe
 }
 
 function described([time, topic, text, missing, receivers, key]) {
-  const note = receivers === 0 ? "no subscriber" : counted(receivers, "subscriber");
+  const note = receivers === 0 ? "nobody" : counted(receivers, "subscriber");
   const hint = receivers === 0 ? hintOf(similarTo(topic)) : undefined;
-  return { time, topic, text: missing ? text : compact(text), missing, note: key ? `${note}, key ${key}` : note, hint };
+  const by = key === null ? "unsigned" : `signed with the key ${visible(key)}`;
+  return { time, topic, text: missing ? text : compact(text), missing, note, by, hint };
 }
 
 function retry(reason) {
   clearTimeout(timer);
   away();
-  at("door-trouble").textContent = reason;
+  showTrouble(reason);
   timer = setTimeout(connect, Math.random() * Math.min(LONGEST_WAIT, 500 * 2 ** attempts++));
 }
 
@@ -91,10 +94,14 @@ function leave(reason) {
   store(null);
   delete document.body.dataset.console;
   showView("events");
-  at("views").hidden = at("everything").hidden = at("push-form").hidden = true;
+  at("views").hidden = at("everything").hidden = at("pusher").hidden = true;
   at("door").hidden = false;
-  at("door").open = true;
-  at("door-trouble").textContent = reason;
+  showTrouble(reason);
+}
+
+function showTrouble(text) {
+  at("door-trouble").textContent = visible(text);
+  at("door-trouble").hidden = text === "";
 }
 
 function away() {

@@ -30,8 +30,8 @@ export function arrive(event, topic) {
 /**
  * Takes events, the latest last, and shows them in the next frame, however many come until then.
  *
- * An event has its time in milliseconds, topic, text, and, if it comes from the console, the number of characters that
- * are missing from the text, a note on its receivers, and a hint. `skipped` events were left out of a sample.
+ * An event has a time in milliseconds, a topic and a text. One from the console also has the number of characters that
+ * are missing from its text, notes on its receivers and its key, and a hint. `skipped` events were left out.
  */
 export function take(events, skipped = 0) {
   total += events.length + skipped;
@@ -104,7 +104,7 @@ function listed(event) {
     time(event.time),
     element("span", name, { title: name }),
     text.length > LONG_TEXT || event.missing ? expandable(event, text) : element("pre", text),
-    element("small", event.note ?? "", { className: event.hint === undefined ? "" : "warning" }),
+    element("small", event.note ?? "", { className: event.hint === undefined ? "" : "warning", title: event.by ?? "" }),
     button("Copy", "Copy the event", ({ currentTarget }) => copy(text, currentTarget)),
   );
   if (event.hint) row.append(element("p", visible(event.hint), { className: "hint" }));

@@ -20,14 +20,15 @@ export function onChoice(call) { chosen = call; }
 /** Shows the topics of the hub: [name, subscribers, events, milliseconds of the last event, its text] each. */
 export function showTopics(topics) {
   subscribers = new Map(topics.map(([name, count]) => [name, count]));
-  counts = new Map(topics.map(([name, , count]) => [name, [...(counts.get(name) ?? []), count].slice(-RATE_SECONDS - 1)]));
+  const later = (name, count) => [...(counts.get(name) ?? []), count].slice(-RATE_SECONDS - 1);
+  counts = new Map(topics.map(([name, , count]) => [name, later(name, count)]));
   at("live-names").replaceChildren(...topics.map(([name]) => element("option", "", { value: name })));
   fill(at("live-rows"), topics.map(([name, count, events, last, text]) => ({
     key: name,
     first: () => button(visible(name), `Show the events of ${visible(name)}`, () => chosen(name), "topic"),
     cells: [
-      [number(count), count === 0 ? "warning" : ""],
-      [rateOf(name), ""],
+      [number(count), count === 0 ? "warning" : "", "Subscribers"],
+      [rateOf(name), "", "Events/s"],
       [events > 0 ? `${clock(last)}  ${visible(text)}` : "", "last"],
       [count === 0 ? hintOf(similarTo(name)) : "", "hint"],
     ],
@@ -41,10 +42,10 @@ export function showSubscribers(sessions) {
     key: id,
     first: () => element("code", id),
     cells: [
-      [[visible(key ?? "anonymous"), at("session").textContent === id ? "this page" : ""].filter(Boolean).join(", "), ""],
+      [visible(key ?? "anonymous") + (at("session").textContent === id ? ", this page" : ""), ""],
       [topicsOf(topics, count), "topics"],
-      [`${number(queued)} B`, queued > 0 ? "number warning" : "number"],
-      [clock(since).slice(0, 8), ""],
+      [`${number(queued)} B`, queued > 0 ? "warning" : "", "Queued"],
+      [clock(since).slice(0, 8), "", "Since"],
       [`${visible(address)}, ${protocol}`, ""],
     ],
   })));
@@ -56,9 +57,10 @@ function topicsOf(topics, count) {
   return [...topics.map((topic) => visible(topic)), ...(more > 0 ? [`${number(more)} more`] : [])].join("\n") || "none";
 }
 
-/** Shows how many there are, also of those that are too many for the tables. */
+/** Shows how many there are, also where they are too many for the tables: topics with subscribers and others. */
 export function showTotals({ topics, subscribers: joined, refusals }) {
-  for (const [name, count] of Object.entries({ live: topics, subscribers: joined, refusals })) {
+  const live = topics + [...subscribers.values()].filter((count) => count === 0).length;
+  for (const [name, count] of Object.entries({ live, subscribers: joined, refusals })) {
     at(`${name}-total`).textContent = number(count);
   }
 }
@@ -88,7 +90,7 @@ export function showRefusals(refusals) {
   fresh += refusals.length;
 }
 
-function refusal(milliseconds, what, reason, remedy, address, status, forged) {
+function refusal(milliseconds, what, reason, [advice, option], address, status, forged) {
   const row = element("li", "", { tabIndex: -1, className: forged ? "forged" : "" });
   row.append(
     time(milliseconds),
@@ -97,17 +99,13 @@ function refusal(milliseconds, what, reason, remedy, address, status, forged) {
     element("small", ""),
     element("span", visible(address)),
   );
-  if (remedy) {
-    const [words, option] = remedy.split(/(?<=: )/);
-    const line = element("p", words, { className: "remedy" });
-    if (option) {
-      const copies = ({ currentTarget }) => copy(visible(option), currentTarget);
-      const copyButton = button("Copy", "Copy the remedy", copies);
-      copyButton.tabIndex = -1;
-      line.append(element("code", visible(option)), copyButton);
-    }
-    row.append(line);
+  const remedy = element("p", visible(advice), { className: "remedy" });
+  if (option) {
+    const copies = button("Copy", "Copy the remedy", ({ currentTarget }) => copy(visible(option), currentTarget));
+    copies.tabIndex = -1;
+    remedy.append(" ", element("code", visible(option)), copies);
   }
+  if (advice) row.append(remedy);
   return row;
 }
 
@@ -139,20 +137,23 @@ function fill(body, rows) {
     const row = known.get(key) ?? made(key, first(), cells.length);
     known.delete(key);
     if (body.rows[index] !== row) body.insertBefore(row, body.rows[index] ?? null);
-    cells.forEach(([text, className], column) => {
+    cells.forEach(([text, className, label], column) => {
       const cell = row.cells[column + 1];
       if (cell.textContent !== text) cell.textContent = text;
       if (cell.className !== className) cell.className = className;
+      if (label) cell.dataset.label = label;  // where there is no head
     });
   });
   for (const row of known.values()) row.remove();
 }
 
 function made(key, first, columns) {
-  const row = element("tr", "", { tabIndex: -1 });
+  // With roles, because browsers take them away from a table that CSS lays out in another way.
+  const row = element("tr", "", { tabIndex: -1, role: "row" });
   row.dataset.key = key;
   first.tabIndex = -1;
-  row.append(element("th", "", { scope: "row" }), ...Array.from({ length: columns }, () => element("td", "")));
+  row.append(element("th", "", { scope: "row", role: "rowheader" }));
+  for (let column = 0; column < columns; column += 1) row.append(element("td", "", { role: "cell" }));
   row.firstElementChild.append(first);
   return row;
 }

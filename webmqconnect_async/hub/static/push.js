@@ -57,7 +57,10 @@ function objectionTo(text, bytes) {
   }
 }
 
-at("push-event").addEventListener("input", check);
+at("push-form").addEventListener("input", () => {
+  show("", false);
+  check();
+});
 
 at("push-event").addEventListener("keydown", (pressed) => {
   if (pressed.key === "Enter" && (pressed.ctrlKey || pressed.metaKey)) at("push-form").requestSubmit(at("push-button"));

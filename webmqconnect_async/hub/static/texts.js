@@ -35,24 +35,27 @@ export function counted(count, noun) {
   return `${new Intl.NumberFormat("en").format(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-// What helps against refusals for which no option of the hub does.
+// What helps against refusals that no option of the hub would prevent: a pattern of the reason, advice, what to type.
 const ADVICE = [
-  [/application key|signature key not valid/, "Sign with the key that the hub was started with: --key."],
-  [/signature/, "The secret differs from the hub's, or something was changed after signing. Try: webmqconnect explain."],
-  [/signed pushes only|signed request required/, "Sign the push: pass auth_key and auth_secret to the client."],
+  [/application key|signature key/, "Sign with the key that the hub was started with:", "--key"],
+  [/request signature|signature secret/, "The secret differs, or the push was changed. Try", "webmqconnect explain"],
+  [/signed pushes only|signed request/, "Sign the push. The arguments of a client are", "auth_key, auth_secret"],
   [/timestamp expired|too old timestamp/, "Set the clock of the machine that pushes."],
-  [/wrong secret|invalid-signature|authentication/, "The key or the secret is not the one of --subscriber-key."],
 ];
 
-/** Returns what somebody can do about a refusal: the hub's own remedy, or advice. May be empty. */
+/** Returns what somebody can do about a refusal, and an option or a command to copy. Both may be empty. */
 export function remedyOf(reason, remedy) {
-  if (remedy.startsWith("--")) return `Allow it: webmqconnect hub ${remedy}`;
-  return remedy || (ADVICE.find(([pattern]) => pattern.test(reason))?.[1] ?? "");
+  if (remedy.startsWith("--")) return ["Allow it with", remedy];
+  if (remedy) return [remedy, ""];
+  const [, advice = "", option = ""] = ADVICE.find(([pattern]) => pattern.test(reason)) ?? [];
+  return [advice, option];
 }
 
 /** Returns what became of a push from the page. */
 export function resultOf({ topic, receivers, status, reason, remedy }, similar) {
-  if (reason !== undefined) return `Refused (${status}): ${visible(reason)}. ${remedyOf(reason, remedy)}`.trim();
+  if (reason !== undefined) {
+    return visible(`Refused (${status}): ${reason}. ${remedyOf(reason, remedy).join(" ")}`).trim();
+  }
   if (receivers > 0) return `Received by ${counted(receivers, "subscriber")}.`;
   return `Accepted, but no subscriber received it. ${hintOf(similar)}`.trim();
 }
@@ -62,6 +65,7 @@ export function hintOf(similar) {
   return similar === undefined ? "" : `Did you mean ${visible(similar)}?`;
 }
 
-export const AWAY = "No connection to the hub. Trying again.";
-export const TOKEN_REFUSED = "The hub does not accept this token. It has a new one after each start: use its new link.";
-export const PAGE_REFUSED = "The hub did not let the page open the console. Trying again.";
+export const TOKEN_REFUSED =
+  "The hub does not accept the token of the console. It has a new one after each start: open the new link.";
+export const PAGE_REFUSED =
+  "The hub does not let this page open the console. Behind a proxy, it needs the Host header that the browser sent.";

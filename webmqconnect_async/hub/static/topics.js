@@ -28,7 +28,7 @@ export function heed(facts) {
   become(subscribed());
 }
 
-/** Makes these the topics subscribed to. Returns whether all are; if not, the page says why, because the hub does not. */
+/** Makes these the topics subscribed to. Returns whether all are; if not, the page says why. */
 function become(wanted) {
   const taken = [];
   const objections = new Set();
