@@ -18,7 +18,7 @@ from tests.processes import MODULE, python, webmqconnect
 from webmqconnect_async.hub import Hub, create_app
 
 from .conftest import HubClient, Run
-from .pages import heard, watched
+from .pages import drawn, heard, listed, press, text, watched
 
 SCRIPTS = ("webmq", "page", "topics", "lines", "events", "texts", "dom", "console", "live", "push", "keys")
 MARKUP = '<img src=x onerror="document.title=`hacked`"><script>document.title="hacked"</script>'
@@ -117,27 +117,6 @@ async def subscribe(page: Page, topic: str) -> None:
     await heard(page)
 
 
-async def press(page: Page, label: str) -> None:
-    """Press the first button of this text or label."""
-    await page.evaluate(
-        "[...document.querySelectorAll('button')]"
-        f".find(each => [each.textContent, each.ariaLabel].includes({json.dumps(label)})).click()"
-    )
-
-
-async def text(page: Page, name: str) -> object:
-    return await page.evaluate(f"document.getElementById({json.dumps(name)}).textContent")
-
-
-async def listed(page: Page, count: int) -> list[list[str]]:
-    """Return topic and text of each event shown, the latest first, once there are so many."""
-    visible = "[...document.querySelectorAll('#events > li:not([hidden])')]"
-    await page.until(f"{visible}.length === {count}")
-    rows = await page.evaluate(f"{visible}.map(({{children}}) => [children[1].textContent, children[2].textContent])")
-    assert isinstance(rows, list)
-    return rows
-
-
 async def topics(page: Page) -> object:
     return await page.evaluate("[...document.querySelectorAll('#topics .topic')].map(({textContent}) => textContent)")
 
@@ -148,11 +127,6 @@ async def filter_by(page: Page, value: str) -> None:
         "document.getElementById('filter').dispatchEvent(new Event('input'))"
     )
     await drawn(page)
-
-
-async def drawn(page: Page) -> None:
-    """Return when the page has drawn what it had got."""
-    await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 @pytest.mark.usefixtures("chromium")

@@ -78,8 +78,8 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
 @click.option(
     "--console/--no-console",
     default=None,
-    help="Let the page of the hub show and push everything to those who have the console's token. Default: on, but off "
-    "beside --allow-host.",
+    help="Offer the console on the page of the hub. It shows everything, and pushes, for those who have its token. "
+    "Default: on, but off beside --allow-host; --no-console is always off.",
 )
 @console_token_file_option
 @click.option(

@@ -22,7 +22,8 @@ export function showTopics(topics) {
   subscribers = new Map(topics.map(([name, count]) => [name, count]));
   const later = (name, count) => [...(counts.get(name) ?? []), count].slice(-RATE_SECONDS - 1);
   counts = new Map(topics.map(([name, , count]) => [name, later(name, count)]));
-  at("live-names").replaceChildren(...topics.map(([name]) => element("option", "", { value: name })));
+  const names = topics.map(([name]) => name).filter((name) => visible(name) === name);  // a browser escapes nothing
+  at("live-names").replaceChildren(...names.map((name) => element("option", "", { value: name })));
   fill(at("live-rows"), topics.map(([name, count, events, last, text]) => ({
     key: name,
     first: () => button(visible(name), `Show the events of ${visible(name)}`, () => chosen(name), "topic"),
@@ -131,7 +132,7 @@ function rateOf(name) {
 
 /** Shows rows in the order of their keys. Elements stay where they can, and so do the focus and a selection. */
 function fill(body, rows) {
-  const known = new Map([...body.rows].map((row) => [row.dataset.key, row]));
+  const known = new Map([...body.rows].map((row) => [row.key, row]));
   rows.sort((a, b) => a.key < b.key ? -1 : 1);
   rows.forEach(({ key, first, cells }, index) => {
     const row = known.get(key) ?? made(key, first(), cells.length);
@@ -149,8 +150,7 @@ function fill(body, rows) {
 
 function made(key, first, columns) {
   // With roles, because browsers take them away from a table that CSS lays out in another way.
-  const row = element("tr", "", { tabIndex: -1, role: "row" });
-  row.dataset.key = key;
+  const row = element("tr", "", { tabIndex: -1, role: "row", key });
   first.tabIndex = -1;
   row.append(element("th", "", { scope: "row", role: "rowheader" }));
   for (let column = 0; column < columns; column += 1) row.append(element("td", "", { role: "cell" }));
