@@ -353,6 +353,20 @@ async def test_topics_are_bounded(feed: Feed) -> None:
     assert len(state(messages)["topics"]) == 30
 
 
+async def test_a_second_watcher_is_told_nothing_twice(feed: Feed) -> None:
+    feed.console.dropped(feed.watcher, "slow", "1")
+    feed.publish()
+    second = feed.console.open(drop=lambda: None, peer="?")
+    second.receive(TOKEN)
+    [first] = cast(list[Said], said(second))
+    assert len(first["refusals"]) == 1
+    [message] = cast(list[Said], said(feed.watcher))
+    assert (len(message["refusals"]), len(message["events"])) == (1, 1)
+    assert feed.tick() == []
+    assert said(second) == []
+    feed.console.close(second)
+
+
 async def test_refusals_are_bounded(feed: Feed) -> None:
     session = feed.watcher
     for number in range(1000):

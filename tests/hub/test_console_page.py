@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlencode
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tests.chromium import Page
-from webmqconnect_async.hub import Hub
+from webmqconnect_async.hub import Hub, create_app
 
 from .conftest import HubClient, Run
 from .pages import drawn, listed, press, text, watched
@@ -113,6 +115,16 @@ async def test_a_wrong_token_is_told_and_another_one_can_be_given(hub: Hub, page
     ) == [True, True, False]
     assert await page.evaluate("document.getElementById('console-token').value") == ""
     assert page.problems == []
+
+
+async def test_it_works_below_a_prefix(page: Page) -> None:
+    site = web.Application()
+    site.add_subapp("/some/hub/", create_app(console_token=TOKEN))
+    async with TestServer(site, host="127.0.0.1") as running:
+        await page.open(f"{running.make_url('/some/hub/')}#console={TOKEN}")
+        await opened(page)
+        assert await page.evaluate("location.pathname + location.hash") == "/some/hub/"
+        assert await page.evaluate("Object.keys(sessionStorage)") == ["webmq.console:/some/hub/"]
 
 
 async def test_without_a_console_nothing_points_to_it(run: Run, page: Page) -> None:

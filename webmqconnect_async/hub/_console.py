@@ -4,7 +4,7 @@ They connect a WebSocket to `/console`. Its first message is the token. Each fur
 unsigned WebMQ push, a newline, and the body. The hub sends JSON objects, whose members are all optional:
 
 - `events`, `skipped`: events, as lists of what `_event` returns, and the number of events left out since the last ones
-- `refusals`: what the hub has refused, as lists of what `_refusal` returns
+- `refusals`: what the hub has refused, as lists of the time and the fields of a `Refusal`
 - `topics`, `subscribers`, `totals`: the present state, every second
 - `pushed`: the result of a push
 """
@@ -33,7 +33,7 @@ from ._pushes import webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
 from ._session import DelayedReply, Session
 
-__all__ = ["Console", "Watcher", "is_own_page"]
+__all__ = ["Console", "Watcher"]
 
 _MAX_WATCHERS = 8
 """Consoles that are open at a time."""
@@ -45,6 +45,7 @@ _TICK = 0.1
 """Seconds between two messages, which have all events of that time in them."""
 
 _TICKS_PER_STATE = 10
+"""Messages from one that has the present state to the next."""
 
 _MAX_EVENTS = 50
 """Events in a message. A browser that has to show more cannot be read, and falls behind."""
@@ -63,14 +64,6 @@ _MAX_REFUSALS = 50
 
 _MAX_NAME = 100
 """Characters of what is shown beside something else: the last event of a topic, a topic of a subscriber."""
-
-
-def is_own_page(origin: str | None, host: str | None) -> bool:
-    """Return whether a request comes from the hub's own page, or not from a browser's page at all."""
-    if origin is None:
-        return True
-    scheme, _, authority = origin.lower().partition("://")
-    return scheme in ("http", "https") and host is not None and authority == host.lower()
 
 
 class Watcher(Session):
@@ -170,15 +163,14 @@ class Console(Observer):
 
     def accepts(self, token: str) -> bool:
         """Return whether this is the token."""
-        expected = self._config.console_token or ""
-        # As bytes, because it raises an exception for text that is not ASCII.
-        return bool(expected) and hmac.compare_digest(_bytes(token), _bytes(expected))
+        expected = self._config.console_token
+        # As bytes, because compare_digest raises an exception for text that is not ASCII.
+        return expected is not None and hmac.compare_digest(_bytes(token), _bytes(expected))
 
     def refuse_token(self, peer: str) -> None:
         """Tell the observers of a wrong token."""
-        self._tell(
-            Refusal("request", "wrong token of the console", "use the link that the hub printed", peer, forged=True)
-        )
+        remedy = "open the link that the hub printed when it started"
+        self._tell(Refusal("request", "wrong token of the console", remedy, peer, forged=True))
 
     def admit(self, session: Session) -> bool:
         """Send what there is to a session that has sent the token, and from now on what happens."""
@@ -186,11 +178,12 @@ class Console(Observer):
         if len(self._watchers) >= _MAX_WATCHERS:
             session.end(1013, f"{_MAX_WATCHERS} consoles are open")
             return False
+        if self._watchers:
+            self._tick()  # so that it is told nothing twice
+        self._fresh = 0
         self._watchers.add(session)
         session.say(strict_json.encode({"refusals": list(self._recent), **self._state()}))
-        if self._timer is None:
-            self._fresh = 0
-            self._schedule()
+        self._schedule()
         return True
 
     def push(self, text: str, peer: str) -> dict[str, object]:
@@ -229,7 +222,7 @@ class Console(Observer):
         """Keep it, and add it to the next message."""
         self._refused += 1
         self._fresh += 1
-        self._recent.append(_refusal(refusal))
+        self._recent.append([_milliseconds(time.time()), *refusal])
 
     def dropped(self, session: Session, why: Drop, details: str) -> None:
         """Show it among the refusals."""
@@ -242,6 +235,8 @@ class Console(Observer):
     # The messages
 
     def _schedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
 
     def _tick(self) -> None:
@@ -266,11 +261,7 @@ class Console(Observer):
         return {
             "topics": self._topics(),
             "subscribers": [_subscriber(each) for each in heapq.nlargest(_MAX_ROWS, sessions, attrgetter("queued"))],
-            "totals": {
-                "topics": len(self._broker.topics),
-                "subscribers": len(sessions),
-                "refusals": self._refused,
-            },
+            "totals": {"topics": len(self._broker.topics), "subscribers": len(sessions), "refusals": self._refused},
         }
 
     def _topics(self) -> list[list[object]]:
@@ -293,11 +284,6 @@ def _event(publication: Publication, receivers: int, now: float) -> list[object]
     key = publication.key if isinstance(publication, Accepted) else None
     left_out = max(len(text) - _MAX_TEXT, 0)
     return [_milliseconds(now), publication.topic, text[:_MAX_TEXT], left_out, receivers, key]
-
-
-def _refusal(refusal: Refusal) -> list[object]:
-    """Return time, the fields of a refusal but its last, and whether somebody may be guessing."""
-    return [_milliseconds(time.time()), *refusal]
 
 
 def _subscriber(session: Session) -> list[object]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .._core.escape import visible
 
-__all__ = ["Denial", "Gate", "is_loopback"]
+__all__ = ["Denial", "Gate", "is_loopback", "is_own_page"]
 
 _AUTHORITY = re.compile(r"(\[[0-9a-f]*:[0-9a-f:.]*\]|[^\s:/?#@\[\]]+)(?::\d+)?", re.ASCII)
 _ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://({_AUTHORITY.pattern})", re.ASCII)
@@ -28,6 +28,14 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_own_page(origin: str | None, host: str | None) -> bool:
+    """Return whether a request comes from the hub's own page, or not from a browser's page at all."""
+    if origin is None:
+        return True
+    scheme, _, authority = origin.lower().partition("://")
+    return scheme in ("http", "https") and host is not None and authority == host.lower()
 
 
 def _is_address(host: str) -> bool:

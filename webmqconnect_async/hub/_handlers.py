@@ -21,8 +21,8 @@ from . import _page
 from ._aiohttp import BODY_ERRORS, abort, malformed, text_response
 from ._broker import Broker
 from ._config import HubConfig
-from ._console import Console, Watcher, is_own_page
-from ._gate import Denial
+from ._console import Console, Watcher
+from ._gate import Denial, is_own_page
 from ._log import Log
 from ._observer import Observer, Refusal, RefusedPart
 from ._publication_ids import new_publication_id
