@@ -127,6 +127,17 @@ async def test_it_works_below_a_prefix(page: Page) -> None:
         assert await page.evaluate("Object.keys(sessionStorage)") == ["webmq.console:/some/hub/"]
 
 
+async def test_a_link_to_a_hub_without_a_console_is_told(run: Run, page: Page) -> None:
+    hub = await run(Hub(port=0))
+    await page.open(f"{hub.url}/#console={TOKEN}")
+    await page.until(
+        "document.getElementById('door-trouble').textContent === 'This hub was started without a console.'"
+    )
+    assert await page.evaluate("[document.getElementById('door').hidden, sessionStorage.length]") == [True, 0]
+    attempts = "sockets.filter(({url}) => url.endsWith('/console')).length"
+    assert await page.evaluate(attempts) == 1
+
+
 async def test_without_a_console_nothing_points_to_it(run: Run, page: Page) -> None:
     hub = await run(Hub(port=0))
     await page.open(hub.url)
@@ -151,6 +162,15 @@ async def test_it_comes_back_with_the_hub_unless_the_token_is_new(page: Page) ->
         await page.until("!document.getElementById('door-trouble').hidden")
         assert await page.evaluate("document.body.dataset.console") is None
         assert await page.evaluate("sessionStorage.getItem('webmq.console:/')") is None
+
+
+async def test_a_silent_hub_is_left(hub: Hub, page: Page) -> None:
+    await page.before_scripts("""
+        const timer = setTimeout;
+        globalThis.setTimeout = (call, wait, ...more) => timer(call, wait === 10000 ? 50 : wait, ...more);
+    """)
+    await page.open(f"{hub.url}/#console={TOKEN}")
+    await page.until("sockets.filter(({url}) => url.endsWith('/console')).length > 1")
 
 
 # What it shows

@@ -4,7 +4,7 @@ import { at } from "./dom.js";
 import { filterBy, showEverything, take } from "./events.js";
 import { clearRefusals, onChoice, showRefusals, showSubscribers, showTopics, showTotals, similarTo } from "./live.js";
 import { finished, limit, pushBy, suggest } from "./push.js";
-import { compact, counted, hintOf, PAGE_REFUSED, TOKEN_REFUSED, visible } from "./texts.js";
+import { compact, counted, hintOf, NO_CONSOLE, PAGE_REFUSED, TOKEN_REFUSED, visible } from "./texts.js";
 
 const STORE = `webmq.console:${location.pathname}`;
 const WRONG_TOKEN = 4401;
@@ -18,7 +18,8 @@ let timer;
 /** Takes what the hub says about itself. */
 export function learned({ console: exists, max_body: mostBytes }) {
   limit(mostBytes);
-  at("door").hidden = !exists || document.body.dataset.console === "open";
+  if (!exists && token) leave(NO_CONSOLE);
+  at("door").hidden = !exists || document.body.dataset.console !== undefined;
 }
 
 function connect() {
@@ -31,6 +32,7 @@ function connect() {
     current.send(token);
   };
   socket.onmessage = ({ data }) => {
+    if (socket !== current) return;
     if (!welcomed) welcome(current);
     welcomed = true;
     watch(current);
@@ -39,14 +41,19 @@ function connect() {
   socket.onclose = ({ code, reason }) => {
     if (socket !== current) return;
     if (code === WRONG_TOKEN) leave(TOKEN_REFUSED);
-    else retry(reason || (opened || at("state").dataset.state !== "open" ? "" : PAGE_REFUSED));
+    else if (!opened && at("state").dataset.state === "open") retry(PAGE_REFUSED);
+    else retry(reason);
   };
   watch(current);
 }
 
 function watch(current) {
   clearTimeout(timer);
-  timer = setTimeout(() => current.close(), SILENCE);
+  timer = setTimeout(() => {
+    current.onclose = null;  // which comes late if the link is dead
+    current.close();
+    retry("");
+  }, SILENCE);
 }
 
 function welcome(current) {
@@ -86,11 +93,13 @@ function retry(reason) {
   timer = setTimeout(connect, Math.random() * Math.min(LONGEST_WAIT, 500 * 2 ** attempts++));
 }
 
-/** Closes the console because the token is not accepted. */
+/** Closes the console: the hub does not accept the token, or has no console. */
 function leave(reason) {
+  const former = socket;
+  socket = token = null;
+  former.close();
   clearTimeout(timer);
   away();
-  socket = token = null;
   store(null);
   delete document.body.dataset.console;
   showView("events");

@@ -65,6 +65,7 @@ export function hintOf(similar) {
   return similar === undefined ? "" : `Did you mean ${visible(similar)}?`;
 }
 
+export const NO_CONSOLE = "This hub was started without a console.";
 export const TOKEN_REFUSED =
   "The hub does not accept the token of the console. It has a new one after each start: open the new link.";
 export const PAGE_REFUSED =
