@@ -267,11 +267,11 @@ async def test_refusals_as_they_happen_and_earlier_ones(run: Run, wire: HubClien
         remedy = "--allow-origin https://shop.example.com"
         said = "origin 'https://shop.example.com' may not subscribe"
         [[_, *refusal]] = watching.state["refusals"]
-        assert refusal == ["subscriber", said, remedy, "127.0.0.1", 403, False]
+        assert refusal[:6] == ["subscriber", said, remedy, "127.0.0.1", 403, False]
         await wire.request("POST", hub, "/?topicuri=t")
         [[_, *refusal]] = (await watching.next("refusals"))["refusals"]
         assert refusal[:2] == ["push", "not authorized (this hub takes signed pushes only)"]
-        assert refusal[3:] == ["127.0.0.1", 401, False]
+        assert refusal[3:6] == ["127.0.0.1", 401, False]
 
 
 # Bounds

@@ -195,8 +195,9 @@ class Console(Observer):
         if isinstance(verdict, Accepted):
             verdict = self._admit(verdict)
         if isinstance(verdict, Refused):
-            self._tell(Refusal("push", verdict.reason, "", peer, verdict.status, verdict._forged))
-            return {"status": verdict.status, "reason": verdict.reason, "remedy": ""}
+            refusal = Refusal("push", verdict.reason, "", peer, verdict.status, verdict._forged)
+            self._tell(refusal)
+            return {"status": refusal.status, "reason": refusal.reason, "remedy": refusal.remedy}
         receivers = self._broker.deliver(verdict, new_publication_id(), began=began)
         return {"topic": verdict.topic, "receivers": receivers}
 

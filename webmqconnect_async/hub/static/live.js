@@ -81,7 +81,7 @@ export function showRefusals(refusals) {
       latest.row.querySelector("small").textContent = `${number(latest.count)} times`;
       latest.row.querySelector("time").replaceWith(time(milliseconds));
     } else {
-      const row = refusal(milliseconds, what, reason, remedyOf(reason, remedy), address, status, forged);
+      const row = refusal(milliseconds, what, reason, remedyOf(remedy), address, status, forged);
       latest = { said, count: 1, row };
       at("refusal-rows").prepend(latest.row);
     }

@@ -35,26 +35,19 @@ export function counted(count, noun) {
   return `${new Intl.NumberFormat("en").format(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-// What helps against refusals that no option of the hub would prevent: a pattern of the reason, advice, what to type.
-const ADVICE = [
-  [/application key|signature key/, "Sign with the key that the hub was started with:", "--key"],
-  [/request signature|signature secret/, "The secret differs, or the push was changed. Try", "webmqconnect explain"],
-  [/signed pushes only|signed request/, "Sign the push. The arguments of a client are", "auth_key, auth_secret"],
-  [/timestamp expired|too old timestamp/, "Set the clock of the machine that pushes."],
-];
+/** Returns what somebody can do about a refusal: words, and an option of the hub. Each may be empty. */
+export function remedyOf(remedy) {
+  return remedy.startsWith("--") ? ["Allow it with", remedy] : [sentence(remedy), ""];
+}
 
-/** Returns what somebody can do about a refusal, and an option or a command to copy. Both may be empty. */
-export function remedyOf(reason, remedy) {
-  if (remedy.startsWith("--")) return ["Allow it with", remedy];
-  if (remedy) return [remedy, ""];
-  const [, advice = "", option = ""] = ADVICE.find(([pattern]) => pattern.test(reason)) ?? [];
-  return [advice, option];
+function sentence(text) {
+  return text && `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
 /** Returns what became of a push from the page. */
 export function resultOf({ topic, receivers, status, reason, remedy }, similar) {
   if (reason !== undefined) {
-    return visible(`Refused (${status}): ${reason}. ${remedyOf(reason, remedy).join(" ")}`).trim();
+    return visible(`Refused (${status}): ${reason}. ${remedyOf(remedy).join(" ")}`).trim();
   }
   if (receivers > 0) return `Received by ${counted(receivers, "subscriber")}.`;
   return `Accepted, but no subscriber received it. ${hintOf(similar)}`.trim();
