@@ -129,6 +129,9 @@ def test_host_that_is_not_here() -> None:
         (["--allow-origin", "example.com"], "--allow-origin must contain origins"),
         (["--allow-host", "example.com:80"], "--allow-host must contain names without port"),
         (["--host", ""], "--host must not be empty"),
+        (["--console-token-file", __file__, "--no-console"], "--console-token-file needs --console."),
+        (["--console-token-file", __file__, "--allow-host", "a.example"], "--console-token-file needs --console."),
+        (["--console-token-file", "/dev/null"], "--console-token-file: the secret in /dev/null is empty."),
         (["--port", "65536"], "--port"),
         (["--max-body", "0"], "--max-body"),
     ],
@@ -138,6 +141,59 @@ def test_usage_error(arguments: list[str], said: str) -> None:
     result = invoke_here("hub", "--port", "0", *arguments)
     assert (result.status, result.stdout) == (2, "")
     assert said in " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"short\n", "at least 16 characters"), (b"\xff" * 16, "is not UTF-8")])
+def test_wrong_console_token(content: bytes, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    result = invoke_here("hub", "--port", "0", "--console-token-file", str(file))
+    assert (result.status, result.stdout) == (2, "")
+    assert said in " ".join(result.stderr.replace("│", " ").split())
+    assert "short" not in result.stderr
+
+
+async def console_accepts(page_url: str, token: str) -> bool:
+    url = f"{page_url.partition('#')[0]}console"
+    async with aiohttp.ClientSession() as http, http.ws_connect(url, protocols=("webmq.console",)) as ws:
+        await ws.send_str(token)
+        return (await ws.receive()).type is aiohttp.WSMsgType.TEXT
+
+
+async def test_console_link() -> None:
+    """It has a token that is new at each start."""
+    tokens = set()
+    for _ in range(2):
+        async with python(*MODULE, "hub", "--port", "0") as process:
+            line = await process.said("console at")
+            link = re.findall(r"http://\S+", line)[0]
+            tokens.add(token := link.partition("#console=")[2])
+            assert len(token) == 43
+            assert await console_accepts(link, token)
+    assert len(tokens) == 2
+
+
+async def test_console_token_of_a_file(tmp_path: Path) -> None:
+    """It is not shown, so that it does not get into a journal."""
+    file = tmp_path / "token"
+    file.write_text("token-of-the-console\n")
+    options = ["--console", "--console-token-file", str(file), "--allow-host", "hub.example.com"]
+    async with python(*MODULE, "hub", "--port", "0", *options) as process:
+        line = await process.said("console at")
+        assert line.endswith(f"/#console=…  with the token in {file}")
+        assert await console_accepts(re.findall(r"http://\S+", line)[0], "token-of-the-console")
+        ended = await process.stopped(signal.SIGTERM)
+    assert "token-of-the-console" not in line + ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("options", [["--allow-host", "hub.example.com"], ["--no-console"]])
+async def test_no_console(options: list[str]) -> None:
+    async with python(*MODULE, "hub", "--port", "0", *options) as process:
+        url = re.findall(r"http://\S+", await process.said("see events"))[0]
+        async with aiohttp.ClientSession() as http, http.get(f"{url}console") as answer:
+            assert answer.status == 404
+        ended = await process.stopped(signal.SIGTERM)
+    assert "console" not in ended.stdout
 
 
 async def test_options_reach_the_hub() -> None:

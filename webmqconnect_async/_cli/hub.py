@@ -9,7 +9,16 @@ import rich_click as click
 
 from .command import Command
 from .exit_status import Exit
-from .keys import PUSHER, SUBSCRIBER, credentials_of, key_option, secret_file_option, subscriber_secret_file_option
+from .keys import (
+    PUSHER,
+    SUBSCRIBER,
+    console_token_file_option,
+    console_token_of,
+    credentials_of,
+    key_option,
+    secret_file_option,
+    subscriber_secret_file_option,
+)
 
 __all__ = ["hub"]
 
@@ -18,6 +27,7 @@ _OPTIONS = {
     "subscriber_keys": SUBSCRIBER.key,
     "allow_origins": "--allow-origin",
     "allow_hosts": "--allow-host",
+    "console_token": "--console-token-file",
 }
 """The options of those arguments of `Hub` that have another name."""
 
@@ -66,6 +76,13 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
 )
 @click.option("--allow-publish", is_flag=True, help="Allow subscribers to publish, unsigned and to any topic.")
 @click.option(
+    "--console/--no-console",
+    default=None,
+    help="Offer the console on the page of the hub. It shows everything, and pushes, for those who have its token. "
+    "Default: on, but off beside --allow-host; --no-console is always off.",
+)
+@console_token_file_option
+@click.option(
     "--max-body",
     metavar="BYTES",
     type=_COUNT,
@@ -99,6 +116,8 @@ def hub(
     allow_origins: tuple[str, ...],
     allow_hosts: tuple[str, ...],
     allow_publish: bool,
+    console: bool | None,
+    console_token_file: Path | None,
     max_body: int,
     max_queue: int,
     max_connections: int,
@@ -109,6 +128,11 @@ def hub(
     """
     credentials = credentials_of(key, secret_file)
     subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
+    if console is None:
+        console = not allow_hosts
+    if console_token_file is not None and not console:
+        raise click.UsageError("--console-token-file needs --console.")
+    console_token = console_token_of(console_token_file) if console else None
 
     from ..hub import Hub
     from .main_loop import run
@@ -123,6 +147,7 @@ def hub(
             allow_origins=allow_origins,
             allow_hosts=allow_hosts,
             allow_publish=allow_publish,
+            console_token=console_token,
             max_body=max_body,
             max_queue=max_queue,
             max_connections=max_connections,
@@ -132,4 +157,4 @@ def hub(
         option = _OPTIONS.get(argument, "--" + argument.replace("_", "-"))
         raise click.UsageError(f"{option} {reason}.") from None
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    run(serve(server, host, port, credentials, secret_file), interrupted=Exit.DONE)
+    run(serve(server, host, port, credentials, secret_file, console_token_file), interrupted=Exit.DONE)

@@ -19,7 +19,14 @@ from .keys import PUSHER
 __all__ = ["serve"]
 
 
-async def serve(server: Hub, host: str, port: int, credentials: Credentials | None, secret_file: Path | None) -> None:
+async def serve(
+    server: Hub,
+    host: str,
+    port: int,
+    credentials: Credentials | None,
+    secret_file: Path | None,
+    console_token_file: Path | None,
+) -> None:
     """Serve until cancelled.
 
     Args:
@@ -28,6 +35,7 @@ async def serve(server: Hub, host: str, port: int, credentials: Credentials | No
         port: the port that was asked for, for errors.
         credentials: the key that pushes are signed with, if any.
         secret_file: the file with the secret of that key. `None`: the secret is in the environment.
+        console_token_file: the file with the token of the console, if the hub has one. `None`: the token is new.
 
     Raises:
         Failure: the port cannot be bound.
@@ -40,20 +48,26 @@ async def serve(server: Hub, host: str, port: int, credentials: Credentials | No
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
         raise Failure(f"cannot listen on {host}, port {port}: {reason}") from None
     try:
-        _show(server, credentials, secret_file)
+        _show(server, credentials, secret_file, console_token_file)
         await asyncio.Event().wait()
     finally:
         await server.close()
 
 
-def _show(server: Hub, credentials: Credentials | None, secret_file: Path | None) -> None:
+def _show(
+    server: Hub, credentials: Credentials | None, secret_file: Path | None, console_token_file: Path | None
+) -> None:
     signed = f"signed with the key {credentials.key!r}" if credentials else "unsigned"
     authenticated = [f"with the key {key!r}" for key in server.config.subscriber_keys or ()]
     output = terminal.console()
+    token = server.config.console_token
+    console = "…" if console_token_file else token  # a file is read, so that the token does not get into a journal
+    kept = f"with the token in {console_token_file}" if console_token_file else "a secret link: it shows and pushes all"
     for name, address, remark in (
         ("push to", server.url, signed),
         ("subscribe at", server.ws_url, ", ".join(["WAMP v1 or v2", *authenticated])),
         ("see events at", f"{server.url}/", "a page for your browser"),
+        *([("console at", f"{server.url}/#console={console}", kept)] if token else []),
     ):
         output.print(Text.assemble(f"{name:14} ", (address, "bold cyan"), (f"  {terminal.visible(remark)}", "dim")))
     output.print("\nPush from Python:")

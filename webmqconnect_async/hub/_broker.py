@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
 
 from ._config import HubConfig
@@ -49,6 +49,21 @@ class Broker:
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    @property
+    def sessions(self) -> ValuesView[Session]:
+        """All sessions, the oldest first."""
+        return self._sessions.values()
+
+    @property
+    def topics(self) -> Mapping[str, object]:
+        """The topics that have subscribers, by name, in the order of their first subscriptions."""
+        return self._topics
+
+    def subscribers(self, topic: str) -> int:
+        """Return the number of subscribers of a topic."""
+        entry = self._topics.get(topic)
+        return sum(map(len, entry.subscribers.values())) if entry else 0
 
     @property
     def full(self) -> bool:

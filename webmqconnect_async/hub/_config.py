@@ -14,6 +14,9 @@ from ._pushes.verdicts import Accepted, Refused
 
 __all__ = ["HubConfig", "HubOptions"]
 
+_MIN_TOKEN = 16
+"""Characters of a console's token."""
+
 
 class HubOptions(TypedDict, total=False):
     """The keyword arguments of `Hub` and `create_app`. `HubConfig` explains them and has the defaults."""
@@ -30,6 +33,7 @@ class HubOptions(TypedDict, total=False):
     max_topic: int
     clock: Callable[[], float]
     admit: Callable[[Accepted], Refused | None] | None
+    console_token: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,9 @@ class HubConfig:
             push, or a `Refused` to respond with that. If it raises an exception, the response is 500. It runs in the
             event loop of the hub and must not block. It is not called for events that subscribers publish. `None`
             accepts every push.
+        console_token: The token that opens the console on the page of the hub, at least 16 characters. The console
+            shows every topic, event, subscriber and refusal, and pushes without a signature: make the token random, by
+            `secrets.token_urlsafe()`, and keep it secret. `None`: there is no console.
 
     Raises:
         ValueError, TypeError: An argument is invalid; the message names it.
@@ -83,6 +90,7 @@ class HubConfig:
     max_topic: int = 1024
     clock: Callable[[], float] = field(default=time.time, repr=False)
     admit: Callable[[Accepted], Refused | None] | None = field(default=None, repr=False)
+    console_token: str | None = field(default=None, repr=False)
 
     _credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
     _subscriber_credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
@@ -101,6 +109,8 @@ class HubConfig:
             raise TypeError(wrong_type("clock", "callable", self.clock))
         if self.admit is not None and not callable(self.admit):
             raise TypeError(wrong_type("admit", "callable or None", self.admit))
+        if self.console_token is not None:
+            _check_console_token(self.console_token)
         credentials = _credentials("keys", self.keys)
         if not credentials and not is_loopback(self.host):
             raise ValueError(
@@ -118,6 +128,14 @@ def _check_strings(name: str, values: object) -> None:
     for value in values:
         if not isinstance(value, str):
             raise TypeError(f"{name} must contain strings, not {type(value).__name__}")
+
+
+def _check_console_token(token: object) -> None:
+    # The messages do not show it.
+    if not isinstance(token, str):
+        raise TypeError(wrong_type("console_token", "a string or None", token))
+    if len(token) < _MIN_TOKEN:
+        raise ValueError(f"console_token must have at least {_MIN_TOKEN} characters")
 
 
 def _credentials(name: str, keys: object) -> dict[str, Credentials]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .._core.escape import visible
 
-__all__ = ["Denial", "Gate", "is_loopback"]
+__all__ = ["Denial", "Gate", "is_loopback", "is_own_page"]
 
 _AUTHORITY = re.compile(r"(\[[0-9a-f]*:[0-9a-f:.]*\]|[^\s:/?#@\[\]]+)(?::(\d{1,5}))?", re.ASCII)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
@@ -66,6 +66,20 @@ def _origin(text: str) -> tuple[str, _Authority] | None:
         return scheme, _Authority("", None)
     parts = _authority(authority, scheme)
     return (scheme, parts) if _SCHEME.fullmatch(scheme) and parts.name else None
+
+
+def is_own_page(origin: str | None, host: str | None) -> bool:
+    """Return whether a request comes from the hub's own page, or not from a browser's page at all."""
+    if origin is None:
+        return True
+    parts = _origin(origin)
+    return parts is not None and _is_own(parts, host)
+
+
+def _is_own(origin: tuple[str, _Authority], host: str | None) -> bool:
+    # Behind a proxy that terminates TLS, the page has https and the hub has http: compare the authority only.
+    scheme, authority = origin
+    return scheme in _PORTS and host is not None and authority == _authority(host.lower(), scheme)
 
 
 class Denial(NamedTuple):
@@ -132,11 +146,9 @@ class Gate:
         parts = _origin(origin)
         if self._allows(parts):
             return None
-        if parts is not None and parts[0] in _PORTS:
-            scheme, authority = parts
-            # Behind a proxy that terminates TLS, the page has https and the hub has http: compare the authority only.
-            own = host is not None and authority == _authority(host.lower(), scheme)
-            if own or (self._on_loopback and is_loopback(authority.name)):
+        if parts is not None:
+            scheme, (name, _) = parts
+            if _is_own(parts, host) or (scheme in _PORTS and self._on_loopback and is_loopback(name)):
                 return None
         return _denied(origin, "subscribe")
 

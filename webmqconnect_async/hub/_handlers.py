@@ -11,21 +11,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
+from typing import Protocol
 
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.typedefs import Handler
 
+from .._core.escape import visible
 from . import _page
-from ._aiohttp import BODY_ERRORS, malformed, text_response
+from ._aiohttp import BODY_ERRORS, abort, malformed, text_response
 from ._broker import Broker
 from ._config import HubConfig
-from ._gate import Denial
+from ._console import Console, Watcher
+from ._gate import Denial, is_own_page
 from ._log import Log
 from ._observer import Observer, Refusal, RefusedPart
 from ._publication_ids import new_publication_id
 from ._pushes import crossbar, webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
 from ._receipt import RECEIPT, may_be_short
+from ._session import Session
 from ._websocket import PROTOCOLS, SubscriberSocket
 
 __all__ = ["Handlers"]
@@ -54,8 +58,11 @@ class Handlers:
         self._alone = alone
         self._gate = config._gate
         self._rules = Rules(config._credentials, config.max_body, config.max_topic)
-        self._observers: tuple[Observer, ...] = (Log(),)
+        self._observers: list[Observer] = [Log()]
         self._broker = Broker(config, self._observers)
+        self._console = None if config.console_token is None else Console(config, self._broker, self._admit)
+        if self._console is not None:
+            self._observers.append(self._console)
         self._sockets: set[SubscriberSocket] = set()
 
     def app(self) -> web.Application:
@@ -69,6 +76,8 @@ class Handlers:
         app.router.add_options("/publish", self._guarded(self._preflight))
         app.router.add_route("*", "/publish", self._guarded(_not_published))
         app.router.add_get("/ws", self._guarded(self._subscribe), allow_head=False)
+        if self._console is not None:
+            app.router.add_get("/console", self._guarded(partial(self._watch, self._console)), allow_head=False)
         app.router.add_get("/hub.json", self._guarded(_page.facts(self._config)))
         for path, asset in _page.ASSETS.items():
             app.router.add_get(path, self._guarded(asset))
@@ -174,10 +183,30 @@ class Handlers:
             said = f"the hub has as many subscribers as it may ({config.max_connections})"
             remedy = f"--max-connections {2 * config.max_connections}"
             return self._refuse("subscriber", 503, said, remedy, request)
+        open_session = partial(self._broker.open, PROTOCOLS[subprotocol])
+        return await self._serve_session(request, open_session, self._broker.close)
+
+    async def _watch(self, console: Console, request: web.Request) -> web.StreamResponse:
+        headers = request.headers
+        if not is_own_page(headers.get("Origin"), headers.get("Host")):
+            said = f"origin '{visible(headers['Origin'], 100)}' may not open the console, only the hub's own page may"
+            remedy = "a proxy in front of the hub has to pass the Host header; nginx: proxy_set_header Host $http_host"
+            return self._refuse("request", 403, said, remedy, request)
+        if headers.get("Sec-WebSocket-Protocol") != Watcher.subprotocol:
+            said = "the console's token is expected, in the first message of a WebSocket"
+            return self._refuse("request", 401, said, "", request)
+        if console.full:
+            return self._refuse("request", 503, "too many connections wait for the console", "", request)
+        return await self._serve_session(request, console.open, console.close)
+
+    async def _serve_session(
+        self, request: web.Request, open_session: _OpenSession, close_session: Callable[[Session], None]
+    ) -> web.StreamResponse:
         if request.transport is None:
             raise ConnectionResetError("the connection is closed")
         # Opens the session before the first await, so that `full` counts handshakes in progress.
-        socket = SubscriberSocket(request.transport, subprotocol, self._broker, config, peer=_peer(request))
+        session = open_session(drop=partial(abort, request.transport), peer=_peer(request))
+        socket = SubscriberSocket(request.transport, session, close_session, self._config)
         self._sockets.add(socket)
         try:
             return await socket.serve(request)
@@ -211,6 +240,10 @@ class Handlers:
             response.headers["Access-Control-Allow-Headers"] = "Content-Type"
             response.headers["Vary"] = "Origin"
         return response
+
+
+class _OpenSession(Protocol):
+    def __call__(self, *, drop: Callable[[], None], peer: str) -> Session: ...
 
 
 @dataclass(frozen=True)

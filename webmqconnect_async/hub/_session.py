@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -55,7 +56,7 @@ class Session(ABC):
 
     __slots__ = (
         *("_broker", "_closed", "_config", "_drained", "_drop", "_filled", "_max_queue", "_queue", "_queued"),
-        *("_reserved", "authid", "authrole", "ending", "id", "peer", "subscribed"),
+        *("_reserved", "authid", "authrole", "ending", "id", "peer", "since", "subscribed"),
     )
 
     def __init__(
@@ -63,6 +64,8 @@ class Session(ABC):
     ) -> None:
         self.id = session_id
         self.peer = peer
+        self.since = time.time()
+        """The Unix time of its connection."""
         self.authid = session_id
         """The key that it authenticated with; the session ID if it is anonymous."""
         self.authrole = "anonymous"
@@ -107,6 +110,11 @@ class Session(ABC):
         """Tell the observers that the subscriber has failed to authenticate."""
         for observer in self._broker.observers:
             observer.refused(Refusal("subscriber", reason, peer=self.peer, forged=True))
+
+    @property
+    def queued(self) -> int:
+        """The size of the send queue in bytes."""
+        return self._queued
 
     def leave(self) -> None:  # noqa: B027  # WAMP v1 has no such message
         """Queue the message, if the protocol has one, that the hub is shutting down."""

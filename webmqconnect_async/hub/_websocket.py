@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from functools import partial
+from collections.abc import Callable
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from ._aiohttp import StallGuard, abort, watch
-from ._broker import Broker
 from ._config import HubConfig
 from ._session import Session
 from ._wamp1.session import Wamp1Session
@@ -44,22 +43,25 @@ class SubscriberSocket:
 
     Args:
         transport: the connection.
-        subprotocol: one of `PROTOCOLS`.
-        broker: opens the session immediately. It must not be `full`.
-        peer: the address of the subscriber, for the log.
+        session: its session, open.
+        close_session: called with the session when the connection is closed.
         config: the hub's configuration.
     """
 
     def __init__(
-        self, transport: asyncio.Transport, subprotocol: str, broker: Broker, config: HubConfig, *, peer: str
+        self,
+        transport: asyncio.Transport,
+        session: Session,
+        close_session: Callable[[Session], None],
+        config: HubConfig,
     ) -> None:
         self._transport = transport
-        self._broker = broker
-        self._session = broker.open(PROTOCOLS[subprotocol], drop=partial(abort, transport), peer=peer)
+        self._session = session
+        self._close_session = close_session
         self._delayed: asyncio.TimerHandle | None = None  # a delayed reply
         # No compression: each event would have to be compressed separately for every subscriber.
         self._socket = web.WebSocketResponse(
-            protocols=(subprotocol,), heartbeat=_HEARTBEAT, compress=False, max_msg_size=max_message(config)
+            protocols=(session.subprotocol,), heartbeat=_HEARTBEAT, compress=False, max_msg_size=max_message(config)
         )
 
     async def serve(self, handshake: web.Request) -> web.WebSocketResponse:
@@ -76,7 +78,7 @@ class SubscriberSocket:
         finally:
             if self._delayed is not None:
                 self._delayed.cancel()
-            self._broker.close(self._session)
+            self._close_session(self._session)
             if self._socket.prepared:
                 # A subscriber that does not read must not keep the connection open. And if an exception got here,
                 # aiohttp must not write an error response into the WebSocket.

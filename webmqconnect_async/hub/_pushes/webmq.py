@@ -16,16 +16,16 @@ from ..._core.query import parameters
 from ...signing import Credentials, verify
 from .verdicts import MAX_SKEW, Accepted, PushRequest, Refused, Rules
 
-__all__ = ["judge", "judge_head"]
+__all__ = ["CONTENT_TYPE", "judge", "judge_head"]
 
-_CONTENT_TYPE = "application/x-www-form-urlencoded"
+CONTENT_TYPE = "application/x-www-form-urlencoded"
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"
 _NAMES = {name.encode(): name for name in ("topicuri", "appkey", "timestamp", "signature", "eligible", "exclude")}
 
 
 def judge_head(content_type: str | None, length: int, max_body: int) -> Refused | None:
     """Judge a request by its headers, before its body is read; return None to go on."""
-    if content_type != _CONTENT_TYPE:
+    if content_type != CONTENT_TYPE:
         said = "missing" if content_type is None else visible(content_type, 100)
         return Refused(400, f"bad or missing content type ('{said}')")
     if length > max_body:
