@@ -125,7 +125,9 @@ class Handlers:
         if isinstance(verdict, Accepted):
             verdict = self._admit(verdict)
         if isinstance(verdict, Refused):
-            self._refused(Refusal("push", verdict.reason, "", _peer(request), verdict.status, verdict._forged))
+            reason = "wrong key or signature" if verdict._forged else verdict.reason  # which may quote a guess
+            peer, status = _peer(request), verdict.status
+            self._refused(Refusal("push", reason, verdict._remedy, peer, status, verdict._forged))
             response = push_format.refusal(verdict)
             if verdict.retry_after is not None:
                 response.headers["Retry-After"] = str(verdict.retry_after)
