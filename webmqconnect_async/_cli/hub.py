@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import rich_click as click
@@ -22,6 +21,7 @@ _OPTIONS = {
 """The options of those arguments of `Hub` that have another name."""
 
 _COUNT = click.IntRange(min=1)
+_SECONDS = click.FloatRange(0, 86_400)
 
 # The defaults of the limits repeat those of HubConfig, because importing the hub would slow down completion.
 
@@ -89,6 +89,57 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     show_default=True,
     help="Maximum number of subscribers.",
 )
+@click.option(
+    "--max-subscriptions",
+    metavar="N",
+    type=_COUNT,
+    default=256,
+    show_default=True,
+    help="Maximum number of topics per subscriber.",
+)
+@click.option(
+    "--max-topic",
+    metavar="N",
+    type=_COUNT,
+    default=1024,
+    show_default=True,
+    help="Maximum length of a topic in characters.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="Lowest level to log to standard error. Pushes, subscribers and refusals are info.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Text, or a JSON object per line.",
+)
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    help="Serve metrics for Prometheus at /metrics of this address, to every client that can reach it.",
+)
+@click.option(
+    "--drain",
+    metavar="SECONDS",
+    type=_SECONDS,
+    default=0.0,
+    show_default=True,
+    help="After SIGTERM, serve for SECONDS more while /readyz responds with 503. Ctrl-C does not wait.",
+)
+@click.option(
+    "--grace",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 86_400, min_open=True),
+    default=3.0,
+    show_default=True,
+    help="Maximum duration of closing, after --drain: send what is queued, finish requests in progress.",
+)
 def hub(
     host: str,
     port: int,
@@ -102,6 +153,13 @@ def hub(
     max_body: int,
     max_queue: int,
     max_connections: int,
+    max_subscriptions: int,
+    max_topic: int,
+    log_level: str,
+    log_format: str,
+    metrics: str | None,
+    drain: float,
+    grace: float,
 ) -> None:
     """Run a hub, which accepts pushes and forwards each to its subscribers.
 
@@ -111,6 +169,7 @@ def hub(
     subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
 
     from ..hub import Hub
+    from . import hub_log
     from .main_loop import run
     from .serve import serve
 
@@ -126,10 +185,14 @@ def hub(
             max_body=max_body,
             max_queue=max_queue,
             max_connections=max_connections,
+            max_subscriptions=max_subscriptions,
+            max_topic=max_topic,
+            metrics=metrics,
+            grace=grace,
         )
     except ValueError as error:
         argument, _, reason = str(error).partition(" ")
         option = _OPTIONS.get(argument, "--" + argument.replace("_", "-"))
         raise click.UsageError(f"{option} {reason}.") from None
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    run(serve(server, host, port, credentials, secret_file), interrupted=Exit.DONE)
+    hub_log.configure(log_level, log_format)
+    run(serve(server, host, port, credentials, secret_file, drain), interrupted=Exit.DONE)

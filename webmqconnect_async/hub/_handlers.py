@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.typedefs import Handler
@@ -26,6 +28,9 @@ from ._publication_ids import new_publication_id
 from ._pushes import crossbar, webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
 from ._websocket import PROTOCOLS, SubscriberSocket
+
+if TYPE_CHECKING:
+    from ._metrics import Metrics
 
 __all__ = ["Handlers"]
 
@@ -47,9 +52,17 @@ class Handlers:
         self._config = config
         self._gate = config._gate
         self._rules = Rules(config._credentials, config.max_body, config.max_topic)
-        self._observers: tuple[Observer, ...] = (Log(),)
+        self._observers: list[Observer] = [Log()]
         self._broker = Broker(config, self._observers)
         self._sockets: set[SubscriberSocket] = set()
+        self.ready = True
+        """Whether load balancers should send requests here, which `/readyz` tells them."""
+        self.metrics: Metrics | None = None
+        if config._metrics_address is not None:
+            from ._metrics import Metrics  # needs an extra
+
+            self.metrics = Metrics(config._metrics_address, self._broker, config.allow_hosts)
+            self._observers.append(self.metrics)
 
     def app(self) -> web.Application:
         """Return an application with all handlers."""
@@ -65,7 +78,12 @@ class Handlers:
         app.router.add_get("/hub.json", self._guarded(_page.facts(self._config)))
         for path, asset in _page.ASSETS.items():
             app.router.add_get(path, self._guarded(asset))
+        # Not guarded: probes address a container by its address or name, and the responses tell nothing.
+        app.router.add_get("/healthz", _healthy)
+        app.router.add_get("/readyz", self._readiness)
         app.on_shutdown.append(self._close_sockets)
+        if self.metrics is not None:
+            app.cleanup_ctx.append(self.metrics.serve)
         return app
 
     def _guarded(self, handler: Handler) -> Handler:
@@ -185,7 +203,12 @@ class Handlers:
             observer.refused(refusal)
 
     async def _close_sockets(self, _app: web.Application) -> None:
-        await asyncio.gather(*(socket.leave() for socket in self._sockets))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._config.grace / 2):  # the other half is for requests in progress
+                await asyncio.gather(*(socket.leave() for socket in self._sockets))
+
+    async def _readiness(self, _request: web.Request) -> web.Response:
+        return text_response(200, "ready") if self.ready else text_response(503, "shutting down")
 
     async def _preflight(self, request: web.Request) -> web.Response:
         """Respond to the request that a browser sends before it lets a script post JSON (CORS)."""
@@ -229,6 +252,10 @@ _CROSSBAR = _PushFormat(
     refusal=_bridge_refusal,
     receipt=lambda publication_id: web.json_response({"id": publication_id}),
 )
+
+
+async def _healthy(_request: web.Request) -> web.Response:
+    return text_response(200, "ok")
 
 
 async def _not_published(request: web.Request) -> web.Response:
