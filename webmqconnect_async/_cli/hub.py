@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 import rich_click as click
 
 from .command import Command
 from .exit_status import Exit
 from .keys import PUSHER, SUBSCRIBER, credentials_of, key_option, secret_file_option, subscriber_secret_file_option
+
+if TYPE_CHECKING:
+    from ..hub import HubOptions
 
 __all__ = ["hub"]
 
@@ -20,10 +25,8 @@ _OPTIONS = {
 }
 """The options of those arguments of `Hub` that have another name."""
 
-_COUNT = click.IntRange(min=1)
-_SECONDS = click.FloatRange(0, 86_400)
-
-# The defaults of the limits repeat those of HubConfig, because importing the hub would slow down completion.
+# The defaults repeat those of HubConfig, because importing the hub would slow down completion.
+_limit = partial(click.option, type=click.IntRange(min=1), show_default=True)
 
 _EXAMPLES = """\
 Examples:
@@ -65,46 +68,16 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     help="Accept requests for this host name, too, such as behind a proxy. Repeatable.",
 )
 @click.option("--allow-publish", is_flag=True, help="Allow subscribers to publish, unsigned and to any topic.")
-@click.option(
-    "--max-body",
-    metavar="BYTES",
-    type=_COUNT,
-    default=4096,
-    show_default=True,
-    help="Maximum size of an event.",
-)
-@click.option(
+@_limit("--max-body", metavar="BYTES", default=4096, help="Maximum size of an event.")
+@_limit(
     "--max-queue",
     metavar="BYTES",
-    type=_COUNT,
     default=1 << 20,
-    show_default=True,
     help="Maximum size of the queue of a slow subscriber, which is disconnected beyond that.",
 )
-@click.option(
-    "--max-connections",
-    metavar="N",
-    type=_COUNT,
-    default=800,
-    show_default=True,
-    help="Maximum number of subscribers.",
-)
-@click.option(
-    "--max-subscriptions",
-    metavar="N",
-    type=_COUNT,
-    default=256,
-    show_default=True,
-    help="Maximum number of topics per subscriber.",
-)
-@click.option(
-    "--max-topic",
-    metavar="N",
-    type=_COUNT,
-    default=1024,
-    show_default=True,
-    help="Maximum length of a topic in characters.",
-)
+@_limit("--max-connections", metavar="N", default=800, help="Maximum number of subscribers.")
+@_limit("--max-subscriptions", metavar="N", default=256, help="Maximum number of topics per subscriber.")
+@_limit("--max-topic", metavar="N", default=1024, help="Maximum length of a topic in characters.")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -127,7 +100,7 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
 @click.option(
     "--drain",
     metavar="SECONDS",
-    type=_SECONDS,
+    type=click.FloatRange(0, 86_400),
     default=0.0,
     show_default=True,
     help="After SIGTERM, serve for SECONDS more while /readyz responds with 503. Ctrl-C does not wait.",
@@ -147,19 +120,10 @@ def hub(
     secret_file: Path | None,
     subscriber_key: str | None,
     subscriber_secret_file: Path | None,
-    allow_origins: tuple[str, ...],
-    allow_hosts: tuple[str, ...],
-    allow_publish: bool,
-    max_body: int,
-    max_queue: int,
-    max_connections: int,
-    max_subscriptions: int,
-    max_topic: int,
     log_level: str,
     log_format: str,
-    metrics: str | None,
     drain: float,
-    grace: float,
+    **options: Unpack[HubOptions],
 ) -> None:
     """Run a hub, which accepts pushes and forwards each to its subscribers.
 
@@ -173,23 +137,10 @@ def hub(
     from .main_loop import run
     from .serve import serve
 
+    options["keys"] = {credentials.key: credentials.secret} if credentials else None
+    options["subscriber_keys"] = {subscriber.key: subscriber.secret} if subscriber else None
     try:
-        server = Hub(
-            host,
-            port,
-            keys={credentials.key: credentials.secret} if credentials else None,
-            subscriber_keys={subscriber.key: subscriber.secret} if subscriber else None,
-            allow_origins=allow_origins,
-            allow_hosts=allow_hosts,
-            allow_publish=allow_publish,
-            max_body=max_body,
-            max_queue=max_queue,
-            max_connections=max_connections,
-            max_subscriptions=max_subscriptions,
-            max_topic=max_topic,
-            metrics=metrics,
-            grace=grace,
-        )
+        server = Hub(host, port, **options)
     except ValueError as error:
         argument, _, reason = str(error).partition(" ")
         option = _OPTIONS.get(argument, "--" + argument.replace("_", "-"))
