@@ -106,7 +106,7 @@ class Handlers:
             except BODY_ERRORS:
                 return malformed()
             except TimeoutError:
-                response = text_response(408, "the body came too slowly")
+                response = self._refuse("request", 408, "the body came too slowly", "", request)
                 response.force_close()
                 return response
             except Exception:

@@ -130,6 +130,7 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
       that it cannot parse, and its log of the error.
     - Limits of the number of connections, the size of headers, and the time that slow peers may take are up to the
       server.
+    - Only one process can bind the port of `metrics`.
     - The hub cannot see what the server is bound to, or which requests a proxy in front of it forwards. Give it keys
       unless every client may push, and subscriber keys unless every client may read.
 
@@ -139,6 +140,7 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
 
     Raises:
         ValueError, TypeError: an argument cannot be used; the message names it.
+        ImportError: `metrics` is given, and prometheus_client is not installed.
     """
     return Handlers(HubConfig(host=host, **options)).app()
 
