@@ -112,7 +112,8 @@ class Log(Observer):
         if not self._left_out:
             asyncio.get_running_loop().call_later(_SECOND, self._write_left_out)
         self._left_out += 1
-        self._left_out_level = max(level, self._left_out_level)
+        if level > self._left_out_level:
+            self._left_out_level = level
         return False
 
     def _write_left_out(self) -> None:
