@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 import rich_click as click
 
@@ -20,6 +21,9 @@ from .keys import (
     subscriber_secret_file_option,
 )
 
+if TYPE_CHECKING:
+    from ..hub import HubOptions
+
 __all__ = ["hub"]
 
 _OPTIONS = {
@@ -31,9 +35,8 @@ _OPTIONS = {
 }
 """The options of those arguments of `Hub` that have another name."""
 
-_COUNT = click.IntRange(min=1)
-
-# The defaults of the limits repeat those of HubConfig, because importing the hub would slow down completion.
+# The defaults repeat those of HubConfig, because importing the hub would slow down completion.
+_limit = partial(click.option, type=click.IntRange(min=1), show_default=True)
 
 _EXAMPLES = """\
 Examples:
@@ -82,29 +85,50 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     "Default: on, but off beside --allow-host; --no-console is always off.",
 )
 @console_token_file_option
-@click.option(
-    "--max-body",
-    metavar="BYTES",
-    type=_COUNT,
-    default=4096,
-    show_default=True,
-    help="Maximum size of an event.",
-)
-@click.option(
+@_limit("--max-body", metavar="BYTES", default=4096, help="Maximum size of an event.")
+@_limit(
     "--max-queue",
     metavar="BYTES",
-    type=_COUNT,
     default=1 << 20,
-    show_default=True,
     help="Maximum size of the queue of a slow subscriber, which is disconnected beyond that.",
 )
+@_limit("--max-connections", metavar="N", default=800, help="Maximum number of subscribers.")
+@_limit("--max-subscriptions", metavar="N", default=256, help="Maximum number of topics per subscriber.")
+@_limit("--max-topic", metavar="N", default=1024, help="Maximum length of a topic in characters.")
 @click.option(
-    "--max-connections",
-    metavar="N",
-    type=_COUNT,
-    default=800,
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
     show_default=True,
-    help="Maximum number of subscribers.",
+    help="Lowest level to log to standard error. Pushes, subscribers and refusals are info.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Text, or a JSON object per line.",
+)
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    help="Serve metrics for Prometheus at /metrics of this address, to every client that can reach it.",
+)
+@click.option(
+    "--drain",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 86_400),
+    default=0.0,
+    show_default=True,
+    help="After SIGTERM, serve for SECONDS more while /readyz responds with 503. Ctrl-C does not wait.",
+)
+@click.option(
+    "--grace",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 86_400, min_open=True),
+    default=3.0,
+    show_default=True,
+    help="Maximum duration of closing, after --drain: send what is queued, finish requests in progress.",
 )
 def hub(
     host: str,
@@ -113,14 +137,12 @@ def hub(
     secret_file: Path | None,
     subscriber_key: str | None,
     subscriber_secret_file: Path | None,
-    allow_origins: tuple[str, ...],
-    allow_hosts: tuple[str, ...],
-    allow_publish: bool,
     console: bool | None,
     console_token_file: Path | None,
-    max_body: int,
-    max_queue: int,
-    max_connections: int,
+    log_level: str,
+    log_format: str,
+    drain: float,
+    **options: Unpack[HubOptions],
 ) -> None:
     """Run a hub, which accepts pushes and forwards each to its subscribers.
 
@@ -129,32 +151,23 @@ def hub(
     credentials = credentials_of(key, secret_file)
     subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
     if console is None:
-        console = not allow_hosts
+        console = not options.get("allow_hosts")
     if console_token_file is not None and not console:
         raise click.UsageError("--console-token-file needs --console.")
-    console_token = console_token_of(console_token_file) if console else None
 
     from ..hub import Hub
+    from . import hub_log
     from .main_loop import run
     from .serve import serve
 
+    options["keys"] = {credentials.key: credentials.secret} if credentials else None
+    options["subscriber_keys"] = {subscriber.key: subscriber.secret} if subscriber else None
+    options["console_token"] = console_token_of(console_token_file) if console else None
     try:
-        server = Hub(
-            host,
-            port,
-            keys={credentials.key: credentials.secret} if credentials else None,
-            subscriber_keys={subscriber.key: subscriber.secret} if subscriber else None,
-            allow_origins=allow_origins,
-            allow_hosts=allow_hosts,
-            allow_publish=allow_publish,
-            console_token=console_token,
-            max_body=max_body,
-            max_queue=max_queue,
-            max_connections=max_connections,
-        )
+        server = Hub(host, port, **options)
     except ValueError as error:
         argument, _, reason = str(error).partition(" ")
         option = _OPTIONS.get(argument, "--" + argument.replace("_", "-"))
         raise click.UsageError(f"{option} {reason}.") from None
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    run(serve(server, host, port, credentials, secret_file, console_token_file), interrupted=Exit.DONE)
+    hub_log.configure(log_level, log_format)
+    run(serve(server, host, port, credentials, secret_file, console_token_file, drain), interrupted=Exit.DONE)

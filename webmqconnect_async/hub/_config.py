@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from .._core.checks import checked_count, wrong_type
+from .._core.checks import checked_count, checked_seconds, wrong_type
 from ..signing import Credentials
 from ._gate import Gate, is_loopback
 from ._pushes.verdicts import Accepted, Refused
@@ -31,6 +31,8 @@ class HubOptions(TypedDict, total=False):
     max_connections: int
     max_subscriptions: int
     max_topic: int
+    grace: float
+    metrics: str | None
     clock: Callable[[], float]
     admit: Callable[[Accepted], Refused | None] | None
     console_token: str | None
@@ -64,6 +66,10 @@ class HubConfig:
         max_subscriptions: Maximum number of topics, and separately of prefixes, per subscriber. Together they may use
             256 * `max_subscriptions` bytes.
         max_topic: Maximum length of a topic in characters.
+        grace: Maximum seconds for the hub to close: to send subscribers what is queued for them, and to finish requests
+            in progress.
+        metrics: Where the hub serves metrics for Prometheus, as `HOST:PORT`, such as `127.0.0.1:9100`; port 0 chooses a
+            free one. They are at `/metrics`, without authentication. Needs the extra `metrics`. `None`: nowhere.
         clock: Returns the Unix time in seconds. Timestamps of signed pushes are compared with it.
         admit: Called with every push that has passed all checks, before it is delivered. Return `None` to accept the
             push, or a `Refused` to respond with that. If it raises an exception, the response is 500. It runs in the
@@ -88,6 +94,8 @@ class HubConfig:
     max_connections: int = 800
     max_subscriptions: int = 256
     max_topic: int = 1024
+    grace: float = 3.0
+    metrics: str | None = None
     clock: Callable[[], float] = field(default=time.time, repr=False)
     admit: Callable[[Accepted], Refused | None] | None = field(default=None, repr=False)
     console_token: str | None = field(default=None, repr=False)
@@ -95,6 +103,7 @@ class HubConfig:
     _credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
     _subscriber_credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
     _gate: Gate = field(init=False, repr=False, compare=False)
+    _metrics_address: tuple[str, int] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.host, str):
@@ -105,6 +114,8 @@ class HubConfig:
             checked_count(name, getattr(self, name))
         for name in ("allow_origins", "allow_hosts"):
             _check_strings(name, getattr(self, name))
+        if checked_seconds("grace", self.grace) is None:
+            raise TypeError(wrong_type("grace", "a number of seconds", None))
         if not callable(self.clock):
             raise TypeError(wrong_type("clock", "callable", self.clock))
         if self.admit is not None and not callable(self.admit):
@@ -117,9 +128,19 @@ class HubConfig:
                 f"keys must be given for a hub on {self.host!r}: without keys, every machine that can reach it could "
                 "push; give it keys, or bind it to 127.0.0.1"
             )
+        object.__setattr__(self, "_metrics_address", None if self.metrics is None else _address(self.metrics))
         object.__setattr__(self, "_credentials", credentials)
         object.__setattr__(self, "_subscriber_credentials", _credentials("subscriber_keys", self.subscriber_keys))
         object.__setattr__(self, "_gate", Gate(self.host, self.allow_hosts, self.allow_origins))
+
+
+def _address(text: object) -> tuple[str, int]:
+    if not isinstance(text, str):
+        raise TypeError(wrong_type("metrics", "a string or None", text))
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError(f"metrics must be HOST:PORT like '127.0.0.1:9100', not {text!r}")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _check_strings(name: str, values: object) -> None:

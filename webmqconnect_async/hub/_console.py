@@ -195,7 +195,7 @@ class Console(Observer):
         if isinstance(verdict, Accepted):
             verdict = self._admit(verdict)
         if isinstance(verdict, Refused):
-            refusal = Refusal("push", verdict.reason, "", peer, verdict.status, verdict._forged)
+            refusal = Refusal("push", verdict.reason, verdict._remedy, peer, verdict.status, verdict._forged)
             self._tell(refusal)
             return {"status": refusal.status, "reason": refusal.reason, "remedy": refusal.remedy}
         receivers = self._broker.deliver(verdict, new_publication_id(), began=began)
@@ -291,7 +291,7 @@ def _subscriber(session: Session) -> list[object]:
     """Return ID, key, protocol, address, the time since when, queued bytes, number of topics, and a few of them."""
     topics = [shortened(topic, _MAX_NAME) for topic in islice(session.subscribed, 3)]
     key = session.authid if session.authid != session.id else None
-    since = _milliseconds(session.since)
+    since = _milliseconds(time.time() - time.monotonic() + session.opened)
     return [session.id, key, session.subprotocol, session.peer, since, session.queued, len(session.subscribed), topics]
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.typedefs import Handler
@@ -31,6 +32,9 @@ from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
 from ._receipt import RECEIPT, may_be_short
 from ._session import Session
 from ._websocket import PROTOCOLS, SubscriberSocket
+
+if TYPE_CHECKING:
+    from ._metrics import Metrics
 
 __all__ = ["Handlers"]
 
@@ -64,6 +68,14 @@ class Handlers:
         if self._console is not None:
             self._observers.append(self._console)
         self._sockets: set[SubscriberSocket] = set()
+        self.ready = True
+        """Whether load balancers should send requests here, which `/readyz` tells them."""
+        self.metrics: Metrics | None = None
+        if config._metrics_address is not None:
+            from ._metrics import Metrics  # needs an extra
+
+            self.metrics = Metrics(config._metrics_address, self._broker, config.allow_hosts)
+            self._observers.append(self.metrics)
 
     def app(self) -> web.Application:
         """Return an application with all handlers."""
@@ -81,7 +93,12 @@ class Handlers:
         app.router.add_get("/hub.json", self._guarded(_page.facts(self._config)))
         for path, asset in _page.ASSETS.items():
             app.router.add_get(path, self._guarded(asset))
+        # Not guarded: probes address a container by its address or name, and the responses tell nothing.
+        app.router.add_get("/healthz", _healthy)
+        app.router.add_get("/readyz", self._readiness)
         app.on_shutdown.append(self._close_sockets)
+        if self.metrics is not None:
+            app.cleanup_ctx.append(self.metrics.serve)
         return app
 
     def _guarded(self, handler: Handler) -> Handler:
@@ -104,7 +121,7 @@ class Handlers:
             except BODY_ERRORS:
                 return malformed()
             except TimeoutError:
-                response = text_response(408, "the body came too slowly")
+                response = self._refuse("request", 408, "the body came too slowly", "", request)
                 response.force_close()
                 return response
             except Exception:
@@ -141,7 +158,9 @@ class Handlers:
         if isinstance(verdict, Accepted):
             verdict = self._admit(verdict)
         if isinstance(verdict, Refused):
-            self._refused(Refusal("push", verdict.reason, "", _peer(request), verdict.status, verdict._forged))
+            reason = "wrong key or signature" if verdict._forged else verdict.reason  # which may quote a guess
+            peer, status = _peer(request), verdict.status
+            self._refused(Refusal("push", reason, verdict._remedy, peer, status, verdict._forged))
             response = push_format.refusal(verdict)
             if verdict.retry_after is not None:
                 response.headers["Retry-After"] = str(verdict.retry_after)
@@ -226,7 +245,12 @@ class Handlers:
             observer.refused(refusal)
 
     async def _close_sockets(self, _app: web.Application) -> None:
-        await asyncio.gather(*(socket.leave() for socket in self._sockets))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._config.grace / 2):  # the other half is for requests in progress
+                await asyncio.gather(*(socket.leave() for socket in self._sockets))
+
+    async def _readiness(self, _request: web.Request) -> web.Response:
+        return text_response(200, "ready") if self.ready else text_response(503, "shutting down")
 
     async def _preflight(self, request: web.Request) -> web.Response:
         """Respond to the request that a browser sends before it lets a script post JSON (CORS)."""
@@ -274,6 +298,10 @@ _CROSSBAR = _PushFormat(
     refusal=_bridge_refusal,
     receipt=lambda publication_id: web.json_response({"id": publication_id}),
 )
+
+
+async def _healthy(_request: web.Request) -> web.Response:
+    return text_response(200, "ok")
 
 
 async def _not_published(request: web.Request) -> web.Response:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from ._config import HubConfig
 from ._frames import text_frame
-from ._observer import Refusal
+from ._observer import Refusal, RefusedPart
 from ._publication import Publication
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Session(ABC):
 
     __slots__ = (
         *("_broker", "_closed", "_config", "_drained", "_drop", "_filled", "_max_queue", "_queue", "_queued"),
-        *("_reserved", "authid", "authrole", "ending", "id", "peer", "since", "subscribed"),
+        *("_reserved", "authid", "authrole", "ending", "id", "opened", "peer", "subscribed"),
     )
 
     def __init__(
@@ -64,8 +64,7 @@ class Session(ABC):
     ) -> None:
         self.id = session_id
         self.peer = peer
-        self.since = time.time()
-        """The Unix time of its connection."""
+        self.opened = time.monotonic()
         self.authid = session_id
         """The key that it authenticated with; the session ID if it is anonymous."""
         self.authrole = "anonymous"
@@ -106,15 +105,11 @@ class Session(ABC):
         for observer in self._broker.observers:
             observer.joined(self)
 
-    def refuse(self, reason: str) -> None:
-        """Tell the observers that the subscriber has failed to authenticate."""
+    def refuse(self, what: RefusedPart, reason: str, remedy: str = "", *, forged: bool = False) -> None:
+        """Tell the observers that something is refused. `Refusal` explains the arguments."""
+        refusal = Refusal(what, reason, remedy, self.peer, None, forged, self.id)
         for observer in self._broker.observers:
-            observer.refused(Refusal("subscriber", reason, peer=self.peer, forged=True))
-
-    @property
-    def queued(self) -> int:
-        """The size of the send queue in bytes."""
-        return self._queued
+            observer.refused(refusal)
 
     def leave(self) -> None:  # noqa: B027  # WAMP v1 has no such message
         """Queue the message, if the protocol has one, that the hub is shutting down."""
@@ -195,6 +190,11 @@ class Session(ABC):
         if self._queued <= _HIGH_WATER:
             self._drained.set()
         return b"".join(frames)
+
+    @property
+    def queued(self) -> int:
+        """The size of the send queue in bytes."""
+        return self._queued
 
     @property
     def ended(self) -> bool:

@@ -121,6 +121,7 @@ class SubscriberSocket:
                             slice_end = loop.time() + _READ_SLICE
         except TimeoutError:
             said = f"no HELLO or no authentication within {_JOIN_TIMEOUT:.0f} s"
+            self._session.refuse("subscriber", said)
             await self.close(WSCloseCode.POLICY_VIOLATION, said)
 
     async def _write(self, guard: StallGuard) -> None:
