@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import pytest
 
-from webmqconnect_async.hub import Hub, HubConfig, _websocket
+from webmqconnect_async.hub import Hub, HubConfig, _fairness, _websocket
 from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._session import Session
 from webmqconnect_async.hub._wamp1.session import Wamp1Session
@@ -215,7 +215,7 @@ async def test_one_that_floods_leaves_the_loop_to_others(
         seen.append(turns)
         return receive(session, text)
 
-    monkeypatch.setattr(_websocket, "_READ_SLICE", 0.0)
+    monkeypatch.setattr(_fairness, "_ALLOWANCE", 0.0)
     monkeypatch.setattr(Wamp1Session, "receive", noting)
     hub = await run(Hub(port=0))
     peer = await wire.subscriber(hub)

@@ -19,6 +19,7 @@ from . import _page
 from ._aiohttp import BODY_ERRORS, malformed, text_response
 from ._broker import Broker
 from ._config import HubConfig
+from ._fairness import Turns
 from ._gate import Denial
 from ._log import Log
 from ._observer import Observer, Refusal, RefusedPart
@@ -50,6 +51,7 @@ class Handlers:
         self._observers: tuple[Observer, ...] = (Log(),)
         self._broker = Broker(config, self._observers)
         self._sockets: set[SubscriberSocket] = set()
+        self._turns = Turns()
 
     def app(self) -> web.Application:
         """Return an application with all handlers."""
@@ -163,7 +165,8 @@ class Handlers:
         if request.transport is None:
             raise ConnectionResetError("the connection is closed")
         # Opens the session before the first await, so that `full` counts handshakes in progress.
-        socket = SubscriberSocket(request.transport, subprotocol, self._broker, config, peer=_peer(request))
+        peer = _peer(request)
+        socket = SubscriberSocket(request.transport, subprotocol, self._broker, config, self._turns, peer=peer)
         self._sockets.add(socket)
         try:
             return await socket.serve(request)

@@ -8,9 +8,11 @@ from functools import partial
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from ._aiohttp import StallGuard, abort, watch
 from ._broker import Broker
 from ._config import HubConfig
+from ._fairness import FairGuard, Turns
+from ._frames import pong_frame
+from ._guards import StallGuard, abort
 from ._session import Session
 from ._wamp1.session import Wamp1Session
 from ._wamp2.session import Wamp2Session
@@ -32,9 +34,6 @@ _CLOSE_TIMEOUT = 1.0
 _JOIN_TIMEOUT = 10.0
 """Seconds to say HELLO and, if the hub requires it, to authenticate. Strangers must not occupy connections."""
 
-_READ_SLICE = 0.001
-"""Seconds to process messages of one subscriber before other tasks run, even if more messages have arrived."""
-
 _MAX_WRITE = 1 << 16
 """Bytes written at once: what a transport buffers before it pauses writing."""
 
@@ -46,30 +45,46 @@ class SubscriberSocket:
         transport: the connection.
         subprotocol: one of `PROTOCOLS`.
         broker: opens the session immediately. It must not be `full`.
-        peer: the address of the subscriber, for the log.
         config: the hub's configuration.
+        turns: for subscribers that send much.
+        peer: the address of the subscriber, for the log.
     """
 
     def __init__(
-        self, transport: asyncio.Transport, subprotocol: str, broker: Broker, config: HubConfig, *, peer: str
+        self,
+        transport: asyncio.Transport,
+        subprotocol: str,
+        broker: Broker,
+        config: HubConfig,
+        turns: Turns,
+        *,
+        peer: str,
     ) -> None:
         self._transport = transport
         self._broker = broker
+        self._turns = turns
+        self._published = 0  # events when it was last found to be behind
         self._session = broker.open(PROTOCOLS[subprotocol], drop=partial(abort, transport), peer=peer)
         self._delayed: asyncio.TimerHandle | None = None  # a delayed reply
-        # No compression: each event would have to be compressed separately for every subscriber.
+        # No compression: each event would have to be compressed separately for every subscriber. No autoping: aiohttp
+        # would process all pings and pongs that have arrived without returning.
         self._socket = web.WebSocketResponse(
-            protocols=(subprotocol,), heartbeat=_HEARTBEAT, compress=False, max_msg_size=max_message(config)
+            protocols=(subprotocol,),
+            autoping=False,
+            heartbeat=_HEARTBEAT,
+            compress=False,
+            max_msg_size=max_message(config),
         )
 
     async def serve(self, handshake: web.Request) -> web.WebSocketResponse:
         """Respond to the handshake, then read and write until the connection is closed."""
         try:
             await self._socket.prepare(handshake)
-            guard = watch(handshake, self._transport, _STALL_TIMEOUT)
+            guard = FairGuard(handshake.protocol, _STALL_TIMEOUT, self._transport, self._turns, self._behind)
+            self._transport.set_protocol(guard)
             async with asyncio.TaskGroup() as tasks:
                 writing = tasks.create_task(self._write(guard))
-                await self._read()
+                await self._read(guard)
                 writing.cancel()
         except* ConnectionError:
             pass  # a subscriber may disconnect without a close frame
@@ -99,27 +114,32 @@ class SubscriberSocket:
         except TimeoutError:
             abort(self._transport)
 
-    async def _read(self) -> None:
+    async def _read(self, guard: FairGuard) -> None:
         loop = asyncio.get_running_loop()
-        slice_end = loop.time() + _READ_SLICE
         try:
             async with asyncio.timeout(None if self._session.admitted else _JOIN_TIMEOUT) as timeout:
                 async for message in self._socket:
-                    if message.type is WSMsgType.TEXT and self._session.ending is None:
+                    began = loop.time()
+                    if message.type is WSMsgType.PING:
+                        self._session.send(pong_frame(message.data))
+                    elif message.type is WSMsgType.TEXT and self._session.ending is None:
                         delayed = self._session.receive(message.data)
                         if delayed is not None:  # a session has one at a time
                             self._delayed = loop.call_later(_penalty(), delayed)
                         if self._session.admitted:
                             timeout.reschedule(None)
-                        await self._session.drained()
-                        if loop.time() > slice_end:
-                            # Messages that have arrived are read without suspending this task: a subscriber that
-                            # floods the hub would block the event loop.
-                            await asyncio.sleep(0)
-                            slice_end = loop.time() + _READ_SLICE
+                    await guard.charge(began)
+                    await self._session.drained()
         except TimeoutError:
             said = f"no HELLO or no authentication within {_JOIN_TIMEOUT:.0f} s"
             await self.close(WSCloseCode.POLICY_VIOLATION, said)
+
+    def _behind(self) -> None:
+        """Drop the subscriber as a flood, unless it has published events."""
+        if self._session.published > self._published:
+            self._published = self._session.published
+        else:
+            self._session.drop("flood", "it sends more than its share")
 
     async def _write(self, guard: StallGuard) -> None:
         while not self._transport.is_closing():

@@ -76,7 +76,7 @@ class Wamp1Session(Session):
                 self._broker.unsubscribe(self, self._resolve(topic))
             case messages.Publish(topic, event, exclude, eligible) if self._config.allow_publish:
                 excluded = frozenset({self.id}) if exclude is None else exclude
-                self._broker.deliver(Publication(self._resolve(topic), event, eligible, excluded))
+                self.publish(Publication(self._resolve(topic), event, eligible, excluded))
         return None
 
     def _define_prefix(self, prefix: str, uri: str) -> None:
