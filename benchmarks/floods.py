@@ -31,8 +31,8 @@ LONGEST = 60.0
 """Seconds that an event may take."""
 
 _GET = (
-    "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: d2VibXFjb25uZWN0X2FzeQ==\r\nSec-WebSocket-Protocol: wamp\r\n\r\n"
+    b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: d2VibXFjb25uZWN0X2FzeQ==\r\nSec-WebSocket-Protocol: wamp\r\n\r\n"
 )
 
 
@@ -57,7 +57,7 @@ class _Peer:
 
     def __init__(self, address: tuple[str, int], flood: str, selector: selectors.BaseSelector) -> None:
         self._address = address
-        self._beginning = _GET.encode() + (_frame(b"x", 0x01) if flood == "fragments" else b"")
+        self._beginning = _frame(b"x", 0x01) if flood == "fragments" else b""
         self._data = FLOODS[flood] * (1 + (1 << 16) // len(FLOODS[flood]))
         self._selector = selector
         self._connect()
@@ -65,14 +65,18 @@ class _Peer:
     def _connect(self) -> None:
         self._unsent = memoryview(self._beginning)
         self._socket = socket.create_connection(self._address)
+        self._socket.send(_GET)
         self._socket.setblocking(False)
-        self._selector.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE, self)
+        self._selector.register(self._socket, selectors.EVENT_READ, self)
 
     def proceed(self, events: int) -> None:
         """Receive and send what is possible."""
         try:
-            if events & selectors.EVENT_READ and not self._socket.recv(1 << 16):
-                raise ConnectionResetError
+            if events & selectors.EVENT_READ:
+                if not self._socket.recv(1 << 16):
+                    raise ConnectionResetError
+                # The handshake is complete.
+                self._selector.modify(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE, self)
             if events & selectors.EVENT_WRITE:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :] or memoryview(self._data)
         except BlockingIOError:

@@ -10,15 +10,18 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 
-from ._guards import Aborted, RequestGuard, read_buffer
+from ._guards import Aborted, RequestGuard
 
-__all__ = ["BODY_ERRORS", "malformed", "protocol_factory", "text_response"]
+__all__ = ["BODY_ERRORS", "malformed", "protocol_factory", "sent_early", "text_response"]
 
 _KEEPALIVE = 75.0
 """Seconds that a connection may idle, much longer than clients keep theirs."""
 
 _LINGERING = 1.0
 """Seconds to keep reading a refused body, so that the peer receives the response and not a reset."""
+
+_READ = 1 << 13
+"""Bytes read at once."""
 
 _MAX_HEADERS = 64
 """Headers of a request, twice as many as a browser behind proxies sends."""
@@ -44,8 +47,16 @@ def protocol_factory(runner: web.AppRunner, most: int) -> Callable[[], asyncio.B
     server = runner.server
     if server is None:
         raise RuntimeError("the runner is not set up")
-    buffer = read_buffer()
+    buffer = memoryview(bytearray(_READ))
     return lambda: RequestGuard(_RequestHandler(server), buffer) if len(server.connections) < most else Aborted()
+
+
+def sent_early(request: web.Request) -> bool:
+    """Return whether the client has sent more than the request of a WebSocket handshake.
+
+    RFC 6455, 4.1: "the client MUST wait for a response from the server before sending any further data".
+    """
+    return bool(request.protocol._message_tail)
 
 
 def text_response(status: int, text: str, **headers: str) -> web.Response:

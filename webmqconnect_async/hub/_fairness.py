@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from ._guards import READ, StallGuard, read_buffer
+from ._guards import StallGuard
 
 __all__ = ["FairGuard", "Turns"]
 
@@ -28,6 +28,9 @@ _RATE = 0.001
 _PER_MESSAGE = 5e-6
 """Seconds to add for a message, which aiohttp takes to hand it over."""
 
+_READ = 1 << 11
+"""Bytes read at once, up to 341 frames. aiohttp queues each as two objects, which every garbage collection visits."""
+
 _BEHIND = 5.0
 """Seconds until a subscriber that always sends more than the hub has read is dropped."""
 
@@ -37,7 +40,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._waiting: deque[FairGuard] = deque()
-        self.buffer = read_buffer()
+        self.buffer = memoryview(bytearray(_READ))
 
     def wait(self, guard: FairGuard) -> None:
         """Append a subscriber to the queue."""
@@ -85,9 +88,9 @@ class FairGuard(StallGuard):
         self._paused_reading = False
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Charge the subscriber for what was read."""
+        """Charge the subscriber for what was read. If it fills the buffer, more may wait, and that needs a turn."""
         began = self._time()
-        if nbytes < READ:
+        if nbytes < _READ:
             self._behind_since = None
         elif self._behind_since is None:
             self._behind_since = began
@@ -95,7 +98,7 @@ class FairGuard(StallGuard):
             self._behind_since = began
             self._behind()
         super().buffer_updated(nbytes)
-        self._charge(began, 0)
+        self._charge(began, _ALLOWANCE if nbytes == _READ else 0)
 
     async def charge(self, began: float) -> None:
         """Charge the subscriber for a message that was processed since `began`. Wait for a turn if it needs one."""

@@ -10,20 +10,12 @@ import asyncio
 from contextlib import suppress
 from typing import cast
 
-__all__ = ["READ", "Aborted", "RequestGuard", "StallGuard", "abort", "read_buffer"]
-
-READ = 1 << 13
-"""Bytes read at once. asyncio reads 256 KiB, which can hold 40,000 WebSocket frames: aiohttp parses them in one go."""
+__all__ = ["Aborted", "RequestGuard", "StallGuard", "abort"]
 
 _TIMEOUT = 10.0
 """Seconds for the headers of a first request to arrive, and for a peer to read responses that are waiting."""
 
 _END_OF_HEADERS = b"\r\n\r\n"
-
-
-def read_buffer() -> memoryview:
-    """Return a buffer, which the connections of one event loop can share: each read is passed on before the next one."""
-    return memoryview(bytearray(READ))
 
 
 def abort(transport: asyncio.Transport) -> None:
@@ -47,7 +39,8 @@ class StallGuard(asyncio.BufferedProtocol):
     Args:
         inner: the other protocol.
         timeout: the maximum seconds that writing may stay paused.
-        buffer: the buffer to read into.
+        buffer: the buffer to read into. Connections of an event loop can share it: each read is passed on before the
+            next one. asyncio would read 256 KiB at once, which aiohttp parses without interruption.
         transport: the connection; `None` if it has not been made yet.
     """
 

@@ -16,7 +16,7 @@ from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.typedefs import Handler
 
 from . import _page
-from ._aiohttp import BODY_ERRORS, malformed, text_response
+from ._aiohttp import BODY_ERRORS, malformed, sent_early, text_response
 from ._broker import Broker
 from ._config import HubConfig
 from ._fairness import Turns
@@ -158,6 +158,8 @@ class Handlers:
         if not headers.get("Sec-WebSocket-Key", "").isascii():
             # aiohttp refuses any other invalid base64, but raises an exception over this.
             return text_response(400, "Sec-WebSocket-Key is not base64")
+        if sent_early(request):
+            return text_response(400, "messages before the response to the handshake")
         if self._broker.full:
             said = f"the hub has as many subscribers as it may ({config.max_connections})"
             remedy = f"--max-connections {2 * config.max_connections}"
