@@ -77,17 +77,22 @@ class SubscriberSocket:
         )
 
     async def serve(self, handshake: web.Request) -> web.WebSocketResponse:
-        """Respond to the handshake, then read and write until the connection is closed."""
+        """Respond to the handshake, then read and write until the connection is closed.
+
+        Raises:
+            ConnectionError: the subscriber has disconnected during the handshake.
+        """
         try:
             await self._socket.prepare(handshake)
             guard = FairGuard(handshake.protocol, _STALL_TIMEOUT, self._transport, self._turns, self._behind)
             self._transport.set_protocol(guard)
-            async with asyncio.TaskGroup() as tasks:
-                writing = tasks.create_task(self._write(guard))
-                await self._read(guard)
-                writing.cancel()
-        except* ConnectionError:
-            pass  # a subscriber may disconnect without a close frame
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    writing = tasks.create_task(self._write(guard))
+                    await self._read(guard)
+                    writing.cancel()
+            except* ConnectionError:
+                pass  # a subscriber may disconnect without a close frame
         finally:
             if self._delayed is not None:
                 self._delayed.cancel()
@@ -142,9 +147,11 @@ class SubscriberSocket:
             self._session.drop("flood", "it sends more than its share")
 
     async def _write(self, guard: StallGuard) -> None:
-        while not self._transport.is_closing():
-            # Not writelines(), which did not pause writing in Python 3.12.0 to 3.12.7.
-            self._transport.write(await self._session.take(_MAX_WRITE))
+        while True:
+            frames = await self._session.take(_MAX_WRITE)
+            if self._transport.is_closing():  # uvloop raises RuntimeError if it is closed
+                break
+            self._transport.write(frames)  # not writelines(), which does not pause writing in Python 3.12.0 to 3.12.7
             if self._session.ended:
                 break
             await guard.drain()
