@@ -232,7 +232,7 @@ class _Within(asyncio.Protocol):
 
 def _connection() -> tuple[_guards.RequestGuard, _Within, _Pipe]:
     within, pipe = _Within(), _Pipe()
-    connection = _guards.RequestGuard(within, memoryview(bytearray(1024)))
+    connection = _guards.RequestGuard(within, memoryview(bytearray(1024)), _guards.Connections())
     connection.connection_made(pipe)
     return connection, within, pipe
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from .._core.checks import checked_count, wrong_type
+from .._core.checks import checked_count, checked_seconds, wrong_type
 from ..signing import Credentials
 from ._gate import Gate, is_loopback
 from ._pushes.verdicts import Accepted, Refused
@@ -28,6 +28,7 @@ class HubOptions(TypedDict, total=False):
     max_connections: int
     max_subscriptions: int
     max_topic: int
+    keepalive: float
     clock: Callable[[], float]
     admit: Callable[[Accepted], Refused | None] | None
 
@@ -54,12 +55,14 @@ class HubConfig:
         allow_publish: Whether subscribers may publish: to any topic, and unsigned.
         max_body: Maximum size of a push's body in bytes: the event as JSON, or the whole object of the Crossbar
             dialect.
-        max_queue: Maximum size of a subscriber's send queue in bytes. A subscriber that exceeds it is disconnected. A
-            single event always fits.
+        max_queue: Maximum size of a subscriber's send queue in bytes, at least `max_body`. A subscriber that exceeds it
+            is disconnected.
         max_connections: Maximum number of subscribers. In addition, 200 connections may push or load the page.
         max_subscriptions: Maximum number of topics, and separately of prefixes, per subscriber. Together they may use
             256 * `max_subscriptions` bytes.
         max_topic: Maximum length of a topic in characters.
+        keepalive: Seconds to keep an idle connection of a client that has pushed. One that has not is closed after 75
+            seconds. When there are too many connections, the hub closes an idle one for a new one.
         clock: Returns the Unix time in seconds. Timestamps of signed pushes are compared with it.
         admit: Called with every push that has passed all checks, before it is delivered. Return `None` to accept the
             push, or a `Refused` to respond with that. If it raises an exception, the response is 500. It runs in the
@@ -81,6 +84,7 @@ class HubConfig:
     max_connections: int = 800
     max_subscriptions: int = 256
     max_topic: int = 1024
+    keepalive: float = 6 * 3600.0
     clock: Callable[[], float] = field(default=time.time, repr=False)
     admit: Callable[[Accepted], Refused | None] | None = field(default=None, repr=False)
 
@@ -95,6 +99,12 @@ class HubConfig:
             raise ValueError("host must not be empty")
         for name in ("max_body", "max_queue", "max_connections", "max_subscriptions", "max_topic"):
             checked_count(name, getattr(self, name))
+        if self.max_queue < self.max_body:
+            raise ValueError(
+                f"max_queue must be at least max_body: {self.max_queue} bytes cannot hold an event of {self.max_body}"
+            )
+        if checked_seconds("keepalive", self.keepalive) is None:
+            raise TypeError(wrong_type("keepalive", "a number of seconds", None))
         for name in ("allow_origins", "allow_hosts"):
             _check_strings(name, getattr(self, name))
         if not callable(self.clock):

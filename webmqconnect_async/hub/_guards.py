@@ -10,10 +10,13 @@ import asyncio
 from contextlib import suppress
 from typing import cast
 
-__all__ = ["Aborted", "RequestGuard", "StallGuard", "abort"]
+__all__ = ["Aborted", "Connections", "RequestGuard", "StallGuard", "abort"]
 
 _TIMEOUT = 10.0
 """Seconds for the headers of a first request to arrive, and for a peer to read responses that are waiting."""
+
+_IDLE = 1.0
+"""Seconds without data from a peer, after which its connection may be closed to make room for another."""
 
 _END_OF_HEADERS = b"\r\n\r\n"
 
@@ -109,20 +112,69 @@ class StallGuard(asyncio.BufferedProtocol):
             self._timer = None
 
 
+class Connections:
+    """The connections of a hub that are for requests, in the order of their last data."""
+
+    def __init__(self) -> None:
+        self._last_data: dict[RequestGuard, float] = {}
+
+    def touch(self, guard: RequestGuard) -> None:
+        """Record that data has arrived."""
+        self._last_data.pop(guard, None)
+        self._last_data[guard] = asyncio.get_running_loop().time()
+
+    def forget(self, guard: RequestGuard) -> None:
+        """Remove a connection that is lost, or has become a WebSocket."""
+        self._last_data.pop(guard, None)
+
+    def make_room(self) -> bool:
+        """Close the connection that has been idle longest, if any is idle. One that never pushed goes first.
+
+        Strangers who open many connections thus only close each other's.
+        """
+        latest = asyncio.get_running_loop().time() - _IDLE
+        idle = [guard for guard, last in self._last_data.items() if last <= latest]
+        if not idle:
+            return False
+        guard = next((guard for guard in idle if not guard.pushed), idle[0])
+        self.forget(guard)
+        guard.abort()
+        return True
+
+
 class RequestGuard(StallGuard):
     """A connection for requests. The headers of the first one have a timeout; reading pauses while writing does."""
 
-    def __init__(self, inner: asyncio.Protocol, buffer: memoryview) -> None:
+    def __init__(self, inner: asyncio.Protocol, buffer: memoryview, connections: Connections) -> None:
         super().__init__(inner, _TIMEOUT, buffer)
+        self.pushed = False
+        """Whether a push over this connection was accepted."""
+        self._connections = connections
         self._last = b""  # the last bytes received, which may be the beginning of the end of the headers
         self._begun = False  # whether the headers of a request have arrived
         self._paused_reading = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._connections.touch(self)
         self._start_timer()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.release()
+        super().connection_lost(exc)
+
+    def release(self) -> None:
+        """Leave the connection to another protocol."""
+        self._connections.forget(self)
+        self._stop_timer()
+
+    def abort(self) -> None:
+        """Close the connection immediately."""
+        if self._transport is not None:
+            abort(self._transport)
+
     def data_received(self, data: bytes) -> None:
+        self._connections.touch(self)
         if not self._begun:
             received = self._last + data
             if _END_OF_HEADERS in received:

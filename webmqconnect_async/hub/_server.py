@@ -72,7 +72,7 @@ class Hub:
         self._runner = runner
         try:
             await runner.setup()
-            factory = protocol_factory(runner, self.config.max_connections + _SPARE)
+            factory = protocol_factory(runner, self.config.max_connections + _SPARE, self.config.keepalive)
             self._server = await asyncio.get_running_loop().create_server(factory, self.config.host, self._port)
         except BaseException:
             await self.close()

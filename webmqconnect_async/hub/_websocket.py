@@ -12,7 +12,7 @@ from ._broker import Broker
 from ._config import HubConfig
 from ._fairness import FairGuard, Turns
 from ._frames import pong_frame
-from ._guards import StallGuard, abort
+from ._guards import RequestGuard, StallGuard, abort
 from ._session import Session
 from ._wamp1.session import Wamp1Session
 from ._wamp2.session import Wamp2Session
@@ -84,6 +84,8 @@ class SubscriberSocket:
         """
         try:
             await self._socket.prepare(handshake)
+            if isinstance(before := self._transport.get_protocol(), RequestGuard):
+                before.release()
             guard = FairGuard(handshake.protocol, _STALL_TIMEOUT, self._transport, self._turns, self._behind)
             self._transport.set_protocol(guard)
             try:
