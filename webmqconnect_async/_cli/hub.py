@@ -8,6 +8,7 @@ from pathlib import Path
 import rich_click as click
 
 from .command import Command
+from .duration import duration
 from .exit_status import Exit
 from .keys import PUSHER, SUBSCRIBER, credentials_of, key_option, secret_file_option, subscriber_secret_file_option
 
@@ -89,6 +90,14 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     show_default=True,
     help="Maximum number of subscribers.",
 )
+@click.option(
+    "--keepalive",
+    metavar="DURATION",
+    type=duration,
+    default="6h",
+    show_default=True,
+    help="How long to keep an idle connection of a client that has pushed, such as 6h, 30m or 90s.",
+)
 def hub(
     host: str,
     port: int,
@@ -102,6 +111,7 @@ def hub(
     max_body: int,
     max_queue: int,
     max_connections: int,
+    keepalive: float,
 ) -> None:
     """Run a hub, which accepts pushes and forwards each to its subscribers.
 
@@ -126,6 +136,7 @@ def hub(
             max_body=max_body,
             max_queue=max_queue,
             max_connections=max_connections,
+            keepalive=keepalive,
         )
     except ValueError as error:
         argument, _, reason = str(error).partition(" ")

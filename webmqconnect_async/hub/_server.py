@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
+from dataclasses import replace
 from typing import Self, Unpack
 
 from aiohttp import web
@@ -10,6 +13,7 @@ from aiohttp import web
 from .._core.checks import checked_integer
 from ._aiohttp import protocol_factory
 from ._config import HubConfig, HubOptions
+from ._descriptors import Outages, available
 from ._handlers import Handlers
 
 __all__ = ["Hub", "create_app"]
@@ -19,6 +23,8 @@ _SHUTDOWN = 2.0
 
 _SPARE = 200
 """Connections for pushes and pages, besides those of subscribers."""
+
+logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class Hub:
@@ -39,6 +45,7 @@ class Hub:
         self._authority: str | None = None
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
+        self._outages: Outages | None = None
 
     def __repr__(self) -> str:
         return f"<Hub {'not running' if self._authority is None else self.url}>"
@@ -62,18 +69,24 @@ class Hub:
     async def start(self) -> None:
         """Bind the port and serve.
 
+        The soft limit of open files is raised if the hub needs more. If it cannot be raised as far, the hub accepts
+        fewer subscribers and logs a warning.
+
         Raises:
             OSError: the port is in use, or the host cannot be bound to.
             RuntimeError: the hub is running already.
         """
         if self._runner is not None:
             raise RuntimeError("the hub is already running")
-        runner = web.AppRunner(Handlers(self.config).app(), shutdown_timeout=_SHUTDOWN)
+        loop = asyncio.get_running_loop()
+        config, connections = _within_limit(self.config)
+        runner = web.AppRunner(Handlers(config).app(), shutdown_timeout=_SHUTDOWN)
         self._runner = runner
         try:
             await runner.setup()
-            factory = protocol_factory(runner, self.config.max_connections + _SPARE, self.config.keepalive)
-            self._server = await asyncio.get_running_loop().create_server(factory, self.config.host, self._port)
+            factory = protocol_factory(runner, connections, config.keepalive)
+            self._server = await loop.create_server(factory, config.host, self._port)
+            self._outages = Outages(loop)
         except BaseException:
             await self.close()
             raise
@@ -85,6 +98,9 @@ class Hub:
         if self._server is not None:
             self._server.close()
             self._server = None
+        if self._outages is not None:
+            self._outages.close()
+            self._outages = None
         if runner is not None:
             await runner.cleanup()
 
@@ -108,6 +124,8 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
       server.
     - The hub cannot see what the server is bound to, or which requests a proxy in front of it forwards. Give it keys
       unless every client may push, and subscriber keys unless every client may read.
+    - Each worker process has a hub of its own, which a push to another worker does not reach. A warning is logged under
+      gunicorn with several workers; nothing else is detected.
 
     Args:
         host: the name or address that the server is bound to.
@@ -116,7 +134,34 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
     Raises:
         ValueError, TypeError: an argument cannot be used; the message names it.
     """
-    return Handlers(HubConfig(host=host, **options)).app()
+    app = Handlers(HubConfig(host=host, **options)).app()
+    app.on_startup.append(_warn_about_workers)
+    return app
+
+
+async def _warn_about_workers(_app: web.Application) -> None:
+    """Warn in the second worker of gunicorn, which has forked from the arbiter while there was one other."""
+    arbiter = getattr(sys.modules.get("gunicorn.arbiter"), "Arbiter", None)
+    if len(getattr(arbiter, "WORKERS", ())) == 1:
+        logger.warning(
+            "each gunicorn worker has a hub of its own, and a push reaches the subscribers of one only: use one worker, "
+            "or run `webmqconnect hub` beside the application"
+        )
+
+
+def _within_limit(config: HubConfig) -> tuple[HubConfig, int]:
+    """Return the configuration with as many subscribers as there are descriptors for, and the number of connections."""
+    wanted = config.max_connections + _SPARE
+    connections = available(wanted)
+    if connections == wanted:
+        return config, connections
+    subscribers = max(1, connections - min(_SPARE, connections // 2))
+    logger.warning(
+        "max_connections is %d instead of %d, because the limit of open files is too low (see ulimit -n, or "
+        "LimitNOFILE of systemd)",
+        *(subscribers, config.max_connections),
+    )
+    return replace(config, max_connections=min(subscribers, config.max_connections)), connections
 
 
 def _authority(address: str, port: int) -> str:
