@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import socket
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -30,7 +30,8 @@ def available(connections: int) -> int:
     """Raise the soft limit of open files as far as these connections need. Return how many of them there can be."""
     if sys.platform == "win32":
         return connections
-    others = len(os.listdir("/dev/fd")) + _OTHERS
+    with socket.socket() as lowest_free:
+        others = lowest_free.fileno() + _OTHERS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = connections + others
     if soft == resource.RLIM_INFINITY or soft >= needed:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from ._guards import StallGuard
 
-__all__ = ["FairGuard", "Turns"]
+__all__ = ["BEHIND", "FairGuard", "Turns"]
 
 _TURN = 0.001
 """Seconds of work in a turn. A push takes about five iterations of the event loop from its request to its event."""
@@ -31,7 +31,7 @@ _PER_MESSAGE = 5e-6
 _READ = 1 << 11
 """Bytes read at once, up to 341 frames. aiohttp queues each as two objects, which every garbage collection visits."""
 
-_BEHIND = 5.0
+BEHIND = 5.0
 """Seconds until a subscriber that always sends more than the hub has read is dropped."""
 
 
@@ -94,7 +94,7 @@ class FairGuard(StallGuard):
             self._behind_since = None
         elif self._behind_since is None:
             self._behind_since = began
-        elif began - self._behind_since > _BEHIND:
+        elif began - self._behind_since > BEHIND:
             self._behind_since = began
             self._behind()
         super().buffer_updated(nbytes)

@@ -144,7 +144,7 @@ async def _warn_about_workers(_app: web.Application) -> None:
     arbiter = getattr(sys.modules.get("gunicorn.arbiter"), "Arbiter", None)
     if len(getattr(arbiter, "WORKERS", ())) == 1:
         logger.warning(
-            "each gunicorn worker has a hub of its own, and a push reaches the subscribers of one only: use one worker, "
+            "each gunicorn worker has a hub of its own, and a push reaches the subscribers of one only: use 1 worker, "
             "or run `webmqconnect hub` beside the application"
         )
 

@@ -10,7 +10,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from ._broker import Broker
 from ._config import HubConfig
-from ._fairness import FairGuard, Turns
+from ._fairness import BEHIND, FairGuard, Turns
 from ._frames import pong_frame
 from ._guards import RequestGuard, StallGuard, abort
 from ._session import Session
@@ -146,7 +146,7 @@ class SubscriberSocket:
         if self._session.published > self._published:
             self._published = self._session.published
         else:
-            self._session.drop("flood", "it sends more than its share")
+            self._session.drop("flood", f"it sends more than the hub can read, for {BEHIND:.0f} s")
 
     async def _write(self, guard: StallGuard) -> None:
         while True:
