@@ -31,7 +31,11 @@ PLACES = {
     "the benchmarks' own tests": ("benchmarks/tests/",),
     "fuzz": ("tests/hub/test_fuzz.py",),
     "large events": ("tests/test_lanes.py::test_early_response",),
-    "example servers": ("tests/crossbar/test_cluster_command.py", "tests/examples/"),
+    "example servers": (
+        "tests/crossbar/test_cluster_command.py",
+        "tests/examples/",
+        "tests/hub/test_workers.py::test_under_gunicorn",
+    ),
     "suites of the documentation": (
         "tests/test_docs.py::test_snippet_runs",
         "tests/test_docs.py::test_suite_passes",

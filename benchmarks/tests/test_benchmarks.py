@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from benchmarks import capacity, clusters, hub_load, listeners, load, memory, processes
+from benchmarks import capacity, clusters, floods, hub_load, listeners, load, memory, processes
 from benchmarks.load import KEY, SECRET, TOPIC, Load, Refused
 from benchmarks.measure import ASYNC, BLOCKING
 from benchmarks.plan import Plan
@@ -219,3 +219,11 @@ async def test_memory_is_sampled_along_a_stream(sink: str) -> None:
     assert isinstance(found["samples"], list)
     assert [events for events, _ in found["samples"]] == list(range(2, 41, 2))
     assert (await memory.outcomes(Load(sink, concurrency=2), 20)).keys() == {"bytes"}
+
+
+@pytest.mark.parametrize("flood", floods.FLOODS)
+def test_a_flood_is_measured(flood: str) -> None:
+    """Without claims on the figures."""
+    name, peers, *figures = floods.measure(flood, 2, 0.5).split()
+    assert (name, peers, len(figures)) == (flood, "2", 5)
+    assert float(figures[0]) > 0

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from webmqconnect_async import AsyncClient, AuthRejected, Rejected
+from webmqconnect_async._cli.duration import duration
 from webmqconnect_async._subscriber import SubscriberError, subscriber
 from webmqconnect_async.hub import Hub, HubConfig, _metrics
 from webmqconnect_async.hub._remedies import SIGNATURE
@@ -197,6 +198,9 @@ def test_host_that_is_not_here() -> None:
         (["--metrics", "9100"], "--metrics must be HOST:PORT like '127.0.0.1:9100', not '9100'."),
         (["--grace", "0"], "--grace"),
         (["--drain", "-1"], "--drain"),
+        (["--max-queue", "10"], "--max-queue must be at least max_body"),
+        (["--keepalive", "0s"], "--keepalive must be greater than 0"),
+        (["--keepalive", "1d"], "'1d' is not a duration such as 6h, 30m or 90s."),
     ],
 )
 def test_usage_error(arguments: list[str], said: str) -> None:
@@ -292,3 +296,14 @@ def test_default_of_a_limit(limit: str) -> None:
     """The command does not import the hub for its defaults, but they are the same."""
     [option] = [option for option in COMMANDS["hub"].params if option.name == limit]
     assert option.default == getattr(HubConfig(), limit)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("6h", 21600), ("30m", 1800), ("90s", 90), ("0.5", 0.5)])
+def test_durations(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+def test_default_of_keepalive() -> None:
+    [option] = [option for option in COMMANDS["hub"].params if option.name == "keepalive"]
+    assert isinstance(option.default, str)
+    assert duration(option.default) == HubConfig().keepalive

@@ -60,6 +60,7 @@ RESPONSES = [
     ("the request broke off or is malformed", "its body is incomplete"),
     ("the request target is longer than 16384 bytes: name fewer session IDs in eligible and exclude", "16384 bytes"),
     ("a header is longer than 8190 bytes", "8190 bytes"),
+    ("the headers are longer than 49152 bytes", "49152 bytes in total"),
     ("the request has more than 64 headers", "64 headers"),
     ("Got more than 8190 bytes when reading: b'/?signature=...'.", "8190 bytes that this server accepts"),
     ("Too many headers received", "more headers than this server accepts"),

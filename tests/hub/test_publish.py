@@ -139,7 +139,15 @@ async def test_head_is_not_allowed_and_what_is(hub: Hub, wire: HubClient) -> Non
     assert (answer.status, answer.headers["Allow"]) == (405, "POST, PUT, OPTIONS")
 
 
-@pytest.mark.parametrize("path", ["/publish/", "/publish/x", "//publish", "/Publish", "/ws/publish"])
+async def test_a_slash_may_follow(hub: Hub, wire: HubClient) -> None:
+    """As at Crossbar.io."""
+    peer = await wire.subscriber(hub, "com.example.t")
+    async with AsyncClient(hub.url + "/publish/", dialect="crossbar") as client:
+        await client.push("com.example.t", 1)
+    assert await peer.receive() == [8, "com.example.t", 1]
+
+
+@pytest.mark.parametrize("path", ["/publish/x", "/publish//", "//publish", "/Publish", "/ws/publish"])
 async def test_another_path_is_404(hub: Hub, wire: HubClient, path: str) -> None:
     assert (await wire.request("POST", hub, path, SIGNED_BODY, Content_Type="application/json")).status == 404
 

@@ -268,7 +268,7 @@ def test_a_full_queue_drops_its_subscriber_and_nobody_else(caplog: pytest.LogCap
 
 
 def test_a_single_event_always_fits() -> None:
-    broker = Broker(HubConfig(max_queue=1))
+    broker = Broker(HubConfig(max_queue=1, max_body=1))
     session = opened(broker)
     session.receive('[5,"t"]')
     broker.deliver(Publication("t", json.dumps("x" * 4000)))

@@ -71,6 +71,8 @@ async def test_nothing_of_the_request_is_quoted(
 async def test_a_header_that_is_too_long_is_named_by_its_limit(hub: Hub) -> None:
     for headers, said in (
         ([f"X: {'x' * 8191}"], "a header is longer than 8190 bytes"),
+        ([f"Cookie: {'x' * 32769}"], "a header is longer than 32768 bytes"),
+        ([f"Cookie: {'x' * 32000}"] * 2, "the headers are longer than 49152 bytes"),
         (["X: 1"] * 65, "the request has more than 64 headers"),
     ):
         async with connected(hub) as raw:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 import rich_click as click
 
 from .command import Command
+from .duration import duration
 from .exit_status import Exit
 from .keys import (
     PUSHER,
@@ -129,6 +130,14 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     default=3.0,
     show_default=True,
     help="Maximum duration of closing, after --drain: send what is queued, finish requests in progress.",
+)
+@click.option(
+    "--keepalive",
+    metavar="DURATION",
+    type=duration,
+    default="6h",
+    show_default=True,
+    help="How long to keep an idle connection of a client that has pushed, such as 6h, 30m or 90s.",
 )
 def hub(
     host: str,

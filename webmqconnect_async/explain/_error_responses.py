@@ -104,6 +104,7 @@ _ADVICE = {
         "The path and the query have more than {0} bytes. Use fewer session IDs in eligible and exclude."
     ),
     r"a header is longer than (\d+) bytes": "A header has more than {0} bytes. Send a shorter one.",
+    r"the headers are longer than (\d+) bytes": "The headers have more than {0} bytes in total. Send shorter ones.",
     r"the request has more than (\d+) headers": "The request has more than {0} headers. Send fewer.",
     r"internal server error": "The hub, or its hook for pushes, failed on this request. Its log has the reason.",
     # Crossbar.io's dialect at that hub. Crossbar.io itself responds with a 500 without a reason.

@@ -33,6 +33,7 @@ class HubOptions(TypedDict, total=False):
     max_topic: int
     grace: float
     metrics: str | None
+    keepalive: float
     clock: Callable[[], float]
     admit: Callable[[Accepted], Refused | None] | None
     console_token: str | None
@@ -60,8 +61,8 @@ class HubConfig:
         allow_publish: Whether subscribers may publish: to any topic, and unsigned.
         max_body: Maximum size of a push's body in bytes: the event as JSON, or the whole object of the Crossbar
             dialect.
-        max_queue: Maximum size of a subscriber's send queue in bytes. A subscriber that exceeds it is disconnected. A
-            single event always fits.
+        max_queue: Maximum size of a subscriber's send queue in bytes, at least `max_body`. A subscriber that exceeds it
+            is disconnected.
         max_connections: Maximum number of subscribers. In addition, 200 connections may push or load the page.
         max_subscriptions: Maximum number of topics, and separately of prefixes, per subscriber. Together they may use
             256 * `max_subscriptions` bytes.
@@ -70,6 +71,8 @@ class HubConfig:
             in progress.
         metrics: Where the hub serves metrics for Prometheus, as `HOST:PORT`, such as `127.0.0.1:9100`; port 0 chooses a
             free one. They are at `/metrics`, without authentication. Needs the extra `metrics`. `None`: nowhere.
+        keepalive: Seconds to keep an idle connection of a client that has pushed. One that has not is closed after 75
+            seconds. When there are too many connections, the hub closes an idle one for a new one.
         clock: Returns the Unix time in seconds. Timestamps of signed pushes are compared with it.
         admit: Called with every push that has passed all checks, before it is delivered. Return `None` to accept the
             push, or a `Refused` to respond with that. If it raises an exception, the response is 500. It runs in the
@@ -96,6 +99,7 @@ class HubConfig:
     max_topic: int = 1024
     grace: float = 3.0
     metrics: str | None = None
+    keepalive: float = 6 * 3600.0
     clock: Callable[[], float] = field(default=time.time, repr=False)
     admit: Callable[[Accepted], Refused | None] | None = field(default=None, repr=False)
     console_token: str | None = field(default=None, repr=False)
@@ -112,6 +116,12 @@ class HubConfig:
             raise ValueError("host must not be empty")
         for name in ("max_body", "max_queue", "max_connections", "max_subscriptions", "max_topic"):
             checked_count(name, getattr(self, name))
+        if self.max_queue < self.max_body:
+            raise ValueError(
+                f"max_queue must be at least max_body: {self.max_queue} bytes cannot hold an event of {self.max_body}"
+            )
+        if checked_seconds("keepalive", self.keepalive) is None:
+            raise TypeError(wrong_type("keepalive", "a number of seconds", None))
         for name in ("allow_origins", "allow_hosts"):
             _check_strings(name, getattr(self, name))
         if checked_seconds("grace", self.grace) is None:

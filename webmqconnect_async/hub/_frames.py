@@ -1,12 +1,13 @@
-"""WebSocket text frames, as a server sends them."""
+"""WebSocket frames, as a server sends them."""
 
 from __future__ import annotations
 
 from struct import pack
 
-__all__ = ["text_frame"]
+__all__ = ["pong_frame", "text_frame"]
 
 _FINAL_TEXT = 0x81
+_PONG = 0x8A
 
 
 def text_frame(text: str) -> bytes:
@@ -22,3 +23,8 @@ def text_frame(text: str) -> bytes:
     if size < 1 << 16:
         return pack("!BBH", _FINAL_TEXT, 126, size) + payload
     return pack("!BBQ", _FINAL_TEXT, 127, size) + payload
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """Return the response to a ping, whose payload has at most 125 bytes."""
+    return pack("!BB", _PONG, len(payload)) + payload

@@ -14,16 +14,18 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
-from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler
 
 from .._core.escape import visible
 from . import _page
-from ._aiohttp import BODY_ERRORS, abort, malformed, text_response
+from ._aiohttp import BODY_ERRORS, keep, malformed, oversized, sent_early, text_response
 from ._broker import Broker
 from ._config import HubConfig
 from ._console import Console, Watcher
+from ._fairness import Turns
 from ._gate import Denial, is_own_page
+from ._guards import abort
 from ._log import Log
 from ._observer import Observer, Refusal, RefusedPart
 from ._publication_ids import new_publication_id
@@ -43,6 +45,8 @@ _BODY_TIMEOUT = 10.0
 
 _VERSIONS = (HttpVersion11, HttpVersion10)
 """aiohttp would also respond to HTTP/0.9, without headers, and to anything that it parses as HTTP/2.0."""
+
+_CONTINUE = "100-continue"
 
 _BRIDGE_METHODS = "POST, PUT, OPTIONS"
 
@@ -76,23 +80,29 @@ class Handlers:
 
             self.metrics = Metrics(config._metrics_address, self._broker, config.allow_hosts)
             self._observers.append(self.metrics)
+        self._turns = Turns()
 
     def app(self) -> web.Application:
         """Return an application with all handlers."""
         app = web.Application()
-        app.router.add_post("/", self._guarded(partial(self._push, _WEBMQ)))
-        app.router.add_get("/", self._guarded(_page.index))
-        app.router.add_route("*", "/", self._guarded(_not_allowed))
-        for method in ("POST", "PUT"):
-            app.router.add_route(method, "/publish", self._guarded(partial(self._push, _CROSSBAR)))
-        app.router.add_options("/publish", self._guarded(self._preflight))
-        app.router.add_route("*", "/publish", self._guarded(_not_published))
-        app.router.add_get("/ws", self._guarded(self._subscribe), allow_head=False)
+
+        def add(method: str, path: str, handler: Handler) -> None:
+            app.router.add_route(method, path, self._guarded(handler), expect_handler=_expect)
+
+        add("POST", "/", partial(self._push, _WEBMQ))
+        add("GET", "/ws", self._subscribe)
+        for path in ("/publish", "/publish/"):
+            for method in ("POST", "PUT"):
+                add(method, path, partial(self._push, _CROSSBAR))
+            add("OPTIONS", path, self._preflight)
+            add("*", path, _not_published)
+        pages = {"/": _page.index, "/hub.json": _page.facts(self._config), **_page.ASSETS}
+        for path, page in pages.items():
+            for method in ("GET", "HEAD"):
+                add(method, path, page)
+        add("*", "/", _not_allowed)
         if self._console is not None:
-            app.router.add_get("/console", self._guarded(partial(self._watch, self._console)), allow_head=False)
-        app.router.add_get("/hub.json", self._guarded(_page.facts(self._config)))
-        for path, asset in _page.ASSETS.items():
-            app.router.add_get(path, self._guarded(asset))
+            add("GET", "/console", partial(self._watch, self._console))
         # Not guarded: probes address a container by its address or name, and the responses tell nothing.
         app.router.add_get("/healthz", _healthy)
         app.router.add_get("/readyz", self._readiness)
@@ -110,6 +120,8 @@ class Handlers:
         async def guarded(request: web.Request) -> web.StreamResponse:
             if denial := self._gate.host(request.headers.get("Host")):
                 return self._deny("request", denial, request)
+            if refusal := oversized(request):
+                return refusal
             if request.version not in _VERSIONS:
                 return text_response(505, "HTTP/1.0 or HTTP/1.1 is expected here")
             if not request.raw_path.startswith("/"):
@@ -141,7 +153,7 @@ class Handlers:
         verdict = push_format.judge_head(content_type, request.content_length or 0, max_body)
         if verdict is None:
             query = request.raw_path.partition("?")[2]
-            body = await _body(request.content, max_body + 1)
+            body = await _body(request, max_body + 1)
             push = PushRequest(query, content_type, body, self._config.clock())
             verdict = push_format.judge(push, self._rules)
         response = self._respond(push_format, verdict, request, began)
@@ -165,6 +177,7 @@ class Handlers:
             if verdict.retry_after is not None:
                 response.headers["Retry-After"] = str(verdict.retry_after)
             return response
+        keep(request)
         publication_id = new_publication_id()
         self._broker.deliver(verdict, publication_id, began=began)
         if self._alone and push_format is _WEBMQ and may_be_short(request):
@@ -198,6 +211,8 @@ class Handlers:
         if not headers.get("Sec-WebSocket-Key", "").isascii():
             # aiohttp refuses any other invalid base64, but raises an exception over this.
             return text_response(400, "Sec-WebSocket-Key is not base64")
+        if sent_early(request):
+            return text_response(400, "too much was sent before the response to the handshake")
         if self._broker.full:
             said = f"the hub has as many subscribers as it may ({config.max_connections})"
             remedy = f"--max-connections {2 * config.max_connections}"
@@ -225,7 +240,7 @@ class Handlers:
             raise ConnectionResetError("the connection is closed")
         # Opens the session before the first await, so that `full` counts handshakes in progress.
         session = open_session(drop=partial(abort, request.transport), peer=_peer(request))
-        socket = SubscriberSocket(request.transport, session, close_session, self._config)
+        socket = SubscriberSocket(request.transport, session, close_session, self._config, self._turns)
         self._sockets.add(socket)
         try:
             return await socket.serve(request)
@@ -320,10 +335,20 @@ def _peer(request: web.BaseRequest) -> str:
     return request.remote or "an unknown address"
 
 
-async def _body(content: StreamReader, most: int) -> bytes:
+async def _expect(request: web.Request) -> None:
+    """Leave `Expect: 100-continue` to `_body`: a request that is refused by its headers gets the final status."""
+    if request.version == HttpVersion11 and request.headers["Expect"].lower() != _CONTINUE:
+        raise web.HTTPExpectationFailed
+
+
+async def _body(request: web.Request, most: int) -> bytes:
     """Return the first `most` bytes of a body, or all of it. A chunked body has no Content-Length."""
+    content = request.content
     if content.is_eof():  # usually the whole body has arrived
         return content.read_nowait(most)
+    if request.version == HttpVersion11 and "Expect" in request.headers:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # aiohttp responds to an error only if nothing was sent
     body = b""
     async with asyncio.timeout(_BODY_TIMEOUT):
         while len(body) < most and not content.at_eof():

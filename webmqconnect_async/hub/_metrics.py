@@ -32,6 +32,9 @@ __all__ = ["Metrics"]
 _CONNECTIONS = 20
 """Maximum number of connections to the port of the metrics."""
 
+_KEEPALIVE = 75.0
+"""Seconds to keep an idle connection, longer than Prometheus waits between two scrapes."""
+
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, math.inf)
 """Upper bounds in seconds. A push without subscribers takes about 0.1 ms."""
 
@@ -125,7 +128,7 @@ class Metrics(Observer, Collector):
         runner = web.AppRunner(app, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            factory = protocol_factory(runner, _CONNECTIONS)
+            factory = protocol_factory(runner, _CONNECTIONS, _KEEPALIVE)
             host, port = self.address
             try:
                 server = await asyncio.get_running_loop().create_server(factory, host, port)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
+from dataclasses import replace
 from typing import Self, Unpack
 
 from aiohttp import web
@@ -10,12 +13,15 @@ from aiohttp import web
 from .._core.checks import checked_integer
 from ._aiohttp import protocol_factory
 from ._config import HubConfig, HubOptions
+from ._descriptors import Outages, available
 from ._handlers import Handlers
 
 __all__ = ["Hub", "create_app"]
 
 _SPARE = 200
 """Connections for pushes and pages, besides those of subscribers."""
+
+logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class Hub:
@@ -37,6 +43,7 @@ class Hub:
         self._handlers: Handlers | None = None
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
+        self._outages: Outages | None = None
 
     def __repr__(self) -> str:
         return f"<Hub {'not running' if self._authority is None else self.url}>"
@@ -66,6 +73,9 @@ class Hub:
     async def start(self) -> None:
         """Bind the port and serve.
 
+        The soft limit of open files is raised if the hub needs more. If it cannot be raised as far, the hub accepts
+        fewer subscribers and logs a warning.
+
         Raises:
             ImportError: `metrics` is given, and prometheus_client is not installed.
             OSError: a port is in use, or a host cannot be bound to. For that of the metrics, `filename` is the address.
@@ -73,16 +83,19 @@ class Hub:
         """
         if self._runner is not None:
             raise RuntimeError("the hub is already running")
-        handlers = Handlers(self.config, alone=True)
+        loop = asyncio.get_running_loop()
+        config, connections = _within_limit(self.config)
+        handlers = Handlers(config, alone=True)
         # Half of the time is for subscribers.
-        runner = web.AppRunner(handlers.app(), shutdown_timeout=self.config.grace / 2)
+        runner = web.AppRunner(handlers.app(), shutdown_timeout=config.grace / 2)
         self._handlers, self._runner = handlers, runner
         try:
             await runner.setup()
             if handlers.metrics is not None:
                 handlers.metrics.server = runner.server
-            factory = protocol_factory(runner, self.config.max_connections + _SPARE)
-            self._server = await asyncio.get_running_loop().create_server(factory, self.config.host, self._port)
+            factory = protocol_factory(runner, connections, config.keepalive)
+            self._server = await loop.create_server(factory, config.host, self._port)
+            self._outages = Outages(loop)
         except BaseException:
             await self.close()
             raise
@@ -109,6 +122,9 @@ class Hub:
         if self._server is not None:
             self._server.close()
             self._server = None
+        if self._outages is not None:
+            self._outages.close()
+            self._outages = None
         if runner is not None:
             await runner.cleanup()
 
@@ -133,6 +149,8 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
     - Only one process can bind the port of `metrics`.
     - The hub cannot see what the server is bound to, or which requests a proxy in front of it forwards. Give it keys
       unless every client may push, and subscriber keys unless every client may read.
+    - Each worker process has a hub of its own, which a push to another worker does not reach. A warning is logged under
+      gunicorn with several workers; nothing else is detected.
 
     Args:
         host: the name or address that the server is bound to.
@@ -142,7 +160,34 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
         ValueError, TypeError: an argument cannot be used; the message names it.
         ImportError: `metrics` is given, and prometheus_client is not installed.
     """
-    return Handlers(HubConfig(host=host, **options)).app()
+    app = Handlers(HubConfig(host=host, **options)).app()
+    app.on_startup.append(_warn_about_workers)
+    return app
+
+
+async def _warn_about_workers(_app: web.Application) -> None:
+    """Warn in the second worker of gunicorn, which has forked from the arbiter while there was one other."""
+    arbiter = getattr(sys.modules.get("gunicorn.arbiter"), "Arbiter", None)
+    if len(getattr(arbiter, "WORKERS", ())) == 1:
+        logger.warning(
+            "each gunicorn worker has a hub of its own, and a push reaches the subscribers of one only: use 1 worker, "
+            "or run `webmqconnect hub` beside the application"
+        )
+
+
+def _within_limit(config: HubConfig) -> tuple[HubConfig, int]:
+    """Return the configuration with as many subscribers as there are descriptors for, and the number of connections."""
+    wanted = config.max_connections + _SPARE
+    connections = available(wanted)
+    if connections == wanted:
+        return config, connections
+    subscribers = max(1, connections - min(_SPARE, connections // 2))
+    logger.warning(
+        "max_connections is %d instead of %d, because the limit of open files is too low (see ulimit -n, or "
+        "LimitNOFILE of systemd)",
+        *(subscribers, config.max_connections),
+    )
+    return replace(config, max_connections=min(subscribers, config.max_connections)), connections
 
 
 def _authority(address: str, port: int) -> str:

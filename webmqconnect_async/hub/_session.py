@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from ._config import HubConfig
 from ._frames import text_frame
-from ._observer import Refusal, RefusedPart
+from ._observer import Drop, Refusal, RefusedPart
 from ._publication import Publication
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Session(ABC):
         session_id: its ID, 16 digits.
         config: the hub's configuration.
         broker: where it subscribes and publishes.
-        drop: closes its connection immediately. Called once, when `max_queue` is exceeded.
+        drop: closes its connection immediately. Called once, when it exceeds `max_queue` or floods the hub.
         peer: the subscriber's address, for the log.
     """
 
@@ -56,7 +56,7 @@ class Session(ABC):
 
     __slots__ = (
         *("_broker", "_closed", "_config", "_drained", "_drop", "_filled", "_max_queue", "_queue", "_queued"),
-        *("_reserved", "authid", "authrole", "ending", "id", "opened", "peer", "subscribed"),
+        *("_reserved", "authid", "authrole", "ending", "id", "opened", "peer", "published", "subscribed"),
     )
 
     def __init__(
@@ -70,6 +70,8 @@ class Session(ABC):
         self.authrole = "anonymous"
         self.subscribed: set[str] = set()
         """The topics that it subscribes to. `Broker` updates it."""
+        self.published = 0
+        """The number of events that it has published."""
         self.ending: Ending | None = None
         """How to close the connection once the queue is empty; `None` while the session is open."""
         self._config = config
@@ -131,17 +133,25 @@ class Session(ABC):
         # The size of the object: a million frames of 20 bytes take 60 MB.
         queued = self._queued + sys.getsizeof(frame) + _PER_FRAME
         if self._queue and queued > self._max_queue:
-            waiting = self._queued
-            self.abandon()
-            for observer in self._broker.observers:
-                observer.dropped(self, "slow", f"it reads too slowly, {waiting} bytes are queued")
-            self._drop()
+            self.drop("slow", f"it reads too slowly, {self._queued} bytes are queued")
             return
         self._queue.append(frame)
         self._queued = queued
         self._filled.set()
         if queued > _HIGH_WATER:
             self._drained.clear()
+
+    def drop(self, why: Drop, details: str) -> None:
+        """Close the connection immediately, and tell the observers why."""
+        self.abandon()
+        for observer in self._broker.observers:
+            observer.dropped(self, why, details)
+        self._drop()
+
+    def publish(self, publication: Publication, publication_id: int | None = None) -> None:
+        """Deliver an event that the subscriber publishes."""
+        self.published += 1
+        self._broker.deliver(publication, publication_id)
 
     def abandon(self) -> None:
         """Discard the queue, and queue nothing further, because the connection is lost."""

@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from ._aiohttp import StallGuard, abort, watch
 from ._config import HubConfig
+from ._fairness import BEHIND, FairGuard, Turns
+from ._frames import pong_frame
+from ._guards import RequestGuard, StallGuard, abort
 from ._session import Session
 from ._wamp1.session import Wamp1Session
 from ._wamp2.session import Wamp2Session
@@ -31,9 +33,6 @@ _CLOSE_TIMEOUT = 1.0
 _JOIN_TIMEOUT = 10.0
 """Seconds to say HELLO and, if the hub requires it, to authenticate. Strangers must not occupy connections."""
 
-_READ_SLICE = 0.001
-"""Seconds to process messages of one subscriber before other tasks run, even if more messages have arrived."""
-
 _MAX_WRITE = 1 << 16
 """Bytes written at once: what a transport buffers before it pauses writing."""
 
@@ -46,6 +45,7 @@ class SubscriberSocket:
         session: its session, open.
         close_session: called with the session when the connection is closed.
         config: the hub's configuration.
+        turns: for subscribers that send much.
     """
 
     def __init__(
@@ -54,27 +54,43 @@ class SubscriberSocket:
         session: Session,
         close_session: Callable[[Session], None],
         config: HubConfig,
+        turns: Turns,
     ) -> None:
         self._transport = transport
         self._session = session
         self._close_session = close_session
+        self._turns = turns
+        self._published = 0  # events when it was last found to be behind
         self._delayed: asyncio.TimerHandle | None = None  # a delayed reply
-        # No compression: each event would have to be compressed separately for every subscriber.
+        # No compression: each event would have to be compressed separately for every subscriber. No autoping: aiohttp
+        # would process all pings and pongs that have arrived without returning.
         self._socket = web.WebSocketResponse(
-            protocols=(session.subprotocol,), heartbeat=_HEARTBEAT, compress=False, max_msg_size=max_message(config)
+            protocols=(session.subprotocol,),
+            autoping=False,
+            heartbeat=_HEARTBEAT,
+            compress=False,
+            max_msg_size=max_message(config),
         )
 
     async def serve(self, handshake: web.Request) -> web.WebSocketResponse:
-        """Respond to the handshake, then read and write until the connection is closed."""
+        """Respond to the handshake, then read and write until the connection is closed.
+
+        Raises:
+            ConnectionError: the subscriber has disconnected during the handshake.
+        """
         try:
             await self._socket.prepare(handshake)
-            guard = watch(handshake, self._transport, _STALL_TIMEOUT)
-            async with asyncio.TaskGroup() as tasks:
-                writing = tasks.create_task(self._write(guard))
-                await self._read()
-                writing.cancel()
-        except* ConnectionError:
-            pass  # a subscriber may disconnect without a close frame
+            if isinstance(before := self._transport.get_protocol(), RequestGuard):
+                before.release()
+            guard = FairGuard(handshake.protocol, _STALL_TIMEOUT, self._transport, self._turns, self._behind)
+            self._transport.set_protocol(guard)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    writing = tasks.create_task(self._write(guard))
+                    await self._read(guard)
+                    writing.cancel()
+            except* ConnectionError:
+                pass  # a subscriber may disconnect without a close frame
         finally:
             if self._delayed is not None:
                 self._delayed.cancel()
@@ -101,33 +117,40 @@ class SubscriberSocket:
         except TimeoutError:
             abort(self._transport)
 
-    async def _read(self) -> None:
+    async def _read(self, guard: FairGuard) -> None:
         loop = asyncio.get_running_loop()
-        slice_end = loop.time() + _READ_SLICE
         try:
             async with asyncio.timeout(None if self._session.admitted else _JOIN_TIMEOUT) as timeout:
                 async for message in self._socket:
-                    if message.type is WSMsgType.TEXT and self._session.ending is None:
+                    began = loop.time()
+                    if message.type is WSMsgType.PING:
+                        self._session.send(pong_frame(message.data))
+                    elif message.type is WSMsgType.TEXT and self._session.ending is None:
                         delayed = self._session.receive(message.data)
                         if delayed is not None:  # a session has one at a time
                             self._delayed = loop.call_later(_penalty(), delayed)
                         if self._session.admitted:
                             timeout.reschedule(None)
-                        await self._session.drained()
-                        if loop.time() > slice_end:
-                            # Messages that have arrived are read without suspending this task: a subscriber that
-                            # floods the hub would block the event loop.
-                            await asyncio.sleep(0)
-                            slice_end = loop.time() + _READ_SLICE
+                    await guard.charge(began)
+                    await self._session.drained()
         except TimeoutError:
             said = f"no HELLO or no authentication within {_JOIN_TIMEOUT:.0f} s"
             self._session.refuse("subscriber", said)
             await self.close(WSCloseCode.POLICY_VIOLATION, said)
 
+    def _behind(self) -> None:
+        """Drop the subscriber as a flood, unless it has published events."""
+        if self._session.published > self._published:
+            self._published = self._session.published
+        else:
+            self._session.drop("flood", f"it sends more than the hub can read, for {BEHIND:.0f} s")
+
     async def _write(self, guard: StallGuard) -> None:
-        while not self._transport.is_closing():
-            # Not writelines(), which did not pause writing in Python 3.12.0 to 3.12.7.
-            self._transport.write(await self._session.take(_MAX_WRITE))
+        while True:
+            frames = await self._session.take(_MAX_WRITE)
+            if self._transport.is_closing():  # uvloop raises RuntimeError if it is closed
+                break
+            self._transport.write(frames)  # not writelines(), which does not pause writing in Python 3.12.0 to 3.12.7
             if self._session.ended:
                 break
             await guard.drain()

@@ -80,7 +80,7 @@ class Wamp1Session(Session):
                 self.refuse("publication", "subscribers of this hub do not publish", remedies.ALLOW_PUBLISH)
             case messages.Publish(topic, event, exclude, eligible):
                 excluded = frozenset({self.id}) if exclude is None else exclude
-                self._broker.deliver(Publication(self._resolve(topic), event, eligible, excluded))
+                self.publish(Publication(self._resolve(topic), event, eligible, excluded))
         return None
 
     def _define_prefix(self, prefix: str, uri: str) -> None:

@@ -168,7 +168,7 @@ class Wamp2Session(Session):
         publication = Publication(
             publish.topic, publish.event, eligible, exclude, publish.args, publish.kwargs, authid, authrole
         )
-        self._broker.deliver(publication, publication_id)
+        self.publish(publication, publication_id)
         if publish.acknowledge:
             self.say(messages.published(publish.request, publication_id))
 

@@ -1,0 +1,225 @@
+"""Subscribers that flood the hub, beside others."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from webmqconnect_async.hub import Hub, _fairness
+from webmqconnect_async.hub._fairness import FairGuard, Turns
+from webmqconnect_async.hub._session import Session
+from webmqconnect_async.hub._wamp1.session import Wamp1Session
+
+from .conftest import PATIENCE, HubClient, Run
+from .raw import Raw, connected, frame, handshake
+
+PING, PONG = 9, 10
+CALL = frame(b'[2,"c","http://api.wamp.ws/procedure#ping"]')
+
+
+async def has_answered(raw: Raw) -> None:
+    """Return when the hub has processed everything that was sent before."""
+    await raw.send(CALL)
+    async with asyncio.timeout(PATIENCE):
+        await raw.reader.readuntil(b'[3,"c",null]')
+
+
+# In real connections
+
+
+@pytest.mark.parametrize(
+    ("flood", "processes"),
+    [
+        (frame(b'[6,"x"]'), (Wamp1Session, "receive")),
+        (frame(b'[2,"1","http://api.wamp.ws/procedure#echo",[1,2,3]]'), (Wamp1Session, "receive")),
+        (frame(b"", PING), (Session, "send")),
+        (frame(b"", PONG), (FairGuard, "charge")),
+    ],
+    ids=["messages", "calls", "pings", "pongs"],
+)
+async def test_one_that_floods_leaves_the_loop_to_others(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, flood: bytes, processes: tuple[type, str]
+) -> None:
+    """Frames that have arrived are read without waiting: the hub itself has to give others their turn."""
+    turns, seen = 0, []
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    within = getattr(*processes)
+
+    def noting(*arguments: object) -> object:
+        seen.append(turns)
+        return within(*arguments)
+
+    monkeypatch.setattr(_fairness, "_ALLOWANCE", 0.0)
+    async with connected(hub) as raw:
+        await handshake(raw)
+        await has_answered(raw)
+        monkeypatch.setattr(*processes, noting)
+        counting = asyncio.create_task(count_turns())
+        await raw.send(flood * 300)
+        async with asyncio.timeout(PATIENCE):
+            while len(seen) < 300:  # noqa: ASYNC110  # a turn of the loop is what is counted
+                await asyncio.sleep(0)
+        counting.cancel()
+    assert len(set(seen[:300])) == 300
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        frame(b"", PING),
+        frame(b"", PONG),
+        frame(b'[5,"t"]') + frame(b'[6,"t"]'),
+        frame(b"", 0, first=0),
+        frame(b'[7,"t",1]'),
+    ],
+    ids=["pings", "pongs", "subscriptions", "fragments", "events that it may not publish"],
+)
+async def test_one_that_floods_is_dropped_with_one_line(
+    hub: Hub, wire: HubClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, flood: bytes
+) -> None:
+    monkeypatch.setattr(_fairness, "BEHIND", 0.05)
+    async with connected(hub) as raw:
+        await handshake(raw)
+        await raw.send(frame(b"x", first=0) if flood[0] == 0 else b"")
+        with suppress(ConnectionError):
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    await raw.send(flood * 1000)
+    peer = await wire.subscriber(hub, "t")
+    await wire.push(hub)
+    assert await peer.receive() == [8, "t", 1]
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "it sends more than the hub can read, for 5 s"
+    ]
+
+
+async def test_one_that_publishes_is_slowed_and_not_dropped(
+    run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_fairness, "BEHIND", 0.0)
+    hub = await run(Hub(port=0, allow_publish=True))
+    peer = await wire.subscriber(hub, "t")
+    async with connected(hub) as raw:
+        await handshake(raw)
+        await raw.send(b"".join(frame(b'[7,"t",%d]' % number) for number in range(3000)))
+        for number in range(3000):
+            assert await peer.receive() == [8, "t", number]
+        await has_answered(raw)
+    assert caplog.text == ""
+
+
+async def test_many_subscriptions_at_once_are_ordinary(
+    run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = await run(Hub(port=0))
+    async with connected(hub) as raw:
+        await handshake(raw)
+        await raw.send(b"".join(frame(b'[5,"http://example.com/a-topic-%d"]' % number) for number in range(256)))
+        await has_answered(raw)
+        await wire.push(hub, "topicuri=http://example.com/a-topic-255")
+        async with asyncio.timeout(PATIENCE):
+            await raw.reader.readuntil(b'[8,"http://example.com/a-topic-255",1]')
+    assert caplog.text == ""
+
+
+# Turns
+
+
+class _Transport(asyncio.Transport):
+    def __init__(self) -> None:
+        self.reading = True
+        self.closing = False
+
+    def is_reading(self) -> bool:
+        return self.reading
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+class _Clock:
+    """The loop's clock, which only tests advance."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
+    clock = _Clock()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", clock)
+    return clock
+
+
+def _guard(turns: Turns, transport: _Transport) -> FairGuard:
+    return FairGuard(asyncio.Protocol(), 45, transport, turns, lambda: pytest.fail("dropped"))
+
+
+async def test_all_that_wait_share_one_turn_of_each_iteration(clock: _Clock) -> None:
+    turns, transports = Turns(), [_Transport() for _ in range(3)]
+    guards = [_guard(turns, transport) for transport in transports]
+    clock.now = 0.0015
+    waiting = [asyncio.create_task(guard.charge(0.0)) for guard in guards]
+    await asyncio.sleep(0)
+    assert [transport.reading for transport in transports] == [False, False, False]
+    for resumed in range(3):
+        await asyncio.sleep(0)
+        assert [transport.reading for transport in transports] == [number <= resumed for number in range(3)]
+    await asyncio.gather(*waiting)
+
+
+async def test_much_work_takes_many_turns(clock: _Clock) -> None:
+    turns, transport = Turns(), _Transport()
+    guard = _guard(turns, transport)
+    clock.now = 0.0105
+    waiting = asyncio.create_task(guard.charge(0.0))
+    for _ in range(10):
+        await asyncio.sleep(0)
+        assert not transport.reading
+    await waiting
+    assert transport.reading
+
+
+async def test_the_allowance_comes_back(clock: _Clock) -> None:
+    turns, transport = Turns(), _Transport()
+    guard = _guard(turns, transport)
+    for second in range(10):
+        clock.now = second + 0.0009
+        await guard.charge(second)
+        assert transport.reading
+
+
+async def test_one_that_aiohttp_has_paused_is_not_resumed(clock: _Clock) -> None:
+    turns, transport = Turns(), _Transport()
+    guard = _guard(turns, transport)
+    transport.pause_reading()
+    clock.now = 0.0015
+    await guard.charge(0.0)
+    assert not transport.reading
+
+
+async def test_a_lost_connection_does_not_wait(clock: _Clock) -> None:
+    turns, transport = Turns(), _Transport()
+    guard = _guard(turns, transport)
+    clock.now = 100.0
+    waiting = asyncio.create_task(guard.charge(0.0))
+    await asyncio.sleep(0)
+    transport.closing = True
+    await waiting
+    assert not transport.reading

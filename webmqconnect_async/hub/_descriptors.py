@@ -1,0 +1,73 @@
+"""File descriptors: the limit is raised at start as far as a hub needs, and reaching it is logged once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if sys.platform != "win32":
+    import resource
+
+if TYPE_CHECKING:
+    from asyncio.events import _Context
+
+__all__ = ["Outages", "available"]
+
+_OTHERS = 32
+"""Descriptors for what the process may open besides connections, such as files and further listening sockets."""
+
+_OUTAGE = 5.0
+"""Seconds without a failed attempt after which an outage is over. asyncio tries again after one second."""
+
+logger = logging.getLogger("webmqconnect_async.hub")
+
+
+def available(connections: int) -> int:
+    """Raise the soft limit of open files as far as these connections need. Return how many of them there can be."""
+    if sys.platform == "win32":
+        return connections
+    with socket.socket() as lowest_free:
+        others = lowest_free.fileno() + _OTHERS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + others
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return connections
+    if hard != resource.RLIM_INFINITY:
+        needed = min(needed, hard)
+    with suppress(OSError, ValueError):  # macOS has a further limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+        soft = needed
+    return min(connections, max(1, soft - others))
+
+
+class Outages:
+    """An exception handler of an event loop that logs one line when there are no descriptors for connections.
+
+    asyncio calls the handler for each connection that it cannot accept, a hundred times per second, and the default one
+    logs a traceback. uvloop does not call it: it closes these connections.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._before = loop.get_exception_handler()
+        self._over = 0.0  # when an outage is over
+        loop.set_exception_handler(self._handle)
+
+    def close(self) -> None:
+        """Restore the handler of before."""
+        if self._loop.get_exception_handler() == self._handle:
+            self._loop.set_exception_handler(self._before)
+
+    def _handle(self, loop: asyncio.AbstractEventLoop, context: _Context) -> None:
+        if context["message"] == "socket.accept() out of system resource":
+            if loop.time() > self._over:
+                logger.error("the hub cannot accept connections: %s", context.get("exception"))
+            self._over = loop.time() + _OUTAGE
+        elif self._before is not None:
+            self._before(loop, context)
+        else:
+            loop.default_exception_handler(context)

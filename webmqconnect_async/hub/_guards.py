@@ -1,0 +1,202 @@
+"""Protocols between a transport and aiohttp, for limits that aiohttp does not have.
+
+aiohttp waits for the headers of a first request as long as for a next one. If a peer does not read its responses,
+aiohttp waits forever, and meanwhile queues up to 32 more requests, each with headers of the maximum size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import cast
+
+__all__ = ["Aborted", "Connections", "RequestGuard", "StallGuard", "abort"]
+
+_TIMEOUT = 10.0
+"""Seconds for the headers of a first request to arrive, and for a peer to read responses that are waiting."""
+
+_IDLE = 1.0
+"""Seconds without data from a peer, after which its connection may be closed to make room for another."""
+
+_END_OF_HEADERS = b"\r\n\r\n"
+
+
+def abort(transport: asyncio.Transport) -> None:
+    """Close a connection immediately, unless it is closed."""
+    with suppress(AttributeError):  # raised for a closed TLS connection by early releases of Python 3.11
+        transport.abort()
+
+
+class Aborted(asyncio.Protocol):
+    """A connection beyond the maximum."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        _as_stream(transport).abort()
+
+
+class StallGuard(asyncio.BufferedProtocol):
+    """A protocol that passes everything to another one, and aborts the connection if the peer does not read.
+
+    A transport buffers 64 KiB and then pauses writing until the buffer has drained to 16 KiB.
+
+    Args:
+        inner: the other protocol.
+        timeout: the maximum seconds that writing may stay paused.
+        buffer: the buffer to read into. Connections of an event loop can share it: each read is passed on before the
+            next one. asyncio would read 256 KiB at once, which aiohttp parses without interruption.
+        transport: the connection; `None` if it has not been made yet.
+    """
+
+    def __init__(
+        self, inner: asyncio.Protocol, timeout: float, buffer: memoryview, transport: asyncio.Transport | None = None
+    ) -> None:
+        self._inner = inner
+        self._timeout = timeout
+        self._buffer = buffer
+        self._transport = transport
+        self._timer: asyncio.TimerHandle | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    async def drain(self) -> None:
+        """Wait until writing is not paused, or the connection is lost."""
+        await self._writable.wait()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Pass it on."""
+        self._transport = _as_stream(transport)
+        self._inner.connection_made(transport)
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Return the buffer."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Pass on what was read."""
+        self.data_received(bytes(self._buffer[:nbytes]))
+
+    def data_received(self, data: bytes) -> None:
+        """Pass it on."""
+        self._inner.data_received(data)
+
+    def pause_writing(self) -> None:
+        """Start the timeout, and pass it on."""
+        self._writable.clear()
+        self._start_timer()
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Stop the timeout, and pass it on."""
+        self._writable.set()
+        self._stop_timer()
+        self._inner.resume_writing()
+
+    def eof_received(self) -> bool | None:
+        """Pass it on."""
+        return self._inner.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timeout, and pass it on."""
+        self._writable.set()
+        self._stop_timer()
+        self._inner.connection_lost(exc)
+
+    def _start_timer(self) -> None:
+        self._stop_timer()
+        if self._transport is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._timeout, abort, self._transport)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Connections:
+    """The connections of a hub that are for requests, in the order of their last data."""
+
+    def __init__(self) -> None:
+        self._last_data: dict[RequestGuard, float] = {}
+
+    def touch(self, guard: RequestGuard) -> None:
+        """Record that data has arrived."""
+        self._last_data.pop(guard, None)
+        self._last_data[guard] = asyncio.get_running_loop().time()
+
+    def forget(self, guard: RequestGuard) -> None:
+        """Remove a connection that is lost, or has become a WebSocket."""
+        self._last_data.pop(guard, None)
+
+    def make_room(self) -> bool:
+        """Close the connection that has been idle longest, if any is idle. One that never pushed goes first.
+
+        Strangers who open many connections thus only close each other's.
+        """
+        latest = asyncio.get_running_loop().time() - _IDLE
+        idle = [guard for guard, last in self._last_data.items() if last <= latest]
+        if not idle:
+            return False
+        guard = next((guard for guard in idle if not guard.pushed), idle[0])
+        self.forget(guard)
+        guard.abort()
+        return True
+
+
+class RequestGuard(StallGuard):
+    """A connection for requests. The headers of the first one have a timeout; reading pauses while writing does."""
+
+    def __init__(self, inner: asyncio.Protocol, buffer: memoryview, connections: Connections) -> None:
+        super().__init__(inner, _TIMEOUT, buffer)
+        self.pushed = False
+        """Whether a push over this connection was accepted."""
+        self._connections = connections
+        self._last = b""  # the last bytes received, which may be the beginning of the end of the headers
+        self._begun = False  # whether the headers of a request have arrived
+        self._paused_reading = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._connections.touch(self)
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.release()
+        super().connection_lost(exc)
+
+    def release(self) -> None:
+        """Leave the connection to another protocol."""
+        self._connections.forget(self)
+        self._stop_timer()
+
+    def abort(self) -> None:
+        """Close the connection immediately."""
+        if self._transport is not None:
+            abort(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._connections.touch(self)
+        if not self._begun:
+            received = self._last + data
+            if _END_OF_HEADERS in received:
+                self._begun = True
+                self._stop_timer()
+            else:
+                self._last = received[1 - len(_END_OF_HEADERS) :]
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        transport = self._transport
+        if transport is not None and transport.is_reading():  # otherwise aiohttp has paused it and will resume it
+            transport.pause_reading()
+            self._paused_reading = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._paused_reading and self._transport is not None:
+            self._paused_reading = False
+            self._transport.resume_reading()
+
+
+def _as_stream(transport: asyncio.BaseTransport) -> asyncio.Transport:
+    return cast(asyncio.Transport, transport)  # uvloop's has the same methods, but another base class
