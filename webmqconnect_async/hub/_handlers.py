@@ -1,4 +1,4 @@
-"""The HTTP handlers: `POST /` and `/publish` accept pushes, `/ws` subscribers, and `GET /` is the live page.
+"""The HTTP handlers: `POST /` and `/publish` accept pushes, `/ws` subscribers, and `GET /` is the page.
 
 They make no decisions of their own: `_pushes`, `Gate` and `Broker` do.
 """
@@ -9,9 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import HttpVersion10, HttpVersion11, web
@@ -19,19 +17,17 @@ from aiohttp.typedefs import Handler
 
 from .._core.escape import visible
 from . import _page
-from ._aiohttp import BODY_ERRORS, keep, malformed, oversized, sent_early, text_response
+from ._aiohttp import BODY_ERRORS, malformed, oversized, sent_early, text_response
 from ._broker import Broker
 from ._config import HubConfig
 from ._console import Console, Watcher
 from ._fairness import Turns
-from ._gate import Denial, is_own_page
+from ._gate import is_own_page
 from ._guards import abort
 from ._log import Log
-from ._observer import Observer, Refusal, RefusedPart
-from ._publication_ids import new_publication_id
-from ._pushes import crossbar, webmq
-from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
-from ._receipt import RECEIPT, may_be_short
+from ._observer import Observer
+from ._push_handlers import CROSSBAR, WEBMQ, PushHandlers, not_published
+from ._refusals import Refusals, peer_of
 from ._session import Session
 from ._websocket import PROTOCOLS, SubscriberSocket
 
@@ -40,15 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Handlers"]
 
-_BODY_TIMEOUT = 10.0
-"""Seconds for the body of a push to arrive."""
-
 _VERSIONS = (HttpVersion11, HttpVersion10)
 """aiohttp would also respond to HTTP/0.9, without headers, and to anything that it parses as HTTP/2.0."""
 
 _CONTINUE = "100-continue"
-
-_BRIDGE_METHODS = "POST, PUT, OPTIONS"
 
 logger = logging.getLogger("webmqconnect_async.hub")
 
@@ -63,14 +54,14 @@ class Handlers:
 
     def __init__(self, config: HubConfig, *, alone: bool = False) -> None:
         self._config = config
-        self._alone = alone
         self._gate = config._gate
-        self._rules = Rules(config._credentials, config.max_body, config.max_topic)
-        self._observers: list[Observer] = [Log()]
-        self._broker = Broker(config, self._observers)
-        self._console = None if config.console_token is None else Console(config, self._broker, self._admit)
+        observers: list[Observer] = [Log()]
+        self._refusals = Refusals(observers)
+        self._broker = Broker(config, observers)
+        self._pushes = PushHandlers(config, self._broker, self._refusals, alone=alone)
+        self._console = None if config.console_token is None else Console(config, self._broker, self._pushes.admit)
         if self._console is not None:
-            self._observers.append(self._console)
+            observers.append(self._console)
         self._sockets: set[SubscriberSocket] = set()
         self.ready = True
         """Whether load balancers should send requests here, which `/readyz` tells them."""
@@ -79,7 +70,7 @@ class Handlers:
             from ._metrics import Metrics  # needs an extra
 
             self.metrics = Metrics(config._metrics_address, self._broker, config.allow_hosts)
-            self._observers.append(self.metrics)
+            observers.append(self.metrics)
         self._turns = Turns()
 
     def app(self) -> web.Application:
@@ -89,13 +80,13 @@ class Handlers:
         def add(method: str, path: str, handler: Handler) -> None:
             app.router.add_route(method, path, self._guarded(handler), expect_handler=_expect)
 
-        add("POST", "/", partial(self._push, _WEBMQ))
+        add("POST", "/", partial(self._pushes.push, WEBMQ))
         add("GET", "/ws", self._subscribe)
         for path in ("/publish", "/publish/"):
             for method in ("POST", "PUT"):
-                add(method, path, partial(self._push, _CROSSBAR))
-            add("OPTIONS", path, self._preflight)
-            add("*", path, _not_published)
+                add(method, path, partial(self._pushes.push, CROSSBAR))
+            add("OPTIONS", path, self._pushes.preflight)
+            add("*", path, not_published)
         pages = {"/": _page.index, "/hub.json": _page.facts(self._config), **_page.ASSETS}
         for path, page in pages.items():
             for method in ("GET", "HEAD"):
@@ -119,7 +110,7 @@ class Handlers:
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             if denial := self._gate.host(request.headers.get("Host")):
-                return self._deny("request", denial, request)
+                return self._refusals.deny("request", denial, request)
             if refusal := oversized(request):
                 return refusal
             if request.version not in _VERSIONS:
@@ -133,7 +124,7 @@ class Handlers:
             except BODY_ERRORS:
                 return malformed()
             except TimeoutError:
-                response = self._refuse("request", 408, "the body came too slowly", "", request)
+                response = self._refusals.refuse("request", 408, "the body came too slowly", request)
                 response.force_close()
                 return response
             except Exception:
@@ -142,62 +133,10 @@ class Handlers:
 
         return guarded
 
-    async def _push(self, push_format: _PushFormat, request: web.Request) -> web.StreamResponse:
-        began = perf_counter()
-        origin = request.headers.get("Origin")
-        if denial := self._gate.push(origin):
-            return self._deny("push", denial, request)
-        max_body = self._rules.max_body
-        content_type = request.headers.get("Content-Type")
-        verdict: Accepted | Refused | None
-        verdict = push_format.judge_head(content_type, request.content_length or 0, max_body)
-        if verdict is None:
-            query = request.raw_path.partition("?")[2]
-            body = await _body(request, max_body + 1)
-            push = PushRequest(query, content_type, body, self._config.clock())
-            verdict = push_format.judge(push, self._rules)
-        response = self._respond(push_format, verdict, request, began)
-        if origin is not None:
-            # Without these, a script could not read the response, would report a failure, and might push again.
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Vary"] = "Origin"
-        return response
-
-    def _respond(
-        self, push_format: _PushFormat, verdict: Accepted | Refused, request: web.Request, began: float
-    ) -> web.StreamResponse:
-        """Deliver the push if it is accepted. Return the response."""
-        if isinstance(verdict, Accepted):
-            verdict = self._admit(verdict)
-        if isinstance(verdict, Refused):
-            reason = "wrong key or signature" if verdict._forged else verdict.reason  # which may quote a guess
-            peer, status = _peer(request), verdict.status
-            self._refused(Refusal("push", reason, verdict._remedy, peer, status, verdict._forged))
-            response = push_format.refusal(verdict)
-            if verdict.retry_after is not None:
-                response.headers["Retry-After"] = str(verdict.retry_after)
-            return response
-        keep(request)
-        publication_id = new_publication_id()
-        self._broker.deliver(verdict, publication_id, began=began)
-        if self._alone and push_format is _WEBMQ and may_be_short(request):
-            return RECEIPT
-        return push_format.receipt(publication_id)
-
-    def _admit(self, push: Accepted) -> Accepted | Refused:
-        if self._config.admit is None:
-            return push
-        try:
-            return self._config.admit(push) or push
-        except Exception:
-            # Not in `_guarded`, which takes a ConnectionError or a TimeoutError for one of the connection.
-            logger.exception("admit failed: the push is refused")
-            return Refused(500, "internal server error")
-
     async def _subscribe(self, request: web.Request) -> web.StreamResponse:
         config, headers = self._config, request.headers
         if denial := self._gate.subscriber(headers.get("Origin"), headers.get("Host")):
-            return self._deny("subscriber", denial, request)
+            return self._refusals.deny("subscriber", denial, request)
         lines = headers.getall("Sec-WebSocket-Protocol", ())
         if len(lines) > 1:  # they are one list (RFC 6455, 11.3.4), of which aiohttp reads the first line only
             merged = headers.copy()
@@ -207,7 +146,7 @@ class Handlers:
         subprotocol = next((each for each in offered if each in PROTOCOLS), None)
         if subprotocol is None:
             said = f"a WebSocket of subprotocol {' or '.join(PROTOCOLS)} is expected here"
-            return self._refuse("subscriber", 400, said, "", request)
+            return self._refusals.refuse("subscriber", 400, said, request)
         if not headers.get("Sec-WebSocket-Key", "").isascii():
             # aiohttp refuses any other invalid base64, but raises an exception over this.
             return text_response(400, "Sec-WebSocket-Key is not base64")
@@ -216,7 +155,7 @@ class Handlers:
         if self._broker.full:
             said = f"the hub has as many subscribers as it may ({config.max_connections})"
             remedy = f"--max-connections {2 * config.max_connections}"
-            return self._refuse("subscriber", 503, said, remedy, request)
+            return self._refusals.refuse("subscriber", 503, said, request, remedy)
         open_session = partial(self._broker.open, PROTOCOLS[subprotocol])
         return await self._serve_session(request, open_session, self._broker.close)
 
@@ -225,12 +164,12 @@ class Handlers:
         if not is_own_page(headers.get("Origin"), headers.get("Host")):
             said = f"origin '{visible(headers['Origin'], 100)}' may not open the console, only the hub's own page may"
             remedy = "a proxy in front of the hub has to pass the Host header; nginx: proxy_set_header Host $http_host"
-            return self._refuse("request", 403, said, remedy, request)
+            return self._refusals.refuse("request", 403, said, request, remedy)
         if headers.get("Sec-WebSocket-Protocol") != Watcher.subprotocol:
             said = "the console's token is expected, in the first message of a WebSocket"
-            return self._refuse("request", 401, said, "", request)
+            return self._refusals.refuse("request", 401, said, request)
         if console.full:
-            return self._refuse("request", 503, "too many connections wait for the console", "", request)
+            return self._refusals.refuse("request", 503, "too many connections wait for the console", request)
         return await self._serve_session(request, console.open, console.close)
 
     async def _serve_session(
@@ -239,25 +178,13 @@ class Handlers:
         if request.transport is None:
             raise ConnectionResetError("the connection is closed")
         # Opens the session before the first await, so that `full` counts handshakes in progress.
-        session = open_session(drop=partial(abort, request.transport), peer=_peer(request))
+        session = open_session(drop=partial(abort, request.transport), peer=peer_of(request))
         socket = SubscriberSocket(request.transport, session, close_session, self._config, self._turns)
         self._sockets.add(socket)
         try:
             return await socket.serve(request)
         finally:
             self._sockets.discard(socket)
-
-    def _deny(self, what: RefusedPart, denial: Denial, request: web.Request) -> web.Response:
-        self._refused(Refusal(what, denial.reason, f"{denial.option} {denial.value}", _peer(request), 403))
-        return text_response(403, str(denial))
-
-    def _refuse(self, what: RefusedPart, status: int, reason: str, remedy: str, request: web.Request) -> web.Response:
-        self._refused(Refusal(what, reason, remedy, _peer(request), status))
-        return text_response(status, reason)
-
-    def _refused(self, refusal: Refusal) -> None:
-        for observer in self._observers:
-            observer.refused(refusal)
 
     async def _close_sockets(self, _app: web.Application) -> None:
         with suppress(TimeoutError):
@@ -267,90 +194,20 @@ class Handlers:
     async def _readiness(self, _request: web.Request) -> web.Response:
         return text_response(200, "ready") if self.ready else text_response(503, "shutting down")
 
-    async def _preflight(self, request: web.Request) -> web.Response:
-        """Respond to the request that a browser sends before it lets a script post JSON (CORS)."""
-        origin = request.headers.get("Origin")
-        if denial := self._gate.push(origin):
-            return self._deny("push", denial, request)
-        response = web.Response(headers={"Allow": _BRIDGE_METHODS})
-        if origin is not None:
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Allow-Methods"] = _BRIDGE_METHODS
-            response.headers["Access-Control-Allow-Headers"] = "Content-Type"
-            response.headers["Vary"] = "Origin"
-        return response
-
 
 class _OpenSession(Protocol):
     def __call__(self, *, drop: Callable[[], None], peer: str) -> Session: ...
-
-
-@dataclass(frozen=True)
-class _PushFormat:
-    """How pushes are judged and responded to."""
-
-    judge_head: Callable[[str | None, int, int], Refused | None]
-    judge: Callable[[PushRequest, Rules], Accepted | Refused]
-    refusal: Callable[[Refused], web.Response]
-    receipt: Callable[[int], web.Response]
-    """Called with the ID of the publication."""
-
-
-def _bridge_refusal(refused: Refused) -> web.Response:
-    said = {"error": refused.reason, "args": [], "kwargs": {}}
-    return web.json_response(said, status=refused.status, headers={"X-Content-Type-Options": "nosniff"})
-
-
-_WEBMQ = _PushFormat(
-    webmq.judge_head,
-    webmq.judge,
-    refusal=lambda refused: text_response(refused.status, refused.reason),
-    receipt=lambda _: web.Response(status=202),
-)
-_CROSSBAR = _PushFormat(
-    crossbar.judge_head,
-    crossbar.judge,
-    refusal=_bridge_refusal,
-    receipt=lambda publication_id: web.json_response({"id": publication_id}),
-)
 
 
 async def _healthy(_request: web.Request) -> web.Response:
     return text_response(200, "ok")
 
 
-async def _not_published(request: web.Request) -> web.Response:
-    said = f"Method not accepted by the REST bridge. ('{request.method}' not allowed, only POST, PUT)"
-    response = _bridge_refusal(Refused(405, said))
-    response.headers["Allow"] = _BRIDGE_METHODS
-    return response
-
-
 async def _not_allowed(request: web.Request) -> web.Response:
     return text_response(405, f"HTTP/{request.method} not allowed", Allow="GET, HEAD, POST")
 
 
-def _peer(request: web.BaseRequest) -> str:
-    """Return the address of the peer, or of the proxy in front of it, for the log."""
-    return request.remote or "an unknown address"
-
-
 async def _expect(request: web.Request) -> None:
-    """Leave `Expect: 100-continue` to `_body`: a request that is refused by its headers gets the final status."""
+    """Leave `Expect: 100-continue` to the handlers: a request that they refuse gets only the final status."""
     if request.version == HttpVersion11 and request.headers["Expect"].lower() != _CONTINUE:
         raise web.HTTPExpectationFailed
-
-
-async def _body(request: web.Request, most: int) -> bytes:
-    """Return the first `most` bytes of a body, or all of it. A chunked body has no Content-Length."""
-    content = request.content
-    if content.is_eof():  # usually the whole body has arrived
-        return content.read_nowait(most)
-    if request.version == HttpVersion11 and "Expect" in request.headers:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # aiohttp responds to an error only if nothing was sent
-    body = b""
-    async with asyncio.timeout(_BODY_TIMEOUT):
-        while len(body) < most and not content.at_eof():
-            body += await content.read(most - len(body))
-    return body

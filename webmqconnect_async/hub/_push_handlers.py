@@ -1,0 +1,169 @@
+"""The HTTP handlers of pushes. `_pushes` judges them, and `Broker` delivers them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+from aiohttp import HttpVersion11, web
+
+from ._aiohttp import keep, text_response
+from ._broker import Broker
+from ._config import HubConfig
+from ._observer import Refusal
+from ._publication_ids import new_publication_id
+from ._pushes import crossbar, webmq
+from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
+from ._receipt import RECEIPT, may_be_short
+from ._refusals import Refusals, peer_of
+
+__all__ = ["CROSSBAR", "WEBMQ", "PushFormat", "PushHandlers", "not_published"]
+
+_BODY_TIMEOUT = 10.0
+"""Seconds for the body of a push to arrive."""
+
+_BRIDGE_METHODS = "POST, PUT, OPTIONS"
+
+logger = logging.getLogger("webmqconnect_async.hub")
+
+
+class PushHandlers:
+    """The handlers of pushes to one hub.
+
+    Args:
+        config: the hub's configuration.
+        broker: delivers events.
+        refusals: of the hub.
+        alone: whether no other application sees the responses, which might add headers.
+    """
+
+    def __init__(self, config: HubConfig, broker: Broker, refusals: Refusals, *, alone: bool) -> None:
+        self._config = config
+        self._broker = broker
+        self._refusals = refusals
+        self._alone = alone
+        self._gate = config._gate
+        self._rules = Rules(config._credentials, config.max_body, config.max_topic)
+
+    async def push(self, push_format: PushFormat, request: web.Request) -> web.StreamResponse:
+        """Accept a push, or refuse it."""
+        began = perf_counter()
+        origin = request.headers.get("Origin")
+        if denial := self._gate.push(origin):
+            return self._refusals.deny("push", denial, request)
+        max_body = self._rules.max_body
+        content_type = request.headers.get("Content-Type")
+        verdict: Accepted | Refused | None
+        verdict = push_format.judge_head(content_type, request.content_length or 0, max_body)
+        if verdict is None:
+            query = request.raw_path.partition("?")[2]
+            body = await _body(request, max_body + 1)
+            push = PushRequest(query, content_type, body, self._config.clock())
+            verdict = push_format.judge(push, self._rules)
+        response = self._respond(push_format, verdict, request, began)
+        if origin is not None:
+            # Without these, a script could not read the response, would report a failure, and might push again.
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Vary"] = "Origin"
+        return response
+
+    def _respond(
+        self, push_format: PushFormat, verdict: Accepted | Refused, request: web.Request, began: float
+    ) -> web.StreamResponse:
+        """Deliver the push if it is accepted. Return the response."""
+        if isinstance(verdict, Accepted):
+            verdict = self.admit(verdict)
+        if isinstance(verdict, Refused):
+            reason = "wrong key or signature" if verdict._forged else verdict.reason  # which may quote a guess
+            peer, status = peer_of(request), verdict.status
+            self._refusals.tell(Refusal("push", reason, verdict._remedy, peer, status, verdict._forged))
+            response = push_format.refusal(verdict)
+            if verdict.retry_after is not None:
+                response.headers["Retry-After"] = str(verdict.retry_after)
+            return response
+        keep(request)
+        publication_id = new_publication_id()
+        self._broker.deliver(verdict, publication_id, began=began)
+        if self._alone and push_format is WEBMQ and may_be_short(request):
+            return RECEIPT
+        return push_format.receipt(publication_id)
+
+    def admit(self, push: Accepted) -> Accepted | Refused:
+        """Ask the application about a push."""
+        if self._config.admit is None:
+            return push
+        try:
+            return self._config.admit(push) or push
+        except Exception:
+            # Not in `Handlers`, which takes a ConnectionError or a TimeoutError for one of the connection.
+            logger.exception("admit failed: the push is refused")
+            return Refused(500, "internal server error")
+
+    async def preflight(self, request: web.Request) -> web.Response:
+        """Respond to the request that a browser sends before it lets a script post JSON (CORS)."""
+        origin = request.headers.get("Origin")
+        if denial := self._gate.push(origin):
+            return self._refusals.deny("push", denial, request)
+        response = web.Response(headers={"Allow": _BRIDGE_METHODS})
+        if origin is not None:
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Allow-Methods"] = _BRIDGE_METHODS
+            response.headers["Access-Control-Allow-Headers"] = "Content-Type"
+            response.headers["Vary"] = "Origin"
+        return response
+
+
+@dataclass(frozen=True)
+class PushFormat:
+    """How pushes are judged and responded to."""
+
+    judge_head: Callable[[str | None, int, int], Refused | None]
+    judge: Callable[[PushRequest, Rules], Accepted | Refused]
+    refusal: Callable[[Refused], web.Response]
+    receipt: Callable[[int], web.Response]
+    """Called with the ID of the publication."""
+
+
+def _bridge_refusal(refused: Refused) -> web.Response:
+    said = {"error": refused.reason, "args": [], "kwargs": {}}
+    return web.json_response(said, status=refused.status, headers={"X-Content-Type-Options": "nosniff"})
+
+
+WEBMQ = PushFormat(
+    webmq.judge_head,
+    webmq.judge,
+    refusal=lambda refused: text_response(refused.status, refused.reason),
+    receipt=lambda _: web.Response(status=202),
+)
+CROSSBAR = PushFormat(
+    crossbar.judge_head,
+    crossbar.judge,
+    refusal=_bridge_refusal,
+    receipt=lambda publication_id: web.json_response({"id": publication_id}),
+)
+
+
+async def not_published(request: web.Request) -> web.Response:
+    """Refuse another method than a push may have."""
+    said = f"Method not accepted by the REST bridge. ('{request.method}' not allowed, only POST, PUT)"
+    response = _bridge_refusal(Refused(405, said))
+    response.headers["Allow"] = _BRIDGE_METHODS
+    return response
+
+
+async def _body(request: web.Request, most: int) -> bytes:
+    """Return the first `most` bytes of a body, or all of it. A chunked body has no Content-Length."""
+    content = request.content
+    if content.is_eof():  # usually the whole body has arrived
+        return content.read_nowait(most)
+    if request.version == HttpVersion11 and "Expect" in request.headers:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # aiohttp responds to an error only if nothing was sent
+    body = b""
+    async with asyncio.timeout(_BODY_TIMEOUT):
+        while len(body) < most and not content.at_eof():
+            body += await content.read(most - len(body))
+    return body

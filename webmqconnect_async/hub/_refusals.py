@@ -1,0 +1,46 @@
+"""How the hub refuses requests: it responds, and tells the observers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from ._aiohttp import text_response
+from ._gate import Denial
+from ._observer import Observer, Refusal, RefusedPart
+
+__all__ = ["Refusals", "peer_of"]
+
+
+class Refusals:
+    """The refusals of one hub.
+
+    Args:
+        observers: are told of each.
+    """
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = observers
+
+    def deny(self, what: RefusedPart, denial: Denial, request: web.Request) -> web.Response:
+        """Refuse a request because of its Host or Origin."""
+        self.tell(Refusal(what, denial.reason, f"{denial.option} {denial.value}", peer_of(request), 403))
+        return text_response(403, str(denial))
+
+    def refuse(
+        self, what: RefusedPart, status: int, reason: str, request: web.Request, remedy: str = ""
+    ) -> web.Response:
+        """Refuse a request. `Refusal` explains the arguments."""
+        self.tell(Refusal(what, reason, remedy, peer_of(request), status))
+        return text_response(status, reason)
+
+    def tell(self, refusal: Refusal) -> None:
+        """Tell the observers."""
+        for observer in self._observers:
+            observer.refused(refusal)
+
+
+def peer_of(request: web.BaseRequest) -> str:
+    """Return the address of the peer, or of the proxy in front of it."""
+    return request.remote or "an unknown address"
