@@ -14,6 +14,7 @@ from brokers import crossbar as crossbar_io
 FIXTURES = {
     "chromium": "browser",
     "crossbar": "real broker",
+    "nginx": "real proxy",
     "node": "browser",
     "redis": "example servers",
 }
@@ -55,10 +56,14 @@ PLACES = {
         "tests/cli/test_failed.py::test_nobody_reads_the_failures",
         "tests/cli/test_failed.py::test_the_file_of_failures_is_another",
         "tests/cli/test_failed.py::test_whoever_reads_the_failures_leaves",
+        "tests/cli/test_hub.py::test_console",
+        "tests/cli/test_hub.py::test_no_console",
         "tests/cli/test_hub.py::test_options_reach_the_hub",
         "tests/cli/test_hub.py::test_port_in_use",
         "tests/cli/test_hub.py::test_signal_ends_it",
+        "tests/cli/test_hub.py::test_sigterm_drains",
         "tests/cli/test_hub.py::test_subscriber_key",
+        "tests/cli/test_hub.py::test_what_a_newcomer_sees",
         "tests/cli/test_hub.py::test_what_it_prints_works",
         "tests/cli/test_interrupt.py::test_nohup",
         "tests/cli/test_interrupt.py::test_once",
@@ -179,6 +184,11 @@ def chromium() -> None:
 @pytest.fixture(scope="session")
 def crossbar() -> None:
     needed(f"Crossbar.io {crossbar_io.VERSION}", crossbar_io.installed(), crossbar_io.COMMAND)
+
+
+@pytest.fixture(scope="session")
+def nginx() -> None:
+    needed("nginx", shutil.which("nginx"), "apt-get install nginx-light")
 
 
 @pytest.fixture(scope="session")

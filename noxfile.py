@@ -6,6 +6,7 @@ CI runs the same sessions, so that each command stands here alone.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import nox
@@ -76,8 +77,9 @@ def wheel(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Report the coverage of the sessions `full` and `wheel`, which have to run first."""
     session.install("--group", "coverage")
-    data = [str(folder) for folder in sorted(MEASURED.glob("*/"))]
-    session.run("coverage", "combine", "--keep", "--quiet", *data)
+    if data := [str(folder) for folder in sorted(MEASURED.glob("*/"))]:
+        session.run("coverage", "combine", "--quiet", *data)
+        shutil.rmtree(MEASURED)
     session.run("coverage", "report")
 
 
@@ -90,7 +92,6 @@ def benchmarks(session: nox.Session) -> None:
 
 def _coverage(session: nox.Session) -> dict[str, str]:
     """Return the variables by which Python measures the coverage of every process of a session."""
-    data = MEASURED / session.name.partition("-")[0]
-    shutil.rmtree(data, ignore_errors=True)
-    data.mkdir(parents=True)
-    return {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml"), "COVERAGE_FILE": str(data / ".coverage")}
+    MEASURED.mkdir(exist_ok=True)
+    data = tempfile.mkdtemp(prefix=session.name.partition("-")[0], dir=MEASURED)
+    return {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml"), "COVERAGE_FILE": str(Path(data, ".coverage"))}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import os
 import sys
 import time
 from urllib.parse import urlsplit
@@ -39,6 +41,8 @@ async def serve(kind: str) -> None:
         await site.start()
         print(runner.addresses[0][1], flush=True)
     else:
+        # As `webmqconnect hub` does, to a file.
+        logging.basicConfig(level=logging.INFO, filename=os.devnull)
         hub = Hub(port=0, keys={KEY: SECRET} if kind == "signed" else None, max_connections=10_000)
         await hub.start()
         print(urlsplit(hub.url).port, flush=True)

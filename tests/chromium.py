@@ -145,6 +145,13 @@ class Page(_Commands):
         assert "exceptionDetails" not in answer, answer
         return _mapping(answer["result"]).get("value")
 
+    async def press(self, key: str, *, shift: bool = False) -> None:
+        """Press a key that has a name."""
+        code = {"Tab": 9, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}[key]
+        event = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
+        for kind in ("rawKeyDown", "keyUp"):
+            await self.command("Input.dispatchKeyEvent", type=kind, **event)
+
     async def until(self, condition: str) -> None:
         """Return once a JavaScript expression is true; the page itself tries it again and again."""
         attempt = f"""new Promise(done => {{

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from webmqconnect_async import AsyncClient, Rejected
+from webmqconnect_async import AsyncClient, AuthRejected, Rejected
 from webmqconnect_async._cli.duration import duration
 from webmqconnect_async._subscriber import SubscriberError, subscriber
-from webmqconnect_async.hub import HubConfig
+from webmqconnect_async.hub import Hub, HubConfig, _metrics
+from webmqconnect_async.hub._remedies import SIGNATURE
 
 from ..processes import MODULE, Process, python
 from .conftest import COMMANDS, SECRET, invoke, invoke_here, received
@@ -81,13 +84,15 @@ async def test_subscriber_key(by_file: bool, tmp_path: Path) -> None:
         ended = await process.stopped(signal.SIGTERM)
     assert (listened.status, listened.stdout) == (0, f"{TOPIC}\t17\n")
     assert SECRET not in listened.stderr
-    assert (ended.status, ended.stderr) == (0, "")
-    assert SECRET not in ended.stdout
+    assert ended.status == 0
+    assert "joined from 127.0.0.1: wamp, key 'page'" in ended.stderr
+    assert SECRET not in ended.stdout + ended.stderr
 
 
 async def test_signal_ends_it() -> None:
     """Subscribers hear goodbye, nothing is complained of, the exit status is 0 and the port free."""
-    async with python(*MODULE, "hub", "--port", "0") as process:
+    quiet = ("--log-level", "warning", "--drain", "60")  # for SIGTERM alone
+    async with python(*MODULE, "hub", "--port", "0", *quiet) as process:
         push_url, subscribe_url, _ = await addresses(process)
         async with subscriber(subscribe_url, TOPIC) as session:
             process.signal(signal.SIGINT)
@@ -99,6 +104,61 @@ async def test_signal_ends_it() -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port))
+
+
+async def test_sigterm_drains() -> None:
+    """The hub is not ready any more, but serves until the time is over, or until Ctrl-C."""
+    async with python(*MODULE, "hub", "--port", "0", "--drain", "60") as process, aiohttp.ClientSession() as http:
+        push_url, subscribe_url, _ = await addresses(process)
+        async with subscriber(subscribe_url, TOPIC) as session:
+            process.signal(signal.SIGTERM)
+            status = 200
+            while status == 200:
+                async with http.get(f"{push_url}/readyz") as response:
+                    status = response.status
+            assert status == 503
+            async with AsyncClient(push_url) as client:
+                await client.push(TOPIC, 17)
+            assert await received(session) == [17]
+            process.signal(signal.SIGINT)
+            with pytest.raises(SubscriberError, match="closed the connection \\(1001"):
+                await session.next_event()
+        assert (await process.ended()).status == 0
+
+
+async def test_what_a_newcomer_sees() -> None:
+    """A topic with a typo, a page of another origin, a wrong key; and the metrics."""
+    env = {"WEBMQ_AUTH_SECRET": SECRET}
+    options = ["--port", "0", "--key", "app", "--metrics", "127.0.0.1:0", "--log-format", "json"]
+    async with python(*MODULE, "hub", *options, env=env) as process, aiohttp.ClientSession() as http:
+        push_url, _, _ = await addresses(process)
+        metrics_url = re.findall(r"\S+://\S+", await process.said("metrics at"))[0]
+        async with AsyncClient(push_url, auth_key="app", auth_secret=SECRET) as client:
+            await client.push("http://example.com/ordres", {"id": 17})
+        async with AsyncClient(push_url, auth_key="app", auth_secret="wrong") as client:
+            with pytest.raises(AuthRejected):
+                await client.push(TOPIC, {"id": 17})
+        async with http.post(push_url, headers={"Origin": "https://shop.example.com"}) as response:
+            assert response.status == 403
+        typo, guess, origin = [json.loads(await process.complained("{")) for _ in range(3)]
+        async with http.get(metrics_url) as response:
+            assert 'webmqconnect_hub_pushes_total{result="refused"} 2.0' in await response.text()
+        assert (await process.stopped(signal.SIGTERM)).status == 0
+    assert (typo["level"], typo["topic"], typo["receivers"]) == ("info", "http://example.com/ordres", 0)
+    assert (guess["level"], guess["remedy"]) == ("warning", SIGNATURE)
+    assert (origin["level"], origin["remedy"]) == ("info", "--allow-origin https://shop.example.com")
+
+
+async def test_metrics_that_cannot_be_served(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = hub.url.removeprefix("http://")
+    ended = await invoke("hub", "--port", "0", "--metrics", address)
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr == f"error: cannot serve metrics at {address}: Address already in use\n"
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    monkeypatch.delitem(sys.modules, _metrics.__name__)
+    ended = await invoke("hub", "--port", "0", "--metrics", "127.0.0.1:0")
+    assert ended.status == 1
+    assert ended.stderr == "error: metrics need prometheus_client: pip install 'webmqconnect-async[metrics]'\n"
 
 
 def test_port_in_use() -> None:
@@ -130,8 +190,14 @@ def test_host_that_is_not_here() -> None:
         (["--allow-origin", "example.com"], "--allow-origin must contain origins"),
         (["--allow-host", "example.com:80"], "--allow-host must contain names without port"),
         (["--host", ""], "--host must not be empty"),
+        (["--console-token-file", __file__, "--no-console"], "--console-token-file needs --console."),
+        (["--console-token-file", __file__, "--allow-host", "a.example"], "--console-token-file needs --console."),
+        (["--console-token-file", "/dev/null"], "--console-token-file: the secret in /dev/null is empty."),
         (["--port", "65536"], "--port"),
         (["--max-body", "0"], "--max-body"),
+        (["--metrics", "9100"], "--metrics must be HOST:PORT like '127.0.0.1:9100', not '9100'."),
+        (["--grace", "0"], "--grace"),
+        (["--drain", "-1"], "--drain"),
         (["--max-queue", "10"], "--max-queue must be at least max_body"),
         (["--keepalive", "0s"], "--keepalive must be greater than 0"),
         (["--keepalive", "1d"], "'1d' is not a duration such as 6h, 30m or 90s."),
@@ -142,6 +208,59 @@ def test_usage_error(arguments: list[str], said: str) -> None:
     result = invoke_here("hub", "--port", "0", *arguments)
     assert (result.status, result.stdout) == (2, "")
     assert said in " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"short\n", "at least 16 characters"), (b"\xff" * 16, "is not UTF-8")])
+def test_wrong_console_token(content: bytes, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    result = invoke_here("hub", "--port", "0", "--console-token-file", str(file))
+    assert (result.status, result.stdout) == (2, "")
+    assert said in " ".join(result.stderr.replace("│", " ").split())
+    assert "short" not in result.stderr
+
+
+async def console_accepts(page_url: str, token: str) -> bool:
+    url = f"{page_url.partition('#')[0]}console"
+    async with aiohttp.ClientSession() as http, http.ws_connect(url, protocols=("webmq.console",)) as ws:
+        await ws.send_str(token)
+        return (await ws.receive()).type is aiohttp.WSMsgType.TEXT
+
+
+async def test_console_link() -> None:
+    """It has a token that is new at each start."""
+    tokens = set()
+    for _ in range(2):
+        async with python(*MODULE, "hub", "--port", "0") as process:
+            line = await process.said("console at")
+            link = re.findall(r"http://\S+", line)[0]
+            tokens.add(token := link.partition("#console=")[2])
+            assert len(token) == 43
+            assert await console_accepts(link, token)
+    assert len(tokens) == 2
+
+
+async def test_console_token_of_a_file(tmp_path: Path) -> None:
+    """It is not shown, so that it does not get into a journal."""
+    file = tmp_path / "token"
+    file.write_text("token-of-the-console\n")
+    options = ["--console", "--console-token-file", str(file), "--allow-host", "hub.example.com"]
+    async with python(*MODULE, "hub", "--port", "0", *options) as process:
+        line = await process.said("console at")
+        assert line.endswith(f"/#console=…  with the token in {file}")
+        assert await console_accepts(re.findall(r"http://\S+", line)[0], "token-of-the-console")
+        ended = await process.stopped(signal.SIGTERM)
+    assert "token-of-the-console" not in line + ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("options", [["--allow-host", "hub.example.com"], ["--no-console"]])
+async def test_no_console(options: list[str]) -> None:
+    async with python(*MODULE, "hub", "--port", "0", *options) as process:
+        url = re.findall(r"http://\S+", await process.said("see events"))[0]
+        async with aiohttp.ClientSession() as http, http.get(f"{url}console") as answer:
+            assert answer.status == 404
+        ended = await process.stopped(signal.SIGTERM)
+    assert "console" not in ended.stdout
 
 
 async def test_options_reach_the_hub() -> None:
@@ -170,7 +289,9 @@ async def test_options_reach_the_hub() -> None:
                         pass
 
 
-@pytest.mark.parametrize("limit", ["max_body", "max_queue", "max_connections"])
+@pytest.mark.parametrize(
+    "limit", ["max_body", "max_queue", "max_connections", "max_subscriptions", "max_topic", "grace"]
+)
 def test_default_of_a_limit(limit: str) -> None:
     """The command does not import the hub for its defaults, but they are the same."""
     [option] = [option for option in COMMANDS["hub"].params if option.name == limit]

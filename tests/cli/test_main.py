@@ -130,7 +130,7 @@ def test_usage_error(arguments: list[str]) -> None:
     assert invoke_here(*arguments).status == 2
 
 
-VALUES = {None: "webmq", "FILE": __file__, "HOST": "localhost"}
+VALUES = {"FILE": __file__, "HOST": "localhost"}
 """By metavar; "1" for all others."""
 
 
@@ -146,7 +146,8 @@ VALUES = {None: "webmq", "FILE": __file__, "HOST": "localhost"}
 )
 def test_option_given_twice(command: str, option: click.Option) -> None:
     """It is an error that names the option. Flags and what can be repeated are not options of this kind."""
-    value, name = VALUES.get(option.metavar, "1"), option.opts[0]
+    choices = option.type.choices if isinstance(option.type, click.Choice) else None
+    value, name = choices[0] if choices else VALUES.get(option.metavar or "", "1"), option.opts[0]
     # Complete enough to be parsed, and wrong enough not to serve for ever if the option were accepted.
     arguments = {"listen": ["ws://127.0.0.1:1", "t"], "hub": ["--allow-origin", "nowhere"]}.get(command, [])
     result = invoke_here(command, name, value, f"{name}={value}", *arguments)

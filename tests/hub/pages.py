@@ -44,3 +44,29 @@ async def asked(page: Page) -> object:
         });
         document.dispatchEvent(new Event("visibilitychange"));
     })""")
+
+
+async def press(page: Page, label: str) -> None:
+    """Press the first button of this text or label."""
+    await page.evaluate(
+        "[...document.querySelectorAll('button')]"
+        f".find(each => [each.textContent, each.ariaLabel].includes({json.dumps(label)})).click()"
+    )
+
+
+async def text(page: Page, name: str) -> object:
+    return await page.evaluate(f"document.getElementById({json.dumps(name)}).textContent")
+
+
+async def listed(page: Page, count: int) -> list[list[str]]:
+    """Return topic and text of each event shown, the latest first, once there are so many."""
+    visible = "[...document.querySelectorAll('#events > li:not([hidden])')]"
+    await page.until(f"{visible}.length === {count}")
+    rows = await page.evaluate(f"{visible}.map(({{children}}) => [children[1].textContent, children[2].textContent])")
+    assert isinstance(rows, list)
+    return rows
+
+
+async def drawn(page: Page) -> None:
+    """Return when the page has drawn what it had got."""
+    await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")

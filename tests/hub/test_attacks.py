@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from webmqconnect_async.hub import Hub, _page, _websocket
+from webmqconnect_async.hub import Hub, _page, _remedies, _websocket
 from webmqconnect_async.hub._gate import Gate
 
 from .conftest import HubClient, Run
@@ -235,16 +235,16 @@ async def test_nobody_fills_the_log(hub: Hub, caplog: pytest.LogCaptureFixture, 
 
 
 @pytest.mark.parametrize(
-    ("target", "body", "status"),
+    ("target", "body", "status", "remedy"),
     [
-        ("/?topicuri=t&appkey=app&timestamp=2011-10-14T16:59:51Z&signature=a-guess", b"1", 401),
-        ("/?topicuri=t&appkey=a-guess&timestamp=2011-10-14T16:59:51Z&signature=x", b"1", 400),
-        ("/publish?key=app&timestamp=2011-10-14T16:59:51.0Z&seq=1&nonce=1&signature=a-guess", b"{}", 401),
-        ("/publish?key=a-guess&timestamp=2011-10-14T16:59:51.0Z&seq=1&nonce=1&signature=x", b"{}", 401),
+        ("/?topicuri=t&appkey=app&timestamp=2011-10-14T16:59:51Z&signature=a-guess", b"1", 401, "SIGNATURE"),
+        ("/?topicuri=t&appkey=a-guess&timestamp=2011-10-14T16:59:51Z&signature=x", b"1", 400, "KEY"),
+        ("/publish?key=app&timestamp=2011-10-14T16:59:51.0Z&seq=1&nonce=1&signature=a-guess", b"{}", 401, "SIGNATURE"),
+        ("/publish?key=a-guess&timestamp=2011-10-14T16:59:51.0Z&seq=1&nonce=1&signature=x", b"{}", 401, "KEY"),
     ],
 )
 async def test_who_guesses_at_a_key_is_logged_and_not_what(
-    run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture, target: str, body: bytes, status: int
+    run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture, target: str, body: bytes, status: int, remedy: str
 ) -> None:
     hub = await run(Hub(port=0, keys={"app": "s3cret"}, clock=lambda: 1318611591.0))
     kind = "application/json" if target.startswith("/publish") else FORM
@@ -252,12 +252,14 @@ async def test_who_guesses_at_a_key_is_logged_and_not_what(
     assert answer.status == status
     [record] = [record for record in caplog.records if record.name.startswith("webmqconnect_async")]
     assert record.levelno == logging.WARNING
-    assert record.getMessage() == "a push from 127.0.0.1 failed to authenticate: wrong key or signature"
+    hint = getattr(_remedies, remedy)
+    said = f"push from 127.0.0.1 failed to authenticate: wrong key or signature; hint: {hint}"
+    assert record.getMessage() == said
     assert "a-guess" not in caplog.text
 
 
-async def test_what_is_no_guess_is_not_logged(run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
-    """A clock that is wrong, a push without a signature, an event that is no JSON: the client's own logs have those."""
+async def test_a_mistake_is_not_a_warning(run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong clock, a push without a signature, one with a part of it."""
     hub = await run(Hub(port=0, keys={"app": "s3cret"}))
     for query in ("", "&appkey=app&timestamp=2011-10-14T16%3A59%3A51Z&signature=x", "&appkey=app"):
         assert (await wire.request("POST", hub, f"/?topicuri=t{query}")).status in (400, 401)

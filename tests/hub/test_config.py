@@ -52,6 +52,12 @@ HOST = "allow_hosts must contain names without port like 'hub.example.com', not 
         ({"subscriber_keys": "s3cret"}, "subscriber_keys must be a mapping of keys to secrets, not str"),
         ({"subscriber_keys": {"page": None}}, "subscriber_keys must map strings to strings or bytes"),
         ({"subscriber_keys": {"page": b""}}, "subscriber_keys must not contain an empty key or secret"),
+        ({"grace": 0}, "grace must be greater than 0"),
+        ({"grace": None}, "grace must be a number of seconds, not NoneType"),
+        ({"metrics": 9100}, "metrics must be a string or None, not int"),
+        ({"metrics": "9100"}, "metrics must be HOST:PORT like '127.0.0.1:9100', not '9100'"),
+        ({"metrics": ":9100"}, "metrics must be HOST:PORT like '127.0.0.1:9100', not ':9100'"),
+        ({"metrics": "127.0.0.1:65536"}, "metrics must be HOST:PORT like '127.0.0.1:9100', not '127.0.0.1:65536'"),
         ({"clock": 7}, "clock must be callable, not int"),
         ({"admit": True}, "admit must be callable or None, not bool"),
         ({"host": "0.0.0.0"}, "keys must be given for a hub on '0.0.0.0'"),  # noqa: S104

@@ -42,6 +42,10 @@ def _takes_any_text(body: bytes) -> str:
     return body.decode("utf-8", "replace")
 
 
+def _takes_any_authority(text: str, scheme: str = "") -> _gate._Authority:
+    return _gate._Authority(text.rpartition("@")[2].partition(":")[0], 443)
+
+
 @pytest.mark.parametrize(
     ("target", "module", "name", "bug"),
     [
@@ -61,7 +65,7 @@ def _takes_any_text(body: bytes) -> str:
         ("subscribers", wamp1_auth, "is_signature", lambda *_: True),
         ("subscribers", Broker, "unsubscribe", lambda *_: None),
         ("gate", _gate, "is_loopback", lambda host: host.startswith("localhost")),
-        ("gate", _gate, "_hostname", lambda authority: authority.rpartition("@")[2].partition(":")[0]),
+        ("gate", _gate, "_authority", _takes_any_authority),
         ("lines", jsonl, "_members", lambda _: {}),
         ("lines", jsonl, "_json", lambda value: f'"{value}"'),
     ],

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._gate import Gate, is_loopback
+
+from .conftest import Run
+from .raw import connected, handshake
 
 LOCAL = Gate("127.0.0.1", (), ())
 OPEN = Gate("0.0.0.0", (), ())  # noqa: S104  # nothing is bound here
 NAMED = Gate(
-    "hub.lan", ("Hub.Example.com", "10.0.0.9", "::5"), ("https://App.example.com", "http://other.example:8000")
+    "hub.lan",
+    ("Hub.Example.com", "10.0.0.9", "::5"),
+    ("https://App.example.com", "http://other.example:8000", "http://port.example:80", "file://"),
 )
 
 
@@ -63,7 +69,15 @@ def test_host(host: str | None, local: bool, open_: bool, named: bool) -> None:
         ("https://app.example.com", True),
         ("HTTPS://APP.EXAMPLE.COM", True),
         ("http://app.example.com", False),
+        ("https://app.example.com:443", True),
+        ("https://app.example.com.", True),
+        ("wss://app.example.com", True),
+        ("https://app.example.com:80", False),
         ("https://app.example.com:444", False),
+        ("http://port.example", True),
+        ("http://port.example:443", False),
+        ("file://", True),
+        ("file:///", False),
         ("http://other.example:8000", True),
         ("http://hub.lan", False),
         ("http://localhost", False),
@@ -87,6 +101,14 @@ def test_the_origin_of_a_push(origin: str | None, named: bool) -> None:
         ("https://hub.lan", "hub.lan", True, True),
         ("http://HUB.lan:8080", "hub.lan:8080", True, True),
         ("http://hub.lan:8081", "hub.lan:8080", False, False),
+        ("https://hub.lan", "hub.lan:443", True, True),
+        ("https://hub.lan:443", "HUB.lan.", True, True),
+        ("http://hub.lan", "hub.lan:80", True, True),
+        ("http://hub.lan", "hub.lan:443", False, False),
+        ("ws://hub.lan:8080", "hub.lan:8080", True, True),
+        ("wss://hub.lan", "hub.lan", True, True),
+        ("ws://evil.example", "hub.lan", False, False),
+        ("file://", "hub.lan", False, True),
         ("https://app.example.com", "hub.lan", False, True),
         ("http://evil.example", "localhost:8080", False, False),
         ("http://localhost.evil.example", "localhost:8080", False, False),
@@ -108,3 +130,12 @@ def test_a_refusal_names_the_option_and_shows_the_caller_printable() -> None:
     refused = f"origin '{shown}' may not push (allow it with allow_origins or --allow-origin)"
     assert str(LOCAL.push("x" * 200)) == refused
     assert "--allow-origin" in str(LOCAL.subscriber("null", None))
+
+
+@pytest.mark.parametrize("lines", [("graphql-ws", "wamp"), ("wamp", "graphql-ws"), ("a, b", "c", "wamp,d")])
+async def test_subprotocols_on_several_lines_are_one_list(run: Run, lines: tuple[str, ...]) -> None:
+    hub = await run(Hub(port=0))
+    async with connected(hub) as raw:
+        first, *others = lines
+        answer = await handshake(raw, *(f"Sec-WebSocket-Protocol: {line}" for line in others), subprotocol=first)
+    assert "\r\nSec-WebSocket-Protocol: wamp\r\n" in answer

@@ -18,8 +18,9 @@ from tests.processes import MODULE, python, webmqconnect
 from webmqconnect_async.hub import Hub, create_app
 
 from .conftest import HubClient, Run
-from .pages import heard, watched
+from .pages import drawn, heard, listed, press, text, watched
 
+SCRIPTS = ("webmq", "page", "topics", "lines", "events", "texts", "dom", "console", "live", "push", "keys")
 MARKUP = '<img src=x onerror="document.title=`hacked`"><script>document.title="hacked"</script>'
 
 
@@ -38,10 +39,7 @@ async def page() -> AsyncIterator[Page]:
         ("/", "text/html; charset=utf-8"),
         ("/page.css", "text/css; charset=utf-8"),
         ("/hub.json", "application/json; charset=utf-8"),
-        *(
-            (f"/{name}.js", "text/javascript; charset=utf-8")
-            for name in ("webmq", "page", "topics", "lines", "events", "texts", "dom")
-        ),
+        *((f"/{name}.js", "text/javascript; charset=utf-8") for name in SCRIPTS),
     ],
 )
 async def test_what_the_page_is_made_of(hub: Hub, wire: HubClient, path: str, content_type: str) -> None:
@@ -54,9 +52,7 @@ async def test_what_the_page_is_made_of(hub: Hub, wire: HubClient, path: str, co
     assert (head.status, head.text, head.headers["Content-Length"]) == (200, "", str(len(answer.text.encode())))
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/page.css", "/page.js", "/topics.js", "/lines.js", "/events.js", "/texts.js", "/dom.js"]
-)
+@pytest.mark.parametrize("path", ["/", "/page.css", *(f"/{name}.js" for name in SCRIPTS if name != "webmq")])
 async def test_the_page_names_no_foreign_host(hub: Hub, wire: HubClient, path: str) -> None:
     text = (await wire.request("GET", hub, path)).text
     assert "://" not in text.replace("http://example.com/orders", "")
@@ -68,7 +64,13 @@ async def test_the_page_may_know_what_the_hub_takes_and_no_more(
 ) -> None:
     hub = await run(Hub(port=0, keys=keys, subscriber_keys=keys, max_topic=7, max_subscriptions=3))
     facts = json.loads((await wire.request("GET", hub, "/hub.json")).text)
-    assert facts == {"signed": bool(keys), "max_topic": 7, "max_subscriptions": 3}
+    assert facts == {
+        "signed": bool(keys),
+        "console": False,
+        "max_body": 4096,
+        "max_topic": 7,
+        "max_subscriptions": 3,
+    }
 
 
 @pytest.mark.parametrize("path", ["/", "/webmq.js", "/hub.json"])
@@ -115,27 +117,6 @@ async def subscribe(page: Page, topic: str) -> None:
     await heard(page)
 
 
-async def press(page: Page, label: str) -> None:
-    """Press the first button of this text or label."""
-    await page.evaluate(
-        "[...document.querySelectorAll('button')]"
-        f".find(each => [each.textContent, each.ariaLabel].includes({json.dumps(label)})).click()"
-    )
-
-
-async def text(page: Page, name: str) -> object:
-    return await page.evaluate(f"document.getElementById({json.dumps(name)}).textContent")
-
-
-async def listed(page: Page, count: int) -> list[list[str]]:
-    """Return topic and text of each event shown, the latest first, once there are so many."""
-    visible = "[...document.querySelectorAll('#events > li:not([hidden])')]"
-    await page.until(f"{visible}.length === {count}")
-    rows = await page.evaluate(f"{visible}.map(({{children}}) => [children[1].textContent, children[2].textContent])")
-    assert isinstance(rows, list)
-    return rows
-
-
 async def topics(page: Page) -> object:
     return await page.evaluate("[...document.querySelectorAll('#topics .topic')].map(({textContent}) => textContent)")
 
@@ -146,11 +127,6 @@ async def filter_by(page: Page, value: str) -> None:
         "document.getElementById('filter').dispatchEvent(new Event('input'))"
     )
     await drawn(page)
-
-
-async def drawn(page: Page) -> None:
-    """Return when the page has drawn what it had got."""
-    await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 @pytest.mark.usefixtures("chromium")
@@ -414,7 +390,7 @@ async def test_copies(hub: Hub, wire: HubClient, page: Page, clipboard: str) -> 
             ".textContent === 'Copied'"
         )
         assert await page.evaluate("read()") == expected
-        assert await page.evaluate("document.querySelector('textarea')") is None
+        assert await page.evaluate("document.querySelector('textarea.unseen')") is None
     assert page.problems == []
 
 
@@ -749,15 +725,79 @@ async def test_the_keyboard_reaches_all_in_the_order_of_reading(hub: Hub, wire: 
     await listed(page, 1)
     reached = []
     for _ in range(12):
-        for kind in ("rawKeyDown", "keyUp"):
-            await page.command("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
-        reached.append(
-            await page.evaluate(
-                "(({id, ariaLabel, textContent}) => id || ariaLabel || textContent)(document.activeElement)"
-            )
-        )
+        await page.press("Tab")
+        reached.append(await focused(page))
         assert await page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", reached[-1]
-    assert reached == [
-        *("Copy the session ID", "topic", "Subscribe", "t", "Unsubscribe from t", "Push an event to t"),
-        *("Copy the lines of Python", "Copy the command", "filter", "pause", "clear", "Copy the event"),
+    assert [*reached[:-1], str(reached[-1])[12:]] == [
+        *("Copy the session ID", "topic", "Subscribe", "t", "Unsubscribe from t", "Code that pushes to t"),
+        *("Copy the lines of Python", "Copy the command", "filter", "pause", "clear", "t1Copy"),
     ]
+
+
+async def focused(page: Page) -> object:
+    return await page.evaluate(
+        "(({id, ariaLabel, textContent}) => id || ariaLabel || textContent)(document.activeElement)"
+    )
+
+
+async def row(page: Page) -> object:
+    """Return topic and event of the row that has the focus, and which of its buttons."""
+    return await page.evaluate("""(() => {
+        const row = document.activeElement.closest("li");
+        const name = row.children[1].textContent + row.children[2].textContent;
+        return row === document.activeElement ? name : `${name} ${document.activeElement.textContent}`;
+    })()""")
+
+
+@pytest.mark.usefixtures("chromium")
+async def test_the_events_are_one_tab_stop_with_arrows_within(hub: Hub, wire: HubClient, page: Page) -> None:
+    await open_page(page, hub.url, "t")
+    for number in (b"1", b"2", b"3"):
+        await wire.push(hub, body=number)
+    await listed(page, 3)
+    await page.evaluate("document.getElementById('clear').focus()")
+    shown = []
+    for key in ("Tab", "ArrowDown", "End", "ArrowDown", "Home", "ArrowRight", "ArrowRight", "ArrowLeft", "ArrowDown"):
+        await page.press(key)
+        shown.append(await row(page))
+    assert shown == ["t3", "t2", "t1", "t1", "t3", "t3 Copy", "t3 Copy", "t3", "t2"]
+    await page.press("Tab", shift=True)
+    assert await focused(page) == "clear"
+    await page.press("Tab")
+    assert await row(page) == "t2"  # where it was
+
+
+@pytest.mark.usefixtures("chromium")
+async def test_events_survive_a_reload(hub: Hub, wire: HubClient, page: Page) -> None:
+    await open_page(page, hub.url, "t")
+    await wire.push(hub, body=EXACT.encode())
+    await wire.push(hub, body=b"2")
+    before = await listed(page, 2)
+    await page.reload()
+    assert await listed(page, 2) == before == [["t", "2"], ["t", EXACT]]
+    await connected(page)
+    await wire.push(hub, body=b"3")
+    assert await listed(page, 3) == [["t", "3"], *before]
+    await press(page, "Clear")
+    await page.reload()
+    await connected(page)
+    await drawn(page)
+    assert await listed(page, 0) == []
+
+
+@pytest.mark.usefixtures("chromium")
+async def test_a_bounded_number_of_events_survives_a_reload(hub: Hub, page: Page) -> None:
+    await open_page(page, hub.url, "t")
+    await page.evaluate("""(() => {
+        for (let n = 0; n < 300; n += 1) sockets[0].onmessage({data: `[8,"t",${n}]`});
+    })()""")
+    await listed(page, 300)
+    await page.reload()
+    assert (await listed(page, 200))[0] == ["t", "299"]
+    await page.evaluate("""(() => {
+        const data = JSON.stringify([8, "t", "x".repeat(300000)]);
+        for (let n = 0; n < 10; n += 1) sockets[0].onmessage({data});
+    })()""")
+    await listed(page, 210)
+    await page.reload()
+    await listed(page, 3)

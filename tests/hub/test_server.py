@@ -639,8 +639,11 @@ async def test_mounted_below_a_prefix(wire: HubClient) -> None:
         await closing
 
 
-async def test_a_body_that_stops_half_way_ends_its_request(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_stops_half_way_ends_its_request(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """It would hold a connection for ever."""
+    caplog.set_level(logging.INFO, "webmqconnect_async.hub")
     monkeypatch.setattr(_handlers, "_BODY_TIMEOUT", 0.05)
     hub = await run(Hub(port=0))
     reader, writer = await asyncio.open_connection("127.0.0.1", int(hub.url.rpartition(":")[2]))
@@ -652,6 +655,9 @@ async def test_a_body_that_stops_half_way_ends_its_request(run: Run, monkeypatch
         answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert answer.endswith(b"the body came too slowly\n")
+    assert [record.getMessage() for record in caplog.records] == [
+        "request from 127.0.0.1 refused: the body came too slowly"
+    ]
     writer.close()
 
 

@@ -14,6 +14,7 @@ from webmqconnect_async import _version
 from webmqconnect_async.hub import HubConfig
 from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._frames import text_frame
+from webmqconnect_async.hub._log import Log
 from webmqconnect_async.hub._publication import Publication
 from webmqconnect_async.hub._session import Session
 from webmqconnect_async.hub._wamp1.session import Wamp1Session
@@ -250,7 +251,7 @@ def test_the_caps_on_topics_and_prefixes() -> None:
 
 
 def test_a_full_queue_drops_its_subscriber_and_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
-    broker = Broker(HubConfig(max_queue=10_000))
+    broker = Broker(HubConfig(max_queue=10_000), (Log(),))
     dropped: list[str] = []
     slow = broker.open(Wamp1Session, drop=lambda: dropped.append("slow"))
     quick = opened(broker)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from webmqconnect_async.hub import HubConfig
 from webmqconnect_async.hub._broker import Broker
+from webmqconnect_async.hub._log import Log
 from webmqconnect_async.hub._publication import Publication, Receivers
 from webmqconnect_async.hub._publication_ids import new_publication_id
 from webmqconnect_async.hub._session import Session
@@ -87,7 +88,7 @@ def broker() -> Broker:
 @pytest.fixture
 def guarded() -> Broker:
     """Return a hub's sessions that want a key."""
-    return Broker(HubConfig(subscriber_keys={KEY: SECRET}, clock=lambda: CHALLENGED_AT))
+    return Broker(HubConfig(subscriber_keys={KEY: SECRET}, clock=lambda: CHALLENGED_AT), (Log(),))
 
 
 # Joining
@@ -277,7 +278,7 @@ def test_no_secret_is_left_behind(guarded: Broker, caplog: pytest.LogCaptureFixt
         late = bad.receive(json.dumps([5, wrong, {}]))
         assert late is not None
         late()
-    logged = [record.getMessage() for record in caplog.records]
+    logged = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert logged == [f"subscriber {bad.id} at ? failed to authenticate: no such key, or a wrong signature"]
     keys = {KEY: Credentials(KEY, SECRET)}
     joining = Joining("7", keys=keys, nonce=lambda: "x", clock=lambda: CHALLENGED_AT)
@@ -481,7 +482,7 @@ def test_who_authenticated_is_named_by_key_and_role() -> None:
 
 
 def test_a_full_queue_drops_its_subscriber_and_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
-    broker = Broker(HubConfig(max_queue=10_000))
+    broker = Broker(HubConfig(max_queue=10_000), (Log(),))
     dropped: list[str] = []
     slow = broker.open(Wamp2Session, drop=lambda: dropped.append("slow"))
     told(slow, HELLO)

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-import logging
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 import rich_click as click
 
 from .command import Command
 from .duration import duration
 from .exit_status import Exit
-from .keys import PUSHER, SUBSCRIBER, credentials_of, key_option, secret_file_option, subscriber_secret_file_option
+from .keys import (
+    PUSHER,
+    SUBSCRIBER,
+    console_token_file_option,
+    console_token_of,
+    credentials_of,
+    key_option,
+    secret_file_option,
+    subscriber_secret_file_option,
+)
+
+if TYPE_CHECKING:
+    from ..hub import HubOptions
 
 __all__ = ["hub"]
 
@@ -19,12 +32,12 @@ _OPTIONS = {
     "subscriber_keys": SUBSCRIBER.key,
     "allow_origins": "--allow-origin",
     "allow_hosts": "--allow-host",
+    "console_token": "--console-token-file",
 }
 """The options of those arguments of `Hub` that have another name."""
 
-_COUNT = click.IntRange(min=1)
-
-# The defaults of the limits repeat those of HubConfig, because importing the hub would slow down completion.
+# The defaults repeat those of HubConfig, because importing the hub would slow down completion.
+_limit = partial(click.option, type=click.IntRange(min=1), show_default=True)
 
 _EXAMPLES = """\
 Examples:
@@ -67,28 +80,56 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
 )
 @click.option("--allow-publish", is_flag=True, help="Allow subscribers to publish, unsigned and to any topic.")
 @click.option(
-    "--max-body",
-    metavar="BYTES",
-    type=_COUNT,
-    default=4096,
-    show_default=True,
-    help="Maximum size of an event.",
+    "--console/--no-console",
+    default=None,
+    help="Offer the console on the page of the hub. It shows everything, and pushes, for those who have its token. "
+    "Default: on, but off beside --allow-host; --no-console is always off.",
 )
-@click.option(
+@console_token_file_option
+@_limit("--max-body", metavar="BYTES", default=4096, help="Maximum size of an event.")
+@_limit(
     "--max-queue",
     metavar="BYTES",
-    type=_COUNT,
     default=1 << 20,
-    show_default=True,
     help="Maximum size of the queue of a slow subscriber, which is disconnected beyond that.",
 )
+@_limit("--max-connections", metavar="N", default=800, help="Maximum number of subscribers.")
+@_limit("--max-subscriptions", metavar="N", default=256, help="Maximum number of topics per subscriber.")
+@_limit("--max-topic", metavar="N", default=1024, help="Maximum length of a topic in characters.")
 @click.option(
-    "--max-connections",
-    metavar="N",
-    type=_COUNT,
-    default=800,
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
     show_default=True,
-    help="Maximum number of subscribers.",
+    help="Lowest level to log to standard error. Pushes, subscribers and refusals are info.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Text, or a JSON object per line.",
+)
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    help="Serve metrics for Prometheus at /metrics of this address, to every client that can reach it.",
+)
+@click.option(
+    "--drain",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 86_400),
+    default=0.0,
+    show_default=True,
+    help="After SIGTERM, serve for SECONDS more while /readyz responds with 503. Ctrl-C does not wait.",
+)
+@click.option(
+    "--grace",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 86_400, min_open=True),
+    default=3.0,
+    show_default=True,
+    help="Maximum duration of closing, after --drain: send what is queued, finish requests in progress.",
 )
 @click.option(
     "--keepalive",
@@ -105,13 +146,12 @@ def hub(
     secret_file: Path | None,
     subscriber_key: str | None,
     subscriber_secret_file: Path | None,
-    allow_origins: tuple[str, ...],
-    allow_hosts: tuple[str, ...],
-    allow_publish: bool,
-    max_body: int,
-    max_queue: int,
-    max_connections: int,
-    keepalive: float,
+    console: bool | None,
+    console_token_file: Path | None,
+    log_level: str,
+    log_format: str,
+    drain: float,
+    **options: Unpack[HubOptions],
 ) -> None:
     """Run a hub, which accepts pushes and forwards each to its subscribers.
 
@@ -119,28 +159,24 @@ def hub(
     """
     credentials = credentials_of(key, secret_file)
     subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
+    if console is None:
+        console = not options.get("allow_hosts")
+    if console_token_file is not None and not console:
+        raise click.UsageError("--console-token-file needs --console.")
 
     from ..hub import Hub
+    from . import hub_log
     from .main_loop import run
     from .serve import serve
 
+    options["keys"] = {credentials.key: credentials.secret} if credentials else None
+    options["subscriber_keys"] = {subscriber.key: subscriber.secret} if subscriber else None
+    options["console_token"] = console_token_of(console_token_file) if console else None
     try:
-        server = Hub(
-            host,
-            port,
-            keys={credentials.key: credentials.secret} if credentials else None,
-            subscriber_keys={subscriber.key: subscriber.secret} if subscriber else None,
-            allow_origins=allow_origins,
-            allow_hosts=allow_hosts,
-            allow_publish=allow_publish,
-            max_body=max_body,
-            max_queue=max_queue,
-            max_connections=max_connections,
-            keepalive=keepalive,
-        )
+        server = Hub(host, port, **options)
     except ValueError as error:
         argument, _, reason = str(error).partition(" ")
         option = _OPTIONS.get(argument, "--" + argument.replace("_", "-"))
         raise click.UsageError(f"{option} {reason}.") from None
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    run(serve(server, host, port, credentials, secret_file), interrupted=Exit.DONE)
+    hub_log.configure(log_level, log_format)
+    run(serve(server, host, port, credentials, secret_file, console_token_file, drain), interrupted=Exit.DONE)

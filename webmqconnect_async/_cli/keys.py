@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ __all__ = [
     "PUSHER",
     "SUBSCRIBER",
     "KeyOptions",
+    "console_token_file_option",
+    "console_token_of",
     "credentials_of",
     "key_option",
     "secret_file_option",
@@ -57,6 +60,28 @@ key_option = partial(click.option, PUSHER.key, metavar="NAME", envvar=AUTH_KEY, 
 _secret_file_option = partial(click.option, metavar="FILE", type=_FILE, callback=not_closed)
 secret_file_option = _secret_file_option(PUSHER.file, help=PUSHER.help)
 subscriber_secret_file_option = _secret_file_option(SUBSCRIBER.file, help=SUBSCRIBER.help)
+console_token_file_option = _secret_file_option(
+    "--console-token-file",
+    help="Read the token of the console from FILE. Without this option, each start has a new one.",
+)
+
+
+def console_token_of(file: Path | None) -> str:
+    """Return the token in a file, or a new one.
+
+    Raises:
+        UsageError: the file cannot be read, or is empty or not UTF-8.
+    """
+    if file is None:
+        return secrets.token_urlsafe(32)
+    try:
+        token = read_secret(file)
+    except ValueError as error:
+        raise click.UsageError(f"--console-token-file: {error}.") from None
+    text = token.decode(errors="replace")
+    if "\ufffd" in text:  # not by a UnicodeDecodeError, which would have the token
+        raise click.UsageError(f"--console-token-file: {file} is not UTF-8.")
+    return text
 
 
 def credentials_of(key: str | None, secret_file: Path | None, options: KeyOptions = PUSHER) -> Credentials | None:

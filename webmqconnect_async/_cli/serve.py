@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 from rich.text import Text
@@ -19,8 +21,16 @@ from .keys import PUSHER
 __all__ = ["serve"]
 
 
-async def serve(server: Hub, host: str, port: int, credentials: Credentials | None, secret_file: Path | None) -> None:
-    """Serve until cancelled.
+async def serve(
+    server: Hub,
+    host: str,
+    port: int,
+    credentials: Credentials | None,
+    secret_file: Path | None,
+    console_token_file: Path | None,
+    drain: float,
+) -> None:
+    """Serve until SIGTERM, or until cancelled.
 
     Args:
         server: the hub, not started.
@@ -28,33 +38,54 @@ async def serve(server: Hub, host: str, port: int, credentials: Credentials | No
         port: the port that was asked for, for errors.
         credentials: the key that pushes are signed with, if any.
         secret_file: the file with the secret of that key. `None`: the secret is in the environment.
+        console_token_file: the file with the token of the console, if the hub has one. `None`: the token is new.
+        drain: seconds to serve after SIGTERM.
 
     Raises:
-        Failure: the port cannot be bound.
+        Failure: a port cannot be bound, or a package is missing.
     """
     try:
         await server.start()
+    except ImportError as error:
+        raise Failure(str(error)) from None
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
+        if error.filename is not None:
+            raise Failure(f"cannot serve metrics at {error.filename}: {reason}") from None
         if error.errno == errno.EADDRINUSE:
             raise Failure(f"port {port} of {host} is in use; --port 0 chooses a free one") from None
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
         raise Failure(f"cannot listen on {host}, port {port}: {reason}") from None
     try:
-        _show(server, credentials, secret_file)
-        await asyncio.Event().wait()
+        _show(server, credentials, secret_file, console_token_file)
+        terminated = asyncio.Event()
+        with suppress(NotImplementedError, RuntimeError, ValueError):  # as in `main_loop`
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
+        await terminated.wait()
+        await server.drain(drain)
     finally:
         await server.close()
 
 
-def _show(server: Hub, credentials: Credentials | None, secret_file: Path | None) -> None:
+def _show(
+    server: Hub, credentials: Credentials | None, secret_file: Path | None, console_token_file: Path | None
+) -> None:
     signed = f"signed with the key {credentials.key!r}" if credentials else "unsigned"
     authenticated = [f"with the key {key!r}" for key in server.config.subscriber_keys or ()]
     output = terminal.console()
-    for name, address, remark in (
+    addresses = [
         ("push to", server.url, signed),
         ("subscribe at", server.ws_url, ", ".join(["WAMP v1 or v2", *authenticated])),
         ("see events at", f"{server.url}/", "a page for your browser"),
-    ):
+    ]
+    if token := server.config.console_token:
+        # A token from a file is not printed, so that it does not get into a journal.
+        shown, remark = (token, "a secret link: it shows and pushes all")
+        if console_token_file is not None:
+            shown, remark = "…", f"with the token in {console_token_file}"
+        addresses.append(("console at", f"{server.url}/#console={shown}", remark))
+    if server.metrics_url is not None:
+        addresses.append(("metrics at", server.metrics_url, "for Prometheus"))
+    for name, address, remark in addresses:
         output.print(Text.assemble(f"{name:14} ", (address, "bold cyan"), (f"  {terminal.visible(remark)}", "dim")))
     output.print("\nPush from Python:")
     output.print(terminal.coloured_python(_line_of_python(server.url, credentials, secret_file)))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from . import _remedies as remedies
 from ._config import HubConfig
 from ._frames import text_frame
-from ._observer import Observer, Refusal
+from ._observer import Observer
 from ._publication import Publication
 from ._publication_ids import new_publication_id
 from ._session import Session
@@ -51,6 +52,21 @@ class Broker:
         return len(self._sessions)
 
     @property
+    def sessions(self) -> Collection[Session]:
+        """All sessions, the oldest first, including those that have not joined yet."""
+        return self._sessions.values()
+
+    @property
+    def topics(self) -> Mapping[str, object]:
+        """The topics that have subscribers, by name, in the order of their first subscriptions."""
+        return self._topics
+
+    def subscribers(self, topic: str) -> int:
+        """Return the number of subscribers of a topic."""
+        entry = self._topics.get(topic)
+        return sum(map(len, entry.subscribers.values())) if entry else 0
+
+    @property
     def full(self) -> bool:
         """Whether there are `max_connections` sessions."""
         return len(self._sessions) >= self._config.max_connections
@@ -73,11 +89,11 @@ class Broker:
     def close(self, session: Session) -> None:
         """Remove a session and its subscriptions."""
         del self._sessions[session.id]
-        for topic in list(session.subscribed):
-            self.unsubscribe(session, topic)
         if session.admitted:
             for observer in self.observers:
                 observer.left(session)
+        for topic in list(session.subscribed):
+            self.unsubscribe(session, topic)
 
     def deliver(
         self, publication: Publication, publication_id: int | None = None, *, began: float | None = None
@@ -110,12 +126,15 @@ class Broker:
 
     def subscribe(self, session: Session, topic: str) -> int | None:
         """Return the subscription ID of a topic, the same for every session; `None` if it exceeds a limit."""
-        if len(topic) > self._config.max_topic:
-            self._refuse(session, f"a topic of {len(topic)} characters is too long")
+        longest, most = self._config.max_topic, self._config.max_subscriptions
+        if len(topic) > longest:
+            reason = f"topic length ({len(topic)}) exceeds maximum ({longest})"
+            session.refuse("subscription", reason, remedies.longer_topic(len(topic)))
             return None
         if topic not in session.subscribed:
-            if len(session.subscribed) >= self._config.max_subscriptions or not session.reserve(topic):
-                self._refuse(session, f"a subscriber may subscribe to {self._config.max_subscriptions} topics")
+            if len(session.subscribed) >= most or not session.reserve(topic):
+                reason = f"number or size of its topics exceeds maximum ({most} topics, {256 * most} bytes)"
+                session.refuse("subscription", reason, remedies.more_subscriptions(most))
                 return None
             session.subscribed.add(topic)
         entry = self._topics.get(topic)
@@ -135,10 +154,6 @@ class Broker:
                 del subscribers[type(session)]
             if not subscribers:
                 del self._topics[topic]
-
-    def _refuse(self, session: Session, reason: str) -> None:
-        for observer in self.observers:
-            observer.refused(Refusal("subscription", reason, peer=session.peer))
 
 
 def _receivers(publication: Publication, subscribers: Mapping[str, Session]) -> AbstractSet[str]:

@@ -14,6 +14,9 @@ from ._pushes.verdicts import Accepted, Refused
 
 __all__ = ["HubConfig", "HubOptions"]
 
+_MIN_TOKEN = 16
+"""Characters of a console's token."""
+
 
 class HubOptions(TypedDict, total=False):
     """The keyword arguments of `Hub` and `create_app`. `HubConfig` explains them and has the defaults."""
@@ -28,9 +31,12 @@ class HubOptions(TypedDict, total=False):
     max_connections: int
     max_subscriptions: int
     max_topic: int
+    grace: float
+    metrics: str | None
     keepalive: float
     clock: Callable[[], float]
     admit: Callable[[Accepted], Refused | None] | None
+    console_token: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +53,9 @@ class HubConfig:
             to a hub with `keys`, except for web pages of other origins. Make the secrets of both kinds long and random.
             A failed authentication is delayed, but only on its own connection, and a push with a wrong signature is
             refused immediately. Each failure is logged with the address of the peer.
-        allow_origins: Origins of web pages that may push and subscribe, such as `https://app.example.com`. The hub's
-            own page may always subscribe, and so may every page served from this machine if the hub is bound to
-            loopback.
+        allow_origins: Origins of web pages that may push and subscribe, such as `https://app.example.com`; `file://`
+            for pages that are opened from files. The hub's own page may always subscribe, and so may every page served
+            from this machine if the hub is bound to loopback.
         allow_hosts: Additional host names, without port, that requests may be sent to, such as the name of a proxy in
             front of the hub.
         allow_publish: Whether subscribers may publish: to any topic, and unsigned.
@@ -61,6 +67,10 @@ class HubConfig:
         max_subscriptions: Maximum number of topics, and separately of prefixes, per subscriber. Together they may use
             256 * `max_subscriptions` bytes.
         max_topic: Maximum length of a topic in characters.
+        grace: Maximum seconds for the hub to close: to send subscribers what is queued for them, and to finish requests
+            in progress.
+        metrics: Where the hub serves metrics for Prometheus, as `HOST:PORT`, such as `127.0.0.1:9100`; port 0 chooses a
+            free one. They are at `/metrics`, without authentication. Needs the extra `metrics`. `None`: nowhere.
         keepalive: Seconds to keep an idle connection of a client that has pushed. One that has not is closed after 75
             seconds. When there are too many connections, the hub closes an idle one for a new one.
         clock: Returns the Unix time in seconds. Timestamps of signed pushes are compared with it.
@@ -68,6 +78,9 @@ class HubConfig:
             push, or a `Refused` to respond with that. If it raises an exception, the response is 500. It runs in the
             event loop of the hub and must not block. It is not called for events that subscribers publish. `None`
             accepts every push.
+        console_token: The token that opens the console on the page of the hub, at least 16 characters. The console
+            shows every topic, event, subscriber and refusal, and pushes without a signature: make the token random, by
+            `secrets.token_urlsafe()`, and keep it secret. `None`: there is no console.
 
     Raises:
         ValueError, TypeError: An argument is invalid; the message names it.
@@ -84,13 +97,17 @@ class HubConfig:
     max_connections: int = 800
     max_subscriptions: int = 256
     max_topic: int = 1024
+    grace: float = 3.0
+    metrics: str | None = None
     keepalive: float = 6 * 3600.0
     clock: Callable[[], float] = field(default=time.time, repr=False)
     admit: Callable[[Accepted], Refused | None] | None = field(default=None, repr=False)
+    console_token: str | None = field(default=None, repr=False)
 
     _credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
     _subscriber_credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
     _gate: Gate = field(init=False, repr=False, compare=False)
+    _metrics_address: tuple[str, int] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.host, str):
@@ -107,19 +124,33 @@ class HubConfig:
             raise TypeError(wrong_type("keepalive", "a number of seconds", None))
         for name in ("allow_origins", "allow_hosts"):
             _check_strings(name, getattr(self, name))
+        if checked_seconds("grace", self.grace) is None:
+            raise TypeError(wrong_type("grace", "a number of seconds", None))
         if not callable(self.clock):
             raise TypeError(wrong_type("clock", "callable", self.clock))
         if self.admit is not None and not callable(self.admit):
             raise TypeError(wrong_type("admit", "callable or None", self.admit))
+        if self.console_token is not None:
+            _check_console_token(self.console_token)
         credentials = _credentials("keys", self.keys)
         if not credentials and not is_loopback(self.host):
             raise ValueError(
                 f"keys must be given for a hub on {self.host!r}: without keys, every machine that can reach it could "
                 "push; give it keys, or bind it to 127.0.0.1"
             )
+        object.__setattr__(self, "_metrics_address", None if self.metrics is None else _address(self.metrics))
         object.__setattr__(self, "_credentials", credentials)
         object.__setattr__(self, "_subscriber_credentials", _credentials("subscriber_keys", self.subscriber_keys))
         object.__setattr__(self, "_gate", Gate(self.host, self.allow_hosts, self.allow_origins))
+
+
+def _address(text: object) -> tuple[str, int]:
+    if not isinstance(text, str):
+        raise TypeError(wrong_type("metrics", "a string or None", text))
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError(f"metrics must be HOST:PORT like '127.0.0.1:9100', not {text!r}")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _check_strings(name: str, values: object) -> None:
@@ -128,6 +159,14 @@ def _check_strings(name: str, values: object) -> None:
     for value in values:
         if not isinstance(value, str):
             raise TypeError(f"{name} must contain strings, not {type(value).__name__}")
+
+
+def _check_console_token(token: object) -> None:
+    # The messages do not show it.
+    if not isinstance(token, str):
+        raise TypeError(wrong_type("console_token", "a string or None", token))
+    if len(token) < _MIN_TOKEN:
+        raise ValueError(f"console_token must have at least {_MIN_TOKEN} characters")
 
 
 def _credentials(name: str, keys: object) -> dict[str, Credentials]:

@@ -14,10 +14,13 @@ from typing import NamedTuple
 
 from .._core.escape import visible
 
-__all__ = ["Denial", "Gate", "is_loopback"]
+__all__ = ["Denial", "Gate", "is_loopback", "is_own_page"]
 
-_AUTHORITY = re.compile(r"(\[[0-9a-f]*:[0-9a-f:.]*\]|[^\s:/?#@\[\]]+)(?::\d+)?", re.ASCII)
-_ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://({_AUTHORITY.pattern})", re.ASCII)
+_AUTHORITY = re.compile(r"(\[[0-9a-f]*:[0-9a-f:.]*\]|[^\s:/?#@\[\]]+)(?::(\d{1,5}))?", re.ASCII)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
+_PORTS = {"http": 80, "https": 443}
+_HTTP = {"ws": "http", "wss": "https"}
+"""Clients other than browsers may send the URL of the WebSocket as the origin."""
 
 
 def is_loopback(host: str) -> bool:
@@ -38,14 +41,45 @@ def _is_address(host: str) -> bool:
     return True
 
 
+class _Authority(NamedTuple):
+    name: str
+    """Without the brackets of an address or the final dot of a name; empty if the authority is malformed."""
+    port: int | None
+
+
 @lru_cache(64)  # requests to a hub use few names
-def _hostname(authority: str) -> str:
-    """Return the host of `host[:port]`, without the brackets of an address or the trailing dot of a name."""
-    matched = _AUTHORITY.fullmatch(authority)
-    if matched is None:
-        return ""
-    host = matched[1]
-    return host[1:-1] if host.startswith("[") else host.removesuffix(".")
+def _authority(text: str, scheme: str = "") -> _Authority:
+    """Return the host and port of `host[:port]`. The default is the port of the scheme."""
+    matched = _AUTHORITY.fullmatch(text)
+    if matched is None or int(matched[2] or 0) > 65535:
+        return _Authority("", None)
+    host, port = matched.groups()
+    name = host[1:-1] if host.startswith("[") else host.removesuffix(".")
+    return _Authority(name, int(port) if port else _PORTS.get(scheme))
+
+
+def _origin(text: str) -> tuple[str, _Authority] | None:
+    """Return the scheme and the authority of an origin; `None` if it is malformed."""
+    scheme, _, authority = text.lower().partition("://")
+    scheme = _HTTP.get(scheme, scheme)
+    if (scheme, authority) == ("file", ""):  # most browsers send file:// for the pages of files
+        return scheme, _Authority("", None)
+    parts = _authority(authority, scheme)
+    return (scheme, parts) if _SCHEME.fullmatch(scheme) and parts.name else None
+
+
+def is_own_page(origin: str | None, host: str | None) -> bool:
+    """Return whether a request comes from the hub's own page, or not from a browser's page at all."""
+    if origin is None:
+        return True
+    parts = _origin(origin)
+    return parts is not None and _is_own(parts, host)
+
+
+def _is_own(origin: tuple[str, _Authority], host: str | None) -> bool:
+    # Behind a proxy that terminates TLS, the page has https and the hub has http: compare the authority only.
+    scheme, authority = origin
+    return scheme in _PORTS and host is not None and authority == _authority(host.lower(), scheme)
 
 
 class Denial(NamedTuple):
@@ -68,7 +102,7 @@ class Gate:
     Args:
         host: the name or address that the hub is bound to.
         allow_hosts: additional host names, without port.
-        allow_origins: origins that may push and subscribe, as `scheme://host[:port]`.
+        allow_origins: origins that may push and subscribe, as `scheme://host[:port]`, or `file://`.
 
     Raises:
         ValueError: an entry has a form that no browser sends.
@@ -78,22 +112,20 @@ class Gate:
 
     def __init__(self, host: str, allow_hosts: Collection[str], allow_origins: Collection[str]) -> None:
         for name in allow_hosts:
-            if not _is_address(name) and (":" in name or not _hostname(name)):
+            if not _is_address(name) and (":" in name or not _authority(name).name):
                 raise ValueError(f"allow_hosts must contain names without port like 'hub.example.com', not {name!r}")
         for origin in allow_origins:
-            matched = _ORIGIN.fullmatch(origin.lower())
-            # A browser omits the default port of the scheme.
-            if not matched or (matched[1], matched[2].rpartition(":")[2]) in (("http", "80"), ("https", "443")):
+            if _origin(origin) is None:
                 raise ValueError(f"allow_origins must contain origins like 'https://app.example.com', not {origin!r}")
         self._on_loopback = is_loopback(host)
         self._hosts = frozenset(name.lower().removesuffix(".") for name in (host, *allow_hosts))
-        self._origins = frozenset(origin.lower() for origin in allow_origins)
+        self._origins = frozenset(_origin(origin) for origin in allow_origins)
 
     def host(self, host: str | None) -> Denial | None:
         """Check the Host of a request. It may be missing: HTTP/1.0 allows that, and no browser does it."""
         if host is None:
             return None
-        name = _hostname(host.lower())
+        name = _authority(host.lower()).name
         if name in self._hosts or is_loopback(name) or (not self._on_loopback and _is_address(name)):
             return None
         shown = visible(host, 100)
@@ -101,9 +133,7 @@ class Gate:
 
     def push(self, origin: str | None) -> Denial | None:
         """Check the Origin of a push. Only pages of allowed origins may push."""
-        if origin is None or origin.lower() in self._origins:
-            return None
-        return _denied(origin, "push")
+        return None if origin is None or self._allows(_origin(origin)) else _denied(origin, "push")
 
     def subscriber(self, origin: str | None, host: str | None) -> Denial | None:
         """Check the Origin of a WebSocket handshake, given its Host.
@@ -111,15 +141,19 @@ class Gate:
         Besides allowed origins, these may subscribe: clients other than browsers, the hub's own page, and, if the hub
         is bound to loopback, the pages of every server on this machine.
         """
-        if origin is None or origin.lower() in self._origins:
+        if origin is None:
             return None
-        if matched := _ORIGIN.fullmatch(origin.lower()):
-            scheme, authority = matched[1], matched[2]
-            # Behind a proxy that terminates TLS, the page has https and the hub has http: compare the authority only.
-            own = host is not None and authority == host.lower()
-            if scheme in ("http", "https") and (own or (self._on_loopback and is_loopback(_hostname(authority)))):
+        parts = _origin(origin)
+        if self._allows(parts):
+            return None
+        if parts is not None:
+            scheme, (name, _) = parts
+            if _is_own(parts, host) or (scheme in _PORTS and self._on_loopback and is_loopback(name)):
                 return None
         return _denied(origin, "subscribe")
+
+    def _allows(self, origin: tuple[str, _Authority] | None) -> bool:
+        return origin is not None and origin in self._origins
 
 
 def _denied(origin: str, what: str) -> Denial:

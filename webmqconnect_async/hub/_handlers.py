@@ -8,25 +8,35 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler
 
+from .._core.escape import visible
 from . import _page
 from ._aiohttp import BODY_ERRORS, keep, malformed, oversized, sent_early, text_response
 from ._broker import Broker
 from ._config import HubConfig
+from ._console import Console, Watcher
 from ._fairness import Turns
-from ._gate import Denial
+from ._gate import Denial, is_own_page
+from ._guards import abort
 from ._log import Log
 from ._observer import Observer, Refusal, RefusedPart
 from ._publication_ids import new_publication_id
 from ._pushes import crossbar, webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
+from ._receipt import RECEIPT, may_be_short
+from ._session import Session
 from ._websocket import PROTOCOLS, SubscriberSocket
+
+if TYPE_CHECKING:
+    from ._metrics import Metrics
 
 __all__ = ["Handlers"]
 
@@ -44,15 +54,32 @@ logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class Handlers:
-    """The handlers of one hub, and what they share: its broker."""
+    """The handlers of one hub, and what they share: its broker.
 
-    def __init__(self, config: HubConfig) -> None:
+    Args:
+        config: the hub's configuration.
+        alone: whether no other application sees the responses, which might add headers.
+    """
+
+    def __init__(self, config: HubConfig, *, alone: bool = False) -> None:
         self._config = config
+        self._alone = alone
         self._gate = config._gate
         self._rules = Rules(config._credentials, config.max_body, config.max_topic)
-        self._observers: tuple[Observer, ...] = (Log(),)
+        self._observers: list[Observer] = [Log()]
         self._broker = Broker(config, self._observers)
+        self._console = None if config.console_token is None else Console(config, self._broker, self._admit)
+        if self._console is not None:
+            self._observers.append(self._console)
         self._sockets: set[SubscriberSocket] = set()
+        self.ready = True
+        """Whether load balancers should send requests here, which `/readyz` tells them."""
+        self.metrics: Metrics | None = None
+        if config._metrics_address is not None:
+            from ._metrics import Metrics  # needs an extra
+
+            self.metrics = Metrics(config._metrics_address, self._broker, config.allow_hosts)
+            self._observers.append(self.metrics)
         self._turns = Turns()
 
     def app(self) -> web.Application:
@@ -74,7 +101,14 @@ class Handlers:
             for method in ("GET", "HEAD"):
                 add(method, path, page)
         add("*", "/", _not_allowed)
+        if self._console is not None:
+            add("GET", "/console", partial(self._watch, self._console))
+        # Not guarded: probes address a container by its address or name, and the responses tell nothing.
+        app.router.add_get("/healthz", _healthy)
+        app.router.add_get("/readyz", self._readiness)
         app.on_shutdown.append(self._close_sockets)
+        if self.metrics is not None:
+            app.cleanup_ctx.append(self.metrics.serve)
         return app
 
     def _guarded(self, handler: Handler) -> Handler:
@@ -99,7 +133,7 @@ class Handlers:
             except BODY_ERRORS:
                 return malformed()
             except TimeoutError:
-                response = text_response(408, "the body came too slowly")
+                response = self._refuse("request", 408, "the body came too slowly", "", request)
                 response.force_close()
                 return response
             except Exception:
@@ -108,7 +142,7 @@ class Handlers:
 
         return guarded
 
-    async def _push(self, push_format: _PushFormat, request: web.Request) -> web.Response:
+    async def _push(self, push_format: _PushFormat, request: web.Request) -> web.StreamResponse:
         began = perf_counter()
         origin = request.headers.get("Origin")
         if denial := self._gate.push(origin):
@@ -131,12 +165,14 @@ class Handlers:
 
     def _respond(
         self, push_format: _PushFormat, verdict: Accepted | Refused, request: web.Request, began: float
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         """Deliver the push if it is accepted. Return the response."""
         if isinstance(verdict, Accepted):
             verdict = self._admit(verdict)
         if isinstance(verdict, Refused):
-            self._refused(Refusal("push", verdict.reason, "", _peer(request), verdict.status, verdict._forged))
+            reason = "wrong key or signature" if verdict._forged else verdict.reason  # which may quote a guess
+            peer, status = _peer(request), verdict.status
+            self._refused(Refusal("push", reason, verdict._remedy, peer, status, verdict._forged))
             response = push_format.refusal(verdict)
             if verdict.retry_after is not None:
                 response.headers["Retry-After"] = str(verdict.retry_after)
@@ -144,6 +180,8 @@ class Handlers:
         keep(request)
         publication_id = new_publication_id()
         self._broker.deliver(verdict, publication_id, began=began)
+        if self._alone and push_format is _WEBMQ and may_be_short(request):
+            return RECEIPT
         return push_format.receipt(publication_id)
 
     def _admit(self, push: Accepted) -> Accepted | Refused:
@@ -160,7 +198,12 @@ class Handlers:
         config, headers = self._config, request.headers
         if denial := self._gate.subscriber(headers.get("Origin"), headers.get("Host")):
             return self._deny("subscriber", denial, request)
-        offered = map(str.strip, headers.get("Sec-WebSocket-Protocol", "").split(","))
+        lines = headers.getall("Sec-WebSocket-Protocol", ())
+        if len(lines) > 1:  # they are one list (RFC 6455, 11.3.4), of which aiohttp reads the first line only
+            merged = headers.copy()
+            merged["Sec-WebSocket-Protocol"] = ",".join(lines)
+            request = request.clone(headers=merged)
+        offered = map(str.strip, ",".join(lines).split(","))
         subprotocol = next((each for each in offered if each in PROTOCOLS), None)
         if subprotocol is None:
             said = f"a WebSocket of subprotocol {' or '.join(PROTOCOLS)} is expected here"
@@ -174,11 +217,30 @@ class Handlers:
             said = f"the hub has as many subscribers as it may ({config.max_connections})"
             remedy = f"--max-connections {2 * config.max_connections}"
             return self._refuse("subscriber", 503, said, remedy, request)
+        open_session = partial(self._broker.open, PROTOCOLS[subprotocol])
+        return await self._serve_session(request, open_session, self._broker.close)
+
+    async def _watch(self, console: Console, request: web.Request) -> web.StreamResponse:
+        headers = request.headers
+        if not is_own_page(headers.get("Origin"), headers.get("Host")):
+            said = f"origin '{visible(headers['Origin'], 100)}' may not open the console, only the hub's own page may"
+            remedy = "a proxy in front of the hub has to pass the Host header; nginx: proxy_set_header Host $http_host"
+            return self._refuse("request", 403, said, remedy, request)
+        if headers.get("Sec-WebSocket-Protocol") != Watcher.subprotocol:
+            said = "the console's token is expected, in the first message of a WebSocket"
+            return self._refuse("request", 401, said, "", request)
+        if console.full:
+            return self._refuse("request", 503, "too many connections wait for the console", "", request)
+        return await self._serve_session(request, console.open, console.close)
+
+    async def _serve_session(
+        self, request: web.Request, open_session: _OpenSession, close_session: Callable[[Session], None]
+    ) -> web.StreamResponse:
         if request.transport is None:
             raise ConnectionResetError("the connection is closed")
         # Opens the session before the first await, so that `full` counts handshakes in progress.
-        peer = _peer(request)
-        socket = SubscriberSocket(request.transport, subprotocol, self._broker, config, self._turns, peer=peer)
+        session = open_session(drop=partial(abort, request.transport), peer=_peer(request))
+        socket = SubscriberSocket(request.transport, session, close_session, self._config, self._turns)
         self._sockets.add(socket)
         try:
             return await socket.serve(request)
@@ -198,7 +260,12 @@ class Handlers:
             observer.refused(refusal)
 
     async def _close_sockets(self, _app: web.Application) -> None:
-        await asyncio.gather(*(socket.leave() for socket in self._sockets))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._config.grace / 2):  # the other half is for requests in progress
+                await asyncio.gather(*(socket.leave() for socket in self._sockets))
+
+    async def _readiness(self, _request: web.Request) -> web.Response:
+        return text_response(200, "ready") if self.ready else text_response(503, "shutting down")
 
     async def _preflight(self, request: web.Request) -> web.Response:
         """Respond to the request that a browser sends before it lets a script post JSON (CORS)."""
@@ -212,6 +279,10 @@ class Handlers:
             response.headers["Access-Control-Allow-Headers"] = "Content-Type"
             response.headers["Vary"] = "Origin"
         return response
+
+
+class _OpenSession(Protocol):
+    def __call__(self, *, drop: Callable[[], None], peer: str) -> Session: ...
 
 
 @dataclass(frozen=True)
@@ -242,6 +313,10 @@ _CROSSBAR = _PushFormat(
     refusal=_bridge_refusal,
     receipt=lambda publication_id: web.json_response({"id": publication_id}),
 )
+
+
+async def _healthy(_request: web.Request) -> web.Response:
+    return text_response(200, "ok")
 
 
 async def _not_published(request: web.Request) -> web.Response:

@@ -1,29 +1,132 @@
-"""The log of a hub."""
+"""The log of a hub: one line for each push, subscriber and refusal."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import deque
+from time import monotonic, perf_counter
 
+from .._core.escape import visible
 from ._observer import Drop, Observer, Refusal
+from ._publication import Publication
+from ._pushes.verdicts import Accepted
 from ._session import Session
 
 __all__ = ["Log"]
+
+_PER_SECOND = 200
+"""Maximum number of lines a second, so that nobody fills the disk."""
+
+_SECOND = 1.0
+
+_FOR_WARNINGS = 50
+"""Lines of these that are kept for warnings, so that pushes do not hide them."""
+
+_LONGEST = 300
+"""Characters of a text from outside."""
 
 logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class Log(Observer):
-    """Writes what happens to the logger `webmqconnect_async.hub`."""
+    """Writes what happens to the logger `webmqconnect_async.hub`. Each record has the facts as attributes, too.
 
-    __slots__ = ()
+    It writes at most 200 lines a second, and then how many it has left out.
+    """
 
-    def refused(self, refusal: Refusal) -> None:
-        """Log it."""
-        level = logging.WARNING if refusal.forged else logging.DEBUG
-        remedy = f" ({refusal.remedy})" if refusal.remedy else ""
-        failed = "failed to authenticate" if refusal.forged else "is refused"
-        logger.log(level, "a %s from %s %s: %s%s", refusal.what, refusal.peer, failed, refusal.reason, remedy)
+    __slots__ = ("_left_out", "_left_out_level", "_times")
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=_PER_SECOND)  # when the last lines were written
+        self._left_out = 0
+        self._left_out_level = logging.NOTSET
+
+    def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
+        """Log an event."""
+        if not self._may_write(logging.INFO):
+            return
+        topic, size = visible(publication.topic, _LONGEST), len(publication.event.encode())
+        line = f"to {topic}: {_count(size, 'byte')}, {_count(receivers, 'subscriber')}, ID {publication_id}"
+        key = milliseconds = None
+        if began is None:
+            event, line = "publication", f"publication by a subscriber {line}"
+        else:
+            milliseconds = round((perf_counter() - began) * 1000, 3)
+            event, line = "push", f"push {line}, {milliseconds:.1f} ms"
+        if isinstance(publication, Accepted) and publication.key is not None:
+            key = visible(publication.key, _LONGEST)
+            line = f"{line}, key '{key}'"
+        facts = {"topic": topic, "bytes": size, "receivers": receivers, "publication": publication_id}
+        _write(logging.INFO, event, line, **facts, milliseconds=milliseconds, key=key)
+
+    def joined(self, session: Session) -> None:
+        """Log a subscriber that has joined."""
+        if not self._may_write(logging.INFO):
+            return
+        protocol, key = session.subprotocol, None
+        line = f"subscriber {session.id} joined from {session.peer}: {protocol}"
+        if session.authrole != "anonymous":
+            key = visible(session.authid, _LONGEST)
+            line = f"{line}, key '{key}'"
+        _write(logging.INFO, "joined", line, session=session.id, peer=session.peer, protocol=protocol, key=key)
+
+    def left(self, session: Session) -> None:
+        """Log a subscriber that has left."""
+        if self._may_write(logging.INFO):
+            seconds, topics = round(monotonic() - session.opened, 3), len(session.subscribed)
+            line = f"subscriber {session.id} left after {seconds:.1f} s, {_count(topics, 'topic')}"
+            _write(logging.INFO, "left", line, session=session.id, seconds=seconds, topics=topics)
 
     def dropped(self, session: Session, why: Drop, details: str) -> None:
-        """Log it."""
-        logger.warning("subscriber %s dropped: %s", session.id, details)
+        """Log a subscriber whose connection the hub closes."""
+        if self._may_write(logging.WARNING):
+            line = f"subscriber {session.id} at {session.peer} dropped: {details}"
+            _write(logging.WARNING, "dropped", line, session=session.id, peer=session.peer, reason=why)
+
+    def refused(self, refusal: Refusal) -> None:
+        """Log a refusal. A failed authentication is a warning."""
+        level = logging.WARNING if refusal.forged else logging.INFO
+        if not self._may_write(level):
+            return
+        what, reason, remedy, peer, status, forged, session = refusal
+        reason, remedy = visible(reason, _LONGEST), visible(remedy, _LONGEST)
+        who = f"{what} from {peer}"
+        if session:
+            subscriber = f"subscriber {session} at {peer}"
+            who = subscriber if what == "subscriber" else f"{what} of {subscriber}"
+        outcome = "failed to authenticate" if forged else "refused"
+        line = f"{who} {outcome}: {reason}{f'; hint: {remedy}' if remedy else ''}"
+        facts = {"what": what, "reason": reason, "remedy": remedy or None, "peer": peer, "session": session or None}
+        _write(level, "refused", line, **facts, status=status, forged=forged)
+
+    def _may_write(self, level: int) -> bool:
+        """Return whether the logger is enabled and the limit allows a line, which the caller then writes."""
+        if not logger.isEnabledFor(level):
+            return False
+        now, times = monotonic(), self._times
+        most = _PER_SECOND if level >= logging.WARNING else _PER_SECOND - _FOR_WARNINGS
+        if len(times) < most or now - times[-most] >= _SECOND:
+            times.append(now)
+            return True
+        if not self._left_out:
+            asyncio.get_running_loop().call_later(_SECOND, self._write_left_out)
+        self._left_out += 1
+        if level > self._left_out_level:
+            self._left_out_level = level
+        return False
+
+    def _write_left_out(self) -> None:
+        count, level = self._left_out, self._left_out_level
+        self._left_out, self._left_out_level = 0, logging.NOTSET
+        self._times.append(monotonic())
+        _write(level, "left_out", f"{_count(count, 'line')} left out", count=count)
+
+
+def _write(level: int, event: str, line: str, **facts: object) -> None:
+    """Write a line, whose record has as attributes the facts that are known."""
+    logger.log(level, line, extra={"event": event} | {name: fact for name, fact in facts.items() if fact is not None})
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

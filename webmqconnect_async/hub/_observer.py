@@ -15,8 +15,8 @@ Drop: TypeAlias = Literal["slow", "flood"]
 """Why the hub drops a subscriber: it reads too slowly, or it sends more than its share."""
 
 
-RefusedPart: TypeAlias = Literal["request", "push", "subscriber", "subscription"]
-"""What the hub refuses. A subscriber is refused before it has joined."""
+RefusedPart: TypeAlias = Literal["request", "push", "subscriber", "subscription", "publication"]
+"""What the hub refuses. A subscriber is refused before it has joined; a publication is one of a subscriber."""
 
 
 class Refusal(NamedTuple):
@@ -34,6 +34,8 @@ class Refusal(NamedTuple):
     """The HTTP status of the response; `None` over a WebSocket."""
     forged: bool = False
     """Whether a key, secret or signature is wrong: somebody may be guessing."""
+    session: str = ""
+    """The ID of the subscriber's session; empty if it has none."""
 
 
 class Observer:
@@ -58,7 +60,7 @@ class Observer:
         """Record a subscriber that may subscribe from now on: it is anonymous, or has authenticated."""
 
     def left(self, session: Session) -> None:
-        """Record that a subscriber, which had joined, is gone."""
+        """Record that a subscriber, which had joined, is gone. It still has the topics that it was subscribed to."""
 
     def dropped(self, session: Session, why: Drop, details: str) -> None:
         """Record a subscriber whose connection the hub closes. `left` follows if it had joined."""

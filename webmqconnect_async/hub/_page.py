@@ -32,6 +32,8 @@ def facts(config: HubConfig) -> Handler:
     """Return the handler that tells the page what the hub accepts. The response has no keys."""
     said = {
         "signed": bool(config.keys),
+        "console": config.console_token is not None,
+        "max_body": config.max_body,
         "max_topic": config.max_topic,
         "max_subscriptions": config.max_subscriptions,
     }
@@ -57,7 +59,10 @@ def _static(content: bytes, content_type: str) -> Handler:
 index = _serve("index.html", "text/html")
 """The page. Its links are relative, so that it works below any prefix."""
 
-_SCRIPTS = ("webmq.js", "page.js", "topics.js", "lines.js", "events.js", "texts.js", "dom.js")
+_SCRIPTS = (
+    *("webmq.js", "page.js", "topics.js", "lines.js", "events.js", "texts.js", "dom.js"),
+    *("console.js", "live.js", "push.js", "keys.js"),
+)
 
 ASSETS = {"/page.css": _serve("page.css", "text/css")} | {
     f"/{name}": _serve(name, "text/javascript") for name in _SCRIPTS

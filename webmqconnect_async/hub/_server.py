@@ -18,9 +18,6 @@ from ._handlers import Handlers
 
 __all__ = ["Hub", "create_app"]
 
-_SHUTDOWN = 2.0
-"""Seconds for requests in progress to end when the hub closes."""
-
 _SPARE = 200
 """Connections for pushes and pages, besides those of subscribers."""
 
@@ -43,6 +40,7 @@ class Hub:
         self._port = checked_integer("port", port, 0, 65535)
         self.config: HubConfig = HubConfig(host=host, **options)
         self._authority: str | None = None
+        self._handlers: Handlers | None = None
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._outages: Outages | None = None
@@ -66,6 +64,12 @@ class Hub:
         """The URL to subscribe at, with WAMP v1 or v2: `ws://127.0.0.1:43211/ws`."""
         return f"{self.url.replace('http', 'ws', 1)}/ws"
 
+    @property
+    def metrics_url(self) -> str | None:
+        """The URL of the metrics: `http://127.0.0.1:9100/metrics`; `None` if the hub has none, or is not running."""
+        metrics = self._handlers.metrics if self._handlers is not None else None
+        return None if metrics is None else f"http://{_authority(*metrics.address)}/metrics"
+
     async def start(self) -> None:
         """Bind the port and serve.
 
@@ -73,17 +77,22 @@ class Hub:
         fewer subscribers and logs a warning.
 
         Raises:
-            OSError: the port is in use, or the host cannot be bound to.
+            ImportError: `metrics` is given, and prometheus_client is not installed.
+            OSError: a port is in use, or a host cannot be bound to. For that of the metrics, `filename` is the address.
             RuntimeError: the hub is running already.
         """
         if self._runner is not None:
             raise RuntimeError("the hub is already running")
         loop = asyncio.get_running_loop()
         config, connections = _within_limit(self.config)
-        runner = web.AppRunner(Handlers(config).app(), shutdown_timeout=_SHUTDOWN)
-        self._runner = runner
+        handlers = Handlers(config, alone=True)
+        # Half of the time is for subscribers.
+        runner = web.AppRunner(handlers.app(), shutdown_timeout=config.grace / 2)
+        self._handlers, self._runner = handlers, runner
         try:
             await runner.setup()
+            if handlers.metrics is not None:
+                handlers.metrics.server = runner.server
             factory = protocol_factory(runner, connections, config.keepalive)
             self._server = await loop.create_server(factory, config.host, self._port)
             self._outages = Outages(loop)
@@ -92,9 +101,24 @@ class Hub:
             raise
         self._authority = _authority(*self._server.sockets[0].getsockname()[:2])
 
+    async def drain(self, seconds: float) -> None:
+        """Serve for so many seconds more, while `/readyz` responds with 503, so that load balancers go elsewhere.
+
+        Call it before `close`.
+        """
+        if self._handlers is not None:
+            self._handlers.ready = False
+        await asyncio.sleep(seconds)
+
     async def close(self) -> None:
-        """Close the subscribers' connections (1001), finish requests in progress, and free the port. Idempotent."""
+        """Free the port, close the subscribers' connections (1001), and finish requests in progress. Idempotent.
+
+        It takes at most the `grace` of the options.
+        """
         runner, self._runner, self._authority = self._runner, None, None
+        if self._handlers is not None:
+            self._handlers.ready = False
+            self._handlers = None
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -122,6 +146,7 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
       that it cannot parse, and its log of the error.
     - Limits of the number of connections, the size of headers, and the time that slow peers may take are up to the
       server.
+    - Only one process can bind the port of `metrics`.
     - The hub cannot see what the server is bound to, or which requests a proxy in front of it forwards. Give it keys
       unless every client may push, and subscriber keys unless every client may read.
     - Each worker process has a hub of its own, which a push to another worker does not reach. A warning is logged under
@@ -133,6 +158,7 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
 
     Raises:
         ValueError, TypeError: an argument cannot be used; the message names it.
+        ImportError: `metrics` is given, and prometheus_client is not installed.
     """
     app = Handlers(HubConfig(host=host, **options)).app()
     app.on_startup.append(_warn_about_workers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from ._config import HubConfig
 from ._frames import text_frame
-from ._observer import Drop, Refusal
+from ._observer import Drop, Refusal, RefusedPart
 from ._publication import Publication
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Session(ABC):
 
     __slots__ = (
         *("_broker", "_closed", "_config", "_drained", "_drop", "_filled", "_max_queue", "_queue", "_queued"),
-        *("_reserved", "authid", "authrole", "ending", "id", "peer", "published", "subscribed"),
+        *("_reserved", "authid", "authrole", "ending", "id", "opened", "peer", "published", "subscribed"),
     )
 
     def __init__(
@@ -63,6 +64,7 @@ class Session(ABC):
     ) -> None:
         self.id = session_id
         self.peer = peer
+        self.opened = time.monotonic()
         self.authid = session_id
         """The key that it authenticated with; the session ID if it is anonymous."""
         self.authrole = "anonymous"
@@ -105,10 +107,11 @@ class Session(ABC):
         for observer in self._broker.observers:
             observer.joined(self)
 
-    def refuse(self, reason: str) -> None:
-        """Tell the observers that the subscriber has failed to authenticate."""
+    def refuse(self, what: RefusedPart, reason: str, remedy: str = "", *, forged: bool = False) -> None:
+        """Tell the observers that something is refused. `Refusal` explains the arguments."""
+        refusal = Refusal(what, reason, remedy, self.peer, None, forged, self.id)
         for observer in self._broker.observers:
-            observer.refused(Refusal("subscriber", reason, peer=self.peer, forged=True))
+            observer.refused(refusal)
 
     def leave(self) -> None:  # noqa: B027  # WAMP v1 has no such message
         """Queue the message, if the protocol has one, that the hub is shutting down."""
@@ -197,6 +200,11 @@ class Session(ABC):
         if self._queued <= _HIGH_WATER:
             self._drained.set()
         return b"".join(frames)
+
+    @property
+    def queued(self) -> int:
+        """The size of the send queue in bytes."""
+        return self._queued
 
     @property
     def ended(self) -> bool:

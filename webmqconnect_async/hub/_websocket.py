@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from functools import partial
+from collections.abc import Callable
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from ._broker import Broker
 from ._config import HubConfig
 from ._fairness import BEHIND, FairGuard, Turns
 from ._frames import pong_frame
@@ -43,33 +42,30 @@ class SubscriberSocket:
 
     Args:
         transport: the connection.
-        subprotocol: one of `PROTOCOLS`.
-        broker: opens the session immediately. It must not be `full`.
+        session: its session, open.
+        close_session: called with the session when the connection is closed.
         config: the hub's configuration.
         turns: for subscribers that send much.
-        peer: the address of the subscriber, for the log.
     """
 
     def __init__(
         self,
         transport: asyncio.Transport,
-        subprotocol: str,
-        broker: Broker,
+        session: Session,
+        close_session: Callable[[Session], None],
         config: HubConfig,
         turns: Turns,
-        *,
-        peer: str,
     ) -> None:
         self._transport = transport
-        self._broker = broker
+        self._session = session
+        self._close_session = close_session
         self._turns = turns
         self._published = 0  # events when it was last found to be behind
-        self._session = broker.open(PROTOCOLS[subprotocol], drop=partial(abort, transport), peer=peer)
         self._delayed: asyncio.TimerHandle | None = None  # a delayed reply
         # No compression: each event would have to be compressed separately for every subscriber. No autoping: aiohttp
         # would process all pings and pongs that have arrived without returning.
         self._socket = web.WebSocketResponse(
-            protocols=(subprotocol,),
+            protocols=(session.subprotocol,),
             autoping=False,
             heartbeat=_HEARTBEAT,
             compress=False,
@@ -98,7 +94,7 @@ class SubscriberSocket:
         finally:
             if self._delayed is not None:
                 self._delayed.cancel()
-            self._broker.close(self._session)
+            self._close_session(self._session)
             if self._socket.prepared:
                 # A subscriber that does not read must not keep the connection open. And if an exception got here,
                 # aiohttp must not write an error response into the WebSocket.
@@ -139,6 +135,7 @@ class SubscriberSocket:
                     await self._session.drained()
         except TimeoutError:
             said = f"no HELLO or no authentication within {_JOIN_TIMEOUT:.0f} s"
+            self._session.refuse("subscriber", said)
             await self.close(WSCloseCode.POLICY_VIOLATION, said)
 
     def _behind(self) -> None:

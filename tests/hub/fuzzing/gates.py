@@ -67,7 +67,9 @@ _hosts: SearchStrategy[str] = rarely(st.one_of(broken(_authorities), st.text(max
 _origins = st.one_of(
     st.builds(
         "{}{}".format,
-        st.sampled_from(["http://", "https://", "HTTP://", "file://", "chrome-extension://", "//", ""]),
+        st.sampled_from(
+            ["http://", "https://", "HTTP://", "ws://", "wss://", "file://", "chrome-extension://", "//", ""]
+        ),
         _hosts,
     ),
     st.sampled_from(
@@ -92,12 +94,16 @@ _GATES = {
 }
 
 
-def _host_in(authority: str) -> str:
-    """Return what a client would connect to; a user's name before it would fool whoever looks for a beginning."""
-    parts = urlsplit(f"//{authority}")
+def _host_in(authority: str, scheme: str = "") -> tuple[str, int | None]:
+    """Return the name and port that a client would connect to. A user name would fool a search for a prefix."""
+    try:
+        parts = urlsplit(f"//{authority}")
+    except ValueError:  # brackets around what is no address; the rules compare it as text
+        return authority, None
     assert parts.username is None
     assert not parts.path
-    return (parts.hostname or "").removesuffix(".")
+    default = {"http": 80, "https": 443}.get(scheme)
+    return (parts.hostname or "").removesuffix("."), default if parts.port is None else parts.port
 
 
 def _is_of_this_machine(name: str) -> bool:
@@ -120,16 +126,19 @@ def _check(claim: Claim) -> None:
         assert refusal is None or (str(refusal).isprintable() and len(str(refusal)) < 300)
     host, push, subscriber = refusals
     if host is None and claim.host is not None:
-        name = _host_in(claim.host.lower())
+        name, _ = _host_in(claim.host.lower())
         assert name == _NAMED or name == "0.0.0.0" or _is_of_this_machine(name) or not claim.local  # noqa: S104
         assert name == _NAMED or _is_of_this_machine(name) or _is_address(name)
-    if push is None and claim.origin is not None:
-        assert claim.origin.lower() == _ORIGIN
-    if subscriber is None and claim.origin is not None and claim.origin.lower() != _ORIGIN:
-        scheme, _, authority = claim.origin.lower().partition("://")
-        assert scheme in ("http", "https")
-        own = claim.host is not None and authority == claim.host.lower()
-        assert own or (claim.local and _is_of_this_machine(_host_in(authority)))
+    if claim.origin is None or (push is not None and subscriber is not None):
+        return
+    scheme, _, authority = claim.origin.lower().partition("://")
+    scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme)
+    assert scheme in ("http", "https")
+    listed = scheme == "https" and _host_in(authority, scheme) == ("app.example.com", 443)
+    assert listed == (push is None)
+    if not listed:
+        own = claim.host is not None and _host_in(authority, scheme) == _host_in(claim.host.lower(), scheme)
+        assert own or (claim.local and _is_of_this_machine(_host_in(authority)[0]))
 
 
 GATE = Target("gate", st.builds(Claim, maybe(_hosts), maybe(_origins), st.booleans()), _check, share=4)

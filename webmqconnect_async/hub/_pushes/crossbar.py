@@ -14,6 +14,7 @@ from ..._core.escape import visible
 from ..._core.query import parameters
 from ..._core.topics import is_reserved, is_uri
 from ...signing import Credentials, verify
+from .. import _remedies as remedies
 from .._publication import arguments_of
 from .._publish_options import Audience, audience_of, flag_of
 from .verdicts import MAX_SKEW, Accepted, PushRequest, Refused, Rules
@@ -26,7 +27,7 @@ _RESERVED = {"topic", "self"}
 
 
 class _Broken(Exception):
-    """The request makes the bridge fail with 500. The message explains why."""
+    """The request makes the bridge fail with 500. The arguments are the reason and, optionally, the remedy."""
 
 
 def judge_head(content_type: str | None, length: int, max_body: int) -> Refused | None:
@@ -39,7 +40,8 @@ def judge_head(content_type: str | None, length: int, max_body: int) -> Refused 
     if len(named) != len(pairs) or named.get("charset", "utf-8") not in ("utf-8", "utf8"):
         return Refused(400, "Non-accepted request encoding, must be UTF-8.")
     if length > max_body:
-        return Refused(413, f"Request too long. ({length} is longer than accepted {max_body})")
+        said = f"Request too long. ({length} is longer than accepted {max_body})"
+        return Refused(413, said, _remedy=remedies.larger_body(length, max_body))
     return None
 
 
@@ -54,7 +56,8 @@ def judge(request: PushRequest, rules: Rules) -> Accepted | Refused:
             return refused
         return _publication(body, fields.get("key") if keys else None, rules.max_topic)
     except _Broken as broken:
-        return Refused(500, str(broken))
+        reason, *remedy = broken.args
+        return Refused(500, reason, _remedy="".join(remedy))
 
 
 def _fields(query: str) -> dict[str, str]:
@@ -83,10 +86,10 @@ def _judge_signature(
         return None
     credentials = keys.get(fields["key"])
     if credentials is None:
-        return Refused(401, "REST bridge signature key not valid.", _forged=True)
+        return Refused(401, "REST bridge signature key not valid.", _forged=True, _remedy=remedies.KEY)
     parts = [fields[name].encode() for name in ("key", "timestamp", "seq", "nonce")]
     if not verify(credentials, fields["signature"], *parts, body):
-        return Refused(401, "REST bridge signature secret not valid.", _forged=True)
+        return Refused(401, "REST bridge signature secret not valid.", _forged=True, _remedy=remedies.SIGNATURE)
     return None
 
 
@@ -94,7 +97,7 @@ def _missing(name: str) -> Refused:
     said = f"'{name}' field missing"
     if name == "timestamp":
         said = "signed request required, but mandatory 'timestamp' field missing"
-    return Refused(400, f"REST bridge signature was invalid (missing mandatory field - {said}).")
+    return Refused(400, f"REST bridge signature was invalid (missing mandatory field - {said}).", _remedy=remedies.SIGN)
 
 
 def _judge_field(name: str, value: str, now: float) -> Refused | None:
@@ -106,7 +109,9 @@ def _judge_field(name: str, value: str, now: float) -> Refused | None:
         except ValueError:
             said = f"'{visible(value, 100)}' (must be UTC/ISO-8601, e.g. '2011-10-14T16:59:51.123Z')"
             return Refused(400, f"REST bridge signature was invalid (invalid timestamp {said}).")
-        return Refused(400, "Request expired, too old timestamp.") if abs(now - signed_at) > MAX_SKEW else None
+        if abs(now - signed_at) > MAX_SKEW:
+            return Refused(400, "Request expired, too old timestamp.", _remedy=remedies.CLOCK)
+        return None
     try:
         int(value.encode())  # int() strips more kinds of whitespace from text than from bytes
     except ValueError:
@@ -142,7 +147,7 @@ def _topic(topic: object, longest: int) -> str:
     if not isinstance(topic, str) or not is_uri(topic):
         raise _Broken("the topic is no URI")
     if len(topic) > longest:
-        raise _Broken(f"topic length ({len(topic)}) exceeds maximum ({longest})")
+        raise _Broken(f"topic length ({len(topic)}) exceeds maximum ({longest})", remedies.longer_topic(len(topic)))
     return topic
 
 

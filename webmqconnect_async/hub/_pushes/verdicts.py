@@ -60,3 +60,5 @@ class Refused:
     """Seconds to wait before trying again, sent as `Retry-After`; `None` sends none."""
     _forged: bool = field(default=False, repr=False, compare=False)
     """Whether the key or the signature is wrong. Such refusals are logged with the peer's address."""
+    _remedy: str = field(default="", repr=False, compare=False)
+    """What would allow the push, for the log; empty if that is not known."""

@@ -14,22 +14,24 @@ from ..._core import strict_json
 from ..._core.escape import visible
 from ..._core.query import parameters
 from ...signing import Credentials, verify
+from .. import _remedies as remedies
 from .verdicts import MAX_SKEW, Accepted, PushRequest, Refused, Rules
 
-__all__ = ["judge", "judge_head"]
+__all__ = ["CONTENT_TYPE", "judge", "judge_head"]
 
-_CONTENT_TYPE = "application/x-www-form-urlencoded"
+CONTENT_TYPE = "application/x-www-form-urlencoded"
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"
 _NAMES = {name.encode(): name for name in ("topicuri", "appkey", "timestamp", "signature", "eligible", "exclude")}
 
 
 def judge_head(content_type: str | None, length: int, max_body: int) -> Refused | None:
     """Judge a request by its headers, before its body is read; return None to go on."""
-    if content_type != _CONTENT_TYPE:
+    if content_type != CONTENT_TYPE:
         said = "missing" if content_type is None else visible(content_type, 100)
         return Refused(400, f"bad or missing content type ('{said}')")
     if length > max_body:
-        return Refused(400, f"content length ({length}) exceeds maximum ({max_body})")
+        remedy = remedies.larger_body(length, max_body)
+        return Refused(400, f"content length ({length}) exceeds maximum ({max_body})", _remedy=remedy)
     return None
 
 
@@ -46,7 +48,8 @@ def judge(request: PushRequest, rules: Rules) -> Accepted | Refused:
     if topic is None:
         return Refused(400, "missing query parameter 'topicuri'")
     if len(topic) > rules.max_topic:
-        return Refused(400, f"topic length ({len(topic)}) exceeds maximum ({rules.max_topic})")
+        remedy = remedies.longer_topic(len(topic))
+        return Refused(400, f"topic length ({len(topic)}) exceeds maximum ({rules.max_topic})", _remedy=remedy)
 
     # An empty value counts as missing.
     key, timestamp, signature = values.get("appkey"), values.get("timestamp"), values.get("signature")
@@ -56,7 +59,7 @@ def judge(request: PushRequest, rules: Rules) -> Accepted | Refused:
     elif key or timestamp or signature:
         return Refused(400, "either all or none of parameters 'appkey', 'signature' and 'timestamp' must be present")
     elif rules.keys:
-        return Refused(401, "not authorized (this hub takes signed pushes only)")
+        return Refused(401, "not authorized (this hub takes signed pushes only)", _remedy=remedies.SIGN)
 
     event = _json_text(body)
     if event is None:
@@ -103,13 +106,14 @@ def _judge_signature(
         return Refused(400, f"invalid timestamp '{visible(timestamp, 100)}' (must be i.e. '2011-10-14T16:59:51Z'")
     skew = round(abs(now - signed_at))
     if skew > MAX_SKEW:
-        return Refused(400, f"timestamp expired (delta {skew} seconds)")
+        return Refused(400, f"timestamp expired (delta {skew} seconds)", _remedy=remedies.CLOCK)
     credentials = keys.get(key)
     if credentials is None:
-        return Refused(400, f"unknown application key '{visible(key, 100)}'", _forged=True)
+        said = f"unknown application key '{visible(key, 100)}'"
+        return Refused(400, said, _forged=True, _remedy=remedies.KEY)
     if not verify(credentials, signature, topic.encode(), key.encode(), timestamp.encode(), body):
         # The original hub added the expected signature, and so gave the sender of a forged push a valid one.
-        return Refused(401, "invalid request signature", _forged=True)
+        return Refused(401, "invalid request signature", _forged=True, _remedy=remedies.SIGNATURE)
     return None
 
 

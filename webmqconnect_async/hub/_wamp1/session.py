@@ -8,7 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from ..._version import __version__
+from .. import _remedies as remedies
 from .._config import HubConfig
+from .._observer import RefusedPart
 from .._publication import Publication
 from .._session import DelayedReply, Session
 from . import messages
@@ -68,24 +70,33 @@ class Wamp1Session(Session):
                 self._define_prefix(prefix, uri)
             case messages.Call() as call:
                 return self._call(call)
-            case _ if not self.admitted:
-                pass  # the other messages have no replies, not even errors
+            case messages.Subscribe() | messages.Unsubscribe() | messages.Publish() if not self.admitted:
+                self.refuse("subscription", "it has not authenticated", remedies.AUTHENTICATE)
             case messages.Subscribe(topic):
                 self._broker.subscribe(self, self._resolve(topic))
             case messages.Unsubscribe(topic):
                 self._broker.unsubscribe(self, self._resolve(topic))
-            case messages.Publish(topic, event, exclude, eligible) if self._config.allow_publish:
+            case messages.Publish() if not self._config.allow_publish:
+                self.refuse("publication", "subscribers of this hub do not publish", remedies.ALLOW_PUBLISH)
+            case messages.Publish(topic, event, exclude, eligible):
                 excluded = frozenset({self.id}) if exclude is None else exclude
                 self.publish(Publication(self._resolve(topic), event, eligible, excluded))
         return None
 
     def _define_prefix(self, prefix: str, uri: str) -> None:
         config, known = self._config, self._prefixes.get(prefix)
-        if not prefix or len(prefix) + len(uri) > config.max_topic:
-            return
-        if known is None and len(self._prefixes) >= config.max_subscriptions:
-            return
-        if not self.reserve(prefix, uri):
+        length, longest, most = len(prefix) + len(uri), config.max_topic, config.max_subscriptions
+        reason = remedy = ""
+        if not prefix:
+            reason = "a prefix is empty"
+        elif length > longest:
+            reason = f"length of prefix and URI ({length}) exceeds maximum ({longest})"
+            remedy = remedies.longer_topic(length)
+        elif (known is None and len(self._prefixes) >= most) or not self.reserve(prefix, uri):
+            reason = f"number or size of its prefixes exceeds maximum ({most} prefixes, {256 * most} bytes)"
+            remedy = remedies.more_subscriptions(most)
+        if reason:
+            self.refuse("subscription", reason, remedy)
             return
         if known is not None:
             self.release(prefix, known)
@@ -104,8 +115,9 @@ class Wamp1Session(Session):
             result = self._procedures.call(self._resolve(call.procedure), call.arguments)
         except CallFailed as failure:
             reply = messages.call_error(call.id, failure.uri, failure.description)
+            what: RefusedPart = "subscriber" if failure.delayed else "request"
+            self.refuse(what, failure.description, forged=failure.delayed)
             if failure.delayed:
-                self.refuse(failure.description)
                 return partial(self._send_failure, reply)
         else:
             reply = messages.call_result(call.id, result)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from ..._core.topics import is_reserved, is_uri
+from .. import _remedies as remedies
 from .._config import HubConfig
 from .._publication import Publication
 from .._publication_ids import new_publication_id
@@ -64,6 +65,7 @@ class Wamp2Session(Session):
             elif message is not None:
                 return self._join(message)
         except messages.ProtocolViolation as violation:
+            self.refuse("request", str(violation))
             self._abort("wamp.error.protocol_violation", str(violation), _PROTOCOL_ERROR)
         return None
 
@@ -81,8 +83,9 @@ class Wamp2Session(Session):
                 self.say(messages.challenge(challenge))
             case Refusal(reason, said, delayed):
                 self._joining = None
+                remedy = remedies.AUTHENTICATE if self._config.subscriber_keys else remedies.NO_SUBSCRIBER_KEY
+                self.refuse("subscriber", said, "" if delayed else remedy, forged=delayed)
                 if delayed:
-                    self.refuse(said)
                     self._failing = True  # ignore further messages until then
                     return partial(self._abort, reason, said)
                 self._abort(reason, said)
@@ -120,7 +123,9 @@ class Wamp2Session(Session):
             case messages.Publish():
                 self._publish(message)
             case messages.RPCRequest(kind, request):
-                self.say(messages.error(kind, request, *_REFUSALS[kind]))
+                uri, said = _REFUSALS[kind]
+                self.refuse("request", said)
+                self.say(messages.error(kind, request, uri, said))
             case messages.Goodbye():
                 self.say(messages.goodbye("wamp.close.goodbye_and_out"))
                 self.end(_NORMAL_CLOSURE)
@@ -129,23 +134,29 @@ class Wamp2Session(Session):
 
     def _subscribe(self, subscribe: messages.Subscribe) -> None:
         request, topic = subscribe.request, subscribe.topic
-        refuse = partial(messages.error, messages.Type.SUBSCRIBE, request)
         if subscribe.match != "exact":
-            self.say(refuse("wamp.error.option_not_allowed", "this hub compares topics exactly"))
+            self._refuse(request, "wamp.error.option_not_allowed", "this hub compares topics exactly")
         elif not is_uri(topic):
-            self.say(refuse("wamp.error.invalid_uri", "the topic is no URI"))
-        elif (subscription := self._broker.subscribe(self, topic)) is None:
-            self.say(refuse("wamp.error.not_authorized", "a topic too long, or one too many"))
+            self._refuse(request, "wamp.error.invalid_uri", "the topic is no URI")
+        elif (subscription := self._broker.subscribe(self, topic)) is None:  # the broker has told the observers
+            said = "a topic too long, or one too many"
+            self.say(messages.error(messages.Type.SUBSCRIBE, request, "wamp.error.not_authorized", said))
         else:
             self._subscriptions[subscription] = topic
             self.say(messages.subscribed(request, subscription))
+
+    def _refuse(self, request: int, uri: str, said: str) -> None:
+        self.refuse("subscription", said)
+        self.say(messages.error(messages.Type.SUBSCRIBE, request, uri, said))
 
     def _publish(self, publish: messages.Publish) -> None:
         refusal = None
         if not self._config.allow_publish:
             refusal = "wamp.error.not_authorized", "subscribers of this hub do not publish"
+            self.refuse("publication", refusal[1], remedies.ALLOW_PUBLISH)
         elif not is_uri(publish.topic) or is_reserved(publish.topic):
             refusal = "wamp.error.invalid_uri", "the topic is no URI, or the router's own"
+            self.refuse("publication", refusal[1])
         if refusal is not None:
             if publish.acknowledge:
                 self.say(messages.error(messages.Type.PUBLISH, publish.request, *refusal))

@@ -1,4 +1,4 @@
-// What the page's modules share: elements by ID, new elements, numbers for readers, the clipboard.
+// What the modules of the page share: elements by ID, new elements, numbers and times for readers, the clipboard.
 
 const COPIED_MS = 1500;
 
@@ -6,9 +6,19 @@ export const at = (id) => document.getElementById(id);
 
 export const number = new Intl.NumberFormat("en").format;
 
-/** Returns a new element with this text: text never becomes markup here. */
+/** Returns the time of day of a Date or of milliseconds. */
+export const clock = new Intl.DateTimeFormat("en", {
+  hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
+}).format;
+
+/** Returns a new element with this text. Nothing on the page turns text into markup. */
 export function element(name, text, properties) {
   return Object.assign(document.createElement(name), properties, { textContent: text });
+}
+
+/** Returns a time of day, in milliseconds of the Unix time. */
+export function time(milliseconds) {
+  return element("time", clock(milliseconds), { dateTime: new Date(milliseconds).toISOString() });
 }
 
 /** Returns a new button. */
@@ -18,10 +28,10 @@ export function button(text, label, click, className = "quiet") {
   return made;
 }
 
-/** Copies a text, and lets the button that asked for it say so for a moment. */
-export async function copy(text, asking) {
-  asking.textContent = await copied(text) ? "Copied" : "Failed";
-  setTimeout(() => { asking.textContent = "Copy"; }, COPIED_MS);
+/** Copies a text. The label of the button says so for a moment. */
+export async function copy(text, pressed) {
+  pressed.textContent = await copied(text) ? "Copied" : "Failed";
+  setTimeout(() => { pressed.textContent = "Copy"; }, COPIED_MS);
 }
 
 async function copied(text) {

@@ -1,38 +1,63 @@
-// The list of events: takes them as they arrive, at any rate, and shows the latest. Knows nothing of the connection.
+// The list of events: takes them as they arrive, at any rate, and shows the latest. Independent of the connection.
 
-import { at, button, copy, element, number } from "./dom.js";
-import { visible } from "./texts.js";
+import { at, button, copy, element, number, time } from "./dom.js";
+import { oneTabStop } from "./keys.js";
+import { counted, parse, visible } from "./texts.js";
 
-const MOST_EVENTS = 500;  // that are kept, shown and waiting each
+const MOST_EVENTS = 500;  // that are shown, and that wait to be shown
 const LONG_TEXT = 400;  // characters of an event that are shown until one asks for the rest
 const RATE_SECONDS = 5;  // that the rate is a mean of; also between two announcements
-
-const clock = new Intl.DateTimeFormat("en", {
-  hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
-});
+const KEPT_EVENTS = 200, KEPT_CHARACTERS = 1e6;  // that survive a reload
+const STORE = `webmq.events:${location.pathname}`;
 
 let waiting = [];  // for the next frame, or the end of a pause; the latest last
-let waitingCount = 0;  // also those that were too many to keep
-let items = [];  // what is listed, {row, text}, the latest first
+let waitingCount = 0;  // includes those that were dropped because there were too many
+let items = [];  // those in the list, {event, row, text}, the latest first
 let total = 0;
 let announced = 0;
 let paused = false;
+let everything = false;  // whether the events come from the console
+let sampledAt = -Infinity;  // when the console last left some out
 let frame = 0;
 let samples = [[performance.now(), 0]];  // of the total, one a second
 let emptyText = "";
 
-/** Takes an event; what that changes on the page waits for the next frame, however many come until then. */
+/** Takes an event of a subscription. The console has it, too: while that is open, there is nothing to do. */
 export function arrive(event, topic) {
-  total += 1;
-  waitingCount += 1;
-  waiting.push({ event, topic, time: new Date() });
+  if (!everything) take([{ time: Date.now(), topic, text: JSON.stringify(event) }]);
+}
+
+/**
+ * Takes events, the latest last, and shows them in the next frame, however many come until then.
+ *
+ * An event has a time in milliseconds, a topic and a text. One from the console also has the number of characters that
+ * are missing from its text, notes on its receivers and its key, and a hint. `skipped` events were left out.
+ */
+export function take(events, skipped = 0) {
+  total += events.length + skipped;
+  waitingCount += events.length;
+  waiting.push(...events);
+  if (skipped > 0) sampledAt = performance.now();
   if (waiting.length >= 2 * MOST_EVENTS) waiting = waiting.slice(-MOST_EVENTS);  // a hidden page has no frames
   schedule();
 }
 
-/** Sets what stands in the place of the events while there is none. */
+/** Says whether the events come from the console. */
+export function showEverything(all) {
+  everything = all;
+  schedule();
+}
+
+/** Sets the text in place of the events while there are none. */
 export function whenEmpty(text) {
   emptyText = text;
+  schedule();
+}
+
+/** Shows only events with this text. */
+export function filterBy(text) {
+  at("filter").value = text;
+  items.forEach(filter);
   schedule();
 }
 
@@ -55,10 +80,13 @@ function draw() {
 function showCounts() {
   const shown = items.filter(({ row }) => !row.hidden).length;
   const filtered = at("filter").value ? `${number(shown)} of ${number(items.length)} shown, ` : "";
-  at("counts").textContent = `${filtered}${counted(total)}, ${number(rate())}/s`;
+  const sampled = performance.now() - sampledAt < RATE_SECONDS * 1000 ? ", a sample is shown" : "";
+  at("counts").textContent = `${filtered}${counted(total, "event")}, ${number(rate())}/s${sampled}`;
   at("pause").textContent = paused ? `Resume (${number(waitingCount)} new)` : "Pause";
+  at("events").hidden = shown === 0;
   at("empty").hidden = shown > 0;
-  at("empty").textContent = items.length > 0 ? "No event matches the filter." : emptyText;
+  at("empty").textContent = items.length > 0 ? "No event matches the filter."
+    : everything ? "No event yet. Whatever is pushed to this hub appears here." : emptyText;
 }
 
 /** Returns events a second over the last seconds: whole ones, or tenths where they are few. */
@@ -68,29 +96,29 @@ function rate() {
   return mean < 10 ? Math.round(mean * 10) / 10 : Math.round(mean);
 }
 
-function counted(events) {
-  return `${number(events)} event${events === 1 ? "" : "s"}`;
-}
-
-function listed({ event, topic, time }) {
-  const text = visible(JSON.stringify(event));
-  const name = visible(topic);
-  const row = document.createElement("li");
+function listed(event) {
+  const text = visible(event.text);
+  const name = visible(event.topic);
+  const row = element("li", "", { tabIndex: -1 });
   row.append(
-    element("time", clock.format(time), { dateTime: time.toISOString() }),
+    time(event.time),
     element("span", name, { title: name }),
-    text.length > LONG_TEXT ? expandable(event, text) : element("pre", text),
+    text.length > LONG_TEXT || event.missing ? expandable(event, text) : element("pre", text),
+    element("small", event.note ?? "", { className: event.hint === undefined ? "" : "warning", title: event.by ?? "" }),
     button("Copy", "Copy the event", ({ currentTarget }) => copy(text, currentTarget)),
   );
-  const item = { row, text: `${name}\n${text}`.toLowerCase() };
+  if (event.hint) row.append(element("p", visible(event.hint), { className: "hint" }));
+  for (const each of row.querySelectorAll("button")) each.tabIndex = -1;
+  const item = { event, row, text: `${name}\n${text}`.toLowerCase() };
   filter(item);
   return item;
 }
 
 /** Returns the beginning of a long event, and a button that shows all of it, indented. */
-function expandable(event, text) {
+function expandable({ text: json, missing = 0 }, text) {
   const shown = element("pre", "");
-  const whole = () => JSON.stringify(event, null, 2).split("\n").map((line) => visible(line)).join("\n");
+  const whole = () => missing > 0 ? `${text}…\n${counted(missing, "more character")}`
+    : JSON.stringify(parse(json), null, 2).split("\n").map((line) => visible(line)).join("\n");
   const more = button("", null, () => show(more.ariaExpanded === "false"), "quiet more");
   const show = (all) => {
     more.ariaExpanded = String(all);
@@ -105,10 +133,33 @@ function filter({ row, text }) {
   row.hidden = !text.includes(visible(at("filter").value).toLowerCase());
 }
 
-at("filter").addEventListener("input", () => {
-  items.forEach(filter);
-  schedule();
-});
+/** Keeps the latest events for a reload. */
+function keep() {
+  const kept = [];
+  let characters = 0;
+  for (const event of [...items.map((item) => item.event), ...waiting]) {
+    characters += event.text.length + event.topic.length;
+    if (kept.length === KEPT_EVENTS || characters > KEPT_CHARACTERS) break;
+    kept.push(event);
+  }
+  try {
+    sessionStorage.setItem(STORE, JSON.stringify(kept));
+  } catch {
+    // The browser has no storage for this page, or not enough.
+  }
+}
+
+function restore() {
+  try {
+    take(JSON.parse(sessionStorage.getItem(STORE) ?? "[]").reverse());
+  } catch {
+    // The browser has no storage for this page.
+  }
+  samples = [[performance.now(), total]];
+  announced = total;
+}
+
+at("filter").addEventListener("input", () => filterBy(at("filter").value));
 
 at("pause").addEventListener("click", () => {
   paused = !paused;
@@ -129,10 +180,13 @@ setInterval(() => {
   schedule();
 }, 1000);
 
-// A screen reader hears of new events now and then, not of each.
+// A screen reader is told of new events now and then, not of each.
 setInterval(() => {
-  if (total > announced) at("announcement").textContent = `${counted(total - announced)} more`;
+  if (total > announced) at("announcement").textContent = `${counted(total - announced, "event")} more`;
   announced = total;
 }, RATE_SECONDS * 1000);
 
+addEventListener("pagehide", keep);
+oneTabStop(at("events"), "li");
+restore();
 schedule();

@@ -1,6 +1,7 @@
-// The live page: a subscriber that uses webmq.js and shows the events it receives. This module holds the connection;
-// topics and events have their own.
+// The live page: a subscriber that uses webmq.js and shows the events it receives. This module holds the connection.
+// Topics, events and the console have modules of their own.
 
+import { learned } from "./console.js";
 import { at, copy } from "./dom.js";
 import { arrive } from "./events.js";
 import { parse, visible } from "./texts.js";
@@ -44,7 +45,9 @@ function showTrouble(text) {
 /** Fetches the hub's limits: it may have been restarted with other options. */
 async function learn() {
   try {
-    heed(await (await fetch("hub.json")).json());
+    const facts = await (await fetch("hub.json")).json();
+    heed(facts);
+    learned(facts);
   } catch {
     // The connection has been lost again.
   }

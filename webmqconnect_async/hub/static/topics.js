@@ -1,18 +1,19 @@
-// The topics subscribed to, which the address keeps for a reload or a shared link. One is chosen to be pushed to.
+// The topics subscribed to, which the address keeps for a reload or a shared link. Pushes go to the chosen one.
 
 import { at, button, number } from "./dom.js";
 import { whenEmpty } from "./events.js";
 import { command, curl, python } from "./lines.js";
+import { suggest } from "./push.js";
 import { visible } from "./texts.js";
 
 const EXAMPLE_TOPIC = "http://example.com/orders";
 
 const topics = new Map();  // to their items in the list
 let chosen;  // the topic that is pushed to
-let hub = { signed: false, max_topic: Infinity, max_subscriptions: Infinity };  // until it has said
+let hub = { signed: false, max_topic: Infinity, max_subscriptions: Infinity };  // until it has told them
 let change = { subscribed() {}, unsubscribed() {} };
 
-/** Takes the topics from the address, and from now on reports each that is subscribed to or unsubscribed from. */
+/** Subscribes to the topics in the address. From now on, calls one of the functions for each change. */
 export function follow(changes) {
   change = changes;
   restore();
@@ -21,13 +22,13 @@ export function follow(changes) {
 /** Returns the topics subscribed to. */
 export const subscribed = () => [...topics.keys()];
 
-/** Takes what the hub says about itself: whether pushes are to be signed, and its limits. */
+/** Takes what the hub says about itself: whether pushes must be signed, and its limits. */
 export function heed(facts) {
   hub = facts;
   become(subscribed());
 }
 
-/** Makes these the topics subscribed to. Returns whether all are: the page says why not, as the hub would not. */
+/** Makes these the topics subscribed to. Returns whether all are; if not, the page says why. */
 function become(wanted) {
   const taken = [];
   const objections = new Set();
@@ -77,6 +78,7 @@ function unsubscribe(topic) {
 
 function choose(topic) {
   chosen = topic;
+  if (topic !== undefined) suggest(topic);
   for (const [each, item] of topics) item.firstElementChild.ariaPressed = String(each === topic);
   whenEmpty(topic === undefined ? "Subscribe to a topic to see its events." : "No event yet.");
   showLines();

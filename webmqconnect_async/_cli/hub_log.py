@@ -1,0 +1,63 @@
+"""The log of `webmqconnect hub` on standard error: as text, coloured on a terminal, or as lines of JSON."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from . import terminal
+
+__all__ = ["JsonFormatter", "TextFormatter", "configure"]
+
+_YELLOW, _RED, _PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
+
+_USUAL = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
+"""The attributes that every record has. The others are facts."""
+
+
+def configure(level: str, form: str) -> None:
+    """Log to standard error.
+
+    Args:
+        level: the lowest level to log, such as `info`.
+        form: `text` or `json`.
+    """
+    handler = logging.StreamHandler()
+    output = terminal.console(stderr=True)
+    coloured = output.color_system is not None and not output.no_color
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter(coloured=coloured))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level and message.
+
+    Args:
+        coloured: whether lines that need attention are coloured: warnings, refusals, events without receivers.
+    """
+
+    def __init__(self, *, coloured: bool) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S" if coloured else None)
+        self._coloured = coloured
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as text."""
+        text, facts = super().format(record), vars(record)
+        if not self._coloured:
+            return text
+        if record.levelno >= logging.ERROR:
+            return f"{_RED}{text}{_PLAIN}"
+        attention = record.levelno >= logging.WARNING or facts.get("event") == "refused" or facts.get("receivers") == 0
+        return f"{_YELLOW}{text}{_PLAIN}" if attention else text
+
+
+class JsonFormatter(logging.Formatter):
+    """An object with `time` (UTC), `level`, `logger`, `message`, `exception` if there is one, and the facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as a line of JSON."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = {"time": time, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return terminal.json_line(line | {name: fact for name, fact in vars(record).items() if name not in _USUAL})

@@ -1,0 +1,303 @@
+"""The console: shows what happens in a hub to those who have its token, and pushes for them.
+
+They connect a WebSocket to `/console`. Its first message is the token. Each further one is a push: the query of an
+unsigned WebMQ push, a newline, and the body. The hub sends JSON objects, whose members are all optional:
+
+- `events`, `skipped`: events, as lists of what `_event` returns, and the number of events left out since the last ones
+- `refusals`: what the hub has refused, as lists of the time and the fields of a `Refusal`
+- `topics`, `subscribers`, `totals`: the present state, every second
+- `pushed`: the result of a push
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import hmac
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from itertools import chain, islice
+from operator import attrgetter
+
+from .._core import strict_json
+from .._core.escape import shortened
+from ._broker import Broker
+from ._config import HubConfig
+from ._frames import text_frame
+from ._observer import Drop, Observer, Refusal
+from ._publication import Publication
+from ._publication_ids import new_publication_id
+from ._pushes import webmq
+from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
+from ._session import DelayedReply, Session
+
+__all__ = ["Console", "Watcher"]
+
+_MAX_WATCHERS = 8
+"""Consoles that are open at a time."""
+
+_MAX_STRANGERS = 64
+"""Connections that have not sent the token yet. With the delay of a refusal, this limits guesses to 80 a second."""
+
+_TICK = 0.1
+"""Seconds between two messages, which have all events of that time in them."""
+
+_TICKS_PER_STATE = 10
+"""Messages from one that has the present state to the next."""
+
+_MAX_EVENTS = 50
+"""Events in a message. A browser that has to show more cannot be read, and falls behind."""
+
+_MAX_CHARACTERS = 30_000
+"""Characters of events in a message, and of topics in a state, after which nothing further is added."""
+
+_MAX_TEXT = 1000
+"""Characters of an event."""
+
+_MAX_ROWS = 200
+"""Topics and subscribers in a state."""
+
+_MAX_REFUSALS = 50
+"""Refusals that are kept for those who open the console later."""
+
+_MAX_NAME = 100
+"""Characters of what is shown beside something else: the last event of a topic, a topic of a subscriber."""
+
+
+class Watcher(Session):
+    """The session of somebody who has the token, or has yet to send it. It has no subscriptions."""
+
+    subprotocol = "webmq.console"
+
+    __slots__ = ("_admitted", "_console", "_guessed")
+
+    def __init__(
+        self, console: Console, config: HubConfig, broker: Broker, drop: Callable[[], None], peer: str
+    ) -> None:
+        super().__init__("of the console", config, broker, drop, peer)
+        self._console = console
+        self._admitted = False
+        self._guessed = False  # whether a wrong token is about to be answered
+
+    @property
+    def admitted(self) -> bool:
+        """Whether it has sent the token."""
+        return self._admitted
+
+    def receive(self, text: str) -> DelayedReply | None:
+        """Process the token, or a push."""
+        if self._admitted:
+            self.say(strict_json.encode({"pushed": self._console.push(text, self.peer)}))
+        elif not self._guessed:
+            self._guessed = True
+            if not self._console.accepts(text):
+                self._console.refuse_token(self.peer)
+                return partial(self.end, 4401, "wrong token")
+            self._admitted = self._console.admit(self)
+        return None
+
+    @classmethod
+    def event(cls, publication: Publication, subscription: int, publication_id: int) -> str:
+        """Raise an error: without subscriptions, nothing is delivered."""
+        raise NotImplementedError
+
+
+class Console(Observer):
+    """The console of one hub. While nobody watches, it only keeps the latest refusals.
+
+    Args:
+        config: the hub's configuration, with a token.
+        broker: whose topics and subscribers it shows, and to which it pushes.
+        admit: asks the application about a push.
+    """
+
+    __slots__ = (
+        *("_activity", "_admit", "_broker", "_characters", "_config", "_events", "_fresh", "_recent", "_refused"),
+        *("_rules", "_skipped", "_strangers", "_ticks", "_timer", "_watchers"),
+    )
+
+    def __init__(self, config: HubConfig, broker: Broker, admit: Callable[[Accepted], Accepted | Refused]) -> None:
+        self._config = config
+        self._broker = broker
+        self._admit = admit
+        self._rules = Rules({}, config.max_body, config.max_topic)  # the token stands for the signature
+        self._strangers: set[Session] = set()
+        self._watchers: set[Session] = set()
+        self._recent: deque[list[object]] = deque(maxlen=_MAX_REFUSALS)
+        self._refused = 0  # refusals since the start of the hub
+        self._fresh = 0  # those that the watchers have not been told
+        self._timer: asyncio.TimerHandle | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._events: list[list[object]] = []
+        self._characters = 0
+        self._skipped = 0
+        self._activity: dict[str, tuple[int, float, str]] = {}
+        """Number, time and text of the events of a topic, the latest last."""
+        self._ticks = 0
+
+    # For the connections
+
+    @property
+    def full(self) -> bool:
+        """Whether too many connections have not sent the token yet."""
+        return len(self._strangers) >= _MAX_STRANGERS
+
+    def open(self, *, drop: Callable[[], None], peer: str) -> Session:
+        """Return a new session."""
+        watcher = Watcher(self, self._config, self._broker, drop, peer)
+        self._strangers.add(watcher)
+        return watcher
+
+    def close(self, session: Session) -> None:
+        """Remove a session. Without any, observe nothing."""
+        self._strangers.discard(session)
+        self._watchers.discard(session)
+        if not self._watchers and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._forget()
+
+    def accepts(self, token: str) -> bool:
+        """Return whether this is the token."""
+        expected = self._config.console_token
+        # As bytes, because compare_digest raises an exception for text that is not ASCII.
+        return expected is not None and hmac.compare_digest(_bytes(token), _bytes(expected))
+
+    def refuse_token(self, peer: str) -> None:
+        """Tell the observers of a wrong token."""
+        remedy = "open the link that the hub printed when it started"
+        self._tell(Refusal("request", "wrong token of the console", remedy, peer, forged=True))
+
+    def admit(self, session: Session) -> bool:
+        """Send what there is to a session that has sent the token, and from now on what happens."""
+        self._strangers.discard(session)
+        if len(self._watchers) >= _MAX_WATCHERS:
+            session.end(1013, f"{_MAX_WATCHERS} consoles are open")
+            return False
+        if self._watchers:
+            self._tick()  # so that it is told nothing twice
+        self._fresh = 0
+        self._watchers.add(session)
+        session.say(strict_json.encode({"refusals": list(self._recent), **self._state()}))
+        self._schedule()
+        return True
+
+    def push(self, text: str, peer: str) -> dict[str, object]:
+        """Push what a watcher has sent, unless the hub refuses it. Return the result."""
+        began = time.perf_counter()
+        query, _, body = text.partition("\n")
+        request = PushRequest(query, webmq.CONTENT_TYPE, body.encode(), self._config.clock())
+        verdict = webmq.judge(request, self._rules)
+        if isinstance(verdict, Accepted):
+            verdict = self._admit(verdict)
+        if isinstance(verdict, Refused):
+            refusal = Refusal("push", verdict.reason, verdict._remedy, peer, verdict.status, verdict._forged)
+            self._tell(refusal)
+            return {"status": refusal.status, "reason": refusal.reason, "remedy": refusal.remedy}
+        receivers = self._broker.deliver(verdict, new_publication_id(), began=began)
+        return {"topic": verdict.topic, "receivers": receivers}
+
+    # As an observer
+
+    def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
+        """Add it to the next message, or count it."""
+        if not self._watchers:
+            return
+        topic, now = publication.topic, time.time()
+        count, _, _ = self._activity.pop(topic, (0, 0, ""))
+        self._activity[topic] = count + 1, now, shortened(publication.event, _MAX_NAME)
+        if len(self._activity) > _MAX_ROWS:
+            del self._activity[next(iter(self._activity))]
+        if len(self._events) >= _MAX_EVENTS or self._characters >= _MAX_CHARACTERS:
+            self._skipped += 1
+            return
+        event = _event(publication, receivers, now)
+        self._characters += len(topic) + len(str(event[2]))
+        self._events.append(event)
+
+    def refused(self, refusal: Refusal) -> None:
+        """Keep it, and add it to the next message."""
+        self._refused += 1
+        self._fresh += 1
+        self._recent.append([_milliseconds(time.time()), *refusal])
+
+    def dropped(self, session: Session, why: Drop, details: str) -> None:
+        """Show it among the refusals."""
+        self.refused(Refusal("subscriber", f"dropped: {details}", peer=session.peer))
+
+    def _tell(self, refusal: Refusal) -> None:
+        for observer in self._broker.observers:
+            observer.refused(refusal)
+
+    # The messages
+
+    def _schedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        said: dict[str, object] = {}
+        if self._events:
+            said |= {"events": self._events, "skipped": self._skipped}
+            self._events, self._characters, self._skipped = [], 0, 0
+        if self._fresh:
+            said["refusals"] = list(self._recent)[-self._fresh :]
+            self._fresh = 0
+        if self._ticks % _TICKS_PER_STATE == 0:
+            said |= self._state()
+        if said:
+            frame = text_frame(strict_json.encode(said))
+            for watcher in list(self._watchers):
+                watcher.send(frame)
+        self._schedule()
+
+    def _state(self) -> dict[str, object]:
+        sessions = [session for session in self._broker.sessions if session.admitted]
+        return {
+            "topics": self._topics(),
+            "subscribers": [_subscriber(each) for each in heapq.nlargest(_MAX_ROWS, sessions, attrgetter("queued"))],
+            "totals": {"topics": len(self._broker.topics), "subscribers": len(sessions), "refusals": self._refused},
+        }
+
+    def _topics(self) -> list[list[object]]:
+        """Return the topics of the latest events, and others that have subscribers."""
+        latest, others = reversed(self._activity), islice(self._broker.topics, _MAX_ROWS)
+        rows: list[list[object]] = []
+        characters = 0
+        for name in islice(dict.fromkeys(chain(latest, others)), _MAX_ROWS):
+            characters += len(name)
+            if characters > _MAX_CHARACTERS:
+                break
+            count, at, text = self._activity.get(name, (0, 0.0, ""))
+            rows.append([name, self._broker.subscribers(name), count, _milliseconds(at), text])
+        return rows
+
+
+def _event(publication: Publication, receivers: int, now: float) -> list[object]:
+    """Return time, topic, text, characters that are left out of it, receivers, and the key of the push."""
+    text = publication.event
+    key = publication.key if isinstance(publication, Accepted) else None
+    left_out = max(len(text) - _MAX_TEXT, 0)
+    return [_milliseconds(now), publication.topic, text[:_MAX_TEXT], left_out, receivers, key]
+
+
+def _subscriber(session: Session) -> list[object]:
+    """Return ID, key, protocol, address, the time since when, queued bytes, number of topics, and a few of them."""
+    topics = [shortened(topic, _MAX_NAME) for topic in islice(session.subscribed, 3)]
+    key = session.authid if session.authid != session.id else None
+    since = _milliseconds(time.time() - time.monotonic() + session.opened)
+    return [session.id, key, session.subprotocol, session.peer, since, session.queued, len(session.subscribed), topics]
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

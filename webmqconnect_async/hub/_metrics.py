@@ -1,0 +1,158 @@
+"""The metrics of a hub, in the format of Prometheus, on a port of their own. They need the extra `metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from itertools import accumulate
+from time import perf_counter
+from typing import get_args
+
+from aiohttp import web
+
+from ._aiohttp import protocol_factory, text_response
+from ._broker import Broker
+from ._gate import Gate
+from ._observer import Drop, Observer, Refusal, RefusedPart
+from ._publication import Publication
+from ._session import Session
+
+try:
+    from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+    from prometheus_client.registry import Collector
+except ModuleNotFoundError as error:
+    said = "metrics need prometheus_client: pip install 'webmqconnect-async[metrics]'"
+    raise ModuleNotFoundError(said, name=error.name) from None
+
+__all__ = ["Metrics"]
+
+_CONNECTIONS = 20
+"""Maximum number of connections to the port of the metrics."""
+
+_KEEPALIVE = 75.0
+"""Seconds to keep an idle connection, longer than Prometheus waits between two scrapes."""
+
+_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, math.inf)
+"""Upper bounds in seconds. A push without subscribers takes about 0.1 ms."""
+
+_PREFIX = "webmqconnect_hub_"
+
+# Apart from the metrics of hubs, because it reads files in /proc, which an event loop must not do.
+_process = CollectorRegistry()
+ProcessCollector(registry=_process)
+
+
+class Metrics(Observer, Collector):
+    """Counts what happens, and serves the numbers. No label has text from outside.
+
+    The counters are plain integers, at a fraction of the cost of prometheus_client's, which threads may share.
+
+    Args:
+        address: host and port to serve them at; port 0 chooses a free one.
+        broker: the broker of the hub. The gauges are read from it at each request.
+        allow_hosts: additional host names that requests may be sent to.
+    """
+
+    def __init__(self, address: tuple[str, int], broker: Broker, allow_hosts: Collection[str]) -> None:
+        self.address = address
+        self.server: web.Server | None = None
+        """The server whose connections are counted; `None` if the hub does not have one of its own."""
+        self._broker = broker
+        self._gate = Gate(address[0], allow_hosts, ())
+        self._accepted = 0
+        self._publications = 0
+        self._deliveries = 0
+        self._drops: dict[str, int] = dict.fromkeys(get_args(Drop), 0)
+        self._refusals: dict[str, int] = dict.fromkeys(get_args(RefusedPart), 0)
+        self._forged: dict[str, int] = {"push": 0, "subscriber": 0}
+        self._seconds = 0.0
+        self._in_bucket = [0] * len(_BUCKETS)
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
+        """Count an event."""
+        self._deliveries += receivers
+        if began is None:
+            self._publications += 1
+            return
+        seconds = perf_counter() - began
+        self._accepted += 1
+        self._seconds += seconds
+        self._in_bucket[bisect_left(_BUCKETS, seconds)] += 1
+
+    def refused(self, refusal: Refusal) -> None:
+        """Count a refusal."""
+        self._refusals[refusal.what] += 1
+        if refusal.forged:
+            self._forged[refusal.what] += 1
+
+    def dropped(self, session: Session, why: Drop, details: str) -> None:
+        """Count a subscriber that is dropped."""
+        self._drops[why] += 1
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield all metrics."""
+        sessions = self._broker.sessions
+        yield _gauge("subscribers", "Subscribers that have joined", sum(each.admitted for each in sessions))
+        yield _gauge("topics", "Topics that have subscribers", len(self._broker.topics))
+        yield _gauge("queued_bytes", "Bytes in the queues of all subscribers", sum(each.queued for each in sessions))
+        if self.server is not None:
+            connections = len(self.server.connections)
+            yield _gauge("connections", "Open connections, those of subscribers included", connections)
+        pushes = {"accepted": self._accepted, "refused": self._refusals["push"]}
+        yield _counter("pushes", "Pushes", "result", pushes)
+        yield CounterMetricFamily(f"{_PREFIX}publications", "Events published by subscribers", self._publications)
+        yield CounterMetricFamily(f"{_PREFIX}deliveries", "Events put into the queue of a subscriber", self._deliveries)
+        yield _counter("drops", "Subscribers whose connection the hub has closed", "reason", self._drops)
+        yield _counter("refusals", "Everything refused, pushes included", "kind", self._refusals)
+        yield _counter("failed_authentications", "Wrong keys, secrets and signatures", "kind", self._forged)
+        buckets = [
+            (str(bound) if bound < math.inf else "+Inf", count)
+            for bound, count in zip(_BUCKETS, accumulate(self._in_bucket), strict=True)
+        ]
+        said = "From the arrival of an accepted push to its events being in all queues"
+        yield HistogramMetricFamily(f"{_PREFIX}push_to_queue_seconds", said, buckets, self._seconds)
+
+    async def serve(self, _app: web.Application) -> AsyncIterator[None]:
+        """Serve the metrics while the application runs.
+
+        Raises:
+            OSError: the port cannot be bound. Its `filename` is the address.
+        """
+        app = web.Application()
+        app.router.add_get("/metrics", self._scrape)
+        runner = web.AppRunner(app, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            factory = protocol_factory(runner, _CONNECTIONS, _KEEPALIVE)
+            host, port = self.address
+            try:
+                server = await asyncio.get_running_loop().create_server(factory, host, port)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, f"{host}:{port}") from None
+            self.address = server.sockets[0].getsockname()[:2]
+            yield
+            server.close()
+        finally:
+            await runner.cleanup()
+
+    async def _scrape(self, request: web.Request) -> web.Response:
+        if denial := self._gate.host(request.headers.get("Host")):
+            return text_response(403, str(denial))
+        body = generate_latest(self._registry) + await asyncio.to_thread(generate_latest, _process)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _gauge(name: str, said: str, value: int) -> Metric:
+    return GaugeMetricFamily(_PREFIX + name, said, value)
+
+
+def _counter(name: str, said: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(_PREFIX + name, said, labels=[label])
+    for value, count in values.items():
+        family.add_metric([value], count)
+    return family

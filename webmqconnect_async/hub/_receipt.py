@@ -1,0 +1,39 @@
+"""The response to most pushes, `202 Accepted`, without what aiohttp does for responses in general.
+
+aiohttp creates a response, a map of headers and two coroutines for each request: a sixth of the cost of a push.
+"""
+
+from __future__ import annotations
+
+from aiohttp import HttpVersion11, web
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import SERVER_SOFTWARE
+
+__all__ = ["RECEIPT", "may_be_short"]
+
+_HEAD = f"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nServer: {SERVER_SOFTWARE}\r\nDate: "
+
+
+class _Receipt(web.StreamResponse):
+    """A response without a body. It keeps nothing of a request: one instance responds to all."""
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection stays open."""
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Write all of it."""
+        if request.transport is not None:
+            request.transport.write(f"{_HEAD}{rfc822_formatted_time()}\r\n\r\n".encode("ascii"))
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: `prepare` has written the end."""
+
+
+RECEIPT = _Receipt(status=202)
+
+
+def may_be_short(request: web.Request) -> bool:
+    """Return whether `RECEIPT` responds to a request as a `web.Response` would: no header tells more."""
+    return request.version == HttpVersion11 and request.keep_alive and "Origin" not in request.headers
