@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler
 
 from .._core.escape import visible
 from . import _page
-from ._aiohttp import BODY_ERRORS, keep, malformed, oversized, sent_early, text_response
+from ._aiohttp import BODY_ERRORS, expect, keep, malformed, oversized, read_body, sent_early, text_response
 from ._broker import Broker
 from ._config import HubConfig
 from ._console import Console, Watcher
@@ -40,13 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Handlers"]
 
-_BODY_TIMEOUT = 10.0
-"""Seconds for the body of a push to arrive."""
-
 _VERSIONS = (HttpVersion11, HttpVersion10)
 """aiohttp would also respond to HTTP/0.9, without headers, and to anything that it parses as HTTP/2.0."""
-
-_CONTINUE = "100-continue"
 
 _BRIDGE_METHODS = "POST, PUT, OPTIONS"
 
@@ -87,7 +82,7 @@ class Handlers:
         app = web.Application()
 
         def add(method: str, path: str, handler: Handler) -> None:
-            app.router.add_route(method, path, self._guarded(handler), expect_handler=_expect)
+            app.router.add_route(method, path, self._guarded(handler), expect_handler=expect)
 
         add("POST", "/", partial(self._push, _WEBMQ))
         add("GET", "/ws", self._subscribe)
@@ -153,7 +148,7 @@ class Handlers:
         verdict = push_format.judge_head(content_type, request.content_length or 0, max_body)
         if verdict is None:
             query = request.raw_path.partition("?")[2]
-            body = await _body(request, max_body + 1)
+            body = await read_body(request, max_body + 1)
             push = PushRequest(query, content_type, body, self._config.clock())
             verdict = push_format.judge(push, self._rules)
         response = self._respond(push_format, verdict, request, began)
@@ -333,24 +328,3 @@ async def _not_allowed(request: web.Request) -> web.Response:
 def _peer(request: web.BaseRequest) -> str:
     """Return the address of the peer, or of the proxy in front of it, for the log."""
     return request.remote or "an unknown address"
-
-
-async def _expect(request: web.Request) -> None:
-    """Leave `Expect: 100-continue` to `_body`: a request that is refused by its headers gets the final status."""
-    if request.version == HttpVersion11 and request.headers["Expect"].lower() != _CONTINUE:
-        raise web.HTTPExpectationFailed
-
-
-async def _body(request: web.Request, most: int) -> bytes:
-    """Return the first `most` bytes of a body, or all of it. A chunked body has no Content-Length."""
-    content = request.content
-    if content.is_eof():  # usually the whole body has arrived
-        return content.read_nowait(most)
-    if request.version == HttpVersion11 and "Expect" in request.headers:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # aiohttp responds to an error only if nothing was sent
-    body = b""
-    async with asyncio.timeout(_BODY_TIMEOUT):
-        while len(body) < most and not content.at_eof():
-            body += await content.read(most - len(body))
-    return body
