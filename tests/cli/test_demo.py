@@ -48,32 +48,34 @@ async def test_colours_and_no_arrows() -> None:
 
 
 def lost(deliver: Deliver) -> Deliver:
-    def faulty(broker: Broker, publication: Publication, *more: object) -> int:
-        return 0 if "Hello" in publication.event else deliver(broker, publication, *more)
+    def faulty(broker: Broker, publication: Publication, *more: object, **named: object) -> int:
+        return 0 if "Hello" in publication.event else deliver(broker, publication, *more, **named)
 
     return faulty
 
 
 def doubled(deliver: Deliver) -> Deliver:
-    def faulty(broker: Broker, publication: Publication, *more: object) -> int:
+    def faulty(broker: Broker, publication: Publication, *more: object, **named: object) -> int:
         if "Hello" in publication.event:
-            deliver(broker, publication, *more)
-        return deliver(broker, publication, *more)
+            deliver(broker, publication, *more, **named)
+        return deliver(broker, publication, *more, **named)
 
     return faulty
 
 
 def altered(deliver: Deliver) -> Deliver:
-    def faulty(broker: Broker, publication: Publication, *more: object) -> int:
-        return deliver(broker, replace(publication, event=publication.event.replace('"paid"', '"open"')), *more)
+    def faulty(broker: Broker, publication: Publication, *more: object, **named: object) -> int:
+        return deliver(
+            broker, replace(publication, event=publication.event.replace('"paid"', '"open"')), *more, **named
+        )
 
     return faulty
 
 
 def late(deliver: Deliver) -> Deliver:
-    def faulty(broker: Broker, publication: Publication, *more: object) -> int:
+    def faulty(broker: Broker, publication: Publication, *more: object, **named: object) -> int:
         held = [publication] if "Hello" in publication.event else []
-        count = 0 if held else deliver(broker, publication, *more)
+        count = 0 if held else deliver(broker, publication, *more, **named)
         if publication.topic == scenes._MARKER and publication.event == "1":
             deliver(broker, Publication(scenes._TOPIC, json.dumps("Hello, browsers!")))
         return count
@@ -82,7 +84,7 @@ def late(deliver: Deliver) -> Deliver:
 
 
 def to_everybody(deliver: Deliver) -> Deliver:
-    def faulty(broker: Broker, publication: Publication, *more: object) -> int:
+    def faulty(broker: Broker, publication: Publication, *more: object, **named: object) -> int:
         return deliver(broker, replace(publication, eligible=None, exclude=frozenset()))
 
     return faulty
@@ -117,7 +119,7 @@ def test_fault_in_the_hub(
 
 def test_nothing_arrives_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not wait for ever."""
-    monkeypatch.setattr(Broker, "deliver", lambda *_anything: 0)
+    monkeypatch.setattr(Broker, "deliver", lambda *_, **__: 0)
     monkeypatch.setattr(scenes, "_TIMEOUT", 0.1)
     result = invoke_here("demo")
     assert result.status == 1

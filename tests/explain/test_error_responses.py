@@ -92,21 +92,21 @@ REASONS = {
     "invalid JSON in request body",
     "the topic is no URI",
     "option '7' is neither true nor false",
-    "host '7' not allowed (allow it with allow_hosts or --allow-host)",
+    "host '7' not allowed",
     "the body came too slowly",
     "the request has more than 7 headers",
 }
 """Some of the hub's reasons to refuse a push, with "7" for each value in them."""
 
-OF_SUBSCRIBERS = {"subscriber", "_subscribe"}
-"""Functions of the hub that refuse subscribers, not pushes."""
+OTHERS = {"subscriber", "_subscribe", "_watch", "_readiness"}
+"""Functions of the hub that refuse other requests than pushes."""
 
 
 def reasons_of_the_hub() -> Iterator[str]:
     """Yield the reasons for which the hub refuses pushes, from its source code."""
     for module in Path(webmqconnect_async.hub.__file__).parent.rglob("*.py"):
         for function in ast.walk(ast.parse(module.read_text("utf-8"))):
-            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and function.name not in OF_SUBSCRIBERS:
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and function.name not in OTHERS:
                 yield from reasons_in(function, module.name)
 
 
@@ -116,15 +116,16 @@ def reasons_in(function: ast.AST, module: str) -> Iterator[str]:
         match node:
             case ast.Assign(targets=[ast.Name(name)], value=value):
                 variables[name] = value
-            case ast.Call(args=[ast.Constant(value=int(status)), ast.Name(name), *_]) if 400 <= status < 600:
-                yield from texts(variables.get(name))
-            case ast.Call(args=[ast.Constant(value=int(status)), reason, *_]) if 400 <= status < 600:
-                yield from texts(reason)
+            case (
+                ast.Call(args=[ast.Constant(value=int(status)), reason, *_])
+                | ast.Call(args=[ast.Constant(value=str()), ast.Constant(value=int(status)), reason, *_])
+            ) if 400 <= status < 600:
+                yield from texts(variables.get(reason.id) if isinstance(reason, ast.Name) else reason)
             case ast.Raise(exc=ast.Call(func=ast.Name("_Broken"), args=[reason])):
                 yield from texts(reason)
             case ast.Raise(exc=ast.Call(func=ast.Name("ValueError"), args=[reason])) if module == "_publish_options.py":
                 yield from texts(reason)
-            case ast.Return(value=ast.JoinedStr() as reason) if module == "_gate.py":
+            case ast.Call(func=ast.Name("Denial"), args=[reason, ast.Constant("--allow-host"), *_]):
                 yield from texts(reason)
 
 

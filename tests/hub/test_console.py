@@ -115,7 +115,7 @@ async def test_wrong_token_is_logged_without_it(
     with caplog.at_level(logging.WARNING, "webmqconnect_async.hub"):
         assert await closed_with(wire, hub, "a-wrong-guess") == 4401
     [message] = caplog.messages
-    assert message.startswith("a request from 127.0.0.1 failed to authenticate: wrong token of the console")
+    assert message.startswith("request from 127.0.0.1 failed to authenticate: wrong token of the console")
     assert "a-wrong-guess" not in message
     assert TOKEN not in message
 

@@ -21,7 +21,7 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from tests.hostile import serving, trusting
-from webmqconnect_async.hub import Accepted, Hub, Refused, _push_handlers, _server, create_app
+from webmqconnect_async.hub import Accepted, Hub, Refused, _aiohttp, _server, create_app
 from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._wamp1.session import Wamp1Session
 from webmqconnect_async.hub._websocket import max_message
@@ -644,7 +644,7 @@ async def test_a_body_that_stops_half_way_ends_its_request(
 ) -> None:
     """It would hold a connection for ever."""
     caplog.set_level(logging.INFO, "webmqconnect_async.hub")
-    monkeypatch.setattr(_push_handlers, "_BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(_aiohttp, "_BODY_TIMEOUT", 0.05)
     hub = await run(Hub(port=0))
     reader, writer = await asyncio.open_connection("127.0.0.1", int(hub.url.rpartition(":")[2]))
     writer.write(

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, suppress
 
 import pytest
 
-from webmqconnect_async.hub import Hub, _aiohttp, _guards, _push_handlers, _server
+from webmqconnect_async.hub import Hub, _aiohttp, _guards, _server
 
 from .conftest import PATIENCE, HubClient, Run
 from .raw import Raw, connected, frame, handshake, head, port_of, ws_head
@@ -118,7 +118,7 @@ async def test_a_subscriber_may_be_silent(hub: Hub, wire: HubClient) -> None:
 async def test_a_body_now_and_then_does_not_put_it_off(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, target: str, framing: str, endless: bytes
 ) -> None:
-    monkeypatch.setattr(_push_handlers, "_BODY_TIMEOUT", 0.1)
+    monkeypatch.setattr(_aiohttp, "_BODY_TIMEOUT", 0.1)
     monkeypatch.setattr(_aiohttp, "_LINGERING", 0.1)
     hub = await run(Hub(port=0))
     kind = FORM if target != "/publish" else "application/json"

@@ -7,13 +7,16 @@ import logging
 from collections.abc import Callable
 from itertools import chain
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 
 from ._guards import Aborted, Connections, RequestGuard
 
-__all__ = ["BODY_ERRORS", "keep", "malformed", "oversized", "protocol_factory", "sent_early", "text_response"]
+__all__ = [
+    *("BODY_ERRORS", "expect", "keep", "malformed", "oversized", "protocol_factory", "read_body", "sent_early"),
+    "text_response",
+]
 
 _KEEPALIVE = 75.0
 """Seconds that a connection may idle that has not pushed, much longer than browsers keep theirs."""
@@ -23,6 +26,9 @@ _LINGERING = 1.0
 
 _READ = 1 << 13
 """Bytes read at once."""
+
+_BODY_TIMEOUT = 10.0
+"""Seconds for the body of a push to arrive."""
 
 _MAX_EARLY = 1 << 12
 """Bytes that a client may send before the response to its WebSocket handshake."""
@@ -117,6 +123,27 @@ def sent_early(request: web.Request) -> bool:
 def text_response(status: int, text: str, **headers: str) -> web.Response:
     """Return a response of plain text. It may quote the request, so browsers must not interpret it as HTML."""
     return web.Response(status=status, text=f"{text}\n", headers={"X-Content-Type-Options": "nosniff", **headers})
+
+
+async def expect(request: web.Request) -> None:
+    """Leave `Expect: 100-continue` to `read_body`: a request that is refused by its headers gets the final status."""
+    if request.version == HttpVersion11 and request.headers["Expect"].lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+
+
+async def read_body(request: web.Request, most: int) -> bytes:
+    """Return the first `most` bytes of a body, or all of it. A chunked body has no Content-Length."""
+    content = request.content
+    if content.is_eof():  # usually the whole body has arrived
+        return content.read_nowait(most)
+    if request.version == HttpVersion11 and "Expect" in request.headers:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # aiohttp responds to an error only if nothing was sent
+    received = b""
+    async with asyncio.timeout(_BODY_TIMEOUT):
+        while len(received) < most and not content.at_eof():
+            received += await content.read(most - len(received))
+    return received
 
 
 def malformed() -> web.Response:

@@ -1,9 +1,9 @@
 """How subscribers share the event loop: one that floods the hub does not delay the others.
 
 The hub measures how long it works for each subscriber. An allowance covers what ordinary ones send. A subscriber that
-has used it up waits for a turn: nothing is read from its connection, and none of its messages is processed. All that
-wait get one turn in each iteration of the event loop, one after the other, however many they are. Without a flood a
-turn comes immediately, so a subscriber that sends much is only slowed down as far as others need the time.
+has used it up, or sends much at once, waits for a turn: meanwhile nothing is read from its connection. All that wait
+share one turn in each iteration of the event loop, however many they are. Without a flood a turn comes immediately, so
+a subscriber that sends much is only slowed down as far as others need the time.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ _ALLOWANCE = 0.001
 _RATE = 0.001
 """Seconds of the allowance that come back per second. 200 subscribers that use all of it take a fifth of the time."""
 
+_LEAST = _ALLOWANCE / 4
+"""Seconds of the allowance that a read needs, and that a new subscriber has: enough to join."""
+
 _PER_MESSAGE = 5e-6
 """Seconds to add for a message, which aiohttp takes to hand it over."""
 
 _READ = 1 << 11
-"""Bytes read at once, up to 341 frames. aiohttp queues each as two objects, which every garbage collection visits."""
+"""Bytes read at once, up to 341 frames. A turn ends after these."""
 
 BEHIND = 5.0
 """Seconds until a subscriber that always sends more than the hub has read is dropped."""
@@ -42,16 +45,19 @@ class Turns:
         self._waiting: deque[FairGuard] = deque()
         self.buffer = memoryview(bytearray(_READ))
 
-    def wait(self, guard: FairGuard) -> None:
-        """Append a subscriber to the queue."""
+    def wait(self, guard: FairGuard, *, first: bool) -> None:
+        """Put a subscriber at the end of the queue, or first if it needs more than one turn for what it was read."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._next)
-        self._waiting.append(guard)
+        if first:
+            self._waiting.appendleft(guard)
+        else:
+            self._waiting.append(guard)
 
     def _next(self) -> None:
         guard = self._waiting.popleft()
         if not guard.take_turn():
-            self._waiting.append(guard)
+            self._waiting.appendleft(guard)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._next)
 
@@ -82,50 +88,69 @@ class FairGuard(StallGuard):
         self._behind = behind
         self._behind_since: float | None = None
         self._time = asyncio.get_running_loop().time
-        self._left = _ALLOWANCE
-        self._charged = self._time()
-        self._turn: asyncio.Future[None] | None = None  # unless it does not wait for one
+        self._left = _LEAST
+        self._counted = self._time()
+        self._held = b""  # what was read, but has to wait: aiohttp would make two objects of each frame
+        self._waits = False
+        self._turn: asyncio.Future[None] | None = None  # of the task that waits
+        self._had_turn = False  # since the last read
         self._paused_reading = False
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Charge the subscriber for what was read. If it fills the buffer, more may wait, and that needs a turn."""
-        began = self._time()
+        """Pass on what was read, if the allowance suffices. If it fills the buffer, more may follow: that may not."""
+        now = self._time()
         if nbytes < _READ:
             self._behind_since = None
         elif self._behind_since is None:
-            self._behind_since = began
-        elif began - self._behind_since > BEHIND:
-            self._behind_since = began
+            self._behind_since = now
+        elif now - self._behind_since > BEHIND:
+            self._behind_since = now
             self._behind()
-        super().buffer_updated(nbytes)
-        self._charge(began, _ALLOWANCE if nbytes == _READ else 0)
+        if self._had_turn:
+            self._had_turn = False
+            self._left = min(self._left, 0.0)  # what is left of a turn is not saved
+        self._left = min(_ALLOWANCE, self._left + (now - self._counted) * _RATE)
+        self._counted = now
+        self._held += self._buffer[:nbytes]
+        if nbytes == _READ or self._left < _LEAST:
+            self._wait(first=False)
+        elif not self._waits:
+            self._pass_on()
 
     async def charge(self, began: float) -> None:
         """Charge the subscriber for a message that was processed since `began`. Wait for a turn if it needs one."""
-        self._charge(began, _PER_MESSAGE)
-        if self._turn is not None:
-            await self._turn
-
-    def _charge(self, began: float, more: float) -> None:
-        now = self._time()
-        self._left = min(_ALLOWANCE, self._left + (now - self._charged) * _RATE) - (now - began) - more
-        self._charged = now
-        if self._left < 0 and self._turn is None:
+        self._left -= self._time() - began + _PER_MESSAGE
+        if self._left < 0:
+            self._wait(first=True)
             self._turn = asyncio.get_running_loop().create_future()
-            if self._connection.is_reading():  # otherwise aiohttp has paused it and will resume it
-                self._connection.pause_reading()
-                self._paused_reading = True
-            self._turns.wait(self)
+            await self._turn
 
     def take_turn(self) -> bool:
         """Add a turn to what is left. Return whether the subscriber stops waiting."""
         self._left += _TURN
-        if self._left < 0 and not self._connection.is_closing():
+        closing = self._connection.is_closing()
+        if self._left < 0 and not closing:
             return False
-        if self._turn is not None and not self._turn.done():  # done if the task that waited is cancelled
-            self._turn.set_result(None)
-        self._turn = None
-        if self._paused_reading and not self._connection.is_closing():
-            self._connection.resume_reading()
+        self._waits, self._had_turn = False, True
+        if self._paused_reading and not closing:
+            self._connection.resume_reading()  # before aiohttp gets something that may have it pause again
         self._paused_reading = False
+        if self._held and not closing:
+            self._pass_on()
+        if self._turn is not None and not self._turn.done():  # done if its task is cancelled
+            self._turn.set_result(None)
         return True
+
+    def _wait(self, *, first: bool) -> None:
+        if not self._waits:
+            self._waits = True
+            if self._connection.is_reading():  # otherwise aiohttp has paused it and will resume it
+                self._connection.pause_reading()
+                self._paused_reading = True
+            self._turns.wait(self, first=first)
+
+    def _pass_on(self) -> None:
+        began = self._time()
+        data, self._held = self._held, b""
+        self.data_received(data)
+        self._left -= self._time() - began

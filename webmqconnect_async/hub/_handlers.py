@@ -17,7 +17,7 @@ from aiohttp.typedefs import Handler
 
 from .._core.escape import visible
 from . import _page
-from ._aiohttp import BODY_ERRORS, malformed, oversized, sent_early, text_response
+from ._aiohttp import BODY_ERRORS, expect, malformed, oversized, sent_early, text_response
 from ._broker import Broker
 from ._config import HubConfig
 from ._console import Console, Watcher
@@ -39,7 +39,6 @@ __all__ = ["Handlers"]
 _VERSIONS = (HttpVersion11, HttpVersion10)
 """aiohttp would also respond to HTTP/0.9, without headers, and to anything that it parses as HTTP/2.0."""
 
-_CONTINUE = "100-continue"
 
 logger = logging.getLogger("webmqconnect_async.hub")
 
@@ -78,7 +77,7 @@ class Handlers:
         app = web.Application()
 
         def add(method: str, path: str, handler: Handler) -> None:
-            app.router.add_route(method, path, self._guarded(handler), expect_handler=_expect)
+            app.router.add_route(method, path, self._guarded(handler), expect_handler=expect)
 
         add("POST", "/", partial(self._pushes.push, WEBMQ))
         add("GET", "/ws", self._subscribe)
@@ -205,9 +204,3 @@ async def _healthy(_request: web.Request) -> web.Response:
 
 async def _not_allowed(request: web.Request) -> web.Response:
     return text_response(405, f"HTTP/{request.method} not allowed", Allow="GET, HEAD, POST")
-
-
-async def _expect(request: web.Request) -> None:
-    """Leave `Expect: 100-continue` to the handlers: a request that they refuse gets only the final status."""
-    if request.version == HttpVersion11 and request.headers["Expect"].lower() != _CONTINUE:
-        raise web.HTTPExpectationFailed

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
-from ._aiohttp import keep, text_response
+from ._aiohttp import keep, read_body, text_response
 from ._broker import Broker
 from ._config import HubConfig
 from ._observer import Refusal
@@ -21,9 +20,6 @@ from ._receipt import RECEIPT, may_be_short
 from ._refusals import Refusals, peer_of
 
 __all__ = ["CROSSBAR", "WEBMQ", "PushFormat", "PushHandlers", "not_published"]
-
-_BODY_TIMEOUT = 10.0
-"""Seconds for the body of a push to arrive."""
 
 _BRIDGE_METHODS = "POST, PUT, OPTIONS"
 
@@ -60,7 +56,7 @@ class PushHandlers:
         verdict = push_format.judge_head(content_type, request.content_length or 0, max_body)
         if verdict is None:
             query = request.raw_path.partition("?")[2]
-            body = await _body(request, max_body + 1)
+            body = await read_body(request, max_body + 1)
             push = PushRequest(query, content_type, body, self._config.clock())
             verdict = push_format.judge(push, self._rules)
         response = self._respond(push_format, verdict, request, began)
@@ -152,18 +148,3 @@ async def not_published(request: web.Request) -> web.Response:
     response = _bridge_refusal(Refused(405, said))
     response.headers["Allow"] = _BRIDGE_METHODS
     return response
-
-
-async def _body(request: web.Request, most: int) -> bytes:
-    """Return the first `most` bytes of a body, or all of it. A chunked body has no Content-Length."""
-    content = request.content
-    if content.is_eof():  # usually the whole body has arrived
-        return content.read_nowait(most)
-    if request.version == HttpVersion11 and "Expect" in request.headers:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # aiohttp responds to an error only if nothing was sent
-    body = b""
-    async with asyncio.timeout(_BODY_TIMEOUT):
-        while len(body) < most and not content.at_eof():
-            body += await content.read(most - len(body))
-    return body
