@@ -172,13 +172,19 @@ def _guard(turns: Turns, transport: _Transport) -> FairGuard:
     return FairGuard(asyncio.Protocol(), 45, transport, turns, lambda: pytest.fail("dropped"))
 
 
+async def _iterations(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
 async def test_all_that_wait_share_one_turn_of_each_iteration(clock: _Clock) -> None:
+    """A read that fills the buffer takes two: one to process it, one to read on."""
     turns, transports = Turns(), [_Transport() for _ in range(3)]
     for transport in transports:
         _guard(turns, transport).buffer_updated(len(turns.buffer))
     assert [transport.reading for transport in transports] == [False, False, False]
     for resumed in range(3):
-        await asyncio.sleep(0)
+        await _iterations(2)
         assert [transport.reading for transport in transports] == [number <= resumed for number in range(3)]
 
 
@@ -188,28 +194,23 @@ async def test_one_that_needs_more_turns_goes_on_before_others_begin(clock: _Clo
     first, second = (_guard(turns, transport) for transport in transports)
     first.buffer_updated(len(turns.buffer))
     second.buffer_updated(len(turns.buffer))
-    await asyncio.sleep(0)
-    assert [transport.reading for transport in transports] == [True, False]
+    await _iterations(1)
     clock.now = 0.0025
-    first.charge(0.0).send(None)  # as its task does before the second one's turn
-    assert [transport.reading for transport in transports] == [False, False]
-    await asyncio.sleep(0)
-    assert [transport.reading for transport in transports] == [False, False]
-    await asyncio.sleep(0)
-    assert [transport.reading for transport in transports] == [True, False]
-    await asyncio.sleep(0)
-    assert [transport.reading for transport in transports] == [True, True]
+    first.charge(0.0).send(None)  # as the task that processes messages does
+    for reading in ([False, False], [False, False], [True, False], [True, False], [True, True]):
+        await _iterations(1)
+        assert [transport.reading for transport in transports] == reading
 
 
 async def test_what_is_left_of_a_turn_is_not_saved(clock: _Clock) -> None:
     turns, transport = Turns(), _Transport()
     guard = _guard(turns, transport)
     guard.buffer_updated(len(turns.buffer))
-    await asyncio.sleep(0)
+    await _iterations(2)
     assert transport.reading
     guard.buffer_updated(1)
     assert not transport.reading
-    await asyncio.sleep(0)
+    await _iterations(2)
     clock.now = 1.0
     guard.buffer_updated(1)
     assert transport.reading

@@ -46,7 +46,7 @@ class Turns:
         self.buffer = memoryview(bytearray(_READ))
 
     def wait(self, guard: FairGuard, *, first: bool) -> None:
-        """Put a subscriber at the end of the queue, or first if it needs more than one turn for what it was read."""
+        """Put a subscriber at the end of the queue, or first if it needs more time for what was read already."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._next)
         if first:
@@ -126,19 +126,24 @@ class FairGuard(StallGuard):
             await self._turn
 
     def take_turn(self) -> bool:
-        """Add a turn to what is left. Return whether the subscriber stops waiting."""
-        self._left += _TURN
-        closing = self._connection.is_closing()
-        if self._left < 0 and not closing:
+        """Go on with what was read. Return whether all of it is processed: the next one's turn comes then."""
+        self._left = min(_TURN, self._left + _TURN)
+        if self._connection.is_closing():
+            self._held = b""
+        elif self._left < 0:
+            return False
+        if self._turn is not None:
+            if not self._turn.done():  # done if its task is cancelled
+                self._turn.set_result(None)
+            self._turn = None
+            return False
+        if self._held:
+            self._pass_on()
             return False
         self._waits, self._had_turn = False, True
-        if self._paused_reading and not closing:
-            self._connection.resume_reading()  # before aiohttp gets something that may have it pause again
+        if self._paused_reading and not self._connection.is_closing():
+            self._connection.resume_reading()
         self._paused_reading = False
-        if self._held and not closing:
-            self._pass_on()
-        if self._turn is not None and not self._turn.done():  # done if its task is cancelled
-            self._turn.set_result(None)
         return True
 
     def _wait(self, *, first: bool) -> None:
