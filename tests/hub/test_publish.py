@@ -233,6 +233,7 @@ async def test_an_endless_chunked_body_is_answered_before_its_end(hub: Hub) -> N
 
 async def test_a_body_that_stops_half_way_ends_its_request(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_aiohttp, "_BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(_aiohttp, "_LINGERING", 0.05)
     request = b"POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
     assert (await exchange(hub, request)).startswith(b"HTTP/1.1 408 ")
 

@@ -645,6 +645,7 @@ async def test_a_body_that_stops_half_way_ends_its_request(
     """It would hold a connection for ever."""
     caplog.set_level(logging.INFO, "webmqconnect_async.hub")
     monkeypatch.setattr(_aiohttp, "_BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(_aiohttp, "_LINGERING", 0.05)
     hub = await run(Hub(port=0))
     reader, writer = await asyncio.open_connection("127.0.0.1", int(hub.url.rpartition(":")[2]))
     writer.write(
