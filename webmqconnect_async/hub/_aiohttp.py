@@ -14,7 +14,14 @@ from aiohttp.http_exceptions import LineTooLong
 from ._guards import Aborted, Connections, RequestGuard
 
 __all__ = [
-    *("BODY_ERRORS", "expect", "keep", "malformed", "oversized", "protocol_factory", "read_body", "sent_early"),
+    "BODY_ERRORS",
+    "expect",
+    "keep",
+    "malformed",
+    "oversized",
+    "protocol_factory",
+    "read_body",
+    "sent_early",
     "text_response",
 ]
 

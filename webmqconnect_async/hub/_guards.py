@@ -67,7 +67,7 @@ class StallGuard(asyncio.BufferedProtocol):
         self._transport = _as_stream(transport)
         self._inner.connection_made(transport)
 
-    def get_buffer(self, _sizehint: int) -> memoryview:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Return the buffer."""
         return self._buffer
 

@@ -57,7 +57,7 @@ class Metrics(Observer, Collector):
     """
 
     def __init__(self, address: tuple[str, int], broker: Broker, allow_hosts: Collection[str]) -> None:
-        self.address = address
+        self.address: tuple[str, int] = address
         self.server: web.Server | None = None
         """The server whose connections are counted; `None` if the hub does not have one of its own."""
         self._broker = broker
@@ -134,7 +134,8 @@ class Metrics(Observer, Collector):
                 server = await asyncio.get_running_loop().create_server(factory, host, port)
             except OSError as error:
                 raise OSError(error.errno, error.strerror, f"{host}:{port}") from None
-            self.address = server.sockets[0].getsockname()[:2]
+            bound: tuple[str, int] = server.sockets[0].getsockname()[:2]
+            self.address = bound
             yield
             server.close()
         finally:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 __all__ = [
-    *("ALLOW_PUBLISH", "AUTHENTICATE", "CLOCK", "KEY", "NO_SUBSCRIBER_KEY", "SIGN", "SIGNATURE"),
-    *("larger_body", "longer_topic", "more_subscriptions"),
+    "ALLOW_PUBLISH",
+    "AUTHENTICATE",
+    "CLOCK",
+    "KEY",
+    "NO_SUBSCRIBER_KEY",
+    "SIGN",
+    "SIGNATURE",
+    "larger_body",
+    "longer_topic",
+    "more_subscriptions",
 ]
 
 SIGN = "sign it with the key that --key names"
