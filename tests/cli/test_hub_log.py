@@ -55,6 +55,12 @@ def test_json() -> None:
     }
 
 
+def test_json_of_facts_of_other_libraries() -> None:
+    """They are shown in some way, and never hide the members that each line has."""
+    said = json.loads(JsonFormatter().format(record("said", time="mine", tags={1}, nothing=None)))
+    assert (said["time"], said["tags"], said["nothing"]) == ("2011-10-14T16:59:51.250Z", "{1}", None)
+
+
 def test_json_of_an_exception() -> None:
     try:
         raise RuntimeError("broken")

@@ -165,18 +165,36 @@ async def test_a_listed_origin_is_another_page(run: Run, wire: HubClient) -> Non
 
 
 async def test_strangers_are_few(hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more takes the place of the one that has been silent longest: they cannot keep the owner out."""
     monkeypatch.setattr(_console, "_MAX_STRANGERS", 2)
     url = f"{hub.url}/console"
     async with (
+        wire.session.ws_connect(url, protocols=PROTOCOLS) as first,
         wire.session.ws_connect(url, protocols=PROTOCOLS),
-        wire.session.ws_connect(url, protocols=PROTOCOLS) as second,
+        console(wire, hub),
     ):
+        async with asyncio.timeout(PATIENCE):
+            assert (await first.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert first.close_code == 1013
+
+
+async def test_guesses_at_a_time_are_few(hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_console, "_MAX_STRANGERS", 1)
+    monkeypatch.setattr(_websocket, "_penalty", lambda: PATIENCE)
+    url = f"{hub.url}/console"
+    async with wire.session.ws_connect(url, protocols=PROTOCOLS) as guessing:
+        await guessing.send_str("a guess")
+        await guessing.ping()
         with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
             await wire.session.ws_connect(url, protocols=PROTOCOLS)
-        await second.send_str(TOKEN)
-        await Watching(second).next("totals")
-        async with console(wire, hub):
-            pass
+
+
+async def test_a_wrong_token_is_counted(run: Run, wire: HubClient) -> None:
+    hub = await run(Hub(port=0, console_token=TOKEN, metrics="127.0.0.1:0"))
+    assert await closed_with(wire, hub, "wrong") == 4401
+    assert hub.metrics_url is not None
+    async with wire.session.get(hub.metrics_url) as response:
+        assert 'failed_authentications_total{kind="request"} 1.0' in await response.text()
 
 
 async def test_watchers_are_few(hub: Hub, wire: HubClient) -> None:

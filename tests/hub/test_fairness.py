@@ -257,3 +257,35 @@ async def test_a_lost_connection_does_not_wait(clock: _Clock) -> None:
     transport.closing = True
     await waiting
     assert not transport.reading
+
+
+async def test_one_that_aiohttp_has_resumed_waits_on(clock: _Clock) -> None:
+    turns, transport = Turns(), _Transport()
+    guard = _guard(turns, transport)
+    guard.buffer_updated(len(turns.buffer))
+    transport.resume_reading()
+    guard.buffer_updated(1)
+    assert not transport.reading
+
+
+async def test_one_that_pauses_is_not_behind(clock: _Clock) -> None:
+    turns, transport = Turns(), _Transport()
+    guard = _guard(turns, transport)
+    for now in (0.0, 20.0, 40.0):
+        clock.now = now
+        guard.buffer_updated(len(turns.buffer))
+        await _iterations(2)
+        assert transport.reading
+
+
+async def test_an_error_does_not_stop_the_turns_of_others(clock: _Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, transport = Turns(), _Transport()
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+    broken = _guard(turns, _Transport())
+    monkeypatch.setattr(broken, "take_turn", lambda: 1 / 0)
+    broken.buffer_updated(len(turns.buffer))
+    _guard(turns, transport).buffer_updated(len(turns.buffer))
+    await _iterations(3)
+    assert [type(error) for error in errors] == [ZeroDivisionError]
+    assert transport.reading

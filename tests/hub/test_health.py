@@ -10,6 +10,7 @@ from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._websocket import SubscriberSocket
 
 from .conftest import HubClient, Run, exchange
+from .test_server import deaf_subscriber
 
 
 @pytest.mark.parametrize("host", ["10.1.2.3:8080", "kube-probe.example.com", "x y"])
@@ -68,3 +69,23 @@ async def test_grace_ends_a_request_in_progress(run: Run) -> None:
         await hub.close()
         await reader.read()
     writer.close()
+
+
+async def test_grace_ends_a_subscriber_that_does_not_read(
+    run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection is aborted, rather than left to aiohttp."""
+    hub = await run(Hub(port=0, grace=0.02, max_body=1_000_000, max_queue=8_000_000))
+    aborted = []
+    abort = SubscriberSocket.abort
+
+    def noting(socket: SubscriberSocket) -> None:
+        aborted.append(socket)
+        abort(socket)
+
+    monkeypatch.setattr(SubscriberSocket, "abort", noting)
+    with await deaf_subscriber(hub, "t"):
+        for _ in range(5):
+            await wire.push(hub, body=b'"%s"' % (b"x" * 900_000))
+        await hub.close()
+    assert len(aborted) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from webmqconnect_async.hub import Hub
-from webmqconnect_async.hub._gate import Gate, is_loopback
+from webmqconnect_async.hub._gate import Denial, Gate, is_loopback
 
 from .conftest import Run
 from .raw import connected, handshake
@@ -130,6 +130,25 @@ def test_a_refusal_names_the_option_and_shows_the_caller_printable() -> None:
     refused = f"origin '{shown}' may not push (allow it with allow_origins or --allow-origin)"
     assert str(LOCAL.push("x" * 200)) == refused
     assert "--allow-origin" in str(LOCAL.subscriber("null", None))
+
+
+@pytest.mark.parametrize(
+    ("denial", "remedy"),
+    [
+        (LOCAL.host("Hub.example.com:443"), "--allow-host hub.example.com"),
+        (LOCAL.host("a;reboot"), ""),
+        (LOCAL.host("$(reboot)"), ""),
+        (LOCAL.host("x" * 200), ""),
+        (LOCAL.host("[::1"), ""),
+        (LOCAL.push("https://Shop.example.com:8443"), "--allow-origin https://shop.example.com:8443"),
+        (LOCAL.push("file://"), "--allow-origin file://"),
+        (LOCAL.push("https://x;$(reboot)"), ""),
+        (LOCAL.subscriber("null", None), ""),
+    ],
+)
+def test_a_remedy_is_safe_to_paste_into_a_shell(denial: Denial | None, remedy: str) -> None:
+    assert denial is not None
+    assert denial.remedy == remedy
 
 
 @pytest.mark.parametrize("lines", [("graphql-ws", "wamp"), ("wamp", "graphql-ws"), ("a, b", "c", "wamp,d")])

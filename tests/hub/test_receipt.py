@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 from aiohttp.test_utils import TestServer
 
 from webmqconnect_async.hub import Hub, create_app
+from webmqconnect_async.hub._guards import RequestGuard
 
-from .conftest import Run
+from .conftest import PATIENCE, Run
 from .raw import connected, head, port_of
 
 FORM = "Content-Type: application/x-www-form-urlencoded"
@@ -49,3 +51,37 @@ async def test_a_connection_that_is_to_be_closed_is_closed(run: Run, request_: b
     async with connected(hub) as raw:
         await raw.send(request_)
         assert told(await raw.ends())[""] == line
+
+
+async def test_who_does_not_read_responses_is_not_read_either(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or else the responses would fill the memory."""
+    connections: list[asyncio.Transport] = []
+    paused = asyncio.Event()
+    connection_made, pause_writing = RequestGuard.connection_made, RequestGuard.pause_writing
+
+    def made(guard: RequestGuard, transport: asyncio.Transport) -> None:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        connections.append(transport)
+        connection_made(guard, transport)
+
+    def pause(guard: RequestGuard) -> None:
+        paused.set()
+        pause_writing(guard)
+
+    monkeypatch.setattr(RequestGuard, "connection_made", made)
+    monkeypatch.setattr(RequestGuard, "pause_writing", pause)
+    hub = await run(Hub(port=0))
+    loop = asyncio.get_running_loop()
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.setblocking(False)
+        await loop.sock_connect(deaf, ("127.0.0.1", port_of(hub)))
+        sending = asyncio.create_task(loop.sock_sendall(deaf, PUSH * 20_000))
+        async with asyncio.timeout(PATIENCE):
+            await paused.wait()
+        [transport] = connections
+        for _ in range(3000):
+            await asyncio.sleep(0)
+        assert transport.get_write_buffer_size() < 70_000
+        assert not transport.is_reading()
+        sending.cancel()

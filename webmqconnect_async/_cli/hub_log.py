@@ -60,4 +60,10 @@ class JsonFormatter(logging.Formatter):
         line = {"time": time, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return terminal.json_line(line | {name: fact for name, fact in vars(record).items() if name not in _USUAL})
+        facts = {name: fact for name, fact in vars(record).items() if name not in _USUAL}
+        return terminal.json_line(line | {name: _plain(fact) for name, fact in facts.items() if name not in line})
+
+
+def _plain(fact: object) -> object:
+    """Return a fact as JSON can show it. Records of other libraries may have any."""
+    return fact if isinstance(fact, str | int | float | None) else repr(fact)

@@ -71,7 +71,7 @@ class Watcher(Session):
 
     subprotocol = "webmq.console"
 
-    __slots__ = ("_admitted", "_console", "_guessed")
+    __slots__ = ("_admitted", "_console", "guessed")
 
     def __init__(
         self, console: Console, config: HubConfig, broker: Broker, drop: Callable[[], None], peer: str
@@ -79,7 +79,8 @@ class Watcher(Session):
         super().__init__("of the console", config, broker, drop, peer)
         self._console = console
         self._admitted = False
-        self._guessed = False  # whether a wrong token is about to be answered
+        self.guessed = False
+        """Whether it has sent a token."""
 
     @property
     def admitted(self) -> bool:
@@ -90,8 +91,8 @@ class Watcher(Session):
         """Process the token, or a push."""
         if self._admitted:
             self.say(strict_json.encode({"pushed": self._console.push(text, self.peer)}))
-        elif not self._guessed:
-            self._guessed = True
+        elif not self.guessed:
+            self.guessed = True
             if not self._console.accepts(text):
                 self._console.refuse_token(self.peer)
                 return partial(self.end, 4401, "wrong token")
@@ -123,7 +124,7 @@ class Console(Observer):
         self._broker = broker
         self._admit = admit
         self._rules = Rules({}, config.max_body, config.max_topic)  # the token stands for the signature
-        self._strangers: set[Session] = set()
+        self._strangers: dict[Session, Watcher] = {}  # the oldest first
         self._watchers: set[Session] = set()
         self._recent: deque[list[object]] = deque(maxlen=_MAX_REFUSALS)
         self._refused = 0  # refusals since the start of the hub
@@ -143,18 +144,22 @@ class Console(Observer):
 
     @property
     def full(self) -> bool:
-        """Whether too many connections have not sent the token yet."""
-        return len(self._strangers) >= _MAX_STRANGERS
+        """Whether too many connections wait for the response to a wrong token."""
+        return len(self._strangers) >= _MAX_STRANGERS and all(each.guessed for each in self._strangers.values())
 
     def open(self, *, drop: Callable[[], None], peer: str) -> Session:
-        """Return a new session."""
+        """Return a new session. If there are too many without the token, end the one that has been silent longest."""
+        if len(self._strangers) >= _MAX_STRANGERS:
+            silent = next(each for each in self._strangers.values() if not each.guessed)
+            del self._strangers[silent]
+            silent.end(1013, "too many connections without the token")
         watcher = Watcher(self, self._config, self._broker, drop, peer)
-        self._strangers.add(watcher)
+        self._strangers[watcher] = watcher
         return watcher
 
     def close(self, session: Session) -> None:
         """Remove a session. Without any, observe nothing."""
-        self._strangers.discard(session)
+        self._strangers.pop(session, None)
         self._watchers.discard(session)
         if not self._watchers and self._timer is not None:
             self._timer.cancel()
@@ -174,7 +179,7 @@ class Console(Observer):
 
     def admit(self, session: Session) -> bool:
         """Send what there is to a session that has sent the token, and from now on what happens."""
-        self._strangers.discard(session)
+        self._strangers.pop(session, None)
         if len(self._watchers) >= _MAX_WATCHERS:
             session.end(1013, f"{_MAX_WATCHERS} consoles are open")
             return False

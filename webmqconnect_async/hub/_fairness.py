@@ -34,6 +34,9 @@ _PER_MESSAGE = 5e-6
 _READ = 1 << 11
 """Bytes read at once, up to 341 frames. A turn ends after these."""
 
+_SILENCE = 1.0
+"""Seconds without data after which a subscriber is not behind."""
+
 BEHIND = 5.0
 """Seconds until a subscriber that always sends more than the hub has read is dropped."""
 
@@ -56,10 +59,12 @@ class Turns:
 
     def _next(self) -> None:
         guard = self._waiting.popleft()
-        if not guard.take_turn():
-            self._waiting.appendleft(guard)
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._next)
+        try:
+            if not guard.take_turn():
+                self._waiting.appendleft(guard)
+        finally:
+            if self._waiting:
+                asyncio.get_running_loop().call_soon(self._next)
 
 
 class FairGuard(StallGuard):
@@ -87,6 +92,7 @@ class FairGuard(StallGuard):
         self._turns = turns
         self._behind = behind
         self._behind_since: float | None = None
+        self._resumed = 0.0  # when reading was last resumed
         self._time = asyncio.get_running_loop().time
         self._left = _LEAST
         self._counted = self._time()
@@ -101,7 +107,7 @@ class FairGuard(StallGuard):
         now = self._time()
         if nbytes < _READ:
             self._behind_since = None
-        elif self._behind_since is None:
+        elif self._behind_since is None or now - self._resumed > _SILENCE:
             self._behind_since = now
         elif now - self._behind_since > BEHIND:
             self._behind_since = now
@@ -112,9 +118,11 @@ class FairGuard(StallGuard):
         self._left = min(_ALLOWANCE, self._left + (now - self._counted) * _RATE)
         self._counted = now
         self._held += self._buffer[:nbytes]
-        if nbytes == _READ or self._left < _LEAST:
+        if self._waits:
+            self._pause_reading()  # aiohttp has resumed it
+        elif nbytes == _READ or self._left < _LEAST:
             self._wait(first=False)
-        elif not self._waits:
+        else:
             self._pass_on()
 
     async def charge(self, began: float) -> None:
@@ -143,16 +151,20 @@ class FairGuard(StallGuard):
         self._waits, self._had_turn = False, True
         if self._paused_reading and not self._connection.is_closing():
             self._connection.resume_reading()
+        self._resumed = self._time()
         self._paused_reading = False
         return True
 
     def _wait(self, *, first: bool) -> None:
         if not self._waits:
             self._waits = True
-            if self._connection.is_reading():  # otherwise aiohttp has paused it and will resume it
-                self._connection.pause_reading()
-                self._paused_reading = True
+            self._pause_reading()
             self._turns.wait(self, first=first)
+
+    def _pause_reading(self) -> None:
+        if self._connection.is_reading():  # otherwise aiohttp has paused it and will resume it
+            self._connection.pause_reading()
+            self._paused_reading = True
 
     def _pass_on(self) -> None:
         began = self._time()

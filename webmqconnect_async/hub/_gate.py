@@ -17,6 +17,7 @@ from .._core.escape import visible
 __all__ = ["Denial", "Gate", "is_loopback", "is_own_page"]
 
 _AUTHORITY = re.compile(r"(\[[0-9a-f]*:[0-9a-f:.]*\]|[^\s:/?#@\[\]]+)(?::(\d{1,5}))?", re.ASCII)
+_SAFE = re.compile(r"([a-z][a-z0-9+.-]*://)?[a-z0-9.:\[\]_-]{1,100}|file://")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
 _PORTS = {"http": 80, "https": 443}
 _HTTP = {"ws": "http", "wss": "https"}
@@ -89,7 +90,12 @@ class Denial(NamedTuple):
     option: str
     """Of `webmqconnect hub`: `--allow-host` or `--allow-origin`."""
     value: str
-    """Of the option, with unprintable characters escaped."""
+    """Of the request."""
+
+    @property
+    def remedy(self) -> str:
+        """The option with the value; empty for values that are no hosts or origins, or mean something to a shell."""
+        return f"{self.option} {self.value}" if _SAFE.fullmatch(self.value) else ""
 
     def __str__(self) -> str:
         argument = self.option.removeprefix("--").replace("-", "_") + "s"
@@ -128,8 +134,7 @@ class Gate:
         name = _authority(host.lower()).name
         if name in self._hosts or is_loopback(name) or (not self._on_loopback and _is_address(name)):
             return None
-        shown = visible(host, 100)
-        return Denial(f"host '{shown}' not allowed", "--allow-host", visible(name, 100) or shown)
+        return Denial(f"host '{visible(host, 100)}' not allowed", "--allow-host", name)
 
     def push(self, origin: str | None) -> Denial | None:
         """Check the Origin of a push. Only pages of allowed origins may push."""
@@ -157,5 +162,5 @@ class Gate:
 
 
 def _denied(origin: str, what: str) -> Denial:
-    shown = visible(origin, 100)
-    return Denial(f"origin '{shown}' may not {what}", "--allow-origin", shown)
+    value = origin.lower() if _origin(origin) is not None else ""
+    return Denial(f"origin '{visible(origin, 100)}' may not {what}", "--allow-origin", value)

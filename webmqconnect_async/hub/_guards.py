@@ -174,6 +174,8 @@ class RequestGuard(StallGuard):
             abort(self._transport)
 
     def data_received(self, data: bytes) -> None:
+        if not self._writable.is_set():
+            self._pause_reading()  # aiohttp, which had paused it, too, has resumed it
         self._connections.touch(self)
         if not self._begun:
             received = self._last + data
@@ -185,10 +187,7 @@ class RequestGuard(StallGuard):
         super().data_received(data)
 
     def pause_writing(self) -> None:
-        transport = self._transport
-        if transport is not None and transport.is_reading():  # otherwise aiohttp has paused it and will resume it
-            transport.pause_reading()
-            self._paused_reading = True
+        self._pause_reading()
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -196,6 +195,12 @@ class RequestGuard(StallGuard):
         if self._paused_reading and self._transport is not None:
             self._paused_reading = False
             self._transport.resume_reading()
+
+    def _pause_reading(self) -> None:
+        transport = self._transport
+        if transport is not None and transport.is_reading():  # otherwise aiohttp has paused it and will resume it
+            transport.pause_reading()
+            self._paused_reading = True
 
 
 def _as_stream(transport: asyncio.BaseTransport) -> asyncio.Transport:

@@ -113,7 +113,7 @@ class Handlers:
             if refusal := oversized(request):
                 return refusal
             if request.version not in _VERSIONS:
-                return text_response(505, "HTTP/1.0 or HTTP/1.1 is expected here")
+                return self._refusals.refuse("request", 505, "HTTP/1.0 or HTTP/1.1 is expected here", request)
             if not request.raw_path.startswith("/"):
                 return text_response(404, "not found")  # `POST http://hub/ HTTP/1.1` is for proxies
             try:
@@ -148,9 +148,12 @@ class Handlers:
             return self._refusals.refuse("subscriber", 400, said, request)
         if not headers.get("Sec-WebSocket-Key", "").isascii():
             # aiohttp refuses any other invalid base64, but raises an exception over this.
-            return text_response(400, "Sec-WebSocket-Key is not base64")
+            return self._refusals.refuse("subscriber", 400, "Sec-WebSocket-Key is not base64", request)
+        if not web.WebSocketResponse(protocols=(subprotocol,)).can_prepare(request):
+            return self._refusals.refuse("subscriber", 400, "this is not the handshake of a WebSocket", request)
         if sent_early(request):
-            return text_response(400, "too much was sent before the response to the handshake")
+            said = "too much was sent before the response to the handshake"
+            return self._refusals.refuse("subscriber", 400, said, request)
         if self._broker.full:
             said = f"the hub has as many subscribers as it may ({config.max_connections})"
             remedy = f"--max-connections {2 * config.max_connections}"
@@ -186,9 +189,12 @@ class Handlers:
             self._sockets.discard(socket)
 
     async def _close_sockets(self, _app: web.Application) -> None:
+        self.ready = False
         with suppress(TimeoutError):
             async with asyncio.timeout(self._config.grace / 2):  # the other half is for requests in progress
-                await asyncio.gather(*(socket.leave() for socket in self._sockets))
+                await asyncio.gather(*(socket.leave() for socket in self._sockets), return_exceptions=True)
+        for socket in self._sockets:
+            socket.abort()
 
     async def _readiness(self, _request: web.Request) -> web.Response:
         return text_response(200, "ready") if self.ready else text_response(503, "shutting down")

@@ -67,7 +67,7 @@ class Metrics(Observer, Collector):
         self._deliveries = 0
         self._drops: dict[str, int] = dict.fromkeys(get_args(Drop), 0)
         self._refusals: dict[str, int] = dict.fromkeys(get_args(RefusedPart), 0)
-        self._forged: dict[str, int] = {"push": 0, "subscriber": 0}
+        self._forged: dict[str, int] = dict.fromkeys(("push", "subscriber", "request"), 0)
         self._seconds = 0.0
         self._in_bucket = [0] * len(_BUCKETS)
         self._registry = CollectorRegistry()
@@ -125,7 +125,7 @@ class Metrics(Observer, Collector):
         """
         app = web.Application()
         app.router.add_get("/metrics", self._scrape)
-        runner = web.AppRunner(app, shutdown_timeout=1.0)
+        runner = web.AppRunner(app, shutdown_timeout=0.05)  # whoever scrapes does so again
         await runner.setup()
         try:
             factory = protocol_factory(runner, _CONNECTIONS, _KEEPALIVE)

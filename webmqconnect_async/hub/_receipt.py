@@ -24,8 +24,11 @@ class _Receipt(web.StreamResponse):
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Write all of it."""
-        if request.transport is not None:
-            request.transport.write(f"{_HEAD}{rfc822_formatted_time()}\r\n\r\n".encode("ascii"))
+        transport = request.transport
+        if transport is not None and not transport.is_closing():
+            transport.write(f"{_HEAD}{rfc822_formatted_time()}\r\n\r\n".encode("ascii"))
+            if request.protocol.writing_paused:  # the peer does not read its responses
+                await request.writer.drain()
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Do nothing: `prepare` has written the end."""

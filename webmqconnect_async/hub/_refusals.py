@@ -25,7 +25,7 @@ class Refusals:
 
     def deny(self, what: RefusedPart, denial: Denial, request: web.Request) -> web.Response:
         """Refuse a request because of its Host or Origin."""
-        self.tell(Refusal(what, denial.reason, f"{denial.option} {denial.value}", peer_of(request), 403))
+        self.tell(Refusal(what, denial.reason, denial.remedy, peer_of(request), 403))
         return text_response(403, str(denial))
 
     def refuse(

@@ -86,8 +86,8 @@ class Hub:
         loop = asyncio.get_running_loop()
         config, connections = _within_limit(self.config)
         handlers = Handlers(config, alone=True)
-        # Half of the time is for subscribers.
-        runner = web.AppRunner(handlers.app(), shutdown_timeout=config.grace / 2)
+        # Half of the time is for subscribers. aiohttp may wait twice as long as it is told.
+        runner = web.AppRunner(handlers.app(), shutdown_timeout=config.grace / 5)
         self._handlers, self._runner = handlers, runner
         try:
             await runner.setup()
@@ -181,13 +181,15 @@ def _within_limit(config: HubConfig) -> tuple[HubConfig, int]:
     connections = available(wanted)
     if connections == wanted:
         return config, connections
-    subscribers = max(1, connections - min(_SPARE, connections // 2))
+    subscribers = min(config.max_connections, max(1, connections - min(_SPARE, connections // 2)))
+    if subscribers == config.max_connections:
+        return config, connections
     logger.warning(
         "max_connections is %d instead of %d, because the limit of open files is too low (see ulimit -n, or "
         "LimitNOFILE of systemd)",
         *(subscribers, config.max_connections),
     )
-    return replace(config, max_connections=min(subscribers, config.max_connections)), connections
+    return replace(config, max_connections=subscribers), connections
 
 
 def _authority(address: str, port: int) -> str:

@@ -106,6 +106,10 @@ class SubscriberSocket:
         self._session.leave()
         await self.close(WSCloseCode.GOING_AWAY)
 
+    def abort(self) -> None:
+        """Close the connection immediately."""
+        abort(self._transport)
+
     async def close(self, code: int, reason: str = "") -> None:
         """Send what is queued, then a close frame. Abort the connection if that takes longer than a second."""
         try:

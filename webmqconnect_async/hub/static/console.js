@@ -132,7 +132,8 @@ function open(given) {
 /** Takes the token out of the address, where it would be seen, kept in the history, and shared with a link. */
 function takeFromAddress() {
   const parameters = new URLSearchParams(location.hash.slice(1));
-  const given = parameters.get("console");
+  // Not decoded as a form, where a plus is a space: tokens may have one.
+  const given = new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B")).get("console");
   if (!given) return;
   parameters.delete("console");
   const rest = String(parameters);
