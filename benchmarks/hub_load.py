@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import sys
+import tempfile
 import time
 from urllib.parse import urlsplit
 
@@ -41,8 +41,6 @@ async def serve(kind: str) -> None:
         await site.start()
         print(runner.addresses[0][1], flush=True)
     else:
-        # As `webmqconnect hub` does, to a file.
-        logging.basicConfig(level=logging.INFO, filename=os.devnull)
         hub = Hub(port=0, keys={KEY: SECRET} if kind == "signed" else None, max_connections=10_000)
         await hub.start()
         print(urlsplit(hub.url).port, flush=True)
@@ -141,7 +139,9 @@ async def fan(url: str, pid: int, subscribers: int, events: int) -> dict[str, fl
 def main() -> None:
     """Serve or subscribe."""
     if sys.argv[1] == "serve":
-        asyncio.run(serve(sys.argv[2]))
+        with tempfile.TemporaryFile("w") as log:
+            logging.basicConfig(level=logging.INFO, stream=log)  # as `webmqconnect hub` does, to a file
+            asyncio.run(serve(sys.argv[2]))
         return
     import uvloop
 

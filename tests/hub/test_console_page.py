@@ -16,7 +16,7 @@ from webmqconnect_async.hub import Hub, create_app
 from .conftest import HubClient, Run
 from .pages import drawn, listed, press, text, watched
 
-TOKEN = "token-of-the-console"
+TOKEN = "token+of/the=console"  # as base64 has it
 ORDERS = "http://example.com/orders"
 MARKUP = '<img src=x onerror="document.title=`hacked`">'
 

@@ -139,7 +139,12 @@ async def expect(request: web.Request) -> None:
 
 
 async def read_body(request: web.Request, most: int) -> bytes:
-    """Return the first `most` bytes of a body, or all of it. A chunked body has no Content-Length."""
+    """Return the first `most` bytes of a body, or all of it. A chunked body has no Content-Length.
+
+    Raises:
+        ConnectionError: the connection is closed.
+        TimeoutError: the body does not arrive in time.
+    """
     content = request.content
     if content.is_eof():  # usually the whole body has arrived
         return content.read_nowait(most)
@@ -149,6 +154,8 @@ async def read_body(request: web.Request, most: int) -> bytes:
     received = b""
     async with asyncio.timeout(_BODY_TIMEOUT):
         while len(received) < most and not content.at_eof():
+            if request.transport is None:  # aiohttp raises RuntimeError
+                raise ConnectionResetError("the connection is closed")
             received += await content.read(most - len(received))
     return received
 
