@@ -98,12 +98,13 @@ def _host_in(authority: str, scheme: str = "") -> tuple[str, int | None]:
     """Return the name and port that a client would connect to. A user name would fool a search for a prefix."""
     try:
         parts = urlsplit(f"//{authority}")
-    except ValueError:  # brackets around what is no address; the rules compare it as text
+        port = parts.port
+    except ValueError:  # no address in brackets, or no port; the rules compare it as text
         return authority, None
     assert parts.username is None
     assert not parts.path
     default = {"http": 80, "https": 443}.get(scheme)
-    return (parts.hostname or "").removesuffix("."), default if parts.port is None else parts.port
+    return (parts.hostname or "").removesuffix("."), default if port is None else port
 
 
 def _is_of_this_machine(name: str) -> bool:
