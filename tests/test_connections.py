@@ -156,7 +156,7 @@ def test_tls_slow_reader(colour: str) -> None:
             await asyncio.sleep(0.05)
 
     with hostile(sip, tls=True) as server, Both(colour, server.url, ssl=trusting()) as client:
-        error = client.failure("x" * 20_000_000, timeout=0.3)
+        error = client.failure("x" * 20_000_000, timeout=0.6)
         assert type(error) is ReplyTimeout
         # At 0.05 s a sip: a deadline that begins anew with each would take all of them.
         assert len(sips) < 40
