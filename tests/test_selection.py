@@ -42,7 +42,7 @@ def test_both_runs_are_everything() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("tests/test_gevent.py",), "7 tests of the full run left out; run them with: pytest -m full\n"),
+        (("tests/test_gevent.py",), "8 tests of the full run left out; run them with: pytest -m full\n"),
         (("tests/test_gevent.py::test_bulks[https]",), "1 test of the full run left out"),
         (("tests/test_gevent.py", "-m", "full"), None),
     ],

@@ -134,7 +134,9 @@ class _Body(aiohttp.Payload):
     def answered(self) -> None:
         """Abort a connection that may have been answered before all of the body was sent: aiohttp would reuse it."""
         transport = self._transport
-        if transport is not None and (
+        if transport is None or transport.is_closing():
+            return
+        if (
             transport.get_write_buffer_size()
             # A transport of TLS does not say what waits in the transport beneath it.
             or (len(self._body) > HIGH_WATER and transport.get_extra_info("sslcontext"))
