@@ -27,7 +27,6 @@ _LONGEST = 300
 """Characters of a text from outside."""
 
 logger = logging.getLogger("webmqconnect_async.hub")
-logger.addHandler(logging.NullHandler())  # or else Python shows warnings in programs that do not configure logging
 
 
 class Log(Observer):
