@@ -79,7 +79,7 @@ def _show(
     ]
     if token := server.config.console_token:
         # A token from a file is not printed, so that it does not get into a journal.
-        shown, remark = (token, "a secret link: it shows and pushes all")
+        shown, remark = token, "a secret link: it shows and pushes all"
         if console_token_file is not None:
             shown, remark = "…", f"with the token in {console_token_file}"
         addresses.append(("console at", f"{server.url}/#console={shown}", remark))

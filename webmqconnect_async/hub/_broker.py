@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 from . import _remedies as remedies
 from ._config import HubConfig
 from ._frames import text_frame
-from ._observer import Observer
+from ._observer import Observer, Refusal
 from ._publication import Publication
 from ._publication_ids import new_publication_id
 from ._session import Session
@@ -123,6 +123,11 @@ class Broker:
                     subscribers[session_id].send(frame)
                 delivered += len(receivers)
         return delivered
+
+    def refused(self, refusal: Refusal) -> None:
+        """Tell the observers of a refusal."""
+        for observer in self.observers:
+            observer.refused(refusal)
 
     def subscribe(self, session: Session, topic: str) -> int | None:
         """Return the subscription ID of a topic, the same for every session; `None` if it exceeds a limit."""

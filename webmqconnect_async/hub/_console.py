@@ -175,7 +175,7 @@ class Console(Observer):
     def refuse_token(self, peer: str) -> None:
         """Tell the observers of a wrong token."""
         remedy = "open the link that the hub printed when it started"
-        self._tell(Refusal("request", "wrong token of the console", remedy, peer, forged=True))
+        self._broker.refused(Refusal("request", "wrong token of the console", remedy, peer, forged=True))
 
     def admit(self, session: Session) -> bool:
         """Send what there is to a session that has sent the token, and from now on what happens."""
@@ -201,7 +201,7 @@ class Console(Observer):
             verdict = self._admit(verdict)
         if isinstance(verdict, Refused):
             refusal = Refusal("push", verdict.reason, verdict._remedy, peer, verdict.status, verdict._forged)
-            self._tell(refusal)
+            self._broker.refused(refusal)
             return {"status": refusal.status, "reason": refusal.reason, "remedy": refusal.remedy}
         receivers = self._broker.deliver(verdict, new_publication_id(), began=began)
         return {"topic": verdict.topic, "receivers": receivers}
@@ -233,10 +233,6 @@ class Console(Observer):
     def dropped(self, session: Session, why: Drop, details: str) -> None:
         """Show it among the refusals."""
         self.refused(Refusal("subscriber", f"dropped: {details}", peer=session.peer))
-
-    def _tell(self, refusal: Refusal) -> None:
-        for observer in self._broker.observers:
-            observer.refused(refusal)
 
     # The messages
 

@@ -55,8 +55,8 @@ class Handlers:
         self._config = config
         self._gate = config._gate
         observers: list[Observer] = [Log()]
-        self._refusals = Refusals(observers)
         self._broker = Broker(config, observers)
+        self._refusals = Refusals(self._broker.refused)
         self._pushes = PushHandlers(config, self._broker, self._refusals, alone=alone)
         self._console = None if config.console_token is None else Console(config, self._broker, self._pushes.admit)
         if self._console is not None:

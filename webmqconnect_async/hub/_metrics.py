@@ -125,7 +125,7 @@ class Metrics(Observer, Collector):
         """
         app = web.Application()
         app.router.add_get("/metrics", self._scrape)
-        runner = web.AppRunner(app, shutdown_timeout=0.05)  # whoever scrapes does so again
+        runner = web.AppRunner(app, shutdown_timeout=0.05)  # Prometheus scrapes again
         await runner.setup()
         try:
             factory = protocol_factory(runner, _CONNECTIONS, _KEEPALIVE)

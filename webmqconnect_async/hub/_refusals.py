@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from aiohttp import web
 
 from ._aiohttp import text_response
 from ._gate import Denial
-from ._observer import Observer, Refusal, RefusedPart
+from ._observer import Refusal, RefusedPart
 
 __all__ = ["Refusals", "peer_of"]
 
@@ -17,11 +17,11 @@ class Refusals:
     """The refusals of one hub.
 
     Args:
-        observers: are told of each.
+        tell: tells the observers.
     """
 
-    def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = observers
+    def __init__(self, tell: Callable[[Refusal], None]) -> None:
+        self.tell = tell
 
     def deny(self, what: RefusedPart, denial: Denial, request: web.Request) -> web.Response:
         """Refuse a request because of its Host or Origin."""
@@ -34,11 +34,6 @@ class Refusals:
         """Refuse a request. `Refusal` explains the arguments."""
         self.tell(Refusal(what, reason, remedy, peer_of(request), status))
         return text_response(status, reason)
-
-    def tell(self, refusal: Refusal) -> None:
-        """Tell the observers."""
-        for observer in self._observers:
-            observer.refused(refusal)
 
 
 def peer_of(request: web.BaseRequest) -> str:

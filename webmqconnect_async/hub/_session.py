@@ -109,9 +109,7 @@ class Session(ABC):
 
     def refuse(self, what: RefusedPart, reason: str, remedy: str = "", *, forged: bool = False) -> None:
         """Tell the observers that something is refused. `Refusal` explains the arguments."""
-        refusal = Refusal(what, reason, remedy, self.peer, None, forged, self.id)
-        for observer in self._broker.observers:
-            observer.refused(refusal)
+        self._broker.refused(Refusal(what, reason, remedy, self.peer, None, forged, self.id))
 
     def leave(self) -> None:  # noqa: B027  # WAMP v1 has no such message
         """Queue the message, if the protocol has one, that the hub is shutting down."""

@@ -25,7 +25,7 @@ export function limit(bytes) {
 /** Suggests a topic. */
 export function suggest(topic) { at("push-to").value = topic; }
 
-/** Shows what became of the push. */
+/** Shows the result of the push. */
 export function finished(result) {
   pending = false;
   show(resultOf(result, result.receivers === 0 ? similarTo(result.topic) : undefined), !(result.receivers > 0));

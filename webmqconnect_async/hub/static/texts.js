@@ -44,7 +44,7 @@ function sentence(text) {
   return text && `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
-/** Returns what became of a push from the page. */
+/** Returns the result of a push from the page, in words. */
 export function resultOf({ topic, receivers, status, reason, remedy }, similar) {
   if (reason !== undefined) {
     return visible(`Refused (${status}): ${reason}. ${remedyOf(remedy).join(" ")}`).trim();
