@@ -17,6 +17,7 @@ from .test_webmq_js import FAKE, SCRIPT, START, got, run_script, site
 
 pytestmark = pytest.mark.usefixtures("chromium")
 
+
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
     async with watched() as page:
