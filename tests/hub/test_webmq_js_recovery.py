@@ -242,6 +242,7 @@ WITHOUT_RECOVERY = {
     "another history": ('{ _newest: 500, _history: "other" }', NEW_HISTORY),
     "a clock set back": ('{ _newest: 99, _history: "h" }', NEW_HISTORY),
     "no history": ("{ _any_topic: true }", NO_HISTORY),
+    "no details": ("null", NO_HISTORY),
     "Crossbar.io": ("{ roles: { broker: {} }, x_cb_node: 'n' }", NO_HISTORY),
 }
 

@@ -298,7 +298,7 @@ globalThis.WebMQ = (() => {
       if (type === 4 && !sign) throw new BrokerError("wamp.error.authentication_required", "the page has no key");
       while (type === 4) [type, first, second] = await this._say(5, await sign(second.challenge), {});
       this._anyTopic = second?._any_topic === true;
-      return [String(first), second];
+      return [String(first), second ?? {}];
     }
 
     unsubscribe(topic) {
