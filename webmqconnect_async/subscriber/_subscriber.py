@@ -145,8 +145,8 @@ class Subscriber:
         if not topics or not all(isinstance(topic, str) for topic in topics):
             raise TypeError("topics must be strings, and at least one")
         if self._end is not None:
-            raise type(self._end)(*self._end.args)
-        inbox = Inbox(topics, self._backlog)
+            raise self._end._copy()
+        inbox = Inbox(frozenset(topics), self._backlog, {*topics})
         for topic in dict.fromkeys(topics):
             self._inboxes.setdefault(topic, []).append(inbox)
             if self._session is not None and topic in self._session.subscribed:
@@ -175,7 +175,7 @@ class Subscriber:
             with WithoutFrames("connecting a subscriber"):
                 return await self._connect(self._http)
         except SubscriberError as error:
-            failure = type(error)(*error.args)
+            failure = error._copy()
         raise failure
 
     async def _run(self, session: Session) -> None:
