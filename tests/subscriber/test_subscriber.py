@@ -444,6 +444,14 @@ async def test_end_of_the_block_ends_iterators_and_tasks() -> None:
     assert asyncio.all_tasks() == before
 
 
+async def test_left_at_once() -> None:
+    """The connection is closed even if nothing was done with it."""
+    async with Hub(port=0) as hub:
+        async with Subscriber(hub.url):
+            pass
+        gc.collect()  # warns of a connection that was not closed
+
+
 async def test_silent_broker_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that answers neither a ping nor a SUBSCRIBE."""
     monkeypatch.setattr(_session, "_PATIENCE", 0.02)

@@ -127,6 +127,9 @@ class Subscriber:
             await asyncio.wait([self._task])
         finally:
             self._stop(None)
+            if self._session is not None:  # the task was cancelled before it had begun
+                await self._session.close()
+                self._session = None
             await self._http.close()
         if not self._task.cancelled():
             self._task.result()  # raises if there is a bug
