@@ -355,6 +355,25 @@ async def test_refused_topic() -> None:
         assert await values(good, 1) == ["goes on"]
 
 
+async def test_refused_subscription_that_is_not_read_blocks_no_other() -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.welcome(17)
+        await peer.subscribed(5)
+        await peer.event(5, 1, "fills the buffer")
+        await peer.refuse("wamp.error.not_authorized")
+        assert (await peer.next())[::2] == [34, 5]
+        await peer.subscribed(6)
+        await peer.event(6, 2, "read")
+        await peer.gone()
+
+    async with broker(serve) as url, Subscriber(url, buffer=1) as subscriber:
+        refused, good = subscriber.subscribe("a", "b"), subscriber.subscribe("c")
+        with pytest.raises(TopicRefused):
+            await refused.ready()
+        assert await values(good, 1) == ["read"]
+        assert await values(refused, 1) == ["fills the buffer"]
+
+
 @pytest.mark.parametrize("topics", [(), (1,)])
 async def test_no_topic(topics: tuple[str, ...]) -> None:
     async with connected() as (subscriber, _):

@@ -110,7 +110,7 @@ class Inbox:
         if error is None:
             self.closed = True
             self.items.clear()
-            self.backlog.discard(self)
+        self.backlog.discard(self)
         self.error = self.error or error
         self.filled.set()
         self.ready.set()
