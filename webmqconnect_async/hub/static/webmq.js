@@ -100,6 +100,8 @@ globalThis.WebMQ = (() => {
 
     get _all() { return [...this._subscriptions.values()]; }
 
+    get _opened() { return this._all.filter(({ _wasOpen }) => _wasOpen); }
+
     add(handler, unsubscribe) {
       const subscription = this._subscriptions.get(handler) ?? new Subscription(this, handler, unsubscribe);
       this._subscriptions.set(handler, subscription);
@@ -119,12 +121,11 @@ globalThis.WebMQ = (() => {
 
     /** The broker has confirmed it, and sent what it could of the missed events. */
     open() {
-      const why = this._lost, losers = why === null ? [] : this._all.filter(({ _wasOpen }) => _wasOpen);
+      const why = this._lost, before = this._opened;
       this.state = "open";
       this._lost = null;
       for (const each of this._all) each._open();
-      for (const each of losers) if (each.state === "open") guarded(each.onlost, this.name, why);
-      if (losers.length > 0) this._onlost(this.name, why);
+      if (why !== null) this._tell(before, why);
     }
 
     /** It will not open: on this connection, if the state is "refused" by the broker, or at all. */
@@ -136,6 +137,12 @@ globalThis.WebMQ = (() => {
     refuse(error) {
       console.error(`WebMQ: not subscribed to ${this.name}: ${error.message}`);
       this.end("refused", error);
+      this._tell(this._opened, `the broker refuses the topic: ${error.message}`);
+    }
+
+    _tell(subscriptions, why) {
+      for (const each of subscriptions) if (each.state !== "ended") guarded(each.onlost, this.name, why);
+      if (subscriptions.length > 0) this._onlost(this.name, why);
     }
 
     /** Gives up the missed events. */
@@ -402,6 +409,7 @@ globalThis.WebMQ = (() => {
    * onstate    called with state, detail, reconnected after each change. The last is true for each later "open"
    * onlost     called with a topic and a reason when events of that topic were lost, once new ones arrive again: a page
    *            that loads its data now misses nothing. Crossbar.io and hubs without a history lose them in each outage.
+   *            Also called when the broker refuses a topic after an outage: the subscription's state is "refused".
    * sessionId  what `eligible` and `exclude` of a push name this page by; null while not open
    */
   class WebMQ {
