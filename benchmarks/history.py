@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from webmqconnect_async import AsyncClient
 
 from . import processes
-from .listeners import LeanWebSocket, frame_end
+from .listeners import LeanSubscriber
 from .load import TOPIC
 
 LONGEST = 60.0
@@ -39,7 +39,7 @@ _EVENT = {"id": 17, "state": "paid", "note": "x" * 180}
 _BESIDE = "http://example.com/beside"
 
 
-class _Subscriber(LeanWebSocket):
+class _Subscriber(LeanSubscriber):
     """A subscriber of WAMP v2 that counts events.
 
     Args:
@@ -49,7 +49,7 @@ class _Subscriber(LeanWebSocket):
     """
 
     def __init__(self, authority: str, topic: str, after: int | None = None) -> None:
-        super().__init__(authority, "wamp.2.json")
+        super().__init__(authority)
         self.newest = 0
         """The ID of the newest event at WELCOME."""
         self.got = 0
@@ -57,27 +57,9 @@ class _Subscriber(LeanWebSocket):
         """Set once it has all missed events, or any."""
         self._topic, self._after = topic, after
         self._expected = 1
-        self._open = False
-        self._said = bytearray()
 
-    def data_received(self, data: bytes) -> None:
-        """Parse the frames."""
-        said = self._said
-        said += data
-        if not self._open:
-            _, blank, rest = said.partition(b"\r\n\r\n")
-            if not blank:
-                return
-            said[:] = rest
-            self._open = True
-            self.send([1, "realm1", {"roles": {"subscriber": {}}}])
-        at = 0
-        while (end := frame_end(said, at)) is not None:
-            self._frame(bytes(said[at:end]))
-            at = end
-        del said[:at]
-
-    def _frame(self, frame: bytes) -> None:
+    def frame(self, frame: bytearray) -> None:
+        """Subscribe after WELCOME, and count."""
         kind = re.search(rb"\[(\d+),", frame)
         if kind is None:
             return

@@ -65,13 +65,15 @@ class LeanWebSocket(asyncio.Protocol):
             self._transport.abort()
 
 
-class _Listener(LeanWebSocket):
-    """A subscriber that counts the events of the topic."""
+class LeanSubscriber(LeanWebSocket):
+    """A subscriber of WAMP v2, which says HELLO.
+
+    Args:
+        authority: host and port of the broker.
+    """
 
     def __init__(self, authority: str) -> None:
         super().__init__(authority, "wamp.2.json")
-        self.got = 0
-        self.complete = asyncio.Event()
         self._said = bytearray()
         self._open = False
 
@@ -87,12 +89,25 @@ class _Listener(LeanWebSocket):
             self._open = True
             self.send(_HELLO)
         at = 0
-        while (end := frame_end(said, at)) is not None:
-            self._frame(said[at:end])
+        while (end := _frame_end(said, at)) is not None:
+            self.frame(said[at:end])
             at = end
         del said[:at]
 
-    def _frame(self, frame: bytearray) -> None:
+    def frame(self, frame: bytearray) -> None:
+        """Take a frame with a message."""
+
+
+class _Listener(LeanSubscriber):
+    """A subscriber that counts the events of the topic."""
+
+    def __init__(self, authority: str) -> None:
+        super().__init__(authority)
+        self.got = 0
+        self.complete = asyncio.Event()
+
+    def frame(self, frame: bytearray) -> None:
+        """Subscribe after WELCOME, and count."""
         if b"[36," in frame[:10]:
             if END.encode() in frame:
                 self.complete.set()
@@ -109,7 +124,7 @@ class _Listener(LeanWebSocket):
         self.complete.set()
 
 
-def frame_end(said: bytearray, at: int) -> int | None:
+def _frame_end(said: bytearray, at: int) -> int | None:
     """Return where a server's frame ends; None where that has not come yet."""
     if len(said) < at + 4:
         return None
