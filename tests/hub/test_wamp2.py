@@ -40,9 +40,10 @@ def publish(
     acknowledge: bool = False,
     exclude_me: bool = True,
     audience: Audience | None = None,
+    retain: bool = False,
 ) -> Publish:
     event = event or f'{{"args":{args},"kwargs":{kwargs or "{}"}}}'
-    return Publish(1, "t", event, args, kwargs, acknowledge, exclude_me, audience or Audience())
+    return Publish(1, "t", event, args, kwargs, acknowledge, exclude_me, audience or Audience(), retain)
 
 
 @pytest.mark.parametrize(
@@ -181,14 +182,21 @@ def test_arguments_that_can_just_be_read_are_taken_or_a_violation() -> None:
 
 
 def test_what_the_hub_says() -> None:
-    welcome = json.loads(messages.welcome("6123456789012345", 'r"', "é", "subscriber", "wampcra"))
+    welcome = json.loads(messages.welcome("6123456789012345", 'r"', "é", "subscriber", "wampcra", {"_any_topic": True}))
     assert welcome[:2] == [2, 6123456789012345]
     assert welcome[2].pop("roles").keys() == {"broker"}
-    assert welcome[2] == {"realm": 'r"', "authid": "é", "authrole": "subscriber", "authmethod": "wampcra"}
+    assert welcome[2] == {
+        "realm": 'r"',
+        "authid": "é",
+        "authrole": "subscriber",
+        "authmethod": "wampcra",
+        "_any_topic": True,
+    }
     assert messages.challenge('{"a":1}') == r'[4,"wampcra",{"challenge":"{\"a\":1}"}]'
     assert messages.abort("wamp.error.x", 'no "x"') == r'[3,{"message":"no \"x\""},"wamp.error.x"]'
     assert messages.goodbye("wamp.close.normal") == '[6,{},"wamp.close.normal"]'
-    assert messages.subscribed(1, 2) == "[33,1,2]"
+    assert messages.subscribed(1, 2, {}) == "[33,1,2]"
+    assert messages.subscribed(1, 2, {"_missed": 3}) == '[33,1,2,{"_missed":3}]'
     assert messages.unsubscribed(1) == "[35,1]"
     assert messages.published(1, 2) == "[17,1,2]"
     assert messages.event(1, 2, "[1.10]", None) == "[36,1,2,{},[1.10]]"

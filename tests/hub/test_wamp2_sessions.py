@@ -18,7 +18,6 @@ from webmqconnect_async.hub import HubConfig
 from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._log import Log
 from webmqconnect_async.hub._publication import Publication, Receivers
-from webmqconnect_async.hub._publication_ids import new_publication_id
 from webmqconnect_async.hub._session import Session
 from webmqconnect_async.hub._wamp1.session import Wamp1Session
 from webmqconnect_async.hub._wamp2.auth import Challenged, Joined, Joining, Refusal
@@ -294,7 +293,7 @@ def test_subscribing_and_unsubscribing(broker: Broker) -> None:
     session = joined(broker)
     subscription = subscribed(session)
     assert told(session, 32, 8, {"match": "exact"}, TOPIC) == [33, 8, subscription]
-    assert broker.deliver(Publication(TOPIC, "1"), 5) == 1
+    assert broker.deliver(Publication(TOPIC, "1")) == 1
     assert said(session) == [[36, subscription, 5, {}, [1]]]
     assert told(session, 34, 9, subscription) == [35, 9]
     assert broker.deliver(Publication(TOPIC, "2")) == 0
@@ -382,16 +381,14 @@ def test_one_event_reaches_both_kinds(broker: Broker) -> None:
     assert (said(newer), said(old_one), said(stranger)) == ([event], [[8, TOPIC, {"n": 1.1}]], [])
 
 
-def test_an_event_has_the_id_that_it_is_given_or_a_new_one(broker: Broker) -> None:
+def test_ids_of_events_increase(broker: Broker) -> None:
     session = joined(broker)
     subscribed(session)
-    broker.deliver(Publication(TOPIC, "1"), 17)
     for _ in range(100):
         broker.deliver(Publication(TOPIC, "1"))
     ids = [event[2] for event in said(session)]
-    assert ids[0] == 17
-    assert len(set(ids)) == 101
-    assert all(1 <= new_publication_id() <= 2**53 for _ in range(100))
+    assert ids == sorted(set(ids))
+    assert ids[-1] == broker.ids.newest < 2**53
 
 
 @pytest.mark.parametrize(

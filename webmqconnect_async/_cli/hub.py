@@ -97,6 +97,22 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
 @_limit("--max-subscriptions", metavar="N", default=256, help="Maximum number of topics per subscriber.")
 @_limit("--max-topic", metavar="N", default=1024, help="Maximum length of a topic in characters.")
 @click.option(
+    "--history",
+    metavar="N",
+    type=click.IntRange(0),
+    default=100,
+    show_default=True,
+    help="Events per topic to keep for subscribers that were away; 0 keeps none.",
+)
+@click.option(
+    "--history-seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 2_147_483, min_open=True),
+    default=300.0,
+    show_default=True,
+    help="How long to keep them.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from . import _remedies as remedies
 from ._config import HubConfig
 from ._frames import text_frame
+from ._history import History, Kept, Unavailable
 from ._observer import Observer, Refusal
 from ._publication import Publication
-from ._publication_ids import new_publication_id
-from ._session import Session
+from ._publication_ids import PublicationIDs
+from ._session import NotSubscribed, Session
 
 __all__ = ["Broker"]
 
@@ -34,7 +36,7 @@ class _Topic:
 
 
 class Broker:
-    """The sessions of one hub, and the topics that they subscribe to.
+    """The sessions of one hub, the topics that they subscribe to, and the history of these topics.
 
     Args:
         config: the hub's configuration.
@@ -43,6 +45,10 @@ class Broker:
 
     def __init__(self, config: HubConfig, observers: Sequence[Observer] = ()) -> None:
         self.observers = observers
+        self.ids = PublicationIDs(config.clock)
+        self.history = History(config.history, config.history_seconds, config.history_bytes, self.ids.newest)
+        self.history_id = secrets.token_urlsafe(9) if config.history else None
+        """Identifies the history: the IDs of one hub say nothing about another. `None` if there is no history."""
         self._config = config
         self._sessions: dict[str, Session] = {}
         self._topics: dict[str, _Topic] = {}
@@ -95,20 +101,19 @@ class Broker:
         for topic in list(session.subscribed):
             self.unsubscribe(session, topic)
 
-    def deliver(
-        self, publication: Publication, publication_id: int | None = None, *, began: float | None = None
-    ) -> int:
+    def deliver(self, publication: Publication, *, began: float | None = None) -> int:
         """Queue an event for its receivers: (subscribers and eligible) without exclude. Return how many there are.
+
+        The event's ID is then `ids.newest`.
 
         Args:
             publication: the event.
-            publication_id: the ID of the event; `None` for a new one.
             began: `time.perf_counter()` when its push arrived; `None` if a subscriber published it.
         """
-        if publication_id is None:
-            publication_id = new_publication_id()
+        publication_id = self.ids.next()
         topic = self._topics.get(publication.topic)
         delivered = 0 if topic is None else self._queue(topic, publication, publication_id)
+        self.history.add(publication, publication_id, time.monotonic())
         for observer in self.observers:
             observer.published(publication, publication_id, delivered, began)
         return delivered
@@ -124,23 +129,54 @@ class Broker:
                 delivered += len(receivers)
         return delivered
 
+    def missed(self, session: Session, topic: str, floor: int, former: AbstractSet[str]) -> Sequence[Kept]:
+        """Return the events of a topic that a subscriber has missed.
+
+        Args:
+            session: its session.
+            topic: the topic.
+            floor: it has seen all events up to this ID.
+            former: the IDs of its sessions since then. What excluded one of them was not meant for the subscriber. The
+                IDs grant nothing: what was addressed to one of them is not sent, but makes the history unavailable.
+
+        Raises:
+            Unavailable: it is not known whether these are all.
+        """
+        missed = []
+        for kept in self.history.after(topic, floor, time.monotonic()):
+            publication = kept.publication
+            if publication.eligible is not None and not publication.eligible.isdisjoint(former - publication.exclude):
+                raise Unavailable("an event was for a former session")
+            if publication.exclude.isdisjoint(former) and _receivers(publication, {session.id: session}):
+                missed.append(kept)
+        return missed
+
+    def retained(self, session: Session, topic: str) -> Kept | None:
+        """Return the last retained event of a topic, if there is one and the subscriber may receive it."""
+        kept = self.history.retained(topic)
+        return kept if kept is not None and _receivers(kept.publication, {session.id: session}) else None
+
     def refused(self, refusal: Refusal) -> None:
         """Tell the observers of a refusal."""
         for observer in self.observers:
             observer.refused(refusal)
 
-    def subscribe(self, session: Session, topic: str) -> int | None:
-        """Return the subscription ID of a topic, the same for every session; `None` if it exceeds a limit."""
+    def subscribe(self, session: Session, topic: str) -> int:
+        """Return the subscription ID of a topic, the same for every session.
+
+        Raises:
+            NotSubscribed: a limit is exceeded. The observers have been told.
+        """
         longest, most = self._config.max_topic, self._config.max_subscriptions
         if len(topic) > longest:
             reason = f"topic length ({len(topic)}) exceeds maximum ({longest})"
             session.refuse("subscription", reason, remedies.longer_topic(len(topic)))
-            return None
+            raise NotSubscribed(reason)
         if topic not in session.subscribed:
             if len(session.subscribed) >= most or not session.reserve(topic):
                 reason = f"number or size of its topics exceeds maximum ({most} topics, {256 * most} bytes)"
                 session.refuse("subscription", reason, remedies.more_subscriptions(most))
-                return None
+                raise NotSubscribed(reason)
             session.subscribed.add(topic)
         entry = self._topics.get(topic)
         if entry is None:

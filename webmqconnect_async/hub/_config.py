@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from .._core.checks import checked_count, checked_seconds, wrong_type
+from .._core.checks import checked_count, checked_integer, checked_seconds, wrong_type
 from ..signing import Credentials
 from ._gate import Gate, is_loopback
 from ._pushes.verdicts import Accepted, Refused
@@ -31,6 +31,9 @@ class HubOptions(TypedDict, total=False):
     max_connections: int
     max_subscriptions: int
     max_topic: int
+    history: int
+    history_seconds: float
+    history_bytes: int
     grace: float
     metrics: str | None
     keepalive: float
@@ -67,6 +70,11 @@ class HubConfig:
         max_subscriptions: Maximum number of topics, and separately of prefixes, per subscriber. Together they may use
             256 * `max_subscriptions` bytes.
         max_topic: Maximum length of a topic in characters.
+        history: Maximum number of events per topic that the hub keeps for subscribers that were away (WAMP v2). Who may
+            subscribe to a topic may read them. 0: none, and every reconnect may have missed some.
+        history_seconds: Maximum seconds that it keeps them.
+        history_bytes: Maximum memory for the events of all topics, including the last retained event of each. The
+            oldest is dropped first.
         grace: Maximum seconds for the hub to close: to send subscribers what is queued for them, and to finish requests
             in progress.
         metrics: Where the hub serves metrics for Prometheus, as `HOST:PORT`, such as `127.0.0.1:9100`; port 0 chooses a
@@ -97,6 +105,9 @@ class HubConfig:
     max_connections: int = 800
     max_subscriptions: int = 256
     max_topic: int = 1024
+    history: int = 100
+    history_seconds: float = 300.0
+    history_bytes: int = 16 << 20
     grace: float = 3.0
     metrics: str | None = None
     keepalive: float = 6 * 3600.0
@@ -120,12 +131,13 @@ class HubConfig:
             raise ValueError(
                 f"max_queue must be at least max_body: {self.max_queue} bytes cannot hold an event of {self.max_body}"
             )
-        if checked_seconds("keepalive", self.keepalive) is None:
-            raise TypeError(wrong_type("keepalive", "a number of seconds", None))
+        for name in ("history", "history_bytes"):
+            checked_integer(name, getattr(self, name), 0)
+        for name in ("keepalive", "history_seconds", "grace"):
+            if checked_seconds(name, getattr(self, name)) is None:
+                raise TypeError(wrong_type(name, "a number of seconds", None))
         for name in ("allow_origins", "allow_hosts"):
             _check_strings(name, getattr(self, name))
-        if checked_seconds("grace", self.grace) is None:
-            raise TypeError(wrong_type("grace", "a number of seconds", None))
         if not callable(self.clock):
             raise TypeError(wrong_type("clock", "callable", self.clock))
         if self.admit is not None and not callable(self.admit):

@@ -28,7 +28,6 @@ from ._config import HubConfig
 from ._frames import text_frame
 from ._observer import Drop, Observer, Refusal
 from ._publication import Publication
-from ._publication_ids import new_publication_id
 from ._pushes import webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
 from ._session import DelayedReply, Session
@@ -203,7 +202,7 @@ class Console(Observer):
             refusal = Refusal("push", verdict.reason, verdict._remedy, peer, verdict.status, verdict._forged)
             self._broker.refused(refusal)
             return {"status": refusal.status, "reason": refusal.reason, "remedy": refusal.remedy}
-        receivers = self._broker.deliver(verdict, new_publication_id(), began=began)
+        receivers = self._broker.deliver(verdict, began=began)
         return {"topic": verdict.topic, "receivers": receivers}
 
     # As an observer

@@ -47,6 +47,8 @@ class Publication:
     """The receivers by the key that they authenticated with; `None` for all."""
     authrole: Receivers | None = None
     """The receivers by their role; `None` for all."""
+    retain: bool = False
+    """Whether it is the value of its topic from now on, for subscribers that ask for it."""
 
 
 def arguments_of(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[str, str, str | None]:

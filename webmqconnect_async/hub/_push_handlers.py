@@ -13,10 +13,9 @@ from ._aiohttp import keep, read_body, text_response
 from ._broker import Broker
 from ._config import HubConfig
 from ._observer import Refusal
-from ._publication_ids import new_publication_id
 from ._pushes import crossbar, webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
-from ._receipt import RECEIPT, may_be_short
+from ._receipt import PUBLICATION, RECEIPT, may_be_short
 from ._refusals import Refusals, peer_of
 
 __all__ = ["CROSSBAR", "WEBMQ", "PushFormat", "PushHandlers", "not_published"]
@@ -63,6 +62,7 @@ class PushHandlers:
         if origin is not None:
             # Without these, a script could not read the response, would report a failure, and might push again.
             response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Expose-Headers"] = PUBLICATION
             response.headers["Vary"] = "Origin"
         return response
 
@@ -81,9 +81,10 @@ class PushHandlers:
                 response.headers["Retry-After"] = str(verdict.retry_after)
             return response
         keep(request)
-        publication_id = new_publication_id()
-        self._broker.deliver(verdict, publication_id, began=began)
+        self._broker.deliver(verdict, began=began)
+        publication_id = self._broker.ids.newest
         if self._alone and push_format is WEBMQ and may_be_short(request):
+            request[PUBLICATION] = publication_id
             return RECEIPT
         return push_format.receipt(publication_id)
 
@@ -132,7 +133,7 @@ WEBMQ = PushFormat(
     webmq.judge_head,
     webmq.judge,
     refusal=lambda refused: text_response(refused.status, refused.reason),
-    receipt=lambda _: web.Response(status=202),
+    receipt=lambda publication_id: web.Response(status=202, headers={PUBLICATION: str(publication_id)}),
 )
 CROSSBAR = PushFormat(
     crossbar.judge_head,

@@ -9,7 +9,10 @@ from aiohttp import HttpVersion11, web
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
-__all__ = ["RECEIPT", "may_be_short"]
+__all__ = ["PUBLICATION", "RECEIPT", "may_be_short"]
+
+PUBLICATION = "WebMQ-Publication"
+"""The header with the ID of the publication, and the key of the ID in a request that `RECEIPT` responds to."""
 
 _HEAD = f"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nServer: {SERVER_SOFTWARE}\r\nDate: "
 
@@ -26,7 +29,9 @@ class _Receipt(web.StreamResponse):
         """Write all of it."""
         transport = request.transport
         if transport is not None and not transport.is_closing():
-            transport.write(f"{_HEAD}{rfc822_formatted_time()}\r\n\r\n".encode("ascii"))
+            # Last, so that a client can recognize the rest, which repeats for a second.
+            head = f"{_HEAD}{rfc822_formatted_time()}\r\n{PUBLICATION}: {request[PUBLICATION]}\r\n\r\n"
+            transport.write(head.encode("ascii"))
             if request.protocol.writing_paused:  # the peer does not read its responses
                 await request.writer.drain()
 

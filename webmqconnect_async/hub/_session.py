@@ -7,7 +7,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from ._config import HubConfig
@@ -18,7 +18,7 @@ from ._publication import Publication
 if TYPE_CHECKING:
     from ._broker import Broker
 
-__all__ = ["DelayedReply", "Ending", "Session"]
+__all__ = ["DelayedReply", "Ending", "NotSubscribed", "Session"]
 
 _PER_FRAME = 8
 """Bytes of the queue per frame, in addition to the frame."""
@@ -31,6 +31,10 @@ _HIGH_WATER = 1 << 16
 
 DelayedReply: TypeAlias = Callable[[], None]
 """Sends a reply. The caller waits before it calls this, to slow down guessing."""
+
+
+class NotSubscribed(Exception):
+    """A topic is longer, or a subscriber has more of them, than the hub allows. The message says which."""
 
 
 class Ending(NamedTuple):
@@ -139,6 +143,11 @@ class Session(ABC):
         if queued > _HIGH_WATER:
             self._drained.clear()
 
+    def has_room(self, frames: Collection[bytes]) -> bool:
+        """Return whether the send queue has room for all of these frames."""
+        size = sum(map(sys.getsizeof, frames)) + _PER_FRAME * len(frames)
+        return self._queued + size <= self._max_queue
+
     def drop(self, why: Drop, details: str) -> None:
         """Close the connection immediately, and tell the observers why."""
         self.abandon()
@@ -146,10 +155,10 @@ class Session(ABC):
             observer.dropped(self, why, details)
         self._drop()
 
-    def publish(self, publication: Publication, publication_id: int | None = None) -> None:
+    def publish(self, publication: Publication) -> None:
         """Deliver an event that the subscriber publishes."""
         self.published += 1
-        self._broker.deliver(publication, publication_id)
+        self._broker.deliver(publication)
 
     def abandon(self) -> None:
         """Discard the queue, and queue nothing further, because the connection is lost."""

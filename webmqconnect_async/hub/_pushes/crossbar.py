@@ -136,11 +136,13 @@ def _publication(body: bytes, key: str | None, max_topic: int) -> Accepted | Ref
         event, args, kwargs = arguments_of(_args(push), _kwargs(push))
     except ValueError:  # nested so deeply that it can be decoded but not encoded
         return Refused(400, "Request body was invalid JSON.")
-    eligible, exclude, authid, authrole = _audience(_object(push, "options"))
+    options = _object(push, "options")
+    eligible, exclude, authid, authrole = _audience(options)
     topic = _topic(push["topic"], max_topic)
     if is_reserved(topic):
         return Refused(200, "wamp.error.invalid_uri")
-    return Accepted(topic, event, eligible, exclude, args, kwargs, authid, authrole, key)
+    retain = options.get("retain") is True
+    return Accepted(topic, event, eligible, exclude, args, kwargs, authid, authrole, retain, key)
 
 
 def _topic(topic: object, longest: int) -> str:

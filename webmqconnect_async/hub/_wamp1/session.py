@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,7 +13,7 @@ from .. import _remedies as remedies
 from .._config import HubConfig
 from .._observer import RefusedPart
 from .._publication import Publication
-from .._session import DelayedReply, Session
+from .._session import DelayedReply, NotSubscribed, Session
 from . import messages
 from .auth import CallFailed, Procedures
 
@@ -73,7 +74,8 @@ class Wamp1Session(Session):
             case messages.Subscribe() | messages.Unsubscribe() | messages.Publish() if not self.admitted:
                 self.refuse("subscription", "it has not authenticated", remedies.AUTHENTICATE)
             case messages.Subscribe(topic):
-                self._broker.subscribe(self, self._resolve(topic))
+                with suppress(NotSubscribed):  # WAMP v1 has no error for it
+                    self._broker.subscribe(self, self._resolve(topic))
             case messages.Unsubscribe(topic):
                 self._broker.unsubscribe(self, self._resolve(topic))
             case messages.Publish() if not self._config.allow_publish:

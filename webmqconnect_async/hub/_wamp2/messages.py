@@ -5,7 +5,7 @@
     [5, signature, extra]                      AUTHENTICATE   [4, method, extra]                           CHALLENGE
     [3, details, reason]                       ABORT          [3, details, reason]                         ABORT
     [6, details, reason]                       GOODBYE        [6, details, reason]                         GOODBYE
-    [32, request, options, topic]              SUBSCRIBE      [33, request, subscription]                  SUBSCRIBED
+    [32, request, options, topic]              SUBSCRIBE      [33, request, subscription, extra]           SUBSCRIBED
     [34, request, subscription]                UNSUBSCRIBE    [35, request]                                UNSUBSCRIBED
     [16, request, options, topic, args, kwargs] PUBLISH       [17, request, publication]                   PUBLISHED
     [48, request, options, procedure, ...]     CALL           [36, subscription, publication, {}, args, kwargs] EVENT
@@ -120,8 +120,16 @@ class Subscribe:
 
     request: int
     topic: str
-    match: str
+    match: str = "exact"
     """How topics are matched: "exact", or a policy that the hub does not support."""
+    after: int | None = None
+    """Send the events above this ID that the subscriber has missed; `None` to subscribe plainly."""
+    former: frozenset[str] = frozenset()
+    """The IDs of its sessions since then."""
+    newest: bool = False
+    """Whether to return the ID of the newest event."""
+    get_retained: bool = False
+    """Whether to send the last retained event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +153,7 @@ class Publish:
     acknowledge: bool
     exclude_me: bool
     audience: Audience
+    retain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +194,7 @@ def decode(text: str) -> Message | None:
         case [Type.GOODBYE, dict(), str()]:
             return Goodbye()
         case [Type.SUBSCRIBE, int(request), dict(options), str(topic)]:
-            return Subscribe(request, topic, str(options.get("match", "exact")))
+            return _subscribe(request, options, topic)
         case [Type.UNSUBSCRIBE, int(request), int(subscription)] if _is_id(subscription):
             return Unsubscribe(request, subscription)
         case [Type.PUBLISH, int(request), dict(options), str(topic)]:
@@ -202,6 +211,27 @@ def decode(text: str) -> Message | None:
     raise ProtocolViolation("no message that a client sends to a broker")
 
 
+def _subscribe(request: int, options: Mapping[str, object], topic: str) -> Subscribe:
+    after, former = options.get("_after"), options.get("_former", [])
+    if after is not None and not _is_id(after):
+        raise ProtocolViolation("option '_after' is not an ID")
+    former = former if isinstance(former, list) else [former]
+    if not all(isinstance(each, int | str) for each in former):
+        raise ProtocolViolation("option '_former' is not a list of session IDs")
+    try:
+        return Subscribe(
+            request,
+            topic,
+            str(options.get("match", "exact")),
+            after=after if isinstance(after, int) else None,
+            former=frozenset(map(str, former)),
+            newest=flag_of(options, "_newest", default=False),
+            get_retained=flag_of(options, "get_retained", default=False),
+        )
+    except ValueError as error:
+        raise ProtocolViolation(str(error)) from None
+
+
 def _publish(
     request: int, options: Mapping[str, object], topic: str, args: list[object], kwargs: dict[str, object]
 ) -> Publish:
@@ -213,6 +243,7 @@ def _publish(
             acknowledge=flag_of(options, "acknowledge", default=False),
             exclude_me=flag_of(options, "exclude_me", default=True),
             audience=audience_of(options),
+            retain=flag_of(options, "retain", default=False),
         )
     except ValueError as error:
         raise ProtocolViolation(str(error)) from None
@@ -222,15 +253,16 @@ def _is_id(value: object) -> bool:
     return type(value) is int and value in _IDS  # True is an instance of int
 
 
-def welcome(session: str, realm: str, authid: str, authrole: str, authmethod: str) -> str:
-    """Return the reply to an accepted HELLO, which has the session ID."""
-    features = {"subscriber_blackwhite_listing": True, "publisher_exclusion": True}
+def welcome(session: str, realm: str, authid: str, authrole: str, authmethod: str, more: Mapping[str, object]) -> str:
+    """Return the reply to an accepted HELLO, which has the session ID, and more details."""
+    features = {"subscriber_blackwhite_listing": True, "publisher_exclusion": True, "event_retention": True}
     details = {
         "realm": realm,
         "roles": {"broker": {"features": features}},
         "authid": authid,
         "authrole": authrole,
         "authmethod": authmethod,
+        **more,
     }
     return f"[{Type.WELCOME:d},{session},{strict_json.encode(details)}]"
 
@@ -250,9 +282,10 @@ def goodbye(reason: str) -> str:
     return strict_json.encode([Type.GOODBYE, {}, reason])
 
 
-def subscribed(request: int, subscription: int) -> str:
-    """Return the confirmation of a SUBSCRIBE."""
-    return f"[{Type.SUBSCRIBED:d},{request},{subscription}]"
+def subscribed(request: int, subscription: int, extra: Mapping[str, int]) -> str:
+    """Return the confirmation of a SUBSCRIBE, with a fourth element only for subscribers that have asked for it."""
+    tail = f",{strict_json.encode(extra)}" if extra else ""
+    return f"[{Type.SUBSCRIBED:d},{request},{subscription}{tail}]"
 
 
 def unsubscribed(request: int) -> str:
@@ -265,10 +298,10 @@ def published(request: int, publication: int) -> str:
     return f"[{Type.PUBLISHED:d},{request},{publication}]"
 
 
-def event(subscription: int, publication: int, args: str, kwargs: str | None) -> str:
-    """Return an event. Its arguments are JSON texts: an array, and an object or `None`."""
+def event(subscription: int, publication: int, args: str, kwargs: str | None, details: str = "{}") -> str:
+    """Return an event. Its details and arguments are JSON texts: an object, an array, and an object or `None`."""
     tail = "" if kwargs is None else f",{kwargs}"
-    return f"[{Type.EVENT:d},{subscription},{publication},{{}},{args}{tail}]"
+    return f"[{Type.EVENT:d},{subscription},{publication},{details},{args}{tail}]"
 
 
 def error(kind: Type, request: int, uri: str, message: str) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from ..._core.topics import is_reserved, is_uri
 from .. import _remedies as remedies
 from .._config import HubConfig
+from .._frames import text_frame
+from .._history import Kept, Unavailable
 from .._publication import Publication
-from .._publication_ids import new_publication_id
-from .._session import DelayedReply, Session
+from .._session import DelayedReply, NotSubscribed, Session
 from . import messages
 from .auth import Challenged, Joined, Joining, Refusal
 
@@ -23,6 +24,9 @@ __all__ = ["Wamp2Session"]
 
 _NORMAL_CLOSURE = 1000
 _PROTOCOL_ERROR = 1002
+
+_MOST_FORMER = 16
+"""Former sessions that a subscriber may name."""
 
 
 class Wamp2Session(Session):
@@ -49,10 +53,10 @@ class Wamp2Session(Session):
         return self._joined
 
     @classmethod
-    def event(cls, publication: Publication, subscription: int, publication_id: int) -> str:
+    def event(cls, publication: Publication, subscription: int, publication_id: int, details: str = "{}") -> str:
         """Return the message that delivers an event. A single value is the only positional argument."""
         args = f"[{publication.event}]" if publication.args is None else publication.args
-        return messages.event(subscription, publication_id, args, publication.kwargs)
+        return messages.event(subscription, publication_id, args, publication.kwargs, details)
 
     def receive(self, text: str) -> DelayedReply | None:
         """Process a message. One that a client must not send ends the connection."""
@@ -102,7 +106,11 @@ class Wamp2Session(Session):
         self._joined, self._joining = True, None
         self.admit(key)
         method = "anonymous" if key is None else "wampcra"
-        self.say(messages.welcome(self.id, realm, self.authid, self.authrole, method))
+        # The names of extensions begin with an underscore (WAMP, section 3.1). Any text is a topic, as in WAMP v1.
+        more: dict[str, object] = {"_any_topic": True}
+        if self._broker.history_id is not None:
+            more |= {"_newest": self._broker.ids.newest, "_history": self._broker.history_id}
+        self.say(messages.welcome(self.id, realm, self.authid, self.authrole, method, more))
 
     def _abort(self, reason: str, said: str, code: int = _NORMAL_CLOSURE) -> None:
         self.say(messages.abort(reason, said))
@@ -133,20 +141,62 @@ class Wamp2Session(Session):
                 raise messages.ProtocolViolation("no message for a client that has been welcomed")
 
     def _subscribe(self, subscribe: messages.Subscribe) -> None:
-        request, topic = subscribe.request, subscribe.topic
+        request = subscribe.request
         if subscribe.match != "exact":
             self._refuse(request, "wamp.error.option_not_allowed", "this hub compares topics exactly")
-        elif not is_uri(topic):
-            self._refuse(request, "wamp.error.invalid_uri", "the topic is no URI")
-        elif (subscription := self._broker.subscribe(self, topic)) is None:  # the broker has told the observers
-            said = "a topic too long, or one too many"
-            self.say(messages.error(messages.Type.SUBSCRIBE, request, "wamp.error.not_authorized", said))
         else:
-            self._subscriptions[subscription] = topic
-            self.say(messages.subscribed(request, subscription))
+            try:
+                self._confirm(subscribe, self._missed(subscribe))
+            except Unavailable as unavailable:
+                self._reply_error(request, "webmq.error.history_unavailable", str(unavailable))
+            except NotSubscribed as refused:  # the observers have been told
+                self._reply_error(request, "wamp.error.not_authorized", str(refused))
+
+    def _missed(self, subscribe: messages.Subscribe) -> Sequence[Kept]:
+        if subscribe.after is None:
+            return ()
+        if len(subscribe.former) > _MOST_FORMER:
+            raise Unavailable(f"there were more than {_MOST_FORMER} former sessions")
+        return self._broker.missed(self, subscribe.topic, subscribe.after, subscribe.former)
+
+    def _confirm(self, subscribe: messages.Subscribe, missed: Sequence[Kept]) -> None:
+        """Subscribe, confirm it, and send what was missed before any later event of the topic.
+
+        Raises:
+            NotSubscribed: a limit is exceeded.
+            Unavailable: the send queue has no room for what was missed.
+        """
+        request, topic = subscribe.request, subscribe.topic
+        subscribed = topic in self.subscribed
+        subscription = self._broker.subscribe(self, topic)
+        extra: dict[str, int] = {}
+        if subscribe.after is not None:
+            extra["_missed"] = len(missed)
+        if subscribe.newest:
+            extra["_newest"] = self._broker.ids.newest
+        frames = [text_frame(messages.subscribed(request, subscription, extra))]
+        frames += (self._frame(kept, subscription) for kept in missed)
+        if missed and not self.has_room(frames):
+            if not subscribed:
+                self._broker.unsubscribe(self, topic)
+            raise Unavailable("the missed events do not fit into the send queue")
+        self._subscriptions[subscription] = topic
+        for frame in frames:
+            self.send(frame)
+        if subscribe.get_retained and (kept := self._broker.retained(self, topic)) is not None:
+            self.say(self.event(kept.publication, subscription, kept.id, '{"retained":true}'))
+
+    def _frame(self, kept: Kept, subscription: int) -> bytes:
+        """Return the frame that delivers a missed event, the same for all subscribers."""
+        if kept.frame is None or kept.frame[0] != subscription:
+            kept.frame = subscription, text_frame(self.event(kept.publication, subscription, kept.id))
+        return kept.frame[1]
 
     def _refuse(self, request: int, uri: str, said: str) -> None:
         self.refuse("subscription", said)
+        self._reply_error(request, uri, said)
+
+    def _reply_error(self, request: int, uri: str, said: str) -> None:
         self.say(messages.error(messages.Type.SUBSCRIBE, request, uri, said))
 
     def _publish(self, publish: messages.Publish) -> None:
@@ -164,13 +214,13 @@ class Wamp2Session(Session):
         eligible, exclude, authid, authrole = publish.audience
         if publish.exclude_me:
             exclude |= {self.id}
-        publication_id = new_publication_id()
         publication = Publication(
-            publish.topic, publish.event, eligible, exclude, publish.args, publish.kwargs, authid, authrole
+            *(publish.topic, publish.event, eligible, exclude, publish.args, publish.kwargs, authid, authrole),
+            retain=publish.retain,
         )
-        self.publish(publication, publication_id)
+        self.publish(publication)
         if publish.acknowledge:
-            self.say(messages.published(publish.request, publication_id))
+            self.say(messages.published(publish.request, self._broker.ids.newest))
 
 
 _REFUSALS = {

@@ -1,0 +1,155 @@
+"""The newest events of each topic, for subscribers that were away. Pure: times are arguments.
+
+Three limits bound it: events per topic, age, and the bytes of all topics together. For each topic it remembers up to
+which ID events are gone, so that it never passes off a part of what was missed as all of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+
+from ._publication import Publication
+
+__all__ = ["History", "Kept", "Unavailable"]
+
+_PER_EVENT = 700
+"""Bytes that an event takes in addition to its texts."""
+
+
+class Unavailable(Exception):
+    """The history cannot tell what a subscriber has missed. The message says why."""
+
+
+class Kept:
+    """An event in the history."""
+
+    __slots__ = ("frame", "id", "publication", "since", "size")
+
+    def __init__(self, publication: Publication, publication_id: int, since: float) -> None:
+        self.publication = publication
+        self.id = publication_id
+        self.since = since
+        texts = (publication.event, publication.args, publication.kwargs)
+        # Twice, because `frame` holds them, too, once a subscriber has missed the event.
+        self.size = _PER_EVENT + sys.getsizeof(publication.topic) + 2 * sum(map(sys.getsizeof, filter(None, texts)))
+        self.size += sum(100 * len(ids) for ids in (publication.eligible, publication.exclude) if ids)
+        self.frame: tuple[int, bytes] | None = None
+        """The ID of the topic's subscription, and the frame that delivers the event to it. Set by the broker."""
+
+
+class _Log:
+    """The events of one topic."""
+
+    __slots__ = ("events", "gone")
+
+    def __init__(self, gone: int) -> None:
+        self.events: deque[Kept] = deque()
+        self.gone = gone
+        """Events of the topic up to this ID may be missing."""
+
+
+class History:
+    """The newest events of a hub, and the last retained event of each topic.
+
+    Args:
+        most: events per topic; 0 keeps none but those that are retained.
+        seconds: how long an event is kept. Retained events do not expire.
+        most_bytes: of all topics together. The oldest event goes first, retained ones last.
+        start: the ID of the hub's start. Events before it are not known.
+    """
+
+    def __init__(self, most: int, seconds: float, most_bytes: int, start: int) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._most_bytes = most_bytes
+        self._start = self._newest = start
+        self._gone = start  # for topics without a log
+        self._logs: dict[str, _Log] = {}
+        self._events: OrderedDict[int, Kept] = OrderedDict()  # of all topics, the oldest first
+        self._retained: OrderedDict[str, Kept] = OrderedDict()  # by topic, the oldest first
+        self.bytes = 0
+        """What all events take, including retained ones. An estimate, rather too high."""
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def add(self, publication: Publication, publication_id: int, now: float) -> None:
+        """Keep an event, and forget what exceeds the limits.
+
+        Args:
+            publication: the event.
+            publication_id: its ID, above all former ones.
+            now: a monotonic time in seconds.
+        """
+        self._newest = publication_id
+        kept = Kept(publication, publication_id, now)
+        if publication.retain and publication.eligible is None:
+            self._retain(kept)
+        if self._most:
+            log = self._logs.get(publication.topic)
+            if log is None:
+                log = self._logs[publication.topic] = _Log(self._gone)
+            log.events.append(kept)
+            self._events[publication_id] = kept
+            self.bytes += kept.size
+            if len(log.events) > self._most:
+                self._forget(log.events[0])
+        self._trim(now)
+
+    def after(self, topic: str, floor: int, now: float) -> Sequence[Kept]:
+        """Return the events of a topic with IDs above `floor`, the oldest first.
+
+        Raises:
+            Unavailable: it is not known whether these are all.
+        """
+        self._trim(now)
+        if not self._most:
+            raise Unavailable("the hub keeps no history")
+        if floor > self._newest:
+            raise Unavailable("the hub has a new history")  # its clock was set back while it restarted
+        if floor < self._start:
+            raise Unavailable("the hub has restarted")
+        log = self._logs.get(topic)
+        if floor < (self._gone if log is None else log.gone):
+            raise Unavailable("events are no longer in the history")
+        missed: deque[Kept] = deque()
+        for kept in reversed(log.events if log is not None else ()):
+            if kept.id <= floor:
+                break
+            missed.appendleft(kept)
+        return missed
+
+    def retained(self, topic: str) -> Kept | None:
+        """Return the last retained event of a topic, if there is one."""
+        return self._retained.get(topic)
+
+    def _retain(self, kept: Kept) -> None:
+        topic = kept.publication.topic
+        if (former := self._retained.pop(topic, None)) is not None:
+            self.bytes -= former.size
+        self._retained[topic] = kept
+        self.bytes += kept.size
+
+    def _trim(self, now: float) -> None:
+        oldest_allowed = now - self._seconds
+        while self._events:
+            oldest = next(iter(self._events.values()))
+            if self.bytes <= self._most_bytes and oldest.since > oldest_allowed:
+                return
+            self._forget(oldest)
+        while self.bytes > self._most_bytes:
+            self.bytes -= self._retained.popitem(last=False)[1].size
+
+    def _forget(self, kept: Kept) -> None:
+        """Forget an event, the oldest of its topic."""
+        topic = kept.publication.topic
+        log = self._logs[topic]
+        log.events.popleft()
+        log.gone = kept.id
+        del self._events[kept.id]
+        self.bytes -= kept.size
+        if not log.events:  # a topic that is no longer used must not take memory for ever
+            del self._logs[topic]
+            self._gone = max(self._gone, log.gone)
