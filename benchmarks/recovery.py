@@ -45,7 +45,7 @@ async def run(
 ) -> list[Outcome]:
     """Run a hub for each history, all at the same time."""
     courses = [Course(history, seed, make_hub=make_hub, journal=journal) for history in histories]
-    by_name = {name: course for course in courses for name in course.names(kinds)}
+    by_name = {name: course for course in courses for kind in kinds for name in course.names(kind)}
 
     def told(name: str, topic: str, kind: str, number: int) -> None:
         by_name[name].told(name, topic, kind, number)

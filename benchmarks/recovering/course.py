@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from random import Random
@@ -24,6 +24,9 @@ OFTEN, SOMETIMES, SELDOM = TOPICS = ("http://example.com/often", "http://example
 
 _RATES = {OFTEN: 20.0, SOMETIMES: 4.0, SELDOM: 1.0}
 """Events per second."""
+
+_OF_A_KIND = 2
+"""Subscribers."""
 
 _PATIENCE = 30.0
 """Seconds after which subscribers that are left alone must have what they are owed."""
@@ -76,9 +79,9 @@ class Course:
         self._told = asyncio.Event()
         self._pushing = True
 
-    def names(self, kinds: Iterable[str]) -> list[str]:
-        """Return the names of the subscribers of this run."""
-        return [f"{kind} {self._history}" for kind in kinds]
+    def names(self, kind: str) -> list[str]:
+        """Return the names of the subscribers of a kind."""
+        return [f"{kind} {self._history} {number}" for number in range(_OF_A_KIND)]
 
     def told(self, name: str, topic: str, kind: str, number: int) -> None:
         """Record what a subscriber was told."""
@@ -96,7 +99,7 @@ class Course:
             stack.push_async_callback(self._stop)
             await self._start()
             client = await stack.enter_async_context(AsyncClient(self._url, timeout=10, retry=Retry(attempts=1)))
-            subscribers = dict(zip(self.names(kinds), kinds.values(), strict=True))
+            subscribers = {name: each for kind, each in kinds.items() for name in self.names(kind)}
             for name, each in subscribers.items():
                 proxy = Proxy(self._port, Random(f"{self._random.random()} {name}"))  # noqa: S311
                 self._proxies[name] = await stack.enter_async_context(proxy)

@@ -8,6 +8,7 @@ import socket
 import struct
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 
 __all__ = ["Fault", "Link", "Streams"]
@@ -133,5 +134,6 @@ class _Way:
     def end(self) -> None:
         """Close this direction."""
         if not self.ended and not self._writer.is_closing():
-            self._writer.write_eof()
+            with suppress(OSError):  # it has been reset
+                self._writer.write_eof()
         self.ended = True

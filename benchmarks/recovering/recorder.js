@@ -7,6 +7,13 @@ Math.random = () => draw() / 200;  // webmq.js waits for a random part of up to 
 if (typeof location === "undefined") {  // Node.js
   globalThis.location = { origin: "http://127.0.0.1" };
   globalThis.addEventListener ??= () => {};
+  globalThis.WebSocket = class extends WebSocket {
+    constructor(...args) {
+      super(...args);
+      // Browsers close a WebSocket after an error. Node.js 20 does not if the handshake fails.
+      this.addEventListener("error", () => setTimeout(() => this.onclose?.({ code: 1006, reason: "" })));
+    }
+  };
 }
 
 const records = [];  // not read yet

@@ -90,14 +90,12 @@ async def _node(told: Told) -> AsyncIterator[Subscribers]:
 @asynccontextmanager
 async def _chromium(told: Told) -> AsyncIterator[Subscribers]:
     async def index(_request: web.Request) -> web.Response:
-        scripts = "".join(f'<script src="{path.name}"></script>' for path in _SCRIPTS)
-        return web.Response(text=f"<title>soak</title>{scripts}", content_type="text/html")
-
-    async def script(request: web.Request) -> web.FileResponse:
-        return web.FileResponse(next(path for path in _SCRIPTS if path.name == request.match_info["name"]))
+        scripts = "".join(f'<script src="{path.parent.name}/{path.name}"></script>' for path in _SCRIPTS)
+        return web.Response(text=f'<link rel="icon" href="data:,">{scripts}', content_type="text/html")
 
     site = web.Application()
-    site.add_routes([web.get("/", index), web.get("/{name}", script)])
+    site.router.add_get("/", index)
+    site.add_routes([web.static(f"/{path.parent.name}", path.parent) for path in _SCRIPTS])
     async with TestServer(site, host="127.0.0.1") as server, chromium() as page, asyncio.TaskGroup() as group:
         await page.open(str(server.make_url("/")))
         one_at_a_time = asyncio.Lock()
