@@ -1,38 +1,34 @@
-// The page of both boards, and a model of a page that misses nothing: it subscribes, and once that is confirmed it loads
-// the list. After that it applies events, and `onlost` loads the list again. Each change of the list has a version, that
-// of the change before plus 1, so it does not matter which is here first, the list or the event.
+// The page of both boards, and a model of a page that misses nothing: it subscribes, loads the list once that is
+// confirmed, and applies events. `onlost` loads the list again. Each change of the list has a version, the one before
+// plus 1, so it does not matter whether the list or an event is here first.
 "use strict";
 
-const RETRY = 2000;  // milliseconds
 const rows = new Map();  // by ID of their items
-let mq = null;
 let version = 0;  // of the rows
 let loaded = Promise.resolve();  // after all loads of the list
+let mq = null;
 
 const element = (id) => document.getElementById(id);
+const complain = (text) => { element("trouble").textContent = text; };
 
 async function start() {
   const list = await ask("GET", "items");
   take(list);
   mq = new WebMQ(list.hub);
   mq.onstate = showState;
-  const subscription = mq.subscribe(list.topic, (change) => learn(change, true), { onlost: load });
-  await subscription.ready;
+  await mq.subscribe(list.topic, (change) => learn(change, true), { onlost: load }).ready;
   await load();
 }
 
 /** Loads the list, after the loads before. Changes that arrive meanwhile wait for it. */
-function load() {
-  loaded = loaded.then(fetchList);
-  return loaded;
-}
+function load() { return loaded = loaded.then(fetchList); }
 
 async function fetchList() {
   try {
     take(await ask("GET", "items"));
   } catch (error) {
     complain(error.message);
-    await new Promise((done) => { setTimeout(done, RETRY); });
+    await new Promise((done) => { setTimeout(done, 2000); });
     await fetchList();
     complain("");
   }
@@ -45,13 +41,10 @@ function take(list) {
 }
 
 /** Takes an event, or the response to a change of this page, which gets no event of its own changes. */
-async function learn(change, theirs) {
+async function learn({ version: its, id, item }, theirs) {
   await loaded;
-  if (change.version > version + 1) load();  // the one before is on its way, or its push failed
-  else if (change.version > version) apply(change, theirs);
-}
-
-function apply({ version: its, id, item }, theirs) {
+  if (its <= version) return;
+  if (its > version + 1) return load();  // the change before is on its way, or its push failed
   version = its;
   const text = item?.text ?? rows.get(id).querySelector("span").textContent;
   const what = !item ? "Deleted" : !rows.has(id) ? "Added" : item.done ? "Done" : "Not done";
@@ -62,8 +55,6 @@ function apply({ version: its, id, item }, theirs) {
   rows.get(id)?.animate({ backgroundColor: ["var(--fresh)", "transparent"] }, 2500);
 }
 
-// What a person does
-
 async function change(method, path, body) {
   try {
     learn(await ask(method, path, body), false);
@@ -72,19 +63,16 @@ async function change(method, path, body) {
   } catch (error) {
     complain(error.message);
     load();  // the change may have been made, and the response lost
-    return false;
   }
 }
 
 async function ask(method, path, body) {
   const headers = { "Content-Type": "application/json", "X-WebMQ-Session": mq?.sessionId ?? "" };
-  const options = { method, headers, body: body && JSON.stringify(body), cache: "no-store" };
-  const response = await fetch(path, { ...options, signal: AbortSignal.timeout(10000) }).catch(() => {
-    throw new Error("The server does not answer.");
-  });
+  const options = { method, headers, body: JSON.stringify(body), signal: AbortSignal.timeout(10000) };
+  const response = await fetch(path, options).catch(() => { throw new Error("The server does not answer."); });
   if (response.ok) return response.json();
-  const { detail } = await response.json().catch(() => ({}));
-  throw new Error(`The server says no: ${typeof detail === "string" ? detail : response.status}.`);
+  const { detail = response.status } = await response.json().catch(() => ({}));
+  throw new Error(`The server says no: ${detail}.`);
 }
 
 element("new").addEventListener("submit", async (event) => {
@@ -94,12 +82,20 @@ element("new").addEventListener("submit", async (event) => {
   if (!await change("POST", "items", { text })) element("text").value ||= text;
 });
 
-// What is seen
-
-function show(item) {
-  if (!rows.has(item.id)) rows.set(item.id, element("items").appendChild(newRow(item)));
-  rows.get(item.id).querySelector("input").checked = item.done;
+function show({ id, text, done }) {
+  if (!rows.has(id)) rows.set(id, element("items").appendChild(newRow(id, text)));
+  rows.get(id).querySelector("input").checked = done;
   count();
+}
+
+function newRow(id, text) {
+  const row = element("row").content.firstElementChild.cloneNode(true);
+  const [box, words, button] = row.querySelectorAll("input, span, button");
+  words.textContent = text;  // text, whatever it looks like
+  button.setAttribute("aria-label", `Delete: ${text}`);
+  box.addEventListener("change", () => change("PATCH", `items/${id}`, { done: box.checked }));
+  button.addEventListener("click", () => change("DELETE", `items/${id}`));
+  return row;
 }
 
 function remove(id) {
@@ -108,16 +104,6 @@ function remove(id) {
   row.remove();
   rows.delete(id);
   count();
-}
-
-function newRow({ id, text }) {
-  const row = element("row").content.firstElementChild.cloneNode(true);
-  const [box, words, button] = row.querySelectorAll("input, span, button");
-  words.textContent = text;  // text, whatever it looks like
-  button.setAttribute("aria-label", `Delete: ${text}`);
-  box.addEventListener("change", () => change("PATCH", `items/${id}`, { done: box.checked }));
-  button.addEventListener("click", () => change("DELETE", `items/${id}`));
-  return row;
 }
 
 function count() {
@@ -130,7 +116,5 @@ function showState(state, detail) {
   const text = { connecting: "Connecting", open: "Live" }[state] ?? "Not live";
   Object.assign(element("state"), { textContent: text, title: detail }).dataset.state = state;
 }
-
-function complain(text) { element("trouble").textContent = text; }
 
 start().catch((error) => complain(error.message));
