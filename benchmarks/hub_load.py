@@ -1,6 +1,7 @@
 """The hub under load, beside a bare aiohttp handler, each in a process of its own.
 
-python -m benchmarks.hub_load serve hub|signed|bare    a server: the hub without and with a key, and the handler
+python -m benchmarks.hub_load serve hub|signed|forgetful|bare
+    a server: the hub without and with a key, without a history, and the handler
 python -m benchmarks.hub_load fan URL PID N PUSHES     subscribes N times, pushes, and prints figures as JSON
 """
 
@@ -41,7 +42,8 @@ async def serve(kind: str) -> None:
         await site.start()
         print(runner.addresses[0][1], flush=True)
     else:
-        hub = Hub(port=0, keys={KEY: SECRET} if kind == "signed" else None, max_connections=10_000)
+        keys = {KEY: SECRET} if kind == "signed" else None
+        hub = Hub(port=0, keys=keys, max_connections=10_000, history=0 if kind == "forgetful" else 100)
         await hub.start()
         print(urlsplit(hub.url).port, flush=True)
     await asyncio.Event().wait()

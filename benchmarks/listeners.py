@@ -87,7 +87,7 @@ class _Listener(LeanWebSocket):
             self._open = True
             self.send(_HELLO)
         at = 0
-        while (end := _frame_end(said, at)) is not None:
+        while (end := frame_end(said, at)) is not None:
             self._frame(said[at:end])
             at = end
         del said[:at]
@@ -109,7 +109,7 @@ class _Listener(LeanWebSocket):
         self.complete.set()
 
 
-def _frame_end(said: bytearray, at: int) -> int | None:
+def frame_end(said: bytearray, at: int) -> int | None:
     """Return where a server's frame ends; None where that has not come yet."""
     if len(said) < at + 4:
         return None

@@ -122,6 +122,26 @@ def test_first_of_repeated_headers_counts() -> None:
     assert header("Date", lines + b"\r\n") is None
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"WebMQ-Publication: {}", "{}"),
+        (b"webmq-publication: {}", "{}"),
+        (b"WebMQ-Publication: 5\r\nWebMQ-Publication: {}", "5"),
+        (b"WebMQ-Publication: {}\r\nX: y", "{}"),
+        (b"WebMQ-Publication: {}x", "{}x"),
+    ],
+)
+def test_header_that_changes(line: bytes, expected: str) -> None:
+    """The ID of the publication is the only header that differs between the responses of one second."""
+    for number in ("17", "18", "17", "19"):
+        response = ACCEPTED[:-2] + line.replace(b"{}", number.encode()) + b"\r\n\r\n"
+        assert header("WebMQ-Publication", response) == expected.replace("{}", number)
+        assert header("Content-Length", response) == "0"
+        assert header("WebMQ-Publication", ACCEPTED) is None
+        assert header("WebMQ-Publication", response[:-9], response[-9:]) == expected.replace("{}", number)
+
+
 def test_request_head() -> None:
     """`Host` comes from the endpoint unless a header replaces it."""
     request = Request("topicuri=x", b"12345")

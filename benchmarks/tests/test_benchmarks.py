@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from benchmarks import capacity, clusters, floods, hub_load, listeners, load, memory, processes
+from benchmarks import capacity, clusters, floods, history, hub_load, listeners, load, memory, processes
 from benchmarks.load import KEY, SECRET, TOPIC, Load, Refused
 from benchmarks.measure import ASYNC, BLOCKING
 from benchmarks.plan import Plan
@@ -219,6 +219,15 @@ async def test_memory_is_sampled_along_a_stream(sink: str) -> None:
     assert isinstance(found["samples"], list)
     assert [events for events, _ in found["samples"]] == list(range(2, 41, 2))
     assert (await memory.outcomes(Load(sink, concurrency=2), 20)).keys() == {"bytes"}
+
+
+def test_a_history_is_measured() -> None:
+    """Without claims on the figures."""
+    returned = history.returning(3)
+    assert returned.seconds > 0
+    assert returned.latencies
+    found = history.costs(rounds=1, subscribers=1, pushes=50)
+    assert {kind: len(figures) for kind, figures in found.items()} == {"hub": 1, "forgetful": 1}
 
 
 @pytest.mark.parametrize("flood", floods.FLOODS)

@@ -148,6 +148,9 @@ def test_every_status_without_a_word_is_sorted() -> None:
 
 def test_the_receipt_of_a_hub() -> None:
     assert _judged(202, attempts=3) == Receipt(202, None, 3)
+    assert _judged(202, headers={"WebMQ-Publication": "3677978932203520"}) == Receipt(202, 3677978932203520)
+    for garbage in ("", "x", "-1", "1" * 17, "1 2"):
+        assert _judged(202, headers={"WebMQ-Publication": garbage}) == Receipt(202)
 
 
 def test_a_reason_is_what_the_broker_said() -> None:

@@ -506,10 +506,16 @@ def test_an_option_of_another_type_breaks_the_bridge(name: str, value: object, s
     assert judged(body=PUSH | {"options": {name: value}}) == Refused(500, f"option '{name}' {said}")
 
 
+def test_a_value_can_be_retained() -> None:
+    verdict = judged(body=PUSH | {"options": {"retain": True}})
+    assert isinstance(verdict, Accepted)
+    assert verdict.retain
+
+
 @pytest.mark.parametrize(
     "options",
     [
-        {"retain": True, "exclude_me": False},
+        {"retain": False, "exclude_me": False},
         {"forward_for": [{"session": 17, "authid": "a", "authrole": "r"}]},
         {"unknown": 1, "acknowledge": "x", "Eligible": "x"},
     ],

@@ -237,10 +237,11 @@ def test_what_a_subscriber_is_refused(
 
 
 def test_text_from_outside_is_escaped_and_shortened(caplog: pytest.LogCaptureFixture) -> None:
-    Broker(HubConfig(), (Log(),)).deliver(Publication("\n\x1b[31m\u202e" + "x" * 1000, "1"), began=0.0)
+    broker = Broker(HubConfig(), (Log(),))
+    broker.deliver(Publication("\n\x1b[31m\u202e" + "x" * 1000, "1"), began=0.0)
     [record] = caplog.records
     topic = r"\u000a\u001b[31m\u202e" + "x" * (300 - 7) + "…"
-    assert record.getMessage().startswith(f"push to {topic}: 1 byte, 0 subscribers, ID 7, ")
+    assert record.getMessage().startswith(f"push to {topic}: 1 byte, 0 subscribers, ID {broker.ids.newest}, ")
     assert facts(record)["topic"] == topic
 
 

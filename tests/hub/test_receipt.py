@@ -34,6 +34,9 @@ async def test_it_is_what_aiohttp_would_write(run: Run) -> None:
             writer.write(PUSH + PUSH)
             responses += [told(await reader.readuntil(b"\r\n\r\n")) for _ in range(2)]
             writer.close()
+    ids = [int(response.pop("WebMQ-Publication")) for response in responses]
+    assert ids[0] < ids[1]
+    assert ids[2] < ids[3]
     dates = [response.pop("Date") for response in responses]
     assert all(date.endswith(" GMT") for date in dates)
     assert responses == [responses[-1]] * 4

@@ -60,7 +60,7 @@ def publish(
         ('[6,{"message":"bye"},"wamp.close.normal"]', Goodbye()),
         ('[32,1,{},"com.example.ü"]', Subscribe(1, "com.example.ü", "exact")),
         ('[32,0,{"match":"prefix"},"a."]', Subscribe(0, "a.", "prefix")),
-        (f'[32,{LARGEST},{{"match":"exact","get_retained":true}},""]', Subscribe(LARGEST, "", "exact")),
+        (f'[32,{LARGEST},{{"match":"exact","get_retained":true}},""]', Subscribe(LARGEST, "", get_retained=True)),
         ('[32,1,{"match":null},"a"]', Subscribe(1, "a", "None")),
         ("[34,1,2]", Unsubscribe(1, 2)),
         ('[16,1,{},"t"]', publish()),

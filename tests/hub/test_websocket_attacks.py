@@ -15,7 +15,7 @@ import pytest
 
 from webmqconnect_async.hub import Hub, HubConfig, _websocket
 from webmqconnect_async.hub._broker import Broker
-from webmqconnect_async.hub._session import Session
+from webmqconnect_async.hub._session import NotSubscribed, Session
 from webmqconnect_async.hub._wamp1.session import Wamp1Session
 from webmqconnect_async.hub._websocket import PROTOCOLS
 
@@ -278,11 +278,15 @@ def test_topics_take_no_more_than_their_bytes(subprotocol: str) -> None:
     peer = broker.open(PROTOCOLS[subprotocol], drop=lambda: pytest.fail("dropped"))
     peer.receive('[1,"realm",{}]')
     one, two, three, four = (each * 1000 for each in (_WIDEST, "b", "c", "d"))
-    topics = broker.subscribe(peer, one), broker.subscribe(peer, two), broker.subscribe(peer, one)
-    assert (topics[0], topics[1], topics[2]) == (1, None, 1)
+    assert broker.subscribe(peer, one) == 1
+    with pytest.raises(NotSubscribed):
+        broker.subscribe(peer, two)
+    assert broker.subscribe(peer, one) == 1
     broker.unsubscribe(peer, one)
-    assert [broker.subscribe(peer, each) is None for each in (two, three, four)] == [False, False, False]
-    assert broker.subscribe(peer, one) is None
+    for each in (two, three, four):
+        broker.subscribe(peer, each)
+    with pytest.raises(NotSubscribed):
+        broker.subscribe(peer, one)
     assert peer.subscribed == {two, three, four}
 
 

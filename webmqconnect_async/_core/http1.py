@@ -81,6 +81,12 @@ class Fields:
         """Return the first value of a header, or None."""
         return self._values.get(name.lower())
 
+    def replaced(self, name: str, value: str) -> Fields:
+        """Return a copy with another value of a header, whose name is in lower case."""
+        copy = Fields(())
+        copy._values = self._values | {name: value}
+        return copy
+
 
 class ResponseReader:
     """Reads one response, fed in pieces as they arrive."""
@@ -104,7 +110,7 @@ class ResponseReader:
         if self._parser is None:
             if self._received:
                 received = self._received + received
-            elif (response := _repeated.get(received)) is not None:
+            elif (response := _recall(received)) is not None:
                 return response
             plain = _plain_head(received)
             if plain is not None:
@@ -115,7 +121,7 @@ class ResponseReader:
                 self.reusable = len(received) == end
                 response = Response(plain.status, plain.headers, received[plain.size : end])
                 if plain.status == 202 and len(received) == plain.size:
-                    _remember(received, response)
+                    _remember(received, plain.headers)
                 return response
             if _is_incomplete(received):
                 self._received = received
@@ -177,14 +183,30 @@ def _parse_plain(head: bytes) -> _PlainHead | None:
 
 _parsed_plain = lru_cache(16)(_parse_plain)
 
-_repeated: dict[bytes, Response] = {}
-"""The last acceptances without a body, which repeat as a whole."""
+_repeated: dict[bytes, Fields] = {}
+"""The headers of the last 202s without a body, which repeat, except for the ID of the publication at the end."""
+
+_ID = "webmq-publication"
+_ID_LINE = re.compile(rb"\r\nWebMQ-Publication: ([0-9]+)\r\n\r\n\Z")
 
 
-def _remember(received: bytes, response: Response) -> None:
+def _recall(received: bytes) -> Response | None:
+    headers = _repeated.get(received)
+    if headers is None and (line := _ID_LINE.search(received)) is not None:
+        headers = _repeated.get(received[: line.start()])
+        if headers is not None:
+            headers = headers.replaced(_ID, line[1].decode())
+    return None if headers is None else Response(202, headers, b"")
+
+
+def _remember(received: bytes, headers: Fields) -> None:
     if len(_repeated) >= 16:
         _repeated.clear()
-    _repeated[received] = response
+    line = _ID_LINE.search(received)
+    # Of a repeated header the first value counts, so the last line would not be the ID.
+    if line is not None and _ID.encode() not in (rest := received[: line.start()]).lower():
+        received = rest
+    _repeated[received] = headers
 
 
 def _is_incomplete(received: bytes) -> bool:

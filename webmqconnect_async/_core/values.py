@@ -68,7 +68,8 @@ class Receipt:
     status: int
     """The HTTP status: 202 from a WebMQ hub, 200 from Crossbar.io."""
     id: int | None = None
-    """The publication ID from Crossbar.io; `None` from a WebMQ hub."""
+    """The ID of the publication, which is that of the event at subscribers (WAMP v2). `None` from a WebMQ hub of 2012.
+    """
     attempts: int = 1
     """Number of requests, including the accepted one."""
 

@@ -14,8 +14,11 @@ from ._publication import Publication
 
 __all__ = ["History", "Kept", "Unavailable"]
 
-_PER_EVENT = 700
+_PER_EVENT = 500
 """Bytes that an event takes in addition to its texts."""
+
+_PER_TOPIC = 1100
+"""Bytes that a topic takes in addition to its events."""
 
 
 class Unavailable(Exception):
@@ -91,6 +94,7 @@ class History:
             log = self._logs.get(publication.topic)
             if log is None:
                 log = self._logs[publication.topic] = _Log(self._gone)
+                self.bytes += _PER_TOPIC
             log.events.append(kept)
             self._events[publication_id] = kept
             self.bytes += kept.size
@@ -152,4 +156,5 @@ class History:
         self.bytes -= kept.size
         if not log.events:  # a topic that is no longer used must not take memory for ever
             del self._logs[topic]
+            self.bytes -= _PER_TOPIC
             self._gone = max(self._gone, log.gone)

@@ -15,7 +15,7 @@ from ._config import HubConfig
 from ._observer import Refusal
 from ._pushes import crossbar, webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
-from ._receipt import PUBLICATION, RECEIPT, may_be_short
+from ._receipt import PUBLICATION, PUBLICATION_ID, RECEIPT, may_be_short
 from ._refusals import Refusals, peer_of
 
 __all__ = ["CROSSBAR", "WEBMQ", "PushFormat", "PushHandlers", "not_published"]
@@ -84,7 +84,7 @@ class PushHandlers:
         self._broker.deliver(verdict, began=began)
         publication_id = self._broker.ids.newest
         if self._alone and push_format is WEBMQ and may_be_short(request):
-            request[PUBLICATION] = publication_id
+            request[PUBLICATION_ID] = publication_id
             return RECEIPT
         return push_format.receipt(publication_id)
 

@@ -9,10 +9,13 @@ from aiohttp import HttpVersion11, web
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
-__all__ = ["PUBLICATION", "RECEIPT", "may_be_short"]
+__all__ = ["PUBLICATION", "PUBLICATION_ID", "RECEIPT", "may_be_short"]
 
 PUBLICATION = "WebMQ-Publication"
-"""The header with the ID of the publication, and the key of the ID in a request that `RECEIPT` responds to."""
+"""The header with the ID of the publication."""
+
+PUBLICATION_ID = web.RequestKey("PUBLICATION_ID", int)
+"""Where a request that `RECEIPT` responds to has that ID."""
 
 _HEAD = f"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nServer: {SERVER_SOFTWARE}\r\nDate: "
 
@@ -30,7 +33,7 @@ class _Receipt(web.StreamResponse):
         transport = request.transport
         if transport is not None and not transport.is_closing():
             # Last, so that a client can recognize the rest, which repeats for a second.
-            head = f"{_HEAD}{rfc822_formatted_time()}\r\n{PUBLICATION}: {request[PUBLICATION]}\r\n\r\n"
+            head = f"{_HEAD}{rfc822_formatted_time()}\r\n{PUBLICATION}: {request[PUBLICATION_ID]}\r\n\r\n"
             transport.write(head.encode("ascii"))
             if request.protocol.writing_paused:  # the peer does not read its responses
                 await request.writer.drain()

@@ -7,7 +7,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from ._config import HubConfig
@@ -143,10 +143,16 @@ class Session(ABC):
         if queued > _HIGH_WATER:
             self._drained.clear()
 
-    def has_room(self, frames: Collection[bytes]) -> bool:
-        """Return whether the send queue has room for all of these frames."""
-        size = sum(map(sys.getsizeof, frames)) + _PER_FRAME * len(frames)
-        return self._queued + size <= self._max_queue
+    def fitting(self, frames: Iterable[bytes]) -> list[bytes] | None:
+        """Return the frames if the send queue has room for all of them, otherwise None, without making the rest."""
+        room = self._max_queue - self._queued
+        fitting = []
+        for frame in frames:
+            room -= sys.getsizeof(frame) + _PER_FRAME
+            if room < 0:
+                return None
+            fitting.append(frame)
+        return fitting
 
     def drop(self, why: Drop, details: str) -> None:
         """Close the connection immediately, and tell the observers why."""

@@ -15,6 +15,7 @@ A 503 without Retry-After comes from a proxy, which may have forwarded the reque
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -46,6 +47,8 @@ _SIGNED = len("2011-10-14T16%3A59%3A51Z&signature=") + 43 + len("%3D")
 
 _QUOTED_LENGTHS = [len(quote_plus(bytes([byte]), safe="")) for byte in range(256)]
 """Of each byte in a query."""
+
+_PUBLICATION_ID = re.compile("[0-9]{1,16}")
 
 _MOST_DIGITS = 20
 """More than a Content-Length can have."""
@@ -123,6 +126,9 @@ class WebMQ:
     def judge(self, request: Request, response: Response, attempts: int, now: float) -> Verdict:
         """Return what a response means, by the table above."""
         if response.status == 202:
+            publication_id = response.headers.get("webmq-publication")  # from this package's hub
+            if publication_id is not None and _PUBLICATION_ID.fullmatch(publication_id):
+                return Receipt(202, int(publication_id), attempts)
             return _accepted(attempts)
         return refused(request, response, text_of(response.body), _REFUSALS, self._credentials, now)
 

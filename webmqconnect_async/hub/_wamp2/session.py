@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
 from ..._core.topics import is_reserved, is_uri
@@ -174,9 +175,11 @@ class Wamp2Session(Session):
             extra["_missed"] = len(missed)
         if subscribe.newest:
             extra["_newest"] = self._broker.ids.newest
-        frames = [text_frame(messages.subscribed(request, subscription, extra))]
-        frames += (self._frame(kept, subscription) for kept in missed)
-        if missed and not self.has_room(frames):
+        confirmed = text_frame(messages.subscribed(request, subscription, extra))
+        frames: list[bytes] | None = [confirmed]
+        if missed:
+            frames = self.fitting(chain([confirmed], (self._frame(kept, subscription) for kept in missed)))
+        if frames is None:
             if not subscribed:
                 self._broker.unsubscribe(self, topic)
             raise Unavailable("the missed events do not fit into the send queue")

@@ -1,0 +1,234 @@
+"""What the history of a hub costs, and how 800 subscribers that come back at once are served.
+
+python -m benchmarks.history [--rounds 9] [--subscribers 800]    prints both
+python -m benchmarks.history return URL N                        the subscribers, until the end of stdin
+
+Hub, returning subscribers, and the well-behaved pair that is measured meanwhile run in a process each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from webmqconnect_async import AsyncClient
+
+from . import processes
+from .listeners import LeanWebSocket, frame_end
+from .load import TOPIC
+
+LONGEST = 60.0
+"""Seconds that anything may take."""
+
+BETWEEN = 0.005
+"""Seconds between two pushes of the pair."""
+
+MISSED = 100
+"""Events that each subscriber has missed."""
+
+_EVENT = {"id": 17, "state": "paid", "note": "x" * 180}
+_BESIDE = "http://example.com/beside"
+
+
+class _Subscriber(LeanWebSocket):
+    """A subscriber of WAMP v2 that counts events.
+
+    Args:
+        authority: host and port of the hub.
+        topic: to subscribe to.
+        after: the ID after which it has missed events; `None` to subscribe plainly.
+    """
+
+    def __init__(self, authority: str, topic: str, after: int | None = None) -> None:
+        super().__init__(authority, "wamp.2.json")
+        self.newest = 0
+        """The ID of the newest event at WELCOME."""
+        self.got = 0
+        self.complete = asyncio.Event()
+        """Set once it has all missed events, or any."""
+        self._topic, self._after = topic, after
+        self._expected = 1
+        self._open = False
+        self._said = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse the frames."""
+        said = self._said
+        said += data
+        if not self._open:
+            _, blank, rest = said.partition(b"\r\n\r\n")
+            if not blank:
+                return
+            said[:] = rest
+            self._open = True
+            self.send([1, "realm1", {"roles": {"subscriber": {}}}])
+        at = 0
+        while (end := frame_end(said, at)) is not None:
+            self._frame(bytes(said[at:end]))
+            at = end
+        del said[:at]
+
+    def _frame(self, frame: bytes) -> None:
+        kind = re.search(rb"\[(\d+),", frame)
+        if kind is None:
+            return
+        if kind[1] == b"36":
+            self.got += 1
+            if self.got >= self._expected:
+                self.complete.set()
+        elif kind[1] == b"2":
+            newest = re.search(rb'"_newest":(\d+)', frame)
+            self.newest = int(newest[1]) if newest else 0
+            self.send([32, 1, {} if self._after is None else {"_after": self._after}, self._topic])
+        elif kind[1] == b"33":
+            missed = re.search(rb'"_missed":(\d+)', frame)
+            self._expected = int(missed[1]) if missed else 1
+            self.ready.set()
+        else:
+            raise RuntimeError(frame.decode(errors="replace"))
+
+
+async def _connect(url: str, topic: str, after: int | None = None) -> _Subscriber:
+    address = urlsplit(url)
+    create = asyncio.get_running_loop().create_connection
+    _, subscriber = await create(
+        lambda: _Subscriber(address.netloc, topic, after), address.hostname or "", address.port or 80
+    )
+    return subscriber
+
+
+async def come_back(url: str, number: int) -> None:
+    """Miss events, say so, and come back all at once when a line comes; print how long that took as JSON."""
+    loop = asyncio.get_running_loop()
+    subscriber = await _connect(url, TOPIC)
+    await subscriber.ready.wait()
+    floor = subscriber.newest
+    subscriber.close()
+    async with AsyncClient(url, timeout=None) as client:
+        for _ in range(MISSED):
+            await client.push(TOPIC, _EVENT)
+    print("ready", flush=True)
+    await loop.run_in_executor(None, sys.stdin.readline)
+    began = time.perf_counter()
+    async with asyncio.timeout(LONGEST):
+        subscribers = await asyncio.gather(*(_connect(url, TOPIC, floor) for _ in range(number)))
+        await asyncio.gather(*(each.complete.wait() for each in subscribers))
+    taken = time.perf_counter() - began
+    if any(each.got != MISSED for each in subscribers):
+        raise RuntimeError("a subscriber did not get what it had missed")
+    print(json.dumps(taken), flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+class Returned(NamedTuple):
+    """How subscribers that came back at once were served."""
+
+    seconds: float
+    """Until all had what they had missed."""
+    latencies: Sequence[float]
+    """Seconds from push to event of another pair meanwhile."""
+    before: Sequence[float]
+    """The same before."""
+    memory: int
+    """Bytes that the hub has grown by at most."""
+
+
+def returning(number: int) -> Returned:
+    """Measure subscribers that come back at once."""
+    with processes.server("hub_load", "serve", "hub") as hub:
+        return asyncio.run(_beside(hub, number))
+
+
+async def _beside(hub: processes.Server, number: int) -> Returned:
+    command = processes.command("history", "return", hub.url, str(number))
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=processes.ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    stdin, stdout = process.stdin, process.stdout
+    if stdin is None or stdout is None:
+        raise RuntimeError("no pipes")
+    subscriber = await _connect(hub.url, _BESIDE)
+    before: list[float] = []
+    latencies: list[float] = []
+    memory = [0]
+
+    async def push(into: list[float], client: AsyncClient) -> None:
+        subscriber.complete.clear()
+        began = time.perf_counter()
+        await client.push(_BESIDE, "beat")
+        await subscriber.complete.wait()
+        into.append(time.perf_counter() - began)
+        memory.append(processes.resident(hub.pid) if processes.has_proc() else 0)
+        await asyncio.sleep(BETWEEN)
+
+    try:
+        async with asyncio.timeout(LONGEST), AsyncClient(hub.url, timeout=None) as client:
+            await subscriber.ready.wait()
+            await stdout.readline()
+            for _ in range(50):
+                await push(before, client)
+            resident = memory[-1]
+            stdin.write(b"\n")
+            done = asyncio.ensure_future(stdout.readline())
+            while not done.done():
+                await push(latencies, client)
+            return Returned(json.loads(await done), latencies, before, max(memory) - resident)
+    finally:
+        subscriber.close()
+        stdin.close()
+        await process.wait()
+
+
+def costs(rounds: int, subscribers: int, pushes: int) -> dict[str, list[float]]:
+    """Return microseconds of a hub's CPU time per push, with and without a history, measured in turn."""
+    found: dict[str, list[float]] = {"hub": [], "forgetful": []}
+    with ExitStack() as stack:
+        servers = {kind: stack.enter_context(processes.server("hub_load", "serve", kind)) for kind in found}
+        for number in range(-1, rounds):
+            for kind in sorted(found, reverse=number % 2 == 0):
+                arguments = (servers[kind].url, *map(str, (servers[kind].pid, subscribers, pushes)))
+                figures = json.loads(processes.output("hub_load", "fan", *arguments))
+                if number >= 0:  # the first round warms up
+                    found[kind].append(figures["CPU time per push"])
+    return found
+
+
+def main() -> None:
+    """Measure, or come back."""
+    if sys.argv[1:2] == ["return"]:
+        asyncio.run(come_back(sys.argv[2], int(sys.argv[3])))
+        return
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.history", description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=9, help="of each hub; 9")
+    parser.add_argument("--pushes", type=int, default=5000, help="of each round; 5000")
+    parser.add_argument("--subscribers", type=int, default=800, help="that come back; 800")
+    options = parser.parse_args()
+    for subscribers in (1, 10):
+        found = costs(options.rounds, subscribers, options.pushes)
+        kept, forgotten = (statistics.median(found[kind]) for kind in ("hub", "forgetful"))
+        ratios = sorted(without / with_ for with_, without in zip(found["hub"], found["forgetful"], strict=True))
+        print(
+            f"{subscribers:3} subscribers: {kept:.0f} µs of CPU time per push with a history, {forgotten:.0f} without; "
+            f"throughput {statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})",
+            flush=True,
+        )
+    back = returning(options.subscribers)
+    print(
+        f"{options.subscribers} subscribers come back at once, each has missed {MISSED} events: {back.seconds:.2f} s;\n"
+        f"push to event of others meanwhile {1000 * statistics.median(back.latencies):.1f} ms at the median, "
+        f"{1000 * max(back.latencies):.0f} ms at most ({1000 * statistics.median(back.before):.1f} ms before);\n"
+        f"the hub grows by {back.memory / 1e6:.0f} MB"
+    )
+
+
+if __name__ == "__main__":
+    main()

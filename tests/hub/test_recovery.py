@@ -1,0 +1,260 @@
+"""A WAMP v2 subscriber that was away is sent what it has missed, or told that this is not known."""
+
+from __future__ import annotations
+
+import json
+from typing import cast
+
+import pytest
+
+from webmqconnect_async import AsyncClient
+from webmqconnect_async.hub import Hub, HubConfig
+from webmqconnect_async.hub._broker import Broker
+from webmqconnect_async.hub._publication import Publication, Receivers
+from webmqconnect_async.hub._session import Session
+from webmqconnect_async.hub._wamp2.session import Wamp2Session
+
+from .conftest import HubClient, Run, said
+from .test_wamp2_sessions import HELLO, TOPIC, joined, subscribed, told
+
+UNAVAILABLE = "webmq.error.history_unavailable"
+PUBLICATION = Publication(TOPIC, "1")
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker(HubConfig())
+
+
+def away(broker: Broker) -> tuple[Session, int]:
+    """Return the session of a subscriber that has come back, and the ID of the newest event before it was away."""
+    former = joined(broker)
+    subscribed(former)
+    broker.close(former)
+    return former, broker.ids.newest
+
+
+def back(session: Session, after: int, *former: Session, **options: object) -> list[list[object]]:
+    """Subscribe again; return the responses."""
+    options |= {"_after": after, "_former": [int(each.id) for each in former]}
+    session.receive(json.dumps([32, 7, options, TOPIC]))
+    return said(session)
+
+
+def events(messages: list[list[object]]) -> list[object]:
+    """Return the events of a recovery, which SUBSCRIBED announces."""
+    (kind, request, subscription, extra), *rest = messages
+    assert (kind, request, extra) == (33, 7, {"_missed": len(rest)})
+    assert all(message[:2] == [36, subscription] for message in rest)
+    return [cast(list[object], message[4])[0] for message in rest]
+
+
+def test_what_was_missed_follows(broker: Broker) -> None:
+    """In order, before any later event."""
+    former, floor = away(broker)
+    broker.deliver(Publication("another topic", "0"))
+    for number in range(3):
+        broker.deliver(Publication(TOPIC, str(number)))
+    session = joined(broker)
+    messages = back(session, floor, former)
+    assert events(messages) == [0, 1, 2]
+    ids = [cast(int, message[2]) for message in messages[1:]]
+    assert floor < ids[0] < ids[1] < ids[2] == broker.ids.newest
+    broker.deliver(Publication(TOPIC, "3"))
+    assert [message[4] for message in said(session)] == [[3]]
+    assert events(back(session, ids[1], former)) == [2, 3]  # a subscriber that asks again gets them again
+
+
+def test_nothing_was_missed(broker: Broker) -> None:
+    former, floor = away(broker)
+    assert events(back(joined(broker), floor, former)) == []
+
+
+def test_welcome_has_the_position(broker: Broker) -> None:
+    broker.deliver(PUBLICATION)
+    session = broker.open(Wamp2Session, drop=lambda: pytest.fail("dropped"))
+    welcome = told(session, HELLO)[2]
+    assert isinstance(welcome, dict)
+    assert welcome["_newest"] == broker.ids.newest
+    assert welcome["_history"] != Broker(HubConfig()).history_id
+
+
+def test_a_plain_subscription_is_confirmed_as_ever(broker: Broker) -> None:
+    broker.deliver(PUBLICATION)
+    session = joined(broker)
+    kind, request, subscription = told(session, 32, 1, {}, TOPIC)
+    assert (kind, request) == (33, 1)
+    assert told(session, 32, 2, {"_newest": True}, TOPIC) == [33, 2, subscription, {"_newest": broker.ids.newest}]
+
+
+def test_receivers_are_judged_as_for_live_events(broker: Broker) -> None:
+    former, floor = away(broker)
+    session = joined(broker)
+    for number, publication in enumerate(
+        [
+            Publication(TOPIC, "", frozenset({"somebody else"})),
+            Publication(TOPIC, "", frozenset({session.id})),
+            Publication(TOPIC, "", exclude=frozenset({session.id})),
+            Publication(TOPIC, "", exclude=frozenset({former.id})),
+            Publication(TOPIC, "", exclude=frozenset({"somebody else"})),
+            Publication(TOPIC, "", authrole=Receivers(frozenset({"anonymous"}))),
+            Publication(TOPIC, "", authrole=Receivers(frozenset({"subscriber"}))),
+            Publication(TOPIC, "", frozenset()),
+        ]
+    ):
+        publication.event = str(number)
+        broker.deliver(publication)
+    assert events(back(session, floor, former)) == [1, 4, 5]
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+def test_an_event_for_a_former_session(broker: Broker, exclude: bool) -> None:
+    """The ID of a session grants nothing: anybody could name it."""
+    (first, floor), (second, _) = away(broker), away(broker)
+    excluded = {first.id} if exclude else set()
+    broker.deliver(Publication(TOPIC, "1", frozenset({first.id}), frozenset(excluded)))
+    session = joined(broker)
+    messages = back(session, floor, first, second)
+    if exclude:
+        assert events(messages) == []
+    else:
+        assert messages == [[8, 32, 7, {}, UNAVAILABLE, ["an event was for a former session"]]]
+        assert session.subscribed == set()
+        assert events(back(session, floor)) == []
+
+
+def test_former_sessions_are_named_in_several_ways(broker: Broker) -> None:
+    former, floor = away(broker)
+    broker.deliver(Publication(TOPIC, "1", exclude=frozenset({former.id})))
+    for named in (int(former.id), former.id, [former.id], [17, int(former.id)]):
+        session = joined(broker)
+        assert told(session, 32, 7, {"_after": floor, "_former": named}, TOPIC)[3] == {"_missed": 0}
+    many = [int(former.id), *range(1, 16)]
+    assert told(joined(broker), 32, 7, {"_after": floor, "_former": many}, TOPIC)[0] == 33
+    assert told(joined(broker), 32, 7, {"_after": floor, "_former": [*many, 16]}, TOPIC)[4:] == [
+        *(UNAVAILABLE, ["there were more than 16 former sessions"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "distance", "reason"),
+    [
+        (HubConfig(history=2), 0, "events are no longer in the history"),
+        (HubConfig(history_bytes=3000), 0, "events are no longer in the history"),
+        (HubConfig(), -1, "the hub has restarted"),
+        (HubConfig(), 1 << 30, "the hub has a new history"),
+        (HubConfig(history=0), 0, "the hub keeps no history"),
+    ],
+)
+def test_history_is_not_available(config: HubConfig, distance: int, reason: str) -> None:
+    broker = Broker(config)
+    floor = broker.ids.newest + distance
+    for _ in range(3):
+        broker.deliver(PUBLICATION)
+    session = joined(broker)
+    assert back(session, floor) == [[8, 32, 7, {}, UNAVAILABLE, [reason]]]
+    broker.deliver(PUBLICATION)
+    assert said(session) == []  # it is not subscribed
+    assert subscribed(session)
+
+
+def test_without_history_welcome_has_no_position() -> None:
+    session = Broker(HubConfig(history=0)).open(Wamp2Session, drop=lambda: pytest.fail("dropped"))
+    welcome = told(session, HELLO)[2]
+    assert isinstance(welcome, dict)
+    assert welcome["_any_topic"]
+    assert not {"_newest", "_history"} & welcome.keys()
+
+
+def test_more_than_the_queue_has_room_for() -> None:
+    broker = Broker(HubConfig(max_body=1000, max_queue=4000))
+    floor = broker.ids.newest
+    event = json.dumps("x" * 900)
+    for _ in range(3):
+        broker.deliver(Publication(TOPIC, event))
+    session = joined(broker)
+    assert len(events(back(session, floor))) == 3
+    for _ in range(2):
+        broker.deliver(Publication(TOPIC, event))
+    session = joined(broker)
+    subscribed(session, "another")
+    reason = "the missed events do not fit into the send queue"
+    assert back(session, floor) == [[8, 32, 7, {}, UNAVAILABLE, [reason]]]
+    assert session.subscribed == {"another"}
+    subscribed(session)
+    assert back(session, floor)[0][0] == 8
+    assert session.subscribed == {"another", TOPIC}  # it was before
+
+
+def test_subscribers_share_frames(broker: Broker) -> None:
+    former, floor = away(broker)
+    broker.deliver(PUBLICATION)
+    sessions = [joined(broker) for _ in range(2)]
+    queued = []
+    for session in sessions:
+        session.receive(json.dumps([32, 7, {"_after": floor, "_former": [int(former.id)]}, TOPIC]))
+        queued.append(session._queue[-1])
+    assert queued[0] is queued[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"_after": -1}, {"_after": "1"}, {"_after": True}, {"_after": 2**53 + 1}, {"_after": 1, "_former": [None]}),
+        *({"_newest": 1}, {"get_retained": 1}),
+    ],
+)
+def test_options_of_a_wrong_type(broker: Broker, options: dict[str, object]) -> None:
+    session = joined(broker)
+    assert told(session, 32, 7, options, TOPIC)[0] == 3
+    assert session.ending is not None
+
+
+def test_retained(broker: Broker) -> None:
+    """As at Crossbar.io: for those that ask, after SUBSCRIBED."""
+    broker.deliver(Publication(TOPIC, "1", retain=True))
+    broker.deliver(Publication(TOPIC, "2", args="[2]", kwargs='{"a":1}', retain=True))
+    retained = broker.ids.newest
+    broker.deliver(Publication(TOPIC, "3"))
+    session = joined(broker)
+    assert len(told(session, 32, 1, {}, TOPIC)) == 3
+    session.receive(json.dumps([32, 2, {"get_retained": True}, TOPIC]))
+    confirmed, event = said(session)
+    assert confirmed[:2] == [33, 2]
+    assert event == [36, confirmed[2], retained, {"retained": True}, [2], {"a": 1}]
+    session.receive(json.dumps([32, 3, {"get_retained": True}, "another"]))
+    assert len(said(session)) == 1
+
+
+@pytest.mark.parametrize(
+    "publication",
+    [
+        Publication(TOPIC, "1", authrole=Receivers(frozenset({"subscriber"})), retain=True),
+        Publication(TOPIC, "1", frozenset({"1"}), retain=True),
+    ],
+)
+def test_a_retained_event_for_others(broker: Broker, publication: Publication) -> None:
+    broker.deliver(publication)
+    session = joined(broker)
+    session.receive(json.dumps([32, 2, {"get_retained": True}, TOPIC]))
+    assert len(said(session)) == 1
+
+
+async def test_over_the_wire(run: Run, wire: HubClient) -> None:
+    """From a push to a subscriber that was away, with the ID that the push was told."""
+    hub = await run(Hub(port=0))
+    async with AsyncClient(hub.url) as client:
+        receipt = await client.push(TOPIC, {"n": 1})
+        peer = await wire.wamp2_subscriber(hub)
+        assert receipt.id is not None
+        await peer.send(32, 1, {"_after": receipt.id - 1}, TOPIC)
+        confirmed, event = await peer.receive(), await peer.receive()
+        assert confirmed[3:] == [{"_missed": 1}]
+        assert event == [36, confirmed[2], receipt.id, {}, [{"n": 1}]]
+        async with AsyncClient(f"{hub.url}/publish", dialect="crossbar") as bridge:
+            retained = await bridge.push(TOPIC, 2, options={"retain": True})
+        await peer.receive()
+        await peer.send(32, 2, {"get_retained": True}, TOPIC)
+        assert [(await peer.receive())[0], await peer.receive()] == [
+            *(33, [36, confirmed[2], retained.id, {"retained": True}, [2]])
+        ]
