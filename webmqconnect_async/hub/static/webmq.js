@@ -56,159 +56,140 @@ globalThis.WebMQ = (() => {
   }
 
   /**
-   * A handler of a topic; what `subscribe` returns.
+   * A handler of a topic: what `subscribe` returns.
    *
    * state   "pending" (not confirmed on this connection, or missed events are still arriving) | "open" | "refused" (by
    *         the broker, which is asked again after each reconnect) | "ended" (by unsubscribe() or close())
-   * ready   a promise: resolves when the state is first "open"; rejects with an Error if it is "refused" or "ended" before
-   * onlost  called as that of WebMQ, before it, if the subscription was open before
+   * ready   a promise. Resolves when it is first "open"; rejects with an Error if it is "refused" or "ended" before
+   * onlost  called like that of WebMQ, and before it, if the subscription has been "open" before
    */
   class Subscription {
     constructor(topic, handler, unsubscribe) {
       this.topic = topic.name;
-      this.ready = new Promise((...settle) => { [this._resolve, this._reject] = settle; });
-      this.ready.catch(() => {});  // it is no unhandled rejection if the page does not use it
       this.onlost = null;
+      this.ready = new Promise((...settle) => { [this._resolve, this._reject] = settle; });
+      this.ready.catch(() => {});  // not an unhandled rejection in a page that does not use it
       this._topic = topic;
       this._handler = handler;
       this._unsubscribe = unsubscribe;
-      this._confirmed = this._ended = false;
+      this._wasOpen = this._ended = false;
     }
 
     get state() { return this._ended ? "ended" : this._topic.state; }
 
     unsubscribe() { if (!this._ended) this._unsubscribe(); }
+
+    _open() {
+      this._wasOpen = true;
+      this._resolve();
+    }
   }
 
-  /**
-   * A topic with subscriptions of the page. It outlives connections, and holds what is needed to recover missed events.
-   *
-   * state   as that of its subscriptions: it is "open" once the broker has confirmed it and all missed events are here
-   * floor   all events of the topic up to this ID have been seen; null if not known
-   * former  the IDs of the sessions since the topic was last open at the end of one
-   * lost    why events were lost, until the page is told; null if none were
-   */
+  /** A topic with subscriptions. It outlives connections, and holds what is needed to recover missed events. */
   class Topic {
     /** onlost(topic, why) is called after those of the subscriptions. */
     constructor(name, onlost) {
       this.name = name;
-      this.subscriptions = new Map();  // by handler
-      this.state = "pending";
-      this.floor = null;
-      this.former = [];
-      this.lost = null;
-      this._confirmed = false;
+      this.state = "pending";  // that of its subscriptions
+      this.floor = null;  // all events up to this ID have been seen; null if there is no such ID
+      this.former = [];  // IDs of the sessions that ended since, and of the one before
+      this._lost = null;  // why events were lost, until the page has been told
       this._onlost = onlost;
+      this._subscriptions = new Map();  // by handler
     }
 
+    get _all() { return [...this._subscriptions.values()]; }
+
     add(handler, unsubscribe) {
-      const subscription = this.subscriptions.get(handler) ?? new Subscription(this, handler, unsubscribe);
-      this.subscriptions.set(handler, subscription);
-      if (this.state === "open") this._confirm(subscription);
+      const subscription = this._subscriptions.get(handler) ?? new Subscription(this, handler, unsubscribe);
+      this._subscriptions.set(handler, subscription);
+      if (this.state === "open") subscription._open();
       return subscription;
     }
 
-    /** Removes a handler, or all. */
+    /** Removes a handler, or all. Returns whether none is left. */
     remove(handler) {
-      for (const each of [...this.subscriptions.values()]) {
-        if (handler !== undefined && each._handler !== handler) continue;
-        this.subscriptions.delete(each._handler);
+      for (const each of this._all.filter(({ _handler }) => handler === undefined || _handler === handler)) {
+        this._subscriptions.delete(each._handler);
         each._ended = true;
         each._reject(new Error("unsubscribed"));
       }
+      return this._subscriptions.size === 0;
     }
 
-    /** Takes note that the broker has confirmed it, and that all missed events are here but those that are lost. */
+    /** The broker has confirmed it, and sent what it could of the missed events. */
     open() {
-      const why = this.lost;
-      const all = [...this.subscriptions.values()], losers = all.filter((each) => each._confirmed);
+      const why = this._lost, losers = why === null ? [] : this._all.filter(({ _wasOpen }) => _wasOpen);
       this.state = "open";
-      this.lost = null;
-      this._confirmed = true;
-      all.forEach((each) => this._confirm(each));
-      if (why === null) return;
+      this._lost = null;
+      for (const each of this._all) each._open();
       for (const each of losers) if (!each._ended) guarded(each.onlost, this.name, why);
-      this._onlost(this.name, why);
+      if (losers.length > 0) this._onlost(this.name, why);
     }
 
-    _confirm(subscription) {
-      subscription._confirmed = true;
-      subscription._resolve();
-    }
-
-    /** Takes note that there will be no connection any more. */
-    end(state, reason) {
+    /** It will not open: on this connection, if the state is "refused" by the broker, or at all. */
+    end(state, error) {
       this.state = state;
-      for (const each of this.subscriptions.values()) each._reject(new Error(reason || "closed"));
+      for (const each of this._all) each._reject(error);
     }
 
     refuse(error) {
-      this.state = "refused";
       console.error(`WebMQ: not subscribed to ${this.name}: ${error.message}`);
-      for (const each of this.subscriptions.values()) each._reject(error);
+      this.end("refused", error);
     }
 
-    /** Gives up what it missed. A topic that was never confirmed has missed nothing. */
+    /** Gives the missed events up. */
     lose(why) {
-      if (this._confirmed) this.lost = why;
+      this._lost = why;
       this.floor = null;
       this.former = [];
     }
 
-    /** Ends a session, in which all IDs up to the position were given; it is null without a history. */
+    /** Its connection has ended; the position is that of the history. */
     cut(session, position) {
       if (this.state === "open" && position !== null) {
         this.floor = Math.max(this.floor, position);
         this.former = [session];
-      } else if (this.floor !== null) {
-        this.former.push(session);
-        if (this.former.length > MOST_FORMER) this.lose(`the connection ended ${MOST_FORMER} times in a recovery`);
+      } else if (this.floor !== null && this.former.push(session) > MOST_FORMER) {
+        this.lose(`the connection ended ${MOST_FORMER} times before the missed events had arrived`);
       }
       this.state = "pending";
     }
 
     deliver(event) {
-      for (const each of [...this.subscriptions.values()]) {
+      for (const each of this._all) {
         if (!each._ended) guarded(each._handler, event, this.name);  // an earlier handler may have ended it
       }
     }
   }
 
-  /** The history of a hub. The IDs of its events ascend, so the highest one seen says what a page has seen. */
+  /** How much of a hub's history has been seen. The IDs of events ascend, over all topics. */
   class History {
-    constructor() {
-      this.position = null;  // the highest ID so far; null while the broker has no history
-      this._id = undefined;
+    constructor() { this.position = null; }  // the highest ID so far; null if the broker has no history
+
+    /** Takes the details of a WELCOME. Returns why the events since the last connection are lost, or null. */
+    resume({ _history: name, _newest: newest }) {
+      const same = this.position !== null && name === this._name && newest >= this.position;
+      this._name = name;
+      this.position = newest ?? null;
+      if (same) return null;
+      const reason = newest === undefined ? "the broker has no history" : "the hub has started a new history";
+      return `the connection ended, and ${reason}`;
     }
 
-    /** Takes the details of a WELCOME. Returns why the events since the last session are lost; null if they are not. */
-    resume({ _history: id, _newest: newest } = {}) {
-      const former = this.position;
-      const same = id === this._id;
-      this._id = id;
-      this.position = Number.isInteger(newest) ? newest : null;
-      if (this.position === null) return "the connection ended, and the broker does not send missed events";
-      return same && former !== null && newest >= former ? null : "the connection ended, and the hub has a new history";
-    }
-
-    /** Takes an ID: all events up to it have been sent to this connection, as far as it was subscribed to them. */
-    move(id) {
-      if (this.position !== null) this.position = Math.max(this.position, id);
-    }
-
-    /** Takes the ID of an event. Returns whether the event is new to the topic; without a history each one is. */
-    take(topic, id) {
+    /** Takes the newest ID, or that of an event of a topic. Returns whether the event is new to the topic. */
+    move(id, topic = { floor: null }) {
       if (this.position === null) return true;
-      this.move(id);
+      this.position = Math.max(this.position, id);
       if (topic.floor !== null && id <= topic.floor) return false;
       topic.floor = id;
       return true;
     }
   }
 
-  /** What both protocols have in common: over one connection, topics are subscribed to one after another. */
-  class Protocol {
-    /** send(message) sends a message; parse(text) parses one with an event. */
+  /** A connection, in what both protocols have in common: it subscribes to one topic after another. */
+  class Connection {
+    /** send(message) sends a message; parse(text) parses one that has an event. */
     constructor(send, parse) {
       this._send = send;
       this._parse = parse;
@@ -222,47 +203,23 @@ globalThis.WebMQ = (() => {
       if (this._current === null) this._next();
     }
 
-    /** Returns for how long it has waited for an answer to SUBSCRIBE, or for a missed event. */
-    waited() { return this._current === null ? 0 : performance.now() - this._progressAt; }
+    /** Returns for how many milliseconds an answer to SUBSCRIBE, or the next missed event, has been due. */
+    get due() { return this._current === null ? 0 : performance.now() - this._progressAt; }
 
     _next() {
-      this._current = null;
-      while (this._current === null && this._waiting.length > 0) {
-        const topic = this._waiting.shift();
-        if (topic.state !== "pending") continue;
-        const objection = this._objection(topic);
-        if (objection) topic.refuse(new Error(objection));
-        else this._begin(topic);
-      }
-    }
-
-    /** Returns why a topic is not sent to the broker. */
-    _objection() { return ""; }
-
-    _begin(topic) {
-      this._current = topic;
+      do this._current = this._waiting.shift() ?? null;
+      while (this._current !== null && !(this._current.state === "pending" && this._ask(this._current)));
       this._progressAt = performance.now();
-      this._request(topic);
     }
 
-    _open(topic) {
-      if (topic.state === "pending") topic.open();
+    _open() {
+      if (this._current.state === "pending") this._current.open();
       this._next();
-    }
-
-    /** Returns what `take` finds in a message with an event. A message that cannot be read is reported. */
-    _read(text, take) {
-      try {
-        return take(this._parse(text));
-      } catch (error) {
-        report(error);
-        return null;
-      }
     }
   }
 
-  /** WAMP v1. Its SUBSCRIBE has no answer, so the answer to a call behind it shows that the broker has received it. */
-  class Wamp1 extends Protocol {
+  /** WAMP v1. Its SUBSCRIBE has no answer, so a call behind it is answered instead. */
+  class Wamp1 extends Connection {
     constructor(send, parse) {
       super(send, parse);
       this._calls = [];
@@ -270,53 +227,45 @@ globalThis.WebMQ = (() => {
       this._welcome = new Promise((resolve) => { this._welcomed = resolve; });
     }
 
-    /** Authenticates. Resolves to the session ID; rejects with a BrokerError, or with the error of `sign`. */
+    /** Authenticates. Resolves to [session ID]; rejects with a BrokerError, or with the error of `sign`. */
     async open({ key, sign }) {
-      const session = await this._welcome;
+      const sessionId = await this._welcome;
+      const call = (...args) => new Promise((resolve, reject) => this._call(resolve, reject, ...args));
       if (key !== undefined) {
-        await this._ask("auth", await sign(await this._ask("authreq", key)));
-        return { session };
+        await call("auth", await sign(await call("authreq", key)));
+        return [sessionId];
       }
       try {
-        await this._ask("authreq");
-        await this._ask("auth", null);  // the hub of 2013 requires it even from anonymous subscribers
+        await call("authreq");
+        await call("auth", null);  // the hub of 2013 requires it even from anonymous subscribers
       } catch (error) {
         if (!error.message.startsWith("NoSuchRPCEndpoint")) throw error;
       }
-      return { session };
+      return [sessionId];
     }
 
-    unsubscribe(topic) {
-      this._topics.delete(topic.name);
-      this._send([6, topic.name]);
-    }
+    unsubscribe({ name }) { if (this._topics.delete(name)) this._send([6, name]); }
 
     /** Sends a message that will be answered. */
     ping() { this._send([2, "ping", `${PROCEDURES}ping`]); }
 
     receive(text) {
-      if (EVENT_1.test(text)) return this._event(text);
-      const [type, first, second, third] = listed(text);
+      if (EVENT_1.test(text)) return guarded(() => this._event(this._parse(text)));
+      const [type, first, second, third] = arrayOf(text);
       if (type === 0) this._welcomed(first);
       else if (type === 3) this._calls[first]?.resolve(second);
       else if (type === 4) this._calls[first]?.reject(new BrokerError(second, third));
     }
 
-    _request(topic) {
+    _ask(topic) {
       this._topics.set(topic.name, topic);
       this._send([5, topic.name]);
-      const answered = () => this._open(topic);  // an error is an answer, too: the hub of 2012 has no such procedure
+      const answered = () => this._open();  // the hub of 2012 answers with an error, which will do
       this._call(answered, answered, "ping");
+      return true;
     }
 
-    _event(text) {
-      const message = this._read(text, ([, name, event]) => ({ name, event }));
-      if (message) this._topics.get(message.name)?.deliver(message.event);
-    }
-
-    _ask(procedure, ...args) {
-      return new Promise((resolve, reject) => this._call(resolve, reject, procedure, ...args));
-    }
+    _event([, name, event]) { this._topics.get(name)?.deliver(event); }
 
     _call(resolve, reject, procedure, ...args) {
       const id = String(this._calls.push({ resolve, reject }) - 1);
@@ -324,47 +273,43 @@ globalThis.WebMQ = (() => {
     }
   }
 
-  /** WAMP v2 over one connection, for Crossbar.io and hubs. Subscriptions are answered, and have IDs. */
-  class Wamp2 extends Protocol {
-    /** As for Protocol; fail(error) takes a BrokerError that ends the session, open or not. */
-    constructor(send, parse, history, fail) {
+  /** WAMP v2, of Crossbar.io and hubs. Options and details that begin with an underscore are those of hubs alone. */
+  class Wamp2 extends Connection {
+    /** fail(error) takes a BrokerError that ends the session, open or not. */
+    constructor(send, parse, fail, history) {
       super(send, parse);
-      this._history = history;
       this._fail = fail;
+      this._history = history;
       this._requests = 0;
-      this._anyTopic = false;
-      this._topics = new Map();  // by the IDs of their subscriptions
-      this._asked = null;  // the SUBSCRIBE that has no answer yet
-      this._recovering = null;  // the ID of the subscription whose missed events are arriving
-      this._missed = 0;  // how many of them are still to arrive
+      this._asked = null;  // the request ID of the SUBSCRIBE that is not yet answered
+      this._topics = new Map();  // by the IDs of the subscriptions
+      this._recovering = null;  // the ID of the subscription whose missed events arrive
+      this._missed = 0;  // how many are still to come
       this._answer = () => {};
     }
 
-    /** As of Wamp1; also resolves to the details of the WELCOME. */
+    /** As that of Wamp1, but resolves to [session ID, details of the WELCOME]. */
     async open({ key, sign, realm }) {
       const identity = key === undefined ? { authmethods: ["anonymous"] } : { authmethods: ["wampcra"], authid: key };
       let [type, first, second] = await this._say(1, realm, { roles: { subscriber: {} }, ...identity });
       if (type === 4 && !sign) throw new BrokerError("wamp.error.authentication_required", "the page has no key");
       while (type === 4) [type, first, second] = await this._say(5, await sign(second.challenge), {});
       this._anyTopic = second?._any_topic === true;
-      return { session: String(first), details: second ?? {} };
+      return [String(first), second];
     }
 
     unsubscribe(topic) {
-      for (const [id, each] of this._topics) {
-        if (each !== topic) continue;
-        this._topics.delete(id);
-        this._number(34, id);
-      }  // without an ID yet, _subscribed will call this again
+      const [id] = [...this._topics].find(([, each]) => each === topic) ?? [];
+      if (this._topics.delete(id)) this._request(34, id);  // if there is no ID yet, _subscribed will call this again
     }
 
     /** WAMP v2 has no ping. Crossbar.io and hubs answer an unknown subscription with an ERROR. */
-    ping() { this._number(34, NO_SUBSCRIPTION); }
+    ping() { this._request(34, NO_SUBSCRIPTION); }
 
     receive(text) {
       const event = EVENT_2.exec(text);
       if (event) return this._event(Number(event[1]), Number(event[2]), text);
-      const [type, ...fields] = listed(text);
+      const [type, ...fields] = arrayOf(text);
       if (type === 2 || type === 4) this._answer([type, ...fields]);
       else if (type === 3) this._fail(new BrokerError(fields[1], fields[0]?.message));
       else if (type === 6) this._leave(fields[1], fields[0]?.message ?? "the session ended");
@@ -385,64 +330,60 @@ globalThis.WebMQ = (() => {
     }
 
     /** Sends a message with the next request ID, and returns that. */
-    _number(type, ...fields) {
+    _request(type, ...fields) {
       this._requests += 1;
       this._send([type, this._requests, ...fields]);
       return this._requests;
     }
 
-    _objection({ name }) {
+    _ask(topic) {
       // Crossbar.io ends the connection of a client that sends such a topic, and so all its other subscriptions.
-      return this._anyTopic || URI.test(name) ? "" : "not a WAMP v2 URI: it has whitespace, a # or an empty part";
+      const sendable = this._anyTopic || URI.test(topic.name);
+      const options = topic.floor !== null ? { _after: topic.floor, _former: topic.former }
+        : this._history.position !== null ? { _newest: true } : {};
+      if (sendable) this._asked = this._request(32, options, topic.name);
+      else topic.refuse(new Error("not a WAMP v2 URI: it has whitespace, a # or an empty part"));
+      return sendable;
     }
 
-    /** Options that begin with an underscore are an extension of WebMQ hubs, which send them in their WELCOME, too. */
-    _request({ name, floor, former }) {
-      const plain = this._history.position === null ? {} : { _newest: true };
-      this._asked = this._number(32, floor === null ? plain : { _after: floor, _former: former }, name);
+    _subscribed(id, { _missed = 0, _newest = 0 }) {
+      [this._asked, this._recovering, this._missed] = [null, id, _missed];
+      this._topics.set(id, this._current);
+      this._history.move(_newest);
+      if (this._current.state === "ended") this.unsubscribe(this._current);
+      this._recover();
     }
 
-    _subscribed(id, { _missed: missed = 0, _newest: newest = 0 }) {
-      const topic = this._current;
-      [this._asked, this._recovering, this._missed] = [null, id, missed];
-      this._history.move(newest);
-      this._topics.set(id, topic);
-      if (topic.state === "ended") this.unsubscribe(topic);
-      if (missed === 0) this._recovered();
-    }
-
-    _refused(uri, text) {
+    _refused(uri, text = "no reason given") {
       const topic = this._current;
       this._asked = null;
-      if (topic.state === "pending" && topic.floor !== null && uri === HISTORY_UNAVAILABLE) {
-        topic.lose(`the hub cannot send the missed events: ${text ?? "no reason given"}`);
-        return this._begin(topic);
+      if (topic.state === "pending") {
+        if (uri !== HISTORY_UNAVAILABLE || topic.floor === null) topic.refuse(new BrokerError(uri, text));
+        else topic.lose(`the connection ended, and the hub cannot send the missed events: ${text}`);
       }
-      if (topic.state === "pending") topic.refuse(new BrokerError(uri, text));
-      this._next();
+      if (topic.state !== "pending" || !this._ask(topic)) this._next();
     }
 
     _event(id, publication, text) {
       const topic = this._topics.get(id);
-      if (topic && this._history.take(topic, publication)) {
-        const message = this._read(text, ([, , , , args = [], kwargs = {}]) => ({ event: eventOf(args, kwargs) }));
-        if (message) topic.deliver(message.event);
-      }
+      if (this._history.move(publication, topic) && topic) guarded(() => this._deliver(topic, this._parse(text)));
       if (id !== this._recovering) return;
-      this._progressAt = performance.now();
       this._missed -= 1;
-      if (this._missed === 0) this._recovered();
+      this._recover();
     }
 
-    _recovered() {
+    /** One positional argument is the event. Others are delivered as a hub delivers them over WAMP v1. */
+    _deliver(topic, [, , , , args = [], kwargs = {}]) {
+      const plain = args.length === 1 && Object.keys(kwargs).length === 0;
+      topic.deliver(plain ? args[0] : { args, kwargs });
+    }
+
+    _recover() {
+      this._progressAt = performance.now();
+      if (this._missed > 0) return;
       this._recovering = null;
-      this._open(this._current);
+      this._open();
     }
-  }
-
-  /** One positional argument is the event. Others are delivered as a hub delivers them over WAMP v1. */
-  function eventOf(args, kwargs) {
-    return args.length === 1 && Object.keys(kwargs).length === 0 ? args[0] : { args, kwargs };
   }
 
   /** By WebSocket subprotocol, in order of preference. */
@@ -455,7 +396,7 @@ globalThis.WebMQ = (() => {
    *            Only a broker that refuses the key, or a page without one, makes it "refused", and only before the first
    *            "open". After that a refusal is "closed", too: keys are replaced, and authenticators restarted.
    * detail     the reason for "closed" or "refused", for people
-   * onstate    called with state, detail and reconnected after each change; the last is true for any "open" but the first
+   * onstate    called with state, detail, reconnected after each change. The last is true for each later "open"
    * onlost     called with a topic and a reason when events of that topic were lost, once new ones arrive again: a page
    *            that loads its data now misses nothing. Crossbar.io and hubs without a history lose them in each outage.
    * sessionId  what `eligible` and `exclude` of a push name this page by; null while not open
@@ -482,11 +423,14 @@ globalThis.WebMQ = (() => {
       this._attempts = 0;  // since a connection was last steady
       this._wait = 0;  // the last one
       this._calmAt = 0;  // when a wait may be cut short again
-      this._wasOpen = this._over = false;
+      this._wasOpen = false;
+      this._over = null;  // why it will not connect again
       this._connect();
       const { signal } = this._listening = new AbortController();
       const looked = () => { if (!document.hidden) this._hurry(); };
-      for (const event of ["online", "pageshow"]) globalThis.addEventListener?.(event, () => this._hurry(), { signal });
+      const restored = ({ persisted }) => { if (persisted) this._hurry(); };  // from the back/forward cache
+      globalThis.addEventListener?.("online", () => this._hurry(), { signal });
+      globalThis.addEventListener?.("pageshow", restored, { signal });
       globalThis.document?.addEventListener("visibilitychange", looked, { signal });
     }
 
@@ -519,7 +463,7 @@ globalThis.WebMQ = (() => {
       this._topics.set(topic, entry);
       const subscription = entry.add(handler, () => this.unsubscribe(topic, handler));
       if (onlost) subscription.onlost = onlost;
-      if (this._over) entry.end(this.state, this.detail);
+      if (this._over) entry.end(this.state, this._over);
       else if (!asked) entry.state = "pending";
       if (!asked) this._protocol?.subscribe(entry);
       return subscription;
@@ -528,9 +472,7 @@ globalThis.WebMQ = (() => {
     /** Stops calling the handler; without one, all handlers of the topic. */
     unsubscribe(topic, handler) {
       const entry = this._topics.get(topic);
-      if (!entry) return;
-      entry.remove(handler);
-      if (entry.subscriptions.size > 0) return;
+      if (!entry?.remove(handler)) return;
       entry.state = "ended";
       this._topics.delete(topic);
       this._protocol?.unsubscribe(entry);
@@ -548,8 +490,8 @@ globalThis.WebMQ = (() => {
         const Wamp = PROTOCOLS[socket.protocol];
         if (!Wamp) return this._retry(`${this._host} speaks neither ${Object.keys(PROTOCOLS).join(" nor ")}`);
         const send = (message) => socket.send(JSON.stringify(message));
-        protocol = new Wamp(send, this._parse, this._history, failed);
-        protocol.open(this._identity).then(current((welcome) => this._opened(protocol, welcome)), failed);
+        protocol = new Wamp(send, this._parse, failed, this._history);
+        protocol.open(this._identity).then(current((welcome) => this._opened(protocol, ...welcome)), failed);
       };
       socket.onmessage = ({ data }) => {
         protocol.receive(data);
@@ -562,7 +504,7 @@ globalThis.WebMQ = (() => {
       this._change("connecting", "");
     }
 
-    _opened(protocol, { session, details }) {
+    _opened(protocol, sessionId, details = {}) {
       const reconnected = this._wasOpen;
       this._protocol = protocol;
       this._openedAt = performance.now();
@@ -573,12 +515,12 @@ globalThis.WebMQ = (() => {
         protocol.subscribe(topic);
       }
       this._watch();
-      this._change("open", "", session, reconnected);
+      this._change("open", "", sessionId, reconnected);
     }
 
     /** Waits for a message and then sends a ping: links die, and hubs stop, without closing the connection. */
     _watch() {
-      if (this._protocol.waited() >= SILENCE + PATIENCE) return this._retry(SILENT);
+      if (this._protocol.due >= SILENCE + PATIENCE) return this._retry(SILENT);
       this._pinged = false;
       this._after(SILENCE, () => this._ping());
     }
@@ -647,8 +589,8 @@ globalThis.WebMQ = (() => {
       clearTimeout(this._timer);
       this._listening.abort();
       this._drop();
-      this._over = true;
-      for (const topic of this._topics.values()) topic.end(state, detail);
+      this._over = new Error(detail || "closed");
+      for (const topic of this._topics.values()) topic.end(state, this._over);
       this._change(state, detail);
     }
 
@@ -674,11 +616,9 @@ globalThis.WebMQ = (() => {
     try {
       call?.(...args);
     } catch (error) {
-      report(error);
+      (globalThis.reportError || console.error)(error);
     }
   }
-
-  function report(error) { (globalThis.reportError || console.error)(error); }
 
   function attempt(make) {
     try {
@@ -689,7 +629,7 @@ globalThis.WebMQ = (() => {
   }
 
   /** Returns a message as an array, which is empty if the text is not one. */
-  function listed(text) {
+  function arrayOf(text) {
     const message = attempt(() => JSON.parse(text));
     return Array.isArray(message) ? message : [];
   }
