@@ -16,8 +16,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TextIO
 
-from webmqconnect_async.hub import Hub
-
 from .recovering.course import Course, Outcome
 from .recovering.judge import Verdict
 from .recovering.subscribers import KINDS
@@ -39,12 +37,10 @@ async def run(
     seed: int,
     histories: Sequence[int] = HISTORIES,
     kinds: Collection[str] = tuple(KINDS),
-    *,
-    make_hub: Callable[..., Hub] = Hub,
     journal: TextIO | None = None,
 ) -> list[Outcome]:
     """Run a hub for each history, all at the same time."""
-    courses = [Course(history, seed, make_hub=make_hub, journal=journal) for history in histories]
+    courses = [Course(history, seed, journal) for history in histories]
     by_name = {name: course for course in courses for kind in kinds for name in course.names(kind)}
 
     def told(name: str, topic: str, kind: str, number: int) -> None:

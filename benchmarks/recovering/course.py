@@ -54,16 +54,12 @@ class Course:
     Args:
         history: how many events of a topic the hub keeps.
         seed: of everything that is random.
-        make_hub: `Hub`, or something that does as if it were one.
         journal: where to write what happened. `None`: nowhere.
     """
 
-    def __init__(
-        self, history: int, seed: int, *, make_hub: Callable[..., Hub] = Hub, journal: TextIO | None = None
-    ) -> None:
+    def __init__(self, history: int, seed: int, journal: TextIO | None = None) -> None:
         self._history = history
         self._random = Random(f"{seed} {history}")  # noqa: S311  # to be drawn again
-        self._make_hub = make_hub
         self._journal = journal
         self._hub: Hub | None = None
         self._port, self._url = 0, ""
@@ -142,9 +138,7 @@ class Course:
 
     async def _start(self) -> None:
         behind = self._behind
-        self._hub = self._make_hub(
-            port=self._port, history=self._history, grace=0.3, clock=lambda: time.time() - behind
-        )
+        self._hub = Hub(port=self._port, history=self._history, grace=0.3, clock=lambda: time.time() - behind)
         await self._hub.start()
         self._url = self._hub.url
         self._port = int(self._url.rpartition(":")[2])
