@@ -43,8 +43,8 @@ async def run(
     courses = [Course(history, seed, journal) for history in histories]
     by_name = {name: course for course in courses for kind in kinds for name in course.names(kind)}
 
-    def told(name: str, topic: str, kind: str, number: int) -> None:
-        by_name[name].told(name, topic, kind, number)
+    def told(name: str, topic: str, kind: str, number: int, session: str | None) -> None:
+        by_name[name].told(name, topic, kind, number, session)
 
     async with AsyncExitStack() as stack:
         running = {kind: await stack.enter_async_context(KINDS[kind](told)) for kind in kinds}

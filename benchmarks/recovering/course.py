@@ -71,6 +71,8 @@ class Course:
         self._pushes: dict[str, list[Push]] = {topic: [] for topic in TOPICS}
         self._sessions: dict[str, dict[int, Mapping[str, str | None]]] = {topic: {} for topic in TOPICS}
         """The sessions of all subscribers when an event had been pushed, by topic and number."""
+        self._known: dict[str, str] = {}
+        """The session that each subscriber has, or had last, as far as it knows."""
         self._records: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
         self._told = asyncio.Event()
         self._pushing = True
@@ -79,11 +81,12 @@ class Course:
         """Return the names of the subscribers of a kind."""
         return [f"{kind} {self._history} {number}" for number in range(_OF_A_KIND)]
 
-    def told(self, name: str, topic: str, kind: str, number: int) -> None:
-        """Record what a subscriber was told."""
+    def told(self, name: str, topic: str, kind: str, number: int, session: str | None) -> None:
+        """Record what a subscriber was told, in which session."""
         record = Record(Kind(kind), number if kind == Kind.EVENT else len(self._pushes[topic]))
         self._records[name, topic].append(record)
-        session = self._proxies[name].session
+        if session is not None:
+            self._known[name] = session
         if kind == Kind.EVENT and self._sessions[topic].get(number, {}).get(name, session) != session:
             self._recovered += 1
         self._note(f"{name}: {topic}: {kind} {record.number}")
@@ -170,7 +173,7 @@ class Course:
             number = len(pushes)
             only, without = self._receivers()
             pushes.append(Push(False, only, without))
-            eligible, exclude = (name and self._proxies[name].session for name in (only, without))
+            eligible, exclude = (name and self._known[name] for name in (only, without))
             with suppress(NotAccepted, Unconfirmed):
                 await client.push(
                     topic,
@@ -187,9 +190,7 @@ class Course:
 
     def _receivers(self) -> tuple[str | None, str | None]:
         """Return the only subscriber that gets an event, and the one that does not: most often neither."""
-        name = self._random.choice(list(self._proxies))
-        if self._proxies[name].session is None:
-            return None, None
+        name = self._random.choice(list(self._known))
         return self._random.choices(((None, None), (None, name), (name, None)), (90, 7, 3))[0]
 
     # What has arrived

@@ -22,8 +22,9 @@ const subscribers = new Map();  // by name
 function connect(name, url) { subscribers.set(name, new WebMQ(url)); }
 
 function subscribe(name, topic) {
-  const record = (kind, number = -1) => records.push([name, topic, kind, number]);
-  const subscription = subscribers.get(name).subscribe(
+  const mq = subscribers.get(name);
+  const record = (kind, number = -1) => records.push([name, topic, kind, number, mq.sessionId]);
+  const subscription = mq.subscribe(
     topic, ({ number }) => record("event", number), { onlost: () => record("lost") });
   subscription.ready.then(() => record("ready"), (error) => record(`refused: ${error}`));
 }

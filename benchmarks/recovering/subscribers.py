@@ -6,20 +6,22 @@ import asyncio
 import json
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
+from unittest.mock import patch
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 import webmqconnect_async.hub
 from tests.chromium import chromium
+from webmqconnect_async.subscriber import Subscriber, _subscriber
 
 __all__ = ["KINDS", "Subscribers", "Told"]
 
-Told = Callable[[str, str, str, int], None]
-"""Takes a record: the subscriber's name, the topic, the value of a `Kind`, and the number of an event, or -1."""
+Told = Callable[[str, str, str, int, str | None], None]
+"""Takes a record: the subscriber's name, the topic, a `Kind`, the number of an event or -1, the session."""
 
 
 class Subscribers(Protocol):
@@ -119,7 +121,48 @@ async def _chromium(told: Told) -> AsyncIterator[Subscribers]:
             reading.cancel()
 
 
+class _Programs:
+    """Subscribers in Python, with a task for each topic."""
+
+    def __init__(self, told: Told, stack: AsyncExitStack, tasks: asyncio.TaskGroup) -> None:
+        self._told = told
+        self._stack = stack
+        self._tasks = tasks
+        self._subscribers: dict[str, Subscriber] = {}
+
+    async def connect(self, name: str, url: str) -> None:
+        def on_lost(topic: str, _why: str) -> None:
+            self._told(name, topic, "lost", -1, subscriber.session_id)
+
+        subscriber = await self._stack.enter_async_context(Subscriber(url, on_lost=on_lost))
+        self._subscribers[name] = subscriber
+
+    async def subscribe(self, name: str, topic: str) -> None:
+        subscriber = self._subscribers[name]
+        subscription = subscriber.subscribe(topic)
+
+        async def confirmed() -> None:
+            await subscription.ready()
+            self._told(name, topic, "ready", -1, subscriber.session_id)
+
+        async def read() -> None:
+            async for event in subscription:
+                assert isinstance(event.value, dict)  # noqa: S101
+                self._told(name, topic, "event", event.value["number"], subscriber.session_id)
+
+        self._tasks.create_task(confirmed())
+        self._tasks.create_task(read())
+
+
+@asynccontextmanager
+async def _python(told: Told) -> AsyncIterator[Subscribers]:
+    with patch.object(_subscriber, "_LONGEST_WAIT", 0.15):  # as in recorder.js
+        async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+            yield _Programs(told, stack, tasks)
+
+
 KINDS: Mapping[str, Callable[[Told], AbstractAsyncContextManager[Subscribers]]] = {
     "node": _node,
     "chromium": _chromium,
+    "python": _python,
 }

@@ -34,9 +34,9 @@ def test_every_promise_is_kept() -> None:
 async def test_a_subscriber_that_is_not_told_of_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     told = Course.told
 
-    def deaf(self: Course, name: str, topic: str, kind: str, number: int) -> None:
+    def deaf(self: Course, name: str, topic: str, kind: str, number: int, session: str | None) -> None:
         if kind != "lost":
-            told(self, name, topic, kind, number)
+            told(self, name, topic, kind, number, session)
 
     monkeypatch.setattr(Course, "told", deaf)
     (outcome,) = await run(2, 1, [1], ["node"])

@@ -50,9 +50,8 @@ async function learn({ version: its, id, item }, theirs) {
   const what = !item ? "Deleted" : !rows.has(id) ? "Added" : item.done ? "Done" : "Not done";
   if (item) show(item);
   else remove(id);
-  if (!theirs) return;
-  element("news").textContent = `${what}: ${text}`;
-  rows.get(id)?.animate({ backgroundColor: ["var(--fresh)", "transparent"] }, 2500);
+  if (theirs) element("news").textContent = `${what}: ${text}`;
+  if (theirs) rows.get(id)?.animate({ backgroundColor: ["var(--fresh)", "transparent"] }, 2500);
 }
 
 async function change(method, path, body) {
