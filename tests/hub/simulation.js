@@ -97,3 +97,79 @@ const join = {
     await (uri === undefined ? say(2, 1234, {}) : say(3, { message: text }, uri));
   },
 }[SUBPROTOCOL];
+
+/** Joins a WAMP v2 session whose WELCOME has these details. */
+async function joinWith(details, session = 1234) {
+  await accept();
+  await say(2, session, details);
+}
+
+/** Reconnects after a connection was lost, and joins. */
+async function rejoin(details, session) {
+  await lose();
+  await elapse();
+  await joinWith(details, session);
+}
+
+/** Confirms the latest SUBSCRIBE, over WAMP v2. */
+const confirm = (subscription, ...details) => say(33, sent().at(-1)[1], subscription, ...details);
+
+/** Refuses the latest SUBSCRIBE, over WAMP v2. */
+const refuse = (uri, ...args) => say(8, 32, sent().at(-1)[1], {}, uri, ...args);
+
+/** Returns the options and topics of all SUBSCRIBEs of the latest connection, over WAMP v2. */
+const subscribes = () => sent().filter(([type]) => type === 32).map(([, , options, topic]) => [topic, options]);
+
+/** Returns the state of a promise: "pending", "resolved" or the message of its error. */
+function settled(promise) {
+  const outcome = promise.then(() => "resolved", (error) => error.message);
+  return Promise.race([outcome, rest().then(() => "pending")]);
+}
+
+/** A hub with a history, one page, and a network that the test moves: each message to the page waits for `step`. */
+class SimulatedHub {
+  constructor() {
+    this.newest = 1000;
+    this.log = [];  // all events, as [topic, ID, value]
+    this.ids = new Map();  // of subscriptions, by topic
+    this.session = 0;
+    this.lines = [];  // messages on their way to the page
+    this.subscribed = new Set();
+  }
+
+  /** Accepts the latest connection of the page. */
+  async connect() {
+    this.lines = [];
+    this.subscribed.clear();
+    const socket = sockets.at(-1);
+    socket.send = (text) => { if (sockets.at(-1) === socket) this.receive(JSON.parse(text)); };
+    await accept();
+  }
+
+  receive([type, request, options, topic]) {
+    if (type === 1) return this.lines.push([2, ++this.session, { _newest: this.newest, _history: "h", _any_topic: true }]);
+    if (type !== 32) return;
+    const id = this.ids.get(topic) ?? this.ids.set(topic, this.ids.size + 10).get(topic);
+    this.subscribed.add(topic);
+    if (options._after === undefined) return this.lines.push([33, request, id, { _newest: this.newest }]);
+    const missed = this.log.filter((each) => each[0] === topic && each[1] > options._after);
+    this.lines.push([33, request, id, { _missed: missed.length }], ...missed.map((event) => this.event(event)));
+  }
+
+  push(topic, value) {
+    const event = [topic, ++this.newest, value];
+    this.log.push(event);
+    if (this.subscribed.has(topic)) this.lines.push(this.event(event));
+  }
+
+  event([topic, id, value]) { return [36, this.ids.get(topic), id, {}, [value]]; }
+
+  /** Delivers the next messages: so many, or all. Returns whether there were so many. */
+  async step(count = Infinity) {
+    for (let number = 0; number < count; number += 1) {
+      if (this.lines.length === 0) return false;
+      await say(...this.lines.shift());
+    }
+    return true;
+  }
+}

@@ -148,7 +148,7 @@ globalThis.WebMQ = (() => {
     /** Its connection has ended; the position is that of the history. */
     cut(session, position) {
       if (this.state === "open" && position !== null) {
-        this.floor = Math.max(this.floor, position);
+        this.floor = position;
         this.former = [session];
       } else if (this.floor !== null && this.former.push(session) > MOST_FORMER) {
         this.lose(`the connection ended ${MOST_FORMER} times before the missed events had arrived`);
