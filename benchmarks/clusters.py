@@ -21,7 +21,7 @@ from statistics import median
 from brokers import crossbar
 from brokers.crossbar_cluster import cluster
 from webmqconnect_async import AsyncClient, Push
-from webmqconnect_async._subscriber import Subscriber, subscriber
+from webmqconnect_async.subscriber import Subscriber, Subscription
 
 from . import processes
 from .load import EVENT_BYTES, KEY, SECRET, TOPIC, Load
@@ -107,13 +107,14 @@ async def _reached(place: Place, ws_url: str, events: int) -> Reached:
     event = Load("").event
     async with (
         AsyncClient(place.endpoint, KEY, place.secret, dialect="crossbar", concurrency=CONCURRENCY) as client,
-        subscriber(ws_url, TOPIC) as session,
+        Subscriber(ws_url) as subscriber,
+        subscriber.subscribe(TOPIC) as events,
     ):
-        await _linked(client, session)
+        await _linked(client, events)
 
         began = time.perf_counter()
         outcomes, _ = await asyncio.gather(
-            client.push_many(Push(TOPIC, event) for _ in range(events)), _receive(session, events)
+            client.push_many(Push(TOPIC, event) for _ in range(events)), _receive(events, events)
         )
         rate = events / (time.perf_counter() - began)
         for outcome in outcomes:
@@ -122,32 +123,32 @@ async def _reached(place: Place, ws_url: str, events: int) -> Reached:
         delays = []
         for _ in range(max(events // 10, 1)):
             began = time.perf_counter()
-            await asyncio.gather(client.push(TOPIC, event), _receive(session, 1))
+            await asyncio.gather(client.push(TOPIC, event), _receive(events, 1))
             delays.append(time.perf_counter() - began)
     return Reached(rate, median(delays) * 1000)
 
 
-async def _linked(client: AsyncClient, session: Subscriber) -> None:
+async def _linked(client: AsyncClient, events: Subscription) -> None:
     """Return once events arrive at the node of the subscriber, and none is on its way."""
-    arrived = asyncio.ensure_future(_receive_until(session, "linked"))
+    arrived = asyncio.ensure_future(_receive_until(events, "linked"))
     while not arrived.done():
         await client.push(TOPIC, "linked")
     await arrived
     await client.push(TOPIC, "ready")
-    await _receive_until(session, "ready")
+    await _receive_until(events, "ready")
 
 
-async def _receive(session: Subscriber, number: int) -> None:
+async def _receive(events: Subscription, number: int) -> None:
     """Receive so many events."""
     async with asyncio.timeout(LONGEST):
         for _ in range(number):
-            await session.next_event()
+            await anext(events)
 
 
-async def _receive_until(session: Subscriber, payload: object) -> None:
+async def _receive_until(events: Subscription, value: object) -> None:
     """Receive events up to this one."""
     async with asyncio.timeout(LONGEST):
-        while (await session.next_event()).payload != payload:
+        while (await anext(events)).value != value:
             pass
 
 

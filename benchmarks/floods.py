@@ -19,7 +19,7 @@ import time
 from urllib.parse import urlsplit
 
 from webmqconnect_async import AsyncClient
-from webmqconnect_async._subscriber import SubscriberError, subscriber
+from webmqconnect_async.subscriber import Subscriber, SubscriberError
 
 from .load import TOPIC
 from .processes import attendant, has_proc, resident, server
@@ -108,13 +108,14 @@ async def latencies(url: str, flood: str, peers: int, seconds: float) -> list[fl
     async with (
         asyncio.timeout(LONGEST + seconds),
         AsyncClient(url, timeout=None) as client,
-        subscriber(f"{url.replace('http', 'ws', 1)}/ws", TOPIC) as session,
+        Subscriber(url, reconnect=False) as subscriber,
+        subscriber.subscribe(TOPIC) as events,
     ):
         with attendant("floods", "attack", url, flood, str(peers)):
             end = time.perf_counter() + seconds
             while (began := time.perf_counter()) < end or len(taken) < 2:
                 await client.push(TOPIC, "beat")
-                await session.next_event()
+                await anext(events)
                 taken.append(time.perf_counter() - began)
                 await asyncio.sleep(BETWEEN)
     return taken

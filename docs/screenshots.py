@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from tests.chromium import Page, chromium
 from webmqconnect_async import AsyncClient
-from webmqconnect_async._subscriber import subscriber
 from webmqconnect_async.hub import Hub
+from webmqconnect_async.subscriber import Subscriber
 
 PICTURES = Path(__file__).parent / "pages" / "images"
 ORDERS, STOCK, CHAT = "http://example.com/orders", "http://example.com/stock", "http://example.com/chat"
@@ -38,7 +38,12 @@ async def main() -> None:
         await page.screenshot(PICTURES / "live-page.png")
         await show(page, hub, client, topics=(ORDERS, STOCK), size=(360, 740), dark=True)
         await page.screenshot(PICTURES / "live-page-phone.png")
-        async with subscriber(hub.ws_url, ORDERS, STOCK), subscriber(hub.ws_url, ORDERS):
+        async with (
+            Subscriber(hub.ws_url) as first,
+            Subscriber(hub.ws_url) as second,
+            first.subscribe(ORDERS, STOCK),
+            second.subscribe(ORDERS),
+        ):
             await show(page, hub, client, topics=(CHAT,), size=(1200, 560), dark=False, token=TOKEN)
             await page.screenshot(PICTURES / "console.png")
 

@@ -22,11 +22,12 @@ from webmqconnect_async import (
     Overloaded,
     Retry,
 )
-from webmqconnect_async._subscriber import Event, subscriber
 from webmqconnect_async.hub import Accepted, HubOptions, Refused
 from webmqconnect_async.hub import Hub as ServedHub
 from webmqconnect_async.testing import Hub, Pushed
 from webmqconnect_async.testing._journal import Journal
+
+from .listener import listener
 
 pytest_plugins = ["pytester", "webmqconnect_async.testing"]
 
@@ -89,9 +90,9 @@ def test_clear_forgets_pushes_and_refusals(webmq_hub: Hub, client: Client) -> No
 
 
 async def test_subscribers_get_what_is_pushed(webmq_hub: Hub) -> None:
-    async with subscriber(webmq_hub.ws_url, "t") as session, AsyncClient(webmq_hub.url) as client:
+    async with listener(webmq_hub.ws_url, "t") as session, AsyncClient(webmq_hub.url) as client:
         await client.push("t", 1)
-        assert await asyncio.wait_for(session.next_event(), PATIENCE) == Event("t", 1)
+        assert await session.next() == 1
 
 
 # Waiting

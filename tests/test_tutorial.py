@@ -14,10 +14,9 @@ import aiohttp
 import pytest
 from packaging.requirements import Requirement
 
-from webmqconnect_async._subscriber import subscriber
-
 from .chromium import Page, chromium
 from .examples.serving import serving
+from .listener import listener
 from .processes import python
 from .snippets import PAGES, Fence, fences
 
@@ -135,10 +134,10 @@ async def test_its_pages_show_orders(tmp_path: Path, monkeypatch: pytest.MonkeyP
                 if step.endswith("orders.html"):
                     await page.until("document.title === 'Orders (open)'")
             elif step == "test_shop.py":
-                async with subscriber(somebody.real("ws://127.0.0.1:8080/ws"), ORDERS) as another:
+                async with listener(somebody.real("ws://127.0.0.1:8080/ws"), ORDERS) as another:
                     await page.until("mq.state === 'open'")
                     await page.evaluate("document.querySelector('button').click()")
-                    assert (await another.next_event()).payload == {"id": 2, "item": "tea"}
+                    assert await another.next() == {"id": 2, "item": "tea"}
                     await shown(page, "2: tea")
                     async with python("first_push.py") as process:
                         assert (await process.ended()).status == 0

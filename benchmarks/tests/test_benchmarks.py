@@ -26,8 +26,8 @@ from benchmarks.sections import SECTIONS
 from benchmarks.sink import ACCEPTED, CENTRIFUGO, Sink
 from conftest import needed
 from webmqconnect_async import AuthRejected
-from webmqconnect_async._subscriber import subscriber
 from webmqconnect_async.hub import Hub
+from webmqconnect_async.subscriber import Subscriber
 
 SIGNING = sorted((ASYNC.keys() | BLOCKING.keys()) - {"cent"})
 REQUEST = b"POST /?a=b HTTP/1.1\r\nHost: x\r\ncontent-length: 9\r\n\r\nx\r\n\r\nPOST"
@@ -64,10 +64,15 @@ async def sink() -> AsyncIterator[str]:
 @pytest.mark.parametrize("client", SIGNING)
 async def test_a_peers_pushes_reach_a_subscriber_of_a_hub_that_takes_signed_ones_alone(client: str) -> None:
     peer_needed(client)
-    async with Hub(port=0, keys={KEY: SECRET}) as hub, subscriber(hub.ws_url, TOPIC) as session, asyncio.timeout(20):
+    async with (
+        asyncio.timeout(20),
+        Hub(port=0, keys={KEY: SECRET}) as hub,
+        Subscriber(hub.ws_url) as subscriber,
+        subscriber.subscribe(TOPIC) as events,
+    ):
         await push(client, hub.url, 3)
         for _ in range(3):
-            assert (await session.next_event()).payload == Load("").event
+            assert (await anext(events)).value == Load("").event
 
 
 @pytest.mark.parametrize("client", SIGNING)

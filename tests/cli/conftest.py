@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 from webmqconnect_async import AsyncClient
 from webmqconnect_async._cli.app import app
-from webmqconnect_async._subscriber import Subscriber, subscriber
 from webmqconnect_async.hub import Hub
 
+from ..listener import Listener, listener
 from ..processes import Ended
 
 COMMANDS = {name: app.resolve_command(click.Context(app), [name])[1] or app for name in app.commands}
@@ -26,7 +26,7 @@ COMMANDS = {name: app.resolve_command(click.Context(app), [name])[1] or app for 
 TOPIC = "http://example.com/orders"
 SECRET = "a-secret-of-the-tests"
 
-Join: TypeAlias = Callable[[Hub], Awaitable[Subscriber]]
+Join: TypeAlias = Callable[[Hub], Awaitable[Listener]]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -52,8 +52,8 @@ async def join() -> AsyncIterator[Join]:
     """Subscribe to TOPIC."""
     async with AsyncExitStack() as stack:
 
-        async def join(hub: Hub) -> Subscriber:
-            return await stack.enter_async_context(subscriber(hub.ws_url, TOPIC))
+        async def join(hub: Hub) -> Listener:
+            return await stack.enter_async_context(listener(hub.ws_url, TOPIC))
 
         yield join
 
@@ -63,20 +63,18 @@ async def push_event(hub: Hub, event: object, topic: str = TOPIC) -> None:
         await client.push(topic, event)
 
 
-async def received(session: Subscriber, count: int = 1) -> list[object]:
-    """Return the payloads of the next events."""
-    async with asyncio.timeout(5):
-        return [(await session.next_event()).payload for _ in range(count)]
+async def received(session: Listener, count: int = 1) -> list[object]:
+    """Return the values of the next events."""
+    return [await session.next() for _ in range(count)]
 
 
-async def nothing_but(session: Subscriber, hub: Hub, *events: object) -> None:
+async def nothing_but(session: Listener, hub: Hub, *events: object) -> None:
     """Check that a subscriber gets these events and no more: a last one, for it alone, comes right after them."""
     async with AsyncClient(hub.url, *(("app", SECRET) if hub.config.keys else ())) as client:
         await client.push(TOPIC, "the end", eligible=[session.session_id])
     got = []
-    async with asyncio.timeout(5):
-        while (event := await session.next_event()).payload != "the end":
-            got.append(event.payload)
+    while (value := await session.next()) != "the end":
+        got.append(value)
     assert got == list(events)
 
 

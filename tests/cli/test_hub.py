@@ -16,10 +16,11 @@ import pytest
 
 from webmqconnect_async import AsyncClient, AuthRejected, Rejected
 from webmqconnect_async._cli.duration import duration
-from webmqconnect_async._subscriber import SubscriberError, subscriber
 from webmqconnect_async.hub import Hub, HubConfig, _metrics
 from webmqconnect_async.hub._remedies import SIGNATURE
+from webmqconnect_async.subscriber import SubscriberError
 
+from ..listener import listener
 from ..processes import MODULE, Process, python
 from .conftest import COMMANDS, SECRET, invoke, invoke_here, received
 
@@ -55,7 +56,7 @@ async def test_what_it_prints_works(signing: str, tmp_path: Path, monkeypatch: p
             assert SECRET.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes()  # noqa: ASYNC240
         line = await process.said("import Client")
         assert SECRET not in line
-        async with subscriber(subscribe_url, TOPIC) as session, aiohttp.ClientSession() as http:
+        async with listener(subscribe_url, TOPIC) as session, aiohttp.ClientSession() as http:
             async with http.get(page_url) as page:
                 assert page.status == 200
             await asyncio.to_thread(exec, line, {})
@@ -85,7 +86,7 @@ async def test_subscriber_key(by_file: bool, tmp_path: Path) -> None:
     assert (listened.status, listened.stdout) == (0, f"{TOPIC}\t17\n")
     assert SECRET not in listened.stderr
     assert ended.status == 0
-    assert "joined from 127.0.0.1: wamp, key 'page'" in ended.stderr
+    assert "joined from 127.0.0.1: wamp.2.json, key 'page'" in ended.stderr
     assert SECRET not in ended.stdout + ended.stderr
 
 
@@ -94,10 +95,10 @@ async def test_signal_ends_it() -> None:
     quiet = ("--log-level", "warning", "--drain", "60")  # for SIGTERM alone
     async with python(*MODULE, "hub", "--port", "0", *quiet) as process:
         push_url, subscribe_url, _ = await addresses(process)
-        async with subscriber(subscribe_url, TOPIC) as session:
+        async with listener(subscribe_url, TOPIC) as session:
             process.signal(signal.SIGINT)
-            with pytest.raises(SubscriberError, match="closed the connection \\(1001"):
-                await session.next_event()
+            with pytest.raises(SubscriberError, match="ended the session \\(system_shutdown\\)"):
+                await session.next()
             ended = await process.ended()
     assert (ended.status, ended.stderr) == (0, "")
     port = int(push_url.rpartition(":")[2])
@@ -110,7 +111,7 @@ async def test_sigterm_drains() -> None:
     """The hub is not ready any more, but serves until the time is over, or until Ctrl-C."""
     async with python(*MODULE, "hub", "--port", "0", "--drain", "60") as process, aiohttp.ClientSession() as http:
         push_url, subscribe_url, _ = await addresses(process)
-        async with subscriber(subscribe_url, TOPIC) as session:
+        async with listener(subscribe_url, TOPIC) as session:
             process.signal(signal.SIGTERM)
             status = 200
             while status == 200:
@@ -121,8 +122,8 @@ async def test_sigterm_drains() -> None:
                 await client.push(TOPIC, 17)
             assert await received(session) == [17]
             process.signal(signal.SIGINT)
-            with pytest.raises(SubscriberError, match="closed the connection \\(1001"):
-                await session.next_event()
+            with pytest.raises(SubscriberError, match="ended the session \\(system_shutdown\\)"):
+                await session.next()
         assert (await process.ended()).status == 0
 
 
@@ -270,7 +271,7 @@ async def test_options_reach_the_hub() -> None:
         push_url, subscribe_url, _ = await addresses(process)
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         allowed = form | {"Origin": "https://app.example.com", "Host": "hub.example.com"}
-        async with aiohttp.ClientSession() as http, subscriber(subscribe_url, TOPIC) as session:
+        async with aiohttp.ClientSession() as http, listener(subscribe_url, TOPIC) as session:
             for headers, body, status in (
                 (allowed, b"1", 202),
                 (form | {"Origin": "https://evil.example.com"}, b"1", 403),
@@ -285,7 +286,7 @@ async def test_options_reach_the_hub() -> None:
                 await publisher.send_json([7, TOPIC, "published"])
                 assert await received(session) == ["published"]
                 with pytest.raises(SubscriberError, match="503"):
-                    async with subscriber(subscribe_url):
+                    async with listener(subscribe_url, TOPIC):
                         pass
 
 

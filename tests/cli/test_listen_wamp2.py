@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 
 from webmqconnect_async import AsyncClient, Payload
-from webmqconnect_async._subscriber import Event, SubscriberError, connect, subscriber
-from webmqconnect_async._subscriber.wamp2 import Wamp2Subscriber
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.signing import Credentials
+from webmqconnect_async.subscriber import Subscriber, SubscriberError, _connect
 
 from .conftest import SECRET, invoke, push_event
 
@@ -24,14 +24,12 @@ KEY = ("--subscriber-key", "page")
 
 
 @pytest.fixture(autouse=True)
-def wamp2_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Offer nothing else: a hub prefers what is offered first."""
-    monkeypatch.setattr(connect, "_SUBPROTOCOLS", {"wamp.2.json": Wamp2Subscriber})
+def no_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse keys at once."""
     monkeypatch.setattr("webmqconnect_async.hub._websocket._penalty", lambda: 0.0)
 
 
-async def test_both_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+async def test_both_are_offered() -> None:
     offered: list[str | None] = []
 
     async def refuse(request: web.Request) -> web.Response:
@@ -45,43 +43,45 @@ async def test_both_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     result = await invoke("listen", f"http://127.0.0.1:{runner.addresses[0][1]}", TOPIC)
     await runner.cleanup()
-    assert (result.status, offered) == (1, ["wamp,wamp.2.json"])
+    assert (result.status, offered) == (1, ["wamp.2.json,wamp"])
 
 
 async def test_events_of_a_hub(hub: Hub) -> None:
     async with (
-        subscriber(hub.ws_url, TOPIC, OTHER, TOPIC, realm="any") as session,
+        Subscriber(hub.ws_url, realm="any", reconnect=False) as subscriber,
+        subscriber.subscribe(TOPIC, OTHER, TOPIC) as events,
         AsyncClient(hub.url + "/publish", dialect="crossbar") as client,
     ):
-        assert isinstance(session, Wamp2Subscriber)
         await push_event(hub, {"id": 17}, TOPIC)
         await push_event(hub, "not for it", "com.example.third")
         await client.push(OTHER, [1])
         await client.push(TOPIC, Payload(1, "é", a=2))
         await client.push(TOPIC, Payload(a=2))
-        await client.push(TOPIC, "for it alone", eligible=[session.session_id])
+        await client.push(TOPIC, "for it alone", eligible=[str(subscriber.session_id)])
         async with asyncio.timeout(5):
-            got = [await session.next_event() for _ in range(5)]
-        assert got == [
-            Event(TOPIC, {"id": 17}),
-            Event(OTHER, [1]),
-            Event(TOPIC, {"args": [1, "é"], "kwargs": {"a": 2}}),
-            Event(TOPIC, {"args": [], "kwargs": {"a": 2}}),
-            Event(TOPIC, "for it alone"),
+            got = [await anext(events) for _ in range(5)]
+        assert [(event.topic, event.value) for event in got] == [
+            (TOPIC, {"id": 17}),
+            (OTHER, [1]),
+            (TOPIC, {"args": [1, "é"], "kwargs": {"a": 2}}),
+            (TOPIC, {"args": [], "kwargs": {"a": 2}}),
+            (TOPIC, "for it alone"),
         ]
+        assert all(isinstance(event.id, int) for event in got)
         await hub.close()
         with pytest.raises(SubscriberError, match=r"^the broker ended the session \(system_shutdown\)$"):
-            await session.next_event()
+            await anext(events)
 
 
 async def test_a_key() -> None:
     async with (
         Hub(port=0, subscriber_keys={"page": SECRET}) as hub,
-        subscriber(hub.ws_url, TOPIC, credentials=Credentials("page", SECRET)) as session,
+        Subscriber(hub.ws_url, Credentials("page", SECRET)) as subscriber,
+        subscriber.subscribe(TOPIC) as events,
     ):
         await push_event(hub, 1, TOPIC)
         async with asyncio.timeout(5):
-            assert await session.next_event() == Event(TOPIC, 1)
+            assert (await anext(events)).value == 1
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,9 @@ async def test_key_for_a_hub_that_knows_none(hub: Hub) -> None:
 
 async def test_topic_that_a_router_does_not_know(hub: Hub) -> None:
     result = await invoke("listen", hub.url, TOPIC, "two words")
-    assert (result.status, result.stderr) == (1, "error: the broker refuses the topic 'two words': invalid_uri\n")
+    refusal = "the broker refuses the topic 'two words': "
+    assert result.status == 1
+    assert result.stderr.startswith(f"error: {refusal}")
 
 
 ANSWERS: dict[str, object] = {
@@ -189,7 +191,7 @@ async def address() -> AsyncIterator[str]:
         ("no-text", (), "not a WAMP broker"),
         ("no-text", KEY, "the hub sent no challenge: it does not authenticate subscribers"),
         ("welcoming", KEY, "the hub sent no challenge: it does not authenticate subscribers"),
-        ("silent", (), "the hub did not confirm the subscription within 0 s"),
+        ("silent", (), "127.0.0.1 sent no welcome within 0 s"),
     ],
 )
 async def test_other_servers(
@@ -197,14 +199,15 @@ async def test_other_servers(
 ) -> None:
     """Each way not to be a broker has its line."""
     if behaviour == "silent":
-        monkeypatch.setattr(connect, "_TIMEOUT", 0.2)
+        monkeypatch.setattr(_connect, "_TIMEOUT", 0.2)
     env = {"WEBMQ_SUBSCRIBER_SECRET": SECRET}
     result = await invoke("listen", f"{address}/{behaviour}", TOPIC, *options, env=env)
-    assert (result.status, result.stdout, result.stderr) == (1, "", f"error: {said}\n")
+    assert (result.status, result.stdout) == (1, "")
+    assert re.sub(r":\d+", "", result.stderr) == f"error: {said}\n"
 
 
 async def test_a_broker_that_says_more_than_is_asked(address: str) -> None:
-    result = await invoke("listen", f"{address}/chatty", TOPIC)
+    result = await invoke("listen", f"{address}/chatty", TOPIC, "--no-reconnect")
     events = ['{"args": [], "kwargs": {}}', f'"{TOPIC}"', '"x"', '{"args": [], "kwargs": {"a": 1}}']
     assert result.stdout == "".join(f"{TOPIC}\t{event}\n" for event in events)
     assert result.status == 1

@@ -12,14 +12,11 @@ from yarl import URL
 from tests.examples.boards import TOPIC, Board, named, running
 from tests.examples.serving import EXAMPLES
 from tests.running import away
-from webmqconnect_async._subscriber import Subscriber, subscriber
 from webmqconnect_async.testing import Hub, Pushed
 
+from ..listener import listener
+
 PATIENCE = 20.0
-
-
-async def next_of(session: Subscriber) -> object:
-    return (await asyncio.wait_for(session.next_event(), PATIENCE)).payload
 
 
 # Over HTTP
@@ -103,16 +100,16 @@ async def test_the_sources_are_not_served(board: Board) -> None:
 
 async def test_the_others_are_told_and_the_author_is_not(board: Board) -> None:
     url = await board.ws_url()
-    async with subscriber(url, TOPIC) as ada, subscriber(url, TOPIC) as bob:
+    async with listener(url, TOPIC) as ada, listener(url, TOPIC) as bob:
         of_ada = await board.add("tea & cake", session=ada.session_id)
-        assert await next_of(bob) == of_ada
+        assert await bob.next() == of_ada
         of_bob = await board.change("PATCH", f"items/{of_ada['id']}", {"done": True}, session=bob.session_id)
-        assert await next_of(ada) == of_bob
+        assert await ada.next() == of_bob
         for unknown in (None, "", "1,2", "x" * 50, "\xe9"):
             of_somebody = await board.add("milk", session=unknown)
-            assert [await next_of(ada), await next_of(bob)] == [of_somebody] * 2
+            assert [await ada.next(), await bob.next()] == [of_somebody] * 2
         gone = await board.change("DELETE", f"items/{of_ada['id']}", session=ada.session_id)
-        assert await next_of(bob) == gone
+        assert await bob.next() == gone
 
 
 async def test_nobody_else_pushes_to_the_hub_that_comes_along(board: Board) -> None:
@@ -175,7 +172,7 @@ async def test_it_ends_at_once_and_begins_anew(name: str, number: int) -> None:
     """With a page connected, too. After a restart no version and no ID is one from before."""
     async with running(name) as board:
         before = await board.add("tea")
-        async with subscriber(await board.ws_url(), TOPIC):
+        async with listener(await board.ws_url(), TOPIC):
             ended = await board.site.process.stopped(number)
         assert ended.status in (0, -number)
         assert "Traceback" not in ended.stdout + ended.stderr

@@ -4,25 +4,46 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from .._subscriber import Event
 from ..signing import Credentials
+from ..subscriber import Event, Subscriber
 from . import terminal
-from .subscribing import subscribed
+from .subscribing import advised
 
 __all__ = ["print_event", "print_events"]
 
 
 async def print_events(
-    url: str, topics: tuple[str, ...], count: int | None, credentials: Credentials | None, realm: str
+    url: str,
+    topics: tuple[str, ...],
+    count: int | None,
+    credentials: Credentials | None,
+    realm: str,
+    reconnect: bool,
 ) -> None:
     """Subscribe and print events until `count` are printed. `None`: until cancelled."""
-    async with subscribed(url, *topics, credentials=credentials, realm=realm) as session:
-        subscription = topics[0] if len(topics) == 1 else f"{len(topics)} topics"
-        terminal.note(f"session {session.session_id}, subscribed to {subscription} at {url}; Ctrl-C ends")
-        printed = 0
-        while count is None or printed < count:
-            print_event(await session.next_event())
-            printed += 1
+    # Every failed attempt to reconnect is a change of state, too.
+    connected = False
+
+    def changed(state: str, detail: str) -> None:
+        nonlocal connected
+        if state == "closed" and connected and reconnect:
+            terminal.note(f"{detail}; reconnecting")
+        connected = state == "open"
+
+    def lost(topic: str, why: str) -> None:
+        terminal.note(f"missed events of {topic}: {why}")
+
+    subscriber = Subscriber(url, credentials, realm, on_lost=lost, on_state=changed, reconnect=reconnect)
+    with advised():
+        async with subscriber, subscriber.subscribe(*topics) as events:
+            subscription = topics[0] if len(topics) == 1 else f"{len(topics)} topics"
+            terminal.note(f"session {subscriber.session_id}, subscribed to {subscription} at {url}; Ctrl-C ends")
+            printed = 0
+            async for event in events:
+                print_event(event)
+                printed += 1
+                if printed == count:
+                    return
 
 
 def print_event(event: Event) -> None:
@@ -30,7 +51,7 @@ def print_event(event: Event) -> None:
     output = terminal.console()
     topic = terminal.visible(event.topic)
     if output.is_terminal:
-        output.print(Text.assemble((topic, "cyan"), "  ", terminal.coloured_json(event.payload)))
+        output.print(Text.assemble((topic, "cyan"), "  ", terminal.coloured_json(event.value)))
     else:
         # rich would replace the tab with spaces.
-        print(f"{topic}\t{terminal.json_line(event.payload)}", flush=True)
+        print(f"{topic}\t{terminal.json_line(event.value)}", flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import rich_click as click
 
@@ -41,6 +40,7 @@ $ webmqconnect listen --realm realm1 ws://127.0.0.1:8080/ws com.example.orders
     show_default=True,
     help="Realm to join at Crossbar.io; a hub ignores it.",
 )
+@click.option("--no-reconnect", is_flag=True, help="Exit when the connection ends, with status 1.")
 def listen(
     url: str,
     topics: tuple[str, ...],
@@ -48,40 +48,26 @@ def listen(
     subscriber_key: str | None,
     subscriber_secret_file: Path | None,
     realm: str,
+    no_reconnect: bool,
 ) -> None:
     """Subscribe to TOPICs of the hub, or of Crossbar.io, at WS_URL and print the events.
 
     Each event is a line: its topic, a tab, the event as JSON. An event with several arguments, as Crossbar.io allows,
     is an object with "args" and "kwargs". WS_URL may also be the URL for pushes: http://127.0.0.1:8080 becomes
-    ws://127.0.0.1:8080/ws. Ctrl-C ends the command.
+    ws://127.0.0.1:8080/ws.
+
+    When the connection ends, the command connects again. A line on standard error says so, and another one names each
+    topic of which events were missed. Ctrl-C ends the command.
     """
     terminal.need_output()
-    try:
-        socket_url = subscriber_url(url)
-    except ValueError as error:
-        raise click.UsageError(f"WS_URL: {error}.") from None
     credentials = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
 
+    from ..subscriber._connect import socket_url
     from .event_lines import print_events
     from .main_loop import run
 
-    run(print_events(socket_url, topics, count, credentials, realm), interrupted=Exit.DONE)
-
-
-def subscriber_url(url: str) -> str:
-    """Return the WebSocket URL of a hub. The URL may also be the one for pushes.
-
-    Raises:
-        ValueError: the URL is neither.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname or parts.port == 0:
-        raise ValueError("it does not begin with ws://, wss://, http:// or https:// and a host")
-    if "@" in parts.netloc:
-        raise ValueError("user information is not allowed; to authenticate, use --subscriber-key")
-    if parts.scheme in ("ws", "wss"):
-        return url
-    path = parts.path.rstrip("/")
-    return parts._replace(
-        scheme=parts.scheme.replace("http", "ws"), path=path if path.endswith("/ws") else f"{path}/ws"
-    ).geturl()
+    try:
+        address = socket_url(url)
+    except ValueError as error:
+        raise click.UsageError(f"WS_URL: {error}.") from None
+    run(print_events(address, topics, count, credentials, realm, not no_reconnect), interrupted=Exit.DONE)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from .._aio import AsyncClient
-from .._subscriber import Event, Subscriber
 from ..hub import Hub
+from ..subscriber import Subscriber, Subscription
 from . import terminal
 from .errors import Failure
-from .subscribing import subscribed
+from .subscribing import advised
 
 __all__ = ["play"]
 
@@ -59,17 +59,21 @@ async def play() -> None:
         Failure: a subscriber did not receive what it should, or received something else.
     """
     secret = secrets.token_urlsafe()
-    async with (
-        Hub(port=0, keys={_KEY: secret}) as hub,
-        subscribed(hub.ws_url, _TOPIC, _MARKER) as alice,
-        subscribed(hub.ws_url, _TOPIC, _MARKER) as bob,
-        AsyncClient(hub.url, _KEY, secret) as client,
-    ):
-        stage = _Stage(client, {"alice": alice, "bob": bob})
-        stage.introduce(hub)
-        for number, scene in enumerate(_SCENES, 1):
-            await stage.play(number, scene)
-        stage.conclude()
+    with advised():
+        async with (
+            Hub(port=0, keys={_KEY: secret}) as hub,
+            Subscriber(hub.ws_url, reconnect=False) as alice,
+            Subscriber(hub.ws_url, reconnect=False) as bob,
+            alice.subscribe(_TOPIC, _MARKER) as of_alice,
+            bob.subscribe(_TOPIC, _MARKER) as of_bob,
+            AsyncClient(hub.url, _KEY, secret) as client,
+        ):
+            ids = {"alice": str(alice.session_id), "bob": str(bob.session_id)}
+            stage = _Stage(client, ids, {"alice": of_alice, "bob": of_bob})
+            stage.introduce(hub)
+            for number, scene in enumerate(_SCENES, 1):
+                await stage.play(number, scene)
+            stage.conclude()
 
 
 class _Stage:
@@ -77,12 +81,14 @@ class _Stage:
 
     Args:
         client: to push with.
-        subscribers: by name.
+        ids: the session IDs of the subscribers, by name.
+        events: what they receive, by name.
     """
 
-    def __init__(self, client: AsyncClient, subscribers: Mapping[str, Subscriber]) -> None:
+    def __init__(self, client: AsyncClient, ids: Mapping[str, str], events: Mapping[str, Subscription]) -> None:
         self._client = client
-        self._subscribers = subscribers
+        self._session_ids = ids
+        self._events = events
         self._output = terminal.console()
         self._received = 0
         self._wrong: list[str] = []
@@ -95,8 +101,8 @@ class _Stage:
                 "A hub listens on ", (hub.url, "bold cyan"), f" and accepts pushes signed with the key {_KEY!r}."
             )
         )
-        for name, session in self._subscribers.items():
-            show(Text.assemble((name, "bold"), f" subscribes to {_TOPIC} as session {session.session_id}."))
+        for name, session_id in self._session_ids.items():
+            show(Text.assemble((name, "bold"), f" subscribes to {_TOPIC} as session {session_id}."))
 
     async def play(self, number: int, scene: _Scene) -> None:
         """Push, and print each event as it arrives.
@@ -109,10 +115,10 @@ class _Stage:
         await self._client.push(_TOPIC, scene.event, self._ids(scene.eligible), self._ids(scene.exclude))
         # Events arrive in the order of their pushes: after the marker, nothing of this scene can follow.
         await self._client.push(_MARKER, number)
-        late = set(self._subscribers)
+        late = set(self._events)
         try:
             async with asyncio.timeout(_TIMEOUT):
-                await asyncio.gather(*(self._watch(name, number, scene, late) for name in self._subscribers))
+                await asyncio.gather(*(self._watch(name, number, scene, late) for name in self._events))
         except TimeoutError:
             names = " and ".join(sorted(late))
             raise Failure(f"push {number}: no event arrived in time at {names}") from None
@@ -127,17 +133,16 @@ class _Stage:
 
     async def _watch(self, name: str, number: int, scene: _Scene, late: set[str]) -> None:
         """Print the events that a subscriber receives up to the marker, and compare them with the scene."""
-        session, marker = self._subscribers[name], Event(_MARKER, number)
-        got = []
-        while (event := await session.next_event()) != marker:
-            got.append(event)
-            self._show(name, terminal.coloured_json(event.payload))
+        got: list[object] = []
+        while (event := await anext(self._events[name])).topic != _MARKER or event.value != number:
+            got.append(event.value)
+            self._show(name, terminal.coloured_json(event.value))
         late.discard(name)
-        expected = [Event(_TOPIC, scene.event)] if name in scene.receivers else []
+        expected = [scene.event] if name in scene.receivers else []
         self._received += len(got)
         if got != expected:
-            self._wrong.append(f"push {number}: {name} got {_counted(got)} where {_counted(expected)} was due")
-            self._show(name, Text(f"{_counted(got)}, and that is wrong", "red"))
+            self._wrong.append(f"push {number}: {name} got {_listed(got)} where {_listed(expected)} was due")
+            self._show(name, Text(f"{_listed(got)}, and that is wrong", "red"))
         elif not expected:
             self._show(name, Text("nothing, as it should be", "dim"))
 
@@ -145,8 +150,8 @@ class _Stage:
         self._output.print(Text.assemble("   → ", (f"{name:<6}", "bold"), text))
 
     def _ids(self, names: tuple[str, ...] | None) -> list[str] | None:
-        return None if names is None else [self._subscribers[name].session_id for name in names]
+        return None if names is None else [self._session_ids[name] for name in names]
 
 
-def _counted(events: list[Event]) -> str:
-    return ", ".join(terminal.json_line(event.payload) for event in events) or "nothing"
+def _listed(events: list[object]) -> str:
+    return ", ".join(map(terminal.json_line, events)) or "nothing"

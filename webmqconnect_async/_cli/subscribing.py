@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from .._subscriber import (
-    CannotConnect,
-    HandshakeRefused,
-    KeyRefused,
-    KeyRequired,
-    NoSuchRealm,
-    Subscriber,
-    SubscriberError,
-    subscriber,
-)
-from ..signing import Credentials
+from ..subscriber import CannotConnect, HandshakeRefused, KeyRefused, KeyRequired, NoSuchRealm, SubscriberError
 from .errors import Failure
 from .keys import SUBSCRIBER
 
-__all__ = ["subscribed"]
+__all__ = ["advised"]
 
 
-@asynccontextmanager
-async def subscribed(
-    url: str, *topics: str, credentials: Credentials | None = None, realm: str = "realm1"
-) -> AsyncGenerator[Subscriber]:
-    """Connect and subscribe like `subscriber`; errors, also those of the block, are raised as `Failure`."""
+@contextmanager
+def advised() -> Iterator[None]:
+    """Raise the errors of a subscriber as `Failure`."""
     try:
-        async with subscriber(url, *topics, credentials=credentials, realm=realm) as session:
-            yield session
+        yield
     except SubscriberError as error:
         raise Failure(f"{error}{_advice(error)}") from None
 

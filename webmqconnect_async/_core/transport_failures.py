@@ -61,10 +61,16 @@ class WithoutFrames:
     `KeyboardInterrupt` or an unexpected error leaves the block without its traceback, and without the exceptions that
     were being handled inside it. For an unexpected error a note says where it was raised.
 
-    Errors of this package pass unchanged: they are raised by the flow, whose frame holds nothing secret.
+    `WebMQError` passes unchanged: it is raised by the flow, whose frame holds nothing secret.
+
+    Args:
+        doing: what the block does, for the note.
     """
 
-    __slots__ = ("_handled",)
+    __slots__ = ("_doing", "_handled")
+
+    def __init__(self, doing: str = "sending a push") -> None:
+        self._doing = doing
 
     def __enter__(self) -> None:
         # The caller may push while it handles an exception of its own, which stays the context.
@@ -75,7 +81,7 @@ class WithoutFrames:
     ) -> None:
         if error is not None and not isinstance(error, WebMQError):
             if isinstance(error, Exception):
-                error.add_note("\n".join(["While sending a push, most recent call last:", *_places(traceback)]))
+                error.add_note("\n".join([f"While {self._doing}, most recent call last:", *_places(traceback)]))
             _drop_frames(error)
             error.__context__ = self._handled
 

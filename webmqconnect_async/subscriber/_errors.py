@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["CannotConnect", "HandshakeRefused", "KeyRefused", "KeyRequired", "NoSuchRealm", "SubscriberError"]
+__all__ = [
+    "CannotConnect",
+    "HandshakeRefused",
+    "KeyRefused",
+    "KeyRequired",
+    "NoSuchRealm",
+    "SubscriberError",
+    "TopicRefused",
+]
 
 
 class SubscriberError(Exception):
-    """A subscriber cannot connect, join or subscribe, or its session has ended. The message says which and why."""
+    """A subscriber cannot connect, join or subscribe, or its connection has ended. The message says which and why."""
 
 
 class CannotConnect(SubscriberError):
@@ -27,3 +35,7 @@ class KeyRefused(SubscriberError):
 
 class NoSuchRealm(SubscriberError):
     """The broker does not have this realm."""
+
+
+class TopicRefused(SubscriberError):
+    """The broker does not accept a subscription: not allowed, too long a topic, or too many topics."""

@@ -1,0 +1,32 @@
+"""Receive events from a WebMQ hub or Crossbar.io.
+
+async with Subscriber("ws://127.0.0.1:8080/ws") as subscriber:
+    async for event in subscriber.subscribe("http://example.com/orders"):
+        print(event.topic, event.value)
+"""
+
+from ._errors import (
+    CannotConnect,
+    HandshakeRefused,
+    KeyRefused,
+    KeyRequired,
+    NoSuchRealm,
+    SubscriberError,
+    TopicRefused,
+)
+from ._session import Event
+from ._subscriber import Subscriber
+from ._subscription import Subscription
+
+__all__ = [
+    "CannotConnect",
+    "Event",
+    "HandshakeRefused",
+    "KeyRefused",
+    "KeyRequired",
+    "NoSuchRealm",
+    "Subscriber",
+    "SubscriberError",
+    "Subscription",
+    "TopicRefused",
+]

@@ -1,0 +1,289 @@
+"""A subscriber: one connection to a broker at a time, the topics on it, and what happens when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from ssl import SSLContext
+from types import TracebackType
+from typing import Literal, TypeAlias
+
+import aiohttp
+
+from .._core.escape import shortened
+from .._core.topics import is_uri
+from .._core.transport_failures import WithoutFrames
+from ..signing import Credentials
+from ._connect import connect, socket_url
+from ._errors import SubscriberError, TopicRefused
+from ._recovery import Recovery
+from ._session import Confirmed, Event, Refused, Session
+from ._subscription import Backlog, Inbox, Lost, OnLost, Subscription
+
+__all__ = ["State", "Subscriber"]
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+"""Seconds: the upper bounds of the first and of all waits before connecting again."""
+_STEADY = 10.0
+"""Seconds that a connection has to last, at least, for the waits to start over."""
+_KEEP_ALIVE = 10.0
+"""Seconds between heartbeats while nothing is read. A hub waits 15 s for the response to a ping; any frame will do."""
+
+State: TypeAlias = Literal["open", "closed"]
+
+
+class Subscriber:
+    """Receives the events of topics from a WebMQ hub or Crossbar.io. An `async with` connects it.
+
+    When the connection ends, it connects and subscribes again, with backoff and jitter. Each subscription gets every
+    event of its topics once and in order, from the confirmation of `Subscription.ready` on, or `on_lost` is called. A
+    hub sends what was missed, as far back as its history goes. Crossbar.io and the hubs of 2012 keep no history: there,
+    `on_lost` is called after each outage.
+
+    `on_lost` has its place among the events. The iterator calls it after it has returned the events before the loss,
+    and before it returns those that follow. The broker has confirmed the topic again by then: an application that loads
+    its state when it is called misses nothing, and the events that follow may be part of that state already. An
+    exception that `on_lost` raises leaves the iterator, which can then be used further.
+
+    While the buffer of a subscription is full, nothing is read from the connection, for any subscription. A broker
+    disconnects a subscriber that reads nothing for too long, which is an outage like any other.
+
+    Args:
+        url: the URL of the WebSocket, such as `ws://127.0.0.1:8080/ws`, or a hub's URL for pushes, such as
+            `http://127.0.0.1:8080`.
+        credentials: to authenticate with. `None`: as anonymous.
+        realm: to join by WAMP v2; a hub ignores it. The examples of Crossbar.io call theirs `realm1`.
+        on_lost: called with a topic of which events were lost, and the reason, for people.
+        on_state: called with "open" and the session ID for each connection, and with "closed" and the reason when one
+            has ended or an attempt to connect again has failed.
+        reconnect: whether to connect again. If not, iterators raise `SubscriberError` when the connection has ended.
+        buffer: the maximum number of events per subscription that wait to be read.
+        ssl: how to verify wss. `None`: against the system's certificates.
+
+    Raises:
+        ValueError: the URL is not one of a broker, or the buffer is less than 1.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials | None = None,
+        realm: str = "realm1",
+        *,
+        on_lost: Callable[[str, str], object] | None = None,
+        on_state: Callable[[Literal["open", "closed"], str], object] | None = None,
+        reconnect: bool = True,
+        buffer: int = 1000,
+        ssl: SSLContext | None = None,
+    ) -> None:
+        address = socket_url(url)
+        if buffer < 1:
+            raise ValueError("buffer must be at least 1")
+        # A function, as attributes are shown by error reporters, and the query of a URL may hold a secret.
+        self._connect: Callable[[aiohttp.ClientSession], Awaitable[Session]] = lambda http: connect(
+            http, address, credentials, realm, ssl
+        )
+        self._on_lost: OnLost | None = on_lost
+        self._on_state = on_state
+        self._reconnect = reconnect
+        self._recovery = Recovery()
+        self._backlog = Backlog(buffer)
+        self._inboxes: dict[str, list[Inbox]] = {}  # by topic
+        self._changed = asyncio.Event()  # whether there may be something to subscribe to or to unsubscribe from
+        self._session: Session | None = None
+        self._end: SubscriberError | None = SubscriberError("the subscriber is not connected: use 'async with'")
+
+    @property
+    def session_id(self) -> str | None:
+        """The ID by which `eligible` and `exclude` of a push name this subscriber. `None` while it is not connected.
+
+        Each connection has another one.
+        """
+        return None if self._session is None else self._session.id
+
+    async def __aenter__(self) -> Subscriber:
+        """Connect.
+
+        Raises:
+            SubscriberError: there is no connection, or the broker does not let the subscriber in. There are subclasses.
+        """
+        self._http = aiohttp.ClientSession()
+        try:
+            self._session = await self._open()
+        except BaseException:
+            await self._http.close()
+            raise
+        self._end = None
+        self._task = asyncio.create_task(self._run(self._session))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the connection and all subscriptions. Iterating ends."""
+        self._task.cancel()
+        try:
+            await asyncio.wait([self._task])
+        finally:
+            self._stop(None)
+            await self._http.close()
+        if not self._task.cancelled():
+            self._task.result()  # raises if there is a bug
+
+    def subscribe(self, *topics: str) -> Subscription:
+        """Subscribe to topics. The result is an iterator over their events, in the order of arrival.
+
+        It can be used as it is, or by `async with`, which waits for the confirmation and unsubscribes at the end.
+
+        Args:
+            topics: at least one. Crossbar.io accepts WAMP URIs only, such as `com.example.orders`.
+
+        Raises:
+            SubscriberError: the subscriber is closed, or its connection has ended and is not restored.
+        """
+        if not topics or not all(isinstance(topic, str) for topic in topics):
+            raise TypeError("topics must be strings, and at least one")
+        if self._end is not None:
+            raise type(self._end)(*self._end.args)
+        inbox = Inbox(topics, self._backlog)
+        for topic in dict.fromkeys(topics):
+            self._inboxes.setdefault(topic, []).append(inbox)
+            if self._session is not None and topic in self._session.subscribed:
+                inbox.confirm(topic)
+        self._changed.set()
+        return Subscription(inbox, self._release, self._on_lost)
+
+    def _release(self, inbox: Inbox, error: SubscriberError | None = None) -> None:
+        inbox.end(error)
+        for topic in inbox.topics:
+            inboxes = self._inboxes.get(topic, [])
+            if inbox in inboxes:
+                inboxes.remove(inbox)
+                if not inboxes:
+                    del self._inboxes[topic]
+        self._changed.set()
+
+    def _stop(self, error: SubscriberError | None) -> None:
+        self._end = error or SubscriberError("the subscriber is closed")
+        for inbox in [each for inboxes in self._inboxes.values() for each in inboxes]:
+            self._release(inbox, error)
+
+    async def _open(self) -> Session:
+        try:
+            # The frames below hold the signature of the challenge.
+            with WithoutFrames("connecting a subscriber"):
+                return await self._connect(self._http)
+        except SubscriberError as error:
+            failure = type(error)(*error.args)
+        raise failure
+
+    async def _run(self, session: Session) -> None:
+        """Serve one connection after another."""
+        loop = asyncio.get_running_loop()
+        attempts, wait = 0, 0.0
+        try:
+            while True:
+                opened = loop.time()
+                why = await self._serve(session)
+                # A broker that lets subscribers in and hangs up is called no more often than one that is away.
+                if loop.time() - opened >= max(_STEADY, wait):
+                    attempts = 0
+                if not self._reconnect:
+                    self._stop(why)
+                    return
+                while self._session is None:
+                    self._tell("closed", str(why))
+                    # Full jitter: the subscribers of a restarted hub do not all come back at once.
+                    wait = random.random() * min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(attempts, 10))  # noqa: S311
+                    attempts += 1
+                    await asyncio.sleep(wait)
+                    try:
+                        session = self._session = await self._open()
+                    except SubscriberError as error:
+                        why = error
+        except Exception:
+            self._stop(SubscriberError("the subscriber has failed"))
+            raise
+
+    async def _serve(self, session: Session) -> SubscriberError:
+        """Subscribe and receive until the connection has ended. Return why."""
+        self._recovery.connected(int(session.id) if session.newest is not None else 0, session.newest, session.history)
+        self._changed.set()
+        self._tell("open", session.id)
+        error = SubscriberError()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._request(session))
+                await self._receive(session)
+        except* SubscriberError as group:
+            error = SubscriberError(*group.exceptions[0].args)
+        finally:
+            self._session = None
+            self._recovery.disconnected()
+            await session.close()
+        return error
+
+    def _tell(self, state: State, detail: str) -> None:
+        if self._on_state is not None:
+            asyncio.get_running_loop().call_soon(self._on_state, state, detail)
+
+    async def _request(self, session: Session) -> None:
+        """Subscribe to one topic after another, and unsubscribe from what nobody wants any more."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if session.pending is not None or self._recovery.recovering:
+                continue
+            try:
+                for unwanted in self._recovery.topics - self._inboxes.keys():
+                    self._recovery.forget(unwanted)
+                    if unwanted in session.subscribed:
+                        await session.unsubscribe(unwanted)
+                topic = next((each for each in self._inboxes if each not in session.subscribed), None)
+                if topic is None:
+                    continue
+                # Crossbar.io ends the session of a client that sends anything else, and with it all its subscriptions.
+                if not session.any_topic and (not is_uri(topic) or topic.startswith("\0")):
+                    self._refused(topic, "not a WAMP URI: it has whitespace, a # or an empty part")
+                else:
+                    await session.subscribe(topic, self._recovery.options(topic))
+            except SubscriberError:
+                return  # _receive() is going to raise, too, after it has read what has arrived before
+
+    async def _receive(self, session: Session) -> None:
+        while True:
+            while self._backlog.blocked:
+                try:
+                    async with asyncio.timeout(_KEEP_ALIVE):
+                        await self._backlog.eased()
+                except TimeoutError:
+                    await session.keep_alive()
+            recovering = self._recovery.recovering
+            match await session.receive():
+                case Event(topic, _, id_) as event:
+                    if self._recovery.event(topic, id_):
+                        for inbox in self._inboxes.get(topic, ()):
+                            inbox.put(event)
+                    if recovering and not self._recovery.recovering:
+                        self._changed.set()
+                case Confirmed(topic, missed, newest):
+                    why = self._recovery.confirmed(topic, missed, newest)
+                    for inbox in self._inboxes.get(topic, ()):
+                        if why is not None and topic not in inbox.unconfirmed:
+                            inbox.put(Lost(topic, why))
+                        inbox.confirm(topic)
+                    self._changed.set()
+                case Refused(topic, error, reason):
+                    if error == "webmq.error.history_unavailable":
+                        self._recovery.unavailable(topic, reason)
+                        self._changed.set()
+                    else:
+                        self._refused(topic, reason)
+
+    def _refused(self, topic: str, reason: str) -> None:
+        self._recovery.forget(topic)
+        refusal = TopicRefused(f"the broker refuses the topic {shortened(topic, 200)!r}: {reason}")
+        for inbox in [*self._inboxes.get(topic, ())]:
+            self._release(inbox, refusal)
+        self._changed.set()

@@ -1,0 +1,93 @@
+"""A WAMP v1 session, for WebMQ hubs since 2012. It implements what a page needs to subscribe, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..signing import Credentials
+from ._errors import KeyRefused, KeyRequired, SubscriberError
+from ._session import Confirmed, Event, Message, Session, signature
+
+__all__ = ["Wamp1Session"]
+
+_PROCEDURE = "http://api.wamp.ws/procedure#"
+
+
+class _CallError(Exception):
+    """The hub answered a CALL with a CALLERROR. The argument is the fragment of the error's URI."""
+
+
+class Wamp1Session(Session):
+    """A session with a hub that chose WAMP v1."""
+
+    _calls = 0
+
+    async def join(self, credentials: Credentials | None, realm: str) -> None:
+        """Receive WELCOME and authenticate."""
+        match await self._reply():
+            case [0, str(session_id), 1, *_]:
+                self.id = session_id
+            case _:
+                raise SubscriberError("not a WAMP broker")
+        try:
+            await self._authenticate(credentials)
+        except _CallError as error:
+            # A hub without authentication does not have the procedure.
+            if credentials is not None or str(error) != "NoSuchRPCEndpoint":
+                raise _refusal(credentials, str(error)) from None
+
+    async def subscribe(self, topic: str, options: Mapping[str, object]) -> None:
+        """Send a SUBSCRIBE, and a CALL behind it.
+
+        WAMP v1 has no response to SUBSCRIBE. But a hub handles messages in order, and every CALL has a response,
+        if only an error.
+        """
+        self.pending = topic
+        await self._send(5, topic)
+        await self._call("ping")
+
+    async def unsubscribe(self, topic: str) -> None:
+        """Send an UNSUBSCRIBE."""
+        self.subscribed.discard(topic)
+        await self._send(6, topic)
+
+    def _read(self, message: object) -> Message | None:
+        match message:
+            case [8, str(topic), value]:
+                return Event(topic, value)
+            case [3 | 4, str(call_id), *_] if call_id == str(self._calls) and self.pending is not None:
+                topic, self.pending = self.pending, None
+                self.subscribed.add(topic)
+                return Confirmed(topic)
+        return None
+
+    async def _authenticate(self, credentials: Credentials | None) -> None:
+        if credentials is None:
+            # Some hubs send nothing to a subscriber that has not authenticated, not even as anonymous.
+            await self._result("authreq")
+            await self._result("auth", None)
+        else:
+            challenge = await self._result("authreq", credentials.key)
+            await self._result("auth", signature(credentials, challenge))
+
+    async def _call(self, procedure: str, *arguments: object) -> None:
+        self._calls += 1
+        await self._send(2, str(self._calls), _PROCEDURE + procedure, *arguments)
+
+    async def _result(self, procedure: str, *arguments: object) -> object:
+        """Return the result of a call, or raise `_CallError`."""
+        await self._call(procedure, *arguments)
+        while True:
+            match await self._reply():
+                case [3, str(call_id), result, *_] if call_id == str(self._calls):
+                    return result
+                case [4, str(call_id), str(error), *_] if call_id == str(self._calls):
+                    raise _CallError(error.rpartition("#")[2])
+
+
+def _refusal(credentials: Credentials | None, error: str) -> SubscriberError:
+    if credentials is None:
+        refused = "the hub does not accept anonymous subscribers"
+        return KeyRequired(refused) if error == "anonymous-auth-forbidden" else SubscriberError(f"{refused}: {error}")
+    refusal = KeyRefused if error in ("no-such-authkey", "invalid-signature") else SubscriberError
+    return refusal(f"the hub refuses the key {credentials.key!r}: {error}")
