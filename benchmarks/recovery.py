@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import secrets
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TextIO
 
 from .recovering.course import Course, Outcome
@@ -90,13 +92,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="of all that is random; another one each time")
     parser.add_argument("--history", type=int, action="append", help="events that a hub keeps; repeatable; 1, 3, 100")
     parser.add_argument("--only", choices=KINDS, action="append", help="a kind of subscribers; repeatable; all")
-    parser.add_argument("--journal", type=argparse.FileType("w"), help="where to write all that happens; nowhere")
+    parser.add_argument("--journal", type=Path, help="where to write all that happens; nowhere")
     options = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
-    outcomes = asyncio.run(
-        run(options.seconds, seed, options.history or HISTORIES, options.only or tuple(KINDS), journal=options.journal)
-    )
+    with open(options.journal or os.devnull, "w") as journal:
+        outcomes = asyncio.run(
+            run(options.seconds, seed, options.history or HISTORIES, options.only or tuple(KINDS), journal)
+        )
     print(rendered(outcomes))
     broken = [failure for outcome in outcomes for failure in failures(outcome)]
     print("\n".join(broken or ["every promise was kept"]))

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from random import Random
 
 import pytest
-from webmqconnect_async.subscriber import Subscriber
 from yarl import URL
 
 from benchmarks.recovering.proxy import Proxy
 from webmqconnect_async import AsyncClient
+from webmqconnect_async.subscriber import Subscriber
 
 from ..chromium import Page
 from .brokers import Broker
