@@ -106,6 +106,21 @@ class Page(_Commands):
         await self.command("Page.navigate", url=url)
         await self._loaded()
 
+    async def back(self) -> None:
+        """Go back in the history. The page may come from the back/forward cache, which does not load it again."""
+        history = await self.command("Page.getNavigationHistory")
+        current, entries = history["currentIndex"], history["entries"]
+        assert isinstance(current, int)
+        assert isinstance(entries, list)
+        await self.command("Page.navigateToHistoryEntry", entryId=entries[current - 1]["id"])
+
+    async def offline(self, offline: bool) -> None:
+        """Take the network away from the page, or give it back. Open WebSockets stay open."""
+        await self.command("Network.enable")
+        await self.command(
+            "Network.emulateNetworkConditions", offline=offline, latency=0, downloadThroughput=-1, uploadThroughput=-1
+        )
+
     async def reload(self) -> None:
         """Load the page again."""
         await self.command("Page.reload")

@@ -1,4 +1,4 @@
-"""What tests in a browser do to a page with webmq.js in it, and wait for."""
+"""What tests do with a page in a browser that uses webmq.js."""
 
 from __future__ import annotations
 
@@ -11,7 +11,27 @@ from tests.chromium import Page, chromium
 _WATCHED = """
 globalThis.sockets = [];
 globalThis.WebSocket = class extends WebSocket {
-  constructor(...args) { super(...args); sockets.push(this); }
+  constructor(...args) {
+    super(...args);
+    sockets.push(this);
+    this.due = 0;  // answers to SUBSCRIBE, over WAMP v2
+    this.addEventListener("message", ({ data }) => {
+      const [type, ...fields] = JSON.parse(data);
+      if (this.protocol !== "wamp.2.json") return;
+      if (type === 33) this.subscription ??= fields[1];
+      if (type === 33 || (type === 8 && fields[0] === 32)) this.due -= 1;
+    });
+  }
+  send(text) {
+    if (text.startsWith("[32,")) this.due += 1;
+    super.send(text);
+  }
+};
+globalThis.published = 2 ** 52;
+/** Delivers an event, a JSON text, of the first subscription of the first connection, as if the hub had sent it. */
+globalThis.deliver = (json) => {
+  const [socket] = sockets;
+  socket.onmessage({ data: `[36,${socket.subscription},${published += 1},{},[${json}]]` });
 };
 """
 
@@ -25,14 +45,22 @@ async def watched() -> AsyncIterator[Page]:
 
 
 async def heard(page: Page) -> None:
-    """Return when the hub has done what the page has sent: it answers in order."""
-    ping = json.dumps([2, "ping", "http://api.wamp.ws/procedure#ping"])
-    answer = await page.evaluate(f"""new Promise(done => {{
+    """Return when the hub has processed what the page has sent, and will send for the topics it subscribes to.
+
+    The hub replies in order, and webmq.js subscribes to one topic after another.
+    """
+    await page.evaluate("""new Promise(done => {
         const socket = sockets.at(-1);
-        socket.addEventListener("message", ({{data}}) => {{ if (data.startsWith('[3,"ping"')) done(data); }});
-        socket.send({json.dumps(ping)});
-    }})""")
-    assert answer == '[3,"ping",null]'
+        const ping = socket.protocol === "wamp" ? [2, "heard", "http://api.wamp.ws/procedure#ping"]
+            : [34, 999999999, 2 ** 53];
+        const ask = () => socket.send(JSON.stringify(ping));
+        socket.addEventListener("message", ({data}) => {
+            const message = JSON.parse(data);
+            if (message[1] !== "heard" && message[2] !== 999999999) return;
+            if (socket.due === 0) done(); else ask();
+        });
+        ask();
+    })""")
 
 
 async def asked(page: Page) -> object:

@@ -27,6 +27,14 @@ export function arrive(event, topic) {
   if (!everything) take([{ time: Date.now(), topic, text: JSON.stringify(event) }]);
 }
 
+/** Shows that events of a subscription were lost, as a row of the list. */
+export function lost(topic, why) {
+  if (everything) return;  // the list is that of the console
+  waiting.push({ time: Date.now(), topic, text: "", note: "events lost", hint: `Events were lost: ${why}.` });
+  waitingCount += 1;
+  schedule();
+}
+
 /**
  * Takes events, the latest last, and shows them in the next frame, however many come until then.
  *

@@ -3,21 +3,31 @@
 
 import { learned } from "./console.js";
 import { at, copy } from "./dom.js";
-import { arrive } from "./events.js";
+import { arrive, lost } from "./events.js";
 import { parse, visible } from "./texts.js";
-import { follow, heed, subscribed } from "./topics.js";
+import { follow, heed, refused, subscribed } from "./topics.js";
 
 const STATES = { open: "connected", closed: "not connected" };  // the labels of the others are their names
 // Errors for which another key may help. After its first "open" webmq.js still tries again: the key may become valid.
-const REFUSED = /^(anonymous-auth-forbidden|invalid-signature|no-such-authkey): /;
+const REFUSED = /^(authentication_failed|no_matching_auth_method): /;
 
 let mq;
+let keyed = false;  // whether the page has a key
 
-function connect(identity) {
+function connect(identity = {}) {
+  keyed = identity.key !== undefined;
   mq = new WebMQ(undefined, { ...identity, parse });
   mq.onstate = showState;
-  for (const topic of subscribed()) mq.subscribe(topic, arrive);
+  mq.onlost = lost;
+  subscribed().forEach(subscribe);
   showState(mq.state, mq.detail);
+}
+
+function subscribe(topic) {
+  const subscription = mq.subscribe(topic, arrive);
+  subscription.ready.catch(({ message }) => {
+    if (mq.state === "open" && subscription.state === "refused") refused(topic, message);
+  });
 }
 
 function showState(state, detail) {
@@ -54,14 +64,13 @@ async function learn() {
 }
 
 function askForKey(detail) {
-  const anonymous = detail.startsWith("anonymous-auth-forbidden");
-  showTrouble(anonymous ? "" : `Refused: ${detail}.`);
+  showTrouble(keyed ? `Refused: ${detail}.` : "");
   learn();
-  at("key").required = at("secret").required = anonymous;
-  at("keyless").hidden = anonymous;
+  at("key").required = at("secret").required = !keyed;
+  at("keyless").hidden = !keyed;
   const typing = mq.state === "closed" && !at("credentials").hidden;  // while webmq.js tries the old key again
   at("credentials").hidden = false;
-  if (!typing) at(detail.startsWith("invalid-signature") ? "secret" : "key").focus();
+  if (!typing) at(detail.startsWith("authentication_failed") ? "secret" : "key").focus();
 }
 
 at("credentials").addEventListener("submit", (submitted) => {
@@ -85,6 +94,6 @@ for (const button of document.querySelectorAll("[data-copies]")) {
 at("push").open = matchMedia("(min-width: 56rem)").matches;
 connect();
 follow({
-  subscribed: (topic) => mq.subscribe(topic, arrive),
+  subscribed: subscribe,
   unsubscribed: (topic) => mq.unsubscribe(topic),
 });

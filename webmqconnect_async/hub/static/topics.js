@@ -28,6 +28,11 @@ export function heed(facts) {
   become(subscribed());
 }
 
+/** Says why the hub has refused a topic. */
+export function refused(topic, reason) {
+  at("objections").textContent = visible(`Not subscribed to ${topic}: ${reason}.`);
+}
+
 /** Makes these the topics subscribed to. Returns whether all are; if not, the page says why. */
 function become(wanted) {
   const taken = [];
