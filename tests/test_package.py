@@ -46,7 +46,7 @@ def test_every_public_name_is_in_all() -> None:
 
 def test_every_other_module_is_private() -> None:
     """A module is public if it is listed here; otherwise it, or a folder around it, begins with an underscore."""
-    public = {"__init__", "__main__", "errors", "signing", "typing", "explain", "hub", "testing"}
+    public = {"__init__", "__main__", "errors", "signing", "typing", "explain", "hub", "subscriber", "testing"}
     found = {path.relative_to(_ROOT).with_suffix("").parts for path in _ROOT.rglob("*.py")}
     assert {
         "/".join(parts)
@@ -56,7 +56,7 @@ def test_every_other_module_is_private() -> None:
     } == set()
 
 
-@pytest.mark.parametrize("module", ["typing", "errors", "signing", "explain", "hub", "testing"])
+@pytest.mark.parametrize("module", ["typing", "errors", "signing", "explain", "hub", "subscriber", "testing"])
 def test_every_public_module_has_all(module: str) -> None:
     names = importlib.import_module(f"webmqconnect_async.{module}").__all__
     assert list(names) == sorted(names)
@@ -251,7 +251,7 @@ def _imported_by(statement: str) -> set[str]:
 def test_importing_the_package_imports_no_hub_and_no_command_line() -> None:
     imported = _imported_by("from webmqconnect_async import AsyncClient, Client")
     assert {"webmqconnect_async._aio.client", "webmqconnect_async._sync.client"} <= imported
-    assert [name for name in imported if re.match(r"webmqconnect_async\.(hub|_cli|testing|explain)\b", name)] == []
+    assert [name for name in imported if re.match(r"webmqconnect_async\.(hub|_cli|subscriber|testing|explain)\b", name)] == []
     # What only the extras and the tests need, and the server half of aiohttp.
     assert imported & {"click", "rich", "rich_click", "uvloop", "pytest", "hypothesis", "aiohttp.web"} == set()
 

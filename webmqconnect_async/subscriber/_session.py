@@ -17,10 +17,10 @@ from ._errors import SubscriberError
 
 __all__ = ["Confirmed", "Event", "Message", "Refused", "Session", "signature"]
 
-_SILENCE = 30.0
-"""Seconds without a frame from the broker until it is pinged."""
 _PATIENCE = 10.0
-"""Seconds without a frame from the broker while it owes a response."""
+"""Seconds without any frame from the broker after which it is considered dead, if it owes a response."""
+_SILENCES = 3
+"""As many times this long without any frame, the broker is pinged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ class Session(ABC):
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
-        self._pinged = False
+        self._silences = 0
+        self._owed = False  # whether the broker has owed a response since the last timeout
         self.pending: str | None = None
         """The topic of a SUBSCRIBE that has no response yet."""
         self.subscribed: set[str] = set()
@@ -99,7 +100,7 @@ class Session(ABC):
         Raises:
             SubscriberError: the connection has ended, or the broker has stopped answering.
         """
-        return self._read(await self._receive(due=self.pending is not None))
+        return self._read(await self._receive())
 
     async def close(self) -> None:
         """Close the connection."""
@@ -119,23 +120,24 @@ class Session(ABC):
 
     async def _reply(self) -> object:
         """Wait for the next JSON message."""
-        while (message := await self._receive(due=True)) is None:
+        while (message := await self._receive()) is None:
             pass
         return message
 
-    async def _receive(self, due: bool) -> object:
+    async def _receive(self) -> object:
         """Wait for a frame and return its JSON, or `None` if it is not JSON text, which WAMP does not have."""
-        waiting = due or self._pinged
         try:
             try:
-                frame = await self._socket.receive(_PATIENCE if waiting else _SILENCE)
+                frame = await self._socket.receive(_PATIENCE)
             except TimeoutError:
-                if waiting:
+                if self._owed:
                     raise SubscriberError("the hub has stopped answering") from None
-                self._pinged = True
-                await self._socket.ping()
+                self._silences += 1
+                self._owed = self.pending is not None or self._silences == _SILENCES
+                if self._silences == _SILENCES:
+                    await self._socket.ping()
                 return None
-            self._pinged = False
+            self._silences, self._owed = 0, False
             if frame.type is aiohttp.WSMsgType.PING:
                 await self._socket.pong(frame.data)
         except (aiohttp.ClientError, OSError):

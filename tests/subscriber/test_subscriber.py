@@ -1,0 +1,558 @@
+"""`Subscriber` with brokers that do what a test says, and with real hubs."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from webmqconnect_async import AsyncClient
+from webmqconnect_async.hub import Hub
+from webmqconnect_async.signing import Credentials
+from webmqconnect_async.subscriber import (
+    CannotConnect,
+    Event,
+    HandshakeRefused,
+    KeyRefused,
+    Subscriber,
+    SubscriberError,
+    Subscription,
+    TopicRefused,
+    _session,
+    _subscriber,
+)
+
+from ..processes import PATIENCE
+from ..walker import walked
+from .broker import Peer, broker, scripts
+
+HUB = {"newest": 10, "history": "h", "any_topic": True}
+SECRET = "a-secret-of-the-tests"
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reconnect without waiting, and refuse keys without a delay."""
+    monkeypatch.setattr(_subscriber, "_FIRST_WAIT", 0.0)
+    monkeypatch.setattr("webmqconnect_async.hub._websocket._penalty", lambda: 0.0)
+
+
+async def values(events: Subscription, count: int) -> list[object]:
+    async with asyncio.timeout(PATIENCE):
+        return [(await anext(events)).value for _ in range(count)]
+
+
+# Recovery
+
+
+async def test_missed_events_are_recovered() -> None:
+    async def first(peer: Peer) -> None:
+        await peer.welcome(17, **HUB)
+        assert await peer.subscribed(5, {"_newest": 11}) == ({"_newest": True}, "two words")
+        await peer.event(5, 12, "a")
+
+    async def second(peer: Peer) -> None:
+        await peer.welcome(18, **HUB | {"newest": 20})
+        assert await peer.subscribed(6, {"_missed": 2}) == ({"_after": 12, "_former": [17]}, "two words")
+        for id_, value in ((12, "a"), (13, "b"), (21, "c")):
+            await peer.event(6, id_, value)
+        await peer.gone()
+
+    lost: list[object] = []
+    async with (
+        broker(scripts(first, second)) as url,
+        Subscriber(url, on_lost=lambda *args: lost.append(args)) as subscriber,
+        subscriber.subscribe("two words") as events,
+    ):
+        got = [await anext(events) for _ in range(3)]
+    assert got == [Event("two words", value, id_) for value, id_ in (("a", 12), ("b", 13), ("c", 21))]
+    assert lost == []
+
+
+async def test_topics_are_subscribed_one_after_another_when_their_events_have_arrived() -> None:
+    asked: list[object] = []
+
+    async def first(peer: Peer) -> None:
+        await peer.welcome(17, **HUB)
+        await peer.subscribed(1)
+        await peer.subscribed(2)
+
+    async def second(peer: Peer) -> None:
+        await peer.welcome(18, **HUB)
+        await peer.subscribed(1, {"_missed": 1})
+        asking = asyncio.ensure_future(peer.subscribed(2, {"_missed": 0}))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(asking), 0.05)
+        asked.append(asking.done())
+        await peer.event(1, 11, "missed")
+        await asking
+        await peer.event(2, 12, "live")
+        await peer.gone()
+
+    async with (
+        broker(scripts(first, second)) as url,
+        Subscriber(url) as subscriber,
+        subscriber.subscribe("a", "b") as events,
+    ):
+        assert await values(events, 2) == ["missed", "live"]
+    assert asked == [False]
+
+
+async def test_loss_is_told_between_the_events_once_it_is_confirmed() -> None:
+    told: list[object] = []
+
+    async def first(peer: Peer) -> None:
+        await peer.welcome(17, **HUB)
+        await peer.subscribed(5)
+        await peer.event(5, 12, "before")
+
+    async def second(peer: Peer) -> None:
+        """End before the plain SUBSCRIBE is confirmed."""
+        await peer.welcome(18, **HUB | {"newest": 20})
+        options, _ = await peer.refuse("webmq.error.history_unavailable", "evicted")
+        assert options == {"_after": 12, "_former": [17]}
+        assert (await peer.next())[2] == {"_newest": True}
+
+    async def third(peer: Peer) -> None:
+        await peer.welcome(19, **HUB | {"newest": 20})
+        assert (await peer.subscribed(5, {"_newest": 30}))[0] == {"_newest": True}
+        await peer.event(5, 31, "after")
+        await peer.gone()
+
+    async with (
+        broker(scripts(first, second, third)) as url,
+        Subscriber(url, on_lost=lambda *args: told.append(args)) as subscriber,
+        subscriber.subscribe("t") as events,
+    ):
+        while subscriber.session_id != "19":  # everything is in the buffer, and nothing is told yet
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+        assert told == []
+        assert (await values(events, 1), told) == (["before"], [])
+        assert (await values(events, 1), told) == (["after"], [("t", "history_unavailable: evicted")])
+
+
+@pytest.mark.parametrize("details", [{}, {"newest": 12, "history": "other"}, {"newest": 11, "history": "h"}])
+async def test_another_broker_is_a_loss(details: dict[str, object]) -> None:
+    """Crossbar.io, a restarted hub, a hub whose clock was set back. IDs do not matter then."""
+
+    async def first(peer: Peer) -> None:
+        await peer.welcome(17, **HUB)
+        await peer.subscribed(5)
+        await peer.event(5, 12, "before")
+
+    async def second(peer: Peer) -> None:
+        await peer.welcome(18, **details)
+        assert (await peer.subscribed(5))[0] == ({"_newest": True} if details else {})
+        await peer.event(5, 3, "after")
+        await peer.gone()
+
+    lost: list[object] = []
+    async with (
+        broker(scripts(first, second)) as url,
+        Subscriber(url, on_lost=lambda topic, why: lost.append(topic)) as subscriber,
+        subscriber.subscribe("t") as events,
+    ):
+        assert (await values(events, 2), lost) == (["before", "after"], ["t"])
+
+
+async def test_hub_of_2012() -> None:
+    """The answer to a CALL confirms, even an error; there is a loss after each outage, and there are no IDs."""
+
+    async def serve(peer: Peer) -> None:
+        await peer.send(0, "1" * 16, 1, "test")
+        for _ in ("authreq", "auth"):
+            await peer.send(3, (await peer.next())[1], None)
+        assert await peer.next() == [5, "a"]
+        await peer.send(4, (await peer.next())[1], "http://api.wamp.ws/error#NoSuchRPCEndpoint", "no")
+        assert await peer.next() == [5, "b"]
+        await peer.send(3, (await peer.next())[1], None)
+        await peer.send(8, "b", "event")
+
+    async def last(peer: Peer) -> None:
+        await serve(peer)
+        assert await peer.next() == [6, "b"]
+        seen.append(True)
+        await peer.gone()
+
+    seen: list[bool] = []
+    lost: list[str] = []
+    async with (
+        broker(scripts(serve, last), "wamp") as url,
+        Subscriber(url, on_lost=lambda topic, why: lost.append(topic)) as subscriber,
+        subscriber.subscribe("a"),
+    ):
+        async with subscriber.subscribe("b") as events:
+            assert [await anext(events) for _ in range(2)] == [Event("b", "event", None)] * 2
+            assert lost == ["b"]
+        while not seen:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+class HistoryHub:
+    """A hub with history. It ends the second connection after so many messages, the welcome not counted."""
+
+    def __init__(self, messages: int) -> None:
+        self.events: list[tuple[int, str]] = []
+        self.connections = 0
+        self.allowed = messages
+        self.first: Peer | None = None
+
+    async def serve(self, peer: Peer) -> None:
+        self.connections += 1
+        number = self.connections
+        await peer.welcome(number, newest=max((id_ for id_, _ in self.events), default=10), history="h")
+        left = itertools.count(self.allowed if number == 2 else 1000, -1)
+        topics: list[str] = []
+        if number == 1:
+            self.first = peer
+        while number > 1 or len(topics) < 3:
+            if number > 1 and len(topics) == 3:
+                await peer.gone()
+                return
+            _, request, options, topic = await peer.next()
+            assert isinstance(options, dict)
+            assert isinstance(topic, str)
+            topics.append(topic)
+            after = options.get("_after")
+            missed = [id_ for id_, each in self.events if after is not None and each == topic and id_ > after]
+            subscription = "abc".index(topic)
+            messages: list[list[object]] = [[33, request, subscription, {"_missed": len(missed)}]]
+            messages += [[36, subscription, id_, {}, [id_]] for id_ in missed]
+            for message in messages:
+                if not next(left):
+                    return
+                await peer.send(*message)
+        self.events += [(id_, "abc"[id_ % 3]) for id_ in range(11, 20)]
+
+
+@pytest.mark.parametrize("messages", range(13))
+async def test_cut_after_each_message_of_a_recovery(messages: int) -> None:
+    """Three topics, each with three missed events: twelve messages."""
+    hub = HistoryHub(messages)
+    lost: list[object] = []
+    async with (
+        broker(hub.serve) as url,
+        Subscriber(url, on_lost=lambda *args: lost.append(args)) as subscriber,
+        subscriber.subscribe(*"abc") as events,
+    ):
+        got = [await asyncio.wait_for(anext(events), PATIENCE) for _ in range(9)]
+    assert sorted(event.id or 0 for event in got) == [*range(11, 20)]
+    for topic in "abc":
+        ids = [event.id or 0 for event in got if event.topic == topic]
+        assert ids == sorted(ids)
+    assert lost == []
+
+
+async def test_hub_that_restarts() -> None:
+    """A real one. A restart is a loss; a cut is not."""
+    lost: list[str] = []
+    async with Hub(port=0) as hub:
+        port, url = int(hub.url.rpartition(":")[2]), hub.url
+        subscriber = await Subscriber(url, on_lost=lambda topic, why: lost.append(topic)).__aenter__()
+        events = await subscriber.subscribe("a", "two words").ready()
+        async with AsyncClient(url) as client:
+            await client.push("a", 1)
+            assert await values(events, 1) == [1]
+            assert subscriber._session is not None
+            await subscriber._session.close()
+            await client.push("two words", 2)
+            assert (await values(events, 1), lost) == ([2], [])
+    async with Hub(port=port) as hub, AsyncClient(url) as client:
+        arriving = asyncio.ensure_future(values(events, 1))
+        while len(lost) < 2:
+            await asyncio.sleep(0.001)
+        await client.push("a", 3)
+        assert await arriving == [3]
+        await subscriber.__aexit__(None, None, None)
+    assert sorted(lost) == ["a", "two words"]
+
+
+# Subscriptions
+
+
+@asynccontextmanager
+async def connected(**options: int) -> AsyncIterator[tuple[Hub, Subscriber, AsyncClient]]:
+    async with Hub(port=0) as hub, Subscriber(hub.url, **options) as subscriber, AsyncClient(hub.url) as client:
+        yield hub, subscriber, client
+
+
+async def test_two_subscriptions_to_a_topic() -> None:
+    """The second is ready at once, and the end of one leaves the other alone."""
+    async with connected() as (_, subscriber, client):
+        first = await subscriber.subscribe("a", "b").ready()
+        second = await subscriber.subscribe("a").ready()
+        await client.push("a", 1)
+        assert await values(first, 1) == await values(second, 1) == [1]
+        first.unsubscribe()
+        with pytest.raises(StopAsyncIteration):
+            await anext(first)
+        await client.push("a", 2)
+        assert await values(second, 1) == [2]
+
+
+async def test_unsubscribed_and_subscribed_again() -> None:
+    async with connected() as (hub, subscriber, client):
+        async with subscriber.subscribe("a"):
+            pass
+        async with subscriber.subscribe("a") as events:
+            await client.push("a", 1)
+            assert await values(events, 1) == [1]
+        while hub.stats.subscriptions if hasattr(hub.stats, "subscriptions") else False:
+            await asyncio.sleep(0.001)
+
+
+async def test_subscription_that_nobody_refers_to_is_closed() -> None:
+    """Its buffer would fill up, and nothing would be read for the others."""
+    async with connected(buffer=1) as (_, subscriber, client):
+        other = await subscriber.subscribe("b").ready()
+        await client.push("a", 0)
+        asyncio.get_running_loop().call_later(0.05, asyncio.ensure_future, client.push("a", 1))
+        async for event in subscriber.subscribe("a"):
+            assert event.value == 1
+            break
+        gc.collect()
+        await client.push_many([("a", number) for number in range(10)])
+        await client.push("b", "read")
+        assert await values(other, 1) == ["read"]
+
+
+async def test_refused_topic() -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.welcome(17)
+        await peer.refuse("wamp.error.not_authorized", "one topic too many")
+        await peer.subscribed(5)
+        await peer.event(5, 1, "goes on")
+        await peer.gone()
+
+    async with broker(serve) as url, Subscriber(url) as subscriber:
+        refused, good = subscriber.subscribe("a"), subscriber.subscribe("b")
+        said = r"^the broker refuses the topic 'a': not_authorized: one topic too many$"
+        with pytest.raises(TopicRefused, match=said):
+            await refused.ready()
+        with pytest.raises(TopicRefused, match=said):
+            await anext(refused)
+        for topic in ("two words", "a#b", "a..b", "", "\0a"):
+            with pytest.raises(TopicRefused, match="not a WAMP URI"):
+                await subscriber.subscribe(topic).ready()
+        assert await values(good, 1) == ["goes on"]
+
+
+@pytest.mark.parametrize("topics", [(), (1,)])
+async def test_no_topic(topics: tuple[str, ...]) -> None:
+    async with connected() as (_, subscriber, _):
+        with pytest.raises(TypeError, match="topics must be strings"):
+            subscriber.subscribe(*topics)
+
+
+async def test_exception_of_on_lost_leaves_the_iterator_and_nothing_else() -> None:
+    def fail(topic: str, why: str) -> None:
+        raise ZeroDivisionError(why)
+
+    async def serve(peer: Peer) -> None:
+        await peer.welcome(17)
+        await peer.subscribed(5)
+        await peer.event(5, 1, "event")
+
+    async def last(peer: Peer) -> None:
+        await serve(peer)
+        await peer.gone()
+
+    async with (
+        broker(scripts(serve, last)) as url,
+        Subscriber(url, on_lost=fail) as subscriber,
+        subscriber.subscribe("t") as events,
+    ):
+        assert await values(events, 1) == ["event"]
+        with pytest.raises(ZeroDivisionError, match="the broker keeps no history"):
+            await values(events, 1)
+        assert await values(events, 1) == ["event"]
+
+
+# Connections
+
+
+async def test_first_connection_fails() -> None:
+    async with Hub(port=0) as hub:
+        with pytest.raises(HandshakeRefused):
+            await Subscriber(hub.ws_url.removesuffix("/ws")).__aenter__()
+    with pytest.raises(CannotConnect):
+        await Subscriber(hub.url).__aenter__()
+    with pytest.raises(SubscriberError, match="use 'async with'"):
+        Subscriber(hub.url).subscribe("t")
+
+
+async def test_refused_key_is_tried_again_after_the_first_connection() -> None:
+    states: list[str] = []
+    credentials = Credentials("page", SECRET)
+    async with Hub(port=0, subscriber_keys={"page": "other"}) as hub:
+        port = int(hub.url.rpartition(":")[2])
+        with pytest.raises(KeyRefused):
+            await Subscriber(hub.url, credentials).__aenter__()
+    async with Hub(port=port, subscriber_keys={"page": SECRET}):
+        subscriber = await Subscriber(hub.url, credentials, on_state=lambda *args: states.append(args[1])).__aenter__()
+    async with Hub(port=port, subscriber_keys={"page": "other"}):
+        while not any("refuses the key" in detail for detail in states):
+            await asyncio.sleep(0.001)
+    async with Hub(port=port, subscriber_keys={"page": SECRET}):
+        await asyncio.wait_for(subscriber.subscribe("t").ready(), PATIENCE)
+        await subscriber.__aexit__(None, None, None)
+
+
+async def test_no_reconnection() -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.welcome(17)
+        await peer.subscribed(5)
+        await peer.event(5, 1, "last")
+
+    async with broker(serve) as url, Subscriber(url, reconnect=False) as subscriber:
+        events = subscriber.subscribe("t")
+        assert await values(events, 1) == ["last"]
+        for _ in range(2):
+            with pytest.raises(SubscriberError, match="the connection to the hub broke"):
+                await anext(events)
+        with pytest.raises(SubscriberError, match="the connection to the hub broke"):
+            subscriber.subscribe("t")
+
+
+async def test_end_of_the_block_ends_iterators_and_tasks() -> None:
+    before = asyncio.all_tasks()
+    async with connected() as (_, subscriber, _):
+        events = await subscriber.subscribe("t").ready()
+        waiting = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)
+    with pytest.raises(StopAsyncIteration):
+        await waiting
+    assert subscriber.session_id is None
+    assert asyncio.all_tasks() == before
+
+
+async def test_silent_broker_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that answers neither a ping nor a SUBSCRIBE."""
+    monkeypatch.setattr(_session, "_PATIENCE", 0.02)
+    states: list[tuple[str, str]] = []
+
+    async def silent(peer: Peer) -> None:
+        await peer.welcome(17)
+        await peer.subscribed(1)
+        await asyncio.sleep(PATIENCE)
+
+    async def last(peer: Peer) -> None:
+        await peer.welcome(18)
+        await peer.subscribed(1)
+        await peer.gone()
+
+    async with (
+        broker(scripts(silent, last)) as url,
+        Subscriber(url, on_state=lambda *args: states.append(args)) as subscriber,
+        subscriber.subscribe("t"),
+    ):
+        while len(states) < 3:
+            await asyncio.sleep(0.001)
+    assert states == [("open", "17"), ("closed", "the hub has stopped answering"), ("open", "18")]
+
+
+async def test_events_wait_in_the_hub_while_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is kept alive meanwhile, and nothing is lost."""
+    monkeypatch.setattr(_subscriber, "_KEEP_ALIVE", 0.01)
+    monkeypatch.setattr(_session, "_PATIENCE", 0.01)
+    monkeypatch.setattr("webmqconnect_async.hub._websocket._HEARTBEAT", 0.2)
+    states: list[str] = []
+    async with Hub(port=0) as hub, AsyncClient(hub.url) as client:
+        async with (
+            Subscriber(hub.url, buffer=5, on_state=lambda *args: states.append(args[0])) as subscriber,
+            subscriber.subscribe("t") as events,
+        ):
+            await client.push_many([("t", number) for number in range(50)])
+            await asyncio.sleep(0.5)
+            assert len(events._inbox._items) == 5
+            # A confirmation is behind the events.
+            assert await asyncio.wait_for(subscriber.subscribe("other").ready(), PATIENCE)
+            assert await values(events, 50) == [*range(50)]
+    assert states == ["open"]
+
+
+async def test_consumer_that_is_too_slow_is_dropped_and_recovers() -> None:
+    states: list[str] = []
+    lost: list[str] = []
+    async with Hub(port=0, max_queue=100_000) as hub, AsyncClient(hub.url) as client:
+        async with (
+            Subscriber(
+                hub.url,
+                buffer=5,
+                on_state=lambda *args: states.append(args[0]),
+                on_lost=lambda topic, why: lost.append(topic),
+            ) as subscriber,
+            subscriber.subscribe("t") as events,
+        ):
+            await client.push_many([("t", [number, "x" * 100_000]) for number in range(150)], order_by_topic=True)
+            got = []
+            async with asyncio.timeout(PATIENCE):
+                async for event in events:
+                    assert isinstance(event.value, list)
+                    got.append(event.value[0])
+                    if got[-1] == 149 or (lost and len(states) > 2):
+                        break
+    assert got == sorted(set(got))
+    assert lost or got == [*range(150)]
+    assert "closed" in states
+
+
+# Cancellation and secrets
+
+
+async def test_cancelled_at_any_moment() -> None:
+    """Nothing is left behind, and no secret is in the frames."""
+    before = asyncio.all_tasks()
+    ends = set()
+    async with Hub(port=0, subscriber_keys={"page": SECRET}) as hub:
+
+        async def use() -> None:
+            async with Subscriber(hub.url, Credentials("page", SECRET)) as subscriber, subscriber.subscribe("t"):
+                pass
+
+        hub_tasks = asyncio.all_tasks() - before
+        for turns in range(60):
+            task = asyncio.ensure_future(use())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            try:
+                await task
+                ends.add("done")
+            except asyncio.CancelledError as error:
+                ends.add("cancelled")
+                assert not any(SECRET in text or "a-sig" in text for text in walked(error))
+        assert "cancelled" in ends
+        del task
+    assert asyncio.all_tasks() - hub_tasks == before
+
+
+async def test_signature_is_in_no_frame_of_a_refusal() -> None:
+    signatures: list[str] = []
+
+    async def serve(peer: Peer) -> None:
+        await peer.next()
+        await peer.send(4, "wampcra", {"challenge": "challenge"})
+        signatures.append(str((await peer.next())[1]))
+        peer.cut()
+
+    async with broker(serve) as url:
+        with pytest.raises(SubscriberError) as caught:
+            await Subscriber(f"{url.replace('http', 'ws')}/ws?token=hidden", Credentials("page", SECRET)).__aenter__()
+    found = "\n".join(walked(caught.value))
+    assert signatures
+    for secret in (*signatures, SECRET, "hidden"):
+        assert secret not in found
+
+
+async def test_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "webmqconnect_async.subscriber"):
+        async with connected() as (_, subscriber, _):
+            await subscriber.subscribe("t").ready()
+    assert [record for record in caplog.records if record.name.startswith("webmqconnect_async.subscriber")] == []
