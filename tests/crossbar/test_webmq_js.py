@@ -83,6 +83,22 @@ async def test_crossbar_io_answers_that_it_is_there(real: Broker, page: Page, to
 
 
 @pytest.mark.usefixtures("crossbar")
+async def test_crossbar_io_loses_the_events_of_each_outage(real: Broker, page: Page, topic: str) -> None:
+    await subscribe(page, real.open.ws_url, topic)
+    await page.evaluate(
+        "globalThis.lost = []; mq.onlost = (...args) => lost.push(args); Math.random = () => 0; undefined"
+    )
+    async with AsyncClient(real.open.endpoint, dialect="crossbar") as client:
+        await heard(page, client, topic)
+        for outages in (1, 2):
+            await page.evaluate("sockets.at(-1).close()")
+            await page.until(f"lost.length === {outages}")
+            await heard(page, client, topic)
+    why = "the connection ended, and the broker has no history"
+    assert await page.evaluate("lost") == [[topic, why]] * 2
+
+
+@pytest.mark.usefixtures("crossbar")
 async def test_a_realm_that_is_missing_may_still_be_starting(real: Broker, page: Page) -> None:
     await page.evaluate(f"globalThis.mq = new WebMQ({json.dumps(real.open.ws_url)}, {{realm: 'elsewhere'}}); undefined")
     await page.until("mq.state === 'closed'")

@@ -16,8 +16,8 @@ globalThis.WebSocket = class extends WebSocket {
     sockets.push(this);
     this.due = 0;  // answers to SUBSCRIBE, over WAMP v2
     this.addEventListener("message", ({ data }) => {
-      const [type, ...fields] = JSON.parse(data);
       if (this.protocol !== "wamp.2.json") return;
+      const [type, ...fields] = JSON.parse(data);
       if (type === 33) this.subscription ??= fields[1];
       if (type === 33 || (type === 8 && fields[0] === 32)) this.due -= 1;
     });

@@ -92,7 +92,7 @@ globalThis.WebMQ = (() => {
       this.name = name;
       this.state = "pending";  // that of its subscriptions
       this.floor = null;  // all events up to this ID have been seen; null if there is no such ID
-      this.former = [];  // IDs of the sessions that ended since, and of the one before
+      this.former = [];  // IDs of the sessions since the topic was last open at the end of one, with that one
       this._lost = null;  // why events were lost, until the page has been told
       this._onlost = onlost;
       this._subscriptions = new Map();  // by handler
@@ -123,7 +123,7 @@ globalThis.WebMQ = (() => {
       this.state = "open";
       this._lost = null;
       for (const each of this._all) each._open();
-      for (const each of losers) if (!each._ended) guarded(each.onlost, this.name, why);
+      for (const each of losers) if (each.state === "open") guarded(each.onlost, this.name, why);
       if (losers.length > 0) this._onlost(this.name, why);
     }
 
@@ -138,15 +138,15 @@ globalThis.WebMQ = (() => {
       this.end("refused", error);
     }
 
-    /** Gives the missed events up. */
+    /** Gives up the missed events. */
     lose(why) {
       this._lost = why;
       this.floor = null;
       this.former = [];
     }
 
-    /** Its connection has ended; the position is that of the history. */
-    cut(session, position) {
+    /** The session has ended; the position is that of the history. */
+    disconnect(session, position) {
       if (this.state === "open" && position !== null) {
         this.floor = position;
         this.former = [session];
@@ -158,7 +158,7 @@ globalThis.WebMQ = (() => {
 
     deliver(event) {
       for (const each of this._all) {
-        if (!each._ended) guarded(each._handler, event, this.name);  // an earlier handler may have ended it
+        if (each.state !== "ended") guarded(each._handler, event, this.name);  // an earlier handler may have ended it
       }
     }
   }
@@ -187,7 +187,7 @@ globalThis.WebMQ = (() => {
     }
   }
 
-  /** A connection, in what both protocols have in common: it subscribes to one topic after another. */
+  /** What both protocols have in common: over a connection, topics are subscribed to one after another. */
   class Connection {
     /** send(message) sends a message; parse(text) parses one that has an event. */
     constructor(send, parse) {
@@ -206,10 +206,13 @@ globalThis.WebMQ = (() => {
     /** Returns for how many milliseconds an answer to SUBSCRIBE, or the next missed event, has been due. */
     get due() { return this._current === null ? 0 : performance.now() - this._progressAt; }
 
+    /** Subscribes to the next topic that the page still wants, and that may be sent to the broker. */
     _next() {
-      do this._current = this._waiting.shift() ?? null;
-      while (this._current !== null && !(this._current.state === "pending" && this._ask(this._current)));
       this._progressAt = performance.now();
+      for (;;) {
+        const topic = this._current = this._waiting.shift() ?? null;
+        if (topic === null || (topic.state === "pending" && this._ask(topic))) return;
+      }
     }
 
     _open() {
@@ -598,7 +601,7 @@ globalThis.WebMQ = (() => {
     _drop() {
       const socket = this._socket;
       const { position } = this._history;
-      if (this._protocol) for (const topic of this._topics.values()) topic.cut(Number(this.sessionId), position);
+      if (this._protocol) for (const topic of this._topics.values()) topic.disconnect(Number(this.sessionId), position);
       this._socket = this._protocol = null;
       if (!socket) return;
       socket.onopen = socket.onmessage = socket.onclose = null;
