@@ -251,7 +251,9 @@ def _imported_by(statement: str) -> set[str]:
 def test_importing_the_package_imports_no_hub_and_no_command_line() -> None:
     imported = _imported_by("from webmqconnect_async import AsyncClient, Client")
     assert {"webmqconnect_async._aio.client", "webmqconnect_async._sync.client"} <= imported
-    assert [name for name in imported if re.match(r"webmqconnect_async\.(hub|_cli|subscriber|testing|explain)\b", name)] == []
+    assert [
+        name for name in imported if re.match(r"webmqconnect_async\.(hub|_cli|subscriber|testing|explain)\b", name)
+    ] == []
     # What only the extras and the tests need, and the server half of aiohttp.
     assert imported & {"click", "rich", "rich_click", "uvloop", "pytest", "hypothesis", "aiohttp.web"} == set()
 

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 
@@ -113,6 +114,24 @@ async def test_hub_closes() -> None:
         ended = await process.ended()
     assert (ended.status, ended.stdout) == (1, "")
     assert ended.stderr == "error: the broker ended the session (system_shutdown)\n"
+
+
+async def test_hub_restarts() -> None:
+    """It comes back, and says what it missed; standard output has events alone, and Ctrl-C still ends it with 0."""
+    async with Hub(port=0) as hub, python(*MODULE, "listen", hub.url, TOPIC) as process:
+        port = int(hub.url.rpartition(":")[2])
+        await process.complained("session")
+        await push_event(hub, 1)
+        assert await process.said(TOPIC) == f"{TOPIC}\t1"
+        await hub.close()
+        said = await process.complained("reconnecting")
+        assert said == "the broker ended the session (system_shutdown); reconnecting"
+        async with Hub(port=port) as restarted:
+            assert await process.complained("missed") == f"missed events of {TOPIC}: the hub has restarted"
+            await push_event(restarted, 2)
+            assert await process.said(TOPIC) == f"{TOPIC}\t2"
+            ended = await process.stopped(signal.SIGINT)
+    assert (ended.status, ended.stdout, ended.stderr) == (0, "", "")
 
 
 async def test_reader_leaves(hub: Hub) -> None:
