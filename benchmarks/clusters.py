@@ -108,13 +108,13 @@ async def _reached(place: Place, ws_url: str, events: int) -> Reached:
     async with (
         AsyncClient(place.endpoint, KEY, place.secret, dialect="crossbar", concurrency=CONCURRENCY) as client,
         Subscriber(ws_url) as subscriber,
-        subscriber.subscribe(TOPIC) as events,
+        subscriber.subscribe(TOPIC) as arriving,
     ):
-        await _linked(client, events)
+        await _linked(client, arriving)
 
         began = time.perf_counter()
         outcomes, _ = await asyncio.gather(
-            client.push_many(Push(TOPIC, event) for _ in range(events)), _receive(events, events)
+            client.push_many(Push(TOPIC, event) for _ in range(events)), _receive(arriving, events)
         )
         rate = events / (time.perf_counter() - began)
         for outcome in outcomes:
@@ -123,7 +123,7 @@ async def _reached(place: Place, ws_url: str, events: int) -> Reached:
         delays = []
         for _ in range(max(events // 10, 1)):
             began = time.perf_counter()
-            await asyncio.gather(client.push(TOPIC, event), _receive(events, 1))
+            await asyncio.gather(client.push(TOPIC, event), _receive(arriving, 1))
             delays.append(time.perf_counter() - began)
     return Reached(rate, median(delays) * 1000)
 

@@ -38,7 +38,7 @@ globalThis.deliver = (json) => {
 
 @asynccontextmanager
 async def watched() -> AsyncIterator[Page]:
-    """Open a page; `sockets` in each page are the WebSockets it has opened, the latest last."""
+    """Open a page with `sockets`, the WebSockets that it has opened, the latest last, and `deliver`."""
     async with chromium() as page:
         await page.before_scripts(_WATCHED)
         yield page
@@ -64,7 +64,7 @@ async def heard(page: Page) -> None:
 
 
 async def asked(page: Page) -> object:
-    """Look at the page, so that webmq.js asks whether the broker is there; return the answer, by RESULT or ERROR."""
+    """Make the page visible, so that webmq.js pings the broker; return the answer, a RESULT or an ERROR."""
     return await page.evaluate("""new Promise(done => {
         sockets.at(-1).addEventListener("message", ({data}) => {
             const message = JSON.parse(data);
@@ -75,7 +75,7 @@ async def asked(page: Page) -> object:
 
 
 async def press(page: Page, label: str) -> None:
-    """Press the first button of this text or label."""
+    """Press the first button with this text or label."""
     await page.evaluate(
         "[...document.querySelectorAll('button')]"
         f".find(each => [each.textContent, each.ariaLabel].includes({json.dumps(label)})).click()"
@@ -87,7 +87,7 @@ async def text(page: Page, name: str) -> object:
 
 
 async def listed(page: Page, count: int) -> list[list[str]]:
-    """Return topic and text of each event shown, the latest first, once there are so many."""
+    """Wait until the page shows as many events, and return topic and text of each, the latest first."""
     visible = "[...document.querySelectorAll('#events > li:not([hidden])')]"
     await page.until(f"{visible}.length === {count}")
     rows = await page.evaluate(f"{visible}.map(({{children}}) => [children[1].textContent, children[2].textContent])")
@@ -96,5 +96,5 @@ async def listed(page: Page, count: int) -> list[list[str]]:
 
 
 async def drawn(page: Page) -> None:
-    """Return when the page has drawn what it had got."""
+    """Return when the page has drawn what it has received."""
     await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")

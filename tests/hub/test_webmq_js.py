@@ -52,7 +52,7 @@ async def page_of_both() -> AsyncIterator[Page]:
 
 @asynccontextmanager
 async def site(hub_url: str) -> AsyncIterator[str]:
-    """Serve a page that includes a hub's script, and a worker that does, on a port of their own; yield its origin."""
+    """Serve a page and a worker that load a hub's script, on another port than the hub; yield their origin."""
 
     async def index(_request: web.Request) -> web.Response:
         script = f'<script src="{escape(hub_url)}/webmq.js"></script>'
@@ -97,7 +97,7 @@ async def in_state(page: Page, state: str) -> None:
 
 
 async def got(page: Page, *events: object) -> None:
-    """Check the events that came, [topic, event] each, once there are so many."""
+    """Wait for as many events, and check them; each is [topic, event]."""
     await page.until(f"events.length >= {len(events)}")
     assert await page.evaluate("events") == list(events)
 
@@ -106,7 +106,7 @@ async def got(page: Page, *events: object) -> None:
 
 
 async def test_a_page_of_another_port_subscribes(hub: Hub, wire: HubClient, page: Page) -> None:
-    """Without an address, to the hub that the script came from."""
+    """By default it subscribes to the hub that serves the script."""
     async with site(hub.url) as other:
         await page.open(other)
         await page.evaluate(START)
@@ -124,7 +124,7 @@ async def test_a_page_of_another_port_subscribes(hub: Hub, wire: HubClient, page
 
 
 async def test_a_page_of_a_foreign_origin_is_refused(hub: Hub, wire: HubClient) -> None:
-    """The browser calls that a failure without a reason; the page hears what it may be."""
+    """The browser gives no reason for the failure; `detail` names the likely ones."""
     async with site(hub.url) as other, watched() as page:
         foreign = other.replace("127.0.0.1", "foreign.example")
         await page.open(foreign)
@@ -243,7 +243,7 @@ async def test_a_refusal_is_final(run: Run, wire: HubClient, page: Page, options
 
 
 async def test_a_signer_that_fails_is_asked_again(run: Run, wire: HubClient, page: Page) -> None:
-    """The server that signs may be back the next time."""
+    """The signing server may be available again at the next attempt."""
     hub = await run(Hub(port=0, subscriber_keys={"reader": "s3cret"}))
     async with site(hub.url) as other:
         await signing_in(
@@ -265,7 +265,7 @@ async def test_a_signer_that_fails_is_asked_again(run: Run, wire: HubClient, pag
 
 @asynccontextmanager
 async def broker(protocol: str, serve: Callable[[web.WebSocketResponse, int], Awaitable[None]]) -> AsyncIterator[str]:
-    """Serve a page with the script, and its WebSockets by a function of socket and number; yield the page's address."""
+    """Serve a page with the script, and handle its WebSockets with a function of socket and number; yield its URL."""
     numbers = count(1)
 
     async def index(_request: web.Request) -> web.Response:
@@ -323,7 +323,7 @@ async def test_a_broker_that_lets_it_in_and_hangs_up_is_not_stormed(page_of_both
 
 
 async def test_a_router_that_is_restarted_is_waited_for(page_of_both: Page) -> None:
-    """It has no realm at first, then says goodbye and leaves the rest to the page, then does not know the page."""
+    """First it has no realm, then it says goodbye without closing the connection, then it refuses the page."""
     page = page_of_both
     answered = []
 
@@ -411,7 +411,7 @@ globalThis.reported = [];
 
 @pytest.fixture
 async def alone(page: Page) -> Page:
-    """Return a page in which nothing but the test moves `webmq.js`."""
+    """Return a page in which the test controls the timers and the WebSockets of `webmq.js`."""
     await page.evaluate(FAKE + SCRIPT.read_text())
     await page.evaluate("globalThis.mq = new WebMQ('http://hub.example:8080'); undefined")
     return page
@@ -450,7 +450,7 @@ ONLINE_AGAIN = 'dispatchEvent(new Event("online"))'
 
 @pytest.mark.parametrize("again", [ONLINE_AGAIN, SEEN_AGAIN])
 async def test_who_is_online_or_looked_at_again_does_not_wait(alone: Page, again: str) -> None:
-    """It connects at once, or makes sure that the connection is alive."""
+    """It connects at once, or checks that the connection is alive."""
     said = await run_script(
         alone,
         f"""
@@ -517,7 +517,7 @@ async def test_a_silent_hub_is_asked_and_without_an_answer_left(alone: Page) -> 
 
 
 async def test_a_hub_that_says_anything_is_not_silent(alone: Page) -> None:
-    """Each message starts the wait anew, also one that nobody understands, or an answer that is an error."""
+    """Each message restarts the wait, including unknown messages and errors."""
     said = await run_script(
         alone,
         """
@@ -578,7 +578,7 @@ async def test_an_end_lets_go_of_the_page(alone: Page) -> None:
 
 
 async def test_an_end_on_the_heels_of_the_last_answer_is_the_end(alone: Page) -> None:
-    """What the answer leads to waits for promises; the page may be faster."""
+    """The answer is processed in a microtask, and the page may close before that."""
     ended = await run_script(
         alone,
         """
@@ -737,7 +737,7 @@ async def test_a_topic_is_subscribed_to_once_for_all_its_handlers(alone: Page) -
 
 
 async def test_handlers_come_and_go_while_an_event_is_delivered(alone: Page) -> None:
-    """Who has gone is not called, and who has just come waits for the next event."""
+    """A removed handler is not called, and a new one gets the next event."""
     got = await run_script(
         alone,
         """

@@ -1,4 +1,4 @@
-"""When `webmq.js` connects again and how long it waits, in a simulated page, against brokers that misbehave."""
+"""When `webmq.js` reconnects, and its delays, in a simulated page with brokers that misbehave."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_a_broker_that_lets_it_in_and_hangs_up_is_called_less_and_less_oft
 async def test_the_waits_start_over_after_a_connection_that_held(
     protocol: str, before: int, held: int, wait: int
 ) -> None:
-    """For 10 s, and for as long as the wait before it."""
+    """It was open for 10 s at least, and for as long as the delay before it."""
     said = await simulate(
         protocol,
         f"""
@@ -154,7 +154,7 @@ async def test_a_wait_that_is_cut_short_counts(protocol: str, comes_back: str) -
 
 @both
 async def test_a_flood_of_events_cuts_a_wait_short_once_in_ten_seconds(protocol: str) -> None:
-    """At 100 events a second, with a broker that lets it in and hangs up."""
+    """At 100 events per second, with a broker that accepts the page and disconnects it."""
     said = await simulate(
         protocol,
         """
@@ -177,7 +177,7 @@ async def test_a_flood_of_events_cuts_a_wait_short_once_in_ten_seconds(protocol:
 
 
 async def test_the_second_event_in_ten_seconds_counts_when_they_are_over() -> None:
-    """A computer that wakes up is looked at first, and online a moment later."""
+    """When a computer wakes up, its page becomes visible first, and is online a moment later."""
     said = await simulate(
         V1,
         """

@@ -242,6 +242,7 @@ WITHOUT_RECOVERY = {
     "another history": ('{ _newest: 500, _history: "other" }', NEW_HISTORY),
     "a clock set back": ('{ _newest: 99, _history: "h" }', NEW_HISTORY),
     "no history": ("{ _any_topic: true }", NO_HISTORY),
+    "no details": ("null", NO_HISTORY),
     "Crossbar.io": ("{ roles: { broker: {} }, x_cb_node: 'n' }", NO_HISTORY),
 }
 
@@ -610,6 +611,25 @@ async def test_subscribing_to_a_refused_topic_asks_again() -> None:
         return [one.state, await settled(one.ready), await settled(two.ready), subscribes().length];
     """)
     assert said == ["open", "not_authorized: no", "resolved", 2]
+
+
+async def test_a_topic_refused_after_an_outage_is_lost() -> None:
+    """The page is told, although nothing is confirmed: it will get no events. One that was never open has lost none."""
+    said = await recover(f"""
+        console.error = () => {{}};
+        const own = [];
+        const one = mq.subscribe("a", keep, {{ onlost: (...args) => own.push(args) }});
+        const two = mq.subscribe("b", keep);
+        await joinWith({HUB});
+        await confirm(10);
+        await refuse("wamp.error.not_authorized", ["no"]);
+        await rejoin({HUB}, 5);
+        await refuse("wamp.error.not_authorized", ["not any more"]);
+        await refuse("wamp.error.not_authorized", ["no"]);
+        return [one.state, two.state, lost, own];
+    """)
+    loss = ["a", "the broker refuses the topic: not_authorized: not any more"]
+    assert said == ["refused", "refused", [loss], [loss]]
 
 
 async def test_unsubscribed_while_missed_events_arrive() -> None:

@@ -26,7 +26,7 @@ async def page() -> AsyncIterator[Page]:
 
 @pytest.fixture
 async def alone(page: Page) -> Page:
-    """Return a page in which nothing but the test moves `webmq.js`, with a broker that chooses WAMP v2."""
+    """Return a page in which the test controls timers and WebSockets, with a broker that chooses WAMP v2."""
     await page.evaluate(FAKE.replace('protocol: "wamp"', 'protocol: "wamp.2.json"') + SCRIPT.read_text())
     await page.evaluate("""
         globalThis.mq = new WebMQ("http://hub.example:8080");

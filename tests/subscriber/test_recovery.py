@@ -11,7 +11,7 @@ RESTARTED = "the hub has restarted"
 
 @pytest.fixture
 def recovery() -> Recovery:
-    """A topic that is confirmed in session 1, whose hub was at event 10."""
+    """Confirm a topic in session 1, at a hub whose newest event was 10."""
     recovery = Recovery()
     recovery.connected(1, 10, "h")
     assert recovery.options("t") == {"_newest": True}

@@ -89,5 +89,5 @@ async def _open(
         raise HandshakeRefused(f"{authority} refused the WebSocket with {error.status}") from None
     except aiohttp.ClientConnectorError as error:
         raise CannotConnect(f"cannot connect to {authority}: {error.os_error}") from None
-    except (aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ClientError, OSError, UnicodeError) as error:  # the last of a host that is no name
         raise SubscriberError(f"cannot connect to {authority}: {error}") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 __all__ = [
     "CannotConnect",
     "HandshakeRefused",
@@ -15,6 +17,10 @@ __all__ = [
 
 class SubscriberError(Exception):
     """A subscriber cannot connect, join or subscribe, or its connection has ended. The message says which and why."""
+
+    def _copy(self) -> Self:
+        """Return the same error without the frames that it was raised in."""
+        return type(self)(*self.args)
 
 
 class CannotConnect(SubscriberError):

@@ -127,6 +127,9 @@ class Subscriber:
             await asyncio.wait([self._task])
         finally:
             self._stop(None)
+            if self._session is not None:  # the task was cancelled before it had begun
+                await self._session.close()
+                self._session = None
             await self._http.close()
         if not self._task.cancelled():
             self._task.result()  # raises if there is a bug
@@ -145,8 +148,8 @@ class Subscriber:
         if not topics or not all(isinstance(topic, str) for topic in topics):
             raise TypeError("topics must be strings, and at least one")
         if self._end is not None:
-            raise type(self._end)(*self._end.args)
-        inbox = Inbox(topics, self._backlog)
+            raise self._end._copy()
+        inbox = Inbox(frozenset(topics), self._backlog, {*topics})
         for topic in dict.fromkeys(topics):
             self._inboxes.setdefault(topic, []).append(inbox)
             if self._session is not None and topic in self._session.subscribed:
@@ -175,7 +178,7 @@ class Subscriber:
             with WithoutFrames("connecting a subscriber"):
                 return await self._connect(self._http)
         except SubscriberError as error:
-            failure = type(error)(*error.args)
+            failure = error._copy()
         raise failure
 
     async def _run(self, session: Session) -> None:

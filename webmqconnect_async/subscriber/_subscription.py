@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
@@ -19,24 +20,22 @@ OnLost: TypeAlias = Callable[[str, str], object]
 
 
 class Lost(NamedTuple):
-    """The place between two events where others of the topic are missing."""
+    """The place among the events where some of a topic are missing."""
 
     topic: str
     why: str
 
 
+@dataclass(slots=True)
 class Backlog:
-    """Whether reading from the connection has to wait for the application.
+    """Whether reading from the connection has to wait for the application."""
 
-    It waits while a buffer is full, until the buffer is half empty. It does not wait while the application itself waits
-    for a confirmation: that is behind the events.
-    """
-
-    def __init__(self, buffer: int) -> None:
-        self.buffer = buffer
-        self.full: set[Inbox] = set()
-        self.waiting = 0
-        self.changed = asyncio.Event()
+    buffer: int
+    full: set[Inbox] = field(default_factory=set)
+    """Buffers that were full, until they are half empty."""
+    waiting: int = 0
+    """Waits for confirmations. These are behind the events, which are therefore read even beyond `buffer`."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def blocked(self) -> bool:
@@ -48,51 +47,57 @@ class Backlog:
         self.changed.clear()
         await self.changed.wait()
 
+    def discard(self, inbox: Inbox) -> None:
+        """Record that a buffer has room."""
+        self.full.discard(inbox)
+        self.changed.set()
 
+
+@dataclass(eq=False, slots=True)
 class Inbox:
     """The part of a subscription that the connection holds. It does not keep the subscription itself alive."""
 
-    def __init__(self, topics: Iterable[str], backlog: Backlog) -> None:
-        self.topics = frozenset(topics)
-        self.unconfirmed = {*self.topics}
-        self.ready = asyncio.Event()  # also set by the end
-        self.error: SubscriberError | None = None
-        self.closed = False
-        self._items: deque[Event | Lost] = deque()
-        self._filled = asyncio.Event()
-        self._backlog = backlog
+    topics: frozenset[str]
+    backlog: Backlog
+    unconfirmed: set[str]
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    """Whether all topics are confirmed, or the subscription has ended."""
+    error: SubscriberError | None = None
+    closed: bool = False
+    items: deque[Event | Lost] = field(default_factory=deque)
+    filled: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, item: Event | Lost) -> None:
         """Add an item, even if the buffer is full."""
-        self._items.append(item)
-        self._filled.set()
-        if len(self._items) >= self._backlog.buffer:
-            self._backlog.full.add(self)
+        self.items.append(item)
+        self.filled.set()
+        if len(self.items) >= self.backlog.buffer:
+            self.backlog.full.add(self)
 
     async def take(self) -> Event | Lost | None:
         """Wait for the next item. Return `None` if the subscription is closed; raise the error that has ended it."""
-        while not self._items:
+        while not self.items:
             if self.closed:
                 return None
             if self.error is not None:
-                raise _copy(self.error)
-            self._filled.clear()
-            await self._filled.wait()
-        item = self._items.popleft()
-        if len(self._items) <= self._backlog.buffer // 2:
-            self._make_room()
+                raise self.error._copy()
+            self.filled.clear()
+            await self.filled.wait()
+        item = self.items.popleft()
+        if len(self.items) <= self.backlog.buffer // 2:
+            self.backlog.discard(self)
         return item
 
     async def until_ready(self) -> None:
         """Wait until all topics are confirmed; raise the error that has ended the subscription."""
-        self._backlog.waiting += 1
-        self._backlog.changed.set()
+        self.backlog.waiting += 1
+        self.backlog.changed.set()
         try:
             await self.ready.wait()
         finally:
-            self._backlog.waiting -= 1
+            self.backlog.waiting -= 1
         if self.unconfirmed:
-            raise SubscriberError("the subscription is closed") if self.error is None else _copy(self.error)
+            raise (self.error or SubscriberError("the subscription is closed"))._copy()
 
     def confirm(self, topic: str) -> None:
         """Record that the broker has confirmed a topic."""
@@ -104,52 +109,44 @@ class Inbox:
         """End with an error, after the events in the buffer; without one at once."""
         if error is None:
             self.closed = True
-            self._items.clear()
-            self._make_room()
+            self.items.clear()
+        self.backlog.discard(self)
         self.error = self.error or error
-        self._filled.set()
+        self.filled.set()
         self.ready.set()
-
-    def _make_room(self) -> None:
-        self._backlog.full.discard(self)
-        self._backlog.changed.set()
 
 
 class Subscription:
     """The events of some topics, in the order of arrival: `async for event in subscription`.
 
-    It ends with `aclose`, with the block of an `async with`, or when nothing refers to it any longer. It is returned by
-    `Subscriber.subscribe`.
+    `Subscriber.subscribe` returns it. It ends with `unsubscribe`, with the block of an `async with`, or when nothing
+    refers to it any longer, such as after a `break` out of `async for event in subscriber.subscribe(topic)`.
     """
 
     def __init__(self, inbox: Inbox, release: Callable[[Inbox], None], on_lost: OnLost | None) -> None:
         self._inbox = inbox
         self._on_lost = on_lost
-        loop = asyncio.get_running_loop()
-        # Without this, the buffer of a subscription that a loop has left by `break` would fill up and stop all others.
-        self._abandoned = weakref.finalize(self, _abandon, loop, release, inbox)
-        self._abandoned.atexit = False
+        # The buffer of a subscription that nobody reads any more would fill up and block all others.
+        self._end = weakref.finalize(self, _release, asyncio.get_running_loop(), release, inbox)
+        self._end.atexit = False
 
     async def ready(self) -> Subscription:
-        """Wait until the broker has confirmed all topics for the first time. Every later event is going to arrive.
-
-        Returns:
-            The subscription.
+        """Wait until the broker has confirmed all topics for the first time. Return the subscription.
 
         Raises:
             TopicRefused: the broker does not accept a topic. The message says why.
-            SubscriberError: the subscription has been closed, or the connection has ended and is not restored.
+            SubscriberError: the subscription is closed, or the connection has ended and is not restored.
         """
         await self._inbox.until_ready()
         return self
 
     def unsubscribe(self) -> None:
         """Unsubscribe. Iterating ends, and events in the buffer are discarded."""
-        self._abandoned()
+        self._end()
 
     async def aclose(self) -> None:
-        """Do the same as `unsubscribe`."""
-        self.unsubscribe()
+        """Do the same as `unsubscribe`, for `contextlib.aclosing`."""
+        self._end()
 
     def __aiter__(self) -> Subscription:
         return self
@@ -162,35 +159,31 @@ class Subscription:
             TopicRefused: the broker does not accept a topic (any more), which ends the subscription.
             SubscriberError: the connection has ended and is not restored.
         """
-        while True:
-            match await self._inbox.take():
-                case Event() as event:
-                    return event
-                case Lost(topic, why):
-                    if self._on_lost is not None:
-                        self._on_lost(topic, why)
-                case None:
-                    raise StopAsyncIteration
+        while isinstance(item := await self._inbox.take(), Lost):
+            if self._on_lost is not None:
+                self._on_lost(*item)
+        if item is None:
+            raise StopAsyncIteration
+        return item
 
     async def __aenter__(self) -> Subscription:
-        return await self.ready()
+        try:
+            return await self.ready()
+        except BaseException:
+            self._end()
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.unsubscribe()
+        self._end()
 
 
-def _abandon(loop: asyncio.AbstractEventLoop, release: Callable[[Inbox], None], inbox: Inbox) -> None:
-    """Release the inbox, at once or, if a garbage collection in another thread calls this, in the loop."""
+def _release(loop: asyncio.AbstractEventLoop, release: Callable[[Inbox], None], inbox: Inbox) -> None:
+    """Release an inbox: at once, or in its loop if a garbage collection in another thread calls this."""
     with suppress(RuntimeError):  # there is no running loop, or it is closed
         if asyncio.get_running_loop() is loop:
-            release(inbox)
-            return
+            return release(inbox)
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(release, inbox)
-
-
-def _copy(error: SubscriberError) -> SubscriberError:
-    """Return an error without the frames in which it was raised."""
-    return type(error)(*error.args)
+    return None

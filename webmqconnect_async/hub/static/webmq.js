@@ -19,7 +19,7 @@ globalThis.WebMQ = (() => {
   // Milliseconds.
   const FIRST_WAIT = 500, LONGEST_WAIT = 30000;  // upper bounds of the first wait and of all waits before it reconnects
   const STEADY = 10000;  // the least time that a connection has to be open for the waits to start over
-  const CALM = 10000;  // between two waits that are cut short
+  const CALM = 10000;  // between two waits that are shortened
   const SILENCE = 30000;  // before a ping
   const PATIENCE = 10000;  // for the answer to a ping, and from connecting to open
   const SILENT = "the hub has stopped answering";
@@ -32,8 +32,8 @@ globalThis.WebMQ = (() => {
   const MOST_FORMER = 16;  // IDs of former sessions that a hub takes
   const NO_SUBSCRIPTION = 2 ** 53;  // a valid ID in WAMP v2, at the end of the range: no subscription has it
 
-  // The errors that refuse the page's identity: its key, its signature, or that it has none. Any other error may pass:
-  // a router or an authenticator is starting, a hub shuts down.
+  // The errors that refuse the page's identity: its key, its signature, or that it has none. Any other error may be
+  // temporary, such as a router that is starting or a hub that shuts down.
   const IDENTITY = new Set([
     ...["anonymous-auth-forbidden", "invalid-signature", "no-such-authkey"].map((name) => `${ERRORS}${name}`),
     ...[
@@ -44,7 +44,7 @@ globalThis.WebMQ = (() => {
     ].map((name) => `wamp.error.${name}`),
   ]);
 
-  // The exception: with this text, a proxy of Crossbar.io sends "authentication_failed" while it has no router.
+  // The exception: a proxy of Crossbar.io sends "authentication_failed" with this text while it has no router.
   const NO_ROUTER = "Frontend connection accept failed";
 
   /** An error that the broker sent. `final` if it refuses the page's identity. */
@@ -100,6 +100,8 @@ globalThis.WebMQ = (() => {
 
     get _all() { return [...this._subscriptions.values()]; }
 
+    get _opened() { return this._all.filter(({ _wasOpen }) => _wasOpen); }
+
     add(handler, unsubscribe) {
       const subscription = this._subscriptions.get(handler) ?? new Subscription(this, handler, unsubscribe);
       this._subscriptions.set(handler, subscription);
@@ -119,12 +121,11 @@ globalThis.WebMQ = (() => {
 
     /** The broker has confirmed it, and sent what it could of the missed events. */
     open() {
-      const why = this._lost, losers = why === null ? [] : this._all.filter(({ _wasOpen }) => _wasOpen);
+      const why = this._lost, before = this._opened;
       this.state = "open";
       this._lost = null;
       for (const each of this._all) each._open();
-      for (const each of losers) if (each.state === "open") guarded(each.onlost, this.name, why);
-      if (losers.length > 0) this._onlost(this.name, why);
+      if (why !== null) this._tell(before, why);
     }
 
     /** It will not open: on this connection, if the state is "refused" by the broker, or at all. */
@@ -136,6 +137,12 @@ globalThis.WebMQ = (() => {
     refuse(error) {
       console.error(`WebMQ: not subscribed to ${this.name}: ${error.message}`);
       this.end("refused", error);
+      this._tell(this._opened, `the broker refuses the topic: ${error.message}`);
+    }
+
+    _tell(subscriptions, why) {
+      for (const each of subscriptions) if (each.state !== "ended") guarded(each.onlost, this.name, why);
+      if (subscriptions.length > 0) this._onlost(this.name, why);
     }
 
     /** Gives up the missed events. */
@@ -298,7 +305,7 @@ globalThis.WebMQ = (() => {
       if (type === 4 && !sign) throw new BrokerError("wamp.error.authentication_required", "the page has no key");
       while (type === 4) [type, first, second] = await this._say(5, await sign(second.challenge), {});
       this._anyTopic = second?._any_topic === true;
-      return [String(first), second];
+      return [String(first), second ?? {}];
     }
 
     unsubscribe(topic) {
@@ -402,6 +409,7 @@ globalThis.WebMQ = (() => {
    * onstate    called with state, detail, reconnected after each change. The last is true for each later "open"
    * onlost     called with a topic and a reason when events of that topic were lost, once new ones arrive again: a page
    *            that loads its data now misses nothing. Crossbar.io and hubs without a history lose them in each outage.
+   *            Also called when the broker refuses a topic after an outage: the subscription's state is "refused".
    * sessionId  what `eligible` and `exclude` of a push name this page by; null while not open
    */
   class WebMQ {
@@ -425,7 +433,7 @@ globalThis.WebMQ = (() => {
       this._history = new History();
       this._attempts = 0;  // since a connection was last steady
       this._wait = 0;  // the last one
-      this._calmAt = 0;  // when a wait may be cut short again
+      this._calmAt = 0;  // when a wait may be shortened again
       this._wasOpen = false;
       this._over = null;  // why it will not connect again
       this._connect();
@@ -521,7 +529,7 @@ globalThis.WebMQ = (() => {
       this._change("open", "", sessionId, reconnected);
     }
 
-    /** Waits for a message and then sends a ping: links die, and hubs stop, without closing the connection. */
+    /** Sends a ping after a silence: a link or a hub may fail without closing the connection. */
     _watch() {
       if (this._protocol.due >= SILENCE + PATIENCE) return this._retry(SILENT);
       this._pinged = false;
@@ -536,8 +544,8 @@ globalThis.WebMQ = (() => {
     }
 
     /**
-     * Cuts the wait short, or checks the connection: the network is back, or the page is visible again. Attempts still
-     * count, and only one wait in CALM is cut short, as either event may come in floods.
+     * Shortens the wait, or checks the connection: the network is back, or the page is visible again. Attempts still
+     * count, and only one wait in CALM is shortened, because these events may be frequent.
      */
     _hurry() {
       if (this.state === "open") this._ping();
@@ -554,13 +562,13 @@ globalThis.WebMQ = (() => {
       this._after(wait, () => this._connect());
     }
 
-    /** Replaces the pending call: in each state there is one thing to wait for. */
+    /** Replaces the pending call. There is one at a time. */
     _after(milliseconds, call) {
       clearTimeout(this._timer);
       this._timer = setTimeout(call, milliseconds);
     }
 
-    /** Takes a BrokerError, or what `sign` has thrown: the server that signs may be back the next time. */
+    /** Takes a BrokerError, or what `sign` has thrown: the signing server may be available at the next attempt. */
     _failed(error) {
       if (!(error instanceof BrokerError)) this._retry(`not authenticated: ${error?.message ?? error}`);
       else if (error.final && !this._wasOpen) this._end("refused", error.message);
@@ -574,14 +582,14 @@ globalThis.WebMQ = (() => {
     }
 
     /**
-     * Connects again after a wait. The waits start over after a connection that was open for STEADY, and for as long as
-     * the wait before it: a broker that lets pages in and hangs up is called no more often than one that is away.
+     * Reconnects after a wait. The waits start over after a connection that was open for STEADY, and for as long as the
+     * wait before it: a broker that accepts pages and disconnects them is not tried more often than one that is down.
      */
     _retry(detail) {
       const steady = this.state === "open" && performance.now() - this._openedAt >= Math.max(STEADY, this._wait);
       if (steady) this._attempts = 0;
       this._drop();
-      // Full jitter: the subscribers of a restarted hub do not all come back at once.
+      // Full jitter: the subscribers of a restarted hub do not all reconnect at once.
       this._wait = Math.random() * Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this._attempts++);
       this._reconnect(this._wait);
       this._change("closed", detail);
@@ -597,7 +605,7 @@ globalThis.WebMQ = (() => {
       this._change(state, detail);
     }
 
-    /** Closes the connection and ignores whatever still comes from it. */
+    /** Closes the connection, and ignores its further messages. */
     _drop() {
       const socket = this._socket;
       const { position } = this._history;
@@ -614,7 +622,7 @@ globalThis.WebMQ = (() => {
     }
   }
 
-  /** Calls a function of the page, if there is one. Its exception is reported and stops nothing here. */
+  /** Calls a function of the page, if there is one, and reports its exception. */
   function guarded(call, ...args) {
     try {
       call?.(...args);
