@@ -33,7 +33,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         broker = named_broker()
         if broker is None:
             secret = secrets.token_urlsafe()  # nobody else may push
-            hub = await stack.enter_async_context(Hub(port=0, keys={"board": secret}))
+            port = int(os.environ.get("HUB_PORT", "8001"))
+            hub = await stack.enter_async_context(Hub(port=port, keys={"board": secret}))
             broker = AsyncClient(hub.url, "board", secret), hub.ws_url
         client, app.state.hub = broker
         app.state.client = await stack.enter_async_context(client)

@@ -1,7 +1,7 @@
 """How the pages of a board learn of its changes. Knows no framework.
 
-A page sends the ID of its own session along with what it changes: it reads the new version in the answer, and needs no
-echo. An event is a hint. A page that misses one sees it by the next version, and fetches the list, which is the truth.
+A page sends the ID of its session with the hub along with each change, and the push excludes that session: the page has
+the new version in the response. If a push fails, pages find a gap in the versions at the next one, and load the list.
 """
 
 import logging
@@ -40,7 +40,7 @@ async def tell(client: AsyncClient, change: Change, author: str | None) -> None:
             await client.push(TOPIC, event, exclude=[author] if author else None)
         except InvalidPush:  # the page did not send a session ID of this broker
             await client.push(TOPIC, event)
-    except (NotAccepted, Unconfirmed) as error:  # the change is made all the same, and the other pages will fetch it
+    except (NotAccepted, Unconfirmed) as error:  # the change is made all the same, and the other pages will load it
         log.warning("version %d was not pushed: %s", change.version, error)
     except WebMQError:
         # A bug, so it is logged with its traceback. Raised, it would end the aiohttp board, whose task group pushes.

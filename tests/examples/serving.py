@@ -36,9 +36,9 @@ async def serving(*arguments: str, says: str, env: Mapping[str, str] | None = No
     Args:
         arguments: a path to an example, or `-m` and a module.
         says: what the line holds, on either output, in which the server tells its address.
-        env: further variables of the environment. PORT is 0, a free one, where it is not among them.
+        env: further variables of the environment. PORT and HUB_PORT are 0, a free one, if they are not among them.
     """
-    environment = {"PORT": "0", "PYTHONUNBUFFERED": "1", **(env or {})}
+    environment = {"PORT": "0", "HUB_PORT": "0", "PYTHONUNBUFFERED": "1", **(env or {})}
     async with python(*arguments, env=environment) as process:
         address = _ADDRESS.search(await _either(process, says))
         assert address is not None, f"no address beside {says!r}"

@@ -1,171 +1,119 @@
-// The page of both boards. Each change of the list is one version: the next one can be taken from an event, or from the
-// answer to what this page has asked for; after any other the whole list is fetched.
+// The page of both boards, and a model of a page that misses nothing: it subscribes, loads the list once that is
+// confirmed, and applies events. `onlost` loads the list again. Each change of the list has a version, the one before
+// plus 1, so it does not matter whether the list or an event is here first.
 "use strict";
 
-const RETRY = 2000, LOOK = 60000;  // milliseconds
-
-const items = new Map();  // by ID, as of `version`
-let version = 0;
-let heard = 0;  // the newest version that came while the list was on its way
-let hub = "", mq = null;
-let stale = false, fetching = false, away = false;
+const rows = new Map();  // by ID of their items
+let version = 0;  // of the rows
+let loaded = Promise.resolve();  // after all loads of the list
+let mq = null;
 
 const element = (id) => document.getElementById(id);
+const complain = (text) => { element("trouble").textContent = text; };
 
-// What is so
-
-function learn({ version: its, id, item }, from) {
-  heard = Math.max(heard, its);
-  if (its === version + 1) {
-    version = its;
-    if (from === "others") element("news").textContent = news(items.get(id), item);
-    if (item) items.set(id, item);
-    else items.delete(id);
-    show(from === "others" ? id : null);
-  } else if (its > version) {
-    refresh();
-  }
+async function start() {
+  const list = await ask("GET", "items");
+  take(list);
+  mq = new WebMQ(list.hub);
+  mq.onstate = showState;
+  await mq.subscribe(list.topic, (change) => learn(change, true), { onlost: load }).ready;
+  await load();
 }
 
-/** Fetches the list, until it is at least as new as any change that came meanwhile, and no sooner asked for than now. */
-async function refresh() {
-  stale = true;
-  if (fetching) return;
-  fetching = true;
-  while (stale) {
-    stale = false;
-    heard = 0;
-    try {
-      const list = await ask("GET", "items");
-      if (list.version >= heard) take(list);
-      else stale = true;
-      if (away) complain(null);
-      away = false;
-    } catch (error) {
-      away = true;
-      complain(error);
-      await new Promise((done) => { setTimeout(done, RETRY); });
-      stale = true;
-    }
+/** Loads the list, after the loads before. Changes that arrive meanwhile wait for it. */
+function load() { return loaded = loaded.then(fetchList); }
+
+async function fetchList() {
+  try {
+    take(await ask("GET", "items"));
+  } catch (error) {
+    complain(error.message);
+    await new Promise((done) => { setTimeout(done, 2000); });
+    await fetchList();
+    complain("");
   }
-  fetching = false;
 }
 
 function take(list) {
   version = list.version;
-  items.clear();
-  for (const item of Object.values(list.items)) items.set(item.id, item);
-  show();
-  if (hub !== list.hub) listen(list.hub, list.topic);
+  for (const id of rows.keys()) if (!list.items[id]) remove(id);
+  for (const item of Object.values(list.items)) show(item);
 }
 
-function listen(url, topic) {
-  mq?.close();
-  hub = url;
-  mq = new WebMQ(url);
-  mq.subscribe(topic, (change) => learn(change, "others"));
-  mq.onstate = (state, detail) => {
-    showState(state, detail);
-    // What was pushed until it was open is lost; and what has closed may be somewhere else now.
-    if (state === "open" || state === "closed") refresh();
-  };
+/** Takes an event, or the response to a change of this page, which gets no event of its own changes. */
+async function learn({ version: its, id, item }, theirs) {
+  await loaded;
+  if (its <= version) return;
+  if (its > version + 1) return load();  // the change before is on its way, or its push failed
+  version = its;
+  const text = item?.text ?? rows.get(id).querySelector("span").textContent;
+  const what = !item ? "Deleted" : !rows.has(id) ? "Added" : item.done ? "Done" : "Not done";
+  if (item) show(item);
+  else remove(id);
+  if (theirs) element("news").textContent = `${what}: ${text}`;
+  if (theirs) rows.get(id)?.animate({ backgroundColor: ["var(--fresh)", "transparent"] }, 2500);
 }
-
-// What a person does
 
 async function change(method, path, body) {
   try {
-    learn(await ask(method, path, body), "us");
-    complain(null);
+    learn(await ask(method, path, body), false);
+    complain("");
     return true;
   } catch (error) {
-    complain(error);
-    refresh();  // it may have been made, and the answer lost
-    return false;
+    complain(error.message);
+    load();  // the change may have been made, and the response lost
   }
 }
 
 async function ask(method, path, body) {
-  const headers = {};
-  if (body) headers["Content-Type"] = "application/json";
-  if (mq?.sessionId) headers["X-WebMQ-Session"] = mq.sessionId;  // we know it from the answer: no event for us
-  const request = { method, headers, body: body && JSON.stringify(body), cache: "no-store" };
-  const answer = await fetch(path, { ...request, signal: AbortSignal.timeout(10000) }).catch(() => {
-    throw new Error("The server does not answer.");
-  });
-  if (answer.ok) return answer.json();
-  const { detail } = await answer.json().catch(() => ({}));
-  throw new Error(`The server says no: ${typeof detail === "string" ? detail : answer.status}.`);
+  const headers = { "Content-Type": "application/json", "X-WebMQ-Session": mq?.sessionId ?? "" };
+  const options = { method, headers, body: JSON.stringify(body), signal: AbortSignal.timeout(10000) };
+  const response = await fetch(path, options).catch(() => { throw new Error("The server does not answer."); });
+  if (response.ok) return response.json();
+  const { detail = response.status } = await response.json().catch(() => ({}));
+  throw new Error(`The server says no: ${detail}.`);
 }
 
 element("new").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const form = event.target, input = element("text");
-  if (input.readOnly) return;  // Enter was pressed twice
-  input.readOnly = true;
-  if (await change("POST", "items", { text: input.value })) form.reset();
-  input.readOnly = false;
+  const text = element("text").value;
+  event.target.reset();
+  if (!await change("POST", "items", { text })) element("text").value ||= text;
 });
 
-// What is seen
-
-function show(fresh = null) {
-  const list = element("items");
-  const rows = new Map([...list.children].map((row) => [Number(row.dataset.id), row]));
-  const focused = [...rows.values()].findIndex((row) => row.contains(document.activeElement));
-  for (const [id, row] of rows) if (!items.has(id)) row.remove();
-  for (const [index, item] of [...items.values()].entries()) {
-    const row = rows.get(item.id) ?? newRow(item);
-    row.querySelector("input").checked = item.done;
-    if (list.children[index] !== row) list.insertBefore(row, list.children[index] ?? null);
-    if (item.id === fresh) highlight(row);
-  }
-  if (focused >= 0 && !list.contains(document.activeElement)) {  // what had the focus was deleted
-    (list.children[Math.min(focused, items.size - 1)]?.querySelector("input") ?? element("text")).focus();
-  }
-  const done = [...items.values()].filter((item) => item.done).length;
-  element("count").textContent = items.size ? `${done} of ${items.size} done` : "";
-  element("none").hidden = items.size > 0;
+function show({ id, text, done }) {
+  if (!rows.has(id)) rows.set(id, element("items").appendChild(newRow(id, text)));
+  rows.get(id).querySelector("input").checked = done;
+  count();
 }
 
-function newRow({ id, text }) {
-  const [row, label, box, words, button] = ["li", "label", "input", "span", "button"].map(
-    (tag) => document.createElement(tag));
-  row.dataset.id = id;
-  box.type = "checkbox";
-  box.addEventListener("change", () => change("PATCH", `items/${id}`, { done: box.checked }));
+function newRow(id, text) {
+  const row = element("row").content.firstElementChild.cloneNode(true);
+  const [box, words, button] = row.querySelectorAll("input, span, button");
   words.textContent = text;  // text, whatever it looks like
-  button.type = "button";
-  button.textContent = "×";
-  button.title = "Delete";
   button.setAttribute("aria-label", `Delete: ${text}`);
+  box.addEventListener("change", () => change("PATCH", `items/${id}`, { done: box.checked }));
   button.addEventListener("click", () => change("DELETE", `items/${id}`));
-  label.append(box, words);
-  row.append(label, button);
   return row;
 }
 
-function highlight(row) {
-  row.classList.remove("fresh");
-  void row.offsetWidth;  // or else the animation would not begin anew
-  row.classList.add("fresh");
+function remove(id) {
+  const row = rows.get(id), next = row.nextElementSibling ?? row.previousElementSibling ?? element("new");
+  if (row.contains(document.activeElement)) next.querySelector("input").focus();
+  row.remove();
+  rows.delete(id);
+  count();
 }
 
-function news(before, after) {
-  if (!before) return `Added: ${after.text}`;
-  if (!after) return `Deleted: ${before.text}`;
-  return `${after.done ? "Done" : "Not done"}: ${after.text}`;
+function count() {
+  const done = element("items").querySelectorAll(":checked").length;
+  element("count").textContent = rows.size ? `${done} of ${rows.size} done` : "";
+  element("none").hidden = rows.size > 0;
 }
 
 function showState(state, detail) {
-  const said = { connecting: "Connecting", open: "Live" }[state] ?? "Not live";
-  Object.assign(element("state"), { textContent: said, title: detail }).dataset.state = state;
+  const text = { connecting: "Connecting", open: "Live" }[state] ?? "Not live";
+  Object.assign(element("state"), { textContent: text, title: detail }).dataset.state = state;
 }
 
-function complain(error) { element("trouble").textContent = error?.message ?? ""; }
-
-// A push may fail, and nobody is told so: look from time to time.
-const look = () => { if (!document.hidden) refresh(); };
-setInterval(look, LOOK);
-document.addEventListener("visibilitychange", look);
-refresh();
+start().catch((error) => complain(error.message));

@@ -1,0 +1,139 @@
+"""Compares what a subscriber was told about a topic with what was pushed. Pure.
+
+The events of a topic are numbered from 0 and pushed one after the other, each once. A subscriber gets every event that
+it is owed once and in order, or it is told that it may have missed some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = ["Kind", "Push", "Record", "Verdict", "judged"]
+
+
+class Kind(StrEnum):
+    """What a subscriber can be told."""
+
+    READY = "ready"
+    EVENT = "event"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Something that a subscriber was told.
+
+    Args:
+        kind: what.
+        number: of an event, its number. Of anything else, the number of the first event whose push had not begun when
+            this was told: that event and all later ones are owed.
+    """
+
+    kind: Kind
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """An event that was pushed.
+
+    Args:
+        certain: whether the hub delivers it. Not so of a push that failed, and of one that was addressed to a session
+            that had ended before.
+        only: the subscriber that it was addressed to. `None`: all of them.
+        without: a subscriber whose session was excluded. It may get the event if that session had ended before.
+    """
+
+    certain: bool = True
+    only: str | None = None
+    without: str | None = None
+
+    def owed(self, name: str) -> bool:
+        """Tell whether a subscriber has to get the event, or be told of a loss."""
+        return self.certain and self.only in (None, name) and self.without != name
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Numbers of events that were not delivered as promised, of one subscriber and topic."""
+
+    received: int = 0
+    losses: int = 0
+    missing: Sequence[int] = field(default=())
+    """Owed and not received, and no loss was told."""
+    doubled: Sequence[int] = field(default=())
+    disordered: Sequence[int] = field(default=())
+    """Received for the first time after a later one."""
+    foreign: Sequence[int] = field(default=())
+    """Addressed to another subscriber."""
+
+
+def judged(name: str, records: Iterable[Record], pushes: Sequence[Push]) -> Verdict:
+    """Judge what one subscriber was told about one topic.
+
+    Args:
+        name: the subscriber.
+        records: in the order in which it was told.
+        pushes: all events of the topic, each at the place that is its number.
+    """
+    spans = _spans(records)
+    received = [number for span in spans for number in span.numbers]
+    seen: set[int] = set()
+    doubled, disordered = [], []
+    highest = -1
+    for number in received:
+        if number in seen:
+            doubled.append(number)
+        elif number < highest:
+            disordered.append(number)
+        seen.add(number)
+        highest = max(highest, number)
+    owed = [number for number, push in enumerate(pushes) if push.owed(name)]
+    return Verdict(
+        received=len(received),
+        losses=len(spans) - 1,
+        missing=[
+            number
+            for number in owed
+            if number not in seen and any(number in span.owed(len(pushes), span is spans[-1]) for span in spans)
+        ],
+        doubled=doubled,
+        disordered=disordered,
+        foreign=[number for number in received if pushes[number].only not in (None, name)],
+    )
+
+
+@dataclass(slots=True)
+class _Span:
+    """What was told between two losses, which excuse what is missing around them."""
+
+    told: int | None = None
+    """The first event that is owed because the subscription was confirmed before it was pushed."""
+    numbers: list[int] = field(default_factory=list)
+
+    def owed(self, end: int, last: bool) -> range:
+        """Return the numbers that are owed, of which there are `end` in all.
+
+        A subscription begins with its first event, or with the first that was pushed after it was confirmed. The latter
+        may be late, because a record takes time. It ends with the last event before a loss.
+        """
+        begins = [number for number in (self.told, *self.numbers[:1]) if number is not None]
+        if not last:
+            end = max(self.numbers, default=-1) + 1
+        return range(min(begins, default=end), end)
+
+
+def _spans(records: Iterable[Record]) -> list[_Span]:
+    spans = [_Span()]
+    for record in records:
+        match record.kind:
+            case Kind.READY:
+                if spans[-1].told is None:
+                    spans[-1].told = record.number
+            case Kind.LOST:
+                spans.append(_Span(record.number))
+            case Kind.EVENT:
+                spans[-1].numbers.append(record.number)
+    return spans
