@@ -23,6 +23,7 @@ from webmqconnect_async import (
 from webmqconnect_async.explain import Explanation, explain
 from webmqconnect_async.hub import Accepted, Hub, HubOptions, Refused
 from webmqconnect_async.signing import Credentials, sign, verify
+from webmqconnect_async.subscriber import Event, Subscriber, Subscription, TopicRefused
 from webmqconnect_async.testing import Hub as TestHub
 from webmqconnect_async.typing import (
     AsyncClientOptions,
@@ -158,6 +159,23 @@ async def hubs() -> None:
         assert_type(hub.url, str)
     with TestHub(keys={"app": b"s3cret"}) as served:
         assert_type(served.wait_for("t").event, object)
+
+
+async def subscribers(credentials: Credentials) -> None:
+    def lost(topic: str, why: str) -> None: ...
+
+    async with Subscriber("ws://127.0.0.1:8080/ws", credentials, on_lost=lost, on_state=print, buffer=5) as subscriber:
+        assert_type(subscriber.session_id, str | None)
+        async for event in subscriber.subscribe("t", "u"):
+            assert_type(event, Event)
+            assert_type(event.value, object)
+            assert_type(event.id, int | None)
+        try:
+            assert_type(await subscriber.subscribe("t").ready(), Subscription)
+        except TopicRefused as refused:
+            print(refused)
+        async with subscriber.subscribe("t") as events:
+            assert_type(await anext(events), Event)
 
 
 def signatures() -> None:

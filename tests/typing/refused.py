@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from webmqconnect_async import AsyncClient, Client, InvalidPush, Outcome, Push, Retry
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.signing import Credentials, sign
+from webmqconnect_async.subscriber import Subscriber
 from webmqconnect_async.testing import Hub as TestHub
 
 Client()  # error
@@ -60,4 +61,8 @@ def outcomes(outcome: Outcome) -> None:
 def others() -> None:
     Hub(prot=8080)  # error
     TestHub(keys=["app"])  # error
+    Subscriber()  # error
+    Subscriber("ws://127.0.0.1", "app", "s3cret")  # error
+    Subscriber("ws://127.0.0.1", on_lost=lambda topic: None)  # error
+    Subscriber("ws://127.0.0.1").subscribe(5)  # error
     sign(Credentials("app", "s3cret"), "text")  # error

@@ -11,7 +11,7 @@ from yarl import URL
 
 from ..signing import Credentials
 from ._errors import CannotConnect, HandshakeRefused, SubscriberError
-from ._session import Session
+from ._session import Session, close
 from ._wamp1 import Wamp1Session
 from ._wamp2 import Wamp2Session
 
@@ -22,8 +22,6 @@ _SUBPROTOCOLS: dict[str, type[Session]] = {"wamp.2.json": Wamp2Session, "wamp": 
 
 _TIMEOUT = 10.0
 """Seconds to connect, and again to join."""
-_CLOSE_TIMEOUT = 0.5
-"""Seconds to wait for the response to a close frame."""
 
 
 def socket_url(url: str) -> str:
@@ -63,7 +61,7 @@ async def connect(
         async with asyncio.timeout(_TIMEOUT):
             await session.join(credentials, realm)
     except BaseException as error:
-        await socket.close()
+        await close(socket)
         if isinstance(error, TimeoutError):
             raise SubscriberError(f"{authority} sent no welcome within {_TIMEOUT:.0f} s") from None
         raise
@@ -81,7 +79,6 @@ async def _open(
                 autoping=False,
                 ssl=True if ssl is None else ssl,
                 max_msg_size=0,  # an event above a limit would end one connection after another
-                timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT),  # pyright: ignore[reportCallIssue]
             )
     except TimeoutError:
         raise SubscriberError(f"cannot connect to {authority} within {_TIMEOUT:.0f} s") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -15,12 +16,14 @@ from .._core.wampcra import sign_challenge
 from ..signing import Credentials
 from ._errors import SubscriberError
 
-__all__ = ["Confirmed", "Event", "Message", "Refused", "Session", "signature"]
+__all__ = ["Confirmed", "Event", "Message", "Refused", "Session", "close", "signature"]
 
 _PATIENCE = 10.0
 """Seconds without any frame from the broker after which it is considered dead, if it owes a response."""
 _SILENCES = 3
 """As many times this long without any frame, the broker is pinged."""
+_CLOSE_TIMEOUT = 0.5
+"""Seconds to wait for the response to a close frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class Session(ABC):
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._socket.close()
+        await close(self._socket)
 
     async def keep_alive(self) -> None:
         """Send something, for a broker that would end the connection because its pings are not answered."""
@@ -153,6 +156,13 @@ class Session(ABC):
             case aiohttp.WSMsgType.ERROR | aiohttp.WSMsgType.CLOSING | aiohttp.WSMsgType.CLOSED:
                 raise SubscriberError("the connection to the hub broke")
         return None
+
+
+async def close(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """Close a WebSocket. The broker may have much to send before it responds to the close frame."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
+            await socket.close()
 
 
 def signature(credentials: Credentials, challenge: object) -> str:

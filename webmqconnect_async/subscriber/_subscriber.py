@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from ssl import SSLContext
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import aiohttp
 
@@ -21,7 +21,7 @@ from ._recovery import Recovery
 from ._session import Confirmed, Event, Refused, Session
 from ._subscription import Backlog, Inbox, Lost, OnLost, Subscription
 
-__all__ = ["State", "Subscriber"]
+__all__ = ["Subscriber"]
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 """Seconds: the upper bounds of the first and of all waits before connecting again."""
@@ -29,8 +29,6 @@ _STEADY = 10.0
 """Seconds that a connection has to last, at least, for the waits to start over."""
 _KEEP_ALIVE = 10.0
 """Seconds between heartbeats while nothing is read. A hub waits 15 s for the response to a ping; any frame will do."""
-
-State: TypeAlias = Literal["open", "closed"]
 
 
 class Subscriber:
@@ -192,11 +190,11 @@ class Subscriber:
                 # A broker that lets subscribers in and hangs up is called no more often than one that is away.
                 if loop.time() - opened >= max(_STEADY, wait):
                     attempts = 0
+                self._tell("closed", str(why))
                 if not self._reconnect:
                     self._stop(why)
                     return
                 while self._session is None:
-                    self._tell("closed", str(why))
                     # Full jitter: the subscribers of a restarted hub do not all come back at once.
                     wait = random.random() * min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(attempts, 10))  # noqa: S311
                     attempts += 1
@@ -204,7 +202,7 @@ class Subscriber:
                     try:
                         session = self._session = await self._open()
                     except SubscriberError as error:
-                        why = error
+                        self._tell("closed", str(error))
         except Exception:
             self._stop(SubscriberError("the subscriber has failed"))
             raise
@@ -227,7 +225,7 @@ class Subscriber:
             await session.close()
         return error
 
-    def _tell(self, state: State, detail: str) -> None:
+    def _tell(self, state: Literal["open", "closed"], detail: str) -> None:
         if self._on_state is not None:
             asyncio.get_running_loop().call_soon(self._on_state, state, detail)
 
@@ -240,6 +238,8 @@ class Subscriber:
                 continue
             try:
                 for unwanted in self._recovery.topics - self._inboxes.keys():
+                    if unwanted in self._inboxes:  # again, while the message about another one was sent
+                        continue
                     self._recovery.forget(unwanted)
                     if unwanted in session.subscribed:
                         await session.unsubscribe(unwanted)

@@ -144,10 +144,6 @@ class Subscription:
         """Unsubscribe. Iterating ends, and events in the buffer are discarded."""
         self._end()
 
-    async def aclose(self) -> None:
-        """Do the same as `unsubscribe`, for `contextlib.aclosing`."""
-        self._end()
-
     def __aiter__(self) -> Subscription:
         return self
 
