@@ -578,7 +578,7 @@ async def test_the_page_works_below_a_prefix_and_comes_back_after_a_restart(wire
             assert answer.status == 202
         assert await listed(page, 2) == [["t", "1"], ["t", ""]]
         lost = await page.evaluate("events.children[1].querySelector('.hint').textContent")
-        assert lost == "Events were lost: the connection ended, and the hub has started a new history."
+        assert lost == "Events may be missing: the connection ended, and the hub has restarted."
         assert str(await text(page, "counts")).startswith("1 event,")
 
 

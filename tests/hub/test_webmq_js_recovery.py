@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("node")
 V1, V2 = "wamp", "wamp.2.json"
 
 HUB = '{ _newest: 100, _history: "h", _any_topic: true }'
-NEW_HISTORY = "the connection ended, and the hub has started a new history"
+NEW_HISTORY = "the connection ended, and the hub has restarted"
 NO_HISTORY = "the connection ended, and the broker has no history"
 
 SETUP = """

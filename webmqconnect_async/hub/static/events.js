@@ -30,7 +30,7 @@ export function arrive(event, topic) {
 /** Shows that events of a subscription were lost, as a row of the list. */
 export function lost(topic, why) {
   if (everything) return;  // the list is that of the console
-  waiting.push({ time: Date.now(), topic, text: "", hint: `Events were lost: ${why}.` });
+  waiting.push({ time: Date.now(), topic, text: "", hint: `Events may be missing: ${why}.` });
   waitingCount += 1;
   schedule();
 }

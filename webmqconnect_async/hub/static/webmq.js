@@ -180,7 +180,7 @@ globalThis.WebMQ = (() => {
       this._name = name;
       this.position = newest ?? null;
       if (same) return null;
-      const reason = newest === undefined ? "the broker has no history" : "the hub has started a new history";
+      const reason = newest === undefined ? "the broker has no history" : "the hub has restarted";
       return `the connection ended, and ${reason}`;
     }
 
