@@ -19,7 +19,7 @@ from ..hub.pages import watched
 from .brokers import Broker, crossbar_io, hubs
 from .subscribers import Subscriber, subscriber
 
-SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
+SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.mjs"
 _numbers = itertools.count(1)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import webmqconnect_async.hub
 
-SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
+SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.mjs"
 _SIMULATION = Path(__file__).with_name("simulation.js")
 _PATIENCE = 30.0
 

@@ -23,7 +23,7 @@ from webmqconnect_async.hub import Hub
 from .conftest import HubClient, Run
 from .pages import asked, heard, watched
 
-SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
+SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.mjs"
 
 pytestmark = pytest.mark.usefixtures("chromium")
 

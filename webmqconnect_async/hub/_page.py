@@ -60,11 +60,12 @@ index = _serve("index.html", "text/html")
 """The page. Its links are relative, so that it works below any prefix."""
 
 _SCRIPTS = (
-    *("webmq.js", "page.js", "topics.js", "lines.js", "events.js", "texts.js", "dom.js"),
+    *("page.js", "topics.js", "lines.js", "events.js", "texts.js", "dom.js"),
     *("console.js", "live.js", "push.js", "keys.js"),
 )
 
-ASSETS = {"/page.css": _serve("page.css", "text/css")} | {
-    f"/{name}": _serve(name, "text/javascript") for name in _SCRIPTS
-}
+ASSETS = {
+    "/page.css": _serve("page.css", "text/css"),
+    "/webmq.js": _serve("webmq.mjs", "text/javascript"),
+} | {f"/{name}": _serve(name, "text/javascript") for name in _SCRIPTS}
 """Style sheet and scripts by path. All but `webmq.js` are for the live page only."""
