@@ -7,9 +7,8 @@ import json
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
-import webmqconnect_async.hub
+from webmqconnect_async.hub._browser import CLASSIC
 
-SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.mjs"
 _SIMULATION = Path(__file__).with_name("simulation.js")
 _PATIENCE = 30.0
 
@@ -24,7 +23,7 @@ async def simulate(subprotocol: str, script: str) -> object:
     program = f"""
         const SUBPROTOCOL = {json.dumps(subprotocol)};
         {_SIMULATION.read_text()}
-        {SCRIPT.read_text()}
+        {CLASSIC}
         const states = [];
         function start(options) {{
             const mq = new WebMQ("http://hub.example:8080", options);

@@ -9,6 +9,7 @@ from importlib.resources import files
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from ._browser import CLASSIC
 from ._config import HubConfig
 
 __all__ = ["ASSETS", "facts", "index"]
@@ -66,6 +67,6 @@ _SCRIPTS = (
 
 ASSETS = {
     "/page.css": _serve("page.css", "text/css"),
-    "/webmq.js": _serve("webmq.mjs", "text/javascript"),
+    "/webmq.js": _static(CLASSIC.encode(), "text/javascript"),
 } | {f"/{name}": _serve(name, "text/javascript") for name in _SCRIPTS}
 """Style sheet and scripts by path. All but `webmq.js` are for the live page only."""
