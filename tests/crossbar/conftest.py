@@ -68,7 +68,7 @@ async def page() -> AsyncIterator[Page]:
         text = '<title>a site</title><link rel="icon" href="data:,"><script src="webmq.js"></script>'
         return web.Response(text=text, content_type="text/html")
 
-    async def script(_request: web.Request) -> web.FileResponse:
+    async def script(_request: web.Request) -> web.Response:
         return web.Response(text=CLASSIC, content_type="text/javascript")
 
     site = web.Application()

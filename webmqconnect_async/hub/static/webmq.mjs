@@ -22,7 +22,8 @@ const CALM = 10000;  // between two waits that are shortened
 const SILENCE = 30000;  // before a ping
 const PATIENCE = 10000;  // for the answer to a ping, and from connecting to open
 const SILENT = "the hub has stopped answering";
-const scriptUrl = import.meta.url;  // as this module has it; each derived script has its own
+// The URL of this script, where it has kept its name. In a bundle it is that of the bundle, which comes from no hub.
+const scriptUrl = /^http.*\/webmq[-.]/.exec(import.meta.url)?.input;
 
 const PROCEDURES = "http://api.wamp.ws/procedure#", ERRORS = "http://api.wamp.ws/error#";  // of WAMP v1
 const EVENT_1 = /^\s*\[\s*8\s*,/, EVENT_2 = /^\s*\[\s*36\s*,\s*(\d+)\s*,\s*(\d+)\s*,/;  // the latter with its IDs
@@ -281,12 +282,12 @@ class Wamp2 extends Connection {
   constructor(send, parse, fail, history) {
     super(send, parse);
     this._fail = fail;
-    this._history = history;
+    this._seen = history;
     this._requests = 0;
     this._asked = null;  // the request ID of the SUBSCRIBE that is not yet answered
     this._topics = new Map();  // by the IDs of the subscriptions
     this._recovering = null;  // the ID of the subscription whose missed events arrive
-    this._missed = 0;  // how many are still to come
+    this._remaining = 0;  // how many are still to come
     this._answer = () => {};
   }
 
@@ -342,16 +343,16 @@ class Wamp2 extends Connection {
     // Crossbar.io ends the connection of a client that sends such a topic, and so all its other subscriptions.
     const sendable = this._anyTopic || URI.test(topic.name);
     const options = topic.floor !== null ? { _after: topic.floor, _former: topic.former }
-      : this._history.position !== null ? { _newest: true } : {};
+      : this._seen.position !== null ? { _newest: true } : {};
     if (sendable) this._asked = this._request(32, options, topic.name);
     else topic.refuse(new Error("not a WAMP v2 URI: it has whitespace, a # or an empty part"));
     return sendable;
   }
 
   _subscribed(id, { _missed = 0, _newest = 0 }) {
-    [this._asked, this._recovering, this._missed] = [null, id, _missed];
+    [this._asked, this._recovering, this._remaining] = [null, id, _missed];
     this._topics.set(id, this._current);
-    this._history.move(_newest);
+    this._seen.move(_newest);
     if (this._current.state === "ended") this.unsubscribe(this._current);
     this._recover();
   }
@@ -368,9 +369,9 @@ class Wamp2 extends Connection {
 
   _event(id, publication, text) {
     const topic = this._topics.get(id);
-    if (this._history.move(publication, topic) && topic) guarded(() => this._deliver(topic, this._parse(text)));
+    if (this._seen.move(publication, topic) && topic) guarded(() => this._deliver(topic, this._parse(text)));
     if (id !== this._recovering) return;
-    this._missed -= 1;
+    this._remaining -= 1;
     this._recover();
   }
 
@@ -382,7 +383,7 @@ class Wamp2 extends Connection {
 
   _recover() {
     this._progressAt = performance.now();
-    if (this._missed > 0) return;
+    if (this._remaining > 0) return;
     this._recovering = null;
     this._open();
   }
@@ -410,18 +411,21 @@ class WebMQ {
    *          returns the signature or a promise of it. It asks a server of yours, or is WebMQ.signer(secret).
    *          realm, of Crossbar.io. Default: "realm1".
    *          parse(text), instead of JSON.parse for messages with an event. If it throws, that event is lost.
+   *          WebSocket, a class to use instead of the global one, which Node.js has since version 22.
    */
-  constructor(url, { key, sign, realm = "realm1", parse = JSON.parse } = {}) {
+  constructor(url, { key, sign, realm = "realm1", parse = JSON.parse, WebSocket = globalThis.WebSocket } = {}) {
     if ((key === undefined) !== (sign === undefined)) throw new TypeError("key, sign: pass both or neither");
     if (sign !== undefined && typeof sign !== "function") throw new TypeError("sign: not a function");
     if (typeof parse !== "function") throw new TypeError("parse: not a function");
+    if (!WebSocket) throw new TypeError("WebSocket: pass a class, such as that of npm's ws");
     this.url = socketUrl(url ?? (scriptUrl ? new URL(".", scriptUrl) : ""));
     this.onstate = this.onlost = null;
     this._host = new URL(this.url).host;
     this._identity = { key, sign, realm };
     this._parse = parse;
+    this._WebSocket = WebSocket;
     this._topics = new Map();  // by name
-    this._history = new History();
+    this._seen = new History();
     this._attempts = 0;  // since a connection was last steady
     this._wait = 0;  // the last one
     this._calmAt = 0;  // when a wait may be shortened again
@@ -433,7 +437,7 @@ class WebMQ {
     const restored = ({ persisted }) => { if (persisted) this._hurry(); };  // from the back/forward cache
     globalThis.addEventListener?.("online", () => this._hurry(), { signal });
     globalThis.addEventListener?.("pageshow", restored, { signal });
-    globalThis.document?.addEventListener("visibilitychange", looked, { signal });
+    globalThis.document?.addEventListener?.("visibilitychange", looked, { signal });
   }
 
   /** Returns a `sign` function: HMAC-SHA256 by WebCrypto, which only pages from https and localhost have. */
@@ -484,7 +488,7 @@ class WebMQ {
   close() { this._end("ended", ""); }
 
   _connect() {
-    const socket = this._socket = new WebSocket(this.url, Object.keys(PROTOCOLS));
+    const socket = this._socket = new this._WebSocket(this.url, Object.keys(PROTOCOLS));
     const current = (then) => (value) => { if (this._socket === socket) then(value); };
     const failed = current((error) => this._failed(error));
     let protocol = null;
@@ -492,7 +496,7 @@ class WebMQ {
       const Wamp = PROTOCOLS[socket.protocol];
       if (!Wamp) return this._retry(`${this._host} speaks neither ${Object.keys(PROTOCOLS).join(" nor ")}`);
       const send = (message) => socket.send(JSON.stringify(message));
-      protocol = new Wamp(send, this._parse, failed, this._history);
+      protocol = new Wamp(send, this._parse, failed, this._seen);
       protocol.open(this._identity).then(current((welcome) => this._opened(protocol, ...welcome)), failed);
     };
     socket.onmessage = ({ data }) => {
@@ -502,7 +506,9 @@ class WebMQ {
     socket.onclose = ({ code, reason }) => {
       this._retry(protocol ? `the connection ended (${code}${reason && ` ${reason}`})` : this._unreachable());
     };
-    this._after(PATIENCE, () => this._retry(`no welcome by ${this._host} within ${PATIENCE / 1000} s`));
+    // Browsers fire "close" after it, which says more. Undici, of Node.js 20, fires nothing else for a failed handshake.
+    socket.onerror = () => { if (!protocol) this._retry(this._unreachable()); };
+    this._later(PATIENCE, () => this._retry(`no welcome by ${this._host} within ${PATIENCE / 1000} s`));
     this._change("connecting", "");
   }
 
@@ -511,7 +517,7 @@ class WebMQ {
     this._protocol = protocol;
     this._openedAt = performance.now();
     this._wasOpen = true;
-    const why = this._history.resume(details);
+    const why = this._seen.resume(details);
     for (const topic of this._topics.values()) {
       if (why !== null) topic.lose(why);
       protocol.subscribe(topic);
@@ -524,14 +530,14 @@ class WebMQ {
   _watch() {
     if (this._protocol.due >= SILENCE + PATIENCE) return this._retry(SILENT);
     this._pinged = false;
-    this._after(SILENCE, () => this._ping());
+    this._later(SILENCE, () => this._ping());
   }
 
   _ping() {
     if (this._pinged) return;
     this._pinged = true;
     this._protocol.ping();
-    this._after(PATIENCE, () => this._retry(SILENT));
+    this._later(PATIENCE, () => this._retry(SILENT));
   }
 
   /**
@@ -550,11 +556,11 @@ class WebMQ {
 
   _reconnect(wait) {
     this._dueAt = performance.now() + wait;
-    this._after(wait, () => this._connect());
+    this._later(wait, () => this._connect());
   }
 
   /** Replaces the pending call. There is one at a time. */
-  _after(milliseconds, call) {
+  _later(milliseconds, call) {
     clearTimeout(this._timer);
     this._timer = setTimeout(call, milliseconds);
   }
@@ -599,11 +605,12 @@ class WebMQ {
   /** Closes the connection, and ignores its further messages. */
   _drop() {
     const socket = this._socket;
-    const { position } = this._history;
+    const { position } = this._seen;
     if (this._protocol) for (const topic of this._topics.values()) topic.disconnect(Number(this.sessionId), position);
     this._socket = this._protocol = null;
     if (!socket) return;
     socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.onerror = () => {};  // the package ws throws errors that nobody handles
     socket.close();
   }
 
