@@ -88,6 +88,13 @@ def test_what_is_minified_is_small(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["webmq.min.js", "webmq.min.mjs"])
+def test_what_a_hub_is_told_keeps_its_name(name: str) -> None:
+    """Terser gives shorter names to properties that begin with an underscore, except for these."""
+    names = {"_after", "_any_topic", "_former", "_history", "_missed", "_newest"}
+    assert names <= set(re.findall(r"\b_\w+", FILES[name].decode()))
+
+
+@pytest.mark.parametrize("name", ["webmq.min.js", "webmq.min.mjs"])
 def test_a_source_map_leads_to_a_source(name: str) -> None:
     assert FILES[name].decode().rpartition("\n")[2] == f"//# sourceMappingURL={name}.map"
     assert json.loads(FILES[f"{name}.map"])["sources"] == [name.replace(".min", "")]
