@@ -61,11 +61,11 @@ def minified() -> dict[str, bytes]:
         write(Path(folder), FILES)
         for name, kind in {"webmq.js": (), "webmq.mjs": ("--module",)}.items():
             output = name.replace(".", ".min.")
-            shorter = ("--ecma", "2020", "--compress", "passes=3", "--mangle")
+            shorter = ("--ecma", "2020", "--compress", "passes=3,lhs_constants=false", "--mangle")
             private = ("--mangle-props", f"regex=/^_/,reserved=[{WIRE}]")
             maps = ("--source-map", f"url={output}.map")
             run(TERSER, name, "--output", output, *kind, *shorter, *private, *maps, cwd=Path(folder))
-        return {path.name: path.read_bytes() for path in sorted(Path(folder).glob("webmq.min.*"))}
+        return {path.name: path.read_bytes() + b"\n" for path in sorted(Path(folder).glob("webmq.min.*"))}
 
 
 def pack(target: Path) -> Path:

@@ -96,7 +96,7 @@ def test_what_a_hub_is_told_keeps_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["webmq.min.js", "webmq.min.mjs"])
 def test_a_source_map_leads_to_a_source(name: str) -> None:
-    assert FILES[name].decode().rpartition("\n")[2] == f"//# sourceMappingURL={name}.map"
+    assert FILES[name].decode().splitlines()[-1] == f"//# sourceMappingURL={name}.map"
     assert json.loads(FILES[f"{name}.map"])["sources"] == [name.replace(".min", "")]
 
 
