@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import gc
 import logging
 import signal
 import threading
@@ -71,6 +72,15 @@ def slowly(data: bytes) -> Step:
 @pytest.fixture(autouse=True)
 def no_blocking_calls() -> None:
     """Leave the methods of sockets as they are: CPython runs handlers at other points in wrappers."""
+
+
+@pytest.fixture(autouse=True)
+def no_gc_callbacks() -> Iterator[None]:
+    """Take away the callback of Hypothesis: an exception that a handler raises in it is lost."""
+    callbacks = gc.callbacks[:]
+    gc.callbacks.clear()
+    yield
+    gc.callbacks[:] = callbacks
 
 
 @pytest.fixture(autouse=True)
