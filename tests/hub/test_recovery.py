@@ -202,7 +202,9 @@ def test_more_than_the_queue_has_room_for() -> None:
     assert session.subscribed == {"another"}
     subscribed(session)
     assert back(session, floor)[0][0] == 8
-    assert all(kept.frame is None for kept in [*broker.history.after(TOPIC, floor, 0.0)][3:])  # none is made for nothing
+    assert all(
+        kept.frame is None for kept in [*broker.history.after(TOPIC, floor, 0.0)][3:]
+    )  # none is made for nothing
     assert session.subscribed == {"another", TOPIC}  # it was before
 
 
