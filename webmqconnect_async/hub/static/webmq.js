@@ -51,7 +51,7 @@ globalThis.WebMQ = (() => {
   class BrokerError extends Error {
     constructor(uri, text) {
       super(`${String(uri).replace(/^.*[#./]/s, "")}: ${text ?? "no reason given"}`);
-      this.final = IDENTITY.has(uri) && !String(text).startsWith(NO_ROUTER);
+      this._final = IDENTITY.has(uri) && !String(text).startsWith(NO_ROUTER);
     }
   }
 
@@ -91,8 +91,8 @@ globalThis.WebMQ = (() => {
     constructor(name, onlost) {
       this.name = name;
       this.state = "pending";  // that of its subscriptions
-      this.floor = null;  // all events up to this ID have been seen; null if there is no such ID
-      this.former = [];  // IDs of the sessions since the topic was last open at the end of one, with that one
+      this._floor = null;  // all events up to this ID have been seen; null if there is no such ID
+      this._sessions = [];  // IDs of the sessions since the topic was last open at the end of one, with that one
       this._lost = null;  // why events were lost, until the page has been told
       this._onlost = onlost;
       this._subscriptions = new Map();  // by handler
@@ -134,7 +134,7 @@ globalThis.WebMQ = (() => {
       for (const each of this._all) each._reject(error);
     }
 
-    refuse(error) {
+    _refuse(error) {
       console.error(`WebMQ: not subscribed to ${this.name}: ${error.message}`);
       this.end("refused", error);
       this._tell(this._opened, `the broker refuses the topic: ${error.message}`);
@@ -146,24 +146,24 @@ globalThis.WebMQ = (() => {
     }
 
     /** Gives up the missed events. */
-    lose(why) {
+    _lose(why) {
       this._lost = why;
-      this.floor = null;
-      this.former = [];
+      this._floor = null;
+      this._sessions = [];
     }
 
     /** The session has ended; the position is that of the history. */
-    disconnect(session, position) {
+    _disconnect(session, position) {
       if (this.state === "open" && position !== null) {
-        this.floor = position;
-        this.former = [session];
-      } else if (this.floor !== null && this.former.push(session) > MOST_FORMER) {
-        this.lose(`the connection ended ${MOST_FORMER} times before the missed events had arrived`);
+        this._floor = position;
+        this._sessions = [session];
+      } else if (this._floor !== null && this._sessions.push(session) > MOST_FORMER) {
+        this._lose(`the connection ended ${MOST_FORMER} times before the missed events had arrived`);
       }
       this.state = "pending";
     }
 
-    deliver(event) {
+    _deliver(event) {
       for (const each of this._all) {
         if (each.state !== "ended") guarded(each._handler, event, this.name);  // an earlier handler may have ended it
       }
@@ -172,24 +172,24 @@ globalThis.WebMQ = (() => {
 
   /** How much of a hub's history has been seen. The IDs of events ascend, over all topics. */
   class History {
-    constructor() { this.position = null; }  // the highest ID so far; null if the broker has no history
+    constructor() { this._position = null; }  // the highest ID so far; null if the broker has no history
 
     /** Takes the details of a WELCOME. Returns why the events since the last connection are lost, or null. */
-    resume({ _history: name, _newest: newest }) {
-      const same = this.position !== null && name === this._name && newest >= this.position;
+    _resume({ _history: name, _newest: newest }) {
+      const same = this._position !== null && name === this._name && newest >= this._position;
       this._name = name;
-      this.position = newest ?? null;
+      this._position = newest ?? null;
       if (same) return null;
       const reason = newest === undefined ? "the broker has no history" : "the hub has started a new history";
       return `the connection ended, and ${reason}`;
     }
 
     /** Takes the newest ID, or that of an event of a topic. Returns whether the event is new to the topic. */
-    move(id, topic = { floor: null }) {
-      if (this.position === null) return true;
-      this.position = Math.max(this.position, id);
-      if (topic.floor !== null && id <= topic.floor) return false;
-      topic.floor = id;
+    _move(id, topic = { _floor: null }) {
+      if (this._position === null) return true;
+      this._position = Math.max(this._position, id);
+      if (topic._floor !== null && id <= topic._floor) return false;
+      topic._floor = id;
       return true;
     }
   }
@@ -211,7 +211,7 @@ globalThis.WebMQ = (() => {
     }
 
     /** Returns for how many milliseconds an answer to SUBSCRIBE, or the next missed event, has been due. */
-    get due() { return this._current === null ? 0 : performance.now() - this._progressAt; }
+    get _due() { return this._current === null ? 0 : performance.now() - this._progressAt; }
 
     /** Subscribes to the next topic that the page still wants, and that may be sent to the broker. */
     _next() {
@@ -259,7 +259,7 @@ globalThis.WebMQ = (() => {
     /** Sends a message that will be answered. */
     ping() { this._send([2, "ping", `${PROCEDURES}ping`]); }
 
-    receive(text) {
+    _receive(text) {
       if (EVENT_1.test(text)) return guarded(() => this._event(this._parse(text)));
       const [type, first, second, third] = arrayOf(text);
       if (type === 0) this._welcomed(first);
@@ -275,7 +275,7 @@ globalThis.WebMQ = (() => {
       return true;
     }
 
-    _event([, name, event]) { this._topics.get(name)?.deliver(event); }
+    _event([, name, event]) { this._topics.get(name)?._deliver(event); }
 
     _call(resolve, reject, procedure, ...args) {
       const id = String(this._calls.push({ resolve, reject }) - 1);
@@ -294,7 +294,7 @@ globalThis.WebMQ = (() => {
       this._asked = null;  // the request ID of the SUBSCRIBE that is not yet answered
       this._topics = new Map();  // by the IDs of the subscriptions
       this._recovering = null;  // the ID of the subscription whose missed events arrive
-      this._missed = 0;  // how many are still to come
+      this._remaining = 0;  // how many are still to come
       this._answer = () => {};
     }
 
@@ -316,7 +316,7 @@ globalThis.WebMQ = (() => {
     /** WAMP v2 has no ping. Crossbar.io and hubs answer an unknown subscription with an ERROR. */
     ping() { this._request(34, NO_SUBSCRIPTION); }
 
-    receive(text) {
+    _receive(text) {
       const event = EVENT_2.exec(text);
       if (event) return this._event(Number(event[1]), Number(event[2]), text);
       const [type, ...fields] = arrayOf(text);
@@ -349,17 +349,17 @@ globalThis.WebMQ = (() => {
     _ask(topic) {
       // Crossbar.io ends the connection of a client that sends such a topic, and so all its other subscriptions.
       const sendable = this._anyTopic || URI.test(topic.name);
-      const options = topic.floor !== null ? { _after: topic.floor, _former: topic.former }
-        : this._history.position !== null ? { _newest: true } : {};
+      const options = topic._floor !== null ? { _after: topic._floor, _former: topic._sessions }
+        : this._history._position !== null ? { _newest: true } : {};
       if (sendable) this._asked = this._request(32, options, topic.name);
-      else topic.refuse(new Error("not a WAMP v2 URI: it has whitespace, a # or an empty part"));
+      else topic._refuse(new Error("not a WAMP v2 URI: it has whitespace, a # or an empty part"));
       return sendable;
     }
 
     _subscribed(id, { _missed = 0, _newest = 0 }) {
-      [this._asked, this._recovering, this._missed] = [null, id, _missed];
+      [this._asked, this._recovering, this._remaining] = [null, id, _missed];
       this._topics.set(id, this._current);
-      this._history.move(_newest);
+      this._history._move(_newest);
       if (this._current.state === "ended") this.unsubscribe(this._current);
       this._recover();
     }
@@ -368,29 +368,29 @@ globalThis.WebMQ = (() => {
       const topic = this._current;
       this._asked = null;
       if (topic.state === "pending") {
-        if (uri !== HISTORY_UNAVAILABLE || topic.floor === null) topic.refuse(new BrokerError(uri, text));
-        else topic.lose(`the connection ended, and the hub cannot send the missed events: ${text}`);
+        if (uri !== HISTORY_UNAVAILABLE || topic._floor === null) topic._refuse(new BrokerError(uri, text));
+        else topic._lose(`the connection ended, and the hub cannot send the missed events: ${text}`);
       }
       if (topic.state !== "pending" || !this._ask(topic)) this._next();
     }
 
     _event(id, publication, text) {
       const topic = this._topics.get(id);
-      if (this._history.move(publication, topic) && topic) guarded(() => this._deliver(topic, this._parse(text)));
+      if (this._history._move(publication, topic) && topic) guarded(() => this._deliver(topic, this._parse(text)));
       if (id !== this._recovering) return;
-      this._missed -= 1;
+      this._remaining -= 1;
       this._recover();
     }
 
     /** One positional argument is the event. Others are delivered as a hub delivers them over WAMP v1. */
     _deliver(topic, [, , , , args = [], kwargs = {}]) {
       const plain = args.length === 1 && Object.keys(kwargs).length === 0;
-      topic.deliver(plain ? args[0] : { args, kwargs });
+      topic._deliver(plain ? args[0] : { args, kwargs });
     }
 
     _recover() {
       this._progressAt = performance.now();
-      if (this._missed > 0) return;
+      if (this._remaining > 0) return;
       this._recovering = null;
       this._open();
     }
@@ -505,13 +505,13 @@ globalThis.WebMQ = (() => {
         protocol.open(this._identity).then(current((welcome) => this._opened(protocol, ...welcome)), failed);
       };
       socket.onmessage = ({ data }) => {
-        protocol.receive(data);
+        protocol._receive(data);
         if (this._protocol === protocol) this._watch();
       };
       socket.onclose = ({ code, reason }) => {
         this._retry(protocol ? `the connection ended (${code}${reason && ` ${reason}`})` : this._unreachable());
       };
-      this._after(PATIENCE, () => this._retry(`no welcome by ${this._host} within ${PATIENCE / 1000} s`));
+      this._later(PATIENCE, () => this._retry(`no welcome by ${this._host} within ${PATIENCE / 1000} s`));
       this._change("connecting", "");
     }
 
@@ -520,9 +520,9 @@ globalThis.WebMQ = (() => {
       this._protocol = protocol;
       this._openedAt = performance.now();
       this._wasOpen = true;
-      const why = this._history.resume(details);
+      const why = this._history._resume(details);
       for (const topic of this._topics.values()) {
-        if (why !== null) topic.lose(why);
+        if (why !== null) topic._lose(why);
         protocol.subscribe(topic);
       }
       this._watch();
@@ -531,16 +531,16 @@ globalThis.WebMQ = (() => {
 
     /** Sends a ping after a silence: a link or a hub may fail without closing the connection. */
     _watch() {
-      if (this._protocol.due >= SILENCE + PATIENCE) return this._retry(SILENT);
+      if (this._protocol._due >= SILENCE + PATIENCE) return this._retry(SILENT);
       this._pinged = false;
-      this._after(SILENCE, () => this._ping());
+      this._later(SILENCE, () => this._ping());
     }
 
     _ping() {
       if (this._pinged) return;
       this._pinged = true;
       this._protocol.ping();
-      this._after(PATIENCE, () => this._retry(SILENT));
+      this._later(PATIENCE, () => this._retry(SILENT));
     }
 
     /**
@@ -559,11 +559,11 @@ globalThis.WebMQ = (() => {
 
     _reconnect(wait) {
       this._dueAt = performance.now() + wait;
-      this._after(wait, () => this._connect());
+      this._later(wait, () => this._connect());
     }
 
     /** Replaces the pending call. There is one at a time. */
-    _after(milliseconds, call) {
+    _later(milliseconds, call) {
       clearTimeout(this._timer);
       this._timer = setTimeout(call, milliseconds);
     }
@@ -571,7 +571,7 @@ globalThis.WebMQ = (() => {
     /** Takes a BrokerError, or what `sign` has thrown: the signing server may be available at the next attempt. */
     _failed(error) {
       if (!(error instanceof BrokerError)) this._retry(`not authenticated: ${error?.message ?? error}`);
-      else if (error.final && !this._wasOpen) this._end("refused", error.message);
+      else if (error._final && !this._wasOpen) this._end("refused", error.message);
       else this._retry(error.message);
     }
 
@@ -608,8 +608,8 @@ globalThis.WebMQ = (() => {
     /** Closes the connection, and ignores its further messages. */
     _drop() {
       const socket = this._socket;
-      const { position } = this._history;
-      if (this._protocol) for (const topic of this._topics.values()) topic.disconnect(Number(this.sessionId), position);
+      const { _position } = this._history;
+      if (this._protocol) for (const topic of this._topics.values()) topic._disconnect(Number(this.sessionId), _position);
       this._socket = this._protocol = null;
       if (!socket) return;
       socket.onopen = socket.onmessage = socket.onclose = null;
