@@ -133,7 +133,8 @@ async def test_a_page_of_a_foreign_origin_is_refused(hub: Hub, wire: HubClient) 
         await wire.push(hub)
         assert await page.evaluate("states.slice(0, 2)") == ["connecting", "closed"]
         assert await page.evaluate("[details[0], events]") == [
-            f"no hub answers at {hub.url.removeprefix('http://')}, or it does not allow pages of {foreign} (its log says so)",
+            f"no hub answers at {hub.url.removeprefix('http://')}"
+            f", or it does not allow pages of {foreign} (its log says so)",
             [],
         ]
 

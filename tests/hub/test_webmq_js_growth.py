@@ -97,7 +97,7 @@ async def test_subscriptions_and_pings(protocol: str) -> None:
             await subscribed();
             subscription.unsubscribe();
             looked();
-            await say(...(SUBPROTOCOL === "wamp" ? [3, "ping", null] : [8, 34, 1, {}, "wamp.error.no_such_subscription"]));
+            await (SUBPROTOCOL === "wamp" ? say(3, "ping", null) : say(8, 34, 1, {}, "e.no_such_subscription"));
         }, 1000);
         """,
     )

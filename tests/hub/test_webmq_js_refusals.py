@@ -344,7 +344,8 @@ async def test_a_sign_that_never_settles_is_not_waited_for(protocol: str) -> Non
         f"""
         {CHALLENGED}
         let signs = 0, late;
-        start({{ key: "reader", sign: () => {{ signs += 1; return new Promise((resolve) => {{ late ??= resolve; }}); }} }});
+        const sign = () => {{ signs += 1; return new Promise((resolve) => {{ late ??= resolve; }}); }};
+        start({{ key: "reader", sign }});
         await challenged();
         const waits = [await elapse(), await elapse()];
         late("=".repeat(44));

@@ -461,8 +461,8 @@ globalThis.WebMQ = (() => {
     }
 
     /**
-     * Returns a `sign` function: HMAC-SHA256 by WebCrypto, which only pages from https and localhost have. The key is the
-     * secret; for salted WAMP-CRA, as Crossbar.io offers it, PBKDF2 derives the key from the secret.
+     * Returns a `sign` function: HMAC-SHA256 by WebCrypto, which only pages from https and localhost have. If the
+     * challenge has a salt, as Crossbar.io can send it, PBKDF2 derives the key from the secret.
      */
     static signer(secret) {
       if (typeof secret !== "string" || !secret) throw new TypeError("secret: not a string, or empty");
