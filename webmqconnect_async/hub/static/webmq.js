@@ -31,7 +31,8 @@ globalThis.WebMQ = (() => {
   const EVENT_1 = /^\s*\[\s*8\s*,/;
   // Of WAMP v2: its IDs, and how a hub begins the details of a retained event.
   const EVENT_2 = /^\s*\[\s*36\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*({"retained":true)?/;
-  const URI = /^(?!\0)[^\s.#]+(\.[^\s.#]+)*$/u, PATTERN = /^(?!\0)[^\s#]*$/u;  // of WAMP v2
+  // In no URI of WAMP v2. Control characters are whitespace to Crossbar.io's Python, and it may refuse a NUL.
+  const NOT_URI = /[\0-\x20\x85\s#]/;
   const HISTORY_UNAVAILABLE = "webmq.error.history_unavailable";
   const MOST_FORMER = 16;  // IDs of former sessions that a hub takes
   const SIGNATURE = 44;  // characters of a signature: 32 bytes in base64
@@ -307,8 +308,7 @@ globalThis.WebMQ = (() => {
       this._requests = 0;
       this._asked = null;  // the request ID of the SUBSCRIBE that is not yet answered
       this._topics = new Map();  // by the IDs of the subscriptions
-      this._recovering = null;  // the ID of the subscription whose missed events arrive
-      this._remaining = 0;  // how many are still to come
+      this._remaining = 0;  // how many missed events of the current topic are still to come
     }
 
     /** As that of Wamp1, but resolves to [session ID, details of the WELCOME]. */
@@ -331,15 +331,14 @@ globalThis.WebMQ = (() => {
     _receive(text) {
       const event = EVENT_2.exec(text);
       if (event) return this._event(Number(event[1]), Number(event[2]), event[3], text);
-      const [type, ...fields] = arrayOf(text);
-      if (type === 2 || type === 4) this._answer([type, ...fields]);
-      else if (type === 3) this._fail(new BrokerError(fields[1], fields[0]?.message));
-      else if (type === 6) {
-        this._send([6, {}, "wamp.close.goodbye_and_out"]);
-        this._fail(new BrokerError(fields[1], fields[0]?.message ?? "the session ended"));
+      const message = arrayOf(text), [type, first, second, third, uri, args] = message;
+      if (type === 2 || type === 4) this._answer(message);
+      else if (type === 8 && first === 32 && second === this._asked) this._refused(uri, args?.[0]);
+      else if (type === 33 && first === this._asked) this._subscribed(second, third);
+      else if (type === 3 || type === 6) {
+        if (type === 6) this._send([6, {}, "wamp.close.goodbye_and_out"]);
+        this._fail(new BrokerError(second, first?.message));
       }
-      else if (type === 8 && fields[0] === 32 && fields[1] === this._asked) this._refused(fields[3], fields[4]?.[0]);
-      else if (type === 33 && fields[0] === this._asked) this._subscribed(fields[1], fields[2]);
     }
 
     /** Sends a message while the session is not open. Resolves to the answer, unless that is an ABORT. */
@@ -358,16 +357,17 @@ globalThis.WebMQ = (() => {
     _ask(topic) {
       // Crossbar.io ends the connection of a client that sends such a topic, and so all its other subscriptions.
       const { name, _match, _floor } = topic, match = _match === "exact" ? undefined : _match;
-      const sendable = this._anyTopic || (match ? PATTERN : URI).test(name);
+      const sendable = this._anyTopic || !NOT_URI.test(name);
       const options = _floor !== null ? { match, _after: _floor, _former: topic._sessions }
         : { match, get_retained: topic._retained, _newest: this._past._position !== null || undefined };
       if (sendable) this._asked = this._request(32, options, name);
-      else topic._refuse(new Error("not a WAMP v2 URI: it has whitespace, a # or an empty part"));
+      else topic._refuse(new Error("not a WAMP v2 URI: it has whitespace or a #"));
       return sendable;
     }
 
     _subscribed(id, { _missed = 0, _newest = 0 } = {}) {
-      [this._asked, this._recovering, this._remaining] = [null, id, _missed];
+      this._asked = null;
+      this._remaining = _missed;
       this._current._id = id;
       this._topics.set(id, this._current);
       this._past._move(_newest);
@@ -389,7 +389,7 @@ globalThis.WebMQ = (() => {
     _event(id, publication, retained, text) {
       const topic = this._topics.get(id), isNew = retained || this._past._move(publication, topic);
       if (isNew && topic) guarded(() => this._deliver(topic, this._parse(text)));
-      if (id !== this._recovering) return;
+      if (id !== this._current?._id) return;
       this._remaining -= 1;
       this._recover();
     }
@@ -402,9 +402,7 @@ globalThis.WebMQ = (() => {
 
     _recover() {
       this._progressAt = now();
-      if (this._remaining > 0) return;
-      this._recovering = null;
-      this._open();
+      if (this._remaining <= 0) this._open();
     }
   }
 
@@ -436,7 +434,7 @@ globalThis.WebMQ = (() => {
      */
     constructor(url, { key, sign, realm = "realm1", parse = JSON.parse } = {}) {
       if ((key === undefined) !== (sign === undefined)) throw new TypeError("key, sign: pass both or neither");
-      checkFunctions({ parse, sign: sign === undefined ? parse : sign });
+      check("function", { parse, sign: sign === undefined ? parse : sign });
       this.url = socketUrl(url ?? (scriptUrl ? new URL(".", scriptUrl) : ""));
       this.onstate = this.onlost = null;
       this._host = new URL(this.url).host;
@@ -465,7 +463,7 @@ globalThis.WebMQ = (() => {
      * challenge has a salt, as Crossbar.io can send it, PBKDF2 derives the key from the secret.
      */
     static signer(secret) {
-      if (typeof secret !== "string" || !secret) throw new TypeError("secret: not a string, or empty");
+      check("string", { secret: secret || undefined });
       if (!globalThis.crypto?.subtle) throw new Error("browsers sign only for pages from https or localhost");
       const { subtle } = crypto, hash = "SHA-256";
       const bytes = (text) => new TextEncoder().encode(text);
@@ -500,8 +498,8 @@ globalThis.WebMQ = (() => {
      * Throws an Error once the state is "refused" or "ended".
      */
     subscribe(topic, handler, { onlost = null, match = "exact", getRetained = false } = {}) {
-      if (typeof topic !== "string") throw new TypeError("topic: not a string");
-      checkFunctions({ handler, onlost: onlost ?? handler });
+      check("string", { topic });
+      check("function", { handler, onlost: onlost ?? handler });
       if (!/^(exact|prefix|wildcard)$/.test(match)) throw new TypeError("match: not exact, prefix or wildcard");
       if (this._over) throw new Error(`not subscribed: ${this._over.message}`);
       const lost = (...args) => { if (!this._over) guarded(this.onlost, ...args); };
@@ -675,8 +673,8 @@ globalThis.WebMQ = (() => {
     }
   }
 
-  function checkFunctions(named) {
-    for (const name in named) if (typeof named[name] !== "function") throw new TypeError(`${name}: not a function`);
+  function check(type, named) {
+    for (const name in named) if (typeof named[name] !== type) throw new TypeError(`${name}: not a ${type}`);
   }
 
   async function signed(sign, challenge, extra) {
@@ -702,7 +700,7 @@ globalThis.WebMQ = (() => {
   /** Returns the WebSocket URL of a hub, given that or the URL for pushes. */
   function socketUrl(address) {
     const url = address && attempt(() => new URL(address, globalThis.document?.baseURI));
-    if (!url || !/^(http|ws)s?:$/.test(url.protocol) || url.username || url.password || url.hash) {
+    if (!/^(http|ws)s?:\/\/[^@/]*\/[^#]*$/.test(url?.href)) {
       throw new TypeError("url: not an http(s) or ws(s) URL, or with a user or fragment");
     }
     if (url.protocol.startsWith("http")) {
