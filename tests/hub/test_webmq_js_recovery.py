@@ -403,7 +403,7 @@ async def test_more_former_sessions_than_a_hub_takes() -> None:
         await confirm(10);
         return [former, before, lost];
     """)
-    why = "the connection ended 16 times during the recovery"
+    why = "the connection ended, and the recovery was cut off 16 times"
     assert said == [list(range(1, 17)), [[["a", {"_newest": True}]], 0], [["a", why]]]
 
 
