@@ -23,39 +23,40 @@ globalThis.WebMQ = (() => {
   const CALM = 10000;  // between two waits that are shortened
   const SILENCE = 30000;  // before a ping
   const PATIENCE = 10000;  // for the answer to a ping, and from connecting to open
+
+  const MOST_FORMER = 16;  // IDs of former sessions that a hub takes
+  const SIGNATURE = 44;  // characters of a signature: 32 bytes in base64
+  const NO_SUBSCRIPTION = 2 ** 53;  // a valid ID in WAMP v2, at the end of the range: no subscription has it
+
   const SILENT = "the hub has stopped answering";
   const now = () => performance.now();
   // The URL of this script, where it has kept its name. In a bundle it is that of the bundle, which comes from no hub.
-  const scriptUrl = /^http.*\/webmq[-.]/.exec(globalThis.document?.currentScript?.src)?.input;
+  const scriptUrl = /.*\/webmq[-.]/.exec(globalThis.document?.currentScript?.src)?.input;
 
   const PROCEDURES = "http://api.wamp.ws/procedure#";  // of WAMP v1
   const CALL = "call";  // the ID of calls in WAMP v1: one at a time
   const EVENT_1 = /^\s*\[\s*8\s*,/;
   // Of WAMP v2: its IDs, and how a hub begins the details of a retained event.
   const EVENT_2 = /^\s*\[\s*36\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*({"retained":true)?/;
-  const URI = /^(?!\0)[^\s.#]+(\.[^\s.#]+)*$/u, PATTERN = /^(?!\0)[^\s#]*$/u;  // of WAMP v2
+  // In no URI of WAMP v2. Control characters are whitespace to Crossbar.io's Python, and it may refuse a NUL.
+  const NOT_URI = /[\0-\x20\x85\s#]/;
   const HISTORY_UNAVAILABLE = "webmq.error.history_unavailable";
-  const MOST_FORMER = 16;  // IDs of former sessions that a hub takes
-  const SIGNATURE = 44;  // characters of a signature: 32 bytes in base64
-  const NO_SUBSCRIPTION = 2 ** 53;  // a valid ID in WAMP v2, at the end of the range: no subscription has it
 
   // The errors that refuse the page's identity: its key, its signature, or that it has none. Any other error may be
   // temporary, such as a router that is starting or a hub that shuts down.
   const IDENTITY = new RegExp(
     "^(http://api.wamp.ws/error#(anonymous-auth-forbidden|invalid-signature|no-such-authkey)|"
-    + "wamp.error.(auth\\w+_(denied|required)|no_matching_auth_method|no_such_(principal|role)|"
+    + "wamp.error.(auth\\w+_(denied|required)|no_(matching_)?auth_method|no_such_(principal|role)|"
     + "authentication_failed|"  // from a hub: an unknown key or a wrong signature
-    + "no_auth_method|not_authorized))$",  // from Crossbar.io, the latter for both of these, too
+    + "not_authorized))$",  // from Crossbar.io, for both of these, too
   );
-
-  // The exception: a proxy of Crossbar.io sends "authentication_failed" with this text while it has no router.
-  const NO_ROUTER = "Frontend connection accept failed";
 
   /** An error that the broker sent. `final` if it refuses the page's identity. */
   class BrokerError extends Error {
     constructor(uri, text) {
       super(`${String(uri).replace(/^.*[#./]/s, "")}: ${text ?? "no reason given"}`);
-      this._final = IDENTITY.test(uri) && !String(text).startsWith(NO_ROUTER);
+      // The exception: a proxy of Crossbar.io without a router says "Frontend connection accept failed".
+      this._final = IDENTITY.test(uri) && !/^Frontend/.test(text);
     }
   }
 
@@ -69,14 +70,13 @@ globalThis.WebMQ = (() => {
    */
   class Subscription {
     constructor(topic, handler, unsubscribe) {
-      this.topic = topic.name;
+      this.topic = topic._name;
       this.onlost = null;
       this.ready = new Promise((...settle) => { [this._resolve, this._reject] = settle; });
       this.ready.catch(() => {});  // not an unhandled rejection in a page that does not use it
       this._topic = topic;
       this._handler = handler;
       this._unsubscribe = unsubscribe;
-      this._wasOpen = this._refused = this._ended = false;
     }
 
     get state() { return this._ended ? "ended" : this._topic.state; }
@@ -84,22 +84,16 @@ globalThis.WebMQ = (() => {
     unsubscribe() { if (!this._ended) this._unsubscribe(); }
 
     _open() {
-      this._wasOpen = true;
-      this._refused = false;
+      this._wasOpen = true;  // false once it has been refused, undefined before either
       this._resolve();
-    }
-
-    _refuse() {
-      this._wasOpen = false;
-      this._refused = true;
     }
   }
 
   /** A topic with subscriptions. It outlives connections, and holds what is needed to recover missed events. */
   class Topic {
-    /** onlost(topic, why) is called after those of the subscriptions. */
-    constructor(name, match, onlost) {
-      this.name = name;
+    /** `page` is the WebMQ. */
+    constructor(name, match, page) {
+      this._name = name;
       this._match = match;
       this._retained = undefined;  // true to ask for the retained event
       this.state = "pending";  // that of its subscriptions
@@ -107,62 +101,62 @@ globalThis.WebMQ = (() => {
       this._id = null;  // of the subscription on this connection, over WAMP v2
       this._sessions = [];  // IDs of the sessions since the topic was last open at the end of one, with that one
       this._lost = null;  // why events were lost, until the page has been told
-      this._onlost = onlost;
-      this._subscriptions = new Map();  // by handler
+      this._page = page;
+      this._all = [];  // subscriptions; a new array for each change: handlers come and go during an event
     }
 
-    get _all() { return [...this._subscriptions.values()]; }
 
-    add(handler, unsubscribe) {
-      const subscription = this._subscriptions.get(handler) ?? new Subscription(this, handler, unsubscribe);
-      this._subscriptions.set(handler, subscription);
+    _add(handler, unsubscribe) {
+      let subscription = this._all.find(({ _handler }) => _handler === handler);
+      if (!subscription) this._all = [...this._all, subscription = new Subscription(this, handler, unsubscribe)];
       if (this.state === "open") subscription._open();
       return subscription;
     }
 
     /** Removes a handler, or all. Returns whether none is left. */
-    remove(handler) {
+    _remove(handler) {
       for (const each of this._all.filter(({ _handler }) => handler === undefined || _handler === handler)) {
-        this._subscriptions.delete(each._handler);
         each._ended = true;
         each._reject(new Error("unsubscribed"));
       }
-      return this._subscriptions.size === 0;
+      this._all = this._all.filter(({ _ended }) => !_ended);
+      return this._all.length === 0;
     }
 
     /** The broker has confirmed it, and sent what it could of the missed events. */
-    open() {
-      const why = this._lost, before = this._all.filter(({ _wasOpen, _refused }) => _wasOpen || _refused);
+    _confirm() {
+      const why = this._lost;
       this.state = "open";
       this._lost = null;
+      if (why !== null) this._tell(why, ({ _wasOpen }) => _wasOpen !== undefined);
       for (const each of this._all) each._open();
-      if (why !== null) this._tell(before, why);
     }
 
     /** It will not open: on this connection, if the state is "refused" by the broker, or at all. */
-    end(state, error) {
+    _end(state, error) {
       this.state = state;
       for (const each of this._all) each._reject(error);
     }
 
-    _refuse(error) {
-      console.error(`WebMQ: not subscribed to ${this.name}: ${error.message}`);
-      this.end("refused", error);
-      const why = `the broker refuses the topic: ${error.message}`;
-      const before = this._all.filter(({ _wasOpen }) => _wasOpen);
-      for (const each of this._all) each._refuse();
+    _refuse(why) {
+      console.error(`WebMQ: not subscribed to ${this._name}: ${why}`);
+      this._end("refused", new Error(why));
+      why = `refused: ${why}`;
       if (this._floor === null) this._lost = why;  // if it opens later, the page learns that by `onlost`
-      this._tell(before, why);
+      this._tell(why, ({ _wasOpen }) => _wasOpen);
+      for (const each of this._all) each._wasOpen = false;
     }
 
-    _tell(subscriptions, why) {
-      for (const each of subscriptions) if (each.state !== "ended") guarded(each.onlost, this.name, why);
-      if (subscriptions.length > 0) this._onlost(this.name, why);
+    /** Calls `onlost` of the subscriptions that pass a test, and that of the page. */
+    _tell(why, test) {
+      const told = this._all.filter(test);
+      for (const each of told) if (each.state !== "ended") guarded(each.onlost, this._name, why);
+      if (told.length > 0 && !this._page._over) guarded(this._page.onlost, this._name, why);
     }
 
     /** Gives up the missed events. */
     _lose(why) {
-      this._lost = why;
+      this._lost = `the connection ended, and ${why}`;
       this._floor = null;
       this._sessions = [];
     }
@@ -173,14 +167,14 @@ globalThis.WebMQ = (() => {
         this._floor = position;
         this._sessions = [session];
       } else if (this._floor !== null && this._sessions.push(session) > MOST_FORMER) {
-        this._lose(`the connection ended ${MOST_FORMER} times during the recovery`);
+        this._lose(`the recovery failed ${MOST_FORMER} times`);
       }
       this.state = "pending";
       this._id = null;
     }
 
     /** The second argument is the topic of the event, if this one is a pattern. */
-    _deliver(event, name = this.name) {
+    _deliver(event, name = this._name) {
       for (const each of this._all) {
         if (each.state !== "ended") guarded(each._handler, event, name);  // an earlier handler may have ended it
       }
@@ -197,8 +191,7 @@ globalThis.WebMQ = (() => {
       this._name = name;
       this._position = newest ?? null;
       if (same) return null;
-      const reason = newest === undefined ? "the broker has no history" : "the hub has restarted";
-      return `the connection ended, and ${reason}`;
+      return newest === undefined ? "the broker has no history" : "the hub has restarted";
     }
 
     /** Takes the newest ID, or that of an event of a topic. Returns whether the event is new to the topic. */
@@ -213,26 +206,34 @@ globalThis.WebMQ = (() => {
 
   /** What both protocols have in common: over a connection, topics are subscribed to one after another. */
   class Connection {
-    /** send(message) sends a message; parse(text) parses one that has an event. */
-    constructor(send, parse) {
+    /**
+     * send(message) sends a message; parse(text) parses one that has an event; fail(error) takes a BrokerError that
+     * ends the session, open or not.
+     */
+    constructor(send, parse, fail, history) {
       this._send = send;
       this._parse = parse;
+      this._fail = fail;
+      this._past = history;
+      this._topics = new Map();  // that are subscribed to: over WAMP v1 by name, over v2 by the ID of the subscription
       this._waiting = [];
       this._current = null;  // the topic that is being subscribed to
-      this._progressAt = 0;
       this._answer = () => {};  // takes an answer, a message
     }
 
-    /** Resolves to the next answer. */
-    _answered() { return new Promise((resolve) => { this._answer = resolve; }); }
+    /** Sends a message, if there is one. Resolves to the next answer. */
+    _say(...message) {
+      if (message.length > 0) this._send(message);
+      return new Promise((resolve) => { this._answer = resolve; });
+    }
 
     subscribe(topic) {
       this._waiting.push(topic);
       if (this._current === null) this._next();
     }
 
-    /** Returns for how many milliseconds an answer to SUBSCRIBE, or the next missed event, has been due. */
-    get _due() { return this._current === null ? 0 : now() - this._progressAt; }
+    /** For how many milliseconds an answer to SUBSCRIBE, or the next missed event, has been due; null if none is. */
+    get _due() { return this._current && now() - this._progressAt; }
 
     /** Subscribes to the next topic that the page still wants, and that may be sent to the broker. */
     _next() {
@@ -244,55 +245,43 @@ globalThis.WebMQ = (() => {
     }
 
     _open() {
-      if (this._current.state === "pending") this._current.open();
+      if (this._current.state === "pending") this._current._confirm();
       this._next();
     }
   }
 
   /** WAMP v1. Its SUBSCRIBE has no answer, so a call behind it is answered instead. */
   class Wamp1 extends Connection {
-    constructor(send, parse) {
-      super(send, parse);
-      this._topics = new Map();  // by name
-    }
-
     /** Authenticates. Resolves to [session ID]; rejects with a BrokerError, or with the error of `sign`. */
-    async open({ key, sign }) {
-      const [, sessionId] = await this._answered();
-      if (key !== undefined) {
-        const challenge = await this._call("authreq", key);
-        await this._call("auth", await signed(sign, challenge, attempt(() => JSON.parse(challenge))));
-        return [sessionId];
-      }
+    async _join({ key, sign }) {
+      const [, sessionId] = await this._say();
       try {
-        await this._call("authreq");
-        await this._call("auth", null);  // the hub of 2013 requires it even from anonymous subscribers
+        const challenge = await this._call("authreq", key);
+        // The hub of 2013 requires it even from anonymous subscribers.
+        await this._call("auth", key === undefined ? null : await sign(challenge, parsed(challenge)));
       } catch (error) {
-        if (!error.message.startsWith("NoSuchRPCEndpoint")) throw error;
+        if (key !== undefined || !error.message.startsWith("NoSuchRPCEndpoint")) throw error;
       }
-      return [sessionId];
+      return [sessionId, {}];
     }
 
-    unsubscribe({ name }) { if (this._topics.delete(name)) this._send([6, name]); }
+    unsubscribe({ _name }) { if (this._topics.delete(_name)) this._send([6, _name]); }
 
     /** Sends a message that will be answered. */
-    ping(id = "ping") { this._send([2, id, `${PROCEDURES}ping`]); }
+    _ping(id = "ping") { this._send([2, id, `${PROCEDURES}ping`]); }
 
     _receive(text) {
       if (EVENT_1.test(text)) return guarded(() => this._event(this._parse(text)));
       const message = arrayOf(text), [type, id] = message;
-      if (type === 0 || ((type === 3 || type === 4) && id === CALL)) this._answer(message);
+      if (type === 0 || id === CALL) this._answer(message);
     }
 
     _ask(topic) {
-      const { name, _match, _retained } = topic;
-      if (_match !== "exact" || _retained) {
-        topic._refuse(new Error("WAMP v1 has neither match nor getRetained"));
-        return false;
-      }
+      const { _name: name, _match, _retained } = topic;
+      if (_match !== "exact" || _retained) return topic._refuse("WAMP v1 has neither match nor getRetained");
       this._topics.set(name, topic);
       this._send([5, name]);
-      this.ping(CALL);
+      this._ping(CALL);
       this._answer = () => { if (this._current === topic) this._open(); };  // the hub of 2012 answers with an error
       return true;
     }
@@ -300,8 +289,7 @@ globalThis.WebMQ = (() => {
     _event([, name, event]) { this._topics.get(name)?._deliver(event); }
 
     async _call(procedure, ...args) {
-      this._send([2, CALL, PROCEDURES + procedure, ...args]);
-      const [type, , result, text] = await this._answered();
+      const [type, , result, text] = await this._say(2, CALL, PROCEDURES + procedure, ...args);
       if (type === 4) throw new BrokerError(result, text);
       return result;
     }
@@ -309,24 +297,19 @@ globalThis.WebMQ = (() => {
 
   /** WAMP v2, of Crossbar.io and hubs. Options and details that begin with an underscore are those of hubs alone. */
   class Wamp2 extends Connection {
-    /** fail(error) takes a BrokerError that ends the session, open or not. */
-    constructor(send, parse, fail, history) {
-      super(send, parse);
-      this._fail = fail;
-      this._past = history;
+    constructor(...args) {
+      super(...args);
       this._requests = 0;
       this._asked = null;  // the request ID of the SUBSCRIBE that is not yet answered
-      this._topics = new Map();  // by the IDs of the subscriptions
-      this._recovering = null;  // the ID of the subscription whose missed events arrive
-      this._remaining = 0;  // how many are still to come
+      this._remaining = 0;  // how many missed events of the current topic are still to come
     }
 
     /** As that of Wamp1, but resolves to [session ID, details of the WELCOME]. */
-    async open({ key, sign, realm }) {
+    async _join({ key, sign, realm }) {
       const authmethods = [key === undefined ? "anonymous" : "wampcra"];
       let [type, first, second] = await this._say(1, realm, { roles: { subscriber: {} }, authmethods, authid: key });
       if (type === 4 && !sign) throw new BrokerError("wamp.error.authentication_required", "the page has no key");
-      while (type === 4) [type, first, second] = await this._say(5, await signed(sign, second.challenge, second), {});
+      while (type === 4) [type, first, second] = await this._say(5, await sign(second.challenge, second), {});
       this._anyTopic = second?._any_topic;
       return [String(first), second ?? {}];
     }
@@ -336,27 +319,20 @@ globalThis.WebMQ = (() => {
     }
 
     /** WAMP v2 has no ping. Crossbar.io and hubs answer an unknown subscription with an ERROR. */
-    ping() { this._request(34, NO_SUBSCRIPTION); }
+    _ping() { this._request(34, NO_SUBSCRIPTION); }
 
     _receive(text) {
       const event = EVENT_2.exec(text);
       if (event) return this._event(Number(event[1]), Number(event[2]), event[3], text);
-      const [type, ...fields] = arrayOf(text);
-      if (type === 2 || type === 4) this._answer([type, ...fields]);
-      else if (type === 3) this._fail(new BrokerError(fields[1], fields[0]?.message));
-      else if (type === 6) {
-        this._send([6, {}, "wamp.close.goodbye_and_out"]);
-        this._fail(new BrokerError(fields[1], fields[0]?.message ?? "the session ended"));
+      const message = arrayOf(text), [type, first, second, third, uri, args] = message;
+      if (type === 2 || type === 4) this._answer(message);
+      else if (type === 8 && first === 32 && second === this._asked) this._refused(uri, args?.[0]);
+      else if (type === 33 && first === this._asked) this._subscribed(second, third);
+      else if (type === 3 || type === 6) {
+        if (type === 6) this._send([6, {}, "wamp.close.goodbye_and_out"]);
+        this._fail(new BrokerError(second, first?.message));
       }
-      else if (type === 8 && fields[0] === 34) this._past._move(fields[2]?._newest ?? 0);  // the answer to a ping
-      else if (type === 8 && fields[0] === 32 && fields[1] === this._asked) this._refused(fields[3], fields[4]?.[0]);
-      else if (type === 33 && fields[0] === this._asked) this._subscribed(fields[1], fields[2]);
-    }
-
-    /** Sends a message while the session is not open. Resolves to the answer, unless that is an ABORT. */
-    _say(...message) {
-      this._send(message);
-      return this._answered();
+      else if (type === 8 && first === 34) this._past._move(third?._newest ?? 0);  // the answer to a ping
     }
 
     /** Sends a message with the next request ID, and returns that. */
@@ -368,17 +344,17 @@ globalThis.WebMQ = (() => {
 
     _ask(topic) {
       // Crossbar.io ends the connection of a client that sends such a topic, and so all its other subscriptions.
-      const { name, _match, _floor } = topic, match = _match === "exact" ? undefined : _match;
-      const sendable = this._anyTopic || (match ? PATTERN : URI).test(name);
+      const { _name: name, _match, _floor } = topic, match = _match === "exact" ? undefined : _match;
+      if (!this._anyTopic && NOT_URI.test(name)) return topic._refuse("not a WAMP v2 URI: it has whitespace or a #");
       const options = _floor !== null ? { match, _after: _floor, _former: topic._sessions }
         : { match, get_retained: topic._retained, _newest: this._past._position !== null || undefined };
-      if (sendable) this._asked = this._request(32, options, name);
-      else topic._refuse(new Error("not a WAMP v2 URI: it has whitespace, a # or an empty part"));
-      return sendable;
+      this._asked = this._request(32, options, name);
+      return true;
     }
 
     _subscribed(id, { _missed = 0, _newest = 0 } = {}) {
-      [this._asked, this._recovering, this._remaining] = [null, id, _missed];
+      this._asked = null;
+      this._remaining = _missed;
       this._current._id = id;
       this._topics.set(id, this._current);
       this._past._move(_newest);
@@ -389,18 +365,20 @@ globalThis.WebMQ = (() => {
     _refused(uri, text) {
       const topic = this._current;
       this._asked = null;
-      if (topic.state === "pending") {
-        if (uri !== HISTORY_UNAVAILABLE || topic._floor === null) topic._refuse(new BrokerError(uri, text));
-        else topic._lose(`the connection ended, and the hub cannot send the missed events: ${text}`);
+      if (uri === HISTORY_UNAVAILABLE && topic._floor !== null) {
+        topic._lose(`the history is incomplete: ${text}`);
+        this._waiting.unshift(topic);
+      } else if (topic.state === "pending") {
+        topic._refuse(new BrokerError(uri, text).message);
       }
-      if (topic.state !== "pending" || !this._ask(topic)) this._next();
+      this._next();
     }
 
     /** A retained event has its old ID. */
     _event(id, publication, retained, text) {
       const topic = this._topics.get(id), isNew = retained || this._past._move(publication, topic);
       if (isNew && topic) guarded(() => this._deliver(topic, this._parse(text)));
-      if (id !== this._recovering) return;
+      if (id !== this._current?._id) return;
       this._remaining -= 1;
       this._recover();
     }
@@ -413,9 +391,7 @@ globalThis.WebMQ = (() => {
 
     _recover() {
       this._progressAt = now();
-      if (this._remaining > 0) return;
-      this._recovering = null;
-      this._open();
+      if (this._remaining <= 0) this._open();
     }
   }
 
@@ -447,13 +423,17 @@ globalThis.WebMQ = (() => {
      *          WebSocket, a class to use instead of the global one, which Node.js has since version 22.
      */
     constructor(url, { key, sign, realm = "realm1", parse = JSON.parse, WebSocket = globalThis.WebSocket } = {}) {
-      if ((key === undefined) !== (sign === undefined)) throw new TypeError("key, sign: pass both or neither");
-      checkFunctions({ parse, sign: sign === undefined ? parse : sign });
-      if (!WebSocket) throw new TypeError("WebSocket: pass a class, such as that of npm's ws");
+      if ((key === undefined) !== (sign === undefined)) throw new TypeError("key, sign: both or neither");
+      check("function", { parse, sign: sign === undefined ? parse : sign, WebSocket });
       this.url = socketUrl(url ?? (scriptUrl ? new URL(".", scriptUrl) : ""));
       this.onstate = this.onlost = null;
       this._host = new URL(this.url).host;
-      this._identity = { key, sign, realm };
+      const signed = async (...args) => {
+        const signature = await sign(...args);
+        if (signature?.length === SIGNATURE) return signature;
+        throw new Error(`sign returned ${signature?.length ?? "no"} characters, not ${SIGNATURE}`);
+      };
+      this._identity = { key, sign: sign && signed, realm };
       this._parse = parse;
       this._WebSocket = WebSocket;
       this._topics = new Set();
@@ -461,7 +441,6 @@ globalThis.WebMQ = (() => {
       this._attempts = 0;  // since a connection was last steady
       this._wait = 0;  // the last one
       this._calmAt = 0;  // when a wait may be shortened again
-      this._wasOpen = false;
       this._over = null;  // why it will not connect again
       this._connect();
       const listeners = [
@@ -479,8 +458,8 @@ globalThis.WebMQ = (() => {
      * challenge has a salt, as Crossbar.io can send it, PBKDF2 derives the key from the secret.
      */
     static signer(secret) {
-      if (typeof secret !== "string" || !secret) throw new TypeError("secret: not a string, or empty");
-      if (!globalThis.crypto?.subtle) throw new Error("browsers sign only for pages from https or localhost");
+      check("string", { secret: secret || undefined });
+      if (!globalThis.crypto?.subtle) throw new Error("signer needs https or localhost");
       const { subtle } = crypto, hash = "SHA-256";
       const bytes = (text) => new TextEncoder().encode(text);
       const base64 = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)));
@@ -513,17 +492,16 @@ globalThis.WebMQ = (() => {
      *
      * Throws an Error once the state is "refused" or "ended".
      */
-    subscribe(topic, handler, { onlost = null, match = "exact", getRetained = false } = {}) {
-      if (typeof topic !== "string") throw new TypeError("topic: not a string");
-      checkFunctions({ handler, onlost: onlost ?? handler });
+    subscribe(topic, handler, { onlost, match = "exact", getRetained } = {}) {
+      check("string", { topic });
+      check("function", { handler, onlost: onlost ?? handler });
       if (!/^(exact|prefix|wildcard)$/.test(match)) throw new TypeError("match: not exact, prefix or wildcard");
       if (this._over) throw new Error(`not subscribed: ${this._over.message}`);
-      const lost = (...args) => { if (!this._over) guarded(this.onlost, ...args); };
-      const known = [...this._topics].find(({ name, _match }) => name === topic && _match === match);
-      const entry = known ?? new Topic(topic, match, lost);
+      const known = [...this._topics].find(({ _name, _match }) => _name === topic && _match === match);
+      const entry = known ?? new Topic(topic, match, this);
       this._topics.add(entry);
       if (getRetained) entry._retained = true;
-      const subscription = entry.add(handler, () => this._remove(entry, handler));
+      const subscription = entry._add(handler, () => this._remove(entry, handler));
       if (onlost) subscription.onlost = onlost;
       if (!known || known.state === "refused") {
         entry.state = "pending";
@@ -534,14 +512,14 @@ globalThis.WebMQ = (() => {
 
     /** Stops calling the handler for a topic, or pattern; without a handler, all of them. */
     unsubscribe(topic, handler) {
-      for (const each of this._topics) if (each.name === topic) this._remove(each, handler);
+      for (const each of this._topics) if (each._name === topic) this._remove(each, handler);
     }
 
     /** Disconnects for good. */
     close() { this._end("ended", ""); }
 
     _remove(topic, handler) {
-      if (!topic.remove(handler)) return;
+      if (!topic._remove(handler)) return;
       topic.state = "ended";
       this._topics.delete(topic);
       this._protocol?.unsubscribe(topic);
@@ -558,22 +536,21 @@ globalThis.WebMQ = (() => {
         // The function returns each value itself, and not the result of the Array.prototype.toJSON of an old library.
         const send = (message) => socket.send(JSON.stringify(message, function (key) { return this[key]; }));
         protocol = new Wamp(send, this._parse, failed, this._past);
-        protocol.open(this._identity).then(current((welcome) => this._opened(protocol, ...welcome)), failed);
+        protocol._join(this._identity).then(current((welcome) => this._opened(protocol, ...welcome)), failed);
       };
       socket.onmessage = ({ data }) => {
         protocol._receive(data);
         if (this._protocol === protocol) this._watch();
       };
-      socket.onclose = ({ code, reason }) => {
+      // Undici, of Node.js 20, fires only "error" if the handshake fails. Elsewhere "error" comes before a "close" with 1006.
+      socket.onclose = socket.onerror = ({ code = 1006, reason = "" }) => {
         this._retry(protocol ? `the connection ended (${code}${reason && ` ${reason}`})` : this._unreachable());
       };
-      // Browsers fire "close" after it, which says more. Undici, of Node.js 20, fires nothing else for a failed handshake.
-      socket.onerror = () => { if (!protocol) this._retry(this._unreachable()); };
       this._later(PATIENCE, () => this._retry(`no welcome by ${this._host} within 10 s`));
       this._change("connecting", "");
     }
 
-    _opened(protocol, sessionId, details = {}) {
+    _opened(protocol, sessionId, details) {
       const reconnected = this._wasOpen;
       this._protocol = protocol;
       this._openedAt = now();
@@ -597,7 +574,7 @@ globalThis.WebMQ = (() => {
     _ping() {
       if (this._pinged) return;
       this._pinged = true;
-      this._protocol.ping();
+      this._protocol._ping();
       this._later(PATIENCE, () => this._retry(SILENT));
     }
 
@@ -636,7 +613,7 @@ globalThis.WebMQ = (() => {
     _unreachable() {
       // Browsers hide a 403 from the page.
       const origin = this._wasOpen ? undefined : globalThis.location?.origin;
-      const refused = origin ? `, or it does not allow pages of ${origin} (its log says so)` : "";
+      const refused = origin ? `, or it does not allow pages of ${origin} (see its log)` : "";
       return `no hub answers at ${this._host}${refused}`;
     }
 
@@ -660,7 +637,7 @@ globalThis.WebMQ = (() => {
       this._listen("removeEventListener");
       this._drop();
       this._over = new Error(detail || "closed");
-      for (const topic of this._topics) topic.end(state, this._over);
+      for (const topic of this._topics) topic._end(state, this._over);
       if (state === "ended") this._topics.clear();
       this._change(state, detail);
     }
@@ -672,8 +649,8 @@ globalThis.WebMQ = (() => {
       if (this._protocol) for (const topic of this._topics) topic._disconnect(Number(this.sessionId), _position);
       this._socket = this._protocol = null;
       if (!socket) return;
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      socket.onerror = () => {};  // the package ws throws errors that nobody handles
+      // Not null: the package ws throws errors that nobody handles.
+      socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {};
       socket.close();
     }
 
@@ -692,14 +669,8 @@ globalThis.WebMQ = (() => {
     }
   }
 
-  function checkFunctions(named) {
-    for (const name in named) if (typeof named[name] !== "function") throw new TypeError(`${name}: not a function`);
-  }
-
-  async function signed(sign, challenge, extra) {
-    const signature = await sign(challenge, extra);
-    if (signature?.length === SIGNATURE) return signature;
-    throw new Error(`sign returned ${signature?.length ?? "no"} characters, not ${SIGNATURE}`);
+  function check(type, named) {
+    for (const name in named) if (typeof named[name] !== type) throw new TypeError(`${name}: not a ${type}`);
   }
 
   function attempt(make) {
@@ -710,17 +681,19 @@ globalThis.WebMQ = (() => {
     }
   }
 
+  const parsed = (text) => attempt(() => JSON.parse(text));
+
   /** Returns a message as an array, which is empty if the text is not one. */
   function arrayOf(text) {
-    const message = attempt(() => JSON.parse(text));
+    const message = parsed(text);
     return Array.isArray(message) ? message : [];
   }
 
   /** Returns the WebSocket URL of a hub, given that or the URL for pushes. */
   function socketUrl(address) {
     const url = address && attempt(() => new URL(address, globalThis.document?.baseURI));
-    if (!url || !/^(http|ws)s?:$/.test(url.protocol) || url.username || url.password || url.hash) {
-      throw new TypeError("url: not an http(s) or ws(s) URL, or with a user or fragment");
+    if (!/^(http|ws)s?:\/\/[^@/]*\/[^#]*$/.test(url?.href)) {
+      throw new TypeError("url: not http(s) or ws(s) without user and fragment");
     }
     if (url.protocol.startsWith("http")) {
       url.protocol = url.protocol.replace("http", "ws");
