@@ -81,7 +81,7 @@ async def test_a_connection_that_goes_silent_has_held(protocol: str) -> None:
         return [states.at(-1), await elapse()];
         """,
     )
-    assert said == [["closed", "the hub has stopped answering"], 500]
+    assert said == [["closed", "the hub does not answer"], 500]
 
 
 NOT_LET_IN = {
@@ -227,7 +227,7 @@ async def test_a_flood_of_events_asks_an_open_connection_once(protocol: str, fir
         return [now, sockets[0].sent.length - before, states.at(-1), before];
         """,
     )
-    assert said == [10_000, 1, ["closed", "the hub has stopped answering"], first]
+    assert said == [10_000, 1, ["closed", "the hub does not answer"], first]
 
 
 # Environments

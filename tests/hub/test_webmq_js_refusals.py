@@ -146,7 +146,7 @@ async def test_a_page_without_a_key_that_is_challenged_is_refused() -> None:
         return [states, sockets.length, timers.size];
         """,
     )
-    assert said == [[["refused", "authentication_required: the page has no key"]], 1, 0]
+    assert said == [[["refused", "authentication_required: no key"]], 1, 0]
 
 
 # Everything else passes
@@ -428,7 +428,7 @@ async def test_a_goodbye_is_answered_and_ends_the_connection() -> None:
     )
     states: list[object] = []
     for reason in GOODBYES:
-        states += ["open", ["closed", f"{short(reason)}: no reason given"], "connecting"]
+        states += ["open", ["closed", f"{short(reason)}: no reason"], "connecting"]
     answered = [[6, {}, "wamp.close.goodbye_and_out"], 1]
     assert said == [states, [500, 1000, 2000, 4000], [answered] * 4]
 

@@ -28,10 +28,9 @@ globalThis.WebMQ = (() => {
   const SIGNATURE = 44;  // characters of a signature: 32 bytes in base64
   const NO_SUBSCRIPTION = 2 ** 53;  // a valid ID in WAMP v2, at the end of the range: no subscription has it
 
-  const SILENT = "the hub has stopped answering";
+  const SILENT = "the hub does not answer";
   const now = () => performance.now();
-  // The URL of this script, where it has kept its name. In a bundle it is that of the bundle, which comes from no hub.
-  const scriptUrl = /.*\/webmq[-.]/.exec(globalThis.document?.currentScript?.src)?.input;
+  const scriptUrl = globalThis.document?.currentScript?.src;
 
   const PROCEDURES = "http://api.wamp.ws/procedure#";  // of WAMP v1
   const CALL = "call";  // the ID of calls in WAMP v1: one at a time
@@ -54,7 +53,7 @@ globalThis.WebMQ = (() => {
   /** An error that the broker sent. `final` if it refuses the page's identity. */
   class BrokerError extends Error {
     constructor(uri, text) {
-      super(`${String(uri).replace(/^.*[#./]/s, "")}: ${text ?? "no reason given"}`);
+      super(`${String(uri).replace(/^.*[#./]/s, "")}: ${text ?? "no reason"}`);
       // The exception: a proxy of Crossbar.io without a router says "Frontend connection accept failed".
       this._final = IDENTITY.test(uri) && !/^Frontend/.test(text);
     }
@@ -74,12 +73,12 @@ globalThis.WebMQ = (() => {
       this.onlost = null;
       this.ready = new Promise((...settle) => { [this._resolve, this._reject] = settle; });
       this.ready.catch(() => {});  // not an unhandled rejection in a page that does not use it
-      this._topic = topic;
+      this._state = () => topic.state;  // not the topic: subscriptions can be serialized, without cycles
       this._handler = handler;
       this._unsubscribe = unsubscribe;
     }
 
-    get state() { return this._ended ? "ended" : this._topic.state; }
+    get state() { return this._ended ? "ended" : this._state(); }
 
     unsubscribe() { if (!this._ended) this._unsubscribe(); }
 
@@ -91,17 +90,15 @@ globalThis.WebMQ = (() => {
 
   /** A topic with subscriptions. It outlives connections, and holds what is needed to recover missed events. */
   class Topic {
-    /** `page` is the WebMQ. */
-    constructor(name, match, page) {
+    /** onlost(why) is called after those of the subscriptions. */
+    constructor(name, match, onlost) {
       this._name = name;
       this._match = match;
-      this._retained = undefined;  // true to ask for the retained event
       this.state = "pending";  // that of its subscriptions
       this._floor = null;  // all events up to this ID have been seen; null if there is no such ID
-      this._id = null;  // of the subscription on this connection, over WAMP v2
       this._sessions = [];  // IDs of the sessions since the topic was last open at the end of one, with that one
       this._lost = null;  // why events were lost, until the page has been told
-      this._page = page;
+      this._onlost = onlost;
       this._all = [];  // subscriptions; a new array for each change: handlers come and go during an event
     }
 
@@ -151,7 +148,7 @@ globalThis.WebMQ = (() => {
     _tell(why, test) {
       const told = this._all.filter(test);
       for (const each of told) if (each.state !== "ended") guarded(each.onlost, this._name, why);
-      if (told.length > 0 && !this._page._over) guarded(this._page.onlost, this._name, why);
+      if (told.length > 0) this._onlost(why);
     }
 
     /** Gives up the missed events. */
@@ -170,7 +167,7 @@ globalThis.WebMQ = (() => {
         this._lose(`the recovery failed ${MOST_FORMER} times`);
       }
       this.state = "pending";
-      this._id = null;
+      this._id = null;  // of the subscription on a connection, over WAMP v2
     }
 
     /** The second argument is the topic of the event, if this one is a pattern. */
@@ -308,10 +305,10 @@ globalThis.WebMQ = (() => {
     async _join({ key, sign, realm }) {
       const authmethods = [key === undefined ? "anonymous" : "wampcra"];
       let [type, first, second] = await this._say(1, realm, { roles: { subscriber: {} }, authmethods, authid: key });
-      if (type === 4 && !sign) throw new BrokerError("wamp.error.authentication_required", "the page has no key");
+      if (type === 4 && !sign) throw new BrokerError("wamp.error.authentication_required", "no key");
       while (type === 4) [type, first, second] = await this._say(5, await sign(second.challenge, second), {});
       this._anyTopic = second?._any_topic;
-      return [String(first), second ?? {}];
+      return [`${first}`, second ?? {}];
     }
 
     unsubscribe({ _id }) {
@@ -323,7 +320,7 @@ globalThis.WebMQ = (() => {
 
     _receive(text) {
       const event = EVENT_2.exec(text);
-      if (event) return this._event(Number(event[1]), Number(event[2]), event[3], text);
+      if (event) return this._event(+event[1], +event[2], event[3], text);
       const message = arrayOf(text), [type, first, second, third, uri, args] = message;
       if (type === 2 || type === 4) this._answer(message);
       else if (type === 8 && first === 32 && second === this._asked) this._refused(uri, args?.[0]);
@@ -345,7 +342,7 @@ globalThis.WebMQ = (() => {
     _ask(topic) {
       // Crossbar.io ends the connection of a client that sends such a topic, and so all its other subscriptions.
       const { _name: name, _match, _floor } = topic, match = _match === "exact" ? undefined : _match;
-      if (!this._anyTopic && NOT_URI.test(name)) return topic._refuse("not a WAMP v2 URI: it has whitespace or a #");
+      if (!this._anyTopic && NOT_URI.test(name)) return topic._refuse("not a URI: whitespace or #");
       const options = _floor !== null ? { match, _after: _floor, _former: topic._sessions }
         : { match, get_retained: topic._retained, _newest: this._past._position !== null || undefined };
       this._asked = this._request(32, options, name);
@@ -431,7 +428,7 @@ globalThis.WebMQ = (() => {
       const signed = async (...args) => {
         const signature = await sign(...args);
         if (signature?.length === SIGNATURE) return signature;
-        throw new Error(`sign returned ${signature?.length ?? "no"} characters, not ${SIGNATURE}`);
+        throw new Error(`sign returned ${signature?.length ?? 0} characters, not ${SIGNATURE}`);
       };
       this._identity = { key, sign: sign && signed, realm };
       this._parse = parse;
@@ -441,7 +438,6 @@ globalThis.WebMQ = (() => {
       this._attempts = 0;  // since a connection was last steady
       this._wait = 0;  // the last one
       this._calmAt = 0;  // when a wait may be shortened again
-      this._over = null;  // why it will not connect again
       this._connect();
       const listeners = [
         [globalThis, "online", () => this._hurry()],
@@ -498,7 +494,7 @@ globalThis.WebMQ = (() => {
       if (!/^(exact|prefix|wildcard)$/.test(match)) throw new TypeError("match: not exact, prefix or wildcard");
       if (this._over) throw new Error(`not subscribed: ${this._over.message}`);
       const known = [...this._topics].find(({ _name, _match }) => _name === topic && _match === match);
-      const entry = known ?? new Topic(topic, match, this);
+      const entry = known ?? new Topic(topic, match, (why) => { if (!this._over) guarded(this.onlost, topic, why); });
       this._topics.add(entry);
       if (getRetained) entry._retained = true;
       const subscription = entry._add(handler, () => this._remove(entry, handler));
@@ -636,7 +632,7 @@ globalThis.WebMQ = (() => {
       clearTimeout(this._timer);
       this._listen("removeEventListener");
       this._drop();
-      this._over = new Error(detail || "closed");
+      this._over = new Error(detail || "closed");  // why it will not connect again
       for (const topic of this._topics) topic._end(state, this._over);
       if (state === "ended") this._topics.clear();
       this._change(state, detail);
