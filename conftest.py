@@ -16,6 +16,7 @@ FIXTURES = {
     "crossbar": "real broker",
     "nginx": "real proxy",
     "node": "browser",
+    "npm": "browser",
     "redis": "example servers",
 }
 """Reasons by the fixture that a test needs."""
@@ -207,6 +208,11 @@ def nginx() -> None:
 @pytest.fixture(scope="session")
 def node() -> None:
     needed("Node.js", shutil.which("node"), "apt-get install nodejs")
+
+
+@pytest.fixture(scope="session")
+def npm(node: None) -> None:
+    needed("npm", shutil.which("npm"), "apt-get install npm")
 
 
 @pytest.fixture(scope="session")

@@ -69,6 +69,13 @@ def audit(session: nox.Session) -> None:
 
 
 @nox.session
+def js(session: nox.Session) -> None:
+    """Minify webmq.js, with tools from npm; `nox -s js -- --pack dist` packs it for npm instead."""
+    session.install("-e", ".")
+    session.run("python", ".ci/browser.py", *session.posargs)
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build sdist and wheel, and run the tests against the wheel with each CPython that is installed."""
     session.install("--group", "wheel", "--group", "coverage")

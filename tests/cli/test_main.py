@@ -70,6 +70,7 @@ finally:
         ([], "webmqconnect push --di", "webmqconnect_async._cli.push.command"),
         ([], "webmqconnect hub --po", "webmqconnect_async._cli.hub"),
         ([], "webmqconnect listen --re", "webmqconnect_async._cli.listen"),
+        (["js", "--help"], "", "webmqconnect_async._cli.js"),
     ],
 )
 async def test_help_and_completion_import_what_they_show(arguments: list[str], completed: str, imported: str) -> None:
@@ -85,7 +86,7 @@ async def test_help_and_completion_import_what_they_show(arguments: list[str], c
     modules = set(ended.stderr.split())
     assert imported in modules
     commands = {
-        f"webmqconnect_async._cli.{name}" for name in ("demo", "hub", "listen", "push.command", "explain.command")
+        f"webmqconnect_async._cli.{name}" for name in ("demo", "hub", "js", "listen", "push.command", "explain.command")
     }
     assert modules & commands == commands & {imported}
     assert modules & {"aiohttp", "webmqconnect_async._aio", "webmqconnect_async._sync"} == set()
@@ -189,11 +190,13 @@ def test_help_tells_the_exit_statuses() -> None:
         (["demo"], Exit.DONE),
         (["explain", "http://127.0.0.1:1", "t", "1"], Exit.DONE),
         (["completion", "fish"], Exit.DONE),
+        (["js", "--out", "static"], Exit.DONE),
         (["push", "http://127.0.0.1:1", "t", "1"], Exit.FAILED),
         (["push", "http://127.0.0.1:1", "t", "1", "--exclude", ","], Exit.FAILED),
         (["explain", "http://127.0.0.1:1", "t", "1", "--exclude", ","], Exit.FAILED),
         (["push", "http://127.0.0.1:1", "--jsonl", "lines", "--topic", "t"], Exit.FAILED),
         (["listen", "ws://127.0.0.1:1", "t"], Exit.FAILED),
+        (["js", "--out", "lines/static"], Exit.FAILED),
         (["hub", "--host", "192.0.2.1", "--key", "app"], Exit.FAILED),
         ([], Exit.USAGE),
         (["nonsense"], Exit.USAGE),
@@ -202,6 +205,7 @@ def test_help_tells_the_exit_statuses() -> None:
         (["hub", "--port", "-1"], Exit.USAGE),
         (["listen", "http://127.0.0.1:1"], Exit.USAGE),
         (["completion", "csh"], Exit.USAGE),
+        (["js"], Exit.USAGE),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value.name,
 )

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-import webmqconnect_async.hub
 from brokers.crossbar_cluster import KINDS, Cluster
 from brokers.crossbar_cluster import cluster as running_cluster
+from webmqconnect_async.hub._browser import CLASSIC
 
 from ..chromium import Page
 from ..hub.pages import watched
 from .brokers import Broker, crossbar_io, hubs
 from .subscribers import Subscriber, subscriber
 
-SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
 _numbers = itertools.count(1)
 
 
@@ -70,8 +68,8 @@ async def page() -> AsyncIterator[Page]:
         text = '<title>a site</title><link rel="icon" href="data:,"><script src="webmq.js"></script>'
         return web.Response(text=text, content_type="text/html")
 
-    async def script(_request: web.Request) -> web.FileResponse:
-        return web.FileResponse(SCRIPT)
+    async def script(_request: web.Request) -> web.Response:
+        return web.Response(text=CLASSIC, content_type="text/javascript")
 
     site = web.Application()
     site.router.add_get("/", index)

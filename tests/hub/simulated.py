@@ -7,24 +7,24 @@ import json
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
-import webmqconnect_async.hub
+from webmqconnect_async.hub._browser import CLASSIC
 
-SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
 _SIMULATION = Path(__file__).with_name("simulation.js")
 _PATIENCE = 30.0
 
 
-async def simulate(subprotocol: str, script: str) -> object:
+async def simulate(subprotocol: str, script: str, source: str = CLASSIC) -> object:
     """Run a script, the body of an async function, with `mq`, and return what it returns.
 
     Args:
         subprotocol: what the broker chooses; empty for none.
         script: it has everything in `simulation.js` at hand.
+        source: the classic script that defines `WebMQ`.
     """
     program = f"""
         const SUBPROTOCOL = {json.dumps(subprotocol)};
         {_SIMULATION.read_text()}
-        {SCRIPT.read_text()}
+        {source}
         const states = [];
         function start(options) {{
             const mq = new WebMQ("http://hub.example:8080", options);

@@ -16,14 +16,12 @@ import pytest
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
 
-import webmqconnect_async.hub
 from tests.chromium import Page
 from webmqconnect_async.hub import Hub
+from webmqconnect_async.hub._browser import CLASSIC
 
 from .conftest import HubClient, Run
 from .pages import asked, heard, watched
-
-SCRIPT = Path(webmqconnect_async.hub.__file__).with_name("static") / "webmq.js"
 
 pytestmark = pytest.mark.usefixtures("chromium")
 
@@ -144,7 +142,7 @@ async def test_a_page_of_a_listed_origin_subscribes(run: Run, wire: HubClient) -
         origin = other.replace("127.0.0.1", "listed.example")
         hub = await run(Hub(port=0, allow_origins=[origin]))
         await page.open(f"{origin}/worker.js")  # a page without a script
-        await page.evaluate(SCRIPT.read_text() + START.replace("undefined, ", f"{json.dumps(hub.ws_url)}, "))
+        await page.evaluate(CLASSIC + START.replace("undefined, ", f"{json.dumps(hub.ws_url)}, "))
         await in_state(page, "open")
         await wire.push(hub)
         await got(page, ["t", 1])
@@ -272,8 +270,8 @@ async def broker(protocol: str, serve: Callable[[web.WebSocketResponse, int], Aw
         text = '<title>a site</title><link rel="icon" href="data:,"><script src="webmq.js"></script>'
         return web.Response(text=text, content_type="text/html")
 
-    async def script(_request: web.Request) -> web.FileResponse:
-        return web.FileResponse(SCRIPT)
+    async def script(_request: web.Request) -> web.Response:
+        return web.Response(text=CLASSIC, content_type="text/javascript")
 
     async def subscriber(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(protocols=(protocol,))
@@ -412,7 +410,7 @@ globalThis.reported = [];
 @pytest.fixture
 async def alone(page: Page) -> Page:
     """Return a page in which the test controls the timers and the WebSockets of `webmq.js`."""
-    await page.evaluate(FAKE + SCRIPT.read_text())
+    await page.evaluate(FAKE + CLASSIC)
     await page.evaluate("globalThis.mq = new WebMQ('http://hub.example:8080'); undefined")
     return page
 
@@ -670,8 +668,8 @@ async def test_the_signature_is_the_challenges(alone: Page) -> None:
     """HMAC-SHA256 in base64 of the standard alphabet, padded, of text in UTF-8."""
     secret, challenge = "gehéim", '{"nonce": "ü€"}'
     expected = base64.b64encode(hmac.new(secret.encode(), challenge.encode(), hashlib.sha256).digest()).decode()
-    await alone.open(SCRIPT.as_uri())  # about:blank has no WebCrypto
-    await alone.evaluate(SCRIPT.read_text())
+    await alone.open(Path(__file__).with_name("simulation.js").as_uri())  # about:blank has no WebCrypto
+    await alone.evaluate(CLASSIC)
     assert await alone.evaluate(f"WebMQ.signer({json.dumps(secret)})({json.dumps(challenge)})") == expected
     assert "/" in expected or "+" in expected
 

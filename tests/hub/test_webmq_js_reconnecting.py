@@ -228,3 +228,84 @@ async def test_a_flood_of_events_asks_an_open_connection_once(protocol: str, fir
         """,
     )
     assert said == [10_000, 1, ["closed", "the hub has stopped answering"], first]
+
+
+# Environments
+
+
+@both
+async def test_a_failed_handshake_without_a_close_event(protocol: str) -> None:
+    """The WebSocket of undici, in Node.js 20, fires `error` alone; browsers fire `close` after it."""
+    said = await simulate(
+        protocol,
+        """
+        start();
+        const socket = sockets.at(-1);
+        socket.onerror({});
+        socket.onclose?.({ code: 1006, reason: "" });
+        const wait = await elapse();
+        return [states, wait, sockets.length];
+        """,
+    )
+    unreachable = "no hub answers at hub.example:8080, or it lets no page of http://page.example subscribe"
+    assert said == [[["closed", unreachable], "connecting"], 500, 2]
+
+
+@both
+async def test_an_error_of_an_open_connection_is_told_by_its_close_event(protocol: str) -> None:
+    said = await simulate(
+        protocol,
+        """
+        start();
+        await join();
+        sockets.at(-1).onerror({});
+        await lose(1006);
+        return states;
+        """,
+    )
+    assert said == ["open", ["closed", "the connection ended (1006)"]]
+
+
+async def test_a_websocket_may_be_handed_in() -> None:
+    said = await simulate(
+        V2,
+        """
+        const Given = class extends WebSocket {};
+        delete globalThis.WebSocket;
+        const mq = start({ WebSocket: Given });
+        await join();
+        await lose();
+        await elapse();
+        return [states, sockets.every((socket) => socket instanceof Given), sockets.length];
+        """,
+    )
+    assert said == [["open", ["closed", "the connection ended (1006)"], "connecting"], True, 2]
+
+
+async def test_an_environment_without_websockets() -> None:
+    said = await simulate(
+        V2,
+        """
+        delete globalThis.WebSocket;
+        try { start(); } catch (error) { return [error.name, error.message]; }
+        """,
+    )
+    assert said == ["TypeError", "WebSocket: pass a class, such as that of npm's ws"]
+
+
+async def test_an_environment_without_events_and_cryptography() -> None:
+    """Such as a server that renders pages, with a document that only looks like one."""
+    said = await simulate(
+        V2,
+        """
+        for (const name of ["addEventListener", "location", "crypto", "reportError"]) {
+            Object.defineProperty(globalThis, name, { value: undefined });
+        }
+        globalThis.document = {};
+        const mq = start();
+        await join();
+        mq.close();
+        return states;
+        """,
+    )
+    assert said == ["open", "ended"]

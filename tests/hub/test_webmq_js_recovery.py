@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from webmqconnect_async.hub._browser import FILES
+
 from .simulated import simulate
 
 pytestmark = pytest.mark.usefixtures("node")
@@ -70,11 +72,12 @@ CUTS = """
 """
 
 
+@pytest.mark.parametrize("script", ["webmq.js", "webmq.min.js"])
 @pytest.mark.parametrize("rounds", [1, 2, 3])
 @pytest.mark.parametrize("before", ["push('a', 'b', 'c'); await hub.step();", ""], ids=["events before", "none before"])
-async def test_cut_after_any_message_of_a_recovery(rounds: int, before: str) -> None:
+async def test_cut_after_any_message_of_a_recovery(script: str, rounds: int, before: str) -> None:
     """Each event of three topics arrives once and in order, and none is reported as lost."""
-    results = await simulate(V2, CUTS.replace("BEFORE", before).replace("ROUNDS", str(rounds)))
+    results = await simulate(V2, CUTS.replace("BEFORE", before).replace("ROUNDS", str(rounds)), FILES[script].decode())
     assert isinstance(results, list)
     assert len(results) > 10  # WELCOME, three of SUBSCRIBED, and at least six events
     assert results == ["exact"] * len(results)

@@ -10,10 +10,11 @@ import pytest
 from tests.chromium import Page
 from webmqconnect_async import AsyncClient, Payload
 from webmqconnect_async.hub import Hub
+from webmqconnect_async.hub._browser import CLASSIC
 
 from .conftest import HubClient, Run
 from .pages import asked, watched
-from .test_webmq_js import FAKE, SCRIPT, START, got, run_script, site
+from .test_webmq_js import FAKE, START, got, run_script, site
 
 pytestmark = pytest.mark.usefixtures("chromium")
 
@@ -27,7 +28,7 @@ async def page() -> AsyncIterator[Page]:
 @pytest.fixture
 async def alone(page: Page) -> Page:
     """Return a page in which the test controls timers and WebSockets, with a broker that chooses WAMP v2."""
-    await page.evaluate(FAKE.replace('protocol: "wamp"', 'protocol: "wamp.2.json"') + SCRIPT.read_text())
+    await page.evaluate(FAKE.replace('protocol: "wamp"', 'protocol: "wamp.2.json"') + CLASSIC)
     await page.evaluate("""
         globalThis.mq = new WebMQ("http://hub.example:8080");
         globalThis.events = [];

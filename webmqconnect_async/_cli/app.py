@@ -28,6 +28,7 @@ _COMMANDS = {
     "explain": _Entry(
         "explain.command", "Show what is signed for a push, the resulting request, and the curl command that sends it."
     ),
+    "js": _Entry("js", "Write the JavaScript with which pages subscribe, webmq.js, to FOLDER."),
     "completion": _Entry(
         "completion", "Print the script that makes a shell complete what you type after webmqconnect."
     ),

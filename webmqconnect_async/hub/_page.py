@@ -1,14 +1,17 @@
-"""The files of the live page, and `webmq.js` for other pages. The scripts of the page subscribe to the events."""
+"""The files of the live page, and those that pages anywhere may load: the subscriber for browsers."""
 
 from __future__ import annotations
 
 import json
 from hashlib import sha256
 from importlib.resources import files
+from pathlib import PurePath
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from .._version import __version__
+from ._browser import FILES
 from ._config import HubConfig
 
 __all__ = ["ASSETS", "facts", "index"]
@@ -23,6 +26,13 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+
+_SHARED = _HEADERS | {
+    # A page of another origin may check the integrity of the file, import the module, or demand isolation (COEP).
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+_LASTING = _SHARED | {"Cache-Control": "public, max-age=31536000, immutable"}
 
 # Read at import, because handlers must not block the event loop.
 _STATIC = files("webmqconnect_async.hub") / "static"
@@ -44,9 +54,9 @@ def _serve(name: str, content_type: str) -> Handler:
     return _static((_STATIC / name).read_bytes(), content_type)
 
 
-def _static(content: bytes, content_type: str) -> Handler:
+def _static(content: bytes, content_type: str, headers: dict[str, str] = _HEADERS) -> Handler:
     version = sha256(content).hexdigest()
-    headers = {**_HEADERS, "ETag": f'"{version}"'}
+    headers = headers | {"ETag": f'"{version}"'}
 
     async def serve(request: web.Request) -> web.Response:
         if any(tag.value in (version, "*") for tag in request.if_none_match or ()):
@@ -60,11 +70,24 @@ index = _serve("index.html", "text/html")
 """The page. Its links are relative, so that it works below any prefix."""
 
 _SCRIPTS = (
-    *("webmq.js", "page.js", "topics.js", "lines.js", "events.js", "texts.js", "dom.js"),
+    *("page.js", "topics.js", "lines.js", "events.js", "texts.js", "dom.js"),
     *("console.js", "live.js", "push.js", "keys.js"),
 )
+_TYPES = {".map": "application/json", ".mts": "text/plain", ".cts": "text/plain"}
+"""Content types by the end of a name; of other files it is that of scripts."""
 
-ASSETS = {"/page.css": _serve("page.css", "text/css")} | {
-    f"/{name}": _serve(name, "text/javascript") for name in _SCRIPTS
-}
-"""Style sheet and scripts by path. All but `webmq.js` are for the live page only."""
+
+def _share(name: str, headers: dict[str, str]) -> Handler:
+    return _static(FILES[name], _TYPES.get(PurePath(name).suffix, "text/javascript"), headers)
+
+
+ASSETS = (
+    {"/page.css": _serve("page.css", "text/css")}
+    | {f"/{name}": _serve(name, "text/javascript") for name in _SCRIPTS}
+    | {f"/{name}": _share(name, _SHARED) for name in FILES}
+    | {
+        f"/{name.replace('webmq', f'webmq-{__version__}')}": _share(name, _LASTING)
+        for name in ("webmq.min.js", "webmq.min.mjs")
+    }
+)
+"""Style sheet and scripts by path. Any page may load those that begin with `webmq`, only the live page the others."""

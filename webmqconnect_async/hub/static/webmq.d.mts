@@ -1,0 +1,121 @@
+/** The types of webmq.mjs and webmq.cjs. */
+
+/** The state of a connection. A page may be "closed" and "connecting" again and again. */
+export type State =
+  /** The first attempt, or another one, is under way. */
+  | "connecting"
+  | "open"
+  /** Not connected; it will try again by itself. */
+  | "closed"
+  /** The broker refuses the page's key, or that it has none, and has done so since the start. It will not try again. */
+  | "refused"
+  /** By `close()`. */
+  | "ended";
+
+/** The state of a subscription. */
+export type SubscriptionState =
+  /** Not confirmed on this connection, or missed events are still arriving. */
+  | "pending"
+  | "open"
+  /** By the broker, which is asked again after each reconnect. */
+  | "refused"
+  /** By `unsubscribe()` or `close()`. */
+  | "ended";
+
+/** Called with a topic of which events were lost, and the reason, for people. */
+export type LostHandler = (topic: string, why: string) => void;
+
+/** Signs a challenge of the broker: returns HMAC-SHA256 in base64, or a promise of it. */
+export type Sign = (challenge: string) => string | PromiseLike<string>;
+
+/** What `subscribe` returns: one handler of one topic. */
+export interface Subscription {
+  readonly topic: string;
+  readonly state: SubscriptionState;
+  /** Resolves when it is "open" for the first time; rejects if it is "refused" or "ended" before. */
+  readonly ready: Promise<void>;
+  /** Called before that of `WebMQ`, if the subscription has been "open" before. */
+  onlost: LostHandler | null;
+  unsubscribe(): void;
+}
+
+export interface SubscribeOptions {
+  /** The `onlost` of the subscription. */
+  onlost?: LostHandler | null;
+}
+
+/** How a page authenticates: by both members, or by neither. */
+export type Identity =
+  | {
+      /** The name of the key. */
+      key: string;
+      /** Asks a server of yours for the signature, or is `WebMQ.signer(secret)`. */
+      sign: Sign;
+    }
+  | { key?: undefined; sign?: undefined };
+
+export type Options = Identity & {
+  /** The realm of Crossbar.io. Default: "realm1". */
+  realm?: string;
+  /** Parses messages that have an event, in place of `JSON.parse`. If it throws, the event is lost. */
+  parse?: (text: string) => unknown;
+  /** A class to use instead of the global one, such as that of the package ws, for Node.js before version 22. */
+  WebSocket?: new (url: string, protocols: string[]) => unknown;
+};
+
+/**
+ * A subscriber to a WebMQ hub or Crossbar.io. It reconnects by itself, with backoff, and recovers the events that it has
+ * missed from a hub with a history.
+ */
+export declare class WebMQ {
+  /**
+   * Starts to connect.
+   *
+   * @param url http(s)://host/…, where pushes go, or ws(s)://host/…/ws. Default: the hub that serves this script.
+   * @throws TypeError if an argument is not valid, or if there is no default for it.
+   */
+  constructor(url?: string | URL, options?: Options);
+
+  /** The URL of the WebSocket. */
+  readonly url: string;
+  readonly state: State;
+  /** Why it is "closed" or "refused", for people; otherwise empty. */
+  readonly detail: string;
+  /** What `eligible` and `exclude` of a push name this page by; `null` while it is not "open". */
+  readonly sessionId: string | null;
+
+  /** Called after each change of the state. `reconnected` is true each time that it is "open" again. */
+  onstate: ((state: State, detail: string, reconnected: boolean) => void) | null;
+  /**
+   * Called for each topic whose events were lost, once new ones arrive again: a page that loads its data now misses
+   * nothing. Crossbar.io and hubs without a history lose the events of each outage.
+   */
+  onlost: LostHandler | null;
+
+  /**
+   * Calls a handler for each event of a topic from now on. The same handler again is the same subscription.
+   *
+   * `T` is what the page expects its events to be; nothing checks it. Integers of 2 ** 53 and more may have been
+   * rounded: push such IDs as strings, or pass a `parse` that keeps them.
+   *
+   * @throws TypeError if an argument is not valid.
+   */
+  subscribe<T = unknown>(
+    topic: string,
+    handler: (event: T, topic: string) => void,
+    options?: SubscribeOptions,
+  ): Subscription;
+
+  /** Stops calling a handler; without one, all handlers of the topic. */
+  unsubscribe<T = unknown>(topic: string, handler?: (event: T, topic: string) => void): void;
+
+  /** Disconnects for good. */
+  close(): void;
+
+  /**
+   * Returns a function for the option `sign`, which signs by WebCrypto. Whoever can read the page can read the secret.
+   *
+   * @throws Error if there is no WebCrypto: browsers have it only for pages from https and localhost.
+   */
+  static signer(secret: string): (challenge: string) => Promise<string>;
+}
