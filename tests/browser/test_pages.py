@@ -94,8 +94,8 @@ async def test_a_policy_that_allows_it() -> None:
 
 async def test_a_worker_gets_an_event() -> None:
     async with Hub(port=0) as hub, AsyncClient(hub.url) as client:
-        # As it stands, and it says when it has subscribed.
-        worker = f'{FENCES["worker.mjs"].replace(HUB, hub.url)}mq.subscribe("{TOPIC}", () => {{}}).ready.then(postMessage);'
+        ready = f'mq.subscribe("{TOPIC}", () => {{}}).ready.then(postMessage);'
+        worker = FENCES["worker.mjs"].replace(HUB, hub.url) + ready
         pages = {"worker.mjs": worker, "page.html": "<title>page</title>"}
         async with site(pages) as url, watched() as page:
             await page.open(f"{url}page.html")

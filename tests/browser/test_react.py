@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -50,14 +49,17 @@ root.render(<StrictMode>{[shown].map((Shown) => <Shown key="shown" />)}</StrictM
 
 
 @pytest.fixture(scope="module")
-def sources(folder: Path) -> Path:
+def sources(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the sources, where React and the package are installed."""
-    for name, source in SOURCES.items():
-        (folder / name).write_text(source)
-    (folder / "main.jsx").write_text(PROGRAM)
+    sources = tmp_path_factory.mktemp("sources")
+    for name, source in {**SOURCES, "main.jsx": PROGRAM}.items():
+        (sources / name).write_text(source)
+    packages = sources / "node_modules"
+    packages.mkdir()
     for package in ("react", "react-dom", "@types"):
-        (folder / "node_modules" / package).symlink_to(TOOLS / package)
-    return folder
+        (packages / package).symlink_to(TOOLS / package)
+    (packages / NAME).symlink_to(folder / "node_modules" / NAME)
+    return sources
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +77,8 @@ async def site(component: str, bundle: str, hub: Hub, orders: list[dict[str, obj
     """Open a page that shows a component, of a site that has orders."""
 
     async def index(_request: web.Request) -> web.Response:
-        html = f'<link rel="icon" href="data:,"><body id="{component}"><div id="root"></div><script src="bundle.js"></script>'
-        return web.Response(text=html, content_type="text/html")
+        html = '<link rel="icon" href="data:,"><body id="{}"><div id="root"></div><script src="bundle.js"></script>'
+        return web.Response(text=html.format(component), content_type="text/html")
 
     async def script(_request: web.Request) -> web.Response:
         return web.Response(text=bundle.replace(HUB, hub.url), content_type="text/javascript")
@@ -137,7 +139,7 @@ async def test_a_component_shows_each_order_as_it_is(bundle: str) -> None:
 async def test_the_hook_follows_topic_and_component(bundle: str) -> None:
     """It calls the latest functions, once for each event, and none after the component is gone."""
     async with Hub(port=0) as hub, AsyncClient(hub.url) as client, site("watcher", bundle, hub, []) as page:
-        expected = []
+        expected: list[str] = []
 
         async def logged(*lines: str) -> None:
             expected.extend(lines)

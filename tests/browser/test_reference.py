@@ -40,17 +40,16 @@ def rows(heading: str) -> dict[str, str]:
 
 @pytest.mark.usefixtures("node")
 def test_it_names_all_members() -> None:
-    done = subprocess.run(["node", "-"], input=SOURCE + LISTED, capture_output=True, text=True, check=True)
+    done = subprocess.run(["node", "-"], input=SOURCE + LISTED, capture_output=True, text=True, check=True)  # noqa: S607
     connection, subscription, own = (
-        {name for name in names if name != "constructor" and not name.startswith("_")} for names in json.loads(done.stdout)
+        {name for name in names if name != "constructor" and not name.startswith("_")}
+        for names in json.loads(done.stdout)
     )
     assert set(rows("## Members of WebMQ")) == connection | own
     assert set(rows("## Subscription")) == subscription
 
 
-@pytest.mark.parametrize(
-    ("function", "heading"), [("constructor", "## new WebMQ"), ("subscribe", "### subscribe")], ids=["constructor", "subscribe"]
-)
+@pytest.mark.parametrize(("function", "heading"), [("constructor", "## new WebMQ"), ("subscribe", "### subscribe")])
 def test_it_names_all_options(function: str, heading: str) -> None:
     assert list(rows(heading)) == options(function)
 
