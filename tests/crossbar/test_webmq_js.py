@@ -111,3 +111,52 @@ async def test_a_key_where_there_are_none_is_refused(real: Broker, page: Page) -
     await page.evaluate(f"globalThis.mq = new WebMQ({json.dumps(real.open.ws_url)}, {options}); undefined")
     await page.until("mq.state === 'refused'")
     assert str(await page.evaluate("mq.detail")).startswith("no_auth_method: ")
+
+
+@pytest.mark.usefixtures("crossbar")
+async def test_patterns_at_crossbar_io(real: Broker, page: Page, topic: str) -> None:
+    """Each handler gets the topic of the event; texts with empty parts do not end the connection."""
+    await subscribe(page, real.open.ws_url)
+    patterns = [("prefix", topic), ("prefix", f"{topic}."), ("wildcard", f"{topic}..c"), ("exact", f"{topic}.b.c")]
+    await page.evaluate(f"""
+        Promise.all({json.dumps(patterns)}.map(([match, pattern]) => {{
+            const keep = (event, topic) => events.push([match, pattern, topic]);
+            return mq.subscribe(pattern, keep, {{ match }}).ready;
+        }}))
+    """)
+    async with AsyncClient(real.open.endpoint, dialect="crossbar") as client:
+        await client.push(f"{topic}.b.c", 1)
+    await page.until("events.length === 4")
+    assert sorted(await page.evaluate("events")) == sorted([*each, f"{topic}.b.c"] for each in patterns)  # type: ignore[call-overload]
+    wrong = "mq.subscribe('a..b', () => {}, { match: 'prefix' }).ready.catch(({ message }) => message)"
+    assert str(await page.evaluate(wrong)).startswith("invalid_uri: ")
+    assert await page.evaluate("[mq.state, sockets.length]") == ["open", 1]
+
+
+async def test_retained_events(broker: Broker, page: Page, topic: str) -> None:
+    """They come first; again after a loss, and not after a recovery."""
+    async with AsyncClient(broker.open.endpoint, dialect="crossbar") as client:
+        await client.push(topic, "kept", options={"retain": True})
+        await subscribe(page, broker.open.ws_url)
+        await page.evaluate(f"""
+            Math.random = () => 0;
+            globalThis.subscription = mq.subscribe({json.dumps(topic)}, (event) => events.push(event), {{
+                getRetained: true,
+            }});
+            subscription.ready
+        """)
+        await page.until("events.length === 1")
+        await client.push(topic, "new")
+        await page.until("events.length === 2")
+        await page.evaluate("sockets.at(-1).close()")
+        await page.until("sockets.length === 2 && subscription.state === 'open'")
+        await client.push(topic, "the end")
+        await page.until("events.at(-1) === 'the end'")
+    again = [] if broker.name == "hub" else ["kept"]
+    assert await page.evaluate("events") == ["kept", "new", *again, "the end"]
+
+
+async def test_patterns_at_a_hub(embedded: Broker, page: Page) -> None:
+    await subscribe(page, embedded.open.ws_url)
+    script = "mq.subscribe('a', () => {}, { match: 'prefix' }).ready.catch(({ message }) => message)"
+    assert await page.evaluate(script) == "option_not_allowed: this hub compares topics exactly"

@@ -22,6 +22,7 @@ globalThis.reportError = (error) => reported.push(error.message);
 
 const globalEvents = new EventTarget();
 globalThis.addEventListener = (...args) => globalEvents.addEventListener(...args);
+globalThis.removeEventListener = (...args) => globalEvents.removeEventListener(...args);
 globalThis.document = new EventTarget();
 Object.defineProperty(document, "hidden", { get: () => hidden });
 
@@ -71,7 +72,7 @@ async function accept() {
 }
 
 async function say(...message) {
-  sockets.at(-1).onmessage({ data: JSON.stringify(message) });
+  sockets.at(-1).onmessage({ data: `[${message.map((each) => JSON.stringify(each)).join()}]` });
   await rest();
 }
 

@@ -124,7 +124,7 @@ async def test_a_broker_that_chooses_no_protocol_is_tried_again() -> None:
         return [states[0], waits, sockets.map(({ closed, onmessage }) => [closed, onmessage ?? null]).slice(0, 3)];
         """,
     )
-    detail = "hub.example:8080 speaks neither wamp.2.json nor wamp"
+    detail = "hub.example:8080 does not speak WAMP"
     assert said == [["closed", detail], [500, 1000, 2000], [[1, None]] * 3]
 
 

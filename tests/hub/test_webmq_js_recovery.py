@@ -406,7 +406,7 @@ async def test_more_former_sessions_than_a_hub_takes() -> None:
         await confirm(10);
         return [former, before, lost];
     """)
-    why = "the connection ended 16 times before the missed events had arrived"
+    why = "the connection ended 16 times during the recovery"
     assert said == [list(range(1, 17)), [[["a", {"_newest": True}]], 0], [["a", why]]]
 
 
@@ -443,7 +443,7 @@ async def test_over_wamp_1_a_call_behind_the_subscription_is_answered(answer: st
             *(["a", "resolved", 2], ["a,b", "resolved", 3], ["a,b", "resolved", 4]),
         ],
         ["a", NO_HISTORY],
-        [2, "3", "http://api.wamp.ws/procedure#ping"],
+        [2, "call", "http://api.wamp.ws/procedure#ping"],
     ]
 
 
@@ -503,7 +503,6 @@ async def test_a_refusal_that_nobody_awaits_is_no_unhandled_rejection() -> None:
         await refuse("wamp.error.not_authorized", ["no"]);
         mq.subscribe("c", keep);
         mq.close();
-        mq.subscribe("d", keep);
         await rest();
         await rest();
         return unhandled;
@@ -516,10 +515,9 @@ async def test_promises_that_can_no_longer_be_kept() -> None:
         const subscriptions = ["a", "b"].map((topic) => mq.subscribe(topic, keep));
         subscriptions[0].unsubscribe();
         mq.close();
-        subscriptions.push(mq.subscribe("c", keep));
         return Promise.all(subscriptions.map(async ({ ready, state }) => [await settled(ready), state]));
     """)
-    assert said == [["unsubscribed", "ended"], ["closed", "ended"], ["closed", "ended"]]
+    assert said == [["unsubscribed", "ended"], ["closed", "ended"]]
 
 
 async def test_a_page_that_closes_in_the_middle_of_a_recovery() -> None:
@@ -542,10 +540,9 @@ async def test_a_page_whose_key_is_refused() -> None:
     said = await recover("""
         const subscription = mq.subscribe("a", keep);
         await join("wamp.error.not_authorized", "not you");
-        const other = mq.subscribe("b", keep);
-        return [subscription.state, await settled(subscription.ready), other.state, await settled(other.ready)];
+        return [subscription.state, await settled(subscription.ready)];
     """)
-    assert said == ["refused", "not_authorized: not you"] * 2
+    assert said == ["refused", "not_authorized: not you"]
 
 
 async def test_a_second_subscription_shares_the_first() -> None:

@@ -14,7 +14,7 @@ V1, V2 = "wamp", "wamp.2.json"
 
 both = pytest.mark.parametrize("protocol", [V1, V2])
 
-KEY = "{ key: 'reader', sign: () => 'a signature' }"
+KEY = "{ key: 'reader', sign: () => '='.repeat(44) }"
 
 
 def short(uri: str) -> str:
@@ -292,6 +292,118 @@ async def test_a_page_that_cannot_sign_now_signs_again(protocol: str, error: str
         """,
     )
     assert said == [[["closed", "not authenticated: no server"], "connecting"], 500]
+
+
+CHALLENGED = """
+    const challenged = async () => {
+        await accept();
+        if (SUBPROTOCOL === "wamp") {
+            await say(0, "1234", 1, "a hub");
+            await answer('{"salt":"s","more":1}');
+        } else {
+            await say(4, "wampcra", { challenge: "the challenge", salt: "s" });
+        }
+    };
+"""
+
+
+@both
+@pytest.mark.parametrize(
+    ("returned", "length"),
+    [
+        ("'<h1>502 Bad Gateway</h1>'", "24"),
+        ("''", "0"),
+        ("'='.repeat(43)", "43"),
+        ("'='.repeat(44) + String.fromCharCode(10)", "45"),
+        ("null", "no"),
+        ("new Response('not read')", "no"),
+    ],
+)
+async def test_what_is_no_signature_is_not_sent_and_tried_again(protocol: str, returned: str, length: str) -> None:
+    said = await simulate(
+        protocol,
+        f"""
+        {CHALLENGED}
+        start({{ key: "reader", sign: async () => {returned} }});
+        await challenged();
+        const messages = sent().length;
+        const waits = [await elapse()];
+        await challenged();
+        waits.push(await elapse());
+        return [messages, states.slice(0, 2), waits, sockets.length];
+        """,
+    )
+    why = f"not authenticated: sign returned {length} characters, not 44"
+    assert said == [1, [["closed", why], "connecting"], [500, 1000], 3]
+
+
+@both
+async def test_a_sign_that_never_settles_is_not_waited_for(protocol: str) -> None:
+    said = await simulate(
+        protocol,
+        f"""
+        {CHALLENGED}
+        let signs = 0, late;
+        const sign = () => {{ signs += 1; return new Promise((resolve) => {{ late ??= resolve; }}); }};
+        start({{ key: "reader", sign }});
+        await challenged();
+        const waits = [await elapse(), await elapse()];
+        late("=".repeat(44));
+        await challenged();
+        return [waits, signs, states, sent().length];
+        """,
+    )
+    assert said == [[10000, 500], 2, [["closed", "no welcome by hub.example:8080 within 10 s"], "connecting"], 1]
+
+
+@both
+async def test_sign_gets_the_challenge_and_its_details(protocol: str) -> None:
+    said = await simulate(
+        protocol,
+        f"""
+        {CHALLENGED}
+        const calls = [];
+        start({{ key: "reader", sign: (...args) => {{ calls.push(args); return "=".repeat(44); }} }});
+        await challenged();
+        return [calls, sent().at(-1).at(SUBPROTOCOL === "wamp" ? -1 : 1)];
+        """,
+    )
+    challenge, extra = {
+        V1: ('{"salt":"s","more":1}', {"salt": "s", "more": 1}),
+        V2: ("the challenge", {"challenge": "the challenge", "salt": "s"}),
+    }[protocol]
+    assert said == [[[challenge, extra]], "=" * 44]
+
+
+async def test_a_challenge_over_wamp_1_that_is_not_json() -> None:
+    said = await simulate(
+        V1,
+        """
+        const calls = [];
+        start({ key: "reader", sign: (...args) => { calls.push(args); return "=".repeat(44); } });
+        await accept();
+        await say(0, "1234", 1, "a hub");
+        await answer("the challenge");
+        return calls;
+        """,
+    )
+    assert said == [["the challenge", None]]
+
+
+@pytest.mark.parametrize(
+    ("extra", "signature"),
+    [
+        ("{ salt: 'sält', iterations: 100, keylen: 32 }", "bD5vAUX1VszZx1IsRZTSHQsWi5Ns2BabclHha3BK4o4="),
+        ("{ salt: 'sält', iterations: 100, keylen: 16 }", "HZlFxkUe8gIWeRzHDfe10+4/VS/R6dZ8fZtc/6JAKoQ="),
+        ("{}", "4EJGezVuVM7znF5iCSepBUIX+pacSz4QtJcOo+xQdWE="),
+        ("null", "4EJGezVuVM7znF5iCSepBUIX+pacSz4QtJcOo+xQdWE="),
+        ("undefined", "4EJGezVuVM7znF5iCSepBUIX+pacSz4QtJcOo+xQdWE="),
+    ],
+)
+async def test_signatures_by_salted_and_plain_secrets(extra: str, signature: str) -> None:
+    """As `autobahn.wamp.auth` makes them."""
+    said = await simulate(V2, f"return WebMQ.signer('s3cret ü')('the challenge €', {extra});")
+    assert said == signature
 
 
 # A session that the broker ends

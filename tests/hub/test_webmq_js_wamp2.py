@@ -127,7 +127,7 @@ async def test_it_signs_the_challenge_in_the_realm_it_is_told(alone: Page) -> No
     said = await run_script(
         alone,
         """
-        const mine = new WebMQ("ws://hub.example", { key: "k", sign: (text) => `signed ${text}`, realm: "other" });
+        const mine = new WebMQ("ws://hub.example", { key: "k", sign: (text) => text.repeat(11), realm: "other" });
         sockets.at(-1).onopen();
         await say(4, "wampcra", { challenge: "this" });
         await say(2, 5, {});
@@ -135,7 +135,7 @@ async def test_it_signs_the_challenge_in_the_realm_it_is_told(alone: Page) -> No
         """,
     )
     hello = [1, "other", {"roles": {"subscriber": {}}, "authmethods": ["wampcra"], "authid": "k"}]
-    assert said == ["open", [hello, [5, "signed this", {}]]]
+    assert said == ["open", [hello, [5, "this" * 11, {}]]]
 
 
 async def test_a_silent_broker_is_asked_what_every_one_answers(alone: Page) -> None:

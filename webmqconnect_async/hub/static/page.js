@@ -24,6 +24,7 @@ function connect(identity = {}) {
 }
 
 function subscribe(topic) {
+  if (mq.state === "refused") return;  // the next connection subscribes to all topics
   const subscription = mq.subscribe(topic, arrive);
   subscription.ready.catch(({ message }) => {
     if (mq.state === "open" && subscription.state === "refused") refused(topic, message);

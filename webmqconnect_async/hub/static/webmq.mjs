@@ -22,27 +22,29 @@ const CALM = 10000;  // between two waits that are shortened
 const SILENCE = 30000;  // before a ping
 const PATIENCE = 10000;  // for the answer to a ping, and from connecting to open
 const SILENT = "the hub has stopped answering";
+const now = () => performance.now();
 // The URL of this script, where it has kept its name. In a bundle it is that of the bundle, which comes from no hub.
 const scriptUrl = /^http.*\/webmq[-.]/.exec(import.meta.url)?.input;
 
-const PROCEDURES = "http://api.wamp.ws/procedure#", ERRORS = "http://api.wamp.ws/error#";  // of WAMP v1
-const EVENT_1 = /^\s*\[\s*8\s*,/, EVENT_2 = /^\s*\[\s*36\s*,\s*(\d+)\s*,\s*(\d+)\s*,/;  // the latter with its IDs
-const URI = /^(?!\0)[^\s.#]+(\.[^\s.#]+)*$/u;  // of WAMP v2
+const PROCEDURES = "http://api.wamp.ws/procedure#";  // of WAMP v1
+const CALL = "call";  // the ID of calls in WAMP v1: one at a time
+const EVENT_1 = /^\s*\[\s*8\s*,/;
+// Of WAMP v2: its IDs, and how a hub begins the details of a retained event.
+const EVENT_2 = /^\s*\[\s*36\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*({"retained":true)?/;
+const URI = /^(?!\0)[^\s.#]+(\.[^\s.#]+)*$/u, PATTERN = /^(?!\0)[^\s#]*$/u;  // of WAMP v2
 const HISTORY_UNAVAILABLE = "webmq.error.history_unavailable";
 const MOST_FORMER = 16;  // IDs of former sessions that a hub takes
+const SIGNATURE = 44;  // characters of a signature: 32 bytes in base64
 const NO_SUBSCRIPTION = 2 ** 53;  // a valid ID in WAMP v2, at the end of the range: no subscription has it
 
 // The errors that refuse the page's identity: its key, its signature, or that it has none. Any other error may be
 // temporary, such as a router that is starting or a hub that shuts down.
-const IDENTITY = new Set([
-  ...["anonymous-auth-forbidden", "invalid-signature", "no-such-authkey"].map((name) => `${ERRORS}${name}`),
-  ...[
-    "authentication_denied", "authentication_required", "authorization_denied", "authorization_required",
-    "no_matching_auth_method", "no_such_principal", "no_such_role",
-    "authentication_failed",  // from a hub: an unknown key or a wrong signature
-    "no_auth_method", "not_authorized",  // from Crossbar.io, the latter for both of these, too
-  ].map((name) => `wamp.error.${name}`),
-]);
+const IDENTITY = new RegExp(
+  "^(http://api.wamp.ws/error#(anonymous-auth-forbidden|invalid-signature|no-such-authkey)|"
+  + "wamp.error.(auth\\w+_(denied|required)|no_matching_auth_method|no_such_(principal|role)|"
+  + "authentication_failed|"  // from a hub: an unknown key or a wrong signature
+  + "no_auth_method|not_authorized))$",  // from Crossbar.io, the latter for both of these, too
+);
 
 // The exception: a proxy of Crossbar.io sends "authentication_failed" with this text while it has no router.
 const NO_ROUTER = "Frontend connection accept failed";
@@ -51,7 +53,7 @@ const NO_ROUTER = "Frontend connection accept failed";
 class BrokerError extends Error {
   constructor(uri, text) {
     super(`${String(uri).replace(/^.*[#./]/s, "")}: ${text ?? "no reason given"}`);
-    this.final = IDENTITY.has(uri) && !String(text).startsWith(NO_ROUTER);
+    this._final = IDENTITY.test(uri) && !String(text).startsWith(NO_ROUTER);
   }
 }
 
@@ -88,11 +90,14 @@ class Subscription {
 /** A topic with subscriptions. It outlives connections, and holds what is needed to recover missed events. */
 class Topic {
   /** onlost(topic, why) is called after those of the subscriptions. */
-  constructor(name, onlost) {
+  constructor(name, match, onlost) {
     this.name = name;
+    this._match = match;
+    this._retained = undefined;  // true to ask for the retained event
     this.state = "pending";  // that of its subscriptions
-    this.floor = null;  // all events up to this ID have been seen; null if there is no such ID
-    this.former = [];  // IDs of the sessions since the topic was last open at the end of one, with that one
+    this._floor = null;  // all events up to this ID have been seen; null if there is no such ID
+    this._id = null;  // of the subscription on this connection, over WAMP v2
+    this._sessions = [];  // IDs of the sessions since the topic was last open at the end of one, with that one
     this._lost = null;  // why events were lost, until the page has been told
     this._onlost = onlost;
     this._subscriptions = new Map();  // by handler
@@ -134,7 +139,7 @@ class Topic {
     for (const each of this._all) each._reject(error);
   }
 
-  refuse(error) {
+  _refuse(error) {
     console.error(`WebMQ: not subscribed to ${this.name}: ${error.message}`);
     this.end("refused", error);
     this._tell(this._opened, `the broker refuses the topic: ${error.message}`);
@@ -146,50 +151,52 @@ class Topic {
   }
 
   /** Gives up the missed events. */
-  lose(why) {
+  _lose(why) {
     this._lost = why;
-    this.floor = null;
-    this.former = [];
+    this._floor = null;
+    this._sessions = [];
   }
 
   /** The session has ended; the position is that of the history. */
-  disconnect(session, position) {
+  _disconnect(session, position) {
     if (this.state === "open" && position !== null) {
-      this.floor = position;
-      this.former = [session];
-    } else if (this.floor !== null && this.former.push(session) > MOST_FORMER) {
-      this.lose(`the connection ended ${MOST_FORMER} times before the missed events had arrived`);
+      this._floor = position;
+      this._sessions = [session];
+    } else if (this._floor !== null && this._sessions.push(session) > MOST_FORMER) {
+      this._lose(`the connection ended ${MOST_FORMER} times during the recovery`);
     }
     this.state = "pending";
+    this._id = null;
   }
 
-  deliver(event) {
+  /** The second argument is the topic of the event, if this one is a pattern. */
+  _deliver(event, name = this.name) {
     for (const each of this._all) {
-      if (each.state !== "ended") guarded(each._handler, event, this.name);  // an earlier handler may have ended it
+      if (each.state !== "ended") guarded(each._handler, event, name);  // an earlier handler may have ended it
     }
   }
 }
 
 /** How much of a hub's history has been seen. The IDs of events ascend, over all topics. */
 class History {
-  constructor() { this.position = null; }  // the highest ID so far; null if the broker has no history
+  constructor() { this._position = null; }  // the highest ID so far; null if the broker has no history
 
   /** Takes the details of a WELCOME. Returns why the events since the last connection are lost, or null. */
-  resume({ _history: name, _newest: newest }) {
-    const same = this.position !== null && name === this._name && newest >= this.position;
+  _resume({ _history: name, _newest: newest }) {
+    const same = this._position !== null && name === this._name && newest >= this._position;
     this._name = name;
-    this.position = newest ?? null;
+    this._position = newest ?? null;
     if (same) return null;
     const reason = newest === undefined ? "the broker has no history" : "the hub has started a new history";
     return `the connection ended, and ${reason}`;
   }
 
   /** Takes the newest ID, or that of an event of a topic. Returns whether the event is new to the topic. */
-  move(id, topic = { floor: null }) {
-    if (this.position === null) return true;
-    this.position = Math.max(this.position, id);
-    if (topic.floor !== null && id <= topic.floor) return false;
-    topic.floor = id;
+  _move(id, topic = {}) {
+    if (this._position === null) return true;
+    this._position = Math.max(this._position, id);
+    if (id <= topic._floor) return false;  // never, of null
+    topic._floor = id;
     return true;
   }
 }
@@ -203,7 +210,11 @@ class Connection {
     this._waiting = [];
     this._current = null;  // the topic that is being subscribed to
     this._progressAt = 0;
+    this._answer = () => {};  // takes an answer, a message
   }
+
+  /** Resolves to the next answer. */
+  _answered() { return new Promise((resolve) => { this._answer = resolve; }); }
 
   subscribe(topic) {
     this._waiting.push(topic);
@@ -211,11 +222,11 @@ class Connection {
   }
 
   /** Returns for how many milliseconds an answer to SUBSCRIBE, or the next missed event, has been due. */
-  get due() { return this._current === null ? 0 : performance.now() - this._progressAt; }
+  get _due() { return this._current === null ? 0 : now() - this._progressAt; }
 
   /** Subscribes to the next topic that the page still wants, and that may be sent to the broker. */
   _next() {
-    this._progressAt = performance.now();
+    this._progressAt = now();
     for (;;) {
       const topic = this._current = this._waiting.shift() ?? null;
       if (topic === null || (topic.state === "pending" && this._ask(topic))) return;
@@ -232,22 +243,20 @@ class Connection {
 class Wamp1 extends Connection {
   constructor(send, parse) {
     super(send, parse);
-    this._calls = [];
     this._topics = new Map();  // by name
-    this._welcome = new Promise((resolve) => { this._welcomed = resolve; });
   }
 
   /** Authenticates. Resolves to [session ID]; rejects with a BrokerError, or with the error of `sign`. */
   async open({ key, sign }) {
-    const sessionId = await this._welcome;
-    const call = (...args) => new Promise((resolve, reject) => this._call(resolve, reject, ...args));
+    const [, sessionId] = await this._answered();
     if (key !== undefined) {
-      await call("auth", await sign(await call("authreq", key)));
+      const challenge = await this._call("authreq", key);
+      await this._call("auth", await signed(sign, challenge, attempt(() => JSON.parse(challenge))));
       return [sessionId];
     }
     try {
-      await call("authreq");
-      await call("auth", null);  // the hub of 2013 requires it even from anonymous subscribers
+      await this._call("authreq");
+      await this._call("auth", null);  // the hub of 2013 requires it even from anonymous subscribers
     } catch (error) {
       if (!error.message.startsWith("NoSuchRPCEndpoint")) throw error;
     }
@@ -257,29 +266,34 @@ class Wamp1 extends Connection {
   unsubscribe({ name }) { if (this._topics.delete(name)) this._send([6, name]); }
 
   /** Sends a message that will be answered. */
-  ping() { this._send([2, "ping", `${PROCEDURES}ping`]); }
+  ping(id = "ping") { this._send([2, id, `${PROCEDURES}ping`]); }
 
-  receive(text) {
+  _receive(text) {
     if (EVENT_1.test(text)) return guarded(() => this._event(this._parse(text)));
-    const [type, first, second, third] = arrayOf(text);
-    if (type === 0) this._welcomed(first);
-    else if (type === 3) this._calls[first]?.resolve(second);
-    else if (type === 4) this._calls[first]?.reject(new BrokerError(second, third));
+    const message = arrayOf(text), [type, id] = message;
+    if (type === 0 || ((type === 3 || type === 4) && id === CALL)) this._answer(message);
   }
 
   _ask(topic) {
-    this._topics.set(topic.name, topic);
-    this._send([5, topic.name]);
-    const answered = () => this._open();  // the hub of 2012 answers with an error, which will do
-    this._call(answered, answered, "ping");
+    const { name, _match, _retained } = topic;
+    if (_match !== "exact" || _retained) {
+      topic._refuse(new Error("WAMP v1 has neither match nor getRetained"));
+      return false;
+    }
+    this._topics.set(name, topic);
+    this._send([5, name]);
+    this.ping(CALL);
+    this._answer = () => { if (this._current === topic) this._open(); };  // the hub of 2012 answers with an error
     return true;
   }
 
-  _event([, name, event]) { this._topics.get(name)?.deliver(event); }
+  _event([, name, event]) { this._topics.get(name)?._deliver(event); }
 
-  _call(resolve, reject, procedure, ...args) {
-    const id = String(this._calls.push({ resolve, reject }) - 1);
-    this._send([2, id, PROCEDURES + procedure, ...args]);
+  async _call(procedure, ...args) {
+    this._send([2, CALL, PROCEDURES + procedure, ...args]);
+    const [type, , result, text] = await this._answered();
+    if (type === 4) throw new BrokerError(result, text);
+    return result;
   }
 }
 
@@ -289,54 +303,49 @@ class Wamp2 extends Connection {
   constructor(send, parse, fail, history) {
     super(send, parse);
     this._fail = fail;
-    this._seen = history;
+    this._past = history;
     this._requests = 0;
     this._asked = null;  // the request ID of the SUBSCRIBE that is not yet answered
     this._topics = new Map();  // by the IDs of the subscriptions
     this._recovering = null;  // the ID of the subscription whose missed events arrive
     this._remaining = 0;  // how many are still to come
-    this._answer = () => {};
   }
 
   /** As that of Wamp1, but resolves to [session ID, details of the WELCOME]. */
   async open({ key, sign, realm }) {
-    const identity = key === undefined ? { authmethods: ["anonymous"] } : { authmethods: ["wampcra"], authid: key };
-    let [type, first, second] = await this._say(1, realm, { roles: { subscriber: {} }, ...identity });
+    const authmethods = [key === undefined ? "anonymous" : "wampcra"];
+    let [type, first, second] = await this._say(1, realm, { roles: { subscriber: {} }, authmethods, authid: key });
     if (type === 4 && !sign) throw new BrokerError("wamp.error.authentication_required", "the page has no key");
-    while (type === 4) [type, first, second] = await this._say(5, await sign(second.challenge), {});
-    this._anyTopic = second?._any_topic === true;
+    while (type === 4) [type, first, second] = await this._say(5, await signed(sign, second.challenge, second), {});
+    this._anyTopic = second?._any_topic;
     return [String(first), second ?? {}];
   }
 
-  unsubscribe(topic) {
-    const [id] = [...this._topics].find(([, each]) => each === topic) ?? [];
-    if (this._topics.delete(id)) this._request(34, id);  // if there is no ID yet, _subscribed will call this again
+  unsubscribe({ _id }) {
+    if (this._topics.delete(_id)) this._request(34, _id);  // if there is no ID yet, _subscribed will call this again
   }
 
   /** WAMP v2 has no ping. Crossbar.io and hubs answer an unknown subscription with an ERROR. */
   ping() { this._request(34, NO_SUBSCRIPTION); }
 
-  receive(text) {
+  _receive(text) {
     const event = EVENT_2.exec(text);
-    if (event) return this._event(Number(event[1]), Number(event[2]), text);
+    if (event) return this._event(Number(event[1]), Number(event[2]), event[3], text);
     const [type, ...fields] = arrayOf(text);
     if (type === 2 || type === 4) this._answer([type, ...fields]);
     else if (type === 3) this._fail(new BrokerError(fields[1], fields[0]?.message));
-    else if (type === 6) this._leave(fields[1], fields[0]?.message ?? "the session ended");
-    else if (this._asked === null) return;
+    else if (type === 6) {
+      this._send([6, {}, "wamp.close.goodbye_and_out"]);
+      this._fail(new BrokerError(fields[1], fields[0]?.message ?? "the session ended"));
+    }
     else if (type === 8 && fields[0] === 32 && fields[1] === this._asked) this._refused(fields[3], fields[4]?.[0]);
-    else if (type === 33 && fields[0] === this._asked) this._subscribed(fields[1], fields[2] ?? {});
+    else if (type === 33 && fields[0] === this._asked) this._subscribed(fields[1], fields[2]);
   }
 
   /** Sends a message while the session is not open. Resolves to the answer, unless that is an ABORT. */
   _say(...message) {
     this._send(message);
-    return new Promise((resolve) => { this._answer = resolve; });
-  }
-
-  _leave(reason, text) {
-    this._send([6, {}, "wamp.close.goodbye_and_out"]);
-    this._fail(new BrokerError(reason, text));
+    return this._answered();
   }
 
   /** Sends a message with the next request ID, and returns that. */
@@ -348,48 +357,51 @@ class Wamp2 extends Connection {
 
   _ask(topic) {
     // Crossbar.io ends the connection of a client that sends such a topic, and so all its other subscriptions.
-    const sendable = this._anyTopic || URI.test(topic.name);
-    const options = topic.floor !== null ? { _after: topic.floor, _former: topic.former }
-      : this._seen.position !== null ? { _newest: true } : {};
-    if (sendable) this._asked = this._request(32, options, topic.name);
-    else topic.refuse(new Error("not a WAMP v2 URI: it has whitespace, a # or an empty part"));
+    const { name, _match, _floor } = topic, match = _match === "exact" ? undefined : _match;
+    const sendable = this._anyTopic || (match ? PATTERN : URI).test(name);
+    const options = _floor !== null ? { match, _after: _floor, _former: topic._sessions }
+      : { match, get_retained: topic._retained, _newest: this._past._position !== null || undefined };
+    if (sendable) this._asked = this._request(32, options, name);
+    else topic._refuse(new Error("not a WAMP v2 URI: it has whitespace, a # or an empty part"));
     return sendable;
   }
 
-  _subscribed(id, { _missed = 0, _newest = 0 }) {
+  _subscribed(id, { _missed = 0, _newest = 0 } = {}) {
     [this._asked, this._recovering, this._remaining] = [null, id, _missed];
+    this._current._id = id;
     this._topics.set(id, this._current);
-    this._seen.move(_newest);
+    this._past._move(_newest);
     if (this._current.state === "ended") this.unsubscribe(this._current);
     this._recover();
   }
 
-  _refused(uri, text = "no reason given") {
+  _refused(uri, text) {
     const topic = this._current;
     this._asked = null;
     if (topic.state === "pending") {
-      if (uri !== HISTORY_UNAVAILABLE || topic.floor === null) topic.refuse(new BrokerError(uri, text));
-      else topic.lose(`the connection ended, and the hub cannot send the missed events: ${text}`);
+      if (uri !== HISTORY_UNAVAILABLE || topic._floor === null) topic._refuse(new BrokerError(uri, text));
+      else topic._lose(`the connection ended, and the hub cannot send the missed events: ${text}`);
     }
     if (topic.state !== "pending" || !this._ask(topic)) this._next();
   }
 
-  _event(id, publication, text) {
-    const topic = this._topics.get(id);
-    if (this._seen.move(publication, topic) && topic) guarded(() => this._deliver(topic, this._parse(text)));
+  /** A retained event has its old ID. */
+  _event(id, publication, retained, text) {
+    const topic = this._topics.get(id), isNew = retained || this._past._move(publication, topic);
+    if (isNew && topic) guarded(() => this._deliver(topic, this._parse(text)));
     if (id !== this._recovering) return;
     this._remaining -= 1;
     this._recover();
   }
 
   /** One positional argument is the event. Others are delivered as a hub delivers them over WAMP v1. */
-  _deliver(topic, [, , , , args = [], kwargs = {}]) {
+  _deliver(topic, [, , , details, args = [], kwargs = {}]) {
     const plain = args.length === 1 && Object.keys(kwargs).length === 0;
-    topic.deliver(plain ? args[0] : { args, kwargs });
+    topic._deliver(plain ? args[0] : { args, kwargs }, details?.topic);
   }
 
   _recover() {
-    this._progressAt = performance.now();
+    this._progressAt = now();
     if (this._remaining > 0) return;
     this._recovering = null;
     this._open();
@@ -415,16 +427,17 @@ const PROTOCOLS = { "wamp.2.json": Wamp2, wamp: Wamp1 };
 class WebMQ {
   /**
    * url      http(s)://host/…, where pushes go, or ws(s)://host/…/ws. Default: the hub that serves this script.
-   * options  key and sign, for a hub with subscriber keys: the name of the key, and a function of the challenge that
-   *          returns the signature or a promise of it. It asks a server of yours, or is WebMQ.signer(secret).
+   * options  key and sign, for a broker with subscriber keys: the name of the key, and a function that returns the
+   *          signature, or a promise of it. It asks a server of yours, or is WebMQ.signer(secret). Its arguments are
+   *          the challenge, a string to sign, and an object: the details of the challenge, such as the salt, or over
+   *          WAMP v1 the parsed challenge. If it fails, or returns no 44 characters, the page tries again later.
    *          realm, of Crossbar.io. Default: "realm1".
    *          parse(text), instead of JSON.parse for messages with an event. If it throws, that event is lost.
    *          WebSocket, a class to use instead of the global one, which Node.js has since version 22.
    */
   constructor(url, { key, sign, realm = "realm1", parse = JSON.parse, WebSocket = globalThis.WebSocket } = {}) {
     if ((key === undefined) !== (sign === undefined)) throw new TypeError("key, sign: pass both or neither");
-    if (sign !== undefined && typeof sign !== "function") throw new TypeError("sign: not a function");
-    if (typeof parse !== "function") throw new TypeError("parse: not a function");
+    checkFunctions({ parse, sign: sign === undefined ? parse : sign });
     if (!WebSocket) throw new TypeError("WebSocket: pass a class, such as that of npm's ws");
     this.url = socketUrl(url ?? (scriptUrl ? new URL(".", scriptUrl) : ""));
     this.onstate = this.onlost = null;
@@ -432,31 +445,42 @@ class WebMQ {
     this._identity = { key, sign, realm };
     this._parse = parse;
     this._WebSocket = WebSocket;
-    this._topics = new Map();  // by name
-    this._seen = new History();
+    this._topics = new Set();
+    this._past = new History();
     this._attempts = 0;  // since a connection was last steady
     this._wait = 0;  // the last one
     this._calmAt = 0;  // when a wait may be shortened again
     this._wasOpen = false;
     this._over = null;  // why it will not connect again
     this._connect();
-    const { signal } = this._listening = new AbortController();
-    const looked = () => { if (!document.hidden) this._hurry(); };
-    const restored = ({ persisted }) => { if (persisted) this._hurry(); };  // from the back/forward cache
-    globalThis.addEventListener?.("online", () => this._hurry(), { signal });
-    globalThis.addEventListener?.("pageshow", restored, { signal });
-    globalThis.document?.addEventListener?.("visibilitychange", looked, { signal });
+    const listeners = [
+      [globalThis, "online", () => this._hurry()],
+      [globalThis, "pageshow", ({ persisted }) => { if (persisted) this._hurry(); }],  // from the back/forward cache
+      [globalThis.document, "visibilitychange", () => { if (!document.hidden) this._hurry(); }],
+    ];
+    // Removes them later, too. Safari before 15 would ignore the option `signal`.
+    this._listen = (method) => { for (const [target, ...each] of listeners) target?.[method]?.(...each); };
+    this._listen("addEventListener");
   }
 
-  /** Returns a `sign` function: HMAC-SHA256 by WebCrypto, which only pages from https and localhost have. */
+  /**
+   * Returns a `sign` function: HMAC-SHA256 by WebCrypto, which only pages from https and localhost have. If the
+   * challenge has a salt, as Crossbar.io can send it, PBKDF2 derives the key from the secret.
+   */
   static signer(secret) {
     if (typeof secret !== "string" || !secret) throw new TypeError("secret: not a string, or empty");
     if (!globalThis.crypto?.subtle) throw new Error("browsers sign only for pages from https or localhost");
+    const { subtle } = crypto, hash = "SHA-256";
     const bytes = (text) => new TextEncoder().encode(text);
-    const key = crypto.subtle.importKey("raw", bytes(secret), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
-    return async (challenge) => {
-      const signature = await crypto.subtle.sign("HMAC", await key, bytes(challenge));
-      return btoa(String.fromCharCode(...new Uint8Array(signature)));
+    const base64 = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)));
+    const keyOf = (text, name, use) => subtle.importKey("raw", bytes(text), { name, hash }, false, [use]);
+    return async (challenge, extra) => {
+      let key = secret;
+      if (extra?.salt) {
+        const derived = { name: "PBKDF2", hash, salt: bytes(extra.salt), iterations: extra.iterations };
+        key = base64(await subtle.deriveBits(derived, await keyOf(secret, "PBKDF2", "deriveBits"), 8 * extra.keylen));
+      }
+      return base64(await subtle.sign("HMAC", await keyOf(key, "HMAC", "sign"), bytes(challenge)));
     };
   }
 
@@ -464,36 +488,53 @@ class WebMQ {
    * Calls handler(event, topic) for each event of the topic from now on. Numbers are JavaScript's: integers of
    * 2 ** 53 and more may have been rounded. Push such IDs as strings, or pass a `parse` that keeps them.
    *
-   * Returns a Subscription. The same handler again is the same one, and another handler shares what the broker sends:
-   * its `ready` resolves at once if the topic is open, and it gets the events from then on.
+   * Subscriptions outlive reconnects. Returns a Subscription: to subscribe with the same function again returns the
+   * same one, and changes nothing. A new function, such as an arrow function in `onstate`, is one more handler, and
+   * gets each event, too. It shares what the broker sends: its `ready` resolves at once if the topic is open, and it
+   * gets the events from then on.
+   *
+   * options  onlost, of the Subscription.
+   *          match: "prefix" or "wildcard" where the broker has patterns, as Crossbar.io; the handler gets the topic
+   *          of each event. Default: "exact". The same text with another `match` is another subscription.
+   *          getRetained: true, to get the retained event of the topic first, if there is one; again after events
+   *          were lost, but not after a recovery. A handler that shares an open topic does not get it.
+   *          A broker without these refuses the topic: `ready` rejects.
+   *
+   * Throws an Error once the state is "refused" or "ended".
    */
-  subscribe(topic, handler, { onlost = null } = {}) {
+  subscribe(topic, handler, { onlost = null, match = "exact", getRetained = false } = {}) {
     if (typeof topic !== "string") throw new TypeError("topic: not a string");
-    if (typeof handler !== "function") throw new TypeError("handler: not a function");
-    if (onlost !== null && typeof onlost !== "function") throw new TypeError("onlost: not a function");
-    const lost = (...args) => guarded(this.onlost, ...args);
-    const entry = this._topics.get(topic) ?? new Topic(topic, lost);
-    const asked = this._topics.has(topic) && entry.state !== "refused";
-    this._topics.set(topic, entry);
-    const subscription = entry.add(handler, () => this.unsubscribe(topic, handler));
+    checkFunctions({ handler, onlost: onlost ?? handler });
+    if (!/^(exact|prefix|wildcard)$/.test(match)) throw new TypeError("match: not exact, prefix or wildcard");
+    if (this._over) throw new Error(`not subscribed: ${this._over.message}`);
+    const lost = (...args) => { if (!this._over) guarded(this.onlost, ...args); };
+    const known = [...this._topics].find(({ name, _match }) => name === topic && _match === match);
+    const entry = known ?? new Topic(topic, match, lost);
+    this._topics.add(entry);
+    if (getRetained) entry._retained = true;
+    const subscription = entry.add(handler, () => this._remove(entry, handler));
     if (onlost) subscription.onlost = onlost;
-    if (this._over) entry.end(this.state, this._over);
-    else if (!asked) entry.state = "pending";
-    if (!asked) this._protocol?.subscribe(entry);
+    if (!known || known.state === "refused") {
+      entry.state = "pending";
+      this._protocol?.subscribe(entry);
+    }
     return subscription;
   }
 
-  /** Stops calling the handler; without one, all handlers of the topic. */
+  /** Stops calling the handler for a topic, or pattern; without a handler, all of them. */
   unsubscribe(topic, handler) {
-    const entry = this._topics.get(topic);
-    if (!entry?.remove(handler)) return;
-    entry.state = "ended";
-    this._topics.delete(topic);
-    this._protocol?.unsubscribe(entry);
+    for (const each of this._topics) if (each.name === topic) this._remove(each, handler);
   }
 
   /** Disconnects for good. */
   close() { this._end("ended", ""); }
+
+  _remove(topic, handler) {
+    if (!topic.remove(handler)) return;
+    topic.state = "ended";
+    this._topics.delete(topic);
+    this._protocol?.unsubscribe(topic);
+  }
 
   _connect() {
     const socket = this._socket = new this._WebSocket(this.url, Object.keys(PROTOCOLS));
@@ -502,13 +543,14 @@ class WebMQ {
     let protocol = null;
     socket.onopen = () => {
       const Wamp = PROTOCOLS[socket.protocol];
-      if (!Wamp) return this._retry(`${this._host} speaks neither ${Object.keys(PROTOCOLS).join(" nor ")}`);
-      const send = (message) => socket.send(JSON.stringify(message));
-      protocol = new Wamp(send, this._parse, failed, this._seen);
+      if (!Wamp) return this._retry(`${this._host} does not speak WAMP`);
+      // The function returns each value itself, and not the result of the Array.prototype.toJSON of an old library.
+      const send = (message) => socket.send(JSON.stringify(message, function (key) { return this[key]; }));
+      protocol = new Wamp(send, this._parse, failed, this._past);
       protocol.open(this._identity).then(current((welcome) => this._opened(protocol, ...welcome)), failed);
     };
     socket.onmessage = ({ data }) => {
-      protocol.receive(data);
+      protocol._receive(data);
       if (this._protocol === protocol) this._watch();
     };
     socket.onclose = ({ code, reason }) => {
@@ -516,18 +558,18 @@ class WebMQ {
     };
     // Browsers fire "close" after it, which says more. Undici, of Node.js 20, fires nothing else for a failed handshake.
     socket.onerror = () => { if (!protocol) this._retry(this._unreachable()); };
-    this._later(PATIENCE, () => this._retry(`no welcome by ${this._host} within ${PATIENCE / 1000} s`));
+    this._later(PATIENCE, () => this._retry(`no welcome by ${this._host} within 10 s`));
     this._change("connecting", "");
   }
 
   _opened(protocol, sessionId, details = {}) {
     const reconnected = this._wasOpen;
     this._protocol = protocol;
-    this._openedAt = performance.now();
+    this._openedAt = now();
     this._wasOpen = true;
-    const why = this._seen.resume(details);
-    for (const topic of this._topics.values()) {
-      if (why !== null) topic.lose(why);
+    const why = this._past._resume(details);
+    for (const topic of this._topics) {
+      if (why !== null) topic._lose(why);
       protocol.subscribe(topic);
     }
     this._watch();
@@ -536,7 +578,7 @@ class WebMQ {
 
   /** Sends a ping after a silence: a link or a hub may fail without closing the connection. */
   _watch() {
-    if (this._protocol.due >= SILENCE + PATIENCE) return this._retry(SILENT);
+    if (this._protocol._due >= SILENCE + PATIENCE) return this._retry(SILENT);
     this._pinged = false;
     this._later(SILENCE, () => this._ping());
   }
@@ -555,15 +597,15 @@ class WebMQ {
   _hurry() {
     if (this.state === "open") this._ping();
     if (this.state !== "closed") return;
-    const now = performance.now(), soonest = Math.max(now, this._calmAt);
+    const time = now(), soonest = Math.max(time, this._calmAt);
     if (soonest >= this._dueAt) return;
     this._calmAt = soonest + CALM;
-    if (soonest > now) this._reconnect(soonest - now);
+    if (soonest > time) this._reconnect(soonest - time);
     else this._connect();
   }
 
   _reconnect(wait) {
-    this._dueAt = performance.now() + wait;
+    this._dueAt = now() + wait;
     this._later(wait, () => this._connect());
   }
 
@@ -576,14 +618,15 @@ class WebMQ {
   /** Takes a BrokerError, or what `sign` has thrown: the signing server may be available at the next attempt. */
   _failed(error) {
     if (!(error instanceof BrokerError)) this._retry(`not authenticated: ${error?.message ?? error}`);
-    else if (error.final && !this._wasOpen) this._end("refused", error.message);
+    else if (error._final && !this._wasOpen) this._end("refused", error.message);
     else this._retry(error.message);
   }
 
   _unreachable() {
     // Browsers hide a 403 from the page.
     const origin = this._wasOpen ? undefined : globalThis.location?.origin;
-    return `no hub answers at ${this._host}${origin ? `, or it lets no page of ${origin} subscribe` : ""}`;
+    const refused = origin ? `, or it does not allow pages of ${origin} (its log says so)` : "";
+    return `no hub answers at ${this._host}${refused}`;
   }
 
   /**
@@ -591,7 +634,7 @@ class WebMQ {
    * wait before it: a broker that accepts pages and disconnects them is not tried more often than one that is down.
    */
   _retry(detail) {
-    const steady = this.state === "open" && performance.now() - this._openedAt >= Math.max(STEADY, this._wait);
+    const steady = this.state === "open" && now() - this._openedAt >= Math.max(STEADY, this._wait);
     if (steady) this._attempts = 0;
     this._drop();
     // Full jitter: the subscribers of a restarted hub do not all reconnect at once.
@@ -603,18 +646,19 @@ class WebMQ {
   _end(state, detail) {
     if (this.state === "ended") return;
     clearTimeout(this._timer);
-    this._listening.abort();
+    this._listen("removeEventListener");
     this._drop();
     this._over = new Error(detail || "closed");
-    for (const topic of this._topics.values()) topic.end(state, this._over);
+    for (const topic of this._topics) topic.end(state, this._over);
+    if (state === "ended") this._topics.clear();
     this._change(state, detail);
   }
 
   /** Closes the connection, and ignores its further messages. */
   _drop() {
     const socket = this._socket;
-    const { position } = this._seen;
-    if (this._protocol) for (const topic of this._topics.values()) topic.disconnect(Number(this.sessionId), position);
+    const { _position } = this._past;
+    if (this._protocol) for (const topic of this._topics) topic._disconnect(Number(this.sessionId), _position);
     this._socket = this._protocol = null;
     if (!socket) return;
     socket.onopen = socket.onmessage = socket.onclose = null;
@@ -637,6 +681,16 @@ function guarded(call, ...args) {
   }
 }
 
+function checkFunctions(named) {
+  for (const name in named) if (typeof named[name] !== "function") throw new TypeError(`${name}: not a function`);
+}
+
+async function signed(sign, challenge, extra) {
+  const signature = await sign(challenge, extra);
+  if (signature?.length === SIGNATURE) return signature;
+  throw new Error(`sign returned ${signature?.length ?? "no"} characters, not ${SIGNATURE}`);
+}
+
 function attempt(make) {
   try {
     return make();
@@ -655,11 +709,11 @@ function arrayOf(text) {
 function socketUrl(address) {
   const url = address && attempt(() => new URL(address, globalThis.document?.baseURI));
   if (!url || !/^(http|ws)s?:$/.test(url.protocol) || url.username || url.password || url.hash) {
-    throw new TypeError("url: not http(s)://host/… or ws(s)://host/…, or with a user or fragment");
+    throw new TypeError("url: not an http(s) or ws(s) URL, or with a user or fragment");
   }
   if (url.protocol.startsWith("http")) {
     url.protocol = url.protocol.replace("http", "ws");
-    url.pathname = url.pathname.replace(/\/*$/, "").replace(/(\/ws)?$/, "/ws");
+    url.pathname = url.pathname.replace(/(\/ws)?\/*$/, "/ws");
   }
   return url.href;
 }
