@@ -22,6 +22,7 @@ from webmqconnect_async import AsyncClient, __version__
 from webmqconnect_async._cli.app import app as command
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._browser import FILES
+from webmqconnect_async.signing import Credentials, sign_challenge
 
 pytestmark = pytest.mark.usefixtures("chromium")
 
@@ -108,7 +109,20 @@ async def test_a_worker_gets_an_event() -> None:
             assert await page.evaluate("told.then(({ data }) => data)") == EVENT
 
 
-# Servers that sign
+# Authentication
+
+
+async def test_a_derived_key_is_that_of_the_signer() -> None:
+    """A server that signs with the key of "Crossbar.io" does what `WebMQ.signer` does with the secret."""
+    names: dict[str, object] = {}
+    exec(FENCES["python"], names)  # noqa: S102  # ours
+    assert isinstance(names["page"], Credentials)
+    async with Hub(port=0) as hub, watched() as page:
+        await page.open(hub.url)
+        extra = "{ salt: 'the salt', iterations: 1000, keylen: 32 }"
+        signature = await page.evaluate(f"WebMQ.signer('page-s3cret')('a challenge', {extra})")
+    assert signature == sign_challenge(names["page"], "a challenge")
+
 
 FASTAPI = """
 import uvicorn
