@@ -27,7 +27,10 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A broker that runs, and its doors by name: `open` and `signed` (by `KEY`) on both."""
+    """A broker that runs, and its doors by name: `open` and `signed` (by `KEY`) on both.
+
+    At the door `salted` of Crossbar.io, subscribers must authenticate, by salted WAMP-CRA.
+    """
 
     name: str
     doors: Mapping[str, Door]
@@ -82,10 +85,9 @@ def crossbar_io() -> Iterator[Broker]:
     with crossbar.node(_config()) as node:
         authority = f"127.0.0.1:{node.port}"
         paths = _PATHS | {name: name for name in _MORE_PATHS}
-        yield Broker(
-            "Crossbar.io",
-            {name: Door(f"http://{authority}/{path}", f"ws://{authority}/ws") for name, path in paths.items()},
-        )
+        doors = {name: Door(f"http://{authority}/{path}", f"ws://{authority}/ws") for name, path in paths.items()}
+        doors["salted"] = Door(doors["open"].endpoint, f"ws://{authority}/salted")
+        yield Broker("Crossbar.io", doors)
 
 
 def _config() -> dict[str, object]:
@@ -96,4 +98,6 @@ def _config() -> dict[str, object]:
     realm["roles"] += _MORE_ROLES
     for path, more in _MORE_PATHS.items():
         transport["paths"][path] = {"type": "publisher", "realm": "realm1", "role": "publisher", **more}
+    users = {KEY: {"secret": SECRET, "role": "anonymous", "salt": "sält", "iterations": 100, "keylen": 32}}
+    transport["paths"]["salted"] = {"type": "websocket", "auth": {"wampcra": {"type": "static", "users": users}}}
     return config

@@ -10,7 +10,7 @@ from webmqconnect_async import AsyncClient, Payload
 
 from ..chromium import Page
 from ..hub.pages import asked
-from .brokers import Broker
+from .brokers import KEY, SECRET, Broker
 
 pytestmark = pytest.mark.usefixtures("chromium")
 
@@ -160,3 +160,17 @@ async def test_patterns_at_a_hub(embedded: Broker, page: Page) -> None:
     await subscribe(page, embedded.open.ws_url)
     script = "mq.subscribe('a', () => {}, { match: 'prefix' }).ready.catch(({ message }) => message)"
     assert await page.evaluate(script) == "option_not_allowed: this hub compares topics exactly"
+
+
+@pytest.mark.usefixtures("crossbar")
+@pytest.mark.parametrize(("secret", "state"), [(SECRET, "open"), ("wrong", "refused")])
+async def test_a_salted_key_at_crossbar_io(real: Broker, page: Page, secret: str, state: str) -> None:
+    door = real.doors["salted"]
+    await page.evaluate(f"""
+        globalThis.mq = new WebMQ({json.dumps(door.ws_url)}, {{
+            key: {json.dumps(KEY)},
+            sign: WebMQ.signer({json.dumps(secret)}),
+        }});
+        undefined
+    """)
+    await page.until(f"mq.state === {json.dumps(state)}")

@@ -352,7 +352,7 @@ async def test_a_router_that_is_restarted_is_waited_for(page_of_both: Page) -> N
         assert await page.evaluate("states") == ["connecting", *again, "open", *again, *again, "open"]
         assert await page.evaluate("details") == [
             "no_such_realm: not yet",
-            "system_shutdown: the session ended",
+            "system_shutdown: no reason given",
             "not_authorized: who is that?",
         ]
         assert answered == ['[6,{},"wamp.close.goodbye_and_out"]', WSMsgType.CLOSE]

@@ -428,7 +428,7 @@ async def test_a_goodbye_is_answered_and_ends_the_connection() -> None:
     )
     states: list[object] = []
     for reason in GOODBYES:
-        states += ["open", ["closed", f"{short(reason)}: the session ended"], "connecting"]
+        states += ["open", ["closed", f"{short(reason)}: no reason given"], "connecting"]
     answered = [[6, {}, "wamp.close.goodbye_and_out"], 1]
     assert said == [states, [500, 1000, 2000, 4000], [answered] * 4]
 

@@ -252,8 +252,8 @@ async def test_a_topic_that_is_no_uri_is_not_asked_for(alone: Page) -> None:
         """
         const errors = [];
         console.error = (text) => errors.push(text.split(": ")[1]);
-        const bad = ["", "a#b", "a b", "a..b", ".a", "a.", "\\0a", "\\u00a0"];
-        const good = ["a", "http://example.com/orders?x=1", "ü.☃", "a\\0b"];
+        const bad = ["a#b", "a b", "\\0a", "\\x1ca", "\\u00a0", "\\x85"];
+        const good = ["a", "http://example.com/orders?x=1", "ü.☃", "", "a..b"];
         for (const topic of bad) mq.subscribe(topic, keep);
         await welcome();
         for (const topic of good) {
@@ -263,4 +263,4 @@ async def test_a_topic_that_is_no_uri_is_not_asked_for(alone: Page) -> None:
         return [errors.length, sent.map(([, , , topic]) => topic).join() === good.join(), mq.state];
         """,
     )
-    assert said == [8, True, "open"]
+    assert said == [6, True, "open"]

@@ -31,7 +31,8 @@ const CALL = "call";  // the ID of calls in WAMP v1: one at a time
 const EVENT_1 = /^\s*\[\s*8\s*,/;
 // Of WAMP v2: its IDs, and how a hub begins the details of a retained event.
 const EVENT_2 = /^\s*\[\s*36\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*({"retained":true)?/;
-const URI = /^(?!\0)[^\s.#]+(\.[^\s.#]+)*$/u, PATTERN = /^(?!\0)[^\s#]*$/u;  // of WAMP v2
+// In no URI of WAMP v2. Control characters are whitespace to Crossbar.io's Python, and it may refuse a NUL.
+const NOT_URI = /[\0-\x20\x85\s#]/;
 const HISTORY_UNAVAILABLE = "webmq.error.history_unavailable";
 const MOST_FORMER = 16;  // IDs of former sessions that a hub takes
 const SIGNATURE = 44;  // characters of a signature: 32 bytes in base64
@@ -41,19 +42,17 @@ const NO_SUBSCRIPTION = 2 ** 53;  // a valid ID in WAMP v2, at the end of the ra
 // temporary, such as a router that is starting or a hub that shuts down.
 const IDENTITY = new RegExp(
   "^(http://api.wamp.ws/error#(anonymous-auth-forbidden|invalid-signature|no-such-authkey)|"
-  + "wamp.error.(auth\\w+_(denied|required)|no_matching_auth_method|no_such_(principal|role)|"
+  + "wamp.error.(auth\\w+_(denied|required)|no_(matching_)?auth_method|no_such_(principal|role)|"
   + "authentication_failed|"  // from a hub: an unknown key or a wrong signature
-  + "no_auth_method|not_authorized))$",  // from Crossbar.io, the latter for both of these, too
+  + "not_authorized))$",  // from Crossbar.io, for both of these, too
 );
-
-// The exception: a proxy of Crossbar.io sends "authentication_failed" with this text while it has no router.
-const NO_ROUTER = "Frontend connection accept failed";
 
 /** An error that the broker sent. `final` if it refuses the page's identity. */
 class BrokerError extends Error {
   constructor(uri, text) {
     super(`${String(uri).replace(/^.*[#./]/s, "")}: ${text ?? "no reason given"}`);
-    this._final = IDENTITY.test(uri) && !String(text).startsWith(NO_ROUTER);
+    // While it has no router, a proxy of Crossbar.io sends authentication_failed, "Frontend connection accept failed".
+    this._final = IDENTITY.test(uri) && !/^Frontend/.test(text);
   }
 }
 
@@ -100,16 +99,14 @@ class Topic {
     this._sessions = [];  // IDs of the sessions since the topic was last open at the end of one, with that one
     this._lost = null;  // why events were lost, until the page has been told
     this._onlost = onlost;
-    this._subscriptions = new Map();  // by handler
+    this._all = [];  // subscriptions; a new array for each change: handlers come and go during an event
   }
-
-  get _all() { return [...this._subscriptions.values()]; }
 
   get _opened() { return this._all.filter(({ _wasOpen }) => _wasOpen); }
 
   add(handler, unsubscribe) {
-    const subscription = this._subscriptions.get(handler) ?? new Subscription(this, handler, unsubscribe);
-    this._subscriptions.set(handler, subscription);
+    let subscription = this._all.find(({ _handler }) => _handler === handler);
+    if (!subscription) this._all = [...this._all, subscription = new Subscription(this, handler, unsubscribe)];
     if (this.state === "open") subscription._open();
     return subscription;
   }
@@ -117,11 +114,11 @@ class Topic {
   /** Removes a handler, or all. Returns whether none is left. */
   remove(handler) {
     for (const each of this._all.filter(({ _handler }) => handler === undefined || _handler === handler)) {
-      this._subscriptions.delete(each._handler);
       each._ended = true;
       each._reject(new Error("unsubscribed"));
     }
-    return this._subscriptions.size === 0;
+    this._all = this._all.filter(({ _ended }) => !_ended);
+    return this._all.length === 0;
   }
 
   /** The broker has confirmed it, and sent what it could of the missed events. */
@@ -152,7 +149,7 @@ class Topic {
 
   /** Gives up the missed events. */
   _lose(why) {
-    this._lost = why;
+    this._lost = `the connection ended, and ${why}`;
     this._floor = null;
     this._sessions = [];
   }
@@ -163,7 +160,7 @@ class Topic {
       this._floor = position;
       this._sessions = [session];
     } else if (this._floor !== null && this._sessions.push(session) > MOST_FORMER) {
-      this._lose(`the connection ended ${MOST_FORMER} times during the recovery`);
+      this._lose(`the recovery was cut off ${MOST_FORMER} times`);
     }
     this.state = "pending";
     this._id = null;
@@ -187,8 +184,7 @@ class History {
     this._name = name;
     this._position = newest ?? null;
     if (same) return null;
-    const reason = newest === undefined ? "the broker has no history" : "the hub has started a new history";
-    return `the connection ended, and ${reason}`;
+    return newest === undefined ? "the broker has no history" : "the hub has started a new history";
   }
 
   /** Takes the newest ID, or that of an event of a topic. Returns whether the event is new to the topic. */
@@ -203,18 +199,27 @@ class History {
 
 /** What both protocols have in common: over a connection, topics are subscribed to one after another. */
 class Connection {
-  /** send(message) sends a message; parse(text) parses one that has an event. */
-  constructor(send, parse) {
+  /**
+   * send(message) sends a message; parse(text) parses one that has an event; fail(error) takes a BrokerError that ends
+   * the session, open or not.
+   */
+  constructor(send, parse, fail, history) {
     this._send = send;
     this._parse = parse;
+    this._fail = fail;
+    this._past = history;
+    this._topics = new Map();  // that are subscribed to: over WAMP v1 by name, over v2 by the ID of the subscription
     this._waiting = [];
     this._current = null;  // the topic that is being subscribed to
     this._progressAt = 0;
     this._answer = () => {};  // takes an answer, a message
   }
 
-  /** Resolves to the next answer. */
-  _answered() { return new Promise((resolve) => { this._answer = resolve; }); }
+  /** Sends a message, if there is one. Resolves to the next answer. */
+  _say(...message) {
+    if (message.length > 0) this._send(message);
+    return new Promise((resolve) => { this._answer = resolve; });
+  }
 
   subscribe(topic) {
     this._waiting.push(topic);
@@ -241,26 +246,17 @@ class Connection {
 
 /** WAMP v1. Its SUBSCRIBE has no answer, so a call behind it is answered instead. */
 class Wamp1 extends Connection {
-  constructor(send, parse) {
-    super(send, parse);
-    this._topics = new Map();  // by name
-  }
-
   /** Authenticates. Resolves to [session ID]; rejects with a BrokerError, or with the error of `sign`. */
   async open({ key, sign }) {
-    const [, sessionId] = await this._answered();
-    if (key !== undefined) {
-      const challenge = await this._call("authreq", key);
-      await this._call("auth", await signed(sign, challenge, attempt(() => JSON.parse(challenge))));
-      return [sessionId];
-    }
+    const [, sessionId] = await this._say();
     try {
-      await this._call("authreq");
-      await this._call("auth", null);  // the hub of 2013 requires it even from anonymous subscribers
+      const challenge = await this._call("authreq", key);
+      // The hub of 2013 requires it even from anonymous subscribers.
+      await this._call("auth", key === undefined ? null : await signed(sign, challenge, parsed(challenge)));
     } catch (error) {
-      if (!error.message.startsWith("NoSuchRPCEndpoint")) throw error;
+      if (key !== undefined || !error.message.startsWith("NoSuchRPCEndpoint")) throw error;
     }
-    return [sessionId];
+    return [sessionId, {}];
   }
 
   unsubscribe({ name }) { if (this._topics.delete(name)) this._send([6, name]); }
@@ -290,8 +286,7 @@ class Wamp1 extends Connection {
   _event([, name, event]) { this._topics.get(name)?._deliver(event); }
 
   async _call(procedure, ...args) {
-    this._send([2, CALL, PROCEDURES + procedure, ...args]);
-    const [type, , result, text] = await this._answered();
+    const [type, , result, text] = await this._say(2, CALL, PROCEDURES + procedure, ...args);
     if (type === 4) throw new BrokerError(result, text);
     return result;
   }
@@ -299,16 +294,11 @@ class Wamp1 extends Connection {
 
 /** WAMP v2, of Crossbar.io and hubs. Options and details that begin with an underscore are those of hubs alone. */
 class Wamp2 extends Connection {
-  /** fail(error) takes a BrokerError that ends the session, open or not. */
-  constructor(send, parse, fail, history) {
-    super(send, parse);
-    this._fail = fail;
-    this._past = history;
+  constructor(...args) {
+    super(...args);
     this._requests = 0;
     this._asked = null;  // the request ID of the SUBSCRIBE that is not yet answered
-    this._topics = new Map();  // by the IDs of the subscriptions
-    this._recovering = null;  // the ID of the subscription whose missed events arrive
-    this._remaining = 0;  // how many are still to come
+    this._remaining = 0;  // how many missed events of the current topic are still to come
   }
 
   /** As that of Wamp1, but resolves to [session ID, details of the WELCOME]. */
@@ -331,21 +321,14 @@ class Wamp2 extends Connection {
   _receive(text) {
     const event = EVENT_2.exec(text);
     if (event) return this._event(Number(event[1]), Number(event[2]), event[3], text);
-    const [type, ...fields] = arrayOf(text);
-    if (type === 2 || type === 4) this._answer([type, ...fields]);
-    else if (type === 3) this._fail(new BrokerError(fields[1], fields[0]?.message));
-    else if (type === 6) {
-      this._send([6, {}, "wamp.close.goodbye_and_out"]);
-      this._fail(new BrokerError(fields[1], fields[0]?.message ?? "the session ended"));
+    const message = arrayOf(text), [type, first, second, third, uri, args] = message;
+    if (type === 2 || type === 4) this._answer(message);
+    else if (type === 8 && first === 32 && second === this._asked) this._refused(uri, args?.[0]);
+    else if (type === 33 && first === this._asked) this._subscribed(second, third);
+    else if (type === 3 || type === 6) {
+      if (type === 6) this._send([6, {}, "wamp.close.goodbye_and_out"]);
+      this._fail(new BrokerError(second, first?.message));
     }
-    else if (type === 8 && fields[0] === 32 && fields[1] === this._asked) this._refused(fields[3], fields[4]?.[0]);
-    else if (type === 33 && fields[0] === this._asked) this._subscribed(fields[1], fields[2]);
-  }
-
-  /** Sends a message while the session is not open. Resolves to the answer, unless that is an ABORT. */
-  _say(...message) {
-    this._send(message);
-    return this._answered();
   }
 
   /** Sends a message with the next request ID, and returns that. */
@@ -358,16 +341,17 @@ class Wamp2 extends Connection {
   _ask(topic) {
     // Crossbar.io ends the connection of a client that sends such a topic, and so all its other subscriptions.
     const { name, _match, _floor } = topic, match = _match === "exact" ? undefined : _match;
-    const sendable = this._anyTopic || (match ? PATTERN : URI).test(name);
+    const sendable = this._anyTopic || !NOT_URI.test(name);
     const options = _floor !== null ? { match, _after: _floor, _former: topic._sessions }
       : { match, get_retained: topic._retained, _newest: this._past._position !== null || undefined };
     if (sendable) this._asked = this._request(32, options, name);
-    else topic._refuse(new Error("not a WAMP v2 URI: it has whitespace, a # or an empty part"));
+    else topic._refuse(new Error("not a WAMP v2 URI: it has whitespace or a #"));
     return sendable;
   }
 
   _subscribed(id, { _missed = 0, _newest = 0 } = {}) {
-    [this._asked, this._recovering, this._remaining] = [null, id, _missed];
+    this._asked = null;
+    this._remaining = _missed;
     this._current._id = id;
     this._topics.set(id, this._current);
     this._past._move(_newest);
@@ -380,7 +364,7 @@ class Wamp2 extends Connection {
     this._asked = null;
     if (topic.state === "pending") {
       if (uri !== HISTORY_UNAVAILABLE || topic._floor === null) topic._refuse(new BrokerError(uri, text));
-      else topic._lose(`the connection ended, and the hub cannot send the missed events: ${text}`);
+      else topic._lose(`the hub cannot send the missed events: ${text}`);
     }
     if (topic.state !== "pending" || !this._ask(topic)) this._next();
   }
@@ -389,7 +373,7 @@ class Wamp2 extends Connection {
   _event(id, publication, retained, text) {
     const topic = this._topics.get(id), isNew = retained || this._past._move(publication, topic);
     if (isNew && topic) guarded(() => this._deliver(topic, this._parse(text)));
-    if (id !== this._recovering) return;
+    if (id !== this._current?._id) return;
     this._remaining -= 1;
     this._recover();
   }
@@ -402,9 +386,7 @@ class Wamp2 extends Connection {
 
   _recover() {
     this._progressAt = now();
-    if (this._remaining > 0) return;
-    this._recovering = null;
-    this._open();
+    if (this._remaining <= 0) this._open();
   }
 }
 
@@ -437,7 +419,7 @@ class WebMQ {
    */
   constructor(url, { key, sign, realm = "realm1", parse = JSON.parse, WebSocket = globalThis.WebSocket } = {}) {
     if ((key === undefined) !== (sign === undefined)) throw new TypeError("key, sign: pass both or neither");
-    checkFunctions({ parse, sign: sign === undefined ? parse : sign });
+    check("function", { parse, sign: sign === undefined ? parse : sign });
     if (!WebSocket) throw new TypeError("WebSocket: pass a class, such as that of npm's ws");
     this.url = socketUrl(url ?? (scriptUrl ? new URL(".", scriptUrl) : ""));
     this.onstate = this.onlost = null;
@@ -468,8 +450,8 @@ class WebMQ {
    * challenge has a salt, as Crossbar.io can send it, PBKDF2 derives the key from the secret.
    */
   static signer(secret) {
-    if (typeof secret !== "string" || !secret) throw new TypeError("secret: not a string, or empty");
-    if (!globalThis.crypto?.subtle) throw new Error("browsers sign only for pages from https or localhost");
+    check("string", { secret: secret || undefined });
+    if (!globalThis.crypto?.subtle) throw new Error("browsers sign only on https or localhost");
     const { subtle } = crypto, hash = "SHA-256";
     const bytes = (text) => new TextEncoder().encode(text);
     const base64 = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)));
@@ -502,9 +484,9 @@ class WebMQ {
    *
    * Throws an Error once the state is "refused" or "ended".
    */
-  subscribe(topic, handler, { onlost = null, match = "exact", getRetained = false } = {}) {
-    if (typeof topic !== "string") throw new TypeError("topic: not a string");
-    checkFunctions({ handler, onlost: onlost ?? handler });
+  subscribe(topic, handler, { onlost, match = "exact", getRetained } = {}) {
+    check("string", { topic });
+    check("function", { handler, onlost: onlost ?? handler });
     if (!/^(exact|prefix|wildcard)$/.test(match)) throw new TypeError("match: not exact, prefix or wildcard");
     if (this._over) throw new Error(`not subscribed: ${this._over.message}`);
     const lost = (...args) => { if (!this._over) guarded(this.onlost, ...args); };
@@ -562,7 +544,7 @@ class WebMQ {
     this._change("connecting", "");
   }
 
-  _opened(protocol, sessionId, details = {}) {
+  _opened(protocol, sessionId, details) {
     const reconnected = this._wasOpen;
     this._protocol = protocol;
     this._openedAt = now();
@@ -681,8 +663,8 @@ function guarded(call, ...args) {
   }
 }
 
-function checkFunctions(named) {
-  for (const name in named) if (typeof named[name] !== "function") throw new TypeError(`${name}: not a function`);
+function check(type, named) {
+  for (const name in named) if (typeof named[name] !== type) throw new TypeError(`${name}: not a ${type}`);
 }
 
 async function signed(sign, challenge, extra) {
@@ -699,17 +681,19 @@ function attempt(make) {
   }
 }
 
+const parsed = (text) => attempt(() => JSON.parse(text));
+
 /** Returns a message as an array, which is empty if the text is not one. */
 function arrayOf(text) {
-  const message = attempt(() => JSON.parse(text));
+  const message = parsed(text);
   return Array.isArray(message) ? message : [];
 }
 
 /** Returns the WebSocket URL of a hub, given that or the URL for pushes. */
 function socketUrl(address) {
   const url = address && attempt(() => new URL(address, globalThis.document?.baseURI));
-  if (!url || !/^(http|ws)s?:$/.test(url.protocol) || url.username || url.password || url.hash) {
-    throw new TypeError("url: not an http(s) or ws(s) URL, or with a user or fragment");
+  if (!/^(http|ws)s?:\/\/[^@/]*\/[^#]*$/.test(url?.href)) {
+    throw new TypeError("url: not http(s) or ws(s), or with a user or fragment");
   }
   if (url.protocol.startsWith("http")) {
     url.protocol = url.protocol.replace("http", "ws");
