@@ -132,7 +132,7 @@ async def test_a_page_of_a_foreign_origin_is_refused(hub: Hub, wire: HubClient) 
         assert await page.evaluate("states.slice(0, 2)") == ["connecting", "closed"]
         assert await page.evaluate("[details[0], events]") == [
             f"no hub answers at {hub.url.removeprefix('http://')}"
-            f", or it does not allow pages of {foreign} (its log says so)",
+            f", or it does not allow pages of {foreign} (see its log)",
             [],
         ]
 
@@ -436,7 +436,7 @@ async def test_what_a_loss_is_called(alone: Page) -> None:
         """,
     )
     assert details == [
-        "no hub answers at hub.example:8080, or it does not allow pages of null (its log says so)",
+        "no hub answers at hub.example:8080, or it does not allow pages of null (see its log)",
         "the connection ended (1001 going away)",
         "no hub answers at hub.example:8080",
     ]
@@ -647,7 +647,7 @@ async def test_it_authenticates_as_nobody_and_then_subscribes(alone: Page) -> No
     procedure = "http://api.wamp.ws/procedure#"
     assert said == [
         ["wamp.2.json", "wamp"],
-        [[f"{procedure}authreq"], [f"{procedure}auth", None], [5, "t"], [f"{procedure}ping"]],
+        [[f"{procedure}authreq", None], [f"{procedure}auth", None], [5, "t"], [f"{procedure}ping"]],
         "connecting",
         "open",
     ]

@@ -356,7 +356,7 @@ async def test_history_that_is_unavailable() -> None:
     assert said == [
         0,
         1,
-        [["a", "the connection ended, and the hub cannot send the missed events: some have expired"]],
+        [["a", "the connection ended, and the history is incomplete: some have expired"]],
         [[32, 1, recovery, "a"], [32, 2, {"_newest": True}, "a"], [32, 3, recovery, "b"]],
         [["a", {"_after": 130, "_former": [5]}]],
     ]
@@ -406,7 +406,7 @@ async def test_more_former_sessions_than_a_hub_takes() -> None:
         await confirm(10);
         return [former, before, lost];
     """)
-    why = "the connection ended, and the recovery was cut off 16 times"
+    why = "the connection ended, and the recovery failed 16 times"
     assert said == [list(range(1, 17)), [[["a", {"_newest": True}]], 0], [["a", why]]]
 
 
@@ -628,7 +628,7 @@ async def test_a_topic_refused_after_an_outage_is_lost() -> None:
         await refuse("wamp.error.not_authorized", ["no"]);
         return [one.state, two.state, lost, own];
     """)
-    loss = ["a", "the broker refuses the topic: not_authorized: not any more"]
+    loss = ["a", "refused: not_authorized: not any more"]
     assert said == ["refused", "refused", [loss], [loss]]
 
 

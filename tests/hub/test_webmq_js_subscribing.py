@@ -276,7 +276,7 @@ async def test_an_array_to_json_of_an_old_library(protocol: str) -> None:
     assert (
         said
         == {
-            V1: [[[f"{procedure}authreq"], [f"{procedure}auth", None], [], [f"{procedure}ping"]]],
+            V1: [[[f"{procedure}authreq", None], [f"{procedure}auth", None], [], [f"{procedure}ping"]]],
             V2: [[hello, [{"_newest": True}, "a"]], [hello, [{"_after": 100, "_former": [1234]}, "a"]]],
         }[protocol]
     )

@@ -21,6 +21,11 @@ const STEADY = 10000;  // the least time that a connection has to be open for th
 const CALM = 10000;  // between two waits that are shortened
 const SILENCE = 30000;  // before a ping
 const PATIENCE = 10000;  // for the answer to a ping, and from connecting to open
+
+const MOST_FORMER = 16;  // IDs of former sessions that a hub takes
+const SIGNATURE = 44;  // characters of a signature: 32 bytes in base64
+const NO_SUBSCRIPTION = 2 ** 53;  // a valid ID in WAMP v2, at the end of the range: no subscription has it
+
 const SILENT = "the hub has stopped answering";
 const now = () => performance.now();
 // The URL of this script, where it has kept its name. In a bundle it is that of the bundle, which comes from no hub.
@@ -34,9 +39,6 @@ const EVENT_2 = /^\s*\[\s*36\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*({"retained":true)?/;
 // In no URI of WAMP v2. Control characters are whitespace to Crossbar.io's Python, and it may refuse a NUL.
 const NOT_URI = /[\0-\x20\x85\s#]/;
 const HISTORY_UNAVAILABLE = "webmq.error.history_unavailable";
-const MOST_FORMER = 16;  // IDs of former sessions that a hub takes
-const SIGNATURE = 44;  // characters of a signature: 32 bytes in base64
-const NO_SUBSCRIPTION = 2 ** 53;  // a valid ID in WAMP v2, at the end of the range: no subscription has it
 
 // The errors that refuse the page's identity: its key, its signature, or that it has none. Any other error may be
 // temporary, such as a router that is starting or a hub that shuts down.
@@ -51,7 +53,7 @@ const IDENTITY = new RegExp(
 class BrokerError extends Error {
   constructor(uri, text) {
     super(`${String(uri).replace(/^.*[#./]/s, "")}: ${text ?? "no reason given"}`);
-    // While it has no router, a proxy of Crossbar.io sends authentication_failed, "Frontend connection accept failed".
+    // The exception: a proxy of Crossbar.io without a router says "Frontend connection accept failed".
     this._final = IDENTITY.test(uri) && !/^Frontend/.test(text);
   }
 }
@@ -73,7 +75,6 @@ class Subscription {
     this._topic = topic;
     this._handler = handler;
     this._unsubscribe = unsubscribe;
-    this._wasOpen = this._ended = false;
   }
 
   get state() { return this._ended ? "ended" : this._topic.state; }
@@ -88,8 +89,8 @@ class Subscription {
 
 /** A topic with subscriptions. It outlives connections, and holds what is needed to recover missed events. */
 class Topic {
-  /** onlost(topic, why) is called after those of the subscriptions. */
-  constructor(name, match, onlost) {
+  /** `page` is the WebMQ. */
+  constructor(name, match, page) {
     this.name = name;
     this._match = match;
     this._retained = undefined;  // true to ask for the retained event
@@ -98,7 +99,7 @@ class Topic {
     this._id = null;  // of the subscription on this connection, over WAMP v2
     this._sessions = [];  // IDs of the sessions since the topic was last open at the end of one, with that one
     this._lost = null;  // why events were lost, until the page has been told
-    this._onlost = onlost;
+    this._page = page;
     this._all = [];  // subscriptions; a new array for each change: handlers come and go during an event
   }
 
@@ -136,15 +137,15 @@ class Topic {
     for (const each of this._all) each._reject(error);
   }
 
-  _refuse(error) {
-    console.error(`WebMQ: not subscribed to ${this.name}: ${error.message}`);
-    this.end("refused", error);
-    this._tell(this._opened, `the broker refuses the topic: ${error.message}`);
+  _refuse(why) {
+    console.error(`WebMQ: not subscribed to ${this.name}: ${why}`);
+    this.end("refused", new Error(why));
+    this._tell(this._opened, `refused: ${why}`);
   }
 
   _tell(subscriptions, why) {
     for (const each of subscriptions) if (each.state !== "ended") guarded(each.onlost, this.name, why);
-    if (subscriptions.length > 0) this._onlost(this.name, why);
+    if (subscriptions.length > 0 && !this._page._over) guarded(this._page.onlost, this.name, why);
   }
 
   /** Gives up the missed events. */
@@ -160,7 +161,7 @@ class Topic {
       this._floor = position;
       this._sessions = [session];
     } else if (this._floor !== null && this._sessions.push(session) > MOST_FORMER) {
-      this._lose(`the recovery was cut off ${MOST_FORMER} times`);
+      this._lose(`the recovery failed ${MOST_FORMER} times`);
     }
     this.state = "pending";
     this._id = null;
@@ -200,8 +201,8 @@ class History {
 /** What both protocols have in common: over a connection, topics are subscribed to one after another. */
 class Connection {
   /**
-   * send(message) sends a message; parse(text) parses one that has an event; fail(error) takes a BrokerError that ends
-   * the session, open or not.
+   * send(message) sends a message; parse(text) parses one that has an event; fail(error) takes a BrokerError that
+   * ends the session, open or not.
    */
   constructor(send, parse, fail, history) {
     this._send = send;
@@ -211,7 +212,6 @@ class Connection {
     this._topics = new Map();  // that are subscribed to: over WAMP v1 by name, over v2 by the ID of the subscription
     this._waiting = [];
     this._current = null;  // the topic that is being subscribed to
-    this._progressAt = 0;
     this._answer = () => {};  // takes an answer, a message
   }
 
@@ -226,8 +226,8 @@ class Connection {
     if (this._current === null) this._next();
   }
 
-  /** Returns for how many milliseconds an answer to SUBSCRIBE, or the next missed event, has been due. */
-  get _due() { return this._current === null ? 0 : now() - this._progressAt; }
+  /** For how many milliseconds an answer to SUBSCRIBE, or the next missed event, has been due; null if none is. */
+  get _due() { return this._current && now() - this._progressAt; }
 
   /** Subscribes to the next topic that the page still wants, and that may be sent to the broker. */
   _next() {
@@ -252,7 +252,7 @@ class Wamp1 extends Connection {
     try {
       const challenge = await this._call("authreq", key);
       // The hub of 2013 requires it even from anonymous subscribers.
-      await this._call("auth", key === undefined ? null : await signed(sign, challenge, parsed(challenge)));
+      await this._call("auth", key === undefined ? null : await sign(challenge, parsed(challenge)));
     } catch (error) {
       if (key !== undefined || !error.message.startsWith("NoSuchRPCEndpoint")) throw error;
     }
@@ -267,15 +267,12 @@ class Wamp1 extends Connection {
   _receive(text) {
     if (EVENT_1.test(text)) return guarded(() => this._event(this._parse(text)));
     const message = arrayOf(text), [type, id] = message;
-    if (type === 0 || ((type === 3 || type === 4) && id === CALL)) this._answer(message);
+    if (type === 0 || id === CALL) this._answer(message);
   }
 
   _ask(topic) {
     const { name, _match, _retained } = topic;
-    if (_match !== "exact" || _retained) {
-      topic._refuse(new Error("WAMP v1 has neither match nor getRetained"));
-      return false;
-    }
+    if (_match !== "exact" || _retained) return topic._refuse("WAMP v1 has neither match nor getRetained");
     this._topics.set(name, topic);
     this._send([5, name]);
     this.ping(CALL);
@@ -306,7 +303,7 @@ class Wamp2 extends Connection {
     const authmethods = [key === undefined ? "anonymous" : "wampcra"];
     let [type, first, second] = await this._say(1, realm, { roles: { subscriber: {} }, authmethods, authid: key });
     if (type === 4 && !sign) throw new BrokerError("wamp.error.authentication_required", "the page has no key");
-    while (type === 4) [type, first, second] = await this._say(5, await signed(sign, second.challenge, second), {});
+    while (type === 4) [type, first, second] = await this._say(5, await sign(second.challenge, second), {});
     this._anyTopic = second?._any_topic;
     return [String(first), second ?? {}];
   }
@@ -341,12 +338,11 @@ class Wamp2 extends Connection {
   _ask(topic) {
     // Crossbar.io ends the connection of a client that sends such a topic, and so all its other subscriptions.
     const { name, _match, _floor } = topic, match = _match === "exact" ? undefined : _match;
-    const sendable = this._anyTopic || !NOT_URI.test(name);
+    if (!this._anyTopic && NOT_URI.test(name)) return topic._refuse("not a WAMP v2 URI: it has whitespace or a #");
     const options = _floor !== null ? { match, _after: _floor, _former: topic._sessions }
       : { match, get_retained: topic._retained, _newest: this._past._position !== null || undefined };
-    if (sendable) this._asked = this._request(32, options, name);
-    else topic._refuse(new Error("not a WAMP v2 URI: it has whitespace or a #"));
-    return sendable;
+    this._asked = this._request(32, options, name);
+    return true;
   }
 
   _subscribed(id, { _missed = 0, _newest = 0 } = {}) {
@@ -362,11 +358,13 @@ class Wamp2 extends Connection {
   _refused(uri, text) {
     const topic = this._current;
     this._asked = null;
-    if (topic.state === "pending") {
-      if (uri !== HISTORY_UNAVAILABLE || topic._floor === null) topic._refuse(new BrokerError(uri, text));
-      else topic._lose(`the hub cannot send the missed events: ${text}`);
+    if (uri === HISTORY_UNAVAILABLE && topic._floor !== null) {
+      topic._lose(`the history is incomplete: ${text}`);
+      this._waiting.unshift(topic);
+    } else if (topic.state === "pending") {
+      topic._refuse(new BrokerError(uri, text).message);
     }
-    if (topic.state !== "pending" || !this._ask(topic)) this._next();
+    this._next();
   }
 
   /** A retained event has its old ID. */
@@ -418,13 +416,18 @@ class WebMQ {
    *          WebSocket, a class to use instead of the global one, which Node.js has since version 22.
    */
   constructor(url, { key, sign, realm = "realm1", parse = JSON.parse, WebSocket = globalThis.WebSocket } = {}) {
-    if ((key === undefined) !== (sign === undefined)) throw new TypeError("key, sign: pass both or neither");
+    if ((key === undefined) !== (sign === undefined)) throw new TypeError("key, sign: both or neither");
     check("function", { parse, sign: sign === undefined ? parse : sign });
     if (!WebSocket) throw new TypeError("WebSocket: pass a class, such as that of npm's ws");
     this.url = socketUrl(url ?? (scriptUrl ? new URL(".", scriptUrl) : ""));
     this.onstate = this.onlost = null;
     this._host = new URL(this.url).host;
-    this._identity = { key, sign, realm };
+    const signed = async (...args) => {
+      const signature = await sign(...args);
+      if (signature?.length === SIGNATURE) return signature;
+      throw new Error(`sign returned ${signature?.length ?? "no"} characters, not ${SIGNATURE}`);
+    };
+    this._identity = { key, sign: sign && signed, realm };
     this._parse = parse;
     this._WebSocket = WebSocket;
     this._topics = new Set();
@@ -432,7 +435,6 @@ class WebMQ {
     this._attempts = 0;  // since a connection was last steady
     this._wait = 0;  // the last one
     this._calmAt = 0;  // when a wait may be shortened again
-    this._wasOpen = false;
     this._over = null;  // why it will not connect again
     this._connect();
     const listeners = [
@@ -451,7 +453,7 @@ class WebMQ {
    */
   static signer(secret) {
     check("string", { secret: secret || undefined });
-    if (!globalThis.crypto?.subtle) throw new Error("browsers sign only on https or localhost");
+    if (!globalThis.crypto?.subtle) throw new Error("signer needs https or localhost");
     const { subtle } = crypto, hash = "SHA-256";
     const bytes = (text) => new TextEncoder().encode(text);
     const base64 = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)));
@@ -489,9 +491,8 @@ class WebMQ {
     check("function", { handler, onlost: onlost ?? handler });
     if (!/^(exact|prefix|wildcard)$/.test(match)) throw new TypeError("match: not exact, prefix or wildcard");
     if (this._over) throw new Error(`not subscribed: ${this._over.message}`);
-    const lost = (...args) => { if (!this._over) guarded(this.onlost, ...args); };
     const known = [...this._topics].find(({ name, _match }) => name === topic && _match === match);
-    const entry = known ?? new Topic(topic, match, lost);
+    const entry = known ?? new Topic(topic, match, this);
     this._topics.add(entry);
     if (getRetained) entry._retained = true;
     const subscription = entry.add(handler, () => this._remove(entry, handler));
@@ -607,7 +608,7 @@ class WebMQ {
   _unreachable() {
     // Browsers hide a 403 from the page.
     const origin = this._wasOpen ? undefined : globalThis.location?.origin;
-    const refused = origin ? `, or it does not allow pages of ${origin} (its log says so)` : "";
+    const refused = origin ? `, or it does not allow pages of ${origin} (see its log)` : "";
     return `no hub answers at ${this._host}${refused}`;
   }
 
@@ -667,12 +668,6 @@ function check(type, named) {
   for (const name in named) if (typeof named[name] !== type) throw new TypeError(`${name}: not a ${type}`);
 }
 
-async function signed(sign, challenge, extra) {
-  const signature = await sign(challenge, extra);
-  if (signature?.length === SIGNATURE) return signature;
-  throw new Error(`sign returned ${signature?.length ?? "no"} characters, not ${SIGNATURE}`);
-}
-
 function attempt(make) {
   try {
     return make();
@@ -693,7 +688,7 @@ function arrayOf(text) {
 function socketUrl(address) {
   const url = address && attempt(() => new URL(address, globalThis.document?.baseURI));
   if (!/^(http|ws)s?:\/\/[^@/]*\/[^#]*$/.test(url?.href)) {
-    throw new TypeError("url: not http(s) or ws(s), or with a user or fragment");
+    throw new TypeError("url: not http(s) or ws(s) without user and fragment");
   }
   if (url.protocol.startsWith("http")) {
     url.protocol = url.protocol.replace("http", "ws");
