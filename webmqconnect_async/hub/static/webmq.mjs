@@ -72,12 +72,12 @@ class Subscription {
     this.onlost = null;
     this.ready = new Promise((...settle) => { [this._resolve, this._reject] = settle; });
     this.ready.catch(() => {});  // not an unhandled rejection in a page that does not use it
-    this._topic = topic;
+    this._state = () => topic.state;  // not the topic: subscriptions can be serialized, without cycles
     this._handler = handler;
     this._unsubscribe = unsubscribe;
   }
 
-  get state() { return this._ended ? "ended" : this._topic.state; }
+  get state() { return this._ended ? "ended" : this._state(); }
 
   unsubscribe() { if (!this._ended) this._unsubscribe(); }
 
@@ -89,17 +89,15 @@ class Subscription {
 
 /** A topic with subscriptions. It outlives connections, and holds what is needed to recover missed events. */
 class Topic {
-  /** `page` is the WebMQ. */
-  constructor(name, match, page) {
+  /** onlost(why) is called after those of the subscriptions. */
+  constructor(name, match, onlost) {
     this.name = name;
     this._match = match;
-    this._retained = undefined;  // true to ask for the retained event
     this.state = "pending";  // that of its subscriptions
     this._floor = null;  // all events up to this ID have been seen; null if there is no such ID
-    this._id = null;  // of the subscription on this connection, over WAMP v2
     this._sessions = [];  // IDs of the sessions since the topic was last open at the end of one, with that one
     this._lost = null;  // why events were lost, until the page has been told
-    this._page = page;
+    this._onlost = onlost;
     this._all = [];  // subscriptions; a new array for each change: handlers come and go during an event
   }
 
@@ -145,7 +143,7 @@ class Topic {
 
   _tell(subscriptions, why) {
     for (const each of subscriptions) if (each.state !== "ended") guarded(each.onlost, this.name, why);
-    if (subscriptions.length > 0 && !this._page._over) guarded(this._page.onlost, this.name, why);
+    if (subscriptions.length > 0) this._onlost(why);
   }
 
   /** Gives up the missed events. */
@@ -164,7 +162,7 @@ class Topic {
       this._lose(`the recovery failed ${MOST_FORMER} times`);
     }
     this.state = "pending";
-    this._id = null;
+    this._id = null;  // of the subscription on a connection, over WAMP v2
   }
 
   /** The second argument is the topic of the event, if this one is a pattern. */
@@ -435,7 +433,6 @@ class WebMQ {
     this._attempts = 0;  // since a connection was last steady
     this._wait = 0;  // the last one
     this._calmAt = 0;  // when a wait may be shortened again
-    this._over = null;  // why it will not connect again
     this._connect();
     const listeners = [
       [globalThis, "online", () => this._hurry()],
@@ -492,7 +489,7 @@ class WebMQ {
     if (!/^(exact|prefix|wildcard)$/.test(match)) throw new TypeError("match: not exact, prefix or wildcard");
     if (this._over) throw new Error(`not subscribed: ${this._over.message}`);
     const known = [...this._topics].find(({ name, _match }) => name === topic && _match === match);
-    const entry = known ?? new Topic(topic, match, this);
+    const entry = known ?? new Topic(topic, match, (why) => { if (!this._over) guarded(this.onlost, topic, why); });
     this._topics.add(entry);
     if (getRetained) entry._retained = true;
     const subscription = entry.add(handler, () => this._remove(entry, handler));
@@ -631,7 +628,7 @@ class WebMQ {
     clearTimeout(this._timer);
     this._listen("removeEventListener");
     this._drop();
-    this._over = new Error(detail || "closed");
+    this._over = new Error(detail || "closed");  // why it will not connect again
     for (const topic of this._topics) topic.end(state, this._over);
     if (state === "ended") this._topics.clear();
     this._change(state, detail);
