@@ -57,6 +57,8 @@ def docs(session: nox.Session) -> None:
     session.install("-e", ".[cli]", "--group", "docs")
     command = session.posargs or ["build", "--strict"]
     session.run("mkdocs", *command, "-f", "docs/mkdocs.yml", env={"NO_MKDOCS_2_WARNING": "1"})
+    if not session.posargs:
+        session.run("python", "docs/search.py")
 
 
 @nox.session

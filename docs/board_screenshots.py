@@ -29,7 +29,8 @@ async def main() -> None:
     """Take both pictures: two people's pages side by side, and one of them on a phone in the dark."""
     async with running("aiohttp_board") as board, chromium() as page:
         await page.appear(1200, 520)
-        await page.open(f"{board.site.url}/webmq/webmq.js")  # of the same origin, and without a policy against frames
+        # Of the same origin, and without a policy against frames.
+        await page.open(f"{board.site.url}/webmq/webmq.min.js")
         await page.evaluate(SIDE_BY_SIDE)
         for person in (ADA, BOB):
             await page.until(f"{person}.document.getElementById('state')?.textContent === 'Live'")

@@ -66,9 +66,11 @@ class Fence:
 
     @property
     def left_to_call(self) -> str | None:
-        """The function with whose definition it ends, for the reader to call; None where it runs as it stands."""
+        """The function, not decorated, with whose definition it ends, for the reader to call; `None` without one."""
         last = ast.parse(self.text).body[-1]
-        return last.name if isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef) else None
+        if not isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef) or last.decorator_list:
+            return None
+        return last.name
 
     @property
     def patches_the_process(self) -> bool:

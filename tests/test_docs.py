@@ -133,7 +133,7 @@ def test_json_parses(fence: Fence) -> None:
 
 
 @pytest.mark.parametrize(
-    "fence", [fence for fence in EVERY if fence.language == "html" and "fetch(" in fence.text], ids=named
+    "fence", [fence for fence in EVERY if fence.language in ("html", "tsx") and "fetch(" in fence.text], ids=named
 )
 def test_a_page_checks_the_status_of_what_it_fetches(fence: Fence) -> None:
     """An error page is neither a signature nor an order."""

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webmqconnect_async.signing import Credentials, sign, verify
+from webmqconnect_async.signing import Credentials, sign, sign_challenge, verify
 
 _VECTORS = json.loads((Path(__file__).parent / "vectors" / "webmq.json").read_text("utf-8"))["vectors"]
 
@@ -102,6 +102,24 @@ def test_what_is_signed_verifies(parts: list[bytes], secret: bytes) -> None:
     assert set(signature[:-1]) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
     assert verify(credentials, signature, *parts)
     assert not verify(credentials, signature, *parts, b"x")
+
+
+@pytest.mark.parametrize(
+    ("challenge", "signature"),
+    [
+        ("a challenge", "0ahn/nCqlVnP5BPkpoPPYxbj4L4LUT08qQR0hyW4GO4="),
+        ("ein Rätsel", "Z3jA6h5sa863A9fnvQ0WlO78kkMnLffmC7za/e6w60E="),
+        ("", "kd+scMU0iwThuruLQhrJLOwItWW0nKFhMNzLclA2R7c="),
+    ],
+)
+def test_a_challenge_is_signed_in_standard_base64(challenge: str, signature: str) -> None:
+    """The signatures are from `openssl dgst -sha256 -hmac s3cret -binary | base64`."""
+    assert sign_challenge(Credentials("page", "s3cret"), challenge) == signature
+
+
+def test_any_text_is_signed() -> None:
+    """A challenge comes from outside, and may have a lone surrogate."""
+    assert len(sign_challenge(Credentials("page", "s3cret"), "\ud800")) == 44
 
 
 _UNUSABLE: list[tuple[object, object, type[Exception], str]] = [

@@ -1,16 +1,16 @@
-"""Sign pushes, and verify signatures.
+"""Sign pushes and verify signatures, and sign the challenges of subscribers.
 
-The parts that are signed are bytes. Which parts a broker signs, and in which order, is up to its dialect.
+The parts of a push that are signed are bytes. Which parts a broker signs, and in which order, is up to its dialect.
 """
 
 from __future__ import annotations
 
 import hmac
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-__all__ = ["Credentials", "sign", "verify"]
+__all__ = ["Credentials", "sign", "sign_challenge", "verify"]
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -75,3 +75,17 @@ def verify(credentials: Credentials, signature: str, *parts: bytes) -> bool:
     """Return whether this is the signature of the parts, in constant time."""
     # compare_digest raises TypeError for text that is not ASCII, and a hub receives such text.
     return hmac.compare_digest(sign(credentials, *parts).encode(), signature.encode("utf-8", "surrogatepass"))
+
+
+def sign_challenge(credentials: Credentials, challenge: str) -> str:
+    """Return the signature by which a subscriber authenticates (WAMP-CRA): HMAC-SHA256 in base64, with padding.
+
+    Use credentials for subscribers alone. A broker that accepts pushes signed with the same secret would also accept a
+    push that somebody had you sign as a challenge.
+
+    Args:
+        credentials: of the subscriber; only the secret is used.
+        challenge: what the broker has sent. A lone surrogate in it makes a signature, but no broker accepts that.
+    """
+    digest = hmac.digest(credentials.secret, challenge.encode("utf-8", "surrogatepass"), "sha256")
+    return b64encode(digest).decode("ascii")

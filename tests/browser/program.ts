@@ -19,6 +19,9 @@ mq.subscribe("orders", (event) => {
   // @ts-expect-error: an event is unknown unless the page says what it is
   console.log(event.id);
 });
+mq.subscribe("orders.", (event, topic) => console.log(topic, event), { match: "prefix", getRetained: true });
+// @ts-expect-error: there is no such way to compare topics
+mq.subscribe("orders", () => {}, { match: "suffix" });
 orders.ready.then(() => console.log(orders.topic), (error) => console.log(error));
 orders.onlost = null;
 orders.unsubscribe();
@@ -34,6 +37,7 @@ const session: string | null = mq.sessionId;
 console.log(session, mq.url, mq.detail);
 new WebMQ(new URL("https://hub.example.com"), { WebSocket }).close();
 new WebMQ(undefined, { key: "k", sign: async (challenge) => challenge });
+new WebMQ(undefined, { key: "k", sign: (challenge, { salt }) => `${challenge}${salt}` });
 // @ts-expect-error: a key needs a function that signs
 new WebMQ("https://hub.example.com", { key: "k" });
 // @ts-expect-error: read-only

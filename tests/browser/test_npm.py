@@ -8,14 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import subprocess
 import sys
 import tarfile
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 from aiohttp import web
@@ -26,40 +24,9 @@ from webmqconnect_async import AsyncClient, __version__
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._browser import FILES
 
-ROOT = Path(__file__).parents[2]
-BUILD = ROOT / ".ci" / "browser.py"
-TOOLS = BUILD.with_suffix("") / "node_modules"
-NAME = "webmqconnect-async"
+from .tools import BUILD, NAME, ROOT, TOOLS, run, tool
 
 pytestmark = pytest.mark.usefixtures("npm")
-
-
-def run(*command: str | Path, cwd: Path) -> CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603  # ours
-        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-
-
-def tool(name: str, *arguments: str | Path, cwd: Path) -> CompletedProcess[str]:
-    return run(TOOLS / ".bin" / name, *arguments, cwd=cwd)
-
-
-@pytest.fixture(scope="module")
-def tarball(npm: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the tarball. This installs the tools, too."""
-    packed = run(sys.executable, BUILD, "--pack", tmp_path_factory.mktemp("packed"), cwd=ROOT)
-    assert packed.returncode == 0, packed.stdout
-    return Path(packed.stdout.strip())
-
-
-@pytest.fixture(scope="module")
-def folder(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with nothing but the package, installed."""
-    folder = tmp_path_factory.mktemp("installed")
-    (folder / "package.json").write_text('{"private": true}')
-    installed = run("npm", "install", "--offline", "--no-audit", "--no-fund", tarball, cwd=folder)
-    assert installed.returncode == 0, installed.stdout
-    return folder
 
 
 # What it is

@@ -11,10 +11,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from webmqconnect_async import AsyncClient
+from webmqconnect_async.hub._browser import CLASSIC
 
 from ..chromium import Page
 from .brokers import Broker
-from .conftest import SCRIPT
 
 Until = Callable[[str], Awaitable[None]]
 """Returns when the script has said a text."""
@@ -66,7 +66,7 @@ async def in_worker(page: Page, script: str) -> AsyncIterator[Until]:
     async def until(text: str) -> None:
         await page.until(f"said.includes({json.dumps(text)})")
 
-    source = f"const say = postMessage; {SCRIPT.read_text()}\n{script}"
+    source = f"const say = postMessage; {CLASSIC}\n{script}"
     await page.evaluate(f"""
         globalThis.said = [];
         globalThis.worker = new Worker(URL.createObjectURL(new Blob([{json.dumps(source)}])));
@@ -95,7 +95,7 @@ async def in_node(_page: Page, script: str) -> AsyncIterator[Until]:
 
     try:
         async with asyncio.timeout(_PATIENCE):
-            node.stdin.write(f"const say = (text) => console.log(text); {SCRIPT.read_text()}\n{script}".encode())
+            node.stdin.write(f"const say = (text) => console.log(text); {CLASSIC}\n{script}".encode())
             node.stdin.close()
             yield until
             assert await node.wait() == 0

@@ -89,7 +89,7 @@ async def test_the_sources_are_not_served(board: Board) -> None:
     for path in ("store.py", "../store.py", "%2e%2e/store.py", "webmq/../../server.py", "webmq/%2e%2e/server.py"):
         async with board.http.get(URL(f"{board.site.url}/{path}", encoded=True)) as answer:
             assert answer.status in (403, 404), path
-    for path in ("", "board.js", "board.css", "webmq/webmq.js"):
+    for path in ("", "board.js", "board.css", "webmq/webmq.min.js"):
         async with board.http.get(f"{board.site.url}/{path}") as answer:
             assert answer.status == 200
             assert await answer.text()

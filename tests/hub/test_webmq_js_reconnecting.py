@@ -247,7 +247,9 @@ async def test_a_failed_handshake_without_a_close_event(protocol: str) -> None:
         return [states, wait, sockets.length];
         """,
     )
-    unreachable = "no hub answers at hub.example:8080, or it lets no page of http://page.example subscribe"
+    unreachable = (
+        "no hub answers at hub.example:8080, or it does not allow pages of http://page.example (its log says so)"
+    )
     assert said == [[["closed", unreachable], "connecting"], 500, 2]
 
 

@@ -22,7 +22,7 @@ from webmqconnect_async import (
 )
 from webmqconnect_async.explain import Explanation, explain
 from webmqconnect_async.hub import Accepted, Hub, HubOptions, Refused
-from webmqconnect_async.signing import Credentials, sign, verify
+from webmqconnect_async.signing import Credentials, sign, sign_challenge, verify
 from webmqconnect_async.subscriber import Event, Subscriber, Subscription, TopicRefused
 from webmqconnect_async.testing import Hub as TestHub
 from webmqconnect_async.typing import (
@@ -182,5 +182,6 @@ def signatures() -> None:
     credentials = Credentials("app", "s3cret")
     assert_type(sign(credentials, b"a", b"b"), str)
     assert_type(verify(credentials, "x", b"a"), bool)
+    assert_type(sign_challenge(credentials, "x"), str)
     explanation: Explanation = explain(credentials, {"body": b"{}"})
     assert_type(explanation.mistake("x"), str | None)

@@ -1,20 +1,11 @@
-"""WAMP-CRA, the challenge and response by which a subscriber authenticates, in WAMP v1 and v2."""
+"""What the hub needs for WAMP-CRA, by which subscribers authenticate: `signing.sign_challenge` signs."""
 
 from __future__ import annotations
 
 import hmac
-from base64 import b64encode
 from datetime import UTC, datetime
 
-from ..signing import Credentials
-
-__all__ = ["is_signature", "sign_challenge", "timestamp"]
-
-
-def sign_challenge(credentials: Credentials, challenge: str) -> str:
-    """Return the signature of a challenge: its HMAC-SHA256 in padded base64."""
-    digest = hmac.digest(credentials.secret, challenge.encode("utf-8", "surrogatepass"), "sha256")
-    return b64encode(digest).decode("ascii")
+__all__ = ["is_signature", "timestamp"]
 
 
 def is_signature(given: str, expected: str) -> bool:

@@ -17,7 +17,7 @@ CLASSIC = (_STATIC / "webmq.js").read_text("utf-8")
 
 _BEGINNING = "globalThis.WebMQ = (() => {"
 _URL = "globalThis.document?.currentScript?.src"
-"""The URL of a classic script. A module asks in another way; in a bundle, that is the URL of the bundle, not of a hub."""
+"""The URL of a classic script. A module asks in another way. A bundle has another name, and comes from no hub."""
 
 
 def _derived(url: str, end: str) -> bytes:
@@ -30,7 +30,7 @@ _MINIFIED = ("webmq.min.js", "webmq.min.js.map", "webmq.min.mjs", "webmq.min.mjs
 
 FILES = {
     "webmq.js": CLASSIC.encode(),
-    "webmq.mjs": _derived("/.*\\/webmq[-.]/.exec(import.meta.url)?.input", "export { WebMQ };"),
+    "webmq.mjs": _derived("/.*webmq\\W/.exec(import.meta.url)?.input", "export { WebMQ };"),
     "webmq.cjs": _derived("undefined", "module.exports = { WebMQ };"),
     "webmq.d.mts": _TYPES,
     "webmq.d.cts": _TYPES,

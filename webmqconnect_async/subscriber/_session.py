@@ -12,8 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 import aiohttp
 
-from .._core.wampcra import sign_challenge
-from ..signing import Credentials
+from ..signing import Credentials, sign_challenge
 from ._errors import SubscriberError
 
 __all__ = ["Confirmed", "Event", "Message", "Refused", "Session", "close", "signature"]

@@ -13,8 +13,8 @@ import json
 from collections.abc import Callable, Mapping
 
 from ..._core.escape import visible
-from ..._core.wampcra import is_signature, sign_challenge, timestamp
-from ...signing import Credentials
+from ..._core.wampcra import is_signature, timestamp
+from ...signing import Credentials, sign_challenge
 
 __all__ = ["CallFailed", "Procedures"]
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..._core.wampcra import is_signature, sign_challenge, timestamp
-from ...signing import Credentials
+from ..._core.wampcra import is_signature, timestamp
+from ...signing import Credentials, sign_challenge
 from .messages import Hello
 
 __all__ = ["Challenged", "Joined", "Joining", "Refusal"]

@@ -25,8 +25,11 @@ export type SubscriptionState =
 /** Called with a topic of which events were lost, and the reason, for people. */
 export type LostHandler = (topic: string, why: string) => void;
 
-/** Signs a challenge of the broker: returns HMAC-SHA256 in base64, or a promise of it. */
-export type Sign = (challenge: string) => string | PromiseLike<string>;
+/**
+ * Signs a challenge of the broker: returns HMAC-SHA256 in base64, or a promise of it. `extra` has the details of the
+ * challenge, such as the salt. If it fails, or returns anything else, the page tries again later.
+ */
+export type Sign = (challenge: string, extra: Record<string, unknown>) => string | PromiseLike<string>;
 
 /** What `subscribe` returns: one handler of one topic. */
 export interface Subscription {
@@ -42,6 +45,10 @@ export interface Subscription {
 export interface SubscribeOptions {
   /** The `onlost` of the subscription. */
   onlost?: LostHandler | null;
+  /** How the broker compares topics; the handler gets the topic of each event. Default: "exact". */
+  match?: "exact" | "prefix" | "wildcard";
+  /** Whether the broker sends the retained event of the topic first, if there is one. Default: false. */
+  getRetained?: boolean;
 }
 
 /** How a page authenticates: by both members, or by neither. */
@@ -117,5 +124,5 @@ export declare class WebMQ {
    *
    * @throws Error if there is no WebCrypto: browsers have it only for pages from https and localhost.
    */
-  static signer(secret: string): (challenge: string) => Promise<string>;
+  static signer(secret: string): (challenge: string, extra?: Record<string, unknown>) => Promise<string>;
 }
