@@ -248,7 +248,7 @@ async def test_a_failed_handshake_without_a_close_event(protocol: str) -> None:
         """,
     )
     unreachable = (
-        "no hub answers at hub.example:8080, or it does not allow pages of http://page.example (its log says so)"
+        "no hub answers at hub.example:8080, or it does not allow pages of http://page.example (see its log)"
     )
     assert said == [[["closed", unreachable], "connecting"], 500, 2]
 
@@ -292,7 +292,7 @@ async def test_an_environment_without_websockets() -> None:
         try { start(); } catch (error) { return [error.name, error.message]; }
         """,
     )
-    assert said == ["TypeError", "WebSocket: pass a class, such as that of npm's ws"]
+    assert said == ["TypeError", "WebSocket: not a function"]
 
 
 async def test_an_environment_without_events_and_cryptography() -> None:

@@ -646,7 +646,7 @@ async def test_a_topic_that_opens_after_a_refusal_has_lost_events() -> None:
         await confirm(10, {{ _missed: 0 }});
         return lost;
     """)
-    loss = ["a", "the broker refuses the topic: not_authorized: too many"]
+    loss = ["a", "refused: not_authorized: too many"]
     assert said == ["not_authorized: too many", {"_newest": True}, loss]
 
 
