@@ -696,7 +696,7 @@ async def test_a_page_that_cannot_sign_says_why(run: Run, page: Page) -> None:
         "document.getElementById('key').value = document.getElementById('secret').value = 'x';"
         "document.querySelector('#credentials button').click()"
     )
-    assert await text(page, "trouble") == "browsers sign only for pages from https or localhost"
+    assert await text(page, "trouble") == "signer needs https or localhost"
 
 
 @pytest.mark.usefixtures("chromium")

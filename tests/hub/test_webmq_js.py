@@ -495,7 +495,7 @@ async def test_a_hub_that_does_not_welcome_in_time_is_tried_again(alone: Page, r
         """,
     )
     states = [["closed", "no welcome by hub.example:8080 within 10 s"], ["connecting", ""]]
-    assert said == [10000, 1, None, 500, 2, states]
+    assert said == [10000, 1, {}, 500, 2, states]
 
 
 async def test_a_silent_hub_is_asked_and_without_an_answer_left(alone: Page) -> None:

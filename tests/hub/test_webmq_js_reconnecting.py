@@ -247,9 +247,7 @@ async def test_a_failed_handshake_without_a_close_event(protocol: str) -> None:
         return [states, wait, sockets.length];
         """,
     )
-    unreachable = (
-        "no hub answers at hub.example:8080, or it does not allow pages of http://page.example (see its log)"
-    )
+    unreachable = "no hub answers at hub.example:8080, or it does not allow pages of http://page.example (see its log)"
     assert said == [[["closed", unreachable], "connecting"], 500, 2]
 
 
