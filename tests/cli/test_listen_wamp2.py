@@ -199,6 +199,7 @@ async def test_other_servers(
 ) -> None:
     """Each way not to be a broker has its line."""
     if behaviour == "silent":
+        monkeypatch.setattr(_session, "_SILENCE", 0.2)
         monkeypatch.setattr(_session, "_PATIENCE", 0.2)
     env = {"WEBMQ_SUBSCRIBER_SECRET": SECRET}
     result = await invoke("listen", f"{address}/{behaviour}", TOPIC, "--no-reconnect", *options, env=env)

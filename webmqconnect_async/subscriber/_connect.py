@@ -12,6 +12,7 @@ from yarl import URL
 from ..signing import Credentials
 from ._errors import CannotConnect, HandshakeRefused, SubscriberError
 from ._session import Session, close
+from ._topics import Topics
 from ._wamp1 import Wamp1Session
 from ._wamp2 import Wamp2Session
 
@@ -44,7 +45,12 @@ def socket_url(url: str) -> str:
 
 
 async def connect(
-    http: aiohttp.ClientSession, url: str, credentials: Credentials | None, realm: str, ssl: SSLContext | None
+    http: aiohttp.ClientSession,
+    url: str,
+    credentials: Credentials | None,
+    realm: str,
+    ssl: SSLContext | None,
+    topics: Topics,
 ) -> Session:
     """Connect and join.
 
@@ -57,7 +63,7 @@ async def connect(
         session_type = _SUBPROTOCOLS.get(socket.protocol or "")
         if session_type is None:
             raise SubscriberError("not a WAMP broker")
-        session = session_type(socket)
+        session = session_type(socket, topics)
         async with asyncio.timeout(_TIMEOUT):
             await session.join(credentials, realm)
     except BaseException as error:
