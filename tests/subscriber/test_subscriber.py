@@ -25,6 +25,7 @@ from webmqconnect_async.subscriber import (
     _session,
     _subscriber,
 )
+from webmqconnect_async.subscriber._session import Session
 
 from ..processes import PATIENCE
 from ..walker import walked
@@ -739,9 +740,16 @@ async def test_time_in_which_nothing_is_read_is_not_the_hubs(monkeypatch: pytest
 
 async def test_events_wait_in_the_hub_while_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection is kept alive meanwhile, and nothing is lost."""
+    heartbeats: list[None] = []
+    keep_alive = Session.keep_alive
+
+    async def counted(session: Session) -> None:
+        heartbeats.append(None)
+        await keep_alive(session)
+
+    monkeypatch.setattr(Session, "keep_alive", counted)
     monkeypatch.setattr(_subscriber, "_KEEP_ALIVE", 0.01)
-    monkeypatch.setattr(_session, "_PATIENCE", 0.01)
-    monkeypatch.setattr("webmqconnect_async.hub._websocket._HEARTBEAT", 0.2)
+    monkeypatch.setattr("webmqconnect_async.hub._websocket._HEARTBEAT", 0.05)  # and 0.025 s for the pong
     states: list[str] = []
     async with (
         Hub(port=0) as hub,
@@ -750,7 +758,7 @@ async def test_events_wait_in_the_hub_while_nobody_reads(monkeypatch: pytest.Mon
         subscriber.subscribe("t") as events,
     ):
         await client.push_many([("t", number) for number in range(50)], order_by_topic=True)
-        await asyncio.sleep(0.5)  # the hub waits 0.3 s for a pong
+        await until(lambda: len(heartbeats) == 20)
         assert len(events._inbox.items) == 5
         # A confirmation is behind the events.
         await asyncio.wait_for(subscriber.subscribe("other").ready(), PATIENCE)

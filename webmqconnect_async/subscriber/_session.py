@@ -17,7 +17,7 @@ from ._errors import SubscriberError
 from ._subscription import Lost
 from ._topics import Topic, Topics
 
-__all__ = ["Session", "close", "signature"]
+__all__ = ["Session", "signature"]
 
 _SILENCE = 30.0
 """Seconds without any frame from the broker after which it has to respond to a message."""
@@ -74,8 +74,10 @@ class Session(ABC):
         self._read(await self._receive())
 
     async def close(self) -> None:
-        """Close the connection."""
-        await close(self._socket)
+        """Close the connection. The broker may have much to send before it responds to the close frame."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await self._socket.close()
 
     async def keep_alive(self) -> None:
         """Send something, for a broker that would end the connection because its pings are not answered."""
@@ -141,13 +143,6 @@ class Session(ABC):
                     lost = Lost(topic.name, f"an event cannot be decoded: {error}")
                     self._topics.event(topic, lost, int(event[2]) if event[2] else None)
         return None
-
-
-async def close(socket: aiohttp.ClientWebSocketResponse) -> None:
-    """Close a WebSocket. The broker may have much to send before it responds to the close frame."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_CLOSE_TIMEOUT):
-            await socket.close()
 
 
 def signature(credentials: Credentials, challenge: object) -> str:

@@ -40,8 +40,12 @@ class Subscriber:
 
     `on_lost` has its place among the events. The iterator calls it after it has returned the events before the loss,
     and before it returns those that follow. The broker has confirmed the topic again by then: an application that loads
-    its state when it is called misses nothing, and the events that follow may be part of that state already. An
-    exception that `on_lost` raises leaves the iterator, which can then be used further.
+    its state when it is called misses nothing, and the events that follow may be part of that state already. If it is a
+    coroutine function, it is awaited, and called again if it is cancelled. Any other exception that `on_lost` raises
+    leaves the iterator, which can then be used further.
+
+    `on_lost` is also called if the broker refuses a topic that it had confirmed. It is asked again on the next
+    connection.
 
     While the buffer of a subscription is full, nothing is read from the connection, for any subscription. A broker
     disconnects a subscriber that reads nothing for too long, which is an outage like any other.
@@ -81,8 +85,7 @@ class Subscriber:
         self._connect: Callable[[aiohttp.ClientSession], Awaitable[Session]] = lambda http: connect(
             http, address, credentials, realm, ssl, self._topics
         )
-        self._on_lost = on_lost
-        self._on_state = on_state
+        self._on_lost, self._on_state = on_lost, on_state
         self._reconnect = reconnect
         self._backlog = Backlog(buffer)
         self._changed = asyncio.Event()  # whether there may be something to subscribe to or to unsubscribe from
@@ -201,7 +204,9 @@ class Subscriber:
                 requests = tasks.create_task(self._request(session))
                 try:
                     while True:
-                        await self._room(session)
+                        while self._backlog.blocked:
+                            if not await self._backlog.eased(_KEEP_ALIVE):
+                                await session.keep_alive()
                         await session.receive()
                 except SubscriberError as error:
                     why = str(error)
@@ -224,15 +229,6 @@ class Subscriber:
                 else:
                     self._changed.clear()
                     await self._changed.wait()
-
-    async def _room(self, session: Session) -> None:
-        """Wait until there is room for events. Keep the connection alive meanwhile."""
-        while self._backlog.blocked:
-            try:
-                async with asyncio.timeout(_KEEP_ALIVE):
-                    await self._backlog.room()
-            except TimeoutError:
-                await session.keep_alive()
 
     def _tell(self, state: Literal["open", "closed"], detail: str) -> None:
         if self._on_state is not None:

@@ -56,11 +56,13 @@ class Backlog:
         """Whether reading has to wait."""
         return bool(self.full) and not self.waiting
 
-    async def room(self) -> None:
-        """Wait until there is room for events."""
-        while self.blocked:
-            self.changed.clear()
-            await self.changed.wait()
+    async def eased(self, seconds: float) -> bool:
+        """Wait until this may have changed. Return `False` if it has not after so many seconds."""
+        self.changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self.changed.wait()
+        return False
 
 
 @dataclass(eq=False, slots=True)

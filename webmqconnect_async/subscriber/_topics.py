@@ -157,8 +157,7 @@ class Topics:
             missed: how many missed events follow.
             newest: the ID above which every event of the topic is going to arrive, if the hub says so.
         """
-        topic = self.current
-        if topic is None:
+        if (topic := self.current) is None:
             return
         if newest is not None:
             self.seen(newest)
@@ -178,9 +177,9 @@ class Topics:
             reason: for people.
             history_unavailable: whether the hub only cannot send what was missed: the next SUBSCRIBE is plain.
         """
-        topic, self.current = self.current, None
-        if topic is None:
+        if (topic := self.current) is None:
             return
+        self.current = None
         if history_unavailable and topic.floor is not None:
             topic.lose(reason)
         else:
