@@ -1,6 +1,6 @@
 """What the history of a hub costs, and how 800 subscribers that come back at once are served.
 
-python -m benchmarks.history [--rounds 9] [--subscribers 800]    prints both
+python -m benchmarks.history [--rounds 9] [--subscribers 800]    prints both; status 1 if a goal is missed
 python -m benchmarks.history return URL N                        the subscribers, until the end of stdin
 
 Hub, returning subscribers, and the well-behaved pair that is measured meanwhile run in a process each.
@@ -34,6 +34,9 @@ BETWEEN = 0.005
 
 MISSED = 100
 """Events that each subscriber has missed."""
+
+THROUGHPUT, SECONDS, LATENCY = 0.97, 5.0, 0.1
+"""The goals: throughput with a history against without, seconds to serve all, and the median latency meanwhile."""
 
 _EVENT = {"id": 17, "state": "paid", "note": "x" * 180}
 _BESIDE = "http://example.com/beside"
@@ -89,7 +92,7 @@ async def _connect(url: str, topic: str, after: int | None = None) -> _Subscribe
 
 
 async def come_back(url: str, number: int) -> None:
-    """Miss events, say so, and come back all at once when a line comes; print how long that took as JSON."""
+    """Miss events, print a line, wait for one, and come back all at once. Print how long that took as JSON."""
     loop = asyncio.get_running_loop()
     subscriber = await _connect(url, TOPIC)
     await subscriber.ready.wait()
@@ -194,10 +197,13 @@ def main() -> None:
     parser.add_argument("--pushes", type=int, default=5000, help="of each round; 5000")
     parser.add_argument("--subscribers", type=int, default=800, help="that come back; 800")
     options = parser.parse_args()
+    missed = []
     for subscribers in (1, 10):
         found = costs(options.rounds, subscribers, options.pushes)
         kept, forgotten = (statistics.median(found[kind]) for kind in ("hub", "forgetful"))
         ratios = sorted(without / with_ for with_, without in zip(found["hub"], found["forgetful"], strict=True))
+        if statistics.median(ratios) < THROUGHPUT:
+            missed.append(f"throughput with {subscribers} subscribers")
         print(
             f"{subscribers:3} subscribers: {kept:.0f} µs of CPU time per push with a history, {forgotten:.0f} without; "
             f"throughput {statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})",
@@ -210,6 +216,10 @@ def main() -> None:
         f"{1000 * max(back.latencies):.0f} ms at most ({1000 * statistics.median(back.before):.1f} ms before);\n"
         f"the hub grows by {back.memory / 1e6:.0f} MB"
     )
+    if back.seconds > SECONDS or statistics.median(back.latencies) > LATENCY:
+        missed.append("subscribers that come back")
+    if missed:
+        sys.exit(f"missed goals: {', '.join(missed)}")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,15 @@ def no_blocking_calls() -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_gc_callbacks() -> Iterator[None]:
+    """Take away the callback of Hypothesis: an exception that a handler raises in it is lost."""
+    callbacks = gc.callbacks[:]
+    gc.callbacks.clear()
+    yield
+    gc.callbacks[:] = callbacks
+
+
+@pytest.fixture(autouse=True)
 def warm_logging() -> None:
     """Fill the cache of levels: logging itself would keep its lock if a handler raised while it does that."""
     logging.getLogger("webmqconnect_async.client").isEnabledFor(logging.INFO)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webmqconnect_async.hub._history import History, Kept, Unavailable
-from webmqconnect_async.hub._publication import Publication
+from webmqconnect_async.hub._publication import Publication, Receivers
 from webmqconnect_async.hub._publication_ids import PublicationIDs
 
 EVENT = 800  # bytes, about what a small event takes
@@ -97,11 +97,10 @@ def test_no_history() -> None:
 
 def test_retained_events() -> None:
     """The last one of each topic that is for all. It does not expire, and goes last."""
-    kept = history(most=0, most_bytes=3 * EVENT, seconds=1.0)
+    kept = history(most=0, most_bytes=4 * 3 * EVENT, seconds=1.0)
     for number, topic in ((11, "a"), (12, "b"), (13, "a")):
         kept.add(Publication(topic, "1", retain=True), number, now=0.0)
     kept.add(Publication("a", "1"), 14, now=0.0)
-    kept.add(Publication("a", "1", eligible=frozenset({"1"}), retain=True), 15, now=0.0)
     kept._trim(now=10_000.0)
     retained = kept.retained("a")
     assert retained is not None
@@ -110,6 +109,36 @@ def test_retained_events() -> None:
     for number in (16, 17):
         kept.add(Publication(str(number), "1", retain=True), number, now=0.0)
     assert [kept.retained(topic) is None for topic in ("b", "a", "16", "17")] == [True, False, False, False]
+
+
+def test_retained_events_leave_room_for_others() -> None:
+    """They do not expire, and would otherwise end the history for good."""
+    kept = history(most_bytes=40 * EVENT)
+    for number in range(11, 111):
+        kept.add(Publication(str(number), "1", retain=True), number, now=0.0)
+    assert kept._retained_bytes <= 10 * EVENT
+    assert 8 <= len(kept._retained) <= 12
+    kept._trim(now=10_000.0)
+    assert kept.bytes == kept._retained_bytes
+    for number in range(111, 121):
+        kept.add(Publication("a", "1"), number, now=10_000.0)
+    assert ids(kept.after("a", 110, now=10_000.0)) == [*range(111, 121)]
+
+
+def test_receivers_are_counted() -> None:
+    kept = history(most_bytes=64 << 20)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(11, 111):
+            names = [frozenset(f"{number}-{part}-{each}" for each in range(300)) for part in range(4)]
+            publication = Publication("a", "1", names[0], names[1], authid=Receivers(exclude=names[2]))
+            publication.authrole = Receivers(names[3])
+            kept.add(publication, number, now=0.0)
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 0.8 * kept.bytes < taken <= 1.05 * kept.bytes
 
 
 @pytest.mark.parametrize(
@@ -167,7 +196,7 @@ def test_as_a_model_that_forgets_nothing(
     steps: list[tuple[str, int, float]],
     asked: tuple[str, int, float],
 ) -> None:
-    """What is vouched for is all that was missed; and what the limits spare is vouched for."""
+    """What is returned is all that was missed, and is returned if the limits have kept it."""
     kept, model = history(most, seconds, most_bytes), Model(most, seconds, 10)
     number, now = 10, 0.0
     for topic, distance, passed in steps:

@@ -123,6 +123,25 @@ def test_an_event_for_a_former_session(broker: Broker, exclude: bool) -> None:
         assert events(back(session, floor)) == []
 
 
+def test_an_event_for_a_former_session_by_its_authid(broker: Broker) -> None:
+    """The authid of an anonymous subscriber is its session ID."""
+    former, floor = away(broker)
+    broker.deliver(Publication(TOPIC, "1", authid=Receivers(exclude=frozenset({former.id}))))
+    assert events(back(joined(broker), floor, former)) == []
+    broker.deliver(Publication(TOPIC, "2", authid=Receivers(frozenset({former.id}))))
+    assert back(joined(broker), floor, former)[0][4] == UNAVAILABLE
+
+
+def test_the_liveness_check_has_the_position(broker: Broker) -> None:
+    """A subscriber whose topics are quiet must not have an old floor: events of others push it out of the history."""
+    session = joined(broker)
+    broker.deliver(Publication("another topic", "1"))
+    error = told(session, 34, 5, 2**53)
+    assert error[:5] == [8, 34, 5, {"_newest": broker.ids.newest}, "wamp.error.no_such_subscription"]
+    forgetful = joined(Broker(HubConfig(history=0)))
+    assert told(forgetful, 34, 5, 2**53)[3] == {}
+
+
 def test_former_sessions_are_named_in_several_ways(broker: Broker) -> None:
     former, floor = away(broker)
     broker.deliver(Publication(TOPIC, "1", exclude=frozenset({former.id})))
@@ -183,6 +202,9 @@ def test_more_than_the_queue_has_room_for() -> None:
     assert session.subscribed == {"another"}
     subscribed(session)
     assert back(session, floor)[0][0] == 8
+    assert all(
+        kept.frame is None for kept in [*broker.history.after(TOPIC, floor, 0.0)][3:]
+    )  # none is made for nothing
     assert session.subscribed == {"another", TOPIC}  # it was before
 
 
@@ -230,7 +252,6 @@ def test_retained(broker: Broker) -> None:
     "publication",
     [
         Publication(TOPIC, "1", authrole=Receivers(frozenset({"subscriber"})), retain=True),
-        Publication(TOPIC, "1", frozenset({"1"}), retain=True),
     ],
 )
 def test_a_retained_event_for_others(broker: Broker, publication: Publication) -> None:
@@ -238,6 +259,26 @@ def test_a_retained_event_for_others(broker: Broker, publication: Publication) -
     session = joined(broker)
     session.receive(json.dumps([32, 2, {"get_retained": True}, TOPIC]))
     assert len(said(session)) == 1
+
+
+@pytest.mark.parametrize("restriction", [{}, {"exclude": [1234]}, {"eligible": [1234]}])
+def test_a_value_depends_on_no_session(restriction: dict[str, object]) -> None:
+    """The publisher is not among the receivers of its own event, but may ask for the value later."""
+    broker = Broker(HubConfig(allow_publish=True))
+    session = joined(broker)
+    session.receive(json.dumps([16, 1, {"retain": True}, TOPIC, ["first"]]))
+    session.receive(json.dumps([16, 2, {"retain": True, **restriction}, TOPIC, ["second"]]))
+    session.receive(json.dumps([32, 3, {"get_retained": True}, TOPIC]))
+    assert [message[4] for message in said(session)[1:]] == [["first" if restriction else "second"]]
+
+
+def test_a_value_that_does_not_fit_is_left_out() -> None:
+    """Its subscriber would be disconnected, and again each time that it comes back."""
+    broker = Broker(HubConfig(max_body=1000, max_queue=1000))
+    broker.deliver(Publication(TOPIC, json.dumps("x" * 990), retain=True))
+    session = joined(broker)
+    session.receive(json.dumps([32, 1, {"get_retained": True}, TOPIC]))
+    assert [message[0] for message in said(session)] == [33]
 
 
 async def test_over_the_wire(run: Run, wire: HubClient) -> None:

@@ -302,7 +302,7 @@ def test_subscribing_and_unsubscribing(broker: Broker) -> None:
     assert said(session) == [[36, subscription, broker.ids.newest, {}, [1]]]
     assert told(session, 34, 9, subscription) == [35, 9]
     assert broker.deliver(Publication(TOPIC, "2")) == 0
-    assert told(session, 34, 10, subscription)[:5] == [8, 34, 10, {}, "wamp.error.no_such_subscription"]
+    assert told(session, 34, 10, subscription)[::4] == [8, "wamp.error.no_such_subscription"]
     assert (said(session), session.subscribed, broker._topics) == ([], set(), {})
 
 

@@ -632,6 +632,39 @@ async def test_a_topic_refused_after_an_outage_is_lost() -> None:
     assert said == ["refused", "refused", [loss], [loss]]
 
 
+async def test_a_topic_that_opens_after_a_refusal_has_lost_events() -> None:
+    """`ready` has been rejected: without `onlost`, the page would not load its state."""
+    said = await recover(f"""
+        console.error = () => {{}};
+        mq.subscribe("a", keep).ready.catch((error) => lost.push(error.message));
+        await joinWith({HUB});
+        await refuse("wamp.error.not_authorized", ["too many"]);
+        await rejoin({HUB}, 5);
+        lost.push(subscribes().at(-1)[1]);
+        await confirm(10);
+        await rejoin({HUB}, 6);
+        await confirm(10, {{ _missed: 0 }});
+        return lost;
+    """)
+    loss = ["a", "the broker refuses the topic: not_authorized: too many"]
+    assert said == ["not_authorized: too many", {"_newest": True}, loss]
+
+
+async def test_the_answer_to_a_ping_moves_the_position() -> None:
+    """Otherwise the floor of a page whose topics are quiet would fall out of the history of the hub."""
+    said = await recover(f"""
+        mq.subscribe("a", keep);
+        await joinWith({HUB});
+        await confirm(10);
+        await pass(30000);
+        const [, request] = sent().at(-1);
+        await say(8, 34, request, {{ _newest: 900 }}, "wamp.error.no_such_subscription");
+        await rejoin({HUB.replace("100", "950")}, 5);
+        return subscribes().at(-1)[1];
+    """)
+    assert said == {"_after": 900, "_former": [1234]}
+
+
 async def test_unsubscribed_while_missed_events_arrive() -> None:
     """The rest of them goes nowhere, and only then the next topic is asked for."""
     said = await recover(f"""

@@ -17,7 +17,7 @@ from ._config import HubConfig
 from ._frames import text_frame
 from ._history import History, Kept, Unavailable
 from ._observer import Observer, Refusal
-from ._publication import Publication
+from ._publication import Publication, Receivers
 from ._publication_ids import PublicationIDs
 from ._session import NotSubscribed, Session
 
@@ -145,16 +145,19 @@ class Broker:
         missed = []
         for kept in self.history.after(topic, floor, time.monotonic()):
             publication = kept.publication
-            if publication.eligible is not None and not publication.eligible.isdisjoint(former - publication.exclude):
+            # The authid of an anonymous subscriber is its session ID.
+            by_id = [Receivers(publication.eligible, publication.exclude), publication.authid or Receivers()]
+            if any(each.eligible and not each.eligible.isdisjoint(former - each.exclude) for each in by_id):
                 raise Unavailable("an event was for a former session")
-            if publication.exclude.isdisjoint(former) and _receivers(publication, {session.id: session}):
+            excluded = any(not each.exclude.isdisjoint(former) for each in by_id)
+            if not excluded and _receivers(publication, {session.id: session}):
                 missed.append(kept)
         return missed
 
     def retained(self, session: Session, topic: str) -> Kept | None:
         """Return the last retained event of a topic, if there is one and the subscriber may receive it."""
         kept = self.history.retained(topic)
-        return kept if kept is not None and _receivers(kept.publication, {session.id: session}) else None
+        return kept if kept is not None and _may_receive(kept.publication, session) else None
 
     def refused(self, refusal: Refusal) -> None:
         """Tell the observers of a refusal."""

@@ -70,11 +70,12 @@ class HubConfig:
         max_subscriptions: Maximum number of topics, and separately of prefixes, per subscriber. Together they may use
             256 * `max_subscriptions` bytes.
         max_topic: Maximum length of a topic in characters.
-        history: Maximum number of events per topic that the hub keeps for subscribers that were away (WAMP v2). Who may
-            subscribe to a topic may read them. 0: none, and every reconnect may have missed some.
+        history: Maximum number of events per topic that the hub keeps for subscribers that were away (WAMP v2). Every
+            client that may subscribe to a topic may read them. 0: none, so that a subscriber may have missed events
+            whenever it reconnects.
         history_seconds: Maximum seconds that it keeps them.
-        history_bytes: Maximum memory for the events of all topics, including the last retained event of each. The
-            oldest is dropped first.
+        history_bytes: Maximum memory for the events of all topics. The oldest event is dropped first. Retained events
+            may use a quarter of it; they do not expire.
         grace: Maximum seconds for the hub to close: to send subscribers what is queued for them, and to finish requests
             in progress.
         metrics: Where the hub serves metrics for Prometheus, as `HOST:PORT`, such as `127.0.0.1:9100`; port 0 chooses a

@@ -1,7 +1,7 @@
 """The newest events of each topic, for subscribers that were away. Pure: times are arguments.
 
 Three limits bound it: events per topic, age, and the bytes of all topics together. For each topic it remembers up to
-which ID events are gone, so that it never passes off a part of what was missed as all of it.
+which ID events may be gone, so that it never returns a part of what was missed as all of it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 
-from ._publication import Publication
+from ._publication import Publication, Receivers
 
 __all__ = ["History", "Kept", "Unavailable"]
 
@@ -37,7 +37,9 @@ class Kept:
         texts = (publication.event, publication.args, publication.kwargs)
         # Twice, because `frame` holds them, too, once a subscriber has missed the event.
         self.size = _PER_EVENT + sys.getsizeof(publication.topic) + 2 * sum(map(sys.getsizeof, filter(None, texts)))
-        self.size += sum(100 * len(ids) for ids in (publication.eligible, publication.exclude) if ids)
+        receivers = (Receivers(publication.eligible, publication.exclude), publication.authid, publication.authrole)
+        sets = (ids for each in receivers if each is not None for ids in (each.eligible, each.exclude) if ids)
+        self.size += sum(sys.getsizeof(ids) + sum(map(sys.getsizeof, ids)) for ids in sets)
         self.frame: tuple[int, bytes] | None = None
         """The ID of the topic's subscription, and the frame that delivers the event to it. Set by the broker."""
 
@@ -59,7 +61,7 @@ class History:
     Args:
         most: events per topic; 0 keeps none but those that are retained.
         seconds: how long an event is kept. Retained events do not expire.
-        most_bytes: of all topics together. The oldest event goes first, retained ones last.
+        most_bytes: of all topics together. The oldest event goes first. Retained events have at most a quarter of it.
         start: the ID of the hub's start. Events before it are not known.
     """
 
@@ -72,8 +74,9 @@ class History:
         self._logs: dict[str, _Log] = {}
         self._events: OrderedDict[int, Kept] = OrderedDict()  # of all topics, the oldest first
         self._retained: OrderedDict[str, Kept] = OrderedDict()  # by topic, the oldest first
+        self._retained_bytes = 0
         self.bytes = 0
-        """What all events take, including retained ones. An estimate, rather too high."""
+        """What all events take, including retained ones. An estimate that is rather too high."""
 
     def __len__(self) -> int:
         return len(self._events)
@@ -88,7 +91,7 @@ class History:
         """
         self._newest = publication_id
         kept = Kept(publication, publication_id, now)
-        if publication.retain and publication.eligible is None:
+        if publication.retain:
             self._retain(kept)
         if self._most:
             log = self._logs.get(publication.topic)
@@ -130,11 +133,14 @@ class History:
         return self._retained.get(topic)
 
     def _retain(self, kept: Kept) -> None:
-        topic = kept.publication.topic
+        before, topic = self._retained_bytes, kept.publication.topic
         if (former := self._retained.pop(topic, None)) is not None:
-            self.bytes -= former.size
+            self._retained_bytes -= former.size
         self._retained[topic] = kept
-        self.bytes += kept.size
+        self._retained_bytes += kept.size
+        while self._retained_bytes > self._most_bytes // 4:
+            self._retained_bytes -= self._retained.popitem(last=False)[1].size
+        self.bytes += self._retained_bytes - before
 
     def _trim(self, now: float) -> None:
         oldest_allowed = now - self._seconds
@@ -143,8 +149,6 @@ class History:
             if self.bytes <= self._most_bytes and oldest.since > oldest_allowed:
                 return
             self._forget(oldest)
-        while self.bytes > self._most_bytes:
-            self.bytes -= self._retained.popitem(last=False)[1].size
 
     def _forget(self, kept: Kept) -> None:
         """Forget an event, the oldest of its topic."""

@@ -18,6 +18,11 @@ class Audience(NamedTuple):
     authid: Receivers | None = None
     authrole: Receivers | None = None
 
+    @property
+    def may_be_retained(self) -> bool:
+        """Whether the event can be the value of its topic: it does not depend on sessions, which end."""
+        return self.eligible is None and not self.exclude
+
 
 _EVERYBODY = Audience()
 

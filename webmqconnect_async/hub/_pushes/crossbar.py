@@ -137,11 +137,12 @@ def _publication(body: bytes, key: str | None, max_topic: int) -> Accepted | Ref
     except ValueError:  # nested so deeply that it can be decoded but not encoded
         return Refused(400, "Request body was invalid JSON.")
     options = _object(push, "options")
-    eligible, exclude, authid, authrole = _audience(options)
+    audience = _audience(options)
     topic = _topic(push["topic"], max_topic)
     if is_reserved(topic):
         return Refused(200, "wamp.error.invalid_uri")
-    retain = options.get("retain") is True
+    retain = options.get("retain") is True and audience.may_be_retained
+    eligible, exclude, authid, authrole = audience
     return Accepted(topic, event, eligible, exclude, args, kwargs, authid, authrole, retain, key)
 
 

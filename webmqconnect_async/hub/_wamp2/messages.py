@@ -304,6 +304,6 @@ def event(subscription: int, publication: int, args: str, kwargs: str | None, de
     return f"[{Type.EVENT:d},{subscription},{publication},{details},{args}{tail}]"
 
 
-def error(kind: Type, request: int, uri: str, message: str) -> str:
+def error(kind: Type, request: int, uri: str, message: str, details: Mapping[str, object] | None = None) -> str:
     """Return the reply to a request that failed."""
-    return strict_json.encode([Type.ERROR, kind, request, {}, uri, [message]])
+    return strict_json.encode([Type.ERROR, kind, request, details or {}, uri, [message]])

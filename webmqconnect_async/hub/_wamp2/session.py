@@ -26,6 +26,8 @@ __all__ = ["Wamp2Session"]
 _NORMAL_CLOSURE = 1000
 _PROTOCOL_ERROR = 1002
 
+_NO_ROOM = "the missed events do not fit into the send queue"
+
 _MOST_FORMER = 16
 """Former sessions that a subscriber may name."""
 
@@ -124,8 +126,7 @@ class Wamp2Session(Session):
             case messages.Unsubscribe(request, subscription):
                 topic = self._subscriptions.pop(subscription, None)
                 if topic is None:
-                    refuse = partial(messages.error, messages.Type.UNSUBSCRIBE, request)
-                    self.say(refuse("wamp.error.no_such_subscription", "not subscribed to that"))
+                    self._say_unknown(request)
                 else:
                     self._broker.unsubscribe(self, topic)
                     self.say(messages.unsubscribed(request))
@@ -140,6 +141,13 @@ class Wamp2Session(Session):
                 self.end(_NORMAL_CLOSURE)
             case _:
                 raise messages.ProtocolViolation("no message for a client that has been welcomed")
+
+    def _say_unknown(self, request: int) -> None:
+        """Reply to an UNSUBSCRIBE of an unknown subscription, which is also how a subscriber checks the connection."""
+        # All earlier events are in the queue before this: a subscriber whose topics are quiet has seen them, too.
+        details = {} if self._broker.history_id is None else {"_newest": self._broker.ids.newest}
+        error = "wamp.error.no_such_subscription"
+        self.say(messages.error(messages.Type.UNSUBSCRIBE, request, error, "not subscribed to that", details))
 
     def _subscribe(self, subscribe: messages.Subscribe) -> None:
         request = subscribe.request
@@ -158,7 +166,11 @@ class Wamp2Session(Session):
             return ()
         if len(subscribe.former) > _MOST_FORMER:
             raise Unavailable(f"there were more than {_MOST_FORMER} former sessions")
-        return self._broker.missed(self, subscribe.topic, subscribe.after, subscribe.former)
+        missed = self._broker.missed(self, subscribe.topic, subscribe.after, subscribe.former)
+        # Frames are larger. A client that asks again and again must not have them made for nothing.
+        if sum(len(kept.publication.event) for kept in missed) > self._max_queue - self.queued:
+            raise Unavailable(_NO_ROOM)
+        return missed
 
     def _confirm(self, subscribe: messages.Subscribe, missed: Sequence[Kept]) -> None:
         """Subscribe, confirm it, and send what was missed before any later event of the topic.
@@ -182,12 +194,13 @@ class Wamp2Session(Session):
         if frames is None:
             if not subscribed:
                 self._broker.unsubscribe(self, topic)
-            raise Unavailable("the missed events do not fit into the send queue")
+            raise Unavailable(_NO_ROOM)
         self._subscriptions[subscription] = topic
+        if subscribe.get_retained and (kept := self._broker.retained(self, topic)) is not None:
+            retained = self.event(kept.publication, subscription, kept.id, '{"retained":true}')
+            frames = self.fitting([*frames, text_frame(retained)]) or frames
         for frame in frames:
             self.send(frame)
-        if subscribe.get_retained and (kept := self._broker.retained(self, topic)) is not None:
-            self.say(self.event(kept.publication, subscription, kept.id, '{"retained":true}'))
 
     def _frame(self, kept: Kept, subscription: int) -> bytes:
         """Return the frame that delivers a missed event, the same for all subscribers."""
@@ -215,11 +228,12 @@ class Wamp2Session(Session):
                 self.say(messages.error(messages.Type.PUBLISH, publish.request, *refusal))
             return
         eligible, exclude, authid, authrole = publish.audience
+        retain = publish.retain and publish.audience.may_be_retained
         if publish.exclude_me:
             exclude |= {self.id}
         publication = Publication(
             *(publish.topic, publish.event, eligible, exclude, publish.args, publish.kwargs, authid, authrole),
-            retain=publish.retain,
+            retain=retain,
         )
         self.publish(publication)
         if publish.acknowledge:

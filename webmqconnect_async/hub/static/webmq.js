@@ -72,7 +72,7 @@ globalThis.WebMQ = (() => {
       this._topic = topic;
       this._handler = handler;
       this._unsubscribe = unsubscribe;
-      this._wasOpen = this._ended = false;
+      this._wasOpen = this._refused = this._ended = false;
     }
 
     get state() { return this._ended ? "ended" : this._topic.state; }
@@ -81,7 +81,13 @@ globalThis.WebMQ = (() => {
 
     _open() {
       this._wasOpen = true;
+      this._refused = false;
       this._resolve();
+    }
+
+    _refuse() {
+      this._wasOpen = false;
+      this._refused = true;
     }
   }
 
@@ -99,8 +105,6 @@ globalThis.WebMQ = (() => {
     }
 
     get _all() { return [...this._subscriptions.values()]; }
-
-    get _opened() { return this._all.filter(({ _wasOpen }) => _wasOpen); }
 
     add(handler, unsubscribe) {
       const subscription = this._subscriptions.get(handler) ?? new Subscription(this, handler, unsubscribe);
@@ -121,7 +125,7 @@ globalThis.WebMQ = (() => {
 
     /** The broker has confirmed it, and sent what it could of the missed events. */
     open() {
-      const why = this._lost, before = this._opened;
+      const why = this._lost, before = this._all.filter(({ _wasOpen, _refused }) => _wasOpen || _refused);
       this.state = "open";
       this._lost = null;
       for (const each of this._all) each._open();
@@ -137,7 +141,11 @@ globalThis.WebMQ = (() => {
     refuse(error) {
       console.error(`WebMQ: not subscribed to ${this.name}: ${error.message}`);
       this.end("refused", error);
-      this._tell(this._opened, `the broker refuses the topic: ${error.message}`);
+      const why = `the broker refuses the topic: ${error.message}`;
+      const before = this._all.filter(({ _wasOpen }) => _wasOpen);
+      for (const each of this._all) each._refuse();
+      if (this.floor === null) this._lost = why;  // if it opens later, the page learns that by `onlost`
+      this._tell(before, why);
     }
 
     _tell(subscriptions, why) {
@@ -323,6 +331,7 @@ globalThis.WebMQ = (() => {
       if (type === 2 || type === 4) this._answer([type, ...fields]);
       else if (type === 3) this._fail(new BrokerError(fields[1], fields[0]?.message));
       else if (type === 6) this._leave(fields[1], fields[0]?.message ?? "the session ended");
+      else if (type === 8 && fields[0] === 34) this._history.move(fields[2]?._newest ?? 0);  // the answer to a ping
       else if (this._asked === null) return;
       else if (type === 8 && fields[0] === 32 && fields[1] === this._asked) this._refused(fields[3], fields[4]?.[0]);
       else if (type === 33 && fields[0] === this._asked) this._subscribed(fields[1], fields[2] ?? {});
