@@ -708,6 +708,15 @@ async def test_quiet_subscriber_keeps_its_position(monkeypatch: pytest.MonkeyPat
         assert await values(events, 1) == ["event"]
 
 
+async def test_quiet_subscriber_of_a_real_hub_keeps_its_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_session, "_SILENCE", 0.02)
+    async with connected() as (subscriber, client):
+        await subscriber.subscribe("quiet").ready()
+        receipt = await client.push("other", 1)
+        assert receipt.id is not None
+        await until(lambda: subscriber._topics._position == receipt.id)
+
+
 async def test_time_in_which_nothing_is_read_is_not_the_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_subscriber, "_KEEP_ALIVE", 0.005)
     monkeypatch.setattr(_session, "_SILENCE", 0.05)
