@@ -708,6 +708,29 @@ async def test_quiet_subscriber_keeps_its_position(monkeypatch: pytest.MonkeyPat
         assert await values(events, 1) == ["event"]
 
 
+async def test_ping_over_wamp_v1_confirms_no_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_session, "_SILENCE", 0.02)
+
+    async def serve(peer: Peer) -> None:
+        await peer.send(0, "1" * 16, 1, "test")
+        for _ in ("authreq", "auth"):
+            await peer.send(3, (await peer.next())[1], None)
+        assert await peer.next() == [5, "a"]
+        asked = await peer.next()
+        ping = await peer.next()
+        assert (ping[0], ping[2]) == (2, asked[2])
+        await peer.send(3, ping[1], None)
+        await peer.send(8, "a", "before the confirmation")
+        assert (await peer.next())[1] == ping[1]
+        assert events._inbox.unconfirmed
+        await peer.send(3, asked[1], None)
+        await peer.gone()
+
+    async with broker(serve, "wamp") as url, Subscriber(url) as subscriber:
+        events = subscriber.subscribe("a")
+        assert await values(events, 1) == ["before the confirmation"]
+
+
 async def test_quiet_subscriber_of_a_real_hub_keeps_its_position(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_session, "_SILENCE", 0.02)
     async with connected() as (subscriber, client):

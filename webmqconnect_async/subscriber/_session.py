@@ -62,6 +62,10 @@ class Session(ABC):
     async def _unsubscribe(self, key: object) -> None: ...
 
     @abstractmethod
+    async def _ping(self) -> None:
+        """Send a message that has a response."""
+
+    @abstractmethod
     def _read(self, message: object) -> None:
         """Record what a JSON message says of the topics."""
 
@@ -84,9 +88,6 @@ class Session(ABC):
         # RFC 6455, section 5.5.3: an unsolicited pong is a heartbeat in one direction.
         with suppress(aiohttp.ClientError, OSError):  # receive() is going to raise, after what has arrived before
             await self._socket.pong()
-
-    async def _ping(self) -> None:
-        await self._socket.ping()
 
     async def _send(self, *fields: object) -> None:
         try:

@@ -53,6 +53,9 @@ class Wamp1Session(Session):
     async def _unsubscribe(self, key: object) -> None:
         await self._send(6, key)
 
+    async def _ping(self) -> None:
+        await self._send(2, "alive", f"{_PROCEDURE}ping")  # with an ID that confirms nothing
+
     def _read(self, message: object) -> None:
         match message:
             case [8, str(name), value] if (topic := self._subscribed.get(name)) is not None:

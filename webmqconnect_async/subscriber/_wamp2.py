@@ -64,7 +64,7 @@ class Wamp2Session(Session):
 
     async def _ping(self) -> None:
         # WAMP v2 has no ping, but this has a response, an ERROR. A hub puts its newest ID into that.
-        await self._unsubscribe(_NO_SUBSCRIPTION)
+        await self._request(34, _NO_SUBSCRIPTION)
 
     async def _request(self, kind: int, *fields: object) -> None:
         self._requests += 1
