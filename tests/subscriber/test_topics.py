@@ -22,7 +22,7 @@ class Book:
         assert self.confirm(newest=12) == PLAIN
 
     def add(self, *names: str) -> Inbox:
-        inbox = Inbox(names, Backlog(100))
+        inbox = Inbox(names, Backlog(100), {*names})
         self.topics.add(inbox)
         return inbox
 

@@ -149,7 +149,7 @@ class Subscriber:
             raise TypeError("topics must be strings, and at least one")
         if self._end is not None:
             raise self._end._copy()
-        inbox = Inbox(tuple(dict.fromkeys(topics)), self._backlog)
+        inbox = Inbox(tuple(dict.fromkeys(topics)), self._backlog, {*topics})
         self._topics.add(inbox)
         return Subscription(inbox, self._topics.remove, self._on_lost)
 
@@ -205,7 +205,7 @@ class Subscriber:
                 try:
                     while True:
                         while self._backlog.blocked:
-                            if not await self._backlog.eased(_KEEP_ALIVE):
+                            if not await self._backlog.wait(_KEEP_ALIVE):
                                 await session.keep_alive()
                         await session.receive()
                 except SubscriberError as error:

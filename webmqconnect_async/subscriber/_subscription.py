@@ -56,8 +56,8 @@ class Backlog:
         """Whether reading has to wait."""
         return bool(self.full) and not self.waiting
 
-    async def eased(self, seconds: float) -> bool:
-        """Wait until this may have changed. Return `False` if it has not after so many seconds."""
+    async def wait(self, seconds: float) -> bool:
+        """Wait until `blocked` may have changed. Return `False` after so many seconds without a change."""
         self.changed.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -71,16 +71,13 @@ class Inbox:
 
     topics: tuple[str, ...]
     backlog: Backlog
-    unconfirmed: set[str] = field(init=False)
+    unconfirmed: set[str]
     """Topics that the broker has never confirmed to this inbox: it cannot have missed any of their events."""
     items: deque[Event | Lost] = field(default_factory=deque)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
     error: SubscriberError | None = None
     """What has ended it. `None`: unsubscribing."""
-
-    def __post_init__(self) -> None:
-        self.unconfirmed = {*self.topics}
 
     def put(self, item: Event | Lost) -> None:
         """Add an item, even if the buffer is full."""
@@ -103,7 +100,7 @@ class Inbox:
             await self.changed.wait()
         item = self.items.popleft()
         if len(self.items) <= self.backlog.buffer // 2:
-            self._ease()
+            self._make_room()
         return item
 
     async def ready(self) -> None:
@@ -130,9 +127,9 @@ class Inbox:
             self.items.clear()
         self.ended, self.error = True, error
         self.changed.set()
-        self._ease()
+        self._make_room()
 
-    def _ease(self) -> None:
+    def _make_room(self) -> None:
         self.backlog.full.discard(self)
         self.backlog.changed.set()
 
