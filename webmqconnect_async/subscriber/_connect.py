@@ -59,12 +59,10 @@ async def connect(
     """
     authority = URL(url).authority  # not the whole URL: its query may hold a secret
     socket = await _open(http, url, authority, ssl)
-    session_type = _SUBPROTOCOLS.get(socket.protocol or "")
-    if session_type is None:
-        await socket.close()
-        raise SubscriberError("not a WAMP broker")
-    session = session_type(socket, topics)
+    session = _SUBPROTOCOLS.get(socket.protocol or "", Wamp2Session)(socket, topics)
     try:
+        if socket.protocol is None:
+            raise SubscriberError("not a WAMP broker")
         async with asyncio.timeout(_TIMEOUT):
             await session.join(credentials, realm)
     except BaseException as error:
