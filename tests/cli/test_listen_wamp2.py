@@ -13,8 +13,9 @@ from aiohttp import web
 from webmqconnect_async import AsyncClient, Payload
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.signing import Credentials
-from webmqconnect_async.subscriber import Subscriber, SubscriberError, _session
+from webmqconnect_async.subscriber import Subscriber, SubscriberError, _session, _subscriber
 
+from ..subscriber.broker import Peer, broker, scripts
 from .conftest import SECRET, invoke, push_event
 
 TOPIC = "com.example.orders"
@@ -199,6 +200,7 @@ async def test_other_servers(
 ) -> None:
     """Each way not to be a broker has its line."""
     if behaviour == "silent":
+        monkeypatch.setattr(_session, "_SILENCE", 0.2)
         monkeypatch.setattr(_session, "_PATIENCE", 0.2)
     env = {"WEBMQ_SUBSCRIBER_SECRET": SECRET}
     result = await invoke("listen", f"{address}/{behaviour}", TOPIC, "--no-reconnect", *options, env=env)
@@ -212,3 +214,27 @@ async def test_a_broker_that_says_more_than_is_asked(address: str) -> None:
     assert result.stdout == "".join(f"{TOPIC}\t{event}\n" for event in events)
     assert result.status == 1
     assert result.stderr.splitlines()[-1] == "error: the broker ended the session (system_shutdown)"
+
+
+async def test_topic_that_is_refused_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line on standard error says so, and the command goes on."""
+    monkeypatch.setattr(_subscriber, "_FIRST_WAIT", 0.0)
+
+    async def first(peer: Peer) -> None:
+        await peer.welcome(17)
+        for subscription in (1, 2):
+            await peer.subscribed(subscription)
+        await peer.event(1, 1, "before")
+
+    async def second(peer: Peer) -> None:
+        await peer.welcome(18)
+        await peer.refuse("wamp.error.not_authorized", "not any more")
+        await peer.subscribed(2)
+        await peer.event(2, 2, "after")
+        await peer.gone()
+
+    async with broker(scripts(first, second)) as url:
+        result = await invoke("listen", url, TOPIC, OTHER, "--count", "2")
+    assert (result.status, result.stdout) == (0, f'{TOPIC}\t"before"\n{OTHER}\t"after"\n')
+    reason = "the broker refuses the topic: not_authorized: not any more"
+    assert f"missed events of {TOPIC}: {reason}\n" in result.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -26,10 +25,11 @@ from webmqconnect_async.subscriber import (
     _session,
     _subscriber,
 )
+from webmqconnect_async.subscriber._session import Session
 
 from ..processes import PATIENCE
 from ..walker import walked
-from .broker import Peer, broker, scripts
+from .broker import Peer, Serve, broker, scripts
 
 HUB = {"newest": 10, "history": "h", "any_topic": True}
 SECRET = "a-secret-of-the-tests"
@@ -78,35 +78,6 @@ async def test_missed_events_are_recovered() -> None:
         got = [await anext(events) for _ in range(3)]
     assert got == [Event("two words", value, id_) for value, id_ in (("a", 12), ("b", 13), ("c", 21))]
     assert lost == []
-
-
-async def test_topics_are_subscribed_one_after_another_when_their_events_have_arrived() -> None:
-    asked: list[object] = []
-
-    async def first(peer: Peer) -> None:
-        await peer.welcome(17, **HUB)
-        await peer.subscribed(1)
-        await peer.subscribed(2)
-
-    async def second(peer: Peer) -> None:
-        await peer.welcome(18, **HUB)
-        await peer.subscribed(1, {"_missed": 1})
-        asking = asyncio.ensure_future(peer.subscribed(2, {"_missed": 0}))
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(asking), 0.05)
-        asked.append(asking.done())
-        await peer.event(1, 11, "missed")
-        await asking
-        await peer.event(2, 12, "live")
-        await peer.gone()
-
-    async with (
-        broker(scripts(first, second)) as url,
-        Subscriber(url) as subscriber,
-        subscriber.subscribe("a", "b") as events,
-    ):
-        assert await values(events, 2) == ["missed", "live"]
-    assert asked == [False]
 
 
 async def test_loss_is_told_between_the_events_once_it_is_confirmed() -> None:
@@ -197,6 +168,98 @@ async def test_hub_of_2012() -> None:
         await until(lambda: bool(seen))
 
 
+async def test_hub_of_2012_that_sends_events_before_it_confirms() -> None:
+    """The loss is in front of them."""
+    told: list[object] = []
+
+    def serve(early: list[str], late: list[str]) -> Serve:
+        async def script(peer: Peer) -> None:
+            await peer.send(0, "1" * 16, 1, "test")
+            for _ in ("authreq", "auth"):
+                await peer.send(3, (await peer.next())[1], None)
+            assert await peer.next() == [5, "a"]
+            for event in early:
+                await peer.send(8, "a", event)
+            await peer.send(3, (await peer.next())[1], None)
+            for event in late:
+                await peer.send(8, "a", event)
+            if early:
+                await peer.gone()
+
+        return script
+
+    async with (
+        broker(scripts(serve([], ["before"]), serve(["early"], ["late"])), "wamp") as url,
+        Subscriber(url, on_lost=lambda topic, why: told.append(why)) as subscriber,
+        subscriber.subscribe("a") as events,
+    ):
+        for _ in range(3):
+            told += await values(events, 1)
+    assert told == ["before", "the broker keeps no history", "early", "late"]
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+LONG = "1" * 5_000
+
+
+@pytest.mark.parametrize("text", [DEEP, LONG])
+async def test_event_that_cannot_be_decoded_is_a_loss(text: str) -> None:
+    """It counts as seen: the topics behind it are recovered, and it is not asked for again."""
+    told: list[object] = []
+
+    async def first(peer: Peer) -> None:
+        await peer.welcome(17, **HUB)
+        for subscription in (1, 2):
+            await peer.subscribed(subscription, {"_newest": 11})
+
+    async def second(peer: Peer) -> None:
+        await peer.welcome(18, **HUB | {"newest": 20})
+        await peer.subscribed(1, {"_missed": 2})
+        await peer.event(1, 12, "before")
+        await peer.send_text(f" [36 , 1,13, {{}}, [{text}]]")
+        await peer.subscribed(2, {"_missed": 0})
+        await peer.send_text(f"[36, 3, 14, {{}}, [{text}]]")  # for another topic
+        await peer.send_text(text)
+
+    async def third(peer: Peer) -> None:
+        await peer.welcome(19, **HUB | {"newest": 20})
+        assert (await peer.subscribed(1, {"_missed": 0}))[0] == {"_after": 20, "_former": [18]}
+        await peer.event(1, 21, "after")
+        await peer.gone()
+
+    async with (
+        broker(scripts(first, second, third)) as url,
+        Subscriber(url, on_lost=lambda topic, why: told.append((topic, why[:27]))) as subscriber,
+        subscriber.subscribe("a", "b") as events,
+    ):
+        for _ in range(2):
+            told += await values(events, 1)
+    assert told == ["before", ("a", "an event cannot be decoded:"), "after"]
+
+
+async def test_event_of_wamp_v1_that_cannot_be_decoded_is_a_loss() -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.send(0, "1" * 16, 1, "test")
+        for _ in ("authreq", "auth", "ping"):
+            while (call := await peer.next())[0] != 2:
+                pass
+            await peer.send(3, call[1], None)
+        await peer.send_text(f'[8,"\\"\\u20ac",{DEEP}]')
+        await peer.send_text(f'[8,"other",{DEEP}]')
+        await peer.send_text(f'[8,"\\x",{DEEP}]')
+        await peer.send(8, '"\u20ac', "after")
+        await peer.gone()
+
+    lost: list[str] = []
+    async with (
+        broker(serve, "wamp") as url,
+        Subscriber(url, on_lost=lambda topic, why: lost.append(why)) as subscriber,
+        subscriber.subscribe('"\u20ac') as events,
+    ):
+        assert await values(events, 1) == ["after"]
+    assert [why[:27] for why in lost] == ["an event cannot be decoded:"]
+
+
 class HistoryHub:
     """A hub with history. It ends the second connection after so many messages, the welcome not counted."""
 
@@ -250,6 +313,7 @@ async def test_cut_after_each_message_of_a_recovery(messages: int) -> None:
         ids = [event.id or 0 for event in got if event.topic == topic]
         assert ids == sorted(ids)
     assert lost == []
+    assert hub.connections == (2 if messages == 12 else 3)
 
 
 async def test_hub_that_restarts() -> None:
@@ -299,6 +363,8 @@ async def test_two_subscriptions_to_a_topic() -> None:
 
 
 async def test_unsubscribed_and_subscribed_again() -> None:
+    """At once: an event that is still on its way belongs to the first subscription."""
+
     async def serve(peer: Peer) -> None:
         await peer.welcome(17, **HUB)
         for _ in range(2):
@@ -306,6 +372,7 @@ async def test_unsubscribed_and_subscribed_again() -> None:
             await peer.event(5, 11, 1)
             kind, request, subscription = await peer.next()
             assert (kind, subscription) == (34, 5)
+            await peer.event(5, 12, "on its way")
             await peer.send(35, request)
         await peer.subscribed(6)
         await peer.gone()
@@ -314,7 +381,6 @@ async def test_unsubscribed_and_subscribed_again() -> None:
         for _ in range(2):
             async with subscriber.subscribe("a") as events:
                 assert await values(events, 1) == [1]
-            await asyncio.sleep(0.01)
         async with subscriber.subscribe("b"):
             pass
 
@@ -323,11 +389,12 @@ async def test_subscription_that_nobody_refers_to_is_closed() -> None:
     """Its buffer would fill up, and nothing would be read for the others."""
     async with connected(buffer=1) as (subscriber, client):
         other = await subscriber.subscribe("b").ready()
-        await client.push("a", 0)
-        asyncio.get_running_loop().call_later(0.05, asyncio.ensure_future, client.push("a", 1))
-        async for event in subscriber.subscribe("a"):
+        confirmed = await subscriber.subscribe("a").ready()
+        await client.push("a", 1)
+        async for event in confirmed:
             assert event.value == 1
             break
+        del confirmed
         gc.collect()
         await client.push_many([("a", number) for number in range(10)])
         await client.push("b", "read")
@@ -353,6 +420,50 @@ async def test_refused_topic() -> None:
             with pytest.raises(TopicRefused, match="not a WAMP URI"):
                 await subscriber.subscribe(topic).ready()
         assert await values(good, 1) == ["goes on"]
+
+
+async def test_refusal_after_the_first_confirmation() -> None:
+    """It is a loss, and the subscription goes on: the topic is asked for again on the next connection."""
+    told: list[object] = []
+
+    async def first(peer: Peer) -> None:
+        await peer.welcome(17, **HUB)
+        await peer.subscribed(5, {"_newest": 11})
+
+    async def second(peer: Peer) -> None:
+        await peer.welcome(18, **HUB | {"newest": 12})
+        await peer.refuse("wamp.error.not_authorized", "not any more")
+        await peer.subscribed(6, {"_newest": 12})
+        await peer.event(6, 13, "meanwhile")
+
+    async def third(peer: Peer) -> None:
+        await peer.welcome(19, **HUB | {"newest": 20})
+        assert await peer.subscribed(5, {"_missed": 1}) == ({"_after": 11, "_former": [17, 18]}, "a")
+        await peer.event(5, 14, "missed")
+        await peer.gone()
+
+    async with (
+        broker(scripts(first, second, third)) as url,
+        Subscriber(url, on_lost=lambda *args: told.append(args)) as subscriber,
+        subscriber.subscribe("a") as events,
+    ):
+        await until(lambda: bool(events._inbox.items))
+        other = subscriber.subscribe("b")
+        told += await values(other, 1)
+        other.unsubscribe()
+        told += await values(events, 1)
+    assert told == ["meanwhile", ("a", "the broker refuses the topic: not_authorized: not any more"), "missed"]
+
+
+async def test_history_unavailable_in_response_to_a_plain_subscribe_is_a_refusal() -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.welcome(17)
+        await peer.refuse("webmq.error.history_unavailable", "no")
+        await peer.gone()
+
+    async with broker(serve) as url, Subscriber(url) as subscriber:
+        with pytest.raises(TopicRefused, match="history_unavailable: no"):
+            await asyncio.wait_for(subscriber.subscribe("a").ready(), PATIENCE)
 
 
 async def test_refused_subscription_that_is_not_read_blocks_no_other() -> None:
@@ -381,21 +492,51 @@ async def test_no_topic(topics: tuple[str, ...]) -> None:
             subscriber.subscribe(*topics)
 
 
+async def lossy(peer: Peer) -> None:
+    await peer.welcome(17)
+    await peer.subscribed(5)
+    await peer.event(5, 1, "event")
+
+
+async def lossless(peer: Peer) -> None:
+    await lossy(peer)
+    await peer.gone()
+
+
+async def test_coroutine_of_on_lost_is_awaited_before_the_next_event() -> None:
+    """If it is cancelled, as by a timeout of the iteration, it is called again."""
+    told: list[object] = []
+    loading = asyncio.Event()
+
+    async def load(topic: str, why: str) -> None:
+        told.append("load")
+        loading.set()
+        if told.count("load") == 1:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+        told.append("loaded")
+
+    async with (
+        broker(scripts(lossy, lossless)) as url,
+        Subscriber(url, on_lost=load) as subscriber,
+        subscriber.subscribe("t") as events,
+    ):
+        told += await values(events, 1)
+        waiting = asyncio.ensure_future(anext(events))
+        await asyncio.wait_for(loading.wait(), PATIENCE)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        told += await values(events, 1)
+    assert told == ["event", "load", "load", "loaded", "event"]
+
+
 async def test_exception_of_on_lost_leaves_the_iterator_and_nothing_else() -> None:
     def fail(topic: str, why: str) -> None:
         raise ZeroDivisionError(why)
 
-    async def serve(peer: Peer) -> None:
-        await peer.welcome(17)
-        await peer.subscribed(5)
-        await peer.event(5, 1, "event")
-
-    async def last(peer: Peer) -> None:
-        await serve(peer)
-        await peer.gone()
-
     async with (
-        broker(scripts(serve, last)) as url,
+        broker(scripts(lossy, lossless)) as url,
         Subscriber(url, on_lost=fail) as subscriber,
         subscriber.subscribe("t") as events,
     ):
@@ -471,35 +612,176 @@ async def test_left_at_once() -> None:
         gc.collect()  # warns of a connection that was not closed
 
 
-async def test_silent_broker_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that answers neither a ping nor a SUBSCRIBE."""
-    monkeypatch.setattr(_session, "_PATIENCE", 0.02)
-    states: list[tuple[str, str]] = []
+async def silent(peer: Peer) -> None:
+    await peer.welcome(17)
+    await peer.subscribed(1)
+    await peer.gone()
 
-    async def silent(peer: Peer) -> None:
-        await peer.welcome(17)
-        await peer.subscribed(1)
-        await asyncio.sleep(PATIENCE)
+
+async def silent_when_asked(peer: Peer) -> None:
+    await peer.welcome(17)
+    await peer.subscribe()
+    await peer.gone()
+
+
+async def busy_elsewhere(peer: Peer) -> None:
+    """Send events, but not the response to the second SUBSCRIBE."""
+    await peer.welcome(17)
+    await peer.subscribed(1)
+    while True:
+        await peer.event(1, 1, "flowing")
+        await asyncio.sleep(0)
+
+
+async def short_of_a_missed_event(peer: Peer) -> None:
+    await peer.welcome(17, **HUB)
+    await peer.subscribed(1, {"_newest": 11})
+    await peer.subscribed(2, {"_newest": 11})
+    peer.cut()
+
+
+async def busy_instead_of_the_missed_event(peer: Peer) -> None:
+    await peer.welcome(18, **HUB | {"newest": 11})
+    await peer.subscribed(1, {"_missed": 0})
+    await peer.subscribed(2, {"_missed": 1})
+    for id_ in itertools.count(12):
+        await peer.event(1, id_, "flowing")
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [[silent], [silent_when_asked], [busy_elsewhere], [short_of_a_missed_event, busy_instead_of_the_missed_event]],
+)
+async def test_broker_that_has_stopped_answering_is_left(serve: list[Serve], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if it goes on sending other events."""
+    monkeypatch.setattr(_session, "_SILENCE", 0.05)
+    monkeypatch.setattr(_session, "_PATIENCE", 0.05)
+    left = asyncio.Event()
+
+    def changed(state: str, detail: str) -> None:
+        if detail == "the hub has stopped answering":
+            monkeypatch.setattr(_session, "_SILENCE", PATIENCE)
+            left.set()
 
     async def last(peer: Peer) -> None:
-        await peer.welcome(18)
-        await peer.subscribed(1)
+        await peer.welcome(19, **HUB)
+        for subscription in (1, 2):
+            await peer.subscribed(subscription)
+        await peer.event(2, 60, "served again")
         await peer.gone()
 
     async with (
-        broker(scripts(silent, last)) as url,
-        Subscriber(url, on_state=lambda *args: states.append(args)) as subscriber,
-        subscriber.subscribe("t"),
+        broker(scripts(*serve, last)) as url,
+        Subscriber(url, on_state=changed, buffer=10**9) as subscriber,
     ):
-        await until(lambda: len(states) == 3)
-    assert states == [("open", "17"), ("closed", "the hub has stopped answering"), ("open", "18")]
+        flowing, served = subscriber.subscribe("a"), subscriber.subscribe("b")
+        assert await values(served, 1) == ["served again"]
+        assert left.is_set()
+        flowing.unsubscribe()
+
+
+async def test_quiet_subscriber_keeps_its_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The response to its ping says how far the hub is. Crossbar.io's does not."""
+    monkeypatch.setattr(_session, "_SILENCE", 0.05)
+
+    async def first(peer: Peer) -> None:
+        await peer.welcome(17, **HUB)
+        await peer.subscribed(5, {"_newest": 11})
+        for details in ({"_newest": 40}, {}):
+            kind, request, subscription = await peer.next()
+            assert (kind, subscription) == (34, 2**53)
+            await peer.send(8, 34, request, details, "wamp.error.no_such_subscription")
+        await peer.next()
+
+    async def second(peer: Peer) -> None:
+        await peer.welcome(18, **HUB | {"newest": 50})
+        assert (await peer.subscribed(5, {"_missed": 0}))[0] == {"_after": 40, "_former": [17]}
+        await peer.event(5, 51, "event")
+        await peer.gone()
+
+    async with (
+        broker(scripts(first, second)) as url,
+        Subscriber(url) as subscriber,
+        subscriber.subscribe("t") as events,
+    ):
+        assert await values(events, 1) == ["event"]
+
+
+async def test_ping_over_wamp_v1_confirms_no_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_session, "_SILENCE", 0.02)
+
+    async def serve(peer: Peer) -> None:
+        await peer.send(0, "1" * 16, 1, "test")
+        for _ in ("authreq", "auth"):
+            await peer.send(3, (await peer.next())[1], None)
+        assert await peer.next() == [5, "a"]
+        asked = await peer.next()
+        ping = await peer.next()
+        assert (ping[0], ping[2]) == (2, asked[2])
+        await peer.send(3, ping[1], None)
+        await peer.send(8, "a", "before the confirmation")
+        assert (await peer.next())[1] == ping[1]
+        assert events._inbox.unconfirmed
+        await peer.send(3, asked[1], None)
+        await peer.gone()
+
+    async with broker(serve, "wamp") as url, Subscriber(url) as subscriber:
+        events = subscriber.subscribe("a")
+        assert await values(events, 1) == ["before the confirmation"]
+
+
+async def test_quiet_subscriber_of_a_real_hub_keeps_its_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_session, "_SILENCE", 0.02)
+    async with connected() as (subscriber, client):
+        await subscriber.subscribe("quiet").ready()
+        receipt = await client.push("other", 1)
+        assert receipt.id is not None
+        await until(lambda: subscriber._topics._position == receipt.id)
+
+
+async def test_time_in_which_nothing_is_read_is_not_the_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_subscriber, "_KEEP_ALIVE", 0.005)
+    monkeypatch.setattr(_session, "_SILENCE", 0.05)
+    monkeypatch.setattr(_session, "_PATIENCE", 0.05)
+    blocked = asyncio.Event()
+
+    async def serve(peer: Peer) -> None:
+        await peer.welcome(17)
+        await peer.subscribed(1)
+        await peer.event(1, 1, "fills the buffer")
+        request, _, _ = await peer.subscribe()
+        for _ in range(40):
+            await peer.pong()
+        blocked.set()
+        await peer.send(33, request, 2)
+        await peer.event(2, 2, "served")
+        await peer.gone()
+
+    states: list[str] = []
+    async with (
+        broker(serve) as url,
+        Subscriber(url, buffer=1, on_state=lambda *args: states.append(args[1])) as subscriber,
+    ):
+        full, other = subscriber.subscribe("a"), subscriber.subscribe("b")
+        await asyncio.wait_for(blocked.wait(), PATIENCE)
+        assert await values(full, 1) == ["fills the buffer"]
+        assert await values(other, 1) == ["served"]
+    assert states == ["17"]
 
 
 async def test_events_wait_in_the_hub_while_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection is kept alive meanwhile, and nothing is lost."""
+    heartbeats: list[None] = []
+    keep_alive = Session.keep_alive
+
+    async def counted(session: Session) -> None:
+        heartbeats.append(None)
+        await keep_alive(session)
+
+    monkeypatch.setattr(Session, "keep_alive", counted)
     monkeypatch.setattr(_subscriber, "_KEEP_ALIVE", 0.01)
-    monkeypatch.setattr(_session, "_PATIENCE", 0.01)
-    monkeypatch.setattr("webmqconnect_async.hub._websocket._HEARTBEAT", 0.2)
+    monkeypatch.setattr("webmqconnect_async.hub._websocket._HEARTBEAT", 0.05)  # and 0.025 s for the pong
     states: list[str] = []
     async with (
         Hub(port=0) as hub,
@@ -508,7 +790,7 @@ async def test_events_wait_in_the_hub_while_nobody_reads(monkeypatch: pytest.Mon
         subscriber.subscribe("t") as events,
     ):
         await client.push_many([("t", number) for number in range(50)], order_by_topic=True)
-        await asyncio.sleep(0.5)  # the hub waits 0.3 s for a pong
+        await until(lambda: len(heartbeats) == 20)
         assert len(events._inbox.items) == 5
         # A confirmation is behind the events.
         await asyncio.wait_for(subscriber.subscribe("other").ready(), PATIENCE)
@@ -590,10 +872,3 @@ async def test_signature_is_in_no_frame_of_a_refusal() -> None:
     assert signatures
     for secret in (*signatures, SECRET, "hidden"):
         assert secret not in found
-
-
-async def test_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, "webmqconnect_async.subscriber"):
-        async with connected() as (subscriber, _):
-            await subscriber.subscribe("t").ready()
-    assert [record for record in caplog.records if record.name.startswith("webmqconnect_async.subscriber")] == []

@@ -7,7 +7,7 @@ from rich.text import Text
 from ..signing import Credentials
 from ..subscriber import Event, Subscriber
 from . import terminal
-from .subscribing import advised
+from .subscribing import subscriber_failures
 
 __all__ = ["print_event", "print_events"]
 
@@ -34,7 +34,7 @@ async def print_events(
         terminal.note(f"missed events of {topic}: {why}")
 
     subscriber = Subscriber(url, credentials, realm, on_lost=lost, on_state=changed, reconnect=reconnect)
-    with advised():
+    with subscriber_failures():
         async with subscriber, subscriber.subscribe(*topics) as events:
             subscription = topics[0] if len(topics) == 1 else f"{len(topics)} topics"
             terminal.note(f"session {subscriber.session_id}, subscribed to {subscription} at {url}; Ctrl-C ends")

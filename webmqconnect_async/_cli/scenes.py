@@ -14,7 +14,7 @@ from ..hub import Hub
 from ..subscriber import Subscriber, Subscription
 from . import terminal
 from .errors import Failure
-from .subscribing import advised
+from .subscribing import subscriber_failures
 
 __all__ = ["play"]
 
@@ -59,7 +59,7 @@ async def play() -> None:
         Failure: a subscriber did not receive what it should, or received something else.
     """
     secret = secrets.token_urlsafe()
-    with advised():
+    with subscriber_failures():
         async with (
             Hub(port=0, keys={_KEY: secret}) as hub,
             Subscriber(hub.ws_url, reconnect=False) as alice,

@@ -9,11 +9,11 @@ from ..subscriber import CannotConnect, HandshakeRefused, KeyRefused, KeyRequire
 from .errors import Failure
 from .keys import SUBSCRIBER
 
-__all__ = ["advised"]
+__all__ = ["subscriber_failures"]
 
 
 @contextmanager
-def advised() -> Iterator[None]:
+def subscriber_failures() -> Iterator[None]:
     """Raise the errors of a subscriber as `Failure`."""
     try:
         yield

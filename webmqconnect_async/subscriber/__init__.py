@@ -14,9 +14,8 @@ from ._errors import (
     SubscriberError,
     TopicRefused,
 )
-from ._session import Event
 from ._subscriber import Subscriber
-from ._subscription import Subscription
+from ._subscription import Event, Subscription
 
 __all__ = [
     "CannotConnect",

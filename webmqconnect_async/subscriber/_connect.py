@@ -11,7 +11,8 @@ from yarl import URL
 
 from ..signing import Credentials
 from ._errors import CannotConnect, HandshakeRefused, SubscriberError
-from ._session import Session, close
+from ._session import Session
+from ._topics import Topics
 from ._wamp1 import Wamp1Session
 from ._wamp2 import Wamp2Session
 
@@ -44,7 +45,12 @@ def socket_url(url: str) -> str:
 
 
 async def connect(
-    http: aiohttp.ClientSession, url: str, credentials: Credentials | None, realm: str, ssl: SSLContext | None
+    http: aiohttp.ClientSession,
+    url: str,
+    credentials: Credentials | None,
+    realm: str,
+    ssl: SSLContext | None,
+    topics: Topics,
 ) -> Session:
     """Connect and join.
 
@@ -53,15 +59,14 @@ async def connect(
     """
     authority = URL(url).authority  # not the whole URL: its query may hold a secret
     socket = await _open(http, url, authority, ssl)
+    session = _SUBPROTOCOLS.get(socket.protocol or "", Wamp2Session)(socket, topics)
     try:
-        session_type = _SUBPROTOCOLS.get(socket.protocol or "")
-        if session_type is None:
+        if socket.protocol is None:
             raise SubscriberError("not a WAMP broker")
-        session = session_type(socket)
         async with asyncio.timeout(_TIMEOUT):
             await session.join(credentials, realm)
     except BaseException as error:
-        await close(socket)
+        await session.close()
         if isinstance(error, TimeoutError):
             raise SubscriberError(f"{authority} sent no welcome within {_TIMEOUT:.0f} s") from None
         raise

@@ -1,4 +1,4 @@
-"""Exceptions of a subscriber. There is a class for each cause that a user can remove."""
+"""Exceptions of a subscriber, with a class for each cause that a user can remove."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ __all__ = [
 
 
 class SubscriberError(Exception):
-    """A subscriber cannot connect, join or subscribe, or its connection has ended. The message says which and why."""
+    """A subscriber cannot connect, join or subscribe, or its connection has ended. The message says which and why.
+
+    It is not a `WebMQError`. Those are about a push, and say whether it can be repeated.
+    """
 
     def _copy(self) -> Self:
         """Return the same error without the frames that it was raised in."""
@@ -28,7 +31,7 @@ class CannotConnect(SubscriberError):
 
 
 class HandshakeRefused(SubscriberError):
-    """The server responded, but does not accept a WebSocket at this URL."""
+    """The server does not accept a WebSocket at this URL."""
 
 
 class KeyRequired(SubscriberError):

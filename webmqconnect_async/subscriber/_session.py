@@ -1,112 +1,86 @@
-"""What the sessions of both versions of WAMP have in common, and what they read: JSON messages over a WebSocket."""
+"""What the sessions of both versions of WAMP have in common: JSON messages over a WebSocket."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import ClassVar
 
 import aiohttp
 
 from ..signing import Credentials, sign_challenge
 from ._errors import SubscriberError
+from ._subscription import Lost
+from ._topics import Topic, Topics
 
-__all__ = ["Confirmed", "Event", "Message", "Refused", "Session", "close", "signature"]
+__all__ = ["Session", "signature"]
 
+_SILENCE = 30.0
+"""Seconds without any frame from the broker after which it has to respond to a message."""
 _PATIENCE = 10.0
-"""Seconds without any frame from the broker after which it is considered dead, if it owes a response."""
-_SILENCES = 3
-"""As many times this long without any frame, the broker is pinged."""
+"""Seconds for that response."""
 _CLOSE_TIMEOUT = 0.5
 """Seconds to wait for the response to a close frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An event that the broker sent."""
-
-    topic: str
-    value: object
-    """What was pushed, decoded from JSON. Several arguments are `{"args": […], "kwargs": {…}}`."""
-    id: int | None = None
-    """The ID of the publication. `None`: the broker speaks WAMP v1, which does not have any."""
-
-
-class Confirmed(NamedTuple):
-    """The broker has subscribed to a topic."""
-
-    topic: str
-    missed: int = 0
-    """The number of missed events that follow."""
-    newest: int | None = None
-    """Every later event of the topic has a higher ID. `None`: unknown."""
-
-
-class Refused(NamedTuple):
-    """The broker has not subscribed to a topic."""
-
-    topic: str
-    error: str
-    """The URI of the error."""
-    reason: str
-    """For people."""
-
-
-Message: TypeAlias = Event | Confirmed | Refused
 
 
 class Session(ABC):
     """A session with a broker.
 
-    aiohttp's own heartbeat is not used: it ends a connection that is not read from for a while, because nobody sees the
-    pong.
+    aiohttp's own heartbeat is not used: it ends a connection that is not read from for a while, because the pong stays
+    unread.
     """
 
     id: str = ""
-    newest: int | None = None
-    history: str | None = None
-    any_topic = True
-    """Whether a topic may be any text. Otherwise it must be a WAMP URI."""
+    _EVENT: ClassVar[re.Pattern[str]]
+    """The beginning of an event. The groups are the JSON of a key of `_subscribed`, and the ID of the publication."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, topics: Topics) -> None:
         self._socket = socket
-        self._silences = 0
-        self._owed = False  # whether the broker has owed a response since the last timeout
-        self.pending: str | None = None
-        """The topic of a SUBSCRIBE that has no response yet."""
-        self.subscribed: set[str] = set()
+        self._topics = topics
+        self._subscribed: dict[object, Topic] = {}
+        self._pinged = False
 
     @abstractmethod
     async def join(self, credentials: Credentials | None, realm: str) -> None:
-        """Open the session, anonymously without credentials, and set the attributes above."""
+        """Open the session, anonymously without credentials, and begin the connection of the topics."""
 
     @abstractmethod
-    async def subscribe(self, topic: str, options: Mapping[str, object]) -> None:
-        """Send a SUBSCRIBE. There may be one at a time."""
+    async def subscribe(self, topic: Topic) -> None:
+        """Send a SUBSCRIBE for the current topic."""
+
+    async def unsubscribe(self, topic: Topic) -> None:
+        """Send an UNSUBSCRIBE, if there was a SUBSCRIBE. The response is not waited for."""
+        for key in [key for key, each in self._subscribed.items() if each is topic]:
+            del self._subscribed[key]
+            await self._unsubscribe(key)
 
     @abstractmethod
-    async def unsubscribe(self, topic: str) -> None:
-        """Send an UNSUBSCRIBE."""
+    async def _unsubscribe(self, key: object) -> None: ...
 
     @abstractmethod
-    def _read(self, message: object) -> Message | None:
-        """Return what a JSON message says, or `None` for one of another type."""
+    async def _ping(self) -> None:
+        """Send a message that has a response."""
 
-    async def receive(self) -> Message | None:
-        """Wait for a frame. Return the message in it, or `None` for another one.
+    @abstractmethod
+    def _read(self, message: object) -> None:
+        """Record what a JSON message says of the topics."""
+
+    async def receive(self) -> None:
+        """Wait for a frame, and record what it says.
 
         Raises:
             SubscriberError: the connection has ended, or the broker has stopped answering.
         """
-        return self._read(await self._receive())
+        self._read(await self._receive())
 
     async def close(self) -> None:
-        """Close the connection."""
-        await close(self._socket)
+        """Close the connection. The broker may have much to send before it responds to the close frame."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await self._socket.close()
 
     async def keep_alive(self) -> None:
         """Send something, for a broker that would end the connection because its pings are not answered."""
@@ -128,27 +102,28 @@ class Session(ABC):
 
     async def _receive(self) -> object:
         """Wait for a frame and return its JSON, or `None` if it is not JSON text, which WAMP does not have."""
+        if self._topics.current is not None and self._topics.waited >= _SILENCE + _PATIENCE:
+            raise SubscriberError("the hub has stopped answering")
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         try:
-            try:
-                frame = await self._socket.receive(_PATIENCE)
-            except TimeoutError:
-                if self._owed:
-                    raise SubscriberError("the hub has stopped answering") from None
-                self._silences += 1
-                self._owed = self.pending is not None or self._silences == _SILENCES
-                if self._silences == _SILENCES:
-                    await self._socket.ping()
-                return None
-            self._silences, self._owed = 0, False
+            frame = await self._socket.receive(_PATIENCE if self._pinged else _SILENCE)
+            self._pinged = False
             if frame.type is aiohttp.WSMsgType.PING:
                 await self._socket.pong(frame.data)
+        except TimeoutError:
+            if self._pinged:
+                raise SubscriberError("the hub has stopped answering") from None
+            self._pinged = True
+            await self._ping()
+            return None
         except (aiohttp.ClientError, OSError):
             raise SubscriberError("the connection to the hub broke") from None
+        finally:
+            self._topics.waited += loop.time() - started
         match frame.type:
             case aiohttp.WSMsgType.TEXT:
-                with suppress(ValueError, RecursionError):
-                    message: object = json.loads(frame.data)
-                    return message
+                return self._decode(frame.data)
             case aiohttp.WSMsgType.CLOSE:
                 reason = f" {frame.extra}" if frame.extra else ""
                 raise SubscriberError(f"the hub closed the connection ({frame.data}{reason})")
@@ -156,12 +131,18 @@ class Session(ABC):
                 raise SubscriberError("the connection to the hub broke")
         return None
 
-
-async def close(socket: aiohttp.ClientWebSocketResponse) -> None:
-    """Close a WebSocket. The broker may have much to send before it responds to the close frame."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_CLOSE_TIMEOUT):
-            await socket.close()
+    def _decode(self, text: str) -> object:
+        try:
+            message: object = json.loads(text)
+            return message
+        except (ValueError, RecursionError) as error:
+            # Such as an event that is nested too deeply for Python, or has an integer of more than 4,300 digits.
+            if (event := self._EVENT.match(text)) is not None:
+                with suppress(ValueError, KeyError):  # not for us
+                    topic = self._subscribed[json.loads(event[1])]
+                    lost = Lost(topic.name, f"an event cannot be decoded: {error}")
+                    self._topics.event(topic, lost, int(event[2]) if event[2] else None)
+        return None
 
 
 def signature(credentials: Credentials, challenge: object) -> str:

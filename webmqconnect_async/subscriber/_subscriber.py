@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from ssl import SSLContext
 from types import TracebackType
 from typing import Literal
 
 import aiohttp
 
-from .._core.escape import shortened
-from .._core.topics import is_uri
 from .._core.transport_failures import WithoutFrames
 from ..signing import Credentials
 from ._connect import connect, socket_url
-from ._errors import SubscriberError, TopicRefused
-from ._recovery import Recovery
-from ._session import Confirmed, Event, Refused, Session
-from ._subscription import Backlog, Inbox, Lost, OnLost, Subscription
+from ._errors import SubscriberError
+from ._session import Session
+from ._subscription import Backlog, Inbox, OnLost, Subscription
+from ._topics import Topics
 
 __all__ = ["Subscriber"]
 
@@ -41,8 +40,12 @@ class Subscriber:
 
     `on_lost` has its place among the events. The iterator calls it after it has returned the events before the loss,
     and before it returns those that follow. The broker has confirmed the topic again by then: an application that loads
-    its state when it is called misses nothing, and the events that follow may be part of that state already. An
-    exception that `on_lost` raises leaves the iterator, which can then be used further.
+    its state when it is called misses nothing, and the events that follow may be part of that state already. If it is a
+    coroutine function, it is awaited, and called again if it is cancelled. Any other exception that `on_lost` raises
+    leaves the iterator, which can then be used further.
+
+    `on_lost` is also called if the broker refuses a topic that it had confirmed. It is asked again on the next
+    connection.
 
     While the buffer of a subscription is full, nothing is read from the connection, for any subscription. A broker
     disconnects a subscriber that reads nothing for too long, which is an outage like any other.
@@ -69,7 +72,7 @@ class Subscriber:
         credentials: Credentials | None = None,
         realm: str = "realm1",
         *,
-        on_lost: Callable[[str, str], object] | None = None,
+        on_lost: OnLost | None = None,
         on_state: Callable[[Literal["open", "closed"], str], object] | None = None,
         reconnect: bool = True,
         buffer: int = 1000,
@@ -80,15 +83,13 @@ class Subscriber:
             raise ValueError("buffer must be at least 1")
         # A function, as attributes are shown by error reporters, and the query of a URL may hold a secret.
         self._connect: Callable[[aiohttp.ClientSession], Awaitable[Session]] = lambda http: connect(
-            http, address, credentials, realm, ssl
+            http, address, credentials, realm, ssl, self._topics
         )
-        self._on_lost: OnLost | None = on_lost
-        self._on_state = on_state
+        self._on_lost, self._on_state = on_lost, on_state
         self._reconnect = reconnect
-        self._recovery = Recovery()
         self._backlog = Backlog(buffer)
-        self._inboxes: dict[str, list[Inbox]] = {}  # by topic
         self._changed = asyncio.Event()  # whether there may be something to subscribe to or to unsubscribe from
+        self._topics = Topics(self._changed.set)
         self._session: Session | None = None
         self._end: SubscriberError | None = SubscriberError("the subscriber is not connected: use 'async with'")
 
@@ -141,34 +142,21 @@ class Subscriber:
             topics: at least one. Crossbar.io accepts WAMP URIs only, such as `com.example.orders`.
 
         Raises:
+            TypeError: there is no topic, or one is not a string.
             SubscriberError: the subscriber is closed, or its connection has ended and is not restored.
         """
         if not topics or not all(isinstance(topic, str) for topic in topics):
             raise TypeError("topics must be strings, and at least one")
         if self._end is not None:
             raise self._end._copy()
-        inbox = Inbox(frozenset(topics), self._backlog, {*topics})
-        for topic in dict.fromkeys(topics):
-            self._inboxes.setdefault(topic, []).append(inbox)
-            if self._session is not None and topic in self._session.subscribed:
-                inbox.confirm(topic)
-        self._changed.set()
-        return Subscription(inbox, self._release, self._on_lost)
-
-    def _release(self, inbox: Inbox, error: SubscriberError | None = None) -> None:
-        inbox.end(error)
-        for topic in inbox.topics:
-            inboxes = self._inboxes.get(topic, [])
-            if inbox in inboxes:
-                inboxes.remove(inbox)
-                if not inboxes:
-                    del self._inboxes[topic]
-        self._changed.set()
+        inbox = Inbox(tuple(dict.fromkeys(topics)), self._backlog, {*topics})
+        self._topics.add(inbox)
+        return Subscription(inbox, self._topics.remove, self._on_lost)
 
     def _stop(self, error: SubscriberError | None) -> None:
         self._end = error or SubscriberError("the subscriber is closed")
-        for inbox in [each for inboxes in self._inboxes.values() for each in inboxes]:
-            self._release(inbox, error)
+        for inbox in self._topics.inboxes:
+            self._topics.remove(inbox, error)
 
     async def _open(self) -> Session:
         try:
@@ -190,9 +178,9 @@ class Subscriber:
                 # A broker that lets subscribers in and hangs up is called no more often than one that is away.
                 if loop.time() - opened >= max(_STEADY, wait):
                     attempts = 0
-                self._tell("closed", str(why))
+                self._tell("closed", why)
                 if not self._reconnect:
-                    self._stop(why)
+                    self._stop(SubscriberError(why))
                     return
                 while self._session is None:
                     # Full jitter: the subscribers of a restarted hub do not all come back at once.
@@ -207,86 +195,41 @@ class Subscriber:
             self._stop(SubscriberError("the subscriber has failed"))
             raise
 
-    async def _serve(self, session: Session) -> SubscriberError:
+    async def _serve(self, session: Session) -> str:
         """Subscribe and receive until the connection has ended. Return why."""
-        self._recovery.connected(int(session.id) if session.newest is not None else 0, session.newest, session.history)
-        self._changed.set()
         self._tell("open", session.id)
-        error = SubscriberError()
+        why = ""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._request(session))
-                await self._receive(session)
-        except* SubscriberError as group:
-            error = SubscriberError(*group.exceptions[0].args)
+                requests = tasks.create_task(self._request(session))
+                try:
+                    while True:
+                        while self._backlog.blocked:
+                            if not await self._backlog.wait(_KEEP_ALIVE):
+                                await session.keep_alive()
+                        await session.receive()
+                except SubscriberError as error:
+                    why = str(error)
+                requests.cancel()
         finally:
             self._session = None
-            self._recovery.disconnected()
+            self._topics.disconnected()
             await session.close()
-        return error
+        return why
+
+    async def _request(self, session: Session) -> None:
+        """Subscribe to one topic after another, and unsubscribe from those that are not needed any more."""
+        # If the connection has ended, _serve() finds out, after it has read what arrived before.
+        with suppress(SubscriberError):
+            while True:
+                if self._topics.ended:
+                    await session.unsubscribe(self._topics.ended.pop(0))
+                elif (topic := self._topics.next()) is not None:
+                    await session.subscribe(topic)
+                else:
+                    self._changed.clear()
+                    await self._changed.wait()
 
     def _tell(self, state: Literal["open", "closed"], detail: str) -> None:
         if self._on_state is not None:
             asyncio.get_running_loop().call_soon(self._on_state, state, detail)
-
-    async def _request(self, session: Session) -> None:
-        """Subscribe to one topic after another, and unsubscribe from what nobody wants any more."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            if session.pending is not None or self._recovery.recovering:
-                continue
-            try:
-                for unwanted in self._recovery.topics - self._inboxes.keys():
-                    if unwanted in self._inboxes:  # again, while the message about another one was sent
-                        continue
-                    self._recovery.forget(unwanted)
-                    if unwanted in session.subscribed:
-                        await session.unsubscribe(unwanted)
-                topic = next((each for each in self._inboxes if each not in session.subscribed), None)
-                if topic is None:
-                    continue
-                # Crossbar.io ends the session of a client that sends anything else, and with it all its subscriptions.
-                if not session.any_topic and (not is_uri(topic) or topic.startswith("\0")):
-                    self._refused(topic, "not a WAMP URI: it has whitespace, a # or an empty part")
-                else:
-                    await session.subscribe(topic, self._recovery.options(topic))
-            except SubscriberError:
-                return  # _receive() is going to raise, too, after it has read what has arrived before
-
-    async def _receive(self, session: Session) -> None:
-        while True:
-            while self._backlog.blocked:
-                try:
-                    async with asyncio.timeout(_KEEP_ALIVE):
-                        await self._backlog.eased()
-                except TimeoutError:
-                    await session.keep_alive()
-            recovering = self._recovery.recovering
-            match await session.receive():
-                case Event(topic, _, id_) as event:
-                    if self._recovery.event(topic, id_):
-                        for inbox in self._inboxes.get(topic, ()):
-                            inbox.put(event)
-                    if recovering and not self._recovery.recovering:
-                        self._changed.set()
-                case Confirmed(topic, missed, newest):
-                    why = self._recovery.confirmed(topic, missed, newest)
-                    for inbox in self._inboxes.get(topic, ()):
-                        if why is not None and topic not in inbox.unconfirmed:
-                            inbox.put(Lost(topic, why))
-                        inbox.confirm(topic)
-                    self._changed.set()
-                case Refused(topic, error, reason):
-                    if error == "webmq.error.history_unavailable":
-                        self._recovery.unavailable(topic, reason)
-                        self._changed.set()
-                    else:
-                        self._refused(topic, reason)
-
-    def _refused(self, topic: str, reason: str) -> None:
-        self._recovery.forget(topic)
-        refusal = TopicRefused(f"the broker refuses the topic {shortened(topic, 200)!r}: {reason}")
-        for inbox in [*self._inboxes.get(topic, ())]:
-            self._release(inbox, refusal)
-        self._changed.set()

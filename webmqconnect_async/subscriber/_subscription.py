@@ -5,18 +5,32 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from inspect import isawaitable
 from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
 from ._errors import SubscriberError
-from ._session import Event
 
-__all__ = ["Backlog", "Inbox", "Lost", "OnLost", "Subscription"]
+__all__ = ["Backlog", "Event", "Inbox", "Lost", "OnLost", "Subscription"]
 
-OnLost: TypeAlias = Callable[[str, str], object]
+OnLost: TypeAlias = Callable[[str, str], Awaitable[None] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event that the broker sent."""
+
+    topic: str
+    value: object
+    """What was pushed, decoded from JSON. Several arguments are `{"args": […], "kwargs": {…}}`."""
+    id: int | None = None
+    """The ID of the publication. `None`: the broker speaks WAMP v1, which does not have any.
+
+    The IDs of a hub ascend until it restarts. Those of Crossbar.io are random: they can only be compared for equality.
+    """
 
 
 class Lost(NamedTuple):
@@ -32,7 +46,7 @@ class Backlog:
 
     buffer: int
     full: set[Inbox] = field(default_factory=set)
-    """Buffers that were full, until they are half empty."""
+    """Inboxes that were full, until they are half empty."""
     waiting: int = 0
     """Waits for confirmations. These are behind the events, which are therefore read even beyond `buffer`."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -42,78 +56,82 @@ class Backlog:
         """Whether reading has to wait."""
         return bool(self.full) and not self.waiting
 
-    async def eased(self) -> None:
-        """Wait until `blocked` may have changed."""
+    async def wait(self, seconds: float) -> bool:
+        """Wait until `blocked` may have changed. Return `False` after so many seconds without a change."""
         self.changed.clear()
-        await self.changed.wait()
-
-    def discard(self, inbox: Inbox) -> None:
-        """Record that a buffer has room."""
-        self.full.discard(inbox)
-        self.changed.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self.changed.wait()
+        return False
 
 
 @dataclass(eq=False, slots=True)
 class Inbox:
     """The part of a subscription that the connection holds. It does not keep the subscription itself alive."""
 
-    topics: frozenset[str]
+    topics: tuple[str, ...]
     backlog: Backlog
     unconfirmed: set[str]
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
-    """Whether all topics are confirmed, or the subscription has ended."""
-    error: SubscriberError | None = None
-    closed: bool = False
+    """Topics that the broker has never confirmed to this inbox: it cannot have missed any of their events."""
     items: deque[Event | Lost] = field(default_factory=deque)
-    filled: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: bool = False
+    error: SubscriberError | None = None
+    """What has ended it. `None`: unsubscribing."""
 
     def put(self, item: Event | Lost) -> None:
         """Add an item, even if the buffer is full."""
         self.items.append(item)
-        self.filled.set()
+        self.changed.set()
         if len(self.items) >= self.backlog.buffer:
             self.backlog.full.add(self)
 
-    async def take(self) -> Event | Lost | None:
-        """Wait for the next item. Return `None` if the subscription is closed; raise the error that has ended it."""
+    async def take(self) -> Event | Lost:
+        """Wait for the next item.
+
+        Raises:
+            StopAsyncIteration: the inbox has ended without an error.
+            SubscriberError: the error that has ended it, after the items in the buffer.
+        """
         while not self.items:
-            if self.closed:
-                return None
-            if self.error is not None:
-                raise self.error._copy()
-            self.filled.clear()
-            await self.filled.wait()
+            if self.ended:
+                raise StopAsyncIteration() if self.error is None else self.error._copy()
+            self.changed.clear()
+            await self.changed.wait()
         item = self.items.popleft()
         if len(self.items) <= self.backlog.buffer // 2:
-            self.backlog.discard(self)
+            self._make_room()
         return item
 
-    async def until_ready(self) -> None:
-        """Wait until all topics are confirmed; raise the error that has ended the subscription."""
+    async def ready(self) -> None:
+        """Wait until all topics are confirmed; raise the error that has ended the inbox before that."""
         self.backlog.waiting += 1
         self.backlog.changed.set()
         try:
-            await self.ready.wait()
+            while self.unconfirmed:
+                if self.ended:
+                    raise (self.error or SubscriberError("the subscription is closed"))._copy()
+                self.changed.clear()
+                await self.changed.wait()
         finally:
             self.backlog.waiting -= 1
-        if self.unconfirmed:
-            raise (self.error or SubscriberError("the subscription is closed"))._copy()
 
     def confirm(self, topic: str) -> None:
         """Record that the broker has confirmed a topic."""
         self.unconfirmed.discard(topic)
-        if not self.unconfirmed:
-            self.ready.set()
+        self.changed.set()
 
     def end(self, error: SubscriberError | None) -> None:
         """End with an error, after the events in the buffer; without one at once."""
         if error is None:
-            self.closed = True
             self.items.clear()
-        self.backlog.discard(self)
-        self.error = self.error or error
-        self.filled.set()
-        self.ready.set()
+        self.ended, self.error = True, error
+        self.changed.set()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        self.backlog.full.discard(self)
+        self.backlog.changed.set()
 
 
 class Subscription:
@@ -123,21 +141,23 @@ class Subscription:
     refers to it any longer, such as after a `break` out of `async for event in subscriber.subscribe(topic)`.
     """
 
-    def __init__(self, inbox: Inbox, release: Callable[[Inbox], None], on_lost: OnLost | None) -> None:
+    def __init__(self, inbox: Inbox, remove: Callable[[Inbox], None], on_lost: OnLost | None) -> None:
         self._inbox = inbox
         self._on_lost = on_lost
-        # The buffer of a subscription that nobody reads any more would fill up and block all others.
-        self._end = weakref.finalize(self, _release, asyncio.get_running_loop(), release, inbox)
+        # The buffer of a subscription that is no longer read would fill up and block all others.
+        self._end = weakref.finalize(self, _remove, asyncio.get_running_loop(), remove, inbox)
         self._end.atexit = False
 
     async def ready(self) -> Subscription:
         """Wait until the broker has confirmed all topics for the first time. Return the subscription.
 
+        Every later event of the topics arrives, or `on_lost` is called. Load your state after this.
+
         Raises:
             TopicRefused: the broker does not accept a topic. The message says why.
             SubscriberError: the subscription is closed, or the connection has ended and is not restored.
         """
-        await self._inbox.until_ready()
+        await self._inbox.ready()
         return self
 
     def unsubscribe(self) -> None:
@@ -152,14 +172,16 @@ class Subscription:
 
         Raises:
             StopAsyncIteration: the subscription is closed.
-            TopicRefused: the broker does not accept a topic (any more), which ends the subscription.
+            TopicRefused: the broker refused a topic before it was confirmed for the first time.
             SubscriberError: the connection has ended and is not restored.
         """
         while isinstance(item := await self._inbox.take(), Lost):
-            if self._on_lost is not None:
-                self._on_lost(*item)
-        if item is None:
-            raise StopAsyncIteration
+            if self._on_lost is not None and isawaitable(loading := self._on_lost(*item)):
+                try:
+                    await loading
+                except asyncio.CancelledError:  # such as by a timeout: the loss is reported again
+                    self._inbox.items.appendleft(item)
+                    raise
         return item
 
     async def __aenter__(self) -> Subscription:
@@ -175,11 +197,14 @@ class Subscription:
         self._end()
 
 
-def _release(loop: asyncio.AbstractEventLoop, release: Callable[[Inbox], None], inbox: Inbox) -> None:
-    """Release an inbox: at once, or in its loop if a garbage collection in another thread calls this."""
-    with suppress(RuntimeError):  # there is no running loop, or it is closed
-        if asyncio.get_running_loop() is loop:
-            return release(inbox)
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(release, inbox)
-    return None
+def _remove(loop: asyncio.AbstractEventLoop, remove: Callable[[Inbox], None], inbox: Inbox) -> None:
+    """Remove an inbox: at once, or in its loop if a garbage collection in another thread calls this."""
+    try:
+        here = asyncio.get_running_loop() is loop
+    except RuntimeError:
+        here = False
+    if here:
+        remove(inbox)
+    else:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(remove, inbox)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 
 from ..signing import Credentials
 from ._errors import KeyRefused, KeyRequired, SubscriberError
-from ._session import Confirmed, Event, Message, Session, signature
+from ._session import Session, signature
+from ._subscription import Event
+from ._topics import Topic
 
 __all__ = ["Wamp1Session"]
 
@@ -20,6 +22,7 @@ class _CallError(Exception):
 class Wamp1Session(Session):
     """A session with a hub that chose WAMP v1."""
 
+    _EVENT = re.compile(r'\s*\[\s*8\s*,\s*("(?:[^"\\]|\\.)*")()\s*,')  # without an ID
     _calls = 0
 
     async def join(self, credentials: Credentials | None, realm: str) -> None:
@@ -35,31 +38,30 @@ class Wamp1Session(Session):
             # A hub without authentication does not have the procedure.
             if credentials is not None or str(error) != "NoSuchRPCEndpoint":
                 raise _refusal(credentials, str(error)) from None
+        self._topics.connected(self.id)
 
-    async def subscribe(self, topic: str, options: Mapping[str, object]) -> None:
+    async def subscribe(self, topic: Topic) -> None:
         """Send a SUBSCRIBE, and a CALL behind it.
 
         WAMP v1 has no response to SUBSCRIBE. But a hub handles messages in order, and every CALL has a response,
         if only an error.
         """
-        self.pending = topic
-        await self._send(5, topic)
+        self._subscribed[topic.name] = topic
+        await self._send(5, topic.name)
         await self._call("ping")
 
-    async def unsubscribe(self, topic: str) -> None:
-        """Send an UNSUBSCRIBE."""
-        self.subscribed.discard(topic)
-        await self._send(6, topic)
+    async def _unsubscribe(self, key: object) -> None:
+        await self._send(6, key)
 
-    def _read(self, message: object) -> Message | None:
+    async def _ping(self) -> None:
+        await self._send(2, "alive", f"{_PROCEDURE}ping")  # with an ID that confirms nothing
+
+    def _read(self, message: object) -> None:
         match message:
-            case [8, str(topic), value]:
-                return Event(topic, value)
-            case [3 | 4, str(call_id), *_] if call_id == str(self._calls) and self.pending is not None:
-                topic, self.pending = self.pending, None
-                self.subscribed.add(topic)
-                return Confirmed(topic)
-        return None
+            case [8, str(name), value] if (topic := self._subscribed.get(name)) is not None:
+                self._topics.event(topic, Event(name, value))
+            case [3 | 4, str(call_id), *_] if call_id == str(self._calls):
+                self._topics.confirmed()
 
     async def _authenticate(self, credentials: Credentials | None) -> None:
         if credentials is None:

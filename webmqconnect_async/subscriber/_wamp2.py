@@ -8,24 +8,27 @@ Names of options and details that begin with an underscore are a hub's own: they
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 
-import aiohttp
-
+from .._core.topics import is_uri
 from ..signing import Credentials
 from ._errors import KeyRefused, KeyRequired, NoSuchRealm, SubscriberError
-from ._session import Confirmed, Event, Message, Refused, Session, signature
+from ._session import Session, signature
+from ._subscription import Event
+from ._topics import Topic
 
 __all__ = ["Wamp2Session"]
+
+_NO_SUBSCRIPTION = 2**53
+"""A valid ID in WAMP v2, at the end of the range: no subscription has it."""
 
 
 class Wamp2Session(Session):
     """A session with a broker that chose WAMP v2."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        super().__init__(socket)
-        self._requests = 0
-        self._topics: dict[int, str] = {}  # by subscription ID
+    _EVENT = re.compile(r"\s*\[\s*36\s*,\s*([0-9]{1,16})\s*,\s*([0-9]{1,16})\s*,")
+    _requests = 0
+    _asked = 0  # the SUBSCRIBE that has no response yet
 
     async def join(self, credentials: Credentials | None, realm: str) -> None:
         """Send HELLO, respond to the challenge if there are credentials, and receive WELCOME."""
@@ -38,25 +41,34 @@ class Wamp2Session(Session):
             response = await self._authenticate(credentials, response)
         match response:
             case [2, int(session_id), details, *_]:
-                self._welcome(session_id, details if isinstance(details, dict) else {})
+                self.id = str(session_id)
+                self._any_topic = _detail(details, "_any_topic") is True
+                history = _detail(details, "_history")
+                self._topics.connected(self.id, _id(details, "_newest"), history if isinstance(history, str) else None)
             case [3, details, str(reason), *_]:
                 raise _refusal(credentials, realm, reason.rpartition(".")[2], details)
             case _:
                 raise SubscriberError("not a WAMP broker")
 
-    async def subscribe(self, topic: str, options: Mapping[str, object]) -> None:
+    async def subscribe(self, topic: Topic) -> None:
         """Send a SUBSCRIBE."""
-        self.pending = topic
-        self._requests += 1
-        await self._send(32, self._requests, options, topic)
+        # Crossbar.io ends the session of a client that sends anything else, and with it all its subscriptions.
+        if not self._any_topic and (not is_uri(topic.name) or topic.name.startswith("\0")):
+            self._topics.refused("not a WAMP URI: it has whitespace, a # or an empty part")
+        else:
+            self._asked = self._requests + 1
+            await self._request(32, self._topics.options(topic), topic.name)
 
-    async def unsubscribe(self, topic: str) -> None:
-        """Send an UNSUBSCRIBE. Nobody waits for its response."""
-        self.subscribed.discard(topic)
-        subscription = next(id_ for id_, each in self._topics.items() if each == topic)
-        del self._topics[subscription]
+    async def _unsubscribe(self, key: object) -> None:
+        await self._request(34, key)
+
+    async def _ping(self) -> None:
+        # WAMP v2 has no ping, but this has a response, an ERROR. A hub puts its newest ID into that.
+        await self._request(34, _NO_SUBSCRIPTION)
+
+    async def _request(self, kind: int, *fields: object) -> None:
         self._requests += 1
-        await self._send(34, self._requests, subscription)
+        await self._send(kind, self._requests, *fields)
 
     async def _authenticate(self, credentials: Credentials, response: object) -> object:
         """Respond to a challenge. Return the message that follows it, or the given one if it is not a challenge."""
@@ -68,32 +80,30 @@ class Wamp2Session(Session):
                 raise SubscriberError("the hub sent no challenge: it does not authenticate subscribers")
         return response
 
-    def _welcome(self, session_id: int, details: Mapping[str, object]) -> None:
-        self.id = str(session_id)
-        self.newest = _id(details.get("_newest"))
-        history = details.get("_history")
-        self.history = history if isinstance(history, str) else None
-        self.any_topic = details.get("_any_topic") is True
-
-    def _read(self, message: object) -> Message | None:
+    def _read(self, message: object) -> None:
         match message:
-            case [36, int(subscription), id_, _, *arguments] if subscription in self._topics:
-                return Event(self._topics[subscription], _value(*arguments), _id(id_))
-            case [33, self._requests, int(subscription), *more] if self.pending is not None:
-                topic, self.pending = self.pending, None
-                self.subscribed.add(topic)
-                self._topics[subscription] = topic
-                details = more[0] if more and isinstance(more[0], dict) else {}
-                return Confirmed(topic, _id(details.get("_missed")) or 0, _id(details.get("_newest")))
-            case [8, 32, self._requests, _, str(error), *more] if self.pending is not None:
-                topic, self.pending = self.pending, None
-                return Refused(topic, error, _reason(error, *more))
+            case [36, int(subscription), int(id_), _, *arguments] if subscription in self._subscribed:
+                topic = self._subscribed[subscription]
+                self._topics.event(topic, Event(topic.name, _value(*arguments), id_), id_)
+            case [33, self._asked, int(subscription), *more] if (asked := self._topics.current) is not None:
+                details = more[0] if more else None
+                self._subscribed[subscription] = asked
+                self._topics.confirmed(_id(details, "_missed") or 0, _id(details, "_newest"))
+            case [8, 32, self._asked, _, str(error), *more]:
+                unavailable = error == "webmq.error.history_unavailable"
+                self._topics.refused(_reason(error, *more), history_unavailable=unavailable)
+            case [8, 34, _, {"_newest": int(newest)}, *_]:
+                self._topics.seen(newest)
             case [3 | 6, _, str(reason), *_]:
                 raise SubscriberError(f"the broker ended the session ({reason.rpartition('.')[2]})")
-        return None
 
 
-def _id(value: object) -> int | None:
+def _detail(details: object, name: str) -> object:
+    return details.get(name) if isinstance(details, dict) else None
+
+
+def _id(details: object, name: str) -> int | None:
+    value = _detail(details, name)
     return value if isinstance(value, int) else None
 
 
