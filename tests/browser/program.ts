@@ -19,7 +19,7 @@ mq.subscribe("orders", (event) => {
   // @ts-expect-error: an event is unknown unless the page says what it is
   console.log(event.id);
 });
-mq.subscribe("orders.", (event, topic) => console.log(topic, event), { match: "prefix", getRetained: true });
+mq.subscribe("orders.", (event, topic) => console.log(topic, event), { match: "prefix", get_retained: true });
 // @ts-expect-error: there is no such way to compare topics
 mq.subscribe("orders", () => {}, { match: "suffix" });
 orders.ready.then(() => console.log(orders.topic), (error) => console.log(error));

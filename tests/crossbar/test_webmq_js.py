@@ -141,7 +141,7 @@ async def test_retained_events(broker: Broker, page: Page, topic: str) -> None:
         await page.evaluate(f"""
             Math.random = () => 0;
             globalThis.subscription = mq.subscribe({json.dumps(topic)}, (event) => events.push(event), {{
-                getRetained: true,
+                get_retained: true,
             }});
             subscription.ready
         """)

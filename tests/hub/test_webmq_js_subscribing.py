@@ -154,19 +154,19 @@ async def test_a_pattern_ends_alone_or_with_all_handlers_of_its_text() -> None:
     assert said == [True, ["ended", "open"], "ended", [10, 20, 10]]
 
 
-@pytest.mark.parametrize("option", ["match: 'prefix'", "match: 'wildcard'", "getRetained: true"])
+@pytest.mark.parametrize("option", ["match: 'prefix'", "match: 'wildcard'", "get_retained: true"])
 async def test_wamp_1_has_neither_patterns_nor_retained_events(option: str) -> None:
     said = await run(
         f"""
         const {{ ready }} = mq.subscribe("a", keep, {{ {option} }});
-        const other = mq.subscribe("b", keep, {{ match: "exact", getRetained: false }});
+        const other = mq.subscribe("b", keep, {{ match: "exact", get_retained: false }});
         await join();
         await answer(null);
         return [await settled(ready), errors, other.state, sent().filter(([type]) => type === 5)];
         """,
         V1,
     )
-    why = "WAMP v1 has neither match nor getRetained"
+    why = "WAMP v1 has neither match nor get_retained"
     assert said == [why, [f"WebMQ: not subscribed to a: {why}"], "open", [[5, "b"]]]
 
 
@@ -197,7 +197,7 @@ async def test_patterns_may_have_empty_parts() -> None:
 async def test_a_retained_event_is_old_and_yet_delivered() -> None:
     """It does not move the position: a recovery asks for all events since the subscription."""
     said = await run(f"""
-        mq.subscribe("a", keep, {{ getRetained: true }});
+        mq.subscribe("a", keep, {{ get_retained: true }});
         await joinWith({HUB});
         await confirm(10, {{ _newest: 120 }});
         sockets.at(-1).onmessage({{ data: '[36,10,50,{{"retained":true}},["kept"]]' }});
@@ -216,7 +216,7 @@ async def test_a_retained_event_is_old_and_yet_delivered() -> None:
 
 async def test_a_retained_event_above_the_position_does_not_move_it() -> None:
     said = await run(f"""
-        mq.subscribe("a", keep, {{ getRetained: true }});
+        mq.subscribe("a", keep, {{ get_retained: true }});
         await joinWith({HUB});
         await confirm(10);
         await say(36, 10, 900, {{ retained: true }}, ["kept"]);
@@ -228,7 +228,7 @@ async def test_a_retained_event_above_the_position_does_not_move_it() -> None:
 
 async def test_retained_events_are_asked_for_again_after_a_loss() -> None:
     said = await run(f"""
-        mq.subscribe("a", keep, {{ getRetained: true }});
+        mq.subscribe("a", keep, {{ get_retained: true }});
         mq.subscribe("b", keep);
         await joinWith({HUB});
         await confirm(10);
@@ -245,7 +245,7 @@ async def test_retained_events_are_asked_for_again_after_a_loss() -> None:
 async def test_a_handler_may_ask_for_the_retained_event_of_a_topic_that_is_not_yet_subscribed_to() -> None:
     said = await run("""
         mq.subscribe("a", keep);
-        mq.subscribe("a", () => {}, { getRetained: true });
+        mq.subscribe("a", () => {}, { get_retained: true });
         mq.subscribe("a", () => {});
         await join();
         return subscribes();

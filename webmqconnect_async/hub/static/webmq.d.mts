@@ -48,7 +48,7 @@ export interface SubscribeOptions {
   /** How the broker compares topics; the handler gets the topic of each event. Default: "exact". */
   match?: "exact" | "prefix" | "wildcard";
   /** Whether the broker sends the retained event of the topic first, if there is one. Default: false. */
-  getRetained?: boolean;
+  get_retained?: boolean;
 }
 
 /** How a page authenticates: by both members, or by neither. */

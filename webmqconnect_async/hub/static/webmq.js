@@ -275,7 +275,7 @@ globalThis.WebMQ = (() => {
 
     _ask(topic) {
       const { _name: name, _match, _retained } = topic;
-      if (_match !== "exact" || _retained) return topic._refuse("WAMP v1 has neither match nor getRetained");
+      if (_match !== "exact" || _retained) return topic._refuse("WAMP v1 has neither match nor get_retained");
       this._topics.set(name, topic);
       this._send([5, name]);
       this._ping(CALL);
@@ -482,13 +482,13 @@ globalThis.WebMQ = (() => {
      * options  onlost, of the Subscription.
      *          match: "prefix" or "wildcard" where the broker has patterns, as Crossbar.io; the handler gets the topic
      *          of each event. Default: "exact". The same text with another `match` is another subscription.
-     *          getRetained: true, to get the retained event of the topic first, if there is one; again after events
+     *          get_retained: true, to get the retained event of the topic first, if there is one; again after events
      *          were lost, but not after a recovery. A handler that shares an open topic does not get it.
      *          A broker without these refuses the topic: `ready` rejects.
      *
      * Throws an Error once the state is "refused" or "ended".
      */
-    subscribe(topic, handler, { onlost, match = "exact", getRetained } = {}) {
+    subscribe(topic, handler, { onlost, match = "exact", get_retained } = {}) {
       check("string", { topic });
       check("function", { handler, onlost: onlost ?? handler });
       if (!/^(exact|prefix|wildcard)$/.test(match)) throw new TypeError("match: not exact, prefix or wildcard");
@@ -496,7 +496,7 @@ globalThis.WebMQ = (() => {
       const known = [...this._topics].find(({ _name, _match }) => _name === topic && _match === match);
       const entry = known ?? new Topic(topic, match, (why) => { if (!this._over) guarded(this.onlost, topic, why); });
       this._topics.add(entry);
-      if (getRetained) entry._retained = true;
+      if (get_retained) entry._retained = true;
       const subscription = entry._add(handler, () => this._remove(entry, handler));
       if (onlost) subscription.onlost = onlost;
       if (!known || known.state === "refused") {
