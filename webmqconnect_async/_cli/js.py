@@ -11,6 +11,7 @@ import rich_click as click
 from . import terminal
 from .command import Command
 from .errors import Failure
+from .paths import not_closed
 
 __all__ = ["js"]
 
@@ -32,6 +33,7 @@ $ webmqconnect js --out static/
     metavar="FOLDER",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
+    callback=not_closed,
     help="Write to FOLDER, which is created if it does not exist. Files of the same names are replaced.",
 )
 def js(folder: Path) -> None:
