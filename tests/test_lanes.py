@@ -369,13 +369,13 @@ def test_event_is_released_with_its_error(run: Callable[[Main], None]) -> None:
     async def main() -> None:
         async with AsyncClient(server.url, retry=Retry(wait=0.0, at_least_once=True)) as client:
             gc.collect()
-            before = {id(each) for each in gc.get_objects() if isinstance(each, PushFlow)}
+            before = {id(each) for each in gc.get_objects() if type(each) is PushFlow}
             gc.disable()
             try:
                 for status in (413, 401):
                     with suppress(WebMQError):
                         await client.push(TOPIC, status)
-                    assert {id(each) for each in gc.get_objects() if isinstance(each, PushFlow)} <= before
+                    assert {id(each) for each in gc.get_objects() if type(each) is PushFlow} <= before
                 pushing = asyncio.create_task(client.push(TOPIC, 503))
                 await until(server, lambda: len(server.requests) == 4)
                 await asyncio.sleep(0.05)
@@ -384,7 +384,7 @@ def test_event_is_released_with_its_error(run: Callable[[Main], None]) -> None:
                     await pushing
                 del pushing
                 await asyncio.sleep(0)
-                assert {id(each) for each in gc.get_objects() if isinstance(each, PushFlow)} <= before
+                assert {id(each) for each in gc.get_objects() if type(each) is PushFlow} <= before
             finally:
                 gc.enable()
 
