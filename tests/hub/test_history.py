@@ -231,7 +231,7 @@ def test_ids_are_times() -> None:
 
 
 @given(st.lists(st.floats(-1e6, 4e9), min_size=2, max_size=50))
-def test_ids_increase_whatever_the_clock_does(times: list[float]) -> None:
+def test_ids_increase_if_the_clock_is_set_back(times: list[float]) -> None:
     clock = iter(times)
     ids = PublicationIDs(lambda: next(clock))
     given_ = [ids.newest] + [ids.next() for _ in times[1:]]

@@ -158,7 +158,7 @@ class History:
         log.gone = kept.id
         del self._events[kept.id]
         self.bytes -= kept.size
-        if not log.events:  # a topic that is no longer used must not take memory for ever
+        if not log.events:  # a topic that is no longer used must not keep its memory
             del self._logs[topic]
             self.bytes -= _PER_TOPIC
             self._gone = max(self._gone, log.gone)

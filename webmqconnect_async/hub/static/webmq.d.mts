@@ -120,7 +120,7 @@ export declare class WebMQ {
   close(): void;
 
   /**
-   * Returns a function for the option `sign`, which signs by WebCrypto. Whoever can read the page can read the secret.
+   * Returns a function for the option `sign`, which signs by WebCrypto. Everyone who can read the page can read the secret.
    *
    * @throws Error if there is no WebCrypto: browsers have it only for pages from https and localhost.
    */
