@@ -29,10 +29,7 @@ export function arrive(event, topic) {
 
 /** Shows that events of a subscription were lost, as a row of the list. */
 export function lost(topic, why) {
-  if (everything) return;  // the list is that of the console
-  waiting.push({ time: Date.now(), topic, text: "", hint: `Events may be missing: ${why}.` });
-  waitingCount += 1;
-  schedule();
+  if (!everything) queue([{ time: Date.now(), topic, text: "", hint: `Events may be missing: ${why}.` }]);
 }
 
 /**
@@ -43,9 +40,14 @@ export function lost(topic, why) {
  */
 export function take(events, skipped = 0) {
   total += events.length + skipped;
-  waitingCount += events.length;
-  waiting.push(...events);
   if (skipped > 0) sampledAt = performance.now();
+  queue(events);
+}
+
+/** Shows rows in the next frame, the latest last. */
+function queue(rows) {
+  waitingCount += rows.length;
+  waiting.push(...rows);
   if (waiting.length >= 2 * MOST_EVENTS) waiting = waiting.slice(-MOST_EVENTS);  // a hidden page has no frames
   schedule();
 }
