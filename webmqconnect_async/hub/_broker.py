@@ -17,7 +17,7 @@ from ._config import HubConfig
 from ._frames import text_frame
 from ._history import History, Kept, Unavailable
 from ._observer import Observer, Refusal
-from ._publication import Publication, Receivers
+from ._publication import Publication
 from ._publication_ids import PublicationIDs
 from ._session import NotSubscribed, Session
 
@@ -143,14 +143,14 @@ class Broker:
             Unavailable: it is not known whether these are all.
         """
         missed = []
+        alone = {session.id: session}
         for kept in self.history.after(topic, floor, time.monotonic()):
             publication = kept.publication
-            # The authid of an anonymous subscriber is its session ID.
-            by_id = [Receivers(publication.eligible, publication.exclude), publication.authid or Receivers()]
+            by_id = publication.receivers[:2]  # the authid of an anonymous subscriber is its session ID
             if any(each.eligible and not each.eligible.isdisjoint(former - each.exclude) for each in by_id):
                 raise Unavailable("an event was for a former session")
             excluded = any(not each.exclude.isdisjoint(former) for each in by_id)
-            if not excluded and _receivers(publication, {session.id: session}):
+            if not excluded and _receivers(publication, alone):
                 missed.append(kept)
         return missed
 

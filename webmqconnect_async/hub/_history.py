@@ -10,7 +10,7 @@ import sys
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 
-from ._publication import Publication, Receivers
+from ._publication import Publication
 
 __all__ = ["History", "Kept", "Unavailable"]
 
@@ -37,8 +37,7 @@ class Kept:
         texts = (publication.event, publication.args, publication.kwargs)
         # Twice, because `frame` holds them, too, once a subscriber has missed the event.
         self.size = _PER_EVENT + sys.getsizeof(publication.topic) + 2 * sum(map(sys.getsizeof, filter(None, texts)))
-        receivers = (Receivers(publication.eligible, publication.exclude), publication.authid, publication.authrole)
-        sets = (ids for each in receivers if each is not None for ids in (each.eligible, each.exclude) if ids)
+        sets = (ids for each in publication.receivers for ids in (each.eligible, each.exclude) if ids)
         self.size += sum(sys.getsizeof(ids) + sum(map(sys.getsizeof, ids)) for ids in sets)
         self.frame: tuple[int, bytes] | None = None
         """The ID of the topic's subscription, and the frame that delivers the event to it. Set by the broker."""
