@@ -46,7 +46,18 @@ def test_every_public_name_is_in_all() -> None:
 
 def test_every_other_module_is_private() -> None:
     """A module is public if it is listed here; otherwise it, or a folder around it, begins with an underscore."""
-    public = {"__init__", "__main__", "errors", "signing", "typing", "explain", "hub", "subscriber", "testing"}
+    public = {
+        "__init__",
+        "__main__",
+        "errors",
+        "signing",
+        "tickets",
+        "typing",
+        "explain",
+        "hub",
+        "subscriber",
+        "testing",
+    }
     found = {path.relative_to(_ROOT).with_suffix("").parts for path in _ROOT.rglob("*.py")}
     assert {
         "/".join(parts)
@@ -56,7 +67,9 @@ def test_every_other_module_is_private() -> None:
     } == set()
 
 
-@pytest.mark.parametrize("module", ["typing", "errors", "signing", "explain", "hub", "subscriber", "testing"])
+@pytest.mark.parametrize(
+    "module", ["typing", "errors", "signing", "tickets", "explain", "hub", "subscriber", "testing"]
+)
 def test_every_public_module_has_all(module: str) -> None:
     names = importlib.import_module(f"webmqconnect_async.{module}").__all__
     assert list(names) == sorted(names)

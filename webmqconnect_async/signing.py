@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 from base64 import b64encode, urlsafe_b64encode
 from dataclasses import dataclass
+from types import UnionType
 from typing import TYPE_CHECKING, NoReturn
 
 __all__ = ["Credentials", "sign", "sign_challenge", "verify"]
@@ -33,15 +34,9 @@ class Credentials:
         _secret: bytes
 
     def __init__(self, key: str, secret: str | bytes) -> None:
-        # Errors name the type of the secret only: a UnicodeEncodeError would hold all of it.
-        for name, value, types in (("key", key, str), ("secret", secret, str | bytes)):
-            if not isinstance(value, types):
-                expected = "a string" if types is str else "a string or bytes"
-                raise TypeError(f"{name} must be {expected}, not {type(value).__name__}")
-            if not value:
-                raise ValueError(f"{name}: empty, which a broker treats as absent")
-            if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
-                raise ValueError(f"{name}: a lone surrogate is not UTF-8")
+        if (error := _unusable("key", key, str) or _unusable("secret", secret, str | bytes)) is not None:
+            del secret  # error reporters show the local variables of a traceback's frames
+            raise error
         object.__setattr__(self, "key", key)
         object.__setattr__(self, "_secret", secret.encode() if isinstance(secret, str) else secret)
 
@@ -60,6 +55,19 @@ class Credentials:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("Credentials do not pickle: the pickle would hold the secret")
+
+
+def _unusable(name: str, value: object, types: type | UnionType) -> Exception | None:
+    """Return the error for a key or a secret that cannot be used. It shows nothing of the value."""
+    if not isinstance(value, types):
+        expected = "a string" if types is str else "a string or bytes"
+        return TypeError(f"{name} must be {expected}, not {type(value).__name__}")
+    if not value:
+        return ValueError(f"{name}: empty, which a broker treats as absent")
+    # Looked for here, because a UnicodeEncodeError would hold all of the text.
+    if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+        return ValueError(f"{name}: a lone surrogate is not UTF-8")
+    return None
 
 
 def sign(credentials: Credentials, *parts: bytes) -> str:

@@ -1,0 +1,206 @@
+"""Tickets: JSON Web Tokens (RFC 7519) that say which topics a subscriber may read. Needs PyJWT. No I/O and no clock.
+
+A ticket is signed with HMAC-SHA256 (`HS256`, RFC 7518). No other algorithm is accepted: a token that chooses its own
+could have none, or use a public key as the secret (RFC 8725, section 3.1). Whoever has the secret can make tickets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+try:
+    from jwt.api_jws import PyJWS
+    from jwt.exceptions import InvalidKeyError, InvalidTokenError
+except ImportError:
+    raise ImportError("tickets need PyJWT: pip install 'webmqconnect-async[tickets]'") from None
+
+from ..signing import Credentials
+
+__all__ = ["MAX_SECONDS", "Ticket", "TicketRefused", "check_secret", "check_topics", "covers", "encode", "verify"]
+
+MAX_SECONDS = 86_400
+"""The longest validity of a ticket, which cannot be revoked."""
+MAX_LENGTH = 8192
+"""Maximum length of a ticket in characters."""
+
+_LEEWAY = 30
+"""Seconds that the clock of who made a ticket may be ahead."""
+_MIN_SECRET = 32
+"""Bytes: as many as the hash has (RFC 7518, section 3.2)."""
+_SEPARATORS = ("/", ".", ":")
+
+_jws = PyJWS(algorithms=["HS256"])
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A verified ticket."""
+
+    key: str
+    """The key that it is signed with (`kid`)."""
+    sub: str
+    """The subject: the user, for whom it was made."""
+    topics: tuple[str, ...]
+    """Exact topics, and prefixes with a trailing `*`."""
+    issued: float
+    """Unix time (`iat`)."""
+    expires: float
+    """Unix time (`exp`), from which on it is not valid."""
+    claims: Mapping[str, object] = field(repr=False, hash=False)
+    """All claims, including those of the application's own."""
+
+
+class TicketRefused(Exception):
+    """A ticket is not valid. The message says why, and shows nothing of the ticket unless its signature is right.
+
+    Args:
+        reason: for people.
+        forged: whether the key or the signature is wrong: somebody may be guessing.
+        expired: whether it was valid before.
+    """
+
+    def __init__(self, reason: str, *, forged: bool = False, expired: bool = False) -> None:
+        super().__init__(reason)
+        self.forged = forged
+        self.expired = expired
+
+
+def covers(topics: Iterable[str], topic: str) -> bool:
+    """Return whether a topic is among topics of a ticket, or begins with one that has a trailing `*`."""
+    return any(topic.startswith(each[:-1]) if each.endswith("*") else topic == each for each in topics)
+
+
+def check_topics(argument: str, topics: object) -> tuple[str, ...]:
+    """Return topics of a ticket as a tuple.
+
+    Raises:
+        TypeError, ValueError: they are not a collection of at least one topic, or a `*` is somewhere other than at the
+            end, after a separator. Without the separator, `http://example.com*` would cover `http://example.com.evil`.
+    """
+    if isinstance(topics, str) or not isinstance(topics, Iterable):
+        raise TypeError(f"{argument} must be a list of strings, not {type(topics).__name__}")
+    checked: list[str] = []
+    for topic in topics:
+        if not isinstance(topic, str):
+            raise TypeError(f"{argument} must contain strings, not {type(topic).__name__}")
+        before = topic.removesuffix("*")
+        if not topic or "*" in before or (before != topic and not before.endswith(_SEPARATORS)):
+            raise ValueError(
+                f"{argument} must contain topics with a * only at the end, after one of / . :, and not {topic!r}"
+            )
+        checked.append(topic)
+    if not checked:
+        raise ValueError(f"{argument} must contain at least one topic")
+    return tuple(checked)
+
+
+def check_secret(secret: bytes) -> str:
+    """Return what is wrong with the secret of a key for tickets; empty if it can be used."""
+    if len(secret) < _MIN_SECRET:
+        return f"must have at least {_MIN_SECRET} bytes"
+    try:
+        _jws.encode(b"", secret, "HS256")
+    except InvalidKeyError:  # PyJWT refuses a secret that looks like the public key of another algorithm
+        return "must be random bytes, not a key in PEM or SSH format"
+    return ""
+
+
+def encode(credentials: Credentials, claims: Mapping[str, object]) -> str:
+    """Return the token of the claims.
+
+    Raises:
+        ValueError: it would be longer than `MAX_LENGTH`.
+    """
+    payload = json.dumps(claims, separators=(",", ":")).encode()
+    token = _jws.encode(payload, credentials.secret, "HS256", headers={"typ": "JWT", "kid": credentials.key})
+    if len(token) > MAX_LENGTH:
+        raise ValueError(
+            f"topics: the ticket would have {len(token)} characters, and may have {MAX_LENGTH}; a topic with a "
+            "trailing * covers many"
+        )
+    return token
+
+
+def verify(token: str, keys: Mapping[str, Credentials], now: float) -> Ticket:
+    """Return a ticket whose signature and claims are right.
+
+    Args:
+        token: the ticket, from anywhere.
+        keys: the credentials by key.
+        now: the Unix time. `exp` has no leeway; `iat` and `nbf` have 30 seconds.
+
+    Raises:
+        TicketRefused: it is not valid.
+    """
+    try:
+        if len(token) > MAX_LENGTH:
+            raise TicketRefused(f"the ticket has more than {MAX_LENGTH} characters")
+        key, payload = _authentic(token, keys)
+    finally:
+        del token
+    claims = _claims(payload)
+    try:
+        topics = check_topics("its topics", claims.get("topics"))
+    except (TypeError, ValueError) as error:
+        raise TicketRefused(f"the ticket cannot be used: {error}") from None
+    sub = claims.get("sub")
+    if not isinstance(sub, str) or not sub:
+        raise TicketRefused("the ticket has no sub, or one that is not a string")
+    issued, expires = _time(claims, "iat"), _time(claims, "exp")
+    if now >= expires:
+        raise TicketRefused(f"the ticket expired {now - expires:.0f} seconds ago", expired=True)
+    for name, time in (("iat", issued), ("nbf", _time(claims, "nbf") if "nbf" in claims else issued)):
+        if time > now + _LEEWAY:
+            raise TicketRefused(f"the ticket is not valid yet: its {name} is {time - now:.0f} seconds in the future")
+    if expires - issued > MAX_SECONDS:
+        raise TicketRefused(f"the ticket is valid for {expires - issued:.0f} seconds, and may be for {MAX_SECONDS}")
+    return Ticket(key, sub, topics, issued, expires, claims)
+
+
+def _authentic(token: str, keys: Mapping[str, Credentials]) -> tuple[str, bytes]:
+    """Return the key and the payload of a token with the right signature."""
+    reason = "the ticket is not a JSON Web Token"
+    try:
+        key = _jws.get_unverified_header(token).get("kid")
+        # The same reason for a key and for a signature, so that keys cannot be found out.
+        reason = "no such key for tickets, or a wrong signature"
+        if isinstance(key, str) and (credentials := keys.get(key)) is not None:
+            payload: bytes = _jws.decode(token, credentials.secret, algorithms=["HS256"])
+            return key, payload
+    except (InvalidTokenError, ValueError, RecursionError):
+        pass
+    finally:
+        del token  # error reporters show the local variables of a traceback's frames
+    raise TicketRefused(reason, forged=True)
+
+
+def _claims(payload: bytes) -> dict[str, object]:
+    try:
+        claims = json.loads(payload, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        claims = None
+    if not isinstance(claims, dict):
+        raise TicketRefused("the claims of the ticket are not a JSON object with unique names")
+    return claims
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # RFC 7519, section 4, allows a parser to take the last of two claims. Another one could take the first.
+    if len(members := dict(pairs)) != len(pairs):
+        raise ValueError("a duplicate name")
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _time(claims: Mapping[str, object], name: str) -> float:
+    time = claims.get(name)
+    # Not isfinite(), which raises OverflowError for an integer that JSON can hold.
+    if not isinstance(time, int | float) or isinstance(time, bool) or not -1e12 < time < 1e12:
+        raise TicketRefused(f"the ticket has no {name}, or one that is not a number of seconds")
+    return time
