@@ -52,6 +52,7 @@ def procedures() -> Procedures:
     return Procedures(
         SESSION,
         keys={key: Credentials(key, secret) for key, secret in KEYS.items()},
+        anonymous=False,
         may_publish=False,
         nonce=lambda: f"nonce-{next(numbers)}",
         clock=lambda: 1318611591.0,

@@ -123,7 +123,7 @@ def test_who_wants_to_authenticate_is_not_let_in_as_anybody(broker: Broker) -> N
 
 @pytest.mark.parametrize(
     "details",
-    [{}, {"authmethods": ["anonymous"]}, {"authmethods": ["ticket"], "authid": KEY}, {"authmethods": ["wampcra"]}],
+    [{}, {"authmethods": ["anonymous"]}, {"authmethods": ["scram"], "authid": KEY}, {"authmethods": ["wampcra"]}],
 )
 def test_a_key_is_demanded_where_there_are_keys(guarded: Broker, details: object) -> None:
     session = opened(guarded)
@@ -259,18 +259,22 @@ def test_who_gives_up_before_hello_is_not_answered(broker: Broker) -> None:
     assert session.ending == (1000, "")
 
 
+def joining_with(keys: dict[str, Credentials], nonce: Callable[[], str] = lambda: "x") -> Joining:
+    return Joining("7", keys=keys, ticket_keys={}, anonymous=not keys, nonce=nonce, clock=lambda: CHALLENGED_AT)
+
+
 def test_joining_step_by_step() -> None:
     nonces = map(str, count())
     keys = {KEY: Credentials(KEY, SECRET)}
-    joining = Joining("7", keys=keys, nonce=lambda: next(nonces), clock=lambda: CHALLENGED_AT)
+    joining = joining_with(keys, nonce=lambda: next(nonces))
     assert joining.authenticate("") is None
     challenge = joining.hello(Hello("r", ("wampcra",), KEY))
     assert isinstance(challenge, Challenged)
     assert joining.hello(Hello("r", ("wampcra",), KEY)) is None
-    assert joining.authenticate(answer(challenge.challenge)) == Joined("r", KEY)
-    assert joining.authenticate(answer(challenge.challenge)) is None
-    anonymous = Joining("7", keys={}, nonce=lambda: "x", clock=lambda: CHALLENGED_AT)
-    assert anonymous.hello(Hello("r", (), None)) == Joined("r", None)
+    assert joining.authenticate(answer(challenge.extra["challenge"])) == Joined("r", "wampcra", KEY)
+    assert joining.authenticate(answer(challenge.extra["challenge"])) is None
+    anonymous = joining_with({})
+    assert anonymous.hello(Hello("r", (), None)) == Joined("r", "anonymous")
     assert isinstance(anonymous.hello(Hello("r", ("wampcra",), KEY)), Refusal)
 
 
@@ -285,7 +289,7 @@ def test_no_secret_is_left_behind(guarded: Broker, caplog: pytest.LogCaptureFixt
     logged = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert logged == [f"subscriber {bad.id} at ? failed to authenticate: no such key, or a wrong signature"]
     keys = {KEY: Credentials(KEY, SECRET)}
-    joining = Joining("7", keys=keys, nonce=lambda: "x", clock=lambda: CHALLENGED_AT)
+    joining = joining_with(keys)
     told_ = caplog.text + repr(said(bad)) + repr(good) + repr(bad) + repr(joining) + repr(keys)
     for secret in (SECRET, right, wrong, "a-password"):
         assert secret not in told_

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
 
 from .._core.checks import checked_count, checked_integer, checked_seconds, wrong_type
+from .._core.topics import check_topics
 from ..signing import Credentials
 from ._gate import Gate, is_loopback
 from ._pushes.verdicts import Accepted, Refused
+from ._rights import Rights
 
 __all__ = ["HubConfig", "HubOptions"]
 
@@ -23,6 +25,8 @@ class HubOptions(TypedDict, total=False):
 
     keys: Mapping[str, str | bytes] | None
     subscriber_keys: Mapping[str, str | bytes] | None
+    ticket_keys: Mapping[str, str | bytes] | None
+    public: Collection[str]
     allow_origins: Collection[str]
     allow_hosts: Collection[str]
     allow_publish: bool
@@ -56,6 +60,12 @@ class HubConfig:
             to a hub with `keys`, except for web pages of other origins. Make the secrets of both kinds long and random.
             A failed authentication is delayed, but only on its own connection, and a push with a wrong signature is
             refused immediately. Each failure is logged with the address of the peer.
+        ticket_keys: Secrets by the name of a key, of at least 32 bytes each, with which your application makes tickets:
+            `webmqconnect_async.tickets.ticket`. A subscriber with a ticket (WAMP v2) may read the topics that the
+            ticket covers. Whoever has a secret can make any ticket: do not use one of `keys` or `subscriber_keys`.
+            Needs the extra `tickets`.
+        public: Topics that everybody may read without a key or a ticket, exact or with a trailing `*` after `/`, `.` or
+            `:`, such as `http://example.com/news/*`.
         allow_origins: Origins of web pages that may push and subscribe, such as `https://app.example.com`; `file://`
             for pages that are opened from files. The hub's own page may always subscribe, and so may every page served
             from this machine if the hub is bound to loopback.
@@ -98,6 +108,8 @@ class HubConfig:
     host: str = "127.0.0.1"
     keys: Mapping[str, str | bytes] | None = field(default=None, repr=False)
     subscriber_keys: Mapping[str, str | bytes] | None = field(default=None, repr=False)
+    ticket_keys: Mapping[str, str | bytes] | None = field(default=None, repr=False)
+    public: Collection[str] = ()
     allow_origins: Collection[str] = ()
     allow_hosts: Collection[str] = ()
     allow_publish: bool = False
@@ -118,6 +130,8 @@ class HubConfig:
 
     _credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
     _subscriber_credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
+    _ticket_credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
+    _rights: Rights = field(init=False, repr=False, compare=False)
     _gate: Gate = field(init=False, repr=False, compare=False)
     _metrics_address: tuple[str, int] | None = field(init=False, repr=False, compare=False)
 
@@ -153,7 +167,13 @@ class HubConfig:
             )
         object.__setattr__(self, "_metrics_address", None if self.metrics is None else _address(self.metrics))
         object.__setattr__(self, "_credentials", credentials)
-        object.__setattr__(self, "_subscriber_credentials", _credentials("subscriber_keys", self.subscriber_keys))
+        subscriber = _credentials("subscriber_keys", self.subscriber_keys)
+        tickets = _credentials("ticket_keys", self.ticket_keys)
+        _check_ticket_keys(tickets, (*credentials.values(), *subscriber.values()))
+        restricted = bool(subscriber or tickets)
+        object.__setattr__(self, "_subscriber_credentials", subscriber)
+        object.__setattr__(self, "_ticket_credentials", tickets)
+        object.__setattr__(self, "_rights", Rights(_public(self.public, restricted), restricted))
         object.__setattr__(self, "_gate", Gate(self.host, self.allow_hosts, self.allow_origins))
 
 
@@ -180,6 +200,30 @@ def _check_console_token(token: object) -> None:
         raise TypeError(wrong_type("console_token", "a string or None", token))
     if len(token) < _MIN_TOKEN:
         raise ValueError(f"console_token must have at least {_MIN_TOKEN} characters")
+
+
+def _check_ticket_keys(tickets: Mapping[str, Credentials], others: Iterable[Credentials]) -> None:
+    if not tickets:
+        return
+    from .._core.tickets import check_secret  # needs PyJWT
+
+    for credentials in tickets.values():
+        if problem := check_secret(credentials.secret):
+            raise ValueError(f"ticket_keys must map to secrets that can sign tickets: one {problem}")
+        if any(credentials.secret == other.secret for other in others):
+            raise ValueError("ticket_keys must be keys of their own: one has the same secret as a key of another kind")
+
+
+def _public(topics: Collection[str], restricted: bool) -> tuple[str, ...]:
+    _check_strings("public", topics)
+    if not topics:
+        return ()
+    checked = check_topics("public", topics)
+    if not restricted:
+        raise ValueError(
+            "public must not be given for a hub without subscriber_keys and ticket_keys: all topics are public"
+        )
+    return checked
 
 
 def _credentials(name: str, keys: object) -> dict[str, Credentials]:

@@ -10,12 +10,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
+from .._core.escape import visible
 from ._config import HubConfig
 from ._frames import text_frame
 from ._observer import Drop, Refusal, RefusedPart
 from ._publication import Publication
 
 if TYPE_CHECKING:
+    from .._core.tickets import Ticket
     from ._broker import Broker
 
 __all__ = ["DelayedReply", "Ending", "NotSubscribed", "Session"]
@@ -34,7 +36,7 @@ DelayedReply: TypeAlias = Callable[[], None]
 
 
 class NotSubscribed(Exception):
-    """A topic is longer, or a subscriber has more of them, than the hub allows. The message says which."""
+    """A subscriber may not read a topic, or has more or longer ones than the hub allows. The message says which."""
 
 
 class Ending(NamedTuple):
@@ -60,7 +62,7 @@ class Session(ABC):
 
     __slots__ = (
         *("_broker", "_closed", "_config", "_drained", "_drop", "_filled", "_max_queue", "_queue", "_queued"),
-        *("_reserved", "authid", "authrole", "ending", "id", "opened", "peer", "published", "subscribed"),
+        *("_reserved", "authid", "authrole", "ending", "id", "opened", "peer", "published", "subscribed", "ticket"),
     )
 
     def __init__(
@@ -70,8 +72,9 @@ class Session(ABC):
         self.peer = peer
         self.opened = time.monotonic()
         self.authid = session_id
-        """The key that it authenticated with; the session ID if it is anonymous."""
+        """The key that it authenticated with, or the subject of its ticket; the session ID if it is anonymous."""
         self.authrole = "anonymous"
+        self.ticket: Ticket | None = None
         self.subscribed: set[str] = set()
         """The topics that it subscribes to. `Broker` updates it."""
         self.published = 0
@@ -104,12 +107,24 @@ class Session(ABC):
     def event(cls, publication: Publication, subscription: int, publication_id: int) -> str:
         """Return the message that delivers an event in this protocol."""
 
-    def admit(self, key: str | None = None) -> None:
-        """Let the subscriber in, with the key that it has authenticated with, or `None` if it is anonymous."""
-        if key is not None:
-            self.authid, self.authrole = key, "subscriber"
+    def admit(self, authid: str | None = None, ticket: Ticket | None = None) -> None:
+        """Let the subscriber in, as whom it has authenticated and with its ticket, or `None` if it is anonymous."""
+        if authid is not None:
+            self.authid, self.authrole, self.ticket = authid, "subscriber", ticket
         for observer in self._broker.observers:
             observer.joined(self)
+
+    def check(self, topic: str) -> None:
+        """Check whether the subscriber may read a topic.
+
+        Raises:
+            NotSubscribed: it may not. The observers have been told.
+        """
+        config = self._config
+        refused = config._rights.refusal(topic, self.authrole, self.ticket, config.clock)
+        if refused is not None:
+            self.refuse("subscription", f"topic '{visible(topic, 100)}': {refused.reason}", refused.remedy)
+            raise NotSubscribed(refused.reason)
 
     def refuse(self, what: RefusedPart, reason: str, remedy: str = "", *, forged: bool = False) -> None:
         """Tell the observers that something is refused. `Refusal` explains the arguments."""

@@ -165,8 +165,8 @@ class SubscriberSocket:
 
 def max_message(config: HubConfig) -> int:
     """Return the maximum bytes of a message from a subscriber. A longer one closes the connection (1009)."""
-    # An event, its topic with every character escaped in JSON, and some session IDs.
-    return config.max_body + 12 * config.max_topic + 4096
+    # An event, its topic with every character escaped in JSON, and some session IDs. Or a ticket of 8,192 characters.
+    return config.max_body + 12 * config.max_topic + 8704
 
 
 def _penalty() -> float:

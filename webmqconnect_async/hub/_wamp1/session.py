@@ -41,6 +41,7 @@ class Wamp1Session(Session):
         self._procedures = Procedures(
             session_id,
             keys=config._subscriber_credentials,
+            anonymous=not config._subscriber_credentials or config._rights.anonymous,
             may_publish=config.allow_publish,
             nonce=secrets.token_urlsafe,
             clock=config.clock,
@@ -75,7 +76,9 @@ class Wamp1Session(Session):
                 self.refuse("subscription", "it has not authenticated", remedies.AUTHENTICATE)
             case messages.Subscribe(topic):
                 with suppress(NotSubscribed):  # WAMP v1 has no error for it
-                    self._broker.subscribe(self, self._resolve(topic))
+                    topic = self._resolve(topic)
+                    self.check(topic)
+                    self._broker.subscribe(self, topic)
             case messages.Unsubscribe(topic):
                 self._broker.unsubscribe(self, self._resolve(topic))
             case messages.Publish() if not self._config.allow_publish:

@@ -33,7 +33,7 @@ _MOST_FORMER = 16
 
 
 class Wamp2Session(Session):
-    """A WAMP v2 session. It opens with HELLO and WELCOME, and a challenge in between if the hub has subscriber keys."""
+    """A WAMP v2 session. It opens with HELLO and WELCOME, and a challenge in between if the client authenticates."""
 
     subprotocol: ClassVar[str] = messages.SUBPROTOCOL
 
@@ -47,7 +47,12 @@ class Wamp2Session(Session):
         self._joined = False
         self._failing = False  # whether the reply to a failed attempt is delayed
         self._joining: Joining | None = Joining(
-            session_id, keys=config._subscriber_credentials, nonce=secrets.token_urlsafe, clock=config.clock
+            session_id,
+            keys=config._subscriber_credentials,
+            ticket_keys=config._ticket_credentials,
+            anonymous=config._rights.anonymous,
+            nonce=secrets.token_urlsafe,
+            clock=config.clock,
         )
 
     @property
@@ -84,15 +89,14 @@ class Wamp2Session(Session):
             case messages.Authenticate(signature) if joining is not None:
                 step = joining.authenticate(signature)
         match step:
-            case Joined(realm, key):
-                self._welcome(realm, key)
-            case Challenged(challenge):
-                self.say(messages.challenge(challenge))
-            case Refusal(reason, said, delayed):
+            case Joined():
+                self._welcome(step)
+            case Challenged(method, extra):
+                self.say(messages.challenge(method, extra))
+            case Refusal(reason, said, remedy, forged):
                 self._joining = None
-                remedy = remedies.AUTHENTICATE if self._config.subscriber_keys else remedies.NO_SUBSCRIBER_KEY
-                self.refuse("subscriber", said, "" if delayed else remedy, forged=delayed)
-                if delayed:
+                self.refuse("subscriber", said, remedy, forged=forged)
+                if forged:
                     self._failing = True  # ignore further messages until then
                     return partial(self._abort, reason, said)
                 self._abort(reason, said)
@@ -105,15 +109,14 @@ class Wamp2Session(Session):
         if self._joined:
             self.say(messages.goodbye("wamp.close.system_shutdown"))
 
-    def _welcome(self, realm: str, key: str | None) -> None:
+    def _welcome(self, joined: Joined) -> None:
         self._joined, self._joining = True, None
-        self.admit(key)
-        method = "anonymous" if key is None else "wampcra"
+        self.admit(joined.authid, joined.ticket)
         # The names of extensions begin with an underscore (WAMP, section 3.1). Any text is a topic, as in WAMP v1.
         more: dict[str, object] = {"_any_topic": True}
         if self._broker.history_id is not None:
             more |= {"_newest": self._broker.ids.newest, "_history": self._broker.history_id}
-        self.say(messages.welcome(self.id, realm, self.authid, self.authrole, method, more))
+        self.say(messages.welcome(self.id, joined.realm, self.authid, self.authrole, joined.method, more))
 
     def _abort(self, reason: str, said: str, code: int = _NORMAL_CLOSURE) -> None:
         self.say(messages.abort(reason, said))
@@ -155,6 +158,7 @@ class Wamp2Session(Session):
             self._refuse(request, "wamp.error.option_not_allowed", "this hub compares topics exactly")
         else:
             try:
+                self.check(subscribe.topic)
                 self._confirm(subscribe, self._missed(subscribe))
             except Unavailable as unavailable:
                 self._reply_error(request, "webmq.error.history_unavailable", str(unavailable))
