@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import logging
+import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeAlias
 
 import pytest
+from aiohttp import WSMsgType
 
-from webmqconnect_async.hub import Hub, HubConfig, HubOptions, _websocket
+from webmqconnect_async._core.tickets import Ticket
+from webmqconnect_async.hub import Hub, HubConfig, HubOptions, Identity, _application, _websocket
 from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._log import Log
+from webmqconnect_async.hub._rights import ends_at
 from webmqconnect_async.hub._session import Session
 from webmqconnect_async.hub._wamp1.session import Wamp1Session
 from webmqconnect_async.hub._wamp2.session import Wamp2Session
 from webmqconnect_async.tickets import ticket
 
 from ..test_tickets import CLAIMS, NOW, SECRET, token
-from .conftest import HubClient, Run, Wamp2Peer, said
+from .conftest import PATIENCE, PROCEDURE, HubClient, Peer, Run, Wamp2Peer, said
 
 MINE, NEWS, PRIVATE = (
     "http://example.com/users/17/orders",
@@ -79,6 +85,14 @@ async def holder(wire: HubClient, hub: Hub, text: str = "", *topics: str) -> Wam
     assert reply[0] == 2
     await peer.subscribe(*topics)
     return peer
+
+
+async def authenticate(peer: Peer) -> None:
+    """Authenticate by WAMP v1."""
+    challenge = (await peer.call("authreq", "page"))[2]
+    assert isinstance(challenge, str)
+    signature = hmac.digest(PAGE["page"].encode(), challenge.encode(), hashlib.sha256)
+    assert (await peer.call("auth", base64.b64encode(signature).decode()))[0] == 3
 
 
 async def asked(peer: Wamp2Peer, topic: str, **options: object) -> list[object]:
@@ -247,10 +261,7 @@ async def test_public(start: Start, wire: HubClient) -> None:
         await wire.push(hub, f"topicuri={topic}")
     assert await old.receive() == [8, public, 1]
     await old.heard()
-    challenge = (await old.call("authreq", "page"))[2]
-    assert isinstance(challenge, str)
-    signature = hmac.digest(PAGE["page"].encode(), challenge.encode(), hashlib.sha256)
-    assert (await old.call("auth", base64.b64encode(signature).decode()))[0] == 3
+    await authenticate(old)
     await old.subscribe(MINE)
     await wire.push(hub, f"topicuri={MINE}")
     assert await old.receive() == [8, MINE, 1]
@@ -270,7 +281,7 @@ async def test_recovery(start: Start, wire: HubClient, clock: Clock) -> None:
     """A new ticket recovers what it covers itself, and not what the old one covered."""
     hub = await start()
     peer = await holder(wire, hub, "", MINE, NEWS)
-    newest = hub_newest(hub)
+    newest = _broker(hub).ids.newest
     await peer.socket.close()
     for topic in (MINE, NEWS):
         await wire.push(hub, f"topicuri={topic}")
@@ -286,6 +297,243 @@ async def test_recovery(start: Start, wire: HubClient, clock: Clock) -> None:
     assert [await asked(peer, topic, _after=newest) for topic in (NEWS, MINE)] == [expired, expired]
 
 
-def hub_newest(hub: Hub) -> int:
+def _broker(hub: Hub) -> Broker:
     assert hub._handlers is not None
-    return hub._handlers._broker.ids.newest
+    return hub._handlers._broker
+
+
+# The end of a ticket
+
+
+def test_spread() -> None:
+    """The sessions of tickets that end together end at different times, and none outlives its ticket."""
+    draw = random.Random(17).random  # noqa: S311
+    for valid, spread in ((3600, 30.0), (60, 6.0)):
+        expiring = Ticket("users", "17", (MINE,), NOW, NOW + valid, {})
+        ends = sorted(ends_at(expiring, draw()) for _ in range(800))
+        assert NOW + valid - spread <= ends[0] < ends[-1] <= NOW + valid
+        most = max(sum(begin <= end < begin + spread / 30 for end in ends) for begin in ends)
+        assert most < 800 / 10
+
+
+@pytest.mark.parametrize("jump", [56, 80_000])
+async def test_end(start: Start, wire: HubClient, clock: Clock, jump: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When its ticket expires, or the clock jumps past that, a session ends, and no later event is queued for it."""
+    monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.01)
+    monkeypatch.setattr(_websocket, "ends_at", lambda expiring, _: ends_at(expiring, 0.8))
+    hub = await start()
+    peer = await holder(wire, hub, token({**CLAIMS, "exp": NOW + 60}), MINE)
+    other = await holder(wire, hub, token({**CLAIMS, "exp": NOW + 86_400}), MINE)
+    await wire.push(hub, f"topicuri={MINE}")
+    clock.now += jump
+    assert (await peer.event())[1] == [[1]]
+    assert await peer.receive() == [6, {}, "webmq.close.ticket_expired"]
+    await wire.push(hub, f"topicuri={MINE}")
+    end = await peer.socket.receive()
+    assert (end.type, end.data, end.extra) == (WSMsgType.CLOSE, 1000, "the ticket expires")
+    for _ in range(2):
+        await other.event()
+
+
+async def test_publishing(start: Start, wire: HubClient) -> None:
+    """A ticket covers what its subscriber may publish to, too. Public topics are public to readers."""
+    hub = await start(allow_publish=True, public=[NEWS], max_topic=100)
+    peer, stranger, old = await holder(wire, hub), await wire.wamp2_subscriber(hub), await wire.subscriber(hub)
+    reader = await holder(wire, hub, "", MINE, NEWS)
+    await old.send(7, NEWS, 1)
+    await old.heard()
+    for each, topic, reply in ((peer, PRIVATE, 8), (peer, MINE, 17), (stranger, NEWS, 8), (stranger, MINE, 8)):
+        await each.send(16, 1, {"acknowledge": True}, topic)
+        assert (await each.receive())[0] == reply
+    await reader.event()
+    await reader.heard()
+
+
+# The application is asked
+
+
+def allow(identity: Identity, topic: str) -> bool:
+    return True
+
+
+async def allow_later(identity: Identity, topic: str) -> bool:
+    await asyncio.sleep(0)
+    return True
+
+
+def returning(answer: object) -> Callable[[Identity, str], object]:
+    return lambda identity, topic: answer
+
+
+async def returning_later(identity: Identity, topic: str) -> object:
+    return 1
+
+
+def raising(identity: Identity, topic: str) -> bool:
+    raise TimeoutError("no database")
+
+
+async def raising_later(identity: Identity, topic: str) -> bool:
+    await asyncio.sleep(0)
+    raise TimeoutError("no database")
+
+
+async def cancelled(identity: Identity, topic: str) -> bool:
+    raise asyncio.CancelledError
+
+
+async def stubborn(identity: Identity, topic: str) -> bool:
+    """Go on after it has been cancelled."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    return True
+
+
+RAISED = f"may_subscribe raised an exception for topic '{MINE}'"
+
+
+@pytest.mark.parametrize(
+    ("hook", "line"),
+    [
+        (allow, None),
+        (allow_later, None),
+        (returning(answer=False), ""),
+        (returning(None), f"may_subscribe must return a bool, not NoneType, for topic '{MINE}'"),
+        (returning("yes"), f"may_subscribe must return a bool, not str, for topic '{MINE}'"),
+        (returning_later, f"may_subscribe must return a bool, not int, for topic '{MINE}'"),
+        (raising, RAISED),
+        (raising_later, RAISED),
+        (cancelled, RAISED),
+        (stubborn, f"may_subscribe took more than 0 s for topic '{MINE}'"),
+    ],
+)
+@pytest.mark.parametrize("version", [1, 2])
+async def test_answer(
+    hook: object,
+    line: str | None,
+    version: int,
+    start: Start,
+    wire: HubClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Only `True` allows a subscription. Anything else but `False` is an error of the application, in the log."""
+    monkeypatch.setattr(_application, "_TIMEOUT", 0.02)
+    hub = await start(may_subscribe=hook, subscriber_keys=PAGE)
+    if version == 1:
+        old = await wire.subscriber(hub)
+        await authenticate(old)
+        await old.subscribe(MINE)
+        assert _broker(hub).subscribers(MINE) == (line is None)
+    else:
+        peer = await holder(wire, hub)
+        assert await asked(peer, MINE) == ([33] if line is None else refused("the application refuses it"))
+        await peer.heard()
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [record.getMessage() for record in errors] == ([line] if line else [])
+    assert all(bool(record.exc_info) is (line == RAISED) for record in errors)
+    assert token() not in caplog.text
+
+
+async def test_identity(start: Start, wire: HubClient) -> None:
+    """The application is asked who may read what the rules allow and what is not public, again for a recovery."""
+    questions: list[tuple[Identity, str]] = []
+
+    def hook(*question: *tuple[Identity, str]) -> bool:
+        questions.append(question)
+        return len(questions) == 1
+
+    hub = await start(may_subscribe=hook, public=[NEWS], subscriber_keys=PAGE)
+    peer, stranger = await holder(wire, hub, token({**CLAIMS, "plan": "pro"})), await wire.wamp2_subscriber(hub)
+    assert await asked(peer, MINE) == [33]
+    newest = _broker(hub).ids.newest
+    await wire.push(hub, f"topicuri={MINE}")
+    await peer.event()
+    assert await asked(peer, MINE, _after=newest) == refused("the application refuses it")
+    assert (await asked(peer, NEWS), await asked(peer, PRIVATE)) == ([33], NOT_COVERED)
+    assert (await asked(stranger, NEWS), (await asked(stranger, MINE))[0]) == ([33], 8)
+    old = await wire.subscriber(hub)
+    await authenticate(old)
+    await old.subscribe(PRIVATE)
+    identity = questions[0][0]
+    assert identity == Identity("17", "subscriber", identity.session, "127.0.0.1", {**CLAIMS, "plan": "pro"})
+    assert questions[:2] == [(identity, MINE)] * 2
+    assert questions[2:] == [(Identity("page", "subscriber", old.session_id, "127.0.0.1"), PRIVATE)]
+
+
+class Gate:
+    """An application that answers when a test says so."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.arrived = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def __call__(self, identity: Identity, topic: str) -> bool:
+        self.asked.append(topic)
+        if topic == MINE:
+            self.arrived.set()
+            await self.open.wait()
+        return True
+
+
+async def test_order(run: Run, wire: HubClient) -> None:
+    """While the application thinks, later messages of the subscriber wait, and those of others do not."""
+    gate = Gate()
+    hub = await run(Hub(port=0, may_subscribe=gate))
+    peer, old, other = await wire.wamp2_subscriber(hub), await wire.subscriber(hub), await wire.wamp2_subscriber(hub)
+    await peer.send(32, 1, {}, MINE)
+    await peer.send(32, 2, {}, NEWS)
+    await peer.send(34, 3, 999)
+    await old.send(5, MINE)
+    await old.send(2, "call", PROCEDURE + "ping")
+    await gate.arrived.wait()
+    await other.subscribe(NEWS)
+    await wire.push(hub, f"topicuri={NEWS}")
+    await other.event()
+    assert gate.asked == [MINE, MINE, NEWS]
+    gate.open.set()
+    assert [(await peer.receive())[:3:2] for _ in range(3)] == [[33, 2], [33, 1], [8, 3]]
+    assert await old.receive() == [3, "call", None]
+    assert _broker(hub).subscribers(MINE) == 2
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110  # nothing sets an event
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("end", ["connection lost", "ticket expired", "ticket expires"])
+async def test_gone(end: str, start: Start, wire: HubClient, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that ends, or whose ticket expires, while the application thinks is not subscribed."""
+    if end == "ticket expires":
+        monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.01)
+    gate = Gate()
+    hub = await start(may_subscribe=gate)
+    peer = await holder(wire, hub)
+    await peer.send(32, 1, {}, MINE)
+    await peer.send(32, 2, {}, NEWS)
+    await gate.arrived.wait()
+    [session] = _broker(hub).sessions
+    if end == "connection lost":
+        assert peer.socket._response.connection is not None
+        transport = peer.socket._response.connection.transport
+        assert transport is not None
+        transport.abort()
+        [socket] = hub._handlers._sockets  # type: ignore[union-attr]
+        await until(socket._transport.is_closing)
+        gate.open.set()
+        await until(lambda: not _broker(hub).sessions)
+        assert gate.asked == [MINE]
+    else:
+        clock.now += 3600
+        if end == "ticket expires":
+            assert await peer.receive() == [6, {}, "webmq.close.ticket_expired"]
+            gate.open.set()
+            assert await peer.end() == 1000
+        else:
+            gate.open.set()
+            reply = (await peer.receive())[4:]
+            assert reply == [UNAUTHORIZED, ["the ticket has expired"]]
+    assert not session.subscribed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
 
@@ -12,7 +12,7 @@ from .._core.topics import check_topics
 from ..signing import Credentials
 from ._gate import Gate, is_loopback
 from ._pushes.verdicts import Accepted, Refused
-from ._rights import Rights
+from ._rights import Identity, Rights
 
 __all__ = ["HubConfig", "HubOptions"]
 
@@ -27,6 +27,7 @@ class HubOptions(TypedDict, total=False):
     subscriber_keys: Mapping[str, str | bytes] | None
     ticket_keys: Mapping[str, str | bytes] | None
     public: Collection[str]
+    may_subscribe: Callable[[Identity, str], bool | Awaitable[bool]] | None
     allow_origins: Collection[str]
     allow_hosts: Collection[str]
     allow_publish: bool
@@ -66,12 +67,18 @@ class HubConfig:
             Needs the extra `tickets`.
         public: Topics that everybody may read without a key or a ticket, exact or with a trailing `*` after `/`, `.` or
             `:`, such as `http://example.com/news/*`.
+        may_subscribe: Called with the `Identity` of a subscriber and a topic that it subscribes to and may read by the
+            rules above. Return `True` to allow the subscription, and `False` to refuse it. The function may be
+            asynchronous. After 5 seconds the subscription is refused; meanwhile the subscriber's further messages wait,
+            and those of others do not. An exception is a refusal, and is logged. It runs in the event loop of the hub
+            and must not block. It is not called for public topics, and it cannot end a subscription. `None` allows all.
         allow_origins: Origins of web pages that may push and subscribe, such as `https://app.example.com`; `file://`
             for pages that are opened from files. The hub's own page may always subscribe, and so may every page served
             from this machine if the hub is bound to loopback.
         allow_hosts: Additional host names, without port, that requests may be sent to, such as the name of a proxy in
             front of the hub.
-        allow_publish: Whether subscribers may publish: to any topic, and unsigned.
+        allow_publish: Whether subscribers may publish, unsigned: to any topic, or with a ticket to those that it
+            covers. If there are `ticket_keys` or `subscriber_keys`, anonymous subscribers may not.
         max_body: Maximum size of a push's body in bytes: the event as JSON, or the whole object of the Crossbar
             dialect.
         max_queue: Maximum size of a subscriber's send queue in bytes, at least `max_body`. A subscriber that exceeds it
@@ -110,6 +117,7 @@ class HubConfig:
     subscriber_keys: Mapping[str, str | bytes] | None = field(default=None, repr=False)
     ticket_keys: Mapping[str, str | bytes] | None = field(default=None, repr=False)
     public: Collection[str] = ()
+    may_subscribe: Callable[[Identity, str], bool | Awaitable[bool]] | None = field(default=None, repr=False)
     allow_origins: Collection[str] = ()
     allow_hosts: Collection[str] = ()
     allow_publish: bool = False
@@ -155,8 +163,9 @@ class HubConfig:
             _check_strings(name, getattr(self, name))
         if not callable(self.clock):
             raise TypeError(wrong_type("clock", "callable", self.clock))
-        if self.admit is not None and not callable(self.admit):
-            raise TypeError(wrong_type("admit", "callable or None", self.admit))
+        for name in ("admit", "may_subscribe"):
+            if (hook := getattr(self, name)) is not None and not callable(hook):
+                raise TypeError(wrong_type(name, "callable or None", hook))
         if self.console_token is not None:
             _check_console_token(self.console_token)
         credentials = _credentials("keys", self.keys)
@@ -173,8 +182,19 @@ class HubConfig:
         restricted = bool(subscriber or tickets)
         object.__setattr__(self, "_subscriber_credentials", subscriber)
         object.__setattr__(self, "_ticket_credentials", tickets)
-        object.__setattr__(self, "_rights", Rights(_public(self.public, restricted), restricted))
+        object.__setattr__(self, "_rights", Rights(self._checked_public(restricted), restricted))
         object.__setattr__(self, "_gate", Gate(self.host, self.allow_hosts, self.allow_origins))
+
+    def _checked_public(self, restricted: bool) -> tuple[str, ...]:
+        _check_strings("public", self.public)
+        if not self.public:
+            return ()
+        if not restricted and self.may_subscribe is None:
+            raise ValueError(
+                "public must not be given without ticket_keys, subscriber_keys or may_subscribe: every topic is public "
+                "then"
+            )
+        return check_topics("public", self.public)
 
 
 def _address(text: object) -> tuple[str, int]:
@@ -212,18 +232,6 @@ def _check_ticket_keys(tickets: Mapping[str, Credentials], others: Iterable[Cred
             raise ValueError(f"ticket_keys must map to secrets that can sign tickets: one {problem}")
         if any(credentials.secret == other.secret for other in others):
             raise ValueError("ticket_keys must be keys of their own: one has the same secret as a key of another kind")
-
-
-def _public(topics: Collection[str], restricted: bool) -> tuple[str, ...]:
-    _check_strings("public", topics)
-    if not topics:
-        return ()
-    checked = check_topics("public", topics)
-    if not restricted:
-        raise ValueError(
-            "public must not be given for a hub without subscriber_keys and ticket_keys: all topics are public"
-        )
-    return checked
 
 
 def _credentials(name: str, keys: object) -> dict[str, Credentials]:

@@ -9,12 +9,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
 from ..._core.topics import is_reserved, is_uri
-from .. import _remedies as remedies
 from .._config import HubConfig
 from .._frames import text_frame
 from .._history import Kept, Unavailable
 from .._publication import Publication
-from .._session import DelayedReply, NotSubscribed, Session
+from .._session import Asked, DelayedReply, NotSubscribed, Session
 from . import messages
 from .auth import Challenged, Joined, Joining, Refusal
 
@@ -66,14 +65,14 @@ class Wamp2Session(Session):
         args = f"[{publication.event}]" if publication.args is None else publication.args
         return messages.event(subscription, publication_id, args, publication.kwargs, details)
 
-    def receive(self, text: str) -> DelayedReply | None:
+    def receive(self, text: str) -> DelayedReply | Asked | None:
         """Process a message. One that a client must not send ends the connection."""
         try:
             message = None if self._failing else messages.decode(text)
             if isinstance(message, messages.Abort):
                 self.end(_NORMAL_CLOSURE)  # it has no reply
             elif message is not None and self._joined:
-                self._process(message)
+                return self._process(message)
             elif message is not None:
                 return self._join(message)
         except messages.ProtocolViolation as violation:
@@ -104,10 +103,10 @@ class Wamp2Session(Session):
                 raise messages.ProtocolViolation("no message for a client that has not been welcomed")
         return None
 
-    def leave(self) -> None:
-        """Queue a GOODBYE: the hub is shutting down."""
+    def leave(self, reason: str) -> None:
+        """Queue a GOODBYE."""
         if self._joined:
-            self.say(messages.goodbye("wamp.close.system_shutdown"))
+            self.say(messages.goodbye(reason))
 
     def _welcome(self, joined: Joined) -> None:
         self._joined, self._joining = True, None
@@ -122,10 +121,14 @@ class Wamp2Session(Session):
         self.say(messages.abort(reason, said))
         self.end(code)
 
-    def _process(self, message: messages.Message) -> None:
+    def _process(self, message: messages.Message) -> Asked | None:
         match message:
+            case messages.Subscribe(request, _, match) if match != "exact":
+                refusal = "wamp.error.option_not_allowed", "this hub compares topics exactly"
+                self.refuse("subscription", refusal[1])
+                self._reply_error(request, *refusal)
             case messages.Subscribe():
-                self._subscribe(message)
+                return self.when_readable(message.topic, partial(self._subscribe, message))
             case messages.Unsubscribe(request, subscription):
                 topic = self._subscriptions.pop(subscription, None)
                 if topic is None:
@@ -144,6 +147,7 @@ class Wamp2Session(Session):
                 self.end(_NORMAL_CLOSURE)
             case _:
                 raise messages.ProtocolViolation("no message for a client that has been welcomed")
+        return None
 
     def _say_unknown(self, request: int) -> None:
         """Reply to an UNSUBSCRIBE of an unknown subscription, which is also how a subscriber checks the connection."""
@@ -152,18 +156,16 @@ class Wamp2Session(Session):
         error = "wamp.error.no_such_subscription"
         self.say(messages.error(messages.Type.UNSUBSCRIBE, request, error, "not subscribed to that", details))
 
-    def _subscribe(self, subscribe: messages.Subscribe) -> None:
-        request = subscribe.request
-        if subscribe.match != "exact":
-            self._refuse(request, "wamp.error.option_not_allowed", "this hub compares topics exactly")
-        else:
-            try:
-                self.check(subscribe.topic)
-                self._confirm(subscribe, self._missed(subscribe))
-            except Unavailable as unavailable:
-                self._reply_error(request, "webmq.error.history_unavailable", str(unavailable))
-            except NotSubscribed as refused:  # the observers have been told
-                self._reply_error(request, "wamp.error.not_authorized", str(refused))
+    def _subscribe(self, subscribe: messages.Subscribe, refused: str) -> None:
+        """Subscribe, and replay what was missed, unless there is a reason why the subscriber may not read the topic."""
+        try:
+            if refused:
+                raise NotSubscribed(refused)
+            self._confirm(subscribe, self._missed(subscribe))
+        except Unavailable as unavailable:
+            self._reply_error(subscribe.request, "webmq.error.history_unavailable", str(unavailable))
+        except NotSubscribed as reason:  # the observers have been told
+            self._reply_error(subscribe.request, "wamp.error.not_authorized", str(reason))
 
     def _missed(self, subscribe: messages.Subscribe) -> Sequence[Kept]:
         if subscribe.after is None:
@@ -212,18 +214,13 @@ class Wamp2Session(Session):
             kept.frame = subscription, text_frame(self.event(kept.publication, subscription, kept.id))
         return kept.frame[1]
 
-    def _refuse(self, request: int, uri: str, said: str) -> None:
-        self.refuse("subscription", said)
-        self._reply_error(request, uri, said)
-
     def _reply_error(self, request: int, uri: str, said: str) -> None:
         self.say(messages.error(messages.Type.SUBSCRIBE, request, uri, said))
 
     def _publish(self, publish: messages.Publish) -> None:
         refusal = None
-        if not self._config.allow_publish:
-            refusal = "wamp.error.not_authorized", "subscribers of this hub do not publish"
-            self.refuse("publication", refusal[1], remedies.ALLOW_PUBLISH)
+        if reason := self.why_not_publish(publish.topic):
+            refusal = "wamp.error.not_authorized", reason
         elif not is_uri(publish.topic) or is_reserved(publish.topic):
             refusal = "wamp.error.invalid_uri", "the topic is no URI, or the router's own"
             self.refuse("publication", refusal[1])
