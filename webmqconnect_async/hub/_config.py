@@ -229,7 +229,7 @@ def _check_ticket_keys(tickets: Mapping[str, Credentials], others: Iterable[Cred
 
     for credentials in tickets.values():
         if problem := check_secret(credentials.secret):
-            raise ValueError(f"ticket_keys must map to secrets that can sign tickets: one {problem}")
+            raise ValueError(f"ticket_keys has a secret that {problem}")
         if any(credentials.secret == other.secret for other in others):
             raise ValueError("ticket_keys must be keys of their own: one has the same secret as a key of another kind")
 
