@@ -15,8 +15,11 @@ import pytest
 
 from brokers import crossbar
 from webmqconnect_async import AsyncClient
+from webmqconnect_async.hub import Hub
 from webmqconnect_async.tickets import ticket
 
+from ..chromium import Page
+from ..running import in_thread
 from .brokers import KEY, SECRET
 
 pytestmark = pytest.mark.usefixtures("crossbar")
@@ -200,3 +203,34 @@ async def test_a_session_ends_with_its_ticket(authority: str) -> None:
         assert (await session.receive())[::2] == [6, "webmq.close.ticket_expired"]
         await client.push(ORDERS, "too late")
         assert await session.subscribe(ORDERS) == "wamp.error.not_authorized"
+
+
+@pytest.mark.usefixtures("chromium")
+async def test_the_same_page_works_with_both_brokers(authority: str, page: Page) -> None:
+    """It is told of topics that the ticket does not cover, and asks for a new ticket when one expires."""
+    hub = in_thread(lambda: Hub(port=0, keys={KEY: SECRET}, ticket_keys={"tickets": TICKET_SECRET}))
+    with hub as embedded:
+        for endpoint, ws_url in (
+            (f"{embedded.url}/publish", embedded.ws_url),
+            (f"http://{authority}/publish", f"ws://{authority}/ws"),
+        ):
+            tickets = [made({"exp": time.time() + 1.5}), issued("17", ORDERS)]
+            await page.evaluate(f"""
+                Math.random = () => 0;  // no wait before a reconnect
+                globalThis.asked = 0;
+                globalThis.tickets = {json.dumps(tickets)};
+                globalThis.mq = new WebMQ({json.dumps(ws_url)}, {{ ticket: async () => tickets[asked++] }});
+                globalThis.events = [];
+                globalThis.orders = mq.subscribe({json.dumps(ORDERS)}, (event) => events.push(event));
+                orders.ready
+            """)
+            foreign = (
+                "mq.subscribe('http://example.com/users/18/orders', () => {}).ready.catch(({ message }) => message)"
+            )
+            assert str(await page.evaluate(foreign)).startswith("not_authorized: ")
+            await page.until("asked === 2 && mq.state === 'open' && orders.state === 'open'")
+            async with AsyncClient(endpoint, KEY, SECRET, dialect="crossbar") as client:
+                await client.push(ORDERS, "paid", options={"eligible_authid": ["17"]})
+            await page.until("events.length === 1")
+            await page.evaluate("mq.close()")
+    assert page.problems == []
