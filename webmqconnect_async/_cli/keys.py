@@ -16,6 +16,7 @@ from .paths import not_closed
 __all__ = [
     "PUSHER",
     "SUBSCRIBER",
+    "TICKET",
     "KeyOptions",
     "console_token_file_option",
     "console_token_of",
@@ -23,6 +24,7 @@ __all__ = [
     "key_option",
     "secret_file_option",
     "subscriber_secret_file_option",
+    "ticket_secret_file_option",
 ]
 
 
@@ -52,6 +54,7 @@ class KeyOptions:
 
 PUSHER = KeyOptions("--key", "--secret-file", AUTH_SECRET)
 SUBSCRIBER = KeyOptions("--subscriber-key", "--subscriber-secret-file", "WEBMQ_SUBSCRIBER_SECRET")
+TICKET = KeyOptions("--ticket-key", "--ticket-secret-file", "WEBMQ_TICKET_SECRET")
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
@@ -60,6 +63,7 @@ key_option = partial(click.option, PUSHER.key, metavar="NAME", envvar=AUTH_KEY, 
 _secret_file_option = partial(click.option, metavar="FILE", type=_FILE, callback=not_closed)
 secret_file_option = _secret_file_option(PUSHER.file, help=PUSHER.help)
 subscriber_secret_file_option = _secret_file_option(SUBSCRIBER.file, help=SUBSCRIBER.help)
+ticket_secret_file_option = _secret_file_option(TICKET.file, help=TICKET.help)
 console_token_file_option = _secret_file_option(
     "--console-token-file",
     help="Read the token of the console from FILE. Without this option, each start has a new one.",
