@@ -268,13 +268,14 @@ async def test_public(start: Start, wire: HubClient) -> None:
 
 
 def test_wamp1_without_public_topics(caplog: pytest.LogCaptureFixture) -> None:
-    """WAMP v1 has no tickets: without a key, nothing is left to read. The log says so."""
+    """WAMP v1 has no tickets: without keys, nothing is left to read, and the connection is not kept."""
     caplog.set_level(logging.INFO)
     session = opened(Broker(HubConfig(ticket_keys={"users": SECRET}), (Log(),)), Wamp1Session)
     session.receive(json.dumps([5, MINE]))
-    assert not session.subscribed
-    reason = "anonymous subscribers may read public topics only, and this hub has none"
-    assert caplog.messages[-1].endswith(f"refused: topic '{MINE}': {reason}; hint: --public TOPIC")
+    assert (session.admitted, session.subscribed) == (False, set())
+    assert caplog.messages[-1].endswith(
+        "refused: WAMP v1 has no tickets, and this hub has no public topics; hint: --public TOPIC"
+    )
 
 
 async def test_recovery(start: Start, wire: HubClient, clock: Clock) -> None:
