@@ -426,8 +426,9 @@ globalThis.WebMQ = (() => {
      *          parse(text), instead of JSON.parse for messages with an event. If it throws, that event is lost.
      *          WebSocket, a class to use instead of the global one, which Node.js has since version 22.
      */
-    constructor(url, {
-      key, sign, ticket, realm = "realm1", parse = JSON.parse, WebSocket = globalThis.WebSocket } = {}) {
+    constructor(
+      url, { key, sign, ticket, realm = "realm1", parse = JSON.parse, WebSocket = globalThis.WebSocket } = {},
+    ) {
       if (!key !== !sign || (key && ticket)) throw new TypeError("key, sign: both or neither, or ticket");
       check("function", { parse, sign: sign ?? parse, ticket: ticket ?? parse, WebSocket });
       this.url = socketUrl(url ?? (scriptUrl ? new URL(".", scriptUrl) : ""));
