@@ -69,5 +69,7 @@ def test_types_are_those_that_are_declared() -> None:
     for name, declaration in declared:
         if declaration not in ("undefined", "never") and name != "WebSocket":
             assert f"| `{name}` | `{declaration}` |" in PAGE, f"{name}: {declaration}"
-    for name, declaration in re.findall(r"^export type (LostHandler|Sign|Ticket) = (.*?;)$", TYPES, re.MULTILINE | re.DOTALL):
+    for name, declaration in re.findall(
+        r"^export type (LostHandler|Sign|Ticket) = (.*?;)$", TYPES, re.MULTILINE | re.DOTALL
+    ):
         assert f"type {name} = {declaration}" in PAGE

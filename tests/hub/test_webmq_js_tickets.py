@@ -72,7 +72,8 @@ async def test_a_ticket_that_cannot_be_had_is_asked_for_again() -> None:
         }
         await rest();
         await challenged();
-        return [states.filter(([state]) => state === "closed").map(([, detail]) => detail), waits, sockets.length, sent()];
+        const closed = states.filter(([state]) => state === "closed");
+        return [closed.map(([, detail]) => detail), waits, sockets.length, sent()];
     """)
     why = ["401", "no server", "ticket: not a string", "ticket: not a string", "not from https"]
     assert isinstance(said, list)
@@ -141,9 +142,7 @@ async def test_a_refused_ticket() -> None:
         }}
         return said;
     """)
-    assert said == [
-        [state, f"{uri.rpartition('.')[2]}: not this one", state == "closed"] for uri, _, state in REFUSED
-    ]
+    assert said == [[state, f"{uri.rpartition('.')[2]}: not this one", state == "closed"] for uri, _, state in REFUSED]
 
 
 PROGRAM = """
