@@ -16,6 +16,7 @@ import pytest
 from brokers import crossbar
 from webmqconnect_async import AsyncClient
 from webmqconnect_async.hub import Hub
+from webmqconnect_async.subscriber import Subscriber, TopicRefused
 from webmqconnect_async.tickets import ticket
 
 from ..chromium import Page
@@ -233,4 +234,8 @@ async def test_the_same_page_works_with_both_brokers(authority: str, page: Page)
                 await client.push(ORDERS, "paid", options={"eligible_authid": ["17"]})
             await page.until("events.length === 1")
             await page.evaluate("mq.close()")
+            async with Subscriber(ws_url, ticket=lambda: issued("17", ORDERS)) as subscriber:
+                await subscriber.subscribe(ORDERS).ready()
+                with pytest.raises(TopicRefused):
+                    await subscriber.subscribe("http://example.com/users/18/orders").ready()
     assert page.problems == []
