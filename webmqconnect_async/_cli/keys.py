@@ -11,6 +11,7 @@ import rich_click as click
 
 from .._core.environment import AUTH_KEY, AUTH_SECRET, read_secret, secret_of
 from ..signing import Credentials
+from .errors import Failure
 from .paths import not_closed
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "key_option",
     "secret_file_option",
     "subscriber_secret_file_option",
+    "ticket_of",
     "ticket_secret_file_option",
 ]
 
@@ -86,6 +88,14 @@ def console_token_of(file: Path | None) -> str:
     if "\ufffd" in text:  # not by a UnicodeDecodeError, which would have the token
         raise click.UsageError(f"--console-token-file: {file} is not UTF-8.")
     return text
+
+
+def ticket_of(file: Path) -> str:
+    """Return the ticket in a file, without whitespace around it; raise `Failure` if the file cannot be read."""
+    try:
+        return file.read_text("utf-8", "replace").strip()
+    except OSError as error:
+        raise Failure(f"--ticket-file: cannot read {file}: {error.strerror}") from None
 
 
 def credentials_of(key: str | None, secret_file: Path | None, options: KeyOptions = PUSHER) -> Credentials | None:

@@ -25,10 +25,12 @@ __all__ = [
     "MAX_SECONDS",
     "Ticket",
     "TicketRefused",
+    "check_claims",
     "check_secret",
     "check_topics",
     "covers",
     "encode",
+    "unverified",
     "verify",
 ]
 
@@ -37,6 +39,7 @@ MAX_SECONDS = 86_400
 MAX_LENGTH = 8192
 """Maximum length of a ticket in characters."""
 
+_TOO_LONG = f"the ticket has more than {MAX_LENGTH} characters"
 _LEEWAY = 30
 """Seconds that the clock of who made a ticket may be ahead."""
 _MIN_SECRET = 32
@@ -118,10 +121,30 @@ def verify(token: str, keys: Mapping[str, Credentials], now: float) -> Ticket:
     """
     try:
         if len(token) > MAX_LENGTH:
-            raise TicketRefused(f"the ticket has more than {MAX_LENGTH} characters")
+            raise TicketRefused(_TOO_LONG)
         key, payload = _authentic(token, keys)
     finally:
         del token
+    return check_claims(key, payload, now)
+
+
+def unverified(token: str) -> tuple[Mapping[str, object], bytes]:
+    """Return the header and the payload of a token, for people: nobody may have signed it.
+
+    Raises:
+        TicketRefused: it is not a JSON Web Token.
+    """
+    if len(token) > MAX_LENGTH:
+        raise TicketRefused(_TOO_LONG)
+    try:
+        parts = _jws.decode_complete(token, options={"verify_signature": False})
+    except (InvalidTokenError, ValueError, RecursionError):
+        raise TicketRefused("the ticket is not a JSON Web Token") from None
+    return parts["header"], parts["payload"]
+
+
+def check_claims(key: str, payload: bytes, now: float) -> Ticket:
+    """Return the ticket that a key has signed; raise `TicketRefused` if its claims are not right."""
     claims = _claims(payload)
     try:
         topics = check_topics("its topics", claims.get("topics"))
