@@ -165,10 +165,18 @@ async def test_tickets_that_are_not_valid_are_refused(authority: str) -> None:
         "a * alone": made({"topics": ["*"]}),
         "a * without a separator": made({"topics": ["http://example.com*"]}),
         "a * in the middle": made({"topics": ["http://*/orders"]}),
+        "too many topics": made({"topics": [ORDERS + "x" * 8192]}),
+        "lone surrogate": made() + "\ud800",
     }
     expired = {"by a second": made({"exp": now - 1}), "by an hour": made({"iat": now - 7200, "exp": now - 3600})}
     assert await aborts(authority, refused) == dict.fromkeys(refused, "wamp.error.authentication_failed")
     assert await aborts(authority, expired) == dict.fromkeys(expired, "webmq.error.ticket_expired")
+
+
+async def test_other_claims_do_not_matter(authority: str) -> None:
+    """As in a hub, which takes the same tickets."""
+    async with joined(authority, made({"aud": "shop", "jti": 17})) as (_, welcome):
+        assert welcome[0] == 2
 
 
 async def aborts(authority: str, tokens: Mapping[str, str]) -> dict[str, object]:

@@ -7,6 +7,7 @@ import random
 import re
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 
 TOPIC = re.compile(r"[^*]+|[^*]*[/.:]\*")  # http://example.com* would cover http://example.com.evil
-OPTIONS: Any = {"require": ["sub", "topics", "iat", "exp"], "verify_exp": False}  # exp is checked below, without leeway
+CHECKS = {"verify_exp": False, "verify_aud": False, "verify_jti": False}  # exp is checked below, without leeway
+OPTIONS: Any = {"require": ["sub", "topics", "iat", "exp"], **CHECKS}
 LONGEST = 86_400  # seconds, because a ticket cannot be revoked
 
 
@@ -29,8 +31,8 @@ def verify(ticket: str, secrets: dict[str, bytes]) -> dict[str, Any]:
         # The algorithm is fixed: a token that chooses its own could choose none.
         claims = jwt.decode(ticket, secret, algorithms=["HS256"], options=OPTIONS, leeway=30)
         topics, valid = claims["topics"], claims["exp"] - claims["iat"]
-        right = isinstance(topics, list) and topics and all(TOPIC.fullmatch(topic) for topic in topics)
-    except (jwt.InvalidTokenError, KeyError, TypeError):
+        right = len(ticket) <= 8192 and isinstance(topics, list) and topics and all(map(TOPIC.fullmatch, topics))
+    except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
         right, valid = False, 0
     if not right or not claims["sub"] or not valid <= LONGEST:
         raise ApplicationError("wamp.error.authentication_failed", "the ticket is not valid")
@@ -50,7 +52,7 @@ class Authorization(ApplicationSession):
         self.secrets = {key: (folder / file).read_bytes().rstrip(b"\r\n") for key, file in files.items()}
         if any(len(secret) < 32 for secret in self.secrets.values()):
             raise ValueError("the secret of a key for tickets must have at least 32 bytes")
-        self.sessions: dict[int, tuple[list[str], Any]] = {}  # what each may read, and the timer that ends it
+        self.sessions: dict[int, tuple[list[str], float]] = {}  # what each may read, and until when
 
     async def onJoin(self, details: object) -> None:
         await self.subscribe(self.left, "wamp.session.on_leave")
@@ -61,34 +63,37 @@ class Authorization(ApplicationSession):
         claims, session = verify(details["ticket"], self.secrets), details["session"]
         # Somewhat early, so that pages whose tickets expire together do not all come back at once.
         early = random.uniform(0, min(30, (claims["exp"] - claims["iat"]) / 10))  # noqa: S311  # no secret
-        seconds = max(0, claims["exp"] - time.time() - early)
-        timer = reactor.callLater(seconds, lambda: Deferred.fromCoroutine(self.end(session)))
-        self.sessions[session] = claims["topics"], timer
+        self.sessions[session] = claims["topics"], claims["exp"] - early
+        self.watch(session)
         return {"realm": realm, "role": "subscriber", "authid": claims["sub"]}
 
     def authorize(self, session: dict[str, Any], uri: str, action: str, options: dict[str, Any]) -> bool:
-        topics, _ = self.sessions.get(session["session"], ([], None))
+        topics, end = self.sessions.get(session["session"], ([], 0))
         match options.get("match", "exact"):
             case "exact":
                 covered = covers(topics, uri)
             case pattern:  # all of its topics begin alike; in a wildcard, an empty component stands for any text
                 start = uri if pattern == "prefix" else uri[: f".{uri}..".index("..")]
                 covered = covers([topic for topic in topics if topic.endswith("*")], start)
-        return action == "subscribe" and covered
+        return action == "subscribe" and covered and time.time() < end
+
+    def watch(self, session: int) -> None:
+        """End the session in time, also if the clock jumps or the machine has been suspended."""
+        if session in self.sessions and (seconds := self.sessions[session][1] - time.time()) > 0:
+            reactor.callLater(min(seconds, 5), self.watch, session)
+        elif session in self.sessions:
+            Deferred.fromCoroutine(self.end(session))
 
     async def end(self, session: int) -> None:
         self.sessions.pop(session, None)  # it cannot subscribe from now on
-        try:
-            # wamp.session.kill sends GOODBYE; a client that ignores it keeps what it has subscribed to.
+        # wamp.session.kill sends GOODBYE; a client that ignores it keeps what it has subscribed to.
+        with suppress(ApplicationError):  # it has no subscriptions
             found = await self.call("wamp.subscription.list", session)
             ids = [subscription for each in found.values() for subscription in each]
             remove = "wamp.subscription.remove_subscriber"
             await DeferredList([self.call(remove, each, session) for each in ids], consumeErrors=True)
+        with suppress(ApplicationError):  # it has left meanwhile
             await self.call("wamp.session.kill", session, reason="webmq.close.ticket_expired")
-        except ApplicationError:
-            pass  # it has left meanwhile
 
     def left(self, session: int) -> None:
-        _, timer = self.sessions.pop(session, (None, None))
-        if timer is not None:
-            timer.cancel()
+        self.sessions.pop(session, None)
