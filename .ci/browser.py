@@ -61,7 +61,7 @@ def minified() -> dict[str, bytes]:
         write(Path(folder), FILES)
         for name, kind in {"webmq.js": (), "webmq.mjs": ("--module",)}.items():
             output = name.replace(".", ".min.")
-            shorter = ("--ecma", "2020", "--compress", "passes=3,lhs_constants=false", "--mangle")
+            shorter = ("--ecma", "2020", "--compress", "passes=3,lhs_constants=false,pure_getters", "--mangle")
             private = ("--mangle-props", f"regex=/^_/,reserved=[{WIRE}]")
             maps = ("--source-map", f"url={output}.map")
             run(TERSER, name, "--output", output, *kind, *shorter, *private, *maps, cwd=Path(folder))

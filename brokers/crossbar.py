@@ -21,6 +21,8 @@ from pathlib import Path
 from threading import Event, Thread
 
 VERSION = "26.10.1"
+PACKAGES = (f"crossbar=={VERSION}", "pyjwt>=2.10.1")
+"""PyJWT is for the component of `examples/crossbar/tickets/`."""
 COMMAND = "python3 brokers/crossbar.py"
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / ".crossbar"
@@ -37,8 +39,8 @@ _LONGEST = "3600"
 
 
 def installed() -> bool:
-    """Return whether this very version is completely installed."""
-    return _INSTALLED.exists() and _INSTALLED.read_text() == VERSION
+    """Return whether these packages are completely installed."""
+    return _INSTALLED.exists() and _INSTALLED.read_text().split() == [*PACKAGES]
 
 
 def install() -> None:
@@ -47,10 +49,10 @@ def install() -> None:
         return
     print(f"installing Crossbar.io {VERSION} into .crossbar/ ...", file=sys.stderr, flush=True)
     venv.create(HOME, with_pip=True, clear=True)
-    command = (PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", f"crossbar=={VERSION}")
+    command = (PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES)
     # One of its dependencies would be compiled where there is a compiler, and then complain whenever it is imported.
     subprocess.run(command, check=True, env=os.environ | {"PYBJDATA_NO_EXTENSION": "1"})  # noqa: S603  # ours
-    _INSTALLED.write_text(VERSION)
+    _INSTALLED.write_text("\n".join(PACKAGES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,11 @@ class Page(_Commands):
         await self.command("Page.reload")
         await self._loaded()
 
+    async def loaded_by(self, script: str) -> None:
+        """Run a script that soon loads a page, and return when that is loaded."""
+        await self.evaluate(script)  # its result comes first: the page is loaded by a later task of the same thread
+        await self._loaded()
+
     async def before_scripts(self, script: str) -> None:
         """Run a script in each page that is opened from now on, before its own."""
         await self.command("Page.addScriptToEvaluateOnNewDocument", source=script)

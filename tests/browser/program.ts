@@ -38,8 +38,11 @@ console.log(session, mq.url, mq.detail);
 new WebMQ(new URL("https://hub.example.com"), { WebSocket }).close();
 new WebMQ(undefined, { key: "k", sign: async (challenge) => challenge });
 new WebMQ(undefined, { key: "k", sign: (challenge, { salt }) => `${challenge}${salt}` });
+new WebMQ(undefined, { ticket: async () => (await fetch("/ticket")).text() });
 // @ts-expect-error: a key needs a function that signs
 new WebMQ("https://hub.example.com", { key: "k" });
+// @ts-expect-error: either a key or tickets
+new WebMQ("https://hub.example.com", { key: "k", sign: () => "", ticket: () => "" });
 // @ts-expect-error: read-only
 mq.state = "open";
 // @ts-expect-error: a topic is a string

@@ -27,9 +27,9 @@ mq.close();
 
 def options(function: str) -> list[str]:
     """Return the names of the options of a function: its last parameter is an object that it takes apart."""
-    found = re.search(rf"^ +{function}\([^{{)]*, {{([^}}]*)}} = {{}}\) {{$", SOURCE, re.MULTILINE)
+    found = re.search(rf"^ +{function}\([^{{)]*, {{([^}}]*)}} = {{}},?\s*\) {{$", SOURCE, re.MULTILINE)
     assert found is not None
-    return re.findall(r"(?:^|, ) *(\w+)", found[1])
+    return re.findall(r"(?:^|,)\s*(\w+)", found[1])
 
 
 def rows(heading: str) -> dict[str, str]:
@@ -69,5 +69,7 @@ def test_types_are_those_that_are_declared() -> None:
     for name, declaration in declared:
         if declaration not in ("undefined", "never") and name != "WebSocket":
             assert f"| `{name}` | `{declaration}` |" in PAGE, f"{name}: {declaration}"
-    for name, declaration in re.findall(r"^export type (LostHandler|Sign) = (.*?;)$", TYPES, re.MULTILINE | re.DOTALL):
+    for name, declaration in re.findall(
+        r"^export type (LostHandler|Sign|Ticket) = (.*?;)$", TYPES, re.MULTILINE | re.DOTALL
+    ):
         assert f"type {name} = {declaration}" in PAGE

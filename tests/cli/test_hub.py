@@ -19,12 +19,14 @@ from webmqconnect_async._cli.duration import duration
 from webmqconnect_async.hub import Hub, HubConfig, _metrics
 from webmqconnect_async.hub._remedies import SIGNATURE
 from webmqconnect_async.subscriber import SubscriberError
+from webmqconnect_async.tickets import ticket
 
 from ..listener import listener
 from ..processes import MODULE, Process, python
 from .conftest import COMMANDS, SECRET, invoke, invoke_here, received
 
 TOPIC = "http://example.com/orders"
+TICKET_SECRET = "0123456789abcdefghijklmnopqrstuv"
 
 
 async def addresses(process: Process) -> tuple[str, str, str]:
@@ -72,11 +74,27 @@ async def test_subscriber_key(by_file: bool, tmp_path: Path) -> None:
     """The hub says which key it wants, `listen` subscribes with it, and neither shows the secret."""
     file = tmp_path / "secret"
     file.write_text(SECRET + "\n")
+    ticket_file = tmp_path / "tickets"
+    ticket_file.write_text(TICKET_SECRET + "\n")
     options = ["--subscriber-key", "page", *(["--subscriber-secret-file", str(file)] if by_file else [])]
-    env = {} if by_file else {"WEBMQ_SUBSCRIBER_SECRET": SECRET}
-    async with python(*MODULE, "hub", "--port", "0", *options, env=env) as process:
+    tickets = ["--ticket-key", "users", *(["--ticket-secret-file", str(ticket_file)] if by_file else [])]
+    env = {} if by_file else {"WEBMQ_SUBSCRIBER_SECRET": SECRET, "WEBMQ_TICKET_SECRET": TICKET_SECRET}
+    public = "http://example.com/news"
+    async with python(*MODULE, "hub", "--port", "0", *options, *tickets, "--public", public, env=env) as process:
         push_url = re.findall(r"\S+://\S+", await process.said("push to"))[0]
-        assert (await process.said("subscribe at")).endswith("  WAMP v1 or v2, with the key 'page'")
+        line = await process.said("subscribe at")
+        assert line.endswith("  WAMP v1 or v2, with the key 'page', with a ticket of the key 'users'")
+        [url] = re.findall(r"\S+://\S+", line)
+        token = ticket(key="users", secret=TICKET_SECRET, sub="17", topics=[TOPIC])
+        async with (
+            listener(url, public),
+            aiohttp.ClientSession() as http,
+            http.ws_connect(url, protocols=["wamp.2.json"]) as holder,
+        ):
+            await holder.send_json([1, "realm1", {"authmethods": ["ticket"]}])
+            assert await holder.receive_json() == [4, "ticket", {}]
+            await holder.send_json([5, token, {}])
+            assert (await holder.receive_json())[0] == 2
         listening = asyncio.create_task(invoke("listen", push_url, TOPIC, "--count", "1", *options, env=env))
         async with AsyncClient(push_url) as client:
             while not listening.done():  # until it has subscribed
@@ -87,7 +105,9 @@ async def test_subscriber_key(by_file: bool, tmp_path: Path) -> None:
     assert SECRET not in listened.stderr
     assert ended.status == 0
     assert "joined from 127.0.0.1: wamp.2.json, key 'page'" in ended.stderr
-    assert SECRET not in ended.stdout + ended.stderr
+    assert "ticket of '17', key 'users'" in ended.stderr
+    for secret in (SECRET, TICKET_SECRET, token):
+        assert secret not in ended.stdout + ended.stderr
 
 
 async def test_signal_ends_it() -> None:
@@ -187,6 +207,8 @@ def test_host_that_is_not_here() -> None:
         (["--subscriber-key", "page"], "--subscriber-key needs its secret: set WEBMQ_SUBSCRIBER_SECRET, or give"),
         (["--subscriber-secret-file", __file__], "--subscriber-secret-file needs --subscriber-key"),
         (["--subscriber-key", "", "--subscriber-secret-file", __file__], "--subscriber-key: empty"),
+        (["--ticket-key", "users"], "--ticket-key needs its secret: set WEBMQ_TICKET_SECRET, or give"),
+        (["--public", TOPIC], "--public must not be given without ticket_keys"),
         (["--host", "0.0.0.0"], "--key must be given for a hub on '0.0.0.0'"),  # noqa: S104  # refused
         (["--allow-origin", "example.com"], "--allow-origin must contain origins"),
         (["--allow-host", "example.com:80"], "--allow-host must contain names without port"),
@@ -219,6 +241,16 @@ def test_wrong_console_token(content: bytes, said: str, tmp_path: Path) -> None:
     assert (result.status, result.stdout) == (2, "")
     assert said in " ".join(result.stderr.replace("│", " ").split())
     assert "short" not in result.stderr
+
+
+def test_weak_ticket_secret(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("short\n")
+    result = invoke_here("hub", "--port", "0", "--ticket-key", "users", "--ticket-secret-file", str(file))
+    assert result.status == 2
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert "--ticket-key has a secret that must have at least 32 bytes." in said
+    assert "short" not in said
 
 
 async def console_accepts(page_url: str, token: str) -> bool:

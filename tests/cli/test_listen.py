@@ -250,7 +250,7 @@ async def test_other_hubs(behaviour: str, address: str) -> None:
     [
         ("no-wamp", "not a WAMP broker"),
         ("wamp-2", "not a WAMP broker"),
-        ("forbids", "the hub does not accept anonymous subscribers: give --subscriber-key"),
+        ("forbids", "the hub does not accept anonymous subscribers: give --subscriber-key or --ticket-file"),
         ("closed", "the hub does not accept anonymous subscribers: closed-on-mondays"),
         ("breaks", "the connection to the hub broke"),
         ("silent", "127.0.0.1 sent no welcome within 0 s"),
@@ -273,7 +273,7 @@ CHECK = "; check --subscriber-key and its secret"
     [
         ("page", "other", f"the hub refuses the key 'page': invalid-signature{CHECK}"),
         ("other", SECRET, f"the hub refuses the key 'other': no-such-authkey{CHECK}"),
-        (None, SECRET, "the hub does not accept anonymous subscribers: give --subscriber-key"),
+        (None, SECRET, "the hub does not accept anonymous subscribers: give --subscriber-key or --ticket-file"),
     ],
 )
 async def test_key_that_the_hub_refuses(

@@ -98,7 +98,7 @@ async def test_a_key() -> None:
             SECRET,
             f"the broker refuses the key 'no': authentication_failed: no such key, or a wrong signature{CHECK}",
         ),
-        (None, SECRET, "the broker does not accept anonymous subscribers: give --subscriber-key"),
+        (None, SECRET, "the broker does not accept anonymous subscribers: give --subscriber-key or --ticket-file"),
     ],
 )
 async def test_key_that_the_hub_refuses(key: str | None, secret: str, said: str) -> None:
@@ -182,7 +182,7 @@ async def address() -> AsyncIterator[str]:
     [
         ("realm", ("--realm", "realm9"), "the broker has no realm 'realm9'; check --realm"),
         ("realm", (), "the broker has no realm 'realm1'; check --realm"),
-        ("method", (), "the broker does not accept anonymous subscribers: give --subscriber-key"),
+        ("method", (), "the broker does not accept anonymous subscribers: give --subscriber-key or --ticket-file"),
         ("method", KEY, "the broker refuses the key 'page': no_auth_method"),
         ("mute", (), "the broker does not accept anonymous subscribers: not_authorized"),
         ("hostile", (), r"the broker does not accept anonymous subscribers: no: \u001b[2J\u000abye"),

@@ -123,7 +123,7 @@ def test_no_argument_takes_a_secret(name: str) -> None:
     """What stands among the arguments is shown by `ps` to everybody."""
     options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     secret = {option for option in options if "secret" in option or "password" in option}
-    assert secret <= {"--secret-file", "--subscriber-secret-file"}
+    assert secret <= {"--secret-file", "--subscriber-secret-file", "--ticket-secret-file"}
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["push", "--secret", "s", "http://127.0.0.1", "t", "e"]])
@@ -150,7 +150,11 @@ def test_option_given_twice(command: str, option: click.Option) -> None:
     choices = option.type.choices if isinstance(option.type, click.Choice) else None
     value, name = choices[0] if choices else VALUES.get(option.metavar or "", "1"), option.opts[0]
     # Complete enough to be parsed, and wrong enough not to serve for ever if the option were accepted.
-    arguments = {"listen": ["ws://127.0.0.1:1", "t"], "hub": ["--allow-origin", "nowhere"]}.get(command, [])
+    arguments = {
+        "listen": ["ws://127.0.0.1:1", "t"],
+        "hub": ["--allow-origin", "nowhere"],
+        "ticket": ["--ticket-key", "k", "--sub", "1", "t"],
+    }.get(command, [])
     result = invoke_here(command, name, value, f"{name}={value}", *arguments)
     assert (result.status, result.stdout) == (2, "")
     assert f"{name} is given twice." in result.stderr

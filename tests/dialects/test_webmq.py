@@ -358,8 +358,9 @@ def test_a_long_wrong_id_is_not_repeated_whole() -> None:
 
 
 def test_options_are_refused() -> None:
-    for options in ({}, {"exclude_me": False}):
-        with pytest.raises(InvalidPush, match=r"^options: "):
+    """The error says why, and how to address a user instead."""
+    for options in ({}, {"exclude_me": False}, {"eligible_authid": ["17"]}):
+        with pytest.raises(InvalidPush, match=r"^options: .* send a user's event to everybody; .* a topic per user"):
             WebMQ().encode(Push("t", 1, options=options))
 
 

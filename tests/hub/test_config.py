@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 
 from webmqconnect_async.hub import Hub, HubConfig, HubOptions, create_app
 
 ORIGIN = "allow_origins must contain origins like 'https://app.example.com', not "
+LONG = "s3cret-of-at-least-thirty-two-bytes"
+TICKETS = {"users": LONG}
+PEM = f"-----BEGIN PUBLIC KEY-----\n{LONG}\n-----END PUBLIC KEY-----\n"
 HOST = "allow_hosts must contain names without port like 'hub.example.com', not "
 
 
@@ -52,6 +56,22 @@ HOST = "allow_hosts must contain names without port like 'hub.example.com', not 
         ({"subscriber_keys": "s3cret"}, "subscriber_keys must be a mapping of keys to secrets, not str"),
         ({"subscriber_keys": {"page": None}}, "subscriber_keys must map strings to strings or bytes"),
         ({"subscriber_keys": {"page": b""}}, "subscriber_keys must not contain an empty key or secret"),
+        ({"ticket_keys": ["s3cret"]}, "ticket_keys must be a mapping of keys to secrets, not list"),
+        ({"ticket_keys": {"users": "s3cret"}}, "ticket_keys has a secret that must have at least 32 bytes"),
+        (
+            {"ticket_keys": {"users": PEM}},
+            "ticket_keys has a secret that must be random bytes, not a key in PEM or SSH",
+        ),
+        (
+            {"ticket_keys": TICKETS, "keys": {"app": LONG.encode()}},
+            "ticket_keys must be keys of their own: one has the",
+        ),
+        ({"ticket_keys": TICKETS, "subscriber_keys": TICKETS}, "ticket_keys must be keys of their own: one has the"),
+        ({"public": ["t"]}, "public must not be given without ticket_keys, subscriber_keys or may_subscribe"),
+        ({"public": "t"}, "public must be a list of strings, not str"),
+        ({"public": [1]}, "public must contain strings, not int"),
+        ({"public": ["http://a*"], "ticket_keys": TICKETS}, "public must contain topics with a * only at the end"),
+        ({"may_subscribe": True}, "may_subscribe must be callable or None, not bool"),
         ({"grace": 0}, "grace must be greater than 0"),
         ({"grace": None}, "grace must be a number of seconds, not NoneType"),
         ({"metrics": 9100}, "metrics must be a string or None, not int"),
@@ -68,6 +88,16 @@ def test_a_wrong_option_is_refused_by_name(options: dict[str, object], said: str
     with pytest.raises((ValueError, TypeError), match="^" + re.escape(said)) as caught:
         HubConfig(**options)  # type: ignore[arg-type]  # wrong on purpose
     assert "s3cret" not in str(caught.value)
+    assert LONG not in str(caught.value)
+
+
+def test_tickets_need_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Public topics and the hook do not."""
+    monkeypatch.setitem(sys.modules, "jwt.api_jws", None)
+    monkeypatch.delitem(sys.modules, "webmqconnect_async._core.tickets", raising=False)
+    HubConfig(public=["t"], may_subscribe=lambda identity, topic: True)
+    with pytest.raises(ImportError, match="tickets need PyJWT: pip install"):
+        HubConfig(ticket_keys={"users": LONG})
 
 
 def test_a_hub_open_to_other_machines_needs_keys() -> None:
@@ -89,8 +119,10 @@ def test_a_wrong_port_is_refused(port: object) -> None:
 
 def test_no_secret_is_shown() -> None:
     keys: dict[str, str | bytes] = {"app": "s3cret", "other": b"s3cret"}
-    hub = Hub(port=0, keys=keys, subscriber_keys=keys)
-    for shown in (hub, vars(hub), hub.config, hub.config._credentials, hub.config._subscriber_credentials):
+    hub = Hub(port=0, keys=keys, subscriber_keys=keys, ticket_keys={"users": LONG})
+    config = hub.config
+    kinds = (config._credentials, config._subscriber_credentials, config._ticket_credentials)
+    for shown in (hub, vars(hub), config, *kinds):
         assert "s3cret" not in repr(shown)
 
 

@@ -686,6 +686,22 @@ async def test_the_page_asks_for_a_key_where_the_hub_wants_one(run: Run, wire: H
 
 
 @pytest.mark.usefixtures("chromium")
+async def test_the_page_says_that_the_hub_wants_tickets(run: Run, page: Page) -> None:
+    """It asks for a key only if the hub has one, too."""
+    tickets: dict[str, str | bytes] = {"users": "0123456789abcdefghijklmnopqrstuv"}
+    hub = await run(Hub(port=0, ticket_keys=tickets))
+    await page.open(hub.url)
+    await page.until("document.getElementById('trouble').textContent.includes('need a ticket')")
+    assert await text(page, "state") == "refused"
+    assert await page.evaluate("document.getElementById('credentials').hidden")
+    hub = await run(Hub(port=0, ticket_keys=tickets, subscriber_keys={"reader": "s3cret"}))
+    await page.open(hub.url)
+    await page.until("!document.getElementById('credentials').hidden")
+    await sign_in(page, "reader", "s3cret")
+    await connected(page)
+
+
+@pytest.mark.usefixtures("chromium")
 async def test_a_page_that_cannot_sign_says_why(run: Run, page: Page) -> None:
     """Browsers have WebCrypto on https and this machine alone."""
     hub = await run(Hub(port=0, subscriber_keys={"reader": "s3cret"}))

@@ -192,7 +192,7 @@ def test_what_the_hub_says() -> None:
         "authmethod": "wampcra",
         "_any_topic": True,
     }
-    assert messages.challenge('{"a":1}') == r'[4,"wampcra",{"challenge":"{\"a\":1}"}]'
+    assert messages.challenge("wampcra", {"challenge": '{"a":1}'}) == r'[4,"wampcra",{"challenge":"{\"a\":1}"}]'
     assert messages.abort("wamp.error.x", 'no "x"') == r'[3,{"message":"no \"x\""},"wamp.error.x"]'
     assert messages.goodbye("wamp.close.normal") == '[6,{},"wamp.close.normal"]'
     assert messages.subscribed(1, 2, {}) == "[33,1,2]"
@@ -254,7 +254,7 @@ def test_texts_come_back_as_they_were(first: str, second: str) -> None:
         assert decode(json.dumps([5, first, {}], ensure_ascii=ascii_only)) == Authenticate(first)
     assert json.loads(messages.abort(first, second)) == [3, {"message": second}, first]
     assert json.loads(messages.error(Type.CALL, 1, first, second)) == [8, 48, 1, {}, first, [second]]
-    assert json.loads(messages.challenge(first)) == [4, "wampcra", {"challenge": first}]
+    assert json.loads(messages.challenge("wampcra", {"challenge": first})) == [4, "wampcra", {"challenge": first}]
 
 
 @given(st.floats())

@@ -781,6 +781,8 @@ WRONG = {
     "new WebMQ('http://hub.example/', {key: 'k'})": "key, sign",
     "new WebMQ('http://hub.example/', {sign: () => ''})": "key, sign",
     "new WebMQ('http://hub.example/', {key: 'k', sign: 's3cret'})": "sign",
+    "new WebMQ('http://hub.example/', {key: 'k', sign: () => '', ticket: () => 's3cret'})": "key, sign",
+    "new WebMQ('http://hub.example/', {ticket: 's3cret'})": "ticket",
     "new WebMQ('http://hub.example/', {parse: null})": "parse",
     "WebMQ.signer('')": "secret",
     "WebMQ.signer()": "secret",

@@ -7,6 +7,7 @@ import gc
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from traceback import walk_tb
 
 import pytest
 
@@ -21,11 +22,14 @@ from webmqconnect_async.subscriber import (
     Subscriber,
     SubscriberError,
     Subscription,
+    TicketRefused,
     TopicRefused,
+    _connect,
     _session,
     _subscriber,
 )
 from webmqconnect_async.subscriber._session import Session
+from webmqconnect_async.tickets import ticket
 
 from ..processes import PATIENCE
 from ..walker import walked
@@ -33,6 +37,7 @@ from .broker import Peer, Serve, broker, scripts
 
 HUB = {"newest": 10, "history": "h", "any_topic": True}
 SECRET = "a-secret-of-the-tests"
+LONG = "0123456789abcdefghijklmnopqrstuv"
 
 
 @pytest.fixture(autouse=True)
@@ -832,14 +837,19 @@ async def test_consumer_that_is_too_slow_is_dropped_and_recovers() -> None:
 # Cancellation and secrets
 
 
-async def test_cancelled_at_any_moment() -> None:
+@pytest.mark.parametrize("by", ["key", "ticket"])
+async def test_cancelled_at_any_moment(by: str) -> None:
     """Nothing is left behind, and no secret is in the frames."""
     before = asyncio.all_tasks()
     ends = set()
-    async with Hub(port=0, subscriber_keys={"page": SECRET}) as hub:
+    ticketed = by == "ticket"
+    keys: dict[str, str | bytes] = {"page": LONG}
+    token = ticket(key="page", secret=LONG, sub="17", topics=["t"])
+    credentials, source = (None, lambda: token) if ticketed else (Credentials("page", LONG), None)
+    async with Hub(port=0, ticket_keys=keys) if ticketed else Hub(port=0, subscriber_keys=keys) as hub:
 
         async def use() -> None:
-            async with Subscriber(hub.url, Credentials("page", SECRET)) as subscriber, subscriber.subscribe("t"):
+            async with Subscriber(hub.url, credentials, ticket=source) as subscriber, subscriber.subscribe("t"):
                 pass
 
         hub_tasks = asyncio.all_tasks() - before
@@ -851,7 +861,7 @@ async def test_cancelled_at_any_moment() -> None:
             [end] = await asyncio.gather(task, return_exceptions=True)
             ends.add(type(end))
             if end is not None:
-                assert not any(SECRET in text for text in walked(end))
+                assert not any(LONG in text or token in text for text in walked(end))
         assert asyncio.CancelledError in ends
     assert asyncio.all_tasks() - hub_tasks == before
 
@@ -872,3 +882,142 @@ async def test_signature_is_in_no_frame_of_a_refusal() -> None:
     assert signatures
     for secret in (*signatures, SECRET, "hidden"):
         assert secret not in found
+
+
+# Tickets
+
+
+async def give(peer: Peer, tickets: list[object], *response: object) -> None:
+    """Let the subscriber join by a ticket, and record that."""
+    assert await peer.next() == [1, "realm1", {"roles": {"subscriber": {}}, "authmethods": ["ticket"]}]
+    await peer.send(4, "ticket", {})
+    tickets.append((await peer.next())[1])
+    await peer.send(*response)
+
+
+async def test_each_connection_has_a_new_ticket() -> None:
+    """A plain function, or a coroutine function; when it fails, it is called again."""
+    sent: list[object] = []
+    states: list[str] = []
+    results: list[object] = ["one", LookupError("no user"), LookupError(), None, "two", "three"]
+
+    def plain() -> str:
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result  # type: ignore[return-value]  # None is wrong on purpose
+
+    async def slow() -> str:
+        await asyncio.sleep(0)
+        return plain()
+
+    async def first(peer: Peer) -> None:
+        await give(peer, sent, 2, 17, {})
+        await peer.send(6, {}, "webmq.close.ticket_expired")
+        await peer.gone()
+
+    async def second(peer: Peer) -> None:
+        await give(peer, sent, 3, {"message": "expired"}, "webmq.error.ticket_expired")
+        await peer.gone()
+
+    async def third(peer: Peer) -> None:
+        await give(peer, sent, 2, 18, {})
+        await peer.gone()
+
+    for source in (plain, slow):
+        results[:] = ["one", LookupError("no user"), LookupError(), None, "two", "three"]
+        async with (
+            broker(scripts(first, second, third)) as url,
+            Subscriber(url, ticket=source, on_state=lambda *args: states.append(args[1])),
+        ):
+            await until(lambda: states[-1:] == ["18"])
+        assert (sent, states) == (
+            ["one", "two", "three"],
+            [
+                "17",
+                "the broker ended the session (ticket_expired)",
+                "no ticket: no user",
+                "no ticket: LookupError",
+                "no ticket: the ticket must be a string, not NoneType",
+                "the broker refuses the ticket: ticket_expired: expired",
+                "18",
+            ],
+        )
+        sent.clear()
+        states.clear()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("wamp.error.authentication_failed", TicketRefused),
+        ("wamp.error.not_authorized", TicketRefused),
+        ("webmq.error.ticket_expired", TicketRefused),
+        ("wamp.error.no_matching_auth_method", SubscriberError),
+    ],
+)
+async def test_refused_ticket_is_shown_nowhere(error: str, kind: type[SubscriberError]) -> None:
+    async def serve(peer: Peer) -> None:
+        await give(peer, [], 3, {"message": "no"}, error)
+        await peer.gone()
+
+    async with broker(serve) as url:
+        subscriber = Subscriber(url, ticket=lambda: SECRET)
+        with pytest.raises(SubscriberError, match=f"refuses the ticket: {error.rpartition('.')[2]}: no") as caught:
+            await subscriber.__aenter__()
+    assert type(caught.value) is kind
+    assert not [text for text in (*walked(caught.value), repr(vars(subscriber))) if SECRET in text]
+
+
+async def test_failure_of_the_first_ticket_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is, with its frames. What takes too long is an error of the subscriber, and nothing connects."""
+    monkeypatch.setattr(_connect, "_TIMEOUT", 0.01)
+
+    def broken() -> str:
+        raise TimeoutError("of the application")
+
+    for source, kind, said in (
+        (broken, TimeoutError, "of the application"),
+        (lambda: asyncio.Future[str](), SubscriberError, "has not returned within"),
+        (lambda: SECRET.encode(), TypeError, "the ticket must be a string, not bytes"),
+    ):
+        with pytest.raises(kind, match=said) as caught:
+            await Subscriber("ws://127.0.0.1:1/ws", ticket=source).__aenter__()  # type: ignore[arg-type]
+        assert not [text for text in walked(caught.value) if SECRET in text]
+        assert ("broken" in [frame.f_code.co_name for frame, _ in walk_tb(caught.value.__traceback__)]) is (
+            source is broken
+        )
+
+
+def test_invalid_ticket() -> None:
+    with pytest.raises(ValueError, match="ticket must not be given with credentials"):
+        Subscriber("ws://127.0.0.1:1/ws", Credentials("page", SECRET), ticket=lambda: "")
+    with pytest.raises(TypeError, match="ticket must be a function") as caught:
+        Subscriber("ws://127.0.0.1:1/ws", ticket=SECRET)  # type: ignore[arg-type]
+    assert not [text for text in walked(caught.value) if SECRET in text]
+
+
+async def test_ticket_that_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The subscriber joins again with a new one and recovers; a topic that it does not cover is refused."""
+    monkeypatch.setattr("webmqconnect_async.hub._websocket._CLOCK_CHECK", 0.01)
+    now, mine, other = 1_800_000_000.0, "http://example.com/users/17/orders", "http://example.com/users/1/orders"
+    lost: list[object] = []
+
+    async def new_ticket() -> str:
+        if now > 1_800_000_000:
+            await client.push(mine, "missed")
+        return ticket(key="users", secret=LONG, sub="17", topics=[mine], now=now)
+
+    async with (
+        Hub(port=0, ticket_keys={"users": LONG}, clock=lambda: now) as hub,
+        AsyncClient(hub.url) as client,
+        Subscriber(hub.url, ticket=new_ticket, on_lost=lambda *args: lost.append(args)) as subscriber,
+        subscriber.subscribe(mine) as events,
+    ):
+        with pytest.raises(TopicRefused, match="the ticket does not cover this topic"):
+            await subscriber.subscribe(other).ready()
+        await client.push(mine, "first")
+        assert await values(events, 1) == ["first"]
+        now += 3600
+        assert await values(events, 1) == ["missed"]
+    assert lost == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from rich.text import Text
 
 from ..signing import Credentials
@@ -19,6 +21,7 @@ async def print_events(
     credentials: Credentials | None,
     realm: str,
     reconnect: bool,
+    ticket: Callable[[], Awaitable[str]] | None,
 ) -> None:
     """Subscribe and print events until `count` are printed. `None`: until cancelled."""
     # Every failed attempt to reconnect is a change of state, too.
@@ -33,7 +36,7 @@ async def print_events(
     def lost(topic: str, why: str) -> None:
         terminal.note(f"missed events of {topic}: {why}")
 
-    subscriber = Subscriber(url, credentials, realm, on_lost=lost, on_state=changed, reconnect=reconnect)
+    subscriber = Subscriber(url, credentials, realm, on_lost=lost, on_state=changed, reconnect=reconnect, ticket=ticket)
     with subscriber_failures():
         async with subscriber, subscriber.subscribe(*topics) as events:
             subscription = topics[0] if len(topics) == 1 else f"{len(topics)} topics"

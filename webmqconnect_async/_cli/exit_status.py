@@ -18,7 +18,7 @@ class Exit(IntEnum):
 
 MEANINGS = {
     Exit.DONE: "done; also: hub or listen was stopped by Ctrl-C or SIGTERM",
-    Exit.FAILED: "failed: a push, a line, a connection, or a check of demo; standard error has the reason",
+    Exit.FAILED: "failed: a push, a line, a connection, a ticket, or a check of demo; the output has the reason",
     Exit.USAGE: "invalid arguments, options or variables; nothing was sent",
     Exit.INTERRUPTED: "interrupted by Ctrl-C; push and demo: also by SIGTERM or SIGHUP",
 }

@@ -14,12 +14,14 @@ from .exit_status import Exit
 from .keys import (
     PUSHER,
     SUBSCRIBER,
+    TICKET,
     console_token_file_option,
     console_token_of,
     credentials_of,
     key_option,
     secret_file_option,
     subscriber_secret_file_option,
+    ticket_secret_file_option,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ __all__ = ["hub"]
 _OPTIONS = {
     "keys": PUSHER.key,
     "subscriber_keys": SUBSCRIBER.key,
+    "ticket_keys": TICKET.key,
     "allow_origins": "--allow-origin",
     "allow_hosts": "--allow-host",
     "console_token": "--console-token-file",
@@ -64,6 +67,14 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
 @secret_file_option
 @click.option(SUBSCRIBER.key, metavar="NAME", help="Accept only subscribers that authenticate with this key.")
 @subscriber_secret_file_option
+@click.option(TICKET.key, metavar="NAME", help="Accept subscribers with tickets that are signed with this key.")
+@ticket_secret_file_option
+@click.option(
+    "--public",
+    metavar="TOPIC",
+    multiple=True,
+    help="Let everybody read this topic, without a key or a ticket. A * at the end stands for any text. Repeatable.",
+)
 @click.option(
     "--allow-origin",
     "allow_origins",
@@ -162,6 +173,8 @@ def hub(
     secret_file: Path | None,
     subscriber_key: str | None,
     subscriber_secret_file: Path | None,
+    ticket_key: str | None,
+    ticket_secret_file: Path | None,
     console: bool | None,
     console_token_file: Path | None,
     log_level: str,
@@ -175,6 +188,7 @@ def hub(
     """
     credentials = credentials_of(key, secret_file)
     subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
+    ticket = credentials_of(ticket_key, ticket_secret_file, TICKET)
     if console is None:
         console = not options.get("allow_hosts")
     if console_token_file is not None and not console:
@@ -187,6 +201,7 @@ def hub(
 
     options["keys"] = {credentials.key: credentials.secret} if credentials else None
     options["subscriber_keys"] = {subscriber.key: subscriber.secret} if subscriber else None
+    options["ticket_keys"] = {ticket.key: ticket.secret} if ticket else None
     options["console_token"] = console_token_of(console_token_file) if console else None
     try:
         server = Hub(host, port, **options)

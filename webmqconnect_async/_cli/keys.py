@@ -11,11 +11,13 @@ import rich_click as click
 
 from .._core.environment import AUTH_KEY, AUTH_SECRET, read_secret, secret_of
 from ..signing import Credentials
+from .errors import Failure
 from .paths import not_closed
 
 __all__ = [
     "PUSHER",
     "SUBSCRIBER",
+    "TICKET",
     "KeyOptions",
     "console_token_file_option",
     "console_token_of",
@@ -23,6 +25,8 @@ __all__ = [
     "key_option",
     "secret_file_option",
     "subscriber_secret_file_option",
+    "ticket_of",
+    "ticket_secret_file_option",
 ]
 
 
@@ -52,6 +56,7 @@ class KeyOptions:
 
 PUSHER = KeyOptions("--key", "--secret-file", AUTH_SECRET)
 SUBSCRIBER = KeyOptions("--subscriber-key", "--subscriber-secret-file", "WEBMQ_SUBSCRIBER_SECRET")
+TICKET = KeyOptions("--ticket-key", "--ticket-secret-file", "WEBMQ_TICKET_SECRET")
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
@@ -60,6 +65,7 @@ key_option = partial(click.option, PUSHER.key, metavar="NAME", envvar=AUTH_KEY, 
 _secret_file_option = partial(click.option, metavar="FILE", type=_FILE, callback=not_closed)
 secret_file_option = _secret_file_option(PUSHER.file, help=PUSHER.help)
 subscriber_secret_file_option = _secret_file_option(SUBSCRIBER.file, help=SUBSCRIBER.help)
+ticket_secret_file_option = _secret_file_option(TICKET.file, help=TICKET.help)
 console_token_file_option = _secret_file_option(
     "--console-token-file",
     help="Read the token of the console from FILE. Without this option, each start has a new one.",
@@ -82,6 +88,14 @@ def console_token_of(file: Path | None) -> str:
     if "\ufffd" in text:  # not by a UnicodeDecodeError, which would have the token
         raise click.UsageError(f"--console-token-file: {file} is not UTF-8.")
     return text
+
+
+def ticket_of(file: Path) -> str:
+    """Return the ticket in a file, without whitespace around it; raise `Failure` if the file cannot be read."""
+    try:
+        return file.read_text("utf-8", "replace").strip()
+    except OSError as error:
+        raise Failure(f"--ticket-file: cannot read {file}: {error.strerror}") from None
 
 
 def credentials_of(key: str | None, secret_file: Path | None, options: KeyOptions = PUSHER) -> Credentials | None:

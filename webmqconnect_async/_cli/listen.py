@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from pathlib import Path
 
 import rich_click as click
@@ -9,7 +11,8 @@ import rich_click as click
 from . import terminal
 from .command import Command
 from .exit_status import Exit
-from .keys import SUBSCRIBER, credentials_of, subscriber_secret_file_option
+from .keys import SUBSCRIBER, credentials_of, subscriber_secret_file_option, ticket_of
+from .paths import not_closed
 
 __all__ = ["listen"]
 
@@ -34,6 +37,13 @@ $ webmqconnect listen --realm realm1 ws://127.0.0.1:8080/ws com.example.orders
 @click.option(SUBSCRIBER.key, metavar="NAME", help="Authenticate with this key, if the hub requires one.")
 @subscriber_secret_file_option
 @click.option(
+    "--ticket-file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    callback=not_closed,
+    help="Authenticate with the ticket in FILE, which is read again for each connection.",
+)
+@click.option(
     "--realm",
     metavar="NAME",
     default="realm1",
@@ -47,6 +57,7 @@ def listen(
     count: int | None,
     subscriber_key: str | None,
     subscriber_secret_file: Path | None,
+    ticket_file: Path | None,
     realm: str,
     no_reconnect: bool,
 ) -> None:
@@ -61,6 +72,9 @@ def listen(
     """
     terminal.need_output()
     credentials = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
+    if credentials is not None and ticket_file is not None:
+        raise click.UsageError(f"give either {SUBSCRIBER.key} or --ticket-file.")
+    ticket = None if ticket_file is None else partial(asyncio.to_thread, ticket_of, ticket_file)
 
     from ..subscriber._connect import socket_url
     from .event_lines import print_events
@@ -70,4 +84,5 @@ def listen(
         address = socket_url(url)
     except ValueError as error:
         raise click.UsageError(f"WS_URL: {error}.") from None
-    run(print_events(address, topics, count, credentials, realm, not no_reconnect), interrupted=Exit.DONE)
+    events = print_events(address, topics, count, credentials, realm, not no_reconnect, ticket)
+    run(events, interrupted=Exit.DONE)

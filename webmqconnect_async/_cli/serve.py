@@ -70,14 +70,16 @@ def _show(
     server: Hub, credentials: Credentials | None, secret_file: Path | None, console_token_file: Path | None
 ) -> None:
     signed = f"signed with the key {credentials.key!r}" if credentials else "unsigned"
-    authenticated = [f"with the key {key!r}" for key in server.config.subscriber_keys or ()]
+    config = server.config
+    authenticated = [f"with the key {key!r}" for key in config.subscriber_keys or ()]
+    authenticated += [f"with a ticket of the key {key!r}" for key in config.ticket_keys or ()]
     output = terminal.console()
     addresses = [
         ("push to", server.url, signed),
         ("subscribe at", server.ws_url, ", ".join(["WAMP v1 or v2", *authenticated])),
         ("see events at", f"{server.url}/", "a page for your browser"),
     ]
-    if token := server.config.console_token:
+    if token := config.console_token:
         # A token from a file is not printed, so that it does not get into a journal.
         shown, remark = token, "a secret link: it shows and pushes all"
         if console_token_file is not None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..subscriber import CannotConnect, HandshakeRefused, KeyRefused, KeyRequired, NoSuchRealm, SubscriberError
+from ..subscriber import (
+    CannotConnect,
+    HandshakeRefused,
+    KeyRefused,
+    KeyRequired,
+    NoSuchRealm,
+    SubscriberError,
+    TicketRefused,
+)
 from .errors import Failure
 from .keys import SUBSCRIBER
 
@@ -28,9 +36,11 @@ def _advice(error: SubscriberError) -> str:
         case HandshakeRefused():
             return "; the WebSocket of a hub is at /ws"
         case KeyRequired():
-            return f": give {SUBSCRIBER.key}"
+            return f": give {SUBSCRIBER.key} or --ticket-file"
         case KeyRefused():
             return f"; check {SUBSCRIBER.key} and its secret"
+        case TicketRefused():
+            return "; webmqconnect explain --ticket-file shows what is in it"
         case NoSuchRealm():
             return "; check --realm"
     return ""

@@ -7,7 +7,7 @@ could have none, or use a public key as the secret (RFC 8725, section 3.1). Whoe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -18,19 +18,32 @@ except ImportError:
     raise ImportError("tickets need PyJWT: pip install 'webmqconnect-async[tickets]'") from None
 
 from ..signing import Credentials
+from .topics import check_topics, covers
 
-__all__ = ["MAX_SECONDS", "Ticket", "TicketRefused", "check_secret", "check_topics", "covers", "encode", "verify"]
+__all__ = [
+    "MAX_LENGTH",
+    "MAX_SECONDS",
+    "Ticket",
+    "TicketRefused",
+    "check_claims",
+    "check_secret",
+    "check_topics",
+    "covers",
+    "encode",
+    "unverified",
+    "verify",
+]
 
 MAX_SECONDS = 86_400
 """The longest validity of a ticket, which cannot be revoked."""
 MAX_LENGTH = 8192
 """Maximum length of a ticket in characters."""
 
+_TOO_LONG = f"the ticket has more than {MAX_LENGTH} characters"
 _LEEWAY = 30
 """Seconds that the clock of who made a ticket may be ahead."""
 _MIN_SECRET = 32
 """Bytes: as many as the hash has (RFC 7518, section 3.2)."""
-_SEPARATORS = ("/", ".", ":")
 
 _jws = PyJWS(algorithms=["HS256"])
 
@@ -66,35 +79,6 @@ class TicketRefused(Exception):
         super().__init__(reason)
         self.forged = forged
         self.expired = expired
-
-
-def covers(topics: Iterable[str], topic: str) -> bool:
-    """Return whether a topic is among topics of a ticket, or begins with one that has a trailing `*`."""
-    return any(topic.startswith(each[:-1]) if each.endswith("*") else topic == each for each in topics)
-
-
-def check_topics(argument: str, topics: object) -> tuple[str, ...]:
-    """Return topics of a ticket as a tuple.
-
-    Raises:
-        TypeError, ValueError: they are not a collection of at least one topic, or a `*` is somewhere other than at the
-            end, after a separator. Without the separator, `http://example.com*` would cover `http://example.com.evil`.
-    """
-    if isinstance(topics, str) or not isinstance(topics, Iterable):
-        raise TypeError(f"{argument} must be a list of strings, not {type(topics).__name__}")
-    checked: list[str] = []
-    for topic in topics:
-        if not isinstance(topic, str):
-            raise TypeError(f"{argument} must contain strings, not {type(topic).__name__}")
-        before = topic.removesuffix("*")
-        if not topic or "*" in before or (before != topic and not before.endswith(_SEPARATORS)):
-            raise ValueError(
-                f"{argument} must contain topics with a * only at the end, after one of / . :, and not {topic!r}"
-            )
-        checked.append(topic)
-    if not checked:
-        raise ValueError(f"{argument} must contain at least one topic")
-    return tuple(checked)
 
 
 def check_secret(secret: bytes) -> str:
@@ -137,10 +121,30 @@ def verify(token: str, keys: Mapping[str, Credentials], now: float) -> Ticket:
     """
     try:
         if len(token) > MAX_LENGTH:
-            raise TicketRefused(f"the ticket has more than {MAX_LENGTH} characters")
+            raise TicketRefused(_TOO_LONG)
         key, payload = _authentic(token, keys)
     finally:
         del token
+    return check_claims(key, payload, now)
+
+
+def unverified(token: str) -> tuple[Mapping[str, object], bytes]:
+    """Return the header and the payload of a token, for people: nobody may have signed it.
+
+    Raises:
+        TicketRefused: it is not a JSON Web Token.
+    """
+    if len(token) > MAX_LENGTH:
+        raise TicketRefused(_TOO_LONG)
+    try:
+        parts = _jws.decode_complete(token, options={"verify_signature": False})
+    except (InvalidTokenError, ValueError, RecursionError):
+        raise TicketRefused("the ticket is not a JSON Web Token") from None
+    return parts["header"], parts["payload"]
+
+
+def check_claims(key: str, payload: bytes, now: float) -> Ticket:
+    """Return the ticket that a key has signed; raise `TicketRefused` if its claims are not right."""
     claims = _claims(payload)
     try:
         topics = check_topics("its topics", claims.get("topics"))

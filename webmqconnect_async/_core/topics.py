@@ -1,13 +1,15 @@
-"""The topics that a WAMP v2 router accepts."""
+"""The topics that a WAMP v2 router accepts, and those that a subscriber may read."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-__all__ = ["is_reserved", "is_uri"]
+__all__ = ["check_topics", "covers", "is_reserved", "is_uri"]
 
 _URI = re.compile(r"[^\s.#]+(\.[^\s.#]+)*")
 """A loose URI, as the WAMP specification calls it."""
+_SEPARATORS = ("/", ".", ":")
 
 
 def is_uri(topic: str) -> bool:
@@ -18,3 +20,32 @@ def is_uri(topic: str) -> bool:
 def is_reserved(topic: str) -> bool:
     """Return whether only the router itself may publish to a topic."""
     return topic.startswith("wamp.")
+
+
+def covers(topics: Iterable[str], topic: str) -> bool:
+    """Return whether a topic is among those that may be read, or begins with one that has a trailing `*`."""
+    return any(topic.startswith(each[:-1]) if each.endswith("*") else topic == each for each in topics)
+
+
+def check_topics(argument: str, topics: object) -> tuple[str, ...]:
+    """Return topics that may be read as a tuple.
+
+    Raises:
+        TypeError, ValueError: they are not a collection of at least one topic, or a `*` is somewhere other than at the
+            end, after a separator. Without the separator, `http://example.com*` would cover `http://example.com.evil`.
+    """
+    if isinstance(topics, str) or not isinstance(topics, Iterable):
+        raise TypeError(f"{argument} must be a list of strings, not {type(topics).__name__}")
+    checked: list[str] = []
+    for topic in topics:
+        if not isinstance(topic, str):
+            raise TypeError(f"{argument} must contain strings, not {type(topic).__name__}")
+        before = topic.removesuffix("*")
+        if not topic or "*" in before or (before != topic and not before.endswith(_SEPARATORS)):
+            raise ValueError(
+                f"{argument} must contain topics with a * only at the end, after one of / . :, and not {topic!r}"
+            )
+        checked.append(topic)
+    if not checked:
+        raise ValueError(f"{argument} must contain at least one topic")
+    return tuple(checked)

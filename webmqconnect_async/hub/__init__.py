@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from ._config import HubConfig, HubOptions
 from ._pushes.verdicts import Accepted, Refused
+from ._rights import Identity
 from ._server import Hub, create_app
 
-__all__ = ["Accepted", "Hub", "HubConfig", "HubOptions", "Refused", "create_app"]
+__all__ = ["Accepted", "Hub", "HubConfig", "HubOptions", "Identity", "Refused", "create_app"]

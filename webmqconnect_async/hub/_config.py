@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
 
 from .._core.checks import checked_count, checked_integer, checked_seconds, wrong_type
+from .._core.topics import check_topics
 from ..signing import Credentials
 from ._gate import Gate, is_loopback
 from ._pushes.verdicts import Accepted, Refused
+from ._rights import Identity, Rights
 
 __all__ = ["HubConfig", "HubOptions"]
 
@@ -23,6 +25,9 @@ class HubOptions(TypedDict, total=False):
 
     keys: Mapping[str, str | bytes] | None
     subscriber_keys: Mapping[str, str | bytes] | None
+    ticket_keys: Mapping[str, str | bytes] | None
+    public: Collection[str]
+    may_subscribe: Callable[[Identity, str], bool | Awaitable[bool]] | None
     allow_origins: Collection[str]
     allow_hosts: Collection[str]
     allow_publish: bool
@@ -56,12 +61,24 @@ class HubConfig:
             to a hub with `keys`, except for web pages of other origins. Make the secrets of both kinds long and random.
             A failed authentication is delayed, but only on its own connection, and a push with a wrong signature is
             refused immediately. Each failure is logged with the address of the peer.
+        ticket_keys: Secrets by the name of a key, of at least 32 bytes each, with which your application makes tickets:
+            `webmqconnect_async.tickets.ticket`. A subscriber with a ticket (WAMP v2) may read the topics that the
+            ticket covers. Whoever has a secret can make any ticket: do not use one of `keys` or `subscriber_keys`.
+            Needs the extra `tickets`.
+        public: Topics that everybody may read without a key or a ticket, exact or with a trailing `*` after `/`, `.` or
+            `:`, such as `http://example.com/news/*`.
+        may_subscribe: Called with the `Identity` of a subscriber and a topic that it subscribes to and may read by the
+            rules above. Return `True` to allow the subscription, and `False` to refuse it. The function may be
+            asynchronous. After 5 seconds the subscription is refused; meanwhile the subscriber's further messages wait,
+            and those of others do not. An exception is a refusal, and is logged. It runs in the event loop of the hub
+            and must not block. It is not called for public topics, and it cannot end a subscription. `None` allows all.
         allow_origins: Origins of web pages that may push and subscribe, such as `https://app.example.com`; `file://`
             for pages that are opened from files. The hub's own page may always subscribe, and so may every page served
             from this machine if the hub is bound to loopback.
         allow_hosts: Additional host names, without port, that requests may be sent to, such as the name of a proxy in
             front of the hub.
-        allow_publish: Whether subscribers may publish: to any topic, and unsigned.
+        allow_publish: Whether subscribers may publish, unsigned: to any topic, or with a ticket to those that it
+            covers. If there are `ticket_keys` or `subscriber_keys`, anonymous subscribers may not.
         max_body: Maximum size of a push's body in bytes: the event as JSON, or the whole object of the Crossbar
             dialect.
         max_queue: Maximum size of a subscriber's send queue in bytes, at least `max_body`. A subscriber that exceeds it
@@ -98,6 +115,9 @@ class HubConfig:
     host: str = "127.0.0.1"
     keys: Mapping[str, str | bytes] | None = field(default=None, repr=False)
     subscriber_keys: Mapping[str, str | bytes] | None = field(default=None, repr=False)
+    ticket_keys: Mapping[str, str | bytes] | None = field(default=None, repr=False)
+    public: Collection[str] = ()
+    may_subscribe: Callable[[Identity, str], bool | Awaitable[bool]] | None = field(default=None, repr=False)
     allow_origins: Collection[str] = ()
     allow_hosts: Collection[str] = ()
     allow_publish: bool = False
@@ -118,6 +138,8 @@ class HubConfig:
 
     _credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
     _subscriber_credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
+    _ticket_credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
+    _rights: Rights = field(init=False, repr=False, compare=False)
     _gate: Gate = field(init=False, repr=False, compare=False)
     _metrics_address: tuple[str, int] | None = field(init=False, repr=False, compare=False)
 
@@ -141,8 +163,9 @@ class HubConfig:
             _check_strings(name, getattr(self, name))
         if not callable(self.clock):
             raise TypeError(wrong_type("clock", "callable", self.clock))
-        if self.admit is not None and not callable(self.admit):
-            raise TypeError(wrong_type("admit", "callable or None", self.admit))
+        for name in ("admit", "may_subscribe"):
+            if (hook := getattr(self, name)) is not None and not callable(hook):
+                raise TypeError(wrong_type(name, "callable or None", hook))
         if self.console_token is not None:
             _check_console_token(self.console_token)
         credentials = _credentials("keys", self.keys)
@@ -153,8 +176,25 @@ class HubConfig:
             )
         object.__setattr__(self, "_metrics_address", None if self.metrics is None else _address(self.metrics))
         object.__setattr__(self, "_credentials", credentials)
-        object.__setattr__(self, "_subscriber_credentials", _credentials("subscriber_keys", self.subscriber_keys))
+        subscriber = _credentials("subscriber_keys", self.subscriber_keys)
+        tickets = _credentials("ticket_keys", self.ticket_keys)
+        _check_ticket_keys(tickets, (*credentials.values(), *subscriber.values()))
+        restricted = bool(subscriber or tickets)
+        object.__setattr__(self, "_subscriber_credentials", subscriber)
+        object.__setattr__(self, "_ticket_credentials", tickets)
+        object.__setattr__(self, "_rights", Rights(self._checked_public(restricted), restricted))
         object.__setattr__(self, "_gate", Gate(self.host, self.allow_hosts, self.allow_origins))
+
+    def _checked_public(self, restricted: bool) -> tuple[str, ...]:
+        _check_strings("public", self.public)
+        if not self.public:
+            return ()
+        if not restricted and self.may_subscribe is None:
+            raise ValueError(
+                "public must not be given without ticket_keys, subscriber_keys or may_subscribe: every topic is public "
+                "then"
+            )
+        return check_topics("public", self.public)
 
 
 def _address(text: object) -> tuple[str, int]:
@@ -180,6 +220,18 @@ def _check_console_token(token: object) -> None:
         raise TypeError(wrong_type("console_token", "a string or None", token))
     if len(token) < _MIN_TOKEN:
         raise ValueError(f"console_token must have at least {_MIN_TOKEN} characters")
+
+
+def _check_ticket_keys(tickets: Mapping[str, Credentials], others: Iterable[Credentials]) -> None:
+    if not tickets:
+        return
+    from .._core.tickets import check_secret  # needs PyJWT
+
+    for credentials in tickets.values():
+        if problem := check_secret(credentials.secret):
+            raise ValueError(f"ticket_keys has a secret that {problem}")
+        if any(credentials.secret == other.secret for other in others):
+            raise ValueError("ticket_keys must be keys of their own: one has the same secret as a key of another kind")
 
 
 def _credentials(name: str, keys: object) -> dict[str, Credentials]:

@@ -64,19 +64,21 @@ class Log(Observer):
         """Log a subscriber that has joined."""
         if not self._may_write(logging.INFO):
             return
-        protocol, key = session.subprotocol, None
+        protocol, key, authid = session.subprotocol, None, _user(session)
         line = f"subscriber {session.id} joined from {session.peer}: {protocol}"
         if session.authrole != "anonymous":
-            key = visible(session.authid, _LONGEST)
-            line = f"{line}, key '{key}'"
-        _write(logging.INFO, "joined", line, session=session.id, peer=session.peer, protocol=protocol, key=key)
+            key = visible(session.authid if session.ticket is None else session.ticket.key, _LONGEST)
+            line = f"{line}, key '{key}'" if authid is None else f"{line}, ticket of '{authid}', key '{key}'"
+        facts = {"session": session.id, "peer": session.peer, "protocol": protocol, "key": key, "authid": authid}
+        _write(logging.INFO, "joined", line, **facts)
 
     def left(self, session: Session) -> None:
         """Log a subscriber that has left."""
         if self._may_write(logging.INFO):
             seconds, topics = round(monotonic() - session.opened, 3), len(session.subscribed)
-            line = f"subscriber {session.id} left after {seconds:.1f} s, {_count(topics, 'topic')}"
-            _write(logging.INFO, "left", line, session=session.id, seconds=seconds, topics=topics)
+            who = f"{session.id}, '{authid}'," if (authid := _user(session)) is not None else session.id
+            line = f"subscriber {who} left after {seconds:.1f} s, {_count(topics, 'topic')}"
+            _write(logging.INFO, "left", line, session=session.id, seconds=seconds, topics=topics, authid=authid)
 
     def dropped(self, session: Session, why: Drop, details: str) -> None:
         """Log a subscriber whose connection the hub closes."""
@@ -126,6 +128,11 @@ class Log(Observer):
 def _write(level: int, event: str, line: str, **facts: object) -> None:
     """Write a line, whose record has as attributes the facts that are known."""
     logger.log(level, line, extra={"event": event} | {name: fact for name, fact in facts.items() if fact is not None})
+
+
+def _user(session: Session) -> str | None:
+    """Return the subject of a subscriber's ticket, if it has one."""
+    return None if session.ticket is None else visible(session.authid, _LONGEST)
 
 
 def _count(number: int, noun: str) -> str:

@@ -8,8 +8,11 @@ __all__ = [
     "CLOCK",
     "KEY",
     "NO_SUBSCRIBER_KEY",
+    "PUBLIC",
     "SIGN",
     "SIGNATURE",
+    "TICKET",
+    "TICKET_KEY",
     "larger_body",
     "longer_topic",
     "more_subscriptions",
@@ -21,6 +24,9 @@ SIGNATURE = "compare the secrets of both sides; `webmqconnect explain` shows wha
 CLOCK = "compare the clocks of both machines"
 AUTHENTICATE = "authenticate with the key that --subscriber-key names"
 NO_SUBSCRIBER_KEY = "--subscriber-key NAME"
+TICKET = "use a ticket, signed with the key that --ticket-key names"
+TICKET_KEY = "--ticket-key NAME"
+PUBLIC = "--public TOPIC"
 ALLOW_PUBLISH = "--allow-publish"
 
 

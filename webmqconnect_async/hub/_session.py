@@ -7,18 +7,23 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
+from .._core.escape import visible
+from . import _remedies as remedies
+from ._application import ask
 from ._config import HubConfig
 from ._frames import text_frame
 from ._observer import Drop, Refusal, RefusedPart
 from ._publication import Publication
+from ._rights import Identity, Refused
 
 if TYPE_CHECKING:
+    from .._core.tickets import Ticket
     from ._broker import Broker
 
-__all__ = ["DelayedReply", "Ending", "NotSubscribed", "Session"]
+__all__ = ["Asked", "DelayedReply", "Ending", "NotSubscribed", "Session"]
 
 _PER_FRAME = 8
 """Bytes of the queue per frame, in addition to the frame."""
@@ -31,6 +36,14 @@ _HIGH_WATER = 1 << 16
 
 DelayedReply: TypeAlias = Callable[[], None]
 """Sends a reply. The caller waits before it calls this, to slow down guessing."""
+
+
+class Asked(NamedTuple):
+    """The application has been asked about a message. The subscriber's further messages wait for the answer."""
+
+    answer: Coroutine[object, object, bool]
+    then: Callable[[bool], None]
+    """To be called with the answer, unless the session has ended."""
 
 
 class NotSubscribed(Exception):
@@ -60,7 +73,7 @@ class Session(ABC):
 
     __slots__ = (
         *("_broker", "_closed", "_config", "_drained", "_drop", "_filled", "_max_queue", "_queue", "_queued"),
-        *("_reserved", "authid", "authrole", "ending", "id", "opened", "peer", "published", "subscribed"),
+        *("_reserved", "authid", "authrole", "ending", "id", "opened", "peer", "published", "subscribed", "ticket"),
     )
 
     def __init__(
@@ -70,8 +83,9 @@ class Session(ABC):
         self.peer = peer
         self.opened = time.monotonic()
         self.authid = session_id
-        """The key that it authenticated with; the session ID if it is anonymous."""
+        """The key that it authenticated with, or the subject of its ticket; the session ID if it is anonymous."""
         self.authrole = "anonymous"
+        self.ticket: Ticket | None = None
         self.subscribed: set[str] = set()
         """The topics that it subscribes to. `Broker` updates it."""
         self.published = 0
@@ -96,27 +110,66 @@ class Session(ABC):
         """Whether the subscriber may subscribe and publish: it is anonymous or authenticated, as the hub requires."""
 
     @abstractmethod
-    def receive(self, text: str) -> DelayedReply | None:
-        """Process a message from the subscriber. Everything is done on return, except for a reply to be delayed."""
+    def receive(self, text: str) -> DelayedReply | Asked | None:
+        """Process a message from the subscriber. Everything is done on return, unless something is returned."""
 
     @classmethod
     @abstractmethod
     def event(cls, publication: Publication, subscription: int, publication_id: int) -> str:
         """Return the message that delivers an event in this protocol."""
 
-    def admit(self, key: str | None = None) -> None:
-        """Let the subscriber in, with the key that it has authenticated with, or `None` if it is anonymous."""
-        if key is not None:
-            self.authid, self.authrole = key, "subscriber"
+    def admit(self, authid: str | None = None, ticket: Ticket | None = None) -> None:
+        """Let the subscriber in, as whom it has authenticated and with its ticket, or `None` if it is anonymous."""
+        if authid is not None:
+            self.authid, self.authrole, self.ticket = authid, "subscriber", ticket
         for observer in self._broker.observers:
             observer.joined(self)
+
+    def when_readable(self, topic: str, then: Callable[[str], None]) -> Asked | None:
+        """Call `then` with the reason why the subscriber may not read a topic; empty if it may.
+
+        It is called before this returns, or after the application has answered. The observers are told of a refusal.
+        """
+        config, rights = self._config, self._config._rights
+
+        def settle(allowed: bool) -> None:
+            # Asked again after the application has answered: meanwhile the ticket may have expired.
+            refused = rights.reading(topic, self.authrole, self.ticket, config.clock)
+            if refused is None and not allowed:
+                refused = Refused("the application refuses it")
+            then("" if refused is None else self._refuse_topic("subscription", topic, refused))
+
+        hook = config.may_subscribe
+        if hook is None or rights.is_public(topic) or rights.reading(topic, self.authrole, self.ticket, config.clock):
+            settle(True)
+            return None
+        claims = None if self.ticket is None else self.ticket.claims
+        answer = ask(hook, Identity(self.authid, self.authrole, self.id, self.peer, claims), topic)
+        if isinstance(answer, bool):
+            settle(answer)
+            return None
+        return Asked(answer, settle)
+
+    def why_not_publish(self, topic: str) -> str:
+        """Return why the subscriber may not publish to a topic, of which the observers are told; empty if it may."""
+        config = self._config
+        if not config.allow_publish:
+            reason = "subscribers of this hub do not publish"
+            self.refuse("publication", reason, remedies.ALLOW_PUBLISH)
+            return reason
+        refused = config._rights.publishing(topic, self.authrole, self.ticket, config.clock)
+        return "" if refused is None else self._refuse_topic("publication", topic, refused)
+
+    def _refuse_topic(self, what: RefusedPart, topic: str, refused: Refused) -> str:
+        self.refuse(what, f"topic '{visible(topic, 100)}': {refused.reason}", refused.remedy)
+        return refused.reason
 
     def refuse(self, what: RefusedPart, reason: str, remedy: str = "", *, forged: bool = False) -> None:
         """Tell the observers that something is refused. `Refusal` explains the arguments."""
         self._broker.refused(Refusal(what, reason, remedy, self.peer, None, forged, self.id))
 
-    def leave(self) -> None:  # noqa: B027  # WAMP v1 has no such message
-        """Queue the message, if the protocol has one, that the hub is shutting down."""
+    def leave(self, reason: str) -> None:  # noqa: B027  # WAMP v1 has no such message
+        """Queue the message, if the protocol has one, that the hub ends the session. The reason is a URI."""
 
     def say(self, message: str) -> None:
         """Queue a message for this subscriber only."""

@@ -12,7 +12,8 @@ from ._config import HubConfig
 from ._fairness import BEHIND, FairGuard, Turns
 from ._frames import pong_frame
 from ._guards import RequestGuard, StallGuard, abort
-from ._session import Session
+from ._rights import ends_at
+from ._session import Asked, Session
 from ._wamp1.session import Wamp1Session
 from ._wamp2.session import Wamp2Session
 
@@ -32,6 +33,9 @@ _CLOSE_TIMEOUT = 1.0
 
 _JOIN_TIMEOUT = 10.0
 """Seconds to say HELLO and, if the hub requires it, to authenticate. Strangers must not occupy connections."""
+
+_CLOCK_CHECK = 30.0
+"""Seconds between two looks at the hub's clock, which may jump, for the end of a ticket."""
 
 _MAX_WRITE = 1 << 16
 """Bytes written at once: what a transport buffers before it pauses writing."""
@@ -59,9 +63,10 @@ class SubscriberSocket:
         self._transport = transport
         self._session = session
         self._close_session = close_session
+        self._config = config
         self._turns = turns
         self._published = 0  # events when it was last found to be behind
-        self._delayed: asyncio.TimerHandle | None = None  # a delayed reply
+        self._timer: asyncio.TimerHandle | None = None  # of a delayed reply, and later of the end of the ticket
         # No compression: each event would have to be compressed separately for every subscriber. No autoping: aiohttp
         # would process all pings and pongs that have arrived without returning.
         self._socket = web.WebSocketResponse(
@@ -92,8 +97,8 @@ class SubscriberSocket:
             except* ConnectionError:
                 pass  # a subscriber may disconnect without a close frame
         finally:
-            if self._delayed is not None:
-                self._delayed.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             self._close_session(self._session)
             if self._socket.prepared:
                 # A subscriber that does not read must not keep the connection open. And if an exception got here,
@@ -103,7 +108,7 @@ class SubscriberSocket:
 
     async def leave(self) -> None:
         """Close the connection because the hub is shutting down: send what is queued, then a close frame (1001)."""
-        self._session.leave()
+        self._session.leave("wamp.close.system_shutdown")
         await self.close(WSCloseCode.GOING_AWAY)
 
     def abort(self) -> None:
@@ -130,17 +135,36 @@ class SubscriberSocket:
                     if message.type is WSMsgType.PING:
                         self._session.send(pong_frame(message.data))
                     elif message.type is WSMsgType.TEXT and self._session.ending is None:
-                        delayed = self._session.receive(message.data)
-                        if delayed is not None:  # a session has one at a time
-                            self._delayed = loop.call_later(_penalty(), delayed)
-                        if self._session.admitted:
+                        reply = self._session.receive(message.data)
+                        if isinstance(reply, Asked):
+                            asked = loop.time()
+                            allowed = await reply.answer
+                            began += loop.time() - asked
+                            if self._transport.is_closing():
+                                break
+                            if self._session.ending is None:
+                                reply.then(allowed)
+                        elif reply is not None:  # a session has one at a time
+                            self._timer = loop.call_later(_penalty(), reply)
+                        if self._session.admitted and timeout.when() is not None:
                             timeout.reschedule(None)
+                            if (ticket := self._session.ticket) is not None:
+                                self._end_at(ends_at(ticket, secrets.SystemRandom().random()))
                     await guard.charge(began)
                     await self._session.drained()
         except TimeoutError:
             said = f"no HELLO or no authentication within {_JOIN_TIMEOUT:.0f} s"
             self._session.refuse("subscriber", said)
             await self.close(WSCloseCode.POLICY_VIOLATION, said)
+
+    def _end_at(self, end: float) -> None:
+        """End the session at a time of the hub's clock, because its ticket expires."""
+        left = end - self._config.clock()
+        if left > 0:
+            self._timer = asyncio.get_running_loop().call_later(min(left, _CLOCK_CHECK), self._end_at, end)
+        elif self._session.ending is None:
+            self._session.leave("webmq.close.ticket_expired")
+            self._session.end(WSCloseCode.OK, "the ticket expires")
 
     def _behind(self) -> None:
         """Drop the subscriber as a flood, unless it has published events."""
@@ -165,8 +189,8 @@ class SubscriberSocket:
 
 def max_message(config: HubConfig) -> int:
     """Return the maximum bytes of a message from a subscriber. A longer one closes the connection (1009)."""
-    # An event, its topic with every character escaped in JSON, and some session IDs.
-    return config.max_body + 12 * config.max_topic + 4096
+    # An event, its topic with every character escaped in JSON, and some session IDs. Or a ticket of 8,192 characters.
+    return config.max_body + 12 * config.max_topic + 8704
 
 
 def _penalty() -> float:

@@ -12,6 +12,7 @@ from ._errors import (
     KeyRequired,
     NoSuchRealm,
     SubscriberError,
+    TicketRefused,
     TopicRefused,
 )
 from ._subscriber import Subscriber
@@ -27,5 +28,6 @@ __all__ = [
     "Subscriber",
     "SubscriberError",
     "Subscription",
+    "TicketRefused",
     "TopicRefused",
 ]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from ssl import SSLContext
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
+from .._core.checks import wrong_type
 from ..signing import Credentials
 from ._errors import CannotConnect, HandshakeRefused, SubscriberError
 from ._session import Session
@@ -16,13 +20,16 @@ from ._topics import Topics
 from ._wamp1 import Wamp1Session
 from ._wamp2 import Wamp2Session
 
-__all__ = ["connect", "socket_url"]
+__all__ = ["NewTicket", "connect", "new_ticket", "socket_url"]
+
+NewTicket: TypeAlias = Callable[[], str | Awaitable[str]]
+"""The application's function that returns a ticket."""
 
 # In order of preference. WAMP v1 has no history.
 _SUBPROTOCOLS: dict[str, type[Session]] = {"wamp.2.json": Wamp2Session, "wamp": Wamp1Session}
 
 _TIMEOUT = 10.0
-"""Seconds to connect, and again to join."""
+"""Seconds to get a ticket, again to connect, and again to join."""
 
 
 def socket_url(url: str) -> str:
@@ -44,6 +51,32 @@ def socket_url(url: str) -> str:
     ).geturl()
 
 
+async def new_ticket(ticket: NewTicket | None) -> Callable[[], str] | None:
+    """Ask the application for a ticket. It is returned in a function, as error reporters show variables.
+
+    Raises:
+        TypeError: it is not a string.
+        SubscriberError: it takes too long. Anything that the application raises passes.
+    """
+    if ticket is None:
+        return None
+    patience = asyncio.timeout(_TIMEOUT)
+    try:
+        async with patience:
+            token = ticket()
+            if isawaitable(token):
+                token = await token
+    except TimeoutError:
+        if not patience.expired():
+            raise
+        raise SubscriberError(f"the function ticket has not returned within {_TIMEOUT:.0f} s") from None
+    if not isinstance(token, str):
+        message = wrong_type("the ticket", "a string", token)
+        token = ""  # error reporters show the local variables of a traceback's frames
+        raise TypeError(message)
+    return lambda: token
+
+
 async def connect(
     http: aiohttp.ClientSession,
     url: str,
@@ -51,6 +84,7 @@ async def connect(
     realm: str,
     ssl: SSLContext | None,
     topics: Topics,
+    ticket: Callable[[], str] | None,
 ) -> Session:
     """Connect and join.
 
@@ -58,13 +92,15 @@ async def connect(
         SubscriberError: a step fails or takes too long.
     """
     authority = URL(url).authority  # not the whole URL: its query may hold a secret
-    socket = await _open(http, url, authority, ssl)
+    # WAMP v1 has no tickets.
+    subprotocols = tuple(_SUBPROTOCOLS) if ticket is None else ("wamp.2.json",)
+    socket = await _open(http, url, authority, ssl, subprotocols)
     session = _SUBPROTOCOLS.get(socket.protocol or "", Wamp2Session)(socket, topics)
     try:
         if socket.protocol is None:
             raise SubscriberError("not a WAMP broker")
         async with asyncio.timeout(_TIMEOUT):
-            await session.join(credentials, realm)
+            await session.join(credentials, realm, ticket)
     except BaseException as error:
         await session.close()
         if isinstance(error, TimeoutError):
@@ -74,13 +110,13 @@ async def connect(
 
 
 async def _open(
-    http: aiohttp.ClientSession, url: str, authority: str, ssl: SSLContext | None
+    http: aiohttp.ClientSession, url: str, authority: str, ssl: SSLContext | None, subprotocols: tuple[str, ...]
 ) -> aiohttp.ClientWebSocketResponse:
     try:
         async with asyncio.timeout(_TIMEOUT):
             return await http.ws_connect(
                 url,
-                protocols=tuple(_SUBPROTOCOLS),
+                protocols=subprotocols,
                 autoping=False,
                 ssl=True if ssl is None else ssl,
                 max_msg_size=0,  # an event above a limit would end one connection after another

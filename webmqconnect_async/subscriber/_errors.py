@@ -11,6 +11,7 @@ __all__ = [
     "KeyRequired",
     "NoSuchRealm",
     "SubscriberError",
+    "TicketRefused",
     "TopicRefused",
 ]
 
@@ -40,6 +41,10 @@ class KeyRequired(SubscriberError):
 
 class KeyRefused(SubscriberError):
     """The broker does not have this key, or the signature is wrong."""
+
+
+class TicketRefused(SubscriberError):
+    """The broker does not accept the ticket: its key or signature is wrong, it cannot be used, or it has expired."""
 
 
 class NoSuchRealm(SubscriberError):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from typing import ClassVar
 
@@ -44,8 +45,14 @@ class Session(ABC):
         self._pinged = False
 
     @abstractmethod
-    async def join(self, credentials: Credentials | None, realm: str) -> None:
-        """Open the session, anonymously without credentials, and begin the connection of the topics."""
+    async def join(self, credentials: Credentials | None, realm: str, ticket: Callable[[], str] | None) -> None:
+        """Open the session, and begin the connection of the topics.
+
+        Args:
+            credentials: to authenticate with. `None`, also for the ticket: as anonymous.
+            realm: the realm, by WAMP v2.
+            ticket: returns the ticket to authenticate with, by WAMP v2.
+        """
 
     @abstractmethod
     async def subscribe(self, topic: Topic) -> None:

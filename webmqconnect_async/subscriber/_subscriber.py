@@ -14,7 +14,7 @@ import aiohttp
 
 from .._core.transport_failures import WithoutFrames
 from ..signing import Credentials
-from ._connect import connect, socket_url
+from ._connect import NewTicket, connect, new_ticket, socket_url
 from ._errors import SubscriberError
 from ._session import Session
 from ._subscription import Backlog, Inbox, OnLost, Subscription
@@ -53,7 +53,7 @@ class Subscriber:
     Args:
         url: the URL of the WebSocket, such as `ws://127.0.0.1:8080/ws`, or a hub's URL for pushes, such as
             `http://127.0.0.1:8080`.
-        credentials: to authenticate with. `None`: as anonymous.
+        credentials: to authenticate with. `None`: as anonymous, unless there is a ticket.
         realm: to join by WAMP v2; a hub ignores it. The examples of Crossbar.io call theirs `realm1`.
         on_lost: called with a topic of which events were lost, and the reason, for people.
         on_state: called with "open" and the session ID for each connection, and with "closed" and the reason when one
@@ -61,9 +61,13 @@ class Subscriber:
         reconnect: whether to connect again. If not, iterators raise `SubscriberError` when the connection has ended.
         buffer: the maximum number of events per subscription that wait to be read.
         ssl: how to verify wss. `None`: against the system's certificates.
+        ticket: a function that returns a ticket to authenticate with, in place of credentials. It is called before each
+            connection, and may be a coroutine function. An exception that it raises leaves `async with`; later ones are
+            told by `on_state`, and it is called again.
 
     Raises:
-        ValueError: the URL is not one of a broker, or the buffer is less than 1.
+        TypeError: the ticket is not a function.
+        ValueError: the URL is not one of a broker, the buffer is less than 1, or there are credentials and a ticket.
     """
 
     def __init__(
@@ -77,14 +81,21 @@ class Subscriber:
         reconnect: bool = True,
         buffer: int = 1000,
         ssl: SSLContext | None = None,
+        ticket: NewTicket | None = None,
     ) -> None:
         address = socket_url(url)
         if buffer < 1:
             raise ValueError("buffer must be at least 1")
+        if not (ticket is None or callable(ticket)):
+            del ticket  # error reporters show the local variables of a traceback's frames
+            raise TypeError("ticket must be a function that returns the ticket, or None")
+        if ticket is not None and credentials is not None:
+            raise ValueError("ticket must not be given with credentials")
         # A function, as attributes are shown by error reporters, and the query of a URL may hold a secret.
-        self._connect: Callable[[aiohttp.ClientSession], Awaitable[Session]] = lambda http: connect(
-            http, address, credentials, realm, ssl, self._topics
+        self._connect: Callable[[Callable[[], str] | None], Awaitable[Session]] = lambda token: connect(
+            self._http, address, credentials, realm, ssl, self._topics, token
         )
+        self._ticket = ticket
         self._on_lost, self._on_state = on_lost, on_state
         self._reconnect = reconnect
         self._backlog = Backlog(buffer)
@@ -106,10 +117,11 @@ class Subscriber:
 
         Raises:
             SubscriberError: there is no connection, or the broker does not let the subscriber in. There are subclasses.
+                An exception of the function `ticket` is raised as it is.
         """
         self._http = aiohttp.ClientSession()
         try:
-            self._session = await self._open()
+            self._session = await self._open(await new_ticket(self._ticket))
         except BaseException:
             await self._http.close()
             raise
@@ -158,11 +170,11 @@ class Subscriber:
         for inbox in self._topics.inboxes:
             self._topics.remove(inbox, error)
 
-    async def _open(self) -> Session:
+    async def _open(self, ticket: Callable[[], str] | None) -> Session:
         try:
-            # The frames below hold the signature of the challenge.
+            # The frames below hold the signature of the challenge, or the ticket.
             with WithoutFrames("connecting a subscriber"):
-                return await self._connect(self._http)
+                return await self._connect(ticket)
         except SubscriberError as error:
             failure = error._copy()
         raise failure
@@ -188,7 +200,12 @@ class Subscriber:
                     attempts += 1
                     await asyncio.sleep(wait)
                     try:
-                        session = self._session = await self._open()
+                        ticket = await new_ticket(self._ticket)
+                    except Exception as error:  # noqa: BLE001  # the application's
+                        self._tell("closed", f"no ticket: {str(error) or type(error).__name__}")
+                        continue
+                    try:
+                        session = self._session = await self._open(ticket)
                     except SubscriberError as error:
                         self._tell("closed", str(error))
         except Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ..signing import Credentials
 from ._errors import KeyRefused, KeyRequired, SubscriberError
@@ -25,7 +26,7 @@ class Wamp1Session(Session):
     _EVENT = re.compile(r'\s*\[\s*8\s*,\s*("(?:[^"\\]|\\.)*")()\s*,')  # without an ID
     _calls = 0
 
-    async def join(self, credentials: Credentials | None, realm: str) -> None:
+    async def join(self, credentials: Credentials | None, realm: str, ticket: Callable[[], str] | None) -> None:
         """Receive WELCOME and authenticate."""
         match await self._reply():
             case [0, str(session_id), 1, *_]:

@@ -9,10 +9,11 @@ Names of options and details that begin with an underscore are a hub's own: they
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from .._core.topics import is_uri
 from ..signing import Credentials
-from ._errors import KeyRefused, KeyRequired, NoSuchRealm, SubscriberError
+from ._errors import KeyRefused, KeyRequired, NoSuchRealm, SubscriberError, TicketRefused
 from ._session import Session, signature
 from ._subscription import Event
 from ._topics import Topic
@@ -30,15 +31,15 @@ class Wamp2Session(Session):
     _requests = 0
     _asked = 0  # the SUBSCRIBE that has no response yet
 
-    async def join(self, credentials: Credentials | None, realm: str) -> None:
-        """Send HELLO, respond to the challenge if there are credentials, and receive WELCOME."""
-        authentication: dict[str, object] = {"authmethods": ["anonymous"]}
+    async def join(self, credentials: Credentials | None, realm: str, ticket: Callable[[], str] | None) -> None:
+        """Send HELLO, respond to the challenge unless anonymous, and receive WELCOME."""
+        authentication: dict[str, object] = {"authmethods": ["anonymous" if ticket is None else "ticket"]}
         if credentials is not None:
             authentication = {"authmethods": ["wampcra"], "authid": credentials.key}
         await self._send(1, realm, {"roles": {"subscriber": {}}, **authentication})
         response = await self._reply()
-        if credentials is not None:
-            response = await self._authenticate(credentials, response)
+        if credentials is not None or ticket is not None:
+            response = await self._authenticate(credentials, ticket, response)
         match response:
             case [2, int(session_id), details, *_]:
                 self.id = str(session_id)
@@ -46,7 +47,7 @@ class Wamp2Session(Session):
                 history = _detail(details, "_history")
                 self._topics.connected(self.id, _id(details, "_newest"), history if isinstance(history, str) else None)
             case [3, details, str(reason), *_]:
-                raise _refusal(credentials, realm, reason.rpartition(".")[2], details)
+                raise _refusal(credentials, realm, ticket, reason.rpartition(".")[2], details)
             case _:
                 raise SubscriberError("not a WAMP broker")
 
@@ -70,11 +71,16 @@ class Wamp2Session(Session):
         self._requests += 1
         await self._send(kind, self._requests, *fields)
 
-    async def _authenticate(self, credentials: Credentials, response: object) -> object:
+    async def _authenticate(
+        self, credentials: Credentials | None, ticket: Callable[[], str] | None, response: object
+    ) -> object:
         """Respond to a challenge. Return the message that follows it, or the given one if it is not a challenge."""
         match response:
-            case [4, "wampcra", {"challenge": challenge}]:
+            case [4, "wampcra", {"challenge": challenge}] if credentials is not None:
                 await self._send(5, signature(credentials, challenge), {})
+                return await self._reply()
+            case [4, "ticket", *_] if ticket is not None:
+                await self._send(5, ticket(), {})
                 return await self._reply()
             case [2, *_]:
                 raise SubscriberError("the hub sent no challenge: it does not authenticate subscribers")
@@ -126,7 +132,9 @@ def _reason(error: str, args: object = (), *_: object) -> str:
     return short
 
 
-def _refusal(credentials: Credentials | None, realm: str, error: str, details: object) -> SubscriberError:
+def _refusal(
+    credentials: Credentials | None, realm: str, ticket: object, error: str, details: object
+) -> SubscriberError:
     match details:
         case {"message": str(message)}:
             reason = f"{error}: {message}"
@@ -134,6 +142,9 @@ def _refusal(credentials: Credentials | None, realm: str, error: str, details: o
             reason = error
     if error == "no_such_realm":
         return NoSuchRealm(f"the broker has no realm {realm!r}")
+    if ticket is not None:
+        invalid = error in ("authentication_failed", "not_authorized", "ticket_expired")  # the last is a hub's
+        return (TicketRefused if invalid else SubscriberError)(f"the broker refuses the ticket: {reason}")
     if credentials is not None:
         # Crossbar.io aborts with not_authorized if it does not have the key.
         refusal = KeyRefused if error in ("authentication_failed", "not_authorized") else SubscriberError

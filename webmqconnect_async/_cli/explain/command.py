@@ -22,7 +22,7 @@ from ...explain import explain as explained
 from ...explain._comparison import signature_origin
 from ...explain._error_responses import advice_on, quoted_signatures
 from ..command import Command
-from ..keys import credentials_of, key_option, secret_file_option
+from ..keys import TICKET, credentials_of, key_option, secret_file_option, ticket_of, ticket_secret_file_option
 from ..options import dialect_option, eligible_option, exclude_option, with_endpoint
 from ..paths import not_closed
 from ..push.jsonl import event_of
@@ -39,6 +39,10 @@ Find out why a push was refused, from the response of the broker or from the req
 $ webmqconnect explain … --refusal 'timestamp expired (delta 412 seconds)'
 
 $ webmqconnect explain … --query '?topicuri=…&appkey=app&timestamp=…&signature=…' --body sent.json
+
+Find out why a ticket is refused:
+
+$ webmqconnect explain --ticket-file - --ticket-key users --ticket-secret-file users.secret http://example.com/users/17
 """
 
 
@@ -74,7 +78,12 @@ def _at(context: click.Context, parameter: click.Parameter, text: str | None) ->
 @key_option(help="Sign with this application key.")
 @secret_file_option
 @dialect_option
-@click.option("--at", metavar="TIME", callback=_at, help="Time of signing: Unix seconds, or 2011-10-14T16:59:51Z.")
+@click.option(
+    "--at",
+    metavar="TIME",
+    callback=_at,
+    help="Time of signing, or at which a ticket is checked: Unix seconds, or 2011-10-14T16:59:51Z.",
+)
 @click.option("--seq", metavar="N", type=click.IntRange(min=0), help="Sequence number for Crossbar.io; 1 if not given.")
 @click.option("--nonce", metavar="N", type=click.IntRange(min=0), help="Nonce for Crossbar.io; random if not given.")
 @click.option("--refusal", metavar="TEXT", help="Explain this error response of a broker; - reads standard input.")
@@ -90,6 +99,15 @@ def _at(context: click.Context, parameter: click.Parameter, text: str | None) ->
     callback=not_closed,
     help="With --query: the exact body of that request. Without it, the body is assumed to be that of EVENT.",
 )
+@click.option(
+    "--ticket-file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path),
+    callback=not_closed,
+    help="Check the ticket in FILE, and whether it covers the TOPICs given; - reads standard input.",
+)
+@click.option(TICKET.key, metavar="NAME", help="With --ticket-file: the key that has to sign the ticket.")
+@ticket_secret_file_option
 def explain(
     arguments: tuple[str, ...],
     eligible: tuple[str, ...],
@@ -103,6 +121,9 @@ def explain(
     refusal: str | None,
     query: str | None,
     body: Path | None,
+    ticket_file: Path | None,
+    ticket_key: str | None,
+    ticket_secret_file: Path | None,
 ) -> None:
     """Show what is signed for a push, the resulting request, and the curl command that sends it.
 
@@ -112,6 +133,8 @@ def explain(
     expected one, and find the cause of a wrong signature, such as a newline at the end of the secret or a body that
     was encoded twice. The output then has the time of that request unless --at is given. Use --query - to read it from
     standard input: ps shows the arguments of a command, and so the signature, to all users.
+
+    With --ticket-file, show what is in a ticket and why it is refused, if it is. The arguments are TOPICs then.
     """
     # These are slow to import, and shell completion imports this module without running the command.
     from .. import terminal
@@ -119,6 +142,16 @@ def explain(
     from .report import Report
 
     terminal.need_output()
+    ticket_credentials = credentials_of(ticket_key, ticket_secret_file, TICKET)
+    if ticket_file is not None:
+        from .ticket import explain_ticket
+
+        with reported():
+            token = _read("--ticket-file", "-") if str(ticket_file) == "-" else ticket_of(ticket_file)
+        explain_ticket((token or "").strip(), ticket_credentials, arguments, time.time() if at is None else at)
+        return
+    if ticket_credentials is not None:
+        raise click.UsageError(f"{TICKET.key} is for --ticket-file.")
     url, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")
     credentials = credentials_of(key, secret_file)
     if dialect == "webmq" and (seq is not None or nonce is not None):

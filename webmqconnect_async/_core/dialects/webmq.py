@@ -100,7 +100,11 @@ class WebMQ:
             TooLarge: the head of the request would be too long.
         """
         if push.options is not None:
-            raise InvalidPush("options: not supported by a WebMQ hub; leave them out")
+            # A hub of 2012 ignores parameters that it does not know.
+            raise InvalidPush(
+                "options: a WebMQ hub would ignore them, and send a user's event to everybody; leave them out, and use "
+                "a topic per user, such as http://example.com/users/17/orders"
+            )
         if isinstance(push.event, Payload):
             raise InvalidPush("event: a WebMQ hub accepts one value, not a Payload; push a list or an object")
         topic, quoted_topic = _topic(push.topic)

@@ -3,8 +3,8 @@
     authreq(key, extra)    returns the challenge, which is unique
     auth(signature)        returns the permissions if the signature is right: HMAC-SHA256(secret, challenge), in base64
 
-Without subscriber keys, subscribers are anonymous. Clients of the original hub had to authenticate even so, with an
-`authreq` without a key and then `auth`: both succeed here, too, and change nothing.
+Without subscriber keys, or with public topics, subscribers may be anonymous. Clients of the original hub had to
+authenticate even so, with an `authreq` without a key and then `auth`: both succeed here, too, and change nothing.
 """
 
 from __future__ import annotations
@@ -47,13 +47,15 @@ class Procedures:
 
     Args:
         session_id: the ID of the session.
-        keys: subscribers' credentials by key; empty if subscribers are anonymous.
+        keys: subscribers' credentials by key.
+        anonymous: whether a subscriber need not authenticate.
         may_publish: whether the permissions that `auth` returns include publishing.
         nonce: returns a unique, unpredictable string.
         clock: returns the Unix time in seconds.
     """
 
     __slots__ = (
+        "_anonymous",
         "_authenticated",
         "_clock",
         "_expected",
@@ -70,12 +72,14 @@ class Procedures:
         session_id: str,
         *,
         keys: Mapping[str, Credentials],
+        anonymous: bool,
         may_publish: bool,
         nonce: Callable[[], str],
         clock: Callable[[], float],
     ) -> None:
         self._session_id = session_id
         self._keys = keys
+        self._anonymous = anonymous
         self._may_publish = may_publish
         self._nonce = nonce
         self._clock = clock
@@ -87,7 +91,7 @@ class Procedures:
     @property
     def admitted(self) -> bool:
         """Whether the session may subscribe and publish. An anonymous one may from the start."""
-        return self._authenticated or not self._keys
+        return self._authenticated or self._anonymous
 
     @property
     def authenticated_as(self) -> str | None:
@@ -122,7 +126,7 @@ class Procedures:
         if self._expected is not None or self._failing:
             raise CallFailed("authentication-already-requested", "authentication already requested")
         if key == _NULL:
-            if self._keys:
+            if not self._anonymous:
                 raise CallFailed("anonymous-auth-forbidden", "subscribers of this hub need a key")
             self._expected = _NULL
             return _NULL

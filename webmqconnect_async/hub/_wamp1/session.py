@@ -13,7 +13,7 @@ from .. import _remedies as remedies
 from .._config import HubConfig
 from .._observer import RefusedPart
 from .._publication import Publication
-from .._session import DelayedReply, NotSubscribed, Session
+from .._session import Asked, DelayedReply, NotSubscribed, Session
 from . import messages
 from .auth import CallFailed, Procedures
 
@@ -41,6 +41,7 @@ class Wamp1Session(Session):
         self._procedures = Procedures(
             session_id,
             keys=config._subscriber_credentials,
+            anonymous=config._rights.anonymous,
             may_publish=config.allow_publish,
             nonce=secrets.token_urlsafe,
             clock=config.clock,
@@ -59,7 +60,7 @@ class Wamp1Session(Session):
         """Return the message that delivers an event. WAMP v1 has neither of the IDs."""
         return messages.event(publication.topic, publication.event)
 
-    def receive(self, text: str) -> DelayedReply | None:
+    def receive(self, text: str) -> DelayedReply | Asked | None:
         """Process a message. An invalid one is ignored; a CALL without a usable ID ends the connection."""
         try:
             message = messages.decode(text)
@@ -72,18 +73,27 @@ class Wamp1Session(Session):
             case messages.Call() as call:
                 return self._call(call)
             case messages.Subscribe() | messages.Unsubscribe() | messages.Publish() if not self.admitted:
-                self.refuse("subscription", "it has not authenticated", remedies.AUTHENTICATE)
+                if self._config.subscriber_keys:
+                    self.refuse("subscription", "it has not authenticated", remedies.AUTHENTICATE)
+                else:
+                    reason = "WAMP v1 has no tickets, and this hub has no public topics"
+                    self.refuse("subscription", reason, remedies.PUBLIC)
             case messages.Subscribe(topic):
-                with suppress(NotSubscribed):  # WAMP v1 has no error for it
-                    self._broker.subscribe(self, self._resolve(topic))
+                topic = self._resolve(topic)
+                return self.when_readable(topic, partial(self._subscribe, topic))
             case messages.Unsubscribe(topic):
                 self._broker.unsubscribe(self, self._resolve(topic))
-            case messages.Publish() if not self._config.allow_publish:
-                self.refuse("publication", "subscribers of this hub do not publish", remedies.ALLOW_PUBLISH)
             case messages.Publish(topic, event, exclude, eligible):
-                excluded = frozenset({self.id}) if exclude is None else exclude
-                self.publish(Publication(self._resolve(topic), event, eligible, excluded))
+                topic = self._resolve(topic)
+                if not self.why_not_publish(topic):
+                    excluded = frozenset({self.id}) if exclude is None else exclude
+                    self.publish(Publication(topic, event, eligible, excluded))
         return None
+
+    def _subscribe(self, topic: str, refused: str) -> None:
+        if not refused:
+            with suppress(NotSubscribed):  # WAMP v1 has no error for it
+                self._broker.subscribe(self, topic)
 
     def _define_prefix(self, prefix: str, uri: str) -> None:
         config, known = self._config, self._prefixes.get(prefix)

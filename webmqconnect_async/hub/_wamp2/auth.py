@@ -1,14 +1,23 @@
-"""Joining by WAMP v2: HELLO, a challenge if the hub has subscriber keys, then WELCOME or ABORT. No I/O and no clock."""
+"""Joining by WAMP v2: HELLO, a challenge if the client has to authenticate, then WELCOME or ABORT. No I/O and no clock.
+
+A client authenticates by signing the challenge with a subscriber key (`wampcra`), or by sending a ticket (`ticket`).
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ..._core.wampcra import is_signature, timestamp
 from ...signing import Credentials, sign_challenge
+from .. import _remedies as remedies
 from .messages import Hello
+
+if TYPE_CHECKING:
+    from ..._core.tickets import Ticket
 
 __all__ = ["Challenged", "Joined", "Joining", "Refusal"]
 
@@ -18,15 +27,19 @@ class Joined:
     """The session is open."""
 
     realm: str
-    key: str | None
-    """The key that the client has authenticated with; `None` if it is anonymous."""
+    method: str
+    authid: str | None = None
+    """The key that the client has authenticated with, or the subject of its ticket; `None` if it is anonymous."""
+    ticket: Ticket | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Challenged:
-    """The client has to sign a challenge."""
+    """The client has to authenticate."""
 
-    challenge: str
+    method: str
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """With the challenge to sign; empty if a ticket is expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +49,9 @@ class Refusal:
     reason: str
     """The URI of the error."""
     message: str
-    delayed: bool = False
-    """Whether to delay the reply, to slow down guessing."""
+    remedy: str = ""
+    forged: bool = False
+    """Whether the key or the signature is wrong. The reply is then to be delayed, to slow down guessing."""
 
 
 class Joining:
@@ -45,43 +59,67 @@ class Joining:
 
     Args:
         session_id: the ID of the session.
-        keys: subscribers' credentials by key; empty if subscribers are anonymous.
+        keys: subscribers' credentials by key.
+        ticket_keys: credentials for tickets by key.
+        anonymous: whether a client may join without authenticating.
         nonce: returns a unique, unpredictable string.
         clock: returns the Unix time in seconds.
     """
 
-    __slots__ = ("_clock", "_expected", "_key", "_keys", "_nonce", "_realm", "_session_id")
+    __slots__ = ("_anonymous", "_clock", "_keys", "_nonce", "_session_id", "_ticket_keys", "_verify")
 
     def __init__(
         self,
         session_id: str,
         *,
         keys: Mapping[str, Credentials],
+        ticket_keys: Mapping[str, Credentials],
+        anonymous: bool,
         nonce: Callable[[], str],
         clock: Callable[[], float],
     ) -> None:
         self._session_id = session_id
         self._keys = keys
+        self._ticket_keys = ticket_keys
+        self._anonymous = anonymous
         self._nonce = nonce
         self._clock = clock
-        self._realm = ""
-        self._key = ""
-        self._expected: str | None = None
+        self._verify: Callable[[str], Joined | Refusal] | None = None  # verifies the response to the challenge
 
     def hello(self, hello: Hello) -> Joined | Challenged | Refusal | None:
         """Process a HELLO; return None if it is unexpected. Any realm is accepted: a hub has only one."""
-        if self._expected is not None:
+        if self._verify is not None:
             return None
-        if not self._keys:
-            if hello.methods and "anonymous" not in hello.methods:
-                return Refusal("wamp.error.no_matching_auth_method", "subscribers of this hub are anonymous")
-            return Joined(hello.realm, None)
-        if "wampcra" not in hello.methods or hello.authid is None:
-            return Refusal("wamp.error.no_matching_auth_method", "subscribers of this hub need a key (wampcra)")
-        self._realm, self._key = hello.realm, hello.authid
+        for method in hello.methods or ("anonymous",):
+            if method == "anonymous" and self._anonymous:
+                return Joined(hello.realm, method)
+            if method == "ticket" and self._ticket_keys:
+                self._verify = partial(self._verify_ticket, hello.realm)
+                return Challenged(method)
+            if method == "wampcra" and self._keys and hello.authid is not None:
+                return self._challenge(hello.realm, hello.authid)
+        return self._no_method("ticket" in hello.methods)
+
+    def authenticate(self, signature: str) -> Joined | Refusal | None:
+        """Process the response to a challenge, a signature or a ticket; return None if there was no challenge."""
+        verify, self._verify = self._verify, None
+        return None if verify is None else verify(signature)
+
+    def _no_method(self, ticket: bool) -> Refusal:
+        uri = "wamp.error.no_matching_auth_method"
+        if ticket and not self._ticket_keys:
+            return Refusal(uri, "this hub takes no tickets", remedies.TICKET_KEY)
+        if self._ticket_keys:
+            key = " or a key (wampcra)" if self._keys else ""
+            return Refusal(uri, f"subscribers of this hub need a ticket{key}", remedies.TICKET)
+        if self._keys:
+            return Refusal(uri, "subscribers of this hub need a key (wampcra)", remedies.AUTHENTICATE)
+        return Refusal(uri, "subscribers of this hub are anonymous", remedies.NO_SUBSCRIBER_KEY)
+
+    def _challenge(self, realm: str, key: str) -> Challenged:
         challenge = json.dumps(
             {
-                "authid": hello.authid,
+                "authid": key,
                 "authrole": "subscriber",
                 "authmethod": "wampcra",
                 "authprovider": "static",
@@ -91,15 +129,21 @@ class Joining:
             }
         )
         # An unknown key gets a challenge, too, so that it cannot be told from a known one.
-        credentials = self._keys.get(hello.authid) or Credentials("nobody", self._nonce())
-        self._expected = sign_challenge(credentials, challenge)
-        return Challenged(challenge)
+        credentials = self._keys.get(key) or Credentials("nobody", self._nonce())
+        self._verify = partial(self._verify_signature, realm, key, sign_challenge(credentials, challenge))
+        return Challenged("wampcra", {"challenge": challenge})
 
-    def authenticate(self, signature: str) -> Joined | Refusal | None:
-        """Process the response to a challenge; return None if there was no challenge."""
-        expected, self._expected = self._expected, None
-        if expected is None:
-            return None
-        if not is_signature(signature, expected) or self._key not in self._keys:
-            return Refusal("wamp.error.authentication_failed", "no such key, or a wrong signature", delayed=True)
-        return Joined(self._realm, self._key)
+    def _verify_signature(self, realm: str, key: str, expected: str, signature: str) -> Joined | Refusal:
+        if not is_signature(signature, expected) or key not in self._keys:
+            return Refusal("wamp.error.authentication_failed", "no such key, or a wrong signature", forged=True)
+        return Joined(realm, "wampcra", key)
+
+    def _verify_ticket(self, realm: str, token: str) -> Joined | Refusal:
+        from ..._core.tickets import TicketRefused, verify  # needs PyJWT
+
+        try:
+            ticket = verify(token, self._ticket_keys, self._clock())
+        except TicketRefused as refused:
+            uri = "webmq.error.ticket_expired" if refused.expired else "wamp.error.authentication_failed"
+            return Refusal(uri, str(refused), forged=refused.forged)
+        return Joined(realm, "ticket", ticket.sub, ticket)

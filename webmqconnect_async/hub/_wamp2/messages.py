@@ -267,9 +267,9 @@ def welcome(session: str, realm: str, authid: str, authrole: str, authmethod: st
     return f"[{Type.WELCOME:d},{session},{strict_json.encode(details)}]"
 
 
-def challenge(text: str) -> str:
-    """Return the request to sign a challenge (WAMP-CRA)."""
-    return strict_json.encode([Type.CHALLENGE, "wampcra", {"challenge": text}])
+def challenge(method: str, extra: Mapping[str, str]) -> str:
+    """Return the request to authenticate: to sign what is in `extra` (WAMP-CRA), or to send a ticket."""
+    return strict_json.encode([Type.CHALLENGE, method, extra])
 
 
 def abort(reason: str, message: str) -> str:

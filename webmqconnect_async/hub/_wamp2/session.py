@@ -9,12 +9,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
 from ..._core.topics import is_reserved, is_uri
-from .. import _remedies as remedies
 from .._config import HubConfig
 from .._frames import text_frame
 from .._history import Kept, Unavailable
 from .._publication import Publication
-from .._session import DelayedReply, NotSubscribed, Session
+from .._session import Asked, DelayedReply, NotSubscribed, Session
 from . import messages
 from .auth import Challenged, Joined, Joining, Refusal
 
@@ -33,7 +32,7 @@ _MOST_FORMER = 16
 
 
 class Wamp2Session(Session):
-    """A WAMP v2 session. It opens with HELLO and WELCOME, and a challenge in between if the hub has subscriber keys."""
+    """A WAMP v2 session. It opens with HELLO and WELCOME, and a challenge in between if the client authenticates."""
 
     subprotocol: ClassVar[str] = messages.SUBPROTOCOL
 
@@ -47,7 +46,12 @@ class Wamp2Session(Session):
         self._joined = False
         self._failing = False  # whether the reply to a failed attempt is delayed
         self._joining: Joining | None = Joining(
-            session_id, keys=config._subscriber_credentials, nonce=secrets.token_urlsafe, clock=config.clock
+            session_id,
+            keys=config._subscriber_credentials,
+            ticket_keys=config._ticket_credentials,
+            anonymous=config._rights.anonymous,
+            nonce=secrets.token_urlsafe,
+            clock=config.clock,
         )
 
     @property
@@ -61,14 +65,14 @@ class Wamp2Session(Session):
         args = f"[{publication.event}]" if publication.args is None else publication.args
         return messages.event(subscription, publication_id, args, publication.kwargs, details)
 
-    def receive(self, text: str) -> DelayedReply | None:
+    def receive(self, text: str) -> DelayedReply | Asked | None:
         """Process a message. One that a client must not send ends the connection."""
         try:
             message = None if self._failing else messages.decode(text)
             if isinstance(message, messages.Abort):
                 self.end(_NORMAL_CLOSURE)  # it has no reply
             elif message is not None and self._joined:
-                self._process(message)
+                return self._process(message)
             elif message is not None:
                 return self._join(message)
         except messages.ProtocolViolation as violation:
@@ -84,15 +88,14 @@ class Wamp2Session(Session):
             case messages.Authenticate(signature) if joining is not None:
                 step = joining.authenticate(signature)
         match step:
-            case Joined(realm, key):
-                self._welcome(realm, key)
-            case Challenged(challenge):
-                self.say(messages.challenge(challenge))
-            case Refusal(reason, said, delayed):
+            case Joined():
+                self._welcome(step)
+            case Challenged(method, extra):
+                self.say(messages.challenge(method, extra))
+            case Refusal(reason, said, remedy, forged):
                 self._joining = None
-                remedy = remedies.AUTHENTICATE if self._config.subscriber_keys else remedies.NO_SUBSCRIBER_KEY
-                self.refuse("subscriber", said, "" if delayed else remedy, forged=delayed)
-                if delayed:
+                self.refuse("subscriber", said, remedy, forged=forged)
+                if forged:
                     self._failing = True  # ignore further messages until then
                     return partial(self._abort, reason, said)
                 self._abort(reason, said)
@@ -100,29 +103,32 @@ class Wamp2Session(Session):
                 raise messages.ProtocolViolation("no message for a client that has not been welcomed")
         return None
 
-    def leave(self) -> None:
-        """Queue a GOODBYE: the hub is shutting down."""
+    def leave(self, reason: str) -> None:
+        """Queue a GOODBYE."""
         if self._joined:
-            self.say(messages.goodbye("wamp.close.system_shutdown"))
+            self.say(messages.goodbye(reason))
 
-    def _welcome(self, realm: str, key: str | None) -> None:
+    def _welcome(self, joined: Joined) -> None:
         self._joined, self._joining = True, None
-        self.admit(key)
-        method = "anonymous" if key is None else "wampcra"
+        self.admit(joined.authid, joined.ticket)
         # The names of extensions begin with an underscore (WAMP, section 3.1). Any text is a topic, as in WAMP v1.
         more: dict[str, object] = {"_any_topic": True}
         if self._broker.history_id is not None:
             more |= {"_newest": self._broker.ids.newest, "_history": self._broker.history_id}
-        self.say(messages.welcome(self.id, realm, self.authid, self.authrole, method, more))
+        self.say(messages.welcome(self.id, joined.realm, self.authid, self.authrole, joined.method, more))
 
     def _abort(self, reason: str, said: str, code: int = _NORMAL_CLOSURE) -> None:
         self.say(messages.abort(reason, said))
         self.end(code)
 
-    def _process(self, message: messages.Message) -> None:
+    def _process(self, message: messages.Message) -> Asked | None:
         match message:
+            case messages.Subscribe(request, _, match) if match != "exact":
+                refusal = "wamp.error.option_not_allowed", "this hub compares topics exactly"
+                self.refuse("subscription", refusal[1])
+                self._reply_error(request, *refusal)
             case messages.Subscribe():
-                self._subscribe(message)
+                return self.when_readable(message.topic, partial(self._subscribe, message))
             case messages.Unsubscribe(request, subscription):
                 topic = self._subscriptions.pop(subscription, None)
                 if topic is None:
@@ -141,6 +147,7 @@ class Wamp2Session(Session):
                 self.end(_NORMAL_CLOSURE)
             case _:
                 raise messages.ProtocolViolation("no message for a client that has been welcomed")
+        return None
 
     def _say_unknown(self, request: int) -> None:
         """Reply to an UNSUBSCRIBE of an unknown subscription, which is also how a subscriber checks the connection."""
@@ -149,17 +156,16 @@ class Wamp2Session(Session):
         error = "wamp.error.no_such_subscription"
         self.say(messages.error(messages.Type.UNSUBSCRIBE, request, error, "not subscribed to that", details))
 
-    def _subscribe(self, subscribe: messages.Subscribe) -> None:
-        request = subscribe.request
-        if subscribe.match != "exact":
-            self._refuse(request, "wamp.error.option_not_allowed", "this hub compares topics exactly")
-        else:
-            try:
-                self._confirm(subscribe, self._missed(subscribe))
-            except Unavailable as unavailable:
-                self._reply_error(request, "webmq.error.history_unavailable", str(unavailable))
-            except NotSubscribed as refused:  # the observers have been told
-                self._reply_error(request, "wamp.error.not_authorized", str(refused))
+    def _subscribe(self, subscribe: messages.Subscribe, refused: str) -> None:
+        """Subscribe, and replay what was missed, unless there is a reason why the subscriber may not read the topic."""
+        try:
+            if refused:
+                raise NotSubscribed(refused)
+            self._confirm(subscribe, self._missed(subscribe))
+        except Unavailable as unavailable:
+            self._reply_error(subscribe.request, "webmq.error.history_unavailable", str(unavailable))
+        except NotSubscribed as reason:  # the observers have been told
+            self._reply_error(subscribe.request, "wamp.error.not_authorized", str(reason))
 
     def _missed(self, subscribe: messages.Subscribe) -> Sequence[Kept]:
         if subscribe.after is None:
@@ -208,18 +214,13 @@ class Wamp2Session(Session):
             kept.frame = subscription, text_frame(self.event(kept.publication, subscription, kept.id))
         return kept.frame[1]
 
-    def _refuse(self, request: int, uri: str, said: str) -> None:
-        self.refuse("subscription", said)
-        self._reply_error(request, uri, said)
-
     def _reply_error(self, request: int, uri: str, said: str) -> None:
         self.say(messages.error(messages.Type.SUBSCRIBE, request, uri, said))
 
     def _publish(self, publish: messages.Publish) -> None:
         refusal = None
-        if not self._config.allow_publish:
-            refusal = "wamp.error.not_authorized", "subscribers of this hub do not publish"
-            self.refuse("publication", refusal[1], remedies.ALLOW_PUBLISH)
+        if reason := self.why_not_publish(publish.topic):
+            refusal = "wamp.error.not_authorized", reason
         elif not is_uri(publish.topic) or is_reserved(publish.topic):
             refusal = "wamp.error.invalid_uri", "the topic is no URI, or the router's own"
             self.refuse("publication", refusal[1])

@@ -4,7 +4,7 @@
 import { learned } from "./console.js";
 import { at, copy } from "./dom.js";
 import { arrive, lost } from "./events.js";
-import { parse, visible } from "./texts.js";
+import { NEEDS_TICKET, parse, visible } from "./texts.js";
 import { follow, heed, refused, subscribed } from "./topics.js";
 
 const STATES = { open: "connected", closed: "not connected" };  // the labels of the others are their names
@@ -65,13 +65,14 @@ async function learn() {
 }
 
 function askForKey(detail) {
-  showTrouble(keyed ? `Refused: ${detail}.` : "");
+  const ticketed = detail.endsWith("need a ticket");  // a key would not help
+  showTrouble(ticketed ? NEEDS_TICKET : keyed ? `Refused: ${detail}.` : "");
   learn();
   at("key").required = at("secret").required = !keyed;
   at("keyless").hidden = !keyed;
   const typing = mq.state === "closed" && !at("credentials").hidden;  // while webmq.js tries the old key again
-  at("credentials").hidden = false;
-  if (!typing) at(detail.startsWith("authentication_failed") ? "secret" : "key").focus();
+  at("credentials").hidden = ticketed;
+  if (!typing && !ticketed) at(detail.startsWith("authentication_failed") ? "secret" : "key").focus();
 }
 
 at("credentials").addEventListener("submit", (submitted) => {

@@ -59,6 +59,8 @@ export function hintOf(similar) {
 }
 
 export const NO_CONSOLE = "This hub was started without a console.";
+export const NEEDS_TICKET =
+  "Subscribers of this hub need a ticket, and this page has none. Use the console, or webmqconnect listen --ticket-file.";
 export const TOKEN_REFUSED =
   "The hub does not accept the token of the console. It has a new one after each start: open the new link.";
 export const PAGE_REFUSED =

@@ -7,7 +7,7 @@ export type State =
   | "open"
   /** Not connected; it will try again by itself. */
   | "closed"
-  /** The broker refuses the page's key, or that it has none, and has done so since the start. It will not try again. */
+  /** The broker refuses the page's key or ticket, or that it has none, since the start. It will not try again. */
   | "refused"
   /** By `close()`. */
   | "ended";
@@ -51,15 +51,28 @@ export interface SubscribeOptions {
   get_retained?: boolean;
 }
 
-/** How a page authenticates: by both members, or by neither. */
+/**
+ * Returns a ticket, or a promise of it: a JSON Web Token that your server makes for the user. It is called before each
+ * connection. If it fails, or returns anything but a string, the page tries again later.
+ */
+export type Ticket = () => string | PromiseLike<string>;
+
+/** How a page authenticates: by a key, by tickets, or not at all. */
 export type Identity =
   | {
       /** The name of the key. */
       key: string;
       /** Asks a server of yours for the signature, or is `WebMQ.signer(secret)`. */
       sign: Sign;
+      ticket?: undefined;
     }
-  | { key?: undefined; sign?: undefined };
+  | {
+      /** Asks a server of yours for a ticket. */
+      ticket: Ticket;
+      key?: undefined;
+      sign?: undefined;
+    }
+  | { key?: undefined; sign?: undefined; ticket?: undefined };
 
 export type Options = Identity & {
   /** The realm of Crossbar.io. Default: "realm1". */

@@ -45,7 +45,7 @@ globalThis.WebMQ = (() => {
   // temporary, such as a router that is starting or a hub that shuts down.
   const IDENTITY = new RegExp(
     "^(http://api.wamp.ws/error#(anonymous-auth-forbidden|invalid-signature|no-such-authkey)|"
-    + "wamp.error.(auth\\w+_(denied|required)|no_(matching_)?auth_method|no_such_(principal|role)|"
+    + "wamp.error.(auth\\w+_(denied|required)|no_\\w*auth_method|no_such_(principal|role)|"
     + "authentication_failed|"  // from a hub: an unknown key or a wrong signature
     + "not_authorized))$",  // from Crossbar.io, for both of these, too
   );
@@ -102,7 +102,6 @@ globalThis.WebMQ = (() => {
       this._all = [];  // subscriptions; a new array for each change: handlers come and go during an event
     }
 
-
     _add(handler, unsubscribe) {
       let subscription = this._all.find(({ _handler }) => _handler === handler);
       if (!subscription) this._all = [...this._all, subscription = new Subscription(this, handler, unsubscribe)];
@@ -112,11 +111,12 @@ globalThis.WebMQ = (() => {
 
     /** Removes a handler, or all. Returns whether none is left. */
     _remove(handler) {
-      for (const each of this._all.filter(({ _handler }) => handler === undefined || _handler === handler)) {
+      this._all = this._all.filter((each) => {
+        if (handler !== undefined && each._handler !== handler) return true;
         each._ended = true;
         each._reject(new Error("unsubscribed"));
-      }
-      this._all = this._all.filter(({ _ended }) => !_ended);
+        return false;
+      });
       return this._all.length === 0;
     }
 
@@ -159,7 +159,7 @@ globalThis.WebMQ = (() => {
     }
 
     /** The session has ended; the position is that of the history. */
-    _disconnect(session, position) {
+    _drop(session, position) {
       if (this.state === "open" && position !== null) {
         this._floor = position;
         this._sessions = [session];
@@ -183,7 +183,8 @@ globalThis.WebMQ = (() => {
     constructor() { this._position = null; }  // the highest ID so far; null if the broker has no history
 
     /** Takes the details of a WELCOME. Returns why the events since the last connection are lost, or null. */
-    _resume({ _history: name, _newest: newest }) {
+    _resume(details) {
+      const name = details?._history, newest = details?._newest;
       const same = this._position !== null && name === this._name && newest >= this._position;
       this._name = name;
       this._position = newest ?? null;
@@ -249,17 +250,20 @@ globalThis.WebMQ = (() => {
 
   /** WAMP v1. Its SUBSCRIBE has no answer, so a call behind it is answered instead. */
   class Wamp1 extends Connection {
-    /** Authenticates. Resolves to [session ID]; rejects with a BrokerError, or with the error of `sign`. */
-    async _join({ key, sign }) {
+    /**
+     * Authenticates by a function, if there is one; without a key, it returns a ticket. Resolves to [session ID];
+     * rejects with a BrokerError, or with the error of `sign`.
+     */
+    async _join(sign, key) {
       const [, sessionId] = await this._say();
       try {
         const challenge = await this._call("authreq", key);
         // The hub of 2013 requires it even from anonymous subscribers.
-        await this._call("auth", key === undefined ? null : await sign(challenge, parsed(challenge)));
+        await this._call("auth", sign ? await sign(challenge, attempt(() => JSON.parse(challenge))) : null);
       } catch (error) {
-        if (key !== undefined || !error.message.startsWith("NoSuchRPCEndpoint")) throw error;
+        if (key || !error.message.startsWith("NoSuchRPCEndpoint")) throw error;
       }
-      return [sessionId, {}];
+      return [sessionId];
     }
 
     unsubscribe({ _name }) { if (this._topics.delete(_name)) this._send([6, _name]); }
@@ -268,7 +272,12 @@ globalThis.WebMQ = (() => {
     _ping(id = "ping") { this._send([2, id, `${PROCEDURES}ping`]); }
 
     _receive(text) {
-      if (EVENT_1.test(text)) return guarded(() => this._event(this._parse(text)));
+      if (EVENT_1.test(text)) {
+        return guarded(() => {
+          const [, name, event] = this._parse(text);
+          this._topics.get(name)?._deliver(event);
+        });
+      }
       const message = arrayOf(text), [type, id] = message;
       if (type === 0 || id === CALL) this._answer(message);
     }
@@ -282,8 +291,6 @@ globalThis.WebMQ = (() => {
       this._answer = () => { if (this._current === topic) this._open(); };  // the hub of 2012 answers with an error
       return true;
     }
-
-    _event([, name, event]) { this._topics.get(name)?._deliver(event); }
 
     async _call(procedure, ...args) {
       const [type, , result, text] = await this._say(2, CALL, PROCEDURES + procedure, ...args);
@@ -302,13 +309,13 @@ globalThis.WebMQ = (() => {
     }
 
     /** As that of Wamp1, but resolves to [session ID, details of the WELCOME]. */
-    async _join({ key, sign, realm }) {
-      const authmethods = [key === undefined ? "anonymous" : "wampcra"];
+    async _join(sign, key, realm) {
+      const authmethods = [key ? "wampcra" : sign ? "ticket" : "anonymous"];
       let [type, first, second] = await this._say(1, realm, { roles: { subscriber: {} }, authmethods, authid: key });
       if (type === 4 && !sign) throw new BrokerError("wamp.error.authentication_required", "no key");
       while (type === 4) [type, first, second] = await this._say(5, await sign(second.challenge, second), {});
       this._anyTopic = second?._any_topic;
-      return [`${first}`, second ?? {}];
+      return [`${first}`, second];
     }
 
     unsubscribe({ _id }) {
@@ -323,8 +330,8 @@ globalThis.WebMQ = (() => {
       if (event) return this._event(+event[1], +event[2], event[3], text);
       const message = arrayOf(text), [type, first, second, third, uri, args] = message;
       if (type === 2 || type === 4) this._answer(message);
-      else if (type === 8 && first === 32 && second === this._asked) this._refused(uri, args?.[0]);
-      else if (type === 33 && first === this._asked) this._subscribed(second, third);
+      else if (type === 8 && first === 32 && second === this._asked) this._refuse(uri, args?.[0]);
+      else if (type === 33 && first === this._asked) this._confirm(second, third);
       else if (type === 3 || type === 6) {
         if (type === 6) this._send([6, {}, "wamp.close.goodbye_and_out"]);
         this._fail(new BrokerError(second, first?.message));
@@ -332,12 +339,8 @@ globalThis.WebMQ = (() => {
       else if (type === 8 && first === 34) this._past._move(third?._newest ?? 0);  // the answer to a ping
     }
 
-    /** Sends a message with the next request ID, and returns that. */
-    _request(type, ...fields) {
-      this._requests += 1;
-      this._send([type, this._requests, ...fields]);
-      return this._requests;
-    }
+    /** Sends a message with the next request ID. */
+    _request(type, ...fields) { this._send([type, ++this._requests, ...fields]); }
 
     _ask(topic) {
       // Crossbar.io ends the connection of a client that sends such a topic, and so all its other subscriptions.
@@ -345,11 +348,12 @@ globalThis.WebMQ = (() => {
       if (!this._anyTopic && NOT_URI.test(name)) return topic._refuse("not a URI: whitespace or #");
       const options = _floor !== null ? { match, _after: _floor, _former: topic._sessions }
         : { match, get_retained: topic._retained, _newest: this._past._position !== null || undefined };
-      this._asked = this._request(32, options, name);
+      this._request(32, options, name);
+      this._asked = this._requests;
       return true;
     }
 
-    _subscribed(id, { _missed = 0, _newest = 0 } = {}) {
+    _confirm(id, { _missed = 0, _newest = 0 } = {}) {
       this._asked = null;
       this._remaining = _missed;
       this._current._id = id;
@@ -359,7 +363,7 @@ globalThis.WebMQ = (() => {
       this._recover();
     }
 
-    _refused(uri, text) {
+    _refuse(uri, text) {
       const topic = this._current;
       this._asked = null;
       if (uri === HISTORY_UNAVAILABLE && topic._floor !== null) {
@@ -399,8 +403,9 @@ globalThis.WebMQ = (() => {
    * A subscriber. The constructor starts to connect.
    *
    * state      "connecting" | "open" | "closed" (it will try again) | "refused" (it will not) | "ended" (by close())
-   *            Only a broker that refuses the key, or a page without one, makes it "refused", and only before the first
-   *            "open". After that a refusal is "closed", too: keys are replaced, and authenticators restarted.
+   *            Only a broker that refuses the key or the ticket, or a page without one, makes it "refused", and only
+   *            before the first "open". After that a refusal is "closed", too: keys are replaced, and authenticators
+   *            restarted. An expired ticket is always "closed".
    * detail     the reason for "closed" or "refused", for people
    * onstate    called with state, detail, reconnected after each change. The last is true for each later "open"
    * onlost     called with a topic and a reason when events of that topic were lost, once new ones arrive again: a page
@@ -415,13 +420,17 @@ globalThis.WebMQ = (() => {
      *          signature, or a promise of it. It asks a server of yours, or is WebMQ.signer(secret). Its arguments are
      *          the challenge, a string to sign, and an object: the details of the challenge, such as the salt, or over
      *          WAMP v1 the parsed challenge. If it fails, or returns no 44 characters, the page tries again later.
+     *          ticket, instead of key and sign, for a broker with tickets: a function that returns one, or a promise of
+     *          it. It is called before each connection. If it fails, or returns no string, the page tries again later.
      *          realm, of Crossbar.io. Default: "realm1".
      *          parse(text), instead of JSON.parse for messages with an event. If it throws, that event is lost.
      *          WebSocket, a class to use instead of the global one, which Node.js has since version 22.
      */
-    constructor(url, { key, sign, realm = "realm1", parse = JSON.parse, WebSocket = globalThis.WebSocket } = {}) {
-      if ((key === undefined) !== (sign === undefined)) throw new TypeError("key, sign: both or neither");
-      check("function", { parse, sign: sign === undefined ? parse : sign, WebSocket });
+    constructor(
+      url, { key, sign, ticket, realm = "realm1", parse = JSON.parse, WebSocket = globalThis.WebSocket } = {},
+    ) {
+      if (!key !== !sign || (key && ticket)) throw new TypeError("key, sign: both or neither, or ticket");
+      check("function", { parse, sign: sign ?? parse, ticket: ticket ?? parse, WebSocket });
       this.url = socketUrl(url ?? (scriptUrl ? new URL(".", scriptUrl) : ""));
       this.onstate = this.onlost = null;
       this._host = new URL(this.url).host;
@@ -430,7 +439,16 @@ globalThis.WebMQ = (() => {
         if (signature?.length === SIGNATURE) return signature;
         throw new Error(`sign returned ${signature?.length ?? 0} characters, not ${SIGNATURE}`);
       };
-      this._identity = { key, sign: sign && signed, realm };
+      // The ticket is the answer to each challenge of one connection.
+      const ticketed = async () => {
+        const text = await ticket();
+        check("string", { ticket: text });
+        return () => text;
+      };
+      this._key = key;
+      this._sign = sign && signed;
+      this._ticket = ticket && ticketed;
+      this._realm = realm;
       this._parse = parse;
       this._WebSocket = WebSocket;
       this._topics = new Set();
@@ -441,8 +459,8 @@ globalThis.WebMQ = (() => {
       this._connect();
       const listeners = [
         [globalThis, "online", () => this._hurry()],
-        [globalThis, "pageshow", ({ persisted }) => { if (persisted) this._hurry(); }],  // from the back/forward cache
-        [globalThis.document, "visibilitychange", () => { if (!document.hidden) this._hurry(); }],
+        [globalThis, "pageshow", ({ persisted }) => persisted && this._hurry()],  // from the back/forward cache
+        [globalThis.document, "visibilitychange", () => document.hidden || this._hurry()],
       ];
       // Removes them later, too. Safari before 15 would ignore the option `signal`.
       this._listen = (method) => { for (const [target, ...each] of listeners) target?.[method]?.(...each); };
@@ -455,15 +473,15 @@ globalThis.WebMQ = (() => {
      */
     static signer(secret) {
       check("string", { secret: secret || undefined });
-      if (!globalThis.crypto?.subtle) throw new Error("signer needs https or localhost");
-      const { subtle } = crypto, hash = "SHA-256";
+      const subtle = globalThis.crypto?.subtle, hash = "SHA-256";
+      if (!subtle) throw new Error("signer needs https or localhost");
       const bytes = (text) => new TextEncoder().encode(text);
       const base64 = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)));
       const keyOf = (text, name, use) => subtle.importKey("raw", bytes(text), { name, hash }, false, [use]);
       return async (challenge, extra) => {
         let key = secret;
         if (extra?.salt) {
-          const derived = { name: "PBKDF2", hash, salt: bytes(extra.salt), iterations: extra.iterations };
+          const derived = { ...extra, name: "PBKDF2", hash, salt: bytes(extra.salt) };
           key = base64(await subtle.deriveBits(derived, await keyOf(secret, "PBKDF2", "deriveBits"), 8 * extra.keylen));
         }
         return base64(await subtle.sign("HMAC", await keyOf(key, "HMAC", "sign"), bytes(challenge)));
@@ -522,31 +540,41 @@ globalThis.WebMQ = (() => {
     }
 
     _connect() {
-      const socket = this._socket = new this._WebSocket(this.url, Object.keys(PROTOCOLS));
+      let protocol = null, socket = this._socket = { close() {} };  // until there is a ticket
       const current = (then) => (value) => { if (this._socket === socket) then(value); };
       const failed = current((error) => this._failed(error));
-      let protocol = null;
-      socket.onopen = () => {
-        const Wamp = PROTOCOLS[socket.protocol];
-        if (!Wamp) return this._retry(`${this._host} does not speak WAMP`);
-        // The function returns each value itself, and not the result of the Array.prototype.toJSON of an old library.
-        const send = (message) => socket.send(JSON.stringify(message, function (key) { return this[key]; }));
-        protocol = new Wamp(send, this._parse, failed, this._past);
-        protocol._join(this._identity).then(current((welcome) => this._opened(protocol, ...welcome)), failed);
+      const open = (sign) => {
+        const protocols = this._ticket ? ["wamp.2.json"] : Object.keys(PROTOCOLS);  // WAMP v1 has no tickets
+        socket = this._socket = new this._WebSocket(this.url, protocols);
+        socket.onopen = current(() => {
+          const Wamp = PROTOCOLS[socket.protocol];
+          if (!Wamp) return this._retry(`${this._host} does not speak WAMP`);
+          // The function returns each value itself, not the result of the Array.prototype.toJSON of an old library.
+          const send = (message) => socket.send(JSON.stringify(message, function (key) { return this[key]; }));
+          protocol = new Wamp(send, this._parse, failed, this._past);
+          const joined = current((welcome) => this._open(protocol, ...welcome));
+          protocol._join(sign, this._key, this._realm).then(joined, failed);
+        });
+        socket.onmessage = current(({ data }) => {
+          protocol._receive(data);
+          if (this._protocol === protocol) this._watch();
+        });
+        // Undici, of Node.js 20, fires only "error" if the handshake fails. Elsewhere "error" comes before a "close"
+        // with 1006. They stay for good: the package ws throws errors that nobody handles.
+        socket.onclose = socket.onerror = current(({ code = 1006, reason = "" }) => {
+          if (protocol) return this._retry(`the connection ended (${code}${reason && ` ${reason}`})`);
+          const origin = !this._wasOpen && globalThis.location?.origin;  // browsers hide a 403 from the page
+          const refused = origin ? `, or it does not allow pages of ${origin} (see its log)` : "";
+          this._retry(`no hub answers at ${this._host}${refused}`);
+        });
       };
-      socket.onmessage = ({ data }) => {
-        protocol._receive(data);
-        if (this._protocol === protocol) this._watch();
-      };
-      // Undici, of Node.js 20, fires only "error" if the handshake fails. Elsewhere "error" comes before a "close" with 1006.
-      socket.onclose = socket.onerror = ({ code = 1006, reason = "" }) => {
-        this._retry(protocol ? `the connection ended (${code}${reason && ` ${reason}`})` : this._unreachable());
-      };
-      this._later(PATIENCE, () => this._retry(`no welcome by ${this._host} within 10 s`));
+      if (this._ticket) this._ticket().then(current(open)).catch(failed);
+      else open(this._sign);
+      this._later(PATIENCE, () => this._retry(`no ${socket.url ? `welcome by ${this._host}` : "ticket"} within 10 s`));
       this._change("connecting", "");
     }
 
-    _opened(protocol, sessionId, details) {
+    _open(protocol, sessionId, details) {
       const reconnected = this._wasOpen;
       this._protocol = protocol;
       this._openedAt = now();
@@ -606,13 +634,6 @@ globalThis.WebMQ = (() => {
       else this._retry(error.message);
     }
 
-    _unreachable() {
-      // Browsers hide a 403 from the page.
-      const origin = this._wasOpen ? undefined : globalThis.location?.origin;
-      const refused = origin ? `, or it does not allow pages of ${origin} (see its log)` : "";
-      return `no hub answers at ${this._host}${refused}`;
-    }
-
     /**
      * Reconnects after a wait. The waits start over after a connection that was open for STEADY, and for as long as the
      * wait before it: a broker that accepts pages and disconnects them is not tried more often than one that is down.
@@ -634,24 +655,21 @@ globalThis.WebMQ = (() => {
       this._drop();
       this._over = new Error(detail || "closed");  // why it will not connect again
       for (const topic of this._topics) topic._end(state, this._over);
-      if (state === "ended") this._topics.clear();
       this._change(state, detail);
     }
 
     /** Closes the connection, and ignores its further messages. */
     _drop() {
+      if (this._protocol) for (const topic of this._topics) topic._drop(+this.sessionId, this._past._position);
       const socket = this._socket;
-      const { _position } = this._past;
-      if (this._protocol) for (const topic of this._topics) topic._disconnect(Number(this.sessionId), _position);
       this._socket = this._protocol = null;
-      if (!socket) return;
-      // Not null: the package ws throws errors that nobody handles.
-      socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {};
-      socket.close();
+      socket?.close();
     }
 
     _change(state, detail, sessionId = null, reconnected = false) {
-      Object.assign(this, { state, detail, sessionId });
+      this.state = state;
+      this.detail = detail;
+      this.sessionId = sessionId;
       guarded(this.onstate, state, detail, reconnected);
     }
   }
@@ -677,13 +695,8 @@ globalThis.WebMQ = (() => {
     }
   }
 
-  const parsed = (text) => attempt(() => JSON.parse(text));
-
   /** Returns a message as an array, which is empty if the text is not one. */
-  function arrayOf(text) {
-    const message = parsed(text);
-    return Array.isArray(message) ? message : [];
-  }
+  const arrayOf = (text) => attempt(() => [...JSON.parse(text)]) ?? [];
 
   /** Returns the WebSocket URL of a hub, given that or the URL for pushes. */
   function socketUrl(address) {

@@ -1,0 +1,547 @@
+"""Subscribers that join with a ticket (WAMP v2), and what they, and those beside them, may read."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeAlias
+
+import pytest
+from aiohttp import WSMsgType
+
+from webmqconnect_async._core.tickets import Ticket
+from webmqconnect_async.hub import Hub, HubConfig, HubOptions, Identity, _application, _websocket
+from webmqconnect_async.hub._broker import Broker
+from webmqconnect_async.hub._log import Log
+from webmqconnect_async.hub._rights import ends_at
+from webmqconnect_async.hub._session import Session
+from webmqconnect_async.hub._wamp1.session import Wamp1Session
+from webmqconnect_async.hub._wamp2.session import Wamp2Session
+from webmqconnect_async.tickets import ticket
+
+from ..test_tickets import CLAIMS, NOW, SECRET, token
+from .conftest import PATIENCE, PROCEDURE, HubClient, Peer, Run, Wamp2Peer, said
+
+MINE, NEWS, PRIVATE = (
+    "http://example.com/users/17/orders",
+    "http://example.com/news",
+    "http://example.com/users/1/orders",
+)
+PAGE = {"page": "a-secret-of-the-tests"}
+FAILED, EXPIRED, NO_METHOD = (
+    "wamp.error.authentication_failed",
+    "webmq.error.ticket_expired",
+    "wamp.error.no_matching_auth_method",
+)
+UNAUTHORIZED = "wamp.error.not_authorized"
+
+
+class Clock:
+    """The time of a hub."""
+
+    now = float(NOW)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+Start: TypeAlias = Callable[..., Awaitable[Hub]]
+
+
+@pytest.fixture
+def start(run: Run, clock: Clock) -> Start:
+    """Start a hub with a key for tickets."""
+
+    async def start(**options: object) -> Hub:
+        return await run(Hub(port=0, ticket_keys={"users": SECRET}, clock=clock, **options))  # type: ignore[arg-type]
+
+    return start
+
+
+async def join(peer: Wamp2Peer, text: str) -> list[object]:
+    """Send a ticket; return the WELCOME or ABORT."""
+    await peer.send(1, "realm1", {"roles": {"subscriber": {}}, "authmethods": ["ticket"]})
+    assert await peer.receive() == [4, "ticket", {}]
+    await peer.send(5, text, {})
+    return await peer.receive()
+
+
+async def holder(wire: HubClient, hub: Hub, text: str = "", *topics: str) -> Wamp2Peer:
+    """Return a subscriber with a ticket."""
+    peer = await wire.stranger(hub)
+    reply = await join(peer, text or token())
+    assert reply[0] == 2
+    await peer.subscribe(*topics)
+    return peer
+
+
+async def authenticate(peer: Peer) -> None:
+    """Authenticate by WAMP v1."""
+    challenge = (await peer.call("authreq", "page"))[2]
+    assert isinstance(challenge, str)
+    signature = hmac.digest(PAGE["page"].encode(), challenge.encode(), hashlib.sha256)
+    assert (await peer.call("auth", base64.b64encode(signature).decode()))[0] == 3
+
+
+async def asked(peer: Wamp2Peer, topic: str, **options: object) -> list[object]:
+    """Subscribe to a topic; return the reply without the IDs."""
+    await peer.send(32, 1, options, topic)
+    reply = await peer.receive()
+    return reply[:1] if reply[0] == 33 else [reply[0], *reply[4:]]
+
+
+def refused(reason: str) -> list[object]:
+    return [8, UNAUTHORIZED, [reason]]
+
+
+NOT_COVERED = refused("the ticket does not cover this topic")
+
+
+async def test_joining(start: Start, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
+    """The subject of the ticket is the `authid`, whatever HELLO says, and nothing but the ticket's topics is sent."""
+    caplog.set_level(logging.INFO)
+    hub = await start()
+    peer = await wire.stranger(hub)
+    await peer.send(1, "realm1", {"roles": {"subscriber": {}}, "authmethods": ["ticket"], "authid": "admin"})
+    assert await peer.receive() == [4, "ticket", {}]
+    await peer.send(5, token(), {})
+    code, session, details = await peer.receive()
+    assert (code, len(str(session))) == (2, 16)
+    assert isinstance(details, dict)
+    assert [details[name] for name in ("authid", "authrole", "authmethod")] == ["17", "subscriber", "ticket"]
+    assert [await asked(peer, topic) for topic in (MINE, NEWS, PRIVATE)] == [[33], [33], NOT_COVERED]
+    for topic in (PRIVATE, MINE):
+        await wire.push(hub, f"topicuri={topic}")
+    assert (await peer.event())[1] == [[1]]
+    await peer.heard()
+    lines = [record.getMessage() for record in caplog.records]
+    assert any(line.endswith("wamp.2.json, ticket of '17', key 'users'") for line in lines)
+    assert any(line.endswith(f"refused: topic '{PRIVATE}': the ticket does not cover this topic") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("topics", "topic"),
+    [
+        (["http://a/*"], "http://ab"),
+        (["http://a/*"], "http://a"),
+        (["http://a/*"], "http://A/b"),
+        (["http://a/*"], "*"),
+        (["http://a/*"], "http://*"),
+        (["http://a/b"], "http://a/*"),
+        (["http://a/b"], "http://a/b/"),
+        (["http://a/b"], "http://a/b "),
+        (["http://a/b"], ""),
+    ],
+)
+async def test_tricks(start: Start, wire: HubClient, topics: list[str], topic: str) -> None:
+    """A topic is compared with those of the ticket as text. A `*` in it means nothing."""
+    peer = await holder(wire, await start(), token({**CLAIMS, "topics": topics}))
+    assert await asked(peer, topic) == NOT_COVERED
+
+
+ATTACKS = {
+    "alg none": (token(alg="none"), FAILED, True),
+    "another key's signature": (token(secret=SECRET[::-1]), FAILED, True),
+    "RS256": (token(alg="RS256"), FAILED, True),
+    "unknown key": (token(kid="page"), FAILED, True),
+    "no token": ("\ud800 \0 x.y.z", FAILED, True),
+    "empty": ("", FAILED, True),
+    "no exp": (token({"sub": "17", "topics": [MINE], "iat": NOW}), FAILED, False),
+    "duplicate claims": (token(b'{"sub":"17","sub":"1"}'), FAILED, False),
+    "topics of a wrong type": (token({**CLAIMS, "topics": "http://a/*"}), FAILED, False),
+    "a * for everything": (token({**CLAIMS, "topics": ["*"]}), FAILED, False),
+    "not valid yet": (token({**CLAIMS, "nbf": NOW + 31}), FAILED, False),
+    "too long": ("x" * 8193, FAILED, False),
+    "expired": (token({**CLAIMS, "exp": NOW}), EXPIRED, False),
+}
+
+
+@pytest.mark.parametrize(("text", "uri", "delayed"), ATTACKS.values(), ids=ATTACKS)
+async def test_attack(
+    text: str,
+    uri: str,
+    delayed: bool,
+    start: Start,
+    wire: HubClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A ticket that is not valid is refused, and the reply is delayed if somebody may be guessing."""
+    caplog.set_level(logging.INFO)
+    penalties: list[float] = []
+    monkeypatch.setattr(_websocket, "_penalty", lambda: penalties.append(0.01) or 0.01)  # type: ignore[func-returns-value]
+    peer = await wire.stranger(await start(max_body=1, max_topic=1))
+    code, details, reason = await join(peer, text)
+    assert (code, reason, len(penalties)) == (3, uri, delayed)
+    assert isinstance(details, dict)
+    assert await peer.end() == 1000
+    [record] = [each for each in caplog.records if "refused" in each.message or "failed to" in each.message]
+    assert details["message"][:100] in record.getMessage()
+    assert (record.levelno == logging.WARNING) is delayed
+
+
+KINDS: dict[str, HubOptions] = {
+    "open": {},
+    "keys": {"subscriber_keys": PAGE},
+    "tickets": {"ticket_keys": {"users": SECRET}},
+    "both": {"subscriber_keys": PAGE, "ticket_keys": {"users": SECRET}},
+    "tickets and public": {"ticket_keys": {"users": SECRET}, "public": [NEWS]},
+    "keys and public": {"subscriber_keys": PAGE, "public": [NEWS]},
+}
+NEED_TICKET, NEED_KEY = "subscribers of this hub need a ticket", "subscribers of this hub need a key (wampcra)"
+NEED_EITHER, NO_TICKETS = "subscribers of this hub need a ticket or a key (wampcra)", "this hub takes no tickets"
+
+
+@pytest.mark.parametrize(
+    ("kind", "methods", "reply"),
+    [
+        ("open", [], "anonymous"),
+        ("open", ["ticket", "anonymous"], "anonymous"),
+        ("open", ["ticket"], NO_TICKETS),
+        ("open", ["wampcra"], "subscribers of this hub are anonymous"),
+        ("keys", [], NEED_KEY),
+        ("keys", ["ticket"], NO_TICKETS),
+        ("keys", ["ticket", "wampcra"], "wampcra"),
+        ("tickets", [], NEED_TICKET),
+        ("tickets", ["anonymous", "wampcra"], NEED_TICKET),
+        ("tickets", ["wampcra", "ticket"], "ticket"),
+        ("both", [], NEED_EITHER),
+        ("both", ["ticket", "wampcra"], "ticket"),
+        ("both", ["wampcra", "ticket"], "wampcra"),
+        ("tickets and public", [], "anonymous"),
+        ("tickets and public", ["ticket", "anonymous"], "ticket"),
+        ("tickets and public", ["anonymous", "ticket"], "anonymous"),
+        ("tickets and public", ["wampcra"], NEED_TICKET),
+        ("keys and public", ["anonymous"], "anonymous"),
+        ("keys and public", ["wampcra"], "wampcra"),
+    ],
+)
+def test_method(kind: str, methods: list[str], reply: str) -> None:
+    """The first of the client's methods that the hub offers is used."""
+    session = opened(Broker(HubConfig(**KINDS[kind])))
+    session.receive(json.dumps([1, "realm1", {"authmethods": methods, "authid": "page"}]))
+    [[code, *rest]] = said(session)
+    match code:
+        case 2:
+            assert reply == "anonymous"
+            assert session.authrole == reply
+        case 3:
+            assert rest == [{"message": reply}, NO_METHOD]
+        case _:
+            assert (code, rest[0]) == (4, reply)
+
+
+def opened(broker: Broker, kind: type[Session] = Wamp2Session) -> Session:
+    return broker.open(kind, drop=lambda: pytest.fail("dropped"))
+
+
+async def test_public(start: Start, wire: HubClient) -> None:
+    """Everybody may read public topics. Other topics need a ticket that covers them, or a key."""
+    hub = await start(public=["http://example.com/public/*"], subscriber_keys=PAGE)
+    public, exact = "http://example.com/public/a", "http://example.com/public"
+    only = refused("anonymous subscribers may read public topics only")
+    peer = await wire.wamp2_subscriber(hub)
+    assert [await asked(peer, topic) for topic in (public, exact, MINE)] == [[33], only, only]
+    peer = await holder(wire, hub)
+    assert [await asked(peer, topic) for topic in (public, exact, MINE)] == [[33], NOT_COVERED, [33]]
+    old = await wire.subscriber(hub, public, MINE)
+    for topic in (MINE, public):
+        await wire.push(hub, f"topicuri={topic}")
+    assert await old.receive() == [8, public, 1]
+    await old.heard()
+    await authenticate(old)
+    await old.subscribe(MINE)
+    await wire.push(hub, f"topicuri={MINE}")
+    assert await old.receive() == [8, MINE, 1]
+
+
+def test_wamp1_without_public_topics(caplog: pytest.LogCaptureFixture) -> None:
+    """WAMP v1 has no tickets: without keys, nothing is left to read, and the connection is not kept."""
+    caplog.set_level(logging.INFO)
+    session = opened(Broker(HubConfig(ticket_keys={"users": SECRET}), (Log(),)), Wamp1Session)
+    session.receive(json.dumps([5, MINE]))
+    assert (session.admitted, session.subscribed) == (False, set())
+    assert caplog.messages[-1].endswith(
+        "refused: WAMP v1 has no tickets, and this hub has no public topics; hint: --public TOPIC"
+    )
+
+
+async def test_recovery(start: Start, wire: HubClient, clock: Clock) -> None:
+    """A new ticket recovers what it covers itself, and not what the old one covered."""
+    hub = await start()
+    peer = await holder(wire, hub, "", MINE, NEWS)
+    newest = _broker(hub).ids.newest
+    await peer.socket.close()
+    for topic in (MINE, NEWS):
+        await wire.push(hub, f"topicuri={topic}")
+    clock.now += 3000
+    renewed = ticket(key="users", secret=SECRET, sub="17", topics=[NEWS], now=clock.now)
+    peer = await holder(wire, hub, renewed)
+    assert await asked(peer, MINE, _after=newest) == NOT_COVERED
+    assert await asked(peer, NEWS, _after=newest) == [33]
+    assert (await peer.event())[1] == [[1]]
+    await peer.heard()
+    clock.now += 3600
+    expired = refused("the ticket has expired")
+    assert [await asked(peer, topic, _after=newest) for topic in (NEWS, MINE)] == [expired, expired]
+
+
+def _broker(hub: Hub) -> Broker:
+    assert hub._handlers is not None
+    return hub._handlers._broker
+
+
+# The end of a ticket
+
+
+def test_spread() -> None:
+    """The sessions of tickets that end together end at different times, and none outlives its ticket."""
+    draw = random.Random(17).random  # noqa: S311
+    for valid, spread in ((3600, 30.0), (60, 6.0)):
+        expiring = Ticket("users", "17", (MINE,), NOW, NOW + valid, {})
+        ends = sorted(ends_at(expiring, draw()) for _ in range(800))
+        assert NOW + valid - spread <= ends[0] < ends[-1] <= NOW + valid
+        most = max(sum(begin <= end < begin + spread / 30 for end in ends) for begin in ends)
+        assert most < 800 / 10
+
+
+@pytest.mark.parametrize("jump", [56, 80_000])
+async def test_end(start: Start, wire: HubClient, clock: Clock, jump: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When its ticket expires, or the clock jumps past that, a session ends, and no later event is queued for it."""
+    monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.01)
+    monkeypatch.setattr(_websocket, "ends_at", lambda expiring, _: ends_at(expiring, 0.8))
+    hub = await start()
+    peer = await holder(wire, hub, token({**CLAIMS, "exp": NOW + 60}), MINE)
+    other = await holder(wire, hub, token({**CLAIMS, "exp": NOW + 86_400}), MINE)
+    await wire.push(hub, f"topicuri={MINE}")
+    clock.now += jump
+    assert (await peer.event())[1] == [[1]]
+    assert await peer.receive() == [6, {}, "webmq.close.ticket_expired"]
+    await wire.push(hub, f"topicuri={MINE}")
+    end = await peer.socket.receive()
+    assert (end.type, end.data, end.extra) == (WSMsgType.CLOSE, 1000, "the ticket expires")
+    for _ in range(2):
+        await other.event()
+
+
+async def test_publishing(start: Start, wire: HubClient) -> None:
+    """A ticket covers what its subscriber may publish to, too. Public topics are public to readers."""
+    hub = await start(allow_publish=True, public=[NEWS], max_topic=100)
+    peer, stranger, old = await holder(wire, hub), await wire.wamp2_subscriber(hub), await wire.subscriber(hub)
+    reader = await holder(wire, hub, "", MINE, NEWS)
+    await old.send(7, NEWS, 1)
+    await old.heard()
+    for each, topic, reply in ((peer, PRIVATE, 8), (peer, MINE, 17), (stranger, NEWS, 8), (stranger, MINE, 8)):
+        await each.send(16, 1, {"acknowledge": True}, topic)
+        assert (await each.receive())[0] == reply
+    await reader.event()
+    await reader.heard()
+
+
+# The application is asked
+
+
+def allow(identity: Identity, topic: str) -> bool:
+    return True
+
+
+async def allow_later(identity: Identity, topic: str) -> bool:
+    await asyncio.sleep(0)
+    return True
+
+
+def returning(answer: object) -> Callable[[Identity, str], object]:
+    return lambda identity, topic: answer
+
+
+async def returning_later(identity: Identity, topic: str) -> object:
+    return 1
+
+
+def raising(identity: Identity, topic: str) -> bool:
+    raise TimeoutError("no database")
+
+
+async def raising_later(identity: Identity, topic: str) -> bool:
+    await asyncio.sleep(0)
+    raise TimeoutError("no database")
+
+
+async def cancelled(identity: Identity, topic: str) -> bool:
+    raise asyncio.CancelledError
+
+
+async def stubborn(identity: Identity, topic: str) -> bool:
+    """Go on after it has been cancelled."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    return True
+
+
+RAISED = f"may_subscribe raised an exception for topic '{MINE}'"
+
+
+@pytest.mark.parametrize(
+    ("hook", "line"),
+    [
+        (allow, None),
+        (allow_later, None),
+        (returning(answer=False), ""),
+        (returning(None), f"may_subscribe must return a bool, not NoneType, for topic '{MINE}'"),
+        (returning("yes"), f"may_subscribe must return a bool, not str, for topic '{MINE}'"),
+        (returning_later, f"may_subscribe must return a bool, not int, for topic '{MINE}'"),
+        (raising, RAISED),
+        (raising_later, RAISED),
+        (cancelled, RAISED),
+        (stubborn, f"may_subscribe took more than 0 s for topic '{MINE}'"),
+    ],
+)
+@pytest.mark.parametrize("version", [1, 2])
+async def test_answer(
+    hook: object,
+    line: str | None,
+    version: int,
+    start: Start,
+    wire: HubClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Only `True` allows a subscription. Anything else but `False` is an error of the application, in the log."""
+    monkeypatch.setattr(_application, "_TIMEOUT", 0.02)
+    hub = await start(may_subscribe=hook, subscriber_keys=PAGE)
+    if version == 1:
+        old = await wire.subscriber(hub)
+        await authenticate(old)
+        await old.subscribe(MINE)
+        assert _broker(hub).subscribers(MINE) == (line is None)
+    else:
+        peer = await holder(wire, hub)
+        assert await asked(peer, MINE) == ([33] if line is None else refused("the application refuses it"))
+        await peer.heard()
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [record.getMessage() for record in errors] == ([line] if line else [])
+    assert all(bool(record.exc_info) is (line == RAISED) for record in errors)
+    assert token() not in caplog.text
+    assert "stubborn" not in repr(asyncio.all_tasks())
+
+
+async def test_identity(start: Start, wire: HubClient) -> None:
+    """The application is asked who may read what the rules allow and what is not public, again for a recovery."""
+    questions: list[tuple[Identity, str]] = []
+
+    def hook(*question: *tuple[Identity, str]) -> bool:
+        questions.append(question)
+        return len(questions) == 1
+
+    hub = await start(may_subscribe=hook, public=[NEWS], subscriber_keys=PAGE)
+    peer, stranger = await holder(wire, hub, token({**CLAIMS, "plan": "pro"})), await wire.wamp2_subscriber(hub)
+    assert await asked(peer, MINE) == [33]
+    newest = _broker(hub).ids.newest
+    await wire.push(hub, f"topicuri={MINE}")
+    await peer.event()
+    assert await asked(peer, MINE, _after=newest) == refused("the application refuses it")
+    assert (await asked(peer, NEWS), await asked(peer, PRIVATE)) == ([33], NOT_COVERED)
+    assert (await asked(stranger, NEWS), (await asked(stranger, MINE))[0]) == ([33], 8)
+    old = await wire.subscriber(hub)
+    await authenticate(old)
+    await old.subscribe(PRIVATE)
+    identity = questions[0][0]
+    assert identity == Identity("17", "subscriber", identity.session, "127.0.0.1", {**CLAIMS, "plan": "pro"})
+    assert questions[:2] == [(identity, MINE)] * 2
+    assert questions[2:] == [(Identity("page", "subscriber", old.session_id, "127.0.0.1"), PRIVATE)]
+
+
+class Gate:
+    """An application that answers when a test says so."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.arrived = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def __call__(self, identity: Identity, topic: str) -> bool:
+        self.asked.append(topic)
+        if topic == MINE:
+            self.arrived.set()
+            await self.open.wait()
+        return True
+
+
+async def test_order(run: Run, wire: HubClient) -> None:
+    """While the application thinks, later messages of the subscriber wait, and those of others do not."""
+    gate = Gate()
+    hub = await run(Hub(port=0, may_subscribe=gate))
+    peer, old, other = await wire.wamp2_subscriber(hub), await wire.subscriber(hub), await wire.wamp2_subscriber(hub)
+    await peer.send(32, 1, {}, MINE)
+    await peer.send(32, 2, {}, NEWS)
+    await peer.send(34, 3, 999)
+    await old.send(5, MINE)
+    await old.send(2, "call", PROCEDURE + "ping")
+    await gate.arrived.wait()
+    await other.subscribe(NEWS)
+    await wire.push(hub, f"topicuri={NEWS}")
+    await other.event()
+    assert gate.asked == [MINE, MINE, NEWS]
+    gate.open.set()
+    assert [(await peer.receive())[:3:2] for _ in range(3)] == [[33, 2], [33, 1], [8, 3]]
+    assert await old.receive() == [3, "call", None]
+    assert _broker(hub).subscribers(MINE) == 2
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110  # nothing sets an event
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("end", ["connection lost", "ticket expired", "ticket expires"])
+async def test_gone(
+    end: str,
+    start: Start,
+    wire: HubClient,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A session that ends, or whose ticket expires, while the application thinks is not subscribed."""
+    caplog.set_level(logging.INFO)
+    if end == "ticket expires":
+        monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.01)
+        monkeypatch.setattr(_websocket, "ends_at", lambda expiring, _: ends_at(expiring, 1))
+    gate = Gate()
+    hub = await start(may_subscribe=gate)
+    peer = await holder(wire, hub)
+    await peer.send(32, 1, {}, MINE)
+    await peer.send(32, 2, {}, NEWS)
+    await gate.arrived.wait()
+    if end == "connection lost":
+        assert peer.socket._response.connection is not None
+        transport = peer.socket._response.connection.transport
+        assert transport is not None
+        transport.abort()
+        [socket] = hub._handlers._sockets  # type: ignore[union-attr]
+        await until(socket._transport.is_closing)
+    elif end == "ticket expires":
+        clock.now += 3580  # it is still valid
+        assert await peer.receive() == [6, {}, "webmq.close.ticket_expired"]
+    else:
+        clock.now += 3600
+    gate.open.set()
+    if end == "ticket expired":
+        assert (await peer.receive())[4:] == [UNAUTHORIZED, ["the ticket has expired"]]
+    await peer.socket.close()
+    await until(lambda: not _broker(hub).sessions)
+    assert gate.asked == [MINE]
+    assert caplog.messages[-1].endswith(" s, 0 topics")

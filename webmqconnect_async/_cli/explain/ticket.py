@@ -1,0 +1,126 @@
+"""What is in a ticket, and why a broker refuses it or a subscription to a topic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import rich_click as click
+
+from ..._core import tickets
+from ...explain._signing_mistakes import find_mistake
+from ...signing import Credentials
+from .. import terminal
+from ..exit_status import Exit
+from ..keys import TICKET
+from .report import Report
+
+__all__ = ["explain_ticket"]
+
+_TIMES = ("iat", "nbf", "exp")
+_UNCHECKED = f"not checked: {TICKET.key} and its secret are not given"
+
+
+def explain_ticket(token: str, credentials: Credentials | None, topics: Iterable[str], now: float) -> None:
+    """Show what is in a ticket, and whether the signature, the claims and the topics are right.
+
+    Args:
+        token: the ticket.
+        credentials: the key that should have signed it. `None`: the signature is not checked.
+        topics: topics that the ticket should cover.
+        now: the Unix time at which it is used.
+
+    Raises:
+        UsageError: the secret cannot be that of a key for tickets.
+        SystemExit: something is wrong.
+    """
+    if credentials is not None and (problem := tickets.check_secret(credentials.secret)):
+        raise click.UsageError(f"the secret of {TICKET.key} {problem}.")
+    report = _TicketReport()
+    try:
+        header, payload = tickets.unverified(token)
+    except tickets.TicketRefused as refusal:
+        report.check({"ticket": (str(refusal), False)}, now)
+    else:
+        report.content(header, payload)
+        checks = {"signature": (_UNCHECKED, True) if credentials is None else _signature(token, header, credentials)}
+        claims, ticket = _claims(payload, now)
+        checks["claims"] = (claims, ticket is not None)
+        if ticket is not None:
+            for topic in topics:
+                covered = tickets.covers(ticket.topics, topic)
+                checks[topic] = ("covered" if covered else "not covered by the topics of the ticket", covered)
+        report.check(checks, now)
+
+
+class _TicketReport(Report):
+    """The output for a ticket."""
+
+    def content(self, header: Mapping[str, object], payload: bytes) -> None:
+        """Show the header and the claims, and not the signature."""
+        self._section("The ticket:")
+        members = {terminal.visible(name): value for name, value in {**header, **_members(payload)}.items()}
+        width = max(map(len, members), default=0)
+        for name, value in members.items():
+            for index, line in enumerate(_lines(name, value)):
+                self._line(f"{'' if index else name:{width}}", line)
+
+    def check(self, checks: Mapping[str, tuple[str, bool]], now: float) -> None:
+        """Show results: what was found, and whether that is right. Exit if something is not."""
+        self._section(f"Checked at {_time(now)}:")
+        width = max(map(len, map(terminal.visible, checks)))
+        for name, (found, right) in checks.items():
+            style = "green" if right and found != _UNCHECKED else "yellow"
+            self._line(f"{terminal.visible(name):{width}}", found, style)
+        if not all(right for _, right in checks.values()):
+            raise SystemExit(Exit.FAILED)
+
+
+def _signature(token: str, header: Mapping[str, object], credentials: Credentials) -> tuple[str, bool]:
+    if header.get("alg") != "HS256":
+        return f"made with the algorithm {header.get('alg')!r}, and only 'HS256' is accepted", False
+    if "kid" not in header:
+        return "of no key: the header has no kid", False
+    if header["kid"] != credentials.key:
+        return f"of the key {header['kid']!r}, and not {credentials.key!r}", False
+    try:
+        tickets.verify(token, {credentials.key: credentials}, 0)
+    except tickets.TicketRefused as refusal:
+        if refusal.forged:
+            signed, _, signature = token.rpartition(".")
+            mistake = find_mistake(signature + "=" * (-len(signature) % 4), credentials, {"token": signed.encode()})
+            if mistake is None:
+                return "wrong: the ticket was signed with another secret, or changed after that", False
+            return f"wrong, which is caused by a common mistake: {mistake}", False
+    return "correct", True
+
+
+def _claims(payload: bytes, now: float) -> tuple[str, tickets.Ticket | None]:
+    try:
+        ticket = tickets.check_claims("", payload, now)
+    except tickets.TicketRefused as refusal:
+        when = f", at {_lines('exp', _members(payload)['exp'])[0]}" if refusal.expired else ""
+        return f"{refusal}{when}", None
+    return f"valid for another {ticket.expires - now:.0f} seconds", ticket
+
+
+def _members(payload: bytes) -> dict[str, object]:
+    """Return the claims as they are, without any check; none if they are not a JSON object."""
+    with suppress(ValueError, RecursionError):
+        if isinstance(claims := json.loads(payload), dict):
+            return claims
+    return {}
+
+
+def _lines(name: str, value: object) -> list[str]:
+    if name in _TIMES and isinstance(value, int | float):
+        with suppress(ValueError, OverflowError, OSError):  # not in the years 1 to 9999
+            return [_time(value)]
+    texts = value if isinstance(value, list) and value else [value]
+    return [text if isinstance(text, str) else json.dumps(text, ensure_ascii=False) for text in texts]
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,98 @@
+"""Who may read a topic, and publish to it. Pure: the clock is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from .._core.topics import covers
+from . import _remedies as remedies
+
+if TYPE_CHECKING:
+    from .._core.tickets import Ticket  # needs PyJWT
+
+__all__ = ["Identity", "Refused", "Rights", "ends_at"]
+
+_MAX_SPREAD = 30.0
+"""Seconds before its ticket expires in which the hub ends a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A subscriber, for `may_subscribe`."""
+
+    authid: str
+    """The subject of its ticket, or its subscriber key; the session ID if it is anonymous."""
+    role: str
+    """`"subscriber"` if it has authenticated, otherwise `"anonymous"`."""
+    session: str
+    """The ID of its session."""
+    peer: str
+    """Its address, or that of the proxy in front of the hub."""
+    claims: Mapping[str, object] | None = field(default=None, repr=False, hash=False)
+    """All claims of its ticket, including those of your own; `None` without a ticket."""
+
+
+class Refused(NamedTuple):
+    """Why a subscriber may not read a topic, or not publish to it."""
+
+    reason: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """The rules of one hub.
+
+    Args:
+        public: topics that everybody may read, exact or with a trailing `*`.
+        restricted: whether other topics need a subscriber key or a ticket.
+    """
+
+    public: tuple[str, ...]
+    restricted: bool
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether there is anything that an anonymous subscriber may read."""
+        return not self.restricted or bool(self.public)
+
+    def is_public(self, topic: str) -> bool:
+        """Return whether everybody may read a topic."""
+        return covers(self.public, topic)
+
+    def reading(self, topic: str, role: str, ticket: Ticket | None, clock: Callable[[], float]) -> Refused | None:
+        """Return why a subscriber may not read a topic; `None` if it may.
+
+        Args:
+            topic: the topic.
+            role: as in `Identity`.
+            ticket: the ticket that it has joined with, if it has.
+            clock: returns the Unix time. A ticket that was valid when the subscriber joined may have expired.
+        """
+        return None if self.is_public(topic) else self.publishing(topic, role, ticket, clock)
+
+    def publishing(self, topic: str, role: str, ticket: Ticket | None, clock: Callable[[], float]) -> Refused | None:
+        """Return why a subscriber may not publish to a topic. A public one is public to readers."""
+        if not self.restricted:
+            return None
+        if ticket is not None:
+            if clock() >= ticket.expires:
+                return Refused("the ticket has expired")
+            return None if covers(ticket.topics, topic) else Refused("the ticket does not cover this topic")
+        if role != "anonymous":
+            return None
+        return Refused("anonymous subscribers may read public topics only", remedies.PUBLIC)
+
+
+def ends_at(ticket: Ticket, random: float) -> float:
+    """Return the Unix time at which the hub ends the session of a ticket, shortly before the ticket expires.
+
+    Without the spread, all users who came when the application started would come again in the same moment.
+
+    Args:
+        ticket: the ticket.
+        random: a number from 0 to 1, drawn for the session.
+    """
+    return ticket.expires - random * min((ticket.expires - ticket.issued) / 10, _MAX_SPREAD)
