@@ -14,12 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote_plus
 
+import aiohttp
+import prometheus_client  # noqa: F401  # its import reads /proc, which must not be in the event loop
 import pytest
 
 from webmqconnect_async import AsyncClient, Client, ConnectionLost, Retry, SourceFailed, WebMQError
 from webmqconnect_async._core.dialects import DialectName, Request, Response
 from webmqconnect_async.explain import explain, signed_request
+from webmqconnect_async.hub import Hub, Identity, _websocket
 from webmqconnect_async.signing import Credentials, sign
+from webmqconnect_async.tickets import ticket
 
 from .answers import ANSWERS
 from .cases import Case, in_clear
@@ -33,6 +37,7 @@ from .walker import walked
 CASES = ANSWERS + FAULTS
 
 SECRET = "a-secret-of-the-tests"
+CONSOLE = "a-token-of-the-console"
 LONG_TOPIC = "http://example.com/orders/of/the/tests"
 
 
@@ -291,3 +296,63 @@ def test_wrong_arguments(make: type[AsyncClient] | type[Client], bad: dict[str, 
     with pytest.raises(ValueError, match="secret") as surrogate:
         make("http://127.0.0.1/", "app", SECRET + "\ud800")
     assert_silent([*said(caught.value), *said(surrogate.value)], {SECRET})
+
+
+async def joined(http: aiohttp.ClientSession, hub: Hub, token: str) -> list[str]:
+    """Join with a ticket and subscribe to its topic and another; return the replies."""
+    async with http.ws_connect(hub.ws_url, protocols=("wamp.2.json",)) as socket:
+        await socket.send_json([1, "realm1", {"authmethods": ["ticket"]}])
+        replies = [(await socket.receive()).data]
+        await socket.send_json([5, token, {}])
+        replies.append((await socket.receive()).data)
+        if replies[-1].startswith("[2,"):
+            for topic in (LONG_TOPIC, "other"):
+                await socket.send_json([32, 1, {}, topic])
+                replies.append((await socket.receive()).data)
+        return replies
+
+
+async def test_tickets(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor a ticket, or the secret of its key, in what a hub logs, counts, shows and replies, and its frames hold."""
+
+    async def hook(identity: Identity, topic: str) -> bool:
+        raise ValueError(identity)
+
+    monkeypatch.setattr(_websocket, "_penalty", lambda: 0.0)
+    secret = "a-secret-of-the-tests-for-tickets"
+    good, old, forged = (
+        ticket(key="users", secret=each, sub="17", topics=[LONG_TOPIC], now=now)
+        for each, now in ((secret, None), (secret, 1e9), (secret[::-1], None))
+    )
+    mistaken = {"keys": {"app": secret}, "public": ["x*"]}
+    texts: list[str] = []
+    with watched(caplog) as heard:
+        asyncio.get_running_loop().set_debug(True)
+        hub = Hub(
+            port=0, ticket_keys={"users": secret}, may_subscribe=hook, console_token=CONSOLE, metrics="127.0.0.1:0"
+        )
+        for options in mistaken.items():
+            with pytest.raises(ValueError, match=r"keys of their own|topics with a") as caught:
+                Hub(ticket_keys={"users": secret}, **dict([options]))  # type: ignore[arg-type]
+            heard += said(caught.value)
+        async with hub, aiohttp.ClientSession() as http:
+            async with http.ws_connect(f"{hub.url}/console", protocols=("webmq.console",)) as console:
+                await console.send_str(CONSOLE)
+                for token in (good, old, forged, f"{good}x", f"{good[:-9]}", f"x{good}"):
+                    texts += await joined(http, hub, token)
+                async with AsyncClient(hub.url) as client:
+                    await client.push("t", 1)
+                while "events" not in texts[-1]:
+                    texts.append((await console.receive(10)).data)
+            assert hub.metrics_url is not None
+            for url in (hub.metrics_url, f"{hub.url}/hub.json"):
+                async with http.get(url) as response:
+                    texts.append(await response.text())
+            assert hub._handlers is not None
+            texts += [repr(hub), repr(vars(hub)), repr(hub.config), repr(vars(hub._handlers))]
+    errors = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    assert [type(error) for error in errors] == [ValueError]
+    texts += [text for error in errors if error for text in walked(error)]
+    assert sum("ticket" in text for text in texts) > 5
+    parts = {part for token in (good, old, forged) for part in token.split(".")[1:]}
+    assert_silent(heard + texts, {secret, secret[::-1], *parts})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from webmqconnect_async import (
@@ -22,17 +24,24 @@ from webmqconnect_async import (
     Overloaded,
     Retry,
 )
-from webmqconnect_async.hub import Accepted, HubOptions, Refused
+from webmqconnect_async.hub import Accepted, HubOptions, Identity, Refused
 from webmqconnect_async.hub import Hub as ServedHub
 from webmqconnect_async.testing import Hub, Pushed
 from webmqconnect_async.testing._journal import Journal
+from webmqconnect_async.tickets import ticket
 
 from .listener import listener
 
 pytest_plugins = ["pytester", "webmqconnect_async.testing"]
 
 PATIENCE = 10.0
+TICKET_SECRET = "0123456789abcdefghijklmnopqrstuv"
 EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+async def may_read(identity: Identity, topic: str) -> bool:
+    """Decide in the thread of the hub."""
+    return identity.authid == "17" and topic.endswith("orders") and threading.current_thread().name == "webmq-hub"
 
 
 @pytest.fixture
@@ -93,6 +102,22 @@ async def test_subscribers_get_what_is_pushed(webmq_hub: Hub) -> None:
     async with listener(webmq_hub.ws_url, "t") as session, AsyncClient(webmq_hub.url) as client:
         await client.push("t", 1)
         assert await session.next() == 1
+
+
+@pytest.mark.parametrize("webmq_hub_options", [{"ticket_keys": {"users": TICKET_SECRET}, "may_subscribe": may_read}])
+async def test_an_application_tests_who_may_read_what(webmq_hub: Hub) -> None:
+    """Its tickets, and its hook, which runs in the thread of the hub."""
+    replies = []
+    async with aiohttp.ClientSession() as http, http.ws_connect(webmq_hub.ws_url, protocols=("wamp.2.json",)) as page:
+        await page.send_json([1, "realm1", {"authmethods": ["ticket"]}])
+        await page.receive()
+        await page.send_json([5, ticket(key="users", secret=TICKET_SECRET, sub="17", topics=["users/17/*"]), {}])
+        await page.receive()
+        for topic in ("users/17/orders", "users/17/invoices", "users/1/orders"):
+            await page.send_json([32, 1, {}, topic])
+            reply = json.loads((await page.receive(PATIENCE)).data)
+            replies.append(reply[5:])
+    assert replies == [[], [["the application refuses it"]], [["the ticket does not cover this topic"]]]
 
 
 # Waiting
@@ -374,9 +399,11 @@ def test_a_wrong_option_is_refused_by_name(options: dict[str, object], said: str
         Hub(**options)  # type: ignore[arg-type]  # wrong on purpose
 
 
-@pytest.mark.parametrize("webmq_hub_options", [{"keys": {"app": "s3cret"}}])
+@pytest.mark.parametrize("webmq_hub_options", [{"keys": {"app": "s3cret"}, "ticket_keys": {"users": TICKET_SECRET}}])
 def test_no_secret_is_shown(webmq_hub: Hub) -> None:
-    assert "s3cret" not in repr(webmq_hub) + repr(vars(webmq_hub))
+    shown = repr(webmq_hub) + repr(vars(webmq_hub))
+    assert "s3cret" not in shown
+    assert TICKET_SECRET not in shown
 
 
 # As a plugin

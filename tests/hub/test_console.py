@@ -11,6 +11,7 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 import aiohttp
+import prometheus_client  # noqa: F401  # its import reads /proc, which must not be in the event loop
 import pytest
 from aiohttp.test_utils import TestServer
 

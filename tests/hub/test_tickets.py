@@ -268,13 +268,14 @@ async def test_public(start: Start, wire: HubClient) -> None:
 
 
 def test_wamp1_without_public_topics(caplog: pytest.LogCaptureFixture) -> None:
-    """WAMP v1 has no tickets: without a key, nothing is left to read. The log says so."""
+    """WAMP v1 has no tickets: without keys, nothing is left to read, and the connection is not kept."""
     caplog.set_level(logging.INFO)
     session = opened(Broker(HubConfig(ticket_keys={"users": SECRET}), (Log(),)), Wamp1Session)
     session.receive(json.dumps([5, MINE]))
-    assert not session.subscribed
-    reason = "anonymous subscribers may read public topics only, and this hub has none"
-    assert caplog.messages[-1].endswith(f"refused: topic '{MINE}': {reason}; hint: --public TOPIC")
+    assert (session.admitted, session.subscribed) == (False, set())
+    assert caplog.messages[-1].endswith(
+        "refused: WAMP v1 has no tickets, and this hub has no public topics; hint: --public TOPIC"
+    )
 
 
 async def test_recovery(start: Start, wire: HubClient, clock: Clock) -> None:
@@ -433,6 +434,7 @@ async def test_answer(
     assert [record.getMessage() for record in errors] == ([line] if line else [])
     assert all(bool(record.exc_info) is (line == RAISED) for record in errors)
     assert token() not in caplog.text
+    assert "stubborn" not in repr(asyncio.all_tasks())
 
 
 async def test_identity(start: Start, wire: HubClient) -> None:
@@ -505,17 +507,25 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("end", ["connection lost", "ticket expired", "ticket expires"])
-async def test_gone(end: str, start: Start, wire: HubClient, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_gone(
+    end: str,
+    start: Start,
+    wire: HubClient,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """A session that ends, or whose ticket expires, while the application thinks is not subscribed."""
+    caplog.set_level(logging.INFO)
     if end == "ticket expires":
         monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.01)
+        monkeypatch.setattr(_websocket, "ends_at", lambda expiring, _: ends_at(expiring, 1))
     gate = Gate()
     hub = await start(may_subscribe=gate)
     peer = await holder(wire, hub)
     await peer.send(32, 1, {}, MINE)
     await peer.send(32, 2, {}, NEWS)
     await gate.arrived.wait()
-    [session] = _broker(hub).sessions
     if end == "connection lost":
         assert peer.socket._response.connection is not None
         transport = peer.socket._response.connection.transport
@@ -523,17 +533,15 @@ async def test_gone(end: str, start: Start, wire: HubClient, clock: Clock, monke
         transport.abort()
         [socket] = hub._handlers._sockets  # type: ignore[union-attr]
         await until(socket._transport.is_closing)
-        gate.open.set()
-        await until(lambda: not _broker(hub).sessions)
-        assert gate.asked == [MINE]
+    elif end == "ticket expires":
+        clock.now += 3580  # it is still valid
+        assert await peer.receive() == [6, {}, "webmq.close.ticket_expired"]
     else:
         clock.now += 3600
-        if end == "ticket expires":
-            assert await peer.receive() == [6, {}, "webmq.close.ticket_expired"]
-            gate.open.set()
-            assert await peer.end() == 1000
-        else:
-            gate.open.set()
-            reply = (await peer.receive())[4:]
-            assert reply == [UNAUTHORIZED, ["the ticket has expired"]]
-    assert not session.subscribed
+    gate.open.set()
+    if end == "ticket expired":
+        assert (await peer.receive())[4:] == [UNAUTHORIZED, ["the ticket has expired"]]
+    await peer.socket.close()
+    await until(lambda: not _broker(hub).sessions)
+    assert gate.asked == [MINE]
+    assert caplog.messages[-1].endswith(" s, 0 topics")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import assert_type
 
 import aiohttp
@@ -21,7 +21,7 @@ from webmqconnect_async import (
     WebMQError,
 )
 from webmqconnect_async.explain import Explanation, explain
-from webmqconnect_async.hub import Accepted, Hub, HubOptions, Refused
+from webmqconnect_async.hub import Accepted, Hub, HubOptions, Identity, Refused
 from webmqconnect_async.signing import Credentials, sign, sign_challenge, verify
 from webmqconnect_async.subscriber import Event, Subscriber, Subscription, TopicRefused
 from webmqconnect_async.testing import Hub as TestHub
@@ -154,10 +154,15 @@ def admit(push: Accepted) -> Refused | None:
     return Refused(429, "later", retry_after=1) if push.topic == "t" else None
 
 
+async def may_subscribe(identity: Identity, topic: str) -> bool:
+    assert_type(identity.claims, Mapping[str, object] | None)
+    return topic == identity.authid
+
+
 async def hubs() -> None:
-    async with Hub(port=0, keys={"app": "s3cret"}, admit=admit) as hub:
+    async with Hub(port=0, keys={"app": "s3cret"}, admit=admit, may_subscribe=may_subscribe) as hub:
         assert_type(hub.url, str)
-    with TestHub(keys={"app": b"s3cret"}) as served:
+    with TestHub(keys={"app": b"s3cret"}, may_subscribe=lambda identity, topic: identity.role == "x") as served:
         assert_type(served.wait_for("t").event, object)
 
 

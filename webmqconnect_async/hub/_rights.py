@@ -83,8 +83,7 @@ class Rights:
             return None if covers(ticket.topics, topic) else Refused("the ticket does not cover this topic")
         if role != "anonymous":
             return None
-        none = "" if self.public else ", and this hub has none"
-        return Refused(f"anonymous subscribers may read public topics only{none}", remedies.PUBLIC)
+        return Refused("anonymous subscribers may read public topics only", remedies.PUBLIC)
 
 
 def ends_at(ticket: Ticket, random: float) -> float:

@@ -29,7 +29,8 @@ class Hub:
 
     Args:
         port: 0 chooses a free port.
-        options: those of `webmqconnect_async.hub.Hub`. An `admit` among them is called first.
+        options: those of `webmqconnect_async.hub.Hub`. An `admit` among them is called first. `admit` and
+            `may_subscribe` run in the thread of the hub.
 
     Raises:
         ValueError, TypeError: an argument is invalid; the message names it.

@@ -41,7 +41,7 @@ class Wamp1Session(Session):
         self._procedures = Procedures(
             session_id,
             keys=config._subscriber_credentials,
-            anonymous=not config._subscriber_credentials or config._rights.anonymous,
+            anonymous=config._rights.anonymous,
             may_publish=config.allow_publish,
             nonce=secrets.token_urlsafe,
             clock=config.clock,
@@ -73,7 +73,11 @@ class Wamp1Session(Session):
             case messages.Call() as call:
                 return self._call(call)
             case messages.Subscribe() | messages.Unsubscribe() | messages.Publish() if not self.admitted:
-                self.refuse("subscription", "it has not authenticated", remedies.AUTHENTICATE)
+                if self._config.subscriber_keys:
+                    self.refuse("subscription", "it has not authenticated", remedies.AUTHENTICATE)
+                else:
+                    reason = "WAMP v1 has no tickets, and this hub has no public topics"
+                    self.refuse("subscription", reason, remedies.PUBLIC)
             case messages.Subscribe(topic):
                 topic = self._resolve(topic)
                 return self.when_readable(topic, partial(self._subscribe, topic))
