@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import rich_click as click
 
 from webmqconnect_async._cli.app import app
 from webmqconnect_async._cli.exit_status import MEANINGS
+from webmqconnect_async.tickets import ticket
 
 from ..snippets import PAGES, Fence, commands, fences
+from ..test_tickets import SECRET
 from .conftest import COMMANDS, invoke_here
 
 REFERENCE = PAGES / "reference" / "command-line.md"
 EXPLAIN = PAGES / "how-to" / "explain.md"
+MADE = 1_795_528_800
+"""The Unix time of the ticket that the page explains."""
 
 
 def exits() -> str:
@@ -45,10 +51,16 @@ OUTPUTS = [fence for fence in fences(EXPLAIN) if fence.language == "sh"]
 
 
 @pytest.mark.parametrize("fence", OUTPUTS, ids=range(len(OUTPUTS)))
-def test_what_explain_prints_is_what_the_page_shows(fence: Fence) -> None:
+def test_what_explain_prints_is_what_the_page_shows(
+    fence: Fence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ticket was signed with the secret and a newline."""
+    monkeypatch.chdir(tmp_path)
+    signed = ticket(key="users", secret=f"{SECRET}\n", sub="17", topics=["http://example.com/users/17/*"], now=MADE)
+    (tmp_path / "17.ticket").write_text(signed)
     [command] = commands(fence.text)
-    ended = invoke_here(*command, env={"WEBMQ_AUTH_SECRET": "s3cret"})
-    assert (ended.status, ended.stderr) == (0, "")
+    ended = invoke_here(*command, env={"WEBMQ_AUTH_SECRET": "s3cret", "WEBMQ_TICKET_SECRET": SECRET})
+    assert (ended.status, ended.stderr) == ("--ticket-file" in command, "")
     assert fence.output
     assert fence.output in ended.stdout
 

@@ -217,6 +217,7 @@ def test_files(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     options = ("--ticket-key", "users", "--ticket-secret-file", str(tmp_path / "secret"), "--at", str(NOW))
     assert invoke_here("explain", "--ticket-file", str(tmp_path / "ticket"), *options).status == 0
+    assert invoke_here("explain", "--ticket-file", "-", "--query", "-", *options).status == 2
     assert invoke_here("explain", *options, "http://127.0.0.1:1", "t", "1").status == 2
     assert invoke_here("explain", "--ticket-file", token()).status == 2
 

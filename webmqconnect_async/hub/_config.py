@@ -57,14 +57,14 @@ class HubConfig:
             only signed pushes. `None` or empty: it accepts unsigned WebMQ pushes only, and all pushes of the Crossbar
             dialect without verifying their signatures.
         subscriber_keys: Secrets by subscriber key, likewise. With keys, subscribers must authenticate (WAMP-CRA) and
-            may then subscribe to every topic. `None` or empty: every client that can reach the hub may subscribe, even
-            to a hub with `keys`, except for web pages of other origins. Make the secrets of both kinds long and random.
-            A failed authentication is delayed, but only on its own connection, and a push with a wrong signature is
-            refused immediately. Each failure is logged with the address of the peer.
-        ticket_keys: Secrets by the name of a key, of at least 32 bytes each, with which your application makes tickets:
+            may then subscribe to every topic. If there are neither these keys nor `ticket_keys`, every client that can
+            reach the hub may subscribe, even to a hub with `keys`, except for web pages of other origins. Make secrets
+            long and random. A failed authentication is delayed, but only on its own connection, and a push with a wrong
+            signature is refused immediately. Each failure is logged with the address of the peer.
+        ticket_keys: Secrets by key, likewise, of at least 32 bytes, with which your application makes tickets:
             `webmqconnect_async.tickets.ticket`. A subscriber with a ticket (WAMP v2) may read the topics that the
-            ticket covers. Whoever has a secret can make any ticket: do not use one of `keys` or `subscriber_keys`.
-            Needs the extra `tickets`.
+            ticket covers, until it expires. Whoever has a secret can make any ticket, so it must not be one of `keys`
+            or `subscriber_keys`. Needs the extra `tickets`.
         public: Topics that everybody may read without a key or a ticket, exact or with a trailing `*` after `/`, `.` or
             `:`, such as `http://example.com/news/*`.
         may_subscribe: Called with the `Identity` of a subscriber and a topic that it subscribes to and may read by the

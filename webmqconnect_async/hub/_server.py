@@ -34,6 +34,7 @@ class Hub:
 
     Raises:
         ValueError, TypeError: an argument cannot be used; the message names it.
+        ImportError: `ticket_keys` is given, and PyJWT is not installed.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 8080, **options: Unpack[HubOptions]) -> None:
@@ -148,7 +149,7 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
       server.
     - Only one process can bind the port of `metrics`.
     - The hub cannot see what the server is bound to, or which requests a proxy in front of it forwards. Give it keys
-      unless every client may push, and subscriber keys unless every client may read.
+      unless every client may push, and keys for subscribers or tickets unless every client may read.
     - Each worker process has a hub of its own, which a push to another worker does not reach. A warning is logged under
       gunicorn with several workers; nothing else is detected.
 
@@ -158,7 +159,7 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
 
     Raises:
         ValueError, TypeError: an argument cannot be used; the message names it.
-        ImportError: `metrics` is given, and prometheus_client is not installed.
+        ImportError: `metrics` or `ticket_keys` is given, and what it needs is not installed.
     """
     app = Handlers(HubConfig(host=host, **options)).app()
     app.on_startup.append(_warn_about_workers)

@@ -144,6 +144,8 @@ def explain(
     terminal.need_output()
     ticket_credentials = credentials_of(ticket_key, ticket_secret_file, TICKET)
     if ticket_file is not None:
+        if refusal is not None or query is not None or body is not None:
+            raise click.UsageError("--ticket-file is not for a push, as --refusal, --query and --body are.")
         from .ticket import explain_ticket
 
         with reported():
