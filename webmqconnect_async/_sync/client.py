@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Generator, Iterable, Mapping
 from math import inf
 from types import EllipsisType, TracebackType
@@ -13,6 +12,7 @@ from typing import Self, Unpack, overload
 from .._core.bulk import in_order
 from .._core.checks import checked_seconds
 from .._core.client import BaseClient
+from .._core.clock import monotonic
 from .._core.dialects import DialectName, Signer
 from .._core.flow import PushFlow
 from .._core.settings import ClientOptions
@@ -278,4 +278,4 @@ class Client(BaseClient):
 
 
 def _deadline(seconds: float | None) -> float:
-    return inf if seconds is None else time.monotonic() + seconds
+    return inf if seconds is None else monotonic() + seconds
