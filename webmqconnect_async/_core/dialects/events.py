@@ -31,6 +31,7 @@ Not Exception: a signal handler may raise while the encoder is running, such as 
 _NUMPY_KINDS = frozenset("biufUO")
 """Not datetime64 and timedelta64, which would become integers if they are in nanoseconds."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _STRING_OR_CONSTANT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|(NaN|Infinity)', re.DOTALL)
 
 
@@ -159,7 +160,7 @@ def _culprit(
 ) -> str | None:
     """Return the path of the first value that is not JSON, and why it is not; None if there is none."""
     if isinstance(value, str):
-        return None if _is_unicode(value) else f"{path}: a lone surrogate is not UTF-8"
+        return f"{path}: a lone surrogate is not UTF-8" if _SURROGATE.search(value) else None
     if isinstance(value, float):
         return None if isfinite(value) else f"{path}: {value} is not JSON"
     if value is None or isinstance(value, int):
@@ -197,11 +198,3 @@ def _shown(key: object) -> str:
         return shortened(repr(key), 60)
     except ValueError:  # CPython converts no integer of more than 4300 digits to text
         return "…"
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
