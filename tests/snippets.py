@@ -29,7 +29,14 @@ PAGES = ROOT / "docs" / "pages"
 HUB = "http://127.0.0.1:8080"
 """Where all snippets push, with the key `app` and the secret `s3cret`."""
 
-_KNOWN: dict[str, object] = {"sender": "1" * 16, "buyer": "2" * 16, "order": {"id": 17}, "number": 17, "user": "17"}
+_KNOWN: dict[str, object] = {
+    "topic": "http://example.com/orders",
+    "header": "1" * 16,
+    "buyer": "2" * 16,
+    "order": {"id": 17},
+    "number": 17,
+    "user": "17",
+}
 """What a function or a route of a snippet is given, beside a client, by the names of its parameters."""
 
 _FENCE = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)

@@ -7,7 +7,6 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -231,11 +230,10 @@ def test_records(tls: bool) -> None:
 def test_idle_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a burst, connections that are no longer needed end after `keepalive` while the client pushes."""
     passed = 0.0
-    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed)
     before = descriptors()
     with serving_client(*[held()] * 5, keepalive=30.0) as (server, client):
-        monkeypatch.setattr(connection, "time", clock)
-        monkeypatch.setattr(process_state, "time", clock)
+        for module in (connection, process_state):
+            monkeypatch.setattr(module, "monotonic", lambda: time.monotonic() + passed)
         server.release_at(5)
         client.push_many([("t", number) for number in range(5)])
         passed = 20.0

@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import aiohttp
+import freezegun
 import pytest
+import trio
 
 from webmqconnect_async import (
     AsyncClient,
@@ -29,6 +31,7 @@ from webmqconnect_async.hub import Hub as ServedHub
 from webmqconnect_async.testing import Hub, Pushed
 from webmqconnect_async.testing._journal import Journal
 from webmqconnect_async.tickets import ticket
+from webmqconnect_async.typing import DialectName
 
 from .listener import listener
 
@@ -221,6 +224,55 @@ def test_waits_and_pushes_from_many_threads_lose_nothing() -> None:
         list(pool.map(push, range(4)))
         got = [event for each in waits for event in each.result(PATIENCE)]
     assert sorted(map(str, got), key=int) == [str(number) for number in range(400)]
+
+
+def test_trio_is_told_to_wait_in_a_thread(webmq_hub: Hub, client: Client) -> None:
+    async def waiting() -> Pushed:
+        said = r"trio\.to_thread\.run_sync\(hub\.wait_for, topic\)"
+        with pytest.raises(RuntimeError, match=said):
+            await webmq_hub.arrived("t", timeout=0)
+        with pytest.raises(RuntimeError, match=said):
+            webmq_hub.wait_for("t", timeout=0)
+        await trio.to_thread.run_sync(client.push, "t", 1)
+        return await trio.to_thread.run_sync(webmq_hub.wait_for, "t")
+
+    assert trio.run(waiting) == Pushed("t", 1)
+
+
+# Time that a test freezes
+
+SIGNED = pytest.mark.parametrize("webmq_hub_options", [{"keys": {"app": "s3cret"}}])
+
+
+@SIGNED
+@pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
+def test_signed_pushes_are_accepted_while_time_is_frozen(webmq_hub: Hub, dialect: DialectName) -> None:
+    """By a hub and with a client from before, within and after it, in this thread, another one and an event loop."""
+    url = f"{webmq_hub.url}/publish" if dialect == "crossbar" else webmq_hub.url
+
+    async def push(client: AsyncClient) -> None:
+        async with client:
+            await client.push("t.b", 1)
+
+    def new() -> Client:
+        return Client(url, "app", "s3cret", dialect=dialect)
+
+    before = new()
+    before.push("t.b", 1)
+    with freezegun.freeze_time("2024-02-29 12:00:00"):
+        before.push("t.b", 1)
+        within = new()
+        within.push("t.b", 1)
+        asyncio.run(push(AsyncClient(url, "app", "s3cret", dialect=dialect)))
+        thread = threading.Thread(target=new().push, args=("t.b", 1))
+        thread.start()
+        assert webmq_hub.wait_for("t.b").key == "app"
+        thread.join()
+        with Hub(keys={"app": "s3cret"}) as inside:
+            Client(inside.url, "app", "s3cret").push("t.b", 1)
+    for client in (before, within):
+        client.push("t.b", 1)
+    assert (len(webmq_hub.pushes), len(inside.pushes)) == (7, 1)
 
 
 # Refusing

@@ -7,6 +7,7 @@ async with AsyncClient("http://127.0.0.1:8080", auth_key="app", auth_secret="s3c
 import importlib
 from typing import TYPE_CHECKING
 
+from ._core.dialects.arguments import session_id
 from ._core.flow import Retry
 from ._core.values import Failed, Outcome, Payload, Push, Receipt, Sent, Stats
 from ._version import __version__
@@ -32,16 +33,17 @@ from .errors import (
 
 if TYPE_CHECKING:
     from ._aio import AsyncClient
+    from ._core.dialects.events import to_json
     from ._sync import Client
 else:
-    _CLIENTS = {"AsyncClient": "._aio", "Client": "._sync"}
+    _LATER = {"AsyncClient": "._aio", "Client": "._sync", "to_json": "._core.dialects.events"}
 
     def __getattr__(name):
         """Import a client when it is first used: completion in a shell would wait for aiohttp."""
-        if name not in _CLIENTS:
+        if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = client = getattr(importlib.import_module(_CLIENTS[name], __name__), name)
-        return client
+        globals()[name] = value = getattr(importlib.import_module(_LATER[name], __name__), name)
+        return value
 
 
 __all__ = [
@@ -73,6 +75,8 @@ __all__ = [
     "WebMQError",
     "WrongLoop",
     "__version__",
+    "session_id",
+    "to_json",
 ]
 
 

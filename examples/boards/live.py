@@ -11,9 +11,11 @@ from urllib.parse import urljoin
 
 from store import Board, Change
 
-from webmqconnect_async import AsyncClient, InvalidPush, NotAccepted, Unconfirmed, WebMQError
+from webmqconnect_async import AsyncClient, NotAccepted, Unconfirmed, WebMQError, session_id
+from webmqconnect_async.typing import DialectName
 
 TOPIC = "http://example.com/board"
+DIALECT: DialectName = "crossbar" if os.environ.get("WEBMQ_DIALECT") == "crossbar" else "webmq"
 log = logging.getLogger("board")
 
 
@@ -32,14 +34,11 @@ def listing(board: Board, hub: str) -> dict[str, object]:
     return {**asdict(board), "hub": os.environ.get("WEBMQ_WS_URL") or hub, "topic": TOPIC}
 
 
-async def tell(client: AsyncClient, change: Change, author: str | None) -> None:
-    """Push a change to all pages but its author's, given by session ID."""
-    event = asdict(change)
+async def tell(client: AsyncClient, change: Change, header: str | None) -> None:
+    """Push a change to all pages but its author's, which has sent its session ID in a header."""
+    author = session_id(header, DIALECT)
     try:
-        try:
-            await client.push(TOPIC, event, exclude=[author] if author else None)
-        except InvalidPush:  # the page did not send a session ID of this broker
-            await client.push(TOPIC, event)
+        await client.push(TOPIC, asdict(change), exclude=[author] if author else None)
     except (NotAccepted, Unconfirmed) as error:  # the change is made all the same, and the other pages will load it
         log.warning("version %d was not pushed: %s", change.version, error)
     except WebMQError:

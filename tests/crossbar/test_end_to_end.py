@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 
@@ -212,9 +211,8 @@ def test_a_clock_that_is_off_is_told_by_how_much(
     off: int, colour: str, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The broker's own clock stays right, though the hub be in this process.
-    clock = SimpleNamespace(time=lambda: time.time() + off, monotonic=time.monotonic)
     for module in ("_aio.loop_state", "_sync.process_state"):
-        monkeypatch.setattr(f"webmqconnect_async.{module}.time", clock)
+        monkeypatch.setattr(f"webmqconnect_async.{module}.unix_time", lambda: time.time() + off)
     with (
         Both(colour, broker.signed.endpoint, KEY, SECRET, dialect="crossbar") as client,
         pytest.raises(ClockRejected, match="Request expired") as caught,

@@ -1,4 +1,4 @@
-"""An event as bytes: compact JSON in UTF-8, what JSON cannot say and where, and encoders of the caller's."""
+"""Events as compact JSON in UTF-8: the types that have a form in JSON, the path of one that has none, and `dumps`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ import json
 import math
 import traceback
 from collections import OrderedDict, namedtuple
-from datetime import date
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from ipaddress import IPv4Address
+from pathlib import PurePosixPath
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmqconnect_async._core.dialects.events import Dumps, encode_event
+from webmqconnect_async._core.dialects import DialectName
+from webmqconnect_async._core.dialects.events import Dumps, encode_event, to_json
 from webmqconnect_async._core.dialects.webmq import WebMQ
+from webmqconnect_async._core.settings import new_dialect
 from webmqconnect_async._core.values import Push
 from webmqconnect_async.errors import InvalidPush
 
@@ -31,6 +40,51 @@ _EVENTS = st.recursive(
 class _Color(enum.IntEnum):
     RED = 1
 
+
+class _Size(enum.StrEnum):
+    LARGE = "L"
+
+
+class _Due(enum.Enum):
+    """Enumerations whose values are not JSON themselves."""
+
+    DATE = date(2026, 5, 1)
+    NAIVE = datetime(2026, 5, 1)
+    PAIR = (1, Decimal("2.50"))
+
+
+class _Price(Decimal, enum.Enum):
+    TEA = "1.10"
+
+
+@dataclass(slots=True)
+class _Item:
+    name: str
+    price: object
+
+
+@dataclass
+class _Order:
+    items: list[object]
+
+
+class _Model(pydantic.BaseModel):
+    a: object = None
+    host: IPv4Address = IPv4Address("127.0.0.1")
+
+
+class _Numpy:
+    """A scalar or array of numpy, as far as the encoder looks at it."""
+
+    def __init__(self, value: object, kind: object = "f") -> None:
+        self.value, self.dtype = value, SimpleNamespace(kind=kind)
+
+    def tolist(self) -> object:
+        return self.value
+
+
+_NAIVE = "a naive datetime, which browsers would read as local time; give it a time zone"
+_ZONE_WITHOUT_DATE = "a time in a zone whose offset depends on the date; push a datetime, or a naive time"
 
 _Point = namedtuple("_Point", "x y")
 
@@ -65,6 +119,74 @@ def test_an_event_is_compact_json_in_utf_8(event: object, body: bytes) -> None:
     assert encode_event(event) == body
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (datetime(2026, 5, 1, 12, 30, tzinfo=UTC), "2026-05-01T12:30:00+00:00"),
+        (datetime(2026, 5, 1, 12, 30, 0, 1500, ZoneInfo("Europe/Berlin")), "2026-05-01T12:30:00.001500+02:00"),
+        (datetime(1800, 1, 1, tzinfo=timezone(timedelta(minutes=53, seconds=28))), "1799-12-31T23:06:32+00:00"),
+        (date(2026, 5, 1), "2026-05-01"),
+        (time(9, 30), "09:30:00"),
+        (time(9, 30, tzinfo=UTC), "09:30:00+00:00"),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (Decimal("1.10"), "1.10"),
+        (_Due.DATE, "2026-05-01"),
+        (_Due.PAIR, [1, "2.50"]),
+        (_Price.TEA, "1.10"),
+        (_Size.LARGE, "L"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("dumps", [None, to_json])
+def test_a_value_of_the_standard_library_becomes_text(value: object, text: object, dumps: Dumps | None) -> None:
+    assert json.loads(encode_event({"a": [value]}, dumps)) == {"a": [text]}
+
+
+@pytest.mark.parametrize(
+    ("event", "decoded"),
+    [
+        (_Item("tea", Decimal("1.10")), {"name": "tea", "price": "1.10"}),
+        (_Order([_Item("tea", _Numpy(1.5))]), {"items": [{"name": "tea", "price": 1.5}]}),
+        (_Model(a=[UUID(int=0)]), {"a": ["00000000-0000-0000-0000-000000000000"], "host": "127.0.0.1"}),
+        ([PurePosixPath("/tmp/ü")], ["/tmp/ü"]),  # noqa: S108  # not a file
+        (_Numpy([1, 2]), [1, 2]),
+        ({"plain": [1, None, "ü"]}, {"plain": [1, None, "ü"]}),
+    ],
+    ids=repr,
+)
+def test_to_json_encodes_more(event: object, decoded: object) -> None:
+    assert json.loads(to_json(event)) == decoded
+    assert encode_event(event, to_json) == to_json(event)
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (_Order([1, 2, 3, _Item("tea", object())]), "event.items[3].price: object is not JSON"),
+        ({"o": _Order([{"when": datetime(2026, 1, 1)}])}, f"event['o'].items[0]['when']: {_NAIVE}"),
+        (_Item("tea", math.nan), "event.price: nan is not JSON"),
+        (_Item("tea", {1}), "event.price: set is not JSON: a set has no order; pass a sorted list"),
+        (_Item("tea", PurePosixPath("\udcff")), "event.price: a lone surrogate is not UTF-8"),
+        (_Item("tea", _Numpy(1, "m")), "event.price: _Numpy is not JSON"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("encode", [to_json, lambda event: encode_event(event, to_json)], ids=["to_json", "dumps"])
+def test_to_json_names_the_type_and_the_path(encode: Dumps, event: object, said: str) -> None:
+    with pytest.raises(InvalidPush) as caught:
+        encode(event)
+    assert str(caught.value) == said
+
+
+def test_to_json_refuses_what_contains_itself_or_fails() -> None:
+    order = _Order([])
+    order.items.append({"again": order})
+    with pytest.raises(InvalidPush, match=r"^event\.items\[0\]\['again'\]: contains itself$"):
+        to_json(order)
+    with pytest.raises(InvalidPush, match=r"^event\[0\]: PydanticSerializationError: "):
+        to_json([_Model(a=object())])
+
+
 @given(_EVENTS)
 def test_any_event_comes_back_equal(event: object) -> None:
     assert json.loads(encode_event(event)) == event
@@ -95,9 +217,21 @@ _UNSAYABLE: list[tuple[object, str]] = [
     ({"ok": 1, "\ud83d": 2}, "event: the key '\\ud83d': a lone surrogate is not UTF-8"),
     (["\ude00\ud83d"], "event[0]: a lone surrogate is not UTF-8"),
     (object(), "event: object is not JSON"),
-    ({"when": date(2026, 1, 1)}, "event['when']: date is not JSON"),
-    ([Decimal(1)], "event[0]: Decimal is not JSON"),
-    ({"tags": {"a"}}, "event['tags']: set is not JSON"),
+    ({"tags": {"a"}}, "event['tags']: set is not JSON: a set has no order; pass a sorted list"),
+    ([frozenset()], "event[0]: frozenset is not JSON: a set has no order; pass a sorted list"),
+    ({"when": datetime(2026, 1, 1)}, f"event['when']: {_NAIVE}"),
+    ([_Due.NAIVE], f"event[0]: {_NAIVE}"),
+    (time(9, tzinfo=ZoneInfo("Europe/Berlin")), f"event: {_ZONE_WITHOUT_DATE}"),
+    ([Decimal("NaN")], "event[0]: NaN is not JSON"),
+    ([Decimal("sNaN")], "event[0]: sNaN is not JSON"),
+    ([Decimal("-Infinity")], "event[0]: -Infinity is not JSON"),
+    ({date(2026, 1, 1): 3}, "event: a key of type date is not JSON"),
+    ([_Item("tea", 1)], "event[0]: _Item is not JSON; dumps=webmqconnect_async.to_json encodes it"),
+    ([1, _Model(a=1)], "event[1]: _Model is not JSON; dumps=webmqconnect_async.to_json encodes it"),
+    ({"p": PurePosixPath("a")}, "event['p']: PurePosixPath is not JSON; dumps=webmqconnect_async.to_json encodes it"),
+    ([_Numpy(1.5)], "event[0]: _Numpy is not JSON; dumps=webmqconnect_async.to_json encodes it"),
+    ([_Numpy(1, "M")], "event[0]: _Numpy is not JSON"),
+    ([_Item], "event[0]: type is not JSON"),
     ([b"bytes"], "event[0]: bytes is not JSON"),
     (1j, "event: complex is not JSON"),
     ({(1, 2): 3}, "event: a key of type tuple is not JSON"),
@@ -190,8 +324,21 @@ def test_dumps_may_write_bytes() -> None:
     )
 
 
-def test_what_dumps_writes_is_its_own_duty() -> None:
-    assert encode_event(math.nan, json.dumps) == b"NaN"
+@pytest.mark.parametrize("dumps", [json.dumps, lambda event: json.dumps(event).encode()], ids=["text", "bytes"])
+@pytest.mark.parametrize("event", [math.nan, -math.inf, {"NaN": ["Infinity", {'a\\"': math.nan}, math.inf]}], ids=repr)
+@pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
+def test_a_constant_that_dumps_wrote_is_refused(dialect: DialectName, event: object, dumps: Dumps) -> None:
+    """JSON.parse would fail on it in each page."""
+    with pytest.raises(InvalidPush, match=r"^event: dumps returned (NaN|Infinity), which is not JSON$"):
+        new_dialect(dialect, None, dumps).encode(Push("t", event))
+
+
+@pytest.mark.parametrize("event", ["NaN", {"Infinity": '"NaN'}, ["\\", "NaN", '\\"', "-Infinity"]], ids=repr)
+def test_a_string_may_say_nan(event: object) -> None:
+    assert json.loads(encode_event(event, json.dumps)) == event
+
+
+def test_what_else_dumps_writes_is_its_own_duty() -> None:
     assert encode_event(1, lambda event: b"\xff") == b"\xff"
     assert encode_event("\ud800", json.dumps) == b'"\\ud800"'
 

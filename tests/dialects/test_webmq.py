@@ -107,7 +107,8 @@ def test_no_vector_is_left_out() -> None:
 
 def test_an_unsigned_push_has_no_key_no_time_and_no_signature() -> None:
     sign = WebMQ().encode(Push("http://example.com/a b", {"id": 17}, exclude=["x"]))
-    assert sign(_NOW) == Request("topicuri=http%3A%2F%2Fexample.com%2Fa+b&exclude=x", b'{"id":17}')
+    request = sign(_NOW)
+    assert (request.query, request.body) == ("topicuri=http%3A%2F%2Fexample.com%2Fa+b&exclude=x", b'{"id":17}')
     assert sign(_NOW + 60) == sign(_NOW)
 
 
@@ -121,7 +122,7 @@ def test_each_attempt_is_signed_for_its_own_second() -> None:
 
     sign = WebMQ(Credentials("foobar", "secret"), dumps).encode(Push("t", "Hello"))
     early, same_second, late = sign(_NOW), sign(_NOW + 0.999), sign(_NOW + 1)
-    assert early == same_second
+    assert (early.query, early.body) == (same_second.query, same_second.body)
     assert "timestamp=2011-10-14T16%3A59%3A51Z" in early.query
     assert "timestamp=2011-10-14T16%3A59%3A52Z" in late.query
     assert dict(parse_qsl(early.query))["signature"] != dict(parse_qsl(late.query))["signature"]

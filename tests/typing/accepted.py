@@ -19,6 +19,8 @@ from webmqconnect_async import (
     Retry,
     Sent,
     WebMQError,
+    session_id,
+    to_json,
 )
 from webmqconnect_async.explain import Explanation, explain
 from webmqconnect_async.hub import Accepted, Hub, HubOptions, Identity, Refused
@@ -64,7 +66,9 @@ def dumps(event: object) -> bytes:
     return repr(event).encode()
 
 
-encoder: Dumps = dumps
+encoders: list[Dumps] = [dumps, to_json]
+assert_type(to_json([1]), bytes)
+assert_type(session_id(None, "crossbar"), str | None)
 dialect: DialectName = "webmq"
 receivers: list[SessionIDs] = [["1"], (1, 2), {"1", 2}, frozenset({1})]
 

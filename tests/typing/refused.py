@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from webmqconnect_async import AsyncClient, Client, InvalidPush, Outcome, Push, Retry
+from webmqconnect_async import AsyncClient, Client, InvalidPush, Outcome, Push, Retry, session_id, to_json
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.signing import Credentials, sign
 from webmqconnect_async.subscriber import Subscriber
@@ -25,6 +25,9 @@ Client("http://127.0.0.1", max_request_head="16384")  # error
 Client("http://127.0.0.1", dumps=5)  # error
 Client.from_env(auth_key="app")  # error
 Retry(attempts="3")  # error
+Client("http://127.0.0.1", dumps=to_json("event"))  # error
+session_id(17)  # error
+session_id("17", "mqtt")  # error
 
 
 async def pushes(client: AsyncClient, sync: Client) -> None:

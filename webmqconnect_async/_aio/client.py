@@ -61,8 +61,9 @@ class AsyncClient(BaseClient):
             connection that is just being closed ends as ConnectionLost.
         ssl: How to verify https. `None`, the default: against the system's certificates.
         headers: Sent with each push. `None`, the default: none.
-        dumps: A JSON encoder to use instead of the standard library's; returns str or bytes. TypeError, ValueError,
-            ArithmeticError, LookupError, AttributeError and RuntimeError mean that it cannot encode the event.
+        dumps: A JSON encoder to use instead of the default one, such as `webmqconnect_async.to_json`; returns str or
+            bytes. TypeError, ValueError, ArithmeticError, LookupError, AttributeError and RuntimeError mean that it
+            cannot encode the event. An event that it encodes with NaN or Infinity raises InvalidPush.
         max_request_head: Maximum length of a request line and its headers, in bytes without line ends. A push that
             needs more, because of its topic, `eligible` and `exclude`, is refused as `TooLarge` before it is sent.
             16384 by default, the limit of Twisted; only the WebMQ dialect has one. `None`: no limit.
@@ -131,7 +132,7 @@ class AsyncClient(BaseClient):
 
         Args:
             topic: The URI that browsers subscribe to; compared byte for byte.
-            event: Any JSON-serializable value.
+            event: Any JSON-serializable value, as for `Push`.
             eligible: The only sessions to receive it. `None`: all subscribers. Empty: none.
             exclude: Sessions that do not receive it. `None` or empty: no exceptions.
             options: Further options of Crossbar.io's bridge, see `Push`. A WebMQ hub has none.

@@ -6,13 +6,13 @@ Whether to try again and what a response means is decided in `flow` and `dialect
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
 
 import aiohttp
 
 from .._core import log
+from .._core.clock import unix_time
 from .._core.dialects import Request, Response
 from .._core.flow import Clock, PushFlow
 from .._core.settings import Settings
@@ -42,7 +42,7 @@ class LoopState:
         self.inherited = False
         """Whether a fork has copied it from the parent, which owns the connections."""
         mark_after_fork(self)
-        self.clock = Clock(time.time, self.loop.time)
+        self.clock = Clock(unix_time, self.loop.time)
         self._size = settings.concurrency
         self.slots = Slots(self._size)
         self.deadlines = Deadlines(self.loop)

@@ -20,7 +20,8 @@ class Push:
 
     Args:
         topic: The URI that browsers subscribe to; compared byte for byte.
-        event: Any JSON-serializable value.
+        event: Any JSON-serializable value, which may also hold an aware `datetime`, a `date` or `time`, a `UUID`, a
+            `Decimal` or an `Enum`. `to_json` has more types.
         eligible: The only sessions to receive it. `None`: all subscribers. Empty: none.
         exclude: Sessions that do not receive it. `None` or empty: no exceptions.
         options: Further options of Crossbar.io's HTTP bridge: `eligible_authid`, `eligible_authrole`,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Generator, Iterable, Mapping
 from math import inf
 from types import EllipsisType, TracebackType
@@ -13,6 +12,7 @@ from typing import Self, Unpack, overload
 from .._core.bulk import in_order
 from .._core.checks import checked_seconds
 from .._core.client import BaseClient
+from .._core.clock import monotonic
 from .._core.dialects import DialectName, Signer
 from .._core.flow import PushFlow
 from .._core.settings import ClientOptions
@@ -56,8 +56,9 @@ class Client(BaseClient):
             idle connections while it pushes: without pushes they stay open until the next one, or until `close`.
         ssl: How to verify https. `None`, the default: against the system's certificates.
         headers: Sent with each push. `None`, the default: none.
-        dumps: A JSON encoder to use instead of the standard library's; returns str or bytes. TypeError, ValueError,
-            ArithmeticError, LookupError, AttributeError and RuntimeError mean that it cannot encode the event.
+        dumps: A JSON encoder to use instead of the default one, such as `webmqconnect_async.to_json`; returns str or
+            bytes. TypeError, ValueError, ArithmeticError, LookupError, AttributeError and RuntimeError mean that it
+            cannot encode the event. An event that it encodes with NaN or Infinity raises InvalidPush.
         max_request_head: Maximum length of a request line and its headers, in bytes without line ends. A push that
             needs more, because of its topic, `eligible` and `exclude`, is refused as `TooLarge` before it is sent.
             16384 by default, the limit of Twisted; only the WebMQ dialect has one. `None`: no limit.
@@ -145,7 +146,7 @@ class Client(BaseClient):
 
         Args:
             topic: The URI that browsers subscribe to; compared byte for byte.
-            event: Any JSON-serializable value.
+            event: Any JSON-serializable value, as for `Push`.
             eligible: The only sessions to receive it. `None`: all subscribers. Empty: none.
             exclude: Sessions that do not receive it. `None` or empty: no exceptions.
             options: Further options of Crossbar.io's bridge, see `Push`. A WebMQ hub has none.
@@ -277,4 +278,4 @@ class Client(BaseClient):
 
 
 def _deadline(seconds: float | None) -> float:
-    return inf if seconds is None else time.monotonic() + seconds
+    return inf if seconds is None else monotonic() + seconds

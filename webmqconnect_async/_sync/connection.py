@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from ssl import SSLEOFError
 
+from .._core.clock import monotonic
 from .._core.dialects import Response
 from .._core.http1 import ResponseReader
 from .connector import Connector
@@ -74,7 +74,7 @@ class Connection:
                 unsent = self._send(unsent)
                 self._poll.register(self._socket, IN)
         self.begun = False
-        self.idle_since = time.monotonic()
+        self.idle_since = monotonic()
         return response, reader.reusable and not unsent and (len(request) <= _LARGE or response.status < 300)
 
     def is_quiet(self) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import time
 from collections.abc import Iterable
 from itertools import zip_longest
 from math import inf
 from ssl import SSLContext, SSLSocket, SSLWantWriteError
 from typing import TypeAlias
 
+from .._core.clock import monotonic
 from .._core.endpoint import Endpoint
 from .sockets import IN, OUT, Expired, OwnedSockets, is_network_error, new_poll, wait, would_block
 
@@ -82,7 +82,7 @@ class Connector:
                 continue
             ends = [end for _, end in attempts.values()]
             ready = _ready(attempts, OUT, min(deadline, *ends, start if addresses else inf))
-            now = time.monotonic()
+            now = monotonic()
             for attempt, (address, end) in list(attempts.items()):
                 if attempt.fileno() in ready:
                     code = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -99,7 +99,7 @@ class Connector:
         raise OSError(code, os.strerror(code)) if code else ConnectionError("the name has no address")
 
     def _shake_hands(self, secured: SSLSocket, sockets: OwnedSockets, deadline: float) -> None:
-        end = time.monotonic() + self._limit
+        end = monotonic() + self._limit
         while True:
             if _checked_now(sockets, deadline) >= end:
                 raise TimeoutError(errno.ETIMEDOUT, "the TLS handshake timed out")
@@ -138,7 +138,7 @@ def _connecting(address: _Address, sockets: OwnedSockets) -> socket.socket:
 
 def _checked_now(sockets: OwnedSockets, deadline: float) -> float:
     """Return the time; raise Expired if the deadline has passed, or another thread has aborted the connection."""
-    now = time.monotonic()
+    now = monotonic()
     if now >= deadline or sockets.is_aborted:
         raise Expired
     return now

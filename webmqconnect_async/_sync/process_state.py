@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import ssl
 import threading
-import time
 import weakref
 from math import inf
 
 from .._core import log
 from .._core import transport_failures as failures
+from .._core.clock import monotonic, unix_time
 from .._core.dialects import Request, Response
 from .._core.flow import Clock, PushFlow
 from .._core.http1 import NotHTTP
@@ -40,7 +40,7 @@ class ProcessState:
 
     def __init__(self, settings: Settings) -> None:
         self.pid = os.getpid()
-        self.clock = Clock(time.time, time.monotonic)
+        self.clock = Clock(unix_time, monotonic)
         self.slots = Slots(settings.concurrency)
         self._endpoint = settings.endpoint
         self._keepalive = inf if settings.keepalive is None else settings.keepalive
@@ -135,7 +135,7 @@ class ProcessState:
         return connection
 
     def _is_usable(self, idle: Connection) -> bool:
-        return time.monotonic() - idle.idle_since < self._keepalive and idle.is_quiet()
+        return monotonic() - idle.idle_since < self._keepalive and idle.is_quiet()
 
     def _tidy(self, lease: Lease) -> None:
         """Close the connection in use, if there is one left, and those that have been idle for too long."""

@@ -16,9 +16,9 @@ yet. This module and its callers rely on three rules:
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
+from .._core.clock import monotonic
 from .._core.values import Stats
 from ..errors import ClientClosed, QueueTimeout
 
@@ -198,4 +198,4 @@ class _Latch:
 
 def _seconds_until(deadline: float) -> float:
     """Return the seconds until a deadline, for a lock: 0 if it has passed, at most TIMEOUT_MAX."""
-    return min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
+    return min(max(0.0, deadline - monotonic()), threading.TIMEOUT_MAX)

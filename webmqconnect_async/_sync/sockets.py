@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import select
 import socket
-import time
 from math import inf
 from ssl import SSLContext, SSLError, SSLSocket, SSLWantReadError, SSLWantWriteError
 from traceback import walk_tb
 from typing import Protocol
+
+from .._core.clock import monotonic
 
 __all__ = ["IN", "OUT", "Expired", "OwnedSockets", "Poll", "is_network_error", "new_poll", "wait", "would_block"]
 
@@ -61,7 +62,7 @@ def new_poll() -> Poll:
 
 def wait(poll: Poll, end: float) -> list[tuple[int, int]]:
     """Wait until a socket is ready, and return the descriptors that are ready; an empty list if the time has come."""
-    left = end - time.monotonic()
+    left = end - monotonic()
     return poll.poll(None if left == inf else left * 1000) if left > 0 else []
 
 

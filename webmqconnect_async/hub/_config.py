@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
 
 from .._core.checks import checked_count, checked_integer, checked_seconds, wrong_type
+from .._core.clock import unix_time
 from .._core.topics import check_topics
 from ..signing import Credentials
 from ._gate import Gate, is_loopback
@@ -132,7 +132,7 @@ class HubConfig:
     grace: float = 3.0
     metrics: str | None = None
     keepalive: float = 6 * 3600.0
-    clock: Callable[[], float] = field(default=time.time, repr=False)
+    clock: Callable[[], float] = field(default=unix_time, repr=False)
     admit: Callable[[Accepted], Refused | None] | None = field(default=None, repr=False)
     console_token: str | None = field(default=None, repr=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent import futures
@@ -16,6 +17,8 @@ from ..hub import Hub as ServedHub
 from ._journal import Journal, Pushed
 
 __all__ = ["Hub"]
+
+_IN_TRIO = "this is trio's event loop; wait in a thread: `await trio.to_thread.run_sync(hub.wait_for, topic)`"
 
 _Admit: TypeAlias = Callable[[Accepted], Refused | None]
 
@@ -88,7 +91,9 @@ class Hub:
             TimeoutError: no such push arrived in time. The message says which others did.
             RuntimeError: an event loop is running in this thread, which would be blocked.
         """
-        if _in_event_loop():
+        if _in_trio():
+            raise RuntimeError(_IN_TRIO)
+        if _in_asyncio():
             raise RuntimeError("wait_for would block the running event loop; use `await hub.arrived(topic)`")
         seconds = checked_seconds("timeout", timeout, zero=True)
         with self._journal.waiting(topic) as future:
@@ -104,7 +109,11 @@ class Hub:
 
         Raises:
             TimeoutError: no such push arrived in time. The message says which others did.
+            RuntimeError: it is not called in asyncio's event loop. Under trio, call `wait_for` in a thread:
+                `await trio.to_thread.run_sync(hub.wait_for, topic)`.
         """
+        if _in_trio():
+            raise RuntimeError(_IN_TRIO)
         seconds = checked_seconds("timeout", timeout, zero=True)
         with self._journal.waiting(topic) as future:
             await asyncio.wait([asyncio.wrap_future(future)], timeout=seconds)
@@ -246,7 +255,15 @@ def _in_turn(first: _Admit | None, second: _Admit) -> _Admit:
     return admit
 
 
-def _in_event_loop() -> bool:
+def _in_trio() -> bool:
+    trio = sys.modules.get("trio")
+    try:
+        return trio is not None and trio.lowlevel.current_trio_token() is not None
+    except RuntimeError:
+        return False
+
+
+def _in_asyncio() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:

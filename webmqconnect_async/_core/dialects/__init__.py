@@ -50,14 +50,6 @@ class Request:
         # Anybody can replay a signature for 300 seconds.
         return f"Request(<{len(self.query)} characters of query>, <{len(self.body)} bytes of body>)"
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Request):
-            return NotImplemented
-        return self.query == other.query and self.body == other.body
-
-    def __hash__(self) -> int:
-        return hash((self.query, self.body))
-
 
 class Headers(Protocol):
     """The headers of a response, looked up ignoring case."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 from ...errors import ClockRejected, InvalidPush
 from ..checks import wrong_type
+from . import DialectName, checked_dialect
 
-__all__ = ["checked_time", "listed", "utf8"]
+__all__ = ["checked_time", "listed", "session_id", "utf8"]
 
+_NUMBER = re.compile("[1-9][0-9]{0,15}")
+_ID_OF_2012 = re.compile("[A-Za-z0-9_-]{16}")
 _YEAR_10000 = 253_402_300_800
 
 
@@ -27,6 +31,29 @@ def listed(argument: str, values: object, kind: str = "session IDs") -> Collecti
     if not isinstance(values, Collection) or isinstance(values, Mapping | str | bytes | bytearray | memoryview):
         raise InvalidPush(wrong_type(argument, f"a list, tuple or set of {kind}", values))
     return values
+
+
+def session_id(text: str | None, dialect: DialectName = "webmq") -> str | None:
+    """Return a text that is a session ID, and None for anything else.
+
+    Check with it what a page sends as its session ID before you pass that to `eligible` or `exclude`. Otherwise a
+    visitor who sends `a,b` makes the push raise InvalidPush, so that nobody receives the event. It does not say whether
+    there is such a session.
+
+    Args:
+        text: What the page sent, such as the value of a header. `None`: nothing.
+        dialect: That of the client. A session ID is an integer from 1 to 2^53 in decimal digits; in the dialect "webmq"
+            also an ID of a hub of 2012, which has 16 characters: letters, digits, `-` or `_`.
+
+    Raises:
+        ValueError: There is no such dialect.
+    """
+    of_2012 = checked_dialect("dialect", dialect) == "webmq"
+    if not isinstance(text, str):
+        return None
+    if text.isdecimal():
+        return text if _NUMBER.fullmatch(text) and int(text) <= 2**53 else None
+    return text if of_2012 and _ID_OF_2012.fullmatch(text) else None
 
 
 def utf8(argument: str, text: object) -> bytes:

@@ -68,8 +68,7 @@ class Crossbar:
 
     Args:
         credentials: to sign each push with; None to push unsigned.
-        dumps: a JSON encoder to use instead of the standard library's. It must return JSON in UTF-8, without NaN and
-            lone surrogates.
+        dumps: a JSON encoder to use instead of the default one. It must return JSON in UTF-8, without lone surrogates.
         sequence: returns 1, 2, 3 …, called once per signed request.
         nonce: returns a random number in [0, 2^53].
     """

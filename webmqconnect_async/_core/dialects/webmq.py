@@ -59,7 +59,8 @@ class WebMQ:
 
     Args:
         credentials: to sign each push with; None to push unsigned.
-        dumps: a JSON encoder to use instead of the standard library's. What it returns is not checked.
+        dumps: a JSON encoder to use instead of the default one. Whether it returns JSON is not checked, except for NaN
+            and Infinity.
     """
 
     # The hub compares it byte for byte: it refuses a charset, or another case.
