@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from ...errors import InvalidPush
 from ..escape import shortened
+from ..values import JSONText
 
 __all__ = ["Dumps", "encode_event"]
 
@@ -25,12 +26,14 @@ _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 
 
 def encode_event(event: object, dumps: Dumps | None = None) -> bytes:
-    """Return the event as JSON in UTF-8, in compact form unless `dumps` is given.
+    """Return the event as JSON in UTF-8, in compact form unless `dumps` is given or the event is a `JSONText`.
 
     Raises:
         InvalidPush: the event holds NaN or Infinity, a lone surrogate, itself, a value of another type, or is nested
             too deeply. The message gives the path of that value if it is known.
     """
+    if isinstance(event, JSONText):
+        return event.encoded
     try:
         written = (dumps or _compact)(event)
         if isinstance(written, bytes):
