@@ -9,9 +9,8 @@ import stat
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from ..errors import Failure
 
@@ -25,8 +24,7 @@ _BEGINNING = 1000
 _CHUNK = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line of the input, without its newline."""
 
     number: int

@@ -166,12 +166,14 @@ def _is_not_a_push(record: Mapping[str, object]) -> bool:
 
 def _usual(text: str) -> Push | None:
     """Return the push of a record with a topic and an event only, by decoding nothing but its event."""
-    start = _USUAL.match(text)
-    if start is not None:
-        with suppress(ValueError, RecursionError):
-            event, end = raw_decode(text, start.end())
-            if text[end:].strip(" \t\r") == "}":
-                return Push(start[1], _unchanged(text[start.end() : end], event))
+    if (start := _USUAL.match(text)) is None:
+        return None
+    try:
+        event, end = raw_decode(text, start.end())
+        if text[end:].rstrip(" \t\r") == "}":
+            return Push(start[1], _unchanged(text[start.end() : end], event))
+    except (ValueError, RecursionError):  # it is reported when the whole line is decoded
+        pass
     return None
 
 
