@@ -8,6 +8,8 @@ import pytest
 
 from webmqconnect_async import Push, errors
 from webmqconnect_async._cli.push.jsonl import Events, Format, Records, event_of, failed_record, no_push_record
+from webmqconnect_async._core.dialects import DialectName
+from webmqconnect_async._core.settings import new_dialect
 from webmqconnect_async._core.values import JSONText, SessionIDs
 
 
@@ -217,10 +219,24 @@ def test_reason_is_one_line_that_utf_8_can_say() -> None:
     assert json.loads(record)["reason"] == "a\nb\ud800"
 
 
-@pytest.mark.parametrize("argument", ["1.10", "12345678901234567890", ' {"price": 1.10} ', '"ż"', "null", "-0.0"])
-def test_argument_that_is_json(argument: str) -> None:
-    """It is pushed as it is written."""
-    assert event_of(argument) == JSONText(argument.strip().encode())
+@pytest.mark.parametrize(
+    ("argument", "event"),
+    [
+        *((number, number) for number in ("1.10", "12345678901234567890", "-0.0", "1E5")),
+        (' {"price": 1.10,\n"a b" : "c \\" d"} ', r'{"price":1.10,"a b":"c \" d"}'),
+        (' "ż"', '"ż"'),
+    ],
+)
+def test_argument_that_is_json(argument: str, event: str) -> None:
+    """It is pushed as it is written, without whitespace between its tokens."""
+    assert event_of(argument) == JSONText(event.encode())
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body"), [("webmq", b'{"a": 1.10}'), ("crossbar", b'{"topic":"t","args":[{"a": 1.10}]}')]
+)
+def test_json_text_in_each_dialect(dialect: DialectName, body: bytes) -> None:
+    assert new_dialect(dialect, None).encode(pushed("t", '{"a": 1.10}'))(0.0).body == body
 
 
 @pytest.mark.parametrize("argument", ["Hello, browsers!", "", "Nan", "-x", "True", "∞", "\x00[1]"])

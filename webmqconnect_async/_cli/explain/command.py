@@ -23,9 +23,15 @@ from ...explain._comparison import signature_origin
 from ...explain._error_responses import advice_on, quoted_signatures
 from ..command import Command
 from ..keys import credentials_of, key_option, secret_file_option
-from ..options import dialect_option, eligible_option, exclude_option, with_endpoint
+from ..options import (
+    dialect_option,
+    eligible_option,
+    event_argument,
+    exclude_option,
+    text_option,
+    with_endpoint,
+)
 from ..paths import not_closed
-from ..push.jsonl import event_of
 
 __all__ = ["explain", "unix_time"]
 
@@ -74,6 +80,7 @@ def _at(context: click.Context, parameter: click.Parameter, text: str | None) ->
 @key_option(help="Sign with this application key.")
 @secret_file_option
 @dialect_option
+@text_option
 @click.option("--at", metavar="TIME", callback=_at, help="Time of signing: Unix seconds, or 2011-10-14T16:59:51Z.")
 @click.option("--seq", metavar="N", type=click.IntRange(min=0), help="Sequence number for Crossbar.io; 1 if not given.")
 @click.option("--nonce", metavar="N", type=click.IntRange(min=0), help="Nonce for Crossbar.io; random if not given.")
@@ -97,6 +104,7 @@ def explain(
     key: str | None,
     secret_file: Path | None,
     dialect: DialectName,
+    text: bool,
     at: float | None,
     seq: int | None,
     nonce: int | None,
@@ -147,7 +155,7 @@ def explain(
 
     encoder = new_dialect(dialect, credentials, seq=seq, nonce=nonce)
     with reported():
-        signer = encoder.encode(Push(topic, event_of(event), list(eligible) or None, list(exclude) or None))
+        signer = encoder.encode(Push(topic, event_argument(event, text), list(eligible) or None, list(exclude) or None))
         request = signer(time.time() if at is None else at)
     signed = None
     if credentials is not None:

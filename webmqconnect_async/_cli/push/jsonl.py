@@ -30,6 +30,8 @@ _NOT_A_PUSH = _NOTES | {"text"}
 _USUAL = re.compile(r'[ \t]*\{[ \t]*"topic"[ \t]*:[ \t]*"([^"\\\x00-\x1f]*)"[ \t]*,[ \t]*"event"[ \t]*:[ \t]*')
 """A record up to its event, as most are written."""
 _MEMBER = re.compile(r'[\s{,]*("(?:[^"\\]|\\.)*")\s*:\s*')
+_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
+"""Whitespace between the tokens of JSON. Strings match first, so that theirs is kept."""
 _LIKE_JSON = re.compile(r"""[\s\ufeff]*(?:[\[{"']|-?[0-9]|(?:NaN|-?Infinity)\s*$)""")
 
 
@@ -122,11 +124,13 @@ def is_like_json(argument: str) -> bool:
 def event_of(argument: str) -> object:
     """Return the event that an argument describes: JSON, or else the argument as a string.
 
+    JSON gets the compact form in which clients send it, so that `explain` shows what they sign.
+
     Raises:
         ValueError: it begins like JSON, and is not.
     """
     try:
-        return _json_event(argument)
+        return _unchanged(_SPACE.sub(r"\1", argument), decode(argument, finite=True))
     except ValueError:
         if is_like_json(argument):
             raise
