@@ -55,6 +55,7 @@ def test_record_of_an_unconfirmed_push() -> None:
         (b'{"topic": "t", "event": ["\\ud800"]}', "^event: a lone surrogate is not UTF-8$"),
         (b'{"event": 1}', "topic: missing"),
         (b"17", "not an object"),
+        (b'[{"topic": "t", "event": 1}]', r"^a list of records; write each on a line, as jq -c '\.\[\]' does$"),
         (b'{"topic": "t", "event": 1} {}', "not JSON: Extra data at character 28"),
         (b'{"topic": "t", "event": 1, "elegible": []}', "elegible: no such field"),
         (b'{"topic": "t", "event": 1, "text": "x"}', "text: no such field"),

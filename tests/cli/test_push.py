@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 from pathlib import Path
@@ -70,6 +71,36 @@ async def test_numbers_keep_their_text(event: str, server: Hostile, tmp_path: Pa
     assert (await invoke(*call, "--jsonl", str(records), "--failed", str(failed))).status == 1
     assert (await invoke(*call, "--jsonl", str(failed))).status == 0
     assert bodies(server) == [event.encode()] * 4
+
+
+RECORD = json.dumps({"topic": TOPIC, "event": 17}) + "\n"
+FORMATS = [
+    (gzip.compress(RECORD.encode()), "compressed by gzip", "gzip -dc"),
+    (RECORD.encode("utf-16"), "UTF-16", "iconv -f UTF-16 -t UTF-8"),
+    (RECORD.encode("utf-16-be"), "UTF-16", "iconv -f UTF-16 -t UTF-8"),
+    (json.dumps([json.loads(RECORD)], indent=2).encode(), "one JSON document", "jq -c '.[]'"),
+    (f"[{RECORD.strip()},\n{RECORD}]".encode(), "one JSON document", "jq -c '.[]'"),
+    (b"\xef\xbb\xbf" + json.dumps(json.loads(RECORD), indent=2).encode(), "one JSON document", "jq -c ."),
+]
+
+
+@pytest.mark.parametrize(("content", "format", "remedy"), FORMATS, ids=range(len(FORMATS)))
+def test_file_of_another_format(content: bytes, format: str, remedy: str, tmp_path: Path) -> None:
+    """It is recognized by its beginning, and nothing is pushed or recorded as a failure."""
+    lines, failed = tmp_path / "lines", tmp_path / "failed"
+    lines.write_bytes(content)
+    result = invoke_here("push", "http://127.0.0.1:1", "--jsonl", str(lines), "--failed", str(failed))
+    assert (result.status, failed.read_text()) == (1, "")
+    said = f"the input is {format}, not lines; nothing was pushed; push the output of: {remedy}"
+    assert result.stderr.splitlines()[1:] == [f"error: {said}"]
+
+
+async def test_file_with_a_byte_order_mark(server: Hostile, tmp_path: Path) -> None:
+    """Windows writes it. It is no part of the first line."""
+    (tmp_path / "lines").write_bytes(b"\xef\xbb\xbf1.10\r\n2\r\n")
+    arguments = ("--topic", TOPIC, "--jsonl", str(tmp_path / "lines"), "--concurrency", "1")
+    assert (await invoke("push", server.url, *arguments)).status == 0
+    assert bodies(server) == [b"1.10", b"2"]
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,8 @@ class Records:
                     return None
                 event = _unchanged(dict(_members(text))["event"], record["event"])
                 return Push(record["topic"], event, record.get("eligible"), record.get("exclude"))
+            case list():
+                raise ValueError("a list of records; write each on a line, as jq -c '.[]' does")
         raise ValueError('not an object like {"topic": "…", "event": …}')
 
     def fields(self, line: bytes) -> dict[str, str]:
