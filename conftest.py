@@ -50,7 +50,7 @@ PLACES = {
     "processes of the command line": (
         "tests/cli/test_closed.py",
         "tests/cli/test_completion.py::test_in_bash",
-        "tests/cli/test_demo.py::test_colours_and_no_arrows",
+        "tests/cli/test_demo.py::test_no_colours_and_no_arrows",
         "tests/cli/test_failed.py::test_a_killed_run_has_written_what_it_said",
         "tests/cli/test_failed.py::test_disk_full_after_many_failures",
         "tests/cli/test_failed.py::test_interrupted_after_the_disk_was_full",
