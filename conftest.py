@@ -82,7 +82,7 @@ PLACES = {
         "tests/cli/test_main.py::test_exit_status_of_what_is_ended",
         "tests/cli/test_main.py::test_help_and_completion_import_what_they_show",
         "tests/cli/test_outputs.py",
-        "tests/test_resolver.py::test_a_hung_name_server_and_the_command",
+        "tests/test_resolver.py::test_a_hung_name_server_and_",
         "tests/test_secrets.py::test_command_line",
         "tests/crossbar/test_command_line.py",
         "tests/cli/test_progress.py::test_bar",

@@ -12,6 +12,7 @@ from typing import Literal
 
 import aiohttp
 
+from .._aio.resolver import DaemonResolver
 from .._core.transport_failures import WithoutFrames
 from ..signing import Credentials
 from ._connect import connect, socket_url
@@ -107,7 +108,7 @@ class Subscriber:
         Raises:
             SubscriberError: there is no connection, or the broker does not let the subscriber in. There are subclasses.
         """
-        self._http = aiohttp.ClientSession()
+        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=DaemonResolver()))
         try:
             self._session = await self._open()
         except BaseException:
