@@ -14,6 +14,7 @@ from webmqconnect_async.hub import Hub
 
 from ..hostile import ACCEPTED, Hostile, answer, bodies, held, hostile, reply
 from ..processes import MODULE, Ended, python
+from ..snippets import ROOT
 from .conftest import SECRET, TOPIC, Join, invoke, invoke_here, nothing_but, received
 
 
@@ -73,6 +74,7 @@ async def test_numbers_keep_their_text(event: str, server: Hostile, tmp_path: Pa
     assert bodies(server) == [event.encode()] * 4
 
 
+README = ROOT / "README.md"
 RECORD = json.dumps({"topic": TOPIC, "event": 17}) + "\n"
 FORMATS = [
     (gzip.compress(RECORD.encode()), "compressed by gzip", "gzip -dc"),
@@ -93,6 +95,18 @@ def test_file_of_another_format(content: bytes, format: str, remedy: str, tmp_pa
     assert (result.status, failed.read_text()) == (1, "")
     said = f"the input is {format}, not lines; nothing was pushed; push the output of: {remedy}"
     assert result.stderr.splitlines()[1:] == [f"error: {said}"]
+
+
+async def test_the_file_of_examples(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's command pushes all of it. Its prices keep their digits."""
+    monkeypatch.chdir(ROOT)
+    line = re.search("^WEBMQ_AUTH_SECRET=(.*) .venv/bin/webmqconnect (push .*)$", README.read_text(), re.MULTILINE)
+    assert line is not None
+    arguments = line[2].replace("http://127.0.0.1:8080", server.url).split()
+    result = await invoke(*arguments, env={"WEBMQ_AUTH_SECRET": line[1]})
+    assert result.status == 0
+    assert result.stderr.startswith("5 pushed, 0 failed in ")
+    assert b'{"id": 18, "state": "open", "total": 8.00}' in bodies(server)
 
 
 async def test_file_with_a_byte_order_mark(server: Hostile, tmp_path: Path) -> None:
@@ -340,7 +354,7 @@ async def test_lines(hub: Hub, join: Join, tmp_path: Path) -> None:
     )
     assert "error: line 6: elegible: no such field; there are topic, event, eligible and exclude" in errors
     assert "error: line 11: not JSON: Expecting value at character 1" in errors
-    assert 'error: line 12: not an object like {"topic": "…", "event": …}' in errors
+    assert "error: line 12: a list of records; write each on a line, as jq -c '.[]' does" in errors
     assert "error: line 13: event: missing" in errors
     assert "error: line 14: not UTF-8 at byte 1" in errors
     assert any(error.startswith("error: line 7: ") and "exceeds maximum" in error for error in errors)
