@@ -10,6 +10,7 @@ import aiohttp
 from yarl import URL
 
 from .._aio.aiohttp_errors import failure_of
+from .._core.transport_failures import Cause
 from ..signing import Credentials
 from ._errors import CannotConnect, HandshakeRefused, SubscriberError
 from ._session import Session
@@ -91,7 +92,8 @@ async def _open(
     except aiohttp.WSServerHandshakeError as error:
         raise HandshakeRefused(f"{authority} refused the WebSocket with {error.status}") from None
     except (aiohttp.ClientError, OSError) as error:
-        kind = CannotConnect if isinstance(error, aiohttp.ClientConnectorError) else SubscriberError
-        raise kind(failure_of(error, authority, begun=False).reason) from None
+        failure = failure_of(error, authority, begun=False)
+        unreached = isinstance(error, aiohttp.ClientConnectorError) and failure.cause is Cause.LOST
+        raise (CannotConnect if unreached else SubscriberError)(failure.reason) from None
     except UnicodeError as error:  # the host is not a name
         raise SubscriberError(f"cannot connect to {authority}: {error}") from None
