@@ -111,9 +111,9 @@ SPOILT = [
     (b"\xef\xbb\xbfs3cret\r\n", "begins with a byte order mark"),
     ("s3cret\r\n".encode("utf-16"), "is UTF-16"),
     (b"\xfe\xff" + "s3cret".encode("utf-16-be"), "is UTF-16"),
-    (b"s3cret\r", "ends with a carriage return"),
-    (b"s3cret\n\n", "more than one newline"),
-    (b"s3cret\r\n\r\n", "more than one newline"),
+    (b"s3cret\r", "ends with an extra carriage return"),
+    (b"s3cret\n\n", "ends with an extra"),
+    (b"s3cret\r\n\r\n", "ends with an extra"),
 ]
 
 
@@ -133,7 +133,7 @@ def test_a_secret_that_an_editor_or_a_shell_has_spoilt(
             with pytest.raises(ValueError, match=f"^WEBMQ_{name}: the secret .*{said}") as caught:
                 Environment.read()
         assert "s3cret" not in "".join(traceback.format_exception(caught.value))
-    with pytest.raises(ValueError, match=f"^the secret in {re.escape(str(file))} {said}|{said}"):
+    with pytest.raises(ValueError, match=re.escape(f"the secret in {file} {said}")):
         read_secret(file)
 
 

@@ -140,5 +140,5 @@ def _spoilt(secret: bytes) -> str | None:
     if secret.startswith(BOM_UTF8):
         return "begins with a byte order mark; write it without"
     if secret.endswith((b"\r", b"\n")):
-        return "ends with a carriage return or with more than one newline; remove them"
+        return "ends with an extra carriage return or newline; remove it"
     return None
