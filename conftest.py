@@ -80,6 +80,7 @@ PLACES = {
         "tests/cli/test_listen.py::test_nobody_listens",
         "tests/cli/test_listen.py::test_reader_leaves",
         "tests/cli/test_main.py::test_exit_status_of_what_is_ended",
+        "tests/cli/test_main.py::test_help_in_a_pipe",
         "tests/cli/test_main.py::test_help_and_completion_import_what_they_show",
         "tests/cli/test_outputs.py",
         "tests/test_resolver.py::test_a_hung_name_server_and_",
