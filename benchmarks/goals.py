@@ -82,6 +82,8 @@ _MANY, NAIVE, _UVLOOP = Cell("push_many", 100), Cell("aiohttp, naive", 100), Cel
 _RAW = Cell("raw protocol loop", 100)
 _UNORDERED = replace(_MANY, topics=1000)
 
+_LINES, _PUSHES = Cell("push --jsonl", 50, events=20_000), Cell("push_many", 50, events=20_000)
+
 BULK = (
     Group([_against_naive(1, 1.5)], [Cell("raw protocol loop")]),
     Group(
@@ -124,6 +126,7 @@ BULK = (
         [Cell("httpx", 100, events=300), replace(_RAW, loop="uvloop")],
     ),
     Group([_against_naive(1000, 2.2)]),
+    Group([Ratio("push --jsonl against push_many from a generator, concurrency 50", _LINES, _PUSHES, 0.8)]),
 )  # fmt: skip  # a line for each cell
 
 SINGLE = (Group([_awaited(1, 3000, 1.6, 2.2)]), Group([_awaited(10, 6000, 2.5, 3.2)]))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import cycle, islice
+from tempfile import TemporaryFile
 
 from webmqconnect_async import AsyncClient, Client, Outcome
 from webmqconnect_async.typing import Dumps
 
-from .load import KEY, SECRET, TOPIC, BlockingRun, Load, Run, by_workers
+from .load import KEY, SECRET, TOPIC, BlockingRun, Load, Refused, Run, by_workers
 
 
 def _client(load: Load, dumps: Dumps | None = None) -> AsyncClient:
@@ -67,6 +69,25 @@ async def push_stream(load: Load) -> AsyncIterator[Run]:
                     _check((outcome,))
 
         yield run
+
+
+@asynccontextmanager
+async def push_jsonl(load: Load) -> AsyncIterator[Run]:
+    """Push the lines of a file as `webmqconnect push --jsonl` does: each run writes the file and has a new client."""
+    from webmqconnect_async._cli.push.files import LineReader
+    from webmqconnect_async._cli.push.jsonl import Records
+    from webmqconnect_async._cli.push.pusher import LinePusher
+
+    async def run(events: int) -> None:
+        with TemporaryFile() as file:
+            file.writelines([json.dumps({"topic": TOPIC, "event": load.event}).encode() + b"\n"] * events)
+            file.seek(0)
+            pusher = LinePusher(_client(load), LineReader(file.fileno()), Records())
+            await pusher.run()
+        if pusher.tally.pushed != events:
+            raise Refused(f"{pusher.tally.pushed} of {events} lines were pushed")
+
+    yield run
 
 
 @asynccontextmanager

@@ -15,6 +15,8 @@ _OURS = ("WEBMQ_", "FORCE_COLOR", "NO_COLOR", "COLUMNS")
 
 MODULE = ("-m", "webmqconnect_async")
 WITHOUT_UVLOOP = ("-c", "import sys; sys.modules['uvloop'] = None; from webmqconnect_async._cli import main; main()")
+FORCED = {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "PY_COLORS": "1", "GITHUB_ACTIONS": "true", "CI": "true"}
+"""Variables that make rich or rich-click colour their output."""
 
 
 @dataclass(frozen=True, slots=True)

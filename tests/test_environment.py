@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from pathlib import Path
 
 import pytest
 
 from webmqconnect_async import AsyncClient, Client
-from webmqconnect_async._core.environment import Environment
+from webmqconnect_async._core.environment import Environment, read_secret
 from webmqconnect_async.hub import Hub
 
 from .running import in_thread
@@ -88,7 +89,6 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
         (b"s3cret", b"s3cret"),
         (b"s3cret\n", b"s3cret"),
         (b"s3cret\r\n", b"s3cret"),
-        (b"s3cret\n\n", b"s3cret\n"),
         (b" s3cret \n", b" s3cret "),
         (b"\xff\x00", b"\xff\x00"),
     ],
@@ -103,8 +103,38 @@ def test_one_newline_at_a_file_s_end_does_not_count(
 
 
 def test_a_variable_is_taken_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
-    environment(monkeypatch, AUTH_KEY="app", AUTH_SECRET=os.fsdecode(b"s3cret\xff\n"))
-    assert Environment.read().auth_secret == b"s3cret\xff\n"
+    environment(monkeypatch, AUTH_KEY="app", AUTH_SECRET=os.fsdecode(b" s3cret\xff "))
+    assert Environment.read().auth_secret == b" s3cret\xff "
+
+
+SPOILT = [
+    (b"\xef\xbb\xbfs3cret\r\n", "begins with a byte order mark"),
+    ("s3cret\r\n".encode("utf-16"), "is UTF-16"),
+    (b"\xfe\xff" + "s3cret".encode("utf-16-be"), "is UTF-16"),
+    (b"s3cret\r", "ends with an extra carriage return"),
+    (b"s3cret\n\n", "ends with an extra"),
+    (b"s3cret\r\n\r\n", "ends with an extra"),
+]
+
+
+@pytest.mark.parametrize(("held", "said"), SPOILT, ids=range(len(SPOILT)))
+def test_a_secret_that_an_editor_or_a_shell_has_spoilt(
+    held: bytes, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is refused by the name of the variable or the file, and is not shown."""
+    file = tmp_path / "secret"
+    file.write_bytes(held)
+    variables = [("AUTH_SECRET_FILE", str(file))]
+    if b"\0" not in held:  # which no variable can hold
+        variables.append(("AUTH_SECRET", os.fsdecode(held.removesuffix(b"\r\n") or held)))
+    for name, value in variables:
+        with monkeypatch.context() as context:
+            environment(context, AUTH_KEY="app", **{name: value})
+            with pytest.raises(ValueError, match=f"^WEBMQ_{name}: the secret .*{said}") as caught:
+                Environment.read()
+        assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+    with pytest.raises(ValueError, match=re.escape(f"the secret in {file} {said}")):
+        read_secret(file)
 
 
 UNREADABLE = "WEBMQ_AUTH_SECRET_FILE: cannot read the file that it names: "

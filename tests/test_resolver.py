@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -154,6 +155,34 @@ async def test_a_hung_name_server_and_the_command(module: tuple[str, ...]) -> No
         ended = await process.ended()
     assert ended.status == 1
     assert ended.stderr.startswith("error: the deadline passed before there was a connection")
+
+
+HUNG = """
+import asyncio, socket, sys, threading
+def hang(*_, **__):
+    print("resolving", file=sys.stderr, flush=True)
+    threading.Event().wait()
+shut_down = asyncio.BaseEventLoop.shutdown_default_executor
+def closing(*arguments):
+    print("closing", file=sys.stderr, flush=True)
+    return shut_down(*arguments)
+socket.getaddrinfo, asyncio.BaseEventLoop.shutdown_default_executor = hang, closing
+sys.modules["uvloop"] = None
+from webmqconnect_async._cli import main; main()
+"""
+
+
+async def test_a_hung_name_server_and_ctrl_c() -> None:
+    """`listen` ends at once. `hub`, whose event loop resolves the name, ends at the second one."""
+    async with python("-c", HUNG, "listen", BROKER, "t") as process:
+        await process.complained("resolving")
+        assert (await process.stopped(signal.SIGINT)).status == 0
+    options = ("--host", "broker.example", "--key", "app")
+    async with python("-c", HUNG, "hub", *options, env={"WEBMQ_AUTH_SECRET": "s3cret"}) as process:
+        await process.complained("resolving")
+        process.signal(signal.SIGINT)
+        await process.complained("closing")
+        assert (await process.stopped(signal.SIGINT)).status == 0
 
 
 @pytest.mark.parametrize("colour", COLOURS)

@@ -18,7 +18,7 @@ from webmqconnect_async.errors import ConnectFailed
 from webmqconnect_async.hub import Hub
 
 from ..hostile import ACCEPTED, Hostile, answer, bodies, held, hostile, reply
-from ..processes import MODULE, PATIENCE, WITHOUT_UVLOOP, python, webmqconnect
+from ..processes import FORCED, MODULE, PATIENCE, WITHOUT_UVLOOP, python, webmqconnect
 from .conftest import COMMANDS, TOPIC, Join, invoke_here, nothing_but, push_event
 
 ALL = (0, 1, 2)
@@ -122,7 +122,8 @@ async def test_interrupted_push() -> None:
 
 
 async def test_events_are_printed(hub: Hub) -> None:
-    async with python(*MODULE, "listen", hub.url, TOPIC, "--count", "1", closed=(0,)) as process:
+    """As topic, tab, JSON, whatever forces colours."""
+    async with python(*MODULE, "listen", hub.url, TOPIC, "--count", "1", closed=(0,), env=FORCED) as process:
         await process.complained("subscribed to")
         await push_event(hub, 17)
         ended = await process.ended()

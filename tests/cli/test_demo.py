@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from webmqconnect_async._cli import scenes
 from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._publication import Publication
 
-from ..processes import webmqconnect
+from ..processes import FORCED, webmqconnect
 from .conftest import invoke_here
 
 Deliver = Callable[..., int]
@@ -36,14 +37,15 @@ def test_demo() -> None:
     assert sorted(shown[4:6]) == [("alice", "nothing, as it should be"), ("bob", '"alice is typing"')]
     assert sorted(shown[6:]) == [("alice", '{"alice\'s balance": 99.5}'), ("bob", "nothing, as it should be")]
     assert "4 pushes, 6 events" in ended.stdout
+    assert ended.stdout.endswith(f"{sys.executable} -m webmqconnect_async hub\n")
 
 
-async def test_colours_and_no_arrows() -> None:
-    """Colours can be forced. An output whose encoding has no arrow gets an escape, not a traceback."""
-    env = {"FORCE_COLOR": "1", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+async def test_no_colours_and_no_arrows() -> None:
+    """A pipe gets no colours. An output whose encoding has no arrow gets an escape, not a traceback."""
+    env = {**FORCED, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     ended = await webmqconnect("demo", env=env)
     assert (ended.status, ended.stderr) == (0, "")
-    assert "\x1b[" in ended.stdout
+    assert "\x1b" not in ended.stdout
     assert r"\u2192 " in ended.stdout
 
 

@@ -377,13 +377,12 @@ def test_a_query_needs_a_key() -> None:
 
 READING = """
 import sys
-from types import SimpleNamespace
-from webmqconnect_async._cli import main
-terminal = sys.stdin.buffer
-def read():
+from webmqconnect_async._cli import main, stdio
+readall = stdio._Input.readall
+def reading(self):
     print("reading", file=sys.stderr, flush=True)
-    return terminal.read()
-sys.stdin = SimpleNamespace(buffer=SimpleNamespace(read=read))
+    return readall(self)
+stdio._Input.readall = reading
 sys.exit(main())
 """
 

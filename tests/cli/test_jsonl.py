@@ -7,17 +7,33 @@ import json
 import pytest
 
 from webmqconnect_async import Push, errors
-from webmqconnect_async._cli.push.jsonl import Events, Format, Records, failed_record, no_push_record
+from webmqconnect_async._cli.push.jsonl import Events, Format, Records, event_of, failed_record, no_push_record
+from webmqconnect_async._core.dialects import DialectName
+from webmqconnect_async._core.settings import new_dialect
+from webmqconnect_async._core.values import JSONText, SessionIDs
+
+
+def pushed(topic: str, event: str, eligible: SessionIDs | None = None, exclude: SessionIDs | None = None) -> Push:
+    """Return a push of JSON text."""
+    return Push(topic, JSONText(event.encode()), eligible, exclude)
 
 
 @pytest.mark.parametrize(
     ("line", "push"),
     [
-        (b'{"topic": "t", "event": null}', Push("t", None)),
-        (b'{"topic": "t", "event": 1, "eligible": [], "exclude": ["a"]}', Push("t", 1, [], ["a"])),
-        (' {"event": "ż", "topic": ""} '.encode(), Push("", "ż")),
-        (b'{"topic": "t", "event": 1, "line": 3, "error": "x", "reason": "y", "safe": true}', Push("t", 1)),
+        (b'{"topic": "t", "event": null}', pushed("t", "null")),
+        (b'{"topic": "t", "event": 1, "eligible": [], "exclude": ["a"]}', pushed("t", "1", [], ["a"])),
+        (' {"event": "ż", "topic": ""} '.encode(), pushed("", '"ż"')),
+        (
+            b'{"topic": "t", "event": 1, "line": 3, "error": "x", "reason": "y", "safe": true, "retryable": true}',
+            pushed("t", "1"),
+        ),
         (b'{"topic": "t", "event": 1, "safe": false}', None),
+        (
+            b'{"topic":"t","event":{"price": 1.10, "id": 12345678901234567890}}\r',
+            pushed("t", '{"price": 1.10, "id": 12345678901234567890}'),
+        ),
+        (b'{"topic":"\\u0074","event":1.10}', pushed("t", "1.10")),
     ],
 )
 def test_record(line: bytes, push: Push | None) -> None:
@@ -26,7 +42,7 @@ def test_record(line: bytes, push: Push | None) -> None:
 
 def test_record_of_an_unconfirmed_push() -> None:
     """It is pushed where that was asked for."""
-    assert Records(include_unconfirmed=True).push(b'{"topic": "t", "event": 1, "safe": false}') == Push("t", 1)
+    assert Records(include_unconfirmed=True).push(b'{"topic": "t", "event": 1, "safe": false}') == pushed("t", "1")
 
 
 @pytest.mark.parametrize(
@@ -34,9 +50,12 @@ def test_record_of_an_unconfirmed_push() -> None:
     [
         (b'{"topic": "t", "event": NaN}', "not JSON: NaN"),
         (b'{"topic": "t", "event": ' + b"[" * 100_000, "nested too deeply"),
-        (b'{"topic": "t", "event": ' + b"1" * 5000 + b"}", "digits"),
+        (b'{"topic": "t", "event": ' + b"1" * 5000 + b"}", "^an integer of more than 4,300 digits$"),
+        (b'{"topic": "t", "event": 1e400}', "^not JSON: a number out of range$"),
+        (b'{"topic": "t", "event": ["\\ud800"]}', "^event: a lone surrogate is not UTF-8$"),
         (b'{"event": 1}', "topic: missing"),
         (b"17", "not an object"),
+        (b'[{"topic": "t", "event": 1}]', r"^a list of records; write each on a line, as jq -c '\.\[\]' does$"),
         (b'{"topic": "t", "event": 1} {}', "not JSON: Extra data at character 28"),
         (b'{"topic": "t", "event": 1, "elegible": []}', "elegible: no such field"),
         (b'{"topic": "t", "event": 1, "text": "x"}', "text: no such field"),
@@ -44,8 +63,14 @@ def test_record_of_an_unconfirmed_push() -> None:
         (b'{"topic": "t", "event": 1, "safe": null}', "safe: neither true nor false"),
         (b'{"topic": "t", "event": 1, "safe": 1}', "safe: neither true nor false"),
         (b'{"topic": "t", "event": 1, "safe": 0.0}', "safe: neither true nor false"),
-        (b'{"text": "x", "line": 3, "error": "InvalidPush", "reason": "why", "safe": true}', "^not a push: why$"),
-        (b'{"text": "x", "line": 3, "error": "InvalidPush", "reason": "why", "safe": true, "a": 1}', "event: missing"),
+        (
+            b'{"text": "x", "line": 3, "error": "InvalidPush", "reason": "why", "safe": true, "retryable": false}',
+            "^not a push: why$",
+        ),
+        (
+            b'{"text": "x", "line": 3, "error": "x", "reason": "x", "safe": true, "retryable": false, "a": 1}',
+            "event: missing",
+        ),
         (b'{"text": "x"}', "event: missing"),
     ],
 )
@@ -70,9 +95,18 @@ REPEATED = [
     (b'{"topic": "t", "event": 1, "line": 1, "line": 2}', "line"),
     (b'{"topic": "t", "event": 1, "error": "x", "error": "y"}', "error"),
     (b'{"topic": "t", "event": 1, "reason": "x", "reason": "y"}', "reason"),
-    (b'{"text": "x", "line": 3, "error": "InvalidPush", "reason": "why", "safe": true, "reason": "y"}', "reason"),
-    (b'{"text": "x", "text": "y", "line": 3, "error": "InvalidPush", "reason": "why", "safe": true}', "text"),
-    (b'{"\\u0074ext": "x", "text": "y", "line": 3, "error": "InvalidPush", "reason": "why", "safe": true}', "text"),
+    (
+        b'{"text": "x", "line": 3, "error": "x", "reason": "x", "safe": true, "retryable": false, "reason": "y"}',
+        "reason",
+    ),
+    (
+        b'{"text": "x", "text": "y", "line": 3, "error": "x", "reason": "x", "safe": true, "retryable": false}',
+        "text",
+    ),
+    (
+        b'{"\\u0074ext": "x", "text": "y", "line": 3, "error": "x", "reason": "x", "safe": true, "retryable": false}',
+        "text",
+    ),
 ]
 
 
@@ -83,7 +117,7 @@ def test_member_given_twice(line: bytes, name: str) -> None:
     with pytest.raises(ValueError, match=f"^{said}$"):
         Records(include_unconfirmed=True).push(line)
     record = no_push_record(line, 3, errors.InvalidPush(said))
-    notes = {"line": 3, "error": "InvalidPush", "reason": said, "safe": True}
+    notes = {"line": 3, "error": "InvalidPush", "reason": said, "safe": True, "retryable": False}
     assert json.loads(record) == {"text": line.decode(), **notes}
     with pytest.raises(ValueError, match=f"^not a push: {said}$"):
         Records(include_unconfirmed=True).push(record)
@@ -91,51 +125,53 @@ def test_member_given_twice(line: bytes, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "value"),
+    "event",
     [
-        ('{"a": 1, "a": 2}', {"a": 2}),
-        ('{"event": 1, "event": {"topic": 1, "topic": 2}}', {"event": {"topic": 2}}),
-        ('[{"eligible": 1, "\\u0065ligible": 2}]', [{"eligible": 2}]),
-        ('"topic\\", \\"topic\\": "', 'topic", "topic": '),
-        ('["event", "\\u0065vent", "topic", "safe"]', ["event", "event", "topic", "safe"]),
+        '{"a": 1, "a": 2}',
+        '{"event": 1, "event": {"topic": 1, "topic": 2}}',
+        '[{"eligible": 1, "\\u0065ligible": 2}]',
+        '"topic\\", \\"topic\\": "',
+        '["event", "\\u0065vent", "topic", "safe"]',
     ],
 )
-def test_names_in_an_event_may_repeat(event: str, value: object) -> None:
-    """A record has each of its own members once, and the event keeps its meaning."""
+def test_names_in_an_event_may_repeat(event: str) -> None:
+    """A record has each of its own members once."""
     line = f'{{"topic": "t", "event": {event}, "eligible": ["event"]}}'.encode()
-    assert Records().push(line) == Push("t", value, ["event"])
-    assert Events("t", None, None).push(event.encode()) == Push("t", value)
+    assert Records().push(line) == pushed("t", event, ["event"])
+    assert Events("t", None, None).push(event.encode()) == pushed("t", event)
 
 
 @pytest.mark.parametrize(
-    ("error", "name", "safe"),
+    ("error", "name", "safe", "retryable"),
     [
-        (errors.ConnectFailed("why"), "ConnectFailed", True),
-        (errors.Overloaded("why"), "Overloaded", True),
-        (errors.InvalidPush("why"), "InvalidPush", True),
-        (errors.ClientClosed("why"), "ClientClosed", True),
-        (errors.ReplyTimeout("why"), "ReplyTimeout", False),
-        (errors.BadReply("why"), "BadReply", False),
-        (errors.Unconfirmed("why"), "Unconfirmed", False),
-        (errors.WebMQError("why"), "WebMQError", False),
+        (errors.ConnectFailed("why"), "ConnectFailed", True, True),
+        (errors.Overloaded("why"), "Overloaded", True, True),
+        (errors.AuthRejected("why"), "AuthRejected", True, False),
+        (errors.InvalidPush("why"), "InvalidPush", True, False),
+        (errors.ClientClosed("why"), "ClientClosed", True, False),
+        (errors.ReplyTimeout("why"), "ReplyTimeout", False, True),
+        (errors.BadReply("why"), "BadReply", False, False),
+        (errors.Unconfirmed("why"), "Unconfirmed", False, False),
+        (errors.WebMQError("why"), "WebMQError", False, False),
     ],
 )
-def test_record_of_a_failure(error: errors.WebMQError, name: str, safe: bool) -> None:
-    """Safe is what certainly was not taken."""
+def test_record_of_a_failure(error: errors.WebMQError, name: str, safe: bool, retryable: bool) -> None:
+    """It is safe to push again what the broker has certainly not accepted."""
     line = b'{"event": {"id": 1}, "exclude": ["a"], "topic": "t"}'
     record = failed_record(Records().fields(line), 17, error)
     assert record.endswith(b"}\n")
     assert record.count(b"\n") == 1
     push = {"event": {"id": 1}, "exclude": ["a"], "topic": "t"}
-    assert json.loads(record) == {**push, "line": 17, "error": name, "reason": "why", "safe": safe}
+    notes = {"line": 17, "error": name, "reason": "why", "safe": safe, "retryable": retryable}
+    assert json.loads(record) == {**push, **notes}
 
 
 EVENTS = [
     *("null", "true", '""', "{}", "[]", '{"a": [1, {"b": "}, {"}], "event": "topic"}'),
     *("123456789012345678901234567890123456789", "-0", "1" * 4000),
-    *("0.10", "1E5", "1e400", "-0.0", "12345678901234567890.12345678901234567890"),
+    *("0.10", "1E5", "-0.0", "12345678901234567890.12345678901234567890"),
     *('"żółw 🐢"', r'"\u017c\ud83d\udc22"', r'"a\"b\\c\nd\u2028"', '"\u2028"', '{"é": {"é": 1}}'),
-    *(r'"\ud800"', r'{"\udfff": 1}', '{"a": 1, "a": 2}', "[" * 500 + "]" * 500),
+    *('{"a": 1, "a": 2}', "[" * 500 + "]" * 500),
 ]
 
 
@@ -171,7 +207,8 @@ def test_receivers_of_an_event() -> None:
 def test_text_of_what_is_no_push(line: bytes, text: str) -> None:
     """The record holds the text, and stays as it is however often it is pushed again."""
     record = no_push_record(line, 3, errors.InvalidPush("why"))
-    assert json.loads(record) == {"text": text, "line": 3, "error": "InvalidPush", "reason": "why", "safe": True}
+    notes = {"line": 3, "error": "InvalidPush", "reason": "why", "safe": True, "retryable": False}
+    assert json.loads(record) == {"text": text, **notes}
     with pytest.raises(ValueError, match=r"^not a push: why$"):
         Records().push(record)
     assert no_push_record(record, 4, errors.InvalidPush("not a push: why")) == record
@@ -181,3 +218,50 @@ def test_reason_is_one_line_that_utf_8_can_say() -> None:
     record = failed_record({"text": '"x"'}, 1, errors.Rejected("a\nb\ud800"))
     assert record.count(b"\n") == 1
     assert json.loads(record)["reason"] == "a\nb\ud800"
+
+
+@pytest.mark.parametrize(
+    ("argument", "event"),
+    [
+        *((number, number) for number in ("1.10", "12345678901234567890", "-0.0", "1E5")),
+        (' {"price": 1.10,\n"a b" : "c \\" d"} ', r'{"price":1.10,"a b":"c \" d"}'),
+        (' "ż"', '"ż"'),
+    ],
+)
+def test_argument_that_is_json(argument: str, event: str) -> None:
+    """It is pushed as it is written, without whitespace between its tokens."""
+    assert event_of(argument) == JSONText(event.encode())
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body"), [("webmq", b'{"a": 1.10}'), ("crossbar", b'{"topic":"t","args":[{"a": 1.10}]}')]
+)
+def test_json_text_in_each_dialect(dialect: DialectName, body: bytes) -> None:
+    assert new_dialect(dialect, None).encode(pushed("t", '{"a": 1.10}'))(0.0).body == body
+
+
+@pytest.mark.parametrize("argument", ["Hello, browsers!", "", "Nan", "-x", "True", "∞", "\x00[1]"])
+def test_argument_that_is_a_word(argument: str) -> None:
+    assert event_of(argument) == argument
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "{id: 17}",
+        "[bold]",
+        '"',
+        "'{id:",
+        "17}",
+        "2024-05-01",
+        "-5x",
+        "NaN",
+        "-Infinity",
+        "9" * 5000,
+        "1e400",
+        "\ufeff{}",
+    ],
+)
+def test_argument_that_a_shell_has_spoilt(argument: str) -> None:
+    with pytest.raises(ValueError, match=r"JSON|digits"):
+        event_of(argument)

@@ -19,6 +19,7 @@ from webmqconnect_async.hub import Hub
 from webmqconnect_async.subscriber import Event, _connect
 from webmqconnect_async.subscriber._wamp1 import Wamp1Session
 
+from ..hostile import hostile
 from ..processes import MODULE, PATIENCE, python
 from .conftest import SECRET, TOPIC, invoke, invoke_here, push_event
 
@@ -187,8 +188,18 @@ async def test_nobody_listens() -> None:
         url = hub.ws_url
     ended = await invoke("listen", url, TOPIC)
     assert ended.status == 1
-    assert ended.stderr.startswith("error: cannot connect to 127.0.0.1:")
-    assert ended.stderr.count("\n") == 1
+    authority = url.split("/")[2]
+    assert ended.stderr == f"error: cannot connect to {authority}: Connection refused; does a hub listen there?\n"
+
+
+async def test_certificate_that_does_not_verify() -> None:
+    """A hub does listen there, so nobody is asked whether one does."""
+    with hostile(tls=True) as server:
+        ended = await invoke("listen", server.url, TOPIC)
+        authority = server.url.split("/")[2]
+    assert ended.status == 1
+    assert ended.stderr.startswith(f"error: the certificate of {authority} does not verify: ")
+    assert "listen there" not in ended.stderr
 
 
 async def test_no_websocket_there(hub: Hub) -> None:

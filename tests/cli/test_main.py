@@ -19,7 +19,7 @@ from webmqconnect_async._cli.main_loop import run
 from webmqconnect_async.hub import Hub
 
 from ..hostile import held, hostile
-from ..processes import MODULE, python, webmqconnect
+from ..processes import FORCED, MODULE, python, webmqconnect
 from .conftest import COMMANDS, invoke, invoke_here
 
 
@@ -297,6 +297,14 @@ def test_error_is_one_line_and_exits_1(
         run(fail())
     assert caught.value.code == 1
     assert capsys.readouterr() == ("", line)
+
+
+@pytest.mark.parametrize("arguments", [("push", "--help"), ("push", "--nonsense")], ids=str)
+async def test_help_in_a_pipe(arguments: tuple[str, ...]) -> None:
+    """It has no colours, whatever forces them."""
+    ended = await webmqconnect(*arguments, env=FORCED)
+    assert "Usage: webmqconnect push" in ended.stdout + ended.stderr
+    assert "\x1b" not in ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 
 from webmqconnect_async.hub import Hub
 
-from ..hostile import ACCEPTED, Hostile, answer, bodies, held, hostile
+from ..hostile import ACCEPTED, Hostile, answer, bodies, held, hostile, reply
 from ..processes import MODULE, Ended, python
+from ..snippets import ROOT
 from .conftest import SECRET, TOPIC, Join, invoke, invoke_here, nothing_but, received
 
 
@@ -24,10 +26,7 @@ from .conftest import SECRET, TOPIC, Join, invoke, invoke_here, nothing_but, rec
         ("42", 42),
         ('"42"', "42"),
         ("null", None),
-        ("NaN", "NaN"),
-        ('{"a": Infinity}', '{"a": Infinity}'),
         ("", ""),
-        ("[bold]", "[bold]"),
         ("-5", -5),
     ],
 )
@@ -36,6 +35,100 @@ async def test_event_is_json_or_a_plain_string(argument: str, event: object, hub
     result = await invoke("push", hub.url, TOPIC, "--", argument)
     assert (result.status, result.stdout, result.stderr) == (0, "", "accepted\n")
     await nothing_but(session, hub, event)
+
+
+SPOILT = [["{id: 17}"], ["[bold]"], ["'{id:", "17}'"], ["17 apples"], ["NaN"], ['{"a": Infinity}'], ["9" * 5000]]
+
+
+@pytest.mark.parametrize("words", SPOILT, ids=[words[0][:20] for words in SPOILT])
+@pytest.mark.parametrize("command", ["push", "explain"])
+def test_event_that_a_shell_has_spoilt(command: str, words: list[str]) -> None:
+    """The error names the shell's quotes and shows standard input. Nothing is pushed."""
+    result = invoke_here(command, "http://127.0.0.1:1", TOPIC, *words)
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert (result.status, result.stdout) == (2, "")
+    assert "Your shell may have changed its quotes: write '{\"id\": 17}'" in said
+    assert "--topic TOPIC --jsonl - < event.json" in said
+    assert ("--text pushes it as a string" in said) is (len(words) == 1)
+
+
+async def test_text_that_looks_like_json(hub: Hub, join: Join) -> None:
+    session = await join(hub)
+    for text in ("42", "{id: 17}"):
+        assert (await invoke("push", hub.url, TOPIC, "--text", text)).status == 0
+    await nothing_but(session, hub, "42", "{id: 17}")
+
+
+@pytest.mark.parametrize("event", ["1.10", '{"id":12345678901234567890,"price":1.10}'])
+async def test_numbers_keep_their_text(event: str, server: Hostile, tmp_path: Path) -> None:
+    """As an argument, in a line of events, in a record, and in a record of a failure."""
+    lines, records, failed = (tmp_path / name for name in ("lines", "records", "failed"))
+    lines.write_text(f"{event}\n")
+    records.write_text(f'{{"topic": "{TOPIC}", "event": {event}}}\n')
+    call = ("push", server.url)
+    assert (await invoke(*call, TOPIC, event)).status == 0
+    assert (await invoke(*call, "--topic", TOPIC, "--jsonl", str(lines))).status == 0
+    server.script(answer(reply(401)))
+    assert (await invoke(*call, "--jsonl", str(records), "--failed", str(failed))).status == 1
+    assert (await invoke(*call, "--jsonl", str(failed))).status == 0
+    assert bodies(server) == [event.encode()] * 4
+
+
+README = ROOT / "README.md"
+RECORD = json.dumps({"topic": TOPIC, "event": 17}) + "\n"
+FORMATS = [
+    (gzip.compress(RECORD.encode()), "compressed by gzip", "gzip -dc"),
+    (RECORD.encode("utf-16"), "UTF-16", "iconv -f UTF-16 -t UTF-8"),
+    (RECORD.encode("utf-16-be"), "UTF-16", "iconv -f UTF-16 -t UTF-8"),
+    (json.dumps([json.loads(RECORD)], indent=2).encode(), "one JSON document", "jq -c '.[]'"),
+    (f"[{RECORD.strip()},\n{RECORD}]".encode(), "one JSON document", "jq -c '.[]'"),
+    (b"\xef\xbb\xbf" + json.dumps(json.loads(RECORD), indent=2).encode(), "one JSON document", "jq -c ."),
+]
+
+
+@pytest.mark.parametrize(("content", "format", "remedy"), FORMATS, ids=range(len(FORMATS)))
+def test_file_of_another_format(content: bytes, format: str, remedy: str, tmp_path: Path) -> None:
+    """It is recognized by its beginning, and nothing is pushed or recorded as a failure."""
+    lines, failed = tmp_path / "lines", tmp_path / "failed"
+    lines.write_bytes(content)
+    result = invoke_here("push", "http://127.0.0.1:1", "--jsonl", str(lines), "--failed", str(failed))
+    assert (result.status, failed.read_text()) == (1, "")
+    said = f"the input is {format}, not lines; nothing was pushed; push the output of: {remedy}"
+    assert result.stderr.splitlines()[1:] == [f"error: {said}"]
+
+
+async def test_the_file_of_examples(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's command pushes all of it. Its prices keep their digits."""
+    monkeypatch.chdir(ROOT)
+    line = re.search("^WEBMQ_AUTH_SECRET=(.*) .venv/bin/webmqconnect (push .*)$", README.read_text(), re.MULTILINE)
+    assert line is not None
+    arguments = line[2].replace("http://127.0.0.1:8080", server.url).split()
+    result = await invoke(*arguments, env={"WEBMQ_AUTH_SECRET": line[1]})
+    assert result.status == 0
+    assert result.stderr.startswith("5 pushed, 0 failed in ")
+    assert b'{"id": 18, "state": "open", "total": 8.00}' in bodies(server)
+
+
+async def test_file_with_a_byte_order_mark(server: Hostile, tmp_path: Path) -> None:
+    """Windows writes it. It is no part of the first line."""
+    (tmp_path / "lines").write_bytes(b"\xef\xbb\xbf1.10\r\n2\r\n")
+    arguments = ("--topic", TOPIC, "--jsonl", str(tmp_path / "lines"), "--concurrency", "1")
+    assert (await invoke("push", server.url, *arguments)).status == 0
+    assert bodies(server) == [b"1.10", b"2"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "arguments", "said"),
+    [
+        ("", ("http://127.0.0.1:1", TOPIC), "EVENT is missing."),
+        ("http://127.0.0.1:1/", ("http://127.0.0.1:1", TOPIC), "EVENT is missing."),
+        ("", (TOPIC.replace("http:", "urn:"), "1"), "ENDPOINT is needed."),
+    ],
+)
+def test_missing_argument(endpoint: str, arguments: tuple[str, ...], said: str) -> None:
+    result = invoke_here("push", *arguments, env={"WEBMQ_ENDPOINT": endpoint})
+    assert (result.status, result.stdout) == (2, "")
+    assert said in result.stderr
 
 
 async def test_secret_from_the_environment(signed_hub: Hub, join: Join) -> None:
@@ -181,7 +274,7 @@ async def test_timeout() -> None:
 
 USAGE = [
     (["http://127.0.0.1:1"], "TOPIC and EVENT are needed"),
-    (["http://127.0.0.1:1", "t"], "ENDPOINT is needed; it may be omitted if WEBMQ_ENDPOINT is set"),
+    (["http://127.0.0.1:1", "t"], "EVENT is missing. Only ENDPOINT may be omitted, if WEBMQ_ENDPOINT is set."),
     (["http://127.0.0.1:1", "t", "e", "f"], "Got unexpected extra argument (f)"),
     (["--jsonl", "-"], "ENDPOINT is needed"),
     (["http://127.0.0.1:1", "t", "e", "--topic", "t"], "--topic is for the lines of --jsonl"),
@@ -261,7 +354,7 @@ async def test_lines(hub: Hub, join: Join, tmp_path: Path) -> None:
     )
     assert "error: line 6: elegible: no such field; there are topic, event, eligible and exclude" in errors
     assert "error: line 11: not JSON: Expecting value at character 1" in errors
-    assert 'error: line 12: not an object like {"topic": "…", "event": …}' in errors
+    assert "error: line 12: a list of records; write each on a line, as jq -c '.[]' does" in errors
     assert "error: line 13: event: missing" in errors
     assert "error: line 14: not UTF-8 at byte 1" in errors
     assert any(error.startswith("error: line 7: ") and "exceeds maximum" in error for error in errors)

@@ -196,6 +196,27 @@ def test_a_secret_decoded_from_base64(encode: Callable[[bytes], bytes], padding:
         assert explain(credentials, WEBMQ).mistake(signed(secret=secret)) == "the secret decoded from base64"
 
 
+@pytest.mark.parametrize(
+    ("encoded", "mistake"),
+    [
+        (base64.b64encode, "the secret encoded as base64"),
+        (base64.urlsafe_b64encode, "the secret encoded as base64"),
+        (lambda secret: b"s%2F%20%FB", "the secret percent-encoded"),
+        (lambda secret: b"s/%20%FB", "the secret percent-encoded"),
+        (lambda secret: b"s%2F+%FB", "the secret percent-encoded"),
+        (lambda secret: rb"b's/ \xfb'", "the secret written as Python writes bytes, b'…'"),
+    ],
+)
+def test_a_secret_that_was_encoded(encoded: Callable[[bytes], bytes], mistake: str) -> None:
+    secret = b"s/ \xfb"
+    assert explain(Credentials("app", secret), WEBMQ).mistake(signed(secret=encoded(secret))) == mistake
+
+
+ENCODED_SECRETS = {
+    "the secret encoded as base64",
+    "the secret percent-encoded",
+    "the secret written as Python writes bytes, b'…'",
+}
 BASE64_MISTAKES = {"standard base64 instead of URL-safe base64", 'standard base64 whose "+" was decoded to a space'}
 
 
@@ -214,7 +235,9 @@ def test_the_other_alphabet_of_base64() -> None:
 
 def test_every_mistake_is_tested() -> None:
     tested = [mistake for _, mistake in (*MISTAKES, *MISTAKES_FOR_CROSSBAR, *MISTAKES_WITH_THE_SECRET)]
-    assert {mistake.partition(":")[0] for mistake in tested} | BASE64_MISTAKES == COMMON_MISTAKES.keys()
+    assert {
+        mistake.partition(":")[0] for mistake in tested
+    } | ENCODED_SECRETS | BASE64_MISTAKES == COMMON_MISTAKES.keys()
 
 
 @pytest.mark.parametrize("signature", [signed(secret=b"another"), "", "x", "ż" * 44, "\ud800"])

@@ -8,6 +8,7 @@ The command line needs rich-click, which is an extra. This module, and what it i
 
 from __future__ import annotations
 
+import os
 import sys
 
 from .errors import Failure
@@ -21,6 +22,10 @@ _EXTRA = frozenset({"rich_click", "click", "rich"})
 
 def main() -> int:
     """Run the command line, which exits by `SystemExit`; return 2 if its extra is not installed."""
+    # rich and rich-click write colours into pipes and files for these. Here, output that is piped is data. rich still
+    # honours NO_COLOR on a terminal.
+    for name in ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "TTY_COMPATIBLE"):
+        os.environ.pop(name, None)
     open_standard_streams()
     accept_all_characters()
     try:

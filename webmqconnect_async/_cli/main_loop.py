@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -30,12 +31,13 @@ def run(
     Args:
         main: the command. An error of the package, or a `Failure`, is printed as one line, and the exit status is 1.
         interrupted: the exit status if Ctrl-C, SIGTERM or SIGHUP cancels the command.
-        interrupt: is called in the event loop for these signals. `None`: they cancel the command.
+        interrupt: is called in the event loop for these signals. `None`: they cancel the command, and the second time
+            end the process, which may be waiting for a name server that does not respond.
     """
     with reported():
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                return runner.run(_interruptible(main, interrupt))
+                return runner.run(_interruptible(main, interrupted, interrupt))
         except (KeyboardInterrupt, asyncio.CancelledError):
             raise SystemExit(interrupted) from None
 
@@ -54,14 +56,22 @@ def reported() -> Iterator[None]:
     raise SystemExit(Exit.FAILED)
 
 
-async def _interruptible(main: Coroutine[object, object, _Result], interrupt: Callable[[], None] | None) -> _Result:
+async def _interruptible(
+    main: Coroutine[object, object, _Result], interrupted: Exit, interrupt: Callable[[], None] | None
+) -> _Result:
     """Handle signals by `interrupt`, or else by cancelling, so that everything is closed on the way out."""
     task = asyncio.current_task()
+    cancelled = False
 
     def handle() -> None:
+        nonlocal cancelled
         if interrupt is not None:
             interrupt()
+        elif cancelled:
+            # The event loop and the interpreter would wait for the threads that resolve names.
+            os._exit(interrupted)
         elif task is not None:
+            cancelled = True
             task.cancel()
 
     for number in _interrupts():

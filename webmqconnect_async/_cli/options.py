@@ -8,8 +8,10 @@ import rich_click as click
 
 from .._core import environment
 from .._core.dialects import DialectName
+from .._core.endpoint import Endpoint
+from .push.jsonl import event_of, is_like_json
 
-__all__ = ["dialect_option", "eligible_option", "exclude_option", "with_endpoint"]
+__all__ = ["dialect_option", "eligible_option", "event_argument", "exclude_option", "text_option", "with_endpoint"]
 
 dialect_option = click.option(
     "--dialect",
@@ -27,6 +29,23 @@ eligible_option = click.option(
 exclude_option = click.option(
     "--exclude", metavar="ID", multiple=True, help="Do not send the event to this session. Repeatable."
 )
+text_option = click.option("--text", is_flag=True, help="EVENT is a string, even if it looks like JSON.")
+
+_OMITTED = f"Only ENDPOINT may be omitted, if {environment.ENDPOINT} is set."
+_QUOTING = (
+    """Your shell may have changed its quotes: write '{"id": 17}', or in cmd and PowerShell 5 "{\\"id\\": 17}". """
+    "Standard input needs none: push ENDPOINT --topic TOPIC --jsonl - < event.json"
+)
+
+
+def event_argument(argument: str, text: bool) -> object:
+    """Return the event that EVENT describes; raise `UsageError` if it begins like JSON, and is not."""
+    try:
+        return argument if text else event_of(argument)
+    except ValueError as error:
+        raise click.UsageError(
+            f"EVENT begins like JSON, but cannot be pushed: {error}. {_QUOTING}. --text pushes it as a string."
+        ) from None
 
 
 def with_endpoint(arguments: tuple[str, ...], *following: str) -> tuple[str, ...]:
@@ -43,7 +62,8 @@ def with_endpoint(arguments: tuple[str, ...], *following: str) -> tuple[str, ...
     """
     beyond = len(arguments) - len(following)
     if beyond > 1:
-        raise click.UsageError(f"Got unexpected extra argument ({arguments[-1]}).")
+        hint = f" {_QUOTING}." if any(map(is_like_json, arguments[len(following) :])) else ""
+        raise click.UsageError(f"Got unexpected extra argument ({arguments[-1]}).{hint}")
     if beyond == 1:
         return arguments
     if beyond < 0:
@@ -52,6 +72,22 @@ def with_endpoint(arguments: tuple[str, ...], *following: str) -> tuple[str, ...
         endpoint = environment.broker_url()
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
+    if following and _is_broker(arguments[0], endpoint):
+        raise click.UsageError(f"{following[-1]} is missing. {_OMITTED}")
     if endpoint is None:
-        raise click.UsageError(f"ENDPOINT is needed; it may be omitted if {environment.ENDPOINT} is set.")
+        raise click.UsageError(f"ENDPOINT is needed. {_OMITTED}")
     return (endpoint, *arguments)
+
+
+def _is_broker(argument: str, endpoint: str | None) -> bool:
+    """Return whether an argument is ENDPOINT, and not a topic: many topics are URLs, too.
+
+    Args:
+        argument: the first argument.
+        endpoint: the URL in the variable, if it is set.
+    """
+    try:
+        url = Endpoint.parse(argument)
+        return endpoint is None or str(Endpoint.parse(endpoint)) == str(url)
+    except ValueError:
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -124,12 +125,14 @@ class _Stage:
             raise Failure(f"push {number}: no event arrived in time at {names}") from None
 
     def conclude(self) -> None:
-        """Print that every event was received as it should; raise `Failure` if it was not."""
+        """Print that every event was received as it should, and what to do next; raise `Failure` if it was not."""
         if self._wrong:
             raise Failure("; ".join(self._wrong))
         counts = f"{len(_SCENES)} pushes, {self._received} events"
         conclusion = f"{counts}, each received by the subscribers it was for, and by nobody else."
         self._output.print(Text.assemble("\n", (conclusion, "green")))
+        command = terminal.visible(shlex.join([*terminal.program(), "hub"]))
+        self._output.print(Text.assemble("\nNext, start a hub that keeps running: ", (command, "bold cyan")))
 
     async def _watch(self, name: str, number: int, scene: _Scene, late: set[str]) -> None:
         """Print the events that a subscriber receives up to the marker, and compare them with the scene."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
+import shlex
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +22,8 @@ from .errors import Failure
 from .keys import PUSHER
 
 __all__ = ["serve"]
+
+_TOPIC = "http://example.com/orders"
 
 
 async def serve(
@@ -89,23 +94,43 @@ def _show(
         addresses.append(("metrics at", server.metrics_url, "for Prometheus"))
     for name, address, remark in addresses:
         output.print(Text.assemble(f"{name:14} ", (address, "bold cyan"), (f"  {terminal.visible(remark)}", "dim")))
-    output.print("\nPush from Python:")
-    output.print(terminal.coloured_python(_line_of_python(server.url, credentials, secret_file)))
+    key = credentials.key if credentials else None
+    secret_file = _secret_file(secret_file)
+    needed = "" if key is None or secret_file else f" where {PUSHER.variable} has the same value"
+    output.print(f"\nPush from another terminal{needed}, by this command or from Python:")
+    for line in (_command(server.url, key, secret_file), _python(server.url, key, secret_file)):
+        output.print(Text(terminal.visible(line), "bold cyan"))
     output.print("\nCtrl-C stops the hub.")
 
 
-def _line_of_python(url: str, credentials: Credentials | None, secret_file: Path | None) -> str:
-    """Return a line that pushes, with a reference to the secret and not the secret itself."""
+def _secret_file(option: Path | None) -> Path | None:
+    """Return the absolute path of the file with the secret of the pusher. `None`: the secret is in a variable."""
+    named = option or variable(f"{PUSHER.variable}_FILE")
+    return Path(named).absolute() if named else None
+
+
+def _command(url: str, key: str | None, secret_file: Path | None) -> str:
+    options = [PUSHER.key, key] if key else []
+    options += [PUSHER.file, str(secret_file)] if key and secret_file else []
+    return shlex.join([*terminal.program(), "push", *options, url, _TOPIC, '{"id": 17}'])
+
+
+def _python(url: str, key: str | None, secret_file: Path | None) -> str:
+    """Return a command with a line of Python that pushes. It refers to the secret and does not contain it."""
     imports, signing = "", ""
-    if credentials:
-        if secret_file is None and (named := variable(f"{PUSHER.variable}_FILE")):
-            secret_file = Path(named)
+    if key:
         if secret_file is None:
             imports, secret = "import os; ", f'os.environ["{PUSHER.variable}"]'
         else:
-            imports, secret = "from pathlib import Path; ", f'Path({str(secret_file)!r}).read_text().rstrip("\\n")'
-        signing = f", auth_key={credentials.key!r}, auth_secret={secret}"
-    return (
-        f"{imports}from webmqconnect_async import Client; "
-        f'Client("{url}"{signing}).push("http://example.com/orders", {{"id": 17}})'
-    )
+            imports, secret = (
+                "from pathlib import Path; ",
+                f'Path({_quoted(str(secret_file))}).read_text().rstrip("\\n")',
+            )
+        signing = f", auth_key={_quoted(key)}, auth_secret={secret}"
+    push = f'Client("{url}"{signing}).push("{_TOPIC}", {{"id": 17}})'
+    return shlex.join([sys.executable, "-c", f"{imports}from webmqconnect_async import Client; {push}"])
+
+
+def _quoted(text: str) -> str:
+    """Return a literal of Python in double quotes, because a shell quotes the whole line in single quotes."""
+    return json.dumps(text, ensure_ascii=False)

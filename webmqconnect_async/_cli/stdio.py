@@ -15,7 +15,10 @@ from .errors import Failure
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["accept_all_characters", "closed_stream", "flushed", "open_standard_streams"]
+__all__ = ["accept_all_characters", "closed_stream", "flushed", "open_standard_streams", "read_some"]
+
+_PATIENCE = 1.0
+"""Seconds to wait for the reader of standard error. A command goes on without a message that nobody reads."""
 
 _STREAMS = (
     ("standard input", "/dev/stdin"),
@@ -52,8 +55,24 @@ def closed_stream(path: str) -> str | None:
     return None
 
 
+def read_some(descriptor: int, size: int) -> bytes:
+    """Return the bytes that are there, at least one, or nothing at the end.
+
+    Standard streams may be non-blocking because a process that shares them made them so, as Node.js and ssh do. That
+    process relies on it: wait, and do not change the flag.
+
+    Raises:
+        OSError: the descriptor cannot be read.
+    """
+    while True:
+        try:
+            return os.read(descriptor, size)
+        except BlockingIOError:
+            select.select([descriptor], [], [])
+
+
 def accept_all_characters() -> None:
-    """Make standard output and standard error accept every character, and standard error never fail.
+    """Make standard output and standard error accept every character, and standard error never fail. Wait for each.
 
     Standard error does not fail at exit either, where Python would end with status 120 if it cannot be flushed.
     Standard output raises `Failure`, because it carries the result of a command.
@@ -63,6 +82,8 @@ def accept_all_characters() -> None:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
     else:
+        if sys.stdin is not None:
+            sys.stdin = io.TextIOWrapper(io.BufferedReader(_Input(sys.stdin.fileno(), closefd=False)))
         if sys.stdout is not None:
             sys.stdout = _text(sys.stdout, _Results(sys.stdout.fileno(), "w", closefd=False))
         if sys.stderr is not None:
@@ -93,6 +114,14 @@ def _text(stream: TextIO, raw: io.FileIO) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=by_line)
 
 
+class _Input(io.FileIO):
+    """Standard input, which is waited for even if it is non-blocking."""
+
+    def readall(self) -> bytes:
+        """Return everything up to the end."""
+        return b"".join(iter(lambda: read_some(self.fileno(), 1 << 16), b""))
+
+
 class _Results(io.FileIO):
     """Standard output, whose first error ends the command. What comes after that is dropped."""
 
@@ -117,10 +146,16 @@ class _Results(io.FileIO):
 class _Passable(io.FileIO):
     """A file that ignores errors of writing: the disk is full, the pipe has no reader, the terminal is gone."""
 
+    _patience = _PATIENCE
+
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write as much as possible, and report everything as written."""
+        """Write as much as possible, and report everything as written if the rest is lost."""
         with suppress(OSError):
-            # `None`: a non-blocking pipe is full.
-            if (written := super().write(data)) is not None:
+            while (written := super().write(data)) is None:  # a non-blocking pipe is full
+                if not select.select([], [self], [], self._patience)[1]:
+                    self._patience = 0.0
+                    break
+            else:
+                self._patience = _PATIENCE
                 return written
         return memoryview(data).nbytes

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -17,13 +18,29 @@ if TYPE_CHECKING:
 
 from .._core.escape import visible
 
-__all__ = ["coloured_json", "coloured_python", "console", "error", "json_line", "need_output", "note", "visible"]
+__all__ = [
+    "coloured_json",
+    "coloured_python",
+    "console",
+    "error",
+    "json_line",
+    "need_output",
+    "note",
+    "program",
+    "visible",
+]
 
 
 def need_output() -> None:
     """Raise `UsageError` if standard output is closed, for a command that would do nothing but print there."""
     if sys.stdout is None:
         raise click.UsageError("standard output is closed: nothing would be shown.")
+
+
+def program() -> list[str]:
+    """Return the words that run this command line from any folder, whether or not its environment is active there."""
+    path = Path(sys.argv[0])
+    return [str(path.absolute())] if path.stem == "webmqconnect" else [sys.executable, "-m", "webmqconnect_async"]
 
 
 def console(*, stderr: bool = False) -> Console:

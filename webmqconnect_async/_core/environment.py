@@ -7,6 +7,7 @@ and some shells cannot unset a variable, only set it to nothing: `VAR=`.
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,10 +91,13 @@ def secret_of(name: str) -> bytes | None:
     """Return the secret in a variable, or in the file that `{name}_FILE` names, or `None` if neither is set.
 
     Raises:
-        ValueError: both are set, or the file cannot be read or is empty. The message names the variable.
+        ValueError: both are set, the file cannot be read, or what it or the variable holds is not a secret. The message
+            names the variable.
     """
     secret, file = variable(name), variable(f"{name}_FILE")
     if file is None:
+        if secret is not None and (wrong := _spoilt(os.fsencode(secret))):
+            raise ValueError(f"{name}: the secret {wrong}")
         return None if secret is None else os.fsencode(secret)
     if secret is not None:
         raise ValueError(f"{name} and {name}_FILE: both are set; unset the one that is not meant")
@@ -105,22 +109,36 @@ def secret_of(name: str) -> bytes | None:
 
 
 def read_secret(file: Path, called: str | None = None) -> bytes:
-    """Return the secret in a file, without one newline at its end, which editors add.
+    """Return the secret in a file, without one line end, which editors add.
 
     Args:
         file: the path.
         called: the name of the file in errors. `None`: its path.
 
     Raises:
-        ValueError: the file cannot be read or is empty. The message names the file and the reason.
+        ValueError: the file cannot be read, is empty, or is not as an editor would write it. The message names the file
+            and the reason.
     """
     name = called or str(file)
     try:
-        secret = file.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
-        wrong = None if secret else f"the secret in {name} is empty"
+        content = file.read_bytes()
+        secret = content.removesuffix(b"\r\n" if content.endswith(b"\r\n") else b"\n")
+        reason = _spoilt(secret) if secret else "is empty"
+        wrong = reason and f"the secret in {name} {reason}"
     except OSError as error:
         secret, wrong = b"", f"cannot read {name}: {error.strerror}"
     # Raised outside of the handler because the OSError, which has the path, would become the context of this error.
     if wrong:
         raise ValueError(wrong)
     return secret
+
+
+def _spoilt(secret: bytes) -> str | None:
+    """Return what Windows, an editor or a shell has added to a secret. Nobody means that to be signed with."""
+    if secret.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return "is UTF-16; write it in UTF-8 without a byte order mark"
+    if secret.startswith(BOM_UTF8):
+        return "begins with a byte order mark; write it without"
+    if secret.endswith((b"\r", b"\n")):
+        return "ends with an extra carriage return or newline; remove it"
+    return None

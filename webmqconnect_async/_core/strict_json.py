@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from math import isfinite
 from typing import NoReturn
 
@@ -18,7 +19,8 @@ def decode(text: str, *, finite: bool = False) -> object:
             `encode` refuses.
 
     Raises:
-        ValueError: it is not JSON, or nested too deeply. The message says where and shows nothing else of the text.
+        ValueError: it is not JSON, nested too deeply, or has an integer of more digits than Python converts. The
+            message says where and shows nothing else of the text.
     """
     try:
         value: object = (_FINITE if finite else _ANY).decode(text)
@@ -26,6 +28,10 @@ def decode(text: str, *, finite: bool = False) -> object:
         raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
     except RecursionError:
         raise ValueError("not JSON: nested too deeply") from None
+    except ValueError as error:
+        if str(error).startswith("not JSON"):
+            raise
+        raise ValueError(f"an integer of more than {sys.get_int_max_str_digits():,} digits") from None
     return value
 
 
@@ -55,8 +61,8 @@ def _finite(text: str) -> float:
 _ANY = json.JSONDecoder(parse_constant=_refuse_constant)
 _FINITE = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
-raw_decode = _ANY.raw_decode
-"""`json.JSONDecoder.raw_decode`, strict."""
+raw_decode = _FINITE.raw_decode
+"""`json.JSONDecoder.raw_decode`, strict and finite."""
 
 # ASCII, so that a lone surrogate, which JSON can express and UTF-8 cannot, stays an escape.
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode

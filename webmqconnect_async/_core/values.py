@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from ..errors import WebMQError
 
-__all__ = ["Failed", "Outcome", "Payload", "Push", "Receipt", "Sent", "SessionIDs", "Stats"]
+__all__ = ["Failed", "JSONText", "Outcome", "Payload", "Push", "Receipt", "Sent", "SessionIDs", "Stats"]
 
 SessionIDs: TypeAlias = Collection[str | int]
 """WAMP session IDs: a list, tuple or set of strings or integers, not a single string."""
@@ -60,6 +60,14 @@ class Payload:
         return self.args == other.args and self.kwargs == other.kwargs
 
     __hash__: ClassVar[None] = None  # type: ignore[assignment]  # its arguments may be lists
+
+
+@dataclass(slots=True)
+class JSONText:
+    """An event that is JSON already. It is pushed as it is written, so that 1.10 remains 1.10. Not public."""
+
+    encoded: bytes
+    """Strict JSON, which the command line has checked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,11 @@ COMMON_MISTAKES: dict[str, _Mistake] = {
     ),
     "whitespace stripped from the secret": _secret(bytes.strip, bytes.rstrip, bytes.lstrip),
     "quotes around the secret": _secret(lambda s: b'"' + s + b'"', lambda s: b"'" + s + b"'"),
+    "the secret written as Python writes bytes, b'…'": _secret(lambda s: repr(s).encode()),
+    "the secret encoded as base64": _secret(b64encode, urlsafe_b64encode),
+    "the secret percent-encoded": _secret(
+        lambda s: quote(s, safe="").encode(), lambda s: quote(s).encode(), lambda s: quote_plus(s).encode()
+    ),
     # The decoders ignore excess padding.
     "the secret decoded from base64": _secret(lambda s: b64decode(s + b"=="), lambda s: urlsafe_b64decode(s + b"==")),
     "the secret decoded from hex": _secret(lambda s: bytes.fromhex(s.decode())),

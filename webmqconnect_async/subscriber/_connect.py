@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from .._aio.aiohttp_errors import failure_of
 from .._core.checks import wrong_type
+from .._core.transport_failures import Cause
 from ..signing import Credentials
 from ._errors import CannotConnect, HandshakeRefused, SubscriberError
 from ._session import Session
@@ -125,7 +127,9 @@ async def _open(
         raise SubscriberError(f"cannot connect to {authority} within {_TIMEOUT:.0f} s") from None
     except aiohttp.WSServerHandshakeError as error:
         raise HandshakeRefused(f"{authority} refused the WebSocket with {error.status}") from None
-    except aiohttp.ClientConnectorError as error:
-        raise CannotConnect(f"cannot connect to {authority}: {error.os_error}") from None
-    except (aiohttp.ClientError, OSError, UnicodeError) as error:  # the last of a host that is no name
+    except (aiohttp.ClientError, OSError) as error:
+        failure = failure_of(error, authority, begun=False)
+        unreached = isinstance(error, aiohttp.ClientConnectorError) and failure.cause is Cause.LOST
+        raise (CannotConnect if unreached else SubscriberError)(failure.reason) from None
+    except UnicodeError as error:  # the host is not a name
         raise SubscriberError(f"cannot connect to {authority}: {error}") from None

@@ -12,6 +12,7 @@ from typing import Literal
 
 import aiohttp
 
+from .._aio.resolver import DaemonResolver
 from .._core.transport_failures import WithoutFrames
 from ..signing import Credentials
 from ._connect import NewTicket, connect, new_ticket, socket_url
@@ -119,7 +120,7 @@ class Subscriber:
             SubscriberError: there is no connection, or the broker does not let the subscriber in. There are subclasses.
                 An exception of the function `ticket` is raised as it is.
         """
-        self._http = aiohttp.ClientSession()
+        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=DaemonResolver()))
         try:
             self._session = await self._open(await new_ticket(self._ticket))
         except BaseException:

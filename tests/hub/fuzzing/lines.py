@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from webmqconnect_async._cli.push.jsonl import Events, Records, event_of, failed_record, no_push_record
+from webmqconnect_async._core.values import JSONText
 from webmqconnect_async.errors import InvalidPush
 
 from .engine import Target
@@ -56,7 +57,9 @@ def _check(line: bytes) -> None:
         event = Events("t", None, ["1"]).push(line).event
     except ValueError:
         return
-    assert event_of(line.decode("utf-8-sig")) == event == parsed(line.decode("utf-8-sig"))
+    for each in (event, event_of(line.decode("utf-8-sig"))):
+        assert isinstance(each, JSONText)
+        assert parsed(each.encoded.decode()) == parsed(line.decode("utf-8-sig"))
     assert parsed(failed_record(Events("t", None, ["1"]).fields(line), 7, error).decode("utf-8"))
 
 

@@ -23,9 +23,15 @@ from ...explain._comparison import signature_origin
 from ...explain._error_responses import advice_on, quoted_signatures
 from ..command import Command
 from ..keys import TICKET, credentials_of, key_option, secret_file_option, ticket_of, ticket_secret_file_option
-from ..options import dialect_option, eligible_option, exclude_option, with_endpoint
+from ..options import (
+    dialect_option,
+    eligible_option,
+    event_argument,
+    exclude_option,
+    text_option,
+    with_endpoint,
+)
 from ..paths import not_closed
-from ..push.jsonl import event_of
 
 __all__ = ["explain", "unix_time"]
 
@@ -78,6 +84,7 @@ def _at(context: click.Context, parameter: click.Parameter, text: str | None) ->
 @key_option(help="Sign with this application key.")
 @secret_file_option
 @dialect_option
+@text_option
 @click.option(
     "--at",
     metavar="TIME",
@@ -115,6 +122,7 @@ def explain(
     key: str | None,
     secret_file: Path | None,
     dialect: DialectName,
+    text: bool,
     at: float | None,
     seq: int | None,
     nonce: int | None,
@@ -182,7 +190,7 @@ def explain(
 
     encoder = new_dialect(dialect, credentials, seq=seq, nonce=nonce)
     with reported():
-        signer = encoder.encode(Push(topic, event_of(event), list(eligible) or None, list(exclude) or None))
+        signer = encoder.encode(Push(topic, event_argument(event, text), list(eligible) or None, list(exclude) or None))
         request = signer(time.time() if at is None else at)
     signed = None
     if credentials is not None:

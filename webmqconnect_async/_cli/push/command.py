@@ -13,9 +13,16 @@ from ..._core.values import Push
 from ..command import Command
 from ..exit_status import Exit
 from ..keys import credentials_of, key_option, secret_file_option
-from ..options import dialect_option, eligible_option, exclude_option, with_endpoint
+from ..options import (
+    dialect_option,
+    eligible_option,
+    event_argument,
+    exclude_option,
+    text_option,
+    with_endpoint,
+)
 from ..paths import not_closed
-from .jsonl import Events, Records, event_of
+from .jsonl import Events, Records
 
 __all__ = ["push"]
 
@@ -58,6 +65,7 @@ _OF_LINES = (
 @key_option(help="Sign with this application key.")
 @secret_file_option
 @dialect_option
+@text_option
 @click.option(
     "--timeout",
     metavar="SECONDS",
@@ -121,6 +129,7 @@ def push(
     key: str | None,
     secret_file: Path | None,
     dialect: DialectName,
+    text: bool,
     timeout: float,
     jsonl: Path | None,
     topic_of_lines: str | None,
@@ -135,14 +144,15 @@ def push(
 
     ENDPOINT may be omitted if WEBMQ_ENDPOINT is set.
 
-    EVENT is JSON; anything that is not JSON is pushed as a string. Write a double dash before an EVENT that begins with
-    a dash: -- -5.
+    EVENT is JSON, which is pushed as it is written, or a word, which is pushed as a string. With --text, every EVENT is
+    a string. Write a double dash before an EVENT that begins with a dash: -- -5.
 
     With --jsonl, each line of a file is pushed: {"topic": "…", "event": …}, optionally with "eligible": [ID, …] or
     "exclude": [ID, …]. With --topic, each line is an event. A line that fails is reported, and the run continues.
 
-    With --failed, a line that fails is written to a file with the reason, and with "safe": whether pushing it again
-    cannot make a duplicate. Push that file like any other; lines that are not safe are skipped unless you include them.
+    With --failed, a line that fails is written to a file with the reason, with "safe": whether pushing it again
+    cannot make a duplicate, and with "retryable": whether that may succeed. Push that file like any other; lines that
+    are not safe are skipped unless you include them.
 
     Ctrl-C stops reading, waits for the pushes in flight and prints the line to continue at. A second Ctrl-C does not
     wait.
@@ -160,10 +170,12 @@ def push(
             raise click.UsageError("TOPIC and EVENT are needed, or --jsonl FILE.")
         endpoint, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")
         client = new_client(endpoint, credentials, timeout, concurrency, dialect)
-        run(push_event(client, Push(topic, event_of(event), only, never)))
+        run(push_event(client, Push(topic, event_argument(event, text), only, never)))
         return
     if len(arguments) > 1:
         raise click.UsageError("With --jsonl, the lines are pushed: omit TOPIC and EVENT.")
+    if text:
+        raise click.UsageError("--text is for EVENT.")
     if topic_of_lines is None and (only or never):
         raise click.UsageError("With --jsonl, --eligible and --exclude need --topic.")
     if topic_of_lines is not None and include_unconfirmed:

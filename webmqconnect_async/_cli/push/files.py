@@ -7,15 +7,16 @@ import errno
 import os
 import stat
 import threading
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from ..errors import Failure
+from ..stdio import read_some
 
-__all__ = ["LONGEST_LINE", "FailedFile", "Line", "LineReader"]
+__all__ = ["LONGEST_LINE", "FailedFile", "Line", "LineReader", "other_format"]
 
 LONGEST_LINE = 10_000_000
 """Bytes, more than any broker accepts for an event. Of a longer line, only the beginning is kept."""
@@ -25,8 +26,7 @@ _BEGINNING = 1000
 _CHUNK = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line of the input, without its newline."""
 
     number: int
@@ -107,7 +107,7 @@ class LineReader:
         def read() -> None:
             chunk, error = b"", None
             try:
-                chunk = os.read(self.descriptor, _CHUNK)
+                chunk = read_some(self.descriptor, _CHUNK)
             except OSError as failure:
                 error = failure
             with suppress(RuntimeError):  # the loop has ended in the meantime
@@ -121,6 +121,20 @@ def _line(number: int, parts: list[bytes]) -> Line:
     if sum(map(len, parts)) > LONGEST_LINE:
         return Line(number, b"".join(parts)[:_BEGINNING], whole=False)
     return Line(number, b"".join(parts))
+
+
+def other_format(line: bytes) -> tuple[str, str] | None:
+    """Return what the first line shows the input to be, and the command that makes lines of it. `None`: it is lines."""
+    if line.startswith(b"\x1f\x8b"):
+        return "compressed by gzip", "gzip -dc"
+    # JSON begins with an ASCII character. In UTF-16 and UTF-32, that has a NUL beside it.
+    if line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in line[:2]:
+        return "UTF-16", "iconv -f UTF-16 -t UTF-8"
+    text = line.removeprefix(BOM_UTF8).strip()
+    # No JSON value ends with one of these: it continues on the next line.
+    if text.startswith((b"[", b"{")) and text.endswith((b"[", b"{", b",", b":")):
+        return "one JSON document", "jq -c '.[]'" if text.startswith(b"[") else "jq -c ."
+    return None
 
 
 class FailedFile:

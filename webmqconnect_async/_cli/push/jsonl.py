@@ -7,27 +7,32 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Protocol
 
 from ..._core.strict_json import decode, raw_decode
-from ..._core.values import Push, SessionIDs
+from ..._core.values import JSONText, Push, SessionIDs
 from ...errors import InvalidPush, WebMQError
 from ..errors import is_safe
 
-__all__ = ["Events", "Format", "Records", "event_of", "failed_record", "no_push_record"]
+__all__ = ["Events", "Format", "Records", "event_of", "failed_record", "is_like_json", "no_push_record"]
 
 _NEEDED = frozenset({"topic", "event"})
 _FIELDS = _NEEDED | {"eligible", "exclude"}
-_NOTES = frozenset({"line", "error", "reason", "safe"})
+_NOTES = frozenset({"line", "error", "reason", "safe", "retryable"})
 """Members that a failure record has besides the push. They are ignored when the record is pushed again."""
 _NOT_A_PUSH = _NOTES | {"text"}
 """The members of the record of a line that is not a push."""
-_MEMBERS = _FIELDS | _NOT_A_PUSH
 
+_USUAL = re.compile(r'[ \t]*\{[ \t]*"topic"[ \t]*:[ \t]*"([^"\\\x00-\x1f]*)"[ \t]*,[ \t]*"event"[ \t]*:[ \t]*')
+"""A record up to its event, as most are written."""
 _MEMBER = re.compile(r'[\s{,]*("(?:[^"\\]|\\.)*")\s*:\s*')
-_ESCAPED_LETTER = re.compile(r"\\u00[67]")
+_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
+"""Whitespace between the tokens of JSON. Strings match first, so that theirs is kept."""
+_LIKE_JSON = re.compile(r"""[\s\ufeff]*(?:[\[{"']|-?[0-9]|(?:NaN|-?Infinity)\s*$)""")
 
 
 class Format(Protocol):
@@ -67,7 +72,10 @@ class Records:
                 error because a mistyped `eligible` would otherwise send the event to everybody, and so is a member
                 that is given twice.
         """
-        match _record(_text(line)):
+        text = _text(line)
+        if (push := _usual(text)) is not None:
+            return push
+        match _record(text):
             case dict() as record if _is_not_a_push(record):
                 raise ValueError(f"not a push: {record['reason']}")
             case dict() as record:
@@ -80,7 +88,10 @@ class Records:
                     raise ValueError("safe: neither true nor false")
                 if not safe and not self._include_unconfirmed:
                     return None
-                return Push(**{name: record[name] for name in _FIELDS & record.keys()})
+                event = _unchanged(dict(_members(text))["event"], record["event"])
+                return Push(record["topic"], event, record.get("eligible"), record.get("exclude"))
+            case list():
+                raise ValueError("a list of records; write each on a line, as jq -c '.[]' does")
         raise ValueError('not an object like {"topic": "…", "event": …}')
 
     def fields(self, line: bytes) -> dict[str, str]:
@@ -98,7 +109,7 @@ class Events:
 
     def push(self, line: bytes) -> Push:
         """Return the push that a line describes; raise `ValueError` if the line is not JSON."""
-        return Push(self._topic, decode(_text(line)), self._eligible, self._exclude)
+        return Push(self._topic, _json_event(_text(line)), self._eligible, self._exclude)
 
     def fields(self, line: bytes) -> dict[str, str]:
         """Return the fields of a push, with its event as it is written in the line."""
@@ -107,11 +118,24 @@ class Events:
         return fields | {name: _json(list(ids)) for name, ids in lists.items() if ids is not None}
 
 
+def is_like_json(argument: str) -> bool:
+    """Return whether an argument begins like JSON, so that it is probably meant to be JSON."""
+    return _LIKE_JSON.match(argument) is not None
+
+
 def event_of(argument: str) -> object:
-    """Return the event that an argument describes: the value if it is JSON, otherwise the argument as a string."""
+    """Return the event that an argument describes: JSON, or else the argument as a string.
+
+    JSON gets the compact form in which clients send it, so that `explain` shows what they sign.
+
+    Raises:
+        ValueError: it begins like JSON, and is not.
+    """
     try:
-        return decode(argument)
+        return _unchanged(_SPACE.sub(r"\1", argument), decode(argument, finite=True))
     except ValueError:
+        if is_like_json(argument):
+            raise
         return argument
 
 
@@ -123,7 +147,8 @@ def failed_record(fields: Mapping[str, str], number: int, error: WebMQError) -> 
         number: the number of the line, from 1.
         error: the error that the push ended with.
     """
-    notes = {"line": number, "error": type(error).__name__, "reason": str(error), "safe": is_safe(error)}
+    notes = {"line": number, "error": type(error).__name__, "reason": str(error)}
+    notes |= {"safe": is_safe(error), "retryable": error.retryable}
     members = {**fields, **{name: _json(value) for name, value in notes.items()}}
     record = ", ".join(f'"{name}": {text}' for name, text in members.items())
     # UTF-8 cannot encode a lone surrogate. backslashreplace makes it \udXXX, which is also JSON's escape for it.
@@ -145,22 +170,29 @@ def _is_not_a_push(record: Mapping[str, object]) -> bool:
     return record.keys() == _NOT_A_PUSH
 
 
+def _usual(text: str) -> Push | None:
+    """Return the push of a record with a topic and an event only, by decoding nothing but its event."""
+    if (start := _USUAL.match(text)) is None:
+        return None
+    try:
+        event, end = raw_decode(text, start.end())
+        if text[end:].rstrip(" \t\r") == "}":
+            return Push(start[1], _unchanged(text[start.end() : end], event))
+    except (ValueError, RecursionError):  # it is reported when the whole line is decoded
+        pass
+    return None
+
+
 def _record(text: str) -> object:
-    """Return the value of a JSON text; raise `ValueError` if it is an object that has one of our members twice.
+    """Return the value of a JSON text; raise `ValueError` if it is an object that has a member twice.
 
     `json` keeps the last of them, and an event with two `eligible` would reach sessions that one of the two excludes.
     """
-    value = decode(text)
-    # Walking through the members is several times slower than decoding. Only walk if a name occurs twice in the text
-    # or may be escaped; all names are ASCII letters, which are \u006X and \u007X.
-    if isinstance(value, dict) and (
-        any(text.count(f'"{name}"') > 1 for name in value.keys() & _MEMBERS) or _ESCAPED_LETTER.search(text)
-    ):
-        seen: set[str] = set()
-        for name, _ in _members(text):
-            if name in seen:
+    value = decode(text, finite=True)
+    if isinstance(value, dict):
+        for name, count in Counter(name for name, _ in _members(text)).items():
+            if count > 1:
                 raise ValueError(f"{name}: given twice")
-            seen.add(name)
     return value
 
 
@@ -172,12 +204,28 @@ def _members(text: str) -> Iterator[tuple[str, str]]:
         yield str(decode(name[1])), text[name.end() : end]
 
 
+def _json_event(text: str) -> JSONText:
+    return _unchanged(text, decode(text, finite=True))
+
+
+def _unchanged(text: str, value: object) -> JSONText:
+    """Return an event as it is written; raise `ValueError` if it has a lone surrogate, which routers cannot forward."""
+    try:
+        if "\\u" in text:
+            _json(value).encode()
+        return JSONText(text.strip().encode())
+    except RecursionError:
+        raise ValueError("not JSON: nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("event: a lone surrogate is not UTF-8") from None
+
+
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
 def _text(line: bytes) -> str:
     try:
-        return line.decode("utf-8-sig")
+        return line.removeprefix(BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start + 1}") from None

@@ -11,7 +11,7 @@ from ..._aio import AsyncClient
 from ..._core.values import Push
 from ...errors import ClientClosed, InvalidPush, Unconfirmed, WebMQError
 from ..errors import Failure, described
-from .files import LONGEST_LINE, FailedFile, Line, LineReader
+from .files import LONGEST_LINE, FailedFile, Line, LineReader, other_format
 from .jsonl import Format, failed_record, no_push_record
 from .progress import Report, Tally, ranges
 from .rate import RateLimit
@@ -24,6 +24,10 @@ __all__ = ["LinePusher"]
 
 class _Skipped(InvalidPush):
     """Stands for the push of a line that an earlier run may have pushed."""
+
+
+class _OtherFormat(Failure):
+    """The input is not lines of JSON in UTF-8."""
 
 
 class LinePusher:
@@ -85,6 +89,8 @@ class LinePusher:
                     await self._push_all()
                 finally:
                     await self._abandon()
+        except _OtherFormat:
+            raise
         except Failure as failure:
             raise Failure(f"{failure}; {self._how_to_resume}") from None
         finally:
@@ -153,6 +159,11 @@ class LinePusher:
                 if self._stopped.is_set():
                     return
                 last = line.number
+                if last == 1 and (found := other_format(line.text)):
+                    format, command = found
+                    raise _OtherFormat(
+                        f"the input is {format}, not lines; nothing was pushed; push the output of: {command}"
+                    )
                 if last < self.next_line:
                     continue
                 item = self._item(line)

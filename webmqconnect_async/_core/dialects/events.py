@@ -16,6 +16,7 @@ from uuid import UUID
 
 from ...errors import InvalidPush
 from ..escape import shortened
+from ..values import JSONText
 
 __all__ = ["Dumps", "encode_event", "to_json"]
 
@@ -37,12 +38,14 @@ _STRING_OR_CONSTANT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|(NaN|Infinity)', re
 
 
 def encode_event(event: object, dumps: Dumps | None = None) -> bytes:
-    """Return the event as JSON in UTF-8, in compact form unless `dumps` is given.
+    """Return the event as JSON in UTF-8, in compact form unless `dumps` is given or the event is a `JSONText`.
 
     Raises:
         InvalidPush: the event holds NaN or Infinity, a lone surrogate, itself, a value of another type, or is nested
             too deeply. The message gives the path of that value if it is known.
     """
+    if isinstance(event, JSONText):
+        return event.encoded
     if dumps is None:
         try:
             return _compact(event).encode()
