@@ -211,6 +211,18 @@ def test_without_the_secret() -> None:
     assert explain(token(), key="", at=NOW + 3600).status == 1
 
 
+def test_names_that_occur_twice() -> None:
+    """A topic may be called like a check, and a claim like a header parameter."""
+    forged = explain(token({**CLAIMS, "kid": "others", "topics": ["signature"]}, secret=SECRET[::-1]), "signature")
+    assert forged.status == 1
+    assert [line for line in forged.stdout.splitlines() if line.startswith(("  kid", "  signature"))] == [
+        "  kid     users",
+        "  kid     others",
+        "  signature  wrong: the ticket was signed with another secret, or changed after that",
+        "  signature  covered",
+    ]
+
+
 def test_files(tmp_path: Path) -> None:
     """The ticket and the secret come from files, and an argument is never a ticket."""
     (tmp_path / "ticket").write_text(f"{token()}\n")

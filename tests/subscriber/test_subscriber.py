@@ -976,10 +976,14 @@ async def test_failure_of_the_first_ticket_is_raised(monkeypatch: pytest.MonkeyP
     def broken() -> str:
         raise TimeoutError("of the application")
 
+    def cancelled() -> str:
+        raise asyncio.CancelledError
+
     for source, kind, said in (
         (broken, TimeoutError, "of the application"),
         (lambda: asyncio.Future[str](), SubscriberError, "has not returned within"),
         (lambda: SECRET.encode(), TypeError, "the ticket must be a string, not bytes"),
+        (cancelled, SubscriberError, "the function ticket was cancelled"),
     ):
         with pytest.raises(kind, match=said) as caught:
             await Subscriber("ws://127.0.0.1:1/ws", ticket=source).__aenter__()  # type: ignore[arg-type]

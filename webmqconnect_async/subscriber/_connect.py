@@ -72,6 +72,11 @@ async def new_ticket(ticket: NewTicket | None) -> Callable[[], str] | None:
         if not patience.expired():
             raise
         raise SubscriberError(f"the function ticket has not returned within {_TIMEOUT:.0f} s") from None
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is None or task.cancelling():
+            raise
+        # What the function waits for was cancelled, and not the subscriber.
+        raise SubscriberError("the function ticket was cancelled") from None
     if not isinstance(token, str):
         message = wrong_type("the ticket", "a string", token)
         token = ""  # error reporters show the local variables of a traceback's frames

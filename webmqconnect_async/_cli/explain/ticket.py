@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
 import rich_click as click
 
 from ..._core import tickets
+from ..._core.topics import check_topics, covers
 from ...explain._signing_mistakes import find_mistake
 from ...signing import Credentials
 from .. import terminal
@@ -42,16 +43,16 @@ def explain_ticket(token: str, credentials: Credentials | None, topics: Iterable
     try:
         header, payload = tickets.unverified(token)
     except tickets.TicketRefused as refusal:
-        report.check({"ticket": (str(refusal), False)}, now)
+        report.check([("ticket", str(refusal), False)], now)
     else:
         report.content(header, payload)
-        checks = {"signature": (_UNCHECKED, True) if credentials is None else _signature(token, header, credentials)}
-        checks["claims"] = _claims(payload, now)
+        signature = (_UNCHECKED, True) if credentials is None else _signature(token, header, credentials)
+        checks = [("signature", *signature), ("claims", *_claims(payload, now))]
         with suppress(TypeError, ValueError):  # of topics that no ticket may have, which is said already
-            granted = tickets.check_topics("topics", _members(payload).get("topics"))
+            granted = check_topics("topics", _members(payload).get("topics"))
             for topic in topics:
-                covered = tickets.covers(granted, topic)
-                checks[topic] = ("covered" if covered else "not covered by the topics of the ticket", covered)
+                covered = covers(granted, topic)
+                checks.append((topic, "covered" if covered else "not covered by the topics of the ticket", covered))
         report.check(checks, now)
 
 
@@ -61,20 +62,23 @@ class _TicketReport(Report):
     def content(self, header: Mapping[str, object], payload: bytes) -> None:
         """Show the header and the claims, and not the signature."""
         self._section("The ticket:")
-        members = {terminal.visible(name): value for name, value in {**header, **_members(payload)}.items()}
-        width = max(map(len, members), default=0)
-        for name, value in members.items():
+        # Not as one mapping: a claim may have the name of a header parameter.
+        members = [
+            (terminal.visible(name), value) for each in (header, _members(payload)) for name, value in each.items()
+        ]
+        width = max((len(name) for name, _ in members), default=0)
+        for name, value in members:
             for index, line in enumerate(_lines(name, value)):
                 self._line(f"{'' if index else name:{width}}", line)
 
-    def check(self, checks: Mapping[str, tuple[str, bool]], now: float) -> None:
-        """Show results: what was found, and whether that is right. Exit if something is not."""
+    def check(self, checks: Sequence[tuple[str, str, bool]], now: float) -> None:
+        """Show results: what was checked, what was found, and whether that is right. Exit if something is not."""
         self._section(f"Checked at {_time(now)}:")
-        width = max(map(len, map(terminal.visible, checks)))
-        for name, (found, right) in checks.items():
+        width = max(len(terminal.visible(name)) for name, _, _ in checks)
+        for name, found, right in checks:
             style = "green" if right and found != _UNCHECKED else "yellow"
             self._line(f"{terminal.visible(name):{width}}", found, style)
-        if not all(right for _, right in checks.values()):
+        if not all(right for _, _, right in checks):
             raise SystemExit(Exit.FAILED)
 
 

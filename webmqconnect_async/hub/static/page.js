@@ -65,7 +65,7 @@ async function learn() {
 }
 
 function askForKey(detail) {
-  const ticketed = detail.endsWith("need a ticket");  // a key would not help
+  const ticketed = detail.endsWith("need a ticket");  // as hub/_wamp2/auth.py says where no key would help
   showTrouble(ticketed ? NEEDS_TICKET : keyed ? `Refused: ${detail}.` : "");
   learn();
   at("key").required = at("secret").required = !keyed;
