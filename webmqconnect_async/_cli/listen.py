@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from pathlib import Path
 
 import rich_click as click
@@ -74,7 +73,7 @@ def listen(
     credentials = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
     if credentials is not None and ticket_file is not None:
         raise click.UsageError(f"give either {SUBSCRIBER.key} or --ticket-file.")
-    ticket = None if ticket_file is None else partial(asyncio.to_thread, ticket_of, ticket_file)
+    ticket = None if ticket_file is None else lambda: asyncio.to_thread(ticket_of, ticket_file)
 
     from ..subscriber._connect import socket_url
     from .event_lines import print_events
