@@ -199,6 +199,7 @@ KINDS: dict[str, HubOptions] = {
     "both": {"subscriber_keys": PAGE, "ticket_keys": {"users": SECRET}},
     "tickets and public": {"ticket_keys": {"users": SECRET}, "public": [NEWS]},
     "keys and public": {"subscriber_keys": PAGE, "public": [NEWS]},
+    "all": {"subscriber_keys": PAGE, "ticket_keys": {"users": SECRET}, "public": [NEWS]},
 }
 NEED_TICKET, NEED_KEY = "subscribers of this hub need a ticket", "subscribers of this hub need a key (wampcra)"
 NEED_EITHER, NO_TICKETS = "subscribers of this hub need a ticket or a key (wampcra)", "this hub takes no tickets"
@@ -276,6 +277,35 @@ def test_wamp1_without_public_topics(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages[-1].endswith(
         "refused: WAMP v1 has no tickets, and this hub has no public topics; hint: --public TOPIC"
     )
+
+
+def call(session: Session, name: str, *arguments: object) -> list[object]:
+    """Call a procedure by WAMP v1; return the reply, without its delay."""
+    reply = session.receive(json.dumps([2, "call", PROCEDURE + name, *arguments]))
+    if callable(reply):
+        reply()
+    return said(session)[-1]
+
+
+def test_wamp1_anonymous_after_a_wrong_signature() -> None:
+    """A subscriber that has named a key and then authenticates as nobody does not become a subscriber with that key."""
+    identities: list[Identity] = []
+
+    def hook(identity: Identity, topic: str) -> bool:
+        identities.append(identity)
+        return True
+
+    for kind in ("keys and public", "all"):
+        session = opened(Broker(HubConfig(**KINDS[kind], may_subscribe=hook)), Wamp1Session)
+        challenged = call(session, "authreq", "page")
+        wrong = call(session, "auth", "wrong")
+        anonymous = call(session, "authreq", None)
+        assert [reply[0] for reply in (challenged, wrong, anonymous, call(session, "auth", None))] == [3, 4, 3, 3]
+        assert (session.authid, session.authrole) == (session.id, "anonymous")
+        for topic in (MINE, NEWS):
+            session.receive(json.dumps([5, topic]))
+        assert session.subscribed == {NEWS}
+    assert identities == []
 
 
 async def test_recovery(start: Start, wire: HubClient, clock: Clock) -> None:

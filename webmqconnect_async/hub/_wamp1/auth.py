@@ -128,7 +128,7 @@ class Procedures:
         if key == _NULL:
             if not self._anonymous:
                 raise CallFailed("anonymous-auth-forbidden", "subscribers of this hub need a key")
-            self._expected = _NULL
+            self._key, self._expected = None, _NULL
             return _NULL
         if not self._keys:
             raise CallFailed("no-such-authkey", "no such key: subscribers of this hub are anonymous")
