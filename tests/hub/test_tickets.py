@@ -9,6 +9,7 @@ import hmac
 import json
 import logging
 import random
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeAlias
@@ -90,9 +91,12 @@ async def holder(wire: HubClient, hub: Hub, text: str = "", *topics: str) -> Wam
 async def authenticate(peer: Peer) -> None:
     """Authenticate by WAMP v1."""
     challenge = (await peer.call("authreq", "page"))[2]
+    assert (await peer.call("auth", signed(challenge)))[0] == 3
+
+
+def signed(challenge: object) -> str:
     assert isinstance(challenge, str)
-    signature = hmac.digest(PAGE["page"].encode(), challenge.encode(), hashlib.sha256)
-    assert (await peer.call("auth", base64.b64encode(signature).decode()))[0] == 3
+    return base64.b64encode(hmac.digest(PAGE["page"].encode(), challenge.encode(), hashlib.sha256)).decode()
 
 
 async def asked(peer: Wamp2Peer, topic: str, **options: object) -> list[object]:
@@ -306,6 +310,43 @@ def test_wamp1_anonymous_after_a_wrong_signature() -> None:
             session.receive(json.dumps([5, topic]))
         assert session.subscribed == {NEWS}
     assert identities == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "without_key", "with_key"),
+    [
+        ("keys", "subscribers of this hub need a key", "no such key"),
+        ("tickets", "this hub takes tickets, which WAMP v1 does not have", "no such key: this hub has none"),
+        ("tickets and public", None, "no such key: this hub has none"),
+        ("open", None, "no such key: this hub has none"),
+    ],
+)
+def test_wamp1_authreq(kind: str, without_key: str | None, with_key: str) -> None:
+    """The error says what the hub takes instead."""
+    for argument, text in ((None, without_key), ("another", with_key)):
+        session = opened(Broker(HubConfig(**KINDS[kind])), Wamp1Session)
+        assert call(session, "authreq", argument)[3:] == ([] if text is None else [text])
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "words"),
+    [
+        ("keys and public", "page", ["joined", "joined key 'page'", "left"]),
+        ("keys", "page", ["joined key 'page'", "left"]),
+        ("open", None, ["joined", "left"]),
+    ],
+)
+def test_wamp1_joins_once(kind: str, key: str | None, words: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """A subscriber joins once as whoever it is, whatever it calls."""
+    caplog.set_level(logging.INFO)
+    broker = Broker(HubConfig(**KINDS[kind]), (Log(),))
+    session = opened(broker, Wamp1Session)
+    challenge = call(session, "authreq", key)[2]
+    call(session, "auth", None if challenge is None else signed(challenge))
+    for _ in range(3):
+        assert call(session, "ping")[0] == 3
+    broker.close(session)
+    assert [" ".join(re.findall(r"joined|left|key '.*'", line)) for line in caplog.messages] == words
 
 
 async def test_recovery(start: Start, wire: HubClient, clock: Clock) -> None:

@@ -133,7 +133,7 @@ class Wamp1Session(Session):
                 return partial(self._send_failure, reply)
         else:
             reply = messages.call_result(call.id, result)
-            if (key := self._procedures.authenticated_as) is not None:
+            if (key := self._procedures.authenticated_as) is not None and self.authrole == "anonymous":
                 self.admit(key)
         self.say(reply)
         return None
