@@ -300,7 +300,8 @@ def test_wamp1_anonymous_after_a_wrong_signature() -> None:
         return True
 
     for kind in ("keys and public", "all"):
-        session = opened(Broker(HubConfig(**KINDS[kind], may_subscribe=hook)), Wamp1Session)
+        options: HubOptions = {**KINDS[kind], "may_subscribe": hook}
+        session = opened(Broker(HubConfig(**options)), Wamp1Session)
         challenged = call(session, "authreq", "page")
         wrong = call(session, "auth", "wrong")
         anonymous = call(session, "authreq", None)
