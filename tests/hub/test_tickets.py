@@ -21,6 +21,7 @@ from webmqconnect_async._core.tickets import Ticket
 from webmqconnect_async.hub import Hub, HubConfig, HubOptions, Identity, _application, _websocket
 from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._log import Log
+from webmqconnect_async.hub._publication import Publication
 from webmqconnect_async.hub._rights import ends_at
 from webmqconnect_async.hub._session import Session
 from webmqconnect_async.hub._wamp1.session import Wamp1Session
@@ -41,6 +42,7 @@ FAILED, EXPIRED, NO_METHOD = (
     "webmq.error.ticket_expired",
     "wamp.error.no_matching_auth_method",
 )
+GOODBYE = [6, {"message": "the ticket expires"}, "webmq.close.ticket_expired"]
 UNAUTHORIZED = "wamp.error.not_authorized"
 
 
@@ -400,12 +402,29 @@ async def test_end(start: Start, wire: HubClient, clock: Clock, jump: float, mon
     await wire.push(hub, f"topicuri={MINE}")
     clock.now += jump
     assert (await peer.event())[1] == [[1]]
-    assert await peer.receive() == [6, {}, "webmq.close.ticket_expired"]
+    assert await peer.receive() == GOODBYE
     await wire.push(hub, f"topicuri={MINE}")
     end = await peer.socket.receive()
     assert (end.type, end.data, end.extra) == (WSMsgType.CLOSE, 1000, "the ticket expires")
     for _ in range(2):
         await other.event()
+
+
+async def test_end_without_reading(
+    start: Start, wire: HubClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session whose subscriber does not read ends, too."""
+    monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.01)
+    monkeypatch.setattr(_websocket, "_CLOSE_TIMEOUT", 0.05)
+    hub = await start(max_queue=1 << 26)
+    await holder(wire, hub, "", MINE)
+    broker = _broker(hub)
+    [session] = broker.sessions
+    while session.queued < 1 << 20:
+        broker.deliver(Publication(MINE, json.dumps("x" * 100_000)))
+        await asyncio.sleep(0)
+    clock.now += 3600
+    await until(lambda: not broker.sessions)
 
 
 async def test_publishing(start: Start, wire: HubClient) -> None:
@@ -607,7 +626,7 @@ async def test_gone(
         await until(socket._transport.is_closing)
     elif end == "ticket expires":
         clock.now += 3580  # it is still valid
-        assert await peer.receive() == [6, {}, "webmq.close.ticket_expired"]
+        assert await peer.receive() == GOODBYE
     else:
         clock.now += 3600
     gate.open.set()

@@ -168,8 +168,13 @@ class Session(ABC):
         """Tell the observers that something is refused. `Refusal` explains the arguments."""
         self._broker.refused(Refusal(what, reason, remedy, self.peer, None, forged, self.id))
 
-    def leave(self, reason: str) -> None:  # noqa: B027  # WAMP v1 has no such message
-        """Queue the message, if the protocol has one, that the hub ends the session. The reason is a URI."""
+    def leave(self, reason: str, message: str = "") -> None:  # noqa: B027  # WAMP v1 has no such message
+        """Queue the message, if the protocol has one, that the hub ends the session.
+
+        Args:
+            reason: a URI.
+            message: text for people.
+        """
 
     def say(self, message: str) -> None:
         """Queue a message for this subscriber only."""

@@ -3,7 +3,7 @@
     authreq(key, extra)    returns the challenge, which is unique
     auth(signature)        returns the permissions if the signature is right: HMAC-SHA256(secret, challenge), in base64
 
-Subscribers may be anonymous if the hub has public topics, or neither keys for subscribers nor for tickets. Clients of the
+Subscribers may be anonymous if the hub has public topics, or keys for neither subscribers nor tickets. Clients of the
 original hub had to authenticate even so, with an `authreq` without a key and then `auth`: both succeed here, too, and
 change nothing.
 """
