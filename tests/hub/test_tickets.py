@@ -20,12 +20,14 @@ from aiohttp import WSMsgType
 from webmqconnect_async._core.tickets import Ticket
 from webmqconnect_async.hub import Hub, HubConfig, HubOptions, Identity, _application, _websocket
 from webmqconnect_async.hub._broker import Broker
+from webmqconnect_async.hub._fairness import Turns
 from webmqconnect_async.hub._log import Log
 from webmqconnect_async.hub._publication import Publication
 from webmqconnect_async.hub._rights import ends_at
 from webmqconnect_async.hub._session import Session
 from webmqconnect_async.hub._wamp1.session import Wamp1Session
 from webmqconnect_async.hub._wamp2.session import Wamp2Session
+from webmqconnect_async.hub._websocket import SubscriberSocket
 from webmqconnect_async.tickets import ticket
 
 from ..test_tickets import CLAIMS, NOW, SECRET, token
@@ -425,6 +427,36 @@ async def test_end_without_reading(
         await asyncio.sleep(0)
     clock.now += 3600
     await until(lambda: not broker.sessions)
+
+
+async def test_800_together(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All sessions of tickets that expire together end before, spread over 30 seconds, and leave nothing behind."""
+    monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.0)
+    monkeypatch.setattr(_websocket, "_CLOSE_TIMEOUT", PATIENCE)  # there is no connection to abort
+    config = HubConfig(ticket_keys={"users": SECRET}, clock=clock)
+    broker, turns, draw = Broker(config), Turns(), random.Random(17).random  # noqa: S311
+    text = token()
+    for _ in range(800):
+        session = opened(broker)
+        for message in ([1, "realm1", {"authmethods": ["ticket"]}], [5, text, {}], [32, 1, {}, MINE]):
+            session.receive(json.dumps(message))
+        connection = SubscriberSocket(asyncio.Transport(), session, broker.close, config, turns)
+        assert session.ticket is not None
+        connection._end_at(ends_at(session.ticket, draw()))
+    seconds = []
+    for left in (*range(30, 0, -1), 0.001):
+        clock.now = NOW + 3600 - left
+        for _ in range(2):
+            await asyncio.sleep(0)  # all timers
+        broker.deliver(Publication(MINE, "1"))
+        ended = [session for session in broker.sessions if session.ending is not None]
+        for session in ended:
+            assert said(session)[-1] == GOODBYE
+            broker.close(session)
+        seconds.append(len(ended))
+    assert sum(seconds) == 800
+    assert max(seconds) < 800 / 15
+    assert (len(broker), broker.topics) == (0, {})
 
 
 async def test_publishing(start: Start, wire: HubClient) -> None:
