@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import hashlib
 import hmac
 import json
@@ -18,7 +19,7 @@ import pytest
 from aiohttp import WSMsgType
 
 from webmqconnect_async._core.tickets import Ticket
-from webmqconnect_async.hub import Hub, HubConfig, HubOptions, Identity, _application, _websocket
+from webmqconnect_async.hub import Hub, HubConfig, HubOptions, Identity, _application, _log, _websocket
 from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._fairness import Turns
 from webmqconnect_async.hub._log import Log
@@ -506,6 +507,10 @@ async def cancelled(identity: Identity, topic: str) -> bool:
     raise asyncio.CancelledError
 
 
+def cancelled_now(identity: Identity, topic: str) -> bool:
+    raise asyncio.CancelledError
+
+
 async def stubborn(identity: Identity, topic: str) -> bool:
     """Go on after it has been cancelled."""
     with suppress(asyncio.CancelledError):
@@ -513,7 +518,8 @@ async def stubborn(identity: Identity, topic: str) -> bool:
     return True
 
 
-RAISED = f"may_subscribe raised an exception for topic '{MINE}'"
+RAISED = f"may_subscribe raised TimeoutError for topic '{MINE}'"
+CANCELLED = f"may_subscribe raised CancelledError for topic '{MINE}'"
 
 
 @pytest.mark.parametrize(
@@ -527,7 +533,8 @@ RAISED = f"may_subscribe raised an exception for topic '{MINE}'"
         (returning_later, f"may_subscribe must return a bool, not int, for topic '{MINE}'"),
         (raising, RAISED),
         (raising_later, RAISED),
-        (cancelled, RAISED),
+        (cancelled, CANCELLED),
+        (cancelled_now, CANCELLED),
         (stubborn, f"may_subscribe took more than 0 s for topic '{MINE}'"),
     ],
 )
@@ -543,6 +550,7 @@ async def test_answer(
 ) -> None:
     """Only `True` allows a subscription. Anything else but `False` is an error of the application, in the log."""
     monkeypatch.setattr(_application, "_TIMEOUT", 0.02)
+    monkeypatch.setattr(_application, "_CLEANUP", 0.02)
     hub = await start(may_subscribe=hook, subscriber_keys=PAGE)
     if version == 1:
         old = await wire.subscriber(hub)
@@ -555,9 +563,105 @@ async def test_answer(
         await peer.heard()
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [record.getMessage() for record in errors] == ([line] if line else [])
-    assert all(bool(record.exc_info) is (line == RAISED) for record in errors)
+    assert all(bool(record.exc_info) is (line in (RAISED, CANCELLED)) for record in errors)
     assert token() not in caplog.text
     assert "stubborn" not in repr(asyncio.all_tasks())
+
+
+class Slow:
+    """An application that always takes too long."""
+
+    def __init__(self) -> None:
+        self.tasks: list[asyncio.Task[bool]] = []
+        self.shared = asyncio.get_running_loop().create_future()
+        self.released = asyncio.Event()
+
+    async def polite(self, identity: Identity, topic: str) -> bool:
+        """Clean up when it is cancelled."""
+        self.tasks.append(asyncio.current_task())  # type: ignore[arg-type]  # of this coroutine
+        try:
+            return await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+
+    async def stubborn(self, identity: Identity, topic: str) -> bool:
+        self.tasks.append(asyncio.current_task())  # type: ignore[arg-type]  # of this coroutine
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await self.released.wait()
+        raise TimeoutError
+
+    def sharing(self, identity: Identity, topic: str) -> asyncio.Future[bool]:
+        return self.shared
+
+
+@pytest.mark.parametrize(("kind", "tasks"), [("polite", 3), ("stubborn", 1), ("sharing", 0)])
+async def test_too_slow(
+    kind: str, tasks: int, run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A subscriber has one question at a time, even if the application goes on after it has been cancelled.
+
+    A future that it shares is not cancelled. What it raises later is not logged.
+    """
+    monkeypatch.setattr(_application, "_TIMEOUT", 0.01)
+    monkeypatch.setattr(_application, "_CLEANUP", 0.01)
+    slow = Slow()
+    hub = await run(Hub(port=0, may_subscribe=getattr(slow, kind)))
+    peer = await wire.wamp2_subscriber(hub)
+    for request in range(3):
+        await peer.send(32, request, {}, MINE)
+    for _ in range(3):
+        assert (await peer.receive())[4] == UNAUTHORIZED
+    assert (len(slow.tasks), slow.shared.cancelled()) == (tasks, False)
+    late, again = "took more than 0 s", "still runs for an earlier topic, and is not called"
+    said_ = [late] * 3 if kind == "polite" else [late, again, again]
+    assert caplog.messages == [f"may_subscribe {each} for topic '{MINE}'" for each in said_]
+    slow.shared.set_result(True)
+    if kind == "sharing":
+        await peer.subscribe(MINE)
+    await peer.socket.close()
+    await until(lambda: not _broker(hub).sessions)
+    slow.released.set()
+    await asyncio.wait([*slow.tasks, slow.shared])
+    slow.tasks.clear()
+    gc.collect()
+    assert len(caplog.messages) == 3
+
+
+async def test_not_asked_about_too_many(run: Run, wire: HubClient) -> None:
+    """The application is not asked about a subscription that exceeds a limit."""
+    asked_: list[str] = []
+
+    def hook(identity: Identity, topic: str) -> bool:
+        asked_.append(topic)
+        return True
+
+    hub = await run(Hub(port=0, may_subscribe=hook, max_topic=5, max_subscriptions=1))
+    peer = await wire.wamp2_subscriber(hub)
+    replies = [await asked(peer, topic) for topic in ("a" * 6, "a", "b", "a")]
+    assert replies == [
+        refused("topic length (6) exceeds maximum (5)"),
+        [33],
+        refused("number or size of its topics exceeds maximum (1 topics, 256 bytes)"),
+        [33],
+    ]
+    assert asked_ == ["a", "a"]
+
+
+async def test_log_of_errors(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The errors of the application have the limit of all lines, and a traceback at most once a second."""
+    now = 0.0
+    monkeypatch.setattr(_log, "monotonic", lambda: now)
+    session = opened(Broker(HubConfig(may_subscribe=raising), (Log(),)))
+    session.receive(json.dumps([1, "realm1", {}]))
+    for second, lines in ((0.0, 200), (0.5, 0), (1.0, 200)):
+        now = second
+        caplog.clear()
+        for _ in range(300):
+            session.receive(json.dumps([32, 1, {}, MINE]))
+            session.take_nowait()
+        assert len(caplog.records) == lines
+        assert [bool(record.exc_info) for record in caplog.records] == ([True] + [False] * 199)[:lines]
 
 
 async def test_identity(start: Start, wire: HubClient) -> None:

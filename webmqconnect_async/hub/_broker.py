@@ -170,22 +170,36 @@ class Broker:
         for observer in self.observers:
             observer.refused(refusal)
 
-    def subscribe(self, session: Session, topic: str) -> int:
-        """Return the subscription ID of a topic, the same for every session.
+    def failed(self, problem: str, error: BaseException | None) -> None:
+        """Tell the observers that a hook of the application has failed."""
+        for observer in self.observers:
+            observer.failed(problem, error)
+
+    def check(self, session: Session, topic: str) -> None:
+        """Check the limits of a subscription.
 
         Raises:
-            NotSubscribed: a limit is exceeded. The observers have been told.
+            NotSubscribed: one is exceeded. The observers have been told.
         """
         longest, most = self._config.max_topic, self._config.max_subscriptions
         if len(topic) > longest:
             reason = f"topic length ({len(topic)}) exceeds maximum ({longest})"
             session.refuse("subscription", reason, remedies.longer_topic(len(topic)))
             raise NotSubscribed(reason)
+        if topic not in session.subscribed and (len(session.subscribed) >= most or not session.has_room(topic)):
+            reason = f"number or size of its topics exceeds maximum ({most} topics, {256 * most} bytes)"
+            session.refuse("subscription", reason, remedies.more_subscriptions(most))
+            raise NotSubscribed(reason)
+
+    def subscribe(self, session: Session, topic: str) -> int:
+        """Return the subscription ID of a topic, the same for every session.
+
+        Raises:
+            NotSubscribed: a limit is exceeded. The observers have been told.
+        """
+        self.check(session, topic)
         if topic not in session.subscribed:
-            if len(session.subscribed) >= most or not session.reserve(topic):
-                reason = f"number or size of its topics exceeds maximum ({most} topics, {256 * most} bytes)"
-                session.refuse("subscription", reason, remedies.more_subscriptions(most))
-                raise NotSubscribed(reason)
+            session.reserve(topic)
             session.subscribed.add(topic)
         entry = self._topics.get(topic)
         if entry is None:

@@ -68,10 +68,14 @@ class HubConfig:
         public: Topics that everybody may read without a key or a ticket, exact or with a trailing `*` after `/`, `.` or
             `:`, such as `http://example.com/news/*`.
         may_subscribe: Called with the `Identity` of a subscriber and a topic that it subscribes to and may read by the
-            rules above. Return `True` to allow the subscription, and `False` to refuse it. The function may be
-            asynchronous. After 5 seconds the subscription is refused; meanwhile the subscriber's further messages wait,
-            and those of others do not. An exception is a refusal, and is logged. It runs in the event loop of the hub
-            and must not block. It is not called for public topics, and it cannot end a subscription. `None` allows all.
+            rules above. Return `True` to allow the subscription, and `False` to refuse it. An exception is a refusal,
+            and is logged. It runs in the event loop of the hub and must not block. It is not called for public topics,
+            and it cannot end a subscription. `None` allows all.
+
+            The function may be asynchronous. Meanwhile the subscriber's further messages wait, and those of others do
+            not. After 5 seconds, the coroutine is cancelled and the subscription is refused. While the coroutine runs
+            even so, further subscriptions of this subscriber are refused. A future or a task that the function returns
+            is not cancelled.
         allow_origins: Origins of web pages that may push and subscribe, such as `https://app.example.com`; `file://`
             for pages that are opened from files. The hub's own page may always subscribe, and so may every page served
             from this machine if the hub is bound to loopback.

@@ -67,3 +67,6 @@ class Observer:
 
     def dropped(self, session: Session, why: Drop, details: str) -> None:
         """Record a subscriber whose connection the hub closes. `left` follows if it had joined."""
+
+    def failed(self, problem: str, error: BaseException | None) -> None:
+        """Record that a hook of the application has failed, and the exception if it has raised one."""
