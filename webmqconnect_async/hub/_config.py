@@ -236,7 +236,9 @@ def _check_ticket_keys(tickets: Mapping[str, Credentials], others: Iterable[Cred
         if problem := check_secret(credentials.secret):
             raise ValueError(f"ticket_keys has a secret that {problem}")
         if any(credentials.secret == other.secret for other in others):
-            raise ValueError("ticket_keys must be keys of their own: one has the same secret as a key of another kind")
+            raise ValueError(
+                "ticket_keys has a secret that is also that of another key: tickets need keys of their own"
+            )
 
 
 def _credentials(name: str, keys: object) -> dict[str, Credentials]:
