@@ -313,7 +313,7 @@ async def joined(http: aiohttp.ClientSession, hub: Hub, token: str) -> list[str]
 
 
 async def test_tickets(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor a ticket, or the secret of its key, in what a hub logs, counts, shows and replies, and its frames hold."""
+    """No ticket, and no secret of its key, is in what a hub logs, counts, shows and replies, or its frames hold."""
 
     async def hook(identity: Identity, topic: str) -> bool:
         raise ValueError(identity)

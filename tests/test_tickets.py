@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from webmqconnect_async._core.tickets import TicketRefused, covers, verify
+from webmqconnect_async._core.tickets import TicketRefused, verify
+from webmqconnect_async._core.topics import covers
 from webmqconnect_async.signing import Credentials
 from webmqconnect_async.tickets import ticket
 

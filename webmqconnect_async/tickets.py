@@ -8,6 +8,7 @@ from math import isfinite
 
 from ._core import tickets
 from ._core.checks import wrong_type
+from ._core.topics import check_topics
 from .signing import Credentials
 
 __all__ = ["ticket"]
@@ -59,5 +60,5 @@ def ticket(
     elif not isinstance(now, int | float) or isinstance(now, bool) or not isfinite(now):
         raise TypeError(wrong_type("now", "a finite number of seconds or None", now))
     issued = int(now)
-    covered = tickets.check_topics("topics", topics)
+    covered = check_topics("topics", topics)
     return tickets.encode(credentials, {"sub": sub, "topics": covered, "iat": issued, "exp": issued + int(valid)})

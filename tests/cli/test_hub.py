@@ -84,7 +84,9 @@ async def test_subscriber_key(by_file: bool, tmp_path: Path) -> None:
     async with python(*MODULE, "hub", "--port", "0", *options, *tickets, "--public", public, env=env) as process:
         push_url = re.findall(r"\S+://\S+", await process.said("push to"))[0]
         line = await process.said("subscribe at")
-        assert line.endswith("  WAMP v1 or v2, with the key 'page', with a ticket of the key 'users'")
+        assert line.endswith(
+            "  WAMP v1 or v2, with the key 'page' or a ticket of the key 'users'; public topics without"
+        )
         [url] = re.findall(r"\S+://\S+", line)
         token = ticket(key="users", secret=TICKET_SECRET, sub="17", topics=[TOPIC])
         async with (
@@ -209,7 +211,7 @@ def test_host_that_is_not_here() -> None:
         (["--subscriber-secret-file", __file__], "--subscriber-secret-file needs --subscriber-key"),
         (["--subscriber-key", "", "--subscriber-secret-file", __file__], "--subscriber-key: empty"),
         (["--ticket-key", "users"], "--ticket-key needs its secret: set WEBMQ_TICKET_SECRET, or give"),
-        (["--public", TOPIC], "--public must not be given without ticket_keys"),
+        (["--public", TOPIC], "--public needs --ticket-key or --subscriber-key."),
         (["--host", "0.0.0.0"], "--key must be given for a hub on '0.0.0.0'"),  # noqa: S104  # refused
         (["--allow-origin", "example.com"], "--allow-origin must contain origins"),
         (["--allow-host", "example.com:80"], "--allow-host must contain names without port"),
@@ -250,7 +252,7 @@ def test_weak_ticket_secret(tmp_path: Path) -> None:
     result = invoke_here("hub", "--port", "0", "--ticket-key", "users", "--ticket-secret-file", str(file))
     assert result.status == 2
     said = " ".join(result.stderr.replace("│", " ").split())
-    assert "--ticket-key has a secret that must have at least 32 bytes." in said
+    assert "The secret of --ticket-key must have at least 32 bytes." in said
     assert "short" not in said
 
 

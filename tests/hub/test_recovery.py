@@ -132,6 +132,20 @@ def test_an_event_for_a_former_session_by_its_authid(broker: Broker) -> None:
     assert back(joined(broker), floor, former)[0][4] == UNAVAILABLE
 
 
+@pytest.mark.parametrize("user", ["17", "1234567890123456"])
+@pytest.mark.parametrize("anonymous", [False, True])
+def test_users_are_no_former_sessions(broker: Broker, user: str, anonymous: bool) -> None:
+    """A subscriber that names another user does not learn whether an event was for that user."""
+    floor = broker.ids.newest
+    broker.deliver(Publication(TOPIC, "1", authid=Receivers(frozenset({user}))))
+    session = joined(broker)
+    if not anonymous:
+        session.admit("18")
+    options = {"_after": floor, "_former": [user]}
+    known = anonymous and len(user) == 16  # it may be a session
+    assert told(session, 32, 7, options, TOPIC)[0] == (8 if known else 33)
+
+
 def test_the_liveness_check_has_the_position(broker: Broker) -> None:
     """A subscriber whose topics are quiet must not have an old floor: events of others push it out of the history."""
     session = joined(broker)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import hashlib
 import hmac
 import json
 import logging
 import random
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeAlias
@@ -17,13 +19,16 @@ import pytest
 from aiohttp import WSMsgType
 
 from webmqconnect_async._core.tickets import Ticket
-from webmqconnect_async.hub import Hub, HubConfig, HubOptions, Identity, _application, _websocket
+from webmqconnect_async.hub import Hub, HubConfig, HubOptions, Identity, _application, _log, _websocket
 from webmqconnect_async.hub._broker import Broker
+from webmqconnect_async.hub._fairness import Turns
 from webmqconnect_async.hub._log import Log
+from webmqconnect_async.hub._publication import Publication
 from webmqconnect_async.hub._rights import ends_at
 from webmqconnect_async.hub._session import Session
 from webmqconnect_async.hub._wamp1.session import Wamp1Session
 from webmqconnect_async.hub._wamp2.session import Wamp2Session
+from webmqconnect_async.hub._websocket import SubscriberSocket
 from webmqconnect_async.tickets import ticket
 
 from ..test_tickets import CLAIMS, NOW, SECRET, token
@@ -40,6 +45,7 @@ FAILED, EXPIRED, NO_METHOD = (
     "webmq.error.ticket_expired",
     "wamp.error.no_matching_auth_method",
 )
+GOODBYE = [6, {"message": "the ticket expires"}, "webmq.close.ticket_expired"]
 UNAUTHORIZED = "wamp.error.not_authorized"
 
 
@@ -90,9 +96,12 @@ async def holder(wire: HubClient, hub: Hub, text: str = "", *topics: str) -> Wam
 async def authenticate(peer: Peer) -> None:
     """Authenticate by WAMP v1."""
     challenge = (await peer.call("authreq", "page"))[2]
+    assert (await peer.call("auth", signed(challenge)))[0] == 3
+
+
+def signed(challenge: object) -> str:
     assert isinstance(challenge, str)
-    signature = hmac.digest(PAGE["page"].encode(), challenge.encode(), hashlib.sha256)
-    assert (await peer.call("auth", base64.b64encode(signature).decode()))[0] == 3
+    return base64.b64encode(hmac.digest(PAGE["page"].encode(), challenge.encode(), hashlib.sha256)).decode()
 
 
 async def asked(peer: Wamp2Peer, topic: str, **options: object) -> list[object]:
@@ -199,6 +208,7 @@ KINDS: dict[str, HubOptions] = {
     "both": {"subscriber_keys": PAGE, "ticket_keys": {"users": SECRET}},
     "tickets and public": {"ticket_keys": {"users": SECRET}, "public": [NEWS]},
     "keys and public": {"subscriber_keys": PAGE, "public": [NEWS]},
+    "all": {"subscriber_keys": PAGE, "ticket_keys": {"users": SECRET}, "public": [NEWS]},
 }
 NEED_TICKET, NEED_KEY = "subscribers of this hub need a ticket", "subscribers of this hub need a key (wampcra)"
 NEED_EITHER, NO_TICKETS = "subscribers of this hub need a ticket or a key (wampcra)", "this hub takes no tickets"
@@ -268,7 +278,7 @@ async def test_public(start: Start, wire: HubClient) -> None:
 
 
 def test_wamp1_without_public_topics(caplog: pytest.LogCaptureFixture) -> None:
-    """WAMP v1 has no tickets: without keys, nothing is left to read, and the connection is not kept."""
+    """WAMP v1 has no tickets: without subscriber keys and public topics, nothing is left to read."""
     caplog.set_level(logging.INFO)
     session = opened(Broker(HubConfig(ticket_keys={"users": SECRET}), (Log(),)), Wamp1Session)
     session.receive(json.dumps([5, MINE]))
@@ -276,6 +286,73 @@ def test_wamp1_without_public_topics(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages[-1].endswith(
         "refused: WAMP v1 has no tickets, and this hub has no public topics; hint: --public TOPIC"
     )
+
+
+def call(session: Session, name: str, *arguments: object) -> list[object]:
+    """Call a procedure by WAMP v1; return the reply, without its delay."""
+    reply = session.receive(json.dumps([2, "call", PROCEDURE + name, *arguments]))
+    if callable(reply):
+        reply()
+    return said(session)[-1]
+
+
+def test_wamp1_anonymous_after_a_wrong_signature() -> None:
+    """A subscriber that has named a key and then authenticates as nobody does not become a subscriber with that key."""
+    identities: list[Identity] = []
+
+    def hook(identity: Identity, topic: str) -> bool:
+        identities.append(identity)
+        return True
+
+    for kind in ("keys and public", "all"):
+        options: HubOptions = {**KINDS[kind], "may_subscribe": hook}
+        session = opened(Broker(HubConfig(**options)), Wamp1Session)
+        challenged = call(session, "authreq", "page")
+        wrong = call(session, "auth", "wrong")
+        anonymous = call(session, "authreq", None)
+        assert [reply[0] for reply in (challenged, wrong, anonymous, call(session, "auth", None))] == [3, 4, 3, 3]
+        assert (session.authid, session.authrole) == (session.id, "anonymous")
+        for topic in (MINE, NEWS):
+            session.receive(json.dumps([5, topic]))
+        assert session.subscribed == {NEWS}
+    assert identities == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "without_key", "with_key"),
+    [
+        ("keys", "subscribers of this hub need a key", "no such key"),
+        ("tickets", "this hub takes tickets, which WAMP v1 does not have", "no such key: this hub has none"),
+        ("tickets and public", None, "no such key: this hub has none"),
+        ("open", None, "no such key: this hub has none"),
+    ],
+)
+def test_wamp1_authreq(kind: str, without_key: str | None, with_key: str) -> None:
+    """The error says what the hub takes instead."""
+    for argument, text in ((None, without_key), ("another", with_key)):
+        session = opened(Broker(HubConfig(**KINDS[kind])), Wamp1Session)
+        assert call(session, "authreq", argument)[3:] == ([] if text is None else [text])
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "words"),
+    [
+        ("keys and public", "page", ["joined", "joined key 'page'", "left"]),
+        ("keys", "page", ["joined key 'page'", "left"]),
+        ("open", None, ["joined", "left"]),
+    ],
+)
+def test_wamp1_joins_once(kind: str, key: str | None, words: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """A subscriber joins once as whoever it is, whatever it calls."""
+    caplog.set_level(logging.INFO)
+    broker = Broker(HubConfig(**KINDS[kind]), (Log(),))
+    session = opened(broker, Wamp1Session)
+    challenge = call(session, "authreq", key)[2]
+    call(session, "auth", None if challenge is None else signed(challenge))
+    for _ in range(3):
+        assert call(session, "ping")[0] == 3
+    broker.close(session)
+    assert [" ".join(re.findall(r"joined|left|key '.*'", line)) for line in caplog.messages] == words
 
 
 async def test_recovery(start: Start, wire: HubClient, clock: Clock) -> None:
@@ -328,12 +405,59 @@ async def test_end(start: Start, wire: HubClient, clock: Clock, jump: float, mon
     await wire.push(hub, f"topicuri={MINE}")
     clock.now += jump
     assert (await peer.event())[1] == [[1]]
-    assert await peer.receive() == [6, {}, "webmq.close.ticket_expired"]
+    assert await peer.receive() == GOODBYE
     await wire.push(hub, f"topicuri={MINE}")
     end = await peer.socket.receive()
     assert (end.type, end.data, end.extra) == (WSMsgType.CLOSE, 1000, "the ticket expires")
     for _ in range(2):
         await other.event()
+
+
+async def test_end_without_reading(
+    start: Start, wire: HubClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session whose subscriber does not read ends, too."""
+    monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.01)
+    monkeypatch.setattr(_websocket, "_CLOSE_TIMEOUT", 0.05)
+    hub = await start(max_queue=1 << 26)
+    await holder(wire, hub, "", MINE)
+    broker = _broker(hub)
+    [session] = broker.sessions
+    while session.queued < 1 << 20:
+        broker.deliver(Publication(MINE, json.dumps("x" * 100_000)))
+        await asyncio.sleep(0)
+    clock.now += 3600
+    await until(lambda: not broker.sessions)
+
+
+async def test_800_together(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All sessions of tickets that expire together end before, spread over 30 seconds, and leave nothing behind."""
+    monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.0)
+    monkeypatch.setattr(_websocket, "_CLOSE_TIMEOUT", PATIENCE)  # there is no connection to abort
+    config = HubConfig(ticket_keys={"users": SECRET}, clock=clock)
+    broker, turns, draw = Broker(config), Turns(), random.Random(17).random  # noqa: S311
+    text = token()
+    for _ in range(800):
+        session = opened(broker)
+        for message in ([1, "realm1", {"authmethods": ["ticket"]}], [5, text, {}], [32, 1, {}, MINE]):
+            session.receive(json.dumps(message))
+        connection = SubscriberSocket(asyncio.Transport(), session, broker.close, config, turns)
+        assert session.ticket is not None
+        connection._end_at(ends_at(session.ticket, draw()))
+    seconds = []
+    for left in (*range(30, 0, -1), 0.001):
+        clock.now = NOW + 3600 - left
+        for _ in range(2):
+            await asyncio.sleep(0)  # all timers
+        broker.deliver(Publication(MINE, "1"))
+        ended = [session for session in broker.sessions if session.ending is not None]
+        for session in ended:
+            assert said(session)[-1] == GOODBYE
+            broker.close(session)
+        seconds.append(len(ended))
+    assert sum(seconds) == 800
+    assert max(seconds) < 800 / 15
+    assert (len(broker), broker.topics) == (0, {})
 
 
 async def test_publishing(start: Start, wire: HubClient) -> None:
@@ -383,6 +507,10 @@ async def cancelled(identity: Identity, topic: str) -> bool:
     raise asyncio.CancelledError
 
 
+def cancelled_now(identity: Identity, topic: str) -> bool:
+    raise asyncio.CancelledError
+
+
 async def stubborn(identity: Identity, topic: str) -> bool:
     """Go on after it has been cancelled."""
     with suppress(asyncio.CancelledError):
@@ -390,7 +518,8 @@ async def stubborn(identity: Identity, topic: str) -> bool:
     return True
 
 
-RAISED = f"may_subscribe raised an exception for topic '{MINE}'"
+RAISED = f"may_subscribe raised TimeoutError for topic '{MINE}'"
+CANCELLED = f"may_subscribe raised CancelledError for topic '{MINE}'"
 
 
 @pytest.mark.parametrize(
@@ -404,7 +533,8 @@ RAISED = f"may_subscribe raised an exception for topic '{MINE}'"
         (returning_later, f"may_subscribe must return a bool, not int, for topic '{MINE}'"),
         (raising, RAISED),
         (raising_later, RAISED),
-        (cancelled, RAISED),
+        (cancelled, CANCELLED),
+        (cancelled_now, CANCELLED),
         (stubborn, f"may_subscribe took more than 0 s for topic '{MINE}'"),
     ],
 )
@@ -420,6 +550,7 @@ async def test_answer(
 ) -> None:
     """Only `True` allows a subscription. Anything else but `False` is an error of the application, in the log."""
     monkeypatch.setattr(_application, "_TIMEOUT", 0.02)
+    monkeypatch.setattr(_application, "_CLEANUP", 0.02)
     hub = await start(may_subscribe=hook, subscriber_keys=PAGE)
     if version == 1:
         old = await wire.subscriber(hub)
@@ -432,9 +563,105 @@ async def test_answer(
         await peer.heard()
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [record.getMessage() for record in errors] == ([line] if line else [])
-    assert all(bool(record.exc_info) is (line == RAISED) for record in errors)
+    assert all(bool(record.exc_info) is (line in (RAISED, CANCELLED)) for record in errors)
     assert token() not in caplog.text
     assert "stubborn" not in repr(asyncio.all_tasks())
+
+
+class Slow:
+    """An application that always takes too long."""
+
+    def __init__(self) -> None:
+        self.tasks: list[asyncio.Task[bool]] = []
+        self.shared = asyncio.get_running_loop().create_future()
+        self.released = asyncio.Event()
+
+    async def polite(self, identity: Identity, topic: str) -> bool:
+        """Clean up when it is cancelled."""
+        self.tasks.append(asyncio.current_task())  # type: ignore[arg-type]  # of this coroutine
+        try:
+            return await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+
+    async def stubborn(self, identity: Identity, topic: str) -> bool:
+        self.tasks.append(asyncio.current_task())  # type: ignore[arg-type]  # of this coroutine
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await self.released.wait()
+        raise TimeoutError
+
+    def sharing(self, identity: Identity, topic: str) -> asyncio.Future[bool]:
+        return self.shared
+
+
+@pytest.mark.parametrize(("kind", "tasks"), [("polite", 3), ("stubborn", 1), ("sharing", 0)])
+async def test_too_slow(
+    kind: str, tasks: int, run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A subscriber has one question at a time, even if the application goes on after it has been cancelled.
+
+    A future that it shares is not cancelled. What it raises later is not logged.
+    """
+    monkeypatch.setattr(_application, "_TIMEOUT", 0.01)
+    monkeypatch.setattr(_application, "_CLEANUP", 0.01)
+    slow = Slow()
+    hub = await run(Hub(port=0, may_subscribe=getattr(slow, kind)))
+    peer = await wire.wamp2_subscriber(hub)
+    for request in range(3):
+        await peer.send(32, request, {}, MINE)
+    for _ in range(3):
+        assert (await peer.receive())[4] == UNAUTHORIZED
+    assert (len(slow.tasks), slow.shared.cancelled()) == (tasks, False)
+    late, again = "took more than 0 s", "still runs for an earlier topic, and is not called"
+    said_ = [late] * 3 if kind == "polite" else [late, again, again]
+    assert caplog.messages == [f"may_subscribe {each} for topic '{MINE}'" for each in said_]
+    slow.shared.set_result(True)
+    if kind == "sharing":
+        await peer.subscribe(MINE)
+    await peer.socket.close()
+    await until(lambda: not _broker(hub).sessions)
+    slow.released.set()
+    await asyncio.wait([*slow.tasks, slow.shared])
+    slow.tasks.clear()
+    gc.collect()
+    assert len(caplog.messages) == 3
+
+
+async def test_not_asked_about_too_many(run: Run, wire: HubClient) -> None:
+    """The application is not asked about a subscription that exceeds a limit."""
+    asked_: list[str] = []
+
+    def hook(identity: Identity, topic: str) -> bool:
+        asked_.append(topic)
+        return True
+
+    hub = await run(Hub(port=0, may_subscribe=hook, max_topic=5, max_subscriptions=1))
+    peer = await wire.wamp2_subscriber(hub)
+    replies = [await asked(peer, topic) for topic in ("a" * 6, "a", "b", "a")]
+    assert replies == [
+        refused("topic length (6) exceeds maximum (5)"),
+        [33],
+        refused("number or size of its topics exceeds maximum (1 topics, 256 bytes)"),
+        [33],
+    ]
+    assert asked_ == ["a", "a"]
+
+
+async def test_log_of_errors(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The errors of the application have the limit of all lines, and a traceback at most once a second."""
+    now = 0.0
+    monkeypatch.setattr(_log, "monotonic", lambda: now)
+    session = opened(Broker(HubConfig(may_subscribe=raising), (Log(),)))
+    session.receive(json.dumps([1, "realm1", {}]))
+    for second, lines in ((0.0, 200), (0.5, 0), (1.0, 200)):
+        now = second
+        caplog.clear()
+        for _ in range(300):
+            session.receive(json.dumps([32, 1, {}, MINE]))
+            session.take_nowait()
+        assert len(caplog.records) == lines
+        assert [bool(record.exc_info) for record in caplog.records] == ([True] + [False] * 199)[:lines]
 
 
 async def test_identity(start: Start, wire: HubClient) -> None:
@@ -443,6 +670,8 @@ async def test_identity(start: Start, wire: HubClient) -> None:
 
     def hook(*question: *tuple[Identity, str]) -> bool:
         questions.append(question)
+        with suppress(TypeError):
+            question[0].claims["plan"] = "free"  # type: ignore[index]  # it cannot be changed for later questions
         return len(questions) == 1
 
     hub = await start(may_subscribe=hook, public=[NEWS], subscriber_keys=PAGE)
@@ -535,7 +764,7 @@ async def test_gone(
         await until(socket._transport.is_closing)
     elif end == "ticket expires":
         clock.now += 3580  # it is still valid
-        assert await peer.receive() == [6, {}, "webmq.close.ticket_expired"]
+        assert await peer.receive() == GOODBYE
     else:
         clock.now += 3600
     gate.open.set()

@@ -65,9 +65,18 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
 )
 @key_option(help="Accept only pushes that are signed with this application key.")
 @secret_file_option
-@click.option(SUBSCRIBER.key, metavar="NAME", help="Accept only subscribers that authenticate with this key.")
+@click.option(
+    SUBSCRIBER.key,
+    metavar="NAME",
+    help="Let subscribers that authenticate with this key read every topic, and anonymous ones only --public topics.",
+)
 @subscriber_secret_file_option
-@click.option(TICKET.key, metavar="NAME", help="Accept subscribers with tickets that are signed with this key.")
+@click.option(
+    TICKET.key,
+    metavar="NAME",
+    help="Let subscribers with a ticket that is signed with this key read the topics that it covers, and anonymous "
+    "ones only --public topics.",
+)
 @ticket_secret_file_option
 @click.option(
     "--public",
@@ -89,7 +98,12 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     multiple=True,
     help="Accept requests for this host name, too, such as behind a proxy. Repeatable.",
 )
-@click.option("--allow-publish", is_flag=True, help="Allow subscribers to publish, unsigned and to any topic.")
+@click.option(
+    "--allow-publish",
+    is_flag=True,
+    help="Allow subscribers to publish, unsigned: with a ticket to the topics that it covers, otherwise to any topic. "
+    "Beside --subscriber-key or --ticket-key, anonymous ones may not.",
+)
 @click.option(
     "--console/--no-console",
     default=None,
@@ -189,6 +203,8 @@ def hub(
     credentials = credentials_of(key, secret_file)
     subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
     ticket = credentials_of(ticket_key, ticket_secret_file, TICKET)
+    if options.get("public") and not (subscriber or ticket):
+        raise click.UsageError("--public needs --ticket-key or --subscriber-key.")
     if console is None:
         console = not options.get("allow_hosts")
     if console_token_file is not None and not console:
@@ -208,6 +224,7 @@ def hub(
     except ValueError as error:
         argument, _, reason = str(error).partition(" ")
         option = _OPTIONS.get(argument, "--" + argument.replace("_", "-"))
-        raise click.UsageError(f"{option} {reason}.") from None
+        said = f"{option} {reason}.".replace(f"{option} has a secret that", f"The secret of {option}")
+        raise click.UsageError(said) from None
     hub_log.configure(log_level, log_format)
     run(serve(server, host, port, credentials, secret_file, console_token_file, drain), interrupted=Exit.DONE)

@@ -76,12 +76,13 @@ def _show(
 ) -> None:
     signed = f"signed with the key {credentials.key!r}" if credentials else "unsigned"
     config = server.config
-    authenticated = [f"with the key {key!r}" for key in config.subscriber_keys or ()]
-    authenticated += [f"with a ticket of the key {key!r}" for key in config.ticket_keys or ()]
+    keys = [f"the key {key!r}" for key in config.subscriber_keys or ()]
+    keys += [f"a ticket of the key {key!r}" for key in config.ticket_keys or ()]
+    authenticated = f", with {' or '.join(keys)}{'; public topics without' if config.public else ''}" if keys else ""
     output = terminal.console()
     addresses = [
         ("push to", server.url, signed),
-        ("subscribe at", server.ws_url, ", ".join(["WAMP v1 or v2", *authenticated])),
+        ("subscribe at", server.ws_url, f"WAMP v1 or v2{authenticated}"),
         ("see events at", f"{server.url}/", "a page for your browser"),
     ]
     if token := config.console_token:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NoReturn
 
 try:
@@ -18,7 +19,7 @@ except ImportError:
     raise ImportError("tickets need PyJWT: pip install 'webmqconnect-async[tickets]'") from None
 
 from ..signing import Credentials
-from .topics import check_topics, covers
+from .topics import check_topics
 
 __all__ = [
     "MAX_LENGTH",
@@ -27,8 +28,6 @@ __all__ = [
     "TicketRefused",
     "check_claims",
     "check_secret",
-    "check_topics",
-    "covers",
     "encode",
     "unverified",
     "verify",
@@ -161,7 +160,7 @@ def check_claims(key: str, payload: bytes, now: float) -> Ticket:
             raise TicketRefused(f"the ticket is not valid yet: its {name} is {time - now:.0f} seconds in the future")
     if expires - issued > MAX_SECONDS:
         raise TicketRefused(f"the ticket is valid for {expires - issued:.0f} seconds, and may be for {MAX_SECONDS}")
-    return Ticket(key, sub, topics, issued, expires, claims)
+    return Ticket(key, sub, topics, issued, expires, MappingProxyType(claims))
 
 
 def _authentic(token: str, keys: Mapping[str, Credentials]) -> tuple[str, bytes]:

@@ -1,59 +1,84 @@
-"""Asks the application whether a subscriber may read a topic: calls `may_subscribe`, and bears whatever it does."""
+"""Asks the application whether a subscriber may read a topic."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
 
 from .._core.escape import visible
 from ._rights import Identity
 
-__all__ = ["ask"]
+__all__ = ["Application"]
 
 _TIMEOUT = 5.0
 """Seconds for the application to answer. The subscriber's further messages wait."""
 
-_FAILED = "may_subscribe raised an exception for topic '%s'"
+_CLEANUP = 0.5
+"""Seconds for it to end when it is cancelled."""
 
-logger = logging.getLogger("webmqconnect_async.hub")
 
+class Application:
+    """The application, for the subscriptions of one session.
 
-def ask(
-    hook: Callable[[Identity, str], bool | Awaitable[bool]], identity: Identity, topic: str
-) -> bool | Coroutine[object, object, bool]:
-    """Return whether the application lets a subscriber read a topic, or what to await for that.
-
-    An exception, anything that is not a bool, and no answer in time are refusals, and are logged.
+    Args:
+        hook: `may_subscribe` of the configuration.
+        failed: called with the text for the log, and with the exception if there is one.
     """
-    try:
-        answer: object = hook(identity, topic)
-    except Exception:
-        logger.exception(_FAILED, visible(topic, 100))
+
+    __slots__ = ("_failed", "_hook", "_running")
+
+    def __init__(
+        self,
+        hook: Callable[[Identity, str], bool | Awaitable[bool]],
+        failed: Callable[[str, BaseException | None], None],
+    ) -> None:
+        self._hook = hook
+        self._failed = failed
+        self._running: asyncio.Future[object] | None = None
+
+    def ask(self, identity: Identity, topic: str) -> bool | Coroutine[object, object, bool]:
+        """Return whether the application lets the subscriber read a topic, or what to await for that.
+
+        An exception, anything that is not a bool, and no answer in time are refusals, and are logged.
+        """
+        if self._running is not None and not self._running.done():  # or else a client could start any number
+            return self._refuse("still runs for an earlier topic, and is not called", topic)
+        try:
+            answer: object = self._hook(identity, topic)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # it is logged
+            return self._refuse(f"raised {type(error).__name__}", topic, error)
+        return self._wait(answer, topic) if isawaitable(answer) else self._checked(answer, topic)
+
+    async def _wait(self, answer: Awaitable[object], topic: str) -> bool:
+        # In a task of its own: the hook may raise CancelledError, or suppress it. A future of the application is not
+        # cancelled, because others may wait for it, too.
+        self._running = asyncio.ensure_future(answer)
+        running = asyncio.shield(self._running) if self._running is answer else self._running
+        running.add_done_callback(_retrieve)
+        try:
+            done, _ = await asyncio.wait([running], timeout=_TIMEOUT)
+        finally:
+            running.cancel()
+        if not done:
+            await asyncio.wait([running], timeout=_CLEANUP)
+            return self._refuse(f"took more than {_TIMEOUT:.0f} s", topic)
+        try:
+            return self._checked(running.result(), topic)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # it is logged
+            return self._refuse(f"raised {type(error).__name__}", topic, error)
+
+    def _checked(self, answer: object, topic: str) -> bool:
+        if not isinstance(answer, bool):
+            return self._refuse(f"must return a bool, not {type(answer).__name__},", topic)
+        return answer
+
+    def _refuse(self, problem: str, topic: str, error: BaseException | None = None) -> bool:
+        self._failed(f"may_subscribe {problem} for topic '{visible(topic, 100)}'", error)
         return False
-    return _wait(answer, topic) if isawaitable(answer) else _checked(answer, topic)
 
 
-async def _wait(answer: Awaitable[object], topic: str) -> bool:
-    # In a task of its own: the hook may raise CancelledError, or suppress it.
-    task = asyncio.ensure_future(answer)
-    try:
-        done, _ = await asyncio.wait([task], timeout=_TIMEOUT)
-    finally:
-        task.cancel()
-    if not done:
-        logger.error("may_subscribe took more than %.0f s for topic '%s'", _TIMEOUT, visible(topic, 100))
-        return False
-    try:
-        return _checked(task.result(), topic)
-    except (Exception, asyncio.CancelledError):
-        logger.exception(_FAILED, visible(topic, 100))
-        return False
-
-
-def _checked(answer: object, topic: str) -> bool:
-    if not isinstance(answer, bool):
-        kind = type(answer).__name__
-        logger.error("may_subscribe must return a bool, not %s, for topic '%s'", kind, visible(topic, 100))
-    return answer is True
+def _retrieve(future: asyncio.Future[object]) -> None:
+    """Keep asyncio from logging an exception that is raised after the timeout."""
+    if not future.cancelled():
+        future.exception()

@@ -7,6 +7,7 @@ share one frame. A subscriber whose queue is full is disconnected.
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,6 +23,8 @@ from ._publication_ids import PublicationIDs
 from ._session import NotSubscribed, Session
 
 __all__ = ["Broker"]
+
+_SESSION_ID = re.compile(r"[0-9]{16}")
 
 
 class _Topic:
@@ -136,17 +139,20 @@ class Broker:
             session: its session.
             topic: the topic.
             floor: it has seen all events up to this ID.
-            former: the IDs of its sessions since then. What excluded one of them was not meant for the subscriber. The
-                IDs grant nothing: what was addressed to one of them is not sent, but makes the history unavailable.
+            former: the IDs of its sessions since then; anything else is ignored. What excluded one of them was not
+                meant for the subscriber. The IDs grant nothing: what was addressed to one of them is not sent, but
+                makes the history unavailable.
 
         Raises:
             Unavailable: it is not known whether these are all.
         """
         missed = []
         alone = {session.id: session}
+        former = set(filter(_SESSION_ID.fullmatch, former))  # with a user's ID, the error would reveal a receiver
         for kept in self.history.after(topic, floor, time.monotonic()):
             publication = kept.publication
-            by_id = publication.receivers[:2]  # the authid of an anonymous subscriber is its session ID
+            # The authid of an anonymous subscriber is its session ID.
+            by_id = publication.receivers[: 2 if session.authrole == "anonymous" else 1]
             if any(each.eligible and not each.eligible.isdisjoint(former - each.exclude) for each in by_id):
                 raise Unavailable("an event was for a former session")
             excluded = any(not each.exclude.isdisjoint(former) for each in by_id)
@@ -164,22 +170,36 @@ class Broker:
         for observer in self.observers:
             observer.refused(refusal)
 
-    def subscribe(self, session: Session, topic: str) -> int:
-        """Return the subscription ID of a topic, the same for every session.
+    def failed(self, problem: str, error: BaseException | None) -> None:
+        """Tell the observers that a hook of the application has failed."""
+        for observer in self.observers:
+            observer.failed(problem, error)
+
+    def check(self, session: Session, topic: str) -> None:
+        """Check the limits of a subscription.
 
         Raises:
-            NotSubscribed: a limit is exceeded. The observers have been told.
+            NotSubscribed: one is exceeded. The observers have been told.
         """
         longest, most = self._config.max_topic, self._config.max_subscriptions
         if len(topic) > longest:
             reason = f"topic length ({len(topic)}) exceeds maximum ({longest})"
             session.refuse("subscription", reason, remedies.longer_topic(len(topic)))
             raise NotSubscribed(reason)
+        if topic not in session.subscribed and (len(session.subscribed) >= most or not session.has_room(topic)):
+            reason = f"number or size of its topics exceeds maximum ({most} topics, {256 * most} bytes)"
+            session.refuse("subscription", reason, remedies.more_subscriptions(most))
+            raise NotSubscribed(reason)
+
+    def subscribe(self, session: Session, topic: str) -> int:
+        """Return the subscription ID of a topic, the same for every session.
+
+        Raises:
+            NotSubscribed: a limit is exceeded. The observers have been told.
+        """
+        self.check(session, topic)
         if topic not in session.subscribed:
-            if len(session.subscribed) >= most or not session.reserve(topic):
-                reason = f"number or size of its topics exceeds maximum ({most} topics, {256 * most} bytes)"
-                session.refuse("subscription", reason, remedies.more_subscriptions(most))
-                raise NotSubscribed(reason)
+            session.reserve(topic)
             session.subscribed.add(topic)
         entry = self._topics.get(topic)
         if entry is None:

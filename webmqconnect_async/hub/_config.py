@@ -56,22 +56,27 @@ class HubConfig:
         keys: Secrets by application key, as bytes or as a string, which is encoded as UTF-8. With keys, the hub accepts
             only signed pushes. `None` or empty: it accepts unsigned WebMQ pushes only, and all pushes of the Crossbar
             dialect without verifying their signatures.
-        subscriber_keys: Secrets by subscriber key, likewise. With keys, subscribers must authenticate (WAMP-CRA) and
-            may then subscribe to every topic. If there are neither these keys nor `ticket_keys`, every client that can
-            reach the hub may subscribe, even to a hub with `keys`, except for web pages of other origins. Make secrets
-            long and random. A failed authentication is delayed, but only on its own connection, and a push with a wrong
-            signature is refused immediately. Each failure is logged with the address of the peer.
+        subscriber_keys: Secrets by subscriber key, likewise. A subscriber that authenticates with one (WAMP-CRA) may
+            read every topic. If there are neither these keys nor `ticket_keys`, every client that can reach the hub may
+            read every topic, even of a hub with `keys`, except for web pages of other origins. Otherwise, anonymous
+            subscribers may read only the `public` topics. Make secrets long and random. A failed authentication is
+            delayed, but only on its own connection, and a push with a wrong signature is refused immediately. Each
+            failure is logged with the address of the peer.
         ticket_keys: Secrets by key, likewise, of at least 32 bytes, with which your application makes tickets:
             `webmqconnect_async.tickets.ticket`. A subscriber with a ticket (WAMP v2) may read the topics that the
             ticket covers, until it expires. Whoever has a secret can make any ticket, so it must not be one of `keys`
-            or `subscriber_keys`. Needs the extra `tickets`.
+            or `subscriber_keys`. The `eligible_authid` of a push selects users of tickets and subscriber keys alike:
+            give no key the name of a user. Needs the extra `tickets`.
         public: Topics that everybody may read without a key or a ticket, exact or with a trailing `*` after `/`, `.` or
             `:`, such as `http://example.com/news/*`.
         may_subscribe: Called with the `Identity` of a subscriber and a topic that it subscribes to and may read by the
-            rules above. Return `True` to allow the subscription, and `False` to refuse it. The function may be
-            asynchronous. After 5 seconds the subscription is refused; meanwhile the subscriber's further messages wait,
-            and those of others do not. An exception is a refusal, and is logged. It runs in the event loop of the hub
-            and must not block. It is not called for public topics, and it cannot end a subscription. `None` allows all.
+            rules above. Return `True` to allow the subscription, and `False` to refuse it. An exception is a refusal,
+            and is logged. It runs in the event loop of the hub and must not block. It is not called for public topics,
+            and it cannot end a subscription. `None` allows all.
+
+            The function may be asynchronous. Meanwhile the subscriber's further messages wait, and those of others do
+            not. After 5 seconds, the subscription is refused and the coroutine is cancelled; a future or a task that
+            the function returns is not. Until it has ended, other subscriptions of this subscriber are refused.
         allow_origins: Origins of web pages that may push and subscribe, such as `https://app.example.com`; `file://`
             for pages that are opened from files. The hub's own page may always subscribe, and so may every page served
             from this machine if the hub is bound to loopback.
@@ -231,7 +236,9 @@ def _check_ticket_keys(tickets: Mapping[str, Credentials], others: Iterable[Cred
         if problem := check_secret(credentials.secret):
             raise ValueError(f"ticket_keys has a secret that {problem}")
         if any(credentials.secret == other.secret for other in others):
-            raise ValueError("ticket_keys must be keys of their own: one has the same secret as a key of another kind")
+            raise ValueError(
+                "ticket_keys has a secret that is also that of another key: tickets need keys of their own"
+            )
 
 
 def _credentials(name: str, keys: object) -> dict[str, Credentials]:

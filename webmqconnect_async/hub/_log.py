@@ -35,12 +35,13 @@ class Log(Observer):
     It writes at most 200 lines a second, and then how many it has left out.
     """
 
-    __slots__ = ("_left_out", "_left_out_level", "_times")
+    __slots__ = ("_left_out", "_left_out_level", "_times", "_traced")
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=_PER_SECOND)  # when the last lines were written
         self._left_out = 0
         self._left_out_level = logging.NOTSET
+        self._traced = -_SECOND  # when the last traceback was written
 
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
         """Log an event."""
@@ -101,6 +102,15 @@ class Log(Observer):
         line = f"{who} {outcome}: {reason}{f'; hint: {remedy}' if remedy else ''}"
         facts = {"what": what, "reason": reason, "remedy": remedy or None, "peer": peer, "session": session or None}
         _write(level, "refused", line, **facts, status=status, forged=forged)
+
+    def failed(self, problem: str, error: BaseException | None) -> None:
+        """Log an error of the application, with at most one traceback a second, because these are long."""
+        if self._may_write(logging.ERROR):
+            if error is not None and monotonic() - self._traced >= _SECOND:
+                self._traced = monotonic()
+            else:
+                error = None
+            logger.error("%s", problem, exc_info=error, extra={"event": "failed"})
 
     def _may_write(self, level: int) -> bool:
         """Return whether the logger is enabled and the limit allows a line, which the caller then writes."""

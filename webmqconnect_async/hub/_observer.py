@@ -57,10 +57,16 @@ class Observer:
         """Record a refusal."""
 
     def joined(self, session: Session) -> None:
-        """Record a subscriber that may subscribe from now on: it is anonymous, or has authenticated."""
+        """Record a subscriber that may subscribe from now on: it is anonymous, or has authenticated.
+
+        One that was anonymous joins again when it authenticates, which WAMP v1 allows.
+        """
 
     def left(self, session: Session) -> None:
         """Record that a subscriber, which had joined, is gone. It still has the topics that it was subscribed to."""
 
     def dropped(self, session: Session, why: Drop, details: str) -> None:
         """Record a subscriber whose connection the hub closes. `left` follows if it had joined."""
+
+    def failed(self, problem: str, error: BaseException | None) -> None:
+        """Record that a hook of the application has failed, and the exception if it has raised one."""

@@ -47,7 +47,7 @@ class Publication:
     kwargs: str | None = None
     """The object of keyword arguments that WAMP v2 subscribers receive; `None` for none."""
     authid: Receivers | None = None
-    """The receivers by the key that they authenticated with; `None` for all."""
+    """The receivers by their subscriber key or the user of their ticket; `None` for all."""
     authrole: Receivers | None = None
     """The receivers by their role; `None` for all."""
     retain: bool = False
@@ -55,7 +55,7 @@ class Publication:
 
     @property
     def receivers(self) -> tuple[Receivers, Receivers, Receivers]:
-        """The receivers by session ID, by the key that they authenticated with, and by their role."""
+        """The receivers by session ID, by subscriber key or the user of their ticket, and by their role."""
         addressed = self.eligible is not None or self.exclude
         by_session = Receivers(self.eligible, self.exclude) if addressed else _ALL
         return by_session, self.authid or _ALL, self.authrole or _ALL

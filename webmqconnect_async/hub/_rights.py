@@ -71,10 +71,13 @@ class Rights:
             ticket: the ticket that it has joined with, if it has.
             clock: returns the Unix time. A ticket that was valid when the subscriber joined may have expired.
         """
-        return None if self.is_public(topic) else self.publishing(topic, role, ticket, clock)
+        return None if self.is_public(topic) else self._authorize(topic, role, ticket, clock)
 
     def publishing(self, topic: str, role: str, ticket: Ticket | None, clock: Callable[[], float]) -> Refused | None:
         """Return why a subscriber may not publish to a topic. A public one is public to readers."""
+        return self._authorize(topic, role, ticket, clock)
+
+    def _authorize(self, topic: str, role: str, ticket: Ticket | None, clock: Callable[[], float]) -> Refused | None:
         if not self.restricted:
             return None
         if ticket is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from .._core.escape import visible
 from . import _remedies as remedies
-from ._application import ask
+from ._application import Application
 from ._config import HubConfig
 from ._frames import text_frame
 from ._observer import Drop, Refusal, RefusedPart
@@ -72,7 +72,18 @@ class Session(ABC):
     """The name of the WebSocket subprotocol."""
 
     __slots__ = (
-        *("_broker", "_closed", "_config", "_drained", "_drop", "_filled", "_max_queue", "_queue", "_queued"),
+        *(
+            "_application",
+            "_broker",
+            "_closed",
+            "_config",
+            "_drained",
+            "_drop",
+            "_filled",
+            "_max_queue",
+            "_queue",
+            "_queued",
+        ),
         *("_reserved", "authid", "authrole", "ending", "id", "opened", "peer", "published", "subscribed", "ticket"),
     )
 
@@ -101,6 +112,8 @@ class Session(ABC):
         self._drained = asyncio.Event()  # set unless the queue is above the high-water mark
         self._drained.set()
         self._reserved = 0  # bytes of all topics and prefixes
+        hook = config.may_subscribe
+        self._application = None if hook is None else Application(hook, broker.failed)
         self._drop = drop
         self._closed = False  # whether frames are no longer queued
 
@@ -130,21 +143,27 @@ class Session(ABC):
 
         It is called before this returns, or after the application has answered. The observers are told of a refusal.
         """
-        config, rights = self._config, self._config._rights
+        config, rights, application = self._config, self._config._rights, self._application
+
+        def by_rules() -> Refused | None:
+            return rights.reading(topic, self.authrole, self.ticket, config.clock)
 
         def settle(allowed: bool) -> None:
-            # Asked again after the application has answered: meanwhile the ticket may have expired.
-            refused = rights.reading(topic, self.authrole, self.ticket, config.clock)
+            refused = by_rules()  # again after the application has answered: meanwhile the ticket may have expired
             if refused is None and not allowed:
                 refused = Refused("the application refuses it")
             then("" if refused is None else self._refuse_topic("subscription", topic, refused))
 
-        hook = config.may_subscribe
-        if hook is None or rights.is_public(topic) or rights.reading(topic, self.authrole, self.ticket, config.clock):
+        if application is None or rights.is_public(topic) or by_rules() is not None:
             settle(True)
             return None
+        try:
+            self._broker.check(self, topic)
+        except NotSubscribed as reason:
+            then(str(reason))
+            return None
         claims = None if self.ticket is None else self.ticket.claims
-        answer = ask(hook, Identity(self.authid, self.authrole, self.id, self.peer, claims), topic)
+        answer = application.ask(Identity(self.authid, self.authrole, self.id, self.peer, claims), topic)
         if isinstance(answer, bool):
             settle(answer)
             return None
@@ -168,8 +187,13 @@ class Session(ABC):
         """Tell the observers that something is refused. `Refusal` explains the arguments."""
         self._broker.refused(Refusal(what, reason, remedy, self.peer, None, forged, self.id))
 
-    def leave(self, reason: str) -> None:  # noqa: B027  # WAMP v1 has no such message
-        """Queue the message, if the protocol has one, that the hub ends the session. The reason is a URI."""
+    def leave(self, reason: str, message: str = "") -> None:  # noqa: B027  # WAMP v1 has no such message
+        """Queue the message, if the protocol has one, that the hub ends the session.
+
+        Args:
+            reason: a URI.
+            message: text for people.
+        """
 
     def say(self, message: str) -> None:
         """Queue a message for this subscriber only."""
@@ -234,15 +258,16 @@ class Session(ABC):
         """
         await self._drained.wait()
 
-    def reserve(self, *names: str) -> bool:
-        """Reserve memory for topics or prefixes; return False if the subscriber would exceed its limit."""
+    def has_room(self, *names: str) -> bool:
+        """Return whether the subscriber may use the memory for more topics or prefixes."""
         config = self._config
-        reserved = self._reserved + sum(map(_size, names))
         # Room for one more topic of any length: a single one is never refused.
-        if reserved > 256 * config.max_subscriptions + 4 * config.max_topic:
-            return False
-        self._reserved = reserved
-        return True
+        most = 256 * config.max_subscriptions + 4 * config.max_topic
+        return self._reserved + sum(map(_size, names)) <= most
+
+    def reserve(self, *names: str) -> None:
+        """Reserve memory for topics or prefixes."""
+        self._reserved += sum(map(_size, names))
 
     def release(self, *names: str) -> None:
         """Release the memory of topics or prefixes."""

@@ -34,8 +34,8 @@ _CLOSE_TIMEOUT = 1.0
 _JOIN_TIMEOUT = 10.0
 """Seconds to say HELLO and, if the hub requires it, to authenticate. Strangers must not occupy connections."""
 
-_CLOCK_CHECK = 30.0
-"""Seconds between two looks at the hub's clock, which may jump, for the end of a ticket."""
+_CLOCK_CHECK = 5.0
+"""Seconds between two looks at the hub's clock, for the end of a ticket. It may jump, and the machine may sleep."""
 
 _MAX_WRITE = 1 << 16
 """Bytes written at once: what a transport buffers before it pauses writing."""
@@ -159,12 +159,14 @@ class SubscriberSocket:
 
     def _end_at(self, end: float) -> None:
         """End the session at a time of the hub's clock, because its ticket expires."""
-        left = end - self._config.clock()
+        loop, left = asyncio.get_running_loop(), end - self._config.clock()
         if left > 0:
-            self._timer = asyncio.get_running_loop().call_later(min(left, _CLOCK_CHECK), self._end_at, end)
+            self._timer = loop.call_later(min(left, _CLOCK_CHECK), self._end_at, end)
         elif self._session.ending is None:
-            self._session.leave("webmq.close.ticket_expired")
-            self._session.end(WSCloseCode.OK, "the ticket expires")
+            said = "the ticket expires"
+            self._session.leave("webmq.close.ticket_expired", said)
+            self._session.end(WSCloseCode.OK, said)
+            self._timer = loop.call_later(_CLOSE_TIMEOUT, self.abort)  # if the subscriber does not read
 
     def _behind(self) -> None:
         """Drop the subscriber as a flood, unless it has published events."""

@@ -3,8 +3,9 @@
     authreq(key, extra)    returns the challenge, which is unique
     auth(signature)        returns the permissions if the signature is right: HMAC-SHA256(secret, challenge), in base64
 
-Without subscriber keys, or with public topics, subscribers may be anonymous. Clients of the original hub had to
-authenticate even so, with an `authreq` without a key and then `auth`: both succeed here, too, and change nothing.
+Subscribers may be anonymous if the hub has public topics, or keys for neither subscribers nor tickets. Clients of the
+original hub had to authenticate even so, with an `authreq` without a key and then `auth`: both succeed here, too, and
+change nothing.
 """
 
 from __future__ import annotations
@@ -127,11 +128,13 @@ class Procedures:
             raise CallFailed("authentication-already-requested", "authentication already requested")
         if key == _NULL:
             if not self._anonymous:
-                raise CallFailed("anonymous-auth-forbidden", "subscribers of this hub need a key")
-            self._expected = _NULL
+                need = "subscribers of this hub need a key"
+                said = need if self._keys else "this hub takes tickets, which WAMP v1 does not have"
+                raise CallFailed("anonymous-auth-forbidden", said)
+            self._key, self._expected = None, _NULL
             return _NULL
         if not self._keys:
-            raise CallFailed("no-such-authkey", "no such key: subscribers of this hub are anonymous")
+            raise CallFailed("no-such-authkey", "no such key: this hub has none")
         credentials = self._keys.get(json.loads(key)) if key.startswith('"') else None
         if credentials is None:
             # This reveals which keys exist. But keys are not secret, and trying one is as slow as trying a signature.

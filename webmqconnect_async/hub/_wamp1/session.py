@@ -104,7 +104,7 @@ class Wamp1Session(Session):
         elif length > longest:
             reason = f"length of prefix and URI ({length}) exceeds maximum ({longest})"
             remedy = remedies.longer_topic(length)
-        elif (known is None and len(self._prefixes) >= most) or not self.reserve(prefix, uri):
+        elif (known is None and len(self._prefixes) >= most) or not self.has_room(prefix, uri):
             reason = f"number or size of its prefixes exceeds maximum ({most} prefixes, {256 * most} bytes)"
             remedy = remedies.more_subscriptions(most)
         if reason:
@@ -112,6 +112,7 @@ class Wamp1Session(Session):
             return
         if known is not None:
             self.release(prefix, known)
+        self.reserve(prefix, uri)
         self._prefixes[prefix] = uri
 
     def _resolve(self, uri: str) -> str:
@@ -133,7 +134,7 @@ class Wamp1Session(Session):
                 return partial(self._send_failure, reply)
         else:
             reply = messages.call_result(call.id, result)
-            if (key := self._procedures.authenticated_as) is not None:
+            if (key := self._procedures.authenticated_as) is not None and self.authrole == "anonymous":
                 self.admit(key)
         self.say(reply)
         return None

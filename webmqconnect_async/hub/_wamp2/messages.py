@@ -277,9 +277,9 @@ def abort(reason: str, message: str) -> str:
     return strict_json.encode([Type.ABORT, {"message": message}, reason])
 
 
-def goodbye(reason: str) -> str:
+def goodbye(reason: str, message: str = "") -> str:
     """Return the message that ends a session, or the reply to a client's GOODBYE."""
-    return strict_json.encode([Type.GOODBYE, {}, reason])
+    return strict_json.encode([Type.GOODBYE, {"message": message} if message else {}, reason])
 
 
 def subscribed(request: int, subscription: int, extra: Mapping[str, int]) -> str:

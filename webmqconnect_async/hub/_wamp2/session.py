@@ -103,10 +103,10 @@ class Wamp2Session(Session):
                 raise messages.ProtocolViolation("no message for a client that has not been welcomed")
         return None
 
-    def leave(self, reason: str) -> None:
+    def leave(self, reason: str, message: str = "") -> None:
         """Queue a GOODBYE."""
         if self._joined:
-            self.say(messages.goodbye(reason))
+            self.say(messages.goodbye(reason, message))
 
     def _welcome(self, joined: Joined) -> None:
         self._joined, self._joining = True, None
