@@ -1,4 +1,4 @@
-"""`tickets.ticket` makes JSON Web Tokens, and `_core.tickets` verifies them, whoever has made them."""
+"""`tickets.ticket` makes JSON Web Tokens, and `_core.tickets` verifies them, made by this package or not."""
 
 from __future__ import annotations
 

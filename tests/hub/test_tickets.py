@@ -119,7 +119,7 @@ NOT_COVERED = refused("the ticket does not cover this topic")
 
 
 async def test_joining(start: Start, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
-    """The subject of the ticket is the `authid`, whatever HELLO says, and nothing but the ticket's topics is sent."""
+    """The subject of the ticket is the `authid`, also if HELLO names another. Only the ticket's topics are sent."""
     caplog.set_level(logging.INFO)
     hub = await start()
     peer = await wire.stranger(hub)
@@ -343,7 +343,7 @@ def test_wamp1_authreq(kind: str, without_key: str | None, with_key: str) -> Non
     ],
 )
 def test_wamp1_joins_once(kind: str, key: str | None, words: list[str], caplog: pytest.LogCaptureFixture) -> None:
-    """A subscriber joins once as whoever it is, whatever it calls."""
+    """A subscriber joins once for each identity, however often it authenticates."""
     caplog.set_level(logging.INFO)
     broker = Broker(HubConfig(**KINDS[kind]), (Log(),))
     session = opened(broker, Wamp1Session)

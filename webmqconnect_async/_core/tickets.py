@@ -1,7 +1,7 @@
 """Tickets: JSON Web Tokens (RFC 7519) that say which topics a subscriber may read. Needs PyJWT. No I/O and no clock.
 
 A ticket is signed with HMAC-SHA256 (`HS256`, RFC 7518). No other algorithm is accepted: a token that chooses its own
-could have none, or use a public key as the secret (RFC 8725, section 3.1). Whoever has the secret can make tickets.
+could have none, or use a public key as the secret (RFC 8725, section 3.1). With the secret, anybody can make tickets.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class HubConfig:
             failure is logged with the address of the peer.
         ticket_keys: Secrets by key, likewise, of at least 32 bytes, with which your application makes tickets:
             `webmqconnect_async.tickets.ticket`. A subscriber with a ticket (WAMP v2) may read the topics that the
-            ticket covers, until it expires. Whoever has a secret can make any ticket, so it must not be one of `keys`
+            ticket covers, until it expires. With a secret, anybody can make any ticket, so it must not be one of `keys`
             or `subscriber_keys`. The `eligible_authid` of a push selects users of tickets and subscriber keys alike:
             give no key the name of a user. Needs the extra `tickets`.
         public: Topics that everybody may read without a key or a ticket, exact or with a trailing `*` after `/`, `.` or

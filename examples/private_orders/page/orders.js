@@ -34,7 +34,7 @@ async function load() {
 function show({ id, user, item, state }) {
   if (!rows.has(id)) {
     const row = element("orders").insertRow(0);
-    for (const text of [user, item, ""]) row.insertCell().textContent = text;  // text, whatever it looks like
+    for (const text of [user, item, ""]) row.insertCell().textContent = text;  // never markup
     rows.set(id, row);
   }
   const cell = rows.get(id).cells[2];
