@@ -13,8 +13,10 @@ from decimal import Decimal
 from ipaddress import IPv4Address
 from pathlib import PurePosixPath
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
+from unittest.mock import MagicMock
 from uuid import UUID
+from xmlrpc.client import ServerProxy
 from zoneinfo import ZoneInfo
 
 import pydantic
@@ -77,14 +79,65 @@ class _Numpy:
     """A scalar or array of numpy, as far as the encoder looks at it."""
 
     def __init__(self, value: object, kind: object = "f") -> None:
-        self.value, self.dtype = value, SimpleNamespace(kind=kind)
+        self.value, self.kind = value, kind
+
+    @property
+    def dtype(self) -> object:
+        return SimpleNamespace(kind=self.kind)
 
     def tolist(self) -> object:
         return self.value
 
 
+class _LongDouble(_Numpy):
+    """As numpy.longdouble, which has no counterpart in Python."""
+
+    def tolist(self) -> object:
+        return _LongDouble(self.value)
+
+
+class _Row:
+    """A lazy row of a database that is away."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise OSError("the database is away")
+
+
+class _Away(Exception):
+    """An application's own."""
+
+
+class _LazyModel(_Model):
+    def model_dump(self, **options: object) -> NoReturn:
+        raise _Away("no row")
+
+
+class _LazyPath:
+    def __fspath__(self) -> NoReturn:
+        raise OSError("unmounted")
+
+
+class _LazyArray(_Numpy):
+    def tolist(self) -> NoReturn:
+        raise _Away("deleted")
+
+
+@dataclass
+class _LazyItem:
+    name: str
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "name":
+            raise _Away("no row")
+        return super().__getattribute__(name)
+
+
+_HERE = __name__
+_HINT = "; dumps=webmqconnect_async.to_json encodes it"
+_PATH = f"{PurePosixPath.__module__}.PurePosixPath"  # pathlib._local on CPython 3.13
 _NAIVE = "a naive datetime, which browsers would read as local time; give it a time zone"
 _ZONE_WITHOUT_DATE = "a time in a zone whose offset depends on the date; push a datetime, or a naive time"
+
 
 _Point = namedtuple("_Point", "x y")
 
@@ -167,7 +220,17 @@ def test_to_json_encodes_more(event: object, decoded: object) -> None:
         (_Item("tea", math.nan), "event.price: nan is not JSON"),
         (_Item("tea", {1}), "event.price: set is not JSON: a set has no order; pass a sorted list"),
         (_Item("tea", PurePosixPath("\udcff")), "event.price: a lone surrogate is not UTF-8"),
-        (_Item("tea", _Numpy(1, "m")), "event.price: _Numpy is not JSON"),
+        (_Item("tea", _Numpy(1, "m")), f"event.price: {_HERE}._Numpy is not JSON"),
+        (_Item("tea", _LongDouble(1)), f"event.price: {_HERE}._LongDouble is not JSON"),
+        ([_Numpy([1, _LongDouble(1)])], f"event[0][1]: {_HERE}._LongDouble is not JSON"),
+        ([_Item], "event[0]: type is not JSON"),
+        (_Item("tea", MagicMock()), "event.price: unittest.mock.MagicMock is not JSON"),
+        (_Item("tea", ServerProxy("http://127.0.0.1:1")), "event.price: xmlrpc.client.ServerProxy is not JSON"),
+        (_Item("tea", _Row()), f"event.price: {_HERE}._Row is not JSON"),
+        ({"row": [_LazyModel()]}, "event['row'][0]: _Away: no row"),
+        ({"row": [_LazyItem("tea")]}, "event['row'][0]: _Away: no row"),
+        ([_LazyPath()], "event[0]: OSError: unmounted"),
+        ([_LazyArray(1)], f"event[0]: {_HERE}._LazyArray is not JSON"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -225,12 +288,16 @@ _UNSAYABLE: list[tuple[object, str]] = [
     ([Decimal("NaN")], "event[0]: NaN is not JSON"),
     ([Decimal("sNaN")], "event[0]: sNaN is not JSON"),
     ([Decimal("-Infinity")], "event[0]: -Infinity is not JSON"),
-    ({date(2026, 1, 1): 3}, "event: a key of type date is not JSON"),
-    ([_Item("tea", 1)], "event[0]: _Item is not JSON; dumps=webmqconnect_async.to_json encodes it"),
-    ([1, _Model(a=1)], "event[1]: _Model is not JSON; dumps=webmqconnect_async.to_json encodes it"),
-    ({"p": PurePosixPath("a")}, "event['p']: PurePosixPath is not JSON; dumps=webmqconnect_async.to_json encodes it"),
-    ([_Numpy(1.5)], "event[0]: _Numpy is not JSON; dumps=webmqconnect_async.to_json encodes it"),
-    ([_Numpy(1, "M")], "event[0]: _Numpy is not JSON"),
+    ({date(2026, 1, 1): 3}, "event: a key of type datetime.date is not JSON"),
+    ([_Item("tea", 1)], f"event[0]: {_HERE}._Item is not JSON{_HINT}"),
+    ([1, _Model(a=1)], f"event[1]: {_HERE}._Model is not JSON{_HINT}"),
+    ({"p": PurePosixPath("a")}, f"event['p']: {_PATH} is not JSON{_HINT}"),
+    ([_Numpy(1.5)], f"event[0]: {_HERE}._Numpy is not JSON{_HINT}"),
+    ([_Numpy(1, "M")], f"event[0]: {_HERE}._Numpy is not JSON"),
+    ([_LongDouble(1)], f"event[0]: {_HERE}._LongDouble is not JSON"),
+    ([MagicMock()], "event[0]: unittest.mock.MagicMock is not JSON"),
+    ([ServerProxy("http://127.0.0.1:1")], "event[0]: xmlrpc.client.ServerProxy is not JSON"),
+    ([_Row()], f"event[0]: {_HERE}._Row is not JSON"),
     ([_Item], "event[0]: type is not JSON"),
     ([b"bytes"], "event[0]: bytes is not JSON"),
     (1j, "event: complex is not JSON"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from functools import partial
+from inspect import isroutine
 from math import isfinite
 from typing import TypeAlias
 from uuid import UUID
@@ -120,29 +122,47 @@ def _substitute(value: object) -> object:
         case set() | frozenset():
             raise _NotJSON(f"{type(value).__name__} is not JSON: a set has no order; pass a sorted list")
     hint = "; dumps=webmqconnect_async.to_json encodes it" if _converter(value) else ""
-    raise _NotJSON(f"{type(value).__name__} is not JSON{hint}")
+    raise _NotJSON(f"{_type_of(value)} is not JSON{hint}")
 
 
 def _extended_substitute(value: object) -> object:
     """Do what `_substitute` does, for the types of `to_json`."""
     convert = None if isinstance(value, Enum) else _converter(value)
-    return convert() if convert else _substitute(value)
+    if convert is None:
+        return _substitute(value)
+    try:
+        return convert()
+    except Exception as error:  # models and paths run the application's code
+        raise _NotJSON(f"{type(error).__name__}: {error}") from error
 
 
 def _converter(value: object) -> Callable[[], object] | None:
     """Return what converts a value that only `to_json` encodes; None for any other. It imports no third party."""
-    if isinstance(value, type):
-        return None
-    if callable(dump := getattr(value, "model_dump", None)):
-        return partial(dump, mode="json")
-    if is_dataclass(value):
-        return lambda: {field.name: getattr(value, field.name) for field in fields(value)}
-    if callable(path := getattr(value, "__fspath__", None)):
-        return partial(path)
-    kind = getattr(getattr(value, "dtype", None), "kind", None)
-    if kind in _NUMPY_KINDS and callable(tolist := getattr(value, "tolist", None)):
-        return partial(tolist)
+    kind = type(value)
+    if dump := _method(value, "model_dump", mode="json"):
+        return dump
+    if is_dataclass(kind):
+        return lambda: {field.name: getattr(value, field.name) for field in fields(kind)}
+    if path := _method(value, "__fspath__"):
+        return path
+    if hasattr(kind, "dtype") and (tolist := _method(value, "tolist")):
+        with suppress(Exception):
+            dtype = getattr(value, "dtype", None)
+            # numpy.longdouble has no counterpart in Python: its `tolist` returns another one.
+            if getattr(dtype, "kind", None) in _NUMPY_KINDS and type(plain := tolist()) is not kind:
+                return lambda: plain
     return None
+
+
+def _method(value: object, name: str, **options: str) -> Callable[[], object] | None:
+    """Return a call of a method that the class of a value defines. Mocks, proxies and lazy rows make up any other."""
+    method = getattr(value, name) if hasattr(type(value), name) else None
+    return partial(method, **options) if isroutine(method) else None  # the `__fspath__` of a MagicMock is a mock
+
+
+def _type_of(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 def _encoder(default: Callable[[object], object]) -> Callable[[object], str]:
@@ -187,7 +207,7 @@ def _culprit(
             step = f".{key}" if attributes and isinstance(value, dict) else f"[{_shown(key)}]"
             if isinstance(value, dict):
                 if not isinstance(key, str | int | float | None):
-                    return f"{path}: a key of type {type(key).__name__} is not JSON"
+                    return f"{path}: a key of type {_type_of(key)} is not JSON"
                 if found := _culprit(key, f"{path}: the key {_shown(key)}", above, substitute):
                     return found
             if found := _culprit(item, path + step, above, substitute):
