@@ -96,6 +96,18 @@ class _LongDouble(_Numpy):
         return _LongDouble(self.value)
 
 
+class _NaT(datetime):
+    """As pandas.NaT."""
+
+    __hash__ = datetime.__hash__
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+    def utcoffset(self) -> NoReturn:
+        raise ValueError("NaTType does not support utcoffset")
+
+
 class _Row:
     """A lazy row of a database that is away."""
 
@@ -138,6 +150,7 @@ _PATH = f"{PurePosixPath.__module__}.PurePosixPath"  # pathlib._local on CPython
 _NAIVE = "a naive datetime, which browsers would read as local time; give it a time zone"
 _ZONE_WITHOUT_DATE = "a time in a zone whose offset depends on the date; push a datetime, or a naive time"
 
+_ODD_OFFSET = "a time whose UTC offset is not a whole number of minutes; push a datetime, or a naive time"
 
 _Point = namedtuple("_Point", "x y")
 
@@ -178,6 +191,7 @@ def test_an_event_is_compact_json_in_utf_8(event: object, body: bytes) -> None:
         (datetime(2026, 5, 1, 12, 30, tzinfo=UTC), "2026-05-01T12:30:00+00:00"),
         (datetime(2026, 5, 1, 12, 30, 0, 1500, ZoneInfo("Europe/Berlin")), "2026-05-01T12:30:00.001500+02:00"),
         (datetime(1800, 1, 1, tzinfo=timezone(timedelta(minutes=53, seconds=28))), "1799-12-31T23:06:32+00:00"),
+        (datetime(2026, 5, 1, tzinfo=timezone(timedelta(microseconds=1))), "2026-04-30T23:59:59.999999+00:00"),
         (date(2026, 5, 1), "2026-05-01"),
         (time(9, 30), "09:30:00"),
         (time(9, 30, tzinfo=UTC), "09:30:00+00:00"),
@@ -285,6 +299,9 @@ _UNSAYABLE: list[tuple[object, str]] = [
     ({"when": datetime(2026, 1, 1)}, f"event['when']: {_NAIVE}"),
     ([_Due.NAIVE], f"event[0]: {_NAIVE}"),
     (time(9, tzinfo=ZoneInfo("Europe/Berlin")), f"event: {_ZONE_WITHOUT_DATE}"),
+    ({"when": _NaT(2026, 1, 1)}, "event['when']: NaT is not JSON; push None"),
+    ([time(1, tzinfo=timezone(timedelta(seconds=1)))], f"event[0]: {_ODD_OFFSET}"),
+    ([time(1, tzinfo=timezone(timedelta(microseconds=1)))], f"event[0]: {_ODD_OFFSET}"),
     ([Decimal("NaN")], "event[0]: NaN is not JSON"),
     ([Decimal("sNaN")], "event[0]: sNaN is not JSON"),
     ([Decimal("-Infinity")], "event[0]: -Infinity is not JSON"),

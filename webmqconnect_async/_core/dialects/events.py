@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import partial
@@ -34,6 +34,7 @@ Not Exception: a signal handler may raise while the encoder is running, such as 
 _NUMPY_KINDS = frozenset("biufUO")
 """Not datetime64 and timedelta64, which would become integers if they are in nanoseconds."""
 
+_MINUTE = timedelta(minutes=1)
 _N, _I = b"NI"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _STRING_OR_CONSTANT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|(NaN|Infinity)', re.DOTALL)
@@ -101,15 +102,22 @@ def _substitute(value: object) -> object:
         case Enum():
             return value.value
         case datetime():
+            if value != value:  # pandas.NaT, which is like NaN
+                raise _NotJSON("NaT is not JSON; push None")
             offset = value.utcoffset()
             if offset is None:
                 raise _NotJSON("a naive datetime, which browsers would read as local time; give it a time zone")
-            if offset.seconds % 60:  # local mean time: ISO 8601 and browsers have no seconds in an offset
+            if offset % _MINUTE:  # local mean time: ISO 8601 and browsers have no seconds in an offset
                 value = value.astimezone(UTC)
             return value.isoformat()
         case time():
-            if value.tzinfo is not None and value.utcoffset() is None:
+            offset = value.utcoffset()
+            if value.tzinfo is not None and offset is None:
                 raise _NotJSON("a time in a zone whose offset depends on the date; push a datetime, or a naive time")
+            if offset and offset % _MINUTE:
+                raise _NotJSON(
+                    "a time whose UTC offset is not a whole number of minutes; push a datetime, or a naive time"
+                )
             return value.isoformat()
         case date():
             return value.isoformat()
