@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
 from enum import Enum
 from functools import partial
 from inspect import isroutine
 from math import isfinite
 from typing import TypeAlias
-from uuid import UUID
 
 from ...errors import InvalidPush
 from ..escape import shortened
@@ -121,16 +120,22 @@ def _substitute(value: object) -> object:
             return value.isoformat()
         case date():
             return value.isoformat()
-        case UUID():
-            return str(value)
-        case Decimal() if value.is_finite():
-            return str(value)
-        case Decimal():
-            raise _NotJSON(f"{value} is not JSON")
         case set() | frozenset():
             raise _NotJSON(f"{type(value).__name__} is not JSON: a set has no order; pass a sorted list")
+    if _is_a("uuid", "UUID", value):
+        return str(value)
+    if _is_a("decimal", "Decimal", value):
+        if set(text := str(value)) & set("NI"):  # NaN, sNaN, Infinity
+            raise _NotJSON(f"{text} is not JSON")
+        return text
     hint = "; dumps=webmqconnect_async.to_json encodes it" if _converter(value) else ""
     raise _NotJSON(f"{_type_of(value)} is not JSON{hint}")
+
+
+def _is_a(module: str, name: str, value: object) -> bool:
+    # Importing these modules takes milliseconds. An application that has such a value has imported them.
+    kind = getattr(sys.modules.get(module), name, None)
+    return isinstance(kind, type) and isinstance(value, kind)
 
 
 def _extended_substitute(value: object) -> object:
