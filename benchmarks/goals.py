@@ -178,6 +178,7 @@ INSTRUCTIONS: Mapping[Cell, Limit | None] = {
     Cell("push"): Limit(195_000, 170_000),
     NAIVE: None,
     _RAW: None,
+    Cell("encode_event"): None,  # encodes the event, and pushes nothing
 }
 """Limits on the instructions per push, on asyncio and CPython 3.11."""
 

@@ -14,11 +14,15 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
+
+from webmqconnect_async._core.dialects.events import encode_event
 
 from . import processes
 from .goals import Cell
-from .load import Load
+from .load import AsyncPeer, Load, Run
 from .measure import ASYNC, runner
 
 FEW, MORE = 200, 800
@@ -47,8 +51,23 @@ def _counted(cell: Cell, url: str) -> int:
     return int(re.findall(r"Collected : (\d+)", printed)[-1])
 
 
+@asynccontextmanager
+async def _encoding(load: Load) -> AsyncIterator[Run]:
+    """Encode events instead of pushing them."""
+
+    async def run(events: int) -> None:
+        event = load.event
+        for _ in range(events):
+            encode_event(event)
+
+    yield run
+
+
+_PEERS: Mapping[str, AsyncPeer] = {**ASYNC, "encode_event": _encoding}
+
+
 async def _push(cell: Cell, url: str) -> None:
-    async with ASYNC[cell.client](Load(url, cell.concurrency, timeout=LONGEST)) as run:
+    async with _PEERS[cell.client](Load(url, cell.concurrency, timeout=LONGEST)) as run:
         await run(cell.concurrency + 100)
         gc.collect()
         _count()

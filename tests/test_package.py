@@ -271,6 +271,11 @@ def test_importing_the_package_imports_no_hub_and_no_command_line() -> None:
     assert imported & {"click", "rich", "rich_click", "uvloop", "pytest", "hypothesis", "aiohttp.web"} == set()
 
 
+def test_importing_the_client_imports_no_types_of_events() -> None:
+    """They take milliseconds; an application that pushes such values has imported them."""
+    assert _imported_by("from webmqconnect_async import Client") & {"decimal", "uuid"} == set()
+
+
 def test_importing_the_hub_imports_no_client() -> None:
     """Naming a module below the package runs the package's own imports: they are left out by a stand-in for it."""
     bare = (

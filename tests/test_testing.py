@@ -275,6 +275,17 @@ def test_signed_pushes_are_accepted_while_time_is_frozen(webmq_hub: Hub, dialect
     assert (len(webmq_hub.pushes), len(inside.pushes)) == (7, 1)
 
 
+async def test_arrived_expires_while_time_is_frozen(webmq_hub: Hub, client: Client) -> None:
+    """The timers of asyncio stop, so a push ends the test if nothing else does."""
+    late = threading.Timer(PATIENCE, client.push, ["t", 1])
+    late.start()
+    try:
+        with freezegun.freeze_time("2024-02-29 12:00:00"), pytest.raises(TimeoutError, match=r"^waited 0\.01 s"):
+            await webmq_hub.arrived("t", timeout=0.01)
+    finally:
+        late.cancel()
+
+
 # Refusing
 
 

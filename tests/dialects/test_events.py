@@ -13,8 +13,10 @@ from decimal import Decimal
 from ipaddress import IPv4Address
 from pathlib import PurePosixPath
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
+from unittest.mock import MagicMock
 from uuid import UUID
+from xmlrpc.client import ServerProxy
 from zoneinfo import ZoneInfo
 
 import pydantic
@@ -77,14 +79,78 @@ class _Numpy:
     """A scalar or array of numpy, as far as the encoder looks at it."""
 
     def __init__(self, value: object, kind: object = "f") -> None:
-        self.value, self.dtype = value, SimpleNamespace(kind=kind)
+        self.value, self.kind = value, kind
+
+    @property
+    def dtype(self) -> object:
+        return SimpleNamespace(kind=self.kind)
 
     def tolist(self) -> object:
         return self.value
 
 
+class _LongDouble(_Numpy):
+    """As numpy.longdouble, which has no counterpart in Python."""
+
+    def tolist(self) -> object:
+        return _LongDouble(self.value)
+
+
+class _NaT(datetime):
+    """As pandas.NaT."""
+
+    __hash__ = datetime.__hash__
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+    def utcoffset(self) -> NoReturn:
+        raise ValueError("NaTType does not support utcoffset")
+
+
+class _Row:
+    """A lazy row of a database that is away."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise OSError("the database is away")
+
+
+class _Away(Exception):
+    """An application's own."""
+
+
+class _LazyModel(_Model):
+    def model_dump(self, **options: object) -> NoReturn:
+        raise _Away("no row")
+
+
+class _LazyPath:
+    def __fspath__(self) -> NoReturn:
+        raise OSError("unmounted")
+
+
+class _LazyArray(_Numpy):
+    def tolist(self) -> NoReturn:
+        raise _Away("deleted")
+
+
+@dataclass
+class _LazyItem:
+    name: str
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "name":
+            raise _Away("no row")
+        return super().__getattribute__(name)
+
+
+_HERE = __name__
+_HINT = "; dumps=webmqconnect_async.to_json encodes it"
+_PATH = f"{PurePosixPath.__module__}.PurePosixPath"  # pathlib._local on CPython 3.13
 _NAIVE = "a naive datetime, which browsers would read as local time; give it a time zone"
 _ZONE_WITHOUT_DATE = "a time in a zone whose offset depends on the date; push a datetime, or a naive time"
+
+_ODD_OFFSET = "a time whose UTC offset is not a whole number of minutes; push a datetime, or a naive time"
 
 _Point = namedtuple("_Point", "x y")
 
@@ -125,6 +191,7 @@ def test_an_event_is_compact_json_in_utf_8(event: object, body: bytes) -> None:
         (datetime(2026, 5, 1, 12, 30, tzinfo=UTC), "2026-05-01T12:30:00+00:00"),
         (datetime(2026, 5, 1, 12, 30, 0, 1500, ZoneInfo("Europe/Berlin")), "2026-05-01T12:30:00.001500+02:00"),
         (datetime(1800, 1, 1, tzinfo=timezone(timedelta(minutes=53, seconds=28))), "1799-12-31T23:06:32+00:00"),
+        (datetime(2026, 5, 1, tzinfo=timezone(timedelta(microseconds=1))), "2026-04-30T23:59:59.999999+00:00"),
         (date(2026, 5, 1), "2026-05-01"),
         (time(9, 30), "09:30:00"),
         (time(9, 30, tzinfo=UTC), "09:30:00+00:00"),
@@ -167,7 +234,17 @@ def test_to_json_encodes_more(event: object, decoded: object) -> None:
         (_Item("tea", math.nan), "event.price: nan is not JSON"),
         (_Item("tea", {1}), "event.price: set is not JSON: a set has no order; pass a sorted list"),
         (_Item("tea", PurePosixPath("\udcff")), "event.price: a lone surrogate is not UTF-8"),
-        (_Item("tea", _Numpy(1, "m")), "event.price: _Numpy is not JSON"),
+        (_Item("tea", _Numpy(1, "m")), f"event.price: {_HERE}._Numpy is not JSON"),
+        (_Item("tea", _LongDouble(1)), f"event.price: {_HERE}._LongDouble is not JSON"),
+        ([_Numpy([1, _LongDouble(1)])], f"event[0][1]: {_HERE}._LongDouble is not JSON"),
+        ([_Item], "event[0]: type is not JSON"),
+        (_Item("tea", MagicMock()), "event.price: unittest.mock.MagicMock is not JSON"),
+        (_Item("tea", ServerProxy("http://127.0.0.1:1")), "event.price: xmlrpc.client.ServerProxy is not JSON"),
+        (_Item("tea", _Row()), f"event.price: {_HERE}._Row is not JSON"),
+        ({"row": [_LazyModel()]}, "event['row'][0]: _Away: no row"),
+        ({"row": [_LazyItem("tea")]}, "event['row'][0]: _Away: no row"),
+        ([_LazyPath()], "event[0]: OSError: unmounted"),
+        ([_LazyArray(1)], f"event[0]: {_HERE}._LazyArray is not JSON"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -222,15 +299,22 @@ _UNSAYABLE: list[tuple[object, str]] = [
     ({"when": datetime(2026, 1, 1)}, f"event['when']: {_NAIVE}"),
     ([_Due.NAIVE], f"event[0]: {_NAIVE}"),
     (time(9, tzinfo=ZoneInfo("Europe/Berlin")), f"event: {_ZONE_WITHOUT_DATE}"),
+    ({"when": _NaT(2026, 1, 1)}, "event['when']: NaT is not JSON; push None"),
+    ([time(1, tzinfo=timezone(timedelta(seconds=1)))], f"event[0]: {_ODD_OFFSET}"),
+    ([time(1, tzinfo=timezone(timedelta(microseconds=1)))], f"event[0]: {_ODD_OFFSET}"),
     ([Decimal("NaN")], "event[0]: NaN is not JSON"),
     ([Decimal("sNaN")], "event[0]: sNaN is not JSON"),
     ([Decimal("-Infinity")], "event[0]: -Infinity is not JSON"),
-    ({date(2026, 1, 1): 3}, "event: a key of type date is not JSON"),
-    ([_Item("tea", 1)], "event[0]: _Item is not JSON; dumps=webmqconnect_async.to_json encodes it"),
-    ([1, _Model(a=1)], "event[1]: _Model is not JSON; dumps=webmqconnect_async.to_json encodes it"),
-    ({"p": PurePosixPath("a")}, "event['p']: PurePosixPath is not JSON; dumps=webmqconnect_async.to_json encodes it"),
-    ([_Numpy(1.5)], "event[0]: _Numpy is not JSON; dumps=webmqconnect_async.to_json encodes it"),
-    ([_Numpy(1, "M")], "event[0]: _Numpy is not JSON"),
+    ({date(2026, 1, 1): 3}, "event: a key of type datetime.date is not JSON"),
+    ([_Item("tea", 1)], f"event[0]: {_HERE}._Item is not JSON{_HINT}"),
+    ([1, _Model(a=1)], f"event[1]: {_HERE}._Model is not JSON{_HINT}"),
+    ({"p": PurePosixPath("a")}, f"event['p']: {_PATH} is not JSON{_HINT}"),
+    ([_Numpy(1.5)], f"event[0]: {_HERE}._Numpy is not JSON{_HINT}"),
+    ([_Numpy(1, "M")], f"event[0]: {_HERE}._Numpy is not JSON"),
+    ([_LongDouble(1)], f"event[0]: {_HERE}._LongDouble is not JSON"),
+    ([MagicMock()], "event[0]: unittest.mock.MagicMock is not JSON"),
+    ([ServerProxy("http://127.0.0.1:1")], "event[0]: xmlrpc.client.ServerProxy is not JSON"),
+    ([_Row()], f"event[0]: {_HERE}._Row is not JSON"),
     ([_Item], "event[0]: type is not JSON"),
     ([b"bytes"], "event[0]: bytes is not JSON"),
     (1j, "event: complex is not JSON"),

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent import futures
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self, TypeAlias, Unpack
 from urllib.parse import urlsplit
 
@@ -116,7 +116,13 @@ class Hub:
             raise RuntimeError(_IN_TRIO)
         seconds = checked_seconds("timeout", timeout, zero=True)
         with self._journal.waiting(topic) as future:
-            await asyncio.wait([asyncio.wrap_future(future)], timeout=seconds)
+            # A thread waits, because the timers of asyncio stop while a test freezes time. It is not one of the loop's
+            # executor, whose threads may all be in use. It ends at the latest when `waiting` cancels the future.
+            thread = futures.ThreadPoolExecutor(1)
+            waited = asyncio.wrap_future(thread.submit(future.result, seconds))
+            thread.shutdown(wait=False)
+            with suppress(TimeoutError):
+                await waited
         return self._settled(future, topic, seconds)
 
     def refuse_next(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
+from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from functools import partial
+from inspect import isroutine
 from math import isfinite
 from typing import TypeAlias
-from uuid import UUID
 
 from ...errors import InvalidPush
 from ..escape import shortened
@@ -32,6 +33,7 @@ Not Exception: a signal handler may raise while the encoder is running, such as 
 _NUMPY_KINDS = frozenset("biufUO")
 """Not datetime64 and timedelta64, which would become integers if they are in nanoseconds."""
 
+_MINUTE = timedelta(minutes=1)
 _N, _I = b"NI"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _STRING_OR_CONSTANT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|(NaN|Infinity)', re.DOTALL)
@@ -99,50 +101,81 @@ def _substitute(value: object) -> object:
         case Enum():
             return value.value
         case datetime():
+            if value != value:  # pandas.NaT, which is like NaN
+                raise _NotJSON("NaT is not JSON; push None")
             offset = value.utcoffset()
             if offset is None:
                 raise _NotJSON("a naive datetime, which browsers would read as local time; give it a time zone")
-            if offset.seconds % 60:  # local mean time: ISO 8601 and browsers have no seconds in an offset
+            if offset % _MINUTE:  # local mean time: ISO 8601 and browsers have no seconds in an offset
                 value = value.astimezone(UTC)
             return value.isoformat()
         case time():
-            if value.tzinfo is not None and value.utcoffset() is None:
+            offset = value.utcoffset()
+            if value.tzinfo is not None and offset is None:
                 raise _NotJSON("a time in a zone whose offset depends on the date; push a datetime, or a naive time")
+            if offset and offset % _MINUTE:
+                raise _NotJSON(
+                    "a time whose UTC offset is not a whole number of minutes; push a datetime, or a naive time"
+                )
             return value.isoformat()
         case date():
             return value.isoformat()
-        case UUID():
-            return str(value)
-        case Decimal() if value.is_finite():
-            return str(value)
-        case Decimal():
-            raise _NotJSON(f"{value} is not JSON")
         case set() | frozenset():
             raise _NotJSON(f"{type(value).__name__} is not JSON: a set has no order; pass a sorted list")
+    if _is_a("uuid", "UUID", value):
+        return str(value)
+    if _is_a("decimal", "Decimal", value):
+        if set(text := str(value)) & set("NI"):  # NaN, sNaN, Infinity
+            raise _NotJSON(f"{text} is not JSON")
+        return text
     hint = "; dumps=webmqconnect_async.to_json encodes it" if _converter(value) else ""
-    raise _NotJSON(f"{type(value).__name__} is not JSON{hint}")
+    raise _NotJSON(f"{_type_of(value)} is not JSON{hint}")
+
+
+def _is_a(module: str, name: str, value: object) -> bool:
+    # Importing these modules takes milliseconds. An application that has such a value has imported them.
+    kind = getattr(sys.modules.get(module), name, None)
+    return isinstance(kind, type) and isinstance(value, kind)
 
 
 def _extended_substitute(value: object) -> object:
     """Do what `_substitute` does, for the types of `to_json`."""
     convert = None if isinstance(value, Enum) else _converter(value)
-    return convert() if convert else _substitute(value)
+    if convert is None:
+        return _substitute(value)
+    try:
+        return convert()
+    except Exception as error:  # models and paths run the application's code
+        raise _NotJSON(f"{type(error).__name__}: {error}") from error
 
 
 def _converter(value: object) -> Callable[[], object] | None:
     """Return what converts a value that only `to_json` encodes; None for any other. It imports no third party."""
-    if isinstance(value, type):
-        return None
-    if callable(dump := getattr(value, "model_dump", None)):
-        return partial(dump, mode="json")
-    if is_dataclass(value):
-        return lambda: {field.name: getattr(value, field.name) for field in fields(value)}
-    if callable(path := getattr(value, "__fspath__", None)):
-        return partial(path)
-    kind = getattr(getattr(value, "dtype", None), "kind", None)
-    if kind in _NUMPY_KINDS and callable(tolist := getattr(value, "tolist", None)):
-        return partial(tolist)
+    kind = type(value)
+    if dump := _method(value, "model_dump", mode="json"):
+        return dump
+    if is_dataclass(kind):
+        return lambda: {field.name: getattr(value, field.name) for field in fields(kind)}
+    if path := _method(value, "__fspath__"):
+        return path
+    if hasattr(kind, "dtype") and (tolist := _method(value, "tolist")):
+        with suppress(Exception):
+            dtype = getattr(value, "dtype", None)
+            # numpy.longdouble has no counterpart in Python: its `tolist` returns another one.
+            if getattr(dtype, "kind", None) in _NUMPY_KINDS and type(plain := tolist()) is not kind:
+                return lambda: plain
     return None
+
+
+def _method(value: object, name: str, **options: str) -> Callable[[], object] | None:
+    """Return a call of a method that the class of a value defines. Mocks, proxies and lazy rows make up any other."""
+    method = getattr(value, name) if hasattr(type(value), name) else None
+    return partial(method, **options) if isroutine(method) else None  # the `__fspath__` of a MagicMock is a mock
+
+
+def _type_of(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 def _encoder(default: Callable[[object], object]) -> Callable[[object], str]:
@@ -187,7 +220,7 @@ def _culprit(
             step = f".{key}" if attributes and isinstance(value, dict) else f"[{_shown(key)}]"
             if isinstance(value, dict):
                 if not isinstance(key, str | int | float | None):
-                    return f"{path}: a key of type {type(key).__name__} is not JSON"
+                    return f"{path}: a key of type {_type_of(key)} is not JSON"
                 if found := _culprit(key, f"{path}: the key {_shown(key)}", above, substitute):
                     return found
             if found := _culprit(item, path + step, above, substitute):
