@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
-from functools import partial
 from inspect import isroutine
 from math import isfinite
 from typing import TypeAlias
@@ -121,7 +120,7 @@ def _substitute(value: object) -> object:
         case date():
             return value.isoformat()
         case set() | frozenset():
-            raise _NotJSON(f"{type(value).__name__} is not JSON: a set has no order; pass a sorted list")
+            raise _NotJSON(f"{_type_of(value)} is not JSON: a set has no order; pass a sorted list")
     if _is_a("uuid", "UUID", value):
         return str(value)
     if _is_a("decimal", "Decimal", value):
@@ -145,7 +144,7 @@ def _extended_substitute(value: object) -> object:
         return _substitute(value)
     try:
         return convert()
-    except Exception as error:  # models and paths run the application's code
+    except Exception as error:  # code of the application may raise anything
         raise _NotJSON(f"{type(error).__name__}: {error}") from error
 
 
@@ -168,9 +167,13 @@ def _converter(value: object) -> Callable[[], object] | None:
 
 
 def _method(value: object, name: str, **options: str) -> Callable[[], object] | None:
-    """Return a call of a method that the class of a value defines. Mocks, proxies and lazy rows make up any other."""
-    method = getattr(value, name) if hasattr(type(value), name) else None
-    return partial(method, **options) if isroutine(method) else None  # the `__fspath__` of a MagicMock is a mock
+    """Return a call of a method that the class of a value defines; None if it defines none.
+
+    Instances are not asked: mocks and proxies have every attribute, and a lazy row may query its database for it.
+    """
+    if isroutine(getattr(type(value), name, None)):  # the `__fspath__` of a MagicMock is a mock, even of its class
+        return lambda: getattr(value, name)(**options)
+    return None
 
 
 def _type_of(value: object) -> str:
