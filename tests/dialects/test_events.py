@@ -129,6 +129,16 @@ class _LazyPath:
         raise OSError("unmounted")
 
 
+class _Computed:
+    """Attributes that look like those of a model and a path, and fail."""
+
+    @property
+    def model_dump(self) -> NoReturn:
+        raise OSError("the database is away")
+
+    __fspath__ = model_dump
+
+
 class _LazyArray(_Numpy):
     def tolist(self) -> NoReturn:
         raise _Away("deleted")
@@ -315,6 +325,7 @@ _UNSAYABLE: list[tuple[object, str]] = [
     ([MagicMock()], "event[0]: unittest.mock.MagicMock is not JSON"),
     ([ServerProxy("http://127.0.0.1:1")], "event[0]: xmlrpc.client.ServerProxy is not JSON"),
     ([_Row()], f"event[0]: {_HERE}._Row is not JSON"),
+    ([_Computed()], f"event[0]: {_HERE}._Computed is not JSON"),
     ([_Item], "event[0]: type is not JSON"),
     ([b"bytes"], "event[0]: bytes is not JSON"),
     (1j, "event: complex is not JSON"),

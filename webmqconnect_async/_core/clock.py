@@ -1,6 +1,6 @@
-"""The clocks of the clients and the hub, for tests that freeze time, such as with freezegun.
+"""The clocks of the clients and the hub, which also work while a test freezes time.
 
-Such a test replaces the functions of `time` while it runs, in every module that has imported them.
+freezegun replaces the functions of `time` in every module that has imported them by name.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ __all__ = ["monotonic", "unix_time"]
 
 
 def unix_time() -> float:
-    """Return the Unix time in seconds. It is frozen with `time.time`, for client and hub alike, whenever they began."""
+    """Return the Unix time in seconds, frozen if `time.time` is, also for clients and hubs from before that."""
     return time.time()
 
 
 monotonic: Callable[[], float] = partial(time.monotonic)
 """The monotonic time in seconds, which is never frozen.
 
-freezegun leaves the real clock to callers near the start of a thread. Deadlines would be compared with another clock.
+freezegun returns the real time to callers near the start of a thread. Deadlines would be compared with another clock.
 """

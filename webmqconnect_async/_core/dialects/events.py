@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
-from functools import partial
 from inspect import isroutine
 from math import isfinite
 from typing import TypeAlias
@@ -31,7 +30,7 @@ Not Exception: a signal handler may raise while the encoder is running, such as 
 """
 
 _NUMPY_KINDS = frozenset("biufUO")
-"""Not datetime64 and timedelta64, which would become integers if they are in nanoseconds."""
+"""Of `dtype.kind`: all but datetime64 and timedelta64, whose `tolist` returns integers for nanoseconds, and complex."""
 
 _MINUTE = timedelta(minutes=1)
 _N, _I = b"NI"
@@ -62,7 +61,7 @@ def encode_event(event: object, dumps: Dumps | None = None) -> bytes:
         raise InvalidPush(f"event: not JSON: {type(error).__name__}: {error}") from error
     if not isinstance(encoded, bytes):
         raise InvalidPush(f"dumps must return str or bytes, not {type(encoded).__name__}")
-    # Encoders write both without an error, JSON.parse refuses them. CPython finds an integer much faster than bytes.
+    # json.dumps writes both, JSON.parse reads neither. CPython searches much faster for an integer than for bytes.
     if (_N in encoded and b"NaN" in encoded) or (_I in encoded and b"Infinity" in encoded):
         for found in _STRING_OR_CONSTANT.finditer(encoded):
             if found[1]:
@@ -92,11 +91,11 @@ def to_json(event: object) -> bytes:
 
 
 class _NotJSON(TypeError):
-    """Nothing in JSON stands for a value; the message says why."""
+    """A value that cannot be represented in JSON; the message says why."""
 
 
 def _substitute(value: object) -> object:
-    """Return what a value of another type becomes in JSON, or closer to it; raise _NotJSON if there is nothing."""
+    """Return a value that represents one of another type in JSON, or raise _NotJSON. The encoder may pass it again."""
     match value:
         case Enum():
             return value.value
@@ -106,7 +105,7 @@ def _substitute(value: object) -> object:
             offset = value.utcoffset()
             if offset is None:
                 raise _NotJSON("a naive datetime, which browsers would read as local time; give it a time zone")
-            if offset % _MINUTE:  # local mean time: ISO 8601 and browsers have no seconds in an offset
+            if offset % _MINUTE:  # such as local mean time; ISO 8601 allows hours and minutes only
                 value = value.astimezone(UTC)
             return value.isoformat()
         case time():
@@ -121,7 +120,7 @@ def _substitute(value: object) -> object:
         case date():
             return value.isoformat()
         case set() | frozenset():
-            raise _NotJSON(f"{type(value).__name__} is not JSON: a set has no order; pass a sorted list")
+            raise _NotJSON(f"{_type_of(value)} is not JSON: a set has no order; pass a sorted list")
     if _is_a("uuid", "UUID", value):
         return str(value)
     if _is_a("decimal", "Decimal", value):
@@ -145,12 +144,12 @@ def _extended_substitute(value: object) -> object:
         return _substitute(value)
     try:
         return convert()
-    except Exception as error:  # models and paths run the application's code
+    except Exception as error:  # code of the application may raise anything
         raise _NotJSON(f"{type(error).__name__}: {error}") from error
 
 
 def _converter(value: object) -> Callable[[], object] | None:
-    """Return what converts a value that only `to_json` encodes; None for any other. It imports no third party."""
+    """Return a function that converts a value that only `to_json` encodes; None for any other value."""
     kind = type(value)
     if dump := _method(value, "model_dump", mode="json"):
         return dump
@@ -168,9 +167,13 @@ def _converter(value: object) -> Callable[[], object] | None:
 
 
 def _method(value: object, name: str, **options: str) -> Callable[[], object] | None:
-    """Return a call of a method that the class of a value defines. Mocks, proxies and lazy rows make up any other."""
-    method = getattr(value, name) if hasattr(type(value), name) else None
-    return partial(method, **options) if isroutine(method) else None  # the `__fspath__` of a MagicMock is a mock
+    """Return a call of a method that the class of a value defines; None if it defines none.
+
+    Instances are not asked: mocks and proxies have every attribute, and a lazy row may query its database for it.
+    """
+    if isroutine(getattr(type(value), name, None)):  # the `__fspath__` of a MagicMock is a mock, even of its class
+        return lambda: getattr(value, name)(**options)
+    return None
 
 
 def _type_of(value: object) -> str:
