@@ -115,7 +115,7 @@ class _Row:
         raise OSError("the database is away")
 
 
-class _Away(Exception):
+class _Away(LookupError):
     """An application's own."""
 
 

@@ -200,7 +200,7 @@ async def test_a_ticket_that_expires(monkeypatch: pytest.MonkeyPatch) -> None:
         ["ready"],
         ["not ready", "not_authorized: the ticket does not cover this topic"],
         ["event", "first"],
-        ["closed", "ticket_expired: no reason", False],
+        ["closed", "ticket_expired: the ticket expires", False],
         ["connecting", "", False],
         ["open", "", True],
         ["event", "missed"],

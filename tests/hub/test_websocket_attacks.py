@@ -46,7 +46,7 @@ async def makes_room(hub: Hub, wire: HubClient) -> None:
 
 _BOMB = zlib.compress(b"x" * 10_000_000, wbits=-15)
 
-_TOO_MUCH = 1000 + 12 * 100 + 4096
+_TOO_MUCH = 1000 + 12 * 100 + 8704
 """Bytes of a message that the hub above does not take."""
 
 

@@ -144,7 +144,7 @@ def _extended_substitute(value: object) -> object:
         return _substitute(value)
     try:
         return convert()
-    except Exception as error:  # code of the application may raise anything
+    except (*_ENCODING_ERRORS, OSError) as error:
         raise _NotJSON(f"{type(error).__name__}: {error}") from error
 
 
