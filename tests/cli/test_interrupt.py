@@ -99,7 +99,7 @@ async def test_twice(number: signal.Signals, command: tuple[str, ...], lines: Pa
         assert summary.startswith("5 pushed, 0 failed, 3 interrupted in ")
         assert where == "interrupted: continue with --resume-from 9"
     why = "interrupted before the response"
-    notes = {"topic": TOPIC, "error": "Unconfirmed", "reason": why, "safe": False}
+    notes = {"topic": TOPIC, "error": "Unconfirmed", "reason": why, "safe": False, "retryable": False}
     assert records(failed) == [{**notes, "event": event, "line": event + 1} for event in (5, 6, 7)]
 
 

@@ -321,8 +321,10 @@ def test_signal_cancels_and_exits(number: signal.Signals, status: Exit) -> None:
             await asyncio.sleep(0)
             steps.append("closed")
 
+    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit) as caught:
         run(command(), interrupted=status)
+    signal.signal(signal.SIGINT, handler)
     assert caught.value.code == status
     assert steps == ["closed"]
 
