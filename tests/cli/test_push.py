@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import bz2
 import gzip
 import json
+import lzma
 import re
 from pathlib import Path
 
@@ -76,13 +78,19 @@ async def test_numbers_keep_their_text(event: str, server: Hostile, tmp_path: Pa
 
 README = ROOT / "README.md"
 RECORD = json.dumps({"topic": TOPIC, "event": 17}) + "\n"
+ARRAY = ("one JSON document", "jq -c '.[]'")
+OBJECT = ("one JSON document", "jq -c .")
 FORMATS = [
     (gzip.compress(RECORD.encode()), "compressed by gzip", "gzip -dc"),
     (RECORD.encode("utf-16"), "UTF-16", "iconv -f UTF-16 -t UTF-8"),
     (RECORD.encode("utf-16-be"), "UTF-16", "iconv -f UTF-16 -t UTF-8"),
-    (json.dumps([json.loads(RECORD)], indent=2).encode(), "one JSON document", "jq -c '.[]'"),
-    (f"[{RECORD.strip()},\n{RECORD}]".encode(), "one JSON document", "jq -c '.[]'"),
-    (b"\xef\xbb\xbf" + json.dumps(json.loads(RECORD), indent=2).encode(), "one JSON document", "jq -c ."),
+    (json.dumps([json.loads(RECORD)], indent=2).encode(), *ARRAY),
+    (f"[{RECORD.strip()},\n{RECORD}]".encode(), *ARRAY),
+    (b"\xef\xbb\xbf" + json.dumps(json.loads(RECORD), indent=2).encode(), *OBJECT),
+    (b'\n[\n  1,\n  "a"\n]', *ARRAY),
+    (b"[1\n,\n2\n]", *ARRAY),
+    (b'\xef\xbb\xbf\r\n{"a":\n1\n}', *OBJECT),
+    (b'{"data": "x"\n, "b":\n3\n}', *OBJECT),
 ]
 
 
@@ -95,6 +103,25 @@ def test_file_of_another_format(content: bytes, format: str, remedy: str, tmp_pa
     assert (result.status, failed.read_text()) == (1, "")
     said = f"the input is {format}, not lines; nothing was pushed; push the output of: {remedy}"
     assert result.stderr.splitlines()[1:] == [f"error: {said}"]
+
+
+NOT_TEXT = [
+    *(RECORD.encode(encoding) for encoding in ("utf-32", "utf-32-le", "utf-32-be")),
+    bz2.compress(RECORD.encode()),
+    lzma.compress(RECORD.encode()),
+    b"PK\3\4\n\0\0\0\n1\n2\n",
+    b"PK\3\4\x14\0\0\0events.jsonl1\n2\n",
+]
+
+
+@pytest.mark.parametrize("content", NOT_TEXT, ids=range(len(NOT_TEXT)))
+@pytest.mark.parametrize("topic", [(), ("--topic", TOPIC)], ids=["records", "events"])
+def test_file_that_is_not_text(content: bytes, topic: tuple[str, ...], tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_bytes(content)
+    result = invoke_here("push", "http://127.0.0.1:1", "--jsonl", str(lines), *topic)
+    assert result.status == 1
+    assert result.stderr.splitlines()[1:] == ["error: the input is not text in UTF-8; nothing was pushed"]
 
 
 async def test_the_file_of_examples(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
