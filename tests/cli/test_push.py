@@ -39,12 +39,9 @@ async def test_event_is_json_or_a_plain_string(argument: str, event: object, hub
     await nothing_but(session, hub, event)
 
 
-SPOILT = [["{id: 17}"], ["[bold]"], ["'{id:", "17}'"], ["17 apples"], ["NaN"], ['{"a": Infinity}'], ["9" * 5000]]
-
-
-@pytest.mark.parametrize("words", SPOILT, ids=[words[0][:20] for words in SPOILT])
+@pytest.mark.parametrize("words", [["{id: 17}"], ["[bold]"], ["'{id:", "17}'"]], ids=str)
 @pytest.mark.parametrize("command", ["push", "explain"])
-def test_event_that_a_shell_has_spoilt(command: str, words: list[str]) -> None:
+def test_event_that_a_shell_has_changed(command: str, words: list[str]) -> None:
     """The error names the shell's quotes and shows standard input. Nothing is pushed."""
     result = invoke_here(command, "http://127.0.0.1:1", TOPIC, *words)
     said = " ".join(result.stderr.replace("│", " ").split())
@@ -52,6 +49,27 @@ def test_event_that_a_shell_has_spoilt(command: str, words: list[str]) -> None:
     assert "Your shell may have changed its quotes: write '{\"id\": 17}'" in said
     assert "--topic TOPIC --jsonl - < event.json" in said
     assert ("--text pushes it as a string" in said) is (len(words) == 1)
+
+
+INVALID = [
+    ("2026-01-01", "not JSON: Extra data at character 5. --text pushes it as a string."),
+    ("3rd", "not JSON: Extra data at character 2. --text pushes it as a string."),
+    ("NaN", "not JSON: NaN."),
+    ('{"a": Infinity}', "not JSON: Infinity."),
+    ("1e400", "not JSON: a number out of range."),
+    ("9" * 5000, "an integer of more than 4,300 digits."),
+    ("[" * 5000, "not JSON: nested too deeply."),
+    ('"\udcff"', "event: a lone surrogate is not UTF-8."),
+]
+
+
+@pytest.mark.parametrize(("event", "reason"), INVALID, ids=range(len(INVALID)))
+def test_event_that_is_invalid(event: str, reason: str) -> None:
+    """The shell has not changed it. The advice is only what helps."""
+    result = invoke_here("push", "http://127.0.0.1:1", TOPIC, event)
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert (result.status, result.stdout) == (2, "")
+    assert f"EVENT begins like JSON, but cannot be pushed: {reason} ╰" in said
 
 
 async def test_text_that_looks_like_json(hub: Hub, join: Join) -> None:
@@ -144,12 +162,17 @@ async def test_file_with_a_byte_order_mark(server: Hostile, tmp_path: Path) -> N
     assert bodies(server) == [b"1.10", b"2"]
 
 
+HOW = ": set WEBMQ_ENDPOINT, or give ENDPOINT TOPIC EVENT."
+
+
 @pytest.mark.parametrize(
     ("endpoint", "arguments", "said"),
     [
-        ("", ("http://127.0.0.1:1", TOPIC), "EVENT is missing."),
-        ("http://127.0.0.1:1/", ("http://127.0.0.1:1", TOPIC), "EVENT is missing."),
-        ("", (TOPIC.replace("http:", "urn:"), "1"), "ENDPOINT is needed."),
+        ("", ("http://127.0.0.1:1", TOPIC), f"ENDPOINT or EVENT is missing{HOW}"),
+        ("http://127.0.0.1:1/", ("http://127.0.0.1:1", TOPIC), "EVENT is missing: give ENDPOINT TOPIC EVENT."),
+        ("http://127.0.0.1:1/", ("http://localhost:1", TOPIC), "EVENT is missing: give ENDPOINT TOPIC EVENT."),
+        ("", (TOPIC.replace("http:", "urn:"), "1"), f"ENDPOINT is needed{HOW}"),
+        ("", (TOPIC, '{"id": 17}'), f"ENDPOINT is needed{HOW}"),
     ],
 )
 def test_missing_argument(endpoint: str, arguments: tuple[str, ...], said: str) -> None:
@@ -301,7 +324,7 @@ async def test_timeout() -> None:
 
 USAGE = [
     (["http://127.0.0.1:1"], "TOPIC and EVENT are needed"),
-    (["http://127.0.0.1:1", "t"], "EVENT is missing. Only ENDPOINT may be omitted, if WEBMQ_ENDPOINT is set."),
+    (["http://127.0.0.1:1", "t"], "ENDPOINT or EVENT is missing: set WEBMQ_ENDPOINT"),
     (["http://127.0.0.1:1", "t", "e", "f"], "Got unexpected extra argument (f)"),
     (["--jsonl", "-"], "ENDPOINT is needed"),
     (["http://127.0.0.1:1", "t", "e", "--topic", "t"], "--topic is for the lines of --jsonl"),
