@@ -262,6 +262,6 @@ def test_argument_that_is_a_word(argument: str) -> None:
         "\ufeff{}",
     ],
 )
-def test_argument_that_a_shell_has_spoilt(argument: str) -> None:
+def test_argument_that_is_invalid_json(argument: str) -> None:
     with pytest.raises(ValueError, match=r"JSON|digits"):
         event_of(argument)

@@ -123,7 +123,7 @@ def _python(url: str, key: str | None, secret_file: Path | None) -> str:
         else:
             imports, secret = (
                 "from pathlib import Path; ",
-                f'Path({_quoted(str(secret_file))}).read_text().rstrip("\\n")',
+                f'Path({_quoted(str(secret_file))}).read_bytes().rstrip(b"\\r\\n")',
             )
         signing = f", auth_key={_quoted(key)}, auth_secret={secret}"
     push = f'Client("{url}"{signing}).push("{_TOPIC}", {{"id": 17}})'
