@@ -275,7 +275,7 @@ async def test_listen_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
                 "refuses the ticket: ticket_expired: the ticket expired 0 seconds ago",
             ),
             (token(), OTHER, "the ticket does not cover this topic"),
-            ("x", MINE, "refuses the ticket: authentication_failed: the ticket is not a JSON Web Token"),
+            ("no.ticket", MINE, "refuses the ticket: authentication_failed: the ticket is not a JSON Web Token"),
         ):
             file.write_text(text)
             ended = await invoke("listen", "--ticket-file", str(file), hub.url, topic)
