@@ -181,6 +181,12 @@ def test_missing_argument(endpoint: str, arguments: tuple[str, ...], said: str) 
     assert said in result.stderr
 
 
+async def test_topic_that_may_be_an_endpoint(server: Hostile) -> None:
+    """An EVENT that looks like JSON shows that ENDPOINT is omitted."""
+    result = await invoke("push", "http://example.com", '{"id":17}', env={"WEBMQ_ENDPOINT": server.url})
+    assert (result.status, bodies(server)) == (0, [b'{"id":17}'])
+
+
 async def test_secret_from_the_environment(signed_hub: Hub, join: Join) -> None:
     session = await join(signed_hub)
     env = {"WEBMQ_AUTH_SECRET": SECRET}

@@ -84,7 +84,7 @@ async def _interruptible(main: Coroutine[object, object, _Result], interrupt: Ca
     finally:
         for number in _interrupts():
             with suppress(ValueError):
-                signal.signal(number, signal.SIG_DFL)
+                signal.signal(number, signal.SIG_DFL)  # the loop closes, and runs no more callbacks
 
 
 def _interrupts() -> Iterator[signal.Signals]:
