@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 PATIENCE = 60.0
@@ -65,6 +65,15 @@ class Process:
         self.signal(number)
         await asyncio.wait_for(self._process.wait(), PATIENCE)
         return await self.ended()
+
+    async def pestered(self, number: int) -> int:
+        """Send a signal until the process ends, as Python handles two that are pending as one. Return its status."""
+        async with asyncio.timeout(PATIENCE):
+            while self._process.returncode is None:
+                self.signal(number)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), 0.02)
+        return self._process.returncode
 
     async def kill(self) -> None:
         if self._process.returncode is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import traceback
@@ -90,7 +91,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
         (b"s3cret\n", b"s3cret"),
         (b"s3cret\r\n", b"s3cret"),
         (b" s3cret \n", b" s3cret "),
-        (b"\xff\x00", b"\xff\x00"),
+        (b"\xff\x01", b"\xff\x01"),
     ],
 )
 def test_one_newline_at_a_file_s_end_does_not_count(
@@ -107,18 +108,20 @@ def test_a_variable_is_taken_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> N
     assert Environment.read().auth_secret == b" s3cret\xff "
 
 
-SPOILT = [
+DAMAGED = [
     (b"\xef\xbb\xbfs3cret\r\n", "begins with a byte order mark"),
     ("s3cret\r\n".encode("utf-16"), "is UTF-16"),
     (b"\xfe\xff" + "s3cret".encode("utf-16-be"), "is UTF-16"),
+    ("s3cret\n".encode("utf-16-le"), "has a NUL byte"),
+    (gzip.compress(b"s3cret", mtime=0), "has a NUL byte"),
     (b"s3cret\r", "ends with an extra carriage return"),
     (b"s3cret\n\n", "ends with an extra"),
     (b"s3cret\r\n\r\n", "ends with an extra"),
 ]
 
 
-@pytest.mark.parametrize(("held", "said"), SPOILT, ids=range(len(SPOILT)))
-def test_a_secret_that_an_editor_or_a_shell_has_spoilt(
+@pytest.mark.parametrize(("held", "said"), DAMAGED, ids=range(len(DAMAGED)))
+def test_a_secret_that_an_editor_or_a_shell_has_damaged(
     held: bytes, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It is refused by the name of the variable or the file, and is not shown."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from typing import TypeAlias
 
 import pytest
@@ -78,11 +79,27 @@ async def nothing_but(session: Listener, hub: Hub, *events: object) -> None:
     assert got == list(events)
 
 
+@contextmanager
+def standard_input(text: str) -> Iterator[None]:
+    """Replace the descriptor 0, which commands read. Click's runner replaces only `sys.stdin`."""
+    previous = os.dup(0)
+    with tempfile.TemporaryFile() as file:
+        file.write(text.encode())
+        file.seek(0)
+        os.dup2(file.fileno(), 0)
+    try:
+        yield
+    finally:
+        os.dup2(previous, 0)
+        os.close(previous)
+
+
 def invoke_here(*arguments: str, env: Mapping[str, str] | None = None, stdin: str | None = None) -> Ended:
     """Run the command line in this thread, without what the environment may say."""
     unset = [name for name in os.environ if name.startswith("WEBMQ_") or name in ("FORCE_COLOR", "GITHUB_ACTIONS")]
     environment: dict[str, str | None] = {**dict.fromkeys(unset), "COLUMNS": "120", **(env or {})}
-    result = CliRunner().invoke(app, arguments, stdin, prog_name="webmqconnect", env=environment)
+    with nullcontext() if stdin is None else standard_input(stdin):
+        result = CliRunner().invoke(app, arguments, prog_name="webmqconnect", env=environment)
     assert isinstance(result.exception, SystemExit | None), result.exception
     # Whether its help has colours, rich-click asks the environment when it is imported.
     return Ended(result.exit_code, click.unstyle(result.stdout), click.unstyle(result.stderr))

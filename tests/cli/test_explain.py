@@ -378,11 +378,11 @@ def test_a_query_needs_a_key() -> None:
 READING = """
 import sys
 from webmqconnect_async._cli import main, stdio
-readall = stdio._Input.readall
-def reading(self):
+from webmqconnect_async._cli.explain import command
+def reading(descriptor, size):
     print("reading", file=sys.stderr, flush=True)
-    return readall(self)
-stdio._Input.readall = reading
+    return stdio.read_some(descriptor, size)
+command.read_some = reading
 sys.exit(main())
 """
 

@@ -39,7 +39,7 @@ async def addresses(process: Process) -> tuple[str, str, str]:
 async def test_what_it_prints_works(signing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page is there, and both lines push in another terminal, from another folder. No secret is shown."""
     file = tmp_path / "it's a secret"
-    file.write_text(SECRET + "\n")
+    file.write_bytes(b"\xff" + SECRET.encode() + b"\r\n")
     options = {
         "unsigned": [],
         "by the environment": ["--key", "app"],

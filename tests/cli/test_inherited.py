@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from webmqconnect_async import AsyncClient
-from webmqconnect_async._cli.stdio import _Input, _Passable, read_some
+from webmqconnect_async._cli.stdio import _Passable, read_some
 from webmqconnect_async.hub import Hub
 
 from ..processes import MODULE, PATIENCE
@@ -50,21 +50,6 @@ def test_input_is_waited_for(pipe: tuple[int, int]) -> None:
     assert not os.get_blocking(reading)
 
 
-def test_all_of_the_input() -> None:
-    ours, theirs = os.pipe()
-    os.set_blocking(ours, False)
-    with _Input(ours) as stream:
-
-        def write() -> None:
-            os.write(theirs, b"a" * 50_000)
-            os.close(theirs)
-
-        writer = threading.Thread(target=write)
-        writer.start()
-        assert stream.readall() == b"a" * 50_000
-        writer.join()
-
-
 def test_message_to_a_slow_reader(pipe: tuple[int, int]) -> None:
     """Nothing of it is lost."""
     reading, writing = pipe
@@ -84,19 +69,18 @@ def test_message_to_a_slow_reader(pipe: tuple[int, int]) -> None:
     assert got == message
 
 
-def test_message_that_nobody_reads(pipe: tuple[int, int]) -> None:
-    """It is given up, and the next ones are not waited for."""
+async def test_explain_reads_all_of_its_input(pipe: tuple[int, int]) -> None:
+    """Standard input is non-blocking, and still empty when the command starts to read."""
     reading, writing = pipe
-    os.write(writing, bytes(1 << 20))
-    with _Passable(writing, "w", closefd=False) as stream:
-        stream._patience = 0.01
-        assert stream.write(b"lost") == 4
-        assert stream._patience == 0
-        while len(os.read(reading, 1 << 20)) == 1 << 20:
-            pass
-        assert stream.write(b"shown") == 5
-        assert stream._patience > 0
-    assert os.read(reading, 100) == b"shown"
+    command = (sys.executable, *MODULE, "explain", "http://127.0.0.1:1", TOPIC, "1", "--refusal", "-")
+    process = await asyncio.create_subprocess_exec(*command, stdin=reading, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    output = asyncio.create_task(process.stdout.read())
+    os.set_blocking(writing, True)
+    await asyncio.to_thread(os.write, writing, b" " * 200_000 + b"timestamp expired (delta 412 seconds)")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
+    assert b"412" in await asyncio.wait_for(output, PATIENCE)
+    assert await process.wait() == 0
 
 
 class Child:

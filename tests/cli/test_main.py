@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -307,6 +309,22 @@ async def test_help_in_a_pipe(arguments: tuple[str, ...]) -> None:
     assert "\x1b" not in ended.stdout + ended.stderr
 
 
+async def test_help_on_a_terminal_without_colours() -> None:
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "TTY_COMPATIBLE": "0"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *MODULE, "js", "--help"), env=environment, stdout=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # the other end is closed
+        while chunk := await asyncio.to_thread(os.read, ours, 1 << 16):
+            shown += chunk
+    os.close(ours)
+    assert await process.wait() == 0
+    assert (b"Usage" in shown, b"\x1b" in shown) == (True, False)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("status", [Exit.DONE, Exit.INTERRUPTED])
 def test_signal_cancels_and_exits(number: signal.Signals, status: Exit) -> None:
@@ -321,8 +339,10 @@ def test_signal_cancels_and_exits(number: signal.Signals, status: Exit) -> None:
             await asyncio.sleep(0)
             steps.append("closed")
 
+    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit) as caught:
         run(command(), interrupted=status)
+    signal.signal(signal.SIGINT, handler)
     assert caught.value.code == status
     assert steps == ["closed"]
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from webmqconnect_async.hub import Hub
+
 from ..hostile import Hostile, bodies, held, hostile, reply
-from ..processes import MODULE, PATIENCE
-from .conftest import TOPIC
+from ..processes import MODULE, PATIENCE, Process
+from .conftest import TOPIC, push_event
 
 COUNT = 60
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | {"TERM": "xterm"}
@@ -79,14 +82,20 @@ async def test_closed(server: Hostile, tmp_path: Path) -> None:
 
 
 async def test_full_pipe_that_does_not_block(server: Hostile, tmp_path: Path) -> None:
+    """Nothing is lost, however late somebody reads."""
     run = Run(server, tmp_path)
     server.release()
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    os.write(writing, bytes(1 << 20))
-    await run.is_whole(await run.begin(stderr=writing))
+    filled = os.write(writing, bytes(1 << 20))
+    process = await run.begin(stderr=writing)
     os.close(writing)
-    os.close(reading)
+    await asyncio.to_thread(server.until, lambda: len(server.requests) >= 3)
+    with os.fdopen(reading, "rb") as stream:
+        said = (await asyncio.to_thread(stream.read))[filled:].decode()
+    await run.is_whole(process)
+    assert said.count("error: line") == 20
+    assert f"0 pushed, {COUNT} failed in " in said
 
 
 async def test_terminal_is_gone(server: Hostile, tmp_path: Path) -> None:
@@ -140,3 +149,31 @@ async def test_reader_of_standard_output_leaves() -> None:
     os.close(writing)
     _, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert (process.returncode, stderr) == (1, b"")
+
+
+@pytest.mark.parametrize(("command", "blocking"), [("listen", True), ("hub", False)])
+async def test_interrupted_while_it_waits_for_standard_output(command: str, blocking: bool, hub: Hub) -> None:
+    """The pipe is full and stays so. The second Ctrl-C ends the process."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    filled = os.write(writing, bytes(1 << 20))
+    os.set_blocking(writing, blocking)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    arguments = ("hub", "--port", str(port)) if command == "hub" else ("listen", hub.url, TOPIC)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *MODULE, *arguments), env=BUFFERED, stdout=writing, stderr=asyncio.subprocess.PIPE
+    )
+    os.close(writing)
+    if command == "listen":
+        assert process.stderr is not None
+        await process.stderr.readline()
+        await push_event(hub, "x")
+    else:
+        with socket.socket() as probe:
+            while probe.connect_ex(("127.0.0.1", port)):  # noqa: ASYNC110  # nothing else tells
+                await asyncio.sleep(0.01)
+    assert await Process(process).pestered(signal.SIGINT) == -signal.SIGINT
+    assert len(os.read(reading, 1 << 20)) == filled
+    os.close(reading)

@@ -229,6 +229,10 @@ def test_files(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     options = ("--ticket-key", "users", "--ticket-secret-file", str(tmp_path / "secret"), "--at", str(NOW))
     assert invoke_here("explain", "--ticket-file", str(tmp_path / "ticket"), *options).status == 0
+    for encoding, said in (("utf-8-sig", "byte order mark"), ("utf-16", "is UTF-16"), ("utf-16-le", "has a NUL byte")):
+        (tmp_path / encoding).write_bytes(token().encode(encoding))
+        ended = invoke_here("explain", "--ticket-file", str(tmp_path / encoding), *options)
+        assert (ended.status, ended.stdout, said in ended.stderr) == (1, "", True)
     assert invoke_here("explain", "--ticket-file", "-", "--query", "-", *options).status == 2
     assert invoke_here("explain", *options, "http://127.0.0.1:1", "t", "1").status == 2
     assert invoke_here("explain", "--ticket-file", token()).status == 2
@@ -271,7 +275,7 @@ async def test_listen_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
                 "refuses the ticket: ticket_expired: the ticket expired 0 seconds ago",
             ),
             (token(), OTHER, "the ticket does not cover this topic"),
-            ("", MINE, "refuses the ticket: authentication_failed: the ticket is not a JSON Web Token"),
+            ("no.ticket", MINE, "refuses the ticket: authentication_failed: the ticket is not a JSON Web Token"),
         ):
             file.write_text(text)
             ended = await invoke("listen", "--ticket-file", str(file), hub.url, topic)

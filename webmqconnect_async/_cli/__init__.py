@@ -23,9 +23,11 @@ _EXTRA = frozenset({"rich_click", "click", "rich"})
 def main() -> int:
     """Run the command line, which exits by `SystemExit`; return 2 if its extra is not installed."""
     # rich and rich-click write colours into pipes and files for these. Here, output that is piped is data. rich still
-    # honours NO_COLOR on a terminal.
-    for name in ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "TTY_COMPATIBLE"):
+    # honours NO_COLOR and TTY_COMPATIBLE=0 on a terminal.
+    for name in ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"):
         os.environ.pop(name, None)
+    if os.environ.get("TTY_COMPATIBLE") != "0":
+        os.environ.pop("TTY_COMPATIBLE", None)
     open_standard_streams()
     accept_all_characters()
     try:

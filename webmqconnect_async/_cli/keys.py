@@ -91,11 +91,11 @@ def console_token_of(file: Path | None) -> str:
 
 
 def ticket_of(file: Path) -> str:
-    """Return the ticket in a file, without whitespace around it; raise `Failure` if the file cannot be read."""
+    """Return the ticket in a file, without whitespace around it; raise `Failure` if the file does not have one."""
     try:
-        return file.read_text("utf-8", "replace").strip()
-    except OSError as error:
-        raise Failure(f"--ticket-file: cannot read {file}: {error.strerror}") from None
+        return read_secret(file).decode("utf-8", "replace").strip()
+    except ValueError as error:
+        raise Failure(f"--ticket-file: {error}") from None
 
 
 def credentials_of(key: str | None, secret_file: Path | None, options: KeyOptions = PUSHER) -> Credentials | None:

@@ -63,8 +63,8 @@ def listen(
     """Subscribe to TOPICs of the hub, or of Crossbar.io, at WS_URL and print the events.
 
     Each event is a line: its topic, a tab, the event as JSON. An event with several arguments, as Crossbar.io allows,
-    is an object with "args" and "kwargs". WS_URL may also be the URL for pushes: http://127.0.0.1:8080 becomes
-    ws://127.0.0.1:8080/ws.
+    is an object with "args" and "kwargs". Numbers are decoded and encoded again: 1.10 is printed as 1.1. WS_URL may
+    also be the URL for pushes: http://127.0.0.1:8080 becomes ws://127.0.0.1:8080/ws.
 
     When the connection ends, the command connects again. A line on standard error says so, and another one names each
     topic of which events were missed. Ctrl-C ends the command.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import TypeVar
 
 from ..errors import WebMQError
@@ -15,7 +15,7 @@ from . import terminal
 from .errors import Failure, described
 from .exit_status import Exit
 
-__all__ = ["reported", "run"]
+__all__ = ["handle", "reported", "run"]
 
 _Result = TypeVar("_Result")
 
@@ -32,12 +32,12 @@ def run(
         main: the command. An error of the package, or a `Failure`, is printed as one line, and the exit status is 1.
         interrupted: the exit status if Ctrl-C, SIGTERM or SIGHUP cancels the command.
         interrupt: is called in the event loop for these signals. `None`: they cancel the command, and the second time
-            end the process, which may be waiting for a name server that does not respond.
+            end the process, which may be waiting for a name server or for the reader of a pipe.
     """
     with reported():
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                return runner.run(_interruptible(main, interrupted, interrupt))
+                return runner.run(_interruptible(main, interrupt))
         except (KeyboardInterrupt, asyncio.CancelledError):
             raise SystemExit(interrupted) from None
 
@@ -56,30 +56,35 @@ def reported() -> Iterator[None]:
     raise SystemExit(Exit.FAILED)
 
 
-async def _interruptible(
-    main: Coroutine[object, object, _Result], interrupted: Exit, interrupt: Callable[[], None] | None
-) -> _Result:
+def handle(number: int, callback: Callable[[], object], *, once: bool = False) -> None:
+    """Call a function in the event loop for a signal. `once`: the next such signal ends the process.
+
+    Handlers of `add_signal_handler` do not run while the loop waits for the reader of a full pipe, nor while the
+    closing loop of uvloop waits for a name server.
+    """
+    loop = asyncio.get_running_loop()
+
+    def handler(number: int, _frame: FrameType | None) -> None:
+        if once:
+            signal.signal(number, signal.SIG_DFL)
+        loop.call_soon_threadsafe(callback)
+
+    with suppress(ValueError):  # outside of the main thread
+        signal.signal(number, handler)
+
+
+async def _interruptible(main: Coroutine[object, object, _Result], interrupt: Callable[[], None] | None) -> _Result:
     """Handle signals by `interrupt`, or else by cancelling, so that everything is closed on the way out."""
     task = asyncio.current_task()
-    cancelled = False
-
-    def handle() -> None:
-        nonlocal cancelled
-        if interrupt is not None:
-            interrupt()
-        elif cancelled:
-            # The event loop and the interpreter would wait for the threads that resolve names.
-            os._exit(interrupted)
-        elif task is not None:
-            cancelled = True
-            task.cancel()
-
+    assert task is not None  # noqa: S101  # for the type checker
     for number in _interrupts():
-        # Signal handlers are not available on Windows and outside of the main thread. On Windows, the runner's own
-        # handler cancels at Ctrl-C.
-        with suppress(NotImplementedError, RuntimeError, ValueError):
-            asyncio.get_running_loop().add_signal_handler(number, handle)
-    return await main
+        handle(number, interrupt or task.cancel, once=interrupt is None)
+    try:
+        return await main
+    finally:
+        for number in _interrupts():
+            with suppress(ValueError):
+                signal.signal(number, signal.SIG_DFL)  # the loop closes, and runs no more callbacks
 
 
 def _interrupts() -> Iterator[signal.Signals]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import JSONDecodeError
 from typing import get_args
 
 import rich_click as click
@@ -31,10 +32,9 @@ exclude_option = click.option(
 )
 text_option = click.option("--text", is_flag=True, help="EVENT is a string, even if it looks like JSON.")
 
-_OMITTED = f"Only ENDPOINT may be omitted, if {environment.ENDPOINT} is set."
 _QUOTING = (
-    """Your shell may have changed its quotes: write '{"id": 17}', or in cmd and PowerShell 5 "{\\"id\\": 17}". """
-    "Standard input needs none: push ENDPOINT --topic TOPIC --jsonl - < event.json"
+    """ Your shell may have changed its quotes: write '{"id": 17}', or in cmd and PowerShell 5 "{\\"id\\": 17}". """
+    "Standard input needs none: push ENDPOINT --topic TOPIC --jsonl - < event.json."
 )
 
 
@@ -43,9 +43,16 @@ def event_argument(argument: str, text: bool) -> object:
     try:
         return argument if text else event_of(argument)
     except ValueError as error:
-        raise click.UsageError(
-            f"EVENT begins like JSON, but cannot be pushed: {error}. {_QUOTING}. --text pushes it as a string."
-        ) from None
+        advice = ""
+        # Other errors are about values: NaN, a number out of range or with too many digits, a lone surrogate.
+        if isinstance(error.__context__, JSONDecodeError):
+            advice = f"{_quoting(argument)} --text pushes it as a string."
+        raise click.UsageError(f"EVENT begins like JSON, but cannot be pushed: {error}.{advice}") from None
+
+
+def _quoting(*arguments: str) -> str:
+    """Return the advice about quotes if an argument may have had some."""
+    return _QUOTING if any(argument.lstrip().startswith(("{", "[", '"', "'")) for argument in arguments) else ""
 
 
 def with_endpoint(arguments: tuple[str, ...], *following: str) -> tuple[str, ...]:
@@ -62,7 +69,7 @@ def with_endpoint(arguments: tuple[str, ...], *following: str) -> tuple[str, ...
     """
     beyond = len(arguments) - len(following)
     if beyond > 1:
-        hint = f" {_QUOTING}." if any(map(is_like_json, arguments[len(following) :])) else ""
+        hint = _quoting(*arguments[len(following) :])
         raise click.UsageError(f"Got unexpected extra argument ({arguments[-1]}).{hint}")
     if beyond == 1:
         return arguments
@@ -72,22 +79,28 @@ def with_endpoint(arguments: tuple[str, ...], *following: str) -> tuple[str, ...
         endpoint = environment.broker_url()
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
-    if following and _is_broker(arguments[0], endpoint):
-        raise click.UsageError(f"{following[-1]} is missing. {_OMITTED}")
+    without_event = following and _is_broker(arguments[0], arguments[-1], endpoint)
+    usage = " ".join(("ENDPOINT", *following))
     if endpoint is None:
-        raise click.UsageError(f"ENDPOINT is needed. {_OMITTED}")
+        missing = f"ENDPOINT or {following[-1]} is missing" if without_event else "ENDPOINT is needed"
+        raise click.UsageError(f"{missing}: set {environment.ENDPOINT}, or give {usage}.")
+    if without_event:
+        raise click.UsageError(f"{following[-1]} is missing: give {usage}.")
     return (endpoint, *arguments)
 
 
-def _is_broker(argument: str, endpoint: str | None) -> bool:
-    """Return whether an argument is ENDPOINT, and not a topic: many topics are URLs, too.
+def _is_broker(first: str, last: str, endpoint: str | None) -> bool:
+    """Return whether the first argument may be ENDPOINT, and not a topic: many topics are URLs, too.
 
     Args:
-        argument: the first argument.
+        first: the first argument.
+        last: the last argument, which is EVENT if it looks like JSON.
         endpoint: the URL in the variable, if it is set.
     """
     try:
-        url = Endpoint.parse(argument)
-        return endpoint is None or str(Endpoint.parse(endpoint)) == str(url)
+        url = Endpoint.parse(first)
     except ValueError:
         return False
+    if endpoint and str(Endpoint.parse(endpoint)) == str(url):
+        return True
+    return not is_like_json(last) and (not endpoint or url.path == "/")

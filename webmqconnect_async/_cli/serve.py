@@ -9,7 +9,6 @@ import os
 import shlex
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from rich.text import Text
@@ -20,6 +19,7 @@ from ..signing import Credentials
 from . import terminal
 from .errors import Failure
 from .keys import PUSHER
+from .main_loop import handle
 
 __all__ = ["serve"]
 
@@ -63,8 +63,7 @@ async def serve(
     try:
         _show(server, credentials, secret_file, console_token_file)
         terminated = asyncio.Event()
-        with suppress(NotImplementedError, RuntimeError, ValueError):  # as in `main_loop`
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
+        handle(signal.SIGTERM, terminated.set)
         await terminated.wait()
         await server.drain(drain)
     finally:
@@ -125,7 +124,7 @@ def _python(url: str, key: str | None, secret_file: Path | None) -> str:
         else:
             imports, secret = (
                 "from pathlib import Path; ",
-                f'Path({_quoted(str(secret_file))}).read_text().rstrip("\\n")',
+                f'Path({_quoted(str(secret_file))}).read_bytes().rstrip(b"\\r\\n")',
             )
         signing = f", auth_key={_quoted(key)}, auth_secret={secret}"
     push = f'Client("{url}"{signing}).push("{_TOPIC}", {{"id": 17}})'

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["accept_all_characters", "closed_stream", "flushed", "open_standard_streams", "read_some"]
 
-_PATIENCE = 1.0
-"""Seconds to wait for the reader of standard error. A command goes on without a message that nobody reads."""
-
 _STREAMS = (
     ("standard input", "/dev/stdin"),
     ("standard output", "/dev/stdout"),
@@ -82,8 +79,6 @@ def accept_all_characters() -> None:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
     else:
-        if sys.stdin is not None:
-            sys.stdin = io.TextIOWrapper(io.BufferedReader(_Input(sys.stdin.fileno(), closefd=False)))
         if sys.stdout is not None:
             sys.stdout = _text(sys.stdout, _Results(sys.stdout.fileno(), "w", closefd=False))
         if sys.stderr is not None:
@@ -114,48 +109,37 @@ def _text(stream: TextIO, raw: io.FileIO) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=by_line)
 
 
-class _Input(io.FileIO):
-    """Standard input, which is waited for even if it is non-blocking."""
+class _Waiting(io.FileIO):
+    """A file that waits for the reader of a full pipe, even if it is non-blocking."""
 
-    def readall(self) -> bytes:
-        """Return everything up to the end."""
-        return b"".join(iter(lambda: read_some(self.fileno(), 1 << 16), b""))
+    def write(self, data: ReadableBuffer, /) -> int:
+        while (written := super().write(data)) is None:
+            select.select([], [self], [])
+        return written
 
 
-class _Results(io.FileIO):
+class _Results(_Waiting):
     """Standard output, whose first error ends the command. What comes after that is dropped."""
 
     _lost = False
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write something; wait for the reader of a full pipe that does not block."""
         if self._lost:
             return memoryview(data).nbytes
         try:
-            while (written := super().write(data)) is None:
-                select.select([], [self], [])
+            return super().write(data)
         except OSError as error:
             self._lost = True
             # That the reader has left, as `head` does, is no reason for a message. Click expects this error, too.
             if isinstance(error, BrokenPipeError):
                 raise
             raise Failure(f"cannot write to standard output: {error.strerror}") from None
-        return written
 
 
-class _Passable(io.FileIO):
+class _Passable(_Waiting):
     """A file that ignores errors of writing: the disk is full, the pipe has no reader, the terminal is gone."""
 
-    _patience = _PATIENCE
-
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write as much as possible, and report everything as written if the rest is lost."""
         with suppress(OSError):
-            while (written := super().write(data)) is None:  # a non-blocking pipe is full
-                if not select.select([], [self], [], self._patience)[1]:
-                    self._patience = 0.0
-                    break
-            else:
-                self._patience = _PATIENCE
-                return written
+            return super().write(data)
         return memoryview(data).nbytes

@@ -31,7 +31,7 @@ def subscriber_failures() -> Iterator[None]:
 
 def _advice(error: SubscriberError) -> str:
     match error:
-        case CannotConnect() if not str(error).endswith("?"):  # it may ask something else
+        case CannotConnect():
             return "; does a hub listen there?"
         case HandshakeRefused():
             return "; the WebSocket of a hub is at /ws"

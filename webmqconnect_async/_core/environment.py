@@ -96,7 +96,7 @@ def secret_of(name: str) -> bytes | None:
     """
     secret, file = variable(name), variable(f"{name}_FILE")
     if file is None:
-        if secret is not None and (wrong := _spoilt(os.fsencode(secret))):
+        if secret is not None and (wrong := _damage(os.fsencode(secret))):
             raise ValueError(f"{name}: the secret {wrong}")
         return None if secret is None else os.fsencode(secret)
     if secret is not None:
@@ -123,7 +123,7 @@ def read_secret(file: Path, called: str | None = None) -> bytes:
     try:
         content = file.read_bytes()
         secret = content.removesuffix(b"\r\n" if content.endswith(b"\r\n") else b"\n")
-        reason = _spoilt(secret) if secret else "is empty"
+        reason = _damage(secret) if secret else "is empty"
         wrong = reason and f"the secret in {name} {reason}"
     except OSError as error:
         secret, wrong = b"", f"cannot read {name}: {error.strerror}"
@@ -133,12 +133,14 @@ def read_secret(file: Path, called: str | None = None) -> bytes:
     return secret
 
 
-def _spoilt(secret: bytes) -> str | None:
-    """Return what Windows, an editor or a shell has added to a secret. Nobody means that to be signed with."""
+def _damage(secret: bytes) -> str | None:
+    """Return what Windows, an editor or a shell has changed in a secret. Nobody means that to be signed with."""
     if secret.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         return "is UTF-16; write it in UTF-8 without a byte order mark"
     if secret.startswith(BOM_UTF8):
         return "begins with a byte order mark; write it without"
     if secret.endswith((b"\r", b"\n")):
         return "ends with an extra carriage return or newline; remove it"
+    if b"\0" in secret:
+        return "has a NUL byte: it is not text, or UTF-16; write it in UTF-8"
     return None

@@ -14,7 +14,6 @@ from yarl import URL
 
 from .._aio.aiohttp_errors import failure_of
 from .._core.checks import wrong_type
-from .._core.transport_failures import Cause
 from ..signing import Credentials
 from ._errors import CannotConnect, HandshakeRefused, SubscriberError
 from ._session import Session
@@ -133,8 +132,9 @@ async def _open(
     except aiohttp.WSServerHandshakeError as error:
         raise HandshakeRefused(f"{authority} refused the WebSocket with {error.status}") from None
     except (aiohttp.ClientError, OSError) as error:
-        failure = failure_of(error, authority, begun=False)
-        unreached = isinstance(error, aiohttp.ClientConnectorError) and failure.cause is Cause.LOST
-        raise (CannotConnect if unreached else SubscriberError)(failure.reason) from None
+        # A TLS handshake that fails is a ClientConnectorError, too, but something listens there.
+        unreached = isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError)
+        reason = failure_of(error, authority, begun=False).reason
+        raise (CannotConnect if unreached else SubscriberError)(reason) from None
     except UnicodeError as error:  # the host is not a name
         raise SubscriberError(f"cannot connect to {authority}: {error}") from None

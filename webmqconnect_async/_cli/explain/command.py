@@ -32,6 +32,7 @@ from ..options import (
     with_endpoint,
 )
 from ..paths import not_closed
+from ..stdio import read_some
 
 __all__ = ["explain", "unix_time"]
 
@@ -224,7 +225,8 @@ def _read(option: str, text: str | None) -> str | None:
         return text
     if sys.stdin is None:
         raise click.UsageError(f"{option}: standard input is closed.")
-    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")  # as Python decodes arguments
+    content = b"".join(iter(lambda: read_some(0, 1 << 16), b""))
+    return content.decode("utf-8", "surrogateescape")  # as Python decodes arguments
 
 
 def _sent_request(dialect: DialectName, query: str, body: bytes) -> SignedRequest:

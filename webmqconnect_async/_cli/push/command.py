@@ -144,8 +144,8 @@ def push(
 
     ENDPOINT may be omitted if WEBMQ_ENDPOINT is set.
 
-    EVENT is JSON, which is pushed as it is written, or a word, which is pushed as a string. With --text, every EVENT is
-    a string. Write a double dash before an EVENT that begins with a dash: -- -5.
+    EVENT is JSON, which is pushed as it is written, or text that does not look like JSON, which is pushed as a string.
+    With --text, every EVENT is a string. Write a double dash before an EVENT that begins with a dash: -- -5.
 
     With --jsonl, each line of a file is pushed: {"topic": "…", "event": …}, optionally with "eligible": [ID, …] or
     "exclude": [ID, …]. With --topic, each line is an event. A line that fails is reported, and the run continues.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
+import re
 import stat
 import threading
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
@@ -24,6 +26,10 @@ _BEGINNING = 1000
 """Bytes that are kept of a line that is too long."""
 
 _CHUNK = 1 << 16
+
+_CONTROL = re.compile("[\\0-\\x08\\x0e-\\x1f]")
+"""Control characters that text does not have. A ZIP archive has some before its first newline."""
+_NOT_TEXT = "the input is not text in UTF-8; nothing was pushed"
 
 
 class Line(NamedTuple):
@@ -123,18 +129,30 @@ def _line(number: int, parts: list[bytes]) -> Line:
     return Line(number, b"".join(parts))
 
 
-def other_format(line: bytes) -> tuple[str, str] | None:
-    """Return what the first line shows the input to be, and the command that makes lines of it. `None`: it is lines."""
-    if line.startswith(b"\x1f\x8b"):
-        return "compressed by gzip", "gzip -dc"
-    # JSON begins with an ASCII character. In UTF-16 and UTF-32, that has a NUL beside it.
-    if line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in line[:2]:
-        return "UTF-16", "iconv -f UTF-16 -t UTF-8"
-    text = line.removeprefix(BOM_UTF8).strip()
-    # No JSON value ends with one of these: it continues on the next line.
-    if text.startswith((b"[", b"{")) and text.endswith((b"[", b"{", b",", b":")):
-        return "one JSON document", "jq -c '.[]'" if text.startswith(b"[") else "jq -c ."
+def other_format(line: Line) -> str | None:
+    """Return what the first line that is not blank shows the input to be, and what to do. `None`: it is lines."""
+    text = line.text.removeprefix(BOM_UTF8).strip()
+    if text.startswith(b"\x1f\x8b"):
+        return _not_lines("compressed by gzip", "gzip -dc")
+    # JSON begins with an ASCII character, which has one NUL beside it in UTF-16, and three in UTF-32.
+    if (text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in text[:2]) and b"\0\0" not in text[:4]:
+        return _not_lines("UTF-16", "iconv -f UTF-16 -t UTF-8")
+    try:
+        json.loads(text.decode("utf-8", "strict" if line.whole else "ignore"))
+    except json.JSONDecodeError as error:
+        if _CONTROL.search(error.doc):
+            return _NOT_TEXT
+        if error.doc.startswith(("[", "{")) and error.pos == len(error.doc):  # it continues on the next line
+            return _not_lines("one JSON document", "jq -c '.[]'" if text.startswith(b"[") else "jq -c .")
+    except UnicodeDecodeError:
+        return _NOT_TEXT
+    except (ValueError, RecursionError):  # the error of the line says why
+        pass
     return None
+
+
+def _not_lines(format: str, command: str) -> str:
+    return f"the input is {format}, not lines; nothing was pushed; push the output of: {command}"
 
 
 class FailedFile:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from codecs import BOM_UTF8
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Protocol
@@ -75,7 +74,8 @@ class Records:
         text = _text(line)
         if (push := _usual(text)) is not None:
             return push
-        match _record(text):
+        value, written = _record(text)
+        match value:
             case dict() as record if _is_not_a_push(record):
                 raise ValueError(f"not a push: {record['reason']}")
             case dict() as record:
@@ -88,7 +88,7 @@ class Records:
                     raise ValueError("safe: neither true nor false")
                 if not safe and not self._include_unconfirmed:
                     return None
-                event = _unchanged(dict(_members(text))["event"], record["event"])
+                event = _unchanged(written["event"], record["event"])
                 return Push(record["topic"], event, record.get("eligible"), record.get("exclude"))
             case list():
                 raise ValueError("a list of records; write each on a line, as jq -c '.[]' does")
@@ -159,7 +159,7 @@ def no_push_record(line: bytes, number: int, error: InvalidPush) -> bytes:
     """Return the record of a line that is not a push: its text and the error. Such a record is returned unchanged."""
     text = line.decode("utf-8-sig", "backslashreplace").strip()
     with suppress(ValueError):
-        match _record(text):
+        match _record(text)[0]:
             case dict() as record if _is_not_a_push(record):
                 return f"{text}\n".encode()
     return failed_record({"text": _json(text)}, number, error)
@@ -167,7 +167,7 @@ def no_push_record(line: bytes, number: int, error: InvalidPush) -> bytes:
 
 def _is_not_a_push(record: Mapping[str, object]) -> bool:
     """Return whether a record was made by `no_push_record`."""
-    return record.keys() == _NOT_A_PUSH
+    return _NOT_A_PUSH - {"retryable"} <= record.keys() <= _NOT_A_PUSH  # older ones lack it
 
 
 def _usual(text: str) -> Push | None:
@@ -183,17 +183,18 @@ def _usual(text: str) -> Push | None:
     return None
 
 
-def _record(text: str) -> object:
-    """Return the value of a JSON text; raise `ValueError` if it is an object that has a member twice.
+def _record(text: str) -> tuple[object, dict[str, str]]:
+    """Return the value of a JSON text, and its members as they are written, or raise `ValueError` for a duplicate one.
 
     `json` keeps the last of them, and an event with two `eligible` would reach sessions that one of the two excludes.
     """
-    value = decode(text, finite=True)
+    value, written = decode(text, finite=True), dict[str, str]()
     if isinstance(value, dict):
-        for name, count in Counter(name for name, _ in _members(text)).items():
-            if count > 1:
+        for name, member in _members(text):
+            if name in written:
                 raise ValueError(f"{name}: given twice")
-    return value
+            written[name] = member
+    return value, written
 
 
 def _members(text: str) -> Iterator[tuple[str, str]]:
@@ -201,7 +202,7 @@ def _members(text: str) -> Iterator[tuple[str, str]]:
     end = 0
     while name := _MEMBER.match(text, end):
         _, end = raw_decode(text, name.end())
-        yield str(decode(name[1])), text[name.end() : end]
+        yield str(decode(name[1])) if "\\" in name[1] else name[1][1:-1], text[name.end() : end]
 
 
 def _json_event(text: str) -> JSONText:
