@@ -21,7 +21,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 VERSION = "26.10.1"
-PACKAGES = (f"crossbar=={VERSION}", "pyjwt>=2.10.1")
+PACKAGES = (f"crossbar=={VERSION}", "pyjwt>=2.14")
 """PyJWT is for the component of `examples/crossbar/tickets/`."""
 COMMAND = "python3 brokers/crossbar.py"
 ROOT = Path(__file__).resolve().parents[1]

@@ -339,12 +339,21 @@ def test_signal_cancels_and_exits(number: signal.Signals, status: Exit) -> None:
             await asyncio.sleep(0)
             steps.append("closed")
 
-    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit) as caught:
         run(command(), interrupted=status)
-    signal.signal(signal.SIGINT, handler)
     assert caught.value.code == status
     assert steps == ["closed"]
+
+
+def test_signal_handlers_are_restored() -> None:
+    """A program that runs a command keeps its own."""
+
+    async def main() -> object:
+        return signal.getsignal(signal.SIGTERM)
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    assert run(main()) not in before
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
 def clock_rejected(skew: float | None) -> errors.ClockRejected:

@@ -34,12 +34,17 @@ def run(
         interrupt: is called in the event loop for these signals. `None`: they cancel the command, and the second time
             end the process, which may be waiting for a name server or for the reader of a pipe.
     """
+    handlers = {number: signal.getsignal(number) for number in _interrupts()}
     with reported():
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 return runner.run(_interruptible(main, interrupt))
         except (KeyboardInterrupt, asyncio.CancelledError):
             raise SystemExit(interrupted) from None
+        finally:
+            for number, handler in handlers.items():
+                with suppress(ValueError, TypeError):  # outside of the main thread, or not set by Python
+                    signal.signal(number, handler)
 
 
 @contextmanager
