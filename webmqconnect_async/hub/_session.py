@@ -72,19 +72,26 @@ class Session(ABC):
     """The name of the WebSocket subprotocol."""
 
     __slots__ = (
-        *(
-            "_application",
-            "_broker",
-            "_closed",
-            "_config",
-            "_drained",
-            "_drop",
-            "_filled",
-            "_max_queue",
-            "_queue",
-            "_queued",
-        ),
-        *("_reserved", "authid", "authrole", "ending", "id", "opened", "peer", "published", "subscribed", "ticket"),
+        "_application",
+        "_broker",
+        "_closed",
+        "_config",
+        "_drained",
+        "_drop",
+        "_filled",
+        "_max_queue",
+        "_queue",
+        "_queued",
+        "_reserved",
+        "authid",
+        "authrole",
+        "ending",
+        "id",
+        "opened",
+        "peer",
+        "published",
+        "subscribed",
+        "ticket",
     )
 
     def __init__(
