@@ -39,7 +39,7 @@ else:
     _LATER = {"AsyncClient": "._aio", "Client": "._sync", "to_json": "._core.dialects.events"}
 
     def __getattr__(name):
-        """Import a client when it is first used: completion in a shell would wait for aiohttp."""
+        """Import a name when it is first used: completion in a shell would wait for aiohttp."""
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = value = getattr(importlib.import_module(_LATER[name], __name__), name)
