@@ -12,7 +12,7 @@ import rich_click as click
 from .._core.environment import AUTH_KEY, AUTH_SECRET, read_secret, secret_of
 from ..signing import Credentials
 from .errors import Failure
-from .paths import not_closed
+from .paths import file_option
 
 __all__ = [
     "PUSHER",
@@ -58,15 +58,12 @@ PUSHER = KeyOptions("--key", "--secret-file", AUTH_SECRET)
 SUBSCRIBER = KeyOptions("--subscriber-key", "--subscriber-secret-file", "WEBMQ_SUBSCRIBER_SECRET")
 TICKET = KeyOptions("--ticket-key", "--ticket-secret-file", "WEBMQ_TICKET_SECRET")
 
-_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-
 key_option = partial(click.option, PUSHER.key, metavar="NAME", envvar=AUTH_KEY, show_envvar=True)
 """The option for the key of a pusher. `help` is to say what the command does with the key."""
-_secret_file_option = partial(click.option, metavar="FILE", type=_FILE, callback=not_closed)
-secret_file_option = _secret_file_option(PUSHER.file, help=PUSHER.help)
-subscriber_secret_file_option = _secret_file_option(SUBSCRIBER.file, help=SUBSCRIBER.help)
-ticket_secret_file_option = _secret_file_option(TICKET.file, help=TICKET.help)
-console_token_file_option = _secret_file_option(
+secret_file_option = file_option(PUSHER.file, help=PUSHER.help)
+subscriber_secret_file_option = file_option(SUBSCRIBER.file, help=SUBSCRIBER.help)
+ticket_secret_file_option = file_option(TICKET.file, help=TICKET.help)
+console_token_file_option = file_option(
     "--console-token-file",
     help="Read the token of the console from FILE. Without this option, each start has a new one.",
 )

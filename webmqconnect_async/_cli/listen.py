@@ -11,7 +11,7 @@ from . import terminal
 from .command import Command
 from .exit_status import Exit
 from .keys import SUBSCRIBER, credentials_of, subscriber_secret_file_option, ticket_of
-from .paths import not_closed
+from .paths import file_option
 
 __all__ = ["listen"]
 
@@ -35,13 +35,7 @@ $ webmqconnect listen --realm realm1 ws://127.0.0.1:8080/ws com.example.orders
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="Exit after N events.")
 @click.option(SUBSCRIBER.key, metavar="NAME", help="Authenticate with this key, if the hub requires one.")
 @subscriber_secret_file_option
-@click.option(
-    "--ticket-file",
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-    callback=not_closed,
-    help="Authenticate with the ticket in FILE, which is read again for each connection.",
-)
+@file_option("--ticket-file", help="Authenticate with the ticket in FILE, which is read again for each connection.")
 @click.option(
     "--realm",
     metavar="NAME",

@@ -1,14 +1,15 @@
-"""A check of the options that name a file."""
+"""The options that name a file."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import rich_click as click
 
 from .stdio import closed_stream
 
-__all__ = ["not_closed"]
+__all__ = ["existing_file", "file_option", "not_closed"]
 
 
 def not_closed(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
@@ -16,3 +17,8 @@ def not_closed(context: click.Context, parameter: click.Parameter, path: Path | 
     if path is not None and (stream := closed_stream(str(path))):
         raise click.BadParameter(f"{stream} is closed.")
     return path
+
+
+existing_file = partial(click.Path, exists=True, dir_okay=False, readable=True, path_type=Path)
+file_option = partial(click.option, metavar="FILE", type=existing_file(), callback=not_closed)
+"""The option for a file that is read. Where - is standard input, `type` is to be `existing_file(allow_dash=True)`."""

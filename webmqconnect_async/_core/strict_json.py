@@ -7,7 +7,7 @@ import sys
 from math import isfinite
 from typing import NoReturn
 
-__all__ = ["decode", "encode", "raw_decode"]
+__all__ = ["decode", "encode", "raw_decode", "refuse_constant"]
 
 
 def decode(text: str, *, finite: bool = False) -> object:
@@ -47,7 +47,8 @@ def encode(value: object) -> str:
         raise ValueError("nested too deeply") from None
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
+    """Raise ValueError for NaN or Infinity, as the `parse_constant` of a decoder."""
     raise ValueError(f"not JSON: {name}")
 
 
@@ -58,8 +59,8 @@ def _finite(text: str) -> float:
     return number
 
 
-_ANY = json.JSONDecoder(parse_constant=_refuse_constant)
-_FINITE = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_ANY = json.JSONDecoder(parse_constant=refuse_constant)
+_FINITE = json.JSONDecoder(parse_constant=refuse_constant, parse_float=_finite)
 
 raw_decode = _FINITE.raw_decode
 """`json.JSONDecoder.raw_decode`, strict and finite."""

@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NoReturn
 
 try:
     from jwt.api_jws import PyJWS
@@ -19,6 +18,7 @@ except ImportError:
     raise ImportError("tickets need PyJWT: pip install 'webmqconnect-async[tickets]'") from None
 
 from ..signing import Credentials
+from .strict_json import refuse_constant
 from .topics import check_topics
 
 __all__ = [
@@ -38,6 +38,7 @@ MAX_SECONDS = 86_400
 MAX_LENGTH = 8192
 """Maximum length of a ticket in characters."""
 
+_NOT_A_JWT = "the ticket is not a JSON Web Token"
 _TOO_LONG = f"the ticket has more than {MAX_LENGTH} characters"
 _LEEWAY = 30
 """Seconds that the clock of who made a ticket may be ahead."""
@@ -138,7 +139,7 @@ def unverified(token: str) -> tuple[Mapping[str, object], bytes]:
     try:
         parts = _jws.decode_complete(token, options={"verify_signature": False})
     except (InvalidTokenError, ValueError, RecursionError):
-        raise TicketRefused("the ticket is not a JSON Web Token") from None
+        raise TicketRefused(_NOT_A_JWT) from None
     return parts["header"], parts["payload"]
 
 
@@ -165,7 +166,7 @@ def check_claims(key: str, payload: bytes, now: float) -> Ticket:
 
 def _authentic(token: str, keys: Mapping[str, Credentials]) -> tuple[str, bytes]:
     """Return the key and the payload of a token with the right signature."""
-    reason = "the ticket is not a JSON Web Token"
+    reason = _NOT_A_JWT
     try:
         key = _jws.get_unverified_header(token).get("kid")
         # The same reason for a key and for a signature, so that keys cannot be found out.
@@ -182,7 +183,7 @@ def _authentic(token: str, keys: Mapping[str, Credentials]) -> tuple[str, bytes]
 
 def _claims(payload: bytes) -> dict[str, object]:
     try:
-        claims = json.loads(payload, object_pairs_hook=_unique, parse_constant=_no_constant)
+        claims = json.loads(payload, object_pairs_hook=_unique, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         claims = None
     if not isinstance(claims, dict):
@@ -195,10 +196,6 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(members := dict(pairs)) != len(pairs):
         raise ValueError("a duplicate name")
     return members
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
 
 
 def _time(claims: Mapping[str, object], name: str) -> float:

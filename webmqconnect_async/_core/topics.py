@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from .checks import wrong_type
+
 __all__ = ["check_topics", "covers", "is_reserved", "is_uri"]
 
 _URI = re.compile(r"[^\s.#]+(\.[^\s.#]+)*")
@@ -35,7 +37,7 @@ def check_topics(argument: str, topics: object) -> tuple[str, ...]:
             end, after a separator. Without the separator, `http://example.com*` would cover `http://example.com.evil`.
     """
     if isinstance(topics, str) or not isinstance(topics, Iterable):
-        raise TypeError(f"{argument} must be a list of strings, not {type(topics).__name__}")
+        raise TypeError(wrong_type(argument, "a list of strings", topics))
     checked: list[str] = []
     for topic in topics:
         if not isinstance(topic, str):

@@ -164,7 +164,7 @@ class HubConfig:
         for name in ("keepalive", "history_seconds", "grace"):
             if checked_seconds(name, getattr(self, name)) is None:
                 raise TypeError(wrong_type(name, "a number of seconds", None))
-        for name in ("allow_origins", "allow_hosts"):
+        for name in ("public", "allow_origins", "allow_hosts"):
             _check_strings(name, getattr(self, name))
         if not callable(self.clock):
             raise TypeError(wrong_type("clock", "callable", self.clock))
@@ -191,7 +191,6 @@ class HubConfig:
         object.__setattr__(self, "_gate", Gate(self.host, self.allow_hosts, self.allow_origins))
 
     def _checked_public(self, restricted: bool) -> tuple[str, ...]:
-        _check_strings("public", self.public)
         if not self.public:
             return ()
         if not restricted and self.may_subscribe is None:

@@ -31,7 +31,7 @@ from ..options import (
     text_option,
     with_endpoint,
 )
-from ..paths import not_closed
+from ..paths import existing_file, file_option
 from ..stdio import read_some
 
 __all__ = ["explain", "unix_time"]
@@ -100,18 +100,13 @@ def _at(context: click.Context, parameter: click.Parameter, text: str | None) ->
     metavar="QUERY",
     help="Compare a request that was sent, given as its query, target or URL; - reads standard input.",
 )
-@click.option(
+@file_option(
     "--body",
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-    callback=not_closed,
     help="With --query: the exact body of that request. Without it, the body is assumed to be that of EVENT.",
 )
-@click.option(
+@file_option(
     "--ticket-file",
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path),
-    callback=not_closed,
+    type=existing_file(allow_dash=True),
     help="Check the ticket in FILE, and whether it covers the TOPICs given; - reads standard input.",
 )
 @click.option(TICKET.key, metavar="NAME", help="With --ticket-file: the key that has to sign the ticket.")

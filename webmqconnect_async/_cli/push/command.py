@@ -21,7 +21,7 @@ from ..options import (
     text_option,
     with_endpoint,
 )
-from ..paths import not_closed
+from ..paths import existing_file, file_option, not_closed
 from .jsonl import Events, Records
 
 __all__ = ["push"]
@@ -74,13 +74,7 @@ _OF_LINES = (
     show_default=True,
     help="Maximum duration of a push, including retries.",
 )
-@click.option(
-    "--jsonl",
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path),
-    callback=not_closed,
-    help="Push each line of FILE; - reads standard input.",
-)
+@file_option("--jsonl", type=existing_file(allow_dash=True), help="Push each line of FILE; - reads standard input.")
 @click.option("--topic", "topic_of_lines", metavar="TOPIC", help="With --jsonl: each line is an event for TOPIC.")
 @click.option(
     "--failed",

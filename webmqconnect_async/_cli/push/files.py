@@ -41,6 +41,11 @@ class Line(NamedTuple):
     whole: bool = True
     """Whether `text` is the whole line, or only the beginning of one that is longer than `LONGEST_LINE`."""
 
+    @property
+    def content(self) -> bytes:
+        """The text without a byte order mark and the whitespace around it."""
+        return self.text.removeprefix(BOM_UTF8).strip()
+
 
 class LineReader:
     """Reads lines from an open file, pipe or terminal without blocking the event loop.
@@ -130,8 +135,8 @@ def _line(number: int, parts: list[bytes]) -> Line:
 
 
 def other_format(line: Line) -> str | None:
-    """Return what the first line that is not blank shows the input to be, and what to do. `None`: it is lines."""
-    text = line.text.removeprefix(BOM_UTF8).strip()
+    """Return what the first line that has content shows the input to be, and what to do. `None`: it is lines."""
+    text = line.content
     if text.startswith(b"\x1f\x8b"):
         return _not_lines("compressed by gzip", "gzip -dc")
     # JSON begins with an ASCII character, which has one NUL beside it in UTF-16, and three in UTF-32.

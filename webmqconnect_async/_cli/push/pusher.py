@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, cast
@@ -155,14 +154,14 @@ class LinePusher:
         An interruption cancels this generator only where it waits, and there no line is half done.
         """
         index = last = 0
-        blank = True  # all lines so far
+        first = True  # whether no line so far has content
         async with aclosing(self._reader.lines()) as lines:
             async for line in lines:
                 if self._stopped.is_set():
                     return
                 last = line.number
-                if blank and line.text.removeprefix(BOM_UTF8).strip():
-                    blank = False
+                if first and line.content:
+                    first = False
                     if found := other_format(line):
                         raise _OtherFormat(found)
                 if last < self.next_line:
@@ -185,7 +184,7 @@ class LinePusher:
         """Return the push of a line, an error if the line is not a push, or `None` if it has only whitespace."""
         if not line.whole:
             return InvalidPush(f"longer than {LONGEST_LINE:,} bytes; only its beginning is kept")
-        if not line.text.removeprefix(BOM_UTF8).strip():
+        if not line.content:
             return None
         try:
             push = self._format.push(line.text)

@@ -9,7 +9,10 @@ from ...errors import ClockRejected, InvalidPush
 from ..checks import wrong_type
 from . import DialectName, checked_dialect
 
-__all__ = ["checked_time", "listed", "session_id", "utf8"]
+__all__ = ["SESSION_IDS", "checked_time", "listed", "session_id", "utf8"]
+
+SESSION_IDS = range(1, 2**53 + 1)
+"""The session IDs of WAMP v2."""
 
 _NUMBER = re.compile("[1-9][0-9]{0,15}")
 _ID_OF_2012 = re.compile("[A-Za-z0-9_-]{16}")
@@ -52,7 +55,7 @@ def session_id(text: str | None, dialect: DialectName = "webmq") -> str | None:
     if not isinstance(text, str):
         return None
     if text.isdecimal():
-        return text if _NUMBER.fullmatch(text) and int(text) <= 2**53 else None
+        return text if _NUMBER.fullmatch(text) and int(text) in SESSION_IDS else None
     return text if of_2012 and _ID_OF_2012.fullmatch(text) else None
 
 

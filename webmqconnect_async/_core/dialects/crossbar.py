@@ -31,7 +31,7 @@ from ..checks import wrong_type
 from ..topics import is_reserved, is_uri
 from ..values import Payload, Push, Receipt, SessionIDs
 from . import Request, Response, Signer, Verdict
-from .arguments import checked_time, listed, utf8
+from .arguments import SESSION_IDS, checked_time, listed, utf8
 from .events import Dumps, encode_event
 from .replies import redacted, refused, text_of
 
@@ -60,7 +60,6 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _BINARY = re.compile(rb'(?<!\\)"\\u0000')
 """A string that begins with NUL. An escaped quote inside a string does not count."""
-_SESSION_IDS = range(1, 2**53 + 1)
 
 
 class Crossbar:
@@ -243,7 +242,7 @@ def _session(argument: str, session_id: object) -> str:
     number = session_id
     if isinstance(number, str):
         number = int(number) if number.isascii() and number.isdecimal() and len(number) <= 16 else None
-    if not isinstance(number, int) or isinstance(number, bool) or number not in _SESSION_IDS:
+    if not isinstance(number, int) or isinstance(number, bool) or number not in SESSION_IDS:
         shown = repr(session_id)[:60] if isinstance(session_id, str) else type(session_id).__name__
         raise InvalidPush(f"{argument}: a router's session ID is an integer from 1 to 2^53, or its digits; not {shown}")
     return int.__repr__(number)
