@@ -88,11 +88,12 @@ async def test_an_earlier_deadline_started_later_strikes_first(deadlines: Deadli
         await late
 
 
-async def test_deadlines_strike_in_their_order(deadlines: Deadlines, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_deadlines_expire_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[int] = []
     loop = asyncio.get_running_loop()
     now = loop.time()
     monkeypatch.setattr(loop, "time", lambda: now)  # so that no two of them are due at once, however slow the machine
+    deadlines = Deadlines(loop)  # after that: it keeps the loop's clock
 
     async def wait(number: int, timeout: float) -> None:
         assert await _wait(deadlines, timeout)
