@@ -1,4 +1,4 @@
-"""Compare the request that was sent with the expected one, and find how a signature was made. Pure."""
+"""The format of timestamps, and how a signature was made. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from .._core.dialects import DialectName
 from ._explanation import Explanation
 
-__all__ = ["TIMESTAMP_EXAMPLES", "Origin", "first_difference", "is_timestamp", "signature_origin"]
+__all__ = ["TIMESTAMP_EXAMPLES", "Origin", "is_timestamp", "signature_origin"]
 
 _TIMESTAMPS: dict[DialectName, re.Pattern[bytes]] = {
     "webmq": re.compile(rb"\d{4}(-\d\d?){2}T\d\d?(:\d\d?){2}Z"),
@@ -26,14 +26,6 @@ TIMESTAMP_EXAMPLES: dict[DialectName, str] = {
 def is_timestamp(dialect: DialectName, part: bytes) -> bool:
     """Return whether a part has the format of this dialect's timestamps."""
     return bool(_TIMESTAMPS[dialect].fullmatch(part))
-
-
-def first_difference(sent: bytes, expected: bytes) -> int | None:
-    """Return the index of the first byte that differs, or None if the two are equal."""
-    if sent == expected:
-        return None
-    shorter = min(len(sent), len(expected))
-    return next((index for index in range(shorter) if sent[index] != expected[index]), shorter)
 
 
 class Origin(NamedTuple):

@@ -176,7 +176,10 @@ def explain(
 
     sent, copied = None, dict[str, bytes]()
     if query is not None:
-        sent = _sent_request(dialect, query, b"" if body is None else body.read_bytes())
+        try:
+            sent = signed_request(dialect, query, b"" if body is None else body.read_bytes())
+        except ValueError as error:
+            raise click.UsageError(f"--{error} (--dialect {dialect}).") from None
         # What changes with every request is copied from the request that was sent, unless an option says otherwise.
         options = {"timestamp": at, "seq": seq, "nonce": nonce}
         copied = {name: part for name, part in sent.parts.items() if name in options and options[name] is None}
@@ -222,13 +225,6 @@ def _read(option: str, text: str | None) -> str | None:
         raise click.UsageError(f"{option}: standard input is closed.")
     content = b"".join(iter(lambda: read_some(0, 1 << 16), b""))
     return content.decode("utf-8", "surrogateescape")  # as Python decodes arguments
-
-
-def _sent_request(dialect: DialectName, query: str, body: bytes) -> SignedRequest:
-    try:
-        return signed_request(dialect, query, body)
-    except ValueError as error:
-        raise click.UsageError(f"--{error} (--dialect {dialect}).") from None
 
 
 def _time_in(parts: Mapping[str, bytes]) -> float | None:

@@ -9,7 +9,7 @@ from rich.text import Text
 from ..._core.dialects import DialectName, Request
 from ..._core.endpoint import Endpoint
 from ...explain import Explanation, SignedRequest
-from ...explain._comparison import TIMESTAMP_EXAMPLES, Origin, first_difference, is_timestamp
+from ...explain._comparison import TIMESTAMP_EXAMPLES, Origin, is_timestamp
 from .. import terminal
 from .curl import curl_command, request_head
 
@@ -107,9 +107,10 @@ def _text(part: bytes) -> str:
 
 
 def _difference(sent: bytes, expected: bytes) -> str | None:
-    first = first_difference(sent, expected)
-    if first is None:
+    if sent == expected:
         return None
+    shorter = min(len(sent), len(expected))
+    first = next((index for index in range(shorter) if sent[index] != expected[index]), shorter)
     return f"differs from byte {first + 1} on: sent {_excerpt(sent, first)}, expected {_excerpt(expected, first)}"
 
 
