@@ -215,15 +215,11 @@ class FailedFile:
         ours, other = os.fstat(self._file.fileno()), os.fstat(descriptor)
         return self._is_regular and os.path.samestat(ours, other)
 
-    def close(self) -> None:
-        """Close the file. This may be called more than once."""
-        self._file.close()
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._file.close()
 
     @property
     def _is_regular(self) -> bool:

@@ -10,7 +10,7 @@ import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Protocol
+from typing import TypeAlias
 
 from ..._core.strict_json import decode, raw_decode
 from ..._core.values import JSONText, Push, SessionIDs
@@ -32,23 +32,6 @@ _MEMBER = re.compile(r'[\s{,]*("(?:[^"\\]|\\.)*")\s*:\s*')
 _SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
 """Whitespace between the tokens of JSON. Strings match first, so that theirs is kept."""
 _LIKE_JSON = re.compile(r"""[\s\ufeff]*(?:[\[{"']|-?[0-9]|(?:NaN|-?Infinity)\s*$)""")
-
-
-class Format(Protocol):
-    """How to interpret a line."""
-
-    def push(self, line: bytes) -> Push | None:
-        """Return the push that a line describes, or `None` if the line is to be skipped.
-
-        Raises:
-            ValueError: the line is not a push.
-        """
-
-    def fields(self, line: bytes) -> dict[str, str]:  # pyright: ignore[reportReturnType]  # a protocol
-        """Return the fields of a failed push for its record, by name, as JSON text.
-
-        The text is copied from the line and not encoded again, so that 1e400 and 0.10 stay as they are.
-        """
 
 
 class Records:
@@ -95,7 +78,10 @@ class Records:
         raise ValueError('not an object like {"topic": "…", "event": …}')
 
     def fields(self, line: bytes) -> dict[str, str]:
-        """Return the fields of a push as they are written in its line."""
+        """Return the fields of a failed push for its record, by name, as JSON text.
+
+        The text is copied from the line and not encoded again, so that 1e400 and 0.10 stay as they are.
+        """
         return {name: text for name, text in _members(_text(line)) if name in _FIELDS}
 
 
@@ -112,10 +98,14 @@ class Events:
         return Push(self._topic, _json_event(_text(line)), self._eligible, self._exclude)
 
     def fields(self, line: bytes) -> dict[str, str]:
-        """Return the fields of a push, with its event as it is written in the line."""
+        """Do the same, with the topic and the receivers of all lines."""
         fields = {"topic": _json(self._topic), "event": _text(line).strip()}
         lists = {"eligible": self._eligible, "exclude": self._exclude}
         return fields | {name: _json(list(ids)) for name, ids in lists.items() if ids is not None}
+
+
+Format: TypeAlias = Records | Events
+"""How to interpret a line."""
 
 
 def is_like_json(argument: str) -> bool:
