@@ -39,15 +39,9 @@ __all__ = [
     "Subscribe",
     "Type",
     "Unsubscribe",
-    "abort",
-    "challenge",
     "decode",
-    "error",
     "event",
-    "goodbye",
-    "published",
     "subscribed",
-    "unsubscribed",
     "welcome",
 ]
 
@@ -267,43 +261,13 @@ def welcome(session: str, realm: str, authid: str, authrole: str, authmethod: st
     return f"[{Type.WELCOME:d},{session},{strict_json.encode(details)}]"
 
 
-def challenge(method: str, extra: Mapping[str, str]) -> str:
-    """Return the request to authenticate: to sign what is in `extra` (WAMP-CRA), or to send a ticket."""
-    return strict_json.encode([Type.CHALLENGE, method, extra])
-
-
-def abort(reason: str, message: str) -> str:
-    """Return the message that refuses or ends a session."""
-    return strict_json.encode([Type.ABORT, {"message": message}, reason])
-
-
-def goodbye(reason: str, message: str = "") -> str:
-    """Return the message that ends a session, or the reply to a client's GOODBYE."""
-    return strict_json.encode([Type.GOODBYE, {"message": message} if message else {}, reason])
-
-
 def subscribed(request: int, subscription: int, extra: Mapping[str, int]) -> str:
     """Return the confirmation of a SUBSCRIBE, with a fourth element only for subscribers that have asked for it."""
     tail = f",{strict_json.encode(extra)}" if extra else ""
     return f"[{Type.SUBSCRIBED:d},{request},{subscription}{tail}]"
 
 
-def unsubscribed(request: int) -> str:
-    """Return the confirmation of an UNSUBSCRIBE."""
-    return f"[{Type.UNSUBSCRIBED:d},{request}]"
-
-
-def published(request: int, publication: int) -> str:
-    """Return the confirmation of a PUBLISH."""
-    return f"[{Type.PUBLISHED:d},{request},{publication}]"
-
-
 def event(subscription: int, publication: int, args: str, kwargs: str | None, details: str = "{}") -> str:
     """Return an event. Its details and arguments are JSON texts: an object, an array, and an object or `None`."""
     tail = "" if kwargs is None else f",{kwargs}"
     return f"[{Type.EVENT:d},{subscription},{publication},{details},{args}{tail}]"
-
-
-def error(kind: Type, request: int, uri: str, message: str, details: Mapping[str, object] | None = None) -> str:
-    """Return the reply to a request that failed."""
-    return strict_json.encode([Type.ERROR, kind, request, details or {}, uri, [message]])
