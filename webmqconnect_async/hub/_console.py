@@ -113,11 +113,6 @@ class Console(Observer):
         admit: asks the application about a push.
     """
 
-    __slots__ = (
-        *("_activity", "_admit", "_broker", "_characters", "_config", "_events", "_fresh", "_recent", "_refused"),
-        *("_rules", "_skipped", "_strangers", "_ticks", "_timer", "_watchers"),
-    )
-
     def __init__(self, config: HubConfig, broker: Broker, admit: Callable[[Accepted], Accepted | Refused]) -> None:
         self._config = config
         self._broker = broker

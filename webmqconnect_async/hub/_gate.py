@@ -114,8 +114,6 @@ class Gate:
         ValueError: an entry has a form that no browser sends.
     """
 
-    __slots__ = ("_hosts", "_on_loopback", "_origins")
-
     def __init__(self, host: str, allow_hosts: Collection[str], allow_origins: Collection[str]) -> None:
         for name in allow_hosts:
             if not _is_address(name) and (":" in name or not _authority(name).name):

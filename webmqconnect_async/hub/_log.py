@@ -35,8 +35,6 @@ class Log(Observer):
     It writes at most 200 lines a second, and then how many it has left out.
     """
 
-    __slots__ = ("_left_out", "_left_out_level", "_times", "_traced")
-
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=_PER_SECOND)  # when the last lines were written
         self._left_out = 0

@@ -55,19 +55,6 @@ class Procedures:
         clock: returns the Unix time in seconds.
     """
 
-    __slots__ = (
-        "_anonymous",
-        "_authenticated",
-        "_clock",
-        "_expected",
-        "_failing",
-        "_key",
-        "_keys",
-        "_may_publish",
-        "_nonce",
-        "_session_id",
-    )
-
     def __init__(
         self,
         session_id: str,

@@ -66,8 +66,6 @@ class Joining:
         clock: returns the Unix time in seconds.
     """
 
-    __slots__ = ("_anonymous", "_clock", "_keys", "_nonce", "_session_id", "_ticket_keys", "_verify")
-
     def __init__(
         self,
         session_id: str,
