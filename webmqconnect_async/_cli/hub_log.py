@@ -41,7 +41,6 @@ class TextFormatter(logging.Formatter):
         self._coloured = coloured
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return a record as text."""
         text, facts = super().format(record), vars(record)
         if not self._coloured:
             return text
@@ -55,7 +54,6 @@ class JsonFormatter(logging.Formatter):
     """An object with `time` (UTC), `level`, `logger`, `message`, `exception` if there is one, and the facts."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return a record as a line of JSON."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = {"time": time, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
         if record.exc_info:

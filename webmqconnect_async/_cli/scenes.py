@@ -95,7 +95,6 @@ class _Stage:
         self._wrong: list[str] = []
 
     def introduce(self, hub: Hub) -> None:
-        """Print the URL of the hub and the sessions of the subscribers."""
         show = self._output.print
         show(
             Text.assemble(

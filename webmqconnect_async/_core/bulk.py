@@ -48,7 +48,6 @@ class Bulk:
 
     @property
     def full(self) -> bool:
-        """Whether the maximum number of jobs waits."""
         return self._waiting >= self._look_ahead
 
     def take(self, item: object) -> Job | None:
@@ -89,7 +88,6 @@ def _push_of(item: object) -> Push | InvalidPush:
 
 
 def outcome_of(job: Job, result: Receipt | WebMQError) -> Outcome:
-    """Return the outcome of a job."""
     push = job.push if isinstance(job.push, Push) else None
     if isinstance(result, Receipt):
         if push is None:

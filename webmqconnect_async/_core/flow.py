@@ -168,7 +168,6 @@ class PushFlow:
 
 
 def _failed(failure: TransportFailure) -> NotAccepted | Unconfirmed:
-    """Return the error of an attempt without a response."""
     cause, begun, reason = failure
     if not begun:
         return ConnectFailed(reason, transient=cause not in (Cause.CERTIFICATE, Cause.PROXY))

@@ -115,38 +115,31 @@ def expired(begun: bool, cut: bool, expect: bool = False) -> TransportFailure:
 
 
 def unreachable(broker: str, what: str) -> TransportFailure:
-    """Return that there is no connection to a broker, given as `host:port`."""
     if _NOT_TLS.search(what):
         what += "; does the broker speak https on this port?"
     return TransportFailure(Cause.LOST, False, f"cannot connect to {broker}: {what}")
 
 
 def nowhere(broker: str) -> TransportFailure:
-    """Return that the resolver has returned no address."""
     return unreachable(broker, "the name has no address")
 
 
 def refused_by_proxy(broker: str, status: int) -> TransportFailure:
-    """Return that a proxy refused to open a tunnel to the broker."""
     cause = Cause.LOST if status in (408, 429) or 500 <= status < 600 else Cause.PROXY
     return TransportFailure(cause, False, f"the proxy answered {status} instead of connecting to {broker}")
 
 
 def unverified(broker: str, what: str) -> TransportFailure:
-    """Return that the broker's certificate does not verify."""
     return TransportFailure(Cause.CERTIFICATE, False, f"the certificate of {broker} does not verify: {what}")
 
 
 def garbage(broker: str, begun: bool) -> TransportFailure:
-    """Return that the response is not HTTP."""
     return TransportFailure(Cause.GARBAGE, begun, f"{broker} answered something that is not HTTP")
 
 
 def cut_off(broker: str, begun: bool) -> TransportFailure:
-    """Return that the broker closed the connection before the response, or in the middle of it."""
     return TransportFailure(Cause.LOST, begun, f"{broker} closed the connection before it had answered")
 
 
 def broken(broker: str, begun: bool, what: str) -> TransportFailure:
-    """Return that the connection broke."""
     return TransportFailure(Cause.LOST, begun, f"the connection to {broker} broke: {what}")

@@ -24,7 +24,6 @@ TIMESTAMP_EXAMPLES: dict[DialectName, str] = {
 
 
 def is_timestamp(dialect: DialectName, part: bytes) -> bool:
-    """Return whether a part has the format of this dialect's timestamps."""
     return bool(_TIMESTAMPS[dialect].fullmatch(part))
 
 

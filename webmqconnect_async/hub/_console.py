@@ -83,11 +83,9 @@ class Watcher(Session):
 
     @property
     def admitted(self) -> bool:
-        """Whether it has sent the token."""
         return self._admitted
 
     def receive(self, text: str) -> DelayedReply | None:
-        """Process the token, or a push."""
         if self._admitted:
             self.say(strict_json.encode({"pushed": self._console.push(text, self.peer)}))
         elif not self.guessed:
@@ -161,13 +159,11 @@ class Console(Observer):
             self._forget()
 
     def accepts(self, token: str) -> bool:
-        """Return whether this is the token."""
         expected = self._config.console_token
         # As bytes, because compare_digest raises an exception for text that is not ASCII.
         return expected is not None and hmac.compare_digest(_bytes(token), _bytes(expected))
 
     def refuse_token(self, peer: str) -> None:
-        """Tell the observers of a wrong token."""
         remedy = "open the link that the hub printed when it started"
         self._broker.refused(Refusal("request", "wrong token of the console", remedy, peer, forged=True))
 
@@ -203,7 +199,6 @@ class Console(Observer):
     # As an observer
 
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
-        """Add it to the next message, or count it."""
         if not self._watchers:
             return
         topic, now = publication.topic, time.time()
@@ -219,13 +214,11 @@ class Console(Observer):
         self._events.append(event)
 
     def refused(self, refusal: Refusal) -> None:
-        """Keep it, and add it to the next message."""
         self._refused += 1
         self._fresh += 1
         self._recent.append([_milliseconds(time.time()), *refusal])
 
     def dropped(self, session: Session, why: Drop, details: str) -> None:
-        """Show it among the refusals."""
         self.refused(Refusal("subscriber", f"dropped: {details}", peer=session.peer))
 
     # The messages

@@ -58,7 +58,6 @@ class Outages:
         loop.set_exception_handler(self._handle)
 
     def close(self) -> None:
-        """Restore the handler of before."""
         if self._loop.get_exception_handler() == self._handle:
             self._loop.set_exception_handler(self._before)
 

@@ -63,40 +63,32 @@ class StallGuard(asyncio.BufferedProtocol):
         await self._writable.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Pass it on."""
         self._transport = _as_stream(transport)
         self._inner.connection_made(transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return the buffer."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Pass on what was read."""
         self.data_received(bytes(self._buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
-        """Pass it on."""
         self._inner.data_received(data)
 
     def pause_writing(self) -> None:
-        """Start the timeout, and pass it on."""
         self._writable.clear()
         self._start_timer()
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Stop the timeout, and pass it on."""
         self._writable.set()
         self._stop_timer()
         self._inner.resume_writing()
 
     def eof_received(self) -> bool | None:
-        """Pass it on."""
         return self._inner.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timeout, and pass it on."""
         self._writable.set()
         self._stop_timer()
         self._inner.connection_lost(exc)
@@ -119,7 +111,6 @@ class Connections:
         self._last_data: dict[RequestGuard, float] = {}
 
     def touch(self, guard: RequestGuard) -> None:
-        """Record that data has arrived."""
         self._last_data.pop(guard, None)
         self._last_data[guard] = asyncio.get_running_loop().time()
 
@@ -169,7 +160,6 @@ class RequestGuard(StallGuard):
         self._stop_timer()
 
     def abort(self) -> None:
-        """Close the connection immediately."""
         if self._transport is not None:
             abort(self._transport)
 

@@ -42,7 +42,6 @@ class Log(Observer):
         self._traced = -_SECOND  # when the last traceback was written
 
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
-        """Log an event."""
         if not self._may_write(logging.INFO):
             return
         topic, size = visible(publication.topic, _LONGEST), len(publication.event.encode())
@@ -60,7 +59,6 @@ class Log(Observer):
         _write(logging.INFO, event, line, **facts, milliseconds=milliseconds, key=key)
 
     def joined(self, session: Session) -> None:
-        """Log a subscriber that has joined."""
         if not self._may_write(logging.INFO):
             return
         protocol, key, authid = session.subprotocol, None, _user(session)
@@ -72,7 +70,6 @@ class Log(Observer):
         _write(logging.INFO, "joined", line, **facts)
 
     def left(self, session: Session) -> None:
-        """Log a subscriber that has left."""
         if self._may_write(logging.INFO):
             seconds, topics = round(monotonic() - session.opened, 3), len(session.subscribed)
             who = f"{session.id}, '{authid}'," if (authid := _user(session)) is not None else session.id
@@ -80,7 +77,6 @@ class Log(Observer):
             _write(logging.INFO, "left", line, session=session.id, seconds=seconds, topics=topics, authid=authid)
 
     def dropped(self, session: Session, why: Drop, details: str) -> None:
-        """Log a subscriber whose connection the hub closes."""
         if self._may_write(logging.WARNING):
             line = f"subscriber {session.id} at {session.peer} dropped: {details}"
             _write(logging.WARNING, "dropped", line, session=session.id, peer=session.peer, reason=why)

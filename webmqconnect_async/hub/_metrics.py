@@ -74,7 +74,6 @@ class Metrics(Observer, Collector):
         self._registry.register(self)
 
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
-        """Count an event."""
         self._deliveries += receivers
         if began is None:
             self._publications += 1
@@ -85,17 +84,14 @@ class Metrics(Observer, Collector):
         self._in_bucket[bisect_left(_BUCKETS, seconds)] += 1
 
     def refused(self, refusal: Refusal) -> None:
-        """Count a refusal."""
         self._refusals[refusal.what] += 1
         if refusal.forged:
             self._forged[refusal.what] += 1
 
     def dropped(self, session: Session, why: Drop, details: str) -> None:
-        """Count a subscriber that is dropped."""
         self._drops[why] += 1
 
     def collect(self) -> Iterable[Metric]:
-        """Yield all metrics."""
         sessions = self._broker.sessions
         yield _gauge("subscribers", "Subscribers that have joined", sum(each.admitted for each in sessions))
         yield _gauge("topics", "Topics that have subscribers", len(self._broker.topics))

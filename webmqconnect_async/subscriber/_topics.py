@@ -74,7 +74,6 @@ class Topics:
 
     @property
     def inboxes(self) -> set[Inbox]:
-        """The inboxes of all topics."""
         return {inbox for topic in self._topics.values() for inbox in topic.inboxes}
 
     def add(self, inbox: Inbox) -> None:

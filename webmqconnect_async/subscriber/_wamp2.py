@@ -52,7 +52,6 @@ class Wamp2Session(Session):
                 raise SubscriberError("not a WAMP broker")
 
     async def subscribe(self, topic: Topic) -> None:
-        """Send a SUBSCRIBE."""
         # Crossbar.io ends the session of a client that sends anything else, and with it all its subscriptions.
         if not self._any_topic and (not is_uri(topic.name) or topic.name.startswith("\0")):
             self._topics.refused("not a WAMP URI: it has whitespace, a # or an empty part")

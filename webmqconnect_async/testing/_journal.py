@@ -47,7 +47,6 @@ class Journal:
 
     @property
     def pushes(self) -> list[Pushed]:
-        """A copy of the list."""
         with self._lock:
             return self._pushes.copy()
 

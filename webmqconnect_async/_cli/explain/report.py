@@ -43,7 +43,6 @@ class Report:
         self._paragraph("Anybody who sees it can send this push, for 300 seconds around its timestamp.")
 
     def request(self, endpoint: Endpoint, headers: Mapping[str, str], request: Request) -> None:
-        """Show a request, and the curl command that sends it."""
         self._section("The request:")
         for line in (*request_head(endpoint, headers, request), "", _text(request.body)):
             self._line("", line)

@@ -32,11 +32,9 @@ class Tally:
 
     @property
     def complete(self) -> bool:
-        """Whether every line was pushed."""
         return not (self.failed or self.skipped or self.interrupted)
 
     def summary(self, seconds: float) -> str:
-        """Return the last line of a run."""
         counts = [f"{self.pushed:,} pushed", f"{self.failed:,} failed"]
         counts += [f"{self.skipped:,} skipped"] if self.skipped else []
         counts += [f"{self.interrupted:,} interrupted"] if self.interrupted else []
@@ -74,7 +72,6 @@ class _Bar(Progress):
         self.add_task("", total=None, visible=False)
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """Return the bar as it is now."""
         if len(self.tasks) == 2:  # rich asks first before there are any
             read, pushed = self.tasks
             self.update(pushed.id, completed=self._tally.pushed)
@@ -123,7 +120,6 @@ class Report:
         terminal.error(message, self._output)
 
     def note(self, message: str) -> None:
-        """Print a message that is not an error."""
         terminal.note(message, self._output)
 
 

@@ -35,6 +35,5 @@ class RateLimit:
         return 0.0 if self._next is None or self._next <= now else max(self._next - now, self._shortest_delay)
 
     def take(self, now: float) -> None:
-        """Take the turn that has come."""
         turn = now if self._next is None else max(self._next, now - self._slack)
         self._next = turn + self._interval

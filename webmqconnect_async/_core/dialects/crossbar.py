@@ -138,7 +138,6 @@ class Crossbar:
 
 
 def _json(body: bytes) -> object:
-    """Return the JSON value of a body; None if it is not JSON."""
     try:
         value: object = json.loads(body)
     except (ValueError, RecursionError):
@@ -151,7 +150,6 @@ def _texts(args: object) -> list[str]:
 
 
 def _topic(topic: object) -> bytes:
-    """Return a topic as JSON."""
     return _cached(topic) if isinstance(topic, str) and len(topic) <= 256 else _encoded_topic(topic)
 
 

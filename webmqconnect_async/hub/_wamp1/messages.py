@@ -77,22 +77,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Subscribe to a topic."""
-
     topic: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """Unsubscribe from a topic."""
-
     topic: str
 
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Publish an event to the subscribers of a topic."""
-
     topic: str
     event: str
     """A JSON text."""
@@ -157,7 +151,6 @@ def call_result(call_id: str, result: str) -> str:
 
 
 def call_error(call_id: str, uri: str, description: str) -> str:
-    """Return the reply to a CALL that failed."""
     return strict_json.encode([_Type.CALLERROR, call_id, uri, description])
 
 

@@ -52,7 +52,6 @@ class Wamp1Session(Session):
 
     @property
     def admitted(self) -> bool:
-        """Whether the subscriber may subscribe and publish."""
         return self._procedures.admitted
 
     @classmethod

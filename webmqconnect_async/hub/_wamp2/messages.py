@@ -128,16 +128,12 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """Unsubscribe from a topic."""
-
     request: int
     subscription: int
 
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Publish an event to the subscribers of a topic."""
-
     request: int
     topic: str
     event: str

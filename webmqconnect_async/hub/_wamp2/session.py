@@ -58,7 +58,6 @@ class Wamp2Session(Session):
 
     @property
     def admitted(self) -> bool:
-        """Whether the session is open."""
         return self._joined
 
     @classmethod
@@ -106,7 +105,6 @@ class Wamp2Session(Session):
         return None
 
     def leave(self, reason: str, message: str = "") -> None:
-        """Queue a GOODBYE."""
         if self._joined:
             self._say(Type.GOODBYE, {"message": message} if message else {}, reason)
 
