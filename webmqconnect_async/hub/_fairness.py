@@ -100,7 +100,6 @@ class FairGuard(StallGuard):
         self._waits = False
         self._turn: asyncio.Future[None] | None = None  # of the task that waits
         self._had_turn = False  # since the last read
-        self._paused_reading = False
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass on what was read, if the allowance suffices. If it fills the buffer, more may follow: that may not."""
@@ -149,10 +148,8 @@ class FairGuard(StallGuard):
             self._pass_on()
             return False
         self._waits, self._had_turn = False, True
-        if self._paused_reading and not self._connection.is_closing():
-            self._connection.resume_reading()
+        self._resume_reading()
         self._resumed = self._time()
-        self._paused_reading = False
         return True
 
     def _wait(self, *, first: bool) -> None:
@@ -160,11 +157,6 @@ class FairGuard(StallGuard):
             self._waits = True
             self._pause_reading()
             self._turns.wait(self, first=first)
-
-    def _pause_reading(self) -> None:
-        if self._connection.is_reading():  # otherwise aiohttp has paused it and will resume it
-            self._connection.pause_reading()
-            self._paused_reading = True
 
     def _pass_on(self) -> None:
         began = self._time()

@@ -55,6 +55,7 @@ class StallGuard(asyncio.BufferedProtocol):
         self._buffer = buffer
         self._transport = transport
         self._timer: asyncio.TimerHandle | None = None
+        self._paused_reading = False
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -92,6 +93,17 @@ class StallGuard(asyncio.BufferedProtocol):
         self._writable.set()
         self._stop_timer()
         self._inner.connection_lost(exc)
+
+    def _pause_reading(self) -> None:
+        transport = self._transport
+        if transport is not None and transport.is_reading():  # otherwise aiohttp has paused it and will resume it
+            transport.pause_reading()
+            self._paused_reading = True
+
+    def _resume_reading(self) -> None:
+        if self._paused_reading and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+        self._paused_reading = False
 
     def _start_timer(self) -> None:
         self._stop_timer()
@@ -143,7 +155,6 @@ class RequestGuard(StallGuard):
         self._connections = connections
         self._last = b""  # the last bytes received, which may be the beginning of the end of the headers
         self._begun = False  # whether the headers of a request have arrived
-        self._paused_reading = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -182,15 +193,7 @@ class RequestGuard(StallGuard):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._paused_reading and self._transport is not None:
-            self._paused_reading = False
-            self._transport.resume_reading()
-
-    def _pause_reading(self) -> None:
-        transport = self._transport
-        if transport is not None and transport.is_reading():  # otherwise aiohttp has paused it and will resume it
-            transport.pause_reading()
-            self._paused_reading = True
+        self._resume_reading()
 
 
 def _as_stream(transport: asyncio.BaseTransport) -> asyncio.Transport:

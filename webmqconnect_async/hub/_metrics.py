@@ -62,7 +62,6 @@ class Metrics(Observer, Collector):
         """The server whose connections are counted; `None` if the hub does not have one of its own."""
         self._broker = broker
         self._gate = Gate(address[0], allow_hosts, ())
-        self._accepted = 0
         self._publications = 0
         self._deliveries = 0
         self._drops: dict[str, int] = dict.fromkeys(get_args(Drop), 0)
@@ -79,7 +78,6 @@ class Metrics(Observer, Collector):
             self._publications += 1
             return
         seconds = perf_counter() - began
-        self._accepted += 1
         self._seconds += seconds
         self._in_bucket[bisect_left(_BUCKETS, seconds)] += 1
 
@@ -99,7 +97,7 @@ class Metrics(Observer, Collector):
         if self.server is not None:
             connections = len(self.server.connections)
             yield _gauge("connections", "Open connections, those of subscribers included", connections)
-        pushes = {"accepted": self._accepted, "refused": self._refusals["push"]}
+        pushes = {"accepted": sum(self._in_bucket), "refused": self._refusals["push"]}
         yield _counter("pushes", "Pushes", "result", pushes)
         yield CounterMetricFamily(f"{_PREFIX}publications", "Events published by subscribers", self._publications)
         yield CounterMetricFamily(f"{_PREFIX}deliveries", "Events put into the queue of a subscriber", self._deliveries)
