@@ -15,8 +15,6 @@ from .errors import Failure
 from .exit_status import Exit
 from .stdio import accept_all_characters, flushed, open_standard_streams
 
-__all__ = ["main"]
-
 _EXTRA = frozenset({"rich_click", "click", "rich"})
 
 

@@ -11,8 +11,6 @@ from ..subscriber import Event, Subscriber
 from . import terminal
 from .subscribing import subscriber_failures
 
-__all__ = ["print_event", "print_events"]
-
 
 async def print_events(
     url: str,

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 
 from . import terminal
 
-__all__ = ["JsonFormatter", "TextFormatter", "configure"]
-
 _YELLOW, _RED, _PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
 
 _USUAL = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}

@@ -14,21 +14,6 @@ from ..signing import Credentials
 from .errors import Failure
 from .paths import file_option
 
-__all__ = [
-    "PUSHER",
-    "SUBSCRIBER",
-    "TICKET",
-    "KeyOptions",
-    "console_token_file_option",
-    "console_token_of",
-    "credentials_of",
-    "key_option",
-    "secret_file_option",
-    "subscriber_secret_file_option",
-    "ticket_of",
-    "ticket_secret_file_option",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class KeyOptions:

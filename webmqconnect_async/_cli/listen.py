@@ -13,9 +13,6 @@ from .exit_status import Exit
 from .keys import SUBSCRIBER, credentials_of, subscriber_secret_file_option, ticket_of
 from .paths import file_option
 
-__all__ = ["listen"]
-
-
 _EXAMPLES = """\
 Examples:
 

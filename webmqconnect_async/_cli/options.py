@@ -12,8 +12,6 @@ from .._core.dialects import DialectName
 from .._core.endpoint import Endpoint
 from .push.jsonl import event_of, is_like_json
 
-__all__ = ["dialect_option", "eligible_option", "event_argument", "exclude_option", "text_option", "with_endpoint"]
-
 dialect_option = click.option(
     "--dialect",
     type=click.Choice(get_args(DialectName)),

@@ -17,8 +17,6 @@ from . import terminal
 from .errors import Failure
 from .subscribing import subscriber_failures
 
-__all__ = ["play"]
-
 _TOPIC = "http://example.com/orders"
 _MARKER = "http://example.com/marker"
 """The topic of the event that follows each push."""

@@ -15,8 +15,6 @@ from .errors import Failure
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["accept_all_characters", "closed_stream", "flushed", "open_standard_streams", "read_some"]
-
 _STREAMS = (
     ("standard input", "/dev/stdin"),
     ("standard output", "/dev/stdout"),

@@ -17,8 +17,6 @@ from ..subscriber import (
 from .errors import Failure
 from .keys import SUBSCRIBER
 
-__all__ = ["subscriber_failures"]
-
 
 @contextmanager
 def subscriber_failures() -> Iterator[None]:

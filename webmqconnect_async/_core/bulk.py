@@ -15,8 +15,6 @@ from ..errors import InvalidPush, SourceFailed, WebMQError
 from .checks import checked_count, wrong_type
 from .values import Failed, Outcome, Push, Receipt, Sent
 
-__all__ = ["Bulk", "Item", "Job", "in_order", "outcome_of", "worker_count"]
-
 Item: TypeAlias = Push | tuple[str, object]
 """An item of a source."""
 

@@ -15,18 +15,6 @@ from ..signing import Credentials
 from .dialects import DialectName, checked_dialect
 from .endpoint import Endpoint
 
-__all__ = [
-    "AUTH_KEY",
-    "AUTH_SECRET",
-    "DIALECT",
-    "ENDPOINT",
-    "Environment",
-    "broker_url",
-    "read_secret",
-    "secret_of",
-    "variable",
-]
-
 ENDPOINT = "WEBMQ_ENDPOINT"
 AUTH_KEY = "WEBMQ_AUTH_KEY"
 AUTH_SECRET = "WEBMQ_AUTH_SECRET"  # noqa: S105  # the name of a variable

@@ -25,8 +25,6 @@ from .dialects import Dialect, Request, Response, Signer
 from .transport_failures import Cause, TransportFailure
 from .values import Receipt
 
-__all__ = ["Clock", "PushFlow", "Retry", "Sleep"]
-
 
 @dataclass(frozen=True, slots=True)
 class Retry:

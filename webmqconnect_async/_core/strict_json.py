@@ -7,8 +7,6 @@ import sys
 from math import isfinite
 from typing import NoReturn
 
-__all__ = ["decode", "encode", "raw_decode", "refuse_constant"]
-
 
 def decode(text: str, *, finite: bool = False) -> object:
     """Return the value of a JSON text.

@@ -21,18 +21,6 @@ from ..signing import Credentials
 from .strict_json import refuse_constant
 from .topics import check_topics
 
-__all__ = [
-    "MAX_LENGTH",
-    "MAX_SECONDS",
-    "Ticket",
-    "TicketRefused",
-    "check_claims",
-    "check_secret",
-    "encode",
-    "unverified",
-    "verify",
-]
-
 MAX_SECONDS = 86_400
 """The longest validity of a ticket, which cannot be revoked."""
 MAX_LENGTH = 8192

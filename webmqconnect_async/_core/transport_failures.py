@@ -14,21 +14,6 @@ from typing import NamedTuple
 
 from ..errors import WebMQError
 
-__all__ = [
-    "Cause",
-    "TransportFailure",
-    "WithoutFrames",
-    "broken",
-    "cut_off",
-    "expired",
-    "garbage",
-    "nowhere",
-    "refused_by_proxy",
-    "unreachable",
-    "unverified",
-]
-
-
 _NOT_TLS = re.compile("wrong.version.number|record.layer.failure|packet.length.too.long", re.IGNORECASE)
 """What OpenSSL says, depending on its version, of a peer that responds to a TLS handshake in clear."""
 

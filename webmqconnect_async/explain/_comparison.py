@@ -9,8 +9,6 @@ from typing import Literal, NamedTuple
 from .._core.dialects import DialectName
 from ._explanation import Explanation
 
-__all__ = ["TIMESTAMP_EXAMPLES", "Origin", "is_timestamp", "signature_origin"]
-
 _TIMESTAMPS: dict[DialectName, re.Pattern[bytes]] = {
     "webmq": re.compile(rb"\d{4}(-\d\d?){2}T\d\d?(:\d\d?){2}Z"),
     "crossbar": re.compile(rb"\d{4}(-\d\d?){2}T\d\d?(:\d\d?){2}\.\d{1,6}Z"),

@@ -16,8 +16,6 @@ from urllib.parse import quote, quote_plus
 
 from ..signing import Credentials
 
-__all__ = ["COMMON_MISTAKES", "find_mistake"]
-
 _Parts: TypeAlias = Mapping[str, bytes]
 
 

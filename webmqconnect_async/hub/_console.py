@@ -32,8 +32,6 @@ from ._pushes import webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
 from ._session import DelayedReply, Session
 
-__all__ = ["Console", "Watcher"]
-
 _MAX_WATCHERS = 8
 """Consoles that are open at a time."""
 

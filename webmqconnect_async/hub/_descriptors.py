@@ -15,8 +15,6 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from asyncio.events import _Context
 
-__all__ = ["Outages", "available"]
-
 _OTHERS = 32
 """Descriptors for what the process may open besides connections, such as files and further listening sockets."""
 

@@ -14,8 +14,6 @@ from collections.abc import Callable
 
 from ._guards import StallGuard
 
-__all__ = ["BEHIND", "FairGuard", "Turns"]
-
 _TURN = 0.001
 """Seconds of work in a turn. A push takes about five iterations of the event loop from its request to its event."""
 

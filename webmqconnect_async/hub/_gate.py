@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 from .._core.escape import visible
 
-__all__ = ["Denial", "Gate", "is_loopback", "is_own_page"]
-
 _AUTHORITY = re.compile(r"(\[[0-9a-f]*:[0-9a-f:.]*\]|[^\s:/?#@\[\]]+)(?::(\d{1,5}))?", re.ASCII)
 _SAFE = re.compile(r"([a-z][a-z0-9+.-]*://)?[a-z0-9.:\[\]_-]{1,100}|file://")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)

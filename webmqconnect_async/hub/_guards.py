@@ -10,8 +10,6 @@ import asyncio
 from contextlib import suppress
 from typing import cast
 
-__all__ = ["Aborted", "Connections", "RequestGuard", "StallGuard", "abort"]
-
 _TIMEOUT = 10.0
 """Seconds for the headers of a first request to arrive, and for a peer to read responses that are waiting."""
 

@@ -13,8 +13,6 @@ from ._publication import Publication
 from ._pushes.verdicts import Accepted
 from ._session import Session
 
-__all__ = ["Log"]
-
 _PER_SECOND = 200
 """Maximum number of lines a second, so that nobody fills the disk."""
 

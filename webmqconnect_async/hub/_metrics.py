@@ -27,8 +27,6 @@ except ModuleNotFoundError as error:
     said = "metrics need prometheus_client: pip install 'webmqconnect-async[metrics]'"
     raise ModuleNotFoundError(said, name=error.name) from None
 
-__all__ = ["Metrics"]
-
 _CONNECTIONS = 20
 """Maximum number of connections to the port of the metrics."""
 

@@ -21,8 +21,6 @@ from ._topics import Topics
 from ._wamp1 import Wamp1Session
 from ._wamp2 import Wamp2Session
 
-__all__ = ["NewTicket", "connect", "new_ticket", "socket_url"]
-
 NewTicket: TypeAlias = Callable[[], str | Awaitable[str]]
 """The application's function that returns a ticket."""
 

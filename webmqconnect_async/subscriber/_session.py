@@ -17,8 +17,6 @@ from ._errors import SubscriberError
 from ._subscription import Lost
 from ._topics import Topic, Topics
 
-__all__ = ["Session", "signature"]
-
 _SILENCE = 30.0
 """Seconds without any frame from the broker after which it has to respond to a message."""
 _PATIENCE = 10.0

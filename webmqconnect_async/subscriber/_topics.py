@@ -17,8 +17,6 @@ from .._core.escape import shortened
 from ._errors import SubscriberError, TopicRefused
 from ._subscription import Event, Inbox, Lost
 
-__all__ = ["Topic", "Topics"]
-
 _MAX_FORMER = 16
 """The most session IDs that a hub accepts in `_former`."""
 

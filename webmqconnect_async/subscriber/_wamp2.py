@@ -18,8 +18,6 @@ from ._session import Session, signature
 from ._subscription import Event
 from ._topics import Topic
 
-__all__ = ["Wamp2Session"]
-
 _NO_SUBSCRIPTION = 2**53
 """A valid ID in WAMP v2, at the end of the range: no subscription has it."""
 

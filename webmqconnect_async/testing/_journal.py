@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from .._core.values import Payload
 from ..hub import Accepted, Refused
 
-__all__ = ["Journal", "Pushed"]
-
 _NOBODY = frozenset[str]()
 
 

@@ -16,8 +16,6 @@ from ..hub import Accepted, HubOptions, Refused
 from ..hub import Hub as ServedHub
 from ._journal import Journal, Pushed
 
-__all__ = ["Hub"]
-
 _IN_TRIO = "this is trio's event loop; wait in a thread: `await trio.to_thread.run_sync(hub.wait_for, topic)`"
 
 _Admit: TypeAlias = Callable[[Accepted], Refused | None]

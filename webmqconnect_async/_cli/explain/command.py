@@ -34,8 +34,6 @@ from ..options import (
 from ..paths import existing_file, file_option
 from ..stdio import read_some
 
-__all__ = ["explain", "unix_time"]
-
 _EXAMPLES = """\
 Examples:
 

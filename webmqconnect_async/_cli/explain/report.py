@@ -13,8 +13,6 @@ from ...explain._comparison import TIMESTAMP_EXAMPLES, Origin, is_timestamp
 from .. import terminal
 from .curl import curl_command, request_head
 
-__all__ = ["Report"]
-
 _CONTEXT = 24
 """Bytes that are shown on each side of a difference."""
 _OTHER = "It was made with another secret, or other parts were signed"

@@ -18,8 +18,6 @@ from ..exit_status import Exit
 from ..keys import TICKET
 from .report import Report
 
-__all__ = ["explain_ticket"]
-
 _TIMES = ("iat", "nbf", "exp")
 _UNCHECKED = f"not checked: {TICKET.key} and its secret are not given"
 

@@ -24,9 +24,6 @@ from ..options import (
 from ..paths import existing_file, file_option, not_closed
 from .jsonl import Events, Records
 
-__all__ = ["push"]
-
-
 _EXAMPLES = """\
 Examples:
 

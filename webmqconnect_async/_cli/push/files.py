@@ -18,8 +18,6 @@ from typing import NamedTuple, Self
 from ..errors import Failure
 from ..stdio import read_some
 
-__all__ = ["LONGEST_LINE", "FailedFile", "Line", "LineReader", "other_format"]
-
 LONGEST_LINE = 10_000_000
 """Bytes, more than any broker accepts for an event. Of a longer line, only the beginning is kept."""
 _BEGINNING = 1000

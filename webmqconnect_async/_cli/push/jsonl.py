@@ -17,8 +17,6 @@ from ..._core.values import JSONText, Push, SessionIDs
 from ...errors import InvalidPush, WebMQError
 from ..errors import is_safe
 
-__all__ = ["Events", "Format", "Records", "event_of", "failed_record", "is_like_json", "no_push_record"]
-
 _NEEDED = frozenset({"topic", "event"})
 _FIELDS = _NEEDED | {"eligible", "exclude"}
 _NOTES = frozenset({"line", "error", "reason", "safe", "retryable"})

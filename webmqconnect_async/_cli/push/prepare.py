@@ -18,8 +18,6 @@ from ..exit_status import Exit
 from .files import FailedFile, LineReader
 from .rate import RateLimit
 
-__all__ = ["new_client", "new_rate_limit", "opened_files", "push_event"]
-
 
 def new_client(
     endpoint: str, credentials: Credentials | None, timeout: float, concurrency: int, dialect: DialectName

@@ -13,8 +13,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from .. import terminal
 from .files import LineReader
 
-__all__ = ["Report", "Tally", "ranges"]
-
 _SHOWN = 20
 """Failures that are printed. Further ones are only counted."""
 

@@ -19,8 +19,6 @@ from .rate import RateLimit
 if TYPE_CHECKING:
     from ..._aio.source import AsyncPushes
 
-__all__ = ["LinePusher"]
-
 
 class _Skipped(InvalidPush):
     """Stands for the push of a line that an earlier run may have pushed."""

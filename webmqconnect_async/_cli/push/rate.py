@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["RateLimit"]
-
 _CATCH_UP = 0.1
 """Seconds of a stall that are made up for."""
 _LATENESS = 0.002

@@ -35,8 +35,6 @@ from .arguments import SESSION_IDS, checked_time, listed, utf8
 from .events import Dumps, encode_event
 from .replies import redacted, refused, text_of
 
-__all__ = ["Crossbar"]
-
 _REFUSALS: dict[str, type[Rejected]] = {
     "Request expired": ClockRejected,
     "REST bridge signature was invalid (invalid timestamp": ClockRejected,

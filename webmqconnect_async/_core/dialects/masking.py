@@ -12,8 +12,6 @@ from collections.abc import Callable
 from html.entities import html5
 from string import ascii_lowercase, ascii_uppercase, punctuation
 
-__all__ = ["quotes"]
-
 _RUN = 8
 """Characters in a row of a signature that are not shown."""
 

@@ -18,8 +18,6 @@ from ..escape import shortened, visible
 from . import Headers, Request, Response
 from .masking import quotes
 
-__all__ = ["QUOTED", "redacted", "refused", "retry_after", "skew_of", "target_of", "text_of"]
-
 LONGEST_REASON = 200
 """Characters of a broker's reason that are kept."""
 

@@ -32,8 +32,6 @@ from .arguments import checked_time, listed, utf8
 from .events import Dumps, encode_event
 from .replies import refused, text_of
 
-__all__ = ["WebMQ"]
-
 _REFUSALS: dict[str, type[Rejected]] = {
     "unknown application key": AuthRejected,
     "invalid timestamp": ClockRejected,

@@ -17,8 +17,6 @@ from ..._core.escape import visible
 from ..._core.wampcra import is_signature, timestamp
 from ...signing import Credentials, sign_challenge
 
-__all__ = ["CallFailed", "Procedures"]
-
 _PROCEDURE = "http://api.wamp.ws/procedure#"
 _ERROR = "http://api.wamp.ws/error#"
 _NULL = "null"

@@ -20,22 +20,6 @@ from typing import TypeAlias
 
 from ..._core import strict_json
 
-__all__ = [
-    "SUBPROTOCOL",
-    "Call",
-    "Message",
-    "Prefix",
-    "ProtocolError",
-    "Publish",
-    "Subscribe",
-    "Unsubscribe",
-    "call_error",
-    "call_result",
-    "decode",
-    "event",
-    "welcome",
-]
-
 SUBPROTOCOL = "wamp"
 
 _VERSION = 1

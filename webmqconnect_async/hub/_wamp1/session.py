@@ -20,8 +20,6 @@ from .auth import CallFailed, Procedures
 if TYPE_CHECKING:
     from .._broker import Broker
 
-__all__ = ["Wamp1Session"]
-
 _IDENT = f"webmqconnect_async/{__version__}"
 _PROTOCOL_ERROR = 1002
 

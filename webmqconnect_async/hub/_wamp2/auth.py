@@ -19,8 +19,6 @@ from .messages import Hello
 if TYPE_CHECKING:
     from ..._core.tickets import Ticket
 
-__all__ = ["Challenged", "Joined", "Joining", "Refusal"]
-
 
 @dataclass(frozen=True, slots=True)
 class Joined:

@@ -26,25 +26,6 @@ from ..._core import strict_json
 from .._publication import arguments_of
 from .._publish_options import Audience, audience_of, flag_of
 
-__all__ = [
-    "SUBPROTOCOL",
-    "Abort",
-    "Authenticate",
-    "Goodbye",
-    "Hello",
-    "Message",
-    "ProtocolViolation",
-    "Publish",
-    "RPCRequest",
-    "Subscribe",
-    "Type",
-    "Unsubscribe",
-    "decode",
-    "event",
-    "subscribed",
-    "welcome",
-]
-
 SUBPROTOCOL = "wamp.2.json"
 
 _IDS = range(2**53 + 1)

@@ -22,8 +22,6 @@ from .messages import Type
 if TYPE_CHECKING:
     from .._broker import Broker
 
-__all__ = ["Wamp2Session"]
-
 _NORMAL_CLOSURE = 1000
 _PROTOCOL_ERROR = 1002
 
