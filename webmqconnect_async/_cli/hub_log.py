@@ -14,12 +14,7 @@ _USUAL = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
 
 
 def configure(level: str, form: str) -> None:
-    """Log to standard error.
-
-    Args:
-        level: the lowest level to log, such as `info`.
-        form: `text` or `json`.
-    """
+    """Log to standard error, as `text` or `json`."""
     handler = logging.StreamHandler()
     output = terminal.console(stderr=True)
     coloured = output.color_system is not None and not output.no_color
@@ -28,11 +23,7 @@ def configure(level: str, form: str) -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level and message.
-
-    Args:
-        coloured: whether lines that need attention are coloured: warnings, refusals, events without receivers.
-    """
+    """Time, level and message; coloured if they need attention: warnings, refusals, events without receivers."""
 
     def __init__(self, *, coloured: bool) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S" if coloured else None)

@@ -76,13 +76,7 @@ async def play() -> None:
 
 
 class _Stage:
-    """Plays scenes and compares what the subscribers receive with what they should.
-
-    Args:
-        client: to push with.
-        ids: the session IDs of the subscribers, by name.
-        events: what they receive, by name.
-    """
+    """Plays scenes and compares what the subscribers receive with what they should."""
 
     def __init__(self, client: AsyncClient, ids: Mapping[str, str], events: Mapping[str, Subscription]) -> None:
         self._client = client

@@ -20,13 +20,7 @@ _Parts: TypeAlias = Mapping[str, bytes]
 
 
 def find_mistake(signature: str, credentials: Credentials, parts: _Parts) -> str | None:
-    """Return the first common mistake that produces this signature, with the variant if the mistake has several.
-
-    Args:
-        signature: a wrong signature.
-        credentials: the credentials to sign with.
-        parts: the parts that should be signed, by name and in order.
-    """
+    """Return the first common mistake that produces this signature, with the variant if the mistake has several."""
     given = signature.encode("utf-8", "surrogatepass")
     for mistake, variants in COMMON_MISTAKES.items():
         for variant in variants(parts):

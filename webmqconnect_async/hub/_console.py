@@ -103,10 +103,7 @@ class Watcher(Session):
 class Console(Observer):
     """The console of one hub. While nobody watches, it only keeps the latest refusals.
 
-    Args:
-        config: the hub's configuration, with a token.
-        broker: whose topics and subscribers it shows, and to which it pushes.
-        admit: asks the application about a push.
+    `admit` asks the application about a push.
     """
 
     def __init__(self, config: HubConfig, broker: Broker, admit: Callable[[Accepted], Accepted | Refused]) -> None:

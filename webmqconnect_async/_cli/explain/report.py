@@ -58,12 +58,7 @@ class Report:
     ) -> None:
         """Show how the request that was sent differs from the expected one, and how its signature was made.
 
-        Args:
-            dialect: the format of both.
-            sent: the request that was sent.
-            expected: what should have been signed.
-            origin: how the signature of `sent` was made.
-            body_given: whether the body of `sent` is the one that was sent, and not just assumed.
+        Without `body_given`, the body of `sent` is only assumed.
         """
         self._section("The request that was sent:")
         for name, part in sent.parts.items():

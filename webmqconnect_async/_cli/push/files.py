@@ -46,14 +46,7 @@ class Line(NamedTuple):
 
 
 class LineReader:
-    """Reads lines from an open file, pipe or terminal without blocking the event loop.
-
-    Args:
-        descriptor: the file descriptor. Reading begins at its current position.
-
-    Raises:
-        OSError: the descriptor is not open.
-    """
+    """Reads lines from an open file, pipe or terminal without blocking the event loop, from its current position."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -159,12 +152,9 @@ def _not_lines(format: str, command: str) -> str:
 
 
 class FailedFile:
-    """The file that a line is appended to for each failure, immediately.
+    """The file that a line is appended to for each failure, immediately. It is created if it does not exist.
 
     It may also be a pipe or a device. A slow reader of a pipe does not block the event loop.
-
-    Args:
-        path: the path. The file is created if it does not exist.
 
     Raises:
         OSError: the file cannot be opened.

@@ -128,13 +128,7 @@ def event_of(argument: str) -> object:
 
 
 def failed_record(fields: Mapping[str, str], number: int, error: WebMQError) -> bytes:
-    """Return the failure record of a line, which can be pushed again.
-
-    Args:
-        fields: what `Format.fields` returned for the line.
-        number: the number of the line, from 1.
-        error: the error that the push ended with.
-    """
+    """Return the failure record of a line, which can be pushed again."""
     notes = {"line": number, "error": type(error).__name__, "reason": str(error)}
     notes |= {"safe": is_safe(error), "retryable": error.retryable}
     members = {**fields, **{name: _json(value) for name, value in notes.items()}}

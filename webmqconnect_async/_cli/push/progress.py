@@ -79,13 +79,7 @@ class _Bar(Progress):
 
 
 class Report:
-    """Prints to standard error how a run goes and, at its end, the summary.
-
-    Args:
-        tally: the counts to show.
-        reader: the lines, of which the bar shows how much has been read.
-        failed_to: the name of the file that all failures are written to, if any.
-    """
+    """Prints to standard error how a run goes and, at its end, the summary."""
 
     def __init__(self, tally: Tally, reader: LineReader, failed_to: str | None = None) -> None:
         self._tally = tally

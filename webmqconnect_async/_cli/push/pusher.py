@@ -29,16 +29,9 @@ class _OtherFormat(Failure):
 
 
 class LinePusher:
-    """Pushes each line once. However a run ends, every line before `next_line` has an outcome.
+    """Pushes each line once, starting with the line `first`. At the end it closes the client.
 
-    Args:
-        client: to push with. It is closed at the end.
-        reader: to read the lines with.
-        format: how to interpret a line.
-        failed: the file for the records of failures, if any.
-        rate_limit: when the next push may start. `None`: immediately.
-        first: the number of the line to start with.
-        order_by_topic: see `AsyncClient.push_stream`.
+    However a run ends, every line before `next_line` has an outcome.
     """
 
     def __init__(

@@ -212,12 +212,7 @@ def _quoted_length(raw: bytes) -> int:
 def _too_large(push: Push, topic: bytes, head: int, receivers: int, most: int) -> TooLarge:
     """Return the error of a push whose head is too long. It names the argument, its size, and how much of it fits.
 
-    Args:
-        push: the push.
-        topic: in UTF-8.
-        head: bytes of the head.
-        receivers: bytes of the parameters `eligible` and `exclude` in it.
-        most: bytes that are allowed.
+    `head`, `receivers` (of `eligible` and `exclude` in it) and `most` are in bytes.
     """
     lists = {name: ids for name, ids in (("eligible", push.eligible), ("exclude", push.exclude)) if ids}
     if lists and head - receivers <= most:

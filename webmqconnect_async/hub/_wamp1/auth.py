@@ -44,13 +44,8 @@ class CallFailed(Exception):
 class Procedures:
     """The procedures of one session, and the state of its authentication.
 
-    Args:
-        session_id: the ID of the session.
-        keys: subscribers' credentials by key.
-        anonymous: whether a subscriber need not authenticate.
-        may_publish: whether the permissions that `auth` returns include publishing.
-        nonce: returns a unique, unpredictable string.
-        clock: returns the Unix time in seconds.
+    `nonce` returns a unique, unpredictable string, and `clock` the Unix time. With `may_publish`, the permissions that
+    `auth` returns include publishing.
     """
 
     def __init__(

@@ -55,13 +55,7 @@ class Refusal:
 class Joining:
     """The state of one client between HELLO and WELCOME.
 
-    Args:
-        session_id: the ID of the session.
-        keys: subscribers' credentials by key.
-        ticket_keys: credentials for tickets by key.
-        anonymous: whether a client may join without authenticating.
-        nonce: returns a unique, unpredictable string.
-        clock: returns the Unix time in seconds.
+    `nonce` returns a unique, unpredictable string, and `clock` the Unix time.
     """
 
     def __init__(
