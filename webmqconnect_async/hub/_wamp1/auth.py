@@ -11,11 +11,12 @@ change nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from ..._core.escape import visible
 from ..._core.wampcra import is_signature, timestamp
-from ...signing import Credentials, sign_challenge
+from ...signing import sign_challenge
+from .._config import HubConfig
 
 _PROCEDURE = "http://api.wamp.ws/procedure#"
 _ERROR = "http://api.wamp.ws/error#"
@@ -44,26 +45,15 @@ class CallFailed(Exception):
 class Procedures:
     """The procedures of one session, and the state of its authentication.
 
-    `nonce` returns a unique, unpredictable string, and `clock` the Unix time. With `may_publish`, the permissions that
-    `auth` returns include publishing.
+    `nonce` returns a unique, unpredictable string.
     """
 
-    def __init__(
-        self,
-        session_id: str,
-        *,
-        keys: Mapping[str, Credentials],
-        anonymous: bool,
-        may_publish: bool,
-        nonce: Callable[[], str],
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, session_id: str, config: HubConfig, nonce: Callable[[], str]) -> None:
         self._session_id = session_id
-        self._keys = keys
-        self._anonymous = anonymous
-        self._may_publish = may_publish
+        self._config = config
+        self._keys = config._subscriber_credentials
+        self._anonymous = config._rights.anonymous
         self._nonce = nonce
-        self._clock = clock
         self._expected: str | None = None  # the right argument of `auth`, as JSON; None without a challenge
         self._key: str | None = None  # the key of the last challenge
         self._failing = False  # whether the reply to a failed attempt is delayed
@@ -134,7 +124,7 @@ class Procedures:
         if not is_signature(signature, expected):
             raise self._failure("invalid-signature", "wrong signature")
         self._authenticated = True
-        everything = {"uri": "", "prefix": True, "pub": self._may_publish, "sub": True}
+        everything = {"uri": "", "prefix": True, "pub": self._config.allow_publish, "sub": True}
         return json.dumps({"pubsub": [everything], "rpc": []})
 
     def _challenge(self, key: str, extra: str) -> str:
@@ -143,7 +133,7 @@ class Procedures:
             "authid": self._nonce(),
             "authkey": key,
             "sessionid": self._session_id,
-            "timestamp": timestamp(self._clock()),
+            "timestamp": timestamp(self._config.clock()),
         }
         if extra.startswith("{") and len(extra) <= _MAX_EXTRA:
             challenge["extra"] = json.loads(extra)

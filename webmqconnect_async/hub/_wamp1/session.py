@@ -36,14 +36,7 @@ class Wamp1Session(Session):
     ) -> None:
         super().__init__(session_id, config, broker, drop, peer)
         self._prefixes: dict[str, str] = {}
-        self._procedures = Procedures(
-            session_id,
-            keys=config._subscriber_credentials,
-            anonymous=config._rights.anonymous,
-            may_publish=config.allow_publish,
-            nonce=secrets.token_urlsafe,
-            clock=config.clock,
-        )
+        self._procedures = Procedures(session_id, config, secrets.token_urlsafe)
         self.say(messages.welcome(session_id, _IDENT))
         if self.admitted:
             self.admit()

@@ -45,14 +45,7 @@ class Wamp2Session(Session):
         self._subscriptions: dict[int, str] = {}
         self._joined = False
         self._failing = False  # whether the reply to a failed attempt is delayed
-        self._joining: Joining | None = Joining(
-            session_id,
-            keys=config._subscriber_credentials,
-            ticket_keys=config._ticket_credentials,
-            anonymous=config._rights.anonymous,
-            nonce=secrets.token_urlsafe,
-            clock=config.clock,
-        )
+        self._joining: Joining | None = Joining(session_id, config, secrets.token_urlsafe)
 
     @property
     def admitted(self) -> bool:
