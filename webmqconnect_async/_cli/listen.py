@@ -67,8 +67,8 @@ def listen(
     ticket = None if ticket_file is None else lambda: asyncio.to_thread(ticket_of, ticket_file)
 
     from ..subscriber._connect import socket_url
-    from .event_lines import print_events
     from .main_loop import run
+    from .subscribing import print_events
 
     try:
         address = socket_url(url)

@@ -19,18 +19,10 @@ from ..._core.values import Push
 from ...errors import ClockRejected
 from ...explain import SignedRequest, signed_request
 from ...explain import explain as explained
-from ...explain._comparison import signature_origin
 from ...explain._error_responses import advice_on, quoted_signatures
 from ..command import Command
 from ..keys import TICKET, credentials_of, key_option, secret_file_option, ticket_of, ticket_secret_file_option
-from ..options import (
-    dialect_option,
-    eligible_option,
-    event_argument,
-    exclude_option,
-    text_option,
-    with_endpoint,
-)
+from ..options import dialect_option, eligible_option, event_argument, exclude_option, text_option, with_endpoint
 from ..paths import existing_file, file_option
 from ..stdio import read_some
 
@@ -141,7 +133,7 @@ def explain(
     # These are slow to import, and shell completion imports this module without running the command.
     from .. import terminal
     from ..main_loop import reported
-    from .report import Report
+    from .report import Report, signature_origin
 
     terminal.need_output()
     ticket_credentials = credentials_of(ticket_key, ticket_secret_file, TICKET)

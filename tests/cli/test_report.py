@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from webmqconnect_async._cli.explain.report import Origin, is_timestamp, signature_origin
 from webmqconnect_async.explain import explain
-from webmqconnect_async.explain._comparison import Origin, is_timestamp, signature_origin
 from webmqconnect_async.signing import Credentials, sign
 
 
