@@ -43,13 +43,7 @@ _REFUSALS: dict[str, type[Rejected]] = {
 _SIGNED = len("2011-10-14T16%3A59%3A51Z&signature=") + 43 + len("%3D")
 """Bytes of a query from the timestamp to the end of the signature, which is 32 bytes in base64."""
 
-_QUOTED_LENGTHS = [len(quote_plus(bytes([byte]), safe="")) for byte in range(256)]
-"""Of each byte in a query."""
-
 _PUBLICATION_ID = re.compile("[0-9]{1,16}")
-
-_MOST_DIGITS = 20
-"""More than a Content-Length can have."""
 
 
 class WebMQ:
@@ -109,9 +103,8 @@ class WebMQ:
         topic, quoted_topic = _topic(push.topic)
         receivers = _receivers(push.eligible, push.exclude)
         body = _outside_forms(encode_event(push.event, self._dumps))
-        size = len(quoted_topic) + len(receivers)
-        # The digits of Content-Length are counted only where they may matter.
-        if size + _MOST_DIGITS > self._room and (size := size + len(str(len(body)))) > self._room:
+        size = len(quoted_topic) + len(receivers) + len(str(len(body)))
+        if size > self._room:
             raise _too_large(push, topic, self._head + size, len(receivers), self._head + int(self._room))
         if self._credentials is None:
             unsigned = Request(f"topicuri={quoted_topic}{receivers}", body)
@@ -205,10 +198,6 @@ def _session_id(argument: str, session_id: object) -> str:
     return session_id
 
 
-def _quoted_length(raw: bytes) -> int:
-    return len(raw) if raw.isalnum() else sum(_QUOTED_LENGTHS[byte] for byte in raw)
-
-
 def _too_large(push: Push, topic: bytes, head: int, receivers: int, most: int) -> TooLarge:
     """Return the error of a push whose head is too long. It names the argument, its size, and how much of it fits.
 
@@ -221,10 +210,10 @@ def _too_large(push: Push, topic: bytes, head: int, receivers: int, most: int) -
         room = most - (head - receivers) - names + len("%2C") * len(lists)
         # The longest first, so that as many fit whichever they are.
         each = (_session_id(name, session_id) for name, ids in lists.items() for session_id in ids)
-        sizes = sorted((len("%2C") + _quoted_length(session_id.encode()) for session_id in each), reverse=True)
+        sizes = sorted((len(quote_plus(f",{session_id}", safe="")) for session_id in each), reverse=True)
     else:
         items = f"topic: {len(topic)} bytes"
-        sizes = [_QUOTED_LENGTHS[byte] for byte in topic]
+        sizes = [len(quote_plus(bytes([byte]), safe="")) for byte in topic]
         room = most - (head - (receivers if lists else 0) - sum(sizes))
     fit = bisect_right(list(accumulate(sizes)), room)
     return TooLarge(f"{items} make a request head of {head} bytes; {fit} fit into the {most} of max_request_head")
