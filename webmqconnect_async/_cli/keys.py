@@ -55,11 +55,7 @@ console_token_file_option = file_option(
 
 
 def console_token_of(file: Path | None) -> str:
-    """Return the token in a file, or a new one.
-
-    Raises:
-        UsageError: the file cannot be read, or is empty or not UTF-8.
-    """
+    """Return the token in a file, or a new one; raise `UsageError` if the file is not readable, empty or not UTF-8."""
     if file is None:
         return secrets.token_urlsafe(32)
     try:

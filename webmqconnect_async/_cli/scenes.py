@@ -52,11 +52,7 @@ _SCENES = (
 
 
 async def play() -> None:
-    """Start a hub, two subscribers and a client, and play all scenes.
-
-    Raises:
-        Failure: a subscriber did not receive what it should, or received something else.
-    """
+    """Play all scenes; raise `Failure` if a subscriber received anything but what it should."""
     secret = secrets.token_urlsafe()
     with subscriber_failures():
         async with (
@@ -97,11 +93,7 @@ class _Stage:
             show(Text.assemble((name, "bold"), f" subscribes to {_TOPIC} as session {session_id}."))
 
     async def play(self, number: int, scene: _Scene) -> None:
-        """Push, and print each event as it arrives.
-
-        Raises:
-            Failure: a subscriber received nothing in time, not even the marker.
-        """
+        """Push, and print each event as it arrives; raise `Failure` if not even the marker arrives in time."""
         self._output.print(Text.assemble(f"\n{number}. ", (scene.title, "bold")))
         self._output.print(Text.assemble("   ", terminal.coloured_python(scene.python)))
         await self._client.push(_TOPIC, scene.event, self._ids(scene.eligible), self._ids(scene.exclude))

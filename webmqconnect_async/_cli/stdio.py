@@ -55,9 +55,6 @@ def read_some(descriptor: int, size: int) -> bytes:
 
     Standard streams may be non-blocking because a process that shares them made them so, as Node.js and ssh do. That
     process relies on it: wait, and do not change the flag.
-
-    Raises:
-        OSError: the descriptor cannot be read.
     """
     while True:
         try:
@@ -87,12 +84,7 @@ def accept_all_characters() -> None:
 
 @contextmanager
 def flushed() -> Iterator[None]:
-    """Flush standard output at the end, while its errors can still be reported.
-
-    Raises:
-        BrokenPipeError: nobody reads it any more.
-        Failure: it cannot be written.
-    """
+    """Flush standard output at the end, while `BrokenPipeError` and `Failure` can still be reported."""
     try:
         yield
     finally:

@@ -44,12 +44,9 @@ class WithoutFrames:
     The frames that send a request hold its signature and its signed URL in their local variables: aiohttp's, the
     standard library's and our own. Error reporters such as Sentry send local variables. So a cancellation, a
     `KeyboardInterrupt` or an unexpected error leaves the block without its traceback, and without the exceptions that
-    were being handled inside it. For an unexpected error a note says where it was raised.
+    were being handled inside it. For an unexpected error a note says what the block was `doing`, and where.
 
     `WebMQError` passes unchanged: it is raised by the flow, whose frame holds nothing secret.
-
-    Args:
-        doing: what the block does, for the note.
     """
 
     __slots__ = ("_doing", "_handled")

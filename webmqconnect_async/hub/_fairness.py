@@ -68,13 +68,8 @@ class Turns:
 class FairGuard(StallGuard):
     """The protocol of a subscriber's connection, which has it wait for its turns.
 
-    Args:
-        inner: the protocol that everything is passed to.
-        timeout: the maximum seconds that writing may stay paused.
-        transport: the connection.
-        turns: of the hub.
-        behind: called after every 5 seconds in which each read has filled the buffer. Then more was always waiting to
-            be read. A subscriber that sends much at once, or as much as the hub can process, does not come to that.
+    It calls `behind` after every 5 seconds in which each read has filled the buffer. Then more was always waiting to be
+    read. A subscriber that sends much at once, or as much as the hub can process, does not come to that.
     """
 
     def __init__(

@@ -33,16 +33,11 @@ class Aborted(asyncio.Protocol):
 
 
 class StallGuard(asyncio.BufferedProtocol):
-    """A protocol that passes everything to another one, and aborts the connection if the peer does not read.
+    """A protocol that passes everything to an inner one, and aborts the connection if the peer does not read.
 
-    A transport buffers 64 KiB and then pauses writing until the buffer has drained to 16 KiB.
-
-    Args:
-        inner: the other protocol.
-        timeout: the maximum seconds that writing may stay paused.
-        buffer: the buffer to read into. Connections of an event loop can share it: each read is passed on before the
-            next one. asyncio would read 256 KiB at once, which aiohttp parses without interruption.
-        transport: the connection; `None` if it has not been made yet.
+    A transport buffers 64 KiB and then pauses writing until the buffer has drained to 16 KiB; that may take `timeout`
+    seconds. Connections of an event loop can share the buffer to read into: each read is passed on before the next one.
+    asyncio would read 256 KiB at once, which aiohttp parses without interruption.
     """
 
     def __init__(

@@ -46,12 +46,8 @@ ProcessCollector(registry=_process)
 class Metrics(Observer, Collector):
     """Counts what happens, and serves the numbers. No label has text from outside.
 
-    The counters are plain integers, at a fraction of the cost of prometheus_client's, which threads may share.
-
-    Args:
-        address: host and port to serve them at; port 0 chooses a free one.
-        broker: the broker of the hub. The gauges are read from it at each request.
-        allow_hosts: additional host names that requests may be sent to.
+    The counters are plain integers, at a fraction of the cost of prometheus_client's, which threads may share. The
+    gauges are read from the broker at each request.
     """
 
     def __init__(self, address: tuple[str, int], broker: Broker, allow_hosts: Collection[str]) -> None:
@@ -110,11 +106,7 @@ class Metrics(Observer, Collector):
         yield HistogramMetricFamily(f"{_PREFIX}push_to_queue_seconds", said, buckets, self._seconds)
 
     async def serve(self, _app: web.Application) -> AsyncIterator[None]:
-        """Serve the metrics while the application runs.
-
-        Raises:
-            OSError: the port cannot be bound. Its `filename` is the address.
-        """
+        """Serve the metrics while the application runs; raise `OSError`, with the address, if it cannot be bound."""
         app = web.Application()
         app.router.add_get("/metrics", self._scrape)
         runner = web.AppRunner(app, shutdown_timeout=0.05)  # Prometheus scrapes again

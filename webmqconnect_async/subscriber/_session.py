@@ -74,11 +74,7 @@ class Session(ABC):
         """Record what a JSON message says of the topics."""
 
     async def receive(self) -> None:
-        """Wait for a frame, and record what it says.
-
-        Raises:
-            SubscriberError: the connection has ended, or the broker has stopped answering.
-        """
+        """Wait for a frame, and record what it says; raise `SubscriberError` if the connection has ended."""
         self._read(await self._receive())
 
     async def close(self) -> None:

@@ -49,10 +49,8 @@ class Topic:
 class Topics:
     """All topics, and how much of a hub's history has been seen, across connections.
 
-    Topics are subscribed to one after another: the next one when the one before is open or refused.
-
-    Args:
-        changed: called when there may be something to subscribe to or to unsubscribe from.
+    Topics are subscribed to one after another: the next one when the one before is open or refused. `changed` is called
+    when there may be something to subscribe to or to unsubscribe from.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
@@ -170,9 +168,7 @@ class Topics:
     def refused(self, reason: str, *, history_unavailable: bool = False) -> None:
         """Record that the broker has not subscribed to the current topic.
 
-        Args:
-            reason: for people.
-            history_unavailable: whether the hub only cannot send what was missed: the next SUBSCRIBE is plain.
+        With `history_unavailable` it only cannot send what was missed: the next SUBSCRIBE is plain.
         """
         if (topic := self.current) is None:
             return

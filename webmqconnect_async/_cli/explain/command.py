@@ -44,11 +44,7 @@ $ webmqconnect explain --ticket-file - --ticket-key users --ticket-secret-file u
 
 
 def unix_time(text: str) -> float:
-    """Return the Unix time of a text, which is Unix seconds or ISO 8601. Without an offset, ISO 8601 is UTC.
-
-    Raises:
-        ValueError: it is neither, or not in the years 1970 to 9999.
-    """
+    """Return the Unix time of Unix seconds or ISO 8601 (UTC without offset); raise `ValueError` for anything else."""
     try:
         try:
             seconds = float(text)

@@ -60,11 +60,7 @@ class LineReader:
         self._arrived: asyncio.Future[bytes] | None = None
 
     async def lines(self) -> AsyncGenerator[Line]:
-        """Yield each line as soon as it is there. A line that is too long does not use more memory than the longest.
-
-        Raises:
-            Failure: the input cannot be read.
-        """
+        """Yield each line as soon as it is there; raise `Failure` if the input cannot be read."""
         number, length = 1, 0
         begun: list[bytes] = []
         while chunk := await self._read():
@@ -155,9 +151,6 @@ class FailedFile:
     """The file that a line is appended to for each failure, immediately. It is created if it does not exist.
 
     It may also be a pipe or a device. A slow reader of a pipe does not block the event loop.
-
-    Raises:
-        OSError: the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:

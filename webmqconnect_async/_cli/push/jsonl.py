@@ -33,12 +33,9 @@ _LIKE_JSON = re.compile(r"""[\s\ufeff]*(?:[\[{"']|-?[0-9]|(?:NaN|-?Infinity)\s*$
 
 
 class Records:
-    """Lines of the form `{"topic": …, "event": …}`, optionally with `eligible` and `exclude`.
+    """Lines of the form `{"topic": …, "event": …}`, optionally with `eligible` and `exclude`, like failure records.
 
-    A failure record has this form, too.
-
-    Args:
-        include_unconfirmed: whether to push lines with `"safe": false`, which may push an event a second time.
+    With `include_unconfirmed`, lines with `"safe": false` count, which may push an event a second time.
     """
 
     def __init__(self, include_unconfirmed: bool = False) -> None:

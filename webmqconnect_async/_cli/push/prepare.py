@@ -40,11 +40,7 @@ def new_rate_limit(rate: float) -> RateLimit:
 
 @contextmanager
 def opened_files(lines: Path, failed: Path | None) -> Iterator[tuple[LineReader, FailedFile | None]]:
-    """Open the file of lines and the file of failures.
-
-    Raises:
-        UsageError: one cannot be opened, or both are the same file.
-    """
+    """Open both files; raise `UsageError` if one cannot be opened, or if they are the same."""
     with ExitStack() as files:
         try:
             reader = _line_reader(lines, files)

@@ -69,11 +69,7 @@ class LinePusher:
         """Lines that were read and not sent, and are not in the file of failures."""
 
     async def run(self) -> None:
-        """Push all lines, or until interrupted. Report failures, and print the summary.
-
-        Raises:
-            Failure: the lines cannot be read. The message has the line to resume from.
-        """
+        """Push all lines, or until interrupted, and print a summary; raise `Failure` if the lines cannot be read."""
         try:
             with self._report:
                 try:

@@ -11,13 +11,10 @@ _SHORTEST_DELAY = 0.005
 
 
 class RateLimit:
-    """A schedule of turns. After a stall, the turns of its last 0.1 s are made up for.
+    """A schedule of `rate` turns per second. After a stall, the turns of its last 0.1 s are made up for.
 
     In any t seconds there are at most rate * (t + 0.1) turns, or rate * (t + 0.002) + 1 if that is more, as it is for
     rates up to 10.
-
-    Args:
-        rate: turns per second, greater than 0.
     """
 
     def __init__(self, rate: float) -> None:

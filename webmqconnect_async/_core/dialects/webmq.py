@@ -69,14 +69,11 @@ class WebMQ:
             self._head += len(self._appkey) + _SIGNED
 
     def limit_head(self, most: int, fixed: int) -> None:
-        """Refuse pushes whose request would have too long a head, because of their session IDs or their topic.
+        """Refuse pushes whose request would have too long a head; raise `ValueError` if that would be all.
 
         Args:
             most: bytes of a head that are allowed, without line ends, as Twisted counts them.
             fixed: bytes of each head without the query, and without the digits of Content-Length.
-
-        Raises:
-            ValueError: no push would fit.
         """
         self._head += fixed
         self._room = most - self._head

@@ -26,13 +26,10 @@ _MAX_EXTRA = 256
 
 
 class CallFailed(Exception):
-    """A CALL failed.
+    """A CALL failed. The name is the last part of the error's URI.
 
-    Args:
-        name: the last part of the error's URI.
-        description: text for people.
-        delayed: whether to delay the reply, to slow down guessing. Until `Procedures.failure_sent`, no further attempt
-            to authenticate is accepted.
+    If `delayed`, the reply is to be delayed, to slow down guessing. Until `Procedures.failure_sent`, no further attempt
+    to authenticate is accepted.
     """
 
     def __init__(self, name: str, description: str, *, delayed: bool = False) -> None:
@@ -70,11 +67,7 @@ class Procedures:
         return self._key if self._authenticated else None
 
     def call(self, procedure: str, arguments: tuple[str, ...]) -> str:
-        """Call a procedure. The arguments and the result are JSON texts.
-
-        Raises:
-            CallFailed: the call failed, or the procedure does not exist.
-        """
+        """Call a procedure with JSON texts, and return one; raise `CallFailed` if it fails or does not exist."""
         argument, extra = (*arguments, _NULL, _NULL)[:2]
         match procedure.removeprefix(_PROCEDURE) if procedure.startswith(_PROCEDURE) else "":
             case "ping":

@@ -139,11 +139,7 @@ Message: TypeAlias = Hello | Authenticate | Abort | Goodbye | Subscribe | Unsubs
 
 
 def decode(text: str) -> Message | None:
-    """Return the message that a text is; `None` if it is to be ignored.
-
-    Raises:
-        ProtocolViolation: it is not a message that a client sends to a broker.
-    """
+    """Return the message that a text is, or `None` to ignore it; raise `ProtocolViolation` for any other text."""
     try:
         value = strict_json.decode(text, finite=True)
     except ValueError:
