@@ -11,6 +11,7 @@ import stat
 import threading
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import AsyncGenerator
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -57,7 +58,7 @@ class LineReader:
         if stat.S_ISREG((status := os.fstat(descriptor)).st_mode):
             self.size = status.st_size - os.lseek(descriptor, 0, os.SEEK_CUR)
         self._stopped = False
-        self._arrived: asyncio.Future[bytes] | None = None
+        self._arrived = Future[bytes]()
 
     async def lines(self) -> AsyncGenerator[Line]:
         """Yield each line as soon as it is there; raise `Failure` if the input cannot be read."""
@@ -79,7 +80,7 @@ class LineReader:
     def stop(self) -> None:
         """Stop reading. Lines that have been read may still be yielded."""
         self._stopped = True
-        if self._arrived is not None and not self._arrived.done():
+        with suppress(InvalidStateError):  # it has a result already
             self._arrived.set_result(b"")
 
     async def _read(self) -> bytes:
@@ -90,35 +91,22 @@ class LineReader:
         """
         if self._stopped:
             return b""
-        loop = asyncio.get_running_loop()
-        arrived: asyncio.Future[bytes] = loop.create_future()
-        self._arrived = arrived
-
-        def deliver(chunk: bytes, error: OSError | None) -> None:
-            if arrived.done():
-                return
-            if error is None:
-                arrived.set_result(chunk)
-            else:
-                arrived.set_exception(Failure(f"cannot read the lines: {error.strerror}"))
+        arrived = self._arrived = Future()
 
         def read() -> None:
-            chunk, error = b"", None
-            try:
-                chunk = read_some(self.descriptor, _CHUNK)
-            except OSError as failure:
-                error = failure
-            with suppress(RuntimeError):  # the loop has ended in the meantime
-                loop.call_soon_threadsafe(deliver, chunk, error)
+            with suppress(InvalidStateError):  # it was stopped or cancelled in the meantime
+                try:
+                    arrived.set_result(read_some(self.descriptor, _CHUNK))
+                except OSError as error:
+                    arrived.set_exception(Failure(f"cannot read the lines: {error.strerror}"))
 
         threading.Thread(target=read, daemon=True).start()
-        return await arrived
+        return await asyncio.wrap_future(arrived)
 
 
 def _line(number: int, parts: list[bytes]) -> Line:
-    if sum(map(len, parts)) > LONGEST_LINE:
-        return Line(number, b"".join(parts)[:_BEGINNING], whole=False)
-    return Line(number, b"".join(parts))
+    text = b"".join(parts)
+    return Line(number, text) if len(text) <= LONGEST_LINE else Line(number, text[:_BEGINNING], whole=False)
 
 
 def other_format(line: Line) -> str | None:

@@ -90,7 +90,8 @@ class Events:
 
     def push(self, line: bytes) -> Push:
         """Return the push that a line describes; raise `ValueError` if the line is not JSON."""
-        return Push(self._topic, _json_event(_text(line)), self._eligible, self._exclude)
+        text = _text(line)
+        return Push(self._topic, _unchanged(text, decode(text, finite=True)), self._eligible, self._exclude)
 
     def fields(self, line: bytes) -> dict[str, str]:
         """Do the same, with the topic and the receivers of all lines."""
@@ -182,10 +183,6 @@ def _members(text: str) -> Iterator[tuple[str, str]]:
     while name := _MEMBER.match(text, end):
         _, end = raw_decode(text, name.end())
         yield str(decode(name[1])) if "\\" in name[1] else name[1][1:-1], text[name.end() : end]
-
-
-def _json_event(text: str) -> JSONText:
-    return _unchanged(text, decode(text, finite=True))
 
 
 def _unchanged(text: str, value: object) -> JSONText:
