@@ -17,13 +17,9 @@ from .paths import file_option
 
 @dataclass(frozen=True, slots=True)
 class KeyOptions:
-    """Where a key and its secret come from.
+    """The options for a key and for the file with its secret, and the variable with the secret, used without a file.
 
-    Args:
-        key: the option for the name of the key.
-        file: the option for the file with the secret.
-        variable: the environment variable with the secret, used without a file. With the suffix `_FILE` it is the
-            variable with the path of a file.
+    With the suffix `_FILE`, the variable has the path of a file.
     """
 
     key: str

@@ -88,8 +88,7 @@ class Watcher(Session):
             self.say(strict_json.encode({"pushed": self._console.push(text, self.peer)}))
         elif not self.guessed:
             self.guessed = True
-            if not self._console.accepts(text):
-                self._console.refuse_token(self.peer)
+            if not self._console.accepts(text, self.peer):
                 return partial(self.end, 4401, "wrong token")
             self._admitted = self._console.admit(self)
         return None
@@ -153,14 +152,15 @@ class Console(Observer):
             self._timer = None
             self._forget()
 
-    def accepts(self, token: str) -> bool:
+    def accepts(self, token: str, peer: str) -> bool:
+        """Return whether this is the token. If it is not, tell the observers."""
         expected = self._config.console_token
         # As bytes, because compare_digest raises an exception for text that is not ASCII.
-        return expected is not None and hmac.compare_digest(_bytes(token), _bytes(expected))
-
-    def refuse_token(self, peer: str) -> None:
+        if expected is not None and hmac.compare_digest(_bytes(token), _bytes(expected)):
+            return True
         remedy = "open the link that the hub printed when it started"
         self._broker.refused(Refusal("request", "wrong token of the console", remedy, peer, forged=True))
+        return False
 
     def admit(self, session: Session) -> bool:
         """Send what there is to a session that has sent the token, and from now on what happens."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from .._core.escape import visible
@@ -24,20 +24,15 @@ _HTTP = {"ws": "http", "wss": "https"}
 
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address is reachable from this machine only."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = _address(host)
+    return host == "localhost" or host.endswith(".localhost") or (address is not None and address.is_loopback)
 
 
-def _is_address(host: str) -> bool:
+def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
-        ip_address(host)
+        return ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 class _Authority(NamedTuple):
@@ -114,7 +109,7 @@ class Gate:
 
     def __init__(self, host: str, allow_hosts: Collection[str], allow_origins: Collection[str]) -> None:
         for name in allow_hosts:
-            if not _is_address(name) and (":" in name or not _authority(name).name):
+            if _address(name) is None and (":" in name or not _authority(name).name):
                 raise ValueError(f"allow_hosts must contain names without port like 'hub.example.com', not {name!r}")
         for origin in allow_origins:
             if _origin(origin) is None:
@@ -128,7 +123,7 @@ class Gate:
         if host is None:
             return None
         name = _authority(host.lower()).name
-        if name in self._hosts or is_loopback(name) or (not self._on_loopback and _is_address(name)):
+        if name in self._hosts or is_loopback(name) or (not self._on_loopback and _address(name) is not None):
             return None
         return Denial(f"host '{visible(host, 100)}' not allowed", "--allow-host", name)
 

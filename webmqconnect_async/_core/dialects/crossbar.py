@@ -166,15 +166,10 @@ def _encoded_topic(topic: object) -> bytes:
 _cached = lru_cache(1024)(_encoded_topic)
 
 
-@lru_cache(16)
-def _second(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
 def _timestamp(milliseconds: int) -> str:
     """Return a Unix time in the form that the bridge requires, with a fraction."""
     second, fraction = divmod(milliseconds, 1000)
-    return f"{_second(second)}.{fraction:03}Z"
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:03}Z"
 
 
 def _deliverable(encoded: bytes, ours: int = 0) -> bytes:
