@@ -6,8 +6,7 @@ import io
 import os
 import select
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from .errors import Failure
@@ -80,16 +79,6 @@ def accept_all_characters() -> None:
             sys.stderr = _text(sys.stderr, _Passable(sys.stderr.fileno(), "w", closefd=False))
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # stays open until the process ends
-
-
-@contextmanager
-def flushed() -> Iterator[None]:
-    """Flush standard output at the end, while `BrokenPipeError` and `Failure` can still be reported."""
-    try:
-        yield
-    finally:
-        if sys.stdout is not None:
-            sys.stdout.flush()
 
 
 def _text(stream: TextIO, raw: io.FileIO) -> io.TextIOWrapper:
