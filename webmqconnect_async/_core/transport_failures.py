@@ -63,16 +63,13 @@ class WithoutFrames:
     ) -> None:
         if error is not None and not isinstance(error, WebMQError):
             if isinstance(error, Exception):
-                error.add_note("\n".join([f"While {self._doing}, most recent call last:", *_places(traceback)]))
+                places = (
+                    f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_name}'
+                    for frame, line in walk_tb(traceback)
+                )
+                error.add_note("\n".join([f"While {self._doing}, most recent call last:", *places]))
             _drop_frames(error)
             error.__context__ = self._handled
-
-
-def _places(traceback: TracebackType | None) -> list[str]:
-    return [
-        f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_name}'
-        for frame, line in walk_tb(traceback)
-    ]
 
 
 def _drop_frames(error: BaseException) -> None:
