@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from webmqconnect_async._cli.event_lines import print_event
+from webmqconnect_async._cli.subscribing import print_event
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.subscriber import Event, _connect
 from webmqconnect_async.subscriber._wamp1 import Wamp1Session

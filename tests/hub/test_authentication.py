@@ -20,7 +20,6 @@ from webmqconnect_async.hub._publication import Publication
 from webmqconnect_async.hub._session import Session
 from webmqconnect_async.hub._wamp1.auth import CallFailed, Procedures
 from webmqconnect_async.hub._wamp1.session import Wamp1Session
-from webmqconnect_async.signing import Credentials
 
 from .conftest import PATIENCE, PROCEDURE, HubClient, Peer, Run
 
@@ -49,14 +48,8 @@ def signature(challenge: object, secret: str | bytes = SECRET) -> str:
 @pytest.fixture
 def procedures() -> Procedures:
     numbers = iter(range(100))
-    return Procedures(
-        SESSION,
-        keys={key: Credentials(key, secret) for key, secret in KEYS.items()},
-        anonymous=False,
-        may_publish=False,
-        nonce=lambda: f"nonce-{next(numbers)}",
-        clock=lambda: 1318611591.0,
-    )
+    config = HubConfig(subscriber_keys=KEYS, clock=lambda: 1318611591.0)
+    return Procedures(SESSION, config, lambda: f"nonce-{next(numbers)}")
 
 
 def called(procedures: Procedures, name: str, *arguments: object) -> object:

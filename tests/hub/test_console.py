@@ -138,8 +138,8 @@ async def test_any_token_of_text_opens_it(run: Run, wire: HubClient) -> None:
 def test_a_token_that_cannot_be_sent_raises_nothing() -> None:
     """It is compared as bytes: `compare_digest` of text raises an exception that has the token in its frame."""
     config = HubConfig(console_token="\ud800" * 16)
-    assert Console(config, Broker(config), lambda push: push).accepts("\ud800" * 16)
-    assert not Console(config, Broker(config), lambda push: push).accepts("\ud801" * 16)
+    assert Console(config, Broker(config), lambda push: push).accepts("\ud800" * 16, "?")
+    assert not Console(config, Broker(config), lambda push: push).accepts("\ud801" * 16, "?")
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -193,6 +193,9 @@ class _Pipe(asyncio.Transport):
     def is_reading(self) -> bool:
         return self.reading
 
+    def is_closing(self) -> bool:
+        return False
+
     def pause_reading(self) -> None:
         self.reading = False
 

@@ -25,7 +25,6 @@ from webmqconnect_async.hub._wamp2.auth import Challenged, Joined, Joining, Refu
 from webmqconnect_async.hub._wamp2.messages import Hello
 from webmqconnect_async.hub._wamp2.session import Wamp2Session
 from webmqconnect_async.hub._websocket import PROTOCOLS
-from webmqconnect_async.signing import Credentials
 
 from .conftest import said
 
@@ -259,14 +258,13 @@ def test_who_gives_up_before_hello_is_not_answered(broker: Broker) -> None:
     assert session.ending == (1000, "")
 
 
-def joining_with(keys: dict[str, Credentials], nonce: Callable[[], str] = lambda: "x") -> Joining:
-    return Joining("7", keys=keys, ticket_keys={}, anonymous=not keys, nonce=nonce, clock=lambda: CHALLENGED_AT)
+def joining_with(keys: dict[str, str], nonce: Callable[[], str] = lambda: "x") -> Joining:
+    return Joining("7", HubConfig(subscriber_keys=keys, clock=lambda: CHALLENGED_AT), nonce)
 
 
 def test_joining_step_by_step() -> None:
     nonces = map(str, count())
-    keys = {KEY: Credentials(KEY, SECRET)}
-    joining = joining_with(keys, nonce=lambda: next(nonces))
+    joining = joining_with({KEY: SECRET}, nonce=lambda: next(nonces))
     assert joining.authenticate("") is None
     challenge = joining.hello(Hello("r", ("wampcra",), KEY))
     assert isinstance(challenge, Challenged)
@@ -288,9 +286,8 @@ def test_no_secret_is_left_behind(guarded: Broker, caplog: pytest.LogCaptureFixt
         late()
     logged = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert logged == [f"subscriber {bad.id} at ? failed to authenticate: no such key, or a wrong signature"]
-    keys = {KEY: Credentials(KEY, SECRET)}
-    joining = joining_with(keys)
-    told_ = caplog.text + repr(said(bad)) + repr(good) + repr(bad) + repr(joining) + repr(keys)
+    joining = joining_with({KEY: SECRET})
+    told_ = caplog.text + repr(said(bad)) + repr(good) + repr(bad) + repr(joining)
     for secret in (SECRET, right, wrong, "a-password"):
         assert secret not in told_
 

@@ -13,9 +13,7 @@ import sys
 
 from .errors import Failure
 from .exit_status import Exit
-from .stdio import accept_all_characters, flushed, open_standard_streams
-
-__all__ = ["main"]
+from .stdio import accept_all_characters, open_standard_streams
 
 _EXTRA = frozenset({"rich_click", "click", "rich"})
 
@@ -40,8 +38,11 @@ def main() -> int:
         print("error: the command line is an extra: pip install 'webmqconnect-async[cli]'", file=sys.stderr)
         return Exit.USAGE
     try:
-        with flushed():
+        try:
             app(prog_name="webmqconnect")
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # while its errors can still be reported
     except Failure as failure:  # standard output cannot be written
         from . import terminal
 

@@ -10,8 +10,6 @@ import rich_click as click
 from .._version import __version__
 from .exit_status import MEANINGS
 
-__all__ = ["app"]
-
 
 class _Entry(NamedTuple):
     """A command that is not imported yet."""

@@ -6,8 +6,6 @@ from collections import Counter
 
 import rich_click as click
 
-__all__ = ["Command"]
-
 
 class Command(click.RichCommand):
     """A command whose options may be given once, except for flags and those that are declared as `multiple`.

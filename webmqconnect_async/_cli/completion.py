@@ -7,8 +7,6 @@ from click.shell_completion import get_completion_class
 
 from . import terminal
 
-__all__ = ["completion"]
-
 _EXAMPLES = """\
 For the current shell, and for later ones:
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import rich_click as click
 
-__all__ = ["demo"]
-
 
 @click.command()
 def demo() -> None:

@@ -6,8 +6,6 @@ import re
 
 import rich_click as click
 
-__all__ = ["duration"]
-
 _UNITS = {"h": 3600, "m": 60, "s": 1, "": 1}
 
 

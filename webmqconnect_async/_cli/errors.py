@@ -14,8 +14,6 @@ from ..errors import (
     WebMQError,
 )
 
-__all__ = ["Failure", "described", "is_safe"]
-
 
 class Failure(Exception):
     """Ends a command with status 1. The message is the line to print."""

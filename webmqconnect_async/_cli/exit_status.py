@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["MEANINGS", "Exit"]
-
 
 class Exit(IntEnum):
     """How a command ends."""

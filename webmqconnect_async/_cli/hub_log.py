@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 
 from . import terminal
 
-__all__ = ["JsonFormatter", "TextFormatter", "configure"]
-
 _YELLOW, _RED, _PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
 
 _USUAL = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
@@ -16,12 +14,7 @@ _USUAL = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
 
 
 def configure(level: str, form: str) -> None:
-    """Log to standard error.
-
-    Args:
-        level: the lowest level to log, such as `info`.
-        form: `text` or `json`.
-    """
+    """Log to standard error, as `text` or `json`."""
     handler = logging.StreamHandler()
     output = terminal.console(stderr=True)
     coloured = output.color_system is not None and not output.no_color
@@ -30,18 +23,13 @@ def configure(level: str, form: str) -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level and message.
-
-    Args:
-        coloured: whether lines that need attention are coloured: warnings, refusals, events without receivers.
-    """
+    """Time, level and message; coloured if they need attention: warnings, refusals, events without receivers."""
 
     def __init__(self, *, coloured: bool) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S" if coloured else None)
         self._coloured = coloured
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return a record as text."""
         text, facts = super().format(record), vars(record)
         if not self._coloured:
             return text
@@ -55,7 +43,6 @@ class JsonFormatter(logging.Formatter):
     """An object with `time` (UTC), `level`, `logger`, `message`, `exception` if there is one, and the facts."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return a record as a line of JSON."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = {"time": time, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
         if record.exc_info:

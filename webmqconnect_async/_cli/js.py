@@ -13,8 +13,6 @@ from .command import Command
 from .errors import Failure
 from .paths import not_closed
 
-__all__ = ["js"]
-
 _EXAMPLES = """\
 Into the static files of a website, or of Crossbar.io, and then into a page:
 

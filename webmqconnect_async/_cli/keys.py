@@ -14,31 +14,12 @@ from ..signing import Credentials
 from .errors import Failure
 from .paths import file_option
 
-__all__ = [
-    "PUSHER",
-    "SUBSCRIBER",
-    "TICKET",
-    "KeyOptions",
-    "console_token_file_option",
-    "console_token_of",
-    "credentials_of",
-    "key_option",
-    "secret_file_option",
-    "subscriber_secret_file_option",
-    "ticket_of",
-    "ticket_secret_file_option",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class KeyOptions:
-    """Where a key and its secret come from.
+    """The options for a key and for the file with its secret, and the variable with the secret, used without a file.
 
-    Args:
-        key: the option for the name of the key.
-        file: the option for the file with the secret.
-        variable: the environment variable with the secret, used without a file. With the suffix `_FILE` it is the
-            variable with the path of a file.
+    With the suffix `_FILE`, the variable has the path of a file.
     """
 
     key: str
@@ -70,11 +51,7 @@ console_token_file_option = file_option(
 
 
 def console_token_of(file: Path | None) -> str:
-    """Return the token in a file, or a new one.
-
-    Raises:
-        UsageError: the file cannot be read, or is empty or not UTF-8.
-    """
+    """Return the token in a file, or a new one; raise `UsageError` if the file is not readable, empty or not UTF-8."""
     if file is None:
         return secrets.token_urlsafe(32)
     try:

@@ -13,9 +13,6 @@ from .exit_status import Exit
 from .keys import SUBSCRIBER, credentials_of, subscriber_secret_file_option, ticket_of
 from .paths import file_option
 
-__all__ = ["listen"]
-
-
 _EXAMPLES = """\
 Examples:
 
@@ -70,8 +67,8 @@ def listen(
     ticket = None if ticket_file is None else lambda: asyncio.to_thread(ticket_of, ticket_file)
 
     from ..subscriber._connect import socket_url
-    from .event_lines import print_events
     from .main_loop import run
+    from .subscribing import print_events
 
     try:
         address = socket_url(url)

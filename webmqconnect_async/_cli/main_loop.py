@@ -15,8 +15,6 @@ from . import terminal
 from .errors import Failure, described
 from .exit_status import Exit
 
-__all__ = ["handle", "reported", "run"]
-
 _Result = TypeVar("_Result")
 
 

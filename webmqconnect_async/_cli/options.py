@@ -12,8 +12,6 @@ from .._core.dialects import DialectName
 from .._core.endpoint import Endpoint
 from .push.jsonl import event_of, is_like_json
 
-__all__ = ["dialect_option", "eligible_option", "event_argument", "exclude_option", "text_option", "with_endpoint"]
-
 dialect_option = click.option(
     "--dialect",
     type=click.Choice(get_args(DialectName)),
@@ -60,10 +58,6 @@ def with_endpoint(arguments: tuple[str, ...], *following: str) -> tuple[str, ...
 
     Click cannot do this: it fills arguments from the left, so only the last one could be omitted.
 
-    Args:
-        arguments: the arguments that were given.
-        following: the names of the arguments that follow ENDPOINT.
-
     Raises:
         UsageError: there are too few or too many arguments, or the variable is needed and not set or not valid.
     """
@@ -90,13 +84,7 @@ def with_endpoint(arguments: tuple[str, ...], *following: str) -> tuple[str, ...
 
 
 def _is_broker(first: str, last: str, endpoint: str | None) -> bool:
-    """Return whether the first argument may be ENDPOINT, and not a topic: many topics are URLs, too.
-
-    Args:
-        first: the first argument.
-        last: the last argument, which is EVENT if it looks like JSON.
-        endpoint: the URL in the variable, if it is set.
-    """
+    """Return whether the first argument may be ENDPOINT, and not a topic: many topics are URLs, too."""
     try:
         url = Endpoint.parse(first)
     except ValueError:

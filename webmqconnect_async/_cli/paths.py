@@ -9,8 +9,6 @@ import rich_click as click
 
 from .stdio import closed_stream
 
-__all__ = ["existing_file", "file_option", "not_closed"]
-
 
 def not_closed(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
     """Return the path, as the callback of an option; refuse /dev/stdin and the like where that stream is closed."""

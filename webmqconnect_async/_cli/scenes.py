@@ -17,8 +17,6 @@ from . import terminal
 from .errors import Failure
 from .subscribing import subscriber_failures
 
-__all__ = ["play"]
-
 _TOPIC = "http://example.com/orders"
 _MARKER = "http://example.com/marker"
 """The topic of the event that follows each push."""
@@ -54,11 +52,7 @@ _SCENES = (
 
 
 async def play() -> None:
-    """Start a hub, two subscribers and a client, and play all scenes.
-
-    Raises:
-        Failure: a subscriber did not receive what it should, or received something else.
-    """
+    """Play all scenes; raise `Failure` if a subscriber received anything but what it should."""
     secret = secrets.token_urlsafe()
     with subscriber_failures():
         async with (
@@ -78,13 +72,7 @@ async def play() -> None:
 
 
 class _Stage:
-    """Plays scenes and compares what the subscribers receive with what they should.
-
-    Args:
-        client: to push with.
-        ids: the session IDs of the subscribers, by name.
-        events: what they receive, by name.
-    """
+    """Plays scenes and compares what the subscribers receive with what they should."""
 
     def __init__(self, client: AsyncClient, ids: Mapping[str, str], events: Mapping[str, Subscription]) -> None:
         self._client = client
@@ -95,7 +83,6 @@ class _Stage:
         self._wrong: list[str] = []
 
     def introduce(self, hub: Hub) -> None:
-        """Print the URL of the hub and the sessions of the subscribers."""
         show = self._output.print
         show(
             Text.assemble(
@@ -106,11 +93,7 @@ class _Stage:
             show(Text.assemble((name, "bold"), f" subscribes to {_TOPIC} as session {session_id}."))
 
     async def play(self, number: int, scene: _Scene) -> None:
-        """Push, and print each event as it arrives.
-
-        Raises:
-            Failure: a subscriber received nothing in time, not even the marker.
-        """
+        """Push, and print each event as it arrives; raise `Failure` if not even the marker arrives in time."""
         self._output.print(Text.assemble(f"\n{number}. ", (scene.title, "bold")))
         self._output.print(Text.assemble("   ", terminal.coloured_python(scene.python)))
         await self._client.push(_TOPIC, scene.event, self._ids(scene.eligible), self._ids(scene.exclude))

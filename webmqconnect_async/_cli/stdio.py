@@ -6,16 +6,13 @@ import io
 import os
 import select
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from .errors import Failure
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-
-__all__ = ["accept_all_characters", "closed_stream", "flushed", "open_standard_streams", "read_some"]
 
 _STREAMS = (
     ("standard input", "/dev/stdin"),
@@ -57,9 +54,6 @@ def read_some(descriptor: int, size: int) -> bytes:
 
     Standard streams may be non-blocking because a process that shares them made them so, as Node.js and ssh do. That
     process relies on it: wait, and do not change the flag.
-
-    Raises:
-        OSError: the descriptor cannot be read.
     """
     while True:
         try:
@@ -85,21 +79,6 @@ def accept_all_characters() -> None:
             sys.stderr = _text(sys.stderr, _Passable(sys.stderr.fileno(), "w", closefd=False))
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # stays open until the process ends
-
-
-@contextmanager
-def flushed() -> Iterator[None]:
-    """Flush standard output at the end, while its errors can still be reported.
-
-    Raises:
-        BrokenPipeError: nobody reads it any more.
-        Failure: it cannot be written.
-    """
-    try:
-        yield
-    finally:
-        if sys.stdout is not None:
-            sys.stdout.flush()
 
 
 def _text(stream: TextIO, raw: io.FileIO) -> io.TextIOWrapper:

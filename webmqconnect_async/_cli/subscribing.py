@@ -1,23 +1,27 @@
-"""Subscribe for a command, with errors that name the option to change."""
+"""Subscribe for a command: print events, and raise errors that name the option to change."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+from rich.text import Text
+
+from ..signing import Credentials
 from ..subscriber import (
     CannotConnect,
+    Event,
     HandshakeRefused,
     KeyRefused,
     KeyRequired,
     NoSuchRealm,
+    Subscriber,
     SubscriberError,
     TicketRefused,
 )
+from . import terminal
 from .errors import Failure
 from .keys import SUBSCRIBER
-
-__all__ = ["subscriber_failures"]
 
 
 @contextmanager
@@ -44,3 +48,49 @@ def _advice(error: SubscriberError) -> str:
         case NoSuchRealm():
             return "; check --realm"
     return ""
+
+
+async def print_events(
+    url: str,
+    topics: tuple[str, ...],
+    count: int | None,
+    credentials: Credentials | None,
+    realm: str,
+    reconnect: bool,
+    ticket: Callable[[], Awaitable[str]] | None,
+) -> None:
+    """Subscribe and print events until `count` are printed. `None`: until cancelled."""
+    # Every failed attempt to reconnect is a change of state, too.
+    connected = False
+
+    def changed(state: str, detail: str) -> None:
+        nonlocal connected
+        if state == "closed" and connected and reconnect:
+            terminal.note(f"{detail}; reconnecting")
+        connected = state == "open"
+
+    def lost(topic: str, why: str) -> None:
+        terminal.note(f"missed events of {topic}: {why}")
+
+    subscriber = Subscriber(url, credentials, realm, on_lost=lost, on_state=changed, reconnect=reconnect, ticket=ticket)
+    with subscriber_failures():
+        async with subscriber, subscriber.subscribe(*topics) as events:
+            subscription = topics[0] if len(topics) == 1 else f"{len(topics)} topics"
+            terminal.note(f"session {subscriber.session_id}, subscribed to {subscription} at {url}; Ctrl-C ends")
+            printed = 0
+            async for event in events:
+                print_event(event)
+                printed += 1
+                if printed == count:
+                    return
+
+
+def print_event(event: Event) -> None:
+    """Print an event: with colours on a terminal, elsewhere as topic, tab, JSON."""
+    output = terminal.console()
+    topic = terminal.visible(event.topic)
+    if output.is_terminal:
+        output.print(Text.assemble((topic, "cyan"), "  ", terminal.coloured_json(event.value)))
+    else:
+        # rich would replace the tab with spaces.
+        print(f"{topic}\t{terminal.json_line(event.value)}", flush=True)

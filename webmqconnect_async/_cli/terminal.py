@@ -16,19 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-from .._core.escape import visible
-
-__all__ = [
-    "coloured_json",
-    "coloured_python",
-    "console",
-    "error",
-    "json_line",
-    "need_output",
-    "note",
-    "program",
-    "visible",
-]
+from .._core.escape import visible as visible  # for the other modules of the command line, too
 
 
 def need_output() -> None:

@@ -11,8 +11,6 @@ from .command import Command
 from .duration import duration
 from .keys import TICKET, credentials_of, ticket_secret_file_option
 
-__all__ = ["ticket"]
-
 _EXAMPLES = """\
 Examples:
 

@@ -15,8 +15,6 @@ from ..errors import InvalidPush, SourceFailed, WebMQError
 from .checks import checked_count, wrong_type
 from .values import Failed, Outcome, Push, Receipt, Sent
 
-__all__ = ["Bulk", "Item", "Job", "in_order", "outcome_of", "worker_count"]
-
 Item: TypeAlias = Push | tuple[str, object]
 """An item of a source."""
 
@@ -48,7 +46,6 @@ class Bulk:
 
     @property
     def full(self) -> bool:
-        """Whether the maximum number of jobs waits."""
         return self._waiting >= self._look_ahead
 
     def take(self, item: object) -> Job | None:
@@ -89,7 +86,6 @@ def _push_of(item: object) -> Push | InvalidPush:
 
 
 def outcome_of(job: Job, result: Receipt | WebMQError) -> Outcome:
-    """Return the outcome of a job."""
     push = job.push if isinstance(job.push, Push) else None
     if isinstance(result, Receipt):
         if push is None:

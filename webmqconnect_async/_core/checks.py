@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["checked_count", "checked_integer", "checked_seconds", "wrong_type"]
-
 # 24.8 days: more milliseconds than that do not fit into a C int, and so not into the timeout of a socket.
 _MAX_SECONDS = 2_147_483
 

@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 
 from .checks import wrong_type
 
-__all__ = ["Endpoint"]
-
 _HOST_NAME = re.compile(r"[\w.-]+", re.ASCII)
 
 

@@ -15,18 +15,6 @@ from ..signing import Credentials
 from .dialects import DialectName, checked_dialect
 from .endpoint import Endpoint
 
-__all__ = [
-    "AUTH_KEY",
-    "AUTH_SECRET",
-    "DIALECT",
-    "ENDPOINT",
-    "Environment",
-    "broker_url",
-    "read_secret",
-    "secret_of",
-    "variable",
-]
-
 ENDPOINT = "WEBMQ_ENDPOINT"
 AUTH_KEY = "WEBMQ_AUTH_KEY"
 AUTH_SECRET = "WEBMQ_AUTH_SECRET"  # noqa: S105  # the name of a variable
@@ -44,11 +32,7 @@ class Environment:
 
     @classmethod
     def read(cls) -> Environment:
-        """Read all variables.
-
-        Raises:
-            ValueError: a variable is missing or invalid. The message names it, and does not contain a secret.
-        """
+        """Read all variables; raise `ValueError`, which names the variable, if one is missing or invalid."""
         url = broker_url()
         if url is None:
             raise ValueError(f"{ENDPOINT}: not set; set it to the http or https URL of the broker")
@@ -73,11 +57,7 @@ def variable(name: str) -> str | None:
 
 
 def broker_url() -> str | None:
-    """Return the URL of the broker, or `None` if the variable is unset.
-
-    Raises:
-        ValueError: the URL is invalid. The message names the variable.
-    """
+    """Return the URL of the broker, or `None` if the variable is unset; raise `ValueError` if the URL is invalid."""
     url = variable(ENDPOINT)
     if url is not None:
         try:

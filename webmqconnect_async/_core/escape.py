@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["shortened", "visible"]
-
 
 def visible(text: str, longest: int | None = None) -> str:
     r"""Return the text with unprintable characters as `\uXXXX`, including bidirectional controls and lone surrogates.

@@ -25,8 +25,6 @@ from .dialects import Dialect, Request, Response, Signer
 from .transport_failures import Cause, TransportFailure
 from .values import Receipt
 
-__all__ = ["Clock", "PushFlow", "Retry", "Sleep"]
-
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -169,7 +167,6 @@ class PushFlow:
 
 
 def _failed(failure: TransportFailure) -> NotAccepted | Unconfirmed:
-    """Return the error of an attempt without a response."""
     cause, begun, reason = failure
     if not begun:
         return ConnectFailed(reason, transient=cause not in (Cause.CERTIFICATE, Cause.PROXY))

@@ -10,8 +10,6 @@ import logging
 
 from .flow import Sleep
 
-__all__ = ["cut", "forked", "path", "retrying", "unknown_aiohttp"]
-
 _logger = logging.getLogger("webmqconnect_async.client")
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["parameters"]
-
 
 def parameters(query: str) -> list[tuple[bytes, bytes | None]]:
     """Return the names and values of a query, decoded, in order. The value of a name without `=` is None.

@@ -7,8 +7,6 @@ import sys
 from math import isfinite
 from typing import NoReturn
 
-__all__ = ["decode", "encode", "raw_decode", "refuse_constant"]
-
 
 def decode(text: str, *, finite: bool = False) -> object:
     """Return the value of a JSON text.
@@ -36,11 +34,7 @@ def decode(text: str, *, finite: bool = False) -> object:
 
 
 def encode(value: object) -> str:
-    """Return a value as compact JSON, in ASCII.
-
-    Raises:
-        ValueError: it is nested too deeply to be encoded, even if it was decoded from JSON.
-    """
+    """Return a value as compact JSON, in ASCII; raise `ValueError` if it is nested too deeply, even after `decode`."""
     try:
         return _encode(value)
     except RecursionError:

@@ -21,18 +21,6 @@ from ..signing import Credentials
 from .strict_json import refuse_constant
 from .topics import check_topics
 
-__all__ = [
-    "MAX_LENGTH",
-    "MAX_SECONDS",
-    "Ticket",
-    "TicketRefused",
-    "check_claims",
-    "check_secret",
-    "encode",
-    "unverified",
-    "verify",
-]
-
 MAX_SECONDS = 86_400
 """The longest validity of a ticket, which cannot be revoked."""
 MAX_LENGTH = 8192
@@ -93,11 +81,7 @@ def check_secret(secret: bytes) -> str:
 
 
 def encode(credentials: Credentials, claims: Mapping[str, object]) -> str:
-    """Return the token of the claims.
-
-    Raises:
-        ValueError: it would be longer than `MAX_LENGTH`.
-    """
+    """Return the token of the claims; raise `ValueError` if it would be longer than `MAX_LENGTH`."""
     payload = json.dumps(claims, separators=(",", ":")).encode()
     token = _jws.encode(payload, credentials.secret, "HS256", headers={"typ": "JWT", "kid": credentials.key})
     if len(token) > MAX_LENGTH:
@@ -109,15 +93,9 @@ def encode(credentials: Credentials, claims: Mapping[str, object]) -> str:
 
 
 def verify(token: str, keys: Mapping[str, Credentials], now: float) -> Ticket:
-    """Return a ticket whose signature and claims are right.
+    """Return a ticket whose signature and claims are right at a Unix time; raise `TicketRefused` if they are not.
 
-    Args:
-        token: the ticket, from anywhere.
-        keys: the credentials by key.
-        now: the Unix time. `exp` has no leeway; `iat` and `nbf` have 30 seconds.
-
-    Raises:
-        TicketRefused: it is not valid.
+    `exp` has no leeway; `iat` and `nbf` have 30 seconds.
     """
     try:
         if len(token) > MAX_LENGTH:
@@ -129,11 +107,7 @@ def verify(token: str, keys: Mapping[str, Credentials], now: float) -> Ticket:
 
 
 def unverified(token: str) -> tuple[Mapping[str, object], bytes]:
-    """Return the header and the payload of a token, for people: nobody may have signed it.
-
-    Raises:
-        TicketRefused: it is not a JSON Web Token.
-    """
+    """Return the header and payload of a token that anybody may have made; raise `TicketRefused` if it is not a JWT."""
     if len(token) > MAX_LENGTH:
         raise TicketRefused(_TOO_LONG)
     try:

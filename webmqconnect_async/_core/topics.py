@@ -7,8 +7,6 @@ from collections.abc import Iterable
 
 from .checks import wrong_type
 
-__all__ = ["check_topics", "covers", "is_reserved", "is_uri"]
-
 _URI = re.compile(r"[^\s.#]+(\.[^\s.#]+)*")
 """A loose URI, as the WAMP specification calls it."""
 _SEPARATORS = ("/", ".", ":")

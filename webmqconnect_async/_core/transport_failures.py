@@ -14,21 +14,6 @@ from typing import NamedTuple
 
 from ..errors import WebMQError
 
-__all__ = [
-    "Cause",
-    "TransportFailure",
-    "WithoutFrames",
-    "broken",
-    "cut_off",
-    "expired",
-    "garbage",
-    "nowhere",
-    "refused_by_proxy",
-    "unreachable",
-    "unverified",
-]
-
-
 _NOT_TLS = re.compile("wrong.version.number|record.layer.failure|packet.length.too.long", re.IGNORECASE)
 """What OpenSSL says, depending on its version, of a peer that responds to a TLS handshake in clear."""
 
@@ -59,12 +44,9 @@ class WithoutFrames:
     The frames that send a request hold its signature and its signed URL in their local variables: aiohttp's, the
     standard library's and our own. Error reporters such as Sentry send local variables. So a cancellation, a
     `KeyboardInterrupt` or an unexpected error leaves the block without its traceback, and without the exceptions that
-    were being handled inside it. For an unexpected error a note says where it was raised.
+    were being handled inside it. For an unexpected error a note says what the block was `doing`, and where.
 
     `WebMQError` passes unchanged: it is raised by the flow, whose frame holds nothing secret.
-
-    Args:
-        doing: what the block does, for the note.
     """
 
     __slots__ = ("_doing", "_handled")
@@ -81,16 +63,13 @@ class WithoutFrames:
     ) -> None:
         if error is not None and not isinstance(error, WebMQError):
             if isinstance(error, Exception):
-                error.add_note("\n".join([f"While {self._doing}, most recent call last:", *_places(traceback)]))
+                places = (
+                    f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_name}'
+                    for frame, line in walk_tb(traceback)
+                )
+                error.add_note("\n".join([f"While {self._doing}, most recent call last:", *places]))
             _drop_frames(error)
             error.__context__ = self._handled
-
-
-def _places(traceback: TracebackType | None) -> list[str]:
-    return [
-        f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_name}'
-        for frame, line in walk_tb(traceback)
-    ]
 
 
 def _drop_frames(error: BaseException) -> None:
@@ -115,38 +94,31 @@ def expired(begun: bool, cut: bool, expect: bool = False) -> TransportFailure:
 
 
 def unreachable(broker: str, what: str) -> TransportFailure:
-    """Return that there is no connection to a broker, given as `host:port`."""
     if _NOT_TLS.search(what):
         what += "; does the broker speak https on this port?"
     return TransportFailure(Cause.LOST, False, f"cannot connect to {broker}: {what}")
 
 
 def nowhere(broker: str) -> TransportFailure:
-    """Return that the resolver has returned no address."""
     return unreachable(broker, "the name has no address")
 
 
 def refused_by_proxy(broker: str, status: int) -> TransportFailure:
-    """Return that a proxy refused to open a tunnel to the broker."""
     cause = Cause.LOST if status in (408, 429) or 500 <= status < 600 else Cause.PROXY
     return TransportFailure(cause, False, f"the proxy answered {status} instead of connecting to {broker}")
 
 
 def unverified(broker: str, what: str) -> TransportFailure:
-    """Return that the broker's certificate does not verify."""
     return TransportFailure(Cause.CERTIFICATE, False, f"the certificate of {broker} does not verify: {what}")
 
 
 def garbage(broker: str, begun: bool) -> TransportFailure:
-    """Return that the response is not HTTP."""
     return TransportFailure(Cause.GARBAGE, begun, f"{broker} answered something that is not HTTP")
 
 
 def cut_off(broker: str, begun: bool) -> TransportFailure:
-    """Return that the broker closed the connection before the response, or in the middle of it."""
     return TransportFailure(Cause.LOST, begun, f"{broker} closed the connection before it had answered")
 
 
 def broken(broker: str, begun: bool, what: str) -> TransportFailure:
-    """Return that the connection broke."""
     return TransportFailure(Cause.LOST, begun, f"the connection to {broker} broke: {what}")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hmac
 from datetime import UTC, datetime
 
-__all__ = ["is_signature", "timestamp"]
-
 
 def is_signature(given: str, expected: str) -> bool:
     """Return whether a signature is the expected one, in a time that does not depend on where they differ."""

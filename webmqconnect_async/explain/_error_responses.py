@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["advice_on", "quoted_signatures"]
-
 _SIGNATURES = re.compile(r"invalid request signature \(expected (\S+), got (\S+)\)")
 
 

@@ -9,8 +9,6 @@ from typing import NoReturn
 from ..signing import Credentials, sign, verify
 from ._signing_mistakes import find_mistake
 
-__all__ = ["Explanation", "explain"]
-
 
 class Explanation:
     """What is signed for a push, and the signature. The repr shows neither the secret nor the signature.

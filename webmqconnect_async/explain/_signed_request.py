@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from .._core.dialects import DialectName, checked_dialect
 from .._core.query import parameters
 
-__all__ = ["SignedRequest", "signed_request"]
-
 _PARAMETERS: dict[DialectName, dict[str, str]] = {
     "webmq": {"topic": "topicuri", "key": "appkey", "timestamp": "timestamp"},
     "crossbar": {"key": "key", "timestamp": "timestamp", "seq": "seq", "nonce": "nonce"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
+from binascii import hexlify
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,35 +16,19 @@ from urllib.parse import quote, quote_plus
 
 from ..signing import Credentials
 
-__all__ = ["COMMON_MISTAKES", "find_mistake"]
-
 _Parts: TypeAlias = Mapping[str, bytes]
 
 
 def find_mistake(signature: str, credentials: Credentials, parts: _Parts) -> str | None:
-    """Return the first common mistake that produces this signature, with the variant if the mistake has several.
-
-    Args:
-        signature: a wrong signature.
-        credentials: the credentials to sign with.
-        parts: the parts that should be signed, by name and in order.
-    """
+    """Return the first common mistake that produces this signature, with the variant if the mistake has several."""
     given = signature.encode("utf-8", "surrogatepass")
     for mistake, variants in COMMON_MISTAKES.items():
         for variant in variants(parts):
             with suppress(ValueError):  # the secret is not base64 or hex
                 # In constant time: some variants are the correct signature in another encoding.
-                if hmac.compare_digest(variant.signature(credentials).encode(), given):
+                if hmac.compare_digest(variant.signature(credentials), given):
                     return f"{mistake}: {variant.detail}" if variant.detail else mistake
     return None
-
-
-def _base64(digest: bytes) -> str:
-    return b64encode(digest).decode()
-
-
-def _urlsafe_base64(digest: bytes) -> str:
-    return urlsafe_b64encode(digest).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +42,9 @@ class _Variant:
     """What is done to the secret before it is used."""
     separator: bytes = b""
     algorithm: str = "sha256"
-    encode: Callable[[bytes], str] = _urlsafe_base64
+    encode: Callable[[bytes], bytes] = urlsafe_b64encode
 
-    def signature(self, credentials: Credentials) -> str:
+    def signature(self, credentials: Credentials) -> bytes:
         """Return the signature; raise ValueError if `secret` cannot be applied to this secret."""
         message = self.separator.join(self.parts.values())
         return self.encode(hmac.digest(self.secret(credentials.secret), message, self.algorithm))
@@ -73,12 +58,12 @@ def _secret(*changes: Callable[[bytes], bytes]) -> _Mistake:
     return lambda parts: (_Variant(parts, secret=change) for change in changes)
 
 
-def _encoded(*encodings: Callable[[bytes], str]) -> _Mistake:
+def _encoded(*encodings: Callable[[bytes], bytes]) -> _Mistake:
     return lambda parts: (_Variant(parts, encode=encode) for encode in encodings)
 
 
-def _percent_encoded(text: str) -> str:
-    return quote(text, safe="")
+def _percent_encoded(text: bytes) -> bytes:
+    return quote(text, safe="").encode()
 
 
 def _other_algorithm(parts: _Parts) -> Iterator[_Variant]:
@@ -160,23 +145,23 @@ COMMON_MISTAKES: dict[str, _Mistake] = {
     "the secret written as Python writes bytes, b'…'": _secret(lambda s: repr(s).encode()),
     "the secret encoded as base64": _secret(b64encode, urlsafe_b64encode),
     "the secret percent-encoded": _secret(
-        lambda s: quote(s, safe="").encode(), lambda s: quote(s).encode(), lambda s: quote_plus(s).encode()
+        _percent_encoded, lambda s: quote(s).encode(), lambda s: quote_plus(s).encode()
     ),
     # The decoders ignore excess padding.
     "the secret decoded from base64": _secret(lambda s: b64decode(s + b"=="), lambda s: urlsafe_b64decode(s + b"==")),
     "the secret decoded from hex": _secret(lambda s: bytes.fromhex(s.decode())),
     "an empty secret": _secret(lambda s: b""),
     "no padding at the end of the signature": _encoded(
-        lambda d: _urlsafe_base64(d).rstrip("="), lambda d: _base64(d).rstrip("=")
+        lambda d: urlsafe_b64encode(d).rstrip(b"="), lambda d: b64encode(d).rstrip(b"=")
     ),
-    "standard base64 instead of URL-safe base64": _encoded(_base64),
-    'standard base64 whose "+" was decoded to a space': _encoded(lambda d: _base64(d).replace("+", " ")),
+    "standard base64 instead of URL-safe base64": _encoded(b64encode),
+    'standard base64 whose "+" was decoded to a space': _encoded(lambda d: b64encode(d).replace(b"+", b" ")),
     "a signature that was percent-encoded twice": _encoded(
-        lambda d: _percent_encoded(_urlsafe_base64(d)),
-        lambda d: _urlsafe_base64(d).replace("=", "%3d"),
-        lambda d: _percent_encoded(_base64(d)),
+        lambda d: _percent_encoded(urlsafe_b64encode(d)),
+        lambda d: urlsafe_b64encode(d).replace(b"=", b"%3d"),
+        lambda d: _percent_encoded(b64encode(d)),
     ),
-    "hexadecimal instead of base64": _encoded(bytes.hex, lambda d: d.hex().upper()),
+    "hexadecimal instead of base64": _encoded(hexlify, lambda d: hexlify(d).upper()),
     "a hash other than SHA-256": _other_algorithm,
     "parts signed as they are percent-encoded in the query": _parts_percent_encoded,
     "a timestamp of another second": _other_second,

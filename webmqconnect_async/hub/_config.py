@@ -14,8 +14,6 @@ from ._gate import Gate, is_loopback
 from ._pushes.verdicts import Accepted, Refused
 from ._rights import Identity, Rights
 
-__all__ = ["HubConfig", "HubOptions"]
-
 _MIN_TOKEN = 16
 """Characters of a console's token."""
 

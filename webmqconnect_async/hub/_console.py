@@ -32,8 +32,6 @@ from ._pushes import webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
 from ._session import DelayedReply, Session
 
-__all__ = ["Console", "Watcher"]
-
 _MAX_WATCHERS = 8
 """Consoles that are open at a time."""
 
@@ -83,17 +81,14 @@ class Watcher(Session):
 
     @property
     def admitted(self) -> bool:
-        """Whether it has sent the token."""
         return self._admitted
 
     def receive(self, text: str) -> DelayedReply | None:
-        """Process the token, or a push."""
         if self._admitted:
             self.say(strict_json.encode({"pushed": self._console.push(text, self.peer)}))
         elif not self.guessed:
             self.guessed = True
-            if not self._console.accepts(text):
-                self._console.refuse_token(self.peer)
+            if not self._console.accepts(text, self.peer):
                 return partial(self.end, 4401, "wrong token")
             self._admitted = self._console.admit(self)
         return None
@@ -107,16 +102,8 @@ class Watcher(Session):
 class Console(Observer):
     """The console of one hub. While nobody watches, it only keeps the latest refusals.
 
-    Args:
-        config: the hub's configuration, with a token.
-        broker: whose topics and subscribers it shows, and to which it pushes.
-        admit: asks the application about a push.
+    `admit` asks the application about a push.
     """
-
-    __slots__ = (
-        *("_activity", "_admit", "_broker", "_characters", "_config", "_events", "_fresh", "_recent", "_refused"),
-        *("_rules", "_skipped", "_strangers", "_ticks", "_timer", "_watchers"),
-    )
 
     def __init__(self, config: HubConfig, broker: Broker, admit: Callable[[Accepted], Accepted | Refused]) -> None:
         self._config = config
@@ -165,16 +152,15 @@ class Console(Observer):
             self._timer = None
             self._forget()
 
-    def accepts(self, token: str) -> bool:
-        """Return whether this is the token."""
+    def accepts(self, token: str, peer: str) -> bool:
+        """Return whether this is the token. If it is not, tell the observers."""
         expected = self._config.console_token
         # As bytes, because compare_digest raises an exception for text that is not ASCII.
-        return expected is not None and hmac.compare_digest(_bytes(token), _bytes(expected))
-
-    def refuse_token(self, peer: str) -> None:
-        """Tell the observers of a wrong token."""
+        if expected is not None and hmac.compare_digest(_bytes(token), _bytes(expected)):
+            return True
         remedy = "open the link that the hub printed when it started"
         self._broker.refused(Refusal("request", "wrong token of the console", remedy, peer, forged=True))
+        return False
 
     def admit(self, session: Session) -> bool:
         """Send what there is to a session that has sent the token, and from now on what happens."""
@@ -208,7 +194,6 @@ class Console(Observer):
     # As an observer
 
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
-        """Add it to the next message, or count it."""
         if not self._watchers:
             return
         topic, now = publication.topic, time.time()
@@ -224,13 +209,11 @@ class Console(Observer):
         self._events.append(event)
 
     def refused(self, refusal: Refusal) -> None:
-        """Keep it, and add it to the next message."""
         self._refused += 1
         self._fresh += 1
         self._recent.append([_milliseconds(time.time()), *refusal])
 
     def dropped(self, session: Session, why: Drop, details: str) -> None:
-        """Show it among the refusals."""
         self.refused(Refusal("subscriber", f"dropped: {details}", peer=session.peer))
 
     # The messages

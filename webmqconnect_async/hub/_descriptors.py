@@ -15,8 +15,6 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from asyncio.events import _Context
 
-__all__ = ["Outages", "available"]
-
 _OTHERS = 32
 """Descriptors for what the process may open besides connections, such as files and further listening sockets."""
 
@@ -58,7 +56,6 @@ class Outages:
         loop.set_exception_handler(self._handle)
 
     def close(self) -> None:
-        """Restore the handler of before."""
         if self._loop.get_exception_handler() == self._handle:
             self._loop.set_exception_handler(self._before)
 

@@ -14,8 +14,6 @@ from collections.abc import Callable
 
 from ._guards import StallGuard
 
-__all__ = ["BEHIND", "FairGuard", "Turns"]
-
 _TURN = 0.001
 """Seconds of work in a turn. A push takes about five iterations of the event loop from its request to its event."""
 
@@ -70,13 +68,8 @@ class Turns:
 class FairGuard(StallGuard):
     """The protocol of a subscriber's connection, which has it wait for its turns.
 
-    Args:
-        inner: the protocol that everything is passed to.
-        timeout: the maximum seconds that writing may stay paused.
-        transport: the connection.
-        turns: of the hub.
-        behind: called after every 5 seconds in which each read has filled the buffer. Then more was always waiting to
-            be read. A subscriber that sends much at once, or as much as the hub can process, does not come to that.
+    It calls `behind` after every 5 seconds in which each read has filled the buffer. Then more was always waiting to be
+    read. A subscriber that sends much at once, or as much as the hub can process, does not come to that.
     """
 
     def __init__(
@@ -100,7 +93,6 @@ class FairGuard(StallGuard):
         self._waits = False
         self._turn: asyncio.Future[None] | None = None  # of the task that waits
         self._had_turn = False  # since the last read
-        self._paused_reading = False
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass on what was read, if the allowance suffices. If it fills the buffer, more may follow: that may not."""
@@ -149,10 +141,8 @@ class FairGuard(StallGuard):
             self._pass_on()
             return False
         self._waits, self._had_turn = False, True
-        if self._paused_reading and not self._connection.is_closing():
-            self._connection.resume_reading()
+        self._resume_reading()
         self._resumed = self._time()
-        self._paused_reading = False
         return True
 
     def _wait(self, *, first: bool) -> None:
@@ -160,11 +150,6 @@ class FairGuard(StallGuard):
             self._waits = True
             self._pause_reading()
             self._turns.wait(self, first=first)
-
-    def _pause_reading(self) -> None:
-        if self._connection.is_reading():  # otherwise aiohttp has paused it and will resume it
-            self._connection.pause_reading()
-            self._paused_reading = True
 
     def _pass_on(self) -> None:
         began = self._time()

@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from .._core.escape import visible
-
-__all__ = ["Denial", "Gate", "is_loopback", "is_own_page"]
 
 _AUTHORITY = re.compile(r"(\[[0-9a-f]*:[0-9a-f:.]*\]|[^\s:/?#@\[\]]+)(?::(\d{1,5}))?", re.ASCII)
 _SAFE = re.compile(r"([a-z][a-z0-9+.-]*://)?[a-z0-9.:\[\]_-]{1,100}|file://")
@@ -26,20 +24,15 @@ _HTTP = {"ws": "http", "wss": "https"}
 
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address is reachable from this machine only."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = _address(host)
+    return host == "localhost" or host.endswith(".localhost") or (address is not None and address.is_loopback)
 
 
-def _is_address(host: str) -> bool:
+def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
-        ip_address(host)
+        return ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 class _Authority(NamedTuple):
@@ -114,11 +107,9 @@ class Gate:
         ValueError: an entry has a form that no browser sends.
     """
 
-    __slots__ = ("_hosts", "_on_loopback", "_origins")
-
     def __init__(self, host: str, allow_hosts: Collection[str], allow_origins: Collection[str]) -> None:
         for name in allow_hosts:
-            if not _is_address(name) and (":" in name or not _authority(name).name):
+            if _address(name) is None and (":" in name or not _authority(name).name):
                 raise ValueError(f"allow_hosts must contain names without port like 'hub.example.com', not {name!r}")
         for origin in allow_origins:
             if _origin(origin) is None:
@@ -132,7 +123,7 @@ class Gate:
         if host is None:
             return None
         name = _authority(host.lower()).name
-        if name in self._hosts or is_loopback(name) or (not self._on_loopback and _is_address(name)):
+        if name in self._hosts or is_loopback(name) or (not self._on_loopback and _address(name) is not None):
             return None
         return Denial(f"host '{visible(host, 100)}' not allowed", "--allow-host", name)
 

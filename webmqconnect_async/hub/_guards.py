@@ -10,8 +10,6 @@ import asyncio
 from contextlib import suppress
 from typing import cast
 
-__all__ = ["Aborted", "Connections", "RequestGuard", "StallGuard", "abort"]
-
 _TIMEOUT = 10.0
 """Seconds for the headers of a first request to arrive, and for a peer to read responses that are waiting."""
 
@@ -35,16 +33,11 @@ class Aborted(asyncio.Protocol):
 
 
 class StallGuard(asyncio.BufferedProtocol):
-    """A protocol that passes everything to another one, and aborts the connection if the peer does not read.
+    """A protocol that passes everything to an inner one, and aborts the connection if the peer does not read.
 
-    A transport buffers 64 KiB and then pauses writing until the buffer has drained to 16 KiB.
-
-    Args:
-        inner: the other protocol.
-        timeout: the maximum seconds that writing may stay paused.
-        buffer: the buffer to read into. Connections of an event loop can share it: each read is passed on before the
-            next one. asyncio would read 256 KiB at once, which aiohttp parses without interruption.
-        transport: the connection; `None` if it has not been made yet.
+    A transport buffers 64 KiB and then pauses writing until the buffer has drained to 16 KiB; that may take `timeout`
+    seconds. Connections of an event loop can share the buffer to read into: each read is passed on before the next one.
+    asyncio would read 256 KiB at once, which aiohttp parses without interruption.
     """
 
     def __init__(
@@ -55,6 +48,7 @@ class StallGuard(asyncio.BufferedProtocol):
         self._buffer = buffer
         self._transport = transport
         self._timer: asyncio.TimerHandle | None = None
+        self._paused_reading = False
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -63,43 +57,46 @@ class StallGuard(asyncio.BufferedProtocol):
         await self._writable.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Pass it on."""
         self._transport = _as_stream(transport)
         self._inner.connection_made(transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return the buffer."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Pass on what was read."""
         self.data_received(bytes(self._buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
-        """Pass it on."""
         self._inner.data_received(data)
 
     def pause_writing(self) -> None:
-        """Start the timeout, and pass it on."""
         self._writable.clear()
         self._start_timer()
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Stop the timeout, and pass it on."""
         self._writable.set()
         self._stop_timer()
         self._inner.resume_writing()
 
     def eof_received(self) -> bool | None:
-        """Pass it on."""
         return self._inner.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timeout, and pass it on."""
         self._writable.set()
         self._stop_timer()
         self._inner.connection_lost(exc)
+
+    def _pause_reading(self) -> None:
+        transport = self._transport
+        if transport is not None and transport.is_reading():  # otherwise aiohttp has paused it and will resume it
+            transport.pause_reading()
+            self._paused_reading = True
+
+    def _resume_reading(self) -> None:
+        if self._paused_reading and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+        self._paused_reading = False
 
     def _start_timer(self) -> None:
         self._stop_timer()
@@ -119,7 +116,6 @@ class Connections:
         self._last_data: dict[RequestGuard, float] = {}
 
     def touch(self, guard: RequestGuard) -> None:
-        """Record that data has arrived."""
         self._last_data.pop(guard, None)
         self._last_data[guard] = asyncio.get_running_loop().time()
 
@@ -152,7 +148,6 @@ class RequestGuard(StallGuard):
         self._connections = connections
         self._last = b""  # the last bytes received, which may be the beginning of the end of the headers
         self._begun = False  # whether the headers of a request have arrived
-        self._paused_reading = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -169,7 +164,6 @@ class RequestGuard(StallGuard):
         self._stop_timer()
 
     def abort(self) -> None:
-        """Close the connection immediately."""
         if self._transport is not None:
             abort(self._transport)
 
@@ -192,15 +186,7 @@ class RequestGuard(StallGuard):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._paused_reading and self._transport is not None:
-            self._paused_reading = False
-            self._transport.resume_reading()
-
-    def _pause_reading(self) -> None:
-        transport = self._transport
-        if transport is not None and transport.is_reading():  # otherwise aiohttp has paused it and will resume it
-            transport.pause_reading()
-            self._paused_reading = True
+        self._resume_reading()
 
 
 def _as_stream(transport: asyncio.BaseTransport) -> asyncio.Transport:

@@ -13,8 +13,6 @@ from ._publication import Publication
 from ._pushes.verdicts import Accepted
 from ._session import Session
 
-__all__ = ["Log"]
-
 _PER_SECOND = 200
 """Maximum number of lines a second, so that nobody fills the disk."""
 
@@ -35,8 +33,6 @@ class Log(Observer):
     It writes at most 200 lines a second, and then how many it has left out.
     """
 
-    __slots__ = ("_left_out", "_left_out_level", "_times", "_traced")
-
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=_PER_SECOND)  # when the last lines were written
         self._left_out = 0
@@ -44,7 +40,6 @@ class Log(Observer):
         self._traced = -_SECOND  # when the last traceback was written
 
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
-        """Log an event."""
         if not self._may_write(logging.INFO):
             return
         topic, size = visible(publication.topic, _LONGEST), len(publication.event.encode())
@@ -69,7 +64,6 @@ class Log(Observer):
             _write(logging.INFO, "repeated", line, topic=topic, publication=publication_id)
 
     def joined(self, session: Session) -> None:
-        """Log a subscriber that has joined."""
         if not self._may_write(logging.INFO):
             return
         protocol, key, authid = session.subprotocol, None, _user(session)
@@ -81,7 +75,6 @@ class Log(Observer):
         _write(logging.INFO, "joined", line, **facts)
 
     def left(self, session: Session) -> None:
-        """Log a subscriber that has left."""
         if self._may_write(logging.INFO):
             seconds, topics = round(monotonic() - session.opened, 3), len(session.subscribed)
             who = f"{session.id}, '{authid}'," if (authid := _user(session)) is not None else session.id
@@ -89,7 +82,6 @@ class Log(Observer):
             _write(logging.INFO, "left", line, session=session.id, seconds=seconds, topics=topics, authid=authid)
 
     def dropped(self, session: Session, why: Drop, details: str) -> None:
-        """Log a subscriber whose connection the hub closes."""
         if self._may_write(logging.WARNING):
             line = f"subscriber {session.id} at {session.peer} dropped: {details}"
             _write(logging.WARNING, "dropped", line, session=session.id, peer=session.peer, reason=why)

@@ -27,8 +27,6 @@ except ModuleNotFoundError as error:
     said = "metrics need prometheus_client: pip install 'webmqconnect-async[metrics]'"
     raise ModuleNotFoundError(said, name=error.name) from None
 
-__all__ = ["Metrics"]
-
 _CONNECTIONS = 20
 """Maximum number of connections to the port of the metrics."""
 
@@ -48,12 +46,8 @@ ProcessCollector(registry=_process)
 class Metrics(Observer, Collector):
     """Counts what happens, and serves the numbers. No label has text from outside.
 
-    The counters are plain integers, at a fraction of the cost of prometheus_client's, which threads may share.
-
-    Args:
-        address: host and port to serve them at; port 0 chooses a free one.
-        broker: the broker of the hub. The gauges are read from it at each request.
-        allow_hosts: additional host names that requests may be sent to.
+    The counters are plain integers, at a fraction of the cost of prometheus_client's, which threads may share. The
+    gauges are read from the broker at each request.
     """
 
     def __init__(self, address: tuple[str, int], broker: Broker, allow_hosts: Collection[str]) -> None:
@@ -62,7 +56,7 @@ class Metrics(Observer, Collector):
         """The server whose connections are counted; `None` if the hub does not have one of its own."""
         self._broker = broker
         self._gate = Gate(address[0], allow_hosts, ())
-        self._accepted = self._repeated = 0
+        self._repeated = 0
         self._publications = 0
         self._deliveries = 0
         self._drops: dict[str, int] = dict.fromkeys(get_args(Drop), 0)
@@ -74,13 +68,11 @@ class Metrics(Observer, Collector):
         self._registry.register(self)
 
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
-        """Count an event."""
         self._deliveries += receivers
         if began is None:
             self._publications += 1
             return
         seconds = perf_counter() - began
-        self._accepted += 1
         self._seconds += seconds
         self._in_bucket[bisect_left(_BUCKETS, seconds)] += 1
 
@@ -89,17 +81,14 @@ class Metrics(Observer, Collector):
         self._repeated += 1
 
     def refused(self, refusal: Refusal) -> None:
-        """Count a refusal."""
         self._refusals[refusal.what] += 1
         if refusal.forged:
             self._forged[refusal.what] += 1
 
     def dropped(self, session: Session, why: Drop, details: str) -> None:
-        """Count a subscriber that is dropped."""
         self._drops[why] += 1
 
     def collect(self) -> Iterable[Metric]:
-        """Yield all metrics."""
         sessions = self._broker.sessions
         yield _gauge("subscribers", "Subscribers that have joined", sum(each.admitted for each in sessions))
         yield _gauge("topics", "Topics that have subscribers", len(self._broker.topics))
@@ -107,7 +96,7 @@ class Metrics(Observer, Collector):
         if self.server is not None:
             connections = len(self.server.connections)
             yield _gauge("connections", "Open connections, those of subscribers included", connections)
-        pushes = {"accepted": self._accepted, "repeated": self._repeated, "refused": self._refusals["push"]}
+        pushes = {"accepted": sum(self._in_bucket), "repeated": self._repeated, "refused": self._refusals["push"]}
         yield _counter("pushes", "Pushes", "result", pushes)
         yield CounterMetricFamily(f"{_PREFIX}publications", "Events published by subscribers", self._publications)
         yield CounterMetricFamily(f"{_PREFIX}deliveries", "Events put into the queue of a subscriber", self._deliveries)
@@ -122,11 +111,7 @@ class Metrics(Observer, Collector):
         yield HistogramMetricFamily(f"{_PREFIX}push_to_queue_seconds", said, buckets, self._seconds)
 
     async def serve(self, _app: web.Application) -> AsyncIterator[None]:
-        """Serve the metrics while the application runs.
-
-        Raises:
-            OSError: the port cannot be bound. Its `filename` is the address.
-        """
+        """Serve the metrics while the application runs; raise `OSError`, with the address, if it cannot be bound."""
         app = web.Application()
         app.router.add_get("/metrics", self._scrape)
         runner = web.AppRunner(app, shutdown_timeout=0.05)  # Prometheus scrapes again

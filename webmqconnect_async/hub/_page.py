@@ -14,8 +14,6 @@ from .._version import __version__
 from ._browser import FILES
 from ._config import HubConfig
 
-__all__ = ["ASSETS", "facts", "index"]
-
 _HEADERS = {
     # The page shows events. If one were ever interpreted as HTML, it could neither run scripts nor send requests.
     "Content-Security-Policy": (

@@ -21,8 +21,6 @@ from ._topics import Topics
 from ._wamp1 import Wamp1Session
 from ._wamp2 import Wamp2Session
 
-__all__ = ["NewTicket", "connect", "new_ticket", "socket_url"]
-
 NewTicket: TypeAlias = Callable[[], str | Awaitable[str]]
 """The application's function that returns a ticket."""
 
@@ -34,11 +32,7 @@ _TIMEOUT = 10.0
 
 
 def socket_url(url: str) -> str:
-    """Return the WebSocket URL of a hub. The URL may also be the one for pushes.
-
-    Raises:
-        ValueError: the URL is neither.
-    """
+    """Return the WebSocket URL of a hub, given that or the URL for pushes; raise `ValueError` for any other."""
     parts = urlsplit(url)
     if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("it does not begin with ws://, wss://, http:// or https:// and a host")
@@ -92,11 +86,7 @@ async def connect(
     topics: Topics,
     ticket: Callable[[], str] | None,
 ) -> Session:
-    """Connect and join.
-
-    Raises:
-        SubscriberError: a step fails or takes too long.
-    """
+    """Connect and join; raise `SubscriberError` if a step fails or takes too long."""
     authority = URL(url).authority  # not the whole URL: its query may hold a secret
     # WAMP v1 has no tickets.
     subprotocols = tuple(_SUBPROTOCOLS) if ticket is None else ("wamp.2.json",)

@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from typing import Self
 
-__all__ = [
-    "CannotConnect",
-    "HandshakeRefused",
-    "KeyRefused",
-    "KeyRequired",
-    "NoSuchRealm",
-    "SubscriberError",
-    "TicketRefused",
-    "TopicRefused",
-]
-
 
 class SubscriberError(Exception):
     """A subscriber cannot connect, join or subscribe, or its connection has ended. The message says which and why.

@@ -17,8 +17,6 @@ from ._errors import SubscriberError
 from ._subscription import Lost
 from ._topics import Topic, Topics
 
-__all__ = ["Session", "signature"]
-
 _SILENCE = 30.0
 """Seconds without any frame from the broker after which it has to respond to a message."""
 _PATIENCE = 10.0
@@ -76,11 +74,7 @@ class Session(ABC):
         """Record what a JSON message says of the topics."""
 
     async def receive(self) -> None:
-        """Wait for a frame, and record what it says.
-
-        Raises:
-            SubscriberError: the connection has ended, or the broker has stopped answering.
-        """
+        """Wait for a frame, and record what it says; raise `SubscriberError` if the connection has ended."""
         self._read(await self._receive())
 
     async def close(self) -> None:

@@ -21,8 +21,6 @@ from ._session import Session
 from ._subscription import Backlog, Inbox, OnLost, Subscription
 from ._topics import Topics
 
-__all__ = ["Subscriber"]
-
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 """Seconds: the upper bounds of the first and of all waits before connecting again."""
 _STEADY = 10.0

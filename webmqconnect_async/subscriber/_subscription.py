@@ -14,8 +14,6 @@ from typing import NamedTuple, TypeAlias
 
 from ._errors import SubscriberError
 
-__all__ = ["Backlog", "Event", "Inbox", "Lost", "OnLost", "Subscription"]
-
 OnLost: TypeAlias = Callable[[str, str], Awaitable[None] | None]
 
 

@@ -17,8 +17,6 @@ from .._core.escape import shortened
 from ._errors import SubscriberError, TopicRefused
 from ._subscription import Event, Inbox, Lost
 
-__all__ = ["Topic", "Topics"]
-
 _MAX_FORMER = 16
 """The most session IDs that a hub accepts in `_former`."""
 
@@ -51,10 +49,8 @@ class Topic:
 class Topics:
     """All topics, and how much of a hub's history has been seen, across connections.
 
-    Topics are subscribed to one after another: the next one when the one before is open or refused.
-
-    Args:
-        changed: called when there may be something to subscribe to or to unsubscribe from.
+    Topics are subscribed to one after another: the next one when the one before is open or refused. `changed` is called
+    when there may be something to subscribe to or to unsubscribe from.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
@@ -74,7 +70,6 @@ class Topics:
 
     @property
     def inboxes(self) -> set[Inbox]:
-        """The inboxes of all topics."""
         return {inbox for topic in self._topics.values() for inbox in topic.inboxes}
 
     def add(self, inbox: Inbox) -> None:
@@ -173,9 +168,7 @@ class Topics:
     def refused(self, reason: str, *, history_unavailable: bool = False) -> None:
         """Record that the broker has not subscribed to the current topic.
 
-        Args:
-            reason: for people.
-            history_unavailable: whether the hub only cannot send what was missed: the next SUBSCRIBE is plain.
+        With `history_unavailable` it only cannot send what was missed: the next SUBSCRIBE is plain.
         """
         if (topic := self.current) is None:
             return

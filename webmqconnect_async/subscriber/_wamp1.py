@@ -11,8 +11,6 @@ from ._session import Session, signature
 from ._subscription import Event
 from ._topics import Topic
 
-__all__ = ["Wamp1Session"]
-
 _PROCEDURE = "http://api.wamp.ws/procedure#"
 
 

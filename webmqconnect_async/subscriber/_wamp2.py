@@ -18,8 +18,6 @@ from ._session import Session, signature
 from ._subscription import Event
 from ._topics import Topic
 
-__all__ = ["Wamp2Session"]
-
 _NO_SUBSCRIPTION = 2**53
 """A valid ID in WAMP v2, at the end of the range: no subscription has it."""
 
@@ -52,7 +50,6 @@ class Wamp2Session(Session):
                 raise SubscriberError("not a WAMP broker")
 
     async def subscribe(self, topic: Topic) -> None:
-        """Send a SUBSCRIBE."""
         # Crossbar.io ends the session of a client that sends anything else, and with it all its subscriptions.
         if not self._any_topic and (not is_uri(topic.name) or topic.name.startswith("\0")):
             self._topics.refused("not a WAMP URI: it has whitespace, a # or an empty part")

@@ -9,8 +9,6 @@ import pytest
 from ..hub import HubOptions
 from ._threaded import Hub
 
-__all__ = ["webmq_hub", "webmq_hub_options"]
-
 
 @pytest.fixture
 def webmq_hub_options() -> HubOptions:

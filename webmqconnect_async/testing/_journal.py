@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from .._core.values import Payload
 from ..hub import Accepted, Refused
 
-__all__ = ["Journal", "Pushed"]
-
 _NOBODY = frozenset[str]()
 
 
@@ -47,7 +45,6 @@ class Journal:
 
     @property
     def pushes(self) -> list[Pushed]:
-        """A copy of the list."""
         with self._lock:
             return self._pushes.copy()
 
@@ -58,7 +55,10 @@ class Journal:
             if self._refusals:
                 return self._refusals.popleft()
             self._pushes.append(pushed)
-            if not self._hand_over(pushed):
+            if wait := next((each for each in self._waits if each[0] == push.topic), None):
+                self._waits.remove(wait)
+                wait[1].set_result(pushed)
+            else:
                 self._unclaimed.append(pushed)
         return None
 
@@ -96,15 +96,6 @@ class Journal:
         """Return how many pushes there are on each topic, as text."""
         counts = Counter(pushed.topic for pushed in self.pushes)
         return ", ".join(f"{count} on {topic!r}" for topic, count in counts.items()) or "nothing"
-
-    def _hand_over(self, pushed: Pushed) -> bool:
-        for wait in self._waits:
-            topic, future = wait
-            if topic == pushed.topic:
-                self._waits.remove(wait)
-                future.set_result(pushed)
-                return True
-        return False
 
 
 def _event(push: Accepted) -> object:

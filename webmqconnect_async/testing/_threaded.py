@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent import futures
 from contextlib import contextmanager, suppress
-from typing import Self, TypeAlias, Unpack
+from typing import Self, Unpack
 from urllib.parse import urlsplit
 
 from .._core.checks import checked_count, checked_integer, checked_seconds, wrong_type
@@ -16,11 +16,7 @@ from ..hub import Accepted, HubOptions, Refused
 from ..hub import Hub as ServedHub
 from ._journal import Journal, Pushed
 
-__all__ = ["Hub"]
-
 _IN_TRIO = "this is trio's event loop; wait in a thread: `await trio.to_thread.run_sync(hub.wait_for, topic)`"
-
-_Admit: TypeAlias = Callable[[Accepted], Refused | None]
 
 
 class Hub:
@@ -41,8 +37,13 @@ class Hub:
 
     def __init__(self, port: int = 0, **options: Unpack[HubOptions]) -> None:
         ServedHub(port=port, **options)  # raises the errors
-        journal = Journal()
-        served: HubOptions = {**options, "admit": _in_turn(options.get("admit"), journal.admit)}
+        journal, first = Journal(), options.get("admit")
+
+        def admit(push: Accepted) -> Refused | None:
+            refused = None if first is None else first(push)
+            return journal.admit(push) if refused is None else refused
+
+        served: HubOptions = {**options, "admit": admit}
 
         def make(port: int) -> ServedHub:
             return ServedHub(port=port, **served)
@@ -247,18 +248,6 @@ class _LoopThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-
-
-def _in_turn(first: _Admit | None, second: _Admit) -> _Admit:
-    """Return a function that calls both, the second one only if the first one accepts."""
-    if first is None:
-        return second
-
-    def admit(push: Accepted) -> Refused | None:
-        refused = first(push)
-        return second(push) if refused is None else refused
-
-    return admit
 
 
 def _in_trio() -> bool:

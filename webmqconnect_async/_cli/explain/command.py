@@ -19,22 +19,12 @@ from ..._core.values import Push
 from ...errors import ClockRejected
 from ...explain import SignedRequest, signed_request
 from ...explain import explain as explained
-from ...explain._comparison import signature_origin
 from ...explain._error_responses import advice_on, quoted_signatures
 from ..command import Command
 from ..keys import TICKET, credentials_of, key_option, secret_file_option, ticket_of, ticket_secret_file_option
-from ..options import (
-    dialect_option,
-    eligible_option,
-    event_argument,
-    exclude_option,
-    text_option,
-    with_endpoint,
-)
+from ..options import dialect_option, eligible_option, event_argument, exclude_option, text_option, with_endpoint
 from ..paths import existing_file, file_option
 from ..stdio import read_some
-
-__all__ = ["explain", "unix_time"]
 
 _EXAMPLES = """\
 Examples:
@@ -54,11 +44,7 @@ $ webmqconnect explain --ticket-file - --ticket-key users --ticket-secret-file u
 
 
 def unix_time(text: str) -> float:
-    """Return the Unix time of a text, which is Unix seconds or ISO 8601. Without an offset, ISO 8601 is UTC.
-
-    Raises:
-        ValueError: it is neither, or not in the years 1970 to 9999.
-    """
+    """Return the Unix time of Unix seconds or ISO 8601 (UTC without offset); raise `ValueError` for anything else."""
     try:
         try:
             seconds = float(text)
@@ -143,7 +129,7 @@ def explain(
     # These are slow to import, and shell completion imports this module without running the command.
     from .. import terminal
     from ..main_loop import reported
-    from .report import Report
+    from .report import Report, signature_origin
 
     terminal.need_output()
     ticket_credentials = credentials_of(ticket_key, ticket_secret_file, TICKET)
@@ -176,7 +162,10 @@ def explain(
 
     sent, copied = None, dict[str, bytes]()
     if query is not None:
-        sent = _sent_request(dialect, query, b"" if body is None else body.read_bytes())
+        try:
+            sent = signed_request(dialect, query, b"" if body is None else body.read_bytes())
+        except ValueError as error:
+            raise click.UsageError(f"--{error} (--dialect {dialect}).") from None
         # What changes with every request is copied from the request that was sent, unless an option says otherwise.
         options = {"timestamp": at, "seq": seq, "nonce": nonce}
         copied = {name: part for name, part in sent.parts.items() if name in options and options[name] is None}
@@ -222,13 +211,6 @@ def _read(option: str, text: str | None) -> str | None:
         raise click.UsageError(f"{option}: standard input is closed.")
     content = b"".join(iter(lambda: read_some(0, 1 << 16), b""))
     return content.decode("utf-8", "surrogateescape")  # as Python decodes arguments
-
-
-def _sent_request(dialect: DialectName, query: str, body: bytes) -> SignedRequest:
-    try:
-        return signed_request(dialect, query, body)
-    except ValueError as error:
-        raise click.UsageError(f"--{error} (--dialect {dialect}).") from None
 
 
 def _time_in(parts: Mapping[str, bytes]) -> float | None:

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from ..._core.dialects import Request
 from ..._core.endpoint import Endpoint
 
-__all__ = ["curl_command", "request_head"]
-
 _LONGEST_ARGUMENT = 100_000
 """Characters; Linux allows 131071 per argument."""
 

@@ -1,23 +1,56 @@
-"""The output of `explain`: sections of a heading and indented lines. What it shows is computed elsewhere."""
+"""The output of `explain`: sections of a heading and indented lines."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 from rich.text import Text
 
 from ..._core.dialects import DialectName, Request
 from ..._core.endpoint import Endpoint
 from ...explain import Explanation, SignedRequest
-from ...explain._comparison import TIMESTAMP_EXAMPLES, Origin, first_difference, is_timestamp
 from .. import terminal
 from .curl import curl_command, request_head
-
-__all__ = ["Report"]
 
 _CONTEXT = 24
 """Bytes that are shown on each side of a difference."""
 _OTHER = "It was made with another secret, or other parts were signed"
+
+_TIMESTAMPS: dict[DialectName, re.Pattern[bytes]] = {
+    "webmq": re.compile(rb"\d{4}(-\d\d?){2}T\d\d?(:\d\d?){2}Z"),
+    "crossbar": re.compile(rb"\d{4}(-\d\d?){2}T\d\d?(:\d\d?){2}\.\d{1,6}Z"),
+}
+"""The timestamps that the brokers of each dialect accept."""
+
+_TIMESTAMP_EXAMPLES: dict[DialectName, str] = {
+    "webmq": "2011-10-14T16:59:51Z",
+    "crossbar": "2011-10-14T16:59:51.123Z",
+}
+
+
+def is_timestamp(dialect: DialectName, part: bytes) -> bool:
+    return bool(_TIMESTAMPS[dialect].fullmatch(part))
+
+
+class Origin(NamedTuple):
+    """How a signature was made."""
+
+    request: Literal["sent", "expected"]
+    """The request whose parts were signed."""
+    mistake: str | None = None
+    """The common mistake that was made; None if the signature is correct."""
+
+
+def signature_origin(signature: str, requests: Mapping[Literal["sent", "expected"], Explanation]) -> Origin | None:
+    """Return how a signature was made, or None if neither a request nor a common mistake explains it."""
+    for name, explanation in requests.items():
+        if explanation.is_right(signature):
+            return Origin(name)
+        if mistake := explanation.mistake(signature):
+            return Origin(name, mistake)
+    return None
 
 
 class Report:
@@ -43,7 +76,6 @@ class Report:
         self._paragraph("Anybody who sees it can send this push, for 300 seconds around its timestamp.")
 
     def request(self, endpoint: Endpoint, headers: Mapping[str, str], request: Request) -> None:
-        """Show a request, and the curl command that sends it."""
         self._section("The request:")
         for line in (*request_head(endpoint, headers, request), "", _text(request.body)):
             self._line("", line)
@@ -61,19 +93,14 @@ class Report:
     ) -> None:
         """Show how the request that was sent differs from the expected one, and how its signature was made.
 
-        Args:
-            dialect: the format of both.
-            sent: the request that was sent.
-            expected: what should have been signed.
-            origin: how the signature of `sent` was made.
-            body_given: whether the body of `sent` is the one that was sent, and not just assumed.
+        Without `body_given`, the body of `sent` is only assumed.
         """
         self._section("The request that was sent:")
         for name, part in sent.parts.items():
             if name == "body" and not body_given:
                 difference: str | None = "not given with --body: assumed to be that of EVENT"
             elif name == "timestamp" and not is_timestamp(dialect, part):
-                difference = f"{_text(part)!r} does not have the form {TIMESTAMP_EXAMPLES[dialect]}"
+                difference = f"{_text(part)!r} does not have the form {_TIMESTAMP_EXAMPLES[dialect]}"
             else:
                 difference = _difference(part, expected.parts[name])
             self._line(f"{name:9}", difference or "as expected", "yellow" if difference else "green")
@@ -107,9 +134,10 @@ def _text(part: bytes) -> str:
 
 
 def _difference(sent: bytes, expected: bytes) -> str | None:
-    first = first_difference(sent, expected)
-    if first is None:
+    if sent == expected:
         return None
+    shorter = min(len(sent), len(expected))
+    first = next((index for index in range(shorter) if sent[index] != expected[index]), shorter)
     return f"differs from byte {first + 1} on: sent {_excerpt(sent, first)}, expected {_excerpt(expected, first)}"
 
 

@@ -18,20 +18,12 @@ from ..exit_status import Exit
 from ..keys import TICKET
 from .report import Report
 
-__all__ = ["explain_ticket"]
-
 _TIMES = ("iat", "nbf", "exp")
 _UNCHECKED = f"not checked: {TICKET.key} and its secret are not given"
 
 
 def explain_ticket(token: str, credentials: Credentials | None, topics: Iterable[str], now: float) -> None:
-    """Show what is in a ticket, and whether the signature, the claims and the topics are right.
-
-    Args:
-        token: the ticket.
-        credentials: the key that should have signed it. `None`: the signature is not checked.
-        topics: topics that the ticket should cover.
-        now: the Unix time at which it is used.
+    """Show what is in a ticket, and whether the signature, the claims and the topics are right at a Unix time.
 
     Raises:
         UsageError: the secret cannot be that of a key for tickets.

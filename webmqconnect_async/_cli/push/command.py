@@ -13,19 +13,9 @@ from ..._core.values import Push
 from ..command import Command
 from ..exit_status import Exit
 from ..keys import credentials_of, key_option, secret_file_option
-from ..options import (
-    dialect_option,
-    eligible_option,
-    event_argument,
-    exclude_option,
-    text_option,
-    with_endpoint,
-)
+from ..options import dialect_option, eligible_option, event_argument, exclude_option, text_option, with_endpoint
 from ..paths import existing_file, file_option, not_closed
 from .jsonl import Events, Records
-
-__all__ = ["push"]
-
 
 _EXAMPLES = """\
 Examples:

@@ -11,14 +11,13 @@ import stat
 import threading
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import AsyncGenerator
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from ..errors import Failure
 from ..stdio import read_some
-
-__all__ = ["LONGEST_LINE", "FailedFile", "Line", "LineReader", "other_format"]
 
 LONGEST_LINE = 10_000_000
 """Bytes, more than any broker accepts for an event. Of a longer line, only the beginning is kept."""
@@ -48,14 +47,7 @@ class Line(NamedTuple):
 
 
 class LineReader:
-    """Reads lines from an open file, pipe or terminal without blocking the event loop.
-
-    Args:
-        descriptor: the file descriptor. Reading begins at its current position.
-
-    Raises:
-        OSError: the descriptor is not open.
-    """
+    """Reads lines from an open file, pipe or terminal without blocking the event loop, from its current position."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -66,14 +58,10 @@ class LineReader:
         if stat.S_ISREG((status := os.fstat(descriptor)).st_mode):
             self.size = status.st_size - os.lseek(descriptor, 0, os.SEEK_CUR)
         self._stopped = False
-        self._arrived: asyncio.Future[bytes] | None = None
+        self._arrived = Future[bytes]()
 
     async def lines(self) -> AsyncGenerator[Line]:
-        """Yield each line as soon as it is there. A line that is too long does not use more memory than the longest.
-
-        Raises:
-            Failure: the input cannot be read.
-        """
+        """Yield each line as soon as it is there; raise `Failure` if the input cannot be read."""
         number, length = 1, 0
         begun: list[bytes] = []
         while chunk := await self._read():
@@ -92,7 +80,7 @@ class LineReader:
     def stop(self) -> None:
         """Stop reading. Lines that have been read may still be yielded."""
         self._stopped = True
-        if self._arrived is not None and not self._arrived.done():
+        with suppress(InvalidStateError):  # it has a result already
             self._arrived.set_result(b"")
 
     async def _read(self) -> bytes:
@@ -103,35 +91,22 @@ class LineReader:
         """
         if self._stopped:
             return b""
-        loop = asyncio.get_running_loop()
-        arrived: asyncio.Future[bytes] = loop.create_future()
-        self._arrived = arrived
-
-        def deliver(chunk: bytes, error: OSError | None) -> None:
-            if arrived.done():
-                return
-            if error is None:
-                arrived.set_result(chunk)
-            else:
-                arrived.set_exception(Failure(f"cannot read the lines: {error.strerror}"))
+        arrived = self._arrived = Future()
 
         def read() -> None:
-            chunk, error = b"", None
-            try:
-                chunk = read_some(self.descriptor, _CHUNK)
-            except OSError as failure:
-                error = failure
-            with suppress(RuntimeError):  # the loop has ended in the meantime
-                loop.call_soon_threadsafe(deliver, chunk, error)
+            with suppress(InvalidStateError):  # it was stopped or cancelled in the meantime
+                try:
+                    arrived.set_result(read_some(self.descriptor, _CHUNK))
+                except OSError as error:
+                    arrived.set_exception(Failure(f"cannot read the lines: {error.strerror}"))
 
         threading.Thread(target=read, daemon=True).start()
-        return await arrived
+        return await asyncio.wrap_future(arrived)
 
 
 def _line(number: int, parts: list[bytes]) -> Line:
-    if sum(map(len, parts)) > LONGEST_LINE:
-        return Line(number, b"".join(parts)[:_BEGINNING], whole=False)
-    return Line(number, b"".join(parts))
+    text = b"".join(parts)
+    return Line(number, text) if len(text) <= LONGEST_LINE else Line(number, text[:_BEGINNING], whole=False)
 
 
 def other_format(line: Line) -> str | None:
@@ -161,15 +136,9 @@ def _not_lines(format: str, command: str) -> str:
 
 
 class FailedFile:
-    """The file that a line is appended to for each failure, immediately.
+    """The file that a line is appended to for each failure, immediately. It is created if it does not exist.
 
     It may also be a pipe or a device. A slow reader of a pipe does not block the event loop.
-
-    Args:
-        path: the path. The file is created if it does not exist.
-
-    Raises:
-        OSError: the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -215,15 +184,11 @@ class FailedFile:
         ours, other = os.fstat(self._file.fileno()), os.fstat(descriptor)
         return self._is_regular and os.path.samestat(ours, other)
 
-    def close(self) -> None:
-        """Close the file. This may be called more than once."""
-        self._file.close()
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._file.close()
 
     @property
     def _is_regular(self) -> bool:

@@ -10,14 +10,12 @@ import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Protocol
+from typing import TypeAlias
 
 from ..._core.strict_json import decode, raw_decode
 from ..._core.values import JSONText, Push, SessionIDs
 from ...errors import InvalidPush, WebMQError
 from ..errors import is_safe
-
-__all__ = ["Events", "Format", "Records", "event_of", "failed_record", "is_like_json", "no_push_record"]
 
 _NEEDED = frozenset({"topic", "event"})
 _FIELDS = _NEEDED | {"eligible", "exclude"}
@@ -34,30 +32,10 @@ _SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
 _LIKE_JSON = re.compile(r"""[\s\ufeff]*(?:[\[{"']|-?[0-9]|(?:NaN|-?Infinity)\s*$)""")
 
 
-class Format(Protocol):
-    """How to interpret a line."""
-
-    def push(self, line: bytes) -> Push | None:
-        """Return the push that a line describes, or `None` if the line is to be skipped.
-
-        Raises:
-            ValueError: the line is not a push.
-        """
-
-    def fields(self, line: bytes) -> dict[str, str]:  # pyright: ignore[reportReturnType]  # a protocol
-        """Return the fields of a failed push for its record, by name, as JSON text.
-
-        The text is copied from the line and not encoded again, so that 1e400 and 0.10 stay as they are.
-        """
-
-
 class Records:
-    """Lines of the form `{"topic": …, "event": …}`, optionally with `eligible` and `exclude`.
+    """Lines of the form `{"topic": …, "event": …}`, optionally with `eligible` and `exclude`, like failure records.
 
-    A failure record has this form, too.
-
-    Args:
-        include_unconfirmed: whether to push lines with `"safe": false`, which may push an event a second time.
+    With `include_unconfirmed`, lines with `"safe": false` count, which may push an event a second time.
     """
 
     def __init__(self, include_unconfirmed: bool = False) -> None:
@@ -95,7 +73,10 @@ class Records:
         raise ValueError('not an object like {"topic": "…", "event": …}')
 
     def fields(self, line: bytes) -> dict[str, str]:
-        """Return the fields of a push as they are written in its line."""
+        """Return the fields of a failed push for its record, by name, as JSON text.
+
+        The text is copied from the line and not encoded again, so that 1e400 and 0.10 stay as they are.
+        """
         return {name: text for name, text in _members(_text(line)) if name in _FIELDS}
 
 
@@ -109,13 +90,18 @@ class Events:
 
     def push(self, line: bytes) -> Push:
         """Return the push that a line describes; raise `ValueError` if the line is not JSON."""
-        return Push(self._topic, _json_event(_text(line)), self._eligible, self._exclude)
+        text = _text(line)
+        return Push(self._topic, _unchanged(text, decode(text, finite=True)), self._eligible, self._exclude)
 
     def fields(self, line: bytes) -> dict[str, str]:
-        """Return the fields of a push, with its event as it is written in the line."""
+        """Do the same, with the topic and the receivers of all lines."""
         fields = {"topic": _json(self._topic), "event": _text(line).strip()}
         lists = {"eligible": self._eligible, "exclude": self._exclude}
         return fields | {name: _json(list(ids)) for name, ids in lists.items() if ids is not None}
+
+
+Format: TypeAlias = Records | Events
+"""How to interpret a line."""
 
 
 def is_like_json(argument: str) -> bool:
@@ -140,13 +126,7 @@ def event_of(argument: str) -> object:
 
 
 def failed_record(fields: Mapping[str, str], number: int, error: WebMQError) -> bytes:
-    """Return the failure record of a line, which can be pushed again.
-
-    Args:
-        fields: what `Format.fields` returned for the line.
-        number: the number of the line, from 1.
-        error: the error that the push ended with.
-    """
+    """Return the failure record of a line, which can be pushed again."""
     notes = {"line": number, "error": type(error).__name__, "reason": str(error)}
     notes |= {"safe": is_safe(error), "retryable": error.retryable}
     members = {**fields, **{name: _json(value) for name, value in notes.items()}}
@@ -203,10 +183,6 @@ def _members(text: str) -> Iterator[tuple[str, str]]:
     while name := _MEMBER.match(text, end):
         _, end = raw_decode(text, name.end())
         yield str(decode(name[1])) if "\\" in name[1] else name[1][1:-1], text[name.end() : end]
-
-
-def _json_event(text: str) -> JSONText:
-    return _unchanged(text, decode(text, finite=True))
 
 
 def _unchanged(text: str, value: object) -> JSONText:

@@ -18,8 +18,6 @@ from ..exit_status import Exit
 from .files import FailedFile, LineReader
 from .rate import RateLimit
 
-__all__ = ["new_client", "new_rate_limit", "opened_files", "push_event"]
-
 
 def new_client(
     endpoint: str, credentials: Credentials | None, timeout: float, concurrency: int, dialect: DialectName
@@ -42,37 +40,23 @@ def new_rate_limit(rate: float) -> RateLimit:
 
 @contextmanager
 def opened_files(lines: Path, failed: Path | None) -> Iterator[tuple[LineReader, FailedFile | None]]:
-    """Open the file of lines and the file of failures.
-
-    Raises:
-        UsageError: one cannot be opened, or both are the same file.
-    """
+    """Open both files; raise `UsageError` if one cannot be opened, or if they are the same."""
+    if str(lines) == "-" and sys.stdin is None:
+        raise click.UsageError("--jsonl: standard input is closed.")
     with ExitStack() as files:
+        step = f"--jsonl: cannot read {lines}"
         try:
-            reader = _line_reader(lines, files)
-            failed_file = None if failed is None else files.enter_context(_failed_file(failed))
+            reader = LineReader(0 if str(lines) == "-" else files.enter_context(lines.open("rb", buffering=0)).fileno())
+            step = f"--failed: cannot write to {failed}"
+            failed_file = None if failed is None else files.enter_context(FailedFile(failed))
+        except OSError as error:
+            raise click.UsageError(f"{step}: {error.strerror}.") from None
         except KeyboardInterrupt:
             # Opening a named pipe blocks until another process opens the other end.
             sys.exit(Exit.INTERRUPTED)
         if failed_file is not None and failed_file.is_file(reader.descriptor):
             raise click.UsageError("--failed is the file of --jsonl: it would be read as it is written.")
         yield reader, failed_file
-
-
-def _line_reader(path: Path, files: ExitStack) -> LineReader:
-    if str(path) == "-" and sys.stdin is None:
-        raise click.UsageError("--jsonl: standard input is closed.")
-    try:
-        return LineReader(0 if str(path) == "-" else files.enter_context(path.open("rb", buffering=0)).fileno())
-    except OSError as error:
-        raise click.UsageError(f"--jsonl: cannot read {path}: {error.strerror}.") from None
-
-
-def _failed_file(path: Path) -> FailedFile:
-    try:
-        return FailedFile(path)
-    except OSError as error:
-        raise click.UsageError(f"--failed: cannot write to {path}: {error.strerror}.") from None
 
 
 async def push_event(client: AsyncClient, push: Push) -> None:

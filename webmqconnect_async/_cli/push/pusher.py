@@ -19,8 +19,6 @@ from .rate import RateLimit
 if TYPE_CHECKING:
     from ..._aio.source import AsyncPushes
 
-__all__ = ["LinePusher"]
-
 
 class _Skipped(InvalidPush):
     """Stands for the push of a line that an earlier run may have pushed."""
@@ -31,16 +29,9 @@ class _OtherFormat(Failure):
 
 
 class LinePusher:
-    """Pushes each line once. However a run ends, every line before `next_line` has an outcome.
+    """Pushes each line once, starting with the line `first`. At the end it closes the client.
 
-    Args:
-        client: to push with. It is closed at the end.
-        reader: to read the lines with.
-        format: how to interpret a line.
-        failed: the file for the records of failures, if any.
-        rate_limit: when the next push may start. `None`: immediately.
-        first: the number of the line to start with.
-        order_by_topic: see `AsyncClient.push_stream`.
+    However a run ends, every line before `next_line` has an outcome.
     """
 
     def __init__(
@@ -78,11 +69,7 @@ class LinePusher:
         """Lines that were read and not sent, and are not in the file of failures."""
 
     async def run(self) -> None:
-        """Push all lines, or until interrupted. Report failures, and print the summary.
-
-        Raises:
-            Failure: the lines cannot be read. The message has the line to resume from.
-        """
+        """Push all lines, or until interrupted, and print a summary; raise `Failure` if the lines cannot be read."""
         try:
             with self._report:
                 try:

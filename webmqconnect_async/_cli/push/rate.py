@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["RateLimit"]
-
 _CATCH_UP = 0.1
 """Seconds of a stall that are made up for."""
 _LATENESS = 0.002
@@ -13,13 +11,10 @@ _SHORTEST_DELAY = 0.005
 
 
 class RateLimit:
-    """A schedule of turns. After a stall, the turns of its last 0.1 s are made up for.
+    """A schedule of `rate` turns per second. After a stall, the turns of its last 0.1 s are made up for.
 
     In any t seconds there are at most rate * (t + 0.1) turns, or rate * (t + 0.002) + 1 if that is more, as it is for
     rates up to 10.
-
-    Args:
-        rate: turns per second, greater than 0.
     """
 
     def __init__(self, rate: float) -> None:
@@ -35,6 +30,5 @@ class RateLimit:
         return 0.0 if self._next is None or self._next <= now else max(self._next - now, self._shortest_delay)
 
     def take(self, now: float) -> None:
-        """Take the turn that has come."""
         turn = now if self._next is None else max(self._next, now - self._slack)
         self._next = turn + self._interval

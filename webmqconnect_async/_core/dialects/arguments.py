@@ -9,8 +9,6 @@ from ...errors import ClockRejected, InvalidPush
 from ..checks import wrong_type
 from . import DialectName, checked_dialect
 
-__all__ = ["SESSION_IDS", "checked_time", "listed", "session_id", "utf8"]
-
 SESSION_IDS = range(1, 2**53 + 1)
 """The session IDs of WAMP v2."""
 

@@ -36,8 +36,6 @@ from .arguments import SESSION_IDS, checked_time, listed, utf8
 from .events import Dumps, encode_event
 from .replies import redacted, refused, repeated, text_of
 
-__all__ = ["Crossbar"]
-
 _REFUSALS: dict[str, type[Rejected]] = {
     "Request expired": ClockRejected,
     "REST bridge signature was invalid (invalid timestamp": ClockRejected,
@@ -141,7 +139,6 @@ class Crossbar:
 
 
 def _json(body: bytes) -> object:
-    """Return the JSON value of a body; None if it is not JSON."""
     try:
         value: object = json.loads(body)
     except (ValueError, RecursionError):
@@ -154,7 +151,6 @@ def _texts(args: object) -> list[str]:
 
 
 def _topic(topic: object) -> bytes:
-    """Return a topic as JSON."""
     return _cached(topic) if isinstance(topic, str) and len(topic) <= 256 else _encoded_topic(topic)
 
 
@@ -173,15 +169,10 @@ def _encoded_topic(topic: object) -> bytes:
 _cached = lru_cache(1024)(_encoded_topic)
 
 
-@lru_cache(16)
-def _second(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
 def _timestamp(milliseconds: int) -> str:
     """Return a Unix time in the form that the bridge requires, with a fraction."""
     second, fraction = divmod(milliseconds, 1000)
-    return f"{_second(second)}.{fraction:03}Z"
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:03}Z"
 
 
 def _deliverable(encoded: bytes, ours: int = 0) -> bytes:

@@ -18,8 +18,6 @@ from ...errors import InvalidPush
 from ..escape import shortened
 from ..values import JSONText
 
-__all__ = ["Dumps", "encode_event", "to_json"]
-
 Dumps: TypeAlias = Callable[[object], str | bytes]
 """A JSON encoder such as `orjson.dumps`."""
 

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from html.entities import html5
 from string import ascii_lowercase, ascii_uppercase, punctuation
 
-__all__ = ["quotes"]
-
 _RUN = 8
 """Characters in a row of a signature that are not shown."""
 
@@ -26,10 +24,7 @@ def quotes(text: str, signature: str) -> bool:
 
     Characters outside the base64 alphabet, such as line breaks, do not end a row. Escapes may be nested in any order.
     The result is also True for a text that can be decoded in more than 100 ways, because not all of them are tried.
-
-    Args:
-        text: a few hundred characters.
-        signature: as it was sent, in base64; empty for an unsigned request.
+    The signature of an unsigned request is empty.
     """
     signature = signature.translate(_FOLDED)
     runs = [signature[start : start + _RUN] for start in range(len(signature) - _RUN + 1)]

@@ -19,8 +19,6 @@ from ..idempotency import REPLAYED
 from . import Headers, Request, Response
 from .masking import quotes
 
-__all__ = ["QUOTED", "redacted", "refused", "repeated", "retry_after", "skew_of", "target_of", "text_of"]
-
 LONGEST_REASON = 200
 """Characters of a broker's reason that are kept."""
 
@@ -42,10 +40,6 @@ def redacted(text: str, signature: str) -> str:
 
     It has one line of at most 200 characters; control characters are escaped. Anything as long as a signature is
     replaced. A text that quotes the request's own signature, even a part of it, is replaced altogether.
-
-    Args:
-        text: from the response.
-        signature: of the request; empty if it was not signed.
     """
     text = _SIGNATURES.sub("[removed]", text)[: LONGEST_REASON + 1]
     if quotes(text, signature):
@@ -126,13 +120,8 @@ def refused(
     | anything else                              | `BadReply`. It includes a 503 without Retry-After, which |
     |                                            | a proxy sends that may have forwarded the request        |
 
-    Args:
-        request: the request that was sent.
-        response: the response to it.
-        text: the broker's reason in one line, as it was received.
-        refusals: beginnings of a 400 that say more than `Rejected`. The first that matches counts.
-        credentials: what the request was signed with; None for an unsigned request.
-        now: Unix time in seconds.
+    `text` is the reason in one line, as it was received. `refusals` are beginnings of a 400 that say more than
+    `Rejected`; the first that matches counts.
     """
     status = response.status
     reason = redacted(text, request.signature)

@@ -33,8 +33,6 @@ from .arguments import checked_time, listed, utf8
 from .events import Dumps, encode_event
 from .replies import refused, repeated, text_of
 
-__all__ = ["WebMQ"]
-
 _REFUSALS: dict[str, type[Rejected]] = {
     "unknown application key": AuthRejected,
     "invalid timestamp": ClockRejected,
@@ -46,13 +44,7 @@ _REFUSALS: dict[str, type[Rejected]] = {
 _SIGNED = len("2011-10-14T16%3A59%3A51Z&signature=") + 43 + len("%3D")
 """Bytes of a query from the timestamp to the end of the signature, which is 32 bytes in base64."""
 
-_QUOTED_LENGTHS = [len(quote_plus(bytes([byte]), safe="")) for byte in range(256)]
-"""Of each byte in a query."""
-
 _PUBLICATION_ID = re.compile("[0-9]{1,16}")
-
-_MOST_DIGITS = 20
-"""More than a Content-Length can have."""
 
 
 class WebMQ:
@@ -78,14 +70,11 @@ class WebMQ:
             self._head += len(self._appkey) + _SIGNED
 
     def limit_head(self, most: int, fixed: int) -> None:
-        """Refuse pushes whose request would have too long a head, because of their session IDs or their topic.
+        """Refuse pushes whose request would have too long a head; raise `ValueError` if that would be all.
 
         Args:
             most: bytes of a head that are allowed, without line ends, as Twisted counts them.
             fixed: bytes of each head without the query, and without the digits of Content-Length.
-
-        Raises:
-            ValueError: no push would fit.
         """
         self._head += fixed
         self._room = most - self._head
@@ -112,13 +101,12 @@ class WebMQ:
         topic, quoted_topic = _topic(push.topic)
         receivers = _receivers(push.eligible, push.exclude)
         body = _outside_forms(encode_event(push.event, self._dumps))
-        size = len(quoted_topic) + len(receivers)
+        size = len(quoted_topic) + len(receivers) + len(str(len(body)))
         key = ""
         if push.idempotency_key is not None:
             key = checked_key(push.idempotency_key)
             size += len(f'{IDEMPOTENCY_KEY}: "{key}"')
-        # The digits of Content-Length are counted only where they may matter.
-        if size + _MOST_DIGITS > self._room and (size := size + len(str(len(body)))) > self._room:
+        if size > self._room:
             raise _too_large(push, topic, self._head + size, len(receivers), self._head + int(self._room))
         if self._credentials is None:
             unsigned = Request(f"topicuri={quoted_topic}{receivers}", body, "", key)
@@ -220,19 +208,10 @@ def _session_id(argument: str, session_id: object) -> str:
     return session_id
 
 
-def _quoted_length(raw: bytes) -> int:
-    return len(raw) if raw.isalnum() else sum(_QUOTED_LENGTHS[byte] for byte in raw)
-
-
 def _too_large(push: Push, topic: bytes, head: int, receivers: int, most: int) -> TooLarge:
     """Return the error of a push whose head is too long. It names the argument, its size, and how much of it fits.
 
-    Args:
-        push: the push.
-        topic: in UTF-8.
-        head: bytes of the head.
-        receivers: bytes of the parameters `eligible` and `exclude` in it.
-        most: bytes that are allowed.
+    `head`, `receivers` (of `eligible` and `exclude` in it) and `most` are in bytes.
     """
     lists = {name: ids for name, ids in (("eligible", push.eligible), ("exclude", push.exclude)) if ids}
     if lists and head - receivers <= most:
@@ -241,10 +220,10 @@ def _too_large(push: Push, topic: bytes, head: int, receivers: int, most: int) -
         room = most - (head - receivers) - names + len("%2C") * len(lists)
         # The longest first, so that as many fit whichever they are.
         each = (_session_id(name, session_id) for name, ids in lists.items() for session_id in ids)
-        sizes = sorted((len("%2C") + _quoted_length(session_id.encode()) for session_id in each), reverse=True)
+        sizes = sorted((len(quote_plus(f",{session_id}", safe="")) for session_id in each), reverse=True)
     else:
         items = f"topic: {len(topic)} bytes"
-        sizes = [_QUOTED_LENGTHS[byte] for byte in topic]
+        sizes = [len(quote_plus(bytes([byte]), safe="")) for byte in topic]
         room = most - (head - (receivers if lists else 0) - sum(sizes))
     fit = bisect_right(list(accumulate(sizes)), room)
     return TooLarge(f"{items} make a request head of {head} bytes; {fit} fit into the {most} of max_request_head")

@@ -11,13 +11,12 @@ change nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from ..._core.escape import visible
 from ..._core.wampcra import is_signature, timestamp
-from ...signing import Credentials, sign_challenge
-
-__all__ = ["CallFailed", "Procedures"]
+from ...signing import sign_challenge
+from .._config import HubConfig
 
 _PROCEDURE = "http://api.wamp.ws/procedure#"
 _ERROR = "http://api.wamp.ws/error#"
@@ -27,13 +26,10 @@ _MAX_EXTRA = 256
 
 
 class CallFailed(Exception):
-    """A CALL failed.
+    """A CALL failed. The name is the last part of the error's URI.
 
-    Args:
-        name: the last part of the error's URI.
-        description: text for people.
-        delayed: whether to delay the reply, to slow down guessing. Until `Procedures.failure_sent`, no further attempt
-            to authenticate is accepted.
+    If `delayed`, the reply is to be delayed, to slow down guessing. Until `Procedures.failure_sent`, no further attempt
+    to authenticate is accepted.
     """
 
     def __init__(self, name: str, description: str, *, delayed: bool = False) -> None:
@@ -46,44 +42,15 @@ class CallFailed(Exception):
 class Procedures:
     """The procedures of one session, and the state of its authentication.
 
-    Args:
-        session_id: the ID of the session.
-        keys: subscribers' credentials by key.
-        anonymous: whether a subscriber need not authenticate.
-        may_publish: whether the permissions that `auth` returns include publishing.
-        nonce: returns a unique, unpredictable string.
-        clock: returns the Unix time in seconds.
+    `nonce` returns a unique, unpredictable string.
     """
 
-    __slots__ = (
-        "_anonymous",
-        "_authenticated",
-        "_clock",
-        "_expected",
-        "_failing",
-        "_key",
-        "_keys",
-        "_may_publish",
-        "_nonce",
-        "_session_id",
-    )
-
-    def __init__(
-        self,
-        session_id: str,
-        *,
-        keys: Mapping[str, Credentials],
-        anonymous: bool,
-        may_publish: bool,
-        nonce: Callable[[], str],
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, session_id: str, config: HubConfig, nonce: Callable[[], str]) -> None:
         self._session_id = session_id
-        self._keys = keys
-        self._anonymous = anonymous
-        self._may_publish = may_publish
+        self._config = config
+        self._keys = config._subscriber_credentials
+        self._anonymous = config._rights.anonymous
         self._nonce = nonce
-        self._clock = clock
         self._expected: str | None = None  # the right argument of `auth`, as JSON; None without a challenge
         self._key: str | None = None  # the key of the last challenge
         self._failing = False  # whether the reply to a failed attempt is delayed
@@ -100,11 +67,7 @@ class Procedures:
         return self._key if self._authenticated else None
 
     def call(self, procedure: str, arguments: tuple[str, ...]) -> str:
-        """Call a procedure. The arguments and the result are JSON texts.
-
-        Raises:
-            CallFailed: the call failed, or the procedure does not exist.
-        """
+        """Call a procedure with JSON texts, and return one; raise `CallFailed` if it fails or does not exist."""
         argument, extra = (*arguments, _NULL, _NULL)[:2]
         match procedure.removeprefix(_PROCEDURE) if procedure.startswith(_PROCEDURE) else "":
             case "ping":
@@ -154,7 +117,7 @@ class Procedures:
         if not is_signature(signature, expected):
             raise self._failure("invalid-signature", "wrong signature")
         self._authenticated = True
-        everything = {"uri": "", "prefix": True, "pub": self._may_publish, "sub": True}
+        everything = {"uri": "", "prefix": True, "pub": self._config.allow_publish, "sub": True}
         return json.dumps({"pubsub": [everything], "rpc": []})
 
     def _challenge(self, key: str, extra: str) -> str:
@@ -163,7 +126,7 @@ class Procedures:
             "authid": self._nonce(),
             "authkey": key,
             "sessionid": self._session_id,
-            "timestamp": timestamp(self._clock()),
+            "timestamp": timestamp(self._config.clock()),
         }
         if extra.startswith("{") and len(extra) <= _MAX_EXTRA:
             challenge["extra"] = json.loads(extra)

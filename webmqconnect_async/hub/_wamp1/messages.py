@@ -20,22 +20,6 @@ from typing import TypeAlias
 
 from ..._core import strict_json
 
-__all__ = [
-    "SUBPROTOCOL",
-    "Call",
-    "Message",
-    "Prefix",
-    "ProtocolError",
-    "Publish",
-    "Subscribe",
-    "Unsubscribe",
-    "call_error",
-    "call_result",
-    "decode",
-    "event",
-    "welcome",
-]
-
 SUBPROTOCOL = "wamp"
 
 _VERSION = 1
@@ -77,22 +61,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Subscribe to a topic."""
-
     topic: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """Unsubscribe from a topic."""
-
     topic: str
 
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Publish an event to the subscribers of a topic."""
-
     topic: str
     event: str
     """A JSON text."""
@@ -157,7 +135,6 @@ def call_result(call_id: str, result: str) -> str:
 
 
 def call_error(call_id: str, uri: str, description: str) -> str:
-    """Return the reply to a CALL that failed."""
     return strict_json.encode([_Type.CALLERROR, call_id, uri, description])
 
 

@@ -20,8 +20,6 @@ from .auth import CallFailed, Procedures
 if TYPE_CHECKING:
     from .._broker import Broker
 
-__all__ = ["Wamp1Session"]
-
 _IDENT = f"webmqconnect_async/{__version__}"
 _PROTOCOL_ERROR = 1002
 
@@ -38,21 +36,13 @@ class Wamp1Session(Session):
     ) -> None:
         super().__init__(session_id, config, broker, drop, peer)
         self._prefixes: dict[str, str] = {}
-        self._procedures = Procedures(
-            session_id,
-            keys=config._subscriber_credentials,
-            anonymous=config._rights.anonymous,
-            may_publish=config.allow_publish,
-            nonce=secrets.token_urlsafe,
-            clock=config.clock,
-        )
+        self._procedures = Procedures(session_id, config, secrets.token_urlsafe)
         self.say(messages.welcome(session_id, _IDENT))
         if self.admitted:
             self.admit()
 
     @property
     def admitted(self) -> bool:
-        """Whether the subscriber may subscribe and publish."""
         return self._procedures.admitted
 
     @classmethod

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 from ..._core.wampcra import is_signature, timestamp
 from ...signing import Credentials, sign_challenge
 from .. import _remedies as remedies
+from .._config import HubConfig
 from .messages import Hello
 
 if TYPE_CHECKING:
     from ..._core.tickets import Ticket
-
-__all__ = ["Challenged", "Joined", "Joining", "Refusal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +56,16 @@ class Refusal:
 class Joining:
     """The state of one client between HELLO and WELCOME.
 
-    Args:
-        session_id: the ID of the session.
-        keys: subscribers' credentials by key.
-        ticket_keys: credentials for tickets by key.
-        anonymous: whether a client may join without authenticating.
-        nonce: returns a unique, unpredictable string.
-        clock: returns the Unix time in seconds.
+    `nonce` returns a unique, unpredictable string.
     """
 
-    __slots__ = ("_anonymous", "_clock", "_keys", "_nonce", "_session_id", "_ticket_keys", "_verify")
-
-    def __init__(
-        self,
-        session_id: str,
-        *,
-        keys: Mapping[str, Credentials],
-        ticket_keys: Mapping[str, Credentials],
-        anonymous: bool,
-        nonce: Callable[[], str],
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, session_id: str, config: HubConfig, nonce: Callable[[], str]) -> None:
         self._session_id = session_id
-        self._keys = keys
-        self._ticket_keys = ticket_keys
-        self._anonymous = anonymous
+        self._keys = config._subscriber_credentials
+        self._ticket_keys = config._ticket_credentials
+        self._anonymous = config._rights.anonymous
         self._nonce = nonce
-        self._clock = clock
+        self._clock = config.clock
         self._verify: Callable[[str], Joined | Refusal] | None = None  # verifies the response to the challenge
 
     def hello(self, hello: Hello) -> Joined | Challenged | Refusal | None:

@@ -26,31 +26,6 @@ from ..._core import strict_json
 from .._publication import arguments_of
 from .._publish_options import Audience, audience_of, flag_of
 
-__all__ = [
-    "SUBPROTOCOL",
-    "Abort",
-    "Authenticate",
-    "Goodbye",
-    "Hello",
-    "Message",
-    "ProtocolViolation",
-    "Publish",
-    "RPCRequest",
-    "Subscribe",
-    "Type",
-    "Unsubscribe",
-    "abort",
-    "challenge",
-    "decode",
-    "error",
-    "event",
-    "goodbye",
-    "published",
-    "subscribed",
-    "unsubscribed",
-    "welcome",
-]
-
 SUBPROTOCOL = "wamp.2.json"
 
 _IDS = range(2**53 + 1)
@@ -134,16 +109,12 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """Unsubscribe from a topic."""
-
     request: int
     subscription: int
 
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Publish an event to the subscribers of a topic."""
-
     request: int
     topic: str
     event: str
@@ -168,11 +139,7 @@ Message: TypeAlias = Hello | Authenticate | Abort | Goodbye | Subscribe | Unsubs
 
 
 def decode(text: str) -> Message | None:
-    """Return the message that a text is; `None` if it is to be ignored.
-
-    Raises:
-        ProtocolViolation: it is not a message that a client sends to a broker.
-    """
+    """Return the message that a text is, or `None` to ignore it; raise `ProtocolViolation` for any other text."""
     try:
         value = strict_json.decode(text, finite=True)
     except ValueError:
@@ -267,43 +234,13 @@ def welcome(session: str, realm: str, authid: str, authrole: str, authmethod: st
     return f"[{Type.WELCOME:d},{session},{strict_json.encode(details)}]"
 
 
-def challenge(method: str, extra: Mapping[str, str]) -> str:
-    """Return the request to authenticate: to sign what is in `extra` (WAMP-CRA), or to send a ticket."""
-    return strict_json.encode([Type.CHALLENGE, method, extra])
-
-
-def abort(reason: str, message: str) -> str:
-    """Return the message that refuses or ends a session."""
-    return strict_json.encode([Type.ABORT, {"message": message}, reason])
-
-
-def goodbye(reason: str, message: str = "") -> str:
-    """Return the message that ends a session, or the reply to a client's GOODBYE."""
-    return strict_json.encode([Type.GOODBYE, {"message": message} if message else {}, reason])
-
-
 def subscribed(request: int, subscription: int, extra: Mapping[str, int]) -> str:
     """Return the confirmation of a SUBSCRIBE, with a fourth element only for subscribers that have asked for it."""
     tail = f",{strict_json.encode(extra)}" if extra else ""
     return f"[{Type.SUBSCRIBED:d},{request},{subscription}{tail}]"
 
 
-def unsubscribed(request: int) -> str:
-    """Return the confirmation of an UNSUBSCRIBE."""
-    return f"[{Type.UNSUBSCRIBED:d},{request}]"
-
-
-def published(request: int, publication: int) -> str:
-    """Return the confirmation of a PUBLISH."""
-    return f"[{Type.PUBLISHED:d},{request},{publication}]"
-
-
 def event(subscription: int, publication: int, args: str, kwargs: str | None, details: str = "{}") -> str:
     """Return an event. Its details and arguments are JSON texts: an object, an array, and an object or `None`."""
     tail = "" if kwargs is None else f",{kwargs}"
     return f"[{Type.EVENT:d},{subscription},{publication},{details},{args}{tail}]"
-
-
-def error(kind: Type, request: int, uri: str, message: str, details: Mapping[str, object] | None = None) -> str:
-    """Return the reply to a request that failed."""
-    return strict_json.encode([Type.ERROR, kind, request, details or {}, uri, [message]])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
+from ..._core import strict_json
 from ..._core.topics import is_reserved, is_uri
 from .._config import HubConfig
 from .._frames import text_frame
@@ -16,11 +17,10 @@ from .._publication import Publication
 from .._session import Asked, DelayedReply, NotSubscribed, Session
 from . import messages
 from .auth import Challenged, Joined, Joining, Refusal
+from .messages import Type
 
 if TYPE_CHECKING:
     from .._broker import Broker
-
-__all__ = ["Wamp2Session"]
 
 _NORMAL_CLOSURE = 1000
 _PROTOCOL_ERROR = 1002
@@ -45,18 +45,10 @@ class Wamp2Session(Session):
         self._subscriptions: dict[int, str] = {}
         self._joined = False
         self._failing = False  # whether the reply to a failed attempt is delayed
-        self._joining: Joining | None = Joining(
-            session_id,
-            keys=config._subscriber_credentials,
-            ticket_keys=config._ticket_credentials,
-            anonymous=config._rights.anonymous,
-            nonce=secrets.token_urlsafe,
-            clock=config.clock,
-        )
+        self._joining: Joining | None = Joining(session_id, config, secrets.token_urlsafe)
 
     @property
     def admitted(self) -> bool:
-        """Whether the session is open."""
         return self._joined
 
     @classmethod
@@ -91,7 +83,7 @@ class Wamp2Session(Session):
             case Joined():
                 self._welcome(step)
             case Challenged(method, extra):
-                self.say(messages.challenge(method, extra))
+                self._say(Type.CHALLENGE, method, extra)
             case Refusal(reason, said, remedy, forged):
                 self._joining = None
                 self.refuse("subscriber", said, remedy, forged=forged)
@@ -104,9 +96,8 @@ class Wamp2Session(Session):
         return None
 
     def leave(self, reason: str, message: str = "") -> None:
-        """Queue a GOODBYE."""
         if self._joined:
-            self.say(messages.goodbye(reason, message))
+            self._say(Type.GOODBYE, {"message": message} if message else {}, reason)
 
     def _welcome(self, joined: Joined) -> None:
         self._joined, self._joining = True, None
@@ -118,15 +109,18 @@ class Wamp2Session(Session):
         self.say(messages.welcome(self.id, joined.realm, self.authid, self.authrole, joined.method, more))
 
     def _abort(self, reason: str, said: str, code: int = _NORMAL_CLOSURE) -> None:
-        self.say(messages.abort(reason, said))
+        self._say(Type.ABORT, {"message": said}, reason)
         self.end(code)
+
+    def _say(self, kind: Type, *fields: object) -> None:
+        self.say(strict_json.encode([kind, *fields]))
 
     def _process(self, message: messages.Message) -> Asked | None:
         match message:
             case messages.Subscribe(request, _, match) if match != "exact":
                 refusal = "wamp.error.option_not_allowed", "this hub compares topics exactly"
                 self.refuse("subscription", refusal[1])
-                self._reply_error(request, *refusal)
+                self._say_error(Type.SUBSCRIBE, request, *refusal)
             case messages.Subscribe():
                 return self.when_readable(message.topic, partial(self._subscribe, message))
             case messages.Unsubscribe(request, subscription):
@@ -135,15 +129,15 @@ class Wamp2Session(Session):
                     self._say_unknown(request)
                 else:
                     self._broker.unsubscribe(self, topic)
-                    self.say(messages.unsubscribed(request))
+                    self._say(Type.UNSUBSCRIBED, request)
             case messages.Publish():
                 self._publish(message)
             case messages.RPCRequest(kind, request):
                 uri, said = _REFUSALS[kind]
                 self.refuse("request", said)
-                self.say(messages.error(kind, request, uri, said))
+                self._say_error(kind, request, uri, said)
             case messages.Goodbye():
-                self.say(messages.goodbye("wamp.close.goodbye_and_out"))
+                self._say(Type.GOODBYE, {}, "wamp.close.goodbye_and_out")
                 self.end(_NORMAL_CLOSURE)
             case _:
                 raise messages.ProtocolViolation("no message for a client that has been welcomed")
@@ -154,7 +148,7 @@ class Wamp2Session(Session):
         # All earlier events are in the queue before this: a subscriber whose topics are quiet has seen them, too.
         details = {} if self._broker.history_id is None else {"_newest": self._broker.ids.newest}
         error = "wamp.error.no_such_subscription"
-        self.say(messages.error(messages.Type.UNSUBSCRIBE, request, error, "not subscribed to that", details))
+        self._say_error(Type.UNSUBSCRIBE, request, error, "not subscribed to that", details)
 
     def _subscribe(self, subscribe: messages.Subscribe, refused: str) -> None:
         """Subscribe, and replay what was missed, unless there is a reason why the subscriber may not read the topic."""
@@ -163,9 +157,9 @@ class Wamp2Session(Session):
                 raise NotSubscribed(refused)
             self._confirm(subscribe, self._missed(subscribe))
         except Unavailable as unavailable:
-            self._reply_error(subscribe.request, "webmq.error.history_unavailable", str(unavailable))
+            self._say_error(Type.SUBSCRIBE, subscribe.request, "webmq.error.history_unavailable", str(unavailable))
         except NotSubscribed as reason:  # the observers have been told
-            self._reply_error(subscribe.request, "wamp.error.not_authorized", str(reason))
+            self._say_error(Type.SUBSCRIBE, subscribe.request, "wamp.error.not_authorized", str(reason))
 
     def _missed(self, subscribe: messages.Subscribe) -> Sequence[Kept]:
         if subscribe.after is None:
@@ -214,8 +208,10 @@ class Wamp2Session(Session):
             kept.frame = subscription, text_frame(self.event(kept.publication, subscription, kept.id))
         return kept.frame[1]
 
-    def _reply_error(self, request: int, uri: str, said: str) -> None:
-        self.say(messages.error(messages.Type.SUBSCRIBE, request, uri, said))
+    def _say_error(
+        self, kind: Type, request: int, uri: str, said: str, details: Mapping[str, int] | None = None
+    ) -> None:
+        self._say(Type.ERROR, kind, request, details or {}, uri, [said])
 
     def _publish(self, publish: messages.Publish) -> None:
         refusal = None
@@ -226,7 +222,7 @@ class Wamp2Session(Session):
             self.refuse("publication", refusal[1])
         if refusal is not None:
             if publish.acknowledge:
-                self.say(messages.error(messages.Type.PUBLISH, publish.request, *refusal))
+                self._say_error(Type.PUBLISH, publish.request, *refusal)
             return
         eligible, exclude, authid, authrole = publish.audience
         retain = publish.retain and publish.audience.may_be_retained
@@ -238,11 +234,11 @@ class Wamp2Session(Session):
         )
         self.publish(publication)
         if publish.acknowledge:
-            self.say(messages.published(publish.request, self._broker.ids.newest))
+            self._say(Type.PUBLISHED, publish.request, self._broker.ids.newest)
 
 
 _REFUSALS = {
-    messages.Type.CALL: ("wamp.error.no_such_procedure", "nobody registers procedures at this hub"),
-    messages.Type.REGISTER: ("wamp.error.not_authorized", "nobody registers procedures at this hub"),
-    messages.Type.UNREGISTER: ("wamp.error.no_such_registration", "nobody registers procedures at this hub"),
+    Type.CALL: ("wamp.error.no_such_procedure", "nobody registers procedures at this hub"),
+    Type.REGISTER: ("wamp.error.not_authorized", "nobody registers procedures at this hub"),
+    Type.UNREGISTER: ("wamp.error.no_such_registration", "nobody registers procedures at this hub"),
 }

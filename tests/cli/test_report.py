@@ -1,20 +1,10 @@
-"""Parts compared byte by byte, and how a signature was made."""
+"""The format of timestamps, and how a signature was made."""
 
 from __future__ import annotations
 
-import pytest
-
+from webmqconnect_async._cli.explain.report import Origin, is_timestamp, signature_origin
 from webmqconnect_async.explain import explain
-from webmqconnect_async.explain._comparison import Origin, first_difference, is_timestamp, signature_origin
 from webmqconnect_async.signing import Credentials, sign
-
-
-@pytest.mark.parametrize(
-    ("sent", "expected", "index"),
-    [(b"ab", b"ab", None), (b"", b"", None), (b"ab", b"ax", 1), (b"ab", b"abc", 2), (b"ab", b"", 0)],
-)
-def test_the_first_difference(sent: bytes, expected: bytes, index: int | None) -> None:
-    assert first_difference(sent, expected) == first_difference(expected, sent) == index
 
 
 def test_timestamps() -> None:
