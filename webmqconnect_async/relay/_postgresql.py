@@ -224,7 +224,9 @@ class PostgreSQLStore:
 
     async def retry(self, ids: Collection[int] | None) -> int:
         """Implement `Store`."""
-        return await self._change(_RETRY, ids)
+        changed = await self._change(_RETRY, ids)
+        await self._execute("NOTIFY webmq_outbox")  # the trigger is for INSERT
+        return changed
 
     async def drop(self, ids: Collection[int] | None) -> int:
         """Implement `Store`."""
