@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+from glob import glob
 
 import pytest
 from hypothesis import is_hypothesis_test
@@ -17,12 +18,15 @@ FIXTURES = {
     "nginx": "real proxy",
     "node": "browser",
     "npm": "browser",
+    "pgbouncer": "database server",
+    "postgresql": "database server",
     "redis": "example servers",
 }
 """Reasons by the fixture that a test needs."""
 
 PARAMETERS = {
     ("broker", "real"): "real broker",
+    ("database", "postgresql"): "database server",
     ("extent", "every"): "long run",
 }
 """Reasons by a parameter of a test, as its name and value."""
@@ -32,6 +36,10 @@ PLACES = {
     "the benchmarks' own tests": ("benchmarks/tests/",),
     "fuzz": ("tests/hub/test_fuzz.py",),
     "large events": ("tests/test_lanes.py::test_early_response",),
+    "drivers of databases": (
+        "tests/outbox/test_drivers.py::test_django",
+        "tests/outbox/test_drivers.py::test_sqlalchemy",
+    ),
     "example servers": (
         "tests/crossbar/test_cluster_command.py",
         "tests/examples/",
@@ -228,6 +236,17 @@ def node() -> None:
 @pytest.fixture(scope="session")
 def npm(node: None) -> None:
     needed("npm", shutil.which("npm"), "apt-get install npm")
+
+
+@pytest.fixture(scope="session")
+def pgbouncer() -> None:
+    needed("PgBouncer", shutil.which("pgbouncer"), "apt-get install pgbouncer")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> None:
+    found = shutil.which("initdb") or glob("/usr/lib/postgresql/*/bin/initdb")
+    needed("PostgreSQL", found, "apt-get install postgresql")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,167 @@
+"""What the relay and the command line need of a database with an outbox. `_sqlite` and `_postgresql` implement it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias
+
+__all__ = ["COLUMNS", "MAX_LENGTH", "Counts", "Listed", "Record", "Row", "Store", "StoreError", "StoreLost", "rows"]
+
+
+class StoreError(Exception):
+    """The database cannot be used as it is. The message says why, and what to do. It has no password."""
+
+
+class StoreLost(StoreError):
+    """The connection is lost, or could not be made. `close` the store, and `open` it again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A committed row of the outbox."""
+
+    id: int
+    """The order of the rows of a topic."""
+    key: str
+    """A random UUID, the idempotency key of its push."""
+    topic: str
+    event: str
+    """JSON, to be pushed as it is."""
+    eligible: tuple[str, ...] | None
+    exclude: tuple[str, ...] | None
+    attempts: int
+    """How often it was postponed or parked."""
+
+
+class Listed(NamedTuple):
+    """A row as the command line lists it."""
+
+    id: int
+    topic: str
+    event: str
+    attempts: int
+    parked: bool
+    error: str | None
+    """Why it was last postponed or parked. `None`: it was not."""
+    age: float
+    """Seconds since it was inserted."""
+
+
+Record: TypeAlias = tuple[int, str, str, str, str | None, str | None, int, float]
+COLUMNS = "id, key, topic, event, eligible, exclude, attempts, due"
+"""The columns of a Record."""
+
+
+MAX_LENGTH = 4 << 20
+"""Characters of events after which `due` returns no more rows."""
+
+
+def rows(records: Iterable[Record], now: float) -> list[Row]:
+    """Return the rows of a query, in the order of their IDs, without those of a topic from one that is not due on."""
+    found: list[Row] = []
+    blocked: set[str] = set()
+    length = 0
+    for row_id, key, topic, event, eligible, exclude, attempts, due in records:
+        if due > now:
+            blocked.add(topic)
+        if topic not in blocked:
+            found.append(Row(row_id, key, topic, event, _sessions(eligible), _sessions(exclude), attempts))
+            length += len(event)
+        if length > MAX_LENGTH:
+            break
+    return found
+
+
+def _sessions(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(json.loads(text))
+
+
+class Counts(NamedTuple):
+    """How many rows there are."""
+
+    waiting: int
+    """Rows that are not parked, due or not."""
+    parked: int
+    oldest: float
+    """Seconds since the oldest row that is not parked was inserted; 0 without one."""
+
+
+class Store(Protocol):
+    """A connection to one database. It is used by one event loop, and may be opened again after `close`.
+
+    Calls may overlap: each waits for the one before, except that none waits for `wait`. Each may be cancelled; what it
+    writes has then happened or not. Each raises `StoreLost` when the connection is lost. While an application keeps an
+    SQLite database locked, calls wait; cancel one to give up.
+    """
+
+    async def open(self) -> None:
+        """Connect, and check that the table is there.
+
+        Raises:
+            StoreLost: the database cannot be reached at the moment.
+            StoreError: it has no outbox, or cannot have a relay.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Disconnect, which releases the lock in a moment. It does not raise, and may be called twice."""
+        ...
+
+    async def lock(self) -> bool:
+        """Try to become the only relay of the database, without waiting. Return whether this store has the lock."""
+        ...
+
+    async def locked(self) -> bool:
+        """Return whether this store still has the lock. It does not raise: a lost connection has lost the lock."""
+        ...
+
+    async def due(self, now: float, limit: int, without: Collection[str] = ()) -> list[Row]:
+        """Return rows that may be pushed now, lowest ID first: an empty list only if there are none.
+
+        They are rows that are not parked, without those from a topic's first row that is not yet due on. If there are
+        more than `limit` rows, each topic gets its share, and the topics take turns from call to call. A long backlog
+        of one topic does not delay other topics. Long events make it fewer rows.
+
+        Args:
+            now: the Unix time in seconds.
+            limit: return at most so many rows.
+            without: topics to leave out, of which rows are in flight.
+        """
+        ...
+
+    async def delete(self, ids: Sequence[int]) -> None:
+        """Delete rows, in one transaction."""
+        ...
+
+    async def postpone(self, row_id: int, due: float, error: str) -> None:
+        """Count an attempt, and let a row and the later ones of its topic wait until a Unix time in seconds."""
+        ...
+
+    async def park(self, row_id: int, error: str) -> None:
+        """Count an attempt, and leave a row out until an operator retries it. Later rows of its topic may go on."""
+        ...
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until rows may have been committed since the last `due` began, or the connection is lost.
+
+        It may also return earlier, and does after `seconds`. It does not raise StoreLost: the next call does.
+        """
+        ...
+
+    async def counts(self) -> Counts:
+        """Count the rows. It reads the whole table: a tenth of a second for a million rows."""
+        ...
+
+    async def listed(self, parked_only: bool, limit: int) -> list[Listed]:
+        """Return the rows with the lowest IDs."""
+        ...
+
+    async def retry(self, ids: Collection[int] | None) -> int:
+        """Let rows be pushed at once, parked or postponed ones. `None`: all parked rows. Return how many there were."""
+        ...
+
+    async def drop(self, ids: Collection[int] | None) -> int:
+        """Delete rows that are not to be pushed. `None`: all parked rows. Return how many there were."""
+        ...
