@@ -5,6 +5,7 @@ CI runs the same sessions, so that each command stands here alone.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -30,9 +31,13 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def full(session: nox.Session) -> None:
-    """Run the tests that the plain run leaves out: browser, real brokers, examples, soak and fuzz tests."""
+    """Run the tests that the plain run leaves out: browser, real brokers, examples, soak and fuzz tests.
+
+    With COVERAGE=no, coverage is not measured, which costs 0.2 s of each Python process.
+    """
     session.install("-e", ".[cli]", "--group", "full", "--group", "coverage")
-    session.run("python", "-m", "pytest", "-m", "full", *session.posargs, env=_coverage(session))
+    env = {} if os.environ.get("COVERAGE") == "no" else _coverage(session)
+    session.run("python", "-m", "pytest", "-m", "full", *session.posargs, env=env)
 
 
 @nox.session

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
 from webmqconnect_async import Receipt, Retry, WebMQError
@@ -122,17 +122,28 @@ class End:
 
 
 def end_of(case: Case, colour: str, verb: str) -> End:
-    """Run a case, check that the client goes on working, and return how the push ended."""
+    """Run a case, check that the client goes on working, and return how the push ended.
+
+    On a busy machine a short deadline may pass before what should happen first, so such a case gets another try.
+    """
+    end = _end_of(case, colour, verb)
+    if case.timeout and end != case.end:
+        end = _end_of(replace(case, timeout=5 * case.timeout), colour, verb)
+    return end
+
+
+def _end_of(case: Case, colour: str, verb: str) -> End:
     with case.staging(case) as (url, server), case.client(colour, url, "s3cret") as client:
         if case.warm:
             client.push(TOPIC, 0)
         before = len(server.requests) if server else 0
         result = client.ended(verb, TOPIC, case.event)
         requests = len(server.requests) - before if server else 0
-        if server and not case.lasting:
+        error = None if isinstance(result, Receipt) else type(result)
+        end = End(error, result.attempts, requests, {name: getattr(result, name, None) for name in case.says})
+        if server and not case.lasting and end == case.end:
             # What belongs to this push, and comes late, never answers the next.
             server.release()
             client.push(TOPIC, "next", timeout=PATIENCE)
             assert b'"next"' in server.requests[-1].body
-    error = None if isinstance(result, Receipt) else type(result)
-    return End(error, result.attempts, requests, {name: getattr(result, name, None) for name in case.says})
+    return end

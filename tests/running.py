@@ -28,14 +28,14 @@ def in_thread(make: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator[T]
         await manager.__aexit__(None, None, None)
 
     try:
-        manager, entered = asyncio.run_coroutine_threadsafe(enter(), loop).result(10)
+        manager, entered = asyncio.run_coroutine_threadsafe(enter(), loop).result(60)
         try:
             yield entered
         finally:
-            asyncio.run_coroutine_threadsafe(leave(manager), loop).result(10)
+            asyncio.run_coroutine_threadsafe(leave(manager), loop).result(60)
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 

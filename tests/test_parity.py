@@ -55,10 +55,15 @@ def ways(case: Case) -> list[Way]:
 
 @every_case
 def test_case_by_every_way(case: Case) -> None:
-    """The push ends as the table says, after as many attempts and requests, each way at a server of its own."""
+    """The push ends as the table says, after as many attempts and requests, each way at a server of its own.
+
+    A fault meets each way at another point. An answer is read and judged before the verbs differ: it comes by all of
+    them, each with another transport, and the next answer by others.
+    """
+    tried = ways(case) if case in FAULTS else WAYS[CASES.index(case) % len(TRANSPORTS) :: len(TRANSPORTS)]
     with ThreadPoolExecutor(6) as threads:
-        ends = threads.map(lambda way: end_of(case, *way), ways(case))
-        assert dict(zip(ways(case), ends, strict=True)) == dict.fromkeys(ways(case), case.end)
+        ends = threads.map(lambda way: end_of(case, *way), tried)
+        assert dict(zip(tried, ends, strict=True)) == dict.fromkeys(tried, case.end)
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +91,16 @@ def test_case(case: Case, ends: dict[str, Future[dict[Way, End]]]) -> None:
 
 
 @pytest.mark.parametrize("extent", ["every"])
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
-@pytest.mark.parametrize("case", OVER_TLS, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    ("version", "case"),
+    [
+        *((ssl.TLSVersion.TLSv1_2, case) for case in OVER_TLS if case in FAULTS),
+        *((ssl.TLSVersion.TLSv1_3, case) for case in OVER_TLS),
+    ],
+    ids=lambda value: value.name,
+)
 def test_case_over_tls(case: Case, version: ssl.TLSVersion, extent: str) -> None:
-    """Each transport ends so over TLS, too."""
+    """Each transport ends so over TLS, too. The versions differ in how a connection begins and ends, not in answers."""
 
     @contextmanager
     def over_tls(case: Case) -> Iterator[Place]:

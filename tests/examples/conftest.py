@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
 
+import aiohttp
 import pytest
 
 from tests.examples.boards import BOARDS, Board, running
+from tests.examples.serving import Site
+from tests.running import in_thread
 from webmqconnect_async.testing import Hub
 
 
-@pytest.fixture(params=BOARDS)
+@pytest.fixture(scope="session", params=BOARDS)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-async def board(name: str) -> AsyncIterator[Board]:
-    """Run a board with the hub that it brings along."""
+@asynccontextmanager
+async def _running(name: str) -> AsyncIterator[Site]:
+    """Run a board, and read its log, which would fill the pipes."""
     async with running(name) as board:
+        process = board.site.process
+        reading = asyncio.gather(process.said("\0"), process.complained("\0"), return_exceptions=True)
+        yield board.site
+        reading.cancel()
+        await asyncio.wait([reading])
+
+
+@pytest.fixture(scope="session")
+def site(name: str) -> Iterator[Site]:
+    """Run a board with the hub that it brings along, for all tests."""
+    with in_thread(partial(_running, name)) as site:
+        yield site
+
+
+@pytest.fixture
+async def board(site: Site) -> AsyncIterator[Board]:
+    """Empty the board that all tests share."""
+    async with aiohttp.ClientSession() as http:
+        board = Board(site, http)
+        items = (await board.listing())["items"]
+        assert isinstance(items, dict)
+        for item in items:
+            await board.change("DELETE", f"items/{item}")
         yield board
 
 

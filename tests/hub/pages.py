@@ -37,9 +37,9 @@ globalThis.deliver = (json) => {
 
 
 @asynccontextmanager
-async def watched() -> AsyncIterator[Page]:
+async def watched(*, whole: bool = False) -> AsyncIterator[Page]:
     """Open a page with `sockets`, the WebSockets that it has opened, the latest last, and `deliver`."""
-    async with chromium() as page:
+    async with chromium(whole=whole) as page:
         await page.before_scripts(_WATCHED)
         yield page
 

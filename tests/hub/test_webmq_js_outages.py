@@ -33,7 +33,7 @@ undefined
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
-    async with watched() as page:
+    async with watched(whole=True) as page:  # the headless shell has no back/forward cache
         yield page
 
 
