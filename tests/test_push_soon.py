@@ -273,7 +273,7 @@ def test_every_event_is_delivered_dropped_or_reported(colour: str, webmq_hub: Hu
             dropped |= flood(client, part[5000:])
             assert client.flush()
         stats = client.stats
-    arrived = [each.event for each in webmq_hub.pushes]
+    arrived = [int(str(each.event)) for each in webmq_hub.pushes]
     reported = {each.index for each in failures if isinstance(each.error, Unconfirmed)}
     assert len(set(arrived)) == len(arrived) > 500
     assert {*arrived} | dropped | {each.index for each in failures} == {*range(100_000)}
@@ -281,7 +281,7 @@ def test_every_event_is_delivered_dropped_or_reported(colour: str, webmq_hub: Hu
     assert {*arrived} & {each.index for each in failures} <= reported
     assert (stats.waiting, stats.dropped, stats.background_failed) == (0, len(dropped), len(failures))
     for topic in range(7):
-        events = [each.event for each in webmq_hub.pushes if each.topic == f"{TOPIC}/{topic}"]
+        events = [int(str(each.event)) for each in webmq_hub.pushes if each.topic == f"{TOPIC}/{topic}"]
         assert events == sorted(events)
 
 
@@ -595,3 +595,32 @@ def test_no_secrets(colour: str, caplog: pytest.LogCaptureFixture) -> None:
     assert (len(failures), len(signatures)) == (1, 2)
     shown = f"{failures!r} {caplog.text} {failures[0].error.__dict__!r}"
     assert not [secret for secret in ["s3cret", *signatures] if secret[:-1] in shown]
+
+
+def test_fork_with_an_event_loop(server: Hostile, tmp_path: Path) -> None:
+    """The child of a fork pushes nothing that waits in its parent."""
+    script = """
+    async def push(*events):
+        async with client:
+            for event in events:
+                client.push_soon("t", event)
+            await client.flush(60)
+
+    async def begin():
+        for event in range(10):
+            client.push_soon("t", event)
+
+    client = AsyncClient(url)
+    asyncio.run(begin())
+    print(client.stats.waiting >= 9)
+    child = os.fork()
+    if not child:
+        asyncio.run(push("child"))
+        os._exit(client.stats.waiting)
+    print(os.waitpid(child, 0)[1])
+    logging.disable()
+    asyncio.run(push())
+    """
+    assert run_script(script, server.url, tmp_path).split() == ["True", "0"]
+    assert {b'"child"', *(b"%d" % number for number in range(1, 10))} <= {*bodies(server)}
+    assert len({*bodies(server)}) == len(bodies(server))
