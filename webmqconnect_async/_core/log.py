@@ -35,6 +35,16 @@ def forked(broker: str) -> None:
     _logger.debug("%s: a fork has copied the client, which leaves the parent's connections alone", broker)
 
 
+def background(broker: str, news: str) -> None:
+    """Log what becomes of the events of `push_soon`: nobody else is told."""
+    _logger.warning("%s: %s", broker, news)
+
+
+def on_failure_raised(broker: str) -> None:
+    """Log the exception that an application's `on_failure` has raised."""
+    _logger.exception("%s: on_failure raised an exception", broker)
+
+
 def path(broker: str, why_posting: str) -> None:
     """Log how requests are sent: directly, or with the session's `post` for a reason."""
     if why_posting:

@@ -106,7 +106,7 @@ class Failed:
     """The outcome of a push that the broker did not accept, or may not have accepted."""
 
     index: int
-    """The position of its item in the source, from 0."""
+    """The position of its item in the source, from 0; of an event of `push_soon`, the number of calls before."""
     push: Push | None
     """`None` if the item was neither a `Push` nor a `(topic, event)` pair."""
     error: WebMQError
@@ -131,4 +131,10 @@ class Stats:
     retried: int = 0
     """Attempts beyond the first of each push."""
     in_flight: int = 0
-    """Pushes that hold a slot now."""
+    """Pushes that hold a slot now, including those of `push_soon`."""
+    waiting: int = 0
+    """Events of `push_soon` without an outcome, including those in flight."""
+    dropped: int = 0
+    """Events for which `push_soon` returned False, because there was no room."""
+    background_failed: int = 0
+    """Events of `push_soon` that failed. They do not count in `failed`."""

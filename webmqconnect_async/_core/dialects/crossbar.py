@@ -22,7 +22,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from urllib.parse import quote_plus
 
 from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected
@@ -31,7 +31,7 @@ from ..checks import wrong_type
 from ..idempotency import checked_key
 from ..topics import is_reserved, is_uri
 from ..values import Payload, Push, Receipt, SessionIDs
-from . import Request, Response, Signer, Verdict
+from . import Encoded, Request, Response, Verdict, unsigned
 from .arguments import SESSION_IDS, checked_time, listed, utf8
 from .events import Dumps, encode_event
 from .replies import redacted, refused, repeated, text_of
@@ -89,14 +89,13 @@ class Crossbar:
             self._key = credentials.key.encode()
             self._key_query = f"key={quote_plus(credentials.key, safe='')}&timestamp="
 
-    def encode(self, push: Push) -> Signer:
+    def encode(self, push: Push) -> Encoded:
         """Encode a push once, for all attempts at it; raise InvalidPush if this format cannot express it."""
         body = self._body(push)
         key = "" if push.idempotency_key is None else checked_key(push.idempotency_key)
         if self._credentials is None:
-            unsigned = Request("", body, "", key)
-            return lambda now: unsigned
-        return partial(self._signed, self._credentials, body, key)
+            return Encoded(unsigned, "", key, body)
+        return Encoded(self._signed, self._credentials, key, body)
 
     def _body(self, push: Push) -> bytes:
         return b'{"topic":%b,%b%b}' % (_topic(push.topic), self._arguments(push.event), _options(push))
@@ -111,7 +110,7 @@ class Crossbar:
             return b'"args":%b' % args
         return b'"args":%b,"kwargs":%b' % (args, _deliverable(encode_event(event.kwargs, self._dumps), ours=1))
 
-    def _signed(self, credentials: Credentials, body: bytes, idempotency_key: str, now: float) -> Request:
+    def _signed(self, credentials: Credentials, idempotency_key: str, body: bytes, now: float) -> Request:
         timestamp = _timestamp(int(checked_time(now) * 1000))
         seq, nonce = str(self._sequence()), str(self._nonce())
         signature = sign(credentials, self._key, f"{timestamp}{seq}{nonce}".encode(), body)

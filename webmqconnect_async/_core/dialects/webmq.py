@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import accumulate
 from math import inf
 from urllib.parse import quote_plus
@@ -27,7 +27,7 @@ from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected, TooLar
 from ...signing import Credentials, sign
 from ..idempotency import IDEMPOTENCY_KEY, checked_key
 from ..values import Payload, Push, Receipt, SessionIDs
-from . import Request, Response, Signer, Verdict
+from . import Encoded, Request, Response, Verdict, unsigned
 from .arguments import checked_time, id_text, listed, utf8
 from .events import Dumps, encode_event
 from .replies import refused, repeated, text_of
@@ -82,7 +82,7 @@ class WebMQ:
                 f"max_request_head: {most} bytes are too few; a head has {self._head} before it has a topic"
             )
 
-    def encode(self, push: Push) -> Signer:
+    def encode(self, push: Push) -> Encoded:
         """Encode a push once, for all attempts at it.
 
         Raises:
@@ -108,9 +108,8 @@ class WebMQ:
         if size > self._room:
             raise _too_large(push, topic, self._head + size, len(receivers), self._head + int(self._room))
         if self._credentials is None:
-            unsigned = Request(f"topicuri={quoted_topic}{receivers}", body, "", key)
-            return lambda now: unsigned
-        return partial(self._signed, self._credentials, topic, quoted_topic, receivers, body, key)
+            return Encoded(unsigned, f"topicuri={quoted_topic}{receivers}", key, body)
+        return Encoded(self._signed, self._credentials, topic, quoted_topic, receivers, key, body)
 
     def _signed(
         self,
@@ -118,8 +117,8 @@ class WebMQ:
         topic: bytes,
         quoted_topic: str,
         receivers: str,
-        body: bytes,
         idempotency_key: str,
+        body: bytes,
         now: float,
     ) -> Request:
         timestamp, quoted_timestamp = _timestamp(int(checked_time(now)))
