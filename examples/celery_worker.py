@@ -19,14 +19,15 @@ from celery.signals import worker_process_shutdown
 
 from webmqconnect_async import Client
 
+BROKER_URL = os.environ.get("CELERY_BROKER_URL")
 FOLDER = Path("celery-queue").absolute()
 os.environ.setdefault("WEBMQ_ENDPOINT", "http://127.0.0.1:8080")  # where `webmqconnect hub` listens
 client = Client.from_env()  # each process of the pool has its own connections, queue and thread
-app = Celery("shop", broker=os.environ.get("CELERY_BROKER_URL", "filesystem://"))
-if "CELERY_BROKER_URL" not in os.environ:
+app = Celery("shop", broker=BROKER_URL or "filesystem://")
+if not BROKER_URL:
     FOLDER.mkdir(exist_ok=True)
     folders = ("data_folder_in", "data_folder_out", "control_folder")
-    app.conf.broker_transport_options = dict.fromkeys(folders, str(FOLDER))
+    app.conf.broker_transport_options = {**dict.fromkeys(folders, str(FOLDER)), "polling_interval": 0.1}
 
 
 @app.task(name="ship", ignore_result=True)  # a name that the script and the workers have in common

@@ -14,7 +14,7 @@ import pytest
 
 from tests.examples.serving import EXAMPLES, serving
 from tests.hostile import Hostile, held
-from tests.processes import Ended, python
+from tests.processes import python
 
 GUNICORN = ("-W", "default", "-m", "gunicorn", "--bind", "127.0.0.1:0")
 BOARD = ("--chdir", str(EXAMPLES / "boards"), "fastapi_board:app")
@@ -42,6 +42,7 @@ SERVERS: Mapping[str, tuple[tuple[str, ...], str]] = {
             "--processes",
             "2",
             "--die-on-term",
+            "--no-orphans",
             "--chdir",
             str(EXAMPLES),
             "--module",
@@ -81,7 +82,8 @@ async def test_sigterm_loses_nothing(command: tuple[str, ...], ending: str, serv
     path = "items" if "fastapi_board:app" in command else "orders"
     async with (
         serving(*command, says=says, env=environment(server, tmp_path)) as site,
-        aiohttp.ClientSession() as http,
+        # uWSGI closes a connection after the response, and does not say so in its head.
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http,
     ):
         for number in range(20):
             order = {"number": number, "text": str(number)}
@@ -99,48 +101,45 @@ async def test_sigterm_loses_nothing(command: tuple[str, ...], ending: str, serv
 
 # Celery
 
+PRELOADED = """
+from celery.signals import worker_init
+from examples.celery_worker import app, client
 
-async def test_warm_shutdown_of_celery_loses_nothing(server: Hostile, tmp_path: Path) -> None:
-    """The client is made, and has 100 events queued, before the pool forks; those stay with the process that has them.
+@worker_init.connect
+def queue(**_):
+    for number in range(100):
+        client.push_soon("http://example.com/opened", number)
+"""
+"""An application whose main process has 100 events queued when it forks."""
 
-    Each task is done when its event is queued, so all are done while the broker responds to nothing.
-    """
-    (tmp_path / "preloaded.py").write_text(
-        "from celery.signals import worker_init\n"
-        "from examples.celery_worker import app, client\n"
-        "@worker_init.connect\n"
-        "def queue(**_):\n"
-        "    for number in range(100):\n"
-        "        client.push_soon('http://example.com/opened', number)\n"
-    )
+
+async def test_warm_shutdown_of_celery_loses_nothing(
+    server: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks are done while the broker responds to nothing. What the main process has queued remains its own."""
+    (tmp_path / "preloaded.py").write_text(PRELOADED)
+    monkeypatch.chdir(tmp_path)
+    env = {**environment(server, tmp_path), "PYTHONPATH": f"{EXAMPLES.parent}:{tmp_path}", "CELERY_BROKER_URL": ""}
     server.script(*[held()] * 3)
-    env = {
-        "WEBMQ_ENDPOINT": server.url,
-        "PYTHONPATH": f"{EXAMPLES.parent}:{tmp_path}",
-        "CELERY_BROKER_URL": "",
-        "PYTHONUNBUFFERED": "1",
-    }
-    worker = ("-W", "default", "-m", "celery", "--workdir", str(tmp_path), "--app", "preloaded", "worker")
-    async with python(*worker, "--concurrency", "2", "--loglevel", "INFO", env=env) as process:
+    worker = ("--app", "preloaded", "worker", "--concurrency", "2", "--loglevel", "INFO")
+    async with python("-W", "default", "-m", "celery", *worker, env=env) as process:
         await process.complained("ready.")
-        produced = await produce(tmp_path, env)
-        assert (produced.status, produced.stderr) == (0, "")
-        for _ in range(20):
+        async with python("-m", "examples.celery_worker", "6", env=env) as producer:
+            ended = await producer.ended()
+        assert (ended.status, ended.stderr) == (0, "")
+        for _ in range(6):
             await process.complained("succeeded in")
         await first_push(server)
         process.signal(signal.SIGTERM)
-        await process.said("Warm shutdown")
+        await process.complained("Warm shutdown")
+        assert len(server.requests) <= 3
         server.release()
         ended = await process.ended()
-    opened = [json.loads(each.body) for each in server.requests if each.query["topicuri"].endswith("opened")]
-    orders = [json.loads(each.body) for each in server.requests if each.query["topicuri"].endswith("orders")]
-    assert opened == list(range(100))
-    assert sorted(order["id"] for order in orders) == list(range(20))
-    assert process.pid not in {order["worker"] for order in orders}
     assert "Traceback" not in ended.stderr
-
-
-async def produce(folder: Path, env: Mapping[str, str]) -> Ended:
-    script = "import os, runpy; os.chdir({!r}); runpy.run_module('examples.celery_worker', run_name='__main__')"
-    async with python("-c", script.format(str(folder)), env=env) as process:
-        return await process.ended()
+    events: dict[str, list[object]] = defaultdict(list)
+    for request in server.requests:
+        events[request.query["topicuri"].rpartition("/")[2]].append(json.loads(request.body))
+    assert events["opened"] == list(range(100))
+    shipped = {event["id"]: event["worker"] for event in events["orders"] if isinstance(event, dict)}
+    assert (len(events["orders"]), sorted(shipped)) == (6, list(range(6)))
+    assert process.pid not in shipped.values()
