@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterable, Iterable, Mapping
+from math import inf
 from types import EllipsisType, TracebackType
 from typing import Self, Unpack, cast
 from weakref import WeakSet
@@ -14,14 +14,13 @@ import aiohttp
 from .._core.bulk import in_order
 from .._core.checks import checked_seconds, wrong_type
 from .._core.client import BaseClient
-from .._core.dialects import DialectName, Signer
-from .._core.flow import PushFlow
+from .._core.dialects import DialectName
 from .._core.settings import ClientOptions
 from .._core.values import Outcome, Push, Receipt, SessionIDs, Stats
 from ..errors import ClientClosed, InvalidPush, WebMQError, WrongLoop
+from .background import AsyncBackground
 from .bulk_workers import AsyncPushStream, run_workers, stream
-from .deadlines import Deadline
-from .loop_state import LoopState, running_loop
+from .loop_state import Counts, LoopState, running_loop
 from .source import AsyncPushes, Source
 
 __all__ = ["AsyncClient", "AsyncClientOptions"]
@@ -67,6 +66,7 @@ class AsyncClient(BaseClient):
         max_request_head: Maximum length of a request line and its headers, in bytes without line ends. A push that
             needs more, because of its topic, `eligible` and `exclude`, is refused as `TooLarge` before it is sent.
             16384 by default, the limit of Twisted; only the WebMQ dialect has one. `None`: no limit.
+        background: How the events of `push_soon` are pushed; see `Background`.
 
     Raises:
         TypeError, ValueError: An argument is invalid; the message names it.
@@ -91,7 +91,8 @@ class AsyncClient(BaseClient):
         self._state: LoopState | None = None
         self._closed = False
         self._sources: WeakSet[Source] = WeakSet()
-        self._pushed = self._failed = self._retried = 0
+        self._counts = Counts()
+        self._background = AsyncBackground(self._settings)
 
     @classmethod
     def from_env(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -102,6 +103,7 @@ class AsyncClient(BaseClient):
         return super().from_env(timeout=timeout, **cast("ClientOptions", options))
 
     async def __aenter__(self) -> Self:
+        self._here()
         return self
 
     async def __aexit__(
@@ -116,7 +118,8 @@ class AsyncClient(BaseClient):
     @property
     def stats(self) -> Stats:
         """A snapshot of the client's counts. Cancelled pushes count as failed."""
-        return Stats(self._pushed, self._failed, self._retried, self._state.in_flight if self._state else 0)
+        counts, in_flight = self._counts, self._state.in_flight if self._state else 0
+        return Stats(counts.pushed, counts.failed, counts.retried, in_flight, *self._background.counts)
 
     async def push(
         self,
@@ -152,10 +155,10 @@ class AsyncClient(BaseClient):
                 try:
                     await state.take_slot(deadline)
                 except BaseException:
-                    self._failed += 1
+                    self._counts.failed += 1
                     raise
             try:
-                return await self._run(state, sign, deadline)
+                return await state.run(sign, deadline)
             finally:
                 state.slots.release()
         finally:
@@ -219,21 +222,65 @@ class AsyncClient(BaseClient):
             self._leave(state)
             state = None
         self._closed = True
+        self._background.refuse()
         if state is None:
+            self._background.abandon()
+            self._background.log_left()
             return
         state.closing = True
         for deadline in state.queue:
             deadline.expire()
         for source in self._sources:
             source.stop(ClientClosed("the client was closed"))
-        if seconds is not None:
-            state.deadlines.limit(state.loop.time() + seconds)
+        end = inf if seconds is None else state.loop.time() + seconds
+        state.deadlines.limit(end)
         try:
+            await self._flush(seconds)
+            self._background.abandon()
+            state.deadlines.limit(end)  # those of events that were pushed meanwhile
             while state.in_flight:
                 state.drained.clear()
                 await state.drained.wait()
         finally:
+            self._background.abandon()
             await state.close()
+            self._background.log_left()
+
+    async def flush(self, timeout: float | None = None) -> bool:
+        """Wait until no event of `push_soon` waits or is in flight.
+
+        Args:
+            timeout: Seconds. `None`: no limit.
+
+        Returns:
+            Whether all events have an outcome; False if the time is up.
+
+        Raises:
+            ClientClosed, WrongLoop: Events wait, and this client or loop does not push them.
+        """
+        seconds = checked_seconds("timeout", timeout, zero=True)
+        if self._background.waiting:
+            self._here()
+        return await self._flush(seconds)
+
+    async def _flush(self, seconds: float | None) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._background.flush()
+        except TimeoutError:
+            return False
+        return True
+
+    def _queue(self) -> AsyncBackground:
+        """Return the queue of `push_soon`. Any thread may call it while the loop of the client runs."""
+        running, state = running_loop(), self._state
+        if running is not None and (state is None or state.loop is running or not state.loop.is_running()):
+            self._here()
+        elif self._closed:
+            raise ClientClosed("the client is closed")
+        elif state is None or state.inherited or state.loop.is_closed():
+            raise WrongLoop("the client has no event loop yet: enter its `async with`, or push in a coroutine first")
+        return self._background
 
     def _here(self) -> LoopState:
         """Return the state in the running loop; raise ClientClosed or WrongLoop."""
@@ -246,7 +293,8 @@ class AsyncClient(BaseClient):
         if state is None:
             if self._home is not None and self._home is not asyncio.get_running_loop():
                 raise WrongLoop("the borrowed session belongs to another event loop")
-            state = self._state = LoopState(self._settings, self._borrowed)
+            state = self._state = LoopState(self._settings, self._counts, self._borrowed)
+            self._background.bind(state)
         if self._borrowed is not None and self._borrowed.closed:
             raise ClientClosed("the borrowed session is closed")
         return state
@@ -255,6 +303,8 @@ class AsyncClient(BaseClient):
         """Abandon the state of another loop or process."""
         state.leave()
         self._state = None
+        if state.inherited:
+            self._background = AsyncBackground(self._settings)  # the parent pushes what waits in the other
 
     def _bulk(self, pushes: AsyncPushes, concurrency: int | None, order_by_topic: bool) -> tuple[int, Source]:
         """Check the arguments of a bulk; return the number of workers, and the source that they share."""
@@ -277,35 +327,10 @@ class AsyncClient(BaseClient):
             try:
                 deadline = state.deadlines.start(seconds)
                 try:
-                    return await self._run(state, sign, deadline)
+                    return await state.run(sign, deadline)
                 finally:
                     deadline.stop()
             finally:
                 state.slots.release()
         except WebMQError as error:
             return error
-
-    async def _run(self, state: LoopState, sign: Signer, deadline: Deadline) -> Receipt:
-        """Drive an encoded push that has a slot, and count it."""
-        settings = self._settings
-        state.in_flight += 1
-        receipt = None
-        try:
-            if self._closed:
-                raise ClientClosed("the client is closed")
-            flow = PushFlow(sign, settings.dialect, settings.retry, state.clock, random.random, deadline.when)
-            receipt = await state.drive(flow, deadline)
-        except WebMQError as error:
-            self._retried += max(0, error.attempts - 1)
-            raise
-        else:
-            self._retried += receipt.attempts - 1
-            return receipt
-        finally:
-            if receipt is None:
-                self._failed += 1
-            else:
-                self._pushed += 1
-            state.in_flight -= 1
-            if self._closed:
-                state.drained.set()

@@ -6,6 +6,7 @@ Whether to try again and what a response means is decided in `flow` and `dialect
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
 
@@ -13,12 +14,12 @@ import aiohttp
 
 from .._core import log
 from .._core.clock import unix_time
-from .._core.dialects import Request, Response
+from .._core.dialects import Request, Response, Signer
 from .._core.flow import Clock, PushFlow
 from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure, WithoutFrames
 from .._core.values import Receipt
-from ..errors import ClientClosed, QueueTimeout, WrongLoop
+from ..errors import ClientClosed, QueueTimeout, WebMQError, WrongLoop
 from .deadlines import Deadline, Deadlines, Expired
 from .exchange import Lanes
 from .fork import mark_after_fork
@@ -26,7 +27,13 @@ from .posting import Posting
 from .session import Connecting, is_intercepted, open_session
 from .slots import Slots
 
-__all__ = ["LoopState", "running_loop"]
+__all__ = ["Counts", "LoopState", "running_loop"]
+
+
+class Counts:
+    """What a client counts in all its loops."""
+
+    pushed = failed = retried = 0
 
 
 class LoopState:
@@ -34,17 +41,19 @@ class LoopState:
 
     Args:
         settings: The client's.
+        counts: The client's.
         borrowed: A session of the caller's, which is neither changed nor closed. `None`: open one.
     """
 
-    def __init__(self, settings: Settings, borrowed: aiohttp.ClientSession | None) -> None:
+    def __init__(self, settings: Settings, counts: Counts, borrowed: aiohttp.ClientSession | None) -> None:
+        self._settings = settings
+        self._counts = counts
         self.loop = asyncio.get_running_loop()
         self.inherited = False
         """Whether a fork has copied it from the parent, which owns the connections."""
         mark_after_fork(self)
         self.clock = Clock(unix_time, self.loop.time)
-        self._size = settings.concurrency
-        self.slots = Slots(self._size)
+        self.slots = Slots(settings.concurrency)
         self.deadlines = Deadlines(self.loop)
         self.closing = False
         self.in_flight = 0
@@ -85,9 +94,38 @@ class LoopState:
         except Expired:
             if self.closing:
                 raise ClientClosed("the client was closed while the push waited for a slot") from None
-            raise QueueTimeout(f"none of the {self._size} slots came free before the deadline") from None
+            size = self._settings.concurrency
+            raise QueueTimeout(f"none of the {size} slots came free before the deadline") from None
         finally:
             self.queue.discard(deadline)
+
+    async def run(self, sign: Signer, deadline: Deadline, *, background: bool = False) -> Receipt:
+        """Drive an encoded push that has a slot, and count it.
+
+        Those of the background go on while the client closes, and do not count if they fail.
+        """
+        settings, counts = self._settings, self._counts
+        self.in_flight += 1
+        receipt = None
+        try:
+            if self.closing and not background:
+                raise ClientClosed("the client is closed")
+            flow = PushFlow(sign, settings.dialect, settings.retry, self.clock, random.random, deadline.when)
+            receipt = await self.drive(flow, deadline)
+        except WebMQError as error:
+            counts.retried += max(0, error.attempts - 1)
+            raise
+        else:
+            counts.retried += receipt.attempts - 1
+            return receipt
+        finally:
+            if receipt is not None:
+                counts.pushed += 1
+            elif not background:
+                counts.failed += 1
+            self.in_flight -= 1
+            if self.closing:
+                self.drained.set()
 
     async def drive(self, flow: PushFlow, deadline: Deadline) -> Receipt:
         """Carry out a flow and return its receipt. Exceptions of the flow pass through."""

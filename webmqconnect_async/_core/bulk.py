@@ -15,7 +15,7 @@ from ..errors import InvalidPush, SourceFailed, WebMQError
 from .checks import checked_count, wrong_type
 from .values import Failed, Outcome, Push, Receipt, Sent
 
-__all__ = ["Bulk", "Item", "Job", "in_order", "outcome_of", "worker_count"]
+__all__ = ["Bulk", "Item", "Job", "in_order", "outcome_of", "without_frames", "worker_count"]
 
 Item: TypeAlias = Push | tuple[str, object]
 """An item of a source."""
@@ -95,12 +95,16 @@ def outcome_of(job: Job, result: Receipt | WebMQError) -> Outcome:
         if push is None:
             raise TypeError("a receipt for an item that is not a push")
         return Sent(job.index, push, result)
-    # Callers keep outcomes. The traceback of the error or of its cause would keep all frames of the push alive.
-    error: BaseException | None = result
-    while error is not None and error.__traceback__ is not None:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
-    return Failed(job.index, push, result)
+    return Failed(job.index, push, without_frames(result))
+
+
+def without_frames(error: WebMQError) -> WebMQError:
+    """Return an error for callers to keep: its traceback, or that of its cause, would keep frames of the push alive."""
+    each: BaseException | None = error
+    while each is not None and each.__traceback__ is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error
 
 
 def in_order(outcomes: list[Outcome], failure: BaseException | None) -> list[Outcome]:

@@ -5,20 +5,23 @@ A client that is closed says so first. Then it checks arguments, then it encodes
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from types import EllipsisType
 from typing import Self, Unpack
 
+from .background_queue import BackgroundQueue
 from .bulk import Bulk, worker_count
 from .checks import checked_seconds, wrong_type
 from .dialects import DialectName, Signer
 from .environment import Environment
 from .settings import ClientOptions, Settings
-from .values import Push
+from .values import Push, SessionIDs
 
 __all__ = ["BaseClient"]
 
 
-class BaseClient:
+class BaseClient(ABC):
     """The part of a client that does no I/O."""
 
     def __init__(
@@ -52,6 +55,48 @@ class BaseClient:
         """
         env = Environment.read()
         return cls(env.endpoint, env.auth_key, env.auth_secret, timeout, dialect=env.dialect, **options)
+
+    def push_soon(
+        self,
+        topic: str,
+        event: object,
+        eligible: SessionIDs | None = None,
+        exclude: SessionIDs | None = None,
+        *,
+        options: Mapping[str, object] | None = None,
+    ) -> bool:
+        """Push one event in the background. It never waits, and is a plain function of both clients.
+
+        The events of one topic are pushed in order. One that the broker has not accepted, but may accept later, is
+        tried again; any other error ends it, and the next event of the topic follows. `stats` counts the events that
+        failed, and `Background` says how they are reported.
+
+        An AsyncClient pushes in its event loop: that of its `async with`, or of its first call. From then on, any
+        thread may call this. A Client pushes in a thread of its own, which the first call starts; the child of a fork
+        starts with no events. Close the client, or its events are lost: only those of a Client are also pushed at exit,
+        for at most 5 seconds.
+
+        Args:
+            topic: As for `push`.
+            event: As for `push`. It is encoded at once.
+            eligible: As for `push`.
+            exclude: As for `push`.
+            options: As for `push`.
+
+        Returns:
+            Whether the event is going to be pushed. False if there is no room for it: see `Background`.
+
+        Raises:
+            ClientClosed, WrongLoop, InvalidPush, TooLarge: The event is not going to be pushed.
+            RuntimeError: This process cannot start threads, which a Client needs.
+        """
+        queue = self._queue()
+        push = Push(topic, event, eligible, exclude, options)
+        return queue.add(push, self._settings.dialect.encode(push))
+
+    @abstractmethod
+    def _queue(self) -> BackgroundQueue:
+        """Return the queue of `push_soon`, which is going to be emptied; raise ClientClosed or WrongLoop."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._settings.endpoint} auth_key={self._settings.auth_key!r}>"

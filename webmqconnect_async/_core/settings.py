@@ -12,6 +12,7 @@ from typing import TypedDict
 
 from .._version import __version__
 from ..signing import Credentials
+from .background import Background
 from .checks import checked_count, checked_seconds, wrong_type
 from .dialects import Dialect, DialectName, checked_dialect
 from .dialects.crossbar import Crossbar
@@ -38,6 +39,7 @@ class ClientOptions(TypedDict, total=False):
     headers: Mapping[str, str] | None
     dumps: Dumps | None
     max_request_head: int | None
+    background: Background
 
 
 class Settings:
@@ -63,6 +65,7 @@ class Settings:
         headers: Mapping[str, str] | None = None,
         dumps: Dumps | None = None,
         max_request_head: int | None = 16384,
+        background: Background = Background(),  # noqa: B008  # frozen
     ) -> None:
         if (auth_key is None) != (auth_secret is None):
             raise ValueError("auth_key and auth_secret must be given together")
@@ -76,6 +79,8 @@ class Settings:
             raise TypeError(wrong_type("dumps", "callable or None", dumps))
         if not isinstance(retry, Retry):
             raise TypeError(wrong_type("retry", "a Retry", retry))
+        if not isinstance(background, Background):
+            raise TypeError(wrong_type("background", "a Background", background))
         if ssl is not None and not isinstance(ssl, SSLContext):
             raise TypeError(wrong_type("ssl", "an ssl.SSLContext or None", ssl))
         self.endpoint = Endpoint.parse(endpoint)
@@ -84,6 +89,7 @@ class Settings:
         self.dialect = new_dialect(dialect, credentials, dumps)
         self.concurrency = checked_count("concurrency", concurrency)
         self.retry = retry
+        self.background = background
         self.connect_timeout = checked_seconds("connect_timeout", connect_timeout)
         self.keepalive = checked_seconds("keepalive", keepalive, zero=True)
         self.ssl = ssl

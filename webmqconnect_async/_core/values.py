@@ -125,4 +125,10 @@ class Stats:
     retried: int = 0
     """Attempts beyond the first of each push."""
     in_flight: int = 0
-    """Pushes that hold a slot now."""
+    """Pushes that hold a slot now, including those of `push_soon`."""
+    waiting: int = 0
+    """Events of `push_soon` without an outcome, including those in flight."""
+    dropped: int = 0
+    """Events for which `push_soon` returned False, because there was no room."""
+    background_failed: int = 0
+    """Events of `push_soon` that failed. They do not count in `failed`."""

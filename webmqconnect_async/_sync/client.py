@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Generator, Iterable, Mapping
-from math import inf
 from types import EllipsisType, TracebackType
 from typing import Self, Unpack, overload
 
 from .._core.bulk import in_order
 from .._core.checks import checked_seconds
 from .._core.client import BaseClient
-from .._core.clock import monotonic
-from .._core.dialects import DialectName, Signer
-from .._core.flow import PushFlow
+from .._core.dialects import DialectName
 from .._core.settings import ClientOptions
 from .._core.values import Outcome, Push, Receipt, SessionIDs, Stats
 from ..errors import ClientClosed, InvalidPush, WebMQError
+from .background import ThreadedBackground
 from .bulk_workers import Pushes, PushStream, collect, outcomes
-from .process_state import ProcessState
-from .slots import Lease
+from .process_state import ProcessState, deadline_after
 
 __all__ = ["Client"]
 
@@ -62,6 +58,7 @@ class Client(BaseClient):
         max_request_head: Maximum length of a request line and its headers, in bytes without line ends. A push that
             needs more, because of its topic, `eligible` and `exclude`, is refused as `TooLarge` before it is sent.
             16384 by default, the limit of Twisted; only the WebMQ dialect has one. `None`: no limit.
+        background: How the events of `push_soon` are pushed; see `Background`.
 
     Raises:
         TypeError, ValueError: An argument is invalid; the message names it.
@@ -130,7 +127,8 @@ class Client(BaseClient):
     @property
     def stats(self) -> Stats:
         """A snapshot of the client's counts; in the child of a fork, since the fork."""
-        return self._here().slots.stats
+        state = self._here()
+        return Stats(*state.slots.counts, *state.background.counts)
 
     def push(
         self,
@@ -160,7 +158,7 @@ class Client(BaseClient):
         """
         self._open()
         sign, seconds = self._encode(Push(topic, event, eligible, exclude, options), timeout)
-        return self._run(sign, _deadline(seconds))
+        return self._here().run(sign, deadline_after(seconds))
 
     def push_many(
         self, pushes: Pushes, *, concurrency: int | None = None, order_by_topic: bool = False
@@ -210,7 +208,19 @@ class Client(BaseClient):
         that is sooner (`None`: no limit), and then end as they would at their deadline.
         """
         seconds = checked_seconds("grace", grace, zero=True)
-        self._here().close(_deadline(seconds))
+        self._here().close(deadline_after(seconds))
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until no event of `push_soon` waits or is in flight.
+
+        Args:
+            timeout: Seconds. `None`: no limit.
+
+        Returns:
+            Whether all events have an outcome; False if the time is up.
+        """
+        seconds = checked_seconds("timeout", timeout, zero=True)
+        return self._here().background.flush(deadline_after(seconds))
 
     def _here(self) -> ProcessState:
         """Return the state of this process; after a fork, a new one."""
@@ -224,6 +234,13 @@ class Client(BaseClient):
         """Raise ClientClosed if the client is closed."""
         if self._here().slots.closed:
             raise ClientClosed("the client is closed")
+
+    def _queue(self) -> ThreadedBackground:
+        self._open()
+        state = self._state
+        if not state.background.is_running:
+            state.background.start(self, state.run_in_background)
+        return state.background
 
     def _outcomes(
         self, pushes: Pushes, concurrency: int | None, order_by_topic: bool
@@ -241,41 +258,6 @@ class Client(BaseClient):
             self._open()
             sign, _ = self._encode(push)
             # The timeout starts once the push has a slot: the wait for one is the backpressure on the source.
-            return self._run(sign, None)
+            return self._here().run(sign, None)
         except WebMQError as error:
             return error
-
-    def _run(self, sign: Signer, deadline: float | None) -> Receipt:
-        """Wait for a slot, drive an encoded push, release the slot and count the push.
-
-        Args:
-            sign: The encoded push.
-            deadline: A time of the monotonic clock, or infinite. `None`: wait for a slot without a limit, then start
-                the client's timeout.
-        """
-        settings = self._settings
-        state = self._here()
-        lease = Lease()
-        try:
-            state.slots.acquire(lease, inf if deadline is None else deadline)
-            if deadline is None:
-                deadline = _deadline(settings.timeout)
-            flow = PushFlow(sign, settings.dialect, settings.retry, state.clock, random.random, deadline)
-            receipt = state.drive(lease, flow, deadline)
-            lease.attempts, lease.pushed = receipt.attempts, True
-        except WebMQError as error:
-            lease.attempts = error.attempts
-            raise
-        finally:
-            # A signal handler may raise within `release` as well. One that does so twice in a row, within these few
-            # instructions, is not provided for.
-            try:
-                state.release(lease)
-            except BaseException:
-                state.release(lease)
-                raise
-        return receipt
-
-
-def _deadline(seconds: float | None) -> float:
-    return inf if seconds is None else monotonic() + seconds

@@ -6,6 +6,7 @@ Whether to try again and what a response means is decided in `flow` and `dialect
 from __future__ import annotations
 
 import os
+import random
 import ssl
 import threading
 import weakref
@@ -14,18 +15,20 @@ from math import inf
 from .._core import log
 from .._core import transport_failures as failures
 from .._core.clock import monotonic, unix_time
-from .._core.dialects import Request, Response
+from .._core.dialects import Request, Response, Signer
 from .._core.flow import Clock, PushFlow
 from .._core.http1 import NotHTTP
 from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure, WithoutFrames
 from .._core.values import Receipt
+from ..errors import WebMQError
+from .background import ThreadedBackground
 from .connection import Connection, CutOff
 from .connector import Connector
 from .slots import Lease, Slots
 from .sockets import Expired, is_network_error
 
-__all__ = ["ProcessState"]
+__all__ = ["ProcessState", "deadline_after"]
 
 
 class ProcessState:
@@ -42,6 +45,8 @@ class ProcessState:
         self.pid = os.getpid()
         self.clock = Clock(unix_time, monotonic)
         self.slots = Slots(settings.concurrency)
+        self.background = ThreadedBackground(settings.background, settings.endpoint.authority)
+        self._settings = settings
         self._endpoint = settings.endpoint
         self._keepalive = inf if settings.keepalive is None else settings.keepalive
         self._head = settings.request_head
@@ -57,6 +62,42 @@ class ProcessState:
         """Guards the idle connections."""
         # A client need not be closed: its idle connections are closed with it, without a ResourceWarning.
         weakref.finalize(self, _close_all, self._idle)
+
+    def run(self, sign: Signer, deadline: float | None, *, background: bool = False) -> Receipt:
+        """Wait for a slot, drive an encoded push, release the slot and count the push.
+
+        Args:
+            sign: The encoded push.
+            deadline: A time of the monotonic clock, or infinite. `None`: wait for a slot without a limit, then start
+                the client's timeout.
+            background: Whether it is of `push_soon`.
+        """
+        settings = self._settings
+        lease = Lease()
+        lease.background = background
+        try:
+            self.slots.acquire(lease, inf if deadline is None else deadline)
+            if deadline is None:
+                deadline = deadline_after(settings.timeout)
+            flow = PushFlow(sign, settings.dialect, settings.retry, self.clock, random.random, deadline)
+            receipt = self.drive(lease, flow, deadline)
+            lease.attempts, lease.pushed = receipt.attempts, True
+        except WebMQError as error:
+            lease.attempts = error.attempts
+            raise
+        finally:
+            # A signal handler may raise within `release` as well. One that does so twice in a row, within these few
+            # instructions, is not provided for.
+            try:
+                self.release(lease)
+            except BaseException:
+                self.release(lease)
+                raise
+        return receipt
+
+    def run_in_background(self, sign: Signer) -> Receipt:
+        """Run a push of `push_soon`."""
+        return self.run(sign, None, background=True)
 
     def drive(self, lease: Lease, flow: PushFlow, deadline: float) -> Receipt:
         """Carry out a flow and return its receipt. Exceptions of the flow pass through."""
@@ -95,7 +136,11 @@ class ProcessState:
         self.slots.release(lease)
 
     def close(self, deadline: float) -> None:
-        """Close the slots, then the connections still in use at the deadline, then the idle ones."""
+        """Push what waits in the background, close the slots, then the connections still in use, then the idle ones."""
+        self.slots.refuse()
+        self.background.refuse()
+        self.background.flush(deadline)
+        self.background.abandon()
         if cut := self.slots.close(deadline):
             log.cut(self._endpoint.authority, cut)
         for lease in self.slots.held:
@@ -103,6 +148,7 @@ class ProcessState:
                 connection.abort()
         with self._lock:
             _close_all(self._idle)
+        self.background.finish()
 
     def abandon(self) -> None:
         """Close the copies of connections that a fork has made. They are the parent's, so no TLS close is sent.
@@ -166,6 +212,11 @@ class ProcessState:
         if connection is None or not connection.is_open:
             return failures.unreachable(broker, what)
         return failures.broken(broker, begun, what)
+
+
+def deadline_after(seconds: float | None) -> float:
+    """Return a time of the monotonic clock; infinite for None."""
+    return inf if seconds is None else monotonic() + seconds
 
 
 def _disconnect(lease: Lease) -> None:

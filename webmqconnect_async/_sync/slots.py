@@ -19,13 +19,12 @@ import threading
 from typing import TYPE_CHECKING
 
 from .._core.clock import monotonic
-from .._core.values import Stats
 from ..errors import ClientClosed, QueueTimeout
 
 if TYPE_CHECKING:
     from .connection import Connection
 
-__all__ = ["Lease", "Slots"]
+__all__ = ["Latch", "Lease", "Slots", "seconds_until"]
 
 
 class Lease:
@@ -37,6 +36,10 @@ class Lease:
     """Whether the broker has accepted the push."""
     attempts = 0
     """Requests made for it."""
+
+    background = False
+    """Whether it has a slot beyond those of the client, also while the client closes. If it fails, it does not count.
+    """
 
 
 class Slots:
@@ -53,15 +56,15 @@ class Slots:
         # Dictionaries, because they keep their order and are changed without a call.
         self._held: dict[Lease, None] = {}
         self._queue: dict[Lease, threading.Lock] = {}
-        self._drained = _Latch()
-        self._cut = _Latch()
+        self._drained = Latch()
+        self._cut = Latch()
         self.closed = False
 
     @property
-    def stats(self) -> Stats:
-        """The counts so far."""
+    def counts(self) -> tuple[int, int, int, int]:
+        """The first four fields of `Stats`."""
         with self._lock:
-            return Stats(self._pushed, self._failed, self._retried, len(self._held))
+            return self._pushed, self._failed, self._retried, len(self._held)
 
     @property
     def held(self) -> list[Lease]:
@@ -86,6 +89,10 @@ class Slots:
         """
         with self._lock:
             full = len(self._held) >= self._size
+            if lease.background:
+                self._size += 1
+                self._held[lease] = None
+                return
             if not full and not self.closed:
                 self._held[lease] = None
                 return
@@ -99,7 +106,7 @@ class Slots:
                 self._held[lease] = None
                 return
             self._queue[lease] = turn
-        turn.acquire(timeout=_seconds_until(deadline))
+        turn.acquire(timeout=seconds_until(deadline))
         with self._lock:
             if lease in self._held:
                 return
@@ -114,14 +121,16 @@ class Slots:
             held = lease in self._held
             if held or lease in self._queue:
                 self._pushed += lease.pushed
-                self._failed += not lease.pushed
+                self._failed += not lease.pushed and not lease.background
                 if lease.attempts > 1:
                     self._retried += lease.attempts - 1
                 if not held:
                     del self._queue[lease]
                 else:
                     del self._held[lease]
-                    if not self.closed:
+                    if lease.background:
+                        self._size -= 1
+                    elif not self.closed:
                         # The slot goes to the lease that has waited longest. A free slot would go to the thread that is
                         # running, which is the one that gives it back, and which may push again at once, forever.
                         for following in self._queue:
@@ -137,11 +146,8 @@ class Slots:
         """Sleep while holding a slot; return whether the end of the grace period cut the sleep short."""
         return self._cut.wait(seconds)
 
-    def close(self, deadline: float) -> int:
-        """Admit no more leases, wait until the deadline for those held, and return how many are cut off.
-
-        Safe to call again, also after an exception in the first call.
-        """
+    def refuse(self) -> None:
+        """Admit no more leases, except those of the background. Safe to call again."""
         with self._lock:
             self.closed = True
         while self._queue:
@@ -152,16 +158,23 @@ class Slots:
                     self._failed += 1
                     turn.release()
                     break
+
+    def close(self, deadline: float) -> int:
+        """Admit no more leases, wait until the deadline for those held, and return how many are cut off.
+
+        Safe to call again, also after an exception in the first call.
+        """
+        self.refuse()
         if not self._held:
             self._drained.set()
-        self._drained.wait(_seconds_until(deadline))
+        self._drained.wait(seconds_until(deadline))
         with self._lock:
             cut_off = 0 if self._cut.is_set else len(self._held)
             self._cut.set()
         return cut_off
 
 
-class _Latch:
+class Latch:
     """An event that is set once: a `threading.Event` that survives exceptions from signal handlers."""
 
     def __init__(self) -> None:
@@ -196,6 +209,6 @@ class _Latch:
         return self.is_set
 
 
-def _seconds_until(deadline: float) -> float:
+def seconds_until(deadline: float) -> float:
     """Return the seconds until a deadline, for a lock: 0 if it has passed, at most TIMEOUT_MAX."""
     return min(max(0.0, deadline - monotonic()), threading.TIMEOUT_MAX)

@@ -6,12 +6,23 @@ A dialect implements one broker's format. It does no I/O, reads no clock, and do
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, Protocol, TypeAlias, get_args
 
 from ...errors import BadReply, Rejected
 from ..values import Push, Receipt
 
-__all__ = ["Dialect", "DialectName", "Headers", "Request", "Response", "Signer", "Verdict", "checked_dialect"]
+__all__ = [
+    "Dialect",
+    "DialectName",
+    "Encoded",
+    "Headers",
+    "Request",
+    "Response",
+    "Signer",
+    "Verdict",
+    "checked_dialect",
+]
 
 
 DialectName: TypeAlias = Literal["webmq", "crossbar"]
@@ -80,6 +91,18 @@ Signer: TypeAlias = Callable[[float], Request]
 It raises ClockRejected if no timestamp can express the time.
 """
 
+
+class Encoded(partial[Request]):
+    """An encoded push: a `Signer` whose last argument is the body."""
+
+    __slots__ = ()
+
+    @property
+    def size(self) -> int:
+        """The length of the body in bytes."""
+        return len(self.args[-1])
+
+
 Verdict: TypeAlias = Receipt | Rejected | BadReply
 """What a response means."""
 
@@ -92,7 +115,7 @@ class Dialect(Protocol):
         """The `Content-Type` of every request, byte for byte."""
         ...
 
-    def encode(self, push: Push) -> Signer:
+    def encode(self, push: Push) -> Encoded:
         """Encode a push once, for all attempts at it.
 
         Raises:

@@ -22,7 +22,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from urllib.parse import quote_plus
 
 from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected
@@ -30,7 +30,7 @@ from ...signing import Credentials, sign
 from ..checks import wrong_type
 from ..topics import is_reserved, is_uri
 from ..values import Payload, Push, Receipt, SessionIDs
-from . import Request, Response, Signer, Verdict
+from . import Encoded, Request, Response, Verdict
 from .arguments import SESSION_IDS, checked_time, listed, utf8
 from .events import Dumps, encode_event
 from .replies import redacted, refused, text_of
@@ -90,13 +90,12 @@ class Crossbar:
             self._key = credentials.key.encode()
             self._key_query = f"key={quote_plus(credentials.key, safe='')}&timestamp="
 
-    def encode(self, push: Push) -> Signer:
+    def encode(self, push: Push) -> Encoded:
         """Encode a push once, for all attempts at it; raise InvalidPush if this format cannot express it."""
         body = self._body(push)
         if self._credentials is None:
-            unsigned = Request("", body)
-            return lambda now: unsigned
-        return partial(self._signed, self._credentials, body)
+            return Encoded(_unsigned, body)
+        return Encoded(self._signed, self._credentials, body)
 
     def _body(self, push: Push) -> bytes:
         return b'{"topic":%b,%b%b}' % (_topic(push.topic), self._arguments(push.event), _options(push))
@@ -135,6 +134,10 @@ class Crossbar:
             refusal = AuthRejected if error == "wamp.error.not_authorized" else Rejected
             return refusal(f"the broker answered {status}: {reason}", status=status, reason=reason)
         return refused(request, response, text, _REFUSALS, self._credentials, now)
+
+
+def _unsigned(body: bytes, now: float) -> Request:
+    return Request("", body)
 
 
 def _json(body: bytes) -> object:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import accumulate
 from math import inf
 from urllib.parse import quote_plus
@@ -27,7 +27,7 @@ from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected, TooLar
 from ...signing import Credentials, sign
 from ..checks import wrong_type
 from ..values import Payload, Push, Receipt, SessionIDs
-from . import Request, Response, Signer, Verdict
+from . import Encoded, Request, Response, Verdict
 from .arguments import checked_time, listed, utf8
 from .events import Dumps, encode_event
 from .replies import refused, text_of
@@ -93,7 +93,7 @@ class WebMQ:
                 f"max_request_head: {most} bytes are too few; a head has {self._head} before it has a topic"
             )
 
-    def encode(self, push: Push) -> Signer:
+    def encode(self, push: Push) -> Encoded:
         """Encode a push once, for all attempts at it.
 
         Raises:
@@ -116,9 +116,8 @@ class WebMQ:
         if size + _MOST_DIGITS > self._room and (size := size + len(str(len(body)))) > self._room:
             raise _too_large(push, topic, self._head + size, len(receivers), self._head + int(self._room))
         if self._credentials is None:
-            unsigned = Request(f"topicuri={quoted_topic}{receivers}", body)
-            return lambda now: unsigned
-        return partial(self._signed, self._credentials, topic, quoted_topic, receivers, body)
+            return Encoded(_unsigned, f"topicuri={quoted_topic}{receivers}", body)
+        return Encoded(self._signed, self._credentials, topic, quoted_topic, receivers, body)
 
     def _signed(
         self, credentials: Credentials, topic: bytes, quoted_topic: str, receivers: str, body: bytes, now: float
@@ -136,6 +135,10 @@ class WebMQ:
                 return Receipt(202, int(publication_id), attempts)
             return _accepted(attempts)
         return refused(request, response, text_of(response.body), _REFUSALS, self._credentials, now)
+
+
+def _unsigned(query: str, body: bytes, now: float) -> Request:
+    return Request(query, body)
 
 
 @lru_cache(16)

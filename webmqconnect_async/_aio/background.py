@@ -1,0 +1,106 @@
+"""Pushes the events of `push_soon` in an event loop, with tasks that exist only while there are events to push."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from .._core.background import Entry
+from .._core.background_queue import BackgroundQueue, unexpected
+from .._core.clock import monotonic
+from .._core.settings import Settings
+from .._core.values import Receipt
+from ..errors import Unconfirmed, WebMQError
+from .loop_state import LoopState, running_loop
+
+__all__ = ["AsyncBackground"]
+
+
+class AsyncBackground(BackgroundQueue):
+    """The events of `push_soon` of an AsyncClient. Those that wait when a loop is closed are pushed in the next one.
+
+    Args:
+        settings: The client's.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.background, settings.endpoint.authority)
+        self._timeout = settings.timeout
+        self._state: LoopState | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushed = asyncio.Event()
+
+    def bind(self, state: LoopState) -> None:
+        """Push in the running loop from now on."""
+        with self._lock:
+            self._backlog.lose(monotonic())
+            self._state, self._tasks, self._timer, self._flushed = state, set(), None, asyncio.Event()
+        self._report()
+        self._start()
+
+    async def flush(self) -> None:
+        """Wait until no event waits or is in flight."""
+        while self._backlog.waiting:
+            self._flushed.clear()
+            self._start()
+            await self._flushed.wait()
+
+    def _wake(self) -> None:
+        if self._state is not None:
+            loop = self._state.loop
+            with suppress(RuntimeError):  # the loop has just been closed: the next one pushes the event
+                (loop.call_soon if running_loop() is loop else loop.call_soon_threadsafe)(self._start)
+
+    def _drained(self) -> None:
+        self._flushed.set()
+
+    def _start(self) -> None:
+        """Start a task if an event may be pushed now, and the timer if one may be pushed later."""
+        state = self._state
+        if state is None or not state.is_here():
+            return
+        with self._lock:
+            delay = self._backlog.delay(monotonic())
+            self._idle = delay is None and not self._backlog.is_away
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if delay == 0:
+            if len(self._tasks) < self._background.concurrency:
+                task = state.loop.create_task(self._work(state))
+                self._tasks.add(task)
+                task.add_done_callback(self._ended)
+        elif delay is not None:
+            self._timer = state.loop.call_later(delay, self._start)
+
+    async def _work(self, state: LoopState) -> None:
+        """Push one event after another, as long as one may be pushed. Each task starts the next."""
+        while (entry := self._take()) is not None:
+            self._start()
+            result: Receipt | WebMQError = Unconfirmed("the push was cancelled")
+            try:
+                result = await self._push(state, entry)
+            finally:
+                self._done(entry, result)
+            if isinstance(result, WebMQError) and not result.attempts:
+                await asyncio.sleep(0)  # nothing was awaited: a long run of these would block the loop
+
+    async def _push(self, state: LoopState, entry: Entry) -> Receipt | WebMQError:
+        deadline = state.deadlines.start(self._timeout)
+        try:
+            return await state.run(entry.encoded, deadline, background=True)
+        except WebMQError as error:
+            return error
+        except Exception as error:  # noqa: BLE001  # a fault of ours must not end the task
+            return unexpected(error)
+        finally:
+            deadline.stop()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Start the next task, except after a cancellation: the loop may be shutting down."""
+        self._tasks.discard(task)
+        if not task.cancelled():
+            self._start()
+        else:
+            self._idle = True

@@ -1,0 +1,126 @@
+"""The queue of `push_soon`: the backlog with a lock, a log and the application's `on_failure`.
+
+Each client has a subclass, which takes events from it and pushes them.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from abc import ABC, abstractmethod
+
+from ..errors import Unconfirmed, WebMQError
+from . import log
+from .background import Background, Backlog, Entry
+from .clock import monotonic
+from .dialects import Encoded
+from .values import Failed, Push, Receipt
+
+__all__ = ["BackgroundQueue", "unexpected"]
+
+
+class BackgroundQueue(ABC):
+    """The events of `push_soon` of one client. Threads can share it.
+
+    Args:
+        background: The client's options.
+        broker: Host and port, for the log.
+    """
+
+    def __init__(self, background: Background, broker: str) -> None:
+        self._background = background
+        self._broker = broker
+        # Reentrant and in C, so that a signal handler may push, too, and may raise.
+        self._lock = threading.RLock()
+        self._backlog = Backlog(background, random.random)
+        self._idle = True
+        """Whether nothing is going to take a new event, unless it is woken."""
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """The last three fields of `Stats`."""
+        return self._backlog.waiting, self._backlog.dropped, self._backlog.failed
+
+    def add(self, push: Push, encoded: Encoded) -> bool:
+        """Append an event; return False if there is no room.
+
+        Raises:
+            ClientClosed: The client was closed meanwhile.
+        """
+        with self._lock:
+            added = self._backlog.add(push, encoded, monotonic())
+            if added and self._idle:
+                self._wake()
+                self._idle = False
+        return added
+
+    @property
+    def waiting(self) -> int:
+        """Events without an outcome."""
+        return self._backlog.waiting
+
+    @abstractmethod
+    def _wake(self) -> None:
+        """Have the events taken. The lock is held."""
+
+    @abstractmethod
+    def _drained(self) -> None:
+        """Let those go on that wait until no event has no outcome."""
+
+    def _take(self) -> Entry | None:
+        """Return an event to push now."""
+        with self._lock:
+            entry = self._backlog.take(monotonic())
+        self._report()
+        return entry
+
+    def _done(self, entry: Entry, result: Receipt | WebMQError) -> None:
+        """Record the outcome of a try."""
+        now = monotonic()
+        with self._lock:
+            self._backlog.done(entry, result, now)
+            news = self._backlog.news(now)
+        if news is not None:
+            log.background(self._broker, news)
+        self._report()
+
+    def refuse(self) -> None:
+        """Accept no more events."""
+        with self._lock:
+            self._backlog.closed = True
+
+    def abandon(self) -> None:
+        """Let all events fail that are not in flight."""
+        with self._lock:
+            self._backlog.abandon()
+        self._report()
+
+    def log_left(self) -> None:
+        """Log how many events the client was closed without."""
+        with self._lock:
+            news = self._backlog.left_behind()
+        if news is not None:
+            log.left_behind(self._broker, news)
+
+    def _report(self) -> None:
+        """Call `on_failure` for the events that have failed."""
+        on_failure = self._background.on_failure
+        while on_failure is not None:
+            with self._lock:
+                entry = self._backlog.next_failure()
+            if entry is None or entry.error is None:
+                break
+            try:
+                on_failure(Failed(entry.index, entry.push, entry.error))
+            except Exception:  # noqa: BLE001  # the application's function may raise anything
+                log.on_failure_raised(self._broker)
+            finally:
+                with self._lock:
+                    self._backlog.forget(entry)
+        if not self._backlog.waiting:
+            self._drained()
+
+
+def unexpected(error: Exception) -> WebMQError:
+    """Return the outcome of a push that raised anything but a WebMQError. The text of such an error may hold a URL."""
+    return Unconfirmed(f"unexpected {type(error).__name__}")
