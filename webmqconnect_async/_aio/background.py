@@ -39,12 +39,17 @@ class AsyncBackground(BackgroundQueue):
         self._report()
         self._start()
 
-    async def flush(self) -> None:
-        """Wait until no event waits or is in flight."""
-        while self._backlog.waiting:
-            self._flushed.clear()
-            self._start()
-            await self._flushed.wait()
+    async def flush(self, seconds: float | None) -> bool:
+        """Wait until no event waits or is in flight; return False if the time is up."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._backlog.waiting:
+                    self._flushed.clear()
+                    self._start()
+                    await self._flushed.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def _wake(self) -> None:
         if self._state is not None:

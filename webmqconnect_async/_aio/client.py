@@ -38,8 +38,9 @@ class AsyncClient(BaseClient):
         async with AsyncClient("http://127.0.0.1:8080", auth_key="app", auth_secret="s3cret") as client:
             await client.push("http://example.com/orders", {"id": 17, "state": "paid"})
 
-    A client can be created anywhere, also before there is an event loop. It opens its session at the first push. It
-    works in one event loop at a time; after that loop has been closed, it works in the next one.
+    A client can be created anywhere, also before there is an event loop. It opens its session at the first push, or as
+    its `async with` is entered. It works in one event loop at a time; after that loop has been closed, it works in the
+    next one.
 
     Args:
         endpoint: The broker's http or https URL, without user information, query and fragment.
@@ -235,7 +236,7 @@ class AsyncClient(BaseClient):
         end = inf if seconds is None else state.loop.time() + seconds
         state.deadlines.limit(end)
         try:
-            await self._flush(seconds)
+            await self._background.flush(seconds)
             self._background.abandon()
             state.deadlines.limit(end)  # those of events that were pushed meanwhile
             while state.in_flight:
@@ -261,15 +262,7 @@ class AsyncClient(BaseClient):
         seconds = checked_seconds("timeout", timeout, zero=True)
         if self._background.waiting:
             self._here()
-        return await self._flush(seconds)
-
-    async def _flush(self, seconds: float | None) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._background.flush()
-        except TimeoutError:
-            return False
-        return True
+        return await self._background.flush(seconds)
 
     def _queue(self) -> AsyncBackground:
         """Return the queue of `push_soon`. Any thread may call it while the loop of the client runs."""

@@ -41,15 +41,12 @@ class ThreadedBackground(BackgroundQueue):
     def __init__(self, background: Background, broker: str) -> None:
         super().__init__(background, broker)
         self.pid = os.getpid()
+        self.is_running = False
+        """Whether there is a thread."""
         self._thread: threading.Thread | None = None
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._flushes: dict[Latch, None] = {}
         self._ended = False
-
-    @property
-    def is_running(self) -> bool:
-        """Whether there is a thread."""
-        return self._thread is not None
 
     def start(self, client: object, push: Callable[[Signer], Receipt]) -> None:
         """Start the thread. It ends when the client is closed, or collected and its events pushed.
@@ -62,6 +59,7 @@ class ThreadedBackground(BackgroundQueue):
         thread.start()
         with self._lock:
             self._thread = self._thread or thread
+            self.is_running = True
         weakref.finalize(client, self.end).atexit = False
         # After the finalizer that closes idle connections, and so called before it.
         atexit.unregister(_flush_all)
@@ -112,6 +110,7 @@ class ThreadedBackground(BackgroundQueue):
                     self._done(entry, _result(push, entry.encoded))
         finally:
             _running.discard(self)
+            self.is_running = False
             self._thread = None
 
     def _wait(self) -> bool:

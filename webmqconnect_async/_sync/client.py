@@ -236,8 +236,9 @@ class Client(BaseClient):
             raise ClientClosed("the client is closed")
 
     def _queue(self) -> ThreadedBackground:
-        self._open()
-        state = self._state
+        state = self._here()
+        if state.slots.closed:
+            raise ClientClosed("the client is closed")
         if not state.background.is_running:
             state.background.start(self, state.run_in_background)
         return state.background
