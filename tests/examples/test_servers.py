@@ -93,10 +93,10 @@ from examples.celery_worker import app, client
 
 @worker_init.connect
 def queue(**_):
-    for number in range(100):
+    for number in range(20):
         client.push_soon("http://example.com/opened", {"id": number})
 """
-"""A Celery application whose main process has 100 events queued when it forks."""
+"""A Celery application whose main process has events queued when it forks."""
 
 
 async def test_warm_shutdown_of_celery_loses_nothing(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ async def test_warm_shutdown_of_celery_loses_nothing(hub: Hub, tmp_path: Path, m
             await process.said("Warm shutdown")
             await broker_is_away.aclose()
             ended = await process.ended()
-    assert in_order(hub) == {"opened": list(range(100)), "orders": list(range(6))}
+    assert in_order(hub) == {"opened": list(range(20)), "orders": list(range(6))}
     workers = {push.event["worker"] for push in hub.pushes if isinstance(push.event, dict) and "worker" in push.event}
     assert process.pid not in workers
     assert "Traceback" not in ended.stderr
