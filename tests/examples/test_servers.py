@@ -6,6 +6,7 @@ import signal
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from itertools import chain
 from pathlib import Path
 
 import aiohttp
@@ -43,25 +44,16 @@ SERVERS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
 """The command of a server, what it says when it listens, and what it says when it serves no more."""
 
 
-def in_order(hub: Hub) -> dict[str, list[int]]:
-    """Return the numbers that were pushed on each topic, sorted, after a check that each process pushed in order."""
-    numbers: dict[tuple[str, object], list[int]] = defaultdict(list)
-    for push in hub.pushes:
-        assert isinstance(push.event, dict)
-        numbers[push.topic, push.event.get("worker")].append(int(number_of(push.event)))
-    topics: dict[str, list[int]] = defaultdict(list)
-    for (topic, _worker), pushed in numbers.items():
-        assert pushed == sorted(pushed)
-        topics[topic.rpartition("/")[2]] += pushed
-    return {topic: sorted(pushed) for topic, pushed in topics.items()}
+def events(hub: Hub, topic: str) -> list[dict[str, object]]:
+    """Return the events that were pushed on a topic, in order."""
+    return [push.event for push in hub.pushes if push.topic == topic and isinstance(push.event, dict)]
 
 
-def number_of(event: dict[str, object]) -> str:
-    """Return the number that the test gave to an item of the board, or to an order."""
-    match event:
-        case {"item": {"text": number}} | {"order": {"text": number}} | {"id": number}:
-            return str(number)
-    raise AssertionError(event)
+def number_of(event: dict[str, object]) -> int:
+    """Return the number that the test gave to an item of the board or to an order."""
+    text = event["item" if "item" in event else "order"]
+    assert isinstance(text, dict)
+    return int(text["text"])
 
 
 @pytest.mark.parametrize(("command", "listens", "ends"), SERVERS.values(), ids=SERVERS)
@@ -83,7 +75,11 @@ async def test_sigterm_loses_nothing(
             site.process.signal(signal.SIGTERM)
             await site.process.complained(ends)
         ended = await site.process.ended()
-    assert in_order(hub) == {topic: list(range(20))}
+    numbers: dict[object, list[int]] = defaultdict(list)
+    for event in events(hub, f"http://example.com/{topic}"):
+        numbers[event.get("worker")].append(number_of(event))
+    assert all(of_worker == sorted(of_worker) for of_worker in numbers.values())
+    assert sorted(chain.from_iterable(numbers.values())) == list(range(20))
     assert "Traceback" not in ended.stderr
 
 
@@ -119,7 +115,8 @@ async def test_warm_shutdown_of_celery_loses_nothing(hub: Hub, tmp_path: Path, m
             await process.said("Warm shutdown")
             await broker_is_away.aclose()
             ended = await process.ended()
-    assert in_order(hub) == {"opened": list(range(20)), "orders": list(range(6))}
-    workers = {push.event["worker"] for push in hub.pushes if isinstance(push.event, dict) and "worker" in push.event}
-    assert process.pid not in workers
+    assert events(hub, "http://example.com/opened") == [{"id": number} for number in range(20)]
+    orders = events(hub, "http://example.com/orders")
+    assert sorted(str(order["id"]) for order in orders) == ["0", "1", "2", "3", "4", "5"]
+    assert process.pid not in {order["worker"] for order in orders}
     assert "Traceback" not in ended.stderr
