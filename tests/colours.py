@@ -59,6 +59,16 @@ class Both:
             return sum(outcome.ok for outcome in self.client.push_stream(pushes, **kwargs))
         return self._run(_counted(self.client, pushes, **kwargs))
 
+    def push_soon(self, *args: Any, **kwargs: Any) -> bool:
+        if isinstance(self.client, Client):
+            return self.client.push_soon(*args, **kwargs)
+        return self._run(_soon(self.client, *args, **kwargs))
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        if isinstance(self.client, Client):
+            return self.client.flush(timeout)
+        return self._run(self.client.flush(timeout))
+
     def ended(self, verb: str, topic: str, event: object) -> Receipt | WebMQError:
         """Push by a verb, and return what came of it."""
         if verb == "push":
@@ -103,6 +113,10 @@ class Both:
     def _run(self, verb: Coroutine[Any, Any, T]) -> T:
         assert self._runner is not None
         return self._runner.run(verb)
+
+
+async def _soon(client: AsyncClient, *args: Any, **kwargs: Any) -> bool:
+    return client.push_soon(*args, **kwargs)
 
 
 async def only_post(client: AsyncClient) -> None:

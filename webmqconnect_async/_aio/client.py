@@ -234,11 +234,10 @@ class AsyncClient(BaseClient):
         for source in self._sources:
             source.stop(ClientClosed("the client was closed"))
         end = inf if seconds is None else state.loop.time() + seconds
-        state.deadlines.limit(end)
         try:
             await self._background.flush(seconds)
             self._background.abandon()
-            state.deadlines.limit(end)  # those of events that were pushed meanwhile
+            state.deadlines.limit(end)
             while state.in_flight:
                 state.drained.clear()
                 await state.drained.wait()

@@ -111,7 +111,7 @@ class LoopState:
             if self.closing and not background:
                 raise ClientClosed("the client is closed")
             flow = PushFlow(sign, settings.dialect, settings.retry, self.clock, random.random, deadline.when)
-            receipt = await self.drive(flow, deadline)
+            receipt = await self.drive(flow, deadline, quiet=background)
         except WebMQError as error:
             counts.retried += max(0, error.attempts - 1)
             raise
@@ -127,14 +127,15 @@ class LoopState:
             if self.closing:
                 self.drained.set()
 
-    async def drive(self, flow: PushFlow, deadline: Deadline) -> Receipt:
-        """Carry out a flow and return its receipt. Exceptions of the flow pass through."""
+    async def drive(self, flow: PushFlow, deadline: Deadline, *, quiet: bool) -> Receipt:
+        """Carry out a flow and return its receipt. Exceptions of the flow pass through. `quiet`: do not log retries."""
         with WithoutFrames():
             while True:
                 step = flow.receive(await self._exchange(flow.request(), deadline))
                 if isinstance(step, Receipt):
                     return step
-                log.retrying(self._broker, step)
+                if not quiet:
+                    log.retrying(self._broker, step)
                 seconds = step.seconds
                 del step  # the error that it holds may be raised with this frame in its traceback
                 if not await deadline.sleep(seconds):

@@ -190,6 +190,8 @@ class Backlog:
         again = isinstance(result, NotAccepted) and result.retryable
         if isinstance(result, Receipt | Rejected | BadReply) and not again:
             self._tries = 0  # it has responded
+            if not self._unlogged_failures:
+                self._unlogged = None
         elif again or self._tries:
             if not self._in_flight or not self._tries:
                 self._tries += 1

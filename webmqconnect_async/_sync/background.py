@@ -106,22 +106,29 @@ class ThreadedBackground(BackgroundQueue):
         _running.add(self)
         try:
             while self._wait():
-                if (entry := self._take()) is not None:
-                    self._done(entry, _result(push, entry.encoded))
+                entry = self._take()
+                result = entry and _result(push, entry.encoded)
+                if entry is not None and result is not None and self._is_here():
+                    self._done(entry, result)
         finally:
             _running.discard(self)
             self.is_running = False
             self._thread = None
 
+    def _is_here(self) -> bool:
+        """Whether this is not a copy that a fork has made: under gevent, it copies the thread as well."""
+        return self.pid == os.getpid()
+
     def _wait(self) -> bool:
         """Wait until an event may be pushed; return False if the thread is to end."""
         while True:
             with self._lock:
-                delay = self._backlog.delay(monotonic())
+                # gevent fails if a copy ends: it waits until its process has ended.
+                delay = self._backlog.delay(monotonic()) if self._is_here() else None
                 self._idle = delay is None
             if delay == 0:
                 return True
-            if self._ended and not self._backlog.waiting:
+            if self._ended and not self._backlog.waiting and self._is_here():
                 return False
             with suppress(queue.Empty):
                 self._wakes.get(timeout=delay)
@@ -139,7 +146,7 @@ def _result(push: Callable[[Signer], Receipt], sign: Signer) -> Receipt | WebMQE
 def _flush_all() -> None:
     """Push, as the interpreter exits, what clients have not pushed yet."""
     deadline = monotonic() + _AT_EXIT
-    running = [each for each in _running if each.pid == os.getpid()]
+    running = [each for each in _running if each._is_here()]
     for background in running:
         background.refuse()
     for background in running:

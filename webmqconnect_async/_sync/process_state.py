@@ -106,7 +106,8 @@ class ProcessState:
                 step = flow.receive(self.exchange(lease, flow.request(), deadline))
                 if isinstance(step, Receipt):
                     return step
-                log.retrying(self._endpoint.authority, step)
+                if not lease.background:  # the background has a log of its own
+                    log.retrying(self._endpoint.authority, step)
                 seconds = step.seconds
                 del step  # the error that it holds may be raised with this frame in its traceback
                 if self.slots.sleep(seconds):

@@ -1,0 +1,344 @@
+"""The bookkeeping of `push_soon`, without clients: times are arguments, and the broker is whatever a test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from webmqconnect_async import (
+    AuthRejected,
+    Background,
+    BadReply,
+    ClientClosed,
+    ConnectFailed,
+    ConnectionLost,
+    Failed,
+    NotAccepted,
+    Overloaded,
+    Push,
+    QueueTimeout,
+    Receipt,
+    ReplyTimeout,
+    Unconfirmed,
+    WebMQError,
+)
+from webmqconnect_async._core.background import Backlog, Entry, News
+from webmqconnect_async._core.dialects import Encoded, Request
+
+SENT = Receipt(202)
+AWAY = ConnectFailed("nobody there")
+
+
+def ignore(failed: Failed) -> None:
+    """Keep failures in the backlog, as they are with an `on_failure`."""
+
+
+def backlog(*topics: str, jitter: Callable[[], float] = lambda: 1.0, **options: Any) -> Backlog:
+    """Return a backlog with an event, numbered from 0, for each of these topics."""
+    made = Backlog(Background(**{"on_failure": ignore, **options}), jitter)
+    for number, topic in enumerate(topics):
+        assert add(made, topic, number)
+    return made
+
+
+def add(backlog: Backlog, topic: str, event: object, now: float = 0.0, size: int = 10) -> bool:
+    return backlog.add(Push(topic, event), Encoded(lambda body, now: Request("", body), bytes(size)), now)
+
+
+def taken(backlog: Backlog, now: float = 0.0) -> Entry:
+    entry = backlog.take(now)
+    assert entry is not None
+    return entry
+
+
+def all_taken(backlog: Backlog, now: float = 0.0) -> list[Entry]:
+    """Return everything that may be pushed now."""
+    entries: list[Entry] = []
+    while (entry := backlog.take(now)) is not None:
+        entries.append(entry)
+    return entries
+
+
+def failures(backlog: Backlog) -> list[tuple[int, WebMQError | None]]:
+    """Return the numbers and errors of those that have failed, and forget them."""
+    found: list[tuple[int, WebMQError | None]] = []
+    while (entry := backlog.next_failure()) is not None:
+        found.append((entry.index, entry.error))
+        backlog.forget(entry)
+    return found
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"limit": 0}, ValueError, "limit must be at least 1"),
+        ({"limit": 1.5}, TypeError, "limit must be an integer, not float"),
+        ({"limit_bytes": 0}, ValueError, "limit_bytes must be at least 1"),
+        ({"concurrency": True}, TypeError, "concurrency must be an integer, not bool"),
+        ({"max_age": 0}, ValueError, "max_age must be greater than 0"),
+        ({"max_age": "1"}, TypeError, "max_age must be a number of seconds or None, not str"),
+        ({"on_failure": 1}, TypeError, "on_failure must be callable or None, not int"),
+    ],
+)
+def test_options_are_checked(options: dict[str, Any], error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=f"^{said}"):
+        Background(**options)
+
+
+def test_on_failure_is_not_a_coroutine_function() -> None:
+    """Nothing would await it."""
+
+    async def on_failure(failed: Failed) -> None: ...
+
+    with pytest.raises(TypeError, match="on_failure must be a plain function"):
+        Background(on_failure=on_failure)
+
+
+# Order
+
+
+def test_one_of_each_topic_is_in_flight() -> None:
+    waiting = backlog("a", "a", "b", "a", "b")
+    first, second = all_taken(waiting)
+    assert (first.index, second.index) == (0, 2)
+    waiting.done(second, SENT, 0.0)
+    assert [entry.index for entry in all_taken(waiting)] == [4]
+    waiting.done(first, SENT, 0.0)
+    assert [entry.index for entry in all_taken(waiting)] == [1]
+
+
+@pytest.mark.parametrize("result", [AuthRejected("no"), Unconfirmed("perhaps"), BadReply("what"), ClientClosed("gone")])
+def test_a_failure_is_reported_and_stepped_over(result: WebMQError) -> None:
+    waiting = backlog("a", "a")
+    waiting.done(taken(waiting), result, 0.0)
+    assert failures(waiting) == [(0, result)]
+    assert (taken(waiting).index, waiting.waiting, waiting.failed) == (1, 1, 1)
+
+
+def test_a_topic_is_forgotten_with_its_last_event() -> None:
+    waiting = backlog("a")
+    waiting.done(taken(waiting), SENT, 0.0)
+    assert waiting._newest == {}
+    add(waiting, "a", 1)
+    assert taken(waiting).index == 1
+
+
+def test_a_second_outcome_of_a_try_is_ignored() -> None:
+    """As of a task that is collected long after its loop was closed."""
+    waiting = backlog("a")
+    entry = taken(waiting)
+    waiting.lose(0.0)
+    waiting.done(entry, SENT, 0.0)
+    [(index, error)] = failures(waiting)
+    assert (index, type(error), waiting.waiting) == (0, Unconfirmed, 0)
+
+
+# Bounds
+
+
+def test_limits() -> None:
+    """What is in flight or not yet reported takes room, too. Each call has an index, also without room."""
+    waiting = backlog("a", "b", limit=2)
+    assert not add(waiting, "c", 2)
+    entry = taken(waiting)
+    assert not add(waiting, "c", 3)
+    waiting.done(entry, Unconfirmed("perhaps"), 0.0)
+    assert not add(waiting, "c", 4)
+    failures(waiting)
+    assert add(waiting, "c", 5)
+    assert (waiting.dropped, waiting.waiting) == (3, 2)
+    assert [entry.index for entry in all_taken(waiting)] == [1, 5]
+
+
+def test_limit_of_bytes() -> None:
+    waiting = backlog(limit_bytes=100)
+    assert not add(waiting, "a", 0, size=101)
+    assert add(waiting, "a", 1, size=100)
+    assert not add(waiting, "a", 2, size=1)
+    waiting.done(taken(waiting), SENT, 0.0)
+    assert add(waiting, "a", 3, size=1)
+
+
+# The broker is away
+
+
+def test_one_push_at_a_time_tries_whether_the_broker_is_back() -> None:
+    waiting = backlog(*"abcd")
+    for entry in all_taken(waiting):
+        assert waiting.delay(0.0) is None
+        waiting.done(entry, AWAY, 0.0)
+    now, delays = 0.0, []
+    for _ in range(9):
+        delay = waiting.delay(now)
+        assert delay
+        assert waiting.take(now) is None
+        delays.append(round(delay, 3))
+        now += delay
+        [entry] = all_taken(waiting, now)
+        assert add(waiting, "new", 0, now)
+        assert waiting.delay(now) is None
+        waiting.done(entry, AWAY, now)
+    assert delays == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0]
+    assert waiting.failed == 0
+
+
+def test_jitter() -> None:
+    """Many processes lose the broker in the same moment. Each waits for half of the delay at least."""
+    waiting = backlog("a", jitter=lambda: 0.0)
+    waiting.done(taken(waiting), AWAY, 0.0)
+    assert waiting.delay(0.0) == 0.05
+
+
+@pytest.mark.parametrize("result", [SENT, AuthRejected("no"), BadReply("what")])
+def test_any_response_ends_the_search(result: Receipt | WebMQError) -> None:
+    waiting = backlog(*"abc")
+    for entry in all_taken(waiting):
+        waiting.done(entry, AWAY, 0.0)
+    waiting.done(taken(waiting, 10.0), result, 10.0)
+    assert not waiting.is_away
+    assert len(all_taken(waiting, 10.0)) == 2
+
+
+def test_no_response_does_not_end_it() -> None:
+    waiting = backlog(*"abc")
+    for entry in all_taken(waiting):
+        waiting.done(entry, AWAY, 0.0)
+    waiting.done(taken(waiting, 10.0), ReplyTimeout("silence"), 10.0)
+    assert waiting.is_away
+    assert waiting.take(10.0) is None
+    assert [index for index, _ in failures(waiting)] == [0]
+
+
+def test_a_lost_response_alone_does_not_begin_it() -> None:
+    waiting = backlog(*"abc")
+    waiting.done(taken(waiting), ConnectionLost("broken"), 0.0)
+    assert not waiting.is_away
+
+
+@pytest.mark.parametrize(("asked", "delay"), [(3.0, 3.0), (0.0, 0.1), (3600.0, 60.0)])
+def test_the_delay_that_the_broker_asks_for(asked: float, delay: float) -> None:
+    waiting = backlog("a")
+    overloaded = Overloaded("later")
+    overloaded.retry_after = asked
+    waiting.done(taken(waiting), overloaded, 0.0)
+    assert waiting.delay(0.0) == pytest.approx(delay)
+
+
+def test_topics_take_turns_to_try() -> None:
+    """The broker may refuse those of one topic alone."""
+    waiting = backlog("a", "a", "b")
+    waiting.done(taken(waiting), Overloaded("later"), 0.0)
+    assert taken(waiting, 10.0).push.topic == "b"
+
+
+# Age
+
+
+def test_tried_again_until_it_is_too_old() -> None:
+    waiting = backlog("a", "a", max_age=60.0)
+    waiting.done(taken(waiting), AWAY, 0.0)
+    later = ConnectFailed("still nobody")
+    waiting.done(taken(waiting, 59.9), later, 59.9)
+    add(waiting, "a", 2, 59.9)
+    assert taken(waiting, 70.0).index == 2
+    (first, error), (second, other) = failures(waiting)
+    assert (first, error, second, type(other)) == (0, later, 1, QueueTimeout)
+    assert str(other) == "not pushed within max_age, 60 seconds: still nobody"
+
+
+def test_all_that_are_too_old_fail_at_the_next_try() -> None:
+    """They make room, also if it is not their turn to try."""
+    waiting = backlog(*"aabbc", max_age=60.0)
+    for entry in all_taken(waiting):
+        waiting.done(entry, AWAY, 0.0)
+    add(waiting, "d", 5, 30.0)
+    entry = taken(waiting, 61.0)
+    assert (entry.index, waiting.waiting - len(failures(waiting))) == (5, 1)
+
+
+def test_an_event_that_had_no_turn_for_so_long_fails() -> None:
+    waiting = backlog("a", "a", max_age=60.0)
+    first = taken(waiting)
+    waiting.done(first, SENT, 60.0)
+    assert waiting.take(60.0) is None
+    [(index, error)] = failures(waiting)
+    assert (index, str(error)) == (1, "not pushed within max_age, 60 seconds")
+
+
+def test_no_limit_of_age() -> None:
+    waiting = backlog("a", max_age=None)
+    for now in (0.0, 1e9, 2e9):
+        waiting.done(taken(waiting, now), AWAY, now)
+    assert waiting.failed == 0
+
+
+# The end
+
+
+def test_what_is_left_fails_once_the_client_is_closed() -> None:
+    waiting = backlog(*"aaabc")
+    flying, retried = taken(waiting), taken(waiting)
+    waiting.done(retried, AWAY, 0.0)
+    waiting.abandon()
+    with pytest.raises(ClientClosed):
+        add(waiting, "a", 5)
+    assert waiting.take(1e9) is None
+    waiting.done(flying, AWAY, 0.0)
+    left = failures(waiting)
+    assert sorted(index for index, _ in left) == [0, 1, 2, 3, 4]
+    assert [str(error) for index, error in left if index == 1] == [
+        "the client was closed before it could push the event: nobody there"
+    ]
+    assert (waiting.waiting, waiting._newest) == (0, {})
+    assert waiting.left_behind() == News(0, 5, AWAY)
+    assert waiting.left_behind() is None
+
+
+# The log
+
+
+def test_one_line_a_minute() -> None:
+    waiting = backlog("a", max_age=None)
+    told = []
+    for second in range(200):
+        now = float(second)
+        if (entry := waiting.take(now)) is not None:
+            waiting.done(entry, AWAY, now)
+        if (news := waiting.news(now)) is not None:
+            told.append((second, news))
+    assert [news for _, news in told] == [News(1, 0, AWAY)] * 4
+    seconds = [second for second, _ in told]
+    assert all(60 <= later - earlier <= 66 for earlier, later in pairwise(seconds))
+    waiting.done(taken(waiting, 300.0), SENT, 300.0)
+    assert waiting.news(300.0) == News(0, 0, None)
+    assert waiting.news(301.0) is None
+
+
+def test_the_broker_is_back_only_where_the_log_has_said_that_it_was_away() -> None:
+    waiting = backlog("a", "a", "a", max_age=None)
+    waiting.done(taken(waiting), AWAY, 0.0)
+    assert waiting.news(0.0) == News(3, 0, AWAY)
+    waiting.done(taken(waiting, 5.0), SENT, 5.0)
+    assert waiting.news(5.0) == News(2, 0, None)
+    waiting.done(taken(waiting, 6.0), AWAY, 6.0)
+    assert waiting.news(6.0) is None
+    waiting.done(taken(waiting, 20.0), SENT, 20.0)
+    assert waiting.news(20.0) is None
+
+
+@pytest.mark.parametrize("on_failure", [None, ignore])
+def test_failures_are_logged_unless_they_are_reported(on_failure: Callable[[Failed], object] | None) -> None:
+    waiting = backlog("a", "a", "a", on_failure=on_failure)
+    refused: NotAccepted = AuthRejected("no")
+    told = []
+    for now in (0.0, 1.0, 59.0):
+        waiting.done(taken(waiting, now), refused, now)
+        told.append(waiting.news(now))
+    told.append(waiting.news(60.0))
+    assert told == ([None] * 4 if on_failure else [News(2, 1, refused), None, None, News(0, 2, refused)])

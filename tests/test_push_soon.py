@@ -1,0 +1,596 @@
+"""`push_soon` of both clients on real sockets: what their drivers add to the bookkeeping of `test_background`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from webmqconnect_async import (
+    AsyncClient,
+    AuthRejected,
+    Background,
+    Client,
+    ClientClosed,
+    ConnectionLost,
+    Failed,
+    InvalidPush,
+    Push,
+    QueueTimeout,
+    Retry,
+    Stats,
+    TooLarge,
+    Unconfirmed,
+    WrongLoop,
+)
+from webmqconnect_async.testing import Hub
+
+from .colours import COLOURS, Both
+from .handlers import at_every_point
+from .hostile import PATIENCE, Hostile, Peer, answer, bodies, drop_after_body, held, hostile, refusing, reply, stall
+from .scripts import run_script
+
+if sys.platform != "win32":
+    import uvloop
+
+TOPIC = "http://example.com/t"
+LOGGER = "webmqconnect_async.client"
+
+pytest_plugins = ["webmqconnect_async.testing"]
+both_colours = pytest.mark.parametrize("colour", [*COLOURS, "uvloop"])
+
+
+class Failures(list[Failed]):
+    """An `on_failure` that keeps what it is called with."""
+
+    def __call__(self, failed: Failed) -> None:
+        self.append(failed)
+
+    @property
+    def ends(self) -> list[tuple[int, type[Exception]]]:
+        return [(each.index, type(each.error)) for each in self]
+
+
+def until(client: Both, server: Hostile, condition: Callable[[], bool]) -> None:
+    """Let the client work until something is so."""
+    if isinstance(client.client, Client):
+        server.until(condition)
+    else:
+        client._run(asyncio.to_thread(server.until, condition))
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.name == LOGGER and each.levelno >= logging.WARNING]
+
+
+@both_colours
+def test_in_order_by_topic(colour: str, server: Hostile) -> None:
+    with Both(colour, server.url) as client:
+        for number in range(60):
+            assert client.push_soon(f"{TOPIC}/{number % 3}", number) is True
+        assert client.flush()
+        assert client.stats == Stats(pushed=60)
+    for topic in range(3):
+        events = [int(each.body) for each in server.requests if each.query["topicuri"] == f"{TOPIC}/{topic}"]
+        assert events == list(range(topic, 60, 3))
+
+
+@both_colours
+def test_all_arguments_arrive(colour: str, server: Hostile) -> None:
+    with Both(colour, server.url) as client:
+        client.push_soon(TOPIC, {"id": 17}, ["a", 1], exclude=["b"])
+    [request] = server.requests
+    assert request.query == {"topicuri": TOPIC, "eligible": "a,1", "exclude": "b"}
+    assert request.body == b'{"id":17}'
+
+
+@both_colours
+def test_it_waits_for_nothing(colour: str) -> None:
+    """Neither for the broker nor for a slot, and awaited pushes do not wait for it."""
+    with hostile(*[stall] * 10) as server, Both(colour, server.url, concurrency=1, timeout=None) as client:
+        for number in range(20):
+            assert client.push_soon(f"{TOPIC}/{number}", number)
+        until(client, server, lambda: len(server.requests) == (1 if colour == "sync" else 10))
+        server.forget()
+        assert client.push(TOPIC, "awaited").status == 202
+        stats = client.stats
+        assert (stats.pushed, stats.waiting, stats.in_flight) == ((1, 20, 1) if colour == "sync" else (1, 20, 10))
+        assert not client.flush(timeout=0.0)
+        client.close(grace=0.0)
+        assert client.stats == Stats(pushed=1, background_failed=20)
+
+
+@both_colours
+def test_a_failure_is_reported_and_stepped_over(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    failures = Failures()
+    server.script(answer(reply(401)), drop_after_body)
+    with Both(colour, server.url, background=Background(on_failure=failures)) as client:
+        for number in range(3):
+            client.push_soon(TOPIC, number)
+        assert client.flush()
+        assert client.stats == Stats(pushed=1, background_failed=2)
+    assert failures.ends == [(0, AuthRejected), (1, ConnectionLost)]
+    assert failures[1].push == Push(TOPIC, 1)
+    assert all(each.error.__traceback__ is None for each in failures)
+    assert warnings(caplog) == []
+
+
+@both_colours
+def test_failures_that_nobody_is_told_of_are_logged(
+    colour: str, server: Hostile, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.script(*[answer(reply(401))] * 3)
+    with Both(colour, server.url) as client:
+        for number in range(3):
+            client.push_soon(TOPIC, number)
+    [line] = warnings(caplog)
+    assert "events that wait to be pushed in the background: 2, failed: 1; the last error: AuthRejected: " in line
+
+
+@both_colours
+def test_on_failure_raises(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    server.script(answer(reply(401)), answer(reply(401)))
+
+    def on_failure(failed: Failed) -> None:
+        raise LookupError(failed.index)
+
+    with Both(colour, server.url, background=Background(on_failure=on_failure)) as client:
+        for number in range(3):
+            client.push_soon(TOPIC, number)
+        assert client.flush()
+        assert client.stats == Stats(pushed=1, background_failed=2)
+    assert [(record.getMessage(), str((record.exc_info or [None, None])[1])) for record in caplog.records] == [
+        (f"127.0.0.1:{server.port}: on_failure raised an exception", str(number)) for number in range(2)
+    ]
+
+
+@both_colours
+@pytest.mark.parametrize(
+    ("arguments", "error"), [((TOPIC, {1, 2}), InvalidPush), ((1, 1), InvalidPush), (("t" * 20_000, 1), TooLarge)]
+)
+def test_what_cannot_be_encoded_raises_at_once(
+    colour: str, arguments: tuple[Any, Any], error: type[Exception], server: Hostile
+) -> None:
+    with Both(colour, server.url) as client:
+        with pytest.raises(error):
+            client.push_soon(*arguments)
+        assert client.stats == Stats()
+
+
+@both_colours
+def test_no_room(colour: str) -> None:
+    with hostile(stall) as server, Both(colour, server.url, background=Background(limit=3)) as client:
+        assert [client.push_soon(TOPIC, number) for number in range(5)] == [True] * 3 + [False] * 2
+        client.close(grace=0.0)
+        assert client.stats == Stats(dropped=2, background_failed=3)
+
+
+# Closing
+
+
+@both_colours
+def test_close_flushes(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    with Both(colour, server.url) as client:
+        for number in range(30):
+            client.push_soon(TOPIC, number)
+        client.close()
+        assert client.stats == Stats(pushed=30)
+        with pytest.raises(ClientClosed):
+            client.push_soon(TOPIC, 1)
+        assert client.flush()
+        client.close()
+    assert [int(body) for body in bodies(server)] == list(range(30))
+    assert warnings(caplog) == []
+
+
+@both_colours
+def test_what_is_left_after_the_grace(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+    failures = Failures()
+    background = Background(on_failure=failures)
+    with refusing() as url, Both(colour, url, retry=Retry(attempts=1), background=background) as client:
+        for number in range(30):
+            client.push_soon(TOPIC, number)
+        assert not client.flush(timeout=0.05)
+        client.close(grace=0.05)
+        assert client.stats.background_failed == len(failures) == 30
+        client.close()
+    assert {error for _, error in failures.ends} >= {ClientClosed}
+    away, left = warnings(caplog)
+    assert "events that wait to be pushed in the background: " in away
+    assert ", failed: 0; the last error: ConnectFailed" in away
+    assert "the client ended with events that it had not pushed: 30; the last error: ConnectFailed" in left
+
+
+@both_colours
+def test_a_push_in_flight_is_cut_off_at_the_end_of_the_grace(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+    failures = Failures()
+    background = Background(on_failure=failures)
+    with hostile(stall) as server, Both(colour, server.url, timeout=None, background=background) as client:
+        client.push_soon(TOPIC, 1)
+        client.push_soon(TOPIC, 2)
+        until(client, server, lambda: len(server.requests) == 1)
+        client.close(grace=0.0)
+        assert client.stats == Stats(background_failed=2)
+    assert sorted(failures.ends)[1] == (1, ClientClosed)
+    assert isinstance(min(failures, key=lambda each: each.index).error, Unconfirmed)
+    assert len(warnings(caplog)) == 1
+
+
+# The broker goes and comes back
+
+
+@both_colours
+def test_the_broker_comes_back(colour: str, webmq_hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    """What was pushed meanwhile is delivered, in order; the log has a line for either."""
+    with Both(colour, webmq_hub.url, retry=Retry(attempts=1)) as client:
+        with webmq_hub.down():
+            for number in range(20):
+                client.push_soon(TOPIC, number)
+            assert not client.flush(timeout=0.05)
+        assert client.flush()
+        assert client.stats == Stats(pushed=20)
+    assert [each.event for each in webmq_hub.pushes] == list(range(20))
+    away, back = warnings(caplog)
+    assert "events that wait to be pushed in the background: " in away
+    assert "the broker is back" in back
+
+
+@both_colours
+def test_too_old(colour: str) -> None:
+    failures = Failures()
+    background = Background(max_age=0.05, on_failure=failures)
+    with refusing() as url, Both(colour, url, retry=Retry(attempts=1), background=background) as client:
+        for number in range(5):
+            client.push_soon(TOPIC, number)
+        assert client.flush()
+        assert client.stats == Stats(background_failed=5)
+    assert [index for index, _ in failures.ends] == list(range(5))
+    assert isinstance(failures[-1].error, QueueTimeout)
+
+
+@pytest.mark.parametrize("extent", ["every"])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_every_event_is_delivered_dropped_or_reported(colour: str, webmq_hub: Hub, extent: str) -> None:
+    """100,000 into a queue of 100, while the broker goes and comes back."""
+    parts = [range(start, start + 10_000) for start in range(0, 100_000, 10_000)]
+    failures, dropped = Failures(), set()
+    background = Background(limit=100, on_failure=failures)
+    with Both(colour, webmq_hub.url, retry=Retry(attempts=1), background=background) as client:
+        for part in parts:
+            with webmq_hub.down():
+                dropped |= flood(client, part[:5000])
+            dropped |= flood(client, part[5000:])
+            assert client.flush()
+        stats = client.stats
+    arrived = [each.event for each in webmq_hub.pushes]
+    reported = {each.index for each in failures if isinstance(each.error, Unconfirmed)}
+    assert len(set(arrived)) == len(arrived) > 500
+    assert {*arrived} | dropped | {each.index for each in failures} == {*range(100_000)}
+    assert not {*arrived} & dropped
+    assert {*arrived} & {each.index for each in failures} <= reported
+    assert (stats.waiting, stats.dropped, stats.background_failed) == (0, len(dropped), len(failures))
+    for topic in range(7):
+        events = [each.event for each in webmq_hub.pushes if each.topic == f"{TOPIC}/{topic}"]
+        assert events == sorted(events)
+
+
+def flood(client: Both, events: range) -> set[object]:
+    """Push events as fast as can be, and return those that had no room."""
+
+    def soon(event: int) -> bool:
+        return client.client.push_soon(f"{TOPIC}/{event % 7}", event)
+
+    async def asynchronously() -> set[object]:
+        dropped: set[object] = set()
+        for event in events:
+            if not soon(event):
+                dropped.add(event)
+            if event % 250 == 0:
+                await asyncio.sleep(0.001)
+        return dropped
+
+    if isinstance(client.client, Client):
+        return {event for event in events if not soon(event)}
+    return client._run(asynchronously())
+
+
+# The event loop of an AsyncClient
+
+
+async def test_from_any_thread(server: Hostile) -> None:
+    async with AsyncClient(server.url) as client:
+        with ThreadPoolExecutor(4) as threads:
+            accepted = list(threads.map(lambda number: client.push_soon(TOPIC, number), range(100)))
+        assert accepted == [True] * 100
+        assert await client.flush(PATIENCE)
+        assert client.stats == Stats(pushed=100)
+    assert sorted(int(body) for body in bodies(server)) == list(range(100))
+
+
+async def test_from_another_loop_that_runs_beside(server: Hostile) -> None:
+    """As in a worker thread that runs a coroutine. The event is pushed in the loop of the client."""
+
+    async def other() -> bool:
+        return client.push_soon(TOPIC, 1)
+
+    async with AsyncClient(server.url) as client:
+        assert await asyncio.to_thread(asyncio.run, other())
+        assert await client.flush(PATIENCE)
+    assert bodies(server) == [b"1"]
+
+
+def test_without_a_loop(server: Hostile) -> None:
+    client = AsyncClient(server.url)
+    with pytest.raises(WrongLoop, match="the client has no event loop yet"):
+        client.push_soon(TOPIC, 1)
+    asyncio.run(client.close())
+    with pytest.raises(ClientClosed):
+        client.push_soon(TOPIC, 1)
+
+
+def test_after_its_loop(server: Hostile) -> None:
+    client = AsyncClient(server.url)
+    asyncio.run(_pushed(client, 0))
+    with pytest.raises(WrongLoop):
+        client.push_soon(TOPIC, 1)
+    asyncio.run(client.close())
+
+
+async def _pushed(client: AsyncClient, *events: int) -> None:
+    """Push events, and return before they are delivered."""
+    for event in events:
+        assert client.push_soon(TOPIC, event)
+
+
+async def _closed(client: AsyncClient) -> None:
+    async with client:
+        assert await client.flush(PATIENCE)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_one_loop_after_another(run: Any, server: Hostile) -> None:
+    """What a loop has not begun to push, the next one pushes. The push in flight is cancelled with its loop."""
+    client = AsyncClient(server.url)
+    for number in range(0, 30, 10):
+        run(_pushed(client, *range(number, number + 10)))
+        assert client.stats.waiting >= 9
+    run(_closed(client))
+    stats = client.stats
+    assert (stats.waiting, stats.pushed + stats.background_failed) == (0, 30)
+    assert stats.background_failed <= 3
+    events = [int(body) for body in bodies(server)]
+    assert events == sorted(events)
+
+
+def test_a_push_that_is_cancelled_with_its_loop_is_reported() -> None:
+    failures = Failures()
+    with hostile(stall) as server:
+
+        async def main() -> None:
+            client.push_soon(TOPIC, 0)
+            client.push_soon(TOPIC, 1)
+            await asyncio.to_thread(server.until, lambda: len(server.requests) == 1)
+
+        client = AsyncClient(server.url, background=Background(on_failure=failures))
+        asyncio.run(main())
+        assert failures.ends == [(0, Unconfirmed)]
+        asyncio.run(_closed(client))
+        assert bodies(server) == [b"0", b"1"]
+        assert client.stats == Stats(pushed=1, background_failed=1)
+
+
+async def test_awaited_pushes_are_not_starved() -> None:
+    """Those in the background have slots of their own."""
+    with hostile(*[held()] * 4) as server:
+        background = Background(concurrency=3)
+        async with AsyncClient(server.url, concurrency=1, timeout=PATIENCE, background=background) as client:
+            for number in range(20):
+                client.push_soon(f"{TOPIC}/{number}", number)
+            await asyncio.to_thread(server.until, lambda: len(server.requests) == 3)
+            awaited = asyncio.create_task(client.push(TOPIC, "awaited"))
+            await asyncio.to_thread(server.until, lambda: len(server.requests) == 4)
+            assert bodies(server)[-1] == b'"awaited"'
+            assert client.stats.in_flight == 4
+            server.release()
+            await awaited
+
+
+async def test_a_close_that_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    with hostile(stall) as server:
+        client = AsyncClient(server.url, timeout=None)
+        client.push_soon(TOPIC, 1)
+        client.push_soon(TOPIC, 2)
+        closing = asyncio.create_task(client.close(None))
+        await asyncio.to_thread(server.until, lambda: len(server.requests) == 1)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert len(warnings(caplog)) == 1
+        await asyncio.to_thread(server.until, lambda: server.open_connections == 0)
+        assert client.stats == Stats(background_failed=2)
+
+
+# The thread of a Client
+
+
+def test_one_thread_that_ends_with_the_client(server: Hostile) -> None:
+    def names() -> list[str]:
+        return [each.name for each in threading.enumerate() if each.name == "webmqconnect-background"]
+
+    client = Client(server.url)
+    assert names() == []
+    for number in range(10):
+        client.push_soon(TOPIC, number)
+    assert names() == ["webmqconnect-background"]
+    [thread] = [each for each in threading.enumerate() if each.name == "webmqconnect-background"]
+    del client
+    thread.join(PATIENCE)
+    assert [int(body) for body in bodies(server)] == list(range(10))
+    assert names() == []
+
+
+def test_without_threads(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more can be started: the event is not queued, and the next call tries again."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Client(server.url) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                client.push_soon(TOPIC, 1)
+        assert client.stats == Stats()
+        client.push_soon(TOPIC, 2)
+    assert bodies(server) == [b"2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "works"),
+    [
+        ({}, False),
+        ({"http": b":80"}, False),
+        ({"enable-threads": b"true"}, True),
+        ({b"enable-threads": True}, True),
+        ({"threads": b"2"}, True),
+    ],
+)
+def test_uwsgi(options: dict[Any, Any], works: bool, server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt=options))
+    with Client(server.url) as client:
+        if works:
+            assert client.push_soon(TOPIC, 1)
+        else:
+            with pytest.raises(RuntimeError, match="--enable-threads"):
+                client.push_soon(TOPIC, 1)
+
+
+def test_on_failure_may_use_the_client(server: Hostile) -> None:
+    """It cannot wait for its own thread, and does not try to."""
+    flushed: list[bool] = []
+
+    def on_failure(failed: Failed) -> None:
+        assert client.push_soon(TOPIC, "instead")
+        flushed.append(client.flush(None))
+
+    server.script(answer(reply(401)))
+    with Client(server.url, background=Background(on_failure=on_failure)) as client:
+        client.push_soon(TOPIC, 1)
+        assert client.flush(PATIENCE)
+    assert (flushed, bodies(server)) == ([False], [b"1", b'"instead"'])
+
+
+def test_a_signal_handler_that_raises(server: Hostile) -> None:
+    """Wherever it interrupts `push_soon`, the event is queued or it is not, and the others are delivered."""
+
+    class Interrupt(Exception):
+        pass
+
+    def handler() -> None:
+        raise Interrupt
+
+    with Client(server.url) as client:
+        client.push_soon(TOPIC, "first")
+        for number, interruption in enumerate(at_every_point(handler)):
+            with suppress(Interrupt):
+                interruption.run(partial(client.push_soon, f"{TOPIC}/{number % 2}", number))
+        assert client.push_soon(TOPIC, "last")
+        assert client.flush(PATIENCE)
+        assert client.stats == Stats(pushed=len(server.requests))
+    events = bodies(server)
+    assert len(set(events)) == len(events)
+    assert {b'"first"', b'"last"'} < {*events}
+
+
+def test_a_signal_handler_that_pushes(server: Hostile) -> None:
+    """Wherever it interrupts `push_soon`, both events are delivered."""
+    pushed = 0
+    with Client(server.url) as client:
+        for interruption in at_every_point(lambda: client.push_soon(TOPIC, "handler")):
+            interruption.run(partial(client.push_soon, TOPIC, pushed))
+            pushed += 1
+        assert client.flush(PATIENCE)
+    events = bodies(server)
+    assert [event for event in events if event.isdigit()] == [b"%d" % number for number in range(pushed)]
+    assert events.count(b'"handler"') == pushed - 1
+
+
+FORK = """
+for number in range(100):
+    client.push_soon("t", number)
+child = os.fork()
+if not child:
+    assert client.stats == Stats(), client.stats
+    client.push_soon("t", "child")
+    client.close()
+    os._exit(0)
+print(os.waitpid(child, 0)[1], client.flush(60), client.stats.pushed)
+"""
+EXIT = """
+for number in range(100):
+    client.push_soon("t", number)
+"""
+GEVENT = "from gevent import monkey; monkey.patch_all()\n"
+ways = pytest.mark.parametrize("first", ["", GEVENT], ids=["threads", "gevent"])
+
+
+@ways
+def test_fork(first: str, server: Hostile, tmp_path: Path) -> None:
+    """100 that wait in the parent are delivered once; the child begins with none, and pushes its own."""
+    if first:
+        pytest.importorskip("gevent")
+    assert run_script(FORK, server.url, tmp_path, first=first, prelude="client = Client(url)\n") == "0 True 100\n"
+    assert sorted(bodies(server)) == sorted([b'"child"', *(b"%d" % number for number in range(100))])
+
+
+@ways
+def test_exit_without_close(first: str, server: Hostile, tmp_path: Path) -> None:
+    if first:
+        pytest.importorskip("gevent")
+    assert run_script(EXIT, server.url, tmp_path, first=first, prelude="client = Client(url)\n") == ""
+    assert [int(body) for body in bodies(server)] == list(range(100))
+
+
+def test_exit_while_the_broker_is_away(tmp_path: Path) -> None:
+    """It waits for a while, and says what is left."""
+    script = """
+    import webmqconnect_async._sync.background as background
+    background._AT_EXIT = 0.1
+    logging.basicConfig(stream=sys.stdout, format="%(message)s")
+    client = Client(url, retry=Retry(attempts=1))
+    for number in range(3):
+        client.push_soon("t", number)
+    """
+    with refusing() as url:
+        *_, left = run_script(script, url, tmp_path).splitlines()
+    assert "the client ended with events that it had not pushed: 3; the last error: ConnectFailed" in left
+
+
+@both_colours
+def test_no_secrets(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither log, errors nor failures hold the secret or a signature."""
+    failures = Failures()
+    signatures: list[str] = []
+
+    async def quote(peer: Peer) -> None:
+        request = await peer.request()
+        signatures.append(request.query["signature"])
+        await peer.send(reply(401, request.line.encode()))
+
+    for on_failure in (failures, None):
+        background = Background(on_failure=on_failure)
+        with hostile(quote) as server, Both(colour, server.url, "app", "s3cret", background=background) as client:
+            client.push_soon(TOPIC, 1)
+    assert (len(failures), len(signatures)) == (1, 2)
+    shown = f"{failures!r} {caplog.text} {failures[0].error.__dict__!r}"
+    assert not [secret for secret in ["s3cret", *signatures] if secret[:-1] in shown]
