@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -36,8 +37,7 @@ async def awaited(url: str, timeout: float, count: int) -> list[float]:
 async def queued(url: str, timeout: float, count: int) -> list[float]:
     """Return the seconds of each handler that calls `push_soon` of an AsyncClient."""
     seconds = []
-    client = AsyncClient(url, "app", "s3cret", timeout)
-    async with client:
+    async with AsyncClient(url, "app", "s3cret", timeout) as client:
         for _ in range(count):
             begin = time.perf_counter()
             client.push_soon(TOPIC, EVENT)
@@ -85,6 +85,9 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=5.0, help="of the clients; 5 seconds, as by default")
     parser.add_argument("--count", type=int, default=200, help="handlers that meet a broker that refuses; 200")
     options = parser.parse_args()
+    logging.getLogger("webmqconnect_async").setLevel(
+        logging.ERROR
+    )  # the events that wait in the end are of no interest
     with socket.create_server(("127.0.0.1", 0)) as server:
         silent = f"http://127.0.0.1:{server.getsockname()[1]}"
         with socket.socket() as bound:  # bound but not listening: the port stays free, and refuses
