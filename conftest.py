@@ -126,6 +126,8 @@ PLACES = {
         "tests/test_connections.py::test_idle_connection_closed",
         "tests/test_connections.py::test_tls_slow_reader",
         "tests/test_frames.py::test_a_push_that_is_cancelled",
+        "tests/test_push_soon.py::test_exit_without_close[gevent]",
+        "tests/test_push_soon.py::test_fork[gevent]",
         "tests/test_quoted.py",
         "tests/hub/test_wamp2_server.py::test_a_thousand_of_both_kinds_get_an_event_each",
         "tests/test_frames.py::test_a_signal_while_a_client_sends",

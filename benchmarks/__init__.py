@@ -10,6 +10,7 @@ settled.py      starts each process, so that its allocator has settled
 measure.py      one client under one load
 instructions.py    instructions per push, by Valgrind
 memory.py       the memory that bulk pushes keep
+push_soon.py    what a call of push_soon costs: `python -m benchmarks.push_soon`
 peers_async.py, peers_sync.py, raw.py, ours.py    the clients
 load.py         what is pushed, and how it is signed
 sink.py         the server to which all of them push

@@ -25,7 +25,7 @@ from webmqconnect_async import (
     Unconfirmed,
     WebMQError,
 )
-from webmqconnect_async._core.background import Backlog, Entry, News
+from webmqconnect_async._core.background import Backlog, Entry
 from webmqconnect_async._core.dialects import Encoded, Request
 
 SENT = Receipt(202)
@@ -296,11 +296,23 @@ def test_what_is_left_fails_once_the_client_is_closed() -> None:
         "the client was closed before it could push the event: nobody there"
     ]
     assert (waiting.waiting, waiting._newest) == (0, {})
-    assert waiting.left_behind() == News(0, 5, AWAY)
+    assert waiting.left_behind() == (
+        "events that were not pushed before the client ended: 5; the last error: ConnectFailed: nobody there"
+    )
     assert waiting.left_behind() is None
 
 
 # The log
+
+away = "; the last error: ConnectFailed: nobody there"
+
+
+def wait(events: int, more: str) -> str:
+    return f"events that wait to be pushed in the background: {events}{more}"
+
+
+def back(events: int) -> str:
+    return f"the broker is back; events that wait to be pushed in the background: {events}"
 
 
 def test_one_line_a_minute() -> None:
@@ -312,20 +324,20 @@ def test_one_line_a_minute() -> None:
             waiting.done(entry, AWAY, now)
         if (news := waiting.news(now)) is not None:
             told.append((second, news))
-    assert [news for _, news in told] == [News(1, 0, AWAY)] * 4
+    assert [news for _, news in told] == [wait(1, away)] * 4
     seconds = [second for second, _ in told]
     assert all(60 <= later - earlier <= 66 for earlier, later in pairwise(seconds))
     waiting.done(taken(waiting, 300.0), SENT, 300.0)
-    assert waiting.news(300.0) == News(0, 0, None)
+    assert waiting.news(300.0) == back(0)
     assert waiting.news(301.0) is None
 
 
 def test_the_broker_is_back_only_where_the_log_has_said_that_it_was_away() -> None:
     waiting = backlog("a", "a", "a", max_age=None)
     waiting.done(taken(waiting), AWAY, 0.0)
-    assert waiting.news(0.0) == News(3, 0, AWAY)
+    assert waiting.news(0.0) == wait(3, away)
     waiting.done(taken(waiting, 5.0), SENT, 5.0)
-    assert waiting.news(5.0) == News(2, 0, None)
+    assert waiting.news(5.0) == back(2)
     waiting.done(taken(waiting, 6.0), AWAY, 6.0)
     assert waiting.news(6.0) is None
     waiting.done(taken(waiting, 20.0), SENT, 20.0)
@@ -336,9 +348,11 @@ def test_the_broker_is_back_only_where_the_log_has_said_that_it_was_away() -> No
 def test_failures_are_logged_unless_they_are_reported(on_failure: Callable[[Failed], object] | None) -> None:
     waiting = backlog("a", "a", "a", on_failure=on_failure)
     refused: NotAccepted = AuthRejected("no")
-    told = []
+    told, no = [], "; the last error: AuthRejected: no"
     for now in (0.0, 1.0, 59.0):
         waiting.done(taken(waiting, now), refused, now)
         told.append(waiting.news(now))
     told.append(waiting.news(60.0))
-    assert told == ([None] * 4 if on_failure else [News(2, 1, refused), None, None, News(0, 2, refused)])
+    assert told == (
+        [None] * 4 if on_failure else [wait(2, f", failed: 1{no}"), None, None, wait(0, f", failed: 2{no}")]
+    )

@@ -190,6 +190,8 @@ AFTER_CLOSE: dict[str, Callable[[Both, _Source], object]] = {
     "push": lambda client, _: client.push(TOPIC, 1),
     "push of an event that cannot be encoded": lambda client, _: client.push(TOPIC, float("nan")),
     "push with an invalid timeout": lambda client, _: client.push(TOPIC, 1, timeout=-1),
+    "push_soon": lambda client, _: client.push_soon(TOPIC, 1),
+    "push_soon of an event that cannot be encoded": lambda client, _: client.push_soon(TOPIC, float("nan")),
     "push_many": lambda client, source: client.push_many(source),
     "push_many of nothing": lambda client, _: client.push_many([]),
     "push_many with an invalid concurrency": lambda client, source: client.push_many(source, concurrency=0),

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from math import inf
-from typing import NamedTuple
 
 from ..errors import BadReply, ClientClosed, NotAccepted, Overloaded, QueueTimeout, Rejected, Unconfirmed, WebMQError
 from .bulk import without_frames
@@ -23,7 +22,7 @@ from .checks import checked_count, checked_seconds, wrong_type
 from .dialects import Encoded
 from .values import Failed, Push, Receipt
 
-__all__ = ["Background", "Backlog", "Entry", "News"]
+__all__ = ["Background", "Backlog", "Entry"]
 
 _FIRST_DELAY = 0.1
 _MAX_DELAY = 5.0
@@ -82,16 +81,6 @@ class Entry:
         """The next event of the same topic."""
         self.error: WebMQError | None = None
         """The error of its last try."""
-
-
-class News(NamedTuple):
-    """What the log says about the backlog."""
-
-    waiting: int
-    failed: int
-    """Events that have failed since the last line."""
-    error: WebMQError | None
-    """The last error. `None`: the broker is back."""
 
 
 class Backlog:
@@ -243,22 +232,25 @@ class Backlog:
         self.waiting -= 1
         self._bytes -= entry.encoded.size
 
-    def news(self, now: float) -> News | None:
+    def news(self, now: float) -> str | None:
         """Return what to log now, if anything."""
+        news = None
         if self._unlogged is not None and now >= self._next_line:
-            news = News(self.waiting, self._unlogged_failures, self._unlogged)
+            failed = f", failed: {self._unlogged_failures}" if self._unlogged_failures else ""
+            news = f"events that wait to be pushed in the background: {self.waiting}{failed}{_because(self._unlogged)}"
             self._said_away = self.is_away
             self._unlogged, self._unlogged_failures, self._next_line = None, 0, now + _LOG_INTERVAL
-            return news
-        if self._said_away and not self._tries:
+        elif self._said_away and not self._tries:
             self._said_away = False
-            return News(self.waiting, self._unlogged_failures, None)
-        return None
+            news = f"the broker is back; events that wait to be pushed in the background: {self.waiting}"
+        return news
 
-    def left_behind(self) -> News | None:
-        """Return, once, what to log about events that the client was closed without."""
+    def left_behind(self) -> str | None:
+        """Return, once, what to log about events that were left as the client ended."""
         left, self.left = self.left + len(self._in_flight), 0
-        return News(0, left, self._last_error) if left else None
+        return (
+            f"events that were not pushed before the client ended: {left}{_because(self._last_error)}" if left else None
+        )
 
     def _backoff(self, result: Receipt | WebMQError) -> float:
         """Return the seconds until the next try. They are shared by all events."""
@@ -302,3 +294,7 @@ class Backlog:
             self._ready.append(entry.following)
         else:
             self._newest.pop(entry.push.topic, None)
+
+
+def _because(error: WebMQError | None) -> str:
+    return f"; the last error: {type(error).__name__}: {error}" if error is not None else ""

@@ -101,7 +101,7 @@ class BackgroundQueue(ABC):
         with self._lock:
             news = self._backlog.left_behind()
         if news is not None:
-            log.left_behind(self._broker, news)
+            log.background(self._broker, news)
 
     def _report(self) -> None:
         """Call `on_failure` for the events that have failed."""

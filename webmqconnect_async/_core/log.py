@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 
-from .background import News
 from .flow import Sleep
 
-__all__ = ["background", "cut", "forked", "left_behind", "on_failure_raised", "path", "retrying", "unknown_aiohttp"]
+__all__ = ["background", "cut", "forked", "on_failure_raised", "path", "retrying", "unknown_aiohttp"]
 
 _logger = logging.getLogger("webmqconnect_async.client")
 
@@ -38,25 +37,9 @@ def forked(broker: str) -> None:
     _logger.debug("%s: a fork has copied the client, which leaves the parent's connections alone", broker)
 
 
-def background(broker: str, news: News) -> None:
-    """Log that events of `push_soon` wait for the broker or have failed, or that the broker is back."""
-    if news.error is None:
-        _logger.warning("%s: the broker is back; events that wait to be pushed: %d", broker, news.waiting)
-        return
-    _logger.warning(
-        "%s: events that wait to be pushed in the background: %d, failed: %d; the last error: %s: %s",
-        broker,
-        news.waiting,
-        news.failed,
-        type(news.error).__name__,
-        news.error,
-    )
-
-
-def left_behind(broker: str, news: News) -> None:
-    """Log that a client was closed, or the program ended, before all events of `push_soon` were pushed."""
-    why = "no time was left" if news.error is None else f"the last error: {type(news.error).__name__}: {news.error}"
-    _logger.warning("%s: the client ended with events that it had not pushed: %d; %s", broker, news.failed, why)
+def background(broker: str, news: str) -> None:
+    """Log what becomes of the events of `push_soon`: nobody else is told."""
+    _logger.warning("%s: %s", broker, news)
 
 
 def on_failure_raised(broker: str) -> None:

@@ -106,10 +106,10 @@ class ThreadedBackground(BackgroundQueue):
         _running.add(self)
         try:
             while self._wait():
-                entry = self._take()
-                result = entry and _result(push, entry.encoded)
-                if entry is not None and result is not None and self._is_here():
-                    self._done(entry, result)
+                if (entry := self._take()) is not None:
+                    result = _result(push, entry.encoded)
+                    if self._is_here():
+                        self._done(entry, result)
         finally:
             _running.discard(self)
             self.is_running = False
