@@ -230,6 +230,17 @@ def test_the_delay_that_the_broker_asks_for(asked: float, delay: float) -> None:
     assert waiting.delay(0.0) == pytest.approx(delay)
 
 
+def test_a_delay_is_over_once_the_broker_responds() -> None:
+    waiting = backlog("a", "b")
+    first, second = all_taken(waiting)
+    overloaded = Overloaded("later")
+    overloaded.retry_after = 50.0
+    waiting.done(first, overloaded, 0.0)
+    waiting.done(second, SENT, 0.0)
+    waiting.done(taken(waiting), AWAY, 0.0)
+    assert waiting.delay(0.0) == pytest.approx(0.2, abs=0.1)
+
+
 def test_topics_take_turns_to_try() -> None:
     """The broker may refuse those of one topic alone."""
     waiting = backlog("a", "a", "b")

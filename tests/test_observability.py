@@ -131,6 +131,9 @@ def test_the_page_s_figures(server: Hostile) -> None:
         "failed": 0,
         "retried": 0,
         "in_flight": 0,
+        "waiting": 0,
+        "dropped": 0,
+        "background_failed": 0,
     }
 
 

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from benchmarks import capacity, clusters, floods, history, hub_load, listeners, load, memory, processes
+from benchmarks import capacity, clusters, floods, history, hub_load, listeners, load, memory, processes, push_soon
 from benchmarks.load import KEY, SECRET, TOPIC, Load, Refused
 from benchmarks.measure import ASYNC, BLOCKING
 from benchmarks.plan import Plan
@@ -241,3 +241,15 @@ def test_a_flood_is_measured(flood: str) -> None:
     name, peers, *figures = floods.measure(flood, 2, 0.5).split()
     assert (name, peers, len(figures)) == (flood, "2", 5)
     assert float(figures[0]) > 0
+
+
+def test_what_push_soon_costs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each client; the exit status says whether both reach the goal."""
+    monkeypatch.setattr(push_soon, "ROUNDS", 1)
+    monkeypatch.setattr(push_soon, "CALLS", 10)
+    monkeypatch.setattr(push_soon, "GOAL", 0.0)
+    with pytest.raises(SystemExit) as ended:
+        push_soon.main()
+    assert ended.value.code == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["AsyncClient.push_soon", "Client.push_soon"]

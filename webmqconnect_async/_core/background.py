@@ -178,7 +178,7 @@ class Backlog:
         del self._in_flight[entry]
         again = isinstance(result, NotAccepted) and result.retryable
         if isinstance(result, Receipt | Rejected | BadReply) and not again:
-            self._tries = 0  # it has responded
+            self._tries, self._next_try = 0, -inf  # it has responded
             if not self._unlogged_failures:
                 self._unlogged = None
         elif again or self._tries:

@@ -100,7 +100,7 @@ class Failed:
     """The outcome of a push that the broker did not accept, or may not have accepted."""
 
     index: int
-    """The position of its item in the source, from 0."""
+    """The position of its item in the source, from 0; of an event of `push_soon`, the number of calls before."""
     push: Push | None
     """`None` if the item was neither a `Push` nor a `(topic, event)` pair."""
     error: WebMQError
