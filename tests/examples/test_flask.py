@@ -106,3 +106,4 @@ async def test_an_order_is_taken_while_the_broker_is_away(hub: Hub, tmp_path: Pa
             assert status == 202
         assert await hub.arrived(ORDERS) == Pushed(ORDERS, event, key="app")
         assert (await post(http, running, "orders", "\ud800"))[0] == 422
+        assert (await running.process.stopped(signal.SIGTERM)).status == 0
