@@ -83,7 +83,7 @@ def main() -> None:
     """Print a line for each way to push and each way to be away."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.away", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--timeout", type=float, default=5.0, help="of the clients; 5 seconds, as by default")
-    parser.add_argument("--count", type=int, default=200, help="handlers that meet a broker that refuses; 200")
+    parser.add_argument("--count", type=int, default=50, help="handlers of each way; 50")
     options = parser.parse_args()
     logging.getLogger("webmqconnect_async").setLevel(
         logging.ERROR
