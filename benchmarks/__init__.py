@@ -20,5 +20,6 @@ listeners.py    the subscribers of these two
 processes.py    starts all these, each on its core; wrk
 report.py, page.py, chart.py    tables for the terminal and the documentation, and the chart
 
+away.py    what a handler costs while the broker is away, before `push_soon` and with it: `python -m benchmarks.away`
 soak.py, soaking/    nothing lost, nothing doubled, under fault: `python3 benchmarks/soak.py`
 """

@@ -1,12 +1,14 @@
-"""Flask: one `Client` for all workers, made before gunicorn forks, and what an answer says of each way to fail.
+"""Flask: one `Client` for all workers, made before gunicorn forks. It pushes in the background, or in the request.
 
 .venv/bin/gunicorn --preload --workers 2 --chdir examples flask_orders:app
 
-It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. Order in another terminal:
+It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. In another terminal:
 
     curl -i http://127.0.0.1:8000/orders -H 'Content-Type: application/json' -d '{"item": "tea", "amount": 2}'
+    curl -i http://127.0.0.1:8000/calls -H 'Content-Type: application/json' -d '{"table": 4}'
 
-Each event names the worker that pushed it: order a few times.
+An order is an order, whether a page shows it or not: `push_soon`. A call that no waiter hears is none, so the guest
+waits for the outcome: `push`. Each event names the worker that pushed it: order a few times.
 """
 
 import os
@@ -16,17 +18,22 @@ from flask.typing import ResponseReturnValue
 
 from webmqconnect_async import Client, InvalidPush, NotAccepted, TooLarge, Unconfirmed, WebMQError
 
-TOPIC = "http://example.com/orders"
-
 os.environ.setdefault("WEBMQ_ENDPOINT", "http://127.0.0.1:8080")  # where `webmqconnect hub` listens
-client = Client.from_env()  # threads share it, and a worker makes connections of its own
+client = Client.from_env(timeout=2)  # threads share it, and each worker has its own connections and queue
 app = Flask(__name__)
 
 
 @app.post("/orders")
 def post_order() -> ResponseReturnValue:
     event = {"order": request.get_json(), "worker": os.getpid()}
-    client.push(TOPIC, event)
+    client.push_soon("http://example.com/orders", event)
+    return event, 202
+
+
+@app.post("/calls")
+def post_call() -> ResponseReturnValue:
+    event = {"call": request.get_json(), "worker": os.getpid()}
+    client.push("http://example.com/calls", event)
     return event, 202
 
 
@@ -38,11 +45,11 @@ def invalid(error: WebMQError) -> ResponseReturnValue:
 
 @app.errorhandler(NotAccepted)
 def not_accepted(error: NotAccepted) -> ResponseReturnValue:
-    app.logger.warning("an order was not pushed: %s", error)
-    return {"error": "nobody was told: order again"}, 503, {"Retry-After": "10"}
+    app.logger.warning("a call was not pushed: %s", error)
+    return {"error": "not accepted: call again"}, 503, {"Retry-After": "10"}
 
 
 @app.errorhandler(Unconfirmed)
 def unconfirmed(error: Unconfirmed) -> ResponseReturnValue:
-    app.logger.warning("an order was perhaps pushed: %s", error)
-    return {"error": "they may have been told: ask before you order again"}, 502
+    app.logger.warning("a call may have been pushed: %s", error)
+    return {"error": "perhaps accepted: look around before you call again"}, 502

@@ -6,7 +6,6 @@ Open http://127.0.0.1:8000 in two windows. The hub is a part of this application
 the other variables of `AsyncClient.from_env` name a broker.
 """
 
-import asyncio
 import os
 import secrets
 import socket
@@ -17,7 +16,7 @@ from typing import TypeVar
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from live import listing, named_broker, tell
+from live import announce, listing, named_broker
 from store import Board, Change, Refused
 
 from webmqconnect_async import AsyncClient, hub
@@ -25,32 +24,30 @@ from webmqconnect_async import AsyncClient, hub
 BOARD = Board()
 PAGE = Path(__file__).parent / "page"
 CLIENT, HUB = web.AppKey("CLIENT", AsyncClient), web.AppKey("HUB", str)
-PUSHES = web.AppKey("PUSHES", asyncio.TaskGroup)
 T = TypeVar("T")
 
 
 async def pushing(app: web.Application) -> AsyncIterator[None]:
-    async with app[CLIENT], asyncio.TaskGroup() as app[PUSHES]:
+    async with app[CLIENT]:  # what is still queued in the end is pushed then
         yield
 
 
 def announced(request: web.Request, change: Change, status: int = 200) -> web.Response:
-    """Answer with a change, and have it told to all pages but the one that asked for it."""
-    telling = tell(request.app[CLIENT], change, request.headers.get("X-WebMQ-Session"))
-    request.app[PUSHES].create_task(telling)
+    """Respond with a change, and push it to all pages but the one that made it."""
+    announce(request.app[CLIENT], change, request.headers.get("X-WebMQ-Session"))
     return web.json_response(asdict(change), status=status)
 
 
 async def field(request: web.Request, name: str, kind: type[T]) -> T:
-    """Return a field of the JSON that was sent, which no page of a foreign origin can send unasked."""
+    """Return a field of a JSON body, which a page of another origin cannot send without a preflight request."""
     if request.content_type != "application/json":
-        raise Refused(415, "application/json is needed")
+        raise Refused(415, "application/json is required")
     try:
         value = (await request.json())[name]
     except (ValueError, LookupError, TypeError):
         value = None
     if not isinstance(value, kind):
-        raise Refused(422, f"{name}: it is missing, or of the wrong type")
+        raise Refused(422, f"{name}: missing, or of the wrong type")
     return value
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Annotated
 
 import uvicorn
-from fastapi import BackgroundTasks, Depends, FastAPI, Header, Request
+from fastapi import Depends, FastAPI, Header, Request
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
-from live import listing, named_broker, tell
+from live import announce, listing, named_broker
 from pydantic import BaseModel, StrictBool
 from store import Board, Change, Refused
 
@@ -38,7 +38,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             broker = AsyncClient(hub.url, "board", secret), hub.ws_url
         client, app.state.hub = broker
         app.state.client = await stack.enter_async_context(client)
-        yield
+        yield  # leaving the block pushes what is still queued
 
 
 class NewItem(BaseModel):
@@ -49,19 +49,17 @@ class Tick(BaseModel):
     done: StrictBool
 
 
-def announcer(
-    request: Request, tasks: BackgroundTasks, x_webmq_session: Annotated[str | None, Header()] = None
-) -> Callable[[Change], Change]:
-    """Return what has a change told to all other pages, once the page that asks has its answer."""
+def announcer(request: Request, x_webmq_session: Annotated[str | None, Header()] = None) -> Callable[[Change], Change]:
+    """Return a function that pushes a change to all other pages, and returns it."""
 
-    def announce(change: Change) -> Change:
-        tasks.add_task(tell, request.app.state.client, change, x_webmq_session)
+    def announced(change: Change) -> Change:
+        announce(request.app.state.client, change, x_webmq_session)
         return change
 
-    return announce
+    return announced
 
 
-Announce = Annotated[Callable[[Change], Change], Depends(announcer)]
+Announced = Annotated[Callable[[Change], Change], Depends(announcer)]
 app = FastAPI(lifespan=lifespan)
 
 
@@ -71,18 +69,18 @@ async def items() -> dict[str, object]:
 
 
 @app.post("/items", status_code=201)
-async def add(new: NewItem, announce: Announce) -> Change:
-    return announce(BOARD.add(new.text))
+async def add(new: NewItem, announced: Announced) -> Change:
+    return announced(BOARD.add(new.text))
 
 
 @app.patch("/items/{id}")
-async def tick(id: int, new: Tick, announce: Announce) -> Change:
-    return announce(BOARD.tick(id, new.done))
+async def tick(id: int, new: Tick, announced: Announced) -> Change:
+    return announced(BOARD.tick(id, new.done))
 
 
 @app.delete("/items/{id}")
-async def delete(id: int, announce: Announce) -> Change:
-    return announce(BOARD.delete(id))
+async def delete(id: int, announced: Announced) -> Change:
+    return announced(BOARD.delete(id))
 
 
 @app.exception_handler(Refused)

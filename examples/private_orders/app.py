@@ -3,10 +3,9 @@
     .venv/bin/python examples/private_orders/app.py
 
 Open http://127.0.0.1:8000 in windows with cookies of their own, such as a private one, and log in as different users. A
-hub runs in this process, on a port of its own. It lets in pages with a ticket, which they get here.
+hub runs in this process, on a port of its own. Pages subscribe with a ticket, which this server makes.
 """
 
-import logging
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Annotated
 
 import uvicorn
-from fastapi import BackgroundTasks, Body, Depends, FastAPI, HTTPException, Request
+from fastapi import Body, Depends, FastAPI, HTTPException, Request
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.sessions import SessionMiddleware
 
-from webmqconnect_async import AsyncClient, NotAccepted, Unconfirmed
+from webmqconnect_async import AsyncClient
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.tickets import ticket
 
@@ -44,11 +43,9 @@ def logged_in(request: Request) -> str:
     return str(user)
 
 
-async def tell(order: Order) -> None:
-    try:
-        await app.state.client.push(TOPIC.format(order["user"]), order)
-    except (NotAccepted, Unconfirmed) as error:
-        logging.getLogger("shop").warning("order %d was not pushed: %s", order["id"], error)
+def announced(order: Order) -> Order:
+    app.state.client.push_soon(TOPIC.format(order["user"]), order)
+    return order
 
 
 User = Annotated[str, Depends(logged_in)]
@@ -77,19 +74,17 @@ async def orders(user: User) -> dict[str, object]:
 
 
 @app.post("/orders", status_code=201)
-async def add(item: Text, user: User, tasks: BackgroundTasks) -> Order:
+async def add(item: Text, user: User) -> Order:
     order = ORDERS[len(ORDERS)] = {"id": len(ORDERS), "user": user, "item": item, "state": "ordered"}
-    tasks.add_task(tell, order)
-    return order
+    return announced(order)
 
 
 @app.patch("/orders/{id}")
-async def send(id: int, user: User, tasks: BackgroundTasks) -> Order:
+async def send(id: int, user: User) -> Order:
     if user != ADMIN or id not in ORDERS:
         raise HTTPException(404)
     order = ORDERS[id] = ORDERS[id] | {"state": "sent"}
-    tasks.add_task(tell, order)
-    return order
+    return announced(order)
 
 
 app.mount("/webmq", StaticFiles(packages=[("webmqconnect_async.hub", "static")]))

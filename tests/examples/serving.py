@@ -13,7 +13,7 @@ from tests.processes import Process, python
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-_ADDRESS = re.compile(r"http://[\w.]+:\d+")
+_ADDRESS = re.compile(r"127\.0\.0\.1:\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ async def serving(*arguments: str, says: str, env: Mapping[str, str] | None = No
     async with python(*arguments, env=environment) as process:
         address = _ADDRESS.search(await _either(process, says))
         assert address is not None, f"no address beside {says!r}"
-        yield Site(address[0], process)
+        yield Site(f"http://{address[0]}", process)
 
 
 async def _either(process: Process, text: str) -> str:

@@ -56,7 +56,7 @@ async def shop(env: Mapping[str, str], tmp_path: Path) -> AsyncIterator[Shop]:
 
 
 async def test_an_order_is_pushed_once_it_is_committed(server: Hostile, tmp_path: Path) -> None:
-    """While the broker takes the push, others see the order already."""
+    """When the broker receives the push, others see the order already."""
     seen: list[list[int]] = []
 
     async def look(peer: Peer) -> None:
@@ -67,7 +67,9 @@ async def test_an_order_is_pushed_once_it_is_committed(server: Hostile, tmp_path
     server.script(look, look)
     async with shop({"WEBMQ_ENDPOINT": server.url}, tmp_path) as running:
         assert await running.order(2) == 201
+        await asyncio.to_thread(server.until, lambda: len(seen) == 1 and server.open_connections == 1)
         assert await running.order(3) == 201
+        await asyncio.to_thread(server.until, lambda: len(server.requests) == 2)
     assert [json.loads(request.body) for request in server.requests] == [
         {"id": 1, "item": "tea", "amount": 2},
         {"id": 2, "item": "tea", "amount": 3},
@@ -76,30 +78,28 @@ async def test_an_order_is_pushed_once_it_is_committed(server: Hostile, tmp_path
 
 
 async def test_what_is_rolled_back_is_not_pushed(hub: Hub, tmp_path: Path) -> None:
-    """The order that takes more than there is was saved, and due to be pushed, when the stock refused."""
+    """An order of more than there is was saved, and due to be pushed, when the database rejected the new stock."""
     async with shop(named(hub), tmp_path) as running:
         assert await running.order(11) == 409
-        assert (hub.pushes, saved(running.database)) == ([], [])
+        assert saved(running.database) == []
         assert await running.order(10) == 201
         assert await running.order(1) == 409
-        assert hub.pushes == [Pushed(TOPIC, {"id": 1, "item": "tea", "amount": 10}, key="app")]
         assert saved(running.database) == [1]
+        await running.site.process.stopped(signal.SIGINT)
+    assert hub.pushes == [Pushed(TOPIC, {"id": 1, "item": "tea", "amount": 10}, key="app")]
 
 
 async def test_an_order_stands_where_the_push_fails(hub: Hub, tmp_path: Path) -> None:
-    """The answer says 201, and the log says that nobody was told."""
+    """One made while the broker is away is pushed later. One that may have been accepted is not pushed again."""
     async with shop(named(hub), tmp_path) as running:
         async with away(hub):
             assert await running.order(1) == 201
-        assert saved(running.database) == [1]
+        assert (await hub.arrived(TOPIC)).event == {"id": 1, "item": "tea", "amount": 1}
         hub.refuse_next(500)
         assert await running.order(1) == 201
         assert await running.order(1) == 201
         ended = await running.site.process.stopped(signal.SIGINT)
-    assert [pushed.event for pushed in hub.pushes] == [{"id": 3, "item": "tea", "amount": 1}]
-    unheard = [line for line in ended.stderr.splitlines() if "not known to be pushed" in line]
-    assert [line.partition(" is ")[0] for line in unheard] == ["order 1", "order 2"]
-    assert "cannot connect" in unheard[0]
+    assert [pushed.event for pushed in hub.pushes][1:] == [{"id": 3, "item": "tea", "amount": 1}]
     assert "signature" not in ended.stderr
     told, _, _ = ended.stderr.partition("Exception ignored")  # Django leaves its server's socket to the collector
     assert "Traceback" not in told
@@ -110,6 +110,7 @@ async def test_threads_share_the_client(hub: Hub, tmp_path: Path) -> None:
     """Of thirteen orders at once, the ten that are in stock are pushed, each once."""
     async with shop(named(hub), tmp_path) as running:
         statuses = await asyncio.gather(*(running.order(1) for _ in range(13)))
+        await running.site.process.stopped(signal.SIGINT)
     assert sorted(statuses) == [201] * 10 + [409] * 3
     assert len(hub.pushes) == 10
     numbers = {pushed.event["id"] for pushed in hub.pushes if isinstance(pushed.event, dict)}
@@ -130,4 +131,5 @@ async def test_what_is_no_order_is_refused(hub: Hub, tmp_path: Path) -> None:
         async with running.http.get(url) as answer:
             assert answer.status == 405
         assert saved(running.database) == []
+        await running.site.process.stopped(signal.SIGINT)
     assert hub.pushes == []

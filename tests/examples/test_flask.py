@@ -1,4 +1,7 @@
-"""`examples/flask_orders.py` through gunicorn --preload: both workers push by the client made before the fork."""
+"""`examples/flask_orders.py` through gunicorn --preload: both workers push by the client made before the fork.
+
+What is queued when its server ends is the subject of test_servers.py.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,7 @@ from tests.hostile import ACCEPTED, Hostile, answer, held
 from tests.running import away
 from webmqconnect_async.testing import Hub, Pushed
 
-TOPIC = "http://example.com/orders"
-ORDER = {"item": "tea", "amount": 2}
+CALLS, ORDERS = "http://example.com/calls", "http://example.com/orders"
 
 _OPENED = """
 def when_ready(server):
@@ -40,14 +42,14 @@ async def site(env: Mapping[str, str], tmp_path: Path, *arguments: str) -> Async
         yield running
 
 
-async def order(http: aiohttp.ClientSession, site: Site, order: object = ORDER) -> tuple[int, object]:
-    """Return status and JSON of an order's answer."""
-    async with http.post(f"{site.url}/orders", json=order) as got:
-        return got.status, await got.json()
+async def post(http: aiohttp.ClientSession, site: Site, path: str, body: object) -> tuple[int, object]:
+    """Return the status and the JSON of a response."""
+    async with http.post(f"{site.url}/{path}", json=body) as response:
+        return response.status, await response.json()
 
 
 async def test_both_workers_push_by_a_client_of_before_the_fork(server: Hostile, tmp_path: Path) -> None:
-    """A worker serves one order at a time: two that the broker keeps waiting at once come from both."""
+    """A worker serves one request at a time, so two calls whose pushes are held at once are served by both."""
     config = tmp_path / "opened.py"
     config.write_text(_OPENED)
     server.script(answer(ACCEPTED), held(), held())
@@ -56,8 +58,8 @@ async def test_both_workers_push_by_a_client_of_before_the_fork(server: Hostile,
         site({"WEBMQ_ENDPOINT": server.url}, tmp_path, "--config", str(config)) as running,
         aiohttp.ClientSession() as http,
     ):
-        answers = [await one for one in [asyncio.ensure_future(order(http, running)) for _ in range(2)]]
-        answers += [await order(http, running) for _ in range(20)]
+        answers = await asyncio.gather(*(post(http, running, "calls", {"table": 4}) for _ in range(2)))
+        answers += [await post(http, running, "calls", {"table": 4}) for _ in range(20)]
         ended = await running.process.stopped(signal.SIGTERM)
     assert [status for status, _ in answers] == [202] * 22
     events = [event for _, event in answers if isinstance(event, dict)]
@@ -76,21 +78,32 @@ async def test_both_workers_push_by_a_client_of_before_the_fork(server: Hostile,
     assert [line for line in complaints if f"laddr=('127.0.0.1', {running.port})>" not in line] == []
 
 
-async def test_an_answer_tells_how_it_went(hub: Hub, tmp_path: Path) -> None:
-    """Pushed, perhaps pushed, not pushed, and not to be pushed are four different answers."""
+async def test_the_response_to_a_call_says_how_it_ended(hub: Hub, tmp_path: Path) -> None:
+    """Accepted, perhaps accepted, not accepted and invalid are four different responses."""
     async with site(named(hub), tmp_path) as running, aiohttp.ClientSession() as http:
-        status, event = await order(http, running)
+        status, event = await post(http, running, "calls", 4)
         assert status == 202
-        assert hub.pushes == [Pushed(TOPIC, event, key="app")]
+        assert hub.pushes == [Pushed(CALLS, event, key="app")]
         hub.refuse_next(500)
-        assert (await order(http, running))[0] == 502
+        assert (await post(http, running, "calls", 4))[0] == 502
         async with away(hub):
-            assert await order(http, running) == (503, {"error": "nobody was told: order again"})
-        for unfit in ("\ud800", "x" * 5000):
-            assert (await order(http, running, unfit))[0] == 422
-        async with http.post(f"{running.url}/orders", data=ORDER) as got:
-            assert got.status == 415
+            assert await post(http, running, "calls", 4) == (503, {"error": "not accepted: call again"})
+        for invalid in ("\ud800", "x" * 5000):
+            assert (await post(http, running, "calls", invalid))[0] == 422
+        async with http.post(f"{running.url}/calls", data={"table": 4}) as response:
+            assert response.status == 415
         ended = await running.process.stopped(signal.SIGTERM)
     assert len(hub.pushes) == 1
     assert (ended.status, "signature" in ended.stderr) == (0, False)
-    assert [line for line in ended.stderr.splitlines() if "WARNING in flask_orders: an order was" in line]
+    assert [line for line in ended.stderr.splitlines() if "WARNING in flask_orders: a call " in line]
+
+
+async def test_an_order_is_taken_while_the_broker_is_away(hub: Hub, tmp_path: Path) -> None:
+    """It is pushed later. An order that cannot be pushed is still an error of the request."""
+    async with site(named(hub), tmp_path) as running, aiohttp.ClientSession() as http:
+        async with away(hub):
+            status, event = await post(http, running, "orders", {"item": "tea"})
+            assert status == 202
+        assert await hub.arrived(ORDERS) == Pushed(ORDERS, event, key="app")
+        assert (await post(http, running, "orders", "\ud800"))[0] == 422
+        assert (await running.process.stopped(signal.SIGTERM)).status == 0

@@ -22,7 +22,7 @@ from webmqconnect_async.testing import Hub
 TOPIC = "http://example.com/orders"
 SCRIPT = EXAMPLES / "taskiq_worker.py"
 
-_DONE = re.compile(r"worker \d+: Stats\(pushed=(\d+), failed=(\d+), retried=(\d+), in_flight=0\)")
+_DONE = re.compile(r"worker \d+: Stats\(pushed=(\d+), failed=(\d+), retried=(\d+), in_flight=0\b")
 
 
 def numbers(hub: Hub) -> list[int]:

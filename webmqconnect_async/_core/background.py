@@ -203,6 +203,12 @@ class Backlog:
         for entry in list(self._in_flight):
             self.done(entry, Unconfirmed("the event loop was closed during the push"), now)
 
+    def refuse(self) -> None:
+        """Accept no more events. Time is short: those that wait are tried at once, and then after short delays."""
+        self.closed = True
+        self._tries = min(self._tries, 1)
+        self._next_try = -inf
+
     def abandon(self) -> None:
         """Let all events fail that wait, and those in flight that would need another try."""
         self.closed = self._abandoned = True

@@ -85,9 +85,10 @@ class BackgroundQueue(ABC):
         self._report()
 
     def refuse(self) -> None:
-        """Accept no more events."""
+        """Accept no more events, and try at once those that wait."""
         with self._lock:
-            self._backlog.closed = True
+            self._backlog.refuse()
+            self._wake()
 
     def abandon(self) -> None:
         """Let all events fail that are not in flight."""

@@ -148,6 +148,8 @@ def _flush_all() -> None:
     deadline = monotonic() + _AT_EXIT
     running = [each for each in _running if each._is_here()]
     for background in running:
+        background.refuse()
+    for background in running:
         background.flush(deadline)
     for background in running:
         background.abandon()
@@ -155,7 +157,13 @@ def _flush_all() -> None:
 
 
 def _check_uwsgi() -> None:
-    """Raise RuntimeError in a process of uWSGI that does not run threads: a thread could be started, and would wait."""
-    options = getattr(sys.modules.get("uwsgi"), "opt", None)
-    if options is not None and not {"enable-threads", "threads", b"enable-threads", b"threads"} & set(options):
+    """Raise RuntimeError in a process of uWSGI that does not run threads: a thread could be started, and would wait.
+
+    Since version 2.0.27, uWSGI runs threads without an option.
+    """
+    uwsgi = sys.modules.get("uwsgi")
+    options = getattr(uwsgi, "opt", None)
+    if options is None or getattr(uwsgi, "version_info", ()) >= (2, 0, 27):
+        return
+    if not {"enable-threads", "threads", b"enable-threads", b"threads"} & set(options):
         raise RuntimeError("uWSGI does not run Python threads here: start it with --enable-threads, or use push")

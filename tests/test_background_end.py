@@ -1,0 +1,69 @@
+"""What the background queue does when little time is left, and where it cannot have a thread."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from webmqconnect_async import Background, Client, ConnectFailed, Push
+from webmqconnect_async._core.background import Backlog
+from webmqconnect_async._core.dialects.webmq import WebMQ
+
+from .hostile import Hostile
+
+
+def test_closing_client_tries_at_once() -> None:
+    """The broker may just be back, and the next try would follow only after the grace period."""
+    backlog = Backlog(Background(), lambda: 1.0)
+    push = Push("http://example.com/orders", 1)
+    backlog.add(push, WebMQ(None, None).encode(push), now=0.0)
+
+    def try_in_vain(now: float) -> float:
+        """Return the delay until the next try."""
+        entry = backlog.take(now)
+        assert entry is not None
+        backlog.done(entry, ConnectFailed("nobody listens"), now)
+        delay = backlog.delay(now)
+        assert delay is not None
+        return delay
+
+    now = 0.0
+    for _ in range(8):
+        now += try_in_vain(now)
+    now -= 4.0
+    assert backlog.take(now) is None
+    backlog.refuse()
+    delays = []
+    for _ in range(3):
+        delays.append(round(try_in_vain(now), 3))
+        now += delays[-1]
+    assert delays == [0.2, 0.4, 0.8]
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "runs"),
+    [
+        ((2, 0, 26, 0, b""), {"http-socket": b":8000"}, False),
+        ((2, 0, 26, 0, b""), {"enable-threads": True}, True),
+        ((2, 0, 26, 0, b""), {"threads": b"2"}, True),
+        ((2, 0, 27, 0, b""), {"http-socket": b":8000"}, True),  # runs threads without an option
+    ],
+)
+def test_uwsgi_without_threads(
+    version: tuple[object, ...],
+    options: dict[str, object],
+    runs: bool,
+    server: Hostile,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first push_soon raises an error that names the option; nothing is queued that would never be pushed."""
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt=options, version_info=version))
+    with Client(server.url) as client:
+        if runs:
+            assert client.push_soon("t", 1)
+        else:
+            with pytest.raises(RuntimeError, match="--enable-threads"):
+                client.push_soon("t", 1)
+    assert len(server.requests) == runs
