@@ -232,7 +232,14 @@ def test_the_secret_shows_in_no_repr() -> None:
         ({"headers": {"X-A": "b\ud800"}}, ValueError, "headers: the value of X-A"),
         *(
             ({"headers": {name: "x"}}, ValueError, f"headers: the client sets {name} itself")
-            for name in ("Content-Type", "content-length", "TRANSFER-ENCODING", "Connection", "Expect")
+            for name in (
+                "Content-Type",
+                "content-length",
+                "TRANSFER-ENCODING",
+                "Connection",
+                "Expect",
+                "Idempotency-Key",
+            )
         ),
     ],
     ids=repr,

@@ -126,6 +126,7 @@ class AsyncClient(BaseClient):
         exclude: SessionIDs | None = None,
         *,
         options: Mapping[str, object] | None = None,
+        idempotency_key: str | None = None,
         timeout: float | EllipsisType | None = ...,
     ) -> Receipt:
         """Push one event to all subscribers of a topic.
@@ -136,6 +137,7 @@ class AsyncClient(BaseClient):
             eligible: The only sessions to receive it. `None`: all subscribers. Empty: none.
             exclude: Sessions that do not receive it. `None` or empty: no exceptions.
             options: Further options of Crossbar.io's bridge, see `Push`. A WebMQ hub has none.
+            idempotency_key: Makes the hub of this package deliver a repeated push once, see `Push`.
             timeout: Seconds, instead of the client's `timeout`. `None`: no limit.
 
         Raises:
@@ -145,7 +147,7 @@ class AsyncClient(BaseClient):
             Unconfirmed: The broker may have accepted it.
         """
         state = self._here()
-        sign, seconds = self._encode(Push(topic, event, eligible, exclude, options), timeout)
+        sign, seconds = self._encode(Push(topic, event, eligible, exclude, options, idempotency_key), timeout)
         deadline = state.deadlines.start(seconds)
         try:
             if not state.slots.take():

@@ -17,6 +17,7 @@ from aiohttp.http import StreamWriter
 from .._core import transport_failures as failures
 from .._core.dialects import Request, Response
 from .._core.http1 import LONGEST_BODY, LONGEST_LINE, MOST_HEADERS
+from .._core.idempotency import IDEMPOTENCY_KEY
 from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure
 from .aiohttp_errors import failure_of
@@ -43,9 +44,9 @@ class Posting:
         self._broker = settings.endpoint.authority
         self._content_type = settings.dialect.content_type
         self._endpoint = settings.endpoint
+        self._headers = settings.headers if borrowed else {}
         self._post = partial(
             session.post,
-            headers=settings.headers if borrowed else None,
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=False,
@@ -65,7 +66,7 @@ class Posting:
         task = asyncio.current_task()
         cancelling = task.cancelling() if task is not None else 0
         try:
-            return await deadline.wait(self._exchange(request.query, body))
+            return await deadline.wait(self._exchange(request, body))
         except Expired:
             body.abandon()
             return failures.expired(body.begun, deadline.closing, "Expect" in self._session.headers)
@@ -86,12 +87,15 @@ class Posting:
                 return failures.nowhere(self._broker)
             raise
 
-    async def _exchange(self, query: str, body: _Body) -> Response:
+    async def _exchange(self, request: Request, body: _Body) -> Response:
         if self._time() - self._last_response > UNSEEN:
             # One turn of the loop polls the sockets, the next handles what has been closed.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-        reply = await self._post(url_of(self._endpoint, query), data=body)
+        headers = self._headers
+        if request.idempotency_key:
+            headers = headers | {IDEMPOTENCY_KEY: f'"{request.idempotency_key}"'}
+        reply = await self._post(url_of(self._endpoint, request.query), headers=headers, data=body)
         content = b"" if reply.closed and reply.content.at_eof() else await _read(reply)
         body.answered()
         self._last_response = self._time()

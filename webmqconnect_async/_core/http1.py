@@ -16,6 +16,7 @@ import h11
 
 from .dialects import Request, Response
 from .endpoint import Endpoint
+from .idempotency import IDEMPOTENCY_KEY
 
 __all__ = ["LONGEST_BODY", "LONGEST_LINE", "MOST_HEADERS", "NotHTTP", "RequestHead", "ResponseReader"]
 
@@ -63,7 +64,8 @@ class RequestHead:
 
     def encode(self, request: Request) -> bytes:
         """Return the head of a request, with the empty line that ends it."""
-        return f"{self._before_query}{request.query}{self._after_query}{len(request.body)}\r\n\r\n".encode()
+        key = f'\r\n{IDEMPOTENCY_KEY}: "{request.idempotency_key}"' if request.idempotency_key else ""
+        return f"{self._before_query}{request.query}{self._after_query}{len(request.body)}{key}\r\n\r\n".encode()
 
 
 class Fields:

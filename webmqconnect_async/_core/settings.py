@@ -24,7 +24,7 @@ from .http1 import RequestHead
 __all__ = ["ClientOptions", "Settings", "new_dialect", "request_headers"]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OURS = frozenset({"content-type", "content-length", "transfer-encoding", "connection", "expect"})
+_OURS = frozenset({"content-type", "content-length", "transfer-encoding", "connection", "expect", "idempotency-key"})
 
 
 class ClientOptions(TypedDict, total=False):

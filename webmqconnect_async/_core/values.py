@@ -28,6 +28,9 @@ class Push:
             `exclude_authid`, `exclude_authrole` (lists of strings; an empty list of the eligible means nobody),
             `exclude_me` and `retain` (booleans), `forward_for` (a list of `{"session", "authid", "authrole"}`).
             `None`: none. The WebMQ dialect has no options.
+        idempotency_key: Identifies the event, so that it can be pushed again safely: the hub of this package delivers
+            the first push with a key, and remembers the key for 300 s. 1 to 255 visible ASCII characters other than the
+            double quote and the backslash, such as a UUID. A hub of 2012 and Crossbar.io ignore it. `None`: none.
     """
 
     topic: str
@@ -35,6 +38,7 @@ class Push:
     eligible: SessionIDs | None = None
     exclude: SessionIDs | None = None
     options: Mapping[str, object] | None = None
+    idempotency_key: str | None = None
 
 
 class Payload:
@@ -81,6 +85,8 @@ class Receipt:
     """
     attempts: int = 1
     """Number of requests, including the accepted one."""
+    repeated: bool = False
+    """The broker had accepted this push before, under the same idempotency key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,7 @@ class Client(BaseClient):
         exclude: SessionIDs | None = None,
         *,
         options: Mapping[str, object] | None = None,
+        idempotency_key: str | None = None,
         timeout: float | EllipsisType | None = ...,
     ) -> Receipt:
         """Push one event to all subscribers of a topic.
@@ -150,6 +151,7 @@ class Client(BaseClient):
             eligible: The only sessions to receive it. `None`: all subscribers. Empty: none.
             exclude: Sessions that do not receive it. `None` or empty: no exceptions.
             options: Further options of Crossbar.io's bridge, see `Push`. A WebMQ hub has none.
+            idempotency_key: Makes the hub of this package deliver a repeated push once, see `Push`.
             timeout: Seconds, instead of the client's `timeout`. `None`: no limit.
 
         Raises:
@@ -159,7 +161,7 @@ class Client(BaseClient):
             Unconfirmed: The broker may have accepted it.
         """
         self._open()
-        sign, seconds = self._encode(Push(topic, event, eligible, exclude, options), timeout)
+        sign, seconds = self._encode(Push(topic, event, eligible, exclude, options, idempotency_key), timeout)
         return self._run(sign, _deadline(seconds))
 
     def push_many(

@@ -37,14 +37,16 @@ class Request:
         query: with the signature in it.
         body: the exact bytes.
         signature: in base64, unquoted; empty for an unsigned request.
+        idempotency_key: of the push; empty if it has none.
     """
 
-    __slots__ = ("body", "query", "signature")
+    __slots__ = ("body", "idempotency_key", "query", "signature")
 
-    def __init__(self, query: str, body: bytes, signature: str = "") -> None:
+    def __init__(self, query: str, body: bytes, signature: str = "", idempotency_key: str = "") -> None:
         self.query = query
         self.body = body
         self.signature = signature
+        self.idempotency_key = idempotency_key
 
     def __repr__(self) -> str:
         # Anybody can replay a signature for 300 seconds.

@@ -28,12 +28,13 @@ from urllib.parse import quote_plus
 from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected
 from ...signing import Credentials, sign
 from ..checks import wrong_type
+from ..idempotency import checked_key
 from ..topics import is_reserved, is_uri
 from ..values import Payload, Push, Receipt, SessionIDs
 from . import Request, Response, Signer, Verdict
 from .arguments import SESSION_IDS, checked_time, listed, utf8
 from .events import Dumps, encode_event
-from .replies import redacted, refused, text_of
+from .replies import redacted, refused, repeated, text_of
 
 __all__ = ["Crossbar"]
 
@@ -93,10 +94,11 @@ class Crossbar:
     def encode(self, push: Push) -> Signer:
         """Encode a push once, for all attempts at it; raise InvalidPush if this format cannot express it."""
         body = self._body(push)
+        key = "" if push.idempotency_key is None else checked_key(push.idempotency_key)
         if self._credentials is None:
-            unsigned = Request("", body)
+            unsigned = Request("", body, "", key)
             return lambda now: unsigned
-        return partial(self._signed, self._credentials, body)
+        return partial(self._signed, self._credentials, body, key)
 
     def _body(self, push: Push) -> bytes:
         return b'{"topic":%b,%b%b}' % (_topic(push.topic), self._arguments(push.event), _options(push))
@@ -111,13 +113,13 @@ class Crossbar:
             return b'"args":%b' % args
         return b'"args":%b,"kwargs":%b' % (args, _deliverable(encode_event(event.kwargs, self._dumps), ours=1))
 
-    def _signed(self, credentials: Credentials, body: bytes, now: float) -> Request:
+    def _signed(self, credentials: Credentials, body: bytes, idempotency_key: str, now: float) -> Request:
         timestamp = _timestamp(int(checked_time(now) * 1000))
         seq, nonce = str(self._sequence()), str(self._nonce())
         signature = sign(credentials, self._key, f"{timestamp}{seq}{nonce}".encode(), body)
         quoted = timestamp.replace(":", "%3A")
         query = f"{self._key_query}{quoted}&seq={seq}&nonce={nonce}&signature={signature[:-1]}%3D"
-        return Request(query, body, signature)
+        return Request(query, body, signature, idempotency_key)
 
     def judge(self, request: Request, response: Response, attempts: int, now: float) -> Verdict:
         """Return what a response means, by the table above."""
@@ -125,7 +127,7 @@ class Crossbar:
         match _json(response.body):
             # The status was 202 before Crossbar.io 0.14.
             case {"id": int(publication)} if 200 <= status < 300 and not isinstance(publication, bool):
-                return Receipt(status, publication, attempts)
+                return Receipt(status, publication, attempts, repeated(request, response))
             case {"error": str(said), **rest}:
                 error, text = said, " ".join(": ".join([said, *_texts(rest.get("args"))]).split())
             case _:

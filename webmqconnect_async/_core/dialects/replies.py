@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 from ...errors import AuthRejected, BadReply, ClockRejected, Overloaded, Rejected, TooLarge
 from ...signing import Credentials
 from ..escape import shortened, visible
+from ..idempotency import REPLAYED
 from . import Headers, Request, Response
 from .masking import quotes
 
-__all__ = ["QUOTED", "redacted", "refused", "retry_after", "skew_of", "target_of", "text_of"]
+__all__ = ["QUOTED", "redacted", "refused", "repeated", "retry_after", "skew_of", "target_of", "text_of"]
 
 LONGEST_REASON = 200
 """Characters of a broker's reason that are kept."""
@@ -85,6 +86,11 @@ def retry_after(headers: Headers, now: float) -> float | None:
     until = _date(text)
     sent = _date(headers.get("Date"))
     return None if until is None else max(0.0, until - (now if sent is None else sent))
+
+
+def repeated(request: Request, response: Response) -> bool:
+    """Return whether the broker says that it had accepted the push before, under the same idempotency key."""
+    return bool(request.idempotency_key) and response.headers.get(REPLAYED) == "true"
 
 
 def target_of(headers: Headers, signature: str) -> str:

@@ -26,11 +26,12 @@ from urllib.parse import quote_plus
 from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected, TooLarge
 from ...signing import Credentials, sign
 from ..checks import wrong_type
+from ..idempotency import IDEMPOTENCY_KEY, checked_key
 from ..values import Payload, Push, Receipt, SessionIDs
 from . import Request, Response, Signer, Verdict
 from .arguments import checked_time, listed, utf8
 from .events import Dumps, encode_event
-from .replies import refused, text_of
+from .replies import refused, repeated, text_of
 
 __all__ = ["WebMQ"]
 
@@ -112,36 +113,47 @@ class WebMQ:
         receivers = _receivers(push.eligible, push.exclude)
         body = _outside_forms(encode_event(push.event, self._dumps))
         size = len(quoted_topic) + len(receivers)
+        key = ""
+        if push.idempotency_key is not None:
+            key = checked_key(push.idempotency_key)
+            size += len(f'{IDEMPOTENCY_KEY}: "{key}"')
         # The digits of Content-Length are counted only where they may matter.
         if size + _MOST_DIGITS > self._room and (size := size + len(str(len(body)))) > self._room:
             raise _too_large(push, topic, self._head + size, len(receivers), self._head + int(self._room))
         if self._credentials is None:
-            unsigned = Request(f"topicuri={quoted_topic}{receivers}", body)
+            unsigned = Request(f"topicuri={quoted_topic}{receivers}", body, "", key)
             return lambda now: unsigned
-        return partial(self._signed, self._credentials, topic, quoted_topic, receivers, body)
+        return partial(self._signed, self._credentials, topic, quoted_topic, receivers, body, key)
 
     def _signed(
-        self, credentials: Credentials, topic: bytes, quoted_topic: str, receivers: str, body: bytes, now: float
+        self,
+        credentials: Credentials,
+        topic: bytes,
+        quoted_topic: str,
+        receivers: str,
+        body: bytes,
+        idempotency_key: str,
+        now: float,
     ) -> Request:
         timestamp, quoted_timestamp = _timestamp(int(checked_time(now)))
         signature = sign(credentials, topic, self._key, timestamp, body)
         query = f"topicuri={quoted_topic}{self._appkey}{quoted_timestamp}&signature={signature[:-1]}%3D{receivers}"
-        return Request(query, body, signature)
+        return Request(query, body, signature, idempotency_key)
 
     def judge(self, request: Request, response: Response, attempts: int, now: float) -> Verdict:
         """Return what a response means, by the table above."""
         if response.status == 202:
             publication_id = response.headers.get("webmq-publication")  # from this package's hub
             if publication_id is not None and _PUBLICATION_ID.fullmatch(publication_id):
-                return Receipt(202, int(publication_id), attempts)
-            return _accepted(attempts)
+                return Receipt(202, int(publication_id), attempts, repeated(request, response))
+            return _accepted(attempts, repeated(request, response))
         return refused(request, response, text_of(response.body), _REFUSALS, self._credentials, now)
 
 
 @lru_cache(16)
-def _accepted(attempts: int) -> Receipt:
+def _accepted(attempts: int, again: bool) -> Receipt:
     """Return the receipt of a push. Pushes with the same number of attempts share one, to save memory."""
-    return Receipt(202, None, attempts)
+    return Receipt(202, None, attempts, again)
 
 
 def _outside_forms(body: bytes) -> bytes:

@@ -1,0 +1,37 @@
+"""The headers of a push with an idempotency key, which a broker accepts once however often it arrives.
+
+They are those of draft-ietf-httpapi-idempotency-key-header: the key is an RFC 8941 string. Escapes and spaces, which
+such a string may have, are not used.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import InvalidPush
+from .checks import wrong_type
+
+__all__ = ["IDEMPOTENCY_KEY", "REPLAYED", "checked_key", "key_of"]
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+"""The header of a request: the key in quotes."""
+
+REPLAYED = "Idempotent-Replayed"
+"""The header of the response to a repeated push: `true`."""
+
+_KEY = re.compile(r"[!#-\[\]-~]{1,255}")
+
+
+def checked_key(key: object) -> str:
+    """Return an idempotency key unchanged; raise InvalidPush for anything else."""
+    if not isinstance(key, str):
+        raise InvalidPush(wrong_type("idempotency_key", "a string", key))
+    if not (match := _KEY.fullmatch(key)):
+        raise InvalidPush('idempotency_key must be 1 to 255 visible ASCII characters other than " and \\')
+    return match[0]  # a subclass may format itself differently
+
+
+def key_of(value: str) -> str | None:
+    """Return the key in the value of `Idempotency-Key`; None if the value is malformed."""
+    quoted = len(value) > 2 and value[0] == value[-1] == '"'
+    return value[1:-1] if quoted and _KEY.fullmatch(value, 1, len(value) - 1) else None
