@@ -15,7 +15,7 @@ from .._core.bulk import in_order
 from .._core.checks import checked_seconds, wrong_type
 from .._core.client import BaseClient
 from .._core.dialects import DialectName, Signer
-from .._core.flow import PushFlow
+from .._core.flow import PushFlow, Retry
 from .._core.settings import ClientOptions
 from .._core.values import Outcome, Push, Receipt, SessionIDs, Stats
 from ..errors import ClientClosed, InvalidPush, WebMQError, WrongLoop
@@ -266,8 +266,8 @@ class AsyncClient(BaseClient):
         self._sources.add(source)
         return workers, source
 
-    async def _push_one(self, push: Push | InvalidPush) -> Receipt | WebMQError:
-        """Push one item of a bulk and return its result."""
+    async def _push_one(self, push: Push | InvalidPush, retry: Retry | None = None) -> Receipt | WebMQError:
+        """Push one item of a bulk, or a row of an outbox, and return its result. `retry`: instead of the client's."""
         if isinstance(push, InvalidPush):
             return push
         try:
@@ -279,7 +279,7 @@ class AsyncClient(BaseClient):
             try:
                 deadline = state.deadlines.start(seconds)
                 try:
-                    return await self._run(state, sign, deadline)
+                    return await self._run(state, sign, deadline, retry)
                 finally:
                     deadline.stop()
             finally:
@@ -287,7 +287,7 @@ class AsyncClient(BaseClient):
         except WebMQError as error:
             return error
 
-    async def _run(self, state: LoopState, sign: Signer, deadline: Deadline) -> Receipt:
+    async def _run(self, state: LoopState, sign: Signer, deadline: Deadline, retry: Retry | None = None) -> Receipt:
         """Drive an encoded push that has a slot, and count it."""
         settings = self._settings
         state.in_flight += 1
@@ -295,7 +295,7 @@ class AsyncClient(BaseClient):
         try:
             if self._closed:
                 raise ClientClosed("the client is closed")
-            flow = PushFlow(sign, settings.dialect, settings.retry, state.clock, random.random, deadline.when)
+            flow = PushFlow(sign, settings.dialect, retry or settings.retry, state.clock, random.random, deadline.when)
             receipt = await state.drive(flow, deadline)
         except WebMQError as error:
             self._retried += max(0, error.attempts - 1)
