@@ -9,6 +9,6 @@
 from __future__ import annotations
 
 from ._relay import Relay, RelayStats
-from ._store import StoreError, StoreLost
+from ._store import Counts, StoreError, StoreLost
 
-__all__ = ["Relay", "RelayStats", "StoreError", "StoreLost"]
+__all__ = ["Counts", "Relay", "RelayStats", "StoreError", "StoreLost"]

@@ -20,7 +20,7 @@ from .._core.flow import Retry
 from .._core.values import JSONText, Push
 from ..errors import ClientClosed, WebMQError, WrongLoop
 from ._policy import Schedule
-from ._store import Row, Store, StoreError, StoreLost
+from ._store import Counts, Row, Store, StoreError, StoreLost
 from ._stores import connect_store
 
 __all__ = ["Relay", "RelayStats"]
@@ -108,6 +108,10 @@ class Relay:
     def stats(self) -> RelayStats:
         """A snapshot of the counts."""
         return RelayStats(self._pushed, self._repeated, self._failed, self._parked)
+
+    async def counts(self) -> Counts:
+        """Count the rows of the outbox. It reads the whole table: a tenth of a second for a million rows."""
+        return await self._store.counts()
 
     def stop(self) -> None:
         """Make `run` end after the outcomes of the pushes in flight. Call it in the relay's event loop."""
