@@ -114,7 +114,7 @@ class Relay:
         return await self._store.counts()
 
     def stop(self) -> None:
-        """Make `run` end after the outcomes of the pushes in flight. Call it in the relay's event loop."""
+        """Make `run` end after the pushes in flight. Call it in the event loop of the relay."""
         self._stopped.set()
         self._wake.set()
 
@@ -133,14 +133,21 @@ class Relay:
         """
         if not self._open:
             raise RuntimeError("the relay is not open: use `async with Relay(…) as relay`")
-        self._stopped.clear()
+        try:
+            await self._run(once)
+        finally:
+            self._stopped.clear()
+        return self.stats
+
+    async def _run(self, once: bool) -> None:
+        """Wait for the lock, and push rows while this relay has it."""
         waiting = False
         while not self._stopped.is_set():
             try:
                 if await self._store.lock():
                     self._database.ended()
                     waiting = False
-                    logger.info("active: this relay pushes the rows of the outbox")
+                    logger.info("active: pushing the rows of the outbox to %s", self._client._settings.endpoint)
                     await self._relay(once)
                     break
                 if once:
@@ -156,7 +163,6 @@ class Relay:
                 with suppress(StoreLost):
                     await self._store.open()
             await self._pause(_IDLE)
-        return self.stats
 
     async def _relay(self, once: bool) -> None:
         """Push rows while this relay has the lock, until it is to end; raise StoreLost if it loses the lock."""

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import terminal
 
-__all__ = ["Report", "Tally", "ranges"]
+__all__ = ["Report", "Tally", "ranges", "summed_up"]
 
 _SHOWN = 20
 """Failures that are printed. Further ones are only counted."""
@@ -25,6 +25,19 @@ class Position(Protocol):
     """Bytes."""
     size: int | None
     """Bytes there are. `None`: not known, as for a pipe."""
+
+
+class Outcomes(Protocol):
+    """The outcomes so far, as they are shown."""
+
+    @property
+    def pushed(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+
+    def summary(self, seconds: float) -> str:
+        """Return the last line of a run."""
+        ...
 
 
 @dataclass(slots=True)
@@ -48,13 +61,18 @@ class Tally:
         counts = [f"{self.pushed:,} pushed", f"{self.failed:,} failed"]
         counts += [f"{self.skipped:,} skipped"] if self.skipped else []
         counts += [f"{self.interrupted:,} interrupted"] if self.interrupted else []
-        return f"{', '.join(counts)} in {seconds:,.1f} s ({_rate(self.pushed / seconds if seconds else 0.0)})"
+        return summed_up(counts, self.pushed, seconds)
+
+
+def summed_up(counts: Iterable[str], pushed: int, seconds: float) -> str:
+    """Return counts with the seconds that they took, and the rate of the pushes."""
+    return f"{', '.join(counts)} in {seconds:,.1f} s ({_rate(pushed / seconds if seconds else 0.0)})"
 
 
 class _Bar(Progress):
     """A progress bar that reads its numbers when it is drawn: an update for each outcome would slow down the pushes."""
 
-    def __init__(self, tally: Tally, position: Position, console: Console) -> None:
+    def __init__(self, tally: Outcomes, position: Position, console: Console) -> None:
         bar, share = BarColumn(None, complete_style="cyan", finished_style="cyan"), "[bold]{task.percentage:3.0f}%"
         counts = (
             "[green]{task.fields[tally].pushed:,} pushed",
@@ -100,7 +118,7 @@ class Report:
         failed_to: the name of the file that all failures are written to, if any.
     """
 
-    def __init__(self, tally: Tally, position: Position, failed_to: str | None = None) -> None:
+    def __init__(self, tally: Outcomes, position: Position, failed_to: str | None = None) -> None:
         self._tally = tally
         self._failed_to = failed_to
         self._failures = 0
@@ -133,6 +151,10 @@ class Report:
     def note(self, message: str) -> None:
         """Print a message that is not an error."""
         terminal.note(message, self._output)
+
+    def log(self, message: str, *, warning: bool) -> None:
+        """Print a line of a log."""
+        self._output.print(terminal.visible(message), style="yellow" if warning else "")
 
 
 def _rate(per_second: float) -> str:
