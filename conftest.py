@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+from glob import glob
 
 import pytest
 from hypothesis import is_hypothesis_test
@@ -17,12 +18,14 @@ FIXTURES = {
     "nginx": "real proxy",
     "node": "browser",
     "npm": "browser",
+    "postgresql": "database server",
     "redis": "example servers",
 }
 """Reasons by the fixture that a test needs."""
 
 PARAMETERS = {
     ("broker", "real"): "real broker",
+    ("database", "postgresql"): "database server",
     ("extent", "every"): "long run",
 }
 """Reasons by a parameter of a test, as its name and value."""
@@ -228,6 +231,12 @@ def node() -> None:
 @pytest.fixture(scope="session")
 def npm(node: None) -> None:
     needed("npm", shutil.which("npm"), "apt-get install npm")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> None:
+    found = shutil.which("initdb") or glob("/usr/lib/postgresql/*/bin/initdb")
+    needed("PostgreSQL", found, "apt-get install postgresql")
 
 
 @pytest.fixture(scope="session")

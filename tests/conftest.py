@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
 from .hostile import Hostile, hostile
+
+if TYPE_CHECKING:
+    from .postgresql import Server
 
 # Machines are noisy: how long an example took says nothing. With CI=true Hypothesis has a profile of its own for that.
 if os.environ.get("CI") != "true":
@@ -48,3 +52,12 @@ def default_interrupt() -> Iterator[None]:
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, previous)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(postgresql: None) -> Iterator[Server]:
+    """Run a PostgreSQL server for all tests that need one."""
+    from .postgresql import running  # the driver is not in the dependencies of the plain run
+
+    with running() as server:
+        yield server

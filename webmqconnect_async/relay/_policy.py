@@ -27,6 +27,8 @@ _LONGEST_DELAY = 60.0
 """Seconds until a row that was postponed is tried again, at most."""
 _LONGEST_PAUSE = 5.0
 """Seconds between two probes of a broker that is away, at most, unless it asks for more."""
+_LONGEST_HELD = 16 << 20
+"""Read no more rows while the events of those held have as many characters."""
 _MISCONFIGURED = (404, 405, 407)
 """Statuses that say that the endpoint is wrong, or the proxy in front of it, and nothing about the row."""
 
@@ -70,6 +72,7 @@ class Schedule:
         self._ready: deque[str] = deque()
         self._emptied: list[str] = []
         self._held = 0
+        self._length = 0
         self._suspect: str | None = None
         """The topic of the first failure since the last response to a push; `None` if there was none."""
         self._probe: Row | None = None
@@ -91,7 +94,7 @@ class Schedule:
         if self._suspect is not None and (now < self._resumes or self._ready):
             return False
         # Reading takes a while, in which as many rows as are in flight may be done.
-        return len(self._ready) < 2 * self._concurrency and self._held < self._most
+        return len(self._ready) < 2 * self._concurrency and self._held < self._most and self._length < _LONGEST_HELD
 
     def add(self, rows: Iterable[Row]) -> None:
         """Hold rows that have been read, in their order, of other topics than those of `topics`."""
@@ -101,6 +104,7 @@ class Schedule:
                 self._ready.append(row.topic)
             self._rows[row.topic].append(row)
             self._held += 1
+            self._length += len(row.event)
 
     def next(self, now: float) -> Row | None:
         """Return a row to push now; `None` if there is none, or not yet."""
@@ -135,7 +139,7 @@ class Schedule:
             self._suspect = self._probe = self.error = None
             self._failures = 0
             rows.popleft()
-            self._held -= 1
+            self._release((row,))
             if error is None:
                 self.changes.deleted.append(row.id)
             else:
@@ -144,7 +148,7 @@ class Schedule:
             self._doubt(row, error, now, certain=False)
             delay = min(_LONGEST_DELAY, 2.0 ** min(row.attempts, 10)) * (0.5 + self._jitter() / 2)
             self.changes.postponed.append((row, unix_time + delay, _text_of(error)))
-            self._held -= len(rows)
+            self._release(rows)
             rows.clear()
         else:
             self._doubt(row, error, now, certain=True)
@@ -164,6 +168,10 @@ class Schedule:
         """Let rows of these topics be read again."""
         for topic in topics:
             del self._rows[topic]
+
+    def _release(self, rows: Collection[Row]) -> None:
+        self._held -= len(rows)
+        self._length -= sum(len(row.event) for row in rows)
 
     def _doubt(self, row: Row, error: WebMQError, now: float, *, certain: bool) -> None:
         """Record a failure that may be the broker's."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
-__all__ = ["Counts", "Listed", "Row", "Store", "StoreError", "StoreLost"]
+__all__ = ["COLUMNS", "MAX_LENGTH", "Counts", "Listed", "Record", "Row", "Store", "StoreError", "StoreLost", "rows"]
 
 
 class StoreError(Exception):
@@ -46,6 +47,35 @@ class Listed(NamedTuple):
     """Why it was last postponed or parked. `None`: it was not."""
     age: float
     """Seconds since it was inserted."""
+
+
+Record: TypeAlias = tuple[int, str, str, str, str | None, str | None, int, float]
+COLUMNS = "id, key, topic, event, eligible, exclude, attempts, due"
+"""The columns of a Record."""
+
+
+MAX_LENGTH = 4 << 20
+"""Characters of events after which `due` returns no more rows."""
+
+
+def rows(records: Iterable[Record], now: float) -> list[Row]:
+    """Return the rows of a query, in the order of their IDs, without those of a topic from one that is not due on."""
+    found: list[Row] = []
+    blocked: set[str] = set()
+    length = 0
+    for row_id, key, topic, event, eligible, exclude, attempts, due in records:
+        if due > now:
+            blocked.add(topic)
+        if topic not in blocked:
+            found.append(Row(row_id, key, topic, event, _sessions(eligible), _sessions(exclude), attempts))
+            length += len(event)
+        if length > MAX_LENGTH:
+            break
+    return found
+
+
+def _sessions(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(json.loads(text))
 
 
 class Counts(NamedTuple):

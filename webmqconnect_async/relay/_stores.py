@@ -14,4 +14,10 @@ def connect_store(url: str) -> Store:
         ValueError: the URL is none of these. The message does not contain it, because it may have a password.
         ModuleNotFoundError: psycopg is not installed, which is the extra `relay`.
     """
-    raise NotImplementedError(url.partition(":")[0])
+    scheme, _, rest = url.partition("://")
+    driver = scheme.partition("+")[0]  # SQLAlchemy's URLs may name one
+    if driver == "sqlite" and len(rest) > 1 and rest.startswith("/") and rest != "/:memory:":
+        from ._sqlite import SQLiteStore
+
+        return SQLiteStore(rest[1:])
+    raise ValueError("the URL of the database must be sqlite:///PATH or postgresql://USER@HOST/DATABASE")

@@ -9,7 +9,7 @@ from ...errors import ClockRejected, InvalidPush
 from ..checks import wrong_type
 from . import DialectName, checked_dialect
 
-__all__ = ["SESSION_IDS", "checked_time", "listed", "session_id", "utf8"]
+__all__ = ["SESSION_IDS", "checked_time", "id_text", "listed", "session_id", "utf8"]
 
 SESSION_IDS = range(1, 2**53 + 1)
 """The session IDs of WAMP v2."""
@@ -67,3 +67,21 @@ def utf8(argument: str, text: object) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         raise InvalidPush(f"{argument}: a lone surrogate at character {error.start} is not UTF-8") from None
+
+
+def id_text(argument: str, value: object) -> str:
+    """Return a session ID as text; raise InvalidPush for what no hub has as an ID."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return int.__repr__(value)  # an enumeration may define another repr
+        except ValueError:
+            raise InvalidPush(f"{argument}: an integer of too many digits") from None
+    if not isinstance(value, str):
+        raise InvalidPush(wrong_type(argument, "a string or an integer", value))
+    # The hub splits at commas and strips whitespace: such an ID would select other sessions.
+    if not value or "," in value or value != value.strip():
+        raise InvalidPush(
+            f"{argument}: {value[:40]!r} is not a session ID (empty, with a comma, or surrounded by whitespace)"
+        )
+    utf8(argument, value)
+    return value

@@ -25,11 +25,10 @@ from urllib.parse import quote_plus
 
 from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected, TooLarge
 from ...signing import Credentials, sign
-from ..checks import wrong_type
 from ..idempotency import IDEMPOTENCY_KEY, checked_key
 from ..values import Payload, Push, Receipt, SessionIDs
 from . import Request, Response, Signer, Verdict
-from .arguments import checked_time, listed, utf8
+from .arguments import checked_time, id_text, listed, utf8
 from .events import Dumps, encode_event
 from .replies import refused, repeated, text_of
 
@@ -199,24 +198,7 @@ def _receivers(eligible: SessionIDs | None, exclude: SessionIDs | None) -> str:
 
 def _joined(argument: str, ids: object) -> str:
     ids = listed(argument, ids)
-    return quote_plus(",".join([_session_id(f"{argument}[{place}]", each) for place, each in enumerate(ids)]), safe="")
-
-
-def _session_id(argument: str, session_id: object) -> str:
-    if isinstance(session_id, int) and not isinstance(session_id, bool):
-        try:
-            return int.__repr__(session_id)  # an enumeration may define another repr
-        except ValueError:
-            raise InvalidPush(f"{argument}: an integer of too many digits") from None
-    if not isinstance(session_id, str):
-        raise InvalidPush(wrong_type(argument, "a string or an integer", session_id))
-    # The hub splits at commas and strips whitespace: such an ID would select other sessions.
-    if not session_id or "," in session_id or session_id != session_id.strip():
-        raise InvalidPush(
-            f"{argument}: {session_id[:40]!r} is not a session ID (empty, with a comma, or surrounded by whitespace)"
-        )
-    utf8(argument, session_id)
-    return session_id
+    return quote_plus(",".join([id_text(f"{argument}[{place}]", each) for place, each in enumerate(ids)]), safe="")
 
 
 def _quoted_length(raw: bytes) -> int:
@@ -239,7 +221,7 @@ def _too_large(push: Push, topic: bytes, head: int, receivers: int, most: int) -
         names = sum(len(f"&{name}=") for name in lists)
         room = most - (head - receivers) - names + len("%2C") * len(lists)
         # The longest first, so that as many fit whichever they are.
-        each = (_session_id(name, session_id) for name, ids in lists.items() for session_id in ids)
+        each = (id_text(name, session_id) for name, ids in lists.items() for session_id in ids)
         sizes = sorted((len("%2C") + _quoted_length(session_id.encode()) for session_id in each), reverse=True)
     else:
         items = f"topic: {len(topic)} bytes"

@@ -1,0 +1,21 @@
+"""A database with an outbox: SQLite, and PostgreSQL in the full run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .databases import Database
+
+if TYPE_CHECKING:
+    from ..postgresql import Server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    if request.param == "sqlite":
+        return Database(f"sqlite:///{tmp_path}/shop.db")
+    server: Server = request.getfixturevalue("postgresql_server")
+    return Database(server.new_database())

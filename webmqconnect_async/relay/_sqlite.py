@@ -1,0 +1,261 @@
+"""An outbox in SQLite.
+
+The application may use any journal mode. In each but WAL, a reader keeps writers waiting, and the other way round. So
+each statement is a transaction of its own, and none waits for long inside of SQLite, where it would hold a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+from threading import Event
+from typing import TypeVar
+from urllib.parse import quote
+
+from ._store import COLUMNS, Counts, Listed, Row, StoreError, StoreLost, rows
+
+__all__ = ["SQLiteStore"]
+
+_T = TypeVar("_T")
+_POLL = 0.05
+"""Seconds between two looks for commits of others."""
+_PATIENCE = 0.2
+"""Seconds that a statement waits inside of SQLite. A commit that waits for readers keeps new ones out meanwhile."""
+_PAUSE = 0.1
+"""Seconds after such a wait without success, for the others."""
+
+# The index is on topic and ID. From one topic, this steps to the first row of the next one, however many rows the topic
+# has: sorting all rows by ID would read a backlog of a million rows that may not be pushed yet, each time.
+_WALK = """\
+WITH RECURSIVE walk (id) AS (
+    SELECT (SELECT id FROM webmq_outbox WHERE NOT parked AND topic > ?1 ORDER BY topic, id LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT id FROM webmq_outbox
+        WHERE NOT parked AND topic > (SELECT topic FROM webmq_outbox WHERE id = walk.id)
+        ORDER BY topic, id LIMIT 1
+    ) FROM walk WHERE walk.id IS NOT NULL
+)
+SELECT topic FROM walk CROSS JOIN webmq_outbox USING (id)
+WHERE due <= ?2 AND topic NOT IN (SELECT value FROM json_each(?3)) LIMIT ?4"""
+# Not a join: SQLite would sort whole rows, and this one reads them one by one.
+_ROWS = f"""\
+SELECT {COLUMNS} FROM webmq_outbox WHERE id IN (
+    WITH heads (head) AS (SELECT value FROM json_each(?1))
+    SELECT id FROM heads CROSS JOIN webmq_outbox ON id IN (
+        SELECT id FROM webmq_outbox WHERE NOT parked AND topic = head ORDER BY id LIMIT ?2
+    )
+) ORDER BY id"""  # noqa: S608  # constants
+_COUNTS = """\
+SELECT coalesce(sum(NOT parked), 0), coalesce(sum(parked), 0),
+    coalesce(max((julianday('now') - 2440587.5) * 86400.0 - created) FILTER (WHERE NOT parked), 0.0)
+FROM webmq_outbox"""
+_LISTED = """\
+SELECT id, topic, event, attempts, parked, error, (julianday('now') - 2440587.5) * 86400.0 - created
+FROM webmq_outbox WHERE parked >= ? ORDER BY id LIMIT ?"""
+_POSTPONE = "UPDATE webmq_outbox SET attempts = attempts + 1, due = ?, error = ? WHERE id = ?"
+_PARK = "UPDATE webmq_outbox SET attempts = attempts + 1, parked = 1, error = ? WHERE id = ?"
+_RETRY = "UPDATE webmq_outbox SET parked = 0, due = 0 WHERE"
+_DELETE = "DELETE FROM webmq_outbox WHERE"
+_THESE = " id IN (SELECT value FROM json_each(?))"
+
+
+class SQLiteStore:
+    """Implements `Store`. A thread of its own runs all statements.
+
+    Args:
+        path: the database, which must exist.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._thread: ThreadPoolExecutor | None = None
+        self._closing = Event()
+        self._connection: sqlite3.Connection | None = None
+        self._lock: int | None = None
+        self._version: int | None = None
+        self._after = ""
+
+    async def open(self) -> None:
+        """Implement `Store`."""
+        self._thread = ThreadPoolExecutor(1, "webmq-outbox")
+        self._closing.clear()
+        try:
+            await self._run(self._open)
+        except BaseException:
+            await self.close()
+            raise
+
+    def _open(self) -> None:
+        self._path = self._path.resolve()  # the lock has one place, whatever links lead to the database
+        if not self._path.is_file():
+            raise StoreError(f"there is no database {self._path}")
+        if self._connection is None:  # it is, after the database was locked
+            # rw: SQLite would create a database whose name is misspelt.
+            uri = f"file:{quote(str(self._path))}?mode=rw"
+            self._connection = sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None)
+        try:
+            self._execute(f"SELECT {COLUMNS}, created FROM webmq_outbox LIMIT 0")  # noqa: S608  # constants
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
+                raise
+            raise StoreError(f"{error}: execute what `webmqconnect outbox schema sqlite` prints") from None
+
+    async def close(self) -> None:
+        """Implement `Store`."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._closing.set()
+            closed = thread.submit(self._close)
+            thread.shutdown(wait=False)
+            await asyncio.wrap_future(closed)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        if self._lock is not None:
+            os.close(self._lock)
+        self._connection = self._lock = self._version = None
+
+    async def lock(self) -> bool:
+        """Implement `Store`."""
+        return await self._run(self._acquire)
+
+    def _acquire(self) -> bool:
+        import fcntl  # not on Windows, where the command line may list what waits
+
+        if self._lock is not None and not self._has_lock():
+            os.close(self._lock)
+            self._lock = None
+        if self._lock is None:
+            file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(file)
+                return False
+            self._lock = file
+        return self._has_lock()
+
+    async def locked(self) -> bool:
+        """Implement `Store`."""
+        with suppress(StoreError):
+            return await self._run(self._has_lock)
+        return False
+
+    def _has_lock(self) -> bool:
+        """Return whether the file that is locked is still there. Another relay would create it and lock it, too."""
+        if self._lock is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._lock), os.stat(self._lock_path))
+        except FileNotFoundError:
+            return False
+
+    @property
+    def _lock_path(self) -> str:
+        return f"{self._path}-relay"
+
+    async def due(self, now: float, limit: int, without: Collection[str] = ()) -> list[Row]:
+        """Implement `Store`."""
+        return await self._run(lambda: self._due(now, limit, json.dumps(list(without))))
+
+    def _due(self, now: float, limit: int, without: str) -> list[Row]:
+        self._version = self._data_version()  # before the rows: a later commit ends `wait`
+        heads: list[str] = []
+        for after in (self._after, "") if self._after else ("",):
+            found = self._execute(_WALK, after, now, without, limit)
+            heads = list(dict.fromkeys([*heads, *(topic for (topic,) in found)]))[:limit]
+            if len(heads) == limit:
+                break
+        self._after = heads[-1] if len(heads) == limit else ""
+        # Closed, because an open cursor keeps the database locked.
+        with closing(self._execute(_ROWS, json.dumps(heads), max(1, limit // max(1, len(heads))))) as records:
+            return rows(records, now)
+
+    async def delete(self, ids: Sequence[int]) -> None:
+        """Implement `Store`."""
+        await self.drop(ids)
+
+    async def postpone(self, row_id: int, due: float, error: str) -> None:
+        """Implement `Store`."""
+        await self._run(lambda: self._execute(_POSTPONE, due, error, row_id))
+
+    async def park(self, row_id: int, error: str) -> None:
+        """Implement `Store`."""
+        await self._run(lambda: self._execute(_PARK, error, row_id))
+
+    async def wait(self, seconds: float) -> None:
+        """Implement `Store`."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        with suppress(StoreError):
+            while (left := end - clock()) > 0:
+                # First, so that the commits of a busy application do not make the relay read for each of them.
+                await asyncio.sleep(min(_POLL, left))
+                if await self._run(self._data_version) != self._version:
+                    return
+
+    def _data_version(self) -> int:
+        """Return a number that changes with each commit of another connection."""
+        version: int = self._execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    async def counts(self) -> Counts:
+        """Implement `Store`."""
+        return Counts(*await self._run(lambda: self._execute(_COUNTS).fetchone()))
+
+    async def listed(self, parked_only: bool, limit: int) -> list[Listed]:
+        """Implement `Store`."""
+        found = await self._run(lambda: self._execute(_LISTED, parked_only, limit).fetchall())
+        return [
+            Listed(row_id, topic, event, attempts, bool(parked), error, age)
+            for row_id, topic, event, attempts, parked, error, age in found
+        ]
+
+    async def retry(self, ids: Collection[int] | None) -> int:
+        """Implement `Store`."""
+        return await self._change(_RETRY, ids)
+
+    async def drop(self, ids: Collection[int] | None) -> int:
+        """Implement `Store`."""
+        return await self._change(_DELETE, ids)
+
+    async def _change(self, statement: str, ids: Collection[int] | None) -> int:
+        if ids is None:
+            return await self._run(lambda: self._execute(f"{statement} parked").rowcount)
+        return await self._run(lambda: self._execute(statement + _THESE, json.dumps(list(ids))).rowcount)
+
+    def _execute(self, statement: str, *parameters: str | float) -> sqlite3.Cursor:
+        if self._connection is None:
+            raise StoreLost("the store is closed")
+        return self._connection.execute(statement, parameters)
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        """Do in the thread what may wait for the disk or for the application, until the caller is cancelled."""
+        if self._thread is None:
+            raise StoreLost("the store is closed")
+        given_up = Event()
+        try:
+            return await asyncio.wrap_future(self._thread.submit(self._patiently, work, given_up))
+        finally:
+            given_up.set()
+
+    def _patiently(self, work: Callable[[], _T], given_up: Event) -> _T:
+        while True:
+            try:
+                return work()
+            except sqlite3.Error as error:
+                # SQLITE_BUSY has variants, in the bits above. Errors of the module itself have no code.
+                busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+                problem = f"{self._path}: {error}"
+            except OSError as error:
+                raise StoreError(f"{error.filename}: {error.strerror}") from None
+            if not busy or self._closing.is_set() or given_up.wait(_PAUSE):
+                raise StoreLost(problem)
