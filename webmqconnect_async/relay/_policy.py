@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Changes", "Schedule"]
 
+_FIRST_DELAY = 1.0
+"""Seconds until a row that was postponed is pushed again, and until a broker that is away is probed. It doubles."""
 _LONGEST_DELAY = 60.0
 """Seconds until a row that was postponed is tried again, at most."""
 _LONGEST_PAUSE = 5.0
@@ -146,7 +148,7 @@ class Schedule:
                 self.changes.parked.append((row, _text_of(error)))
         elif fate == "postpone":
             self._doubt(row, error, now, certain=False)
-            delay = min(_LONGEST_DELAY, 2.0 ** min(row.attempts, 10)) * (0.5 + self._jitter() / 2)
+            delay = self._backoff(row.attempts, _LONGEST_DELAY)
             self.changes.postponed.append((row, unix_time + delay, _text_of(error)))
             self._release(rows)
             rows.clear()
@@ -169,6 +171,9 @@ class Schedule:
         for topic in topics:
             del self._rows[topic]
 
+    def _backoff(self, failures: int, longest: float) -> float:
+        return min(longest, _FIRST_DELAY * 2.0 ** min(failures, 10)) * (0.5 + self._jitter() / 2)
+
     def _release(self, rows: Collection[Row]) -> None:
         self._held -= len(rows)
         self._length -= sum(len(row.event) for row in rows)
@@ -179,7 +184,7 @@ class Schedule:
             return  # it was in flight when the first one failed
         if certain or self._suspect not in (None, row.topic):
             self._failures += 1
-            pause = min(_LONGEST_PAUSE, 2.0 ** min(self._failures - 1, 10)) * (0.5 + self._jitter() / 2)
+            pause = self._backoff(self._failures - 1, _LONGEST_PAUSE)
             if isinstance(error, Overloaded) and error.retry_after is not None:
                 pause = max(pause, min(error.retry_after, _LONGEST_DELAY))
             self._resumes = now + pause

@@ -158,6 +158,8 @@ class Relay:
             except StoreLost as error:
                 if once:
                     raise
+                if self._stopped.is_set():
+                    break
                 self._database.lasts(error)
                 await self._store.close()
                 with suppress(StoreLost):
