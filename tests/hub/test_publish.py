@@ -194,7 +194,7 @@ async def test_a_browser_is_told_what_a_listed_page_may_do(run: Run, wire: HubCl
         "Allow": "POST, PUT, OPTIONS",
         "Access-Control-Allow-Origin": PAGE,
         "Access-Control-Allow-Methods": "POST, PUT, OPTIONS",
-        "Access-Control-Allow-Headers": "Content-Type",
+        "Access-Control-Allow-Headers": "Content-Type, Idempotency-Key",
         "Vary": "Origin",
     }
 

@@ -170,6 +170,11 @@ class Broker:
         for observer in self.observers:
             observer.refused(refusal)
 
+    def repeated(self, publication: Publication, publication_id: int) -> None:
+        """Tell the observers of a repeated push."""
+        for observer in self.observers:
+            observer.repeated(publication, publication_id)
+
     def failed(self, problem: str, error: BaseException | None) -> None:
         """Tell the observers that a hook of the application has failed."""
         for observer in self.observers:

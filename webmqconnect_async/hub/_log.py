@@ -61,6 +61,13 @@ class Log(Observer):
         facts = {"topic": topic, "bytes": size, "receivers": receivers, "publication": publication_id}
         _write(logging.INFO, event, line, **facts, milliseconds=milliseconds, key=key)
 
+    def repeated(self, publication: Publication, publication_id: int) -> None:
+        """Log a repeated push."""
+        if self._may_write(logging.INFO):
+            topic = visible(publication.topic, _LONGEST)
+            line = f"push to {topic} repeated: ID {publication_id}, not delivered again"
+            _write(logging.INFO, "repeated", line, topic=topic, publication=publication_id)
+
     def joined(self, session: Session) -> None:
         """Log a subscriber that has joined."""
         if not self._may_write(logging.INFO):

@@ -41,7 +41,7 @@ class Metrics(Exposition, Observer):
         self.server: web.Server | None = None
         """The server whose connections are counted; `None` if the hub does not have one of its own."""
         self._broker = broker
-        self._accepted = 0
+        self._accepted = self._repeated = 0
         self._publications = 0
         self._deliveries = 0
         self._drops: dict[str, int] = dict.fromkeys(get_args(Drop), 0)
@@ -60,6 +60,10 @@ class Metrics(Exposition, Observer):
         self._accepted += 1
         self._seconds += seconds
         self._in_bucket[bisect_left(_BUCKETS, seconds)] += 1
+
+    def repeated(self, publication: Publication, publication_id: int) -> None:
+        """Count a repeated push."""
+        self._repeated += 1
 
     def refused(self, refusal: Refusal) -> None:
         """Count a refusal."""
@@ -80,7 +84,7 @@ class Metrics(Exposition, Observer):
         if self.server is not None:
             connections = len(self.server.connections)
             yield _gauge("connections", "Open connections, those of subscribers included", connections)
-        pushes = {"accepted": self._accepted, "refused": self._refusals["push"]}
+        pushes = {"accepted": self._accepted, "repeated": self._repeated, "refused": self._refusals["push"]}
         yield _counter("pushes", "Pushes", "result", pushes)
         yield CounterMetricFamily(f"{_PREFIX}publications", "Events published by subscribers", self._publications)
         yield CounterMetricFamily(f"{_PREFIX}deliveries", "Events put into the queue of a subscriber", self._deliveries)

@@ -53,6 +53,14 @@ class Observer:
             began: `time.perf_counter()` when its request arrived; `None` if a subscriber published it.
         """
 
+    def repeated(self, publication: Publication, publication_id: int) -> None:
+        """Record a push that was accepted before, under the same idempotency key. It is not delivered again.
+
+        Args:
+            publication: The event.
+            publication_id: That of the first push.
+        """
+
     def refused(self, refusal: Refusal) -> None:
         """Record a refusal."""
 

@@ -5,7 +5,7 @@ aiohttp creates a response, a map of headers and two coroutines for each request
 
 from __future__ import annotations
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
@@ -47,4 +47,4 @@ RECEIPT = _Receipt(status=202)
 
 def may_be_short(request: web.Request) -> bool:
     """Return whether `RECEIPT` responds to a request as a `web.Response` would: no header tells more."""
-    return request.version == HttpVersion11 and request.keep_alive and "Origin" not in request.headers
+    return request.version == HttpVersion11 and request.keep_alive and hdrs.ORIGIN not in request.headers

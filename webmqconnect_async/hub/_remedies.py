@@ -7,8 +7,10 @@ __all__ = [
     "AUTHENTICATE",
     "CLOCK",
     "KEY",
+    "NEW_KEY",
     "NO_SUBSCRIBER_KEY",
     "PUBLIC",
+    "QUOTED_KEY",
     "SIGN",
     "SIGNATURE",
     "TICKET",
@@ -22,6 +24,8 @@ SIGN = "sign it with the key that --key names"
 KEY = "use the key that --key names"
 SIGNATURE = "compare the secrets of both sides; `webmqconnect explain` shows what is signed"
 CLOCK = "compare the clocks of both machines"
+NEW_KEY = "use a new idempotency key for each event"
+QUOTED_KEY = "send 1 to 255 visible ASCII characters in double quotes"
 AUTHENTICATE = "authenticate with the key that --subscriber-key names"
 NO_SUBSCRIBER_KEY = "--subscriber-key NAME"
 TICKET = "use a ticket, signed with the key that --ticket-key names"

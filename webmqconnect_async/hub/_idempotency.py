@@ -1,0 +1,88 @@
+"""The idempotency keys of pushes, by which a hub recognizes a push that is repeated. Pure: times are arguments.
+
+Two digests stand for a push, so that the bound on their number bounds the memory, too: about 40 MB.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+from .._core.idempotency import IDEMPOTENCY_KEY, key_of
+from ._pushes.verdicts import Accepted, Refused
+from ._remedies import NEW_KEY, QUOTED_KEY
+
+__all__ = ["Fingerprint", "IdempotencyKeys", "fingerprint_of"]
+
+_SECONDS = 300.0
+"""How long a key is remembered."""
+
+_MOST = 100_000
+"""Keys that are remembered."""
+
+
+class Fingerprint(NamedTuple):
+    """A push with an idempotency key, in digests of 16 bytes."""
+
+    name: bytes
+    """Of the application key, the topic and the idempotency key."""
+    content: bytes
+    """Of the event and its receivers."""
+
+
+def fingerprint_of(push: Accepted, values: Sequence[str]) -> Fingerprint | Refused:
+    """Return the fingerprint of a push; a refusal if its header is malformed.
+
+    Args:
+        push: the push, as it was received.
+        values: of all its headers `Idempotency-Key`.
+    """
+    if len(values) > 1:
+        return Refused(400, f"header {IDEMPOTENCY_KEY} given twice")
+    if (key := key_of(values[0])) is None:
+        return Refused(400, f"header {IDEMPOTENCY_KEY} is malformed", _remedy=QUOTED_KEY)
+    receivers = [(sorted(each.eligible or ()), each.eligible is None, sorted(each.exclude)) for each in push.receivers]
+    content = push.event, push.args, push.kwargs, push.retain, receivers
+    return Fingerprint(_digest((push.key, push.topic, key)), _digest(content))
+
+
+def _digest(value: object) -> bytes:
+    return blake2b(json.dumps(value).encode(), digest_size=16).digest()
+
+
+class IdempotencyKeys:
+    """The pushes that a hub has accepted with an idempotency key, for 300 s; at most the last 100,000."""
+
+    def __init__(self) -> None:
+        self._pushes: OrderedDict[bytes, tuple[bytes, int, float]] = OrderedDict()  # the oldest first
+
+    def find(self, push: Fingerprint, now: float) -> int | Refused | None:
+        """Return the publication ID of a push that is repeated, and `None` for a new one.
+
+        Returns:
+            A refusal if the key was used with another event or other receivers.
+        """
+        while self._pushes and next(iter(self._pushes.values()))[2] <= now - _SECONDS:
+            self._pushes.popitem(last=False)
+        if (known := self._pushes.get(push.name)) is None:
+            return None
+        content, publication_id, _ = known
+        if content == push.content:
+            return publication_id
+        said = f"{IDEMPOTENCY_KEY} was used with another event or other receivers"
+        return Refused(422, said, _remedy=NEW_KEY)
+
+    def add(self, push: Fingerprint, publication_id: int, now: float) -> None:
+        """Remember a new push that was accepted, and forget the oldest one if they are too many.
+
+        Args:
+            push: its fingerprint.
+            publication_id: its ID.
+            now: a monotonic time in seconds.
+        """
+        self._pushes[push.name] = push.content, publication_id, now
+        if len(self._pushes) > _MOST:
+            self._pushes.popitem(last=False)
