@@ -71,8 +71,18 @@ class Database:
     def insert(self, *pushes: Pushes, eligible: object = None, exclude: object = None) -> None:
         """Insert rows in a transaction, and commit it."""
         with self.connection() as connection:
-            style = "qmark" if isinstance(connection, sqlite3.Connection) else "format"
-            _Transaction(connection.cursor().execute, style).insert(*pushes, eligible=eligible, exclude=exclude)
+            self.within(connection, *pushes, eligible=eligible, exclude=exclude)
+
+    def within(
+        self,
+        connection: sqlite3.Connection | psycopg.Connection,
+        *pushes: Pushes,
+        eligible: object = None,
+        exclude: object = None,
+    ) -> None:
+        """Insert rows in the transaction of a connection."""
+        style = "qmark" if isinstance(connection, sqlite3.Connection) else "format"
+        _Transaction(connection.cursor().execute, style).insert(*pushes, eligible=eligible, exclude=exclude)
 
     def scalar(self, query: str) -> float:
         """Return the only value that a query returns."""

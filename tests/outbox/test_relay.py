@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from webmqconnect_async import AsyncClient, ClientClosed, Retry
-from webmqconnect_async.relay import Relay, RelayStats, StoreError, StoreLost, _policy
+from webmqconnect_async.relay import Relay, RelayStats, StoreError, StoreLost, _policy, _relay
 from webmqconnect_async.testing import Hub
 
 from ..hostile import ACCEPTED, Hostile, answer, held
@@ -25,6 +25,7 @@ PARKED = "SELECT count(*) FROM webmq_outbox WHERE parked"
 @pytest.fixture(autouse=True)
 def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_policy, "_FIRST_DELAY", 0.05)
+    monkeypatch.setattr(_relay, "_IDLE", 0.05)
 
 
 @pytest.fixture

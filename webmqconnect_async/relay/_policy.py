@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["Changes", "Schedule"]
 
 _FIRST_DELAY = 1.0
-"""Seconds until a row that was postponed is pushed again, and until a broker that is away is probed. It doubles."""
+"""Seconds until a row that was postponed is pushed again. It doubles."""
 _LONGEST_DELAY = 60.0
 """Seconds until a row that was postponed is tried again, at most."""
+_FIRST_PAUSE = 0.25
+"""Seconds until a broker that is away is probed. It doubles."""
 _LONGEST_PAUSE = 5.0
-"""Seconds between two probes of a broker that is away, at most, unless it asks for more."""
+"""Seconds between two probes, at most, unless the broker asks for more."""
 _LONGEST_HELD = 16 << 20
 """Read no more rows while the events of those held have as many characters."""
 _MISCONFIGURED = (404, 405, 407)
@@ -148,7 +150,7 @@ class Schedule:
                 self.changes.parked.append((row, _text_of(error)))
         elif fate == "postpone":
             self._doubt(row, error, now, certain=False)
-            delay = self._backoff(row.attempts, _LONGEST_DELAY)
+            delay = self._backoff(_FIRST_DELAY, row.attempts, _LONGEST_DELAY)
             self.changes.postponed.append((row, unix_time + delay, _text_of(error)))
             self._release(rows)
             rows.clear()
@@ -171,8 +173,8 @@ class Schedule:
         for topic in topics:
             del self._rows[topic]
 
-    def _backoff(self, failures: int, longest: float) -> float:
-        return min(longest, _FIRST_DELAY * 2.0 ** min(failures, 10)) * (0.5 + self._jitter() / 2)
+    def _backoff(self, first: float, failures: int, longest: float) -> float:
+        return min(longest, first * 2.0 ** min(failures, 10)) * (0.5 + self._jitter() / 2)
 
     def _release(self, rows: Collection[Row]) -> None:
         self._held -= len(rows)
@@ -184,7 +186,7 @@ class Schedule:
             return  # it was in flight when the first one failed
         if certain or self._suspect not in (None, row.topic):
             self._failures += 1
-            pause = self._backoff(self._failures - 1, _LONGEST_PAUSE)
+            pause = self._backoff(_FIRST_PAUSE, self._failures - 1, _LONGEST_PAUSE)
             if isinstance(error, Overloaded) and error.retry_after is not None:
                 pause = max(pause, min(error.retry_after, _LONGEST_DELAY))
             self._resumes = now + pause

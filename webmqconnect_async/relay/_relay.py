@@ -31,7 +31,7 @@ _GATHERING = 0.01
 """Seconds to wait for further outcomes before they are written in one transaction."""
 _POLL = 0.1
 """Seconds between two looks for new rows while some are in flight."""
-_IDLE = 1.0
+_IDLE = 0.5
 """Seconds between two looks at the lock, and until it is tried again."""
 _SILENCE = 60.0
 """Seconds between two warnings of one outage."""
