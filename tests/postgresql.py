@@ -19,7 +19,14 @@ from pathlib import Path
 import psycopg
 
 PASSWORD = "pa55-of-the-tests"
-_SETTINGS = ("fsync=off", "listen_addresses=127.0.0.1", "shared_buffers=16MB", "unix_socket_directories=", "jit=off")
+_SETTINGS = (
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "shared_buffers=16MB",
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+)
 _numbers = count()
 
 

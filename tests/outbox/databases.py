@@ -87,6 +87,6 @@ class Database:
     def scalar(self, query: str) -> float:
         """Return the only value that a query returns."""
         with self.connection() as connection:
-            row = connection.cursor().execute(query).fetchone()  # type: ignore[arg-type]
+            row = connection.cursor().execute(query).fetchone()
             assert row is not None
             return float(row[0])

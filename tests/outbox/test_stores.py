@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -132,7 +132,8 @@ async def test_one_relay_at_a_time(database: Database, store: Store) -> None:
         assert not await second.locked()
         assert await store.locked()
         await store.close()
-        assert await second.lock()
+        while not await second.lock():  # noqa: ASYNC110  # PostgreSQL notices in a moment
+            await asyncio.sleep(0.001)
         assert not await store.locked()
 
 
@@ -169,7 +170,7 @@ async def test_calls_go_on_while_it_waits(database: Database, store: Store) -> N
     await store.delete([rows[0].id])
     assert await store.due(NOW, 500) == []
     waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with suppress(asyncio.CancelledError):  # or it has ended early, which it may
         await waiting
     assert await store.due(NOW, 500) == []
 

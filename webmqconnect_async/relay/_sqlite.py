@@ -31,7 +31,8 @@ _PAUSE = 0.1
 """Seconds after such a wait without success, for the others."""
 
 # The index is on topic and ID. From one topic, this steps to the first row of the next one, however many rows the topic
-# has: sorting all rows by ID would read a backlog of a million rows that may not be pushed yet, each time.
+# has: sorting all rows by ID would read a backlog of a million rows that may not be pushed yet, each time. It joins
+# nothing, because SQLite may read a whole table to make a Bloom filter for a join.
 _WALK = """\
 WITH RECURSIVE walk (id) AS (
     SELECT (SELECT id FROM webmq_outbox WHERE NOT parked AND topic > ?1 ORDER BY topic, id LIMIT 1)
@@ -42,14 +43,15 @@ WITH RECURSIVE walk (id) AS (
         ORDER BY topic, id LIMIT 1
     ) FROM walk WHERE walk.id IS NOT NULL
 )
-SELECT topic FROM walk CROSS JOIN webmq_outbox USING (id)
-WHERE due <= ?2 AND topic NOT IN (SELECT value FROM json_each(?3)) LIMIT ?4"""
-# Not a join: SQLite would sort whole rows, and this one reads them one by one.
+SELECT (SELECT topic FROM webmq_outbox WHERE id = walk.id) AS head FROM walk
+WHERE (SELECT due FROM webmq_outbox WHERE id = walk.id) <= ?2
+    AND head NOT IN (SELECT value FROM json_each(?3)) LIMIT ?4"""
+# Not a join: SQLite would sort whole rows, and this reads them one by one. BETWEEN: see the same query of `_postgresql`.
 _ROWS = f"""\
 SELECT {COLUMNS} FROM webmq_outbox WHERE id IN (
     WITH heads (head) AS (SELECT value FROM json_each(?1))
     SELECT id FROM heads CROSS JOIN webmq_outbox ON id IN (
-        SELECT id FROM webmq_outbox WHERE NOT parked AND topic = head ORDER BY id LIMIT ?2
+        SELECT id FROM webmq_outbox WHERE NOT parked AND topic BETWEEN head AND head ORDER BY topic, id LIMIT ?2
     )
 ) ORDER BY id"""  # noqa: S608  # constants
 _COUNTS = """\

@@ -106,7 +106,7 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Disconnect, which releases the lock. It does not raise, and may be called at any time, also twice."""
+        """Disconnect, which releases the lock in a moment. It does not raise, and may be called twice."""
         ...
 
     async def lock(self) -> bool:

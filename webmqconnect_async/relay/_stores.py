@@ -20,4 +20,10 @@ def connect_store(url: str) -> Store:
         from ._sqlite import SQLiteStore
 
         return SQLiteStore(rest[1:])
+    if driver in ("postgresql", "postgres"):
+        try:
+            from ._postgresql import PostgreSQLStore
+        except ImportError:  # also where psycopg does not find libpq
+            raise ModuleNotFoundError("PostgreSQL needs psycopg: pip install 'webmqconnect-async[relay]'") from None
+        return PostgreSQLStore(f"{driver}://{rest}")
     raise ValueError("the URL of the database must be sqlite:///PATH or postgresql://USER@HOST/DATABASE")

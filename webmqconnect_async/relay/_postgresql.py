@@ -1,0 +1,271 @@
+"""An outbox in PostgreSQL, by psycopg.
+
+IDs are assigned when a row is inserted, and the row appears when its transaction is committed: a lower ID may appear
+after a higher one. So nothing here remembers how far it has read. The two transactions have overlapped then, and the
+rows of such have no order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import LiteralString
+
+import psycopg
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+
+from ._store import COLUMNS, MAX_LENGTH, Counts, Listed, Row, StoreError, StoreLost, rows
+
+__all__ = ["PostgreSQLStore"]
+
+# A connection that is cut silently is noticed here well before the server releases the lock.
+_DEFAULTS = {
+    "application_name": "webmqconnect",
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "20000",
+}
+# Not as startup options, which PgBouncer refuses. Serializable reads could make transactions of the application fail.
+# Without sorting, the queries below use the index for the order, whatever the statistics say of a table that was empty
+# when they were made.
+_SETTINGS: LiteralString = """\
+SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
+SET idle_session_timeout = 0; SET statement_timeout = 0; SET enable_sort = off; SET jit = off;
+SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;
+LISTEN webmq_outbox"""
+
+# From one topic, this steps in the index to the first row of the next one, however many rows the topic has: sorting all
+# rows by ID would read a backlog of a million rows that may not be pushed yet, each time. It ends at LIMIT.
+_WALK: LiteralString = """\
+WITH RECURSIVE walk AS (
+    (
+        SELECT topic, due FROM webmq_outbox WHERE NOT parked AND topic > %(after)s
+        ORDER BY topic, id LIMIT 1
+    )
+    UNION ALL
+    SELECT next.topic, next.due FROM walk CROSS JOIN LATERAL (
+        SELECT topic, due FROM webmq_outbox WHERE NOT parked AND topic > walk.topic
+        ORDER BY topic, id LIMIT 1
+    ) AS next
+)
+SELECT topic FROM walk
+WHERE due <= %(now)s AND topic NOT IN (SELECT unnest(%(without)s::text[])) LIMIT %(limit)s"""
+# BETWEEN: for `=`, the order is that of the IDs alone, and PostgreSQL may read all rows by their index.
+_ROWS: LiteralString = f"""\
+SELECT {COLUMNS} FROM (
+    SELECT each.*, sum(octet_length(event)) OVER (ORDER BY id) - octet_length(event) AS before
+    FROM unnest(%(heads)s::text[]) AS head CROSS JOIN LATERAL (
+        SELECT * FROM webmq_outbox WHERE NOT parked AND topic BETWEEN head AND head ORDER BY topic, id LIMIT %(each)s
+    ) AS each
+) AS counted WHERE before < %(length)s ORDER BY id"""  # noqa: S608  # constants
+_COUNTS: LiteralString = """\
+SELECT count(*) FILTER (WHERE NOT parked), count(*) FILTER (WHERE parked),
+    coalesce(max(extract(epoch FROM clock_timestamp())::float8 - created) FILTER (WHERE NOT parked), 0)
+FROM webmq_outbox"""
+_LISTED: LiteralString = """\
+SELECT id, topic, event, attempts, parked, error, extract(epoch FROM clock_timestamp())::float8 - created
+FROM webmq_outbox WHERE parked OR NOT %s ORDER BY id LIMIT %s"""
+_POSTPONE: LiteralString = "UPDATE webmq_outbox SET attempts = attempts + 1, due = %s, error = %s WHERE id = %s"
+_PARK: LiteralString = "UPDATE webmq_outbox SET attempts = attempts + 1, parked = true, error = %s WHERE id = %s"
+_RETRY: LiteralString = "UPDATE webmq_outbox SET parked = false, due = 0 WHERE "
+_DELETE: LiteralString = "DELETE FROM webmq_outbox WHERE "
+
+# The second number is that of the table, of which each schema of a database may have one.
+_LOCK: LiteralString = "SELECT pg_try_advisory_lock(1464682833, 'webmq_outbox'::regclass::oid::int)"
+_LOCKED: LiteralString = """\
+SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+AND classid = 1464682833 AND objid = 'webmq_outbox'::regclass AND objsubid = 2"""
+
+_POOLED = (
+    "a pooler such as PgBouncer shares sessions among its clients, but the lock of a relay needs a session of its own: "
+    "connect to PostgreSQL itself, or to a pool in session mode"
+)
+
+
+class PostgreSQLStore:
+    """Implements `Store`.
+
+    Args:
+        url: the URL, as libpq has it.
+
+    Raises:
+        ValueError: libpq would read something else as the user, password or host than what was meant.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._conninfo = make_conninfo("", **{**_DEFAULTS, **_parsed(url)})
+        self._connection: AsyncConnection[TupleRow] | None = None
+        self._notified = False
+        self._after = ""
+
+    async def open(self) -> None:
+        """Implement `Store`."""
+        await self.close()
+        self._connection = await self._connected()
+        self._connection.add_notify_handler(self._notify)
+        try:
+            await self._check_session()
+            try:
+                await self._execute(f"SELECT {COLUMNS}, created FROM webmq_outbox LIMIT 0")  # noqa: S608
+            except StoreLost:
+                raise
+            except StoreError as error:
+                raise StoreError(f"{error}: execute what `webmqconnect outbox schema postgresql` prints") from None
+            await self._execute(_SETTINGS)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _connected(self) -> AsyncConnection[TupleRow]:
+        try:
+            return await AsyncConnection.connect(self._conninfo, autocommit=True)
+        except psycopg.Error as error:
+            problem = " ".join(str(error).split())
+        # Outside of the handler: the frames of that error have the password.
+        raise StoreLost(problem)
+
+    async def _check_session(self) -> None:
+        """Raise StoreError if the connection has no session of its own."""
+        assert self._connection is not None  # noqa: S101  # for the type checker
+        session = await self._session(self._connection)
+        if session == self._connection.info.backend_pid:
+            return
+        # A pooler. In transaction mode, the session that this connection just had is free, and another one gets it.
+        other = await self._connected()
+        try:
+            async with other.transaction():
+                shared = await self._session(other) == session or await self._session(self._connection) != session
+        finally:
+            await other.close()
+        if shared:
+            raise StoreError(_POOLED)
+
+    async def _session(self, connection: AsyncConnection[TupleRow]) -> object:
+        return await _only(await self._execute("SELECT pg_backend_pid()", on=connection))
+
+    def _notify(self, _: psycopg.Notify) -> None:
+        self._notified = True
+
+    async def close(self) -> None:
+        """Implement `Store`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def lock(self) -> bool:
+        """Implement `Store`."""
+        return await self.locked() or bool(await _only(await self._execute(_LOCK)))
+
+    async def locked(self) -> bool:
+        """Implement `Store`."""
+        with suppress(StoreError):
+            return bool(await _only(await self._execute(_LOCKED)))
+        return False
+
+    async def due(self, now: float, limit: int, without: Collection[str] = ()) -> list[Row]:
+        """Implement `Store`."""
+        self._notified = False  # before the rows: a later commit ends `wait`
+        parameters = {"now": now, "without": list(without), "limit": limit}
+        heads: list[str] = []
+        for after in (self._after, "") if self._after else ("",):
+            found = await self._execute(_WALK, {**parameters, "after": after})
+            heads = list(dict.fromkeys([*heads, *(topic for (topic,) in await found.fetchall())]))[:limit]
+            if len(heads) == limit:
+                break
+        self._after = heads[-1] if len(heads) == limit else ""
+        if not heads:
+            return []
+        each = max(1, limit // len(heads))
+        records = await self._execute(_ROWS, {"heads": heads, "each": each, "length": MAX_LENGTH})
+        return rows([record[:8] for record in await records.fetchall()], now)
+
+    async def delete(self, ids: Sequence[int]) -> None:
+        """Implement `Store`."""
+        await self.drop(ids)
+
+    async def postpone(self, row_id: int, due: float, error: str) -> None:
+        """Implement `Store`."""
+        await self._execute(_POSTPONE, (due, error, row_id))
+
+    async def park(self, row_id: int, error: str) -> None:
+        """Implement `Store`."""
+        await self._execute(_PARK, (error, row_id))
+
+    async def wait(self, seconds: float) -> None:
+        """Implement `Store`."""
+        if self._notified or self._connection is None or self._connection.closed:
+            return
+        # A duplicate: psycopg watches the descriptor itself, for calls that are made meanwhile.
+        descriptor = os.dup(self._connection.fileno())
+        loop, readable = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(descriptor, readable.set)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await readable.wait()
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+
+    async def counts(self) -> Counts:
+        """Implement `Store`."""
+        return Counts(*(await (await self._execute(_COUNTS)).fetchall())[0])
+
+    async def listed(self, parked_only: bool, limit: int) -> list[Listed]:
+        """Implement `Store`."""
+        return [Listed(*each) for each in await (await self._execute(_LISTED, (parked_only, limit))).fetchall()]
+
+    async def retry(self, ids: Collection[int] | None) -> int:
+        """Implement `Store`."""
+        return await self._change(_RETRY, ids)
+
+    async def drop(self, ids: Collection[int] | None) -> int:
+        """Implement `Store`."""
+        return await self._change(_DELETE, ids)
+
+    async def _change(self, statement: LiteralString, ids: Collection[int] | None) -> int:
+        if ids is None:
+            return (await self._execute(statement + "parked")).rowcount
+        return (await self._execute(statement + "id = ANY(%s::bigint[])", (list(ids),))).rowcount
+
+    async def _execute(
+        self,
+        statement: LiteralString,
+        parameters: Sequence[object] | Mapping[str, object] | None = None,
+        on: AsyncConnection[TupleRow] | None = None,
+    ) -> AsyncCursor[TupleRow]:
+        connection = on or self._connection
+        if connection is None:
+            raise StoreLost("the store is closed")
+        try:
+            return await connection.execute(statement, parameters)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise StoreLost(str(error)) from None
+        except psycopg.Error as error:
+            raise StoreError(str(error).partition("\n")[0]) from None
+
+
+async def _only(cursor: AsyncCursor[TupleRow]) -> object:
+    """Return the only value of a result."""
+    (value,) = (await cursor.fetchall())[0]
+    return value
+
+
+def _parsed(url: str) -> dict[str, str]:
+    """Return the parameters of libpq. Its own errors, and those of a connection, would quote parts of a password."""
+    with suppress(psycopg.Error):
+        parameters = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+        ports = parameters.get("port", "").replace(",", "")
+        places = parameters.get("host", "") + parameters.get("dbname", "")
+        if (not ports or ports.isdecimal()) and "@" not in places:
+            return parameters
+    raise ValueError(
+        "the URL of the database is not valid: percent-encode characters such as / @ % in its user and password"
+    )
