@@ -1,4 +1,4 @@
-"""A hub that appends the number and the topic of each push to a journal before it answers: `... hub JOURNAL [PORT]`.
+"""A hub that appends the number and the topic of each push to a journal before it answers: `... hub JOURNAL`.
 
 It prints its port, and serves until its stdin ends or it is killed. What it took survives its death: `os.write` has
 given the line to the kernel before the pusher hears of it.
@@ -15,17 +15,17 @@ from benchmarks.load import KEY, SECRET
 from webmqconnect_async.hub import Accepted, Hub
 
 
-async def serve(journal: str, port: int = 0) -> None:
+async def serve(journal: str) -> None:
     """Serve."""
     lines = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def admit(push: Accepted) -> None:
         os.write(lines, f"{json.loads(push.event)['number']} {push.topic}\n".encode())
 
-    async with Hub(port=port, keys={KEY: SECRET}, admit=admit) as hub:
+    async with Hub(port=0, keys={KEY: SECRET}, admit=admit) as hub:
         print(hub.url.rpartition(":")[2], flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], *map(int, sys.argv[2:])))
+    asyncio.run(serve(sys.argv[1]))

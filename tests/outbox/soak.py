@@ -1,7 +1,7 @@
 """Producers, a relay that is killed or a hub that is killed, and what became of each event.
 
-    .venv/bin/python -m tests.outbox.soak sqlite relay 100000
-    .venv/bin/python -m tests.outbox.soak postgresql hub 20000 --seed 7
+    .venv/bin/python -m tests.outbox sqlite relay 100000
+    .venv/bin/python -m tests.outbox postgresql hub 20000 --seed 7
 
 Producers commit and roll back at random, each with topics of its own. The hub writes each push that it accepts to a
 file before it responds. Two relays run, so that one takes over when the other is killed.
@@ -11,25 +11,34 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import logging
+import multiprocessing
 import os
 import signal
 import sys
 import tempfile
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
 from typing import Literal, Protocol, TypeAlias
 
-from benchmarks.load import KEY, SECRET
+from webmqconnect_async import AsyncClient
+from webmqconnect_async.hub import Accepted, Hub
+from webmqconnect_async.relay import Relay
 
 from .databases import Database
 
-ROOT = Path(__file__).resolve().parents[2]
+# Forks of a process that has imported what they need start at once.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.outbox.soak", "webmqconnect_async.relay._sqlite", "psycopg"])
+
 CONCURRENCY = 20
 KILLS = 10
 PRODUCERS = 3
@@ -99,7 +108,12 @@ async def soak(database: Database, victim: Victim, rows: int, seed: int, folder:
     began = time.monotonic()
     outcome = Outcome({}, {})
     journal = _Journal(folder / "journal")
-    async with _hub(journal) as hub, _relays(database.url, hub.url) as relays:
+    hub = _Hub(journal)
+    await asyncio.to_thread(hub.start)
+    relays = _Relays(database.url, hub.url)
+    try:
+        await relays.start()
+        await relays.start()
         async with asyncio.TaskGroup() as group:
             for number in range(PRODUCERS):
                 producer = _Producer(database, journal, number, rows, outcome)
@@ -111,8 +125,11 @@ async def soak(database: Database, victim: Victim, rows: int, seed: int, folder:
         async with asyncio.timeout(60):
             while await asyncio.to_thread(database.scalar, "SELECT count(*) FROM webmq_outbox"):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-        outcome.complaints = await relays.end()
         outcome.relays = relays.activations
+        outcome.complaints = await relays.end()
+    finally:
+        relays.close()
+        hub.close()
     for line in journal.path.read_text().splitlines():
         text, topic = line.split()
         outcome.accepted.setdefault(topic, []).append(int(text))
@@ -175,36 +192,41 @@ class _Hub:
     def __init__(self, journal: _Journal) -> None:
         self._journal = journal
         self._port = 0
-        self._process: Process | None = None
+        self._process: BaseProcess | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
-    async def start(self) -> None:
-        arguments = ("-m", "benchmarks.soaking.hub", str(self._journal.path), str(self._port))
-        self._process = await _python(*arguments, stdin=PIPE, stdout=PIPE)
-        assert self._process.stdout is not None
-        self._port = int(await self._process.stdout.readline())
+    def start(self) -> None:
+        receiver, sender = PROCESSES.Pipe(duplex=False)
+        self._process = PROCESSES.Process(target=_serve, args=(str(self._journal.path), self._port, sender))
+        self._process.start()
+        sender.close()
+        self._port = receiver.recv()
 
     async def kill(self) -> None:
-        await self.close()
-        await self.start()
+        self.close()
+        await asyncio.to_thread(self.start)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         if self._process is not None:
             self._process.kill()
-            await self._process.wait()
 
 
-@asynccontextmanager
-async def _hub(journal: _Journal) -> AsyncIterator[_Hub]:
-    hub = _Hub(journal)
-    try:
-        await hub.start()
-        yield hub
-    finally:
-        await hub.close()
+def _serve(journal: str, port: int, sender: Connection) -> None:
+    """Be a hub. What it accepts survives its death: the kernel has the line before the pusher has the response."""
+    lines = os.open(journal, os.O_WRONLY | os.O_APPEND)
+
+    def admit(push: Accepted) -> None:
+        os.write(lines, f"{json.loads(push.event)['number']} {push.topic}\n".encode())
+
+    async def serve() -> None:
+        async with Hub(port=port, admit=admit) as hub:
+            sender.send(int(hub.url.rpartition(":")[2]))
+            await asyncio.Event().wait()
+
+    asyncio.run(serve())
 
 
 class _Relays:
@@ -212,83 +234,79 @@ class _Relays:
 
     def __init__(self, database: str, hub: str) -> None:
         self.activations = 0
-        self._environment = {"WEBMQ_OUTBOX_URL": database, "WEBMQ_ENDPOINT": hub, "WEBMQ_AUTH_KEY": KEY}
-        self._environment |= {"WEBMQ_AUTH_SECRET": SECRET}
-        self._running: dict[Process, asyncio.Task[str]] = {}
-        self._active: Process | None = None
+        self._arguments = database, hub
+        self._running: list[BaseProcess] = []
+        self._active: BaseProcess | None = None
         self._changed = asyncio.Event()
 
     async def start(self) -> None:
-        arguments = ("-m", "webmqconnect_async", "relay", "--concurrency", str(CONCURRENCY))
-        process = await _python(*arguments, stderr=PIPE, environment=self._environment)
-        self._running[process] = asyncio.create_task(self._read(process))
+        receiver, sender = PROCESSES.Pipe(duplex=False)
+        process = PROCESSES.Process(target=_relay, args=(*self._arguments, sender))
+        await asyncio.to_thread(process.start)
+        sender.close()
+        self._running.append(process)
+        loop = asyncio.get_running_loop()
 
-    async def _read(self, process: Process) -> str:
-        """Read the log of a relay, and notice that it becomes active."""
-        assert process.stderr is not None
-        said = ""
-        async for line in process.stderr:
-            said += line.decode()
-            if b" active: " in line:
+        def read() -> None:
+            try:
+                receiver.recv()
+            except EOFError:
+                loop.remove_reader(receiver.fileno())
+                receiver.close()
+            else:
                 self._active = process
                 self.activations += 1
                 self._changed.set()
-        return said
+
+        loop.add_reader(receiver.fileno(), read)
 
     async def kill(self) -> None:
+        await self.active()
+        process, self._active = self._active, None
+        assert process is not None
+        self._running.remove(process)
+        process.kill()
+        await self.start()
+
+    async def active(self) -> None:
+        """Wait until a relay is active."""
         async with asyncio.timeout(60):
             while self._active is None:
                 self._changed.clear()
                 await self._changed.wait()
-        process, self._active = self._active, None
-        process.kill()
-        await process.wait()
-        await self._running.pop(process)
-        await self.start()
 
     async def end(self) -> list[str]:
         """Ask all relays to end, and return what was wrong."""
-        found = []
-        for process, reading in self._running.items():
-            process.send_signal(signal.SIGTERM)
-            said = await asyncio.wait_for(reading, 60)
-            # One that was started last may not have come as far as to handle the signal.
-            if (await process.wait() and said) or "Traceback" in said:
-                found.append(f"a relay ended with status {process.returncode}: {said}")
-        self._running.clear()
-        return found
+        for process in self._running:
+            process.terminate()
+        for process in self._running:
+            await asyncio.to_thread(process.join, 60)
+        return [f"a relay ended with status {process.exitcode}" for process in self._running if process.exitcode]
 
-
-@asynccontextmanager
-async def _relays(database: str, hub: str) -> AsyncIterator[_Relays]:
-    relays = _Relays(database, hub)
-    try:
-        await relays.start()
-        await relays.start()
-        yield relays
-    finally:
-        for process, reading in relays._running.items():
+    def close(self) -> None:
+        for process in self._running:
             process.kill()
-            await process.wait()
-            await reading
 
 
-async def _python(
-    *arguments: str,
-    stdin: int = DEVNULL,
-    stdout: int = DEVNULL,
-    stderr: int | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> Process:
-    """Run Python in the folder of the project; warnings are errors."""
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", *arguments),
-        cwd=ROOT,
-        env=os.environ | (environment or {}),
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-    )
+def _relay(database: str, hub: str, sender: Connection) -> None:
+    """Be a relay that tells when it is active."""
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("active"):
+                sender.send(None)
+
+    logger = logging.getLogger("webmqconnect_async.relay")
+    logger.addHandler(Told())
+    logger.setLevel(logging.INFO)
+
+    async def run() -> None:
+        async with AsyncClient(hub) as client, Relay(database, client, concurrency=CONCURRENCY) as relay:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, relay.stop)
+            await relay.run()
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # until then
+    asyncio.run(run())
 
 
 def main() -> None:
@@ -310,7 +328,3 @@ def main() -> None:
         outcome = asyncio.run(soak(Database(url), options.victim, options.rows, options.seed, Path(folder)))
     print(outcome)
     sys.exit(bool(outcome.failures or (options.victim == "relay" and outcome.doubled)))
-
-
-if __name__ == "__main__":
-    main()
