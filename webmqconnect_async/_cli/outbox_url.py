@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import rich_click as click
@@ -12,6 +13,7 @@ from .paths import file_option
 __all__ = ["outbox_url", "url_file_option"]
 
 _VARIABLE = "WEBMQ_OUTBOX_URL"
+_PASSWORD = re.compile("://.*:.*@|password=")
 
 url_file_option = file_option(
     "--url-file",
@@ -21,14 +23,21 @@ url_file_option = file_option(
 
 
 def outbox_url(arguments: tuple[str, ...], file: Path | None) -> str:
-    """Return the URL in the arguments, in the file, or in the variable; raise `UsageError` if there is not one.
+    """Return the URL in the arguments, in the file, or in the variable.
 
-    Its password is in no error.
+    Raises:
+        UsageError: there is not exactly one, or an argument has a password. The message does not contain it.
     """
     if len(arguments) + (file is not None) > 1:
         raise click.UsageError("URL is given twice.")
+    if arguments:
+        if _PASSWORD.search(arguments[0]):
+            raise click.UsageError(
+                f"URL has a password, which ps shows to everybody: set {_VARIABLE}, give --url-file, or use ~/.pgpass."
+            )
+        return arguments[0]
     try:
-        given = read_secret(file) if file else secret_of(_VARIABLE) if not arguments else arguments[0].encode()
+        given = read_secret(file) if file else secret_of(_VARIABLE)
     except ValueError as error:
         raise click.UsageError(f"{'--url-file: ' if file else ''}{error}.") from None
     if given is None:
