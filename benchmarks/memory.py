@@ -83,6 +83,7 @@ async def relay(load: Load, events: int) -> dict[str, object]:
                 await asyncio.sleep(0.02)
                 if running.stats.pushed >= (len(samples) + 1) * events // SAMPLES:
                     samples.append((running.stats.pushed, _resident()))
+            samples.append((running.stats.pushed, _resident()))
     return {"samples": samples, "seconds": time.perf_counter() - began}
 
 

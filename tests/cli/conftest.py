@@ -22,7 +22,13 @@ from ..listener import Listener, listener
 from ..processes import Ended
 
 COMMANDS = {name: app.resolve_command(click.Context(app), [name])[1] or app for name in app.commands}
-"""The commands themselves, in place of the entries that the group lists."""
+"""The commands themselves, in place of the entries that the group lists; also those of a group, as `outbox list`."""
+COMMANDS |= {
+    f"{name} {each}": command
+    for name, group in COMMANDS.items()
+    if isinstance(group, click.Group)
+    for each, command in group.commands.items()
+}
 
 TOPIC = "http://example.com/orders"
 SECRET = "a-secret-of-the-tests"

@@ -104,7 +104,7 @@ def test_path_of_a_closed_stream(closed: str, path: str, stream: str | None, mon
 )
 def test_every_file_is_checked(command: str, option: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "__stdin__", None)
-    ended = invoke_here(command, option, path)
+    ended = invoke_here(*command.split(), option, path)
     assert ended.status == 2
     assert f"'{option}': standard input is closed." in ended.stderr
 

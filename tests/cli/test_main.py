@@ -15,6 +15,7 @@ import rich_click as click
 
 from webmqconnect_async import __version__, errors
 from webmqconnect_async._cli import terminal
+from webmqconnect_async._cli.app import app
 from webmqconnect_async._cli.errors import Failure, described
 from webmqconnect_async._cli.exit_status import MEANINGS, Exit
 from webmqconnect_async._cli.main_loop import run
@@ -105,14 +106,14 @@ async def test_version_of_the_module_run() -> None:
 def test_help_names_every_command(flag: str) -> None:
     result = invoke_here(flag)
     assert result.status == 0
-    for command in COMMANDS:
+    for command in app.commands:
         assert f"│ {command} " in result.stdout
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_explains_every_option(name: str) -> None:
     """Each option stands in its command's help with a text of its own."""
-    result = invoke_here(name, "--help")
+    result = invoke_here(*name.split(), "--help")
     assert result.status == 0
     for parameter in COMMANDS[name].params:
         if isinstance(parameter, click.Option):
@@ -157,7 +158,7 @@ def test_option_given_twice(command: str, option: click.Option) -> None:
         "hub": ["--allow-origin", "nowhere"],
         "ticket": ["--ticket-key", "k", "--sub", "1", "t"],
     }.get(command, [])
-    result = invoke_here(command, name, value, f"{name}={value}", *arguments)
+    result = invoke_here(*command.split(), name, value, f"{name}={value}", *arguments)
     assert (result.status, result.stdout) == (2, "")
     assert f"{name} is given twice." in result.stderr
 

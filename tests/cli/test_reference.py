@@ -30,7 +30,8 @@ def section(name: str) -> str:
     """Return what the reference says of a command: how it is called, what it does, its options."""
     command = COMMANDS[name]
     arguments = " ".join(each.make_metavar(click.Context(command)) for each in command.params if _is_argument(each))
-    usage = " ".join(filter(None, ("webmqconnect", name, "[OPTIONS]", arguments)))
+    more = "COMMAND" if isinstance(command, click.Group) else arguments
+    usage = " ".join(filter(None, ("webmqconnect", name, "[OPTIONS]", more)))
     said = (command.help or "").split("\n\n")[0].replace("\n", " ")
     options = [_row(each) for each in command.params if isinstance(each, click.Option)]
     table = ["| option | |", "|---|---|", *options] if options else []

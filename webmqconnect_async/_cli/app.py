@@ -30,6 +30,9 @@ _COMMANDS = {
     "explain": _Entry(
         "explain.command", "Show what is signed for a push, the resulting request, and the curl command that sends it."
     ),
+    "outbox": _Entry(
+        "outbox", "List, retry or drop the rows of an outbox that a relay has parked, or print its schema."
+    ),
     "js": _Entry("js", "Write the JavaScript with which pages subscribe, webmq.js, to FOLDER."),
     "completion": _Entry(
         "completion", "Print the script that makes a shell complete what you type after webmqconnect."

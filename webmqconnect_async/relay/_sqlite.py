@@ -46,7 +46,7 @@ WITH RECURSIVE walk (id) AS (
 SELECT (SELECT topic FROM webmq_outbox WHERE id = walk.id) AS head FROM walk
 WHERE (SELECT due FROM webmq_outbox WHERE id = walk.id) <= ?2
     AND head NOT IN (SELECT value FROM json_each(?3)) LIMIT ?4"""
-# Not a join: SQLite would sort whole rows, and this reads them one by one. BETWEEN: see the same query of `_postgresql`.
+# Not a join: SQLite would sort whole rows, and this reads them one by one. BETWEEN: as in `_postgresql`.
 _ROWS = f"""\
 SELECT {COLUMNS} FROM webmq_outbox WHERE id IN (
     WITH heads (head) AS (SELECT value FROM json_each(?1))

@@ -1,0 +1,227 @@
+"""An outbox in SQLite, beside an application that keeps the database locked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from webmqconnect_async import outbox
+from webmqconnect_async.relay import _sqlite
+from webmqconnect_async.relay._sqlite import SQLiteStore
+from webmqconnect_async.relay._store import StoreError, StoreLost
+
+from .databases import Database
+
+NOW = 1_000.0
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    database = Database(f"sqlite:///{tmp_path}/shop.db")
+    database.insert(("a", 1))
+    return database
+
+
+@pytest.fixture(params=["delete", "wal"])
+def application(request: pytest.FixtureRequest, database: Database) -> Iterator[sqlite3.Connection]:
+    """Connect as an application that waits for nobody."""
+    path = database.url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {request.param}")
+        yield connection
+
+
+@pytest.fixture
+async def store(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SQLiteStore]:
+    monkeypatch.setattr(_sqlite, "_PATIENCE", 0.01)
+    monkeypatch.setattr(_sqlite, "_PAUSE", 0.001)
+    store = SQLiteStore(database.url.removeprefix("sqlite:///"))
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """Return whether a statement of the store has found the database locked."""
+    refusals = 0
+
+    class Counting(sqlite3.Connection):
+        def execute(self, *arguments: object) -> sqlite3.Cursor:
+            nonlocal refusals
+            try:
+                return super().execute(*arguments)  # type: ignore[arg-type]
+            except sqlite3.OperationalError:
+                refusals += 1
+                raise
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=Counting))
+    return lambda: refusals > 0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110  # nothing else tells
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("begin", ["IMMEDIATE", "EXCLUSIVE"])
+async def test_waits_for_an_application_that_writes(
+    begin: str, application: sqlite3.Connection, refused: Callable[[], bool], store: SQLiteStore
+) -> None:
+    """It neither fails nor gets into the application's way."""
+    await store.open()
+    application.execute(f"BEGIN {begin}")
+    deleting = asyncio.create_task(store.delete([1]))
+    await until(refused)
+    application.execute(*outbox.insert("a", 2))
+    application.execute("COMMIT")
+    await deleting
+    assert [row.event for row in await store.due(NOW, 500)] == ["2"]
+
+
+@pytest.mark.parametrize("application", ["delete"], indirect=True)
+async def test_opens_while_the_application_writes(
+    application: sqlite3.Connection, refused: Callable[[], bool], store: SQLiteStore
+) -> None:
+    application.execute("BEGIN EXCLUSIVE")
+    opening = asyncio.create_task(store.open())
+    await until(refused)
+    application.execute("COMMIT")
+    await opening
+    assert len(await store.due(NOW, 500)) == 1
+
+
+async def test_waits_for_an_application_that_reads(
+    application: sqlite3.Connection, refused: Callable[[], bool], store: SQLiteStore
+) -> None:
+    """Without WAL, a commit waits for readers. In between, new ones get in, and the one that reads may write."""
+    await store.open()
+    application.execute("BEGIN")
+    application.execute("SELECT * FROM webmq_outbox").fetchall()
+    deleting = asyncio.create_task(store.delete([1]))
+    if application.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+        await deleting
+    else:
+        await until(refused)
+        application.execute("ROLLBACK")
+        await deleting
+    assert await store.due(NOW, 500) == []
+
+
+@pytest.mark.parametrize("application", ["delete"], indirect=True)
+async def test_a_call_that_is_cancelled_gives_up(
+    application: sqlite3.Connection, refused: Callable[[], bool], store: SQLiteStore
+) -> None:
+    await store.open()
+    application.execute("BEGIN EXCLUSIVE")
+    deleting = asyncio.create_task(store.delete([1]))
+    await until(refused)
+    deleting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await deleting
+    application.execute("COMMIT")
+    assert len(await store.due(NOW, 500)) == 1
+
+
+@pytest.mark.parametrize("application", ["delete"], indirect=True)
+async def test_closed_while_a_call_waits(
+    application: sqlite3.Connection, refused: Callable[[], bool], store: SQLiteStore
+) -> None:
+    await store.open()
+    application.execute("BEGIN EXCLUSIVE")
+    deleting = asyncio.create_task(store.delete([1]))
+    await until(refused)
+    await store.close()
+    with pytest.raises(StoreLost, match="locked"):
+        await deleting
+    with pytest.raises(StoreLost, match="the store is closed"):
+        await store.due(NOW, 500)
+    await store.wait(60)
+
+
+@pytest.mark.parametrize("application", ["delete"], indirect=True)
+async def test_its_own_reads_keep_no_lock(application: sqlite3.Connection, store: SQLiteStore) -> None:
+    """Also where it has not read all rows that it asked for."""
+    application.execute(*outbox.insert("a", "x" * 5_000_000))
+    application.execute(*outbox.insert("a", 3))
+    await store.open()
+    assert len(await store.due(NOW, 500)) == 2
+    await store.listed(False, 1)
+    await store.counts()
+    application.execute("BEGIN EXCLUSIVE")
+    application.execute("ROLLBACK")
+
+
+async def test_without_a_database(tmp_path: Path) -> None:
+    store = SQLiteStore(f"{tmp_path}/shop.db")
+    with pytest.raises(StoreError, match="there is no database /"):
+        await store.open()
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(StoreLost, match="the store is closed"):
+        await store.counts()
+
+
+async def test_not_a_database(tmp_path: Path) -> None:
+    (tmp_path / "shop.db").write_text("no database" * 100)
+    with pytest.raises(StoreError, match="file is not a database"):
+        await SQLiteStore(f"{tmp_path}/shop.db").open()
+
+
+async def test_lock_is_one_whatever_the_path(database: Database, store: SQLiteStore, tmp_path: Path) -> None:
+    await store.open()
+    assert await store.lock()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/link.db").symlink_to(database.url.removeprefix("sqlite:///"))
+    other = SQLiteStore(f"{tmp_path}/elsewhere/link.db")
+    await other.open()
+    assert not await other.lock()
+    await other.close()
+
+
+async def test_lock_file_that_was_removed(store: SQLiteStore, tmp_path: Path) -> None:
+    """Another relay would make it anew, and have the lock, too."""
+    await store.open()
+    assert await store.lock()
+    (tmp_path / "shop.db-relay").unlink()
+    assert not await store.locked()
+    assert await store.lock()
+    assert await store.locked()
+
+
+async def test_lock_file_that_cannot_be_made(store: SQLiteStore, tmp_path: Path) -> None:
+    (tmp_path / "shop.db-relay").mkdir()
+    await store.open()
+    with pytest.raises(StoreError, match="Is a directory"):
+        await store.lock()
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+async def test_long_backlog_of_a_topic_that_waits(analyzed: bool, database: Database, store: SQLiteStore) -> None:
+    """`due` reads the first row of the topic, and not those behind it, whatever SQLite knows of the table."""
+    database.insert(*(("a", place) for place in range(2_000)), ("b", "late"))
+    with database.connection() as connection:
+        connection.cursor().execute("ANALYZE" if analyzed else "SELECT 1")
+    await store.open()
+    await store.postpone(1, NOW + 5, "no hub")
+    ticks = 0
+
+    def tick() -> None:
+        nonlocal ticks
+        ticks += 1
+
+    def watch() -> None:
+        assert store._connection is not None
+        store._connection.set_progress_handler(tick, 100)
+
+    await store._run(watch)
+    assert [row.event for row in await store.due(NOW, 500)] == ['"late"']
+    assert ticks < 20
+    assert len(await store.due(NOW + 5, 20)) == 11
+    assert ticks < 60
