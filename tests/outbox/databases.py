@@ -45,7 +45,7 @@ class Database:
     def connection(self) -> Iterator[sqlite3.Connection | psycopg.Connection]:
         """Connect, and commit at the end unless there is an exception."""
         if self.url.startswith("sqlite"):
-            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as sqlite, sqlite:
+            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=60)) as sqlite, sqlite:
                 yield sqlite
         else:
             import psycopg  # not in the dependencies of the plain run

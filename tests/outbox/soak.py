@@ -128,6 +128,7 @@ async def soak(database: Database, victim: Victim, rows: int, seed: int, folder:
         outcome.relays = relays.activations
         outcome.complaints = await relays.end()
     finally:
+        journal.abandoned = True
         relays.close()
         hub.close()
     for line in journal.path.read_text().splitlines():
@@ -142,6 +143,8 @@ class _Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.abandoned = False
+        """Whether nobody waits for it any more."""
         path.touch()
 
     @property
@@ -168,6 +171,8 @@ class _Producer:
     def run(self, random: Random) -> None:
         with self._database.connection() as connection:
             while (committed := sum(map(len, list(self._committed.values())))) < self._rows:
+                if self._journal.abandoned:
+                    return
                 if committed > self._journal.lines + self._rows / KILLS:
                     time.sleep(0.02)
                     continue
