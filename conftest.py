@@ -18,6 +18,7 @@ FIXTURES = {
     "nginx": "real proxy",
     "node": "browser",
     "npm": "browser",
+    "pgbouncer": "database server",
     "postgresql": "database server",
     "redis": "example servers",
 }
@@ -35,6 +36,10 @@ PLACES = {
     "the benchmarks' own tests": ("benchmarks/tests/",),
     "fuzz": ("tests/hub/test_fuzz.py",),
     "large events": ("tests/test_lanes.py::test_early_response",),
+    "drivers of databases": (
+        "tests/outbox/test_drivers.py::test_django",
+        "tests/outbox/test_drivers.py::test_sqlalchemy",
+    ),
     "example servers": (
         "tests/crossbar/test_cluster_command.py",
         "tests/examples/",
@@ -232,6 +237,11 @@ def node() -> None:
 @pytest.fixture(scope="session")
 def npm(node: None) -> None:
     needed("npm", shutil.which("npm"), "apt-get install npm")
+
+
+@pytest.fixture(scope="session")
+def pgbouncer() -> None:
+    needed("PgBouncer", shutil.which("pgbouncer"), "apt-get install pgbouncer")
 
 
 @pytest.fixture(scope="session")

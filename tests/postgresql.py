@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -63,55 +64,79 @@ class Server:
 
 @contextmanager
 def running() -> Iterator[Server]:
-    """Run a server. It refuses to run as root: then another user runs it."""
-    programs, user = installed(), None
+    """Run a server."""
+    programs = installed()
     assert programs is not None
-    # Not below tmp_path, which another user cannot enter.
-    with tempfile.TemporaryDirectory(prefix="webmq-postgresql-") as folder, socket.socket() as probe:
+    with _folder() as (folder, user):
         password = Path(folder, "password")
         password.write_text(PASSWORD)
+        password.chmod(0o644)
+        data, port = f"{folder}/data", _free_port()
+        created = ("-D", data, "-U", "tester", "-A", "scram-sha-256", "--pwfile", str(password), "-N", "-E", "UTF8")
+        subprocess.run(  # noqa: S603
+            [f"{programs}/initdb", *created, "--locale", "C.UTF-8"], user=user, check=True, capture_output=True
+        )
+        settings = [argument for setting in _SETTINGS for argument in ("-c", setting)]
+        with _serving([f"{programs}/postgres", "-D", data, "-p", str(port), *settings], port, folder, user) as server:
+            yield server
+
+
+@contextmanager
+def pooled(server: Server, mode: str) -> Iterator[Server]:
+    """Run PgBouncer, in pool mode `transaction` or `session`, in front of a server."""
+    port = _free_port()
+    with _folder() as (folder, user):
+        settings = Path(folder, "pgbouncer.ini")
+        settings.write_text(
+            f"[databases]\n* = host=127.0.0.1 port={server.port} user=tester password={PASSWORD}\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+            f"auth_type = any\npool_mode = {mode}\n"
+        )
+        with _serving(["pgbouncer", str(settings)], port, folder, user) as pooler:
+            yield pooler
+
+
+@contextmanager
+def _folder() -> Iterator[tuple[str, int | None]]:
+    """Make a folder, and return it with the user that is to run a server. `None`: the one of the tests.
+
+    Neither server runs as root. The folder is not below `tmp_path`, which another user cannot enter.
+    """
+    with tempfile.TemporaryDirectory(prefix="webmq-") as folder:
+        user = None
         if os.getuid() == 0:
             names = {entry.pw_name for entry in pwd.getpwall()}
             user = pwd.getpwnam("postgres" if "postgres" in names else "nobody").pw_uid
-            for path in (folder, password):
-                os.chown(path, user, -1)
-        data = f"{folder}/data"
-        created = ("-D", data, "-U", "tester", "-A", "scram-sha-256", "--pwfile", str(password), "-N", "-E", "UTF8")
-        subprocess.run(  # noqa: S603
-            [f"{programs}/initdb", *created, "--locale", "C.UTF-8"],
-            user=user,
-            cwd=folder,
-            check=True,
-            capture_output=True,
-        )
+            os.chown(folder, user, -1)
+        yield folder, user
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        settings = [argument for setting in _SETTINGS for argument in ("-c", setting)]
-        with Path(folder, "log").open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603
-                [f"{programs}/postgres", "-D", data, "-p", str(port), *settings], user=user, cwd=folder, stderr=log
-            )
-        try:
-            server = Server(port, process)
-            _until_ready(server)
-            yield server
-        finally:
-            process.terminate()
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def _serving(command: list[str], port: int, folder: str, user: int | None) -> Iterator[Server]:
+    with Path(folder, "log").open("wb") as log:
+        process = subprocess.Popen(command, user=user, cwd=folder, stdout=log, stderr=log)  # noqa: S603
+    server = Server(port, process)
+    try:
+        for _ in range(600):
+            assert process.poll() is None, Path(folder, "log").read_text()
             try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _until_ready(server: Server) -> None:
-    for _ in range(600):
-        assert server.process.poll() is None, "PostgreSQL has not started"
+                psycopg.connect(server.url()).close()
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+            else:
+                break
+        yield server
+    finally:
+        process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
         try:
-            psycopg.connect(server.url()).close()
-        except psycopg.OperationalError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("PostgreSQL does not accept connections")
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -55,6 +55,8 @@ def test_every_other_module_is_private() -> None:
         "typing",
         "explain",
         "hub",
+        "outbox",
+        "relay",
         "subscriber",
         "testing",
     }
@@ -68,7 +70,7 @@ def test_every_other_module_is_private() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["typing", "errors", "signing", "tickets", "explain", "hub", "subscriber", "testing"]
+    "module", ["typing", "errors", "signing", "tickets", "explain", "hub", "outbox", "subscriber", "testing"]
 )
 def test_every_public_module_has_all(module: str) -> None:
     names = importlib.import_module(f"webmqconnect_async.{module}").__all__

@@ -84,10 +84,10 @@ def test_impurities_are_found(source: str, found: list[str]) -> None:
 
 
 def test_the_map_has_every_room_and_no_other() -> None:
-    """A row for each module and folder of the package, of `_core`, `hub` and `subscriber`."""
+    """A row for each module and folder of the package, of `_core`, `hub`, `relay` and `subscriber`."""
     rooms = {
         path.relative_to(_ROOT).with_suffix("").as_posix()
-        for folder in (_ROOT, _ROOT / "_core", _ROOT / "hub", _ROOT / "subscriber")
+        for folder in (_ROOT, _ROOT / "_core", _ROOT / "hub", _ROOT / "relay", _ROOT / "subscriber")
         for path in folder.iterdir()
         if (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").is_file()
     }

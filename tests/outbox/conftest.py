@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ from .databases import Database
 
 if TYPE_CHECKING:
     from ..postgresql import Server
+
+if find_spec("psycopg") is None:  # it is of the full run
+    collect_ignore = ["test_postgresql.py"]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

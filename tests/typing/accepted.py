@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import assert_type
 
 import aiohttp
+import psycopg
 
 from webmqconnect_async import (
     AsyncClient,
@@ -24,6 +26,7 @@ from webmqconnect_async import (
 )
 from webmqconnect_async.explain import Explanation, explain
 from webmqconnect_async.hub import Accepted, Hub, HubOptions, Identity, Refused
+from webmqconnect_async.outbox import insert, schema
 from webmqconnect_async.signing import Credentials, sign, sign_challenge, verify
 from webmqconnect_async.subscriber import Event, Subscriber, Subscription, TopicRefused
 from webmqconnect_async.testing import Hub as TestHub
@@ -194,3 +197,11 @@ def signatures() -> None:
     assert_type(sign_challenge(credentials, "x"), str)
     explanation: Explanation = explain(credentials, {"body": b"{}"})
     assert_type(explanation.mistake("x"), str | None)
+
+
+def rows(cursor: sqlite3.Cursor, connection: psycopg.Connection) -> None:
+    cursor.execute(*insert("t", 1))
+    cursor.execute(*insert("t", 1, style="named"))
+    cursor.executescript(schema("sqlite"))
+    connection.execute(*insert("t", 1, style="format"))
+    connection.execute(schema("postgresql"))

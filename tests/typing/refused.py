@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 from webmqconnect_async import AsyncClient, Client, InvalidPush, Outcome, Push, Retry, session_id, to_json
 from webmqconnect_async.hub import Hub
+from webmqconnect_async.outbox import insert
 from webmqconnect_async.signing import Credentials, sign
 from webmqconnect_async.subscriber import Subscriber
 from webmqconnect_async.testing import Hub as TestHub
@@ -69,3 +70,4 @@ def others() -> None:
     Subscriber("ws://127.0.0.1", on_lost=lambda topic: None)  # error
     Subscriber("ws://127.0.0.1").subscribe(5)  # error
     sign(Credentials("app", "s3cret"), "text")  # error
+    insert("t", 1, style="pyformat")  # error
