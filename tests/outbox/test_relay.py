@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,14 @@ async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not true():  # noqa: ASYNC110  # nothing sets an event
             await asyncio.sleep(0.005)
+
+
+def take_lock(database: Database) -> None:
+    """Take the lock from the relay that has it."""
+    if database.url.startswith("sqlite"):
+        Path(f"{database.url.removeprefix('sqlite:///')}-relay").unlink()
+    else:
+        database.scalar("SELECT pg_terminate_backend(pid)::int FROM pg_locks WHERE locktype = 'advisory'")
 
 
 def pushed(hub: Hub) -> list[tuple[str, object]]:
@@ -243,6 +252,18 @@ async def test_it_must_be_open(database: Database, client: AsyncClient) -> None:
 
 
 # One of several
+
+
+async def test_a_relay_that_loses_its_lock_stops_at_once(database: Database, server: Hostile) -> None:
+    """It abandons its push, and pushes the row again with its key when it has the lock again."""
+    server.script(held())
+    database.insert((A, 1))
+    async with AsyncClient(server.url) as client, running(Relay(database.url, client)):
+        await asyncio.to_thread(server.until, lambda: len(server.requests) == 1)
+        take_lock(database)
+        await until(lambda: not database.scalar(WAITING))
+    first, second = [request.header("Idempotency-Key") for request in server.requests]
+    assert first == second
 
 
 async def test_a_second_relay_waits_and_takes_over(database: Database, hub: Hub, client: AsyncClient) -> None:
