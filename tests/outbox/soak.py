@@ -211,12 +211,13 @@ class _Hub:
         self._port = receiver.recv()
 
     async def kill(self) -> None:
-        self.close()
+        await asyncio.to_thread(self.close)
         await asyncio.to_thread(self.start)
 
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
+            self._process.join()  # until then it has the port
 
 
 def _serve(journal: str, port: int, sender: Connection) -> None:
