@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from webmqconnect_async import outbox
+from webmqconnect_async._cli.outbox import _age
 from webmqconnect_async.relay._stores import connect_store
 
 from ..outbox.databases import Database
@@ -45,9 +46,12 @@ def test_list(database: Database) -> None:
     """It shows what is parked and why, and no event."""
     ended = invoke_here("outbox", "list", database.url)
     assert (ended.status, ended.stderr) == (0, "")
-    assert [line.split("  ") for line in ended.stdout.splitlines()] == [
-        ["1", "0s", "1 attempt", "a", "parked: 413 Too large"],
-        ["2", "0s", "1 attempt", "b\\u001b[31m", "parked: not JSON"],
+    rows = [line.split("  ") for line in ended.stdout.splitlines()]
+    ages = [row.pop(1) for row in rows]
+    assert all(age.endswith(("s", "m")) for age in ages)
+    assert rows == [
+        ["1", "1 attempt", "a", "parked: 413 Too large"],
+        ["2", "1 attempt", "b\\u001b[31m", "parked: not JSON"],
     ]
 
 
@@ -58,6 +62,13 @@ def test_list_everything(database: Database) -> None:
     assert lines[4].endswith("  c  waiting: no hub")
     assert len(lines) == 6
     assert ended.stderr == "there are more than 3 rows; --limit lists more\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(-0.1, "0s"), (59, "59s"), (3_599, "59m"), (86_399, "23h"), (200_000, "2d")]
+)
+def test_age(seconds: float, shown: str) -> None:
+    assert _age(seconds) == shown
 
 
 def test_nothing_to_list(tmp_path: Path) -> None:
@@ -94,6 +105,7 @@ def test_schema(tmp_path: Path) -> None:
     ("arguments", "env", "status", "said"),
     [
         (["list"], {}, 2, "URL is needed: give it, or set WEBMQ_OUTBOX_URL."),
+        (["list", "--url-file", "/dev/null"], {}, 2, "--url-file: the secret in /dev/null is empty."),
         (["list", "mysql://localhost/shop"], {}, 2, "the URL of the database must be sqlite:///PATH or"),
         (["list", "sqlite://shop.db"], {}, 2, "the URL of the database must be sqlite:///PATH or"),
         (["list", "sqlite:///:memory:"], {}, 2, "the URL of the database must be sqlite:///PATH or"),

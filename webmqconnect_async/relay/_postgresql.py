@@ -20,7 +20,7 @@ from psycopg.rows import TupleRow
 
 from ._store import COLUMNS, MAX_LENGTH, Counts, Listed, Row, StoreError, StoreLost, rows
 
-__all__ = ["PostgreSQLStore"]
+__all__ = ["PostgreSQLStore", "parsed"]
 
 # A connection that is cut silently is noticed here well before the server releases the lock.
 _DEFAULTS = {
@@ -93,14 +93,11 @@ class PostgreSQLStore:
     """Implements `Store`.
 
     Args:
-        url: the URL, as libpq has it.
-
-    Raises:
-        ValueError: libpq would read something else as the user, password or host than what was meant.
+        parameters: what `parsed` returns.
     """
 
-    def __init__(self, url: str) -> None:
-        self._conninfo = make_conninfo("", **{**_DEFAULTS, **_parsed(url)})
+    def __init__(self, parameters: Mapping[str, str]) -> None:
+        self._conninfo = make_conninfo("", **{**_DEFAULTS, **parameters})
         self._connection: AsyncConnection[TupleRow] | None = None
         self._notified = False
         self._after = ""
@@ -108,16 +105,11 @@ class PostgreSQLStore:
     async def open(self) -> None:
         """Implement `Store`."""
         await self.close()
-        self._connection = await self._connected()
-        self._connection.add_notify_handler(self._notify)
+        self._connection = connection = await self._connected()
+        connection.add_notify_handler(self._notify)
         try:
-            await self._check_session()
-            try:
-                await self._execute(f"SELECT {COLUMNS}, created FROM webmq_outbox LIMIT 0")  # noqa: S608
-            except StoreLost:
-                raise
-            except StoreError as error:
-                raise StoreError(f"{error}: execute what `webmqconnect outbox schema postgresql` prints") from None
+            await self._check_session(connection)
+            await self._execute(f"SELECT {COLUMNS}, created FROM webmq_outbox LIMIT 0")  # noqa: S608
             await self._execute(_SETTINGS)
         except BaseException:
             await self.close()
@@ -131,17 +123,16 @@ class PostgreSQLStore:
         # Outside of the handler: the frames of that error have the password.
         raise StoreLost(problem)
 
-    async def _check_session(self) -> None:
-        """Raise StoreError if the connection has no session of its own."""
-        assert self._connection is not None  # noqa: S101  # for the type checker
-        session = await self._session(self._connection)
-        if session == self._connection.info.backend_pid:
+    async def _check_session(self, connection: AsyncConnection[TupleRow]) -> None:
+        """Raise StoreError if a connection has no session of its own."""
+        session = await self._session(connection)
+        if session == connection.info.backend_pid:
             return
         # A pooler. In transaction mode, the session that this connection just had is free, and another one gets it.
         other = await self._connected()
         try:
-            async with other.transaction():
-                shared = await self._session(other) == session or await self._session(self._connection) != session
+            await self._execute("BEGIN", on=other)
+            shared = await self._session(other) == session or await self._session(connection) != session
         finally:
             await other.close()
         if shared:
@@ -224,7 +215,9 @@ class PostgreSQLStore:
 
     async def retry(self, ids: Collection[int] | None) -> int:
         """Implement `Store`."""
-        return await self._change(_RETRY, ids)
+        changed = await self._change(_RETRY, ids)
+        await self._execute("NOTIFY webmq_outbox")  # the trigger is for INSERT
+        return changed
 
     async def drop(self, ids: Collection[int] | None) -> int:
         """Implement `Store`."""
@@ -249,7 +242,9 @@ class PostgreSQLStore:
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise StoreLost(str(error)) from None
         except psycopg.Error as error:
-            raise StoreError(str(error).partition("\n")[0]) from None
+            missing = isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn)
+            remedy = ": execute what `webmqconnect outbox schema postgresql` prints" if missing else ""
+            raise StoreError(str(error).partition("\n")[0] + remedy) from None
 
 
 async def _only(cursor: AsyncCursor[TupleRow]) -> object:
@@ -258,14 +253,15 @@ async def _only(cursor: AsyncCursor[TupleRow]) -> object:
     return value
 
 
-def _parsed(url: str) -> dict[str, str]:
-    """Return the parameters of libpq. Its own errors, and those of a connection, would quote parts of a password."""
+def parsed(url: str) -> dict[str, str] | None:
+    """Return the parameters of libpq in a URL, or `None` if it is not valid, or probably not meant as libpq reads it.
+
+    A character of a password may end it. Errors of libpq would quote the rest, as the host or the port.
+    """
     with suppress(psycopg.Error):
         parameters = {name: str(value) for name, value in conninfo_to_dict(url).items()}
         ports = parameters.get("port", "").replace(",", "")
         places = parameters.get("host", "") + parameters.get("dbname", "")
         if (not ports or ports.isdecimal()) and "@" not in places:
             return parameters
-    raise ValueError(
-        "the URL of the database is not valid: percent-encode characters such as / @ % in its user and password"
-    )
+    return None

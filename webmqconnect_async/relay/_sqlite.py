@@ -86,6 +86,7 @@ class SQLiteStore:
 
     async def open(self) -> None:
         """Implement `Store`."""
+        await self.close()
         self._thread = ThreadPoolExecutor(1, "webmq-outbox")
         self._closing.clear()
         try:

@@ -14,16 +14,33 @@ def connect_store(url: str) -> Store:
         ValueError: the URL is none of these. The message does not contain it, because it may have a password.
         ModuleNotFoundError: psycopg is not installed, which is the extra `relay`.
     """
+    store, missing = None, False
+    try:
+        store = _store(url)
+    except ImportError:  # also where psycopg does not find libpq
+        missing = True
+    finally:
+        del url  # error reporters show the local variables of a traceback's frames
+    if missing:
+        raise ModuleNotFoundError("PostgreSQL needs psycopg: pip install 'webmqconnect-async[relay]'")
+    if store is None:
+        raise ValueError(
+            "the URL of the database must be sqlite:///PATH or postgresql://USER@HOST/DATABASE, "
+            "with characters such as / @ % percent-encoded in the user and the password"
+        )
+    return store
+
+
+def _store(url: str) -> Store | None:
     scheme, _, rest = url.partition("://")
-    driver = scheme.partition("+")[0]  # SQLAlchemy's URLs may name one
-    if driver == "sqlite" and len(rest) > 1 and rest.startswith("/") and rest != "/:memory:":
+    scheme = scheme.partition("+")[0]  # SQLAlchemy's URLs may name a driver
+    if scheme == "sqlite" and len(rest) > 1 and rest.startswith("/") and rest != "/:memory:":
         from ._sqlite import SQLiteStore
 
         return SQLiteStore(rest[1:])
-    if driver in ("postgresql", "postgres"):
-        try:
-            from ._postgresql import PostgreSQLStore
-        except ImportError:  # also where psycopg does not find libpq
-            raise ModuleNotFoundError("PostgreSQL needs psycopg: pip install 'webmqconnect-async[relay]'") from None
-        return PostgreSQLStore(f"{driver}://{rest}")
-    raise ValueError("the URL of the database must be sqlite:///PATH or postgresql://USER@HOST/DATABASE")
+    if scheme in ("postgresql", "postgres"):
+        from ._postgresql import PostgreSQLStore, parsed
+
+        parameters = parsed(f"{scheme}://{rest}")
+        return None if parameters is None else PostgreSQLStore(parameters)
+    return None
