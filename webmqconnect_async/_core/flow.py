@@ -42,7 +42,8 @@ class Retry:
             is drawn at random between zero and the maximum ("full jitter").
         max_wait: limit of the maximum, in seconds. If a broker asks for a longer delay, the push is not retried: the
             error is raised at once, with its `retry_after`.
-        at_least_once: also retry after a `ConnectionLost` or a 5xx, which may create a duplicate.
+        at_least_once: also retry after a `ConnectionLost` or a 5xx, which may create a duplicate; except from the hub
+            of this package if the push has an idempotency key.
     """
 
     attempts: int = 3

@@ -107,8 +107,8 @@ class HubConfig:
         clock: Returns the Unix time in seconds. Timestamps of signed pushes are compared with it.
         admit: Called with every push that has passed all checks, before it is delivered. Return `None` to accept the
             push, or a `Refused` to respond with that. If it raises an exception, the response is 500. It runs in the
-            event loop of the hub and must not block. It is not called for events that subscribers publish. `None`
-            accepts every push.
+            event loop of the hub and must not block. It is not called for events that subscribers publish, or for a
+            push that is repeated with its idempotency key. `None` accepts every push.
         console_token: The token that opens the console on the page of the hub, at least 16 characters. The console
             shows every topic, event, subscriber and refusal, and pushes without a signature: make the token random, by
             `secrets.token_urlsafe()`, and keep it secret. `None`: there is no console.

@@ -78,7 +78,6 @@ class PushHandlers:
             fingerprint = fingerprint_of(verdict, request.headers.getall(IDEMPOTENCY_KEY))
             known = fingerprint if isinstance(fingerprint, Refused) else self._keys.find(fingerprint, monotonic())
             if isinstance(known, int):
-                keep(request)
                 self._broker.repeated(verdict, known)
                 receipt = push_format.receipt(known)
                 receipt.headers[REPLAYED] = "true"

@@ -127,7 +127,8 @@ class Crossbar:
         match _json(response.body):
             # The status was 202 before Crossbar.io 0.14.
             case {"id": int(publication)} if 200 <= status < 300 and not isinstance(publication, bool):
-                return Receipt(status, publication, attempts, repeated(request, response))
+                again = request.idempotency_key != "" and repeated(response)
+                return Receipt(status, publication, attempts, again)
             case {"error": str(said), **rest}:
                 error, text = said, " ".join(": ".join([said, *_texts(rest.get("args"))]).split())
             case _:

@@ -88,9 +88,9 @@ def retry_after(headers: Headers, now: float) -> float | None:
     return None if until is None else max(0.0, until - (now if sent is None else sent))
 
 
-def repeated(request: Request, response: Response) -> bool:
+def repeated(response: Response) -> bool:
     """Return whether the broker says that it had accepted the push before, under the same idempotency key."""
-    return bool(request.idempotency_key) and response.headers.get(REPLAYED) == "true"
+    return response.headers.get(REPLAYED) == "true"
 
 
 def target_of(headers: Headers, signature: str) -> str:

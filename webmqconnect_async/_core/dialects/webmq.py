@@ -142,10 +142,11 @@ class WebMQ:
     def judge(self, request: Request, response: Response, attempts: int, now: float) -> Verdict:
         """Return what a response means, by the table above."""
         if response.status == 202:
+            again = request.idempotency_key != "" and repeated(response)
             publication_id = response.headers.get("webmq-publication")  # from this package's hub
             if publication_id is not None and _PUBLICATION_ID.fullmatch(publication_id):
-                return Receipt(202, int(publication_id), attempts, repeated(request, response))
-            return _accepted(attempts, repeated(request, response))
+                return Receipt(202, int(publication_id), attempts, again)
+            return _accepted(attempts, again)
         return refused(request, response, text_of(response.body), _REFUSALS, self._credentials, now)
 
 
