@@ -85,7 +85,7 @@ class Relay:
         self._batch = checked_count("batch", batch)
         self._client = client
         self._store: Store = connect_store(url)
-        self.active = False
+        self.active: bool = False
         """Whether this is the relay that pushes the rows of the database, and not one that waits to take over."""
         self._open = False
         self._stopped = asyncio.Event()
