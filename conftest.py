@@ -32,7 +32,7 @@ PARAMETERS = {
 """Reasons by a parameter of a test, as its name and value."""
 
 PLACES = {
-    "soak": ("benchmarks/tests/test_soak.py",),
+    "soak": ("benchmarks/tests/test_soak.py", "tests/test_relay_soak.py"),
     "the benchmarks' own tests": ("benchmarks/tests/",),
     "fuzz": ("tests/hub/test_fuzz.py",),
     "large events": ("tests/test_lanes.py::test_early_response",),
@@ -98,6 +98,7 @@ PLACES = {
         "tests/test_secrets.py::test_command_line",
         "tests/crossbar/test_command_line.py",
         "tests/cli/test_progress.py::test_bar",
+        "tests/cli/test_relay.py::test_a_service",
         "tests/cli/test_progress.py::test_dumb_terminal_gets_plain_lines",
         "tests/cli/test_progress.py::test_pipe_has_no_share",
         "tests/cli/test_progress.py::test_piped_output_has_no_bar",

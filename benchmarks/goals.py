@@ -81,6 +81,7 @@ _MANY_10, _NAIVE_10, _UVLOOP_10 = (
 _MANY, NAIVE, _UVLOOP = Cell("push_many", 100), Cell("aiohttp, naive", 100), Cell("push_many", 100, loop="uvloop")
 _RAW = Cell("raw protocol loop", 100)
 _UNORDERED = replace(_MANY, topics=1000)
+_STREAM = Cell("push_stream", 50, topics=1000)
 
 _LINES, _PUSHES = Cell("push --jsonl", 50, events=20_000), Cell("push_many", 50, events=20_000)
 
@@ -126,6 +127,7 @@ BULK = (
         [Cell("httpx", 100, events=300), replace(_RAW, loop="uvloop")],
     ),
     Group([_against_naive(1000, 2.2)]),
+    Group([Ratio("relay against push_stream, SQLite, 1,000 topics", replace(_STREAM, client="relay"), _STREAM, 0.5)]),
     Group([Ratio("push --jsonl against push_many from a generator, concurrency 50", _LINES, _PUSHES, 0.8)]),
 )  # fmt: skip  # a line for each cell
 

@@ -24,6 +24,7 @@ ASYNC: Mapping[str, AsyncPeer] = {
     "push_many, orjson": ours.push_many_orjson,
     "push_stream": ours.push_stream,
     "push --jsonl": ours.push_jsonl,
+    "relay": ours.relay,
     "push": ours.push,
     "aiohttp, naive": peers_async.naive,
     "aiohttp, naive, awaited": peers_async.naive_awaited,

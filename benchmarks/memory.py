@@ -1,4 +1,4 @@
-"""Memory that bulk pushes keep: `python -m benchmarks.memory stream|outcomes URL EVENTS` prints it as JSON."""
+"""Memory that bulk pushes keep: `python -m benchmarks.memory stream|outcomes|relay URL EVENTS` prints it as JSON."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import gc
 import json
 import sys
 import time
+from dataclasses import replace
+from tempfile import NamedTemporaryFile
 
 from webmqconnect_async import AsyncClient
+from webmqconnect_async.relay import Relay
 
 from .load import KEY, SECRET, Load
-from .ours import pushes
+from .ours import fill, pushes
 from .processes import resident
 
 SAMPLES = 20
@@ -59,10 +62,35 @@ async def outcomes(load: Load, events: int) -> dict[str, object]:
         return {"bytes": (_resident() - before) / len(kept)}
 
 
+async def relay(load: Load, events: int) -> dict[str, object]:
+    """Push the rows of an outbox in SQLite, of a hundred topics.
+
+    Returns:
+        `samples`, pairs of rows so far and bytes resident; `seconds`.
+    """
+    load = replace(load, topics=100)
+    samples: list[tuple[int, int]] = []
+    with NamedTemporaryFile(suffix=".db") as file:
+        fill(file.name, load, events)
+        began = time.perf_counter()
+        async with (
+            AsyncClient(load.url, KEY, SECRET) as client,
+            Relay(f"sqlite:///{file.name}", client) as running,
+            asyncio.TaskGroup() as group,
+        ):
+            run = group.create_task(running.run(once=True))
+            while not run.done():  # a relay has no event for each row
+                await asyncio.sleep(0.02)
+                if running.stats.pushed >= (len(samples) + 1) * events // SAMPLES:
+                    samples.append((running.stats.pushed, _resident()))
+            samples.append((running.stats.pushed, _resident()))
+    return {"samples": samples, "seconds": time.perf_counter() - began}
+
+
 def main() -> None:
-    """Measure one of the two."""
+    """Measure one of them."""
     kind, url, events = sys.argv[1:]
-    measured = {"stream": stream, "outcomes": outcomes}[kind]
+    measured = {"stream": stream, "outcomes": outcomes, "relay": relay}[kind]
     print(json.dumps(asyncio.run(measured(Load(url, concurrency=100), int(events)))))
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from itertools import cycle, islice
-from tempfile import TemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryFile
+from uuid import uuid4
 
-from webmqconnect_async import AsyncClient, Client, Outcome
+from webmqconnect_async import AsyncClient, Client, Outcome, outbox
+from webmqconnect_async.relay import Relay
 from webmqconnect_async.typing import Dumps
 
 from .load import KEY, SECRET, TOPIC, BlockingRun, Load, Refused, Run, by_workers
@@ -88,6 +91,35 @@ async def push_jsonl(load: Load) -> AsyncIterator[Run]:
             raise Refused(f"{pusher.tally.pushed} of {events} lines were pushed")
 
     yield run
+
+
+def fill(database: str, load: Load, events: int) -> None:
+    """Insert so many rows into the outbox of a SQLite database, with each topic in turn."""
+    statement, (_, _, event, *receivers) = outbox.insert(TOPIC, load.event)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.executescript(outbox.schema("sqlite"))
+        rows = ((str(uuid4()), topic, event, *receivers) for topic, _ in pushes(load, events))
+        connection.executemany(statement, rows)
+
+
+@asynccontextmanager
+async def relay(load: Load) -> AsyncIterator[Run]:
+    """Push the rows of an outbox in SQLite, which each run fills first."""
+    with NamedTemporaryFile(suffix=".db") as file:
+        fill(file.name, load, 0)
+        async with (
+            _client(load) as client,
+            Relay(f"sqlite:///{file.name}", client, concurrency=load.concurrency) as relay,
+        ):
+
+            async def run(events: int) -> None:
+                fill(file.name, load, events)
+                before = relay.stats.pushed
+                pushed = (await relay.run(once=True)).pushed - before
+                if pushed != events:
+                    raise Refused(f"{pushed} of {events} rows were pushed")
+
+            yield run
 
 
 @asynccontextmanager

@@ -7,6 +7,9 @@ That queues tasks and does them in one process. With Redis it only queues them, 
     REDIS_URL=redis://127.0.0.1 .venv/bin/taskiq worker --workers 2 examples.taskiq_worker:broker
     REDIS_URL=redis://127.0.0.1 .venv/bin/python examples/taskiq_worker.py     # in another terminal
 
+Tasks are pushed in no order. Each has an ID, which is the idempotency key of its push: a task that runs again, after a
+failure or because its worker was killed, is not delivered twice by `webmqconnect hub`.
+
 It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. A worker prints what it has
 done when it ends; pushes in flight have five seconds then. Without Redis, the exit status is 1 if a push failed. An
 argument is the number of tasks, instead of 20.
@@ -27,9 +30,9 @@ from taskiq import (
     TaskiqResult,
     TaskiqState,
 )
-from taskiq_redis import ListQueueBroker
+from taskiq_redis import RedisStreamBroker
 
-from webmqconnect_async import AsyncClient, NotAccepted, Retry
+from webmqconnect_async import AsyncClient, Retry, WebMQError
 
 TOPIC = "http://example.com/orders"
 REDIS_URL = os.environ.get("REDIS_URL")
@@ -38,17 +41,18 @@ os.environ.setdefault("WEBMQ_ENDPOINT", "http://127.0.0.1:8080")  # where `webmq
 
 
 class RetryLater(SimpleRetryMiddleware):
-    """Puts a failed push at the end of the queue if it may succeed later and cannot become a duplicate."""
+    """Puts a failed push at the end of the queue, with its ID, if it may succeed later."""
 
     async def on_error(self, message: TaskiqMessage, result: TaskiqResult[object], exception: BaseException) -> None:
-        if isinstance(exception, NotAccepted) and exception.retryable:
+        if isinstance(exception, WebMQError) and exception.retryable:
             await super().on_error(message, result, exception)
 
 
 broker: AsyncBroker
 if REDIS_URL:
-    # A list hands out a task once: a worker that is killed loses its tasks. RedisStreamBroker hands them out again.
-    broker = ListQueueBroker(REDIS_URL, socket_timeout=None)  # otherwise redis-py ends a wait after 5 seconds
+    # The tasks of a worker that was killed go to another one with the first task that is queued a minute later. The hub
+    # remembers keys for five minutes. Redis forgets the oldest tasks beyond about 100,000, which are done by then.
+    broker = RedisStreamBroker(REDIS_URL, idle_timeout=60_000, unacknowledged_lock_timeout=10, maxlen=100_000)
     broker.add_middlewares(RetryLater(default_retry_label=True, default_retry_count=5))
 else:
     broker = InMemoryBroker()
@@ -56,7 +60,7 @@ else:
 
 @broker.on_event(TaskiqEvents.WORKER_STARTUP)
 async def open_client(state: TaskiqState) -> None:
-    state.client = AsyncClient.from_env(timeout=30, retry=Retry(attempts=5, wait=1))  # the broker may be restarting
+    state.client = AsyncClient.from_env(timeout=30, retry=Retry(5, wait=1, at_least_once=True))  # it may be restarting
 
 
 @broker.on_event(TaskiqEvents.WORKER_SHUTDOWN)
@@ -74,9 +78,10 @@ def client_of(context: Context = TaskiqDepends()) -> AsyncClient:  # noqa: B008 
 async def notify(
     topic: str,
     event: dict[str, object],
+    context: Context = TaskiqDepends(),  # noqa: B008  # how taskiq is told what to put in
     client: AsyncClient = TaskiqDepends(client_of),  # noqa: B008  # as above
 ) -> None:
-    await client.push(topic, event)
+    await client.push(topic, event, idempotency_key=context.message.task_id)
 
 
 async def main(count: int) -> int:

@@ -219,6 +219,12 @@ async def test_all_subscribers_of_the_hubs_load_get_everything() -> None:
 
 
 @pytest.mark.skipif(not processes.has_proc(), reason="needs /proc")
+async def test_memory_is_sampled_along_a_relay(sink: str) -> None:
+    found = await memory.relay(Load(sink, concurrency=2), 40)
+    assert isinstance(found["samples"], list)
+    assert found["samples"][-1][0] == 40
+
+
 async def test_memory_is_sampled_along_a_stream(sink: str) -> None:
     found = await memory.stream(Load(sink, concurrency=2), 40)
     assert isinstance(found["samples"], list)

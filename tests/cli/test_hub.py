@@ -16,7 +16,7 @@ import pytest
 
 from webmqconnect_async import AsyncClient, AuthRejected, Rejected
 from webmqconnect_async._cli.duration import duration
-from webmqconnect_async.hub import Hub, HubConfig, _metrics
+from webmqconnect_async.hub import Hub, HubConfig, _exposition, _metrics
 from webmqconnect_async.hub._remedies import SIGNATURE
 from webmqconnect_async.subscriber import SubscriberError
 from webmqconnect_async.tickets import ticket
@@ -179,7 +179,8 @@ async def test_metrics_that_cannot_be_served(hub: Hub, monkeypatch: pytest.Monke
     assert (ended.status, ended.stdout) == (1, "")
     assert ended.stderr == f"error: cannot serve metrics at {address}: Address already in use\n"
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    monkeypatch.delitem(sys.modules, _metrics.__name__)
+    for module in (_exposition, _metrics):
+        monkeypatch.delitem(sys.modules, module.__name__)
     ended = await invoke("hub", "--port", "0", "--metrics", "127.0.0.1:0")
     assert ended.status == 1
     assert ended.stderr == "error: metrics need prometheus_client: pip install 'webmqconnect-async[metrics]'\n"

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
-from webmqconnect_async.hub import Hub, _metrics, create_app
+from webmqconnect_async.hub import Hub, _exposition, _metrics, create_app
 
 from .conftest import HubClient, Run
 
@@ -133,7 +133,8 @@ async def test_a_port_in_use(hub: Hub) -> None:
 
 async def test_the_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    monkeypatch.delitem(sys.modules, _metrics.__name__)
+    for module in (_exposition, _metrics):
+        monkeypatch.delitem(sys.modules, module.__name__)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'webmqconnect-async\[metrics\]'"):
         await Hub(port=0, metrics="127.0.0.1:0").start()
 

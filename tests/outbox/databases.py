@@ -45,7 +45,7 @@ class Database:
     def connection(self) -> Iterator[sqlite3.Connection | psycopg.Connection]:
         """Connect, and commit at the end unless there is an exception."""
         if self.url.startswith("sqlite"):
-            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as sqlite, sqlite:
+            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=60)) as sqlite, sqlite:
                 yield sqlite
         else:
             import psycopg  # not in the dependencies of the plain run
@@ -71,8 +71,18 @@ class Database:
     def insert(self, *pushes: Pushes, eligible: object = None, exclude: object = None) -> None:
         """Insert rows in a transaction, and commit it."""
         with self.connection() as connection:
-            style = "qmark" if isinstance(connection, sqlite3.Connection) else "format"
-            _Transaction(connection.cursor().execute, style).insert(*pushes, eligible=eligible, exclude=exclude)
+            self.within(connection, *pushes, eligible=eligible, exclude=exclude)
+
+    def within(
+        self,
+        connection: sqlite3.Connection | psycopg.Connection,
+        *pushes: Pushes,
+        eligible: object = None,
+        exclude: object = None,
+    ) -> None:
+        """Insert rows in the transaction of a connection."""
+        style = "qmark" if isinstance(connection, sqlite3.Connection) else "format"
+        _Transaction(connection.cursor().execute, style).insert(*pushes, eligible=eligible, exclude=exclude)
 
     def scalar(self, query: str) -> float:
         """Return the only value that a query returns."""

@@ -15,6 +15,7 @@ from .._core.bulk import in_order
 from .._core.checks import checked_seconds, wrong_type
 from .._core.client import BaseClient
 from .._core.dialects import DialectName
+from .._core.flow import Retry
 from .._core.settings import ClientOptions
 from .._core.values import Outcome, Push, Receipt, SessionIDs, Stats
 from ..errors import ClientClosed, InvalidPush, WebMQError, WrongLoop
@@ -308,8 +309,8 @@ class AsyncClient(BaseClient):
         self._sources.add(source)
         return workers, source
 
-    async def _push_one(self, push: Push | InvalidPush) -> Receipt | WebMQError:
-        """Push one item of a bulk and return its result."""
+    async def _push_one(self, push: Push | InvalidPush, retry: Retry | None = None) -> Receipt | WebMQError:
+        """Push one item of a bulk, or a row of an outbox, and return its result. `retry`: instead of the client's."""
         if isinstance(push, InvalidPush):
             return push
         try:
@@ -321,7 +322,7 @@ class AsyncClient(BaseClient):
             try:
                 deadline = state.deadlines.start(seconds)
                 try:
-                    return await state.run(sign, deadline)
+                    return await state.run(sign, deadline, retry)
                 finally:
                     deadline.stop()
             finally:

@@ -15,7 +15,7 @@ import aiohttp
 from .._core import log
 from .._core.clock import unix_time
 from .._core.dialects import Request, Response, Signer
-from .._core.flow import Clock, PushFlow
+from .._core.flow import Clock, PushFlow, Retry
 from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure, WithoutFrames
 from .._core.values import Receipt
@@ -99,8 +99,10 @@ class LoopState:
         finally:
             self.queue.discard(deadline)
 
-    async def run(self, sign: Signer, deadline: Deadline, *, background: bool = False) -> Receipt:
-        """Drive an encoded push that has a slot, and count it.
+    async def run(
+        self, sign: Signer, deadline: Deadline, retry: Retry | None = None, *, background: bool = False
+    ) -> Receipt:
+        """Drive an encoded push that has a slot, and count it. `retry`: instead of the client's.
 
         Those of the background go on while the client closes, and do not count if they fail.
         """
@@ -110,7 +112,7 @@ class LoopState:
         try:
             if self.closing and not background:
                 raise ClientClosed("the client is closed")
-            flow = PushFlow(sign, settings.dialect, settings.retry, self.clock, random.random, deadline.when)
+            flow = PushFlow(sign, settings.dialect, retry or settings.retry, self.clock, random.random, deadline.when)
             receipt = await self.drive(flow, deadline, quiet=background)
         except WebMQError as error:
             counts.retried += max(0, error.attempts - 1)

@@ -23,6 +23,7 @@ _COMMANDS = {
     "hub": _Entry("hub", "Run a hub, which accepts pushes and forwards each to its subscribers."),
     "push": _Entry("push.command", "Push EVENT to the subscribers of TOPIC, through the hub at ENDPOINT."),
     "listen": _Entry("listen", "Subscribe to TOPICs of the hub, or of Crossbar.io, at WS_URL and print the events."),
+    "relay": _Entry("relay", "Push the rows of the outbox in the database at URL, through the hub at ENDPOINT."),
     "ticket": _Entry("ticket", "Print a ticket, with which one user can read TOPICs."),
     "explain": _Entry(
         "explain.command", "Show what is signed for a push, the resulting request, and the curl command that sends it."

@@ -15,8 +15,8 @@ class Exit(IntEnum):
 
 
 MEANINGS = {
-    Exit.DONE: "done; also: hub or listen was stopped by Ctrl-C or SIGTERM",
-    Exit.FAILED: "failed: a push, a line, a connection, a ticket, or a check of demo; the output has the reason",
+    Exit.DONE: "done; also: hub, listen or relay was stopped by Ctrl-C or SIGTERM",
+    Exit.FAILED: "failed: a push, a line, a connection, a database, a ticket, a check of demo; the output says why",
     Exit.USAGE: "invalid arguments, options or variables; nothing was sent",
-    Exit.INTERRUPTED: "interrupted by Ctrl-C; push and demo: also by SIGTERM or SIGHUP",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C; push, relay --once and demo: also by SIGTERM or SIGHUP",
 }

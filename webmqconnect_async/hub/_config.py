@@ -177,7 +177,7 @@ class HubConfig:
                 f"keys must be given for a hub on {self.host!r}: without keys, every machine that can reach it could "
                 "push; give it keys, or bind it to 127.0.0.1"
             )
-        object.__setattr__(self, "_metrics_address", None if self.metrics is None else _address(self.metrics))
+        object.__setattr__(self, "_metrics_address", None if self.metrics is None else metrics_address(self.metrics))
         object.__setattr__(self, "_credentials", credentials)
         subscriber = _credentials("subscriber_keys", self.subscriber_keys)
         tickets = _credentials("ticket_keys", self.ticket_keys)
@@ -199,7 +199,8 @@ class HubConfig:
         return check_topics("public", self.public)
 
 
-def _address(text: object) -> tuple[str, int]:
+def metrics_address(text: object) -> tuple[str, int]:
+    """Return host and port of `HOST:PORT`; raise TypeError or ValueError if it is not that."""
     if not isinstance(text, str):
         raise TypeError(wrong_type("metrics", "a string or None", text))
     host, _, port = text.rpartition(":")

@@ -1,61 +1,40 @@
-"""The metrics of a hub, in the format of Prometheus, on a port of their own. They need the extra `metrics`."""
+"""The metrics of a hub."""
 
 from __future__ import annotations
 
-import asyncio
 import math
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import accumulate
 from time import perf_counter
 from typing import get_args
 
 from aiohttp import web
 
-from ._aiohttp import protocol_factory, text_response
 from ._broker import Broker
-from ._gate import Gate
+from ._exposition import CounterMetricFamily, Exposition, GaugeMetricFamily, HistogramMetricFamily, Metric
 from ._observer import Drop, Observer, Refusal, RefusedPart
 from ._publication import Publication
 from ._session import Session
-
-try:
-    from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-    from prometheus_client.registry import Collector
-except ModuleNotFoundError as error:
-    said = "metrics need prometheus_client: pip install 'webmqconnect-async[metrics]'"
-    raise ModuleNotFoundError(said, name=error.name) from None
-
-_CONNECTIONS = 20
-"""Maximum number of connections to the port of the metrics."""
-
-_KEEPALIVE = 75.0
-"""Seconds to keep an idle connection, longer than Prometheus waits between two scrapes."""
 
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, math.inf)
 """Upper bounds in seconds. A push without subscribers takes about 0.1 ms."""
 
 _PREFIX = "webmqconnect_hub_"
 
-# Apart from the metrics of hubs, because it reads files in /proc, which an event loop must not do.
-_process = CollectorRegistry()
-ProcessCollector(registry=_process)
 
-
-class Metrics(Observer, Collector):
-    """Counts what happens, and serves the numbers. No label has text from outside.
+class Metrics(Exposition, Observer):
+    """Counts what happens in a hub. No label has text from outside.
 
     The counters are plain integers, at a fraction of the cost of prometheus_client's, which threads may share. The
     gauges are read from the broker at each request.
     """
 
     def __init__(self, address: tuple[str, int], broker: Broker, allow_hosts: Collection[str]) -> None:
-        self.address: tuple[str, int] = address
+        super().__init__(address, allow_hosts)
         self.server: web.Server | None = None
         """The server whose connections are counted; `None` if the hub does not have one of its own."""
         self._broker = broker
-        self._gate = Gate(address[0], allow_hosts, ())
         self._repeated = 0
         self._publications = 0
         self._deliveries = 0
@@ -64,8 +43,6 @@ class Metrics(Observer, Collector):
         self._forged: dict[str, int] = dict.fromkeys(("push", "subscriber", "request"), 0)
         self._seconds = 0.0
         self._in_bucket = [0] * len(_BUCKETS)
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
 
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
         self._deliveries += receivers
@@ -109,32 +86,6 @@ class Metrics(Observer, Collector):
         ]
         said = "From the arrival of an accepted push to its events being in all queues"
         yield HistogramMetricFamily(f"{_PREFIX}push_to_queue_seconds", said, buckets, self._seconds)
-
-    async def serve(self, _app: web.Application) -> AsyncIterator[None]:
-        """Serve the metrics while the application runs; raise `OSError`, with the address, if it cannot be bound."""
-        app = web.Application()
-        app.router.add_get("/metrics", self._scrape)
-        runner = web.AppRunner(app, shutdown_timeout=0.05)  # Prometheus scrapes again
-        await runner.setup()
-        try:
-            factory = protocol_factory(runner, _CONNECTIONS, _KEEPALIVE)
-            host, port = self.address
-            try:
-                server = await asyncio.get_running_loop().create_server(factory, host, port)
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, f"{host}:{port}") from None
-            bound: tuple[str, int] = server.sockets[0].getsockname()[:2]
-            self.address = bound
-            yield
-            server.close()
-        finally:
-            await runner.cleanup()
-
-    async def _scrape(self, request: web.Request) -> web.Response:
-        if denial := self._gate.host(request.headers.get("Host")):
-            return text_response(403, str(denial))
-        body = generate_latest(self._registry) + await asyncio.to_thread(generate_latest, _process)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _gauge(name: str, said: str, value: int) -> Metric:

@@ -5,16 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import terminal
-from .files import LineReader
 
 _SHOWN = 20
 """Failures that are printed. Further ones are only counted."""
+
+
+class Position(Protocol):
+    """How much of the input has been read."""
+
+    taken: int
+    """Bytes."""
+    size: int | None
+    """Bytes there are. `None`: not known, as for a pipe."""
+
+
+class Outcomes(Protocol):
+    """The outcomes so far, as they are shown."""
+
+    @property
+    def pushed(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+
+    def summary(self, seconds: float) -> str:
+        """Return the last line of a run."""
+        ...
 
 
 @dataclass(slots=True)
@@ -36,13 +57,18 @@ class Tally:
         counts = [f"{self.pushed:,} pushed", f"{self.failed:,} failed"]
         counts += [f"{self.skipped:,} skipped"] if self.skipped else []
         counts += [f"{self.interrupted:,} interrupted"] if self.interrupted else []
-        return f"{', '.join(counts)} in {seconds:,.1f} s ({_rate(self.pushed / seconds if seconds else 0.0)})"
+        return summed_up(counts, self.pushed, seconds)
+
+
+def summed_up(counts: Iterable[str], pushed: int, seconds: float) -> str:
+    """Return counts with the seconds that they took, and the rate of the pushes."""
+    return f"{', '.join(counts)} in {seconds:,.1f} s ({_rate(pushed / seconds if seconds else 0.0)})"
 
 
 class _Bar(Progress):
     """A progress bar that reads its numbers when it is drawn: an update for each outcome would slow down the pushes."""
 
-    def __init__(self, tally: Tally, reader: LineReader, console: Console) -> None:
+    def __init__(self, tally: Outcomes, position: Position, console: Console) -> None:
         bar, share = BarColumn(None, complete_style="cyan", finished_style="cyan"), "[bold]{task.percentage:3.0f}%"
         counts = (
             "[green]{task.fields[tally].pushed:,} pushed",
@@ -52,7 +78,7 @@ class _Bar(Progress):
         # The terminal prints ^C behind the bar. The last column is room for it, so that it does not begin a new line.
         left = (TimeRemainingColumn(compact=True), "[cyan]left", "  ")
         super().__init__(
-            *(counts if reader.size is None else (bar, share, *counts, *left)),
+            *(counts if position.size is None else (bar, share, *counts, *left)),
             console=console,
             refresh_per_second=5,
             speed_estimate_period=10.0,
@@ -61,11 +87,11 @@ class _Bar(Progress):
             redirect_stderr=False,
             # Not is_terminal, which FORCE_COLOR sets for a file or a pipe, too.
             disable=not console.file.isatty() or console.is_dumb_terminal,
-            expand=reader.size is not None,
+            expand=position.size is not None,
         )
         self._tally = tally
-        self._reader = reader
-        self.add_task("", total=reader.size, tally=tally, style="dim", rate="")
+        self._position = position
+        self.add_task("", total=position.size, tally=tally, style="dim", rate="")
         # A task has one speed. This one is not drawn, and has that of the pushes.
         self.add_task("", total=None, visible=False)
 
@@ -74,19 +100,19 @@ class _Bar(Progress):
             read, pushed = self.tasks
             self.update(pushed.id, completed=self._tally.pushed)
             style = "bold red" if self._tally.failed else "dim"
-            self.update(read.id, completed=self._reader.taken, style=style, rate=_rate(pushed.speed or 0.0))
+            self.update(read.id, completed=self._position.taken, style=style, rate=_rate(pushed.speed or 0.0))
         return super().get_renderables()
 
 
 class Report:
     """Prints to standard error how a run goes and, at its end, the summary."""
 
-    def __init__(self, tally: Tally, reader: LineReader, failed_to: str | None = None) -> None:
+    def __init__(self, tally: Outcomes, position: Position, failed_to: str | None = None) -> None:
         self._tally = tally
         self._failed_to = failed_to
         self._failures = 0
         self._output = terminal.console(stderr=True)
-        self._bar = _Bar(tally, reader, self._output)
+        self._bar = _Bar(tally, position, self._output)
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
@@ -113,6 +139,10 @@ class Report:
 
     def note(self, message: str) -> None:
         terminal.note(message, self._output)
+
+    def log(self, message: str, *, warning: bool) -> None:
+        """Print a line of a log."""
+        self._output.print(terminal.visible(message), style="yellow" if warning else "")
 
 
 def _rate(per_second: float) -> str:

@@ -1,0 +1,89 @@
+"""`webmqconnect relay`: push the rows of an outbox until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import rich_click as click
+
+from .._core.dialects import DialectName
+from .command import Command
+from .exit_status import Exit
+from .keys import credentials_of, key_option, secret_file_option
+from .options import dialect_option, with_endpoint
+from .outbox_url import outbox_url, url_file_option
+
+__all__ = ["relay"]
+
+_EXAMPLES = """\
+Examples:
+
+$ webmqconnect relay http://127.0.0.1:8080 sqlite:///shop.db
+
+$ WEBMQ_OUTBOX_URL=postgresql://localhost/shop webmqconnect relay http://127.0.0.1:8080 --metrics 127.0.0.1:9101
+"""
+
+
+@click.command(cls=Command, epilog=_EXAMPLES)
+@click.argument("arguments", metavar="[ENDPOINT] [URL]", nargs=-1)
+@url_file_option
+@key_option(help="Sign with this application key.")
+@secret_file_option
+@dialect_option
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="Maximum duration of a push.",
+)
+@click.option(
+    "--concurrency",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="Maximum number of pushes in flight. They are of different topics.",
+)
+@click.option("--once", is_flag=True, help="Exit when there is nothing left to push, or when the broker is away.")
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    help="Serve metrics for Prometheus at /metrics of this address, to every client that can reach it.",
+)
+def relay(
+    arguments: tuple[str, ...],
+    url_file: Path | None,
+    key: str | None,
+    secret_file: Path | None,
+    dialect: DialectName,
+    timeout: float,
+    concurrency: int,
+    once: bool,
+    metrics: str | None,
+) -> None:
+    """Push the rows of the outbox in the database at URL, through the hub at ENDPOINT.
+
+    URL is sqlite:///relative.db, sqlite:////absolute.db or postgresql://HOST/NAME. It may be omitted if
+    WEBMQ_OUTBOX_URL is set, and ENDPOINT if WEBMQ_ENDPOINT is set.
+
+    Rows of one topic are pushed in order. Each is pushed until the hub has accepted it, and then deleted. A row that
+    the hub never accepts is parked: see webmqconnect outbox. A database has one active relay; others take over.
+
+    Ctrl-C or SIGTERM waits for the pushes in flight, and exits. A second one does not wait.
+    """
+    from .main_loop import run
+    from .push.prepare import new_client
+    from .relaying import Relaying
+
+    endpoints = tuple(argument for argument in arguments if argument.startswith(("http://", "https://")))
+    url = outbox_url(tuple(argument for argument in arguments if argument not in endpoints), url_file)
+    [endpoint] = with_endpoint(endpoints)
+    client = new_client(endpoint, credentials_of(key, secret_file), timeout, concurrency, dialect)
+    relaying = Relaying(url, client, concurrency, metrics)
+    run(relaying.run(once), interrupt=relaying.interrupt)
+    if once and relaying.interrupted:
+        sys.exit(Exit.INTERRUPTED)
+    sys.exit(Exit.FAILED if once and relaying.failed else Exit.DONE)

@@ -1,0 +1,133 @@
+"""Run a relay for a command: its log and progress on standard error, its metrics, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import rich_click as click
+
+from .._aio import AsyncClient
+from ..relay import Relay, StoreError
+from .errors import Failure
+from .hub_log import TextFormatter
+from .push.progress import Report, summed_up
+
+__all__ = ["Relaying"]
+
+logger = logging.getLogger("webmqconnect_async.relay")
+
+
+class Relaying:
+    """A relay, and what its progress bar and its summary show.
+
+    Args:
+        url: the URL of the database.
+        client: to push with. It is closed at the end.
+        concurrency: maximum number of pushes in flight.
+        metrics: where to serve metrics, as `HOST:PORT`. `None`: nowhere.
+
+    Raises:
+        UsageError: an argument is invalid.
+        Failure: a package is missing.
+    """
+
+    taken: int = 0
+    size: int | None = None  # an outbox has no end
+
+    def __init__(self, url: str, client: AsyncClient, concurrency: int, metrics: str | None) -> None:
+        try:
+            self._relay = Relay(url, client, concurrency=concurrency)
+        except ImportError as error:
+            raise Failure(str(error)) from None
+        except ValueError as error:
+            raise click.UsageError(f"{error}.") from None
+        self._address = None if metrics is None else _address(metrics)
+        self._client = client
+        self._task: asyncio.Task[object] | None = None
+        self.interrupted = False
+
+    @property
+    def pushed(self) -> int:
+        """Rows that the broker accepted."""
+        return self._relay.stats.pushed
+
+    @property
+    def failed(self) -> int:
+        """Pushes that failed."""
+        return self._relay.stats.failed
+
+    def summary(self, seconds: float) -> str:
+        """Return the last line."""
+        stats = self._relay.stats
+        counts = [f"{stats.pushed:,} pushed", f"{stats.failed:,} failed", f"{stats.parked:,} parked"]
+        return summed_up(counts, stats.pushed, seconds)
+
+    async def run(self, once: bool) -> None:
+        """Push rows until interrupted, or with `once` until there is nothing left to push.
+
+        Raises:
+            Failure: the database or the port of the metrics cannot be used.
+        """
+        self._task = asyncio.current_task()
+        with Report(self, self) as report:
+            handler = _Lines(report)
+            logger.addHandler(handler)
+            logger.setLevel(logging.INFO)
+            try:
+                async with AsyncExitStack() as stack:
+                    await stack.enter_async_context(self._client)
+                    await stack.enter_async_context(self._relay)
+                    if self._address is not None:
+                        await self._serve_metrics(self._address, stack)
+                    await self._relay.run(once=once)
+            except StoreError as error:
+                raise Failure(str(error)) from None
+            except asyncio.CancelledError:
+                if not self.interrupted:
+                    raise
+            finally:
+                logger.removeHandler(handler)
+
+    async def _serve_metrics(self, address: tuple[str, int], stack: AsyncExitStack) -> None:
+        try:
+            from ..relay._metrics import Metrics
+
+            metrics = Metrics(address, self._relay)
+            await stack.enter_async_context(asynccontextmanager(metrics.serve)())
+        except ImportError as error:
+            raise Failure(str(error)) from None
+        except OSError as error:
+            raise Failure(f"cannot serve metrics at {error.filename}: {os.strerror(error.errno or 0)}") from None
+        host, port = metrics.address
+        logger.info("metrics at http://%s:%d/metrics", f"[{host}]" if ":" in host else host, port)
+
+    def interrupt(self) -> None:
+        """Finish the pushes in flight. The second time, do not wait for them."""
+        if self.interrupted and self._task is not None:
+            self._task.cancel()
+        self.interrupted = True
+        self._relay.stop()
+
+
+class _Lines(logging.Handler):
+    """Prints the log of a relay above the progress bar."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.setFormatter(TextFormatter(coloured=False))
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._report.log(self.format(record), warning=record.levelno >= logging.WARNING)
+
+
+def _address(text: str) -> tuple[str, int]:
+    from ..hub._config import metrics_address
+
+    try:
+        return metrics_address(text)
+    except ValueError as error:
+        raise click.UsageError(f"--{error}.") from None

@@ -1,0 +1,80 @@
+"""Metrics in the format of Prometheus, on a port of their own. They need the extra `metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+
+from aiohttp import web
+
+from ._aiohttp import protocol_factory, text_response
+from ._gate import Gate
+
+try:
+    from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+    from prometheus_client.registry import Collector
+except ModuleNotFoundError as error:
+    said = "metrics need prometheus_client: pip install 'webmqconnect-async[metrics]'"
+    raise ModuleNotFoundError(said, name=error.name) from None
+
+__all__ = ["CounterMetricFamily", "Exposition", "GaugeMetricFamily", "HistogramMetricFamily", "Metric"]
+
+_CONNECTIONS = 20
+"""Maximum number of connections to the port of the metrics."""
+
+_KEEPALIVE = 75.0
+"""Seconds to keep an idle connection, longer than Prometheus waits between two scrapes."""
+
+# Apart from the other metrics, because it reads files in /proc, which an event loop must not do.
+_process = CollectorRegistry()
+ProcessCollector(registry=_process)
+
+
+class Exposition(Collector):
+    """Serves the metrics that the `collect` of a subclass yields.
+
+    Args:
+        address: host and port to serve them at; port 0 chooses a free one.
+        allow_hosts: additional host names that requests may be sent to.
+    """
+
+    def __init__(self, address: tuple[str, int], allow_hosts: Collection[str] = ()) -> None:
+        self.address: tuple[str, int] = address
+        self._gate = Gate(address[0], allow_hosts, ())
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    async def refresh(self) -> None:
+        """Prepare for `collect`, before each scrape."""
+
+    async def serve(self, _app: web.Application | None = None) -> AsyncIterator[None]:
+        """Serve the metrics while the application runs.
+
+        Raises:
+            OSError: the port cannot be bound. Its `filename` is the address.
+        """
+        app = web.Application()
+        app.router.add_get("/metrics", self._scrape)
+        runner = web.AppRunner(app, shutdown_timeout=0.05)  # Prometheus scrapes again
+        await runner.setup()
+        try:
+            factory = protocol_factory(runner, _CONNECTIONS, _KEEPALIVE)
+            host, port = self.address
+            try:
+                server = await asyncio.get_running_loop().create_server(factory, host, port)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, f"{host}:{port}") from None
+            bound: tuple[str, int] = server.sockets[0].getsockname()[:2]
+            self.address = bound
+            yield
+            server.close()
+        finally:
+            await runner.cleanup()
+
+    async def _scrape(self, request: web.Request) -> web.Response:
+        if denial := self._gate.host(request.headers.get("Host")):
+            return text_response(403, str(denial))
+        await self.refresh()
+        body = generate_latest(self._registry) + await asyncio.to_thread(generate_latest, _process)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
