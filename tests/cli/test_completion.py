@@ -12,7 +12,7 @@ import pytest
 from ..processes import MODULE, PATIENCE, python
 from .conftest import invoke_here
 
-COMMANDS = ["completion", "demo", "explain", "hub", "js", "listen", "outbox", "push", "ticket"]
+COMMANDS = ["completion", "demo", "explain", "hub", "js", "listen", "outbox", "push", "relay", "ticket"]
 
 
 def completed(*words: str) -> list[str]:

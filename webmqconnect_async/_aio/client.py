@@ -250,13 +250,10 @@ class AsyncClient(BaseClient):
             self._background.log_left()
 
     async def flush(self, timeout: float | None = None) -> bool:
-        """Wait until no event of `push_soon` waits or is in flight.
+        """Wait until no event of `push_soon` waits or is in flight; return False if the time is up.
 
         Args:
             timeout: Seconds. `None`: no limit.
-
-        Returns:
-            Whether all events have an outcome; False if the time is up.
 
         Raises:
             ClientClosed, WrongLoop: Events wait, and this client or loop does not push them.

@@ -213,13 +213,10 @@ class Client(BaseClient):
         self._here().close(deadline_after(seconds))
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until no event of `push_soon` waits or is in flight.
+        """Wait until no event of `push_soon` waits or is in flight; return False if the time is up.
 
         Args:
             timeout: Seconds. `None`: no limit.
-
-        Returns:
-            Whether all events have an outcome; False if the time is up.
         """
         seconds = checked_seconds("timeout", timeout, zero=True)
         return self._here().background.flush(deadline_after(seconds))
