@@ -70,7 +70,7 @@ def test_every_other_module_is_private() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["typing", "errors", "signing", "tickets", "explain", "hub", "outbox", "subscriber", "testing"]
+    "module", ["typing", "errors", "signing", "tickets", "explain", "hub", "outbox", "relay", "subscriber", "testing"]
 )
 def test_every_public_module_has_all(module: str) -> None:
     names = importlib.import_module(f"webmqconnect_async.{module}").__all__
@@ -78,7 +78,18 @@ def test_every_public_module_has_all(module: str) -> None:
 
 
 def test_the_promised_names_are_there() -> None:
-    promised = {"AsyncClient", "Client", "Outcome", "Payload", "Push", "Receipt", "Retry", "Stats", *errors.__all__}
+    promised = {
+        "AsyncClient",
+        "Background",
+        "Client",
+        "Outcome",
+        "Payload",
+        "Push",
+        "Receipt",
+        "Retry",
+        "Stats",
+        *errors.__all__,
+    }
     assert promised <= _PUBLIC.keys()
 
 

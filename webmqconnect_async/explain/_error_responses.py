@@ -104,6 +104,13 @@ _ADVICE = {
     r"a header is longer than (\d+) bytes": "A header has more than {0} bytes. Send a shorter one.",
     r"the headers are longer than (\d+) bytes": "The headers have more than {0} bytes in total. Send shorter ones.",
     r"the request has more than (\d+) headers": "The request has more than {0} headers. Send fewer.",
+    r"header Idempotency-Key (?:is malformed|given twice)": (
+        'Send the header once, with 1 to 255 visible ASCII characters in quotation marks: Idempotency-Key: "order-17".'
+    ),
+    r"Idempotency-Key was used with another event": (
+        "A push with this key was accepted in the last 300 seconds, and this one differs from it. Use a new key for "
+        "each event, and repeat a push unchanged."
+    ),
     r"internal server error": "The hub, or its hook for pushes, failed on this request. Its log has the reason.",
     # Crossbar.io's dialect at that hub. Crossbar.io itself responds with a 500 without a reason.
     r"the topic is no URI": (

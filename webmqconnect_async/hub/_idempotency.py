@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from .._core.idempotency import IDEMPOTENCY_KEY, key_of
+from .._core.idempotency import key_of
 from ._pushes.verdicts import Accepted, Refused
 from ._remedies import NEW_KEY, QUOTED_KEY
 
@@ -41,9 +41,9 @@ def fingerprint_of(push: Accepted, values: Sequence[str]) -> Fingerprint | Refus
         values: of all its headers `Idempotency-Key`.
     """
     if len(values) > 1:
-        return Refused(400, f"header {IDEMPOTENCY_KEY} given twice")
+        return Refused(400, "header Idempotency-Key given twice")
     if (key := key_of(values[0])) is None:
-        return Refused(400, f"header {IDEMPOTENCY_KEY} is malformed", _remedy=QUOTED_KEY)
+        return Refused(400, "header Idempotency-Key is malformed", _remedy=QUOTED_KEY)
     receivers = [(sorted(each.eligible or ()), each.eligible is None, sorted(each.exclude)) for each in push.receivers]
     content = push.event, push.args, push.kwargs, push.retain, receivers
     return Fingerprint(_digest((push.key, push.topic, key)), _digest(content))
@@ -72,7 +72,7 @@ class IdempotencyKeys:
         content, publication_id, _ = known
         if content == push.content:
             return publication_id
-        said = f"{IDEMPOTENCY_KEY} was used with another event or other receivers"
+        said = "Idempotency-Key was used with another event or other receivers"
         return Refused(422, said, _remedy=NEW_KEY)
 
     def add(self, push: Fingerprint, publication_id: int, now: float) -> None:
