@@ -6,7 +6,6 @@ A dialect implements one broker's format. It does no I/O, reads no clock, and do
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal, Protocol, TypeAlias, get_args
 
 from ...errors import BadReply, Rejected
@@ -95,19 +94,26 @@ It raises ClockRejected if no timestamp can express the time.
 """
 
 
-class Encoded(partial[Request]):
-    """An encoded push: a `Signer` whose last argument is the body."""
+class Encoded:
+    """An encoded push: a `Signer`.
 
-    __slots__ = ()
+    Args:
+        sign: makes a request of the body, at a Unix time.
+        body: the event.
+    """
 
-    @property
-    def size(self) -> int:
-        """The length of the body in bytes."""
-        return len(self.args[-1])
+    __slots__ = ("body", "sign")
+
+    def __init__(self, sign: Callable[[bytes, float], Request], body: bytes) -> None:
+        self.sign = sign
+        self.body = body
+
+    def __call__(self, now: float) -> Request:
+        return self.sign(self.body, now)
 
 
 def unsigned(query: str, idempotency_key: str, body: bytes, now: float) -> Request:
-    """Return an unsigned request, the same for each attempt. The function of an `Encoded`."""
+    """Return an unsigned request, the same for each attempt. The `sign` of an `Encoded`."""
     return Request(query, body, "", idempotency_key)
 
 

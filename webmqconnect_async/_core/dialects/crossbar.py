@@ -22,7 +22,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from urllib.parse import quote_plus
 
 from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected
@@ -94,8 +94,8 @@ class Crossbar:
         body = self._body(push)
         key = "" if push.idempotency_key is None else checked_key(push.idempotency_key)
         if self._credentials is None:
-            return Encoded(unsigned, "", key, body)
-        return Encoded(self._signed, self._credentials, key, body)
+            return Encoded(partial(unsigned, "", key), body)
+        return Encoded(partial(self._signed, self._credentials, key), body)
 
     def _body(self, push: Push) -> bytes:
         return b'{"topic":%b,%b%b}' % (_topic(push.topic), self._arguments(push.event), _options(push))

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate
 from math import inf
 from urllib.parse import quote_plus
@@ -108,8 +108,8 @@ class WebMQ:
         if size > self._room:
             raise _too_large(push, topic, self._head + size, len(receivers), self._head + int(self._room))
         if self._credentials is None:
-            return Encoded(unsigned, f"topicuri={quoted_topic}{receivers}", key, body)
-        return Encoded(self._signed, self._credentials, topic, quoted_topic, receivers, key, body)
+            return Encoded(partial(unsigned, f"topicuri={quoted_topic}{receivers}", key), body)
+        return Encoded(partial(self._signed, self._credentials, topic, quoted_topic, receivers, key), body)
 
     def _signed(
         self,
