@@ -51,6 +51,7 @@ class Slots:
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self._background = 0
         self._lock = threading.RLock()
         self._pushed = self._failed = self._retried = 0
         # Dictionaries, because they keep their order and are changed without a call.
@@ -88,9 +89,9 @@ class Slots:
             QueueTimeout: No slot came free before the deadline.
         """
         with self._lock:
-            full = len(self._held) >= self._size
+            full = len(self._held) - self._background >= self._size
             if lease.background:
-                self._size += 1
+                self._background += 1
                 self._held[lease] = None
                 return
             if not full and not self.closed:
@@ -99,7 +100,7 @@ class Slots:
         turn = threading.Lock()
         turn.acquire()
         with self._lock:
-            full = len(self._held) >= self._size
+            full = len(self._held) - self._background >= self._size
             if self.closed:
                 raise ClientClosed("the client is closed")
             if not full:
@@ -129,7 +130,7 @@ class Slots:
                 else:
                     del self._held[lease]
                     if lease.background:
-                        self._size -= 1
+                        self._background -= 1
                     elif not self.closed:
                         # The slot goes to the lease that has waited longest. A free slot would go to the thread that is
                         # running, which is the one that gives it back, and which may push again at once, forever.
