@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -124,7 +125,7 @@ def test_a_failure_is_reported_and_stepped_over(result: WebMQError) -> None:
 def test_a_topic_is_forgotten_with_its_last_event() -> None:
     waiting = backlog("a")
     waiting.done(taken(waiting), SENT, 0.0)
-    assert waiting._newest == {}
+    assert waiting._turns == {}
     add(waiting, "a", 1)
     assert taken(waiting).index == 1
 
@@ -133,7 +134,7 @@ def test_a_second_outcome_of_a_try_is_ignored() -> None:
     """As of a task that is collected long after its loop was closed."""
     waiting = backlog("a")
     entry = taken(waiting)
-    waiting.lose(0.0)
+    waiting.fail_in_flight(0.0)
     waiting.done(entry, SENT, 0.0)
     [(index, error)] = failures(waiting)
     assert (index, type(error), waiting.waiting) == (0, Unconfirmed, 0)
@@ -201,7 +202,7 @@ def test_any_response_ends_the_search(result: Receipt | WebMQError) -> None:
     for entry in all_taken(waiting):
         waiting.done(entry, AWAY, 0.0)
     waiting.done(taken(waiting, 10.0), result, 10.0)
-    assert not waiting.is_away
+    assert waiting._tries == 0
     assert len(all_taken(waiting, 10.0)) == 2
 
 
@@ -210,7 +211,7 @@ def test_no_response_does_not_end_it() -> None:
     for entry in all_taken(waiting):
         waiting.done(entry, AWAY, 0.0)
     waiting.done(taken(waiting, 10.0), ReplyTimeout("silence"), 10.0)
-    assert waiting.is_away
+    assert waiting._tries
     assert waiting.take(10.0) is None
     assert [index for index, _ in failures(waiting)] == [0]
 
@@ -218,27 +219,62 @@ def test_no_response_does_not_end_it() -> None:
 def test_a_lost_response_alone_does_not_begin_it() -> None:
     waiting = backlog(*"abc")
     waiting.done(taken(waiting), ConnectionLost("broken"), 0.0)
-    assert not waiting.is_away
+    assert waiting._tries == 0
 
 
-@pytest.mark.parametrize(("asked", "delay"), [(3.0, 3.0), (0.0, 0.1), (3600.0, 60.0)])
-def test_the_delay_that_the_broker_asks_for(asked: float, delay: float) -> None:
-    waiting = backlog("a")
-    overloaded = Overloaded("later")
-    overloaded.retry_after = asked
-    waiting.done(taken(waiting), overloaded, 0.0)
+@pytest.mark.parametrize(
+    ("asked", "max_age", "delay"),
+    [(3.0, 60.0, 3.0), (0.0, 60.0, 0.1), (None, 60.0, 0.1), (60.0, 60.0, 30.0), (3600.0, None, 60.0)],
+)
+def test_the_delay_that_the_broker_asks_for(asked: float | None, max_age: float | None, delay: float) -> None:
+    """It is not so long that the event would be too old for another try."""
+    waiting = backlog("a", max_age=max_age)
+    waiting.done(taken(waiting), overloaded(asked), 0.0)
     assert waiting.delay(0.0) == pytest.approx(delay)
+    assert taken(waiting, delay).index == 0
 
 
-def test_a_delay_is_over_once_the_broker_responds() -> None:
-    waiting = backlog("a", "b")
-    first, second = all_taken(waiting)
-    overloaded = Overloaded("later")
-    overloaded.retry_after = 50.0
-    waiting.done(first, overloaded, 0.0)
-    waiting.done(second, SENT, 0.0)
-    waiting.done(taken(waiting), AWAY, 0.0)
-    assert waiting.delay(0.0) == pytest.approx(0.2, abs=0.1)
+def overloaded(asked: float | None) -> Overloaded:
+    error = Overloaded("later")
+    error.retry_after = asked
+    return error
+
+
+def test_a_topic_that_is_to_wait_does_not_delay_the_others() -> None:
+    """They show whether the broker refuses everything."""
+    waiting = backlog("a", "a", "b", "b", "c")
+    waiting.done(taken(waiting), overloaded(30.0), 0.0)
+    assert waiting.take(0.05) is None
+    now = 0.1
+    for index in (2, 4, 3):
+        assert waiting.delay(now) == 0.0
+        entry = taken(waiting, now)
+        assert entry.index == index
+        waiting.done(entry, SENT, now)
+    assert waiting.take(29.9) is None
+    assert waiting.delay(now) == pytest.approx(29.9)
+    assert waiting.is_idle
+    assert add(waiting, "d", 5, 1.0)
+    assert not waiting.is_idle
+    assert taken(waiting, 1.0).index == 5
+    assert taken(waiting, 30.0).index == 0
+
+
+def test_a_topic_that_is_refused_is_tried_less_and_less_often() -> None:
+    """Also if the broker accepts the others meanwhile."""
+    waiting = backlog("a", max_age=None)
+    now, delays = 0.0, []
+    for number in range(7):
+        entry = taken(waiting, now)
+        add(waiting, f"other {number}", number, now)
+        other = taken(waiting, now)
+        waiting.done(entry, overloaded(None), now)
+        waiting.done(other, SENT, now)
+        delay = waiting.delay(now)
+        assert delay is not None
+        delays.append(round(delay, 3))
+        now += delay
+    assert delays == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
 
 
 def test_topics_take_turns_to_try() -> None:
@@ -273,13 +309,11 @@ def test_all_that_are_too_old_fail_at_the_next_try() -> None:
     assert (entry.index, waiting.waiting - len(failures(waiting))) == (5, 1)
 
 
-def test_an_event_that_had_no_turn_for_so_long_fails() -> None:
+def test_a_slow_broker_loses_nothing() -> None:
+    """It is not away, however long an event waits for its turn."""
     waiting = backlog("a", "a", max_age=60.0)
-    first = taken(waiting)
-    waiting.done(first, SENT, 60.0)
-    assert waiting.take(60.0) is None
-    [(index, error)] = failures(waiting)
-    assert (index, str(error)) == (1, "not pushed within max_age, 60 seconds")
+    waiting.done(taken(waiting), SENT, 60.0)
+    assert taken(waiting, 1e9).index == 1
 
 
 def test_no_limit_of_age() -> None:
@@ -306,11 +340,12 @@ def test_what_is_left_fails_once_the_client_is_closed() -> None:
     assert [str(error) for index, error in left if index == 1] == [
         "the client was closed before it could push the event: nobody there"
     ]
-    assert (waiting.waiting, waiting._newest) == (0, {})
-    assert waiting.left_behind() == (
-        "events that were not pushed before the client ended: 5; the last error: ConnectFailed: nobody there"
+    assert (waiting.waiting, waiting._turns) == (0, {})
+    assert waiting.log_line(1e9, ended=True) == (
+        logging.WARNING,
+        "events that were not pushed before the client ended: 5; the last error: ConnectFailed: nobody there",
     )
-    assert waiting.left_behind() is None
+    assert waiting.log_line(1e9, ended=True) is None
 
 
 # The log
@@ -318,12 +353,16 @@ def test_what_is_left_fails_once_the_client_is_closed() -> None:
 away = "; the last error: ConnectFailed: nobody there"
 
 
-def wait(events: int, more: str) -> str:
-    return f"events that wait to be pushed in the background: {events}{more}"
+def wait(events: int, more: str) -> tuple[int, str]:
+    return logging.WARNING, f"events that wait to be pushed in the background: {events}{more}"
 
 
-def back(events: int) -> str:
-    return f"the broker is back; events that wait to be pushed in the background: {events}"
+def back(events: int) -> tuple[int, str]:
+    return logging.INFO, f"the broker is back; events that wait to be pushed in the background: {events}"
+
+
+def log_line(backlog: Backlog, now: float) -> tuple[int, str] | None:
+    return backlog.log_line(now, ended=False)
 
 
 def test_one_line_a_minute() -> None:
@@ -333,26 +372,26 @@ def test_one_line_a_minute() -> None:
         now = float(second)
         if (entry := waiting.take(now)) is not None:
             waiting.done(entry, AWAY, now)
-        if (news := waiting.news(now)) is not None:
-            told.append((second, news))
-    assert [news for _, news in told] == [wait(1, away)] * 4
+        if (line := log_line(waiting, now)) is not None:
+            told.append((second, line))
+    assert [line for _, line in told] == [wait(1, away)] * 4
     seconds = [second for second, _ in told]
     assert all(60 <= later - earlier <= 66 for earlier, later in pairwise(seconds))
     waiting.done(taken(waiting, 300.0), SENT, 300.0)
-    assert waiting.news(300.0) == back(0)
-    assert waiting.news(301.0) is None
+    assert log_line(waiting, 300.0) == back(0)
+    assert log_line(waiting, 301.0) is None
 
 
 def test_the_broker_is_back_only_where_the_log_has_said_that_it_was_away() -> None:
     waiting = backlog("a", "a", "a", max_age=None)
     waiting.done(taken(waiting), AWAY, 0.0)
-    assert waiting.news(0.0) == wait(3, away)
+    assert log_line(waiting, 0.0) == wait(3, away)
     waiting.done(taken(waiting, 5.0), SENT, 5.0)
-    assert waiting.news(5.0) == back(2)
+    assert log_line(waiting, 5.0) == back(2)
     waiting.done(taken(waiting, 6.0), AWAY, 6.0)
-    assert waiting.news(6.0) is None
+    assert log_line(waiting, 6.0) is None
     waiting.done(taken(waiting, 20.0), SENT, 20.0)
-    assert waiting.news(20.0) is None
+    assert log_line(waiting, 20.0) is None
 
 
 @pytest.mark.parametrize("on_failure", [None, ignore])
@@ -362,8 +401,9 @@ def test_failures_are_logged_unless_they_are_reported(on_failure: Callable[[Fail
     told, no = [], "; the last error: AuthRejected: no"
     for now in (0.0, 1.0, 59.0):
         waiting.done(taken(waiting, now), refused, now)
-        told.append(waiting.news(now))
-    told.append(waiting.news(60.0))
+        failures(waiting)
+        told.append(log_line(waiting, now))
+    told.append(log_line(waiting, 60.0))
     assert told == (
         [None] * 4 if on_failure else [wait(2, f", failed: 1{no}"), None, None, wait(0, f", failed: 2{no}")]
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -69,8 +72,8 @@ def until(client: Both, server: Hostile, condition: Callable[[], bool]) -> None:
         client._run(asyncio.to_thread(server.until, condition))
 
 
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [each.getMessage() for each in caplog.records if each.name == LOGGER and each.levelno >= logging.WARNING]
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.name == LOGGER]
 
 
 @both_colours
@@ -122,19 +125,33 @@ def test_a_failure_is_reported_and_stepped_over(colour: str, server: Hostile, ca
     assert failures.ends == [(0, AuthRejected), (1, ConnectionLost)]
     assert failures[1].push == Push(TOPIC, 1)
     assert all(each.error.__traceback__ is None for each in failures)
-    assert warnings(caplog) == []
+    assert logged(caplog) == []
 
 
 @both_colours
 def test_failures_that_nobody_is_told_of_are_logged(
     colour: str, server: Hostile, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The first at once, the others within a minute as the client is closed."""
     server.script(*[answer(reply(401))] * 3)
     with Both(colour, server.url) as client:
         for number in range(3):
             client.push_soon(TOPIC, number)
-    [line] = warnings(caplog)
-    assert "events that wait to be pushed in the background: 2, failed: 1; the last error: AuthRejected: " in line
+    first, last = logged(caplog)
+    assert "events that wait to be pushed in the background: 2, failed: 1; the last error: AuthRejected: " in first
+    assert "events that were not pushed before the client ended: 2; the last error: AuthRejected: " in last
+
+
+@both_colours
+def test_too_old_events_are_logged(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+    background = Background(max_age=0.05)
+    with refusing() as url, Both(colour, url, retry=Retry(attempts=1), background=background) as client:
+        for number in range(3):
+            client.push_soon(TOPIC, number)
+        assert client.flush()
+    away, failed = logged(caplog)
+    assert "events that wait to be pushed in the background: " in away
+    assert "events that were not pushed before the client ended: 3; the last error: ConnectFailed" in failed
 
 
 @both_colours
@@ -191,7 +208,7 @@ def test_close_flushes(colour: str, server: Hostile, caplog: pytest.LogCaptureFi
         assert client.flush()
         client.close()
     assert [int(body) for body in bodies(server)] == list(range(30))
-    assert warnings(caplog) == []
+    assert logged(caplog) == []
 
 
 @both_colours
@@ -201,12 +218,13 @@ def test_what_is_left_after_the_grace(colour: str, caplog: pytest.LogCaptureFixt
     with refusing() as url, Both(colour, url, retry=Retry(attempts=1), background=background) as client:
         for number in range(30):
             client.push_soon(TOPIC, number)
-        assert not client.flush(timeout=0.05)
+        while not logged(caplog):
+            assert not client.flush(timeout=0.01)
         client.close(grace=0.05)
         assert client.stats.background_failed == len(failures) == 30
         client.close()
     assert {error for _, error in failures.ends} >= {ClientClosed}
-    away, left = warnings(caplog)
+    away, left = logged(caplog)
     assert "events that wait to be pushed in the background: " in away
     assert "; the last error: ConnectFailed: cannot connect to " in away
     assert "events that were not pushed before the client ended: 30; the last error: ConnectFailed" in left
@@ -224,7 +242,7 @@ def test_a_push_in_flight_is_cut_off_at_the_end_of_the_grace(colour: str, caplog
         assert client.stats == Stats(background_failed=2)
     assert sorted(failures.ends)[1] == (1, ClientClosed)
     assert isinstance(min(failures, key=lambda each: each.index).error, Unconfirmed)
-    assert len(warnings(caplog)) == 1
+    assert len(logged(caplog)) == 1
 
 
 # The broker goes and comes back
@@ -233,28 +251,37 @@ def test_a_push_in_flight_is_cut_off_at_the_end_of_the_grace(colour: str, caplog
 @both_colours
 def test_the_broker_comes_back(colour: str, webmq_hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
     """What was pushed meanwhile is delivered, in order; the log has a line for either."""
+    caplog.set_level(logging.INFO, LOGGER)
     with Both(colour, webmq_hub.url, retry=Retry(attempts=1)) as client:
         with webmq_hub.down():
             for number in range(20):
                 client.push_soon(TOPIC, number)
-            assert not client.flush(timeout=0.05)
+            while not logged(caplog):
+                assert not client.flush(timeout=0.01)
         assert client.flush()
         assert client.stats == Stats(pushed=20)
     assert [each.event for each in webmq_hub.pushes] == list(range(20))
-    away, back = warnings(caplog)
+    away, back = logged(caplog)
     assert "events that wait to be pushed in the background: " in away
     assert "the broker is back" in back
 
 
 @both_colours
-def test_too_old(colour: str) -> None:
+def test_too_old(colour: str, webmq_hub: Hub) -> None:
+    """They fail, and what follows is pushed."""
     failures = Failures()
     background = Background(max_age=0.05, on_failure=failures)
-    with refusing() as url, Both(colour, url, retry=Retry(attempts=1), background=background) as client:
-        for number in range(5):
-            client.push_soon(TOPIC, number)
-        assert client.flush()
-        assert client.stats == Stats(background_failed=5)
+    with Both(colour, webmq_hub.url, retry=Retry(attempts=1), background=background) as client:
+        with webmq_hub.down():
+            for number in range(5):
+                client.push_soon(TOPIC, number)
+            assert client.flush()
+            assert client.stats == Stats(background_failed=5)
+        assert client.push_soon(TOPIC, "later")
+        if isinstance(client.client, Client):
+            webmq_hub.wait_for(TOPIC)
+        else:
+            client._run(webmq_hub.arrived(TOPIC))
     assert [index for index, _ in failures.ends] == list(range(5))
     assert isinstance(failures[-1].error, QueueTimeout)
 
@@ -416,28 +443,153 @@ async def test_a_close_that_is_cancelled(caplog: pytest.LogCaptureFixture) -> No
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing
-        assert len(warnings(caplog)) == 1
+        assert len(logged(caplog)) == 1
         await asyncio.to_thread(server.until, lambda: server.open_connections == 0)
         assert client.stats == Stats(background_failed=2)
+
+
+async def test_a_signal_handler_wakes_the_loop(server: Hostile) -> None:
+    """It runs in the thread of the loop, which waits for its sockets and nothing else."""
+    async with AsyncClient(server.url) as client:
+        handled = signal.signal(signal.SIGUSR1, lambda *_: client.push_soon(TOPIC, 1))
+        main = threading.main_thread().ident
+        assert main is not None
+        woken = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def trip() -> None:
+            signal.pthread_kill(main, signal.SIGUSR1)
+            with suppress(AssertionError):
+                server.until(lambda: len(server.requests) == 1)
+            loop.call_soon_threadsafe(woken.set)
+
+        trip_thread = threading.Timer(0.05, trip)
+        trip_thread.start()
+        try:
+            await woken.wait()
+        finally:
+            trip_thread.join()
+            signal.signal(signal.SIGUSR1, handled)
+        assert bodies(server) == [b"1"]
+
+
+async def test_the_context_of_a_caller_is_left_alone() -> None:
+    """Pushes, timers and `on_failure` neither see the context variables of a request, nor keep them alive."""
+    request: ContextVar[Failures | None] = ContextVar("request", default=None)
+    seen: list[object] = []
+
+    async def handle() -> weakref.ref[Failures]:
+        handled = Failures()
+        request.set(handled)
+        client.push_soon(TOPIC, 1)
+        return weakref.ref(handled)
+
+    background = Background(max_age=0.2, on_failure=lambda failed: seen.append(request.get()))
+    with refusing() as url:
+        async with AsyncClient(url, retry=Retry(attempts=1), background=background) as client:
+            handled = await asyncio.create_task(handle())
+            await client.flush(0.05)
+            gc.collect()
+            assert handled() is None
+            assert await client.flush(PATIENCE)
+    assert seen == [None]
+
+
+async def test_cancelled_tasks_do_not_stop_the_others() -> None:
+    """As where an application cancels all tasks, and goes on."""
+    with hostile(stall) as server:
+        async with AsyncClient(server.url) as client:
+            client.push_soon(TOPIC, 0)
+            client.push_soon(TOPIC, 1)
+            await asyncio.to_thread(server.until, lambda: len(server.requests) == 1)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.to_thread(server.until, lambda: len(server.requests) == 2)
+            assert await client.flush(PATIENCE)
+            assert client.stats == Stats(pushed=1, background_failed=1)
+
+
+async def test_no_timer_is_left_by_close() -> None:
+    with refusing() as url:
+        client = AsyncClient(url, retry=Retry(attempts=1), background=Background(on_failure=Failures()))
+        client.push_soon(TOPIC, 1)
+        await client.flush(0.05)
+        timer = client._background._timer
+        assert timer is not None
+        await client.close(0)
+        await asyncio.sleep(0)
+        assert timer.cancelled()
 
 
 # The thread of a Client
 
 
-def test_one_thread_that_ends_with_the_client(server: Hostile) -> None:
-    def names() -> list[str]:
-        return [each.name for each in threading.enumerate() if each.name == "webmqconnect-background"]
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_exits_is_followed_by_another(server: Hostile) -> None:
+    """As by an `on_failure` that calls `sys.exit`: no event stays in flight."""
 
+    def exit_thread(failed: Failed) -> None:
+        sys.exit()
+
+    server.script(answer(reply(401)))
+    with Client(server.url, background=Background(on_failure=exit_thread)) as client:
+        client.push_soon(TOPIC, 1)
+        client.push_soon(TOPIC, 2)
+        assert client.flush(PATIENCE)
+        assert client.stats == Stats(pushed=1, background_failed=1)
+
+
+def test_a_close_that_is_interrupted() -> None:
+    """Wherever that is, a second `close` completes it: each event has failed once."""
+
+    class Interrupt(Exception):
+        pass
+
+    def handler() -> None:
+        raise Interrupt
+
+    with refusing() as url:
+        for interruption in at_every_point(handler, step=3):
+            failures = Failures()
+            client = Client(url, retry=Retry(attempts=1), background=Background(on_failure=failures))
+            for number in range(4):
+                client.push_soon(f"{TOPIC}/{number % 3}", number)
+            with suppress(Interrupt):
+                interruption.run(partial(client.close, 0.0))
+            client.close(0.0)
+            assert client.stats == Stats(background_failed=4)
+            indexes = [failed.index for failed in failures]
+            assert len(indexes) == len({*indexes}) >= 3
+
+
+def test_exit_with_many_clients(server: Hostile, tmp_path: Path) -> None:
+    """Threads end while the interpreter waits for the others."""
+    script = """
+    sys.setswitchinterval(1e-6)
+    others = [Client(url) for _ in range(50)]
+    for other in others:
+        other.push_soon("t", "other")
+        other.flush()
+    for number in range(20):
+        client.push_soon("t", number)
+    others.clear()
+    del other
+    """
+    assert run_script(script, server.url, tmp_path, prelude="client = Client(url)\n") == ""
+    assert len(server.requests) == 70
+
+
+def test_one_thread_that_ends_with_the_client(server: Hostile) -> None:
+    before = {*threading.enumerate()}
     client = Client(server.url)
-    assert names() == []
+    assert {*threading.enumerate()} <= before
     for number in range(10):
         client.push_soon(TOPIC, number)
-    assert names() == ["webmqconnect-background"]
-    [thread] = [each for each in threading.enumerate() if each.name == "webmqconnect-background"]
+    [thread] = {*threading.enumerate()} - before
     del client
     thread.join(PATIENCE)
+    assert not thread.is_alive()
     assert [int(body) for body in bodies(server)] == list(range(10))
-    assert names() == []
 
 
 def test_without_threads(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -454,26 +606,6 @@ def test_without_threads(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> No
         assert client.stats == Stats()
         client.push_soon(TOPIC, 2)
     assert bodies(server) == [b"2"]
-
-
-@pytest.mark.parametrize(
-    ("options", "works"),
-    [
-        ({}, False),
-        ({"http": b":80"}, False),
-        ({"enable-threads": b"true"}, True),
-        ({b"enable-threads": True}, True),
-        ({"threads": b"2"}, True),
-    ],
-)
-def test_uwsgi(options: dict[Any, Any], works: bool, server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt=options))
-    with Client(server.url) as client:
-        if works:
-            assert client.push_soon(TOPIC, 1)
-        else:
-            with pytest.raises(RuntimeError, match="--enable-threads"):
-                client.push_soon(TOPIC, 1)
 
 
 def test_on_failure_may_use_the_client(server: Hostile) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from contextvars import Context
 
 from .._core.background import Entry
 from .._core.background_queue import BackgroundQueue, unexpected
@@ -11,12 +12,14 @@ from .._core.clock import monotonic
 from .._core.settings import Settings
 from .._core.values import Receipt
 from ..errors import Unconfirmed, WebMQError
-from .loop_state import LoopState, running_loop
+from .loop_state import LoopState
 
-__all__ = ["AsyncBackground"]
+__all__ = ["AsyncQueue"]
+
+_AFTER_CANCELLATION = 0.1
 
 
-class AsyncBackground(BackgroundQueue):
+class AsyncQueue(BackgroundQueue):
     """The events of `push_soon` of an AsyncClient. Those that wait when a loop is closed are pushed in the next one.
 
     Args:
@@ -30,14 +33,16 @@ class AsyncBackground(BackgroundQueue):
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._flushed = asyncio.Event()
+        # Of a caller, pushes would see the context variables, and would keep them alive.
+        self._context = Context()
 
     def bind(self, state: LoopState) -> None:
         """Push in the running loop from now on."""
         with self._lock:
-            self._backlog.lose(monotonic())
+            self._backlog.fail_in_flight(monotonic())
             self._state, self._tasks, self._timer, self._flushed = state, set(), None, asyncio.Event()
+            self._wake()
         self._report()
-        self._start()
 
     async def flush(self, seconds: float | None) -> bool:
         """Wait until no event waits or is in flight; return False if the time is up."""
@@ -45,7 +50,7 @@ class AsyncBackground(BackgroundQueue):
             async with asyncio.timeout(seconds):
                 while self._backlog.waiting:
                     self._flushed.clear()
-                    self._start()
+                    self._wake()
                     await self._flushed.wait()
         except TimeoutError:
             return False
@@ -53,21 +58,19 @@ class AsyncBackground(BackgroundQueue):
 
     def _wake(self) -> None:
         if self._state is not None:
-            loop = self._state.loop
-            with suppress(RuntimeError):  # the loop has just been closed: the next one pushes the event
-                (loop.call_soon if running_loop() is loop else loop.call_soon_threadsafe)(self._start)
+            with suppress(RuntimeError):  # the loop has just been closed: the next one pushes the events
+                # Also in the thread of the loop: a signal handler there does not end the loop's wait by itself.
+                self._state.loop.call_soon_threadsafe(self._start, context=self._context)
 
-    def _drained(self) -> None:
+    def _wake_flushes(self) -> None:
         self._flushed.set()
 
     def _start(self) -> None:
         """Start a task if an event may be pushed now, and the timer if one may be pushed later."""
         state = self._state
-        if state is None or not state.is_here():
+        if state is None or not state.is_here() or state.is_shut_down:
             return
-        with self._lock:
-            delay = self._backlog.delay(monotonic())
-            self._idle = delay is None and not self._backlog.is_away
+        delay = self._delay()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -103,9 +106,9 @@ class AsyncBackground(BackgroundQueue):
             deadline.stop()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Start the next task, except after a cancellation: the loop may be shutting down."""
+        """Start the next task; after a cancellation only later, because the loop may be shutting down."""
         self._tasks.discard(task)
         if not task.cancelled():
             self._start()
-        else:
-            self._idle = True
+        elif self._state is not None:
+            self._timer = self._state.loop.call_later(_AFTER_CANCELLATION, self._start)

@@ -19,7 +19,7 @@ from .._core.flow import Retry
 from .._core.settings import ClientOptions
 from .._core.values import Outcome, Push, Receipt, SessionIDs, Stats
 from ..errors import ClientClosed, InvalidPush, WebMQError, WrongLoop
-from .background import AsyncBackground
+from .background import AsyncQueue
 from .bulk_workers import AsyncPushStream, run_workers, stream
 from .loop_state import Counts, LoopState, running_loop
 from .source import AsyncPushes, Source
@@ -94,7 +94,7 @@ class AsyncClient(BaseClient):
         self._closed = False
         self._sources: WeakSet[Source] = WeakSet()
         self._counts = Counts()
-        self._background = AsyncBackground(self._settings)
+        self._background = AsyncQueue(self._settings)
 
     @classmethod
     def from_env(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -214,11 +214,12 @@ class AsyncClient(BaseClient):
         return AsyncPushStream(stream(workers, source, self._push_one))
 
     async def close(self, grace: float | None = 5.0) -> None:
-        """Close the client. Safe to call again. A borrowed session stays open.
+        """Close the client, after pushing the events of `push_soon`.
 
-        Pushes that wait for a slot raise ClientClosed. Those in flight have until their deadline, or `grace` seconds if
-        that is sooner (`None`: no limit), and then end as they would at their deadline. If the call is cancelled, they
-        end at once.
+        It is safe to call again. A borrowed session stays open. Pushes that wait for a slot raise ClientClosed. The
+        events of `push_soon` are pushed first, and pushes in flight have until their deadline; both have `grace`
+        seconds at most (`None`: no limit). Then pushes in flight end as they would at their deadline, and the events
+        that wait fail. If the call is cancelled, all of them end at once.
         """
         seconds = checked_seconds("grace", grace, zero=True)
         state = self._state
@@ -229,7 +230,7 @@ class AsyncClient(BaseClient):
         self._background.refuse()
         if state is None:
             self._background.abandon()
-            self._background.log_left()
+            self._background.end()
             return
         state.closing = True
         for deadline in state.queue:
@@ -238,16 +239,17 @@ class AsyncClient(BaseClient):
             source.stop(ClientClosed("the client was closed"))
         end = inf if seconds is None else state.loop.time() + seconds
         try:
-            await self._background.flush(seconds)
-            self._background.abandon()
+            try:
+                await self._background.flush(seconds)
+            finally:
+                self._background.abandon()
             state.deadlines.limit(end)
             while state.in_flight:
                 state.drained.clear()
                 await state.drained.wait()
         finally:
-            self._background.abandon()
             await state.close()
-            self._background.log_left()
+            self._background.end()
 
     async def flush(self, timeout: float | None = None) -> bool:
         """Wait until no event of `push_soon` waits or is in flight; return False if the time is up.
@@ -259,11 +261,11 @@ class AsyncClient(BaseClient):
             ClientClosed, WrongLoop: Events wait, and this client or loop does not push them.
         """
         seconds = checked_seconds("timeout", timeout, zero=True)
-        if self._background.waiting:
+        if self._background.counts[0]:
             self._here()
         return await self._background.flush(seconds)
 
-    def _queue(self) -> AsyncBackground:
+    def _queue(self) -> AsyncQueue:
         """Return the queue of `push_soon`. Any thread may call it while the loop of the client runs."""
         running, state = running_loop(), self._state
         if running is not None and (state is None or state.loop is running or not state.loop.is_running()):
@@ -296,7 +298,7 @@ class AsyncClient(BaseClient):
         state.leave()
         self._state = None
         if state.inherited:
-            self._background = AsyncBackground(self._settings)  # the parent pushes what waits in the other
+            self._background = AsyncQueue(self._settings)  # the parent pushes what waits in the other
 
     def _bulk(self, pushes: AsyncPushes, concurrency: int | None, order_by_topic: bool) -> tuple[int, Source]:
         """Check the arguments of a bulk; return the number of workers, and the source that they share."""

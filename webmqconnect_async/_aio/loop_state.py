@@ -81,6 +81,11 @@ class LoopState:
         """How requests are sent at the moment: "direct", or "session.post"."""
         return "session.post" if self._lanes is None or is_intercepted() else "direct"
 
+    @property
+    def is_shut_down(self) -> bool:
+        """Whether the loop has closed the session, with its asynchronous generators."""
+        return self._guard is not None and self.session.closed
+
     async def take_slot(self, deadline: Deadline) -> None:
         """Wait for a slot until the deadline.
 
@@ -113,7 +118,7 @@ class LoopState:
             if self.closing and not background:
                 raise ClientClosed("the client is closed")
             flow = PushFlow(sign, settings.dialect, retry or settings.retry, self.clock, random.random, deadline.when)
-            receipt = await self.drive(flow, deadline, quiet=background)
+            receipt = await self.drive(flow, deadline, background=background)
         except WebMQError as error:
             counts.retried += max(0, error.attempts - 1)
             raise
@@ -129,14 +134,14 @@ class LoopState:
             if self.closing:
                 self.drained.set()
 
-    async def drive(self, flow: PushFlow, deadline: Deadline, *, quiet: bool) -> Receipt:
-        """Carry out a flow and return its receipt. Exceptions of the flow pass through. `quiet`: do not log retries."""
+    async def drive(self, flow: PushFlow, deadline: Deadline, *, background: bool) -> Receipt:
+        """Carry out a flow and return its receipt. Exceptions of the flow pass through."""
         with WithoutFrames():
             while True:
                 step = flow.receive(await self._exchange(flow.request(), deadline))
                 if isinstance(step, Receipt):
                     return step
-                if not quiet:
+                if not background:  # which has a log of its own
                     log.retrying(self._broker, step)
                 seconds = step.seconds
                 del step  # the error that it holds may be raised with this frame in its traceback

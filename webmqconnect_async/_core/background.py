@@ -1,18 +1,20 @@
-"""The bookkeeping of `push_soon`: what waits, what may be pushed now, and what becomes of an event that failed.
+"""The bookkeeping of `push_soon`: what waits, what may be pushed now, and the outcome of each event.
 
 Events of one topic are pushed in order, one at a time. An event that the broker has not accepted, but may accept later,
-is tried again until it is too old; any other error ends it, and its topic goes on. While the broker is away, a single
-push at a time tries whether it is back.
+is tried again until it is too old; any other error ends it, and the next event of its topic follows. While the broker
+is away, one push at a time tries whether it is back.
 
-A signal handler may raise, or push, while the caller's thread is in `add`. Changes that belong together are therefore
-made without a call between them, as in `_sync.slots`.
+A signal handler can interrupt `add` or `abandon`, and may push or raise. Each event is therefore added, and ended, in
+statements without a call between them.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from inspect import iscoroutinefunction
 from math import inf
 
@@ -42,9 +44,9 @@ class Background:
         concurrency: Maximum number of them in flight, beside the client's own `concurrency`. A `Client` pushes one at a
             time.
         on_failure: Called with the `Failed` of each event that the broker did not accept, or may not have accepted. Its
-            `index` is the number of calls of `push_soon` before. It is called in the event loop of an AsyncClient, in
-            the thread of a Client, or by `close`. If it raises an exception, that is logged. `None`: failures are
-            logged, at most once a minute.
+            `index` is the number of earlier calls of `push_soon` that returned True or False. An AsyncClient calls it
+            in its event loop, a Client in its thread; `close` calls it where it runs, and the flush at exit in the main
+            thread. If it raises an exception, that is logged. `None`: failures are logged, at most once a minute.
 
     Raises:
         TypeError, ValueError: An argument is invalid; the message names it.
@@ -69,16 +71,15 @@ class Background:
 class Entry:
     """An event in the backlog."""
 
-    __slots__ = ("due", "encoded", "error", "following", "index", "push")
+    __slots__ = ("due", "encoded", "error", "failed", "index", "push", "tries")
 
     def __init__(self, push: Push, encoded: Encoded, due: float) -> None:
         self.push = push
         self.encoded = encoded
         self.due = due
         """When it is too old."""
-        self.index = 0
-        self.following: Entry | None = None
-        """The next event of the same topic."""
+        self.index = self.tries = 0
+        self.failed = False
         self.error: WebMQError | None = None
         """The error of its last try."""
 
@@ -95,81 +96,85 @@ class Backlog:
         self._background = background
         self._jitter = jitter
         self._max_age = inf if background.max_age is None else background.max_age
+        self._entries: dict[Entry, None] = {}
+        """All events without an outcome, including those in flight."""
         self._ready: deque[Entry] = deque()
-        """The first event of each topic that has none in flight."""
-        self._newest: dict[str, Entry] = {}
-        """The newest event of each topic, while it has any."""
+        """The first event of each topic, unless it is in flight or delayed."""
+        self._delayed: list[tuple[float, int, Entry]] = []
+        """A heap of those that the broker asked to delay."""
+        # The later events of each topic that has a first one, as in `Bulk`.
+        self._turns: dict[str, deque[Entry] | None] = {}
         self._in_flight: dict[Entry, None] = {}
-        self._failures: deque[Entry] = deque()
+        self._failures: dict[Entry, None] = {}
         """Events that have failed and wait for `next_failure`."""
         self._calls = self._bytes = 0
         self._tries = 0
-        """Tries in a row that have not reached the broker. 0: it is not away."""
+        """Tries in a row that the broker did not respond to, or asked to delay. 0: it is not away."""
         self._next_try = self._next_line = -inf
-        self._unlogged: WebMQError | None = None
-        """The last error that the log has not shown."""
-        self._unlogged_failures = 0
-        self._said_away = False
         self._last_error: WebMQError | None = None
-        self.waiting = 0
-        """Events without an outcome, including those in flight."""
+        self._away_logged = False
+        self._told = 0
+        """Failures that the log or `on_failure` has shown."""
         self.dropped = self.failed = 0
-        self.left = 0
-        """Events that have failed because the client was closed."""
         self.closed = False
         """Whether `add` raises ClientClosed."""
         self._abandoned = False
 
     @property
-    def is_away(self) -> bool:
-        """Whether the broker is away. A new event then does not change when the next try follows."""
-        return self._tries > 0
+    def waiting(self) -> int:
+        """Events without an outcome, including those in flight."""
+        return len(self._entries)
 
     def add(self, push: Push, encoded: Encoded, now: float) -> bool:
         """Append an event; return False if there is no room."""
         if self.closed:
             raise ClientClosed("the client is closed")
-        size = encoded.size
-        if self.waiting >= self._background.limit or self._bytes + size > self._background.limit_bytes:
+        size = len(encoded.body)
+        if len(self._entries) >= self._background.limit or self._bytes + size > self._background.limit_bytes:
             self._calls += 1
             self.dropped += 1
             return False
         entry = Entry(push, encoded, now + self._max_age)
-        topic = push.topic
+        topic, turn = push.topic, deque((entry,))
         entry.index = self._calls
         self._calls += 1
-        self.waiting += 1
+        self._entries[entry] = None
         self._bytes += size
-        if topic in self._newest:
-            self._newest[topic].following = entry
-            self._newest[topic] = entry
+        if topic not in self._turns:
+            self._turns[topic] = None
+            self._ready += turn
+        elif (later := self._turns[topic]) is not None:
+            later += turn
         else:
-            self._newest[topic] = entry
-            self._ready.append(entry)
+            self._turns[topic] = turn
         return True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a new event may change when the next push follows."""
+        return not self._ready
 
     def take(self, now: float) -> Entry | None:
         """Return an event to push now, which is in flight until `done`. `None`: see `delay`."""
+        if self._tries and (self._in_flight or now < self._next_try):
+            return None
+        while self._delayed and self._delayed[0][0] <= now:
+            self._ready.append(heappop(self._delayed)[-1])
         if self._tries:
-            if self._in_flight or now < self._next_try:
-                return None
             self._fail_old(now)
-        while self._ready:
-            entry = self._ready[0]
-            if now < entry.due:
-                self._in_flight[entry] = None
-                del self._ready[0]
-                return entry
-            del self._ready[0]
-            self._fail_too_old(entry)
-            self._go_on(entry)
-        return None
+        if not self._ready:
+            return None
+        entry = self._ready[0]
+        self._in_flight[entry] = None
+        del self._ready[0]
+        return entry
 
     def delay(self, now: float) -> float | None:
         """Return the seconds until an event may be pushed. `None`: that depends on `add` or `done`."""
-        if not self._ready or (self._tries and self._in_flight):
+        if self._tries and self._in_flight:
             return None
-        return max(0.0, self._next_try - now) if self._tries else 0.0
+        first = -inf if self._ready else self._delayed[0][0] if self._delayed else None
+        return None if first is None else max(0.0, max(first, self._next_try) - now)
 
     def done(self, entry: Entry, result: Receipt | WebMQError, now: float) -> None:
         """Record the outcome of a try. Another outcome of the same try is ignored."""
@@ -179,26 +184,29 @@ class Backlog:
         again = isinstance(result, NotAccepted) and result.retryable
         if isinstance(result, Receipt | Rejected | BadReply) and not again:
             self._tries, self._next_try = 0, -inf  # it has responded
-            if not self._unlogged_failures:
-                self._unlogged = None
         elif again or self._tries:
             if not self._in_flight or not self._tries:
                 self._tries += 1
-            self._next_try = max(self._next_try, now + self._backoff(result))
+            self._next_try = max(self._next_try, now + self._backoff(self._tries))
+        following: Entry | None = entry
         if isinstance(result, Receipt):
             self.forget(entry)
-            self._go_on(entry)
-            return
-        self._last_error = entry.error = without_frames(result)
-        if again and not self._abandoned and now < entry.due:
-            self._unlogged = result
-            # Behind the other topics: this one alone may be the reason.
-            self._ready.append(entry)
+            following = self._following(entry)
         else:
-            self._fail(entry, result)
-            self._go_on(entry)
+            self._last_error = entry.error = without_frames(result)
+            if not again or self._abandoned or now >= entry.due:
+                self._fail(entry, result)
+                following = self._following(entry)
+            elif isinstance(result, Overloaded):
+                # It may refuse the events of this topic alone, so the others do not wait for as long.
+                entry.tries += 1
+                asked = min(result.retry_after or 0.0, _MAX_RETRY_AFTER, self._max_age / 2)
+                heappush(self._delayed, (now + max(asked, self._backoff(entry.tries)), entry.index, entry))
+                following = None
+        if following is not None:
+            self._ready.append(following)
 
-    def lose(self, now: float) -> None:
+    def fail_in_flight(self, now: float) -> None:
         """Let the events in flight fail, because their event loop was closed."""
         for entry in list(self._in_flight):
             self.done(entry, Unconfirmed("the event loop was closed during the push"), now)
@@ -208,93 +216,91 @@ class Backlog:
         self.closed = True
         self._tries = min(self._tries, 1)
         self._next_try = -inf
+        while self._delayed:
+            self._ready.append(self._delayed[-1][-1])
+            del self._delayed[-1]
 
     def abandon(self) -> None:
-        """Let all events fail that wait, and those in flight that would need another try."""
-        self.closed = self._abandoned = True
-        firsts = [*self._ready, *(entry.following for entry in self._in_flight)]
-        for entry in self._in_flight:
-            entry.following = None
+        """Let all events fail that wait, and those in flight that would need another try.
+
+        Safe to call again; that completes a call, and a report of failures, that an exception has ended.
+        """
+        interrupted, self.closed, self._abandoned = self._abandoned, True, True
         self._ready.clear()
-        self._newest.clear()
+        self._delayed.clear()
+        self._turns.clear()
         why = f": {self._last_error}" if self._last_error is not None else ""
-        for waiting in firsts:
-            while waiting is not None:
-                self._fail(waiting, ClientClosed(f"the client was closed before it could push the event{why}"))
-                waiting = waiting.following
+        for entry in list(self._entries):
+            if entry.failed and interrupted and entry not in self._failures:
+                self.forget(entry)
+            elif entry not in self._in_flight:
+                self._fail(entry, ClientClosed(f"the client was closed before it could push the event{why}"))
 
     def next_failure(self) -> Entry | None:
         """Return an event that has failed, for `on_failure`. It counts as waiting until `forget`."""
-        return self._failures.popleft() if self._failures else None
+        for entry in self._failures:
+            del self._failures[entry]
+            return entry
+        return None
 
     def forget(self, entry: Entry) -> None:
-        """Give back the room of an event that has ended."""
-        self.waiting -= 1
-        self._bytes -= entry.encoded.size
+        """Give back the room of an event that has ended. Safe to call again."""
+        size = len(entry.encoded.body)
+        if entry in self._entries:
+            del self._entries[entry]
+            self._bytes -= size
 
-    def news(self, now: float) -> str | None:
-        """Return what to log now, if anything."""
-        news = None
-        if self._unlogged is not None and now >= self._next_line:
-            failed = f", failed: {self._unlogged_failures}" if self._unlogged_failures else ""
-            news = f"events that wait to be pushed in the background: {self.waiting}{failed}{_because(self._unlogged)}"
-            self._said_away = self.is_away
-            self._unlogged, self._unlogged_failures, self._next_line = None, 0, now + _LOG_INTERVAL
-        elif self._said_away and not self._tries:
-            self._said_away = False
-            news = f"the broker is back; events that wait to be pushed in the background: {self.waiting}"
-        return news
+    def log_line(self, now: float, *, ended: bool) -> tuple[int, str] | None:
+        """Return a level and what to log now, if anything. `ended`: the client has; then it may be called again."""
+        failed = self.failed - self._told
+        why = f"; the last error: {type(self._last_error).__name__}: {self._last_error}" if self._last_error else ""
+        if ended:
+            failed += len(self._in_flight)
+            self._told += failed
+            if failed > 0:
+                return logging.WARNING, f"events that were not pushed before the client ended: {failed}{why}"
+        elif self._abandoned:
+            return None
+        elif (self._tries or failed) and now >= self._next_line:
+            self._told, self._next_line, self._away_logged = self.failed, now + _LOG_INTERVAL, self._tries > 0
+            more = f", failed: {failed}" if failed else ""
+            return logging.WARNING, f"events that wait to be pushed in the background: {self.waiting}{more}{why}"
+        elif self._away_logged and not self._tries:
+            self._away_logged = False
+            return (
+                logging.INFO,
+                f"the broker is back; events that wait to be pushed in the background: {self.waiting}",
+            )
+        return None
 
-    def left_behind(self) -> str | None:
-        """Return, once, what to log about events that were left as the client ended."""
-        left, self.left = self.left + len(self._in_flight), 0
-        return (
-            f"events that were not pushed before the client ended: {left}{_because(self._last_error)}" if left else None
-        )
-
-    def _backoff(self, result: Receipt | WebMQError) -> float:
-        """Return the seconds until the next try. They are shared by all events."""
-        ceiling = min(_MAX_DELAY, _FIRST_DELAY * 2.0 ** min(self._tries - 1, 10))
-        delay = ceiling * (1 + self._jitter()) / 2
-        if isinstance(result, Overloaded) and result.retry_after is not None:
-            return max(delay, min(result.retry_after, _MAX_RETRY_AFTER))
-        return delay
+    def _backoff(self, tries: int) -> float:
+        """Return the seconds until the next try."""
+        return min(_MAX_DELAY, _FIRST_DELAY * 2.0 ** min(tries - 1, 10)) * (1 + self._jitter()) / 2
 
     def _fail_old(self, now: float) -> None:
         """Let all events fail that have become too old while the broker was away."""
         for _ in range(len(self._ready)):
             entry: Entry | None = self._ready.popleft()
-            while entry is not None and entry.due <= now:
-                self._fail_too_old(entry)
-                if entry.following is None:
-                    del self._newest[entry.push.topic]
-                entry = entry.following
+            while entry is not None and now >= entry.due:
+                why = f"not pushed within max_age, {self._max_age:g} seconds: {self._last_error}"
+                self._fail(entry, entry.error or QueueTimeout(why))
+                entry = self._following(entry)
             if entry is not None:
                 self._ready.append(entry)
 
-    def _fail_too_old(self, entry: Entry) -> None:
-        why = f": {self._last_error}" if self._tries else ""
-        self._fail(entry, entry.error or QueueTimeout(f"not pushed within max_age, {self._max_age:g} seconds{why}"))
-
     def _fail(self, entry: Entry, error: WebMQError) -> None:
-        entry.error = error
-        self.failed += 1
-        self.left += self._abandoned
-        if self._background.on_failure is not None:
-            self._failures.append(entry)
-            return
-        self.forget(entry)
-        if not self._abandoned:
-            self._unlogged = error
-            self._unlogged_failures += 1
+        if not entry.failed:
+            entry.error = error
+            entry.failed = True
+            self._failures[entry] = None
+            self.failed += 1
+            self._told += self._background.on_failure is not None and not self._abandoned
 
-    def _go_on(self, entry: Entry) -> None:
-        """Let the next event of the same topic follow."""
-        if entry.following is not None:
-            self._ready.append(entry.following)
-        else:
-            self._newest.pop(entry.push.topic, None)
-
-
-def _because(error: WebMQError | None) -> str:
-    return f"; the last error: {type(error).__name__}: {error}" if error is not None else ""
+    def _following(self, entry: Entry) -> Entry | None:
+        """Return the next event of the same topic, as one ends."""
+        topic = entry.push.topic
+        if topic in self._turns:
+            if turn := self._turns[topic]:
+                return turn.popleft()
+            del self._turns[topic]
+        return None

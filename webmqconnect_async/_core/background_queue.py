@@ -54,18 +54,20 @@ class BackgroundQueue(ABC):
                 self._idle = False
         return added
 
-    @property
-    def waiting(self) -> int:
-        """Events without an outcome."""
-        return self._backlog.waiting
-
     @abstractmethod
     def _wake(self) -> None:
         """Have the events taken. The lock is held."""
 
     @abstractmethod
-    def _drained(self) -> None:
-        """Let those go on that wait until no event has no outcome."""
+    def _wake_flushes(self) -> None:
+        """Wake the callers of `flush`. The lock is held."""
+
+    def _delay(self) -> float | None:
+        """Return the seconds until an event may be pushed. `None`: until something wakes."""
+        with self._lock:
+            # In this order: a signal handler may push between the two.
+            self._idle = self._backlog.is_idle
+            return self._backlog.delay(monotonic())
 
     def _take(self) -> Entry | None:
         """Return an event to push now."""
@@ -76,12 +78,8 @@ class BackgroundQueue(ABC):
 
     def _done(self, entry: Entry, result: Receipt | WebMQError) -> None:
         """Record the outcome of a try."""
-        now = monotonic()
         with self._lock:
-            self._backlog.done(entry, result, now)
-            news = self._backlog.news(now)
-        if news is not None:
-            log.background(self._broker, news)
+            self._backlog.done(entry, result, monotonic())
         self._report()
 
     def refuse(self) -> None:
@@ -94,32 +92,34 @@ class BackgroundQueue(ABC):
         """Let all events fail that are not in flight."""
         with self._lock:
             self._backlog.abandon()
+            self._wake()
         self._report()
 
-    def log_left(self) -> None:
-        """Log how many events the client was closed without."""
-        with self._lock:
-            news = self._backlog.left_behind()
-        if news is not None:
-            log.background(self._broker, news)
+    def end(self) -> None:
+        """Log how many events were not pushed, as the client ends."""
+        self._report(ended=True)
 
-    def _report(self) -> None:
-        """Call `on_failure` for the events that have failed."""
-        on_failure = self._background.on_failure
-        while on_failure is not None:
+    def _report(self, *, ended: bool = False) -> None:
+        """Call `on_failure` for the events that have failed, and log what is new. `ended`: the client has."""
+        while True:
             with self._lock:
                 entry = self._backlog.next_failure()
             if entry is None or entry.error is None:
                 break
             try:
-                on_failure(Failed(entry.index, entry.push, entry.error))
+                if self._background.on_failure is not None:
+                    self._background.on_failure(Failed(entry.index, entry.push, entry.error))
             except Exception:  # noqa: BLE001  # the application's function may raise anything
                 log.on_failure_raised(self._broker)
             finally:
                 with self._lock:
                     self._backlog.forget(entry)
-        if not self._backlog.waiting:
-            self._drained()
+        with self._lock:
+            line = self._backlog.log_line(monotonic(), ended=ended)
+            if not self._backlog.waiting:
+                self._wake_flushes()
+        if line is not None:
+            log.background(self._broker, *line)
 
 
 def unexpected(error: Exception) -> WebMQError:

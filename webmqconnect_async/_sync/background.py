@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import atexit
 import os
-import queue
+import random
 import sys
 import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 
-from .._core.background import Background
+from .._core.background import Background, Backlog
 from .._core.background_queue import BackgroundQueue, unexpected
 from .._core.clock import monotonic
 from .._core.dialects import Signer
 from .._core.values import Receipt
-from ..errors import WebMQError
+from ..errors import Unconfirmed, WebMQError
 from .slots import Latch, seconds_until
 
-__all__ = ["ThreadedBackground"]
+__all__ = ["ThreadQueue"]
 
 _AT_EXIT = 5.0
 """Seconds that the interpreter waits at exit, for the events of all clients."""
-_CUT = 1.0
-"""Seconds that `finish` waits for a push that was cut off. One that resolves a name does not end until it has."""
+_CUT_GRACE = 1.0
+"""Seconds that `end` waits for a push that was cut off. One that resolves a name does not end until it has."""
 
-_running: set[ThreadedBackground] = set()
+_running: set[ThreadQueue] = set()
 """Those with a thread. A fork copies the set, but not the threads."""
 
 
-class ThreadedBackground(BackgroundQueue):
+class ThreadQueue(BackgroundQueue):
     """The events of `push_soon` of a Client in one process.
 
     Args:
@@ -40,30 +41,26 @@ class ThreadedBackground(BackgroundQueue):
 
     def __init__(self, background: Background, broker: str) -> None:
         super().__init__(background, broker)
-        self.pid = os.getpid()
-        self.is_running = False
-        """Whether there is a thread."""
+        self._pid = os.getpid()
         self._thread: threading.Thread | None = None
-        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        """The thread that pushes, unless it has ended."""
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         self._flushes: dict[Latch, None] = {}
         self._ended = False
 
     def start(self, client: object, push: Callable[[Signer], Receipt]) -> None:
-        """Start the thread. It ends when the client is closed, or collected and its events pushed.
+        """Start the thread, unless it runs. It ends when the client is closed, or collected and its events pushed.
 
         Raises:
             RuntimeError: It cannot be started.
         """
-        _check_uwsgi()
-        thread = threading.Thread(target=self._work, args=(push,), name="webmqconnect-background", daemon=True)
-        thread.start()
-        with self._lock:
-            self._thread = self._thread or thread
-            self.is_running = True
-        weakref.finalize(client, self.end).atexit = False
-        # After the finalizer that closes idle connections, and so called before it.
-        atexit.unregister(_flush_all)
-        atexit.register(_flush_all)
+        if self._thread is None:
+            _check_uwsgi()
+            weakref.finalize(client, self._stop).atexit = False
+            # After the finalizer that closes idle connections, and so called before it.
+            atexit.unregister(_flush_all)
+            atexit.register(_flush_all)
+            self._start_thread(push)
 
     def flush(self, deadline: float) -> bool:
         """Wait until no event waits or is in flight; return False at the deadline, on the monotonic clock."""
@@ -78,13 +75,18 @@ class ThreadedBackground(BackgroundQueue):
         finally:
             self._flushes.pop(flushed, None)
 
-    def finish(self) -> None:
-        """Wait for a push that was cut off, let the thread end, and log what was left."""
-        self.flush(monotonic() + _CUT)
-        self.end()
-        self.log_left()
-
     def end(self) -> None:
+        """Wait for a push that was cut off, let the thread end, and log what was not pushed."""
+        self.flush(monotonic() + _CUT_GRACE)
+        self._stop()
+        super().end()
+
+    def forget_parent(self) -> None:
+        """Forget the events of the parent, in the child of a fork. It takes no lock: a thread may have held it."""
+        _running.discard(self)
+        self._backlog = Backlog(self._background, random.random)
+
+    def _stop(self) -> None:
         """Let the thread end once no event waits."""
         self._ended = True
         self._wakes.put(None)
@@ -92,9 +94,22 @@ class ThreadedBackground(BackgroundQueue):
     def _wake(self) -> None:
         self._wakes.put(None)
 
-    def _drained(self) -> None:
+    def _wake_flushes(self) -> None:
         for flushed in list(self._flushes):
             flushed.set()
+
+    def _start_thread(self, push: Callable[[Signer], Receipt]) -> None:
+        thread = threading.Thread(target=self._work, args=(push,), name="webmqconnect-background", daemon=True)
+        try:
+            with self._lock:
+                self._thread = self._thread or thread
+            if self._thread is thread:
+                _running.add(self)
+                thread.start()
+        finally:
+            if thread.ident is None and self._thread is thread:
+                self._thread = None
+                _running.discard(self)
 
     def _work(self, push: Callable[[Signer], Receipt]) -> None:
         """Push one event after another."""
@@ -102,35 +117,38 @@ class ThreadedBackground(BackgroundQueue):
         with self._lock:
             self._thread = self._thread or this
             if self._thread is not this:
-                return  # two threads have called `start`, or a signal handler has interrupted it
-        _running.add(self)
+                return  # a signal handler has interrupted `_start_thread`
         try:
             while self._wait():
                 if (entry := self._take()) is not None:
-                    result = _result(push, entry.encoded)
-                    if self._is_here():
-                        self._done(entry, result)
+                    result: Receipt | WebMQError = Unconfirmed("the push was interrupted")
+                    try:
+                        result = _result(push, entry.encoded)
+                    finally:
+                        if self._is_here():
+                            self._done(entry, result)
         finally:
             _running.discard(self)
-            self.is_running = False
             self._thread = None
+            if self._is_here() and (not self._ended or self._backlog.waiting):
+                self._start_thread(push)  # something like the SystemExit of an `on_failure` has ended this one
+            else:
+                self._report(ended=True)
 
     def _is_here(self) -> bool:
         """Whether this is not a copy that a fork has made: under gevent, it copies the thread as well."""
-        return self.pid == os.getpid()
+        return self._pid == os.getpid()
 
     def _wait(self) -> bool:
         """Wait until an event may be pushed; return False if the thread is to end."""
         while True:
-            with self._lock:
-                # gevent fails if a copy ends: it waits until its process has ended.
-                delay = self._backlog.delay(monotonic()) if self._is_here() else None
-                self._idle = delay is None
+            # gevent fails if a copy ends: it waits until its process has ended.
+            delay = self._delay() if self._is_here() else None
             if delay == 0:
                 return True
             if self._ended and not self._backlog.waiting and self._is_here():
                 return False
-            with suppress(queue.Empty):
+            with suppress(Empty):
                 self._wakes.get(timeout=delay)
 
 
@@ -146,24 +164,19 @@ def _result(push: Callable[[Signer], Receipt], sign: Signer) -> Receipt | WebMQE
 def _flush_all() -> None:
     """Push, as the interpreter exits, what clients have not pushed yet."""
     deadline = monotonic() + _AT_EXIT
-    running = [each for each in _running if each._is_here()]
-    for background in running:
-        background.refuse()
-    for background in running:
-        background.flush(deadline)
-    for background in running:
-        background.abandon()
-        background.log_left()
+    running = [each for each in list(_running) if each._is_here()]
+    try:
+        for queue in running:
+            queue.refuse()
+        for queue in running:
+            queue.flush(deadline)
+    finally:
+        for queue in running:
+            queue.abandon()
+            queue._report(ended=True)
 
 
 def _check_uwsgi() -> None:
-    """Raise RuntimeError in a process of uWSGI that does not run threads: a thread could be started, and would wait.
-
-    Since version 2.0.27, uWSGI runs threads without an option.
-    """
-    uwsgi = sys.modules.get("uwsgi")
-    options = getattr(uwsgi, "opt", None)
-    if options is None or getattr(uwsgi, "version_info", ()) >= (2, 0, 27):
-        return
-    if not {"enable-threads", "threads", b"enable-threads", b"threads"} & set(options):
+    """Raise RuntimeError in a process of uWSGI that does not run threads: a thread could be started, and would wait."""
+    if not getattr(sys.modules.get("uwsgi"), "has_threads", True):
         raise RuntimeError("uWSGI does not run Python threads here: start it with --enable-threads, or use push")

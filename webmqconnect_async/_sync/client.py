@@ -14,7 +14,7 @@ from .._core.dialects import DialectName
 from .._core.settings import ClientOptions
 from .._core.values import Outcome, Push, Receipt, SessionIDs, Stats
 from ..errors import ClientClosed, InvalidPush, WebMQError
-from .background import ThreadedBackground
+from .background import ThreadQueue
 from .bulk_workers import Pushes, PushStream, collect, outcomes
 from .process_state import ProcessState, deadline_after
 
@@ -204,10 +204,12 @@ class Client(BaseClient):
         return PushStream(self._outcomes(pushes, concurrency, order_by_topic))
 
     def close(self, grace: float | None = 5.0) -> None:
-        """Close the client. Safe to call again, also after an exception has interrupted it.
+        """Close the client, after pushing the events of `push_soon`.
 
-        Pushes that wait for a slot raise ClientClosed. Those in flight have until their deadline, or `grace` seconds if
-        that is sooner (`None`: no limit), and then end as they would at their deadline.
+        It is safe to call again, also after an exception has interrupted it. Pushes that wait for a slot raise
+        ClientClosed. The events of `push_soon` are pushed first, and pushes in flight have until their deadline; both
+        have `grace` seconds at most (`None`: no limit). Then pushes in flight end as they would at their deadline, and
+        the events that wait fail.
         """
         seconds = checked_seconds("grace", grace, zero=True)
         self._here().close(deadline_after(seconds))
@@ -234,12 +236,11 @@ class Client(BaseClient):
         if self._here().slots.closed:
             raise ClientClosed("the client is closed")
 
-    def _queue(self) -> ThreadedBackground:
+    def _queue(self) -> ThreadQueue:
         state = self._here()
         if state.slots.closed:
             raise ClientClosed("the client is closed")
-        if not state.background.is_running:
-            state.background.start(self, state.run_in_background)
+        state.background.start(self, state.run_in_background)
         return state.background
 
     def _outcomes(

@@ -22,7 +22,7 @@ from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure, WithoutFrames
 from .._core.values import Receipt
 from ..errors import WebMQError
-from .background import ThreadedBackground
+from .background import ThreadQueue
 from .connection import Connection, CutOff
 from .connector import Connector
 from .slots import Lease, Slots
@@ -45,7 +45,7 @@ class ProcessState:
         self.pid = os.getpid()
         self.clock = Clock(unix_time, monotonic)
         self.slots = Slots(settings.concurrency)
-        self.background = ThreadedBackground(settings.background, settings.endpoint.authority)
+        self.background = ThreadQueue(settings.background, settings.endpoint.authority)
         self._settings = settings
         self._endpoint = settings.endpoint
         self._keepalive = inf if settings.keepalive is None else settings.keepalive
@@ -149,14 +149,15 @@ class ProcessState:
                 connection.abort()
         with self._lock:
             _close_all(self._idle)
-        self.background.finish()
+        self.background.end()
 
     def abandon(self) -> None:
-        """Close the copies of connections that a fork has made. They are the parent's, so no TLS close is sent.
+        """Drop the copies that a fork has made of the parent's connections and events. No TLS close is sent.
 
         It takes no lock: a thread of the parent may have held it during the fork.
         """
         log.forked(self._endpoint.authority)
+        self.background.forget_parent()
         _close_all(self._idle)
 
     def _connection(self, lease: Lease, deadline: float) -> Connection:
