@@ -50,7 +50,7 @@ TOPIC = "http://example.com/t"
 LOGGER = "webmqconnect_async.client"
 
 pytest_plugins = ["webmqconnect_async.testing"]
-both_colours = pytest.mark.parametrize("colour", [*COLOURS, "uvloop"])
+both_clients = pytest.mark.parametrize("kind", [*COLOURS, "uvloop"])
 
 
 class Failures(list[Failed]):
@@ -76,9 +76,9 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.name == LOGGER]
 
 
-@both_colours
-def test_in_order_by_topic(colour: str, server: Hostile) -> None:
-    with Both(colour, server.url) as client:
+@both_clients
+def test_in_order_by_topic(kind: str, server: Hostile) -> None:
+    with Both(kind, server.url) as client:
         for number in range(60):
             assert client.push_soon(f"{TOPIC}/{number % 3}", number) is True
         assert client.flush()
@@ -88,36 +88,36 @@ def test_in_order_by_topic(colour: str, server: Hostile) -> None:
         assert events == list(range(topic, 60, 3))
 
 
-@both_colours
-def test_all_arguments_arrive(colour: str, server: Hostile) -> None:
-    with Both(colour, server.url) as client:
+@both_clients
+def test_all_arguments_arrive(kind: str, server: Hostile) -> None:
+    with Both(kind, server.url) as client:
         client.push_soon(TOPIC, {"id": 17}, ["a", 1], exclude=["b"])
     [request] = server.requests
     assert request.query == {"topicuri": TOPIC, "eligible": "a,1", "exclude": "b"}
     assert request.body == b'{"id":17}'
 
 
-@both_colours
-def test_it_waits_for_nothing(colour: str) -> None:
+@both_clients
+def test_it_waits_for_nothing(kind: str) -> None:
     """Neither for the broker nor for a slot, and awaited pushes do not wait for it."""
-    with hostile(*[stall] * 10) as server, Both(colour, server.url, concurrency=1, timeout=None) as client:
+    with hostile(*[stall] * 10) as server, Both(kind, server.url, concurrency=1, timeout=None) as client:
         for number in range(20):
             assert client.push_soon(f"{TOPIC}/{number}", number)
-        until(client, server, lambda: len(server.requests) == (1 if colour == "sync" else 10))
+        until(client, server, lambda: len(server.requests) == (1 if kind == "sync" else 10))
         server.forget()
         assert client.push(TOPIC, "awaited").status == 202
         stats = client.stats
-        assert (stats.pushed, stats.waiting, stats.in_flight) == ((1, 20, 1) if colour == "sync" else (1, 20, 10))
+        assert (stats.pushed, stats.waiting, stats.in_flight) == ((1, 20, 1) if kind == "sync" else (1, 20, 10))
         assert not client.flush(timeout=0.0)
         client.close(grace=0.0)
         assert client.stats == Stats(pushed=1, background_failed=20)
 
 
-@both_colours
-def test_a_failure_is_reported_and_stepped_over(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+@both_clients
+def test_a_failure_is_reported_and_stepped_over(kind: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
     failures = Failures()
     server.script(answer(reply(401)), drop_after_body)
-    with Both(colour, server.url, background=Background(on_failure=failures)) as client:
+    with Both(kind, server.url, background=Background(on_failure=failures)) as client:
         for number in range(3):
             client.push_soon(TOPIC, number)
         assert client.flush()
@@ -128,13 +128,13 @@ def test_a_failure_is_reported_and_stepped_over(colour: str, server: Hostile, ca
     assert logged(caplog) == []
 
 
-@both_colours
+@both_clients
 def test_failures_that_nobody_is_told_of_are_logged(
-    colour: str, server: Hostile, caplog: pytest.LogCaptureFixture
+    kind: str, server: Hostile, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The first at once, the others within a minute as the client is closed."""
     server.script(*[answer(reply(401))] * 3)
-    with Both(colour, server.url) as client:
+    with Both(kind, server.url) as client:
         for number in range(3):
             client.push_soon(TOPIC, number)
     first, last = logged(caplog)
@@ -142,10 +142,10 @@ def test_failures_that_nobody_is_told_of_are_logged(
     assert "events that were not pushed before the client ended: 2; the last error: AuthRejected: " in last
 
 
-@both_colours
-def test_too_old_events_are_logged(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+@both_clients
+def test_too_old_events_are_logged(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     background = Background(max_age=0.05)
-    with refusing() as url, Both(colour, url, retry=Retry(attempts=1), background=background) as client:
+    with refusing() as url, Both(kind, url, retry=Retry(attempts=1), background=background) as client:
         for number in range(3):
             client.push_soon(TOPIC, number)
         assert client.flush()
@@ -154,14 +154,14 @@ def test_too_old_events_are_logged(colour: str, caplog: pytest.LogCaptureFixture
     assert "events that were not pushed before the client ended: 3; the last error: ConnectFailed" in failed
 
 
-@both_colours
-def test_on_failure_raises(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+@both_clients
+def test_on_failure_raises(kind: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
     server.script(answer(reply(401)), answer(reply(401)))
 
     def on_failure(failed: Failed) -> None:
         raise LookupError(failed.index)
 
-    with Both(colour, server.url, background=Background(on_failure=on_failure)) as client:
+    with Both(kind, server.url, background=Background(on_failure=on_failure)) as client:
         for number in range(3):
             client.push_soon(TOPIC, number)
         assert client.flush()
@@ -171,22 +171,22 @@ def test_on_failure_raises(colour: str, server: Hostile, caplog: pytest.LogCaptu
     ]
 
 
-@both_colours
+@both_clients
 @pytest.mark.parametrize(
     ("arguments", "error"), [((TOPIC, {1, 2}), InvalidPush), ((1, 1), InvalidPush), (("t" * 20_000, 1), TooLarge)]
 )
 def test_what_cannot_be_encoded_raises_at_once(
-    colour: str, arguments: tuple[Any, Any], error: type[Exception], server: Hostile
+    kind: str, arguments: tuple[Any, Any], error: type[Exception], server: Hostile
 ) -> None:
-    with Both(colour, server.url) as client:
+    with Both(kind, server.url) as client:
         with pytest.raises(error):
             client.push_soon(*arguments)
         assert client.stats == Stats()
 
 
-@both_colours
-def test_no_room(colour: str) -> None:
-    with hostile(stall) as server, Both(colour, server.url, background=Background(limit=3)) as client:
+@both_clients
+def test_no_room(kind: str) -> None:
+    with hostile(stall) as server, Both(kind, server.url, background=Background(limit=3)) as client:
         assert [client.push_soon(TOPIC, number) for number in range(5)] == [True] * 3 + [False] * 2
         until(client, server, lambda: len(server.requests) == 1)
         client.close(grace=0.0)
@@ -196,9 +196,9 @@ def test_no_room(colour: str) -> None:
 # Closing
 
 
-@both_colours
-def test_close_flushes(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-    with Both(colour, server.url) as client:
+@both_clients
+def test_close_flushes(kind: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    with Both(kind, server.url) as client:
         for number in range(30):
             client.push_soon(TOPIC, number)
         client.close()
@@ -211,11 +211,11 @@ def test_close_flushes(colour: str, server: Hostile, caplog: pytest.LogCaptureFi
     assert logged(caplog) == []
 
 
-@both_colours
-def test_what_is_left_after_the_grace(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+@both_clients
+def test_what_is_left_after_the_grace(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     failures = Failures()
     background = Background(on_failure=failures)
-    with refusing() as url, Both(colour, url, retry=Retry(attempts=1), background=background) as client:
+    with refusing() as url, Both(kind, url, retry=Retry(attempts=1), background=background) as client:
         for number in range(30):
             client.push_soon(TOPIC, number)
         while not logged(caplog):
@@ -230,11 +230,11 @@ def test_what_is_left_after_the_grace(colour: str, caplog: pytest.LogCaptureFixt
     assert "events that were not pushed before the client ended: 30; the last error: ConnectFailed" in left
 
 
-@both_colours
-def test_a_push_in_flight_is_cut_off_at_the_end_of_the_grace(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+@both_clients
+def test_a_push_in_flight_is_cut_off_at_the_end_of_the_grace(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     failures = Failures()
     background = Background(on_failure=failures)
-    with hostile(stall) as server, Both(colour, server.url, timeout=None, background=background) as client:
+    with hostile(stall) as server, Both(kind, server.url, timeout=None, background=background) as client:
         client.push_soon(TOPIC, 1)
         client.push_soon(TOPIC, 2)
         until(client, server, lambda: len(server.requests) == 1)
@@ -248,11 +248,11 @@ def test_a_push_in_flight_is_cut_off_at_the_end_of_the_grace(colour: str, caplog
 # The broker goes and comes back
 
 
-@both_colours
-def test_the_broker_comes_back(colour: str, webmq_hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+@both_clients
+def test_the_broker_comes_back(kind: str, webmq_hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
     """What was pushed meanwhile is delivered, in order; the log has a line for either."""
     caplog.set_level(logging.INFO, LOGGER)
-    with Both(colour, webmq_hub.url, retry=Retry(attempts=1)) as client:
+    with Both(kind, webmq_hub.url, retry=Retry(attempts=1)) as client:
         with webmq_hub.down():
             for number in range(20):
                 client.push_soon(TOPIC, number)
@@ -266,12 +266,12 @@ def test_the_broker_comes_back(colour: str, webmq_hub: Hub, caplog: pytest.LogCa
     assert "the broker is back" in back
 
 
-@both_colours
-def test_too_old(colour: str, webmq_hub: Hub) -> None:
+@both_clients
+def test_too_old(kind: str, webmq_hub: Hub) -> None:
     """They fail, and what follows is pushed."""
     failures = Failures()
     background = Background(max_age=0.05, on_failure=failures)
-    with Both(colour, webmq_hub.url, retry=Retry(attempts=1), background=background) as client:
+    with Both(kind, webmq_hub.url, retry=Retry(attempts=1), background=background) as client:
         with webmq_hub.down():
             for number in range(5):
                 client.push_soon(TOPIC, number)
@@ -287,13 +287,13 @@ def test_too_old(colour: str, webmq_hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("extent", ["every"])
-@pytest.mark.parametrize("colour", COLOURS)
-def test_every_event_is_delivered_dropped_or_reported(colour: str, webmq_hub: Hub, extent: str) -> None:
+@pytest.mark.parametrize("kind", COLOURS)
+def test_every_event_is_delivered_dropped_or_reported(kind: str, webmq_hub: Hub, extent: str) -> None:
     """100,000 into a queue of 100, while the broker goes and comes back."""
     parts = [range(start, start + 10_000) for start in range(0, 100_000, 10_000)]
     failures, dropped = Failures(), set()
     background = Background(limit=100, on_failure=failures)
-    with Both(colour, webmq_hub.url, retry=Retry(attempts=1), background=background) as client:
+    with Both(kind, webmq_hub.url, retry=Retry(attempts=1), background=background) as client:
         for part in parts:
             with webmq_hub.down():
                 dropped |= flood(client, part[:5000])
@@ -709,8 +709,8 @@ def test_exit_while_the_broker_is_away(tmp_path: Path) -> None:
     assert "events that were not pushed before the client ended: 3; the last error: ConnectFailed" in left
 
 
-@both_colours
-def test_no_secrets(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+@both_clients
+def test_no_secrets(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     """Neither log, errors nor failures hold the secret or a signature."""
     failures = Failures()
     signatures: list[str] = []
@@ -722,7 +722,7 @@ def test_no_secrets(colour: str, caplog: pytest.LogCaptureFixture) -> None:
 
     for on_failure in (failures, None):
         background = Background(on_failure=on_failure)
-        with hostile(quote) as server, Both(colour, server.url, "app", "s3cret", background=background) as client:
+        with hostile(quote) as server, Both(kind, server.url, "app", "s3cret", background=background) as client:
             client.push_soon(TOPIC, 1)
     assert (len(failures), len(signatures)) == (1, 2)
     shown = f"{failures!r} {caplog.text} {failures[0].error.__dict__!r}"

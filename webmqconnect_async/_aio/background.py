@@ -6,8 +6,7 @@ import asyncio
 from contextlib import suppress
 from contextvars import Context
 
-from .._core.background import Entry
-from .._core.background_queue import BackgroundQueue, unexpected
+from .._core.background_queue import BackgroundQueue, webmq_error
 from .._core.clock import monotonic
 from .._core.settings import Settings
 from .._core.values import Receipt
@@ -87,23 +86,16 @@ class AsyncQueue(BackgroundQueue):
         while (entry := self._take()) is not None:
             self._start()
             result: Receipt | WebMQError = Unconfirmed("the push was cancelled")
+            deadline = state.deadlines.start(self._timeout)
             try:
-                result = await self._push(state, entry)
+                result = await state.run(entry.encoded, deadline, background=True)
+            except Exception as error:  # noqa: BLE001  # a fault of ours must not end the task
+                result = webmq_error(error)
             finally:
+                deadline.stop()
                 self._done(entry, result)
             if isinstance(result, WebMQError) and not result.attempts:
                 await asyncio.sleep(0)  # nothing was awaited: a long run of these would block the loop
-
-    async def _push(self, state: LoopState, entry: Entry) -> Receipt | WebMQError:
-        deadline = state.deadlines.start(self._timeout)
-        try:
-            return await state.run(entry.encoded, deadline, background=True)
-        except WebMQError as error:
-            return error
-        except Exception as error:  # noqa: BLE001  # a fault of ours must not end the task
-            return unexpected(error)
-        finally:
-            deadline.stop()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Start the next task; after a cancellation only later, because the loop may be shutting down."""

@@ -216,9 +216,9 @@ class Backlog:
         self.closed = True
         self._tries = min(self._tries, 1)
         self._next_try = -inf
-        while self._delayed:
-            self._ready.append(self._delayed[-1][-1])
-            del self._delayed[-1]
+        delayed = [entry for *_, entry in self._delayed]
+        self._ready += delayed
+        self._delayed = []
 
     def abandon(self) -> None:
         """Let all events fail that wait, and those in flight that would need another try.
@@ -267,10 +267,8 @@ class Backlog:
             return logging.WARNING, f"events that wait to be pushed in the background: {self.waiting}{more}{why}"
         elif self._away_logged and not self._tries:
             self._away_logged = False
-            return (
-                logging.INFO,
-                f"the broker is back; events that wait to be pushed in the background: {self.waiting}",
-            )
+            line = f"the broker is back; events that wait to be pushed in the background: {self.waiting}"
+            return logging.INFO, line
         return None
 
     def _backoff(self, tries: int) -> float:

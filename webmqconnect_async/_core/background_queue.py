@@ -16,7 +16,7 @@ from .clock import monotonic
 from .dialects import Encoded
 from .values import Failed, Push, Receipt
 
-__all__ = ["BackgroundQueue", "unexpected"]
+__all__ = ["BackgroundQueue", "webmq_error"]
 
 
 class BackgroundQueue(ABC):
@@ -122,6 +122,6 @@ class BackgroundQueue(ABC):
             log.background(self._broker, *line)
 
 
-def unexpected(error: Exception) -> WebMQError:
-    """Return the outcome of a push that raised anything but a WebMQError. The text of such an error may hold a URL."""
-    return Unconfirmed(f"unexpected {type(error).__name__}")
+def webmq_error(error: Exception) -> WebMQError:
+    """Return the outcome of a push that raised an error. The text of one that is not a WebMQError may hold a URL."""
+    return error if isinstance(error, WebMQError) else Unconfirmed(f"unexpected {type(error).__name__}")

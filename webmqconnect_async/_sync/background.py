@@ -13,7 +13,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from .._core.background import Background, Backlog
-from .._core.background_queue import BackgroundQueue, unexpected
+from .._core.background_queue import BackgroundQueue, webmq_error
 from .._core.clock import monotonic
 from .._core.dialects import Signer
 from .._core.values import Receipt
@@ -55,7 +55,10 @@ class ThreadQueue(BackgroundQueue):
             RuntimeError: It cannot be started.
         """
         if self._thread is None:
-            _check_uwsgi()
+            if not getattr(sys.modules.get("uwsgi"), "has_threads", True):  # a thread would start, and never run
+                raise RuntimeError(
+                    "uWSGI does not run Python threads here: start it with --enable-threads, or use push"
+                )
             weakref.finalize(client, self._stop).atexit = False
             # After the finalizer that closes idle connections, and so called before it.
             atexit.unregister(_flush_all)
@@ -113,17 +116,16 @@ class ThreadQueue(BackgroundQueue):
 
     def _work(self, push: Callable[[Signer], Receipt]) -> None:
         """Push one event after another."""
-        this = threading.current_thread()
-        with self._lock:
-            self._thread = self._thread or this
-            if self._thread is not this:
-                return  # a signal handler has interrupted `_start_thread`
+        if self._thread is not threading.current_thread():
+            return  # a signal handler has interrupted `_start_thread`
         try:
             while self._wait():
                 if (entry := self._take()) is not None:
                     result: Receipt | WebMQError = Unconfirmed("the push was interrupted")
                     try:
-                        result = _result(push, entry.encoded)
+                        result = push(entry.encoded)
+                    except Exception as error:  # noqa: BLE001  # a fault of ours must not end the thread
+                        result = webmq_error(error)
                     finally:
                         if self._is_here():
                             self._done(entry, result)
@@ -152,15 +154,6 @@ class ThreadQueue(BackgroundQueue):
                 self._wakes.get(timeout=delay)
 
 
-def _result(push: Callable[[Signer], Receipt], sign: Signer) -> Receipt | WebMQError:
-    try:
-        return push(sign)
-    except WebMQError as error:
-        return error
-    except Exception as error:  # noqa: BLE001  # a fault of ours must not end the thread
-        return unexpected(error)
-
-
 def _flush_all() -> None:
     """Push, as the interpreter exits, what clients have not pushed yet."""
     deadline = monotonic() + _AT_EXIT
@@ -174,9 +167,3 @@ def _flush_all() -> None:
         for queue in running:
             queue.abandon()
             queue._report(ended=True)
-
-
-def _check_uwsgi() -> None:
-    """Raise RuntimeError in a process of uWSGI that does not run threads: a thread could be started, and would wait."""
-    if not getattr(sys.modules.get("uwsgi"), "has_threads", True):
-        raise RuntimeError("uWSGI does not run Python threads here: start it with --enable-threads, or use push")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Mapping
+from functools import partial
 from types import EllipsisType, TracebackType
 from typing import Self, Unpack, overload
 
@@ -240,7 +241,7 @@ class Client(BaseClient):
         state = self._here()
         if state.slots.closed:
             raise ClientClosed("the client is closed")
-        state.background.start(self, state.run_in_background)
+        state.background.start(self, partial(state.run, background=True))
         return state.background
 
     def _outcomes(

@@ -63,7 +63,7 @@ class ProcessState:
         # A client need not be closed: its idle connections are closed with it, without a ResourceWarning.
         weakref.finalize(self, _close_all, self._idle)
 
-    def run(self, sign: Signer, deadline: float | None, *, background: bool = False) -> Receipt:
+    def run(self, sign: Signer, deadline: float | None = None, *, background: bool = False) -> Receipt:
         """Wait for a slot, drive an encoded push, release the slot and count the push.
 
         Args:
@@ -94,10 +94,6 @@ class ProcessState:
                 self.release(lease)
                 raise
         return receipt
-
-    def run_in_background(self, sign: Signer) -> Receipt:
-        """Run a push of `push_soon`."""
-        return self.run(sign, None, background=True)
 
     def drive(self, lease: Lease, flow: PushFlow, deadline: float) -> Receipt:
         """Carry out a flow and return its receipt. Exceptions of the flow pass through."""
