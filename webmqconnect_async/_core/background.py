@@ -68,20 +68,19 @@ class Background:
             raise TypeError("on_failure must be a plain function, not a coroutine function")
 
 
+@dataclass(slots=True, eq=False)
 class Entry:
     """An event in the backlog."""
 
-    __slots__ = ("due", "encoded", "error", "failed", "index", "push", "tries")
-
-    def __init__(self, push: Push, encoded: Encoded, due: float) -> None:
-        self.push = push
-        self.encoded = encoded
-        self.due = due
-        """When it is too old."""
-        self.index = self.tries = 0
-        self.failed = False
-        self.error: WebMQError | None = None
-        """The error of its last try."""
+    push: Push
+    encoded: Encoded
+    due: float
+    """When it is too old."""
+    index: int = 0
+    tries: int = 0
+    failed: bool = False
+    error: WebMQError | None = None
+    """The error of its last try."""
 
 
 class Backlog:
@@ -188,23 +187,15 @@ class Backlog:
             if not self._in_flight or not self._tries:
                 self._tries += 1
             self._next_try = max(self._next_try, now + self._backoff(self._tries))
-        following: Entry | None = entry
         if isinstance(result, Receipt):
             self.forget(entry)
-            following = self._following(entry)
         else:
             self._last_error = entry.error = without_frames(result)
-            if not again or self._abandoned or now >= entry.due:
-                self._fail(entry, result)
-                following = self._following(entry)
-            elif isinstance(result, Overloaded):
-                # It may refuse the events of this topic alone, so the others do not wait for as long.
-                entry.tries += 1
-                asked = min(result.retry_after or 0.0, _MAX_RETRY_AFTER, self._max_age / 2)
-                heappush(self._delayed, (now + max(asked, self._backoff(entry.tries)), entry.index, entry))
-                following = None
-        if following is not None:
-            self._ready.append(following)
+            if again and not self._abandoned and now < entry.due:
+                self._try_later(entry, result, now)
+                return
+            self._fail(entry, result)
+        self._follow(entry, self._ready)
 
     def fail_in_flight(self, now: float) -> None:
         """Let the events in flight fail, because their event loop was closed."""
@@ -253,23 +244,32 @@ class Backlog:
     def log_line(self, now: float, *, ended: bool) -> tuple[int, str] | None:
         """Return a level and what to log now, if anything. `ended`: the client has; then it may be called again."""
         failed = self.failed - self._told
+        if not (ended or failed or self._tries or self._away_logged):
+            return None
         why = f"; the last error: {type(self._last_error).__name__}: {self._last_error}" if self._last_error else ""
+        waiting = f"events that wait to be pushed in the background: {self.waiting}"
         if ended:
             failed += len(self._in_flight)
             self._told += failed
             if failed > 0:
                 return logging.WARNING, f"events that were not pushed before the client ended: {failed}{why}"
-        elif self._abandoned:
-            return None
-        elif (self._tries or failed) and now >= self._next_line:
+        elif (self._tries or failed) and now >= self._next_line and not self._abandoned:
             self._told, self._next_line, self._away_logged = self.failed, now + _LOG_INTERVAL, self._tries > 0
-            more = f", failed: {failed}" if failed else ""
-            return logging.WARNING, f"events that wait to be pushed in the background: {self.waiting}{more}{why}"
+            return logging.WARNING, f"{waiting}, failed: {failed}{why}" if failed else f"{waiting}{why}"
         elif self._away_logged and not self._tries:
             self._away_logged = False
-            line = f"the broker is back; events that wait to be pushed in the background: {self.waiting}"
-            return logging.INFO, line
+            return logging.INFO, f"the broker is back; {waiting}"
         return None
+
+    def _try_later(self, entry: Entry, error: WebMQError, now: float) -> None:
+        """Let an event wait for its next try, behind those of the other topics."""
+        if isinstance(error, Overloaded):
+            # The broker may refuse this topic alone, so the others do not wait for as long.
+            entry.tries += 1
+            asked = min(error.retry_after or 0.0, _MAX_RETRY_AFTER, self._max_age / 2)
+            heappush(self._delayed, (now + max(asked, self._backoff(entry.tries)), entry.index, entry))
+        else:
+            self._ready.append(entry)
 
     def _backoff(self, tries: int) -> float:
         """Return the seconds until the next try."""
@@ -277,14 +277,15 @@ class Backlog:
 
     def _fail_old(self, now: float) -> None:
         """Let all events fail that have become too old while the broker was away."""
-        for _ in range(len(self._ready)):
-            entry: Entry | None = self._ready.popleft()
-            while entry is not None and now >= entry.due:
+        old, self._ready = self._ready, deque()
+        while old:
+            entry = old.popleft()
+            if now < entry.due:
+                self._ready.append(entry)
+            else:
                 why = f"not pushed within max_age, {self._max_age:g} seconds: {self._last_error}"
                 self._fail(entry, entry.error or QueueTimeout(why))
-                entry = self._following(entry)
-            if entry is not None:
-                self._ready.append(entry)
+                self._follow(entry, old)
 
     def _fail(self, entry: Entry, error: WebMQError) -> None:
         if not entry.failed:
@@ -294,11 +295,11 @@ class Backlog:
             self.failed += 1
             self._told += self._background.on_failure is not None and not self._abandoned
 
-    def _following(self, entry: Entry) -> Entry | None:
-        """Return the next event of the same topic, as one ends."""
+    def _follow(self, entry: Entry, queue: deque[Entry]) -> None:
+        """Append the next event of the same topic to a queue."""
         topic = entry.push.topic
         if topic in self._turns:
             if turn := self._turns[topic]:
-                return turn.popleft()
-            del self._turns[topic]
-        return None
+                queue.append(turn.popleft())
+            else:
+                del self._turns[topic]

@@ -1,4 +1,4 @@
-"""What both clients have in common: their constructor, and the checks before a push, in one order.
+"""What both clients have in common: their constructor, `push_soon`, and the checks before a push, in one order.
 
 A client that is closed says so first. Then it checks arguments, then it encodes, and only then it waits for a slot.
 """

@@ -238,9 +238,8 @@ class Client(BaseClient):
             raise ClientClosed("the client is closed")
 
     def _queue(self) -> ThreadQueue:
+        self._open()
         state = self._here()
-        if state.slots.closed:
-            raise ClientClosed("the client is closed")
         state.background.start(self, partial(state.run, background=True))
         return state.background
 

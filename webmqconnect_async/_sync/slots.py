@@ -38,8 +38,7 @@ class Lease:
     """Requests made for it."""
 
     background = False
-    """Whether it has a slot beyond those of the client, also while the client closes. If it fails, it does not count.
-    """
+    """Whether it has a slot beyond those of the client, also while the client closes. Not counted if it fails."""
 
 
 class Slots:
