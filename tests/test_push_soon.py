@@ -36,6 +36,8 @@ from webmqconnect_async import (
     Unconfirmed,
     WrongLoop,
 )
+from webmqconnect_async._sync import background
+from webmqconnect_async._sync.background import ThreadQueue
 from webmqconnect_async.testing import Hub
 
 from .colours import COLOURS, Both
@@ -144,8 +146,8 @@ def test_failures_that_nobody_is_told_of_are_logged(
 
 @both_clients
 def test_too_old_events_are_logged(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    background = Background(max_age=0.05)
-    with refusing() as url, Both(kind, url, retry=Retry(attempts=1), background=background) as client:
+    options = Background(max_age=0.05)
+    with refusing() as url, Both(kind, url, retry=Retry(attempts=1), background=options) as client:
         for number in range(3):
             client.push_soon(TOPIC, number)
         assert client.flush()
@@ -214,8 +216,8 @@ def test_close_flushes(kind: str, server: Hostile, caplog: pytest.LogCaptureFixt
 @both_clients
 def test_what_is_left_after_the_grace(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     failures = Failures()
-    background = Background(on_failure=failures)
-    with refusing() as url, Both(kind, url, retry=Retry(attempts=1), background=background) as client:
+    options = Background(on_failure=failures)
+    with refusing() as url, Both(kind, url, retry=Retry(attempts=1), background=options) as client:
         for number in range(30):
             client.push_soon(TOPIC, number)
         while not logged(caplog):
@@ -233,8 +235,8 @@ def test_what_is_left_after_the_grace(kind: str, caplog: pytest.LogCaptureFixtur
 @both_clients
 def test_a_push_in_flight_is_cut_off_at_the_end_of_the_grace(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     failures = Failures()
-    background = Background(on_failure=failures)
-    with hostile(stall) as server, Both(kind, server.url, timeout=None, background=background) as client:
+    options = Background(on_failure=failures)
+    with hostile(stall) as server, Both(kind, server.url, timeout=None, background=options) as client:
         client.push_soon(TOPIC, 1)
         client.push_soon(TOPIC, 2)
         until(client, server, lambda: len(server.requests) == 1)
@@ -270,8 +272,8 @@ def test_the_broker_comes_back(kind: str, webmq_hub: Hub, caplog: pytest.LogCapt
 def test_too_old(kind: str, webmq_hub: Hub) -> None:
     """They fail, and what follows is pushed."""
     failures = Failures()
-    background = Background(max_age=0.05, on_failure=failures)
-    with Both(kind, webmq_hub.url, retry=Retry(attempts=1), background=background) as client:
+    options = Background(max_age=0.05, on_failure=failures)
+    with Both(kind, webmq_hub.url, retry=Retry(attempts=1), background=options) as client:
         with webmq_hub.down():
             for number in range(5):
                 client.push_soon(TOPIC, number)
@@ -292,8 +294,8 @@ def test_every_event_is_delivered_dropped_or_reported(kind: str, webmq_hub: Hub,
     """100,000 into a queue of 100, while the broker goes and comes back."""
     parts = [range(start, start + 10_000) for start in range(0, 100_000, 10_000)]
     failures, dropped = Failures(), set()
-    background = Background(limit=100, on_failure=failures)
-    with Both(kind, webmq_hub.url, retry=Retry(attempts=1), background=background) as client:
+    options = Background(limit=100, on_failure=failures)
+    with Both(kind, webmq_hub.url, retry=Retry(attempts=1), background=options) as client:
         for part in parts:
             with webmq_hub.down():
                 dropped |= flood(client, part[:5000])
@@ -420,8 +422,8 @@ def test_a_push_that_is_cancelled_with_its_loop_is_reported() -> None:
 async def test_awaited_pushes_are_not_starved() -> None:
     """Those in the background have slots of their own."""
     with hostile(*[held()] * 4) as server:
-        background = Background(concurrency=3)
-        async with AsyncClient(server.url, concurrency=1, timeout=PATIENCE, background=background) as client:
+        options = Background(concurrency=3)
+        async with AsyncClient(server.url, concurrency=1, timeout=PATIENCE, background=options) as client:
             for number in range(20):
                 client.push_soon(f"{TOPIC}/{number}", number)
             await asyncio.to_thread(server.until, lambda: len(server.requests) == 3)
@@ -484,9 +486,9 @@ async def test_the_context_of_a_caller_is_left_alone() -> None:
         client.push_soon(TOPIC, 1)
         return weakref.ref(handled)
 
-    background = Background(max_age=0.2, on_failure=lambda failed: seen.append(request.get()))
+    options = Background(max_age=0.2, on_failure=lambda failed: seen.append(request.get()))
     with refusing() as url:
-        async with AsyncClient(url, retry=Retry(attempts=1), background=background) as client:
+        async with AsyncClient(url, retry=Retry(attempts=1), background=options) as client:
             handled = await asyncio.create_task(handle())
             await client.flush(0.05)
             gc.collect()
@@ -562,21 +564,32 @@ def test_a_close_that_is_interrupted() -> None:
             assert len(indexes) == len({*indexes}) >= 3
 
 
-def test_exit_with_many_clients(server: Hostile, tmp_path: Path) -> None:
-    """Threads end while the interpreter waits for the others."""
-    script = """
-    sys.setswitchinterval(1e-6)
-    others = [Client(url) for _ in range(50)]
-    for other in others:
-        other.push_soon("t", "other")
-        other.flush()
-    for number in range(20):
-        client.push_soon("t", number)
-    others.clear()
-    del other
-    """
-    assert run_script(script, server.url, tmp_path, prelude="client = Client(url)\n") == ""
-    assert len(server.requests) == 70
+def test_flush_at_exit_while_threads_end(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thread removes itself from the set of those that run."""
+    clients = [Client(server.url) for _ in range(3)]
+    for client in clients:
+        client.push_soon(TOPIC, 1)
+    running = {client._state.background for client in clients}
+    monkeypatch.setattr(background, "_running", running)
+    monkeypatch.setattr(ThreadQueue, "_is_here", lambda queue: not running.discard(queue))
+    background._flush_all()
+    assert [client.stats for client in clients] == [Stats(pushed=1)] * 3
+
+
+def test_callers_of_flush_are_woken_under_the_lock(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise `flush` could return while an event waits that was added just then."""
+    held: list[bool] = []
+    wake = ThreadQueue._wake_flushes
+
+    def wake_flushes(queue: Any) -> None:
+        held.append(queue._lock._is_owned())
+        wake(queue)
+
+    monkeypatch.setattr(ThreadQueue, "_wake_flushes", wake_flushes)
+    with Client(server.url) as client:
+        client.push_soon(TOPIC, 1)
+        assert client.flush(PATIENCE)
+    assert {*held} == {True}
 
 
 def test_one_thread_that_ends_with_the_client(server: Hostile) -> None:
@@ -721,8 +734,8 @@ def test_no_secrets(kind: str, caplog: pytest.LogCaptureFixture) -> None:
         await peer.send(reply(401, request.line.encode()))
 
     for on_failure in (failures, None):
-        background = Background(on_failure=on_failure)
-        with hostile(quote) as server, Both(kind, server.url, "app", "s3cret", background=background) as client:
+        options = Background(on_failure=on_failure)
+        with hostile(quote) as server, Both(kind, server.url, "app", "s3cret", background=options) as client:
             client.push_soon(TOPIC, 1)
     assert (len(failures), len(signatures)) == (1, 2)
     shown = f"{failures!r} {caplog.text} {failures[0].error.__dict__!r}"
