@@ -253,9 +253,9 @@ def test_a_topic_that_is_to_wait_does_not_delay_the_others() -> None:
         waiting.done(entry, SENT, now)
     assert waiting.take(29.9) is None
     assert waiting.delay(now) == pytest.approx(29.9)
-    assert waiting.is_idle
+    assert not waiting.ready
     assert add(waiting, "d", 5, 1.0)
-    assert not waiting.is_idle
+    assert waiting.ready
     assert taken(waiting, 1.0).index == 5
     assert taken(waiting, 30.0).index == 0
 

@@ -564,6 +564,26 @@ def test_a_close_that_is_interrupted() -> None:
             assert len(indexes) == len({*indexes}) >= 3
 
 
+def test_close_after_an_interrupted_report() -> None:
+    """It does not wait for events that the first call has given up."""
+    reported = Failures()
+
+    def on_failure(failed: Failed) -> None:
+        reported.append(failed)
+        if threading.current_thread() is threading.main_thread() and len(reported) == 1:
+            raise KeyboardInterrupt
+
+    with refusing() as url:
+        client = Client(url, retry=Retry(attempts=1), background=Background(on_failure=on_failure))
+        for number in range(3):
+            client.push_soon(f"{TOPIC}/{number}", number)
+        with suppress(KeyboardInterrupt):
+            client.close(0.0)
+        client.close(None)
+        assert client.stats == Stats(background_failed=3)
+    assert len(reported) == 3
+
+
 def test_flush_at_exit_while_threads_end(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each thread removes itself from the set of those that run."""
     clients = [Client(server.url) for _ in range(3)]

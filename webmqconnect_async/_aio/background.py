@@ -15,8 +15,6 @@ from .loop_state import LoopState
 
 __all__ = ["AsyncQueue"]
 
-_AFTER_CANCELLATION = 0.1
-
 
 class AsyncQueue(BackgroundQueue):
     """The events of `push_soon` of an AsyncClient. Those that wait when a loop is closed are pushed in the next one.
@@ -103,4 +101,4 @@ class AsyncQueue(BackgroundQueue):
         if not task.cancelled():
             self._start()
         elif self._state is not None:
-            self._timer = self._state.loop.call_later(_AFTER_CANCELLATION, self._start)
+            self._timer = self._state.loop.call_later(0.1, self._start)

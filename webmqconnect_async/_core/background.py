@@ -97,7 +97,7 @@ class Backlog:
         self._max_age = inf if background.max_age is None else background.max_age
         self._entries: dict[Entry, None] = {}
         """All events without an outcome, including those in flight."""
-        self._ready: deque[Entry] = deque()
+        self.ready: deque[Entry] = deque()
         """The first event of each topic, unless it is in flight or delayed."""
         self._delayed: list[tuple[float, int, Entry]] = []
         """A heap of those that the broker asked to delay."""
@@ -115,9 +115,8 @@ class Backlog:
         self._told = 0
         """Failures that the log or `on_failure` has shown."""
         self.dropped = self.failed = 0
-        self.closed = False
-        """Whether `add` raises ClientClosed."""
-        self._abandoned = False
+        self._closed = False
+        self.abandoned = False
 
     @property
     def waiting(self) -> int:
@@ -126,7 +125,7 @@ class Backlog:
 
     def add(self, push: Push, encoded: Encoded, now: float) -> bool:
         """Append an event; return False if there is no room."""
-        if self.closed:
+        if self._closed:
             raise ClientClosed("the client is closed")
         size = len(encoded.body)
         if len(self._entries) >= self._background.limit or self._bytes + size > self._background.limit_bytes:
@@ -141,38 +140,33 @@ class Backlog:
         self._bytes += size
         if topic not in self._turns:
             self._turns[topic] = None
-            self._ready += turn
+            self.ready += turn
         elif (later := self._turns[topic]) is not None:
             later += turn
         else:
             self._turns[topic] = turn
         return True
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether a new event may change when the next push follows."""
-        return not self._ready
-
     def take(self, now: float) -> Entry | None:
         """Return an event to push now, which is in flight until `done`. `None`: see `delay`."""
         if self._tries and (self._in_flight or now < self._next_try):
             return None
         while self._delayed and self._delayed[0][0] <= now:
-            self._ready.append(heappop(self._delayed)[-1])
+            self.ready.append(heappop(self._delayed)[-1])
         if self._tries:
             self._fail_old(now)
-        if not self._ready:
+        if not self.ready:
             return None
-        entry = self._ready[0]
+        entry = self.ready[0]
         self._in_flight[entry] = None
-        del self._ready[0]
+        del self.ready[0]
         return entry
 
     def delay(self, now: float) -> float | None:
         """Return the seconds until an event may be pushed. `None`: that depends on `add` or `done`."""
         if self._tries and self._in_flight:
             return None
-        first = -inf if self._ready else self._delayed[0][0] if self._delayed else None
+        first = -inf if self.ready else self._delayed[0][0] if self._delayed else None
         return None if first is None else max(0.0, max(first, self._next_try) - now)
 
     def done(self, entry: Entry, result: Receipt | WebMQError, now: float) -> None:
@@ -191,11 +185,11 @@ class Backlog:
             self.forget(entry)
         else:
             self._last_error = entry.error = without_frames(result)
-            if again and not self._abandoned and now < entry.due:
+            if again and not self.abandoned and now < entry.due:
                 self._try_later(entry, result, now)
                 return
             self._fail(entry, result)
-        self._follow(entry, self._ready)
+        self._follow(entry, self.ready)
 
     def fail_in_flight(self, now: float) -> None:
         """Let the events in flight fail, because their event loop was closed."""
@@ -204,11 +198,10 @@ class Backlog:
 
     def refuse(self) -> None:
         """Accept no more events. Time is short: those that wait are tried at once, and then after short delays."""
-        self.closed = True
+        self._closed = True
         self._tries = min(self._tries, 1)
         self._next_try = -inf
-        delayed = [entry for *_, entry in self._delayed]
-        self._ready += delayed
+        self.ready += [entry for *_, entry in self._delayed]
         self._delayed = []
 
     def abandon(self) -> None:
@@ -216,8 +209,8 @@ class Backlog:
 
         Safe to call again; that completes a call, and a report of failures, that an exception has ended.
         """
-        interrupted, self.closed, self._abandoned = self._abandoned, True, True
-        self._ready.clear()
+        interrupted, self._closed, self.abandoned = self.abandoned, True, True
+        self.ready.clear()
         self._delayed.clear()
         self._turns.clear()
         why = f": {self._last_error}" if self._last_error is not None else ""
@@ -253,7 +246,7 @@ class Backlog:
             self._told += failed
             if failed > 0:
                 return logging.WARNING, f"events that were not pushed before the client ended: {failed}{why}"
-        elif (self._tries or failed) and now >= self._next_line and not self._abandoned:
+        elif (self._tries or failed) and now >= self._next_line and not self.abandoned:
             self._told, self._next_line, self._away_logged = self.failed, now + _LOG_INTERVAL, self._tries > 0
             return logging.WARNING, f"{waiting}, failed: {failed}{why}" if failed else f"{waiting}{why}"
         elif self._away_logged and not self._tries:
@@ -269,7 +262,7 @@ class Backlog:
             asked = min(error.retry_after or 0.0, _MAX_RETRY_AFTER, self._max_age / 2)
             heappush(self._delayed, (now + max(asked, self._backoff(entry.tries)), entry.index, entry))
         else:
-            self._ready.append(entry)
+            self.ready.append(entry)
 
     def _backoff(self, tries: int) -> float:
         """Return the seconds until the next try."""
@@ -277,11 +270,11 @@ class Backlog:
 
     def _fail_old(self, now: float) -> None:
         """Let all events fail that have become too old while the broker was away."""
-        old, self._ready = self._ready, deque()
+        old, self.ready = self.ready, deque()
         while old:
             entry = old.popleft()
             if now < entry.due:
-                self._ready.append(entry)
+                self.ready.append(entry)
             else:
                 why = f"not pushed within max_age, {self._max_age:g} seconds: {self._last_error}"
                 self._fail(entry, entry.error or QueueTimeout(why))
@@ -293,7 +286,7 @@ class Backlog:
             entry.failed = True
             self._failures[entry] = None
             self.failed += 1
-            self._told += self._background.on_failure is not None and not self._abandoned
+            self._told += self._background.on_failure is not None and not self.abandoned
 
     def _follow(self, entry: Entry, queue: deque[Entry]) -> None:
         """Append the next event of the same topic to a queue."""

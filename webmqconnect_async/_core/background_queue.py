@@ -65,8 +65,8 @@ class BackgroundQueue(ABC):
     def _delay(self) -> float | None:
         """Return the seconds until an event may be pushed. `None`: until something wakes."""
         with self._lock:
-            # In this order: a signal handler may push between the two.
-            self._idle = self._backlog.is_idle
+            # Without a first event, a new one may be due earlier. In this order: a signal handler may push in between.
+            self._idle = not self._backlog.ready
             return self._backlog.delay(monotonic())
 
     def _take(self) -> Entry | None:
@@ -87,6 +87,8 @@ class BackgroundQueue(ABC):
         with self._lock:
             self._backlog.refuse()
             self._wake()
+        if self._backlog.abandoned:
+            self.abandon()  # an exception may have ended that, and `flush` would wait in vain
 
     def abandon(self) -> None:
         """Let all events fail that are not in flight."""
