@@ -591,7 +591,12 @@ def test_flush_at_exit_while_threads_end(server: Hostile, monkeypatch: pytest.Mo
         client.push_soon(TOPIC, 1)
     running = {client._state.background for client in clients}
     monkeypatch.setattr(background, "_running", running)
-    monkeypatch.setattr(ThreadQueue, "_is_here", lambda queue: not running.discard(queue))
+
+    def is_here(queue: ThreadQueue) -> bool:
+        running.discard(queue)
+        return True
+
+    monkeypatch.setattr(ThreadQueue, "_is_here", is_here)
     background._flush_all()
     assert [client.stats for client in clients] == [Stats(pushed=1)] * 3
 

@@ -39,7 +39,7 @@ class AsyncQueue(BackgroundQueue):
             self._backlog.fail_in_flight(monotonic())
             self._state, self._tasks, self._timer, self._flushed = state, set(), None, asyncio.Event()
             self._wake()
-        self._report()
+        self.report()
 
     async def flush(self, seconds: float | None) -> bool:
         """Wait until no event waits or is in flight; return False if the time is up."""

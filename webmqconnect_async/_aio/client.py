@@ -230,7 +230,7 @@ class AsyncClient(BaseClient):
         self._background.refuse()
         if state is None:
             self._background.abandon()
-            self._background.end()
+            self._background.report(ended=True)
             return
         state.closing = True
         for deadline in state.queue:
@@ -249,7 +249,7 @@ class AsyncClient(BaseClient):
                 await state.drained.wait()
         finally:
             await state.close()
-            self._background.end()
+            self._background.report(ended=True)
 
     async def flush(self, timeout: float | None = None) -> bool:
         """Wait until no event of `push_soon` waits or is in flight; return False if the time is up.

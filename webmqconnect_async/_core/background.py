@@ -183,13 +183,19 @@ class Backlog:
             self._next_try = max(self._next_try, now + self._backoff(self._tries))
         if isinstance(result, Receipt):
             self.forget(entry)
-        else:
-            self._last_error = entry.error = without_frames(result)
-            if again and not self.abandoned and now < entry.due:
-                self._try_later(entry, result, now)
-                return
+            self._follow(entry, self.ready)
+            return
+        self._last_error = entry.error = without_frames(result)
+        if not again or self.abandoned or now >= entry.due:
             self._fail(entry, result)
-        self._follow(entry, self.ready)
+            self._follow(entry, self.ready)
+        elif isinstance(result, Overloaded):
+            # The broker may refuse this topic alone, so the others do not wait for as long.
+            entry.tries += 1
+            asked = min(result.retry_after or 0.0, _MAX_RETRY_AFTER, self._max_age / 2)
+            heappush(self._delayed, (now + max(asked, self._backoff(entry.tries)), entry.index, entry))
+        else:
+            self.ready.append(entry)
 
     def fail_in_flight(self, now: float) -> None:
         """Let the events in flight fail, because their event loop was closed."""
@@ -253,16 +259,6 @@ class Backlog:
             self._away_logged = False
             return logging.INFO, f"the broker is back; {waiting}"
         return None
-
-    def _try_later(self, entry: Entry, error: WebMQError, now: float) -> None:
-        """Let an event wait for its next try, behind those of the other topics."""
-        if isinstance(error, Overloaded):
-            # The broker may refuse this topic alone, so the others do not wait for as long.
-            entry.tries += 1
-            asked = min(error.retry_after or 0.0, _MAX_RETRY_AFTER, self._max_age / 2)
-            heappush(self._delayed, (now + max(asked, self._backoff(entry.tries)), entry.index, entry))
-        else:
-            self.ready.append(entry)
 
     def _backoff(self, tries: int) -> float:
         """Return the seconds until the next try."""

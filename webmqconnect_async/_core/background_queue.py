@@ -73,14 +73,14 @@ class BackgroundQueue(ABC):
         """Return an event to push now."""
         with self._lock:
             entry = self._backlog.take(monotonic())
-        self._report()
+        self.report()
         return entry
 
     def _done(self, entry: Entry, result: Receipt | WebMQError) -> None:
         """Record the outcome of a try."""
         with self._lock:
             self._backlog.done(entry, result, monotonic())
-        self._report()
+        self.report()
 
     def refuse(self) -> None:
         """Accept no more events, and try at once those that wait."""
@@ -95,13 +95,9 @@ class BackgroundQueue(ABC):
         with self._lock:
             self._backlog.abandon()
             self._wake()
-        self._report()
+        self.report()
 
-    def end(self) -> None:
-        """Log how many events were not pushed, as the client ends."""
-        self._report(ended=True)
-
-    def _report(self, *, ended: bool = False) -> None:
+    def report(self, *, ended: bool = False) -> None:
         """Call `on_failure` for the events that have failed, and log what is new. `ended`: the client has."""
         while True:
             with self._lock:

@@ -82,7 +82,7 @@ class ThreadQueue(BackgroundQueue):
         """Wait for a push that was cut off, let the thread end, and log what was not pushed."""
         self.flush(monotonic() + _CUT_GRACE)
         self._stop()
-        super().end()
+        self.report(ended=True)
 
     def forget_parent(self) -> None:
         """Forget the events of the parent, in the child of a fork. It takes no lock: a thread may have held it."""
@@ -135,7 +135,7 @@ class ThreadQueue(BackgroundQueue):
             if self._is_here() and (not self._ended or self._backlog.waiting):
                 self._start_thread(push)  # something like the SystemExit of an `on_failure` has ended this one
             else:
-                self._report(ended=True)
+                self.report(ended=True)
 
     def _is_here(self) -> bool:
         """Whether this is not a copy that a fork has made: under gevent, it copies the thread as well."""
@@ -166,4 +166,4 @@ def _flush_all() -> None:
     finally:
         for queue in running:
             queue.abandon()
-            queue._report(ended=True)
+            queue.report(ended=True)

@@ -232,14 +232,15 @@ class Client(BaseClient):
             inherited.abandon()
         return self._state
 
-    def _open(self) -> None:
-        """Raise ClientClosed if the client is closed."""
-        if self._here().slots.closed:
+    def _open(self) -> ProcessState:
+        """Return the state of this process; raise ClientClosed if the client is closed."""
+        state = self._here()
+        if state.slots.closed:
             raise ClientClosed("the client is closed")
+        return state
 
     def _queue(self) -> ThreadQueue:
-        self._open()
-        state = self._here()
+        state = self._open()
         state.background.start(self, partial(state.run, background=True))
         return state.background
 
