@@ -237,7 +237,7 @@ def test_a_key_is_forgotten_after_300_seconds() -> None:
 
 
 def test_the_oldest_key_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_idempotency, "_MOST", 3)
+    monkeypatch.setattr(_idempotency, "_MAX_KEYS", 3)
     keys = IdempotencyKeys()
     prints = [fingerprint(Accepted("t", "1"), f'"{number}"') for number in range(5)]
     for number, each in enumerate(prints):
@@ -249,7 +249,7 @@ def test_the_bound_on_their_number_bounds_the_memory() -> None:
     """A key takes about 400 bytes, however long it, its topic and the event are: 100,000 of them take 40 MB."""
     number, ids = 300, count(2**52)
     keys = IdempotencyKeys()
-    assert _idempotency._MOST == 100_000
+    assert _idempotency._MAX_KEYS == 100_000
     event = "x" * 4096
     tracemalloc.start()
     try:

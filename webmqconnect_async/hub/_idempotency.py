@@ -17,10 +17,10 @@ from ._remedies import NEW_KEY, QUOTED_KEY
 
 __all__ = ["Fingerprint", "IdempotencyKeys", "fingerprint_of"]
 
-_SECONDS = 300.0
+_LIFETIME = 300.0
 """How long a key is remembered."""
 
-_MOST = 100_000
+_MAX_KEYS = 100_000
 """Keys that are remembered."""
 
 
@@ -65,7 +65,7 @@ class IdempotencyKeys:
         Returns:
             A refusal if the key was used with another event or other receivers.
         """
-        while self._pushes and next(iter(self._pushes.values()))[2] <= now - _SECONDS:
+        while self._pushes and next(iter(self._pushes.values()))[2] <= now - _LIFETIME:
             self._pushes.popitem(last=False)
         if (known := self._pushes.get(push.name)) is None:
             return None
@@ -84,5 +84,5 @@ class IdempotencyKeys:
             now: a monotonic time in seconds.
         """
         self._pushes[push.name] = push.content, publication_id, now
-        if len(self._pushes) > _MOST:
+        if len(self._pushes) > _MAX_KEYS:
             self._pushes.popitem(last=False)
