@@ -19,17 +19,9 @@ import asyncio
 import os
 import sys
 
-from taskiq import (
-    AsyncBroker,
-    Context,
-    InMemoryBroker,
-    SimpleRetryMiddleware,
-    TaskiqDepends,
-    TaskiqEvents,
-    TaskiqMessage,
-    TaskiqResult,
-    TaskiqState,
-)
+from taskiq import AsyncBroker, Context, InMemoryBroker, SimpleRetryMiddleware, TaskiqDepends, TaskiqEvents, TaskiqState
+from taskiq import TaskiqMessage as Message
+from taskiq import TaskiqResult as Result
 from taskiq_redis import RedisStreamBroker
 
 from webmqconnect_async import AsyncClient, Retry, WebMQError
@@ -43,7 +35,7 @@ os.environ.setdefault("WEBMQ_ENDPOINT", "http://127.0.0.1:8080")  # where `webmq
 class RetryLater(SimpleRetryMiddleware):
     """Puts a failed push at the end of the queue, with its ID, if it may succeed later."""
 
-    async def on_error(self, message: TaskiqMessage, result: TaskiqResult[object], exception: BaseException) -> None:
+    async def on_error(self, message: Message, result: Result[object], exception: BaseException) -> None:
         if isinstance(exception, WebMQError) and exception.retryable:
             await super().on_error(message, result, exception)
 
