@@ -27,9 +27,8 @@ def database(tmp_path: Path) -> Database:
     async def push() -> None:
         store = connect_store(database.url)
         await store.open()
-        await store.park(1, "413 Too large")
-        await store.park(2, "not JSON")
-        await store.postpone(3, 2e9, "no hub")
+        one, two, three, _ = await store.due(0, 10)
+        await store.write(failed=[(one, None, "413 Too large"), (two, None, "not JSON"), (three, 2e9, "no hub")])
         await store.close()
 
     asyncio.run(push())
