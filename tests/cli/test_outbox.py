@@ -116,7 +116,7 @@ def test_schema(tmp_path: Path) -> None:
         (["retry", "sqlite:///a.db"], {}, 2, "give the IDs of rows, or --all-parked."),
         (["drop", "sqlite:///a.db", "1", "--all-parked"], {}, 2, "give the IDs of rows, or --all-parked."),
         (["drop", "sqlite:///a.db", "-5"], {}, 2, "No such option"),
-        (["drop", "sqlite:///a.db", "all"], {}, 2, "'all' is not the ID of a row."),
+        (["drop", "sqlite:///a.db", "all"], {}, 2, "'all' is not the ID of a row, nor the URL of a database"),
     ],
 )
 def test_refused(arguments: list[str], env: dict[str, str], status: int, said: str) -> None:
