@@ -109,7 +109,7 @@ def test_sqlalchemy(database: Database) -> None:
     engine = sqlalchemy.create_engine(database.url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:  # as in a migration
         if database.url.startswith("sqlite"):
-            connection.connection.executescript(outbox.schema("sqlite"))  # type: ignore[attr-defined]
+            connection.connection.executescript(outbox.schema("sqlite"))
         else:
             connection.execute(sqlalchemy.text(outbox.schema("postgresql")))
     with Session(engine) as session:
@@ -124,7 +124,7 @@ def test_migration_with_asyncpg(database: Database) -> None:
     from sqlalchemy.ext.asyncio import create_async_engine
 
     def migrate(connection: sqlalchemy.Connection) -> None:
-        connection.connection.run_async(lambda driver: driver.execute(outbox.schema("postgresql")))  # type: ignore[attr-defined]
+        connection.connection.run_async(lambda driver: driver.execute(outbox.schema("postgresql")))
 
     async def run() -> None:
         engine = create_async_engine(database.url.replace("postgresql:", "postgresql+asyncpg:"))
