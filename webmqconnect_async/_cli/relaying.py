@@ -24,14 +24,14 @@ class Relaying:
     """A relay, and what its progress bar and its summary show.
 
     Args:
-        url: the URL of the database.
-        client: to push with. It is closed at the end.
-        concurrency: maximum number of pushes in flight.
-        metrics: where to serve metrics, as `HOST:PORT`. `None`: nowhere.
+        url: The URL of the database.
+        client: To push with. It is closed at the end.
+        concurrency: Maximum number of pushes in flight.
+        metrics: Where to serve metrics, as `HOST:PORT`. `None`: nowhere.
 
     Raises:
-        UsageError: an argument is invalid.
-        Failure: a package is missing.
+        UsageError: An argument is invalid.
+        Failure: A package is missing.
     """
 
     def __init__(self, url: str, client: AsyncClient, concurrency: int, metrics: str | None) -> None:
@@ -66,7 +66,7 @@ class Relaying:
         """Push rows until interrupted, or with `once` until there is nothing left to push.
 
         Raises:
-            Failure: the database or the port of the metrics cannot be used.
+            Failure: The database or the port of the metrics cannot be used.
         """
         self._task = asyncio.current_task()
         with Report(self) as report:

@@ -1,8 +1,8 @@
 """An outbox in PostgreSQL, by psycopg.
 
 IDs are assigned when a row is inserted, and the row appears when its transaction is committed: a lower ID may appear
-after a higher one. So nothing here remembers how far it has read. The two transactions have overlapped then, and the
-rows of such have no order.
+after a higher one. So nothing here remembers how far it has read. The two transactions have overlapped then, and
+their rows have no order.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class PostgreSQLStore:
     """Implements `Store`.
 
     Args:
-        parameters: what `parsed` returns.
+        parameters: What `parsed` returns.
     """
 
     def __init__(self, parameters: Mapping[str, str]) -> None:

@@ -36,7 +36,7 @@ _IDLE = 0.5
 """Seconds between two looks at the lock, and until it is tried again."""
 _LONGEST_RETRY = 8.0
 """Seconds until a database that cannot be used is tried again, at most."""
-_LOCK_AGE = 2.0
+_LOCK_AGE = 0.5
 """Seconds after a look at the lock in which rows are pushed. If this process was stopped, another relay may have it."""
 _PATIENCE = 1.0
 """Seconds that a call of the database may take after `stop`."""

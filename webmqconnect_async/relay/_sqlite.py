@@ -78,7 +78,7 @@ class SQLiteStore:
     """Implements `Store`. A thread of its own runs all statements.
 
     Args:
-        path: the database, which must exist.
+        path: The database, which must exist.
     """
 
     def __init__(self, path: str) -> None:

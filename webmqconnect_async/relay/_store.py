@@ -42,7 +42,7 @@ class Row:
         """Return the push of the row.
 
         Raises:
-            InvalidPush: the row was written by other means than `outbox.insert`.
+            InvalidPush: The row was written by other means than `outbox.insert`.
         """
         try:
             eligible = None if self.eligible is None else tuple(json.loads(self.eligible))
@@ -114,8 +114,8 @@ class Store(Protocol):
         """Connect, and check that the table is there.
 
         Raises:
-            StoreLost: the database cannot be reached at the moment.
-            StoreError: it has no outbox, or cannot have a relay.
+            StoreLost: The database cannot be reached at the moment.
+            StoreError: It has no outbox, or cannot have a relay.
         """
         ...
 
@@ -142,9 +142,9 @@ class Store(Protocol):
         of one topic does not delay other topics. Long events make it fewer rows.
 
         Args:
-            now: the Unix time in seconds.
-            limit: return at most so many rows.
-            without: topics to leave out, of which rows are in flight.
+            now: The Unix time in seconds.
+            limit: Return at most so many rows.
+            without: Topics to leave out, of which rows are in flight.
         """
         ...
 
@@ -152,8 +152,8 @@ class Store(Protocol):
         """Delete rows, and count an attempt of others, in one transaction. Rows that are gone do not matter.
 
         Args:
-            deleted: the rows that were accepted.
-            failed: rows, each with the Unix time in seconds until which it and later ones of its topic wait, and the
+            deleted: The rows that were accepted.
+            failed: Rows, each with the Unix time in seconds until which it and later ones of its topic wait, and the
                 error. `None`: it is parked, and left out until an operator retries it.
         """
         ...
