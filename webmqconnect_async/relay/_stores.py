@@ -12,7 +12,7 @@ def connect_store(url: str) -> Store:
 
     Raises:
         ValueError: The URL is none of these. The message does not contain it, because it may have a password.
-        ModuleNotFoundError: Psycopg is not installed, which is the extra `relay`.
+        ModuleNotFoundError: The package psycopg is not installed, which is in the extra `relay`.
     """
     store, missing = None, False
     try:
