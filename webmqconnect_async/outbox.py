@@ -48,6 +48,7 @@ CREATE TABLE IF NOT EXISTS webmq_outbox (
     created REAL NOT NULL DEFAULT ((julianday('now') - 2440587.5) * 86400.0)
 );
 CREATE INDEX IF NOT EXISTS webmq_outbox_waiting ON webmq_outbox (topic, id) WHERE NOT parked;
+CREATE INDEX IF NOT EXISTS webmq_outbox_parked ON webmq_outbox (id) WHERE parked;
 """
 # Rows come and go: without the settings of autovacuum, scans of the index would pass many deleted ones.
 _POSTGRESQL: LiteralString = """\
@@ -65,6 +66,7 @@ CREATE TABLE IF NOT EXISTS webmq_outbox (
     created double precision NOT NULL DEFAULT extract(epoch FROM clock_timestamp())
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 CREATE INDEX IF NOT EXISTS webmq_outbox_waiting ON webmq_outbox (topic, id) WHERE NOT parked;
+CREATE INDEX IF NOT EXISTS webmq_outbox_parked ON webmq_outbox (id) WHERE parked;
 CREATE OR REPLACE FUNCTION webmq_outbox_notify() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NOTIFY webmq_outbox;

@@ -27,9 +27,8 @@ def database(tmp_path: Path) -> Database:
     async def push() -> None:
         store = connect_store(database.url)
         await store.open()
-        await store.park(1, "413 Too large")
-        await store.park(2, "not JSON")
-        await store.postpone(3, 2e9, "no hub")
+        one, two, three, _ = await store.due(0, 10)
+        await store.write(failed=[(one, None, "413 Too large"), (two, None, "not JSON"), (three, 2e9, "no hub")])
         await store.close()
 
     asyncio.run(push())
@@ -117,7 +116,7 @@ def test_schema(tmp_path: Path) -> None:
         (["retry", "sqlite:///a.db"], {}, 2, "give the IDs of rows, or --all-parked."),
         (["drop", "sqlite:///a.db", "1", "--all-parked"], {}, 2, "give the IDs of rows, or --all-parked."),
         (["drop", "sqlite:///a.db", "-5"], {}, 2, "No such option"),
-        (["drop", "sqlite:///a.db", "all"], {}, 2, "'all' is not the ID of a row."),
+        (["drop", "sqlite:///a.db", "all"], {}, 2, "'all' is not the ID of a row, nor the URL of a database"),
     ],
 )
 def test_refused(arguments: list[str], env: dict[str, str], status: int, said: str) -> None:

@@ -53,6 +53,7 @@ async def test_once_with_a_row_that_is_parked(shop: Database, hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("localhost:8080", "sqlite:///a.db"), "'localhost:8080' is not a URL: ENDPOINT begins with http://"),
         ((), "URL is needed: give it, or set WEBMQ_OUTBOX_URL"),
         (("sqlite:///shop.db",), "ENDPOINT is needed"),
         (("http://127.0.0.1:1", "sqlite:///a.db", "sqlite:///b.db"), "URL is given twice"),
@@ -73,6 +74,7 @@ async def test_database_that_is_not_there(tmp_path: Path, hub: Hub) -> None:
     ended = await invoke("relay", hub.url, f"sqlite:///{tmp_path}/none.db")
     assert ended.status == 1
     assert f"error: there is no database {tmp_path}/none.db" in ended.stderr
+    assert "0 pushed" not in ended.stderr
 
 
 async def test_metrics_that_cannot_be_served(shop: Database, hub: Hub) -> None:

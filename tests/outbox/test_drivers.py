@@ -107,10 +107,32 @@ def test_sqlalchemy(database: Database) -> None:
     from sqlalchemy.orm import Session
 
     engine = sqlalchemy.create_engine(database.url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:  # as in a migration
+        if database.url.startswith("sqlite"):
+            connection.connection.executescript(outbox.schema("sqlite"))
+        else:
+            connection.execute(sqlalchemy.text(outbox.schema("postgresql")))
     with Session(engine) as session:
         pay("sqlalchemy")(session, 17)
     engine.dispose()
     check(database)
+
+
+@only("postgresql")
+def test_migration_with_asyncpg(database: Database) -> None:
+    import sqlalchemy
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    def migrate(connection: sqlalchemy.Connection) -> None:
+        connection.connection.run_async(lambda driver: driver.execute(outbox.schema("postgresql")))
+
+    async def run() -> None:
+        engine = create_async_engine(database.url.replace("postgresql:", "postgresql+asyncpg:"))
+        async with engine.begin() as connection:
+            await connection.run_sync(migrate)
+        await engine.dispose()
+
+    asyncio.run(run())
 
 
 DJANGO = """

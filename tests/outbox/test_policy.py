@@ -18,6 +18,7 @@ from webmqconnect_async import (
     TooLarge,
     WebMQError,
 )
+from webmqconnect_async.relay import _policy
 from webmqconnect_async.relay._policy import Changes, Schedule
 from webmqconnect_async.relay._store import Row
 
@@ -79,7 +80,7 @@ def test_at_most_so_many_are_in_flight() -> None:
     assert ids(handed_out(schedule)) == [2]
     assert schedule.in_flight == 2
     schedule.done(second, None, 0, NOW)
-    assert written(schedule).deleted == [0, 1]
+    assert ids(written(schedule).deleted) == [0, 1]
 
 
 def test_a_topic_is_read_again_when_its_outcomes_are_written() -> None:
@@ -88,12 +89,12 @@ def test_a_topic_is_read_again_when_its_outcomes_are_written() -> None:
     schedule.done(a, None, 0, NOW)
     schedule.done(b, None, 0, NOW)
     assert set(schedule.topics) == {"a", "b"}
-    assert written(schedule).deleted == [0, 2]
+    assert ids(written(schedule).deleted) == [0, 2]
     assert set(schedule.topics) == {"a"}
     (a,) = handed_out(schedule)
     schedule.done(a, None, 0, NOW)
     assert not schedule.idle
-    assert written(schedule).deleted == [1]
+    assert ids(written(schedule).deleted) == [1]
     assert schedule.idle
 
 
@@ -106,6 +107,12 @@ def test_rows_are_read_while_there_may_be_slots_for_them() -> None:
     assert not schedule.wants_rows(0)
     handed_out(schedule)
     assert schedule.wants_rows(0)
+
+
+def test_long_events_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_policy, "_MAX_LENGTH", 2)
+    assert schedule_of("a").wants_rows(0)
+    assert not schedule_of("ab").wants_rows(0)
 
 
 # Outcomes
@@ -136,15 +143,17 @@ def test_rows_are_read_while_there_may_be_slots_for_them() -> None:
     ids=repr,
 )
 def test_what_becomes_of_a_row(error: WebMQError, fate: str) -> None:
-    schedule = schedule_of("aa")
-    (row,) = handed_out(schedule)
+    schedule = schedule_of("baa")
+    other, row = handed_out(schedule)
+    schedule.done(other, None, 0, NOW)
+    written(schedule)
     schedule.done(row, error, 0, NOW)
     changes = written(schedule)
     assert changes.deleted == []
-    assert [each.id for each, *_ in changes.postponed] == ([0] if fate == "postpone" else [])
-    assert [each.id for each, _ in changes.parked] == ([0] if fate == "park" else [])
-    assert ids(handed_out(schedule)) == {"wait": [], "postpone": [], "park": [1]}[fate]
-    assert ids(handed_out(schedule, now=60)) == {"wait": [0], "postpone": [], "park": []}[fate]
+    written_as = {"wait": [], "postpone": [(row, NOW + 1)], "park": [(row, None)]}
+    assert [(each, due) for each, due, _ in changes.failed] == written_as[fate]
+    assert ids(handed_out(schedule)) == ([2] if fate == "park" else [])
+    assert schedule.wants_rows(60)  # those that wait are read again
 
 
 @pytest.mark.parametrize(("attempts", "delay"), [(0, 1), (1, 2), (5, 32), (6, 60), (5000, 60)])
@@ -153,7 +162,7 @@ def test_delay_of_a_row_doubles(attempts: int, delay: float) -> None:
     (row, other) = handed_out(schedule)
     schedule.done(row, ConnectionLost("gone"), 0, NOW)
     schedule.done(other, None, 0, NOW)
-    assert written(schedule).postponed == [(row, NOW + delay, "ConnectionLost: gone")]
+    assert written(schedule).failed == [(row, NOW + delay, "ConnectionLost: gone")]
 
 
 def test_delay_is_at_least_half() -> None:
@@ -161,7 +170,7 @@ def test_delay_is_at_least_half() -> None:
     schedule.add(rows("a"))
     (row,) = handed_out(schedule)
     schedule.done(row, ConnectionLost(), 0, NOW)
-    ((_, due, _),) = written(schedule).postponed
+    ((_, due, _),) = written(schedule).failed
     assert due == NOW + 0.5
 
 
@@ -169,28 +178,84 @@ def test_delay_is_at_least_half() -> None:
 
 
 def test_one_push_at_a_time_probes_a_broker_that_is_away() -> None:
-    schedule = schedule_of("abcd")
+    """All rows are read again for it, because an operator may have dropped some."""
+    schedule = schedule_of("aabcd")
     for row in handed_out(schedule):
         schedule.done(row, ConnectFailed("refused"), 0, NOW)
-    pause = 1.0
     now = 0.0
     for expected in (0.25, 0.5, 1, 2, 4, 5, 5):
-        pause = schedule.pause(now) or 0.0
-        assert pause == expected
-        assert handed_out(schedule, now + pause - 0.01) == []
+        assert schedule.pause(now) == expected
+        assert schedule.idle
         assert not schedule.wants_rows(now)
-        now += pause
+        assert not written(schedule)
+        assert not schedule.topics
+        now += expected
+        assert schedule.wants_rows(now)
+        schedule.add(rows("abbcd"))
         (probe,) = handed_out(schedule, now)
-        assert probe.id == 3  # the same again, in front of the others
         schedule.done(probe, ConnectFailed("refused"), now, NOW)
     assert str(schedule.error) == "refused"
-    assert not written(schedule)
+    assert schedule.away
+    written(schedule)
     now += 5
+    schedule.add(rows("abcd"))
     (probe,) = handed_out(schedule, now)
     schedule.done(probe, None, now, NOW)
-    assert schedule.error is None
-    assert schedule.pause(now) is None
+    assert (schedule.error, schedule.away, schedule.pause(now)) == (None, False, 0)
     assert len(handed_out(schedule, now)) == 3
+
+
+def test_rows_behind_one_in_flight_are_released_too() -> None:
+    schedule = schedule_of("aaab")
+    a, b = handed_out(schedule)
+    schedule.done(b, ConnectFailed(), 0, NOW)
+    schedule.done(a, None, 0, NOW)
+    assert ids(written(schedule).deleted) == [0]
+    assert schedule.idle
+
+
+@pytest.mark.parametrize("error", [AuthRejected(status=401), BadReply(status=502), Rejected(status=400)], ids=repr)
+def test_a_broker_that_refuses_rows_is_there(error: WebMQError) -> None:
+    """The pauses remain short, and rows that have not failed yet are probes first."""
+    schedule = schedule_of("ab")
+    for row in handed_out(schedule):
+        schedule.done(row, error, 0, NOW)
+    now = 0.0
+    for _ in range(4):
+        written(schedule)
+        schedule.add(rows("abc", attempts=1))
+        schedule.add(rows("d"))
+        (probe,) = handed_out(schedule, now)
+        schedule.done(probe, error, now, NOW)
+        assert probe.topic == "d"
+        assert schedule.pause(now) == 0.25
+        now += 0.25
+    assert schedule.error is error
+    assert not schedule.away
+
+
+def test_a_server_that_refuses_all_rows_parks_none() -> None:
+    """It may be another server than the broker. The broker has accepted a row before it parks one."""
+    schedule = schedule_of("abb")
+    a, b = handed_out(schedule)
+    schedule.done(a, Rejected(status=400), 0, NOW)
+    schedule.done(b, None, 0, NOW)
+    assert [due for _, due, _ in written(schedule).failed] == [NOW + 1]
+    (b,) = handed_out(schedule)
+    schedule.done(b, Rejected(status=400), 0, NOW)
+    assert [due for _, due, _ in written(schedule).failed] == [None]
+
+
+def test_what_was_not_written_is_kept() -> None:
+    schedule = schedule_of("ab")
+    a, b = handed_out(schedule)
+    schedule.done(a, None, 0, NOW)
+    taken = schedule.take_changes()
+    schedule.done(b, TooLarge(status=413), 0, NOW)
+    schedule.not_written(*taken)
+    assert set(schedule.topics) == {"a", "b"}
+    assert written(schedule) == Changes([a], [(b, None, "TooLarge: ")])
+    assert schedule.idle
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(0.1, 0.25), (30, 30), (86_400, 60)])
@@ -229,17 +294,19 @@ def test_failures_of_two_topics_are_the_brokers() -> None:
         schedule.done(row, ReplyTimeout("late"), 0, NOW)
     assert schedule.pause(0) == 0.25
     assert isinstance(schedule.error, ReplyTimeout)
+    assert schedule.away
+    written(schedule)
+    schedule.add(rows("cd"))
     (probe,) = handed_out(schedule, 1)
-    assert probe.topic == "c"
     schedule.done(probe, TooLarge(status=413), 1, NOW)  # which is a response
-    assert ids(handed_out(schedule, 1)) == [3]
+    assert ids(handed_out(schedule, 1)) == [1]
 
 
 def test_pushes_that_fail_together_count_once() -> None:
     schedule = schedule_of("abcdefgh")
     for row in handed_out(schedule):
         schedule.done(row, ConnectionLost(), 0, NOW)
-    assert schedule.pause(0) is None
-    assert len(written(schedule).postponed) == 8
+    assert schedule.pause(0) == 0
+    assert len(written(schedule).failed) == 8
     schedule.add(rows("abc"))
     assert len(handed_out(schedule)) == 1

@@ -53,7 +53,7 @@ async def test_rows_that_appear_late(database: Database, store: PostgreSQLStore)
         assert [row.event for row in rows] == ["2", "3"]
         slow.commit()
         assert await events(store) == ["1", "2", "3"]
-        await store.delete([row.id for row in rows])
+        await store.write(rows)
         assert await events(store) == ["1"]
 
 
@@ -66,7 +66,7 @@ async def test_connection_that_is_lost(database: Database, store: PostgreSQLStor
         operator.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
     await waiting
     assert not await store.locked()
-    for call in (store.due(NOW, 500), store.delete([1]), store.lock(), store.counts()):
+    for call in (store.due(NOW, 500), store.write(), store.lock(), store.counts()):
         with pytest.raises(StoreLost):
             await call
     await store.wait(60)  # does not wait
@@ -77,12 +77,13 @@ async def test_connection_that_is_lost(database: Database, store: PostgreSQLStor
 async def test_cancelled(database: Database, store: PostgreSQLStore) -> None:
     """A call that waits in PostgreSQL can be given up. The connection, with the lock, can be used again."""
     database.insert(("a", 1))
+    rows = await store.due(NOW, 500)
     assert await store.lock()
     with psycopg.connect(database.url) as application:
         application.execute("LOCK TABLE webmq_outbox")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await store.delete([1])
+                await store.write(rows)
     assert await store.locked()
     assert await events(store) == ["1"]
 
@@ -114,6 +115,21 @@ async def test_without_its_table(postgresql_server: Server) -> None:
         await store.counts()
 
 
+async def test_role_that_may_not_write(database: Database) -> None:
+    """It can list rows, and cannot be a relay, which would push them again and again."""
+    with psycopg.connect(database.url, autocommit=True) as operator:
+        operator.execute("DROP ROLE IF EXISTS reader")
+        operator.execute(f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'".encode())
+        operator.execute("GRANT SELECT ON webmq_outbox TO reader")
+        name = operator.info.user
+    store = made(database.url.replace(f"{name}:", "reader:"))
+    await store.open()
+    assert await store.listed(False, 1) == []
+    with pytest.raises(StoreError, match="permission denied"):
+        await store.lock()
+    await store.close()
+
+
 async def test_two_outboxes_in_one_database(database: Database) -> None:
     """Each schema may have one, with a relay of its own."""
     with psycopg.connect(database.url) as operator:
@@ -138,7 +154,8 @@ async def test_long_backlog_of_a_topic_that_waits(statistics: bool, database: Da
         application.execute(*outbox.insert("b", "late", style="format"))
         if statistics:
             application.execute("ANALYZE webmq_outbox")
-    await store.postpone(1, NOW + 5, "no hub")
+    row, *_ = await store.due(NOW, 1)
+    await store.write(failed=[(row, NOW + 5, "no hub")])
     assert store._connection is not None
     for now, limit, expected in ((NOW, 500, 1), (NOW + 5, 20, 11)):
         async with store._connection.transaction():

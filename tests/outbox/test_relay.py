@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,12 +12,15 @@ import pytest
 
 from webmqconnect_async import AsyncClient, ClientClosed, Retry
 from webmqconnect_async.relay import Relay, RelayStats, StoreError, StoreLost, _policy, _relay
+from webmqconnect_async.relay._store import Row
+from webmqconnect_async.relay._stores import connect_store
 from webmqconnect_async.testing import Hub
 
 from ..hostile import ACCEPTED, Hostile, answer, held
 from ..running import away
 from .databases import Database
 
+Failed = Sequence[tuple[Row, float | None, str]]
 A, B, C = (f"http://example.com/{letter}" for letter in "abc")
 WAITING = "SELECT count(*) FROM webmq_outbox WHERE NOT parked"
 PARKED = "SELECT count(*) FROM webmq_outbox WHERE parked"
@@ -26,6 +29,8 @@ PARKED = "SELECT count(*) FROM webmq_outbox WHERE parked"
 @pytest.fixture(autouse=True)
 def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_policy, "_FIRST_DELAY", 0.05)
+    monkeypatch.setattr(_policy, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(_relay, "_PATIENCE", 0.2)
     monkeypatch.setattr(_relay, "_IDLE", 0.05)
 
 
@@ -164,10 +169,10 @@ async def test_a_broker_that_is_away_costs_no_row_an_attempt(
     async with running(Relay(database.url, client)) as task:
         async with away(hub):
             database.insert((A, 1), (B, 2), (C, 3))
-            await until(lambda: "the broker is away" in caplog.text)
+            await until(lambda: "the broker does not accept pushes" in caplog.text)
             assert database.scalar("SELECT max(attempts) FROM webmq_outbox") == 0
-        await until(lambda: len(hub.pushes) == 3 and "the broker is back" in caplog.text)
-    assert caplog.text.count("the broker is away") == 1
+        await until(lambda: len(hub.pushes) == 3 and "the broker accepts pushes again" in caplog.text)
+    assert caplog.text.count("the broker does not accept pushes") == 1
     assert (await task).pushed == 3
 
 
@@ -178,24 +183,103 @@ async def test_once_ends_when_the_broker_is_away(database: Database, hub: Hub, c
     assert database.scalar(WAITING) == 1
 
 
-async def test_a_row_that_could_not_be_deleted_is_delivered_once(
+async def test_a_row_that_could_not_be_deleted_is_deleted_later(
     database: Database, hub: Hub, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relay = Relay(database.url, client)
-    delete, lost = relay._store.delete, [StoreLost("gone")]
+    write, lost = relay._store.write, [StoreLost("gone")]
 
-    async def lose_the_connection(ids: Sequence[int]) -> None:
-        if lost:
+    async def lose_the_connection(deleted: Sequence[Row] = (), failed: Failed = ()) -> None:
+        if deleted and lost:
             raise lost.pop()
-        await delete(ids)
+        await write(deleted, failed)
 
-    monkeypatch.setattr(relay._store, "delete", lose_the_connection)
+    monkeypatch.setattr(relay._store, "write", lose_the_connection)
     database.insert((A, 1))
     async with running(relay):
-        await until(lambda: relay.stats.pushed == 2)
-    assert relay.stats == RelayStats(pushed=2, repeated=1)
+        await until(lambda: not database.scalar(WAITING))
+    assert relay.stats == RelayStats(pushed=1)
     assert pushed(hub) == [(A, 1)]
-    assert database.scalar(WAITING) == 0
+
+
+async def test_once_goes_on_when_rows_are_refused(database: Database, hub: Hub, client: AsyncClient) -> None:
+    """They do not keep those of other topics waiting, and are not tried twice."""
+    hub.refuse_next(401, count=2)
+    database.insert((A, 1), (B, 2), (C, 3))
+    async with Relay(database.url, client, concurrency=1) as relay:
+        assert await relay.run(once=True) == RelayStats(pushed=1, failed=2)
+    assert pushed(hub) == [(C, 3)]
+
+
+async def test_rows_that_are_dropped_while_the_broker_is_away(
+    database: Database, hub: Hub, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not pushed when it is back: the relay holds no rows while it waits."""
+    relay = Relay(database.url, client)
+    due, found = relay._store.due, -1
+
+    async def counted(now: float, limit: int, without: Collection[str] = ()) -> list[Row]:
+        nonlocal found
+        rows = await due(now, limit, without)
+        found = found if without else len(rows)
+        return rows
+
+    monkeypatch.setattr(relay._store, "due", counted)
+    async with running(relay):
+        async with away(hub):
+            database.insert((A, 1), (A, 2), (B, 3))
+            await until(lambda: relay.stats.failed > 1)
+            with database.connection() as connection:
+                connection.execute("DELETE FROM webmq_outbox")
+            await until(lambda: not found)
+        database.insert((C, 4))
+        await hub.arrived(C)
+    assert pushed(hub) == [(C, 4)]
+
+
+async def test_rows_that_cannot_be_deleted_are_pushed_once(
+    tmp_path: Path, hub: Hub, client: AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Until they can be. One line of the log a minute says so."""
+    caplog.set_level(logging.INFO, "webmqconnect_async.relay")
+    database = Database(f"sqlite:///{tmp_path}/shop.db")
+    database.insert((A, 1), (B, 2))
+    with database.connection() as connection:
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE DELETE ON webmq_outbox BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
+    relay = Relay(database.url, client)
+    async with running(relay):
+        await until(lambda: relay._database._failures >= 2)
+        assert relay.stats == RelayStats(pushed=2)
+        assert caplog.text.count("cannot use the outbox") == 1
+        with database.connection() as connection:
+            connection.execute("DROP TRIGGER refuse")
+        await until(lambda: not database.scalar(WAITING) and "the outbox can be used again" in caplog.text)
+    assert relay.stats == RelayStats(pushed=2)
+
+
+@pytest.mark.parametrize("change", ["eligible = '17'", "exclude = 'x'", "event = x'31'"])
+async def test_a_row_that_was_written_by_hand_is_parked(
+    change: str, tmp_path: Path, hub: Hub, client: AsyncClient
+) -> None:
+    database = Database(f"sqlite:///{tmp_path}/shop.db")
+    database.insert((A, 1), (B, 2))
+    with database.connection() as connection:
+        connection.execute(f"UPDATE webmq_outbox SET {change} WHERE id = 1")  # noqa: S608  # a constant
+    async with Relay(database.url, client) as relay:
+        assert await relay.run(once=True) == RelayStats(pushed=1, failed=1, parked=1)
+
+
+async def test_a_small_batch_does_not_limit_concurrency(
+    database: Database, server: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_relay, "_POLL", 0.01)
+    server.script(*(held() for _ in range(12)))
+    database.insert(*((f"{A}{number}", number) for number in range(12)))
+    async with AsyncClient(server.url) as client, running(Relay(database.url, client, batch=2, concurrency=12)):
+        await asyncio.to_thread(server.until, lambda: len(server.requests) == 12)
+        server.release()
 
 
 async def test_retries_do_not_depend_on_the_client(database: Database, hub: Hub) -> None:
@@ -237,6 +321,50 @@ async def test_a_cancelled_relay_writes_what_it_has(database: Database, server: 
     assert database.scalar(WAITING) == 1
 
 
+async def test_a_relay_that_is_cancelled_during_a_write_writes_it(
+    database: Database, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.insert((A, 1))
+    async with Relay(database.url, client) as relay:
+        write, writing = relay._store.write, asyncio.Event()
+
+        async def slow(deleted: Sequence[Row] = (), failed: Failed = ()) -> None:
+            if deleted and not writing.is_set():
+                writing.set()
+                await asyncio.Event().wait()
+            await write(deleted, failed)
+
+        monkeypatch.setattr(relay._store, "write", slow)
+        task = asyncio.create_task(relay.run())
+        async with asyncio.timeout(30):
+            await writing.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert database.scalar(WAITING) == 0
+
+
+@pytest.mark.parametrize("end", ["stop", "cancel"])
+async def test_it_ends_while_an_application_keeps_sqlite_locked(end: str, tmp_path: Path, server: Hostile) -> None:
+    database = Database(f"sqlite:///{tmp_path}/shop.db")
+    database.insert((A, 1))
+    server.script(held())
+    async with AsyncClient(server.url) as client, Relay(database.url, client) as relay:
+        task = asyncio.create_task(relay.run())
+        await asyncio.to_thread(server.until, lambda: len(server.requests) == 1)
+        with database.connection() as application:
+            application.execute("BEGIN EXCLUSIVE")
+            server.release()
+            await until(lambda: relay.stats.pushed == 1)
+            relay.stop() if end == "stop" else task.cancel()
+            done, _ = await asyncio.wait([task], timeout=30)
+        assert done
+        assert task.cancelled() == (end == "cancel")
+        await relay.run(once=True)  # which knows that the broker has accepted the row
+    assert len(server.requests) == 1
+    assert database.scalar(WAITING) == 0
+
+
 async def test_a_closed_client_ends_it(database: Database, client: AsyncClient) -> None:
     database.insert((A, 1))
     async with Relay(database.url, client) as relay:
@@ -251,19 +379,109 @@ async def test_it_must_be_open(database: Database, client: AsyncClient) -> None:
         await Relay(database.url, client).run()
 
 
+async def test_it_runs_once_at_a_time(database: Database, client: AsyncClient) -> None:
+    relay = Relay(database.url, client)
+    async with running(relay):
+        await until(lambda: relay.active)
+        with pytest.raises(RuntimeError, match="already running"):
+            await relay.run()
+
+
+async def test_a_database_that_is_away_at_the_start(
+    database: Database, hub: Hub, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service may be started before its database."""
+    relay = Relay(database.url, client)
+    opened, failures = relay._store.open, [StoreLost("refused")] * 3
+
+    async def refused() -> None:
+        if failures:
+            raise failures.pop()
+        await opened()
+
+    monkeypatch.setattr(relay._store, "open", refused)
+    async with relay:
+        with pytest.raises(StoreLost, match="refused"):
+            await relay.run(once=True)
+    database.insert((A, 1))
+    async with running(relay):
+        await hub.arrived(A)
+
+
 # One of several
 
 
-async def test_a_relay_that_loses_its_lock_stops_at_once(database: Database, server: Hostile) -> None:
-    """It abandons its push, and pushes the row again with its key when it has the lock again."""
+async def test_a_relay_that_loses_its_lock_stops_at_once(
+    database: Database, server: Hostile, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It abandons its push, and pushes nothing while another relay has the lock."""
+    caplog.set_level(logging.INFO, "webmqconnect_async.relay")
     server.script(held())
-    database.insert((A, 1))
+    database.insert((A, 1), (A, 2), (A, 3))
+    other = connect_store(database.url)
+    await other.open()
     async with AsyncClient(server.url) as client, running(Relay(database.url, client)):
         await asyncio.to_thread(server.until, lambda: len(server.requests) == 1)
         take_lock(database)
+        async with asyncio.timeout(30):
+            while not await other.lock():  # noqa: ASYNC110  # PostgreSQL notices in a moment
+                await asyncio.sleep(0.001)
+        await until(lambda: "waiting: another relay is active" in caplog.text)
+        server.release()
+        assert len(server.requests) == 1
+        await other.close()
         await until(lambda: not database.scalar(WAITING))
-    first, second = [request.header("Idempotency-Key") for request in server.requests]
+    first, second, *_ = [request.header("Idempotency-Key") for request in server.requests]
     assert first == second
+    assert len(server.requests) == 4
+
+
+async def test_a_process_that_was_stopped_looks_at_its_lock_first(
+    database: Database, server: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile, another relay may have pushed the rows that it holds."""
+    server.script(held())
+    database.insert((A, 1), (A, 2))
+    async with AsyncClient(server.url) as client, running(relay := Relay(database.url, client)):
+        await asyncio.to_thread(server.until, lambda: len(server.requests) == 1)
+        pushes, push = 0, client._push_one
+
+        async def counted(*arguments: object) -> object:
+            nonlocal pushes
+            pushes += 1
+            return await push(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(client, "_push_one", counted)
+        looked, locked = asyncio.Event(), relay._store.locked
+
+        async def late() -> bool:
+            await looked.wait()
+            return await locked()
+
+        monkeypatch.setattr(relay._store, "locked", late)
+        monkeypatch.setattr(_relay, "_LOCK_AGE", -1)
+        server.release()
+        await until(lambda: relay.stats.pushed == 1)
+        assert pushes == 0
+        monkeypatch.setattr(_relay, "_LOCK_AGE", 2)
+        looked.set()
+        await until(lambda: not database.scalar(WAITING))
+    assert pushes == 1
+
+
+async def test_a_relay_without_its_lock_writes_nothing(
+    database: Database, client: AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.insert((A, 1))
+    relay = Relay(database.url, client)
+
+    async def locked() -> bool:
+        return not relay.stats.pushed
+
+    monkeypatch.setattr(relay._store, "locked", locked)
+    async with running(relay):
+        await until(lambda: "the lock of the outbox is lost" in caplog.text)
+        assert database.scalar(WAITING) == 1
 
 
 async def test_a_second_relay_waits_and_takes_over(database: Database, hub: Hub, client: AsyncClient) -> None:

@@ -39,7 +39,7 @@ def application(request: pytest.FixtureRequest, database: Database) -> Iterator[
 
 @pytest.fixture
 async def store(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SQLiteStore]:
-    monkeypatch.setattr(_sqlite, "_PATIENCE", 0.01)
+    monkeypatch.setattr(_sqlite, "_BUSY_TIMEOUT", 0.01)
     monkeypatch.setattr(_sqlite, "_PAUSE", 0.001)
     store = SQLiteStore(database.url.removeprefix("sqlite:///"))
     yield store
@@ -77,8 +77,9 @@ async def test_waits_for_an_application_that_writes(
 ) -> None:
     """It neither fails nor gets into the application's way."""
     await store.open()
+    rows = await store.due(NOW, 500)
     application.execute(f"BEGIN {begin}")
-    deleting = asyncio.create_task(store.delete([1]))
+    deleting = asyncio.create_task(store.write(rows))
     await until(refused)
     application.execute(*outbox.insert("a", 2))
     application.execute("COMMIT")
@@ -103,9 +104,10 @@ async def test_waits_for_an_application_that_reads(
 ) -> None:
     """Without WAL, a commit waits for readers. In between, new ones get in, and the one that reads may write."""
     await store.open()
+    rows = await store.due(NOW, 500)
     application.execute("BEGIN")
     application.execute("SELECT * FROM webmq_outbox").fetchall()
-    deleting = asyncio.create_task(store.delete([1]))
+    deleting = asyncio.create_task(store.write(rows))
     if application.execute("PRAGMA journal_mode").fetchone() == ("wal",):
         await deleting
     else:
@@ -120,8 +122,9 @@ async def test_a_call_that_is_cancelled_gives_up(
     application: sqlite3.Connection, refused: Callable[[], bool], store: SQLiteStore
 ) -> None:
     await store.open()
+    rows = await store.due(NOW, 500)
     application.execute("BEGIN EXCLUSIVE")
-    deleting = asyncio.create_task(store.delete([1]))
+    deleting = asyncio.create_task(store.write(rows))
     await until(refused)
     deleting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -136,8 +139,9 @@ async def test_closed_while_a_call_waits(
     application: sqlite3.Connection, refused: Callable[[], bool], store: SQLiteStore
 ) -> None:
     await store.open()
+    rows = await store.due(NOW, 500)
     application.execute("BEGIN EXCLUSIVE")
-    deleting = asyncio.create_task(store.delete([1]))
+    deleting = asyncio.create_task(store.write(rows))
     await until(refused)
     await store.close()
     with pytest.raises(StoreLost, match="locked"):
@@ -196,6 +200,32 @@ async def test_lock_file_that_was_removed(store: SQLiteStore, tmp_path: Path) ->
     assert await store.locked()
 
 
+async def test_lock_is_released_although_a_child_has_the_file(database: Database, store: SQLiteStore) -> None:
+    """A process that was forked has a duplicate of the descriptor."""
+    await store.open()
+    assert await store.lock()
+    assert store._lock is not None
+    duplicate = os.dup(store._lock)
+    await store.close()
+    await store.open()
+    assert await store.lock()
+    os.close(duplicate)
+
+
+async def test_database_that_is_replaced(database: Database, store: SQLiteStore, tmp_path: Path) -> None:
+    """As by the restore of a backup. The connection would go on with the old file."""
+    await store.open()
+    assert await store.lock()
+    Database(f"sqlite:///{tmp_path}/backup.db").insert(("a", "restored"))
+    os.replace(tmp_path / "backup.db", tmp_path / "shop.db")
+    assert not await store.locked()
+    with pytest.raises(StoreLost, match="is another file now"):
+        await store.lock()
+    await store.open()
+    assert await store.lock()
+    assert [row.event for row in await store.due(NOW, 500)] == ['"restored"']
+
+
 async def test_lock_file_that_cannot_be_made(store: SQLiteStore, tmp_path: Path) -> None:
     (tmp_path / "shop.db-relay").mkdir()
     await store.open()
@@ -210,7 +240,8 @@ async def test_long_backlog_of_a_topic_that_waits(analyzed: bool, database: Data
     with database.connection() as connection:
         connection.cursor().execute("ANALYZE" if analyzed else "SELECT 1")
     await store.open()
-    await store.postpone(1, NOW + 5, "no hub")
+    row, *_ = await store.due(NOW, 500)
+    await store.write(failed=[(row, NOW + 5, "no hub")])
     ticks = 0
 
     def tick() -> None:

@@ -106,7 +106,8 @@ def _change(verb: Literal["retry", "drop"], arguments: tuple[str, ...], file: Pa
     if bool(given) == all_parked:
         raise click.UsageError("give the IDs of rows, or --all-parked.")
     if wrong := [each for each in given if not (each.isdecimal() and len(each) < 19)]:
-        raise click.UsageError(f"{wrong[0]!r} is not the ID of a row.")
+        hint = "such as sqlite:///shop.db"
+        raise click.UsageError(f"{wrong[0]!r} is not the ID of a row, nor the URL of a database, {hint}.")
     ids = None if all_parked else {int(each) for each in given}
     changed = _with_store(urls, file, lambda store: store.retry(ids) if verb == "retry" else store.drop(ids))
     with reported():

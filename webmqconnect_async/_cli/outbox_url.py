@@ -26,7 +26,7 @@ def outbox_url(arguments: tuple[str, ...], file: Path | None) -> str:
     """Return the URL in the arguments, in the file, or in the variable.
 
     Raises:
-        UsageError: there is not exactly one, or an argument has a password. The message does not contain it.
+        UsageError: There is not exactly one, or an argument has a password. The message does not contain it.
     """
     if len(arguments) + (file is not None) > 1:
         raise click.UsageError("URL is given twice.")

@@ -78,6 +78,8 @@ def relay(
     from .push.prepare import new_client
     from .relaying import Relaying
 
+    if wrong := [argument for argument in arguments if "://" not in argument]:
+        raise click.UsageError(f"{wrong[0]!r} is not a URL: ENDPOINT begins with http:// or https://.")
     endpoints = tuple(argument for argument in arguments if argument.startswith(("http://", "https://")))
     url = outbox_url(tuple(argument for argument in arguments if argument not in endpoints), url_file)
     [endpoint] = with_endpoint(endpoints)

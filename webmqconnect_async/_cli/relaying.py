@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import rich_click as click
 
@@ -24,18 +24,15 @@ class Relaying:
     """A relay, and what its progress bar and its summary show.
 
     Args:
-        url: the URL of the database.
-        client: to push with. It is closed at the end.
-        concurrency: maximum number of pushes in flight.
-        metrics: where to serve metrics, as `HOST:PORT`. `None`: nowhere.
+        url: The URL of the database.
+        client: To push with. It is closed at the end.
+        concurrency: Maximum number of pushes in flight.
+        metrics: Where to serve metrics, as `HOST:PORT`. `None`: nowhere.
 
     Raises:
-        UsageError: an argument is invalid.
-        Failure: a package is missing.
+        UsageError: An argument is invalid.
+        Failure: A package is missing.
     """
-
-    taken: int = 0
-    size: int | None = None  # an outbox has no end
 
     def __init__(self, url: str, client: AsyncClient, concurrency: int, metrics: str | None) -> None:
         try:
@@ -69,11 +66,11 @@ class Relaying:
         """Push rows until interrupted, or with `once` until there is nothing left to push.
 
         Raises:
-            Failure: the database or the port of the metrics cannot be used.
+            Failure: The database or the port of the metrics cannot be used.
         """
         self._task = asyncio.current_task()
-        with Report(self, self) as report:
-            handler = _Lines(report)
+        with Report(self) as report:
+            handler = _LogHandler(report)
             logger.addHandler(handler)
             logger.setLevel(logging.INFO)
             try:
@@ -84,6 +81,7 @@ class Relaying:
                         await self._serve_metrics(self._address, stack)
                     await self._relay.run(once=once)
             except StoreError as error:
+                report.summary = self.pushed > 0
                 raise Failure(str(error)) from None
             except asyncio.CancelledError:
                 if not self.interrupted:
@@ -96,7 +94,7 @@ class Relaying:
             from ..relay._metrics import Metrics
 
             metrics = Metrics(address, self._relay)
-            await stack.enter_async_context(asynccontextmanager(metrics.serve)())
+            await stack.enter_async_context(metrics.serving())
         except ImportError as error:
             raise Failure(str(error)) from None
         except OSError as error:
@@ -112,7 +110,7 @@ class Relaying:
         self._relay.stop()
 
 
-class _Lines(logging.Handler):
+class _LogHandler(logging.Handler):
     """Prints the log of a relay above the progress bar."""
 
     def __init__(self, report: Report) -> None:

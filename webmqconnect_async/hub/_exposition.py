@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, closing
 
 from aiohttp import web
 
@@ -48,8 +49,9 @@ class Exposition(Collector):
     async def refresh(self) -> None:
         """Prepare for `collect`, before each scrape."""
 
-    async def serve(self, _app: web.Application | None = None) -> AsyncIterator[None]:
-        """Serve the metrics while the application runs.
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Serve the metrics.
 
         Raises:
             OSError: the port cannot be bound. Its `filename` is the address.
@@ -67,8 +69,8 @@ class Exposition(Collector):
                 raise OSError(error.errno, error.strerror, f"{host}:{port}") from None
             bound: tuple[str, int] = server.sockets[0].getsockname()[:2]
             self.address = bound
-            yield
-            server.close()
+            with closing(server):
+                yield
         finally:
             await runner.cleanup()
 

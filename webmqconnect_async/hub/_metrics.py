@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from itertools import accumulate
 from time import perf_counter
 from typing import get_args
@@ -43,6 +43,11 @@ class Metrics(Exposition, Observer):
         self._forged: dict[str, int] = dict.fromkeys(("push", "subscriber", "request"), 0)
         self._seconds = 0.0
         self._in_bucket = [0] * len(_BUCKETS)
+
+    async def serve(self, _app: web.Application) -> AsyncIterator[None]:
+        """Serve the metrics while the application runs."""
+        async with self.serving():
+            yield
 
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
         self._deliveries += receivers

@@ -4,8 +4,10 @@
 - A row that was accepted is deleted.
 - A row that never can be accepted is parked, and its topic goes on.
 - A row that may be accepted later is postponed, and its topic waits for it.
-- A row that failed because the broker is away only waits. One push at a time probes whether the broker is back, after a
-  pause that doubles. If the rows of two topics are postponed in a row, the broker counts as away, too.
+- A row that failed because the broker is away only waits.
+- While the broker is away, all rows are released, and read again for a probe: one push at a time, after a pause. The
+  pause doubles while the broker does not respond. If the rows of two topics are postponed in a row, the broker may be
+  at fault, too: it is probed, first with rows that have not failed yet.
 """
 
 from __future__ import annotations
@@ -15,7 +17,17 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ..errors import AuthRejected, ClockRejected, ConnectFailed, Overloaded, QueueTimeout, Rejected, Unconfirmed
+from ..errors import (
+    AuthRejected,
+    BadReply,
+    ClockRejected,
+    ConnectFailed,
+    Overloaded,
+    QueueTimeout,
+    Rejected,
+    TooLarge,
+    Unconfirmed,
+)
 
 if TYPE_CHECKING:
     from ..errors import WebMQError
@@ -31,27 +43,27 @@ _FIRST_PAUSE = 0.25
 """Seconds until a broker that is away is probed. It doubles."""
 _LONGEST_PAUSE = 5.0
 """Seconds between two probes, at most, unless the broker asks for more."""
-_LONGEST_HELD = 16 << 20
+_MAX_LENGTH = 16 << 20
 """Read no more rows while the events of those held have as many characters."""
 _MISCONFIGURED = (404, 405, 407)
 """Statuses that say that the endpoint is wrong, or the proxy in front of it, and nothing about the row."""
+_AMBIGUOUS = (400, 410, 415, 501)
+"""Statuses of a row that is never accepted, and of a server that is not the broker, which has accepted nothing yet."""
 
-_Fate: TypeAlias = Literal["delete", "wait", "postpone", "park"]
+_Action: TypeAlias = Literal["delete", "wait", "postpone", "park"]
 
 
 @dataclass(slots=True)
 class Changes:
     """What is to be written to the outbox."""
 
-    deleted: list[int] = field(default_factory=list)
-    """IDs of rows that were accepted."""
-    postponed: list[tuple[Row, float, str]] = field(default_factory=list)
-    """Rows, the Unix time before which they are not pushed again, and the error."""
-    parked: list[tuple[Row, str]] = field(default_factory=list)
-    """Rows that cannot be accepted, and the error."""
+    deleted: list[Row] = field(default_factory=list)
+    """Rows that were accepted."""
+    failed: list[tuple[Row, float | None, str]] = field(default_factory=list)
+    """Rows, the Unix time before which they are not pushed again, and the error. `None`: parked."""
 
     def __len__(self) -> int:
-        return len(self.deleted) + len(self.postponed) + len(self.parked)
+        return len(self.deleted) + len(self.failed)
 
 
 class Schedule:
@@ -59,17 +71,19 @@ class Schedule:
 
     Args:
         concurrency: Maximum number of rows in flight.
-        most: Read no more rows while as many are held.
+        max_held: Read no more rows while as many are held.
         jitter: Returns a random number in [0, 1).
     """
 
-    def __init__(self, concurrency: int, most: int, jitter: Callable[[], float]) -> None:
+    def __init__(self, concurrency: int, max_held: int, jitter: Callable[[], float]) -> None:
         self.in_flight = 0
         self.changes = Changes()
         self.error: WebMQError | None = None
-        """The error of the last probe while the broker is away; `None` if it is not."""
+        """Why the broker accepts nothing; `None` if it does, as far as is known."""
+        self.away = False
+        """Whether it does not even respond to the row."""
         self._concurrency = concurrency
-        self._most = most
+        self._max_held = max_held
         self._jitter = jitter
         # Each topic has its rows here, the one in flight first, until all that was done to them has been written.
         self._rows: dict[str, deque[Row]] = {}
@@ -77,9 +91,9 @@ class Schedule:
         self._emptied: list[str] = []
         self._held = 0
         self._length = 0
-        self._suspect: str | None = None
-        """The topic of the first failure since the last response to a push; `None` if there was none."""
-        self._probe: Row | None = None
+        self._failed_topic: str | None = None
+        """The topic of the first failure since the last row was accepted or parked; `None` if there was none."""
+        self._accepted = self._probing = False
         self._failures = 0
         self._resumes = 0.0
 
@@ -95,10 +109,10 @@ class Schedule:
 
     def wants_rows(self, now: float) -> bool:
         """Return whether rows of further topics could be pushed soon."""
-        if self._suspect is not None and (now < self._resumes or self._ready):
+        if self._failed_topic is not None and (now < self._resumes or self._ready):
             return False
         # Reading takes a while, in which as many rows as are in flight may be done.
-        return len(self._ready) < 2 * self._concurrency and self._held < self._most and self._length < _LONGEST_HELD
+        return len(self._ready) < 2 * self._concurrency and self._held < self._max_held and self._length < _MAX_LENGTH
 
     def add(self, rows: Iterable[Row]) -> None:
         """Hold rows that have been read, in their order, of other topics than those of `topics`."""
@@ -114,18 +128,19 @@ class Schedule:
         """Return a row to push now; `None` if there is none, or not yet."""
         if not self._ready or self.in_flight >= self._concurrency:
             return None
-        row = self._rows[self._ready[0]][0]
-        if self._suspect is not None:
+        topic = self._ready[0]
+        if self._failed_topic is not None:
             if self.in_flight or now < self._resumes:
                 return None
-            self._probe = row
-        self._ready.popleft()
+            self._probing = True
+            topic = next((each for each in self._ready if not self._rows[each][0].attempts), topic)
+        self._ready.remove(topic)
         self.in_flight += 1
-        return row
+        return self._rows[topic][0]
 
-    def pause(self, now: float) -> float | None:
-        """Return the seconds until `next` may have a row again, while the broker is away; `None` if it is not."""
-        return max(0.0, self._resumes - now) if self._suspect is not None and self._ready else None
+    def pause(self, now: float) -> float:
+        """Return the seconds until `next` may have a row again; 0 unless the broker is away."""
+        return max(0.0, self._resumes - now) if self._failed_topic is not None else 0.0
 
     def done(self, row: Row, error: WebMQError | None, now: float, unix_time: float) -> None:
         """Record the outcome of a row.
@@ -137,33 +152,33 @@ class Schedule:
             unix_time: The time of the outbox.
         """
         self.in_flight -= 1
-        rows, ready = self._rows[row.topic], self._ready.append
-        fate = "delete" if error is None else _fate_of(error)
-        if error is None or fate == "park":  # the broker responds
-            self._suspect = self._probe = self.error = None
+        rows = self._rows[row.topic]
+        action = "delete" if error is None else _action_for(error, self._accepted)
+        if error is None or action == "park":
+            self._failed_topic = self.error = None
+            self._probing = self.away = False
             self._failures = 0
             rows.popleft()
             self._release((row,))
             if error is None:
-                self.changes.deleted.append(row.id)
+                self._accepted = True
+                self.changes.deleted.append(row)
             else:
-                self.changes.parked.append((row, _text_of(error)))
-        elif fate == "postpone":
-            self._doubt(row, error, now, certain=False)
-            delay = self._backoff(_FIRST_DELAY, row.attempts, _LONGEST_DELAY)
-            self.changes.postponed.append((row, unix_time + delay, _text_of(error)))
+                self.changes.failed.append((row, None, _text_of(error)))
+        else:
+            if action == "postpone":
+                delay = self._backoff(_FIRST_DELAY, row.attempts, _LONGEST_DELAY)
+                self.changes.failed.append((row, unix_time + delay, _text_of(error)))
             self._release(rows)
             rows.clear()
-        else:
-            self._doubt(row, error, now, certain=True)
-            ready = self._ready.appendleft  # it is the next probe
+            self._record_failure(row.topic, error, now, certain=action == "wait")
         if rows:
-            ready(row.topic)
+            self._ready.append(row.topic)
         else:
             self._emptied.append(row.topic)
 
     def take_changes(self) -> tuple[Changes, Collection[str]]:
-        """Return what is to be written now, and the topics to give to `written` after that."""
+        """Return what is to be written now, and the topics to give to `written` or `not_written` after that."""
         taken = self.changes, self._emptied
         self.changes, self._emptied = Changes(), []
         return taken
@@ -173,6 +188,12 @@ class Schedule:
         for topic in topics:
             del self._rows[topic]
 
+    def not_written(self, changes: Changes, topics: Collection[str]) -> None:
+        """Keep what may not have been written. To write it twice does no harm."""
+        self.changes.deleted += changes.deleted
+        self.changes.failed += changes.failed
+        self._emptied += topics
+
     def _backoff(self, first: float, failures: int, longest: float) -> float:
         return min(longest, first * 2.0 ** min(failures, 10)) * (0.5 + self._jitter() / 2)
 
@@ -180,30 +201,45 @@ class Schedule:
         self._held -= len(rows)
         self._length -= sum(len(row.event) for row in rows)
 
-    def _doubt(self, row: Row, error: WebMQError, now: float, *, certain: bool) -> None:
-        """Record a failure that may be the broker's."""
-        if self._suspect is not None and row is not self._probe:
+    def _record_failure(self, topic: str, error: WebMQError, now: float, *, certain: bool) -> None:
+        """Record a failure that may be the broker's, and pause if it is."""
+        if self._failed_topic is not None and not self._probing:
             return  # it was in flight when the first one failed
-        if certain or self._suspect not in (None, row.topic):
-            self._failures += 1
+        self._probing = False
+        self._resumes = now
+        if certain or self._failed_topic not in (None, topic):
+            self.error = error
+            self.away = certain or not (isinstance(error, Rejected | BadReply) and error.status)
+            self._failures = self._failures + 1 if self.away else 1
             pause = self._backoff(_FIRST_PAUSE, self._failures - 1, _LONGEST_PAUSE)
             if isinstance(error, Overloaded) and error.retry_after is not None:
                 pause = max(pause, min(error.retry_after, _LONGEST_DELAY))
-            self._resumes = now + pause
-            self.error = error
-        else:
-            self._resumes = now
-        self._suspect = self._suspect or row.topic
-        self._probe = None
+            self._resumes += pause
+            self._release_waiting()
+        self._failed_topic = self._failed_topic or topic
+
+    def _release_waiting(self) -> None:
+        """Release all rows but those in flight: meanwhile, an operator may drop them."""
+        for topic in self._ready:
+            self._release(self._rows[topic])
+            self._rows[topic].clear()
+        self._emptied += self._ready
+        self._ready.clear()
+        for rows in self._rows.values():
+            while len(rows) > 1:
+                self._release((rows.pop(),))
 
 
-def _fate_of(error: WebMQError) -> _Fate:
+def _action_for(error: WebMQError, accepted: bool) -> _Action:
+    """Return what becomes of a row that failed; `accepted`: whether the broker has accepted another one."""
     match error:
         case ConnectFailed() | QueueTimeout() | Overloaded() | ClockRejected():
             return "wait"
         case Rejected() if error.status in _MISCONFIGURED:
             return "wait"
         case AuthRejected() | Unconfirmed():
+            return "postpone"
+        case Rejected() if error.status in _AMBIGUOUS and not isinstance(error, TooLarge) and not accepted:
             return "postpone"
     return "park"
 

@@ -1,8 +1,8 @@
 """An outbox in PostgreSQL, by psycopg.
 
 IDs are assigned when a row is inserted, and the row appears when its transaction is committed: a lower ID may appear
-after a higher one. So nothing here remembers how far it has read. The two transactions have overlapped then, and the
-rows of such have no order.
+after a higher one. So nothing here remembers how far it has read. The two transactions have overlapped then, and
+their rows have no order.
 """
 
 from __future__ import annotations
@@ -65,14 +65,25 @@ SELECT {COLUMNS} FROM (
     ) AS each
 ) AS counted WHERE before < %(length)s ORDER BY id"""  # noqa: S608  # constants
 _COUNTS: LiteralString = """\
-SELECT count(*) FILTER (WHERE NOT parked), count(*) FILTER (WHERE parked),
-    coalesce(max(extract(epoch FROM clock_timestamp())::float8 - created) FILTER (WHERE NOT parked), 0)
-FROM webmq_outbox"""
+SELECT
+    (SELECT count(*) FROM webmq_outbox WHERE NOT parked),
+    (SELECT count(*) FROM webmq_outbox WHERE parked),
+    coalesce(extract(epoch FROM clock_timestamp())::float8 - (
+        SELECT created FROM webmq_outbox WHERE NOT parked ORDER BY id LIMIT 1
+    ), 0)"""
 _LISTED: LiteralString = """\
 SELECT id, topic, event, attempts, parked, error, extract(epoch FROM clock_timestamp())::float8 - created
 FROM webmq_outbox WHERE parked OR NOT %s ORDER BY id LIMIT %s"""
-_POSTPONE: LiteralString = "UPDATE webmq_outbox SET attempts = attempts + 1, due = %s, error = %s WHERE id = %s"
-_PARK: LiteralString = "UPDATE webmq_outbox SET attempts = attempts + 1, parked = true, error = %s WHERE id = %s"
+# The keys, because a server that took over may have lost rows, and have used their IDs again.
+_WRITE: LiteralString = """\
+WITH accepted AS (
+    DELETE FROM webmq_outbox WHERE id = ANY(%(ids)s::bigint[]) AND key = ANY(%(keys)s::text[])
+)
+UPDATE webmq_outbox AS row SET
+    attempts = attempts + 1, due = coalesce(failed.due, row.due), parked = failed.due IS NULL, error = failed.error
+FROM unnest(%(failed)s::bigint[], %(failed_keys)s::text[], %(dues)s::float8[], %(errors)s::text[])
+    AS failed (id, key, due, error)
+WHERE row.id = failed.id AND row.key = failed.key"""
 _RETRY: LiteralString = "UPDATE webmq_outbox SET parked = false, due = 0 WHERE "
 _DELETE: LiteralString = "DELETE FROM webmq_outbox WHERE "
 
@@ -93,7 +104,7 @@ class PostgreSQLStore:
     """Implements `Store`.
 
     Args:
-        parameters: what `parsed` returns.
+        parameters: What `parsed` returns.
     """
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
@@ -103,7 +114,6 @@ class PostgreSQLStore:
         self._after = ""
 
     async def open(self) -> None:
-        """Implement `Store`."""
         await self.close()
         self._connection = connection = await self._connected()
         connection.add_notify_handler(self._notify)
@@ -145,23 +155,22 @@ class PostgreSQLStore:
         self._notified = True
 
     async def close(self) -> None:
-        """Implement `Store`."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
 
     async def lock(self) -> bool:
-        """Implement `Store`."""
-        return await self.locked() or bool(await _only(await self._execute(_LOCK)))
+        if not (await self.locked() or await _only(await self._execute(_LOCK))):
+            return False
+        await self.write()
+        return True
 
     async def locked(self) -> bool:
-        """Implement `Store`."""
         with suppress(StoreError):
             return bool(await _only(await self._execute(_LOCKED)))
         return False
 
     async def due(self, now: float, limit: int, without: Collection[str] = ()) -> list[Row]:
-        """Implement `Store`."""
         self._notified = False  # before the rows: a later commit ends `wait`
         parameters = {"now": now, "without": list(without), "limit": limit}
         heads: list[str] = []
@@ -177,20 +186,18 @@ class PostgreSQLStore:
         records = await self._execute(_ROWS, {"heads": heads, "each": each, "length": MAX_LENGTH})
         return rows([record[:8] for record in await records.fetchall()], now)
 
-    async def delete(self, ids: Sequence[int]) -> None:
-        """Implement `Store`."""
-        await self.drop(ids)
-
-    async def postpone(self, row_id: int, due: float, error: str) -> None:
-        """Implement `Store`."""
-        await self._execute(_POSTPONE, (due, error, row_id))
-
-    async def park(self, row_id: int, error: str) -> None:
-        """Implement `Store`."""
-        await self._execute(_PARK, (error, row_id))
+    async def write(self, deleted: Sequence[Row] = (), failed: Sequence[tuple[Row, float | None, str]] = ()) -> None:
+        parameters = {
+            "ids": [row.id for row in deleted],
+            "keys": [row.key for row in deleted],
+            "failed": [row.id for row, _, _ in failed],
+            "failed_keys": [row.key for row, _, _ in failed],
+            "dues": [due for _, due, _ in failed],
+            "errors": [error for _, _, error in failed],
+        }
+        await self._execute(_WRITE, parameters)
 
     async def wait(self, seconds: float) -> None:
-        """Implement `Store`."""
         if self._notified or self._connection is None or self._connection.closed:
             return
         # A duplicate: psycopg watches the descriptor itself, for calls that are made meanwhile.
@@ -206,21 +213,17 @@ class PostgreSQLStore:
             os.close(descriptor)
 
     async def counts(self) -> Counts:
-        """Implement `Store`."""
         return Counts(*(await (await self._execute(_COUNTS)).fetchall())[0])
 
     async def listed(self, parked_only: bool, limit: int) -> list[Listed]:
-        """Implement `Store`."""
         return [Listed(*each) for each in await (await self._execute(_LISTED, (parked_only, limit))).fetchall()]
 
     async def retry(self, ids: Collection[int] | None) -> int:
-        """Implement `Store`."""
         changed = await self._change(_RETRY, ids)
         await self._execute("NOTIFY webmq_outbox")  # the trigger is for INSERT
         return changed
 
     async def drop(self, ids: Collection[int] | None) -> int:
-        """Implement `Store`."""
         return await self._change(_DELETE, ids)
 
     async def _change(self, statement: LiteralString, ids: Collection[int] | None) -> int:

@@ -8,18 +8,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from .._aio import AsyncClient
 from .._core.checks import checked_count, wrong_type
 from .._core.clock import monotonic, unix_time
 from .._core.flow import Retry
-from .._core.values import JSONText, Push
-from ..errors import ClientClosed, WebMQError, WrongLoop
-from ._policy import Schedule
+from ..errors import ClientClosed, InvalidPush, WebMQError, WrongLoop
+from ._policy import Changes, Schedule
 from ._store import Counts, Row, Store, StoreError, StoreLost
 from ._stores import connect_store
 
@@ -27,14 +28,22 @@ __all__ = ["Relay", "RelayStats"]
 
 _RETRY = Retry(at_least_once=True)
 
-_GATHERING = 0.01
+_GATHER = 0.01
 """Seconds to wait for further outcomes before they are written in one transaction."""
 _POLL = 0.1
 """Seconds between two looks for new rows while some are in flight."""
 _IDLE = 0.5
 """Seconds between two looks at the lock, and until it is tried again."""
-_SILENCE = 60.0
+_LONGEST_RETRY = 8.0
+"""Seconds until a database that cannot be used is tried again, at most."""
+_LOCK_AGE = 0.5
+"""Seconds after a look at the lock in which rows are pushed. If this process was stopped, another relay may have it."""
+_PATIENCE = 1.0
+"""Seconds that a call of the database may take after `stop`."""
+_LOG_INTERVAL = 60.0
 """Seconds between two warnings of one outage."""
+
+_T = TypeVar("_T")
 
 logger = logging.getLogger("webmqconnect_async.relay")
 
@@ -84,25 +93,38 @@ class Relay:
         self._concurrency = checked_count("concurrency", concurrency)
         self._batch = checked_count("batch", batch)
         self._client = client
-        self._store: Store = connect_store(url)
+        try:
+            self._store: Store = connect_store(url)
+        finally:
+            del url  # error reporters show the local variables of a traceback's frames
         self.active: bool = False
         """Whether this is the relay that pushes the rows of the database, and not one that waits to take over."""
-        self._open = False
-        self._stopped = asyncio.Event()
+        self._open = self._connected = self._running = self._stopped = False
+        self._timeout: asyncio.Timeout | None = None
         self._wake = asyncio.Event()
-        self._broker, self._database = _Outage("broker"), _Outage("database")
+        self._broker = _Outage("the broker does not accept pushes", "the broker accepts pushes again")
+        self._database = _Outage("cannot use the outbox", "the outbox can be used again")
+        self._unwritten = Changes()
+        """What could not be written. It is written before rows are read again."""
+        self._lock_seen = 0.0
         self._pushed = self._repeated = self._failed = self._parked = 0
 
     async def __aenter__(self) -> Self:
-        await self._store.open()
+        with suppress(StoreLost):  # `run` tries again
+            await self._connect()
         self._open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._open = False
+        self._open = self._connected = False
         await self._store.close()
+
+    async def _connect(self) -> None:
+        if not self._connected:
+            await self._store.open()
+            self._connected = True
 
     @property
     def stats(self) -> RelayStats:
@@ -110,44 +132,51 @@ class Relay:
         return RelayStats(self._pushed, self._repeated, self._failed, self._parked)
 
     async def counts(self) -> Counts:
-        """Count the rows of the outbox. It reads the whole table: a tenth of a second for a million rows."""
+        """Count the rows of the outbox. The relay waits meanwhile, which takes longer the more rows wait."""
         return await self._store.counts()
 
     def stop(self) -> None:
         """Make `run` end after the pushes in flight. Call it in the event loop of the relay."""
-        self._stopped.set()
+        self._stopped = True
         self._wake.set()
+        if self._timeout is not None:
+            self._timeout.reschedule(asyncio.get_running_loop().time() + _PATIENCE)
 
     async def run(self, *, once: bool = False) -> RelayStats:
         """Push rows until `stop` is called, and return the counts. If it is cancelled, so are the pushes in flight.
 
-        A connection to the database that is lost is made again.
+        A connection to the database that is lost is made again. The relay keeps the lock until it is
+        closed.
 
         Args:
-            once: End when no row is due, or when the broker is away.
+            once: End when no row is due that has not been tried, or when the broker is away.
 
         Raises:
             ClientClosed, WrongLoop: The client cannot be used.
             StoreError: The database cannot be used; or, with `once`, it is away, or another relay is active.
-            RuntimeError: The relay is not open.
+            RuntimeError: The relay is not open, or `run` is running already.
         """
         if not self._open:
             raise RuntimeError("the relay is not open: use `async with Relay(…) as relay`")
+        if self._running:
+            raise RuntimeError("run is already running")
+        self._running = True
         try:
             await self._run(once)
         finally:
-            self._stopped.clear()
+            self._running = self._stopped = False
         return self.stats
 
     async def _run(self, once: bool) -> None:
         """Wait for the lock, and push rows while this relay has it."""
         waiting = False
-        while not self._stopped.is_set():
+        while not self._stopped:
+            self._wake.clear()
+            delay = _IDLE
             try:
-                if await self._store.lock():
-                    self._database.ended()
+                await self._call(self._connect())
+                if await self._call(self._store.lock()):
                     waiting = False
-                    logger.info("active: pushing the rows of the outbox to %s", self._client._settings.endpoint)
                     await self._relay(once)
                     break
                 if once:
@@ -156,52 +185,53 @@ class Relay:
                     waiting = True
                     logger.info("waiting: another relay is active")
             except StoreLost as error:
+                self._connected = False
+                if self._stopped:
+                    break
                 if once:
                     raise
-                if self._stopped.is_set():
-                    break
-                self._database.lasts(error)
-                await self._store.close()
-                with suppress(StoreLost):
-                    await self._store.open()
-            await self._pause(_IDLE)
+                delay = min(_IDLE * 2.0 ** min(self._database.failed(error), 10), _LONGEST_RETRY)
+            await self._pause(delay)
 
     async def _relay(self, once: bool) -> None:
         """Push rows while this relay has the lock, until it is to end; raise StoreLost if it loses the lock."""
-        schedule = Schedule(self._concurrency, 4 * self._batch, random.random)
+        schedule = Schedule(self._concurrency, 4 * max(self._batch, self._concurrency), random.random)
+        schedule.changes = self._unwritten
         workers: set[asyncio.Task[None]] = set()
-        failures: list[BaseException] = []
         now = asyncio.get_running_loop().time
-
-        def ended(worker: asyncio.Task[None]) -> None:
-            workers.discard(worker)
-            if not worker.cancelled() and (error := worker.exception()):
-                failures.append(error)
-                self._wake.set()
-
-        self.active = True
+        began = unix_time()
         try:
-            while await self._store.locked():
-                await self._write(schedule)
+            while await self._call(self._has_lock()):
+                self._wake.clear()
+                await self._call(self._write(schedule))
+                if not self.active:
+                    self.active = True
+                    logger.info("active: pushing the rows of the outbox to %s", self._client._settings.endpoint)
                 read: list[Row] | None = None
-                if not self._stopped.is_set():
+                if not self._stopped:
                     if schedule.wants_rows(now()):
-                        read = await self._store.due(unix_time(), self._batch, list(schedule.topics))
-                        schedule.add(read)
-                    while row := schedule.next(now()):
-                        worker = asyncio.create_task(self._work(schedule, row))
-                        workers.add(worker)
-                        worker.add_done_callback(ended)
-                if failures:
-                    raise failures[0]
+                        # Rows that are postponed meanwhile do not count for `once`, which would not end.
+                        due = self._store.due(began if once else unix_time(), self._batch, list(schedule.topics))
+                        read = await self._call(due)
+                        if not schedule.pause(now()):
+                            schedule.add(read)
+                    self._database.recovered()
+                    while row := self._next(schedule):
+                        workers.add(asyncio.create_task(self._work(schedule, row)))
+                for worker in [each for each in workers if each.done()]:
+                    workers.remove(worker)
+                    worker.result()
+                pause = schedule.pause(now())
                 if schedule.in_flight:
-                    await self._outcomes(schedule)
-                elif self._stopped.is_set() or (once and (schedule.error or (schedule.idle and read == []))):
+                    await self._pause(_POLL)
+                    if schedule.in_flight and len(schedule.changes) < self._concurrency:
+                        await asyncio.sleep(_GATHER)
+                elif self._stopped or (once and (schedule.away or (schedule.idle and read == []))):
                     return
+                elif pause:
+                    await self._pause(min(_IDLE, pause))
                 elif schedule.idle:
-                    await self._news()
-                else:
-                    await self._pause(min(_POLL, schedule.pause(now()) or 0.0))
+                    await self._wait_for_rows()
             raise StoreLost("the lock of the outbox is lost")
         finally:
             self.active = False
@@ -209,93 +239,128 @@ class Relay:
                 worker.cancel()
             if workers:
                 await asyncio.wait(workers)
-            with suppress(StoreError):  # rows whose outcome is not written are pushed again
-                if schedule.changes and await self._store.locked():
-                    await self._write(schedule)
+            try:
+                with suppress(StoreError, TimeoutError):
+                    async with asyncio.timeout(_PATIENCE):
+                        if schedule.changes and await self._has_lock():
+                            await self._write(schedule)
+            finally:
+                self._unwritten = schedule.changes
+
+    async def _call(self, call: Awaitable[_T]) -> _T:
+        """Await a call of the store, but not long after `stop`: an application may keep SQLite locked."""
+        try:
+            deadline = asyncio.get_running_loop().time() + _PATIENCE if self._stopped else None
+            async with asyncio.timeout_at(deadline) as self._timeout:
+                return await call
+        except TimeoutError:
+            raise StoreLost("the database is locked") from None
+        finally:
+            self._timeout = None
+
+    async def _has_lock(self) -> bool:
+        """Return whether this relay still has the lock, and remember when it had."""
+        seen = _uptime()
+        locked = await self._store.locked()
+        if locked:
+            self._lock_seen = seen
+        return locked
+
+    def _next(self, schedule: Schedule) -> Row | None:
+        """Return a row to push now, unless another relay may have the lock."""
+        if _uptime() - self._lock_seen > _LOCK_AGE:
+            return None
+        return schedule.next(asyncio.get_running_loop().time())
 
     async def _work(self, schedule: Schedule, row: Row | None) -> None:
         """Push a row, and then others while there are any."""
         now = asyncio.get_running_loop().time
         while row is not None:
-            event = JSONText(row.event.encode())
-            push = Push(row.topic, event, row.eligible, row.exclude, idempotency_key=row.key)
-            result = await self._client._push_one(push, _RETRY)
+            error: WebMQError | None = None
+            try:
+                result = await self._client._push_one(row.push(), _RETRY)
+            except InvalidPush as invalid:
+                result = invalid
             self._wake.set()
             if isinstance(result, ClientClosed | WrongLoop):
                 raise result
             if isinstance(result, WebMQError):
                 self._failed += 1
-                schedule.done(row, result, now(), unix_time())
+                error = result
             else:
                 self._pushed += 1
                 self._repeated += result.repeated
-                schedule.done(row, None, now(), unix_time())
-            row = None if self._stopped.is_set() else schedule.next(now())
+            schedule.done(row, error, now(), unix_time())
+            row = None if self._stopped else self._next(schedule)
 
     async def _write(self, schedule: Schedule) -> None:
         """Write the outcomes to the outbox."""
         if schedule.error is None:
-            self._broker.ended()
+            self._broker.recovered()
         else:
-            self._broker.lasts(schedule.error)
+            self._broker.failed(schedule.error)
         changes, topics = schedule.take_changes()
-        if changes.deleted:
-            await self._store.delete(changes.deleted)
-        for row, due, error in changes.postponed:
-            await self._store.postpone(row.id, due, error)
-            logger.info("row %d of %s: postponed: %s", row.id, row.topic, error)
-        for row, error in changes.parked:
-            await self._store.park(row.id, error)
-            self._parked += 1
-            logger.warning("row %d of %s: parked: %s", row.id, row.topic, error)
-        schedule.written(topics)
-
-    async def _outcomes(self, schedule: Schedule) -> None:
-        """Wait for outcomes, until they are worth a transaction. Do not wait long: there may be new rows."""
-        self._wake.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_POLL):
-                await self._wake.wait()
-        if schedule.in_flight and len(schedule.changes) < self._concurrency:
-            await asyncio.sleep(_GATHERING)
-
-    async def _news(self) -> None:
-        """Wait for new rows, or until the relay is to end."""
-        waits = [asyncio.create_task(self._store.wait(_IDLE)), asyncio.create_task(self._pause(_IDLE))]
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if changes:
+                await self._store.write(changes.deleted, changes.failed)
+        except BaseException:
+            schedule.not_written(changes, topics)
+            raise
+        schedule.written(topics)
+        for row, due, error in changes.failed:
+            level = logging.WARNING if due is None else logging.INFO
+            logger.log(level, "row %d of %s: %s: %s", row.id, row.topic, "postponed" if due else "parked", error)
+            self._parked += due is None
+
+    async def _wait_for_rows(self) -> None:
+        """Wait for new rows, or until the relay is to end."""
+        waiting = asyncio.create_task(self._store.wait(_IDLE))
+        waiting.add_done_callback(lambda _: self._wake.set())
+        try:
+            await self._pause(_IDLE)
         finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.wait(waits)
+            waiting.cancel()
+            await asyncio.wait([waiting])
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, or until the relay is to end."""
+        """Sleep, or until a push ends, or until the relay is to end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._stopped.wait()
+                await self._wake.wait()
+
+
+def _uptime() -> float:
+    """Return seconds that also pass while the machine is suspended, where the system counts them."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return monotonic() if clock is None else time.clock_gettime(clock)
 
 
 class _Outage:
     """Logs an outage once a minute, and its end.
 
     Args:
-        what: What is away.
+        began: What is wrong.
+        ended: What is said at the end.
     """
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, began: str, ended: str) -> None:
+        self._began = began
+        self._ended = ended
+        self._failures = 0
         self._logged: float | None = None
 
-    def lasts(self, error: Exception) -> None:
-        """Record that it is away."""
+    def failed(self, error: Exception) -> int:
+        """Record a failure, and return how many there were before in this outage."""
         now = monotonic()
-        if self._logged is None or now - self._logged >= _SILENCE:
+        if self._logged is None or now - self._logged >= _LOG_INTERVAL:
             self._logged = now
-            logger.warning("the %s is away: %s", self._what, error)
+            logger.warning("%s: %s", self._began, error)
+        self._failures += 1
+        return self._failures - 1
 
-    def ended(self) -> None:
-        """Record that it is not away."""
+    def recovered(self) -> None:
+        """Record that it works."""
         if self._logged is not None:
             self._logged = None
-            logger.info("the %s is back", self._what)
+            self._failures = 0
+            logger.info("%s", self._ended)

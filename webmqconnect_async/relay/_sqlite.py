@@ -25,7 +25,7 @@ __all__ = ["SQLiteStore"]
 _T = TypeVar("_T")
 _POLL = 0.05
 """Seconds between two looks for commits of others."""
-_PATIENCE = 0.2
+_BUSY_TIMEOUT = 0.2
 """Seconds that a statement waits inside of SQLite. A commit that waits for readers keeps new ones out meanwhile."""
 _PAUSE = 0.1
 """Seconds after such a wait without success, for the others."""
@@ -55,14 +55,20 @@ SELECT {COLUMNS} FROM webmq_outbox WHERE id IN (
     )
 ) ORDER BY id"""  # noqa: S608  # constants
 _COUNTS = """\
-SELECT coalesce(sum(NOT parked), 0), coalesce(sum(parked), 0),
-    coalesce(max((julianday('now') - 2440587.5) * 86400.0 - created) FILTER (WHERE NOT parked), 0.0)
-FROM webmq_outbox"""
+SELECT
+    (SELECT count(*) FROM webmq_outbox WHERE NOT parked),
+    (SELECT count(*) FROM webmq_outbox WHERE parked),
+    coalesce((julianday('now') - 2440587.5) * 86400.0 - (
+        SELECT created FROM webmq_outbox WHERE NOT parked ORDER BY id LIMIT 1
+    ), 0.0)"""
 _LISTED = """\
 SELECT id, topic, event, attempts, parked, error, (julianday('now') - 2440587.5) * 86400.0 - created
 FROM webmq_outbox WHERE parked >= ? ORDER BY id LIMIT ?"""
-_POSTPONE = "UPDATE webmq_outbox SET attempts = attempts + 1, due = ?, error = ? WHERE id = ?"
-_PARK = "UPDATE webmq_outbox SET attempts = attempts + 1, parked = 1, error = ? WHERE id = ?"
+# The key, because the database may have been restored, and have another row of that ID.
+_ACCEPTED = "DELETE FROM webmq_outbox WHERE id = ? AND key = ?"
+_FAILED = """\
+UPDATE webmq_outbox SET attempts = attempts + 1, due = coalesce(?1, due), parked = ?1 IS NULL, error = ?2
+WHERE id = ?3 AND key = ?4"""
 _RETRY = "UPDATE webmq_outbox SET parked = 0, due = 0 WHERE"
 _DELETE = "DELETE FROM webmq_outbox WHERE"
 _THESE = " id IN (SELECT value FROM json_each(?))"
@@ -72,7 +78,7 @@ class SQLiteStore:
     """Implements `Store`. A thread of its own runs all statements.
 
     Args:
-        path: the database, which must exist.
+        path: The database, which must exist.
     """
 
     def __init__(self, path: str) -> None:
@@ -80,12 +86,12 @@ class SQLiteStore:
         self._thread: ThreadPoolExecutor | None = None
         self._closing = Event()
         self._connection: sqlite3.Connection | None = None
+        self._file: os.stat_result | None = None
         self._lock: int | None = None
         self._version: int | None = None
         self._after = ""
 
     async def open(self) -> None:
-        """Implement `Store`."""
         await self.close()
         self._thread = ThreadPoolExecutor(1, "webmq-outbox")
         self._closing.clear()
@@ -101,8 +107,9 @@ class SQLiteStore:
             raise StoreError(f"there is no database {self._path}")
         if self._connection is None:  # it is, after the database was locked
             # rw: SQLite would create a database whose name is misspelt.
+            self._file = os.stat(self._path)
             uri = f"file:{quote(str(self._path))}?mode=rw"
-            self._connection = sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None)
+            self._connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
         try:
             self._execute(f"SELECT {COLUMNS}, created FROM webmq_outbox LIMIT 0")  # noqa: S608  # constants
         except sqlite3.DatabaseError as error:
@@ -111,7 +118,6 @@ class SQLiteStore:
             raise StoreError(f"{error}: execute what `webmqconnect outbox schema sqlite` prints") from None
 
     async def close(self) -> None:
-        """Implement `Store`."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._closing.set()
@@ -123,18 +129,25 @@ class SQLiteStore:
         if self._connection is not None:
             self._connection.close()
         if self._lock is not None:
-            os.close(self._lock)
+            self._release(self._lock)
         self._connection = self._lock = self._version = None
 
+    def _release(self, lock: int) -> None:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_UN)  # a forked child may still have the file open
+        os.close(lock)
+
     async def lock(self) -> bool:
-        """Implement `Store`."""
         return await self._run(self._acquire)
 
     def _acquire(self) -> bool:
         import fcntl  # not on Windows, where the command line may list what waits
 
+        if self._file is None or not os.path.samestat(self._file, os.stat(self._path)):
+            raise StoreLost(f"{self._path} is another file now")
         if self._lock is not None and not self._has_lock():
-            os.close(self._lock)
+            self._release(self._lock)
             self._lock = None
         if self._lock is None:
             file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -144,20 +157,22 @@ class SQLiteStore:
                 os.close(file)
                 return False
             self._lock = file
+        self._write((), ())
         return self._has_lock()
 
     async def locked(self) -> bool:
-        """Implement `Store`."""
         with suppress(StoreError):
             return await self._run(self._has_lock)
         return False
 
     def _has_lock(self) -> bool:
-        """Return whether the file that is locked is still there. Another relay would create it and lock it, too."""
-        if self._lock is None:
+        """Return whether the files are still there. Another relay would create the one that is locked, and lock it."""
+        if self._lock is None or self._file is None:
             return False
         try:
-            return os.path.samestat(os.fstat(self._lock), os.stat(self._lock_path))
+            return os.path.samestat(self._file, os.stat(self._path)) and os.path.samestat(
+                os.fstat(self._lock), os.stat(self._lock_path)
+            )
         except FileNotFoundError:
             return False
 
@@ -166,7 +181,6 @@ class SQLiteStore:
         return f"{self._path}-relay"
 
     async def due(self, now: float, limit: int, without: Collection[str] = ()) -> list[Row]:
-        """Implement `Store`."""
         return await self._run(lambda: self._due(now, limit, json.dumps(list(without))))
 
     def _due(self, now: float, limit: int, without: str) -> list[Row]:
@@ -182,20 +196,23 @@ class SQLiteStore:
         with closing(self._execute(_ROWS, json.dumps(heads), max(1, limit // max(1, len(heads))))) as records:
             return rows(records, now)
 
-    async def delete(self, ids: Sequence[int]) -> None:
-        """Implement `Store`."""
-        await self.drop(ids)
+    async def write(self, deleted: Sequence[Row] = (), failed: Sequence[tuple[Row, float | None, str]] = ()) -> None:
+        await self._run(lambda: self._write(deleted, failed))
 
-    async def postpone(self, row_id: int, due: float, error: str) -> None:
-        """Implement `Store`."""
-        await self._run(lambda: self._execute(_POSTPONE, due, error, row_id))
-
-    async def park(self, row_id: int, error: str) -> None:
-        """Implement `Store`."""
-        await self._run(lambda: self._execute(_PARK, error, row_id))
+    def _write(self, deleted: Sequence[Row], failed: Sequence[tuple[Row, float | None, str]]) -> None:
+        self._execute("BEGIN IMMEDIATE")
+        try:
+            for row in deleted:
+                self._execute(_ACCEPTED, row.id, row.key)
+            for row, due, error in failed:
+                self._execute(_FAILED, due, error, row.id, row.key)
+            self._execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # it may have been rolled back
+                self._execute("ROLLBACK")
+            raise
 
     async def wait(self, seconds: float) -> None:
-        """Implement `Store`."""
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
         with suppress(StoreError):
@@ -211,11 +228,9 @@ class SQLiteStore:
         return version
 
     async def counts(self) -> Counts:
-        """Implement `Store`."""
         return Counts(*await self._run(lambda: self._execute(_COUNTS).fetchone()))
 
     async def listed(self, parked_only: bool, limit: int) -> list[Listed]:
-        """Implement `Store`."""
         found = await self._run(lambda: self._execute(_LISTED, parked_only, limit).fetchall())
         return [
             Listed(row_id, topic, event, attempts, bool(parked), error, age)
@@ -223,11 +238,9 @@ class SQLiteStore:
         ]
 
     async def retry(self, ids: Collection[int] | None) -> int:
-        """Implement `Store`."""
         return await self._change(_RETRY, ids)
 
     async def drop(self, ids: Collection[int] | None) -> int:
-        """Implement `Store`."""
         return await self._change(_DELETE, ids)
 
     async def _change(self, statement: str, ids: Collection[int] | None) -> int:
@@ -235,7 +248,7 @@ class SQLiteStore:
             return await self._run(lambda: self._execute(f"{statement} parked").rowcount)
         return await self._run(lambda: self._execute(statement + _THESE, json.dumps(list(ids))).rowcount)
 
-    def _execute(self, statement: str, *parameters: str | float) -> sqlite3.Cursor:
+    def _execute(self, statement: str, *parameters: str | float | None) -> sqlite3.Cursor:
         if self._connection is None:
             raise StoreLost("the store is closed")
         return self._connection.execute(statement, parameters)

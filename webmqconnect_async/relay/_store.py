@@ -7,6 +7,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
+from .._core.values import JSONText, Push
+from ..errors import InvalidPush
+
 __all__ = ["COLUMNS", "MAX_LENGTH", "Counts", "Listed", "Record", "Row", "Store", "StoreError", "StoreLost", "rows"]
 
 
@@ -29,10 +32,25 @@ class Row:
     topic: str
     event: str
     """JSON, to be pushed as it is."""
-    eligible: tuple[str, ...] | None
-    exclude: tuple[str, ...] | None
+    eligible: str | None
+    """A JSON array of session IDs."""
+    exclude: str | None
     attempts: int
     """How often it was postponed or parked."""
+
+    def push(self) -> Push:
+        """Return the push of the row.
+
+        Raises:
+            InvalidPush: The row was written by other means than `outbox.insert`.
+        """
+        try:
+            eligible = None if self.eligible is None else tuple(json.loads(self.eligible))
+            exclude = None if self.exclude is None else tuple(json.loads(self.exclude))
+            event = JSONText(self.event.encode())
+        except (AttributeError, TypeError, ValueError):  # SQLite has any type in any column
+            raise InvalidPush("event, eligible and exclude must be JSON texts") from None
+        return Push(self.topic, event, eligible, exclude, idempotency_key=self.key)
 
 
 class Listed(NamedTuple):
@@ -67,15 +85,11 @@ def rows(records: Iterable[Record], now: float) -> list[Row]:
         if due > now:
             blocked.add(topic)
         if topic not in blocked:
-            found.append(Row(row_id, key, topic, event, _sessions(eligible), _sessions(exclude), attempts))
+            found.append(Row(row_id, key, topic, event, eligible, exclude, attempts))
             length += len(event)
         if length > MAX_LENGTH:
             break
     return found
-
-
-def _sessions(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(json.loads(text))
 
 
 class Counts(NamedTuple):
@@ -100,8 +114,8 @@ class Store(Protocol):
         """Connect, and check that the table is there.
 
         Raises:
-            StoreLost: the database cannot be reached at the moment.
-            StoreError: it has no outbox, or cannot have a relay.
+            StoreLost: The database cannot be reached at the moment.
+            StoreError: It has no outbox, or cannot have a relay.
         """
         ...
 
@@ -110,7 +124,10 @@ class Store(Protocol):
         ...
 
     async def lock(self) -> bool:
-        """Try to become the only relay of the database, without waiting. Return whether this store has the lock."""
+        """Try to become the only relay of the database, without waiting. Return whether this store has the lock.
+
+        It also checks that rows may be changed: what cannot be deleted would be pushed again and again.
+        """
         ...
 
     async def locked(self) -> bool:
@@ -125,22 +142,20 @@ class Store(Protocol):
         of one topic does not delay other topics. Long events make it fewer rows.
 
         Args:
-            now: the Unix time in seconds.
-            limit: return at most so many rows.
-            without: topics to leave out, of which rows are in flight.
+            now: The Unix time in seconds.
+            limit: Return at most so many rows.
+            without: Topics to leave out, of which rows are in flight.
         """
         ...
 
-    async def delete(self, ids: Sequence[int]) -> None:
-        """Delete rows, in one transaction."""
-        ...
+    async def write(self, deleted: Sequence[Row] = (), failed: Sequence[tuple[Row, float | None, str]] = ()) -> None:
+        """Delete rows, and count an attempt of others, in one transaction. Rows that are gone do not matter.
 
-    async def postpone(self, row_id: int, due: float, error: str) -> None:
-        """Count an attempt, and let a row and the later ones of its topic wait until a Unix time in seconds."""
-        ...
-
-    async def park(self, row_id: int, error: str) -> None:
-        """Count an attempt, and leave a row out until an operator retries it. Later rows of its topic may go on."""
+        Args:
+            deleted: The rows that were accepted.
+            failed: Rows, each with the Unix time in seconds until which it and later ones of its topic wait, and the
+                error. `None`: it is parked, and left out until an operator retries it.
+        """
         ...
 
     async def wait(self, seconds: float) -> None:
@@ -151,7 +166,7 @@ class Store(Protocol):
         ...
 
     async def counts(self) -> Counts:
-        """Count the rows. It reads the whole table: a tenth of a second for a million rows."""
+        """Count the rows. It reads an index of all that wait."""
         ...
 
     async def listed(self, parked_only: bool, limit: int) -> list[Listed]:

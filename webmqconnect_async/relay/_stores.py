@@ -11,8 +11,8 @@ def connect_store(url: str) -> Store:
     """Return the store for `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`, not yet open.
 
     Raises:
-        ValueError: the URL is none of these. The message does not contain it, because it may have a password.
-        ModuleNotFoundError: psycopg is not installed, which is the extra `relay`.
+        ValueError: The URL is none of these. The message does not contain it, because it may have a password.
+        ModuleNotFoundError: The package psycopg is not installed, which is in the extra `relay`.
     """
     store, missing = None, False
     try:

@@ -68,8 +68,9 @@ def summed_up(counts: Iterable[str], pushed: int, seconds: float) -> str:
 class _Bar(Progress):
     """A progress bar that reads its numbers when it is drawn: an update for each outcome would slow down the pushes."""
 
-    def __init__(self, tally: Outcomes, position: Position, console: Console) -> None:
+    def __init__(self, tally: Outcomes, position: Position | None, console: Console) -> None:
         bar, share = BarColumn(None, complete_style="cyan", finished_style="cyan"), "[bold]{task.percentage:3.0f}%"
+        size = position.size if position else None
         counts = (
             "[green]{task.fields[tally].pushed:,} pushed",
             TextColumn("[{task.fields[style]}]{task.fields[tally].failed:,} failed"),
@@ -78,7 +79,7 @@ class _Bar(Progress):
         # The terminal prints ^C behind the bar. The last column is room for it, so that it does not begin a new line.
         left = (TimeRemainingColumn(compact=True), "[cyan]left", "  ")
         super().__init__(
-            *(counts if position.size is None else (bar, share, *counts, *left)),
+            *(counts if size is None else (bar, share, *counts, *left)),
             console=console,
             refresh_per_second=5,
             speed_estimate_period=10.0,
@@ -87,27 +88,30 @@ class _Bar(Progress):
             redirect_stderr=False,
             # Not is_terminal, which FORCE_COLOR sets for a file or a pipe, too.
             disable=not console.file.isatty() or console.is_dumb_terminal,
-            expand=position.size is not None,
+            expand=size is not None,
         )
         self._tally = tally
         self._position = position
-        self.add_task("", total=position.size, tally=tally, style="dim", rate="")
+        self.add_task("", total=size, tally=tally, style="dim", rate="")
         # A task has one speed. This one is not drawn, and has that of the pushes.
         self.add_task("", total=None, visible=False)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         if len(self.tasks) == 2:  # rich asks first before there are any
             read, pushed = self.tasks
+            taken = self._position.taken if self._position else 0
             self.update(pushed.id, completed=self._tally.pushed)
             style = "bold red" if self._tally.failed else "dim"
-            self.update(read.id, completed=self._position.taken, style=style, rate=_rate(pushed.speed or 0.0))
+            self.update(read.id, completed=taken, style=style, rate=_rate(pushed.speed or 0.0))
         return super().get_renderables()
 
 
 class Report:
     """Prints to standard error how a run goes and, at its end, the summary."""
 
-    def __init__(self, tally: Outcomes, position: Position, failed_to: str | None = None) -> None:
+    def __init__(self, tally: Outcomes, position: Position | None = None, failed_to: str | None = None) -> None:
+        self.summary = True
+        """Whether it ends with the summary."""
         self._tally = tally
         self._failed_to = failed_to
         self._failures = 0
@@ -120,9 +124,10 @@ class Report:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the bar and print the summary."""
+        """Remove the bar, and print the summary."""
         self._bar.stop()
-        self.note(self._tally.summary(time.monotonic() - self._started))
+        if self.summary:
+            self.note(self._tally.summary(time.monotonic() - self._started))
 
     def failure(self, number: int, reason: str, *, always: bool = False) -> None:
         """Print why a line failed. After the first failures, print only those with `always`."""
