@@ -13,6 +13,7 @@ import dis
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from itertools import count
 from types import CodeType, FrameType
@@ -38,6 +39,10 @@ def at_every_point(handler: Callable[[], object], step: int = 1) -> Iterator[Int
         yield interruption
         if not interruption.tripped:
             return
+
+
+_FINALIZERS = {(_weakrefset.__file__, "_remove"), (weakref.__file__, "remove"), (weakref.__file__, "__call__")}
+"""Functions that CPython calls when an object is collected, by file and name."""
 
 
 class Interruption:
@@ -115,7 +120,7 @@ def _step_through(step: Callable[[CodeType, int], None] | None) -> None:
 def _in_finalizer(frame: FrameType | None) -> bool:
     while frame is not None:
         code = frame.f_code
-        if (code.co_filename, code.co_name) == (_weakrefset.__file__, "_remove"):
+        if code.co_name == "__del__" or (code.co_filename, code.co_name) in _FINALIZERS:
             return True
         frame = frame.f_back
     return False

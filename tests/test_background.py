@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -342,7 +341,7 @@ def test_what_is_left_fails_once_the_client_is_closed() -> None:
     ]
     assert (waiting.waiting, waiting._turns) == (0, {})
     assert waiting.log_line(1e9, ended=True) == (
-        logging.WARNING,
+        True,
         "events that were not pushed before the client ended: 5; the last error: ConnectFailed: nobody there",
     )
     assert waiting.log_line(1e9, ended=True) is None
@@ -353,12 +352,12 @@ def test_what_is_left_fails_once_the_client_is_closed() -> None:
 away = "; the last error: ConnectFailed: nobody there"
 
 
-def wait(events: int, more: str) -> tuple[int, str]:
-    return logging.WARNING, f"events that wait to be pushed in the background: {events}{more}"
+def wait(events: int, more: str) -> tuple[bool, str]:
+    return True, f"events that wait to be pushed in the background: {events}{more}"
 
 
-def back(events: int) -> tuple[int, str]:
-    return logging.INFO, f"the broker is back; events that wait to be pushed in the background: {events}"
+def back(events: int) -> tuple[bool, str]:
+    return False, f"the broker is back; events that wait to be pushed in the background: {events}"
 
 
 def log_line(backlog: Backlog, now: float) -> tuple[int, str] | None:

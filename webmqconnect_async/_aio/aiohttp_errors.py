@@ -9,8 +9,6 @@ import aiohttp
 from .._core import transport_failures as failures
 from .._core.transport_failures import TransportFailure
 
-__all__ = ["describe", "failure_of"]
-
 
 def failure_of(error: Exception, broker: str, *, begun: bool) -> TransportFailure:
     """Return why there is no response.

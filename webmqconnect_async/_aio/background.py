@@ -13,8 +13,6 @@ from .._core.values import Receipt
 from ..errors import Unconfirmed, WebMQError
 from .loop_state import LoopState
 
-__all__ = ["AsyncQueue"]
-
 
 class AsyncQueue(BackgroundQueue):
     """The events of `push_soon` of an AsyncClient. Those that wait when a loop is closed are pushed in the next one.

@@ -13,8 +13,6 @@ from ..errors import ClientClosed, InvalidPush, Unconfirmed, WebMQError
 from .slots import Slots
 from .source import Source
 
-__all__ = ["AsyncPushStream", "run_workers", "stream"]
-
 PushOne: TypeAlias = Callable[[Push | InvalidPush], Awaitable[Receipt | WebMQError]]
 Deliver: TypeAlias = Callable[[Outcome], object]
 

@@ -24,8 +24,6 @@ from .bulk_workers import AsyncPushStream, run_workers, stream
 from .loop_state import Counts, LoopState, running_loop
 from .source import AsyncPushes, Source
 
-__all__ = ["AsyncClient", "AsyncClientOptions"]
-
 
 class AsyncClientOptions(ClientOptions, total=False):
     """The keyword arguments of an AsyncClient."""

@@ -12,8 +12,6 @@ from functools import partial
 from math import inf
 from typing import TypeVar
 
-__all__ = ["Deadline", "Deadlines", "Expired"]
-
 T = TypeVar("T")
 
 _RESOLUTION = 0.001

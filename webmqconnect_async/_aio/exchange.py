@@ -15,8 +15,6 @@ from .deadlines import Deadline, Expired
 from .lane import Lane
 from .session import UNSEEN, Connecting
 
-__all__ = ["Lanes"]
-
 _TURNS = 10
 """Turns of the loop in which an aborted connection ends; TLS takes three."""
 

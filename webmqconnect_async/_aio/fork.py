@@ -7,8 +7,6 @@ import sys
 import weakref
 from typing import Protocol
 
-__all__ = ["mark_after_fork"]
-
 
 class Inheritable(Protocol):
     """An object with connections that a child process must leave to its parent."""

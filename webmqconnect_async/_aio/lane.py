@@ -14,8 +14,6 @@ from .._core.http1 import NotHTTP, ResponseReader
 from .._core.transport_failures import TransportFailure
 from .aiohttp_errors import describe
 
-__all__ = ["Lane"]
-
 _LONG = 16384
 """Bytes of a request that the kernel takes at once, however slowly the broker reads."""
 _SEPARATE = 65536

@@ -27,8 +27,6 @@ from .posting import Posting
 from .session import Connecting, is_intercepted, open_session
 from .slots import Slots
 
-__all__ = ["Counts", "LoopState", "running_loop"]
-
 
 class Counts:
     """What a client counts in all its loops."""

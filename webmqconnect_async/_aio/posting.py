@@ -24,8 +24,6 @@ from .aiohttp_errors import failure_of
 from .deadlines import Deadline, Expired
 from .session import UNSEEN, url_of
 
-__all__ = ["Posting"]
-
 HIGH_WATER = 64 * 1024
 """The bytes that a transport of asyncio buffers without asking its writer to wait."""
 

@@ -15,8 +15,6 @@ from typing import TypeAlias, TypeVar
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-__all__ = ["DaemonResolver"]
-
 _T = TypeVar("_T")
 _Address: TypeAlias = tuple[str, int, socket.AddressFamily, int]
 """A numeric host, its port, the family and the protocol."""

@@ -19,8 +19,6 @@ from .resolver import DaemonResolver
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
-__all__ = ["UNSEEN", "Connecting", "is_intercepted", "open_session", "url_of"]
-
 
 UNSEEN = 0.001
 """Seconds after which what happens on an idle connection may be known to the kernel alone, as the loop was blocked. A

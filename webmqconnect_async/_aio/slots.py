@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-__all__ = ["Slots"]
-
 
 class Slots:
     """A semaphore of one event loop.

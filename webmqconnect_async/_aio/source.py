@@ -15,8 +15,6 @@ from typing import TypeAlias
 
 from .._core.bulk import Bulk, Item, Job
 
-__all__ = ["AsyncPushes", "Source"]
-
 AsyncPushes: TypeAlias = Iterable[Item] | AsyncIterable[Item]
 """The source of a bulk of `AsyncClient`: an iterable or async iterable of `Push` or `(topic, event)`."""
 

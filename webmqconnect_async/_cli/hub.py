@@ -27,8 +27,6 @@ from .keys import (
 if TYPE_CHECKING:
     from ..hub import HubOptions
 
-__all__ = ["hub"]
-
 _OPTIONS = {
     "keys": PUSHER.key,
     "subscriber_keys": SUBSCRIBER.key,

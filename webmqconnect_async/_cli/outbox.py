@@ -15,8 +15,6 @@ from .outbox_url import outbox_url, url_file_option
 if TYPE_CHECKING:
     from ..relay._store import Store
 
-__all__ = ["outbox"]
-
 _T = TypeVar("_T")
 
 _EXAMPLES = """\

@@ -10,8 +10,6 @@ import rich_click as click
 from .._core.environment import read_secret, secret_of
 from .paths import file_option
 
-__all__ = ["outbox_url", "url_file_option"]
-
 _VARIABLE = "WEBMQ_OUTBOX_URL"
 _PASSWORD = re.compile("://.*:.*@|password=")
 

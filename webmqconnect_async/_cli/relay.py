@@ -14,8 +14,6 @@ from .keys import credentials_of, key_option, secret_file_option
 from .options import dialect_option, with_endpoint
 from .outbox_url import outbox_url, url_file_option
 
-__all__ = ["relay"]
-
 _EXAMPLES = """\
 Examples:
 

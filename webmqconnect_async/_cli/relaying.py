@@ -15,8 +15,6 @@ from .errors import Failure
 from .hub_log import TextFormatter
 from .push.progress import Report, summed_up
 
-__all__ = ["Relaying"]
-
 logger = logging.getLogger("webmqconnect_async.relay")
 
 

@@ -21,8 +21,6 @@ from .errors import Failure
 from .keys import PUSHER
 from .main_loop import handle
 
-__all__ = ["serve"]
-
 _TOPIC = "http://example.com/orders"
 
 

@@ -10,7 +10,6 @@ statements without a call between them.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ from .bulk import without_frames
 from .checks import checked_count, checked_seconds, wrong_type
 from .dialects import Encoded
 from .values import Failed, Push, Receipt
-
-__all__ = ["Background", "Backlog", "Entry"]
 
 _FIRST_DELAY = 0.1
 _MAX_DELAY = 5.0
@@ -240,8 +237,8 @@ class Backlog:
             del self._entries[entry]
             self._bytes -= size
 
-    def log_line(self, now: float, *, ended: bool) -> tuple[int, str] | None:
-        """Return a level and what to log now, if anything. `ended`: the client has; then it may be called again."""
+    def log_line(self, now: float, *, ended: bool) -> tuple[bool, str] | None:
+        """Return whether it is a warning, and what to log now, if anything. `ended`: the client has, once or again."""
         failed = self.failed - self._told
         if not (ended or failed or self._tries or self._away_logged):
             return None
@@ -251,13 +248,13 @@ class Backlog:
             failed += len(self._in_flight)
             self._told += failed
             if failed > 0:
-                return logging.WARNING, f"events that were not pushed before the client ended: {failed}{why}"
+                return True, f"events that were not pushed before the client ended: {failed}{why}"
         elif (self._tries or failed) and now >= self._next_line and not self.abandoned:
             self._told, self._next_line, self._away_logged = self.failed, now + _LOG_INTERVAL, self._tries > 0
-            return logging.WARNING, f"{waiting}, failed: {failed}{why}" if failed else f"{waiting}{why}"
+            return True, f"{waiting}, failed: {failed}{why}" if failed else f"{waiting}{why}"
         elif self._away_logged and not self._tries:
             self._away_logged = False
-            return logging.INFO, f"the broker is back; {waiting}"
+            return False, f"the broker is back; {waiting}"
         return None
 
     def _backoff(self, tries: int) -> float:

@@ -16,8 +16,6 @@ from .clock import monotonic
 from .dialects import Encoded
 from .values import Failed, Push, Receipt
 
-__all__ = ["BackgroundQueue", "webmq_error"]
-
 
 class BackgroundQueue(ABC):
     """The events of `push_soon` of one client. Threads can share it.

@@ -18,8 +18,6 @@ from .environment import Environment
 from .settings import ClientOptions, Settings
 from .values import Push, SessionIDs
 
-__all__ = ["BaseClient"]
-
 
 class BaseClient(ABC):
     """The part of a client that does no I/O."""

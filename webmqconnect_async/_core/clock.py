@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-__all__ = ["monotonic", "unix_time"]
-
 
 def unix_time() -> float:
     """Return the Unix time in seconds, frozen if `time.time` is, also for clients and hubs from before that."""
@@ -22,3 +20,9 @@ monotonic: Callable[[], float] = partial(time.monotonic)
 
 freezegun returns the real time to callers near the start of a thread. Deadlines would be compared with another clock.
 """
+
+
+def uptime() -> float:
+    """Return seconds that also pass while the machine is suspended, where the system counts them."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return monotonic() if clock is None else time.clock_gettime(clock)

@@ -18,8 +18,6 @@ from .dialects import Request, Response
 from .endpoint import Endpoint
 from .idempotency import IDEMPOTENCY_KEY
 
-__all__ = ["LONGEST_BODY", "LONGEST_LINE", "MOST_HEADERS", "NotHTTP", "RequestHead", "ResponseReader"]
-
 LONGEST_LINE = 65536
 """Bytes of one line of a response's head."""
 MOST_HEADERS = 100

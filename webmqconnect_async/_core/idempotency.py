@@ -11,8 +11,6 @@ import re
 from ..errors import InvalidPush
 from .checks import wrong_type
 
-__all__ = ["IDEMPOTENCY_KEY", "REPLAYED", "checked_key", "key_of"]
-
 IDEMPOTENCY_KEY = "Idempotency-Key"
 """The header of a request: the key in quotes."""
 

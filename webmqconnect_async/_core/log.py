@@ -35,9 +35,9 @@ def forked(broker: str) -> None:
     _logger.debug("%s: a fork has copied the client, which leaves the parent's connections alone", broker)
 
 
-def background(broker: str, level: int, line: str) -> None:
+def background(broker: str, warning: bool, line: str) -> None:
     """Log what happens to the events of `push_soon`: nobody else is told."""
-    _logger.log(level, "%s: %s", broker, line)
+    _logger.log(logging.WARNING if warning else logging.INFO, "%s: %s", broker, line)
 
 
 def on_failure_raised(broker: str) -> None:

@@ -22,8 +22,6 @@ from .endpoint import Endpoint
 from .flow import Retry
 from .http1 import RequestHead
 
-__all__ = ["ClientOptions", "Settings", "new_dialect", "request_headers"]
-
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"content-type", "content-length", "transfer-encoding", "connection", "expect", "idempotency-key"})
 

@@ -8,8 +8,6 @@ from typing import ClassVar, Literal, TypeAlias
 
 from ..errors import WebMQError
 
-__all__ = ["Failed", "JSONText", "Outcome", "Payload", "Push", "Receipt", "Sent", "SessionIDs", "Stats"]
-
 SessionIDs: TypeAlias = Collection[str | int]
 """WAMP session IDs: a list, tuple or set of strings or integers, not a single string."""
 

@@ -20,8 +20,6 @@ from .._core.values import Receipt
 from ..errors import Unconfirmed, WebMQError
 from .slots import Latch, seconds_until
 
-__all__ = ["ThreadQueue"]
-
 _AT_EXIT = 5.0
 """Seconds that the interpreter waits at exit, for the events of all clients."""
 _CUT_GRACE = 1.0

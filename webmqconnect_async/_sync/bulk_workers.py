@@ -12,8 +12,6 @@ from .._core.bulk import Bulk, Item, Job, outcome_of
 from .._core.values import Outcome, Push, Receipt
 from ..errors import ClientClosed, InvalidPush, WebMQError
 
-__all__ = ["PushStream", "Pushes", "collect", "outcomes"]
-
 Pushes: TypeAlias = Iterable[Item]
 """The source of a bulk of `Client`: an iterable of `Push` or `(topic, event)`."""
 

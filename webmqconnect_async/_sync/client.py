@@ -19,8 +19,6 @@ from .background import ThreadQueue
 from .bulk_workers import Pushes, PushStream, collect, outcomes
 from .process_state import ProcessState, deadline_after
 
-__all__ = ["Client"]
-
 
 class Client(BaseClient):
     """Pushes events to a broker and waits for each response. Threads can share a client; it survives a fork.

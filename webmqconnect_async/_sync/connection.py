@@ -10,8 +10,6 @@ from .._core.http1 import ResponseReader
 from .connector import Connector
 from .sockets import IN, OUT, Expired, OwnedSockets, new_poll, wait, would_block
 
-__all__ = ["Connection", "CutOff"]
-
 _RECORD = 16384
 """Bytes that are received at a time. A TLS record holds no more (RFC 8446, section 5.1), so none is left in the buffer
 of the TLS socket, where poll would not see it."""

@@ -15,8 +15,6 @@ from .._core.clock import monotonic
 from .._core.endpoint import Endpoint
 from .sockets import IN, OUT, Expired, OwnedSockets, is_network_error, new_poll, wait, would_block
 
-__all__ = ["Connector"]
-
 _DELAY = 0.25
 """Seconds from one attempt to the next (RFC 8305, section 5)."""
 

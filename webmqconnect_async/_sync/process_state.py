@@ -28,8 +28,6 @@ from .connector import Connector
 from .slots import Lease, Slots
 from .sockets import Expired, is_network_error
 
-__all__ = ["ProcessState", "deadline_after"]
-
 
 class ProcessState:
     """The state of a Client in one process, shared by its threads.

@@ -24,8 +24,6 @@ from ..errors import ClientClosed, QueueTimeout
 if TYPE_CHECKING:
     from .connection import Connection
 
-__all__ = ["Latch", "Lease", "Slots", "seconds_until"]
-
 
 class Lease:
     """What one push holds: a slot or a place in the queue, and a connection."""

@@ -14,8 +14,6 @@ from typing import Protocol
 
 from .._core.clock import monotonic
 
-__all__ = ["IN", "OUT", "Expired", "OwnedSockets", "Poll", "is_network_error", "new_poll", "wait", "would_block"]
-
 IN: int = getattr(select, "POLLIN", 1)
 """The event that there is something to read, or that the connection has ended."""
 OUT: int = getattr(select, "POLLOUT", 4)

@@ -13,18 +13,6 @@ from aiohttp.http_exceptions import LineTooLong
 
 from ._guards import Aborted, Connections, RequestGuard
 
-__all__ = [
-    "BODY_ERRORS",
-    "expect",
-    "keep",
-    "malformed",
-    "oversized",
-    "protocol_factory",
-    "read_body",
-    "sent_early",
-    "text_response",
-]
-
 _KEEPALIVE = 75.0
 """Seconds that a connection may idle that has not pushed, much longer than browsers keep theirs."""
 

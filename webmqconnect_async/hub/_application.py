@@ -9,8 +9,6 @@ from inspect import isawaitable
 from .._core.escape import visible
 from ._rights import Identity
 
-__all__ = ["Application"]
-
 _TIMEOUT = 5.0
 """Seconds for the application to answer. The subscriber's further messages wait."""
 

@@ -22,8 +22,6 @@ from ._publication import Publication
 from ._publication_ids import PublicationIDs
 from ._session import NotSubscribed, Session
 
-__all__ = ["Broker"]
-
 _SESSION_ID = re.compile(r"[0-9]{16}")
 
 

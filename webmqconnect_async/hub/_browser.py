@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-__all__ = ["CLASSIC", "FILES"]
-
 _STATIC = files("webmqconnect_async.hub") / "static"
 
 CLASSIC = (_STATIC / "webmq.js").read_text("utf-8")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from struct import pack
 
-__all__ = ["pong_frame", "text_frame"]
-
 _FINAL_TEXT = 0x81
 _PONG = 0x8A
 

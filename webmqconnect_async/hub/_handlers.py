@@ -34,8 +34,6 @@ from ._websocket import PROTOCOLS, SubscriberSocket
 if TYPE_CHECKING:
     from ._metrics import Metrics
 
-__all__ = ["Handlers"]
-
 _VERSIONS = (HttpVersion11, HttpVersion10)
 """aiohttp would also respond to HTTP/0.9, without headers, and to anything that it parses as HTTP/2.0."""
 

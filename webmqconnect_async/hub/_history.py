@@ -12,8 +12,6 @@ from collections.abc import Sequence
 
 from ._publication import Publication
 
-__all__ = ["History", "Kept", "Unavailable"]
-
 _PER_EVENT = 500
 """Bytes that an event takes in addition to its texts."""
 

@@ -15,8 +15,6 @@ from .._core.idempotency import key_of
 from ._pushes.verdicts import Accepted, Refused
 from ._remedies import NEW_KEY, QUOTED_KEY
 
-__all__ = ["Fingerprint", "IdempotencyKeys", "fingerprint_of"]
-
 _LIFETIME = 300.0
 """How long a key is remembered."""
 

@@ -9,8 +9,6 @@ from ._publication import Publication
 if TYPE_CHECKING:
     from ._session import Session
 
-__all__ = ["Drop", "Observer", "Refusal", "RefusedPart"]
-
 Drop: TypeAlias = Literal["slow", "flood"]
 """Why the hub drops a subscriber: it reads too slowly, or it sends more than its share."""
 

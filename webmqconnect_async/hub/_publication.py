@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from .._core import strict_json
 
-__all__ = ["Publication", "Receivers", "arguments_of"]
-
 _NOBODY = frozenset[str]()
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["PublicationIDs"]
-
 
 class PublicationIDs:
     """Strictly increasing IDs: milliseconds << 11 | counter, below 2^53 until 2109.

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 from ._publication import Receivers
 
-__all__ = ["Audience", "audience_of", "flag_of"]
-
 
 class Audience(NamedTuple):
     """The receivers of an event: they meet all of these conditions. The fields are those of a `Publication`."""

@@ -20,8 +20,6 @@ from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
 from ._receipt import PUBLICATION, PUBLICATION_ID, RECEIPT, may_be_short
 from ._refusals import Refusals, peer_of
 
-__all__ = ["CROSSBAR", "WEBMQ", "PushFormat", "PushHandlers", "not_published"]
-
 _BRIDGE_METHODS = "POST, PUT, OPTIONS"
 
 logger = logging.getLogger("webmqconnect_async.hub")

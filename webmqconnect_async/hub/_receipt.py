@@ -9,8 +9,6 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
-__all__ = ["PUBLICATION", "PUBLICATION_ID", "RECEIPT", "may_be_short"]
-
 PUBLICATION = "WebMQ-Publication"
 """The header with the ID of the publication."""
 

@@ -10,8 +10,6 @@ from ._aiohttp import text_response
 from ._gate import Denial
 from ._observer import Refusal, RefusedPart
 
-__all__ = ["Refusals", "peer_of"]
-
 
 class Refusals:
     """The refusals of one hub.

@@ -2,24 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "ALLOW_PUBLISH",
-    "AUTHENTICATE",
-    "CLOCK",
-    "KEY",
-    "NEW_KEY",
-    "NO_SUBSCRIBER_KEY",
-    "PUBLIC",
-    "QUOTED_KEY",
-    "SIGN",
-    "SIGNATURE",
-    "TICKET",
-    "TICKET_KEY",
-    "larger_body",
-    "longer_topic",
-    "more_subscriptions",
-]
-
 SIGN = "sign it with the key that --key names"
 KEY = "use the key that --key names"
 SIGNATURE = "compare the secrets of both sides; `webmqconnect explain` shows what is signed"

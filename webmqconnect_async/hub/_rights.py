@@ -12,8 +12,6 @@ from . import _remedies as remedies
 if TYPE_CHECKING:
     from .._core.tickets import Ticket  # needs PyJWT
 
-__all__ = ["Identity", "Refused", "Rights", "ends_at"]
-
 _MAX_SPREAD = 30.0
 """Seconds before its ticket expires in which the hub ends a session."""
 

@@ -16,8 +16,6 @@ from ._config import HubConfig, HubOptions
 from ._descriptors import Outages, available
 from ._handlers import Handlers
 
-__all__ = ["Hub", "create_app"]
-
 _SPARE = 200
 """Connections for pushes and pages, besides those of subscribers."""
 

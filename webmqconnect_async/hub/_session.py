@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from .._core.tickets import Ticket
     from ._broker import Broker
 
-__all__ = ["Asked", "DelayedReply", "Ending", "NotSubscribed", "Session"]
-
 _PER_FRAME = 8
 """Bytes of the queue per frame, in addition to the frame."""
 

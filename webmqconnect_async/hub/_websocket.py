@@ -17,8 +17,6 @@ from ._session import Asked, Session
 from ._wamp1.session import Wamp1Session
 from ._wamp2.session import Wamp2Session
 
-__all__ = ["PROTOCOLS", "SubscriberSocket", "max_message"]
-
 PROTOCOLS: dict[str, type[Session]] = {kind.subprotocol: kind for kind in (Wamp1Session, Wamp2Session)}
 """The session class for each WebSocket subprotocol."""
 

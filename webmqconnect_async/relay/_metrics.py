@@ -9,8 +9,6 @@ from ..hub._exposition import CounterMetricFamily, Exposition, GaugeMetricFamily
 from ._relay import Relay
 from ._store import Counts, StoreError
 
-__all__ = ["Metrics"]
-
 _PREFIX = "webmqconnect_relay_"
 
 

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from ..errors import WebMQError
     from ._store import Row
 
-__all__ = ["Changes", "Schedule"]
-
 _FIRST_DELAY = 1.0
 """Seconds until a row that was postponed is pushed again. It doubles."""
 _LONGEST_DELAY = 60.0

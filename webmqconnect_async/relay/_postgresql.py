@@ -20,8 +20,6 @@ from psycopg.rows import TupleRow
 
 from ._store import COLUMNS, MAX_LENGTH, Counts, Listed, Row, StoreError, StoreLost, rows
 
-__all__ = ["PostgreSQLStore", "parsed"]
-
 # A connection that is cut silently is noticed here well before the server releases the lock.
 _DEFAULTS = {
     "application_name": "webmqconnect",

@@ -1,4 +1,4 @@
-"""The relay: reads rows from a store, pushes them, and writes back what became of them. `_policy` decides about each.
+"""The relay: reads rows from a store, pushes them, and writes back the outcomes. `_policy` decides about each.
 
 The log shows a row by its ID and topic, and errors as their own text. None of these has an event or a secret.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,14 +16,13 @@ from typing import Self, TypeVar
 
 from .._aio import AsyncClient
 from .._core.checks import checked_count, wrong_type
-from .._core.clock import monotonic, unix_time
+from .._core.clock import unix_time, uptime
 from .._core.flow import Retry
 from ..errors import ClientClosed, InvalidPush, WebMQError, WrongLoop
+from ._outage import Outage
 from ._policy import Changes, Schedule
 from ._store import Counts, Row, Store, StoreError, StoreLost
 from ._stores import connect_store
-
-__all__ = ["Relay", "RelayStats"]
 
 _RETRY = Retry(at_least_once=True)
 
@@ -40,8 +38,6 @@ _LOCK_AGE = 0.5
 """Seconds after a look at the lock in which rows are pushed. If this process was stopped, another relay may have it."""
 _PATIENCE = 1.0
 """Seconds that a call of the database may take after `stop`."""
-_LOG_INTERVAL = 60.0
-"""Seconds between two warnings of one outage."""
 
 _T = TypeVar("_T")
 
@@ -102,8 +98,8 @@ class Relay:
         self._open = self._connected = self._running = self._stopped = False
         self._timeout: asyncio.Timeout | None = None
         self._wake = asyncio.Event()
-        self._broker = _Outage("the broker does not accept pushes", "the broker accepts pushes again")
-        self._database = _Outage("cannot use the outbox", "the outbox can be used again")
+        self._broker = Outage("the broker does not accept pushes", "the broker accepts pushes again")
+        self._database = Outage("cannot use the outbox", "the outbox can be used again")
         self._unwritten = Changes()
         """What could not be written. It is written before rows are read again."""
         self._lock_seen = 0.0
@@ -145,8 +141,7 @@ class Relay:
     async def run(self, *, once: bool = False) -> RelayStats:
         """Push rows until `stop` is called, and return the counts. If it is cancelled, so are the pushes in flight.
 
-        A connection to the database that is lost is made again. The relay keeps the lock until it is
-        closed.
+        A connection to the database that is lost is made again. The relay keeps the lock until it is closed.
 
         Args:
             once: End when no row is due that has not been tried, or when the broker is away.
@@ -260,7 +255,7 @@ class Relay:
 
     async def _has_lock(self) -> bool:
         """Return whether this relay still has the lock, and remember when it had."""
-        seen = _uptime()
+        seen = uptime()
         locked = await self._store.locked()
         if locked:
             self._lock_seen = seen
@@ -268,7 +263,7 @@ class Relay:
 
     def _next(self, schedule: Schedule) -> Row | None:
         """Return a row to push now, unless another relay may have the lock."""
-        if _uptime() - self._lock_seen > _LOCK_AGE:
+        if uptime() - self._lock_seen > _LOCK_AGE:
             return None
         return schedule.next(asyncio.get_running_loop().time())
 
@@ -327,40 +322,3 @@ class Relay:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
-
-
-def _uptime() -> float:
-    """Return seconds that also pass while the machine is suspended, where the system counts them."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return monotonic() if clock is None else time.clock_gettime(clock)
-
-
-class _Outage:
-    """Logs an outage once a minute, and its end.
-
-    Args:
-        began: What is wrong.
-        ended: What is said at the end.
-    """
-
-    def __init__(self, began: str, ended: str) -> None:
-        self._began = began
-        self._ended = ended
-        self._failures = 0
-        self._logged: float | None = None
-
-    def failed(self, error: Exception) -> int:
-        """Record a failure, and return how many there were before in this outage."""
-        now = monotonic()
-        if self._logged is None or now - self._logged >= _LOG_INTERVAL:
-            self._logged = now
-            logger.warning("%s: %s", self._began, error)
-        self._failures += 1
-        return self._failures - 1
-
-    def recovered(self) -> None:
-        """Record that it works."""
-        if self._logged is not None:
-            self._logged = None
-            self._failures = 0
-            logger.info("%s", self._ended)

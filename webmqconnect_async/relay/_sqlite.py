@@ -20,8 +20,6 @@ from urllib.parse import quote
 
 from ._store import COLUMNS, Counts, Listed, Row, StoreError, StoreLost, rows
 
-__all__ = ["SQLiteStore"]
-
 _T = TypeVar("_T")
 _POLL = 0.05
 """Seconds between two looks for commits of others."""

@@ -10,8 +10,6 @@ from typing import NamedTuple, Protocol, TypeAlias
 from .._core.values import JSONText, Push
 from ..errors import InvalidPush
 
-__all__ = ["COLUMNS", "MAX_LENGTH", "Counts", "Listed", "Record", "Row", "Store", "StoreError", "StoreLost", "rows"]
-
 
 class StoreError(Exception):
     """The database cannot be used as it is. The message says why, and what to do. It has no password."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ._store import Store
 
-__all__ = ["connect_store"]
-
 
 def connect_store(url: str) -> Store:
     """Return the store for `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`, not yet open.

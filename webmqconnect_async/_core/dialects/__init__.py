@@ -11,20 +11,6 @@ from typing import Literal, Protocol, TypeAlias, get_args
 from ...errors import BadReply, Rejected
 from ..values import Push, Receipt
 
-__all__ = [
-    "Dialect",
-    "DialectName",
-    "Encoded",
-    "Headers",
-    "Request",
-    "Response",
-    "Signer",
-    "Verdict",
-    "checked_dialect",
-    "unsigned",
-]
-
-
 DialectName: TypeAlias = Literal["webmq", "crossbar"]
 """The values of a client's `dialect` argument."""
 

@@ -19,8 +19,6 @@ from .._publication import arguments_of
 from .._publish_options import Audience, audience_of, flag_of
 from .verdicts import MAX_SKEW, Accepted, PushRequest, Refused, Rules
 
-__all__ = ["judge", "judge_head"]
-
 _CONTENT_TYPE = "application/json"
 _RESERVED = {"topic", "self"}
 """Keywords that make the bridge fail. It drops a third one, `options`."""

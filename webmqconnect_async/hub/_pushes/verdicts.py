@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from ...signing import Credentials
 from .._publication import Publication
 
-__all__ = ["MAX_SKEW", "Accepted", "PushRequest", "Refused", "Rules"]
-
 MAX_SKEW = 300
 """Seconds that the timestamp of a signed push may differ from the hub's clock, in either direction."""
 

@@ -17,8 +17,6 @@ from ...signing import Credentials, verify
 from .. import _remedies as remedies
 from .verdicts import MAX_SKEW, Accepted, PushRequest, Refused, Rules
 
-__all__ = ["CONTENT_TYPE", "judge", "judge_head"]
-
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"
 _NAMES = {name.encode(): name for name in ("topicuri", "appkey", "timestamp", "signature", "eligible", "exclude")}

@@ -1,0 +1,43 @@
+"""Logs that the broker or the database cannot be used: once a minute, and once when it can be used again."""
+
+from __future__ import annotations
+
+import logging
+
+from .._core.clock import monotonic
+
+_LOG_INTERVAL = 60.0
+"""Seconds between two warnings of one outage."""
+
+logger = logging.getLogger("webmqconnect_async.relay")
+
+
+class Outage:
+    """Logs an outage once a minute, and its end.
+
+    Args:
+        began: What is wrong.
+        ended: What is said at the end.
+    """
+
+    def __init__(self, began: str, ended: str) -> None:
+        self._began = began
+        self._ended = ended
+        self._failures = 0
+        self._logged: float | None = None
+
+    def failed(self, error: Exception) -> int:
+        """Record a failure, and return how many there were before in this outage."""
+        now = monotonic()
+        if self._logged is None or now - self._logged >= _LOG_INTERVAL:
+            self._logged = now
+            logger.warning("%s: %s", self._began, error)
+        self._failures += 1
+        return self._failures - 1
+
+    def recovered(self) -> None:
+        """Record that it works."""
+        if self._logged is not None:
+            self._logged = None
+            self._failures = 0
+            logger.info("%s", self._ended)
