@@ -115,6 +115,8 @@ PLACES = {
         "tests/test_testing.py::test_importing_it_imports_no_pytest",
         "tests/test_no_more_threads.py::test_interpreter_shutdown",
         "tests/test_pitfalls.py::test_preloaded_application",
+        "tests/test_push_soon.py::test_exit_",
+        "tests/test_push_soon.py::test_fork",
     ),
     "type checkers": ("tests/typing/",),
     "long run": (

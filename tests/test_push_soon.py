@@ -528,8 +528,10 @@ async def test_no_timer_is_left_by_close() -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_exits_is_followed_by_another(server: Hostile) -> None:
     """As by an `on_failure` that calls `sys.exit`: no event stays in flight."""
+    exited: list[threading.Thread] = []
 
     def exit_thread(failed: Failed) -> None:
+        exited.append(threading.current_thread())
         sys.exit()
 
     server.script(answer(reply(401)))
@@ -538,6 +540,8 @@ def test_a_thread_that_exits_is_followed_by_another(server: Hostile) -> None:
         client.push_soon(TOPIC, 2)
         assert client.flush(PATIENCE)
         assert client.stats == Stats(pushed=1, background_failed=1)
+    for thread in exited:
+        thread.join(PATIENCE)  # so that the warning comes in this test
 
 
 def test_a_close_that_is_interrupted(caplog: pytest.LogCaptureFixture) -> None:
