@@ -176,8 +176,8 @@ TLS = (
 )
 
 INSTRUCTIONS: Mapping[Cell, Limit | None] = {
-    _MANY: Limit(195_000, 170_000),
-    Cell("push"): Limit(195_000, 170_000),
+    _MANY: Limit(201_000, 170_000),
+    Cell("push"): Limit(201_000, 170_000),
     NAIVE: None,
     _RAW: None,
     Cell("encode_event"): None,  # encodes the event, and pushes nothing

@@ -45,8 +45,8 @@ def test_sections_compare_every_client(results: Results) -> None:
     plan = Pretending(results)
     for name in ("bulk", "single", "sync", "slow", "tls", "grow"):
         SECTIONS[name](plan)
-    assert {row.value for row in results.rows} == {1.0, 2.0, 200.0}
-    assert len({row.title for row in results.rows}) == len(results.rows) == 24
+    assert {row.value for row in results.rows} == {0.5, 1.0, 2.0, 200.0}
+    assert len({row.title for row in results.rows}) == len(results.rows) == 25
     assert {measured.cell.client for measured in results.measured} == ASYNC.keys() | BLOCKING.keys()
     assert max(measured.cell.events for measured in results.growth) == 1_000_000
 
@@ -55,7 +55,7 @@ def test_the_goal_table_measures_only_what_has_a_goal(results: Results) -> None:
     plan = Pretending(results, goals_only=True)
     for name in ("bulk", "single", "sync", "slow", "tls"):
         SECTIONS[name](plan)
-    assert len(results.rows) == 21
+    assert len(results.rows) == 22
     assert all(row.goal is not None for row in results.rows)
     assert not {"cent", "httpx"} & {measured.cell.client for measured in results.measured}
 

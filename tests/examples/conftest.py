@@ -10,8 +10,9 @@ from functools import partial
 import aiohttp
 import pytest
 
-from tests.examples.boards import BOARDS, Board, running
+from tests.examples.boards import BOARDS, TOPIC, Board, running
 from tests.examples.serving import Site
+from tests.listener import listener
 from tests.running import in_thread
 from webmqconnect_async.testing import Hub
 
@@ -46,8 +47,11 @@ async def board(site: Site) -> AsyncIterator[Board]:
         board = Board(site, http)
         items = (await board.listing())["items"]
         assert isinstance(items, dict)
-        for item in items:
-            await board.change("DELETE", f"items/{item}")
+        async with listener(await board.ws_url(), TOPIC) as told:
+            for item in items:
+                change = await board.change("DELETE", f"items/{item}")
+                while await told.next() != change:  # events are pushed in the background: earlier ones may come, too
+                    pass
         yield board
 
 
