@@ -33,7 +33,7 @@ _PAUSE = 0.1
 # nothing, because SQLite may read a whole table to make a Bloom filter for a join.
 _WALK = """\
 WITH RECURSIVE walk (id) AS (
-    SELECT (SELECT id FROM webmq_outbox WHERE NOT parked AND topic > ?1 ORDER BY topic, id LIMIT 1)
+    SELECT (SELECT id FROM webmq_outbox WHERE NOT parked AND topic > :p1 ORDER BY topic, id LIMIT 1)
     UNION ALL
     SELECT (
         SELECT id FROM webmq_outbox
@@ -42,14 +42,14 @@ WITH RECURSIVE walk (id) AS (
     ) FROM walk WHERE walk.id IS NOT NULL
 )
 SELECT (SELECT topic FROM webmq_outbox WHERE id = walk.id) AS head FROM walk
-WHERE (SELECT due FROM webmq_outbox WHERE id = walk.id) <= ?2
-    AND head NOT IN (SELECT value FROM json_each(?3)) LIMIT ?4"""
+WHERE (SELECT due FROM webmq_outbox WHERE id = walk.id) <= :p2
+    AND head NOT IN (SELECT value FROM json_each(:p3)) LIMIT :p4"""
 # Not a join: SQLite would sort whole rows, and this reads them one by one. BETWEEN: as in `_postgresql`.
 _ROWS = f"""\
 SELECT {COLUMNS} FROM webmq_outbox WHERE id IN (
-    WITH heads (head) AS (SELECT value FROM json_each(?1))
+    WITH heads (head) AS (SELECT value FROM json_each(:p1))
     SELECT id FROM heads CROSS JOIN webmq_outbox ON id IN (
-        SELECT id FROM webmq_outbox WHERE NOT parked AND topic BETWEEN head AND head ORDER BY topic, id LIMIT ?2
+        SELECT id FROM webmq_outbox WHERE NOT parked AND topic BETWEEN head AND head ORDER BY topic, id LIMIT :p2
     )
 ) ORDER BY id"""  # noqa: S608  # constants
 _COUNTS = """\
@@ -61,15 +61,15 @@ SELECT
     ), 0.0)"""
 _LISTED = """\
 SELECT id, topic, event, attempts, parked, error, (julianday('now') - 2440587.5) * 86400.0 - created
-FROM webmq_outbox WHERE parked >= ? ORDER BY id LIMIT ?"""
+FROM webmq_outbox WHERE parked >= :p1 ORDER BY id LIMIT :p2"""
 # The key, because the database may have been restored, and have another row of that ID.
-_ACCEPTED = "DELETE FROM webmq_outbox WHERE id = ? AND key = ?"
+_ACCEPTED = "DELETE FROM webmq_outbox WHERE id = :p1 AND key = :p2"
 _FAILED = """\
-UPDATE webmq_outbox SET attempts = attempts + 1, due = coalesce(?1, due), parked = ?1 IS NULL, error = ?2
-WHERE id = ?3 AND key = ?4"""
+UPDATE webmq_outbox SET attempts = attempts + 1, due = coalesce(:p1, due), parked = :p1 IS NULL, error = :p2
+WHERE id = :p3 AND key = :p4"""
 _RETRY = "UPDATE webmq_outbox SET parked = 0, due = 0 WHERE"
 _DELETE = "DELETE FROM webmq_outbox WHERE"
-_THESE = " id IN (SELECT value FROM json_each(?))"
+_THESE = " id IN (SELECT value FROM json_each(:p1))"
 
 
 class SQLiteStore:
@@ -249,7 +249,9 @@ class SQLiteStore:
     def _execute(self, statement: str, *parameters: str | float | None) -> sqlite3.Cursor:
         if self._connection is None:
             raise StoreLost("the store is closed")
-        return self._connection.execute(statement, parameters)
+        # CPython 3.12 takes numbered placeholders for named ones, and deprecates a sequence for them.
+        named = {f"p{number}": value for number, value in enumerate(parameters, 1)}
+        return self._connection.execute(statement, named)
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         """Do in the thread what may wait for the disk or for the application, until the caller is cancelled."""
