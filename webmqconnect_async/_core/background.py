@@ -18,6 +18,7 @@ from inspect import iscoroutinefunction
 from math import inf
 
 from ..errors import BadReply, ClientClosed, NotAccepted, Overloaded, QueueTimeout, Rejected, Unconfirmed, WebMQError
+from .backoff import ceiling
 from .bulk import without_frames
 from .checks import checked_count, checked_seconds, wrong_type
 from .dialects import Encoded
@@ -259,7 +260,7 @@ class Backlog:
 
     def _backoff(self, tries: int) -> float:
         """Return the seconds until the next try."""
-        return min(_MAX_DELAY, _FIRST_DELAY * 2.0 ** min(tries - 1, 10)) * (1 + self._jitter()) / 2
+        return ceiling(_FIRST_DELAY, tries, _MAX_DELAY) * (1 + self._jitter()) / 2
 
     def _fail_old(self, now: float) -> None:
         """Let all events fail that have become too old while the broker was away."""

@@ -20,6 +20,7 @@ from ..errors import (
     ReplyTimeout,
     Unconfirmed,
 )
+from .backoff import ceiling
 from .checks import checked_count, checked_seconds, wrong_type
 from .dialects import Dialect, Request, Response, Signer
 from .transport_failures import Cause, TransportFailure
@@ -183,7 +184,7 @@ def _backoff(
         return None
     if isinstance(verdict, Unconfirmed) and not retry.at_least_once:
         return None
-    backoff = jitter() * min(retry.max_wait, retry.wait * 2.0 ** min(attempt - 1, 64))
+    backoff = jitter() * ceiling(retry.wait, attempt, retry.max_wait)
     if isinstance(verdict, Overloaded) and verdict.retry_after is not None:
         # The backoff is added: all clients that were told the same delay must not come back at the same time.
         return min(verdict.retry_after + backoff, retry.max_wait) if verdict.retry_after <= retry.max_wait else None

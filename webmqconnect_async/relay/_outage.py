@@ -27,13 +27,13 @@ class Outage:
         self._logged: float | None = None
 
     def failed(self, error: Exception) -> int:
-        """Record a failure, and return how many there were before in this outage."""
+        """Record a failure, and return how many there are in this outage."""
         now = monotonic()
         if self._logged is None or now - self._logged >= _LOG_INTERVAL:
             self._logged = now
             logger.warning("%s: %s", self._began, error)
         self._failures += 1
-        return self._failures - 1
+        return self._failures
 
     def recovered(self) -> None:
         """Record that it works."""

@@ -1,4 +1,4 @@
-"""Which row of the outbox is pushed next, and what becomes of it then. No I/O: times and random numbers are arguments.
+"""Which row of the outbox is pushed next, and what its outcome means. No I/O: times and random numbers are arguments.
 
 - At most one row of a topic is in flight. The next one follows after the outcome of the one before.
 - A row that was accepted is deleted.
@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from .._core.backoff import ceiling
 from ..errors import (
     AuthRejected,
     BadReply,
@@ -165,7 +166,7 @@ class Schedule:
                 self.changes.failed.append((row, None, _text_of(error)))
         else:
             if action == "postpone":
-                delay = self._backoff(_FIRST_DELAY, row.attempts, _LONGEST_DELAY)
+                delay = self._backoff(_FIRST_DELAY, row.attempts + 1, _LONGEST_DELAY)
                 self.changes.failed.append((row, unix_time + delay, _text_of(error)))
             self._release(rows)
             rows.clear()
@@ -193,7 +194,7 @@ class Schedule:
         self._emptied += topics
 
     def _backoff(self, first: float, failures: int, longest: float) -> float:
-        return min(longest, first * 2.0 ** min(failures, 10)) * (0.5 + self._jitter() / 2)
+        return ceiling(first, failures, longest) * (1 + self._jitter()) / 2
 
     def _release(self, rows: Collection[Row]) -> None:
         self._held -= len(rows)
@@ -209,7 +210,7 @@ class Schedule:
             self.error = error
             self.away = certain or not (isinstance(error, Rejected | BadReply) and error.status)
             self._failures = self._failures + 1 if self.away else 1
-            pause = self._backoff(_FIRST_PAUSE, self._failures - 1, _LONGEST_PAUSE)
+            pause = self._backoff(_FIRST_PAUSE, self._failures, _LONGEST_PAUSE)
             if isinstance(error, Overloaded) and error.retry_after is not None:
                 pause = max(pause, min(error.retry_after, _LONGEST_DELAY))
             self._resumes += pause
@@ -229,7 +230,7 @@ class Schedule:
 
 
 def _action_for(error: WebMQError, accepted: bool) -> _Action:
-    """Return what becomes of a row that failed; `accepted`: whether the broker has accepted another one."""
+    """Return what to do with a row that failed; `accepted`: whether the broker has accepted another one."""
     match error:
         case ConnectFailed() | QueueTimeout() | Overloaded() | ClockRejected():
             return "wait"

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from .._aio import AsyncClient
+from .._core.backoff import ceiling
 from .._core.checks import checked_count, wrong_type
 from .._core.clock import unix_time, uptime
 from .._core.flow import Retry
@@ -66,7 +67,7 @@ class Relay:
 
     A database has one active relay. Further ones wait, and take over when it ends or loses its connection.
 
-    Each row is pushed with `Retry(at_least_once=True)`, whatever the client's own retry is, and with its idempotency
+    Each row is pushed with `Retry(at_least_once=True)`, in place of the client's own retry, and with its idempotency
     key: the hub of this package delivers it once. Other brokers may deliver it again after a failure.
 
     A row that failed and may be accepted later is pushed again, and later rows of its topic wait for it. A row that the
@@ -185,7 +186,7 @@ class Relay:
                     break
                 if once:
                     raise
-                delay = min(_IDLE * 2.0 ** min(self._database.failed(error), 10), _LONGEST_RETRY)
+                delay = ceiling(_IDLE, self._database.failed(error), _LONGEST_RETRY)
             await self._pause(delay)
 
     async def _relay(self, once: bool) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 import aiohttp
 
 from .._aio.resolver import DaemonResolver
+from .._core.backoff import ceiling
 from .._core.transport_failures import WithoutFrames
 from ..signing import Credentials
 from ._connect import NewTicket, connect, new_ticket, socket_url
@@ -195,8 +196,8 @@ class Subscriber:
                     return
                 while self._session is None:
                     # Full jitter: the subscribers of a restarted hub do not all come back at once.
-                    wait = random.random() * min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(attempts, 10))  # noqa: S311
                     attempts += 1
+                    wait = random.random() * ceiling(_FIRST_WAIT, attempts, _LONGEST_WAIT)  # noqa: S311
                     await asyncio.sleep(wait)
                     try:
                         ticket = await new_ticket(self._ticket)

@@ -1,0 +1,14 @@
+"""The length of backoffs. Pure."""
+
+from __future__ import annotations
+
+
+def ceiling(first: float, failures: int, longest: float) -> float:
+    """Return the maximum of a backoff in seconds. It doubles with each failure in a row.
+
+    Args:
+        first: the maximum after one failure.
+        failures: how many there were, at least 1.
+        longest: the limit of the maximum.
+    """
+    return min(longest, first * 2.0 ** min(failures - 1, 64))
