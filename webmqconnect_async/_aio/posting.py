@@ -17,7 +17,7 @@ from aiohttp.http import StreamWriter
 from .._core import transport_failures as failures
 from .._core.dialects import Request, Response
 from .._core.http1 import LONGEST_BODY, LONGEST_LINE, MOST_HEADERS
-from .._core.idempotency import IDEMPOTENCY_KEY
+from .._core.idempotency import IDEMPOTENCY_KEY, value_of
 from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure
 from .aiohttp_errors import failure_of
@@ -92,7 +92,7 @@ class Posting:
             await asyncio.sleep(0)
         headers = self._headers
         if request.idempotency_key:
-            headers = headers | {IDEMPOTENCY_KEY: f'"{request.idempotency_key}"'}
+            headers = headers | {IDEMPOTENCY_KEY: value_of(request.idempotency_key)}
         reply = await self._post(url_of(self._endpoint, request.query), headers=headers, data=body)
         content = b"" if reply.closed and reply.content.at_eof() else await _read(reply)
         body.answered()

@@ -16,7 +16,7 @@ import h11
 
 from .dialects import Request, Response
 from .endpoint import Endpoint
-from .idempotency import IDEMPOTENCY_KEY
+from .idempotency import IDEMPOTENCY_KEY, value_of
 
 LONGEST_LINE = 65536
 """Bytes of one line of a response's head."""
@@ -62,7 +62,7 @@ class RequestHead:
 
     def encode(self, request: Request) -> bytes:
         """Return the head of a request, with the empty line that ends it."""
-        key = f'\r\n{IDEMPOTENCY_KEY}: "{request.idempotency_key}"' if request.idempotency_key else ""
+        key = f"\r\n{IDEMPOTENCY_KEY}: {value_of(request.idempotency_key)}" if request.idempotency_key else ""
         return f"{self._before_query}{request.query}{self._after_query}{len(request.body)}{key}\r\n\r\n".encode()
 
 

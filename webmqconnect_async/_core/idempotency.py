@@ -29,6 +29,11 @@ def checked_key(key: object) -> str:
     return match[0]  # a subclass may format itself differently
 
 
+def value_of(key: str) -> str:
+    """Return the value of `Idempotency-Key` for a key."""
+    return f'"{key}"'
+
+
 def key_of(value: str) -> str | None:
     """Return the key in the value of `Idempotency-Key`; None if the value is malformed."""
     quoted = len(value) > 2 and value[0] == value[-1] == '"'

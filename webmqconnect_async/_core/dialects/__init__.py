@@ -82,9 +82,9 @@ It raises ClockRejected if no timestamp can express the time.
 
 
 class Encoded(partial[Request]):
-    """An encoded push: a `Signer`, made of a function of the body and a Unix time, and the body.
+    """An encoded push: a `Signer`, made of a function and its arguments but for the time. The last one is the body.
 
-    A partial, because a method that is called for each attempt would make a push 3 % more expensive.
+    It is a partial, which adds no call of its own to each attempt.
     """
 
     __slots__ = ()

@@ -22,7 +22,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from urllib.parse import quote_plus
 
 from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected
@@ -94,8 +94,8 @@ class Crossbar:
         body = self._body(push)
         key = "" if push.idempotency_key is None else checked_key(push.idempotency_key)
         if self._credentials is None:
-            return Encoded(partial(unsigned, "", key), body)
-        return Encoded(partial(self._signed, self._credentials, key), body)
+            return Encoded(unsigned, "", key, body)
+        return Encoded(self._signed, self._credentials, key, body)
 
     def _body(self, push: Push) -> bytes:
         return b'{"topic":%b,%b%b}' % (_topic(push.topic), self._arguments(push.event), _options(push))
@@ -124,7 +124,7 @@ class Crossbar:
         match _json(response.body):
             # The status was 202 before Crossbar.io 0.14.
             case {"id": int(publication)} if 200 <= status < 300 and not isinstance(publication, bool):
-                again = request.idempotency_key != "" and repeated(response)
+                again = bool(request.idempotency_key) and repeated(response)
                 return Receipt(status, publication, attempts, again)
             case {"error": str(said), **rest}:
                 error, text = said, " ".join(": ".join([said, *_texts(rest.get("args"))]).split())
@@ -168,10 +168,15 @@ def _encoded_topic(topic: object) -> bytes:
 _cached = lru_cache(1024)(_encoded_topic)
 
 
+@lru_cache(16)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def _timestamp(milliseconds: int) -> str:
     """Return a Unix time in the form that the bridge requires, with a fraction."""
     second, fraction = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:03}Z"
+    return f"{_second(second)}.{fraction:03}Z"
 
 
 def _deliverable(encoded: bytes, ours: int = 0) -> bytes:

@@ -18,14 +18,14 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import accumulate
 from math import inf
 from urllib.parse import quote_plus
 
 from ...errors import AuthRejected, ClockRejected, InvalidPush, Rejected, TooLarge
 from ...signing import Credentials, sign
-from ..idempotency import IDEMPOTENCY_KEY, checked_key
+from ..idempotency import IDEMPOTENCY_KEY, checked_key, value_of
 from ..values import Payload, Push, Receipt, SessionIDs
 from . import Encoded, Request, Response, Verdict, unsigned
 from .arguments import checked_time, id_text, listed, utf8
@@ -44,6 +44,9 @@ _SIGNED = len("2011-10-14T16%3A59%3A51Z&signature=") + 43 + len("%3D")
 """Bytes of a query from the timestamp to the end of the signature, which is 32 bytes in base64."""
 
 _PUBLICATION_ID = re.compile("[0-9]{1,16}")
+
+_MOST_DIGITS = 20
+"""More than a Content-Length can have."""
 
 
 class WebMQ:
@@ -100,16 +103,17 @@ class WebMQ:
         topic, quoted_topic = _topic(push.topic)
         receivers = _receivers(push.eligible, push.exclude)
         body = _outside_forms(encode_event(push.event, self._dumps))
-        size = len(quoted_topic) + len(receivers) + len(str(len(body)))
+        size = len(quoted_topic) + len(receivers)
         key = ""
         if push.idempotency_key is not None:
             key = checked_key(push.idempotency_key)
-            size += len(f'{IDEMPOTENCY_KEY}: "{key}"')
-        if size > self._room:
+            size += len(f"{IDEMPOTENCY_KEY}: {value_of(key)}")
+        # The digits of Content-Length are counted only where they may matter.
+        if size + _MOST_DIGITS > self._room and (size := size + len(str(len(body)))) > self._room:
             raise _too_large(push, topic, self._head + size, len(receivers), self._head + int(self._room))
         if self._credentials is None:
-            return Encoded(partial(unsigned, f"topicuri={quoted_topic}{receivers}", key), body)
-        return Encoded(partial(self._signed, self._credentials, topic, quoted_topic, receivers, key), body)
+            return Encoded(unsigned, f"topicuri={quoted_topic}{receivers}", key, body)
+        return Encoded(self._signed, self._credentials, topic, quoted_topic, receivers, key, body)
 
     def _signed(
         self,
@@ -129,18 +133,18 @@ class WebMQ:
     def judge(self, request: Request, response: Response, attempts: int, now: float) -> Verdict:
         """Return what a response means, by the table above."""
         if response.status == 202:
-            again = request.idempotency_key != "" and repeated(response)
+            again = bool(request.idempotency_key) and repeated(response)
             publication_id = response.headers.get("webmq-publication")  # from this package's hub
             if publication_id is not None and _PUBLICATION_ID.fullmatch(publication_id):
                 return Receipt(202, int(publication_id), attempts, again)
-            return _accepted(attempts, again)
+            return Receipt(202, None, attempts, again) if again else _accepted(attempts)
         return refused(request, response, text_of(response.body), _REFUSALS, self._credentials, now)
 
 
 @lru_cache(16)
-def _accepted(attempts: int, again: bool) -> Receipt:
+def _accepted(attempts: int) -> Receipt:
     """Return the receipt of a push. Pushes with the same number of attempts share one, to save memory."""
-    return Receipt(202, None, attempts, again)
+    return Receipt(202, None, attempts)
 
 
 def _outside_forms(body: bytes) -> bytes:
