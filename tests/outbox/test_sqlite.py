@@ -117,15 +117,23 @@ async def test_waits_for_an_application_that_reads(
     assert await store.due(NOW, 500) == []
 
 
+async def refused_write(
+    application: sqlite3.Connection, refused: Callable[[], bool], store: SQLiteStore
+) -> asyncio.Task[None]:
+    """Open the store, and return a write that waits for the application."""
+    await store.open()
+    rows = await store.due(NOW, 500)
+    application.execute("BEGIN EXCLUSIVE")
+    writing = asyncio.create_task(store.write(rows))
+    await until(refused)
+    return writing
+
+
 @pytest.mark.parametrize("application", ["delete"], indirect=True)
 async def test_a_call_that_is_cancelled_gives_up(
     application: sqlite3.Connection, refused: Callable[[], bool], store: SQLiteStore
 ) -> None:
-    await store.open()
-    rows = await store.due(NOW, 500)
-    application.execute("BEGIN EXCLUSIVE")
-    deleting = asyncio.create_task(store.write(rows))
-    await until(refused)
+    deleting = await refused_write(application, refused, store)
     deleting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await deleting
@@ -138,11 +146,7 @@ async def test_a_call_that_is_cancelled_gives_up(
 async def test_closed_while_a_call_waits(
     application: sqlite3.Connection, refused: Callable[[], bool], store: SQLiteStore
 ) -> None:
-    await store.open()
-    rows = await store.due(NOW, 500)
-    application.execute("BEGIN EXCLUSIVE")
-    deleting = asyncio.create_task(store.write(rows))
-    await until(refused)
+    deleting = await refused_write(application, refused, store)
     await store.close()
     with pytest.raises(StoreLost, match="locked"):
         await deleting
@@ -235,7 +239,7 @@ async def test_lock_file_that_cannot_be_made(store: SQLiteStore, tmp_path: Path)
 
 @pytest.mark.parametrize("analyzed", [False, True])
 async def test_long_backlog_of_a_topic_that_waits(analyzed: bool, database: Database, store: SQLiteStore) -> None:
-    """`due` reads the first row of the topic, and not those behind it, whatever SQLite knows of the table."""
+    """`due` reads the first row of the topic, and not those behind it, also without statistics of the table."""
     database.insert(*(("a", place) for place in range(500)), ("b", "late"))
     with database.connection() as connection:
         connection.cursor().execute("ANALYZE" if analyzed else "SELECT 1")

@@ -1,7 +1,8 @@
-"""The options that `push` and `explain` share, and the argument ENDPOINT, which a variable can replace."""
+"""The options that `push`, `relay` and `explain` share, and the argument ENDPOINT, which a variable can replace."""
 
 from __future__ import annotations
 
+from functools import partial
 from json import JSONDecodeError
 from typing import get_args
 
@@ -22,6 +23,19 @@ dialect_option = click.option(
     help="Protocol of the broker: a WebMQ hub's, or that of Crossbar.io's HTTP bridge, which a hub has at /publish.",
 )
 
+timeout_option = partial(
+    click.option,
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+)
+"""The option for the duration of a push. `help` is to say what that includes."""
+concurrency_option = partial(
+    click.option, "--concurrency", metavar="N", type=click.IntRange(min=1), default=50, show_default=True
+)
+"""The option for the number of pushes in flight. `help` is to say of which."""
 eligible_option = click.option(
     "--eligible", metavar="ID", multiple=True, help="Send the event only to this session. Repeatable."
 )

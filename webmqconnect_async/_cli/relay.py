@@ -11,7 +11,7 @@ from .._core.dialects import DialectName
 from .command import Command
 from .exit_status import Exit
 from .keys import credentials_of, key_option, secret_file_option
-from .options import dialect_option, with_endpoint
+from .options import concurrency_option, dialect_option, timeout_option, with_endpoint
 from .outbox_url import outbox_url, url_file_option
 
 _EXAMPLES = """\
@@ -29,22 +29,8 @@ $ WEBMQ_OUTBOX_URL=postgresql://localhost/shop webmqconnect relay http://127.0.0
 @key_option(help="Sign with this application key.")
 @secret_file_option
 @dialect_option
-@click.option(
-    "--timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    default=5.0,
-    show_default=True,
-    help="Maximum duration of a push.",
-)
-@click.option(
-    "--concurrency",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=50,
-    show_default=True,
-    help="Maximum number of pushes in flight. They are of different topics.",
-)
+@timeout_option(help="Maximum duration of a push.")
+@concurrency_option(help="Maximum number of pushes in flight. They are of different topics.")
 @click.option("--once", is_flag=True, help="Exit when there is nothing left to push, or when the broker is away.")
 @click.option(
     "--metrics",

@@ -13,7 +13,16 @@ from ..._core.values import Push
 from ..command import Command
 from ..exit_status import Exit
 from ..keys import credentials_of, key_option, secret_file_option
-from ..options import dialect_option, eligible_option, event_argument, exclude_option, text_option, with_endpoint
+from ..options import (
+    concurrency_option,
+    dialect_option,
+    eligible_option,
+    event_argument,
+    exclude_option,
+    text_option,
+    timeout_option,
+    with_endpoint,
+)
 from ..paths import existing_file, file_option, not_closed
 from .jsonl import Events, Records
 
@@ -56,14 +65,7 @@ _OF_LINES = (
 @secret_file_option
 @dialect_option
 @text_option
-@click.option(
-    "--timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    default=5.0,
-    show_default=True,
-    help="Maximum duration of a push, including retries.",
-)
+@timeout_option(help="Maximum duration of a push, including retries.")
 @file_option("--jsonl", type=existing_file(allow_dash=True), help="Push each line of FILE; - reads standard input.")
 @click.option("--topic", "topic_of_lines", metavar="TOPIC", help="With --jsonl: each line is an event for TOPIC.")
 @click.option(
@@ -91,14 +93,7 @@ _OF_LINES = (
     type=click.FloatRange(min=0, min_open=True),
     help="With --jsonl: start at most N pushes per second.",
 )
-@click.option(
-    "--concurrency",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=50,
-    show_default=True,
-    help="With --jsonl: maximum number of pushes in flight.",
-)
+@concurrency_option(help="With --jsonl: maximum number of pushes in flight.")
 @click.option(
     "--order-by-topic",
     is_flag=True,
