@@ -1,4 +1,4 @@
-"""The bookkeeping of `push_soon`, without clients: times are arguments, and the broker is whatever a test says."""
+"""The bookkeeping of `push_soon`, without clients: times are arguments, and the tests make up the outcomes."""
 
 from __future__ import annotations
 

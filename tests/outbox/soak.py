@@ -1,4 +1,4 @@
-"""Producers, a relay that is killed or a hub that is killed, and what became of each event.
+"""Producers, a relay that is killed or a hub that is killed, and the outcome of each event.
 
     .venv/bin/python -m tests.outbox sqlite relay 100000
     .venv/bin/python -m tests.outbox postgresql hub 20000 --seed 7

@@ -1,4 +1,4 @@
-"""What a relay pushes next, and what becomes of a row: pure, so times and random numbers are arguments."""
+"""What a relay pushes next, and the outcome of a row: pure, so times and random numbers are arguments."""
 
 from __future__ import annotations
 

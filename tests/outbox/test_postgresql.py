@@ -146,7 +146,7 @@ async def test_two_outboxes_in_one_database(database: Database) -> None:
 
 @pytest.mark.parametrize("statistics", [False, True])
 async def test_long_backlog_of_a_topic_that_waits(statistics: bool, database: Database, store: PostgreSQLStore) -> None:
-    """`due` reads the first row of the topic, and not those behind it, whatever the planner believes."""
+    """`due` reads the first row of the topic, and not those behind it, also with wrong statistics."""
     with psycopg.connect(database.url, autocommit=True) as application:
         application.execute(
             "INSERT INTO webmq_outbox (key, topic, event) SELECT '', 'a', '1' FROM generate_series(1, 20000)"
@@ -178,7 +178,7 @@ def pooler(request: pytest.FixtureRequest, pgbouncer: None, postgresql_server: S
 
 @pytest.mark.parametrize("pooler", ["transaction"], indirect=True)
 async def test_pooler_that_shares_sessions(pooler: Server, database: Database) -> None:
-    """A lock would belong to whoever gets the session next."""
+    """A lock would belong to the next client of the session."""
     store = made(pooler.url(database.url.rpartition("/")[2]))
     with pytest.raises(StoreError, match="a pooler such as PgBouncer shares sessions"):
         await store.open()

@@ -1,4 +1,4 @@
-"""What the relay may rely on, whatever the database is."""
+"""What the relay may rely on, with each database."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from ._store import COLUMNS, MAX_LENGTH, Counts, Listed, Row, StoreError, StoreLost, rows
+from ._store import COLUMNS, MAX_LENGTH, Counts, Listed, Row, StoreError, StoreLost, Turns, rows
 
 # A connection that is cut silently is noticed here well before the server releases the lock.
 _DEFAULTS = {
@@ -30,8 +30,8 @@ _DEFAULTS = {
     "tcp_user_timeout": "20000",
 }
 # Not as startup options, which PgBouncer refuses. Serializable reads could make transactions of the application fail.
-# Without sorting, the queries below use the index for the order, whatever the statistics say of a table that was empty
-# when they were made.
+# Without sorting, the queries below use the index for the order, even if the statistics are of a time when the table
+# was empty.
 _SETTINGS: LiteralString = """\
 SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
 SET idle_session_timeout = 0; SET statement_timeout = 0; SET enable_sort = off; SET jit = off;
@@ -109,7 +109,7 @@ class PostgreSQLStore:
         self._conninfo = make_conninfo("", **{**_DEFAULTS, **parameters})
         self._connection: AsyncConnection[TupleRow] | None = None
         self._notified = False
-        self._after = ""
+        self._turns = Turns()
 
     async def open(self) -> None:
         await self.close()
@@ -171,13 +171,12 @@ class PostgreSQLStore:
     async def due(self, now: float, limit: int, without: Collection[str] = ()) -> list[Row]:
         self._notified = False  # before the rows: a later commit ends `wait`
         parameters = {"now": now, "without": list(without), "limit": limit}
-        heads: list[str] = []
-        for after in (self._after, "") if self._after else ("",):
-            found = await self._execute(_WALK, {**parameters, "after": after})
-            heads = list(dict.fromkeys([*heads, *(topic for (topic,) in await found.fetchall())]))[:limit]
-            if len(heads) == limit:
-                break
-        self._after = heads[-1] if len(heads) == limit else ""
+        found: list[str] = []
+        for start in self._turns.starts():
+            if len(found) < limit:
+                walked = await self._execute(_WALK, {**parameters, "after": start})
+                found += [topic for (topic,) in await walked.fetchall()]
+        heads = self._turns.take(found, limit)
         if not heads:
             return []
         each = max(1, limit // len(heads))

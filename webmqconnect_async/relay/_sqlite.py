@@ -18,7 +18,7 @@ from threading import Event
 from typing import TypeVar
 from urllib.parse import quote
 
-from ._store import COLUMNS, Counts, Listed, Row, StoreError, StoreLost, rows
+from ._store import COLUMNS, Counts, Listed, Row, StoreError, StoreLost, Turns, rows
 
 _T = TypeVar("_T")
 _POLL = 0.05
@@ -87,7 +87,7 @@ class SQLiteStore:
         self._file: os.stat_result | None = None
         self._lock: int | None = None
         self._version: int | None = None
-        self._after = ""
+        self._turns = Turns()
 
     async def open(self) -> None:
         await self.close()
@@ -100,7 +100,7 @@ class SQLiteStore:
             raise
 
     def _open(self) -> None:
-        self._path = self._path.resolve()  # the lock has one place, whatever links lead to the database
+        self._path = self._path.resolve()  # the lock has one place, even if links lead to the database
         if not self._path.is_file():
             raise StoreError(f"there is no database {self._path}")
         if self._connection is None:  # it is, after the database was locked
@@ -183,13 +183,11 @@ class SQLiteStore:
 
     def _due(self, now: float, limit: int, without: str) -> list[Row]:
         self._version = self._data_version()  # before the rows: a later commit ends `wait`
-        heads: list[str] = []
-        for after in (self._after, "") if self._after else ("",):
-            found = self._execute(_WALK, after, now, without, limit)
-            heads = list(dict.fromkeys([*heads, *(topic for (topic,) in found)]))[:limit]
-            if len(heads) == limit:
-                break
-        self._after = heads[-1] if len(heads) == limit else ""
+        found: list[str] = []
+        for start in self._turns.starts():
+            if len(found) < limit:
+                found += [topic for (topic,) in self._execute(_WALK, start, now, without, limit)]
+        heads = self._turns.take(found, limit)
         # Closed, because an open cursor keeps the database locked.
         with closing(self._execute(_ROWS, json.dumps(heads), max(1, limit // max(1, len(heads))))) as records:
             return rows(records, now)

@@ -90,6 +90,23 @@ def rows(records: Iterable[Record], now: float) -> list[Row]:
     return found
 
 
+class Turns:
+    """The topics of which `due` returns rows. They take turns, if there are more than it returns at once."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def starts(self) -> tuple[str, ...]:
+        """Return the topics to read on from. From the second one only if the first leads to too few."""
+        return (self._last, "") if self._last else ("",)
+
+    def take(self, topics: Iterable[str], limit: int) -> list[str]:
+        """Return the topics to read rows of now, and remember where the next call starts."""
+        taken = list(dict.fromkeys(topics))[:limit]
+        self._last = taken[-1] if len(taken) == limit else ""
+        return taken
+
+
 class Counts(NamedTuple):
     """How many rows there are."""
 
