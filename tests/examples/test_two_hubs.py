@@ -244,7 +244,7 @@ async def test_hubs_restart_in_turn_and_nothing_is_missed(checkout: Checkout) ->
 async def push_until(end: asyncio.Event, checkout: Checkout) -> int:
     """Push numbers through nginx, one after another, as the documentation advises; return how many."""
     secret = (checkout.folder / "secrets" / "app").read_text().strip()
-    retry = Retry(attempts=20, at_least_once=True)
+    retry = Retry(attempts=100, max_wait=1, at_least_once=True)
     number = 0
     async with AsyncClient(checkout.url("8080"), "app", secret, retry=retry, timeout=30) as client:
         while not end.is_set():
