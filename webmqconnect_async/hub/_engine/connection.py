@@ -43,7 +43,8 @@ class Connection:
     """
 
     def __init__(self, backplane: Backplane) -> None:
-        kind = partial(SSLConnection, ssl_ca_certs=backplane.authority_file) if backplane.tls else RedisConnection
+        tls = partial(SSLConnection, ssl_ca_certs=backplane.authority_file, ssl_check_hostname=True)
+        kind = tls if backplane.tls else RedisConnection
         self._redis = partial(kind, **_WITHOUT_NAME)(  # type: ignore[arg-type]  # mypy tries it for each argument
             host=backplane.host,
             port=backplane.port,
