@@ -39,8 +39,8 @@ def refused(server: RedisServer) -> set[str]:
     return {str(entry["object"]) for entry in log if entry["username"] == "hub"}
 
 
-def hub(server: RedisServer) -> Hub:
-    return Hub(port=0, backplane=server.url.replace("://", f"://hub:{PASSWORD}@"))
+def hub(server: RedisServer, database: int = 0) -> Hub:
+    return Hub(port=0, backplane=f"redis://hub:{PASSWORD}@127.0.0.1:{server.port}/{database}")
 
 
 async def work(server: RedisServer, seconds: float) -> None:
@@ -88,6 +88,15 @@ async def test_none_of_them_is_superfluous(right: str) -> None:
             await work(server, 6)
         denied = refused(server)
     assert denied > set() if right.startswith("~") else right[1:] in denied
+
+
+async def test_another_database_needs_one_right_more() -> None:
+    assert "with another database than 0, add `+select`" in PAGE
+    with server_with(RULES) as server, pytest.raises(ConnectionError, match="'select'"):
+        await hub(server, 3).start()
+    with server_with([*RULES, "+select"]) as server:
+        async with hub(server, 3):
+            pass
 
 
 def test_a_user_begins_without_rights() -> None:
