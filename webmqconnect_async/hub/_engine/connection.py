@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from importlib.util import find_spec
 from typing import TypeAlias
 
 try:
@@ -43,7 +44,8 @@ class Connection:
 
     def __init__(self, backplane: Backplane) -> None:
         tls = partial(SSLConnection, ssl_ca_certs=backplane.authority_file, ssl_check_hostname=True)
-        self._redis = (tls if backplane.tls else RedisConnection)(
+        kind = tls if backplane.tls else RedisConnection
+        self._redis = partial(kind, **_WITHOUT_NAME)(  # type: ignore[arg-type]  # mypy tries it for each argument
             host=backplane.host,
             port=backplane.port,
             db=backplane.database,
@@ -99,6 +101,11 @@ class Connection:
         """Close the connection, without waiting for the server."""
         await self._redis.disconnect(nowait=True)
 
+
+_WITHOUT_NAME: dict[str, None] = dict.fromkeys(
+    ("driver_info",) if find_spec("redis.driver_info") else ("lib_name", "lib_version")
+)
+"""Arguments for redis-py not to send its own name and version, which it reads from files for each connection."""
 
 _REFUSALS = (
     exceptions.NoScriptError,
