@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TypeAlias
+from inspect import signature
+from typing import TypeAlias, TypedDict
 
 try:
     from redis import exceptions
     from redis.asyncio import Connection as RedisConnection
     from redis.asyncio import SSLConnection
+    from redis.asyncio.connection import AbstractConnection
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 except ModuleNotFoundError as error:
@@ -21,6 +23,14 @@ from .._backplane import Backplane
 
 _TIMEOUT = 2.0
 """Seconds for the server to reply to a command."""
+
+
+class _Driver(TypedDict, total=False):
+    driver_info: None
+
+
+_DRIVER: _Driver = {"driver_info": None} if "driver_info" in signature(AbstractConnection).parameters else {}
+"""Without this, redis-py 8 reads its own version from a file for each connection, in the event loop."""
 
 Reply: TypeAlias = object
 """What Redis replies, as redis-py parses it: bytes, an int, `None`, or a list of these, by the command."""
@@ -50,6 +60,7 @@ class Connection:
             username=backplane.user,
             password=backplane.password,
             protocol=2,
+            **_DRIVER,
             # Timeouts are asyncio's, around a whole command: redis-py would make a task for each that it sends.
             socket_timeout=None,
             socket_connect_timeout=_TIMEOUT,
