@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import cast
 
 from .._config import HubConfig
@@ -23,7 +24,7 @@ _BLOCK = 1.0
 _ATTEMPTS = 5
 """How often a stream is begun that is gone when it is read."""
 
-_VOUCHING = 20
+_ATTEMPTS_TO_VOUCH = 20
 _PAUSE = 0.1
 """How often, and after how many seconds, a hub that starts looks whether another hub vouches for the history."""
 
@@ -143,12 +144,13 @@ class Follower:
         has everything. It leaves that to another hub for a while.
         """
         names = self._names
-        for _ in range(_VOUCHING):
+        for attempt in count(1):
             history, run = cast(Sequence[bytes | None], await connection.ask("MGET", names.history, names.server))
-            if self._position is not None or history is None or run is None or run.decode() == str(self._server):
-                return history, run
+            known = self._position is not None or history is None or run is None or run.decode() == str(self._server)
+            if known or attempt == _ATTEMPTS_TO_VOUCH:
+                break
             await asyncio.sleep(_PAUSE)
-        return history, b""
+        return history, run if known else None
 
     async def _missing(self, connection: Connection) -> str:
         """Return why the stream does not have the last entries that this hub knows of; empty if it has them."""
