@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from itertools import count
 from typing import cast
 
 from .._config import HubConfig
@@ -143,14 +142,16 @@ class Follower:
         A hub that has just started has read nothing, and cannot tell whether a server that has been started again still
         has everything. It leaves that to another hub for a while.
         """
-        names = self._names
-        for attempt in count(1):
+        names, mine = self._names, str(self._server).encode()
+        attempts = 0
+        while True:
             history, run = cast(Sequence[bytes | None], await connection.ask("MGET", names.history, names.server))
-            known = self._position is not None or history is None or run is None or run.decode() == str(self._server)
-            if known or attempt == _ATTEMPTS_TO_VOUCH:
-                break
+            if self._position is not None or history is None or run in (None, mine):
+                return history, run
+            attempts += 1
+            if attempts == _ATTEMPTS_TO_VOUCH:
+                return history, None
             await asyncio.sleep(_PAUSE)
-        return history, run if known else None
 
     async def _missing(self, connection: Connection) -> str:
         """Return why the stream does not have the last entries that this hub knows of; empty if it has them."""
