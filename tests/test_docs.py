@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import re
 import textwrap
@@ -250,6 +251,11 @@ def test_the_reference_lists_every_public_name() -> None:
     overview = page("reference/api.md")
     for module in ("hub", "outbox", "relay", "signing", "subscriber", "testing", "tickets", "explain"):
         assert f"[`{module}`](python/{module}.md)" in overview
+        public: list[str] = importlib.import_module(f"webmqconnect_async.{module}").__all__
+        listed = re.search(
+            r"members:(.*?)(?:^ {6}\w|\Z)", page(f"reference/python/{module}.md"), re.DOTALL | re.MULTILINE
+        )
+        assert listed is None or set(re.findall(r"\w+", listed[1])) == set(public), module
     names = set(re.findall(r"`(\w+)`", overview))
     ends = {name for name in errors.__all__ if name != "WebMQError"} | {"__version__"}
     assert set(webmqconnect_async.__all__) - ends <= names
