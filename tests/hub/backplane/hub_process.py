@@ -1,0 +1,83 @@
+"""A hub as a process whose clock is wrong, or that has a bug. The command line has no options for either.
+
+python -m tests.hub.backplane.hub_process --port 8080 --backplane redis://127.0.0.1:6379/0 --behind 60
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import logging
+import signal
+import time
+from collections.abc import Callable, Sequence
+
+from webmqconnect_async.hub import Hub
+from webmqconnect_async.hub._broker import Broker
+from webmqconnect_async.hub._history import History, Kept
+
+_OFTEN = 20
+"""Every which event a bug concerns."""
+
+
+def dropped() -> None:
+    """Do not deliver some events to the subscribers of this hub; they are in its history."""
+    queue, numbers = Broker._queue, itertools.count(1)
+
+    def queue_most(self: Broker, *arguments: object) -> int:
+        return 0 if next(numbers) % _OFTEN == 0 else queue(self, *arguments)  # type: ignore[arg-type]
+
+    Broker._queue = queue_most  # type: ignore[assignment,method-assign]
+
+
+def doubled() -> None:
+    """Deliver some events twice."""
+    queue, numbers = Broker._queue, itertools.count(1)
+
+    def queue_again(self: Broker, *arguments: object) -> int:
+        if next(numbers) % _OFTEN == 0:
+            queue(self, *arguments)  # type: ignore[arg-type]
+        return queue(self, *arguments)  # type: ignore[arg-type]
+
+    Broker._queue = queue_again  # type: ignore[assignment,method-assign]
+
+
+def swallowed() -> None:
+    """Return what is left of the history as if it were all that a subscriber has missed."""
+
+    def left(self: History, topic: str, floor: int, now: float) -> Sequence[Kept]:
+        log = self._logs.get(topic)
+        return [kept for kept in (log.events if log else ()) if kept.id > floor]
+
+    History.after = left  # type: ignore[method-assign]
+
+
+BUGS: dict[str, Callable[[], None]] = {bug.__name__: bug for bug in (dropped, doubled, swallowed)}
+
+
+async def main() -> None:
+    """Run a hub until SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--backplane")
+    parser.add_argument("--behind", type=float, default=0.0, help="seconds by which the clock is set back")
+    parser.add_argument("--fixed", type=float, help="the Unix time that the clock always shows")
+    parser.add_argument("--bug", choices=BUGS)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if options.bug:
+        BUGS[options.bug]()
+
+    def clock() -> float:
+        shown: float = time.time() - options.behind if options.fixed is None else options.fixed
+        return shown
+
+    terminated = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
+    async with Hub(port=options.port, clock=clock, backplane=options.backplane):
+        await terminated.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
