@@ -118,9 +118,16 @@ class HubProcess:
         return False
 
     async def until_ready(self) -> None:
-        """Wait until /readyz says that it is ready, with a bound."""
+        """Wait until /readyz says that it is ready.
+
+        Raises:
+            HubExited: it has ended instead.
+            TimeoutError: it is not ready.
+        """
         async with asyncio.timeout(PATIENCE):
-            while not await self.ready():  # noqa: ASYNC110  # another process
+            while not await self.ready():
+                if not self.running:
+                    raise HubExited(f"{self.name} has ended by itself: {self.log[-2000:]}")
                 await asyncio.sleep(0.02)
 
     async def __aenter__(self) -> Self:

@@ -13,13 +13,14 @@ from typing import TextIO
 
 from benchmarks.recovering.judge import Kind, Record
 from benchmarks.recovering.subscribers import KINDS
+from tests.supervisor import HubExited
 
 from .fleet import SCRIPT, Fleet, running
 from .outcome import Outcome, outcome_of
 from .pushers import FREQUENT, TOPICS, Pushers
 from .steps import HUB_KILLED, OTHERS, Step, both
 
-__all__ = ["Course", "random_steps", "short_steps"]
+__all__ = ["Course", "random_step", "short_steps"]
 
 PAGES = {"node": 3, "python": 2}
 """Subscribers by kind."""
@@ -35,7 +36,7 @@ def short_steps(seed: int, kills: int = 10, others: Sequence[Step] = OTHERS) -> 
     return steps
 
 
-def random_steps(random: Random) -> Step:
+def random_step(random: Random) -> Step:
     """Return a step, or two at the same time."""
     one = random.choice((HUB_KILLED, *OTHERS))
     return one if random.random() < 0.7 else both(one, random.choice((HUB_KILLED, *OTHERS)))
@@ -103,7 +104,7 @@ class Course:
                 group.create_task(pushers.run())
                 try:
                     await self._disturb(fleet, steps, began + seconds)
-                    if burst:
+                    if burst and not self._failures:
                         await self._burst(fleet, burst)
                 finally:
                     pushers.stop()
@@ -135,8 +136,8 @@ class Course:
         """Let all steps happen, and then random ones until the end."""
         remaining = list(reversed(steps))
         await self._settle(fleet)
-        while remaining or time.monotonic() < end:
-            self._step = step = remaining.pop() if remaining else random_steps(self._random)
+        while not self._failures and (remaining or time.monotonic() < end):
+            self._step = step = remaining.pop() if remaining else random_step(self._random)
             self._note(f"step: {step.name}")
             self._kills += HUB_KILLED.name in step.name
             await step.act(fleet)
@@ -147,10 +148,15 @@ class Course:
 
     async def _settle(self, fleet: Fleet) -> None:
         """Wait until all hubs are ready, and all subscribers have events that were pushed after that."""
-        await fleet.settled()
         assert self._pushers is not None
+        after = f"after {f'the step {self._step.name!r}' if self._step else 'no step'}"
+        try:
+            await fleet.settled()
+        except (HubExited, TimeoutError) as error:
+            self._failures.append(f"a hub is not ready {after}: {error}")
+            return
         newest = self._pushers.newest
-        await self._until(lambda: self._all_have(newest), f"events after the step '{self._step and self._step.name}'")
+        await self._until(lambda: self._all_have(newest), f"events {after}")
 
     async def _burst(self, fleet: Fleet, count: int) -> None:
         """Push many events while the clocks of all hubs stand still."""

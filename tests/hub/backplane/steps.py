@@ -6,7 +6,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
+
+from tests.redis_server import RedisServer
 
 from .fleet import SCRIPT, Fleet
 
@@ -91,12 +94,21 @@ def _flush(fleet: Fleet) -> None:
 
 
 async def _redis_replaced(fleet: Fleet) -> None:
-    """Copy the data, let time pass, and go on with the copy."""
+    """Copy the data, let time pass, and go on with a server in another folder that has the copy."""
+    await _with_a_copy(fleet, RedisServer.replace)
+
+
+async def _power_failed(fleet: Fleet) -> None:
+    """Let the same server lose what was written last."""
+    await _with_a_copy(fleet, RedisServer.restore)
+
+
+async def _with_a_copy(fleet: Fleet, use: Callable[[RedisServer, Path], None]) -> None:
     async with fleet.redis_lock:
         copy = await asyncio.to_thread(fleet.redis.copy, fleet.folder / f"redis {time.monotonic_ns()}")
         await asyncio.sleep(fleet.random.uniform(0.3, 1))
         with fleet.losing_data():
-            await asyncio.to_thread(fleet.redis.replace, copy)
+            await asyncio.to_thread(use, fleet.redis, copy)
 
 
 async def _hub_cut_off(fleet: Fleet) -> None:
@@ -117,7 +129,7 @@ async def _replaced_while_cut_off(fleet: Fleet) -> None:
     """Let a hub come back to a stream that has grown beyond its position, without the entry at its position."""
     async with fleet.one_hub() as number:
         fleet.ways[number].cut()
-        await _redis_replaced(fleet)
+        await _with_a_copy(fleet, fleet.random.choice((RedisServer.replace, RedisServer.restore)))
         await asyncio.sleep(1)
         fleet.ways[number].mend()
 
@@ -143,6 +155,7 @@ OTHERS: Sequence[Step] = (
     Step("Redis stands still for a while", _redis_stands_still),
     REDIS_FLUSHED,
     Step("Redis is replaced by a copy that is behind", _redis_replaced, may_lose=True),
+    Step("the machine of Redis has a power failure", _power_failed, may_lose=True),
     Step("a hub is cut off from Redis", _hub_cut_off),
     Step("a hub gets no packets from Redis", _hub_hears_nothing),
     Step("Redis is replaced while a hub is cut off", _replaced_while_cut_off, may_lose=True),
