@@ -109,6 +109,16 @@ class HubProcess:
         """End it by SIGTERM, and return its status."""
         return await self._end(signal.SIGTERM)
 
+    def pause(self) -> None:
+        """Let it stand still: it keeps its connections, and responds to nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     async def ready(self) -> bool:
         """Ask /readyz once."""
         with suppress(aiohttp.ClientError, TimeoutError):

@@ -44,6 +44,13 @@ async def _hub_restarted(fleet: Fleet) -> None:
         await fleet.hubs[number].start_again_and_again()
 
 
+async def _hub_stands_still(fleet: Fleet) -> None:
+    async with fleet.one_hub() as number:
+        fleet.hubs[number].pause()
+        await asyncio.sleep(fleet.random.uniform(0.3, fleet.outage))
+        fleet.hubs[number].resume()
+
+
 async def _clock_set_back(fleet: Fleet) -> None:
     """Restart a hub with a clock that is a minute behind, let it work for a while, and set it right."""
     async with fleet.one_hub() as number:
@@ -148,6 +155,7 @@ REDIS_FLUSHED = Step("Redis is flushed", _redis_flushed, may_lose=True)
 
 OTHERS: Sequence[Step] = (
     Step("a hub is restarted", _hub_restarted),
+    Step("a hub stands still", _hub_stands_still, may_lose=True),  # meanwhile its subscribers may miss many events
     Step("the clock of a hub is set back", _clock_set_back),
     REDIS_RESTARTED,
     Step("Redis is killed", _redis_killed),
