@@ -14,6 +14,7 @@ import os
 import socket
 import ssl
 import struct
+import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -348,6 +349,9 @@ class Hostile:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+        if sys.version_info >= (3, 13):
+            self._server.abort_clients()  # of which no task knows yet
+        await asyncio.sleep(0)  # a transport closes its socket in the turn after
 
     def script(self, *steps: Step) -> None:
         """Let the next requests be handled so."""
@@ -421,7 +425,10 @@ class Hostile:
             writer.close()
             with suppress(OSError, asyncio.CancelledError):
                 if self._tls is None:
-                    await writer.wait_closed()
+                    try:
+                        await writer.wait_closed()
+                    finally:  # cancelled, while the client reads nothing of what is left
+                        writer.transport.abort()
                 else:
                     # The goodbye is out. asyncio would wait half a minute for the client's, and for ever where there
                     # was no handshake.
