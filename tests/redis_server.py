@@ -163,7 +163,7 @@ class RedisServer:
 
     def _lines(self) -> Iterator[str]:
         yield from _SETTINGS
-        yield f"dir {self.folder}"
+        yield f'dir "{self.folder}"'
         yield f"appendonly {'yes' if self._appendonly else 'no'}"
         if self._authority is None:
             yield f"port {self.port}"
@@ -172,12 +172,12 @@ class RedisServer:
             certificate.private_key_and_cert_chain_pem.write_to_path(self.folder / "server.pem")
             self._authority.cert_pem.write_to_path(self.folder / "ca.pem")
             yield f"port 0\ntls-port {self.port}\ntls-auth-clients no"
-            yield f"tls-cert-file {self.folder}/server.pem\ntls-key-file {self.folder}/server.pem"
-            yield f"tls-ca-cert-file {self.folder}/ca.pem"
+            yield f'tls-cert-file "{self.folder}/server.pem"\ntls-key-file "{self.folder}/server.pem"'
+            yield f'tls-ca-cert-file "{self.folder}/ca.pem"'
         if self._acl:
             users = self.folder / "users.acl"
             users.write_text("\n".join((*self._acl, "")))
-            yield f"aclfile {users}"
+            yield f'aclfile "{users}"'
         elif self._password is not None:
             yield f"requirepass {self._password}"
         yield from self._settings

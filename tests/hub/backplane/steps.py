@@ -112,7 +112,7 @@ async def _power_failed(fleet: Fleet) -> None:
 
 async def _with_a_copy(fleet: Fleet, use: Callable[[RedisServer, Path], None]) -> None:
     async with fleet.redis_lock:
-        copy = await asyncio.to_thread(fleet.redis.copy, fleet.folder / f"redis {time.monotonic_ns()}")
+        copy = await asyncio.to_thread(fleet.redis.copy, fleet.folder / f"redis-{time.monotonic_ns()}")
         await asyncio.sleep(fleet.random.uniform(0.3, 1))
         with fleet.losing_data():
             await asyncio.to_thread(use, fleet.redis, copy)
