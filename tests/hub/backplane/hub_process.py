@@ -15,43 +15,54 @@ from collections.abc import Callable, Sequence
 
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._broker import Broker
+from webmqconnect_async.hub._engine.entries import Position
+from webmqconnect_async.hub._engine.stream import StreamEngine
 from webmqconnect_async.hub._history import History, Kept
+from webmqconnect_async.hub._publication import Publication
 
 _OFTEN = 20
 """Every which event a bug concerns."""
 
 
 def dropped() -> None:
-    """Do not deliver some events to the subscribers of this hub; they are in its history."""
-    queue, numbers = Broker._queue, itertools.count(1)
+    """Let the reader skip some events, as if they had not been in the stream."""
+    deliver, numbers = StreamEngine._deliver, itertools.count(1)
 
-    def queue_most(self: Broker, *arguments: object) -> int:
-        return 0 if next(numbers) % _OFTEN == 0 else queue(self, *arguments)  # type: ignore[arg-type]
+    def deliver_most(self: StreamEngine, position: Position, publication: Publication, since: float) -> None:
+        if next(numbers) % _OFTEN:
+            deliver(self, position, publication, since)
 
-    Broker._queue = queue_most  # type: ignore[assignment,method-assign]
+    StreamEngine._deliver = deliver_most  # type: ignore[method-assign]
 
 
 def doubled() -> None:
-    """Deliver some events twice."""
-    queue, numbers = Broker._queue, itertools.count(1)
+    """Deliver some events twice, under new IDs."""
+    deliver, numbers = StreamEngine._deliver, itertools.count(1)
 
-    def queue_again(self: Broker, *arguments: object) -> int:
+    def deliver_again(self: StreamEngine, position: Position, publication: Publication, since: float) -> None:
+        deliver(self, position, publication, since)
         if next(numbers) % _OFTEN == 0:
-            queue(self, *arguments)  # type: ignore[arg-type]
-        return queue(self, *arguments)  # type: ignore[arg-type]
+            self._broker.forward(publication, position.publication_id + 1, since, None)
 
-    Broker._queue = queue_again  # type: ignore[assignment,method-assign]
+    StreamEngine._deliver = deliver_again  # type: ignore[method-assign]
 
 
 def swallowed() -> None:
-    """Return what is left of the history as if it were all that a subscriber has missed."""
+    """Keep the ID of a history that is lost, and return what is left of it as if it were all that was missed."""
+    renew = Broker.renew
+
+    def renew_silently(self: Broker, history: History, history_id: str, newest: int) -> None:
+        renew(self, history, _first_id.setdefault("id", history_id), newest)
 
     def left(self: History, topic: str, floor: int, now: float) -> Sequence[Kept]:
         log = self._logs.get(topic)
         return [kept for kept in (log.events if log else ()) if kept.id > floor]
 
+    Broker.renew = renew_silently  # type: ignore[method-assign]
     History.after = left  # type: ignore[method-assign]
 
+
+_first_id: dict[str, str] = {}
 
 BUGS: dict[str, Callable[[], None]] = {bug.__name__: bug for bug in (dropped, doubled, swallowed)}
 

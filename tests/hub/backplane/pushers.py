@@ -19,8 +19,8 @@ __all__ = ["BURST", "FREQUENT", "KEYED", "RATES", "TOPICS", "Pushed", "Pushers"]
 RATES: Mapping[str, float] = {
     "http://example.com/often": 20.0,
     "http://example.com/keyed/often": 20.0,
-    "http://example.com/sometimes": 4.0,
-    "http://example.com/keyed/sometimes": 4.0,
+    "http://example.com/sometimes": 10.0,
+    "http://example.com/keyed/sometimes": 10.0,
     "com.example.seldom": 1.0,
 }
 """Events per second."""
@@ -31,7 +31,7 @@ KEYED = "keyed"
 BURST = tuple(f"http://example.com/burst/{number}" for number in range(20))
 """Topics that get many events at once."""
 
-FREQUENT = tuple(topic for topic, rate in RATES.items() if rate >= 4)
+FREQUENT = tuple(topic for topic, rate in RATES.items() if rate >= 10)
 """Topics of which each subscriber gets an event soon."""
 
 TOPICS = (*BURST, *(topic for topic in RATES if topic not in FREQUENT), *FREQUENT)
