@@ -128,7 +128,7 @@ class Broker:
         """
         self.history, self.ids.newest = history, newest
         self.history_id = history_id if self._config.history else None
-        for session in self._sessions.values():
+        for session in list(self._sessions.values()):
             session.leave("webmq.close.history_lost", "events may be missing")
             session.end(_SERVICE_RESTART)
 
@@ -142,35 +142,32 @@ class Broker:
             began: `time.perf_counter()` when its push arrived; `None` if a subscriber published it.
         """
         publication_id = self.ids.next()
-        delivered = self._queue(publication, publication_id, time.monotonic())
+        delivered = self._queue(publication, publication_id)
         for observer in self.observers:
             observer.published(publication, publication_id, delivered, began)
         return delivered
 
-    def forward(
-        self, publication: Publication, publication_id: int, since: float, own: tuple[float | None] | None
-    ) -> None:
+    def forward(self, publication: Publication, publication_id: int, own: tuple[float | None] | None) -> None:
         """Queue an event that has an ID, above all former ones.
 
         Args:
             publication: the event.
             publication_id: its ID.
-            since: the monotonic time in seconds at which it was published.
             own: `began` of `deliver` if this hub has accepted the event; `None` if another one has.
         """
         self.ids.newest = publication_id
-        delivered = self._queue(publication, publication_id, since)
+        delivered = self._queue(publication, publication_id)
         for observer in self.observers:
             if own is None:
                 observer.forwarded(publication, publication_id, delivered)
             else:
                 observer.published(publication, publication_id, delivered, own[0])
 
-    def _queue(self, publication: Publication, publication_id: int, since: float) -> int:
+    def _queue(self, publication: Publication, publication_id: int) -> int:
         delivered = 0
         if (topic := self._topics.get(publication.topic)) is not None:
             delivered = self._send(topic, publication, publication_id)
-        self.history.add(publication, publication_id, since)
+        self.history.add(publication, publication_id, time.monotonic())
         return delivered
 
     def _send(self, topic: _Topic, publication: Publication, publication_id: int) -> int:

@@ -42,8 +42,8 @@ class Connection:
     """
 
     def __init__(self, backplane: Backplane) -> None:
-        kind = partial(SSLConnection, ssl_ca_certs=backplane.authority_file) if backplane.tls else RedisConnection
-        self._redis = kind(
+        tls = partial(SSLConnection, ssl_ca_certs=backplane.authority_file, ssl_check_hostname=True)
+        self._redis = (tls if backplane.tls else RedisConnection)(
             host=backplane.host,
             port=backplane.port,
             db=backplane.database,

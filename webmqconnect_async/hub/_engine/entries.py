@@ -30,18 +30,33 @@ class Position(NamedTuple):
         return int(milliseconds) << _COUNTER_BITS | int(counter)
 
 
+class InvalidEntry(ValueError):
+    """No hub has written an entry."""
+
+
 class Entry(NamedTuple):
     """An entry of the stream."""
 
     position: Position
     before: bytes
-    """What `p` is: the ID and the token of the entry before; empty if a history begins here."""
-    publication: Publication | None
-    """The event; `None` if the entry begins a history, or no hub has written it."""
+    """The ID and the token of the entry before. Empty if a history begins here, or no hub has written the entry."""
+    fields: Sequence[bytes]
 
     def follows(self, position: Position) -> bool:
         """Return whether this is the next entry after a position."""
         return self.before == b"%s %s" % position
+
+    def publication(self) -> Publication:
+        """Return the event.
+
+        Raises:
+            InvalidEntry: There is none, because no hub has written this.
+        """
+        named = dict(zip(self.fields[::2], self.fields[1::2], strict=True))
+        try:
+            return _publication(named)
+        except (LookupError, ValueError, TypeError):
+            raise InvalidEntry from None
 
 
 def fields_of(publication: Publication) -> list[bytes]:
@@ -61,13 +76,9 @@ def fields_of(publication: Publication) -> list[bytes]:
 
 
 def entry_of(entry_id: bytes, fields: Sequence[bytes]) -> Entry:
-    """Return an entry of the stream. With one that no hub has written, a history begins."""
-    named = dict(zip(fields[::2], fields[1::2], strict=True))
-    position = Position(entry_id, fields[1])
-    try:
-        return Entry(position, named[b"p"], _publication(named))
-    except (LookupError, ValueError, TypeError):
-        return Entry(position, b"", None)
+    """Return an entry of the stream."""
+    before = fields[3] if len(fields) > 3 and (fields[0], fields[2]) == (b"o", b"p") else b""
+    return Entry(Position(entry_id, fields[1]), before, fields)
 
 
 def position_of(before: bytes) -> Position:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from .._config import HubConfig
-from .._publication import Publication
+from .._history import History
 from .appender import Appender
 from .connection import Connection, Reply, Unreachable
-from .entries import Position
+from .entries import Entry, InvalidEntry, Position
 from .names import Names
 from .scripts import BEGIN
 from .server import Server, server_of
-from .tail import Tail, entries_at_once, entries_of, read_tail, since
-
-if TYPE_CHECKING:
-    from .._broker import Broker
+from .tail import Tail, entries_at_once, entries_of, read_tail
 
 _BLOCK = 1.0
 """Seconds to wait for an entry before the hub looks whether the stream is still the same."""
@@ -30,8 +26,6 @@ _TRIMMED = "this hub was away for so long that the stream has lost what came mea
 
 _LOST = "the stream does not have what was in it before"
 
-logger = logging.getLogger("webmqconnect_async.hub")
-
 
 class Follower:
     """How far one hub has read.
@@ -39,36 +33,45 @@ class Follower:
     Args:
         names: the names of the keys.
         config: the hub's configuration.
-        broker: has the history, and the subscribers, which are sent away if they may have missed events.
         appender: knows what this hub has added.
-        deliver: called with each event in order: its position, and the monotonic time at which it was published.
+        new_history: returns a history whose events begin after an ID.
+        adopt: called with a history in place of the former one, its ID, and why; empty if there was none.
+        deliver: called with each entry in order.
     """
 
     def __init__(
         self,
         names: Names,
         config: HubConfig,
-        broker: Broker,
         appender: Appender,
-        deliver: Callable[[Position, Publication, float], None],
+        new_history: Callable[[int], History],
+        adopt: Callable[[Tail, str, str], None],
+        deliver: Callable[[Entry], None],
     ) -> None:
         self._names = names
         self._config = config
-        self._broker = broker
         self._appender = appender
+        self._new_history = new_history
+        self._tell = adopt
         self._deliver = deliver
         self._server: Server | None = None
         self._position: Position | None = None
         self.history = b""
         """The ID of the history; empty before the first one."""
 
-    async def connect(self, connection: Connection) -> None:
+    async def connect(self, connection: Connection, adding: Connection) -> None:
         """Look at the server, and go on from where this hub was, or read what is there.
+
+        Args:
+            connection: for `run`.
+            adding: for the appender.
 
         Raises:
             Unreachable: The server cannot be used.
         """
-        self._server = server_of(cast(bytes, await connection.ask("INFO")))
+        self._server, other = [server_of(cast(bytes, await each.ask("INFO"))) for each in (connection, adding)]
+        if self._server.run != other.run:  # during a failover
+            raise Unreachable("two servers respond at this address")
         await self._resume(connection)
 
     async def run(self, connection: Connection) -> None:
@@ -86,11 +89,14 @@ class Follower:
                 await self._resume(connection)
                 continue
             for entry in entries_of(streams[0][1]):
-                if entry.publication is None or not entry.follows(cast(Position, self._position)):
+                try:
+                    if not entry.follows(position):
+                        raise InvalidEntry
+                    self._deliver(entry)
+                except InvalidEntry:
                     await self._resume(connection, gap=True)
                     break
-                self._position = entry.position
-                self._deliver(entry.position, entry.publication, since(entry.position, self._config))
+                self._position = position = entry.position
 
     async def _resume(self, connection: Connection, *, gap: bool = False) -> None:
         """Go on from the position, or read what is in the stream if that would leave something out.
@@ -119,7 +125,7 @@ class Follower:
         if begin:
             history = await self._begin(connection, history)
         for _ in range(_ATTEMPTS):
-            tail = await read_tail(connection, names.stream, self._config, self._broker.new_history)
+            tail = await read_tail(connection, names.stream, self._config, self._new_history)
             if tail is not None:
                 self._adopt(tail, cast(bytes, history), why or "the stream has a gap")
                 return
@@ -150,12 +156,6 @@ class Follower:
         return cast(bytes, reply)
 
     def _adopt(self, tail: Tail, history: bytes, why: str) -> None:
-        if self.history:
-            logger.warning(
-                "backplane: %s; the %d subscribers are disconnected, so that each learns what it has missed",
-                *(why, len(self._broker)),
-                extra={"event": "lost", "reason": why},
-            )
-        self.history, self._position = history, tail.position
+        before, self.history, self._position = self.history, history, tail.position
         self._appender.newest = None
-        self._broker.renew(tail.history, history.decode(), tail.position.publication_id)
+        self._tell(tail, history.decode(), why if before else "")

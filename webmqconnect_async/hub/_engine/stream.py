@@ -21,9 +21,10 @@ from .._publication import Publication
 from .appender import NOT_ADDED, Addition, Appender, OtherHistory
 from .connection import Connection, Unreachable
 from .engine import Engine, Published
-from .entries import Position, fields_of
+from .entries import Entry, fields_of
 from .follower import Follower
 from .names import names_of
+from .tail import Tail
 
 if TYPE_CHECKING:
     from .._broker import Broker
@@ -58,7 +59,7 @@ class StreamEngine(Engine):
         # Enough to fill a history, whose events take more than that.
         most = max(_LEAST_ENTRIES, config.history_bytes // _BYTES_PER_ENTRY)
         self._appender = Appender(names, most, config.clock)
-        self._follower = Follower(names, config, broker, self._appender, self._deliver)
+        self._follower = Follower(names, config, self._appender, broker.new_history, self._adopt, self._deliver)
         self._task: asyncio.Task[None] | None = None
         self._unready = "it has not started"
         self._hub, self._numbers = secrets.token_hex(6), count()
@@ -106,7 +107,7 @@ class StreamEngine(Engine):
         while True:
             try:
                 async with self._connections() as (following, adding):
-                    await self._follower.connect(following)
+                    await self._follower.connect(following, adding)
                     self._available(started)
                     async with asyncio.TaskGroup() as tasks:
                         tasks.create_task(self._follower.run(following))
@@ -163,12 +164,23 @@ class StreamEngine(Engine):
         if published.cancelled() or not isinstance(published.result(), int):
             self._own.pop(token, None)  # if it comes from the stream all the same, it is delivered as another hub's
 
-    def _deliver(self, position: Position, publication: Publication, since: float) -> None:
-        own = self._own.pop(position.token, None)
+    def _adopt(self, tail: Tail, history_id: str, why: str) -> None:
+        if why:
+            logger.warning(
+                "backplane %s: %s; the %d subscribers are disconnected, so that each recovers what it can, and learns "
+                "what it cannot",
+                *(self._backplane, why, len(self._broker)),
+                extra={"event": "lost", "reason": why},
+            )
+        self._own.clear()
+        self._broker.renew(tail.history, history_id, tail.position.publication_id)
+
+    def _deliver(self, entry: Entry) -> None:
+        own = self._own.pop(entry.position.token, None)
         if own is None:
-            self._broker.forward(publication, position.publication_id, since, None)
+            self._broker.forward(entry.publication(), entry.position.publication_id, None)
         else:
-            self._broker.forward(own[0], position.publication_id, since, (own[1],))
+            self._broker.forward(own[0], entry.position.publication_id, (own[1],))
         for reached, publication_id in self._waiting.items():
             if publication_id <= self._broker.ids.newest and not reached.done():
                 reached.set_result(None)

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 from .._config import HubConfig
 from .._history import History
 from .connection import Connection, Reply
-from .entries import Entry, Position, entry_of, position_of
+from .entries import Entry, InvalidEntry, Position, entry_of, position_of
 
 _MOST_BYTES = 1 << 20
 
@@ -46,12 +46,15 @@ async def read_tail(
             before = position_of(entry.before) if entry.before else entry.position
             history = new_history(before.publication_id)
         position = entry.position
-        if entry.publication is not None:
-            history.add(entry.publication, position.publication_id, since(position, config))
+        if entry.before:
+            try:
+                history.add(entry.publication(), position.publication_id, _since(position, config))
+            except InvalidEntry:
+                history = new_history(position.publication_id)
     return None if history is None or position is None else Tail(history, position)
 
 
-def since(position: Position, config: HubConfig) -> float:
+def _since(position: Position, config: HubConfig) -> float:
     """Return the monotonic time at which an event was published, and now if that is in the future."""
     return monotonic() - max(0.0, config.clock() - (position.publication_id >> 11) / 1000)
 
