@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from random import Random
-from typing import TextIO
 
 from benchmarks.recovering.judge import Kind, Record
 from benchmarks.recovering.subscribers import KINDS
@@ -24,9 +23,6 @@ __all__ = ["Course", "random_step", "short_steps"]
 
 PAGES = {"node": 3, "python": 2}
 """Subscribers by kind."""
-
-_PATIENCE = 30.0
-"""Seconds after which subscribers must have what they are owed, once a step is over."""
 
 
 def short_steps(seed: int, kills: int = 10, others: Sequence[Step] = OTHERS) -> list[Step]:
@@ -50,9 +46,9 @@ class Course:
         hubs: how many.
         seed: of everything that is random.
         outage: how many seconds an outage takes at most.
+        patience: after how many seconds subscribers must have what they are owed, once a step is over.
         kinds: of subscribers.
         command: the arguments of Python that run a hub. `None`: those of the command line.
-        journal: where to write what happens. `None`: nowhere.
     """
 
     def __init__(
@@ -62,17 +58,19 @@ class Course:
         seed: int,
         *,
         outage: float = 2.0,
+        patience: float = 30.0,
         kinds: Collection[str] = tuple(PAGES),
         command: Sequence[str] | None = None,
-        journal: TextIO | None = None,
     ) -> None:
         self._folder = folder
         self._hubs = hubs
         self._seed = seed
         self._outage = outage
+        self._patience = patience
         self._kinds = kinds
         self._command = command
-        self._journal = journal
+        self.journal: list[str] = []
+        """All that has happened, a line each."""
         self._random = Random(f"{seed} {hubs}")  # noqa: S311  # to be drawn again
         self._names = [f"{kind} {number}" for kind in kinds for number in range(PAGES[kind])]
         self._records: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
@@ -208,7 +206,7 @@ class Course:
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until a condition is true; note a failure if that takes long."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(self._patience):
                 while not condition():
                     self._told.clear()
                     await self._told.wait()
@@ -230,5 +228,4 @@ class Course:
         return True
 
     def _note(self, text: str) -> None:
-        if self._journal is not None:
-            print(f"{time.monotonic():.3f} {text}", file=self._journal)
+        self.journal.append(f"{time.monotonic():.3f} {text}\n")

@@ -12,13 +12,16 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._broker import Broker
-from webmqconnect_async.hub._engine.entries import Position
+from webmqconnect_async.hub._engine.entries import Entry
 from webmqconnect_async.hub._engine.stream import StreamEngine
 from webmqconnect_async.hub._history import History, Kept
 from webmqconnect_async.hub._publication import Publication
+
+Own: TypeAlias = tuple[float | None] | None
 
 _OFTEN = 20
 """Every which event a bug concerns."""
@@ -28,23 +31,23 @@ def dropped() -> None:
     """Let the reader skip some events, as if they had not been in the stream."""
     deliver, numbers = StreamEngine._deliver, itertools.count(1)
 
-    def deliver_most(self: StreamEngine, position: Position, publication: Publication, since: float) -> None:
+    def deliver_most(self: StreamEngine, entry: Entry) -> None:
         if next(numbers) % _OFTEN:
-            deliver(self, position, publication, since)
+            deliver(self, entry)
 
     StreamEngine._deliver = deliver_most  # type: ignore[method-assign]
 
 
 def doubled() -> None:
-    """Deliver some events twice, under new IDs."""
-    deliver, numbers = StreamEngine._deliver, itertools.count(1)
+    """Deliver some events twice, under IDs of their own."""
+    forward, numbers = Broker.forward, itertools.count(1)
 
-    def deliver_again(self: StreamEngine, position: Position, publication: Publication, since: float) -> None:
-        deliver(self, position, publication, since)
+    def forward_again(self: Broker, publication: Publication, publication_id: int, own: Own) -> None:
+        forward(self, publication, publication_id, own)
         if next(numbers) % _OFTEN == 0:
-            self._broker.forward(publication, position.publication_id + 1, since, None)
+            forward(self, publication, publication_id + 1, None)
 
-    StreamEngine._deliver = deliver_again  # type: ignore[method-assign]
+    Broker.forward = forward_again  # type: ignore[method-assign]
 
 
 def swallowed() -> None:

@@ -31,6 +31,10 @@ class Step:
     may_lose: bool = False
 
 
+async def _nothing(_fleet: Fleet) -> None:
+    await asyncio.sleep(1)
+
+
 async def _hub_killed(fleet: Fleet) -> None:
     async with fleet.one_hub() as number:
         await fleet.hubs[number].kill()
@@ -149,24 +153,24 @@ async def _flushed_while_cut_off(fleet: Fleet) -> None:
         fleet.ways[number].mend()
 
 
+QUIET = Step("nothing happens", _nothing)
 HUB_KILLED = Step("a hub is killed", _hub_killed)
-REDIS_RESTARTED = Step("Redis is restarted", _redis_restarted)
-REDIS_FLUSHED = Step("Redis is flushed", _redis_flushed, may_lose=True)
+REPLACED_WHILE_CUT_OFF = Step("Redis is replaced while a hub is cut off", _replaced_while_cut_off, may_lose=True)
 
 OTHERS: Sequence[Step] = (
     Step("a hub is restarted", _hub_restarted),
     Step("a hub stands still", _hub_stands_still, may_lose=True),  # meanwhile its subscribers may miss many events
     Step("the clock of a hub is set back", _clock_set_back),
-    REDIS_RESTARTED,
+    Step("Redis is restarted", _redis_restarted),
     Step("Redis is killed", _redis_killed),
     Step("Redis is stopped for a while", _redis_stopped),
     Step("Redis stands still for a while", _redis_stands_still),
-    REDIS_FLUSHED,
+    Step("Redis is flushed", _redis_flushed, may_lose=True),
     Step("Redis is replaced by a copy that is behind", _redis_replaced, may_lose=True),
     Step("the machine of Redis has a power failure", _power_failed, may_lose=True),
     Step("a hub is cut off from Redis", _hub_cut_off),
     Step("a hub gets no packets from Redis", _hub_hears_nothing),
-    Step("Redis is replaced while a hub is cut off", _replaced_while_cut_off, may_lose=True),
+    REPLACED_WHILE_CUT_OFF,
     Step("Redis is flushed while a hub gets no packets", _flushed_while_cut_off, may_lose=True),
 )
 """All steps but the one that is repeated most."""
