@@ -78,6 +78,7 @@ PLACES = {
         "tests/cli/test_hub.py::test_subscriber_key",
         "tests/cli/test_hub.py::test_what_a_newcomer_sees",
         "tests/cli/test_hub.py::test_what_it_prints_works",
+        "tests/cli/test_hub_variables.py::test_a_hub_by_variables_alone",
         "tests/cli/test_inherited.py::test_explain_reads_all_of_its_input",
         "tests/cli/test_interrupt.py::test_nohup",
         "tests/cli/test_interrupt.py::test_once",
