@@ -46,6 +46,7 @@ PLACES = {
         "tests/examples/",
         "tests/hub/test_workers.py::test_under_gunicorn",
     ),
+    "image of a container": ("tests/test_dockerfile.py",),
     "suites of the documentation": (
         "tests/test_docs.py::test_snippet_runs",
         "tests/test_docs.py::test_suite_passes",
