@@ -263,6 +263,11 @@ def redis() -> None:
 
 
 @pytest.fixture(scope="session")
+def systemd() -> None:
+    needed("systemd-analyze", shutil.which("systemd-analyze"), "apt-get install systemd")
+
+
+@pytest.fixture(scope="session")
 def curl() -> None:
     needed("curl", shutil.which("curl"), "apt-get install curl")
 
