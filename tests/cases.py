@@ -1,6 +1,6 @@
 """What a case is: something that goes wrong between a client and a broker, and how a push must end then.
 
-The tables are in `answers` and `faults`. `test_parity` runs each case through both clients, by every verb and demands
+The tables are in `answers` and `faults`. `test_parity` runs each case through both clients, by every method and demands
 the same end; `test_secrets` looks for secrets in what they leave behind.
 """
 
@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 from webmqconnect_async import Receipt, Retry, WebMQError
 from webmqconnect_async._core.dialects import DialectName
 
-from .colours import Both
+from .clients import Both
 from .hostile import ACCEPTED, PATIENCE, Hostile, Step, hostile, reply, trusting
 
 TOPIC = "com.example.orders"
@@ -95,10 +95,10 @@ class Case:
         return End(self.error, self.attempts, self.attempts if self.requests is None else self.requests, self.says)
 
     @contextmanager
-    def client(self, colour: str, url: str, secret: str) -> Iterator[Both]:
+    def client(self, driver: str, url: str, secret: str) -> Iterator[Both]:
         """Make the client of the case; it trusts the authority of the tests."""
         with Both(
-            colour,
+            driver,
             url,
             "app",
             secret,
@@ -121,23 +121,23 @@ class End:
     says: Mapping[str, object]
 
 
-def end_of(case: Case, colour: str, verb: str) -> End:
+def end_of(case: Case, driver: str, method: str) -> End:
     """Run a case, check that the client goes on working, and return how the push ended.
 
     On a busy machine a short deadline may pass before what should happen first, so such a case gets another try.
     """
-    end = _end_of(case, colour, verb)
+    end = _end_of(case, driver, method)
     if case.timeout and end != case.end:
-        end = _end_of(replace(case, timeout=5 * case.timeout), colour, verb)
+        end = _end_of(replace(case, timeout=5 * case.timeout), driver, method)
     return end
 
 
-def _end_of(case: Case, colour: str, verb: str) -> End:
-    with case.staging(case) as (url, server), case.client(colour, url, "s3cret") as client:
+def _end_of(case: Case, driver: str, method: str) -> End:
+    with case.staging(case) as (url, server), case.client(driver, url, "s3cret") as client:
         if case.warm:
             client.push(TOPIC, 0)
         before = len(server.requests) if server else 0
-        result = client.ended(verb, TOPIC, case.event)
+        result = client.ended(method, TOPIC, case.event)
         requests = len(server.requests) - before if server else 0
         error = None if isinstance(result, Receipt) else type(result)
         end = End(error, result.attempts, requests, {name: getattr(result, name, None) for name in case.says})

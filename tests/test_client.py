@@ -567,8 +567,8 @@ class TestMany:
 
     @pytest.mark.parametrize("concurrency", [1, 3])
     @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()], ids=repr)
-    @pytest.mark.parametrize("verb", ["push_many", "push_stream"])
-    def test_source_is_interrupted(self, verb: str, error: BaseException, concurrency: int, server: Hostile) -> None:
+    @pytest.mark.parametrize("method", ["push_many", "push_stream"])
+    def test_source_is_interrupted(self, method: str, error: BaseException, concurrency: int, server: Hostile) -> None:
         """What ends the caller's thread is not the source's failure."""
 
         def source() -> Iterator[tuple[str, object]]:
@@ -577,13 +577,13 @@ class TestMany:
 
         with Client(server.url) as client:
             with pytest.raises(type(error)) as caught:
-                list(getattr(client, verb)(source(), concurrency=concurrency))
+                list(getattr(client, method)(source(), concurrency=concurrency))
             assert caught.value is error
             assert client.stats == Stats(pushed=5)
 
     @pytest.mark.parametrize("concurrency", [1, 3])
-    @pytest.mark.parametrize("verb", ["push_many", "push_stream"])
-    def test_encoder_raises(self, verb: str, concurrency: int, server: Hostile) -> None:
+    @pytest.mark.parametrize("method", ["push_many", "push_stream"])
+    def test_encoder_raises(self, method: str, concurrency: int, server: Hostile) -> None:
         """An error that is not an encoder's passes through; what was begun before is ended, and nothing hangs."""
         error = Custom()
 
@@ -597,7 +597,7 @@ class TestMany:
         before = threading.active_count()
         with Client(server.url, dumps=dumps) as client:
             with pytest.raises(Custom) as caught:
-                list(getattr(client, verb)((("t", number) for number in range(100)), concurrency=concurrency))
+                list(getattr(client, method)((("t", number) for number in range(100)), concurrency=concurrency))
             assert caught.value is error
             assert threading.active_count() == before
             assert client.stats == Stats(pushed=len(server.requests))
@@ -608,9 +608,9 @@ class TestMany:
         """It is refused at once: the source is not read."""
         read = iter([("t", 1)])
         with Client("http://127.0.0.1:1/") as client:
-            for verb in (client.push_many, client.push_stream):
+            for method in (client.push_many, client.push_stream):
                 with pytest.raises((TypeError, ValueError), match="concurrency"):
-                    verb(read, concurrency=concurrency)
+                    method(read, concurrency=concurrency)
         assert list(read) == [("t", 1)]
 
     @pytest.mark.parametrize("pushes", ["text", b"bytes", 5, None])

@@ -15,10 +15,10 @@ from webmqconnect_async._core.transport_failures import Cause, TransportFailure
 from webmqconnect_async.signing import Credentials
 
 from .cases import PUBLISHED
-from .colours import COLOURS, VERBS, Both
+from .clients import DRIVERS, METHODS, Both
 from .hostile import ACCEPTED, hostile
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+both_drivers = pytest.mark.parametrize("driver", DRIVERS)
 both_dialects = pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
 
 BEYOND = [1e18, -1e18, -1.0, 253_402_300_800.0, 1e300, math.nan, math.inf, -math.inf]
@@ -27,12 +27,12 @@ BEYOND = [1e18, -1e18, -1.0, 253_402_300_800.0, 1e300, math.nan, math.inf, -math
 
 @pytest.mark.parametrize("now", BEYOND)
 @both_dialects
-@both_colours
-def test_a_clock_out_of_range(colour: str, dialect: DialectName, now: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@both_drivers
+def test_a_clock_out_of_range(driver: str, dialect: DialectName, now: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: now)
-    with hostile() as server, Both(colour, server.url, "app", "s3cret", dialect=dialect) as client:
-        for verb in VERBS:
-            error = client.ended(verb, "com.example.t", 1)
+    with hostile() as server, Both(driver, server.url, "app", "s3cret", dialect=dialect) as client:
+        for method in METHODS:
+            error = client.ended(method, "com.example.t", 1)
             assert isinstance(error, ClockRejected)
             assert str(error) == "this machine's clock is out of range: it must be in the years 1970 to 9999"
             assert (error.attempts, error.status, error.skew, error.retryable) == (0, 0, None, False)
@@ -42,13 +42,13 @@ def test_a_clock_out_of_range(colour: str, dialect: DialectName, now: float, mon
 
 @pytest.mark.parametrize("now", [0.0, 253_402_300_799.9])
 @both_dialects
-@both_colours
+@both_drivers
 def test_the_first_and_the_last_second(
-    colour: str, dialect: DialectName, now: float, monkeypatch: pytest.MonkeyPatch
+    driver: str, dialect: DialectName, now: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: now)
     accepted = ACCEPTED if dialect == "webmq" else PUBLISHED
-    with hostile(accepted=accepted) as server, Both(colour, server.url, "app", "s3cret", dialect=dialect) as client:
+    with hostile(accepted=accepted) as server, Both(driver, server.url, "app", "s3cret", dialect=dialect) as client:
         client.push("com.example.t", 1)
         year = "1970" if now == 0.0 else "9999"
         assert server.requests[0].query["timestamp"].startswith(year)
@@ -56,13 +56,13 @@ def test_the_first_and_the_last_second(
 
 @pytest.mark.parametrize("now", BEYOND)
 @both_dialects
-@both_colours
+@both_drivers
 def test_an_unsigned_push_needs_no_clock(
-    colour: str, dialect: DialectName, now: float, monkeypatch: pytest.MonkeyPatch
+    driver: str, dialect: DialectName, now: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: now)
     accepted = ACCEPTED if dialect == "webmq" else PUBLISHED
-    with hostile(accepted=accepted) as server, Both(colour, server.url, dialect=dialect) as client:
+    with hostile(accepted=accepted) as server, Both(driver, server.url, dialect=dialect) as client:
         assert client.push("com.example.t", 1).attempts == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from webmqconnect_async import ConnectFailed, ConnectionLost, ReplyTimeout, Retry
 
-from .colours import COLOURS, Both
+from .clients import DRIVERS, Both
 from .hostile import (
     ACCEPTED,
     Hostile,
@@ -30,12 +30,12 @@ from .hostile import (
 BLOCKED = 0.01
 """Seconds for which the loop is blocked. AsyncClient looks at a connection that has been idle for 0.001."""
 
-pytestmark = pytest.mark.parametrize("colour", COLOURS)
+pytestmark = pytest.mark.parametrize("driver", DRIVERS)
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("parts", [(ACCEPTED + reply(401),), (ACCEPTED, reply(401))], ids=["with it", "later"])
-def test_second_answer(colour: str, parts: tuple[bytes, ...], tls: bool) -> None:
+def test_second_answer(driver: str, parts: tuple[bytes, ...], tls: bool) -> None:
     """What comes behind an answer, with it or later, never answers the next push."""
     said: list[Peer] = []
 
@@ -44,7 +44,7 @@ def test_second_answer(colour: str, parts: tuple[bytes, ...], tls: bool) -> None
         said.append(peer)
         peer.server.changed()
 
-    with hostile(twice, tls=tls) as server, Both(colour, server.url, ssl=trusting() if tls else None) as client:
+    with hostile(twice, tls=tls) as server, Both(driver, server.url, ssl=trusting() if tls else None) as client:
         client.push("t", 1)
         server.until(lambda: bool(said))
         time.sleep(BLOCKED)
@@ -53,9 +53,9 @@ def test_second_answer(colour: str, parts: tuple[bytes, ...], tls: bool) -> None
         assert server.connections == 2
 
 
-def test_late_answer(colour: str) -> None:
+def test_late_answer(driver: str) -> None:
     """The answer to a push that has timed out never answers the next one."""
-    with hostile(held(reply(401))) as server, Both(colour, server.url) as client:
+    with hostile(held(reply(401))) as server, Both(driver, server.url) as client:
         assert type(client.failure(timeout=0.2)) is ReplyTimeout
         server.release()
         client.push("t", 2)
@@ -63,9 +63,9 @@ def test_late_answer(colour: str) -> None:
 
 
 @pytest.mark.parametrize("drop", [drop_at_once, reset_at_once], ids=["FIN", "RST"])
-def test_accept_and_drop(colour: str, drop: Step) -> None:
+def test_accept_and_drop(driver: str, drop: Step) -> None:
     """A connection that is dropped as soon as it is there carries nothing; whether it met the request is a race."""
-    with hostile(*[drop] * 3) as server, Both(colour, server.url, retry=Retry(wait=0.0)) as client:
+    with hostile(*[drop] * 3) as server, Both(driver, server.url, retry=Retry(wait=0.0)) as client:
         error = client.failure()
         assert (type(error), error.attempts) in ((ConnectFailed, 3), (ConnectionLost, server.connections))
         assert server.requests == []
@@ -73,9 +73,9 @@ def test_accept_and_drop(colour: str, drop: Step) -> None:
 
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_idle_connection_closed(colour: str, tls: bool, reset: bool) -> None:
+def test_idle_connection_closed(driver: str, tls: bool, reset: bool) -> None:
     """A connection that the broker closed while it was idle, and the loop blocked, is noticed, and a new one used."""
-    with hostile(tls=tls) as server, Both(colour, server.url, ssl=trusting() if tls else None) as client:
+    with hostile(tls=tls) as server, Both(driver, server.url, ssl=trusting() if tls else None) as client:
         for number in range(4):
             client.push("t", number)
             server.drop_all(reset=reset)
@@ -86,10 +86,10 @@ def test_idle_connection_closed(colour: str, tls: bool, reset: bool) -> None:
 
 
 @pytest.mark.parametrize("alive", [True, False], ids=["old one alive", "old one gone"])
-def test_a_name_that_changes_its_address(colour: str, alive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_changes_its_address(driver: str, alive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The new address is used as soon as the connection to the old one is gone, whether that still answers or not."""
     with hostile() as new:
-        with hostile() as old, Both(colour, "http://broker.example:8080/push") as client:
+        with hostile() as old, Both(driver, "http://broker.example:8080/push") as client:
             resolve(monkeypatch, old.url)
             client.push("t", 1)
             resolve(monkeypatch, new.url)
@@ -101,9 +101,9 @@ def test_a_name_that_changes_its_address(colour: str, alive: bool, monkeypatch: 
         assert bodies(new) == [b"3"]
 
 
-def test_all_idle_connections_closed(colour: str) -> None:
+def test_all_idle_connections_closed(driver: str) -> None:
     """So, too, where a whole pool of them was closed."""
-    with hostile(*[held()] * 5) as server, Both(colour, server.url) as client:
+    with hostile(*[held()] * 5) as server, Both(driver, server.url) as client:
         client.push_many(_releasing_at_last(server, 5))
         assert server.connections == 5
         server.drop_all()
@@ -120,33 +120,33 @@ def _releasing_at_last(server: Hostile, number: int) -> Iterator[tuple[str, obje
         yield "t", each
 
 
-def test_connection_is_kept(colour: str) -> None:
+def test_connection_is_kept(driver: str) -> None:
     """Pushes one after another share a connection, whatever the answers say."""
-    with hostile(*[answer(reply(400, b"no"))] * 3) as server, Both(colour, server.url) as client:
+    with hostile(*[answer(reply(400, b"no"))] * 3) as server, Both(driver, server.url) as client:
         for _ in range(3):
             client.failure()
         client.push("t", 1)
         assert server.connections == 1
 
 
-def test_keepalive(colour: str) -> None:
+def test_keepalive(driver: str) -> None:
     """A keepalive of 0 gives each push a connection of its own."""
-    with hostile() as server, Both(colour, server.url, keepalive=0) as client:
+    with hostile() as server, Both(driver, server.url, keepalive=0) as client:
         client.push("t", 1)
         client.push("t", 1)
         assert server.connections == 2
 
 
-def test_tls(colour: str) -> None:
+def test_tls(driver: str) -> None:
     """A context given as `ssl` is the one that is used, and a connection is shared under it."""
-    with hostile(tls=True) as server, Both(colour, server.url, ssl=trusting()) as client:
+    with hostile(tls=True) as server, Both(driver, server.url, ssl=trusting()) as client:
         client.push("t", 1)
         client.push("t", 2)
         assert [each.body for each in server.requests] == [b"1", b"2"]
         assert server.connections == 1
 
 
-def test_tls_slow_reader(colour: str) -> None:
+def test_tls_slow_reader(driver: str) -> None:
     """A broker that takes a large event in sips cannot outlive the deadline."""
     sips: list[int] = []
 
@@ -155,7 +155,7 @@ def test_tls_slow_reader(colour: str) -> None:
             sips.append(len(taken))
             await asyncio.sleep(0.05)
 
-    with hostile(sip, tls=True) as server, Both(colour, server.url, ssl=trusting()) as client:
+    with hostile(sip, tls=True) as server, Both(driver, server.url, ssl=trusting()) as client:
         error = client.failure("x" * 20_000_000, timeout=0.6)
         assert type(error) is ReplyTimeout
         # At 0.05 s a sip: a deadline that begins anew with each would take all of them.

@@ -35,7 +35,7 @@ from webmqconnect_async.explain import SignedRequest
 from webmqconnect_async.signing import Credentials
 
 from .cases import MEGABYTES
-from .colours import COLOURS, VERBS, Both, only_post
+from .clients import DRIVERS, METHODS, Both, only_post
 from .escapes import shown
 from .hostile import Hostile, Peer, Step, hostile, reply, stall, trusting
 from .walker import found, walked
@@ -66,9 +66,9 @@ def assert_bare(error: BaseException, server: Hostile) -> None:
     assert shown(texts, SECRET, *{request.query["signature"] for request in server.requests}) == []
 
 
-def raised_by(colour: str, url: str, event: object = 1, **options: Any) -> BaseException:
+def raised_by(driver: str, url: str, event: object = 1, **options: Any) -> BaseException:
     """Return what a push raises, even if it is an interrupt. The event loop has no handler for those."""
-    if colour == "sync":
+    if driver == "sync":
         client = Client(url, "app", SECRET, **options)
         with pytest.raises(BaseException) as caught:  # noqa: PT011  # the caller looks at it
             client.push(TOPIC, event)
@@ -76,7 +76,7 @@ def raised_by(colour: str, url: str, event: object = 1, **options: Any) -> BaseE
         return caught.value
     loop = asyncio.new_event_loop()
     pushing = AsyncClient(url, "app", SECRET, **options)
-    if colour == "posting":
+    if driver == "posting":
         loop.run_until_complete(only_post(pushing))
     with pytest.raises(BaseException) as caught:  # noqa: PT011
         loop.run_until_complete(pushing.push(TOPIC, event))
@@ -112,7 +112,7 @@ CALLED = {
         "aiohttp.connector:TCPConnector.connect",
         "aiohttp.connector:TCPConnector._create_connection",
         "webmqconnect_async._core.http1:RequestHead.encode",
-        "webmqconnect_async._aio.exchange:Lane.send",
+        "webmqconnect_async._aio.connection_pool:Connection.send",
         "webmqconnect_async._core.dialects.webmq:text_of",
         "webmqconnect_async._core.dialects.replies:quotes",
     ],
@@ -131,9 +131,9 @@ CALLED = {
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, ZeroDivisionError])
-@pytest.mark.parametrize(("colour", "name"), [(colour, name) for colour in CALLED for name in CALLED[colour]])
+@pytest.mark.parametrize(("driver", "name"), [(driver, name) for driver in CALLED for name in CALLED[driver]])
 def test_an_exception_from_anywhere(
-    colour: str, name: str, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+    driver: str, name: str, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C, a signal handler that raises, an error in aiohttp or in what extends it."""
 
@@ -142,13 +142,13 @@ def test_an_exception_from_anywhere(
 
     framing = "chunked" if name.endswith((":h11.Connection", ":_checked")) else "plain"
     with hostile(told(framing), told(framing)) as server:
-        with Both(colour, server.url, "app", SECRET) as client:
+        with Both(driver, server.url, "app", SECRET) as client:
             client.failure()  # imports what is imported late
         module, _, path = name.partition(":")
         owner, _, last = f":{path}".rpartition(".")
         with monkeypatch.context() as patched:
             patched.setattr(pkgutil.resolve_name(f"{module}{owner or ':'}"), last.lstrip(":"), called)
-            error = raised_by(colour, server.url)
+            error = raised_by(driver, server.url)
         assert type(error) is kind
         assert_bare(error, server)
         assert error.__cause__ is error.__context__ is None
@@ -281,20 +281,20 @@ async def _grouped(client: AsyncClient) -> None:
         group.create_task(_pushed_many(client))
 
 
-Verb = Callable[[AsyncClient], Coroutine[Any, Any, None]]
+Method = Callable[[AsyncClient], Coroutine[Any, Any, None]]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("verb", [_pushed, _pushed_many, _streamed, _grouped])
-async def test_a_push_that_is_cancelled(verb: Verb, dialect: DialectName) -> None:
+@pytest.mark.parametrize("method", [_pushed, _pushed_many, _streamed, _grouped])
+async def test_a_push_that_is_cancelled(method: Method, dialect: DialectName) -> None:
     """By a timeout, by its task, by a group of tasks."""
     with hostile(*[stall] * 20) as server:
         async with AsyncClient(server.url, "app", SECRET, dialect=dialect) as client:
             with pytest.raises(TimeoutError) as caught:
                 async with asyncio.timeout(0.2):
-                    await verb(client)
+                    await method(client)
             assert_bare(caught.value, server)
-            task = asyncio.create_task(verb(client))
+            task = asyncio.create_task(method(client))
             reached = len(server.requests)
             await asyncio.to_thread(server.until, lambda: len(server.requests) > reached)
             task.cancel()
@@ -321,16 +321,16 @@ async def test_a_group_of_pushes(dialect: DialectName) -> None:
             assert_bare(caught.value, server)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize("verb", ["push_many", "push_stream"])
-def test_a_source_that_raises(colour: str, verb: str) -> None:
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("method", ["push_many", "push_stream"])
+def test_a_source_that_raises(driver: str, method: str) -> None:
     def source() -> Iterator[tuple[str, object]]:
         yield TOPIC, 1
         raise ZeroDivisionError
 
-    with hostile(told()) as server, Both(colour, server.url, "app", SECRET) as client:
+    with hostile(told()) as server, Both(driver, server.url, "app", SECRET) as client:
         with pytest.raises((SourceFailed, ZeroDivisionError)) as caught:
-            getattr(client, verb)(source())
+            getattr(client, method)(source())
         assert_bare(caught.value, server)
 
 
@@ -339,18 +339,18 @@ def _unencodable(_event: object) -> str:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize("verb", VERBS)
-def test_an_error_before_anything_is_sent(verb: str, colour: str, dialect: DialectName) -> None:
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_an_error_before_anything_is_sent(method: str, driver: str, dialect: DialectName) -> None:
     """The client and what it is made of are in the frames, and have the secret."""
-    with Both(colour, "http://127.0.0.1:1/", "app", SECRET, dialect=dialect, dumps=_unencodable) as client:
-        error = client.ended(verb, TOPIC, 1)
+    with Both(driver, "http://127.0.0.1:1/", "app", SECRET, dialect=dialect, dumps=_unencodable) as client:
+        error = client.ended(method, TOPIC, 1)
         assert isinstance(error, InvalidPush)
         assert shown(walked(error), SECRET) == []
-    with Both(colour, "http://127.0.0.1:1/", "app", SECRET, dialect=dialect) as client:
+    with Both(driver, "http://127.0.0.1:1/", "app", SECRET, dialect=dialect) as client:
         client.close()
         with pytest.raises((ClientClosed, SourceFailed)) as caught:
-            getattr(client, verb)(*((TOPIC, 1) if verb == "push" else ([(TOPIC, 1)],)))
+            getattr(client, method)(*((TOPIC, 1) if method == "push" else ([(TOPIC, 1)],)))
         assert shown(walked(caught.value), SECRET) == []
 
 
@@ -390,8 +390,8 @@ async def test_an_error_of_a_middleware() -> None:
     assert [" in middleware" in note for note in caught.value.__notes__] == [True]
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_the_exception_that_the_caller_handles_stays_the_context(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_the_exception_that_the_caller_handles_stays_the_context(driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def called(*_: object) -> None:
         try:
             raise LookupError
@@ -403,17 +403,17 @@ def test_the_exception_that_the_caller_handles_stays_the_context(colour: str, mo
     try:
         raise handled
     except ValueError:
-        error = raised_by(colour, "http://127.0.0.1:1/")
+        error = raised_by(driver, "http://127.0.0.1:1/")
     assert error.__context__ is handled
     assert handled.__traceback__ is not None
     assert error.__cause__ is None
     assert not error.__suppress_context__
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_an_error_of_the_package_keeps_its_frames(colour: str) -> None:
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_an_error_of_the_package_keeps_its_frames(driver: str) -> None:
     """They show where the caller pushed."""
-    error = raised_by(colour, "http://127.0.0.1:1/", retry=Retry(attempts=1))
+    error = raised_by(driver, "http://127.0.0.1:1/", retry=Retry(attempts=1))
     assert isinstance(error, ConnectFailed)
     names = []
     traceback = error.__traceback__

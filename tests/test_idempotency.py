@@ -12,7 +12,7 @@ from webmqconnect_async._core.dialects import DialectName
 from webmqconnect_async._core.idempotency import checked_key, key_of
 
 from .cases import PUBLISHED, TOPIC
-from .colours import COLOURS, TRANSPORTS, Both
+from .clients import DRIVERS, TRANSPORTS, Both
 from .hostile import ACCEPTED, Hostile, answer, hostile, reply
 from .replies import ScriptedResponse
 from .test_request_head import LIMIT, counted
@@ -63,12 +63,12 @@ def test_the_receipt_of_a_repeated_push(
         assert client.push(TOPIC, 1).repeated is False
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
-def test_what_is_not_a_key(colour: str, dialect: DialectName, server: Hostile) -> None:
+def test_what_is_not_a_key(driver: str, dialect: DialectName, server: Hostile) -> None:
     """It is refused by name, in a bulk as an outcome, and nothing is sent."""
     wrong: list[Any] = ["", "x" * 256, 'a"', "a\\", "a b", "a\r\nHost: evil", "a\n", "\x7f", "ä", "\ud800", b"a", 17]
-    with Both(colour, server.url, dialect=dialect) as client:
+    with Both(driver, server.url, dialect=dialect) as client:
         for key in wrong:
             with pytest.raises(InvalidPush, match=r"^idempotency_key must be "):
                 client.push(TOPIC, 1, idempotency_key=key)

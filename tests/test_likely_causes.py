@@ -11,20 +11,20 @@ from webmqconnect_async import AuthRejected, ConnectFailed, Rejected
 from webmqconnect_async._core import transport_failures
 from webmqconnect_async.testing import Hub
 
-from .colours import COLOURS, Both
+from .clients import DRIVERS, Both
 from .hostile import Peer, answer, hostile, reply
 
 TOPIC = "com.example.t"
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+both_drivers = pytest.mark.parametrize("driver", DRIVERS)
 
 
-def ended(colour: str, url: str, **options: Any) -> Exception:
+def ended(driver: str, url: str, **options: Any) -> Exception:
     """Push once and return the error."""
-    with Both(colour, url, **options) as client:
+    with Both(driver, url, **options) as client:
         return client.failure(topic=TOPIC)
 
 
-@both_colours
+@both_drivers
 @pytest.mark.parametrize(
     ("path", "dialect", "cause"),
     [
@@ -39,15 +39,15 @@ def ended(colour: str, url: str, **options: Any) -> Exception:
         ("/hub.json", "webmq", "check the path of the endpoint, and the dialect"),
     ],
 )
-def test_wrong_dialect_or_path(colour: str, path: str, dialect: str, cause: str) -> None:
+def test_wrong_dialect_or_path(driver: str, path: str, dialect: str, cause: str) -> None:
     with Hub() as hub:
-        error = ended(colour, hub.url.rstrip("/") + path, dialect=dialect)
+        error = ended(driver, hub.url.rstrip("/") + path, dialect=dialect)
     assert type(error) is Rejected
     assert str(error).startswith("the broker answered 4")
     assert str(error).endswith(f"; {cause}")
 
 
-@both_colours
+@both_drivers
 @pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
 @pytest.mark.parametrize(
     ("secret", "cause"),
@@ -58,28 +58,28 @@ def test_wrong_dialect_or_path(colour: str, path: str, dialect: str, cause: str)
         ("s3cret-0 1", "webmqconnect explain helps to find the cause"),
     ],
 )
-def test_wrong_secret(colour: str, dialect: str, secret: str | bytes, cause: str) -> None:
+def test_wrong_secret(driver: str, dialect: str, secret: str | bytes, cause: str) -> None:
     """The secret itself is not shown."""
     with Hub(keys={"app": "s3cret-0"}) as hub:
         url = hub.url.rstrip("/") + ("/" if dialect == "webmq" else "/publish")
-        error = ended(colour, url, auth_key="app", auth_secret=secret, dialect=dialect)
+        error = ended(driver, url, auth_key="app", auth_secret=secret, dialect=dialect)
     assert type(error) is AuthRejected
     assert str(error).endswith(f"; {cause}")
     assert "s3cret-0" not in repr(error)
 
 
-@both_colours
-def test_an_unsigned_push(colour: str) -> None:
+@both_drivers
+def test_an_unsigned_push(driver: str) -> None:
     """There is no signature to explain; the broker says what is missing."""
     with Hub(keys={"app": "s3cret"}) as hub:
-        error = ended(colour, hub.url)
+        error = ended(driver, hub.url)
     assert str(error) == "the broker answered 401: not authorized (this hub takes signed pushes only)"
 
 
-@both_colours
-def test_other_responses_have_no_cause(colour: str) -> None:
+@both_drivers
+def test_other_responses_have_no_cause(driver: str) -> None:
     with hostile(answer(reply(400, b"invalid JSON in request body"))) as server:
-        assert str(ended(colour, server.url)) == "the broker answered 400: invalid JSON in request body"
+        assert str(ended(driver, server.url)) == "the broker answered 400: invalid JSON in request body"
 
 
 async def in_clear(peer: Peer) -> None:
@@ -89,10 +89,10 @@ async def in_clear(peer: Peer) -> None:
     peer.close()
 
 
-@both_colours
-def test_https_to_a_port_of_http(colour: str) -> None:
+@both_drivers
+def test_https_to_a_port_of_http(driver: str) -> None:
     with hostile(*[in_clear] * 3) as server:
-        error = ended(colour, server.url.replace("http:", "https:"), ssl=ssl.create_default_context())
+        error = ended(driver, server.url.replace("http:", "https:"), ssl=ssl.create_default_context())
     assert type(error) is ConnectFailed
     assert error.retryable
     assert str(error).startswith(f"cannot connect to 127.0.0.1:{server.port}: [SSL")

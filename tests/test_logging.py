@@ -14,7 +14,7 @@ import pytest
 from webmqconnect_async import AsyncClient, Client, ConnectionLost, Overloaded, Rejected, ReplyTimeout, Retry
 from webmqconnect_async._sync.slots import Lease, Slots
 
-from .colours import COLOURS, Both
+from .clients import DRIVERS, Both
 from .hostile import PATIENCE, Hostile, answer, drop_after_body, refusing, reply, stall
 from .scripts import run_script
 
@@ -23,7 +23,7 @@ TOPIC = "http://example.com/orders"
 BUSY = answer(reply(503, b"", "Retry-After: 0"))
 AT_LEAST_ONCE = Retry(wait=0.0, at_least_once=True)
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+both_drivers = pytest.mark.parametrize("driver", DRIVERS)
 
 
 @pytest.fixture(autouse=True)
@@ -38,28 +38,28 @@ def heard(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, str]]:
     return [(each.name, each.levelno, each.getMessage()) for each in ours]
 
 
-@both_colours
-def test_an_accepted_push_logs_nothing(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-    with Both(colour, server.url, "app", "s3cret") as client:
+@both_drivers
+def test_an_accepted_push_logs_nothing(driver: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    with Both(driver, server.url, "app", "s3cret") as client:
         client.push(TOPIC, 1)
         client.push_many([(TOPIC, 2)])
     assert heard(caplog) == []
 
 
-@both_colours
-def test_what_is_raised_is_not_logged_as_well(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+@both_drivers
+def test_what_is_raised_is_not_logged_as_well(driver: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
     server.script(answer(reply(400)), drop_after_body)
-    with Both(colour, server.url) as client:
+    with Both(driver, server.url) as client:
         assert isinstance(client.failure(), Rejected)
         assert isinstance(client.failure(), ConnectionLost)
     assert heard(caplog) == []
 
 
-@both_colours
-def test_a_retry_is_info(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+@both_drivers
+def test_a_retry_is_info(driver: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
     """It names the broker without a path, the attempt, the class and text of its error, and the pause."""
     server.script(drop_after_body, BUSY)
-    with Both(colour, server.url, "app", "s3cret", retry=AT_LEAST_ONCE) as client:
+    with Both(driver, server.url, "app", "s3cret", retry=AT_LEAST_ONCE) as client:
         assert client.push(TOPIC, 1).attempts == 3
     lost, busy = heard(caplog)
     broker = f"127.0.0.1:{server.port}"
@@ -73,30 +73,30 @@ def test_a_retry_is_info(colour: str, server: Hostile, caplog: pytest.LogCapture
     assert busy[2].startswith(f"{broker}: attempt 2 ended in Overloaded, the next follows in 0.000 seconds: ")
 
 
-@both_colours
-def test_the_last_attempt_is_raised_alone(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+@both_drivers
+def test_the_last_attempt_is_raised_alone(driver: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
     """Of three attempts that fail, two are followed by another."""
     server.script(BUSY, BUSY, BUSY)
-    with Both(colour, server.url, retry=Retry(wait=0.0)) as client:
+    with Both(driver, server.url, retry=Retry(wait=0.0)) as client:
         assert isinstance(client.failure(), Overloaded)
     assert ["attempt 1" in text or "attempt 2" in text for _, _, text in heard(caplog)] == [True, True]
 
 
-@both_colours
-def test_a_bulk_logs_its_retries(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+@both_drivers
+def test_a_bulk_logs_its_retries(driver: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
     server.script(BUSY)
-    with Both(colour, server.url, retry=Retry(wait=0.0)) as client:
+    with Both(driver, server.url, retry=Retry(wait=0.0)) as client:
         assert all(outcome.ok for outcome in client.push_many([(TOPIC, number) for number in range(5)]))
     [(_, level, text)] = heard(caplog)
     assert level == logging.INFO
     assert "attempt 1 ended in Overloaded" in text
 
 
-@both_colours
-def test_a_retry_is_silent_by_default(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+@both_drivers
+def test_a_retry_is_silent_by_default(driver: str, caplog: pytest.LogCaptureFixture) -> None:
     """At the level that Python's root logger has unless told otherwise."""
     caplog.set_level(logging.WARNING, LOGGER)
-    with refusing() as url, Both(colour, url, retry=Retry(wait=0.0)) as client:
+    with refusing() as url, Both(driver, url, retry=Retry(wait=0.0)) as client:
         client.failure()
     assert heard(caplog) == []
 
@@ -168,9 +168,9 @@ def test_a_push_is_cut_once() -> None:
     assert slots.close(deadline=0.0) == 0
 
 
-@both_colours
-def test_a_close_that_cuts_nothing_logs_nothing(colour: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-    client = Both(colour, server.url)
+@both_drivers
+def test_a_close_that_cuts_nothing_logs_nothing(driver: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    client = Both(driver, server.url)
     with client:
         client.push(TOPIC, 1)
         client.close(grace=0.0)
@@ -181,7 +181,7 @@ ASYNC = "client = AsyncClient(url); push = lambda event: asyncio.run(client.push
 SYNC = "client = Client(url); push = lambda event: client.push('t', event)"
 
 
-@pytest.mark.parametrize("script", [ASYNC, SYNC], ids=COLOURS)
+@pytest.mark.parametrize("script", [ASYNC, SYNC], ids=DRIVERS)
 def test_a_fork_is_debug(script: str, server: Hostile, tmp_path: Path) -> None:
     """The child says that it has noticed, once; the parent says nothing."""
     printed = run_script(
@@ -228,9 +228,9 @@ async def test_path_is_debug(session: bool, said: str, server: Hostile, caplog: 
 def test_both_clients_log_the_same(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
     """Through a push that fails and one that is accepted in the end."""
     said = []
-    for colour in COLOURS:
+    for driver in DRIVERS:
         server.script(BUSY, drop_after_body, answer(reply(500)), drop_after_body)
-        with Both(colour, server.url, retry=AT_LEAST_ONCE) as client:
+        with Both(driver, server.url, retry=AT_LEAST_ONCE) as client:
             client.failure()
             client.push(TOPIC, 1)
         said.append(heard(caplog))

@@ -15,7 +15,7 @@ from .scripts import run_script
 
 LIMITS = ("can't start new thread", "can't create new thread at interpreter shutdown")
 """What CPython says where a thread cannot be started."""
-VERBS = ("push_many", "push_stream")
+METHODS = ("push_many", "push_stream")
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, BaseExcept
     assert not [thread for thread in started if thread.is_alive()]
 
 
-def push(client: Client, verb: str, number: int, *, order_by_topic: bool = False) -> list[Outcome]:
+def push(client: Client, method: str, number: int, *, order_by_topic: bool = False) -> list[Outcome]:
     items = ((f"topic {each % 7}", each) for each in range(number))
-    if verb == "push_many":
+    if method == "push_many":
         return client.push_many(items, order_by_topic=order_by_topic)
     return list(client.push_stream(items, order_by_topic=order_by_topic))
 
@@ -49,9 +49,9 @@ def push(client: Client, verb: str, number: int, *, order_by_topic: bool = False
 @pytest.mark.parametrize("order_by_topic", [False, True], ids=["any order", "ordered"])
 @pytest.mark.parametrize("said", LIMITS)
 @pytest.mark.parametrize("number", [0, 1, 5])
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("method", METHODS)
 def test_few_threads(
-    verb: str,
+    method: str,
     number: int,
     said: str,
     order_by_topic: bool,
@@ -61,7 +61,7 @@ def test_few_threads(
     """The bulk goes on with the threads that there are, in the caller's own if there are none."""
     started = limit(number, RuntimeError(said))
     with Client(server.url) as client:
-        outcomes = push(client, verb, 100, order_by_topic=order_by_topic)
+        outcomes = push(client, method, 100, order_by_topic=order_by_topic)
         assert all(outcome.ok for outcome in outcomes)
         assert sorted(outcome.index for outcome in outcomes) == list(range(100))
         assert client.stats == Stats(pushed=100)
@@ -100,11 +100,11 @@ def test_threads_that_there_are_push_side_by_side(
 
 
 @pytest.mark.parametrize("number", [0, 2])
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("release unlocked lock")], ids=repr)
 def test_interrupted_start(
     error: BaseException,
-    verb: str,
+    method: str,
     number: int,
     limit: Callable[[int, BaseException], list[threading.Thread]],
     server: Hostile,
@@ -113,7 +113,7 @@ def test_interrupted_start(
     limit(number, error)
     with Client(server.url) as client:
         with pytest.raises(type(error)) as caught:
-            push(client, verb, 300)
+            push(client, method, 300)
         assert caught.value is error
         assert client.stats == Stats(pushed=len(server.requests))
         assert number <= len(server.requests) < 300
@@ -138,8 +138,8 @@ def test_interpreter_shutdown(when: str, server: Hostile, tmp_path: Path) -> Non
         client = Client(url)
 
         def push():
-            for verb in (client.push_many, client.push_stream):
-                outcomes = list(verb((str(number % 7), number) for number in range(200)))
+            for method in (client.push_many, client.push_stream):
+                outcomes = list(method((str(number % 7), number) for number in range(200)))
                 print(len(outcomes), all(outcome.ok for outcome in outcomes))
 
         {when}

@@ -163,10 +163,10 @@ def test_every_option_is_a_setting() -> None:
 _OF_2012 = ["pushEndpoint", "authKey", "authSecret"]
 
 
-@pytest.mark.parametrize("verb", ["push", "push_many", "push_stream", "close"])
-def test_the_clients_have_the_same_verbs(verb: str) -> None:
+@pytest.mark.parametrize("method", ["push", "push_many", "push_stream", "close"])
+def test_the_clients_have_the_same_methods(method: str) -> None:
     asynchronous, blocking = (
-        [(each.name, each.kind, each.default) for each in inspect.signature(getattr(client, verb)).parameters.values()]
+        [(arg.name, arg.kind, arg.default) for arg in inspect.signature(getattr(client, method)).parameters.values()]
         for client in (webmqconnect_async.AsyncClient, webmqconnect_async.Client)
     )
     assert asynchronous == blocking

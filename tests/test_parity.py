@@ -1,4 +1,4 @@
-"""Both clients against one hostile server: the same case ends alike in either, by every verb."""
+"""Both clients against one hostile server: a case has the same outcome with each client and each method."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from webmqconnect_async import BadReply, ClientClosed, ClockRejected, TooLarge
 
 from .answers import ANSWERS
 from .cases import MEGABYTES, TOPIC, Case, End, Place, end_of, in_clear
-from .colours import COLOURS, TRANSPORTS, VERBS, Both
+from .clients import DRIVERS, METHODS, TRANSPORTS, Both
 from .faults import FAULTS
 from .hostile import (
     PATIENCE,
@@ -33,8 +33,8 @@ from .hostile import (
 
 CASES = ANSWERS + FAULTS
 Way: TypeAlias = tuple[str, str]
-"""A client and a verb."""
-WAYS: list[Way] = [(transport, verb) for transport in TRANSPORTS for verb in VERBS]
+"""A client and a method."""
+WAYS: list[Way] = [(transport, method) for transport in TRANSPORTS for method in METHODS]
 
 
 # Not what depends on bytes that a server leaves unread in the kernel: with TLS, the order of events is another.
@@ -57,7 +57,7 @@ def ways(case: Case) -> list[Way]:
 def test_case_by_every_way(case: Case) -> None:
     """The push ends as the table says, after as many attempts and requests, each way at a server of its own.
 
-    A fault meets each way at another point. An answer is read and judged before the verbs differ: it comes by all of
+    A fault meets each way at another point. An answer is read and judged before the methods differ: it comes by all of
     them, each with another transport, and the next answer by others.
     """
     tried = ways(case) if case in FAULTS else WAYS[CASES.index(case) % len(TRANSPORTS) :: len(TRANSPORTS)]
@@ -68,12 +68,12 @@ def test_case_by_every_way(case: Case) -> None:
 
 @pytest.fixture(scope="module")
 def ends(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dict[Way, End]]]]:
-    """Run the selected cases by each transport, and the verbs in turn. Several cases run at once: many of them wait."""
+    """Run the selected cases with each transport, and the methods in turn. Several run at once: many of them wait."""
 
     def run(case: Case) -> dict[Way, End]:
         number = CASES.index(case)
-        sample = ways(case)[number % len(VERBS) :: len(VERBS)]
-        return {way: end_of(case, *way) for way in sample if way[0] in COLOURS}
+        sample = ways(case)[number % len(METHODS) :: len(METHODS)]
+        return {way: end_of(case, *way) for way in sample if way[0] in DRIVERS}
 
     tests = [each for each in request.session.items if isinstance(each, pytest.Function)]
     selected = [each.callspec.params["case"] for each in tests if each.function is test_case]
@@ -86,7 +86,7 @@ def ends(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dict[Way, 
 def test_case(case: Case, ends: dict[str, Future[dict[Way, End]]]) -> None:
     """So does a sample of the ways, with both clients."""
     by_way = ends[case.name].result()
-    assert {transport for transport, _ in by_way} == {*COLOURS}
+    assert {transport for transport, _ in by_way} == {*DRIVERS}
     assert by_way == dict.fromkeys(by_way, case.end)
 
 
@@ -140,18 +140,18 @@ def test_every_case_has_a_name_of_its_own() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirect(colour: str, verb: str, status: int) -> None:
+def test_redirect(driver: str, method: str, status: int) -> None:
     """No redirect is followed: nothing reaches the other server, and its URL is told without the query."""
     with hostile() as other:
         target = f"http://user:pass@127.0.0.1:{other.port}/x?topicuri=t&signature=s"
         with (
             hostile(answer(reply(status, b"", f"Location: {target}"))) as server,
-            Both(colour, server.url, "app", "s3cret") as client,
+            Both(driver, server.url, "app", "s3cret") as client,
         ):
-            error = client.ended(verb, TOPIC, 1)
+            error = client.ended(method, TOPIC, 1)
             assert type(error) is BadReply
             assert error.attempts == 1
             assert f"http://127.0.0.1:{other.port}/x," in str(error)
@@ -161,7 +161,7 @@ def test_redirect(colour: str, verb: str, status: int) -> None:
         assert other.connections == 0
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize(
     ("dialect", "said"),
     [
@@ -170,12 +170,12 @@ def test_redirect(colour: str, verb: str, status: int) -> None:
     ],
 )
 @pytest.mark.parametrize("sent", [0.0, 784111777.0, 4102444800.0])
-def test_skew(colour: str, dialect: str, said: bytes, sent: float) -> None:
+def test_skew(driver: str, dialect: str, said: bytes, sent: float) -> None:
     """A refused timestamp tells by how much the clocks differ, whatever the broker's says."""
     date = f"Date: {formatdate(sent, usegmt=True)}"
     with (
         hostile(answer(reply(400, said, date))) as server,
-        Both(colour, server.url, "app", "s3cret", dialect=dialect) as client,
+        Both(driver, server.url, "app", "s3cret", dialect=dialect) as client,
     ):
         before = time.time()
         error = client.failure()
@@ -212,13 +212,13 @@ AFTER_CLOSE: dict[str, Callable[[Both, _Source], object]] = {
 }
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("used", [False, True], ids=["never used", "used"])
 @pytest.mark.parametrize("case", AFTER_CLOSE)
-def test_after_close(colour: str, used: bool, case: str) -> None:
+def test_after_close(driver: str, used: bool, case: str) -> None:
     """A closed client says so before it checks arguments, encodes an event or reads a source."""
     source = _Source()
-    with hostile() as server, Both(colour, server.url) as client:
+    with hostile() as server, Both(driver, server.url) as client:
         if used:
             client.push(TOPIC, 0)
         client.close()
@@ -229,9 +229,9 @@ def test_after_close(colour: str, used: bool, case: str) -> None:
         assert len(server.requests) == used
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_arguments_are_checked_before_the_event_is_encoded(colour: str) -> None:
-    with hostile() as server, Both(colour, server.url) as client:
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_arguments_are_checked_before_the_event_is_encoded(driver: str) -> None:
+    with hostile() as server, Both(driver, server.url) as client:
         with pytest.raises(ValueError, match="timeout"):
             client.push(TOPIC, float("nan"), timeout=-1)
         assert client.stats.failed == 0

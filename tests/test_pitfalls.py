@@ -17,11 +17,11 @@ from webmqconnect_async import AsyncClient, InvalidPush
 from webmqconnect_async._core.dialects import DialectName
 
 from .cases import PUBLISHED
-from .colours import COLOURS, Both
+from .clients import DRIVERS, Both
 from .hostile import ACCEPTED, Hostile, Recorded, answer, hostile, refusing, reply
 from .scripts import run_script
 
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+both_drivers = pytest.mark.parametrize("driver", DRIVERS)
 
 SECRET = "s3cret"
 
@@ -83,8 +83,8 @@ def test_preloaded_application(tls: bool, tmp_path: Path) -> None:
     with hostile(tls=tls) as server:
         printed = run_script(PRELOADED, server.url, tmp_path, prelude=PREFORK)
         assert printed.split() == ["0", "0"] * 2
-        for colour in COLOURS:
-            requests = [each for each in server.requests if each.query["topicuri"] == colour]
+        for driver in DRIVERS:
+            requests = [each for each in server.requests if each.query["topicuri"] == driver]
             events = sorted(json.loads(each.body) for each in requests)
             assert events == ["master", "preloaded", "worker 0", "worker 0", "worker 1", "worker 1"]
         # The connection that the master had is still its own.
@@ -117,9 +117,9 @@ class Event(list[int]):
     __hash__ = object.__hash__  # type: ignore[assignment]  # a WeakSet needs one
 
 
-@both_colours
+@both_drivers
 @pytest.mark.parametrize("order_by_topic", [False, True])
-def test_a_stream_keeps_nothing(colour: str, order_by_topic: bool, server: Hostile) -> None:
+def test_a_stream_keeps_nothing(driver: str, order_by_topic: bool, server: Hostile) -> None:
     """However many events a source gives, no more are alive at once than are in flight and wait for the consumer."""
     alive: weakref.WeakSet[Event] = weakref.WeakSet()
     most = 0
@@ -133,14 +133,14 @@ def test_a_stream_keeps_nothing(colour: str, order_by_topic: bool, server: Hosti
             yield str(number % 100), event
             del event
 
-    with Both(colour, server.url, concurrency=10) as client:
+    with Both(driver, server.url, concurrency=10) as client:
         assert client.count_stream(source(), order_by_topic=order_by_topic) == 1000
     assert most <= 4 * 10
 
 
-@both_colours
+@both_drivers
 def test_nothing_is_taken_from_the_surroundings(
-    colour: str, server: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    driver: str, server: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No proxy from the environment, no netrc, no cookie of an earlier answer."""
     server.script(answer(reply(202, b"", "Set-Cookie: c=1; Path=/")))
@@ -152,7 +152,7 @@ def test_nothing_is_taken_from_the_surroundings(
             monkeypatch.setenv(name, dead)
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.delenv(name, raising=False)
-        with Both(colour, server.url) as client:
+        with Both(driver, server.url) as client:
             client.push("t", 1)
             client.push("t", 2)
     for sent in server.requests:
@@ -172,7 +172,7 @@ def _signed_bridge(sent: Recorded, topic: str) -> bytes:
     return "".join(query[name] for name in ("key", "timestamp", "seq", "nonce")).encode() + sent.body
 
 
-@both_colours
+@both_drivers
 @pytest.mark.parametrize(
     ("dialect", "accepted", "signed", "topics"),
     [
@@ -187,14 +187,14 @@ def _signed_bridge(sent: Recorded, topic: str) -> bytes:
     ids=["webmq", "crossbar"],
 )
 def test_a_topic_arrives_byte_for_byte(
-    colour: str,
+    driver: str,
     dialect: DialectName,
     accepted: bytes,
     signed: Callable[[Recorded, str], bytes],
     topics: list[str],
 ) -> None:
     """What is on the socket is what was signed: no library on the way quotes it again."""
-    with hostile(accepted=accepted) as server, Both(colour, server.url, "app", SECRET, dialect=dialect) as client:
+    with hostile(accepted=accepted) as server, Both(driver, server.url, "app", SECRET, dialect=dialect) as client:
         for topic in topics:
             client.push(topic, "&eligible=mallory;")
             sent = server.requests[-1]
@@ -209,7 +209,7 @@ def _circle() -> list[object]:
     return circle
 
 
-@both_colours
+@both_drivers
 @pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
 @pytest.mark.parametrize(
     "event",
@@ -217,9 +217,9 @@ def _circle() -> list[object]:
     ids=repr,
 )
 def test_an_event_that_json_cannot_say_is_not_sent(
-    colour: str, dialect: DialectName, event: object, server: Hostile
+    driver: str, dialect: DialectName, event: object, server: Hostile
 ) -> None:
-    with Both(colour, server.url, dialect=dialect) as client:
+    with Both(driver, server.url, dialect=dialect) as client:
         error = client.failure(event)
         assert type(error) is InvalidPush
         assert error.attempts == 0

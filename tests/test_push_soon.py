@@ -1,4 +1,4 @@
-"""`push_soon` of both clients on real sockets: what their drivers add to the bookkeeping of `test_background`."""
+"""`push_soon` of both clients on real sockets: everything beyond the bookkeeping, which `test_backlog` tests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from webmqconnect_async._sync import background
 from webmqconnect_async._sync.background import ThreadQueue
 from webmqconnect_async.testing import Hub
 
-from .colours import COLOURS, Both
+from .clients import DRIVERS, Both
 from .handlers import at_every_point
 from .hostile import PATIENCE, Hostile, Peer, answer, bodies, drop_after_body, held, hostile, refusing, reply, stall
 from .scripts import run_script
@@ -52,7 +52,7 @@ TOPIC = "http://example.com/t"
 LOGGER = "webmqconnect_async.client"
 
 pytest_plugins = ["webmqconnect_async.testing"]
-both_clients = pytest.mark.parametrize("kind", [*COLOURS, "uvloop"])
+both_clients = pytest.mark.parametrize("kind", [*DRIVERS, "uvloop"])
 
 
 class Failures(list[Failed]):
@@ -287,7 +287,7 @@ def test_too_old(kind: str, webmq_hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("extent", ["every"])
-@pytest.mark.parametrize("kind", COLOURS)
+@pytest.mark.parametrize("kind", DRIVERS)
 def test_every_event_is_delivered_dropped_or_reported(kind: str, webmq_hub: Hub, extent: str) -> None:
     """100,000 into a queue of 100, while the broker goes and comes back."""
     parts = [range(start, start + 10_000) for start in range(0, 100_000, 10_000)]

@@ -15,7 +15,7 @@ from aiohttp import web
 from webmqconnect_async import Push, Rejected, Retry, WebMQError
 from webmqconnect_async._core.dialects import DialectName
 
-from .colours import COLOURS, VERBS, Both
+from .clients import DRIVERS, METHODS, Both
 from .escapes import ESCAPES, nested, shown
 from .hostile import Peer, Step, hostile, reply
 from .running import in_thread
@@ -83,25 +83,25 @@ def quoting(longest: int) -> Iterator[Quoting]:
         yield server
 
 
-def failure(client: Both, verb: str, push: Push) -> WebMQError:
-    """Push by a verb and return the error."""
-    if verb == "push":
+def failure(client: Both, method: str, push: Push) -> WebMQError:
+    """Push by a method and return the error."""
+    if method == "push":
         return client.failure(push.event, topic=push.topic, eligible=push.eligible)
-    [outcome] = client.push_many([push]) if verb == "push_many" else client.push_stream([push])
+    [outcome] = client.push_many([push]) if method == "push_many" else client.push_stream([push])
     assert outcome.error is not None
     return outcome.error
 
 
-@pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize(
     ("dialect", "longest"), [("webmq", 8190), ("webmq", 60), ("crossbar", 60)], ids=lambda value: str(value)
 )
-def test_the_400_of_an_aiohttp_server(colour: str, verb: str, dialect: DialectName, longest: int) -> None:
+def test_the_400_of_an_aiohttp_server(driver: str, method: str, dialect: DialectName, longest: int) -> None:
     """It quotes the first 100 bytes of a target that is too long, and with them most of the signature."""
     options = {"dialect": dialect, "max_request_head": None}
-    with quoting(longest) as server, Both(colour, server.url, "app", SECRET, **options) as client:
-        error = failure(client, verb, Push("com.example.t", 1, eligible=list(SESSION_IDS)))
+    with quoting(longest) as server, Both(driver, server.url, "app", SECRET, **options) as client:
+        error = failure(client, method, Push("com.example.t", 1, eligible=list(SESSION_IDS)))
         assert isinstance(error, Rejected)
         assert error.status == 400
         assert shown(list(said(error)), server.signature) == []
@@ -119,8 +119,8 @@ def echo(status: int, name: str, *headers: str) -> Step:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("colour", COLOURS)
-def test_a_part_of_the_signature(colour: str, dialect: DialectName, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_part_of_the_signature(driver: str, dialect: DialectName, caplog: pytest.LogCaptureFixture) -> None:
     """In every escape: in a refusal, in one that is retried and logged, in a redirect, in headers."""
     steps = []
     for name in ESCAPES:
@@ -129,7 +129,7 @@ def test_a_part_of_the_signature(colour: str, dialect: DialectName, caplog: pyte
         steps.append(echo(302, name, "Location: http://{}@host-{}/{}?{}#{}"))
     with (
         hostile(*steps) as server,
-        Both(colour, server.url, "app", SECRET, dialect=dialect, retry=Retry(wait=0.0)) as client,
+        Both(driver, server.url, "app", SECRET, dialect=dialect, retry=Retry(wait=0.0)) as client,
         caplog.at_level(logging.DEBUG),
     ):
         texts = [text for _ in range(3 * len(ESCAPES)) for text in said(client.failure(topic="com.example.t"))]

@@ -11,12 +11,12 @@ from webmqconnect_async import Push, TooLarge, WebMQError
 from webmqconnect_async._core.dialects import DialectName
 
 from .cases import PUBLISHED
-from .colours import COLOURS, Both
+from .clients import DRIVERS, Both
 from .hostile import Hostile, Recorded, hostile
 
 TOPIC = "http://example.com/ä b"
 LIMIT = 16384
-both_colours = pytest.mark.parametrize("colour", COLOURS)
+both_drivers = pytest.mark.parametrize("driver", DRIVERS)
 signed = pytest.mark.parametrize("credentials", [("app é", "s3cret"), (None, None)], ids=["signed", "unsigned"])
 
 
@@ -38,12 +38,12 @@ def fitting(error: WebMQError) -> int:
 
 
 @signed
-@both_colours
+@both_drivers
 def test_a_head_of_the_limit_is_sent_and_one_byte_more_is_not(
-    colour: str, credentials: tuple[str | None, str | None], server: Hostile
+    driver: str, credentials: tuple[str | None, str | None], server: Hostile
 ) -> None:
     """The count is exact, with the client's own headers and a body of any length."""
-    with Both(colour, server.url, *credentials, headers={"X-Origin": "shop"}) as client:
+    with Both(driver, server.url, *credentials, headers={"X-Origin": "shop"}) as client:
         for event in (1, "x" * 98):
             client.push(TOPIC, event)
             fill = LIMIT - counted(server.requests[-1]) - len("&eligible=")
@@ -60,13 +60,13 @@ def test_a_head_of_the_limit_is_sent_and_one_byte_more_is_not(
 
 
 @signed
-@both_colours
+@both_drivers
 @pytest.mark.parametrize("names", [["eligible"], ["exclude"], ["eligible", "exclude"]], ids=" and ".join)
 def test_the_error_says_how_many_session_ids_fit(
-    colour: str, names: list[str], credentials: tuple[str | None, str | None], server: Hostile
+    driver: str, names: list[str], credentials: tuple[str | None, str | None], server: Hostile
 ) -> None:
     """That many are sent, and one more is too many."""
-    with Both(colour, server.url, *credentials) as client:
+    with Both(driver, server.url, *credentials) as client:
         number = 2000 // len(names)
         lists: dict[str, Any] = {name: session_ids(number) for name in names}
         error = client.failure(**lists)
@@ -82,20 +82,20 @@ def test_the_error_says_how_many_session_ids_fit(
             assert isinstance(pushed.error, TooLarge) is bool(more)
 
 
-@both_colours
-def test_ids_of_any_lengths(colour: str, server: Hostile) -> None:
+@both_drivers
+def test_ids_of_any_lengths(driver: str, server: Hostile) -> None:
     """As many as the error says fit, whichever they are: the longest are counted."""
-    with Both(colour, server.url) as client:
+    with Both(driver, server.url) as client:
         mixed: list[str | int] = [*range(3000), *("é" * 20 for _ in range(200))]
         error = client.failure(eligible=mixed)
         client.push("t", 1, eligible=mixed[-fitting(error) :])
         client.push("t", 1, eligible=mixed[: fitting(error)])
 
 
-@both_colours
-def test_a_long_topic(colour: str, server: Hostile) -> None:
+@both_drivers
+def test_a_long_topic(driver: str, server: Hostile) -> None:
     """It is named if it is the cause by itself, and the number is of its bytes as text."""
-    with Both(colour, server.url, "app", "s3cret") as client:
+    with Both(driver, server.url, "app", "s3cret") as client:
         for exclude in (None, ["1"]):
             error = client.failure(topic="é" * 4000, exclude=exclude)
             assert str(error).startswith("topic: 8000 bytes make a request head of ")
@@ -105,45 +105,45 @@ def test_a_long_topic(colour: str, server: Hostile) -> None:
             assert isinstance(client.failure(topic="é" * (fit + 1)), TooLarge)
 
 
-@both_colours
-def test_in_bulk_it_is_an_outcome(colour: str, server: Hostile) -> None:
+@both_drivers
+def test_in_bulk_it_is_an_outcome(driver: str, server: Hostile) -> None:
     pushes = [Push("t", 1), Push("t", 2, eligible=session_ids(1000)), Push("t", 3)]
-    with Both(colour, server.url) as client:
+    with Both(driver, server.url) as client:
         for outcomes in (client.push_many(pushes), client.push_stream(pushes, concurrency=1)):
             assert [type(outcome.error) for outcome in outcomes] == [type(None), TooLarge, type(None)]
         assert client.stats.pushed == 4
     assert len(server.requests) == 4
 
 
-@both_colours
-def test_another_limit_or_none(colour: str, server: Hostile) -> None:
+@both_drivers
+def test_another_limit_or_none(driver: str, server: Hostile) -> None:
     """A proxy may accept less than Twisted, and another broker more."""
-    with Both(colour, server.url, max_request_head=None) as client:
+    with Both(driver, server.url, max_request_head=None) as client:
         client.push("t", 1, eligible=session_ids(2000))
-    with Both(colour, server.url, max_request_head=8192) as client:
+    with Both(driver, server.url, max_request_head=8192) as client:
         assert isinstance(client.failure(eligible=session_ids(500)), TooLarge)
         client.push("t", 1, eligible=session_ids(400))
 
 
-@both_colours
-def test_crossbar_has_the_receivers_in_the_body(colour: str) -> None:
-    with hostile(accepted=PUBLISHED) as server, Both(colour, server.url, dialect="crossbar") as client:
+@both_drivers
+def test_crossbar_has_the_receivers_in_the_body(driver: str) -> None:
+    with hostile(accepted=PUBLISHED) as server, Both(driver, server.url, dialect="crossbar") as client:
         client.push("com.example.t", 1, eligible=[str(each + 1) for each in range(5000)])
 
 
 @pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
-@both_colours
+@both_drivers
 @pytest.mark.parametrize(("value", "error"), [("1", TypeError), (True, TypeError), (1.0, TypeError), (0, ValueError)])
-def test_a_limit_that_is_not_one(colour: str, value: object, error: type[Exception], dialect: DialectName) -> None:
+def test_a_limit_that_is_not_one(driver: str, value: object, error: type[Exception], dialect: DialectName) -> None:
     with pytest.raises(error, match="max_request_head"):
-        Both(colour, "http://127.0.0.1", dialect=dialect, max_request_head=value)
+        Both(driver, "http://127.0.0.1", dialect=dialect, max_request_head=value)
 
 
-@both_colours
-def test_headers_that_leave_no_room(colour: str) -> None:
+@both_drivers
+def test_headers_that_leave_no_room(driver: str) -> None:
     """Every push would fail: the constructor says so."""
     with pytest.raises(ValueError, match=r"max_request_head: 16384 bytes are too few; a head has 1\d{4} before it has"):
-        Both(colour, "http://127.0.0.1", headers={"X": "y" * 16300})
+        Both(driver, "http://127.0.0.1", headers={"X": "y" * 16300})
 
 
 def test_twisted_counts_so() -> None:

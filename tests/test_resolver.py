@@ -20,7 +20,7 @@ from webmqconnect_async import AsyncClient, ConnectFailed, Retry, WebMQError
 from webmqconnect_async._aio.resolver import DaemonResolver
 
 from .cases import SHORT
-from .colours import COLOURS, Both
+from .clients import DRIVERS, Both
 from .hostile import PATIENCE, hostile
 from .processes import MODULE, WITHOUT_UVLOOP, python
 
@@ -176,11 +176,11 @@ async def test_a_hung_name_server_and_ctrl_c(module: tuple[str, ...], tmp_path: 
             os.close(resolving)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_a_name_without_an_address(colour: str, look_up: Callable[[Lookup], None]) -> None:
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_name_without_an_address(driver: str, look_up: Callable[[Lookup], None]) -> None:
     """A resolver that returns nothing has failed."""
     look_up(lambda *_, **__: [])
-    with Both(colour, BROKER, retry=ONCE) as client:
+    with Both(driver, BROKER, retry=ONCE) as client:
         error = client.failure()
     assert isinstance(error, ConnectFailed)
     assert str(error) == "cannot connect to broker.example:8080: the name has no address"

@@ -28,7 +28,7 @@ from webmqconnect_async.tickets import ticket
 from .answers import ANSWERS
 from .cases import Case, in_clear
 from .cli.conftest import invoke_here
-from .colours import COLOURS, Both
+from .clients import DRIVERS, Both
 from .faults import FAULTS
 from .hostile import Peer, Recorded, answer, drop_after_body, held, hostile, reply
 from .processes import MODULE, python
@@ -103,7 +103,7 @@ def debug(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 DIALECTS: tuple[DialectName, ...] = ("webmq", "crossbar")
-WAYS = [(colour, dialect) for colour in COLOURS for dialect in DIALECTS]
+WAYS = [(driver, dialect) for driver in DRIVERS for dialect in DIALECTS]
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,10 @@ def test_case(case: Case, extent: str, caplog: pytest.LogCaptureFixture) -> None
         assert_silent(heard + texts, secrets_of(*requests))
 
 
-def left_behind(case: Case, colour: str, dialect: DialectName) -> tuple[list[str], list[Recorded]]:
+def left_behind(case: Case, driver: str, dialect: DialectName) -> tuple[list[str], list[Recorded]]:
     """Run a case in a dialect; return all that can be seen of its pushes, and the requests that came of them."""
     case = replace(case, dialect=dialect)
-    with case.staging(case) as (url, server), case.client(colour, url, SECRET) as client:
+    with case.staging(case) as (url, server), case.client(driver, url, SECRET) as client:
         texts: list[str] = []
         try:
             receipt = client.push(LONG_TOPIC, case.event)
@@ -154,8 +154,8 @@ async def page(peer: Peer) -> None:
     await peer.send(reply(500, f"<pre>{line.replace('topicuri', 't').replace('signature=', 's ')}</pre>".encode()))
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_signature_told_by_the_broker(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_signature_told_by_the_broker(driver: str, caplog: pytest.LogCaptureFixture) -> None:
     """A 401 of a WebMQ hub holds the valid signature of the very request, and so may a redirect or an error page."""
 
     async def tell(peer: Peer) -> None:
@@ -166,7 +166,7 @@ def test_signature_told_by_the_broker(colour: str, caplog: pytest.LogCaptureFixt
         line = (await peer.request()).line
         await peer.send(reply(302, f"<a href='{line}'>".encode(), f"Location: {line.split(' ')[1]}"))
 
-    with hostile(tell, echo, page) as server, Both(colour, server.url, "app", SECRET) as client:
+    with hostile(tell, echo, page) as server, Both(driver, server.url, "app", SECRET) as client:
         with watched(caplog) as heard:
             for _ in range(3):
                 heard += said(client.failure())
@@ -174,8 +174,8 @@ def test_signature_told_by_the_broker(colour: str, caplog: pytest.LogCaptureFixt
     assert_silent(heard, secrets - {"signature=", "topicuri="})
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_log_of_a_retry(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_log_of_a_retry(driver: str, caplog: pytest.LogCaptureFixture) -> None:
     """Nor in what is logged of an attempt whose request the broker repeats."""
 
     async def busy(peer: Peer) -> None:
@@ -184,22 +184,22 @@ def test_log_of_a_retry(colour: str, caplog: pytest.LogCaptureFixture) -> None:
 
     retry = Retry(attempts=4, wait=0.0, at_least_once=True)
     with hostile(page, busy, drop_after_body) as server:
-        with watched(caplog) as heard, Both(colour, server.url, "app", SECRET, retry=retry) as client:
+        with watched(caplog) as heard, Both(driver, server.url, "app", SECRET, retry=retry) as client:
             assert client.push(LONG_TOPIC, 1).attempts == 4
         records = [each for each in caplog.records if each.name == "webmqconnect_async.client"]
         assert [each.levelno for each in records if each.levelno > logging.DEBUG] == [logging.INFO] * 3
         assert_silent(heard, secrets_of(*server.requests) - {"signature=", "topicuri="})
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_source_failed(colour: str) -> None:
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_source_failed(driver: str) -> None:
     """The error of a bulk holds those of its pushes."""
 
     def source() -> Iterator[tuple[str, object]]:
         yield LONG_TOPIC, 1
         raise ZeroDivisionError
 
-    with hostile(drop_after_body) as server, Both(colour, server.url, "app", SECRET) as client:
+    with hostile(drop_after_body) as server, Both(driver, server.url, "app", SECRET) as client:
         with pytest.raises(SourceFailed) as caught:
             client.push_many(source())
         [outcome] = caught.value.outcomes

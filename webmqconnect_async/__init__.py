@@ -7,7 +7,7 @@ async with AsyncClient("http://127.0.0.1:8080", auth_key="app", auth_secret="s3c
 import importlib
 from typing import TYPE_CHECKING
 
-from ._core.background import Background
+from ._core.backlog import Background
 from ._core.dialects.arguments import session_id
 from ._core.flow import Retry
 from ._core.values import Failed, Outcome, Payload, Push, Receipt, Sent, Stats

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from webmqconnect_async._cli.subscribing import print_event
 from webmqconnect_async.hub import Hub
-from webmqconnect_async.subscriber import Event, _connect
+from webmqconnect_async.subscriber import Event, _handshake
 from webmqconnect_async.subscriber._wamp1 import Wamp1Session
 
 from ..hostile import hostile
@@ -41,7 +41,7 @@ OTHER = "http://example.com/news"
 )
 def test_url(url: str, expected: str) -> None:
     """Where a hub takes pushes tells where it takes subscribers."""
-    assert _connect.socket_url(url) == expected
+    assert _handshake.socket_url(url) == expected
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ async def test_other_hubs(behaviour: str, address: str) -> None:
 async def test_other_servers(behaviour: str, said: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each way not to be a hub has its line."""
     if behaviour == "silent":
-        monkeypatch.setattr(_connect, "_TIMEOUT", 0.2)
+        monkeypatch.setattr(_handshake, "_TIMEOUT", 0.2)
     result = await invoke("listen", f"{address}/{behaviour}", TOPIC, "--no-reconnect")
     assert (result.status, result.stdout) == (1, "")
     assert re.sub(r":\d+", "", result.stderr) == f"error: {said}\n"
@@ -292,7 +292,7 @@ async def test_key_that_the_hub_refuses(
 ) -> None:
     """One line and exit 1; where no key was given, it names the option."""
     monkeypatch.setattr("webmqconnect_async.hub._websocket._penalty", lambda: 0.0)
-    monkeypatch.setattr(_connect, "_SUBPROTOCOLS", {"wamp": Wamp1Session})
+    monkeypatch.setattr(_handshake, "_SUBPROTOCOLS", {"wamp": Wamp1Session})
     options = ["--subscriber-key", key] if key else []
     async with Hub(port=0, subscriber_keys={"page": SECRET}) as hub:
         result = await invoke("listen", hub.url, TOPIC, *options, env={"WEBMQ_SUBSCRIBER_SECRET": secret})
@@ -328,7 +328,7 @@ def test_key_without_its_other_half(options: list[str], said: str) -> None:
 
 
 async def test_handshake_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_connect, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(_handshake, "_TIMEOUT", 0.2)
 
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -12,7 +12,7 @@ import pytest
 
 from webmqconnect_async import AuthRejected, ClockRejected, InvalidPush, Payload, Push, TooLarge
 
-from ..colours import COLOURS, Both
+from ..clients import DRIVERS, Both
 from .brokers import KEY, SECRET, Broker
 from .subscribers import Event, Subscriber, subscriber
 
@@ -23,16 +23,16 @@ NESTED: object = [{"a": [{"b": None}]}]
 DEEP: object = eval("[" * 126 + "]" * 126)  # noqa: S307  # with the one that holds it, and the bridge's own, the deepest
 
 
-@pytest.fixture(params=COLOURS)
-def colour(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=DRIVERS)
+def driver(request: pytest.FixtureRequest) -> str:
     value: str = request.param
     return value
 
 
 @pytest.fixture
-def client(colour: str, broker: Broker) -> Iterator[Both]:
+def client(driver: str, broker: Broker) -> Iterator[Both]:
     """Push unsigned."""
-    with Both(colour, broker.open.endpoint, dialect="crossbar") as client:
+    with Both(driver, broker.open.endpoint, dialect="crossbar") as client:
         yield client
 
 
@@ -174,9 +174,9 @@ def carol(broker: Broker) -> Iterator[Subscriber]:
         yield listening
 
 
-def test_a_signed_push_is_heard(colour: str, broker: Broker, carol: Subscriber, topic: str) -> None:
+def test_a_signed_push_is_heard(driver: str, broker: Broker, carol: Subscriber, topic: str) -> None:
     carol.subscribe(topic)
-    with Both(colour, broker.signed.endpoint, KEY, SECRET, dialect="crossbar") as client:
+    with Both(driver, broker.signed.endpoint, KEY, SECRET, dialect="crossbar") as client:
         receipts = [client.push(topic, event) for event in ("é", Payload(1, zwei="ö"))]
         events = [carol.event(), carol.event()]
         assert events == [Event(topic, ["é"]), Event(topic, [1], {"zwei": "ö"})]
@@ -193,36 +193,36 @@ def test_a_signed_push_is_heard(colour: str, broker: Broker, carol: Subscriber, 
     ids=["wrong secret", "unknown key", "unsigned"],
 )
 def test_a_push_that_is_not_signed_well_is_heard_by_nobody(
-    credentials: tuple[str, ...], status: int, said: str, colour: str, broker: Broker, carol: Subscriber, topic: str
+    credentials: tuple[str, ...], status: int, said: str, driver: str, broker: Broker, carol: Subscriber, topic: str
 ) -> None:
     carol.subscribe(topic)
     with (
-        Both(colour, broker.signed.endpoint, *credentials, dialect="crossbar") as client,
+        Both(driver, broker.signed.endpoint, *credentials, dialect="crossbar") as client,
         pytest.raises(AuthRejected) as caught,
     ):
         client.push(topic, 1)
     assert (caught.value.status, caught.value.reason) == (status, said)
-    with Both(colour, broker.signed.endpoint, KEY, SECRET, dialect="crossbar") as client:
+    with Both(driver, broker.signed.endpoint, KEY, SECRET, dialect="crossbar") as client:
         assert heard(client, carol, topic) == []
 
 
 @pytest.mark.parametrize("off", [-400, 400])
 def test_a_clock_that_is_off_is_told_by_how_much(
-    off: int, colour: str, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+    off: int, driver: str, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The broker's own clock stays right, though the hub be in this process.
     for module in ("_aio.loop_state", "_sync.process_state"):
         monkeypatch.setattr(f"webmqconnect_async.{module}.unix_time", lambda: time.time() + off)
     with (
-        Both(colour, broker.signed.endpoint, KEY, SECRET, dialect="crossbar") as client,
+        Both(driver, broker.signed.endpoint, KEY, SECRET, dialect="crossbar") as client,
         pytest.raises(ClockRejected, match="Request expired") as caught,
     ):
         client.push(topic, 1)
     assert caught.value.skew == pytest.approx(off, abs=3)
 
 
-def test_a_body_over_the_limit_is_too_large(colour: str, broker: Broker, topic: str) -> None:
-    with Both(colour, broker.doors["small"].endpoint, dialect="crossbar") as client:
+def test_a_body_over_the_limit_is_too_large(driver: str, broker: Broker, topic: str) -> None:
+    with Both(driver, broker.doors["small"].endpoint, dialect="crossbar") as client:
         client.push(topic, "x")
         with pytest.raises(TooLarge) as caught:
             client.push(topic, "x" * 100)
@@ -232,18 +232,18 @@ def test_a_body_over_the_limit_is_too_large(colour: str, broker: Broker, topic: 
 # What the hub has not: roles, and a memory
 
 
-def test_a_role_that_may_not_publish_is_refused(colour: str, real: Broker, topic: str) -> None:
+def test_a_role_that_may_not_publish_is_refused(driver: str, real: Broker, topic: str) -> None:
     """The bridge answers 200."""
     for door in ("mute", "nobody"):
         with (
-            Both(colour, real.doors[door].endpoint, dialect="crossbar") as client,
+            Both(driver, real.doors[door].endpoint, dialect="crossbar") as client,
             pytest.raises(AuthRejected, match=r"answered 200: wamp\.error\.not_authorized"),
         ):
             client.push(topic, 1)
 
 
-def test_a_retained_event_waits_for_who_comes_later(colour: str, real: Broker, topic: str) -> None:
-    with Both(colour, real.open.endpoint, dialect="crossbar") as client, subscriber(real.open.ws_url) as late:
+def test_a_retained_event_waits_for_who_comes_later(driver: str, real: Broker, topic: str) -> None:
+    with Both(driver, real.open.endpoint, dialect="crossbar") as client, subscriber(real.open.ws_url) as late:
         client.push(topic, "kept", options={"retain": True})
         client.push(topic, "gone", options={"retain": False})
         late.subscribe(topic)
@@ -251,9 +251,9 @@ def test_a_retained_event_waits_for_who_comes_later(colour: str, real: Broker, t
         assert heard(client, late, topic) == []
 
 
-def test_a_forwarded_event_has_the_publisher_that_it_names(colour: str, real: Broker, topic: str) -> None:
+def test_a_forwarded_event_has_the_publisher_that_it_names(driver: str, real: Broker, topic: str) -> None:
     door = real.doors["disclosed"]
-    with Both(colour, door.endpoint, dialect="crossbar") as client, subscriber(door.ws_url) as listening:
+    with Both(driver, door.endpoint, dialect="crossbar") as client, subscriber(door.ws_url) as listening:
         listening.subscribe(topic)
         client.push(topic, 1, options={"forward_for": [{"session": 17, "authid": "a", "authrole": "r"}]})
         assert listening.event().publisher == 17

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from webmqconnect_async.hub import Hub, _page, _remedies, _websocket
-from webmqconnect_async.hub._gate import Gate
+from webmqconnect_async.hub._host_and_origin import Gate
 
 from .conftest import HubClient, Run
 from .raw import connected, head

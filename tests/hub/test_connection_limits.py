@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, suppress
 
 import pytest
 
-from webmqconnect_async.hub import Hub, _aiohttp, _guards, _server
+from webmqconnect_async.hub import Hub, _aiohttp, _connection_limits, _server
 
 from .conftest import PATIENCE, HubClient, Run
 from .raw import Raw, connected, frame, head, ws_head
@@ -124,7 +124,7 @@ async def test_a_connection_that_has_pushed_is_closed_after_keepalive(
 async def crowded(run: Run, monkeypatch: pytest.MonkeyPatch) -> Hub:
     """Run a hub with room for four connections, where each may be closed that does not send anything just now."""
     monkeypatch.setattr(_server, "_SPARE", 3)
-    monkeypatch.setattr(_guards, "_IDLE", 0.0)
+    monkeypatch.setattr(_connection_limits, "_IDLE", 0.0)
     return await run(Hub(port=0, max_connections=1))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from webmqconnect_async._cli.push import jsonl
 from webmqconnect_async._core import strict_json
-from webmqconnect_async.hub import _gate
+from webmqconnect_async.hub import _host_and_origin
 from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._frames import text_frame
 from webmqconnect_async.hub._publish_options import Audience
@@ -42,8 +42,8 @@ def _takes_any_text(body: bytes) -> str:
     return body.decode("utf-8", "replace")
 
 
-def _takes_any_authority(text: str, scheme: str = "") -> _gate._Authority:
-    return _gate._Authority(text.rpartition("@")[2].partition(":")[0], 443)
+def _takes_any_authority(text: str, scheme: str = "") -> _host_and_origin._Authority:
+    return _host_and_origin._Authority(text.rpartition("@")[2].partition(":")[0], 443)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def _takes_any_authority(text: str, scheme: str = "") -> _gate._Authority:
         ("subscribers", wamp2_auth, "is_signature", lambda *_: True),
         ("subscribers", wamp1_auth, "is_signature", lambda *_: True),
         ("subscribers", Broker, "unsubscribe", lambda *_: None),
-        ("gate", _gate, "is_loopback", lambda host: host.startswith("localhost")),
-        ("gate", _gate, "_authority", _takes_any_authority),
+        ("gate", _host_and_origin, "is_loopback", lambda host: host.startswith("localhost")),
+        ("gate", _host_and_origin, "_authority", _takes_any_authority),
         ("lines", jsonl, "_members", lambda _: {}),
         ("lines", jsonl, "_json", lambda value: f'"{value}"'),
     ],

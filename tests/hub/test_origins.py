@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from webmqconnect_async.hub import Hub
-from webmqconnect_async.hub._gate import Denial, Gate, is_loopback
+from webmqconnect_async.hub._host_and_origin import Denial, Gate, is_loopback
 
 from .conftest import Run
 from .raw import connected, handshake

@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from webmqconnect_async.hub import Hub, create_app
-from webmqconnect_async.hub._guards import RequestGuard
+from webmqconnect_async.hub._connection_limits import RequestGuard
 
 from .conftest import PATIENCE, Run
 from .raw import connected, head, port_of

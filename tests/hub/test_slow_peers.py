@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, suppress
 
 import pytest
 
-from webmqconnect_async.hub import Hub, _aiohttp, _guards, _server
+from webmqconnect_async.hub import Hub, _aiohttp, _connection_limits, _server
 
 from .conftest import PATIENCE, HubClient, Run
 from .raw import Raw, connected, frame, handshake, head, port_of, ws_head
@@ -22,7 +22,7 @@ PUSH = head("POST /?topicuri=t HTTP/1.1", f"Content-Type: {FORM}", "Content-Leng
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_guards, "_TIMEOUT", 0.1)
+    monkeypatch.setattr(_connection_limits, "_TIMEOUT", 0.1)
 
 
 async def out_of_patience(hub: Hub) -> None:
@@ -161,16 +161,16 @@ async def test_one_that_does_not_read_its_answers_is_not_read_and_ended(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, padding: int
 ) -> None:
     """By itself aiohttp waits for ever, and takes up to 32 requests meanwhile: 15 MB with the largest heads."""
-    monkeypatch.setattr(_guards, "_TIMEOUT", 0.5)
+    monkeypatch.setattr(_connection_limits, "_TIMEOUT", 0.5)
     taken: list[int] = []
-    within = _guards.RequestGuard.data_received
+    within = _connection_limits.RequestGuard.data_received
 
-    def watched(self: _guards.RequestGuard, data: bytes) -> None:
+    def watched(self: _connection_limits.RequestGuard, data: bytes) -> None:
         if self._transport is not None and self._transport.get_write_buffer_size() > 1 << 16:
             taken.append(len(data))
         within(self, data)
 
-    monkeypatch.setattr(_guards.RequestGuard, "data_received", watched)
+    monkeypatch.setattr(_connection_limits.RequestGuard, "data_received", watched)
     hub = await run(Hub(port=0))
     request = head("GET /webmq.js HTTP/1.1", *(f"X-{number}: {'x' * 8000}" for number in range(padding)))
     with socket.socket() as connection:
@@ -233,9 +233,9 @@ class _Within(asyncio.Protocol):
         self.calls.append("lost")
 
 
-def _connection() -> tuple[_guards.RequestGuard, _Within, _Pipe]:
+def _connection() -> tuple[_connection_limits.RequestGuard, _Within, _Pipe]:
     within, pipe = _Within(), _Pipe()
-    connection = _guards.RequestGuard(within, memoryview(bytearray(1024)), _guards.Connections())
+    connection = _connection_limits.RequestGuard(within, memoryview(bytearray(1024)), _connection_limits.Connections())
     connection.connection_made(pipe)
     return connection, within, pipe
 
@@ -287,7 +287,7 @@ async def test_a_connection_that_is_lost_leaves_no_timer() -> None:
 def test_uvloop_has_the_same_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its transports are no `asyncio.Transport`."""
     uvloop = pytest.importorskip("uvloop")
-    monkeypatch.setattr(_guards, "_TIMEOUT", 0.1)
+    monkeypatch.setattr(_connection_limits, "_TIMEOUT", 0.1)
     monkeypatch.setattr(_server, "_SPARE", 1)
 
     async def limits() -> None:
@@ -297,7 +297,7 @@ def test_uvloop_has_the_same_limits(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (await second.answer())[0] == 202
             async with connected(hub) as third:
                 assert await third.ends() == b""
-            assert _guards._TIMEOUT == 0.1
+            assert _connection_limits._TIMEOUT == 0.1
             await first.send(frame(json.dumps([5, "t"]).encode()))
             await second.send(PUSH)
             assert (await second.answer())[0] == 202

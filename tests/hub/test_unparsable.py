@@ -11,7 +11,7 @@ from webmqconnect_async import Rejected
 from webmqconnect_async.explain._error_responses import advice_on
 from webmqconnect_async.hub import Hub
 
-from ..colours import COLOURS, Both
+from ..clients import DRIVERS, Both
 from ..escapes import shown
 from ..running import in_thread
 from .raw import connected, head
@@ -80,13 +80,13 @@ async def test_a_header_that_is_too_long_is_named_by_its_limit(hub: Hub) -> None
             assert (await raw.ends()).endswith(f"\r\n\r\n{said}\n".encode())
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("argument", ["eligible", "exclude"])
-def test_a_push_to_too_many_sessions_is_rejected(colour: str, argument: str) -> None:
+def test_a_push_to_too_many_sessions_is_rejected(driver: str, argument: str) -> None:
     """The error says what to do."""
     with (
         in_thread(lambda: Hub(port=0, keys={"app": "s3cret"})) as hub,
-        Both(colour, hub.url, "app", "s3cret", max_request_head=None) as client,
+        Both(driver, hub.url, "app", "s3cret", max_request_head=None) as client,
     ):
         session_ids: dict[str, Any] = {argument: list(range(10**15, 10**15 + 1000))}
         error = client.failure("x" * 4000, **session_ids)

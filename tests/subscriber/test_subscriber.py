@@ -24,7 +24,7 @@ from webmqconnect_async.subscriber import (
     Subscription,
     TicketRefused,
     TopicRefused,
-    _connect,
+    _handshake,
     _session,
     _subscriber,
 )
@@ -971,7 +971,7 @@ async def test_refused_ticket_is_shown_nowhere(error: str, kind: type[Subscriber
 
 async def test_failure_of_the_first_ticket_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is, with its frames. What takes too long is an error of the subscriber, and nothing connects."""
-    monkeypatch.setattr(_connect, "_TIMEOUT", 0.01)
+    monkeypatch.setattr(_handshake, "_TIMEOUT", 0.01)
 
     def broken() -> str:
         raise TimeoutError("of the application")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from webmqconnect_async.subscriber import Event, TopicRefused
-from webmqconnect_async.subscriber._subscription import Backlog, Inbox, Lost
+from webmqconnect_async.subscriber._subscription import Backpressure, Inbox, Lost
 from webmqconnect_async.subscriber._topics import Topic, Topics
 
 RESTARTED = "the hub has restarted"
@@ -22,7 +22,7 @@ class Book:
         assert self.confirm(newest=12) == PLAIN
 
     def add(self, *names: str) -> Inbox:
-        inbox = Inbox(names, Backlog(100), {*names})
+        inbox = Inbox(names, Backpressure(100), {*names})
         self.topics.add(inbox)
         return inbox
 

@@ -20,11 +20,11 @@ from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure, WithoutFrames
 from .._core.values import Receipt
 from ..errors import ClientClosed, QueueTimeout, WebMQError, WrongLoop
+from .connection_pool import ConnectionPool
 from .deadlines import Deadline, Deadlines, Expired
-from .exchange import Lanes
 from .fork import mark_after_fork
 from .posting import Posting
-from .session import Connecting, is_intercepted, open_session
+from .session import ConnectionOpener, is_intercepted, open_session
 from .slots import Slots
 
 
@@ -62,12 +62,12 @@ class LoopState:
         self._broker = settings.endpoint.authority
         self.session = borrowed or open_session(settings)
         self._posting = Posting(self.session, settings, borrowed=borrowed is not None)
-        self._lanes: Lanes | None = None
+        self._pool: ConnectionPool | None = None
         self._guard: AsyncGenerator[None] | None = None
         why_posting = "the session is borrowed"
         if borrowed is None:
-            why_posting = self._open_lanes(settings)
-            self._guard = _close_at_shutdown(self.session, self._lanes)
+            why_posting = self._open_pool(settings)
+            self._guard = _close_at_shutdown(self.session, self._pool)
             # The first step awaits nothing. From then on, the loop closes the session when it shuts down its
             # asynchronous generators, unless the client is closed before.
             with suppress(StopIteration):
@@ -77,7 +77,7 @@ class LoopState:
     @property
     def path(self) -> str:
         """How requests are sent at the moment: "direct", or "session.post"."""
-        return "session.post" if self._lanes is None or is_intercepted() else "direct"
+        return "session.post" if self._pool is None or is_intercepted() else "direct"
 
     @property
     def is_shut_down(self) -> bool:
@@ -153,7 +153,7 @@ class LoopState:
             log.cut(self._broker, cut)
             self.deadlines.cut_off = 0
         if self._guard is not None:
-            await _close(self.session, self._lanes)
+            await _close(self.session, self._pool)
             # It never waits, so that concurrent calls may close it.
             await self._guard.aclose()
 
@@ -175,24 +175,24 @@ class LoopState:
         if not self.loop.is_closed():
             raise WrongLoop("the client works in another event loop, which is still open: make one client a loop")
         if not self.session.closed:
-            if self._lanes is not None:
-                self._lanes.close()
+            if self._pool is not None:
+                self._pool.close()
             # In a closed loop aiohttp has nothing to wait for: the coroutine runs to its end at once.
             with suppress(StopIteration):
                 self.session.close().send(None)
 
     def _exchange(self, request: Request, deadline: Deadline) -> Coroutine[object, object, Response | TransportFailure]:
         # Looked at for each request: test doubles replace the method for a while.
-        if self._lanes is None or is_intercepted():
+        if self._pool is None or is_intercepted():
             return self._posting.exchange(request, deadline)
-        return self._lanes.exchange(request, deadline)
+        return self._pool.exchange(request, deadline)
 
-    def _open_lanes(self, settings: Settings) -> str:
+    def _open_pool(self, settings: Settings) -> str:
         """Prepare sending directly; return why requests are posted instead, or an empty text."""
         if self.session.trace_configs:
             return "the session has trace configurations"
         try:
-            self._lanes = Lanes(Connecting(self.session, settings), settings)
+            self._pool = ConnectionPool(ConnectionOpener(self.session, settings), settings)
         except Exception as error:  # noqa: BLE001  # another shape of aiohttp may raise anything
             log.unknown_aiohttp(self._broker, aiohttp.__version__, error)
             return "this release of aiohttp is not known"
@@ -207,15 +207,15 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-async def _close(session: aiohttp.ClientSession, lanes: Lanes | None) -> None:
-    if lanes is not None:
-        lanes.close()
-        await lanes.wait_closed()
+async def _close(session: aiohttp.ClientSession, pool: ConnectionPool | None) -> None:
+    if pool is not None:
+        pool.close()
+        await pool.wait_closed()
     await session.close()
 
 
-async def _close_at_shutdown(session: aiohttp.ClientSession, lanes: Lanes | None) -> AsyncGenerator[None]:
+async def _close_at_shutdown(session: aiohttp.ClientSession, pool: ConnectionPool | None) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        await _close(session, lanes)
+        await _close(session, pool)

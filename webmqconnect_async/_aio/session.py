@@ -83,7 +83,7 @@ def url_of(endpoint: Endpoint, query: str = "") -> URL:
     )
 
 
-class Connecting:
+class ConnectionOpener:
     """Opens connections with a session's connector, and takes them over from aiohttp.
 
     The connector resolves names, chooses addresses, does the TLS handshake and applies the session's limits.

@@ -66,7 +66,7 @@ def listen(
         raise click.UsageError(f"give either {SUBSCRIBER.key} or --ticket-file.")
     ticket = None if ticket_file is None else lambda: asyncio.to_thread(ticket_of, ticket_file)
 
-    from ..subscriber._connect import socket_url
+    from ..subscriber._handshake import socket_url
     from .main_loop import run
     from .subscribing import print_events
 

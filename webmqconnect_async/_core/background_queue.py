@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 
 from ..errors import Unconfirmed, WebMQError
 from . import log
-from .background import Background, Backlog, Entry
+from .backlog import Background, Backlog, Entry
 from .clock import monotonic
 from .dialects import Encoded
 from .values import Failed, Push, Receipt

@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from .._version import __version__
 from ..signing import Credentials
-from .background import Background
+from .backlog import Background
 from .checks import checked_count, checked_seconds, wrong_type
 from .dialects import Dialect, DialectName, checked_dialect
 from .dialects.crossbar import Crossbar

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-from .._core.background import Background, Backlog
 from .._core.background_queue import BackgroundQueue, webmq_error
+from .._core.backlog import Background, Backlog
 from .._core.clock import monotonic
 from .._core.dialects import Signer
 from .._core.values import Receipt

@@ -11,7 +11,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 
-from ._guards import Aborted, Connections, RequestGuard
+from ._connection_limits import Aborted, Connections, RequestGuard
 
 _KEEPALIVE = 75.0
 """Seconds that a connection may idle that has not pushed, much longer than browsers keep theirs."""

@@ -11,7 +11,7 @@ from .._core.clock import unix_time
 from .._core.topics import check_topics
 from ..signing import Credentials
 from ._backplane import Backplane, parse_backplane
-from ._gate import Gate, is_loopback
+from ._host_and_origin import Gate, is_loopback
 from ._pushes.verdicts import Accepted, Refused
 from ._rights import Identity, Rights
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, closing
 from aiohttp import web
 
 from ._aiohttp import protocol_factory, text_response
-from ._gate import Gate
+from ._host_and_origin import Gate
 
 try:
     from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest

@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from ._guards import StallGuard
+from ._connection_limits import StallGuard
 
 _TURN = 0.001
 """Seconds of work in a turn. A push takes about five iterations of the event loop from its request to its event."""

@@ -20,10 +20,10 @@ from . import _page
 from ._aiohttp import BODY_ERRORS, expect, malformed, oversized, sent_early, text_response
 from ._broker import Broker
 from ._config import HubConfig
+from ._connection_limits import abort
 from ._console import Console, Watcher
 from ._fairness import Turns
-from ._gate import is_own_page
-from ._guards import abort
+from ._host_and_origin import is_own_page
 from ._log import Log
 from ._observer import Observer
 from ._push_handlers import CROSSBAR, WEBMQ, PushHandlers, not_published

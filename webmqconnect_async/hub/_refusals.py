@@ -7,7 +7,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from ._aiohttp import text_response
-from ._gate import Denial
+from ._host_and_origin import Denial
 from ._observer import Refusal, RefusedPart
 
 

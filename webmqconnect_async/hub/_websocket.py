@@ -9,9 +9,9 @@ from collections.abc import Callable
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from ._config import HubConfig
+from ._connection_limits import RequestGuard, StallGuard, abort
 from ._fairness import BEHIND, FairGuard, Turns
 from ._frames import pong_frame
-from ._guards import RequestGuard, StallGuard, abort
 from ._rights import ends_at
 from ._session import Asked, Session
 from ._wamp1.session import Wamp1Session

@@ -16,10 +16,10 @@ from .._aio.resolver import DaemonResolver
 from .._core.backoff import ceiling
 from .._core.transport_failures import WithoutFrames
 from ..signing import Credentials
-from ._connect import NewTicket, connect, new_ticket, socket_url
 from ._errors import SubscriberError
+from ._handshake import NewTicket, connect, new_ticket, socket_url
 from ._session import Session
-from ._subscription import Backlog, Inbox, OnLost, Subscription
+from ._subscription import Backpressure, Inbox, OnLost, Subscription
 from ._topics import Topics
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
@@ -98,7 +98,7 @@ class Subscriber:
         self._ticket = ticket
         self._on_lost, self._on_state = on_lost, on_state
         self._reconnect = reconnect
-        self._backlog = Backlog(buffer)
+        self._backpressure = Backpressure(buffer)
         self._changed = asyncio.Event()  # whether there may be something to subscribe to or to unsubscribe from
         self._topics = Topics(self._changed.set)
         self._session: Session | None = None
@@ -161,7 +161,7 @@ class Subscriber:
             raise TypeError("topics must be strings, and at least one")
         if self._end is not None:
             raise self._end._copy()
-        inbox = Inbox(tuple(dict.fromkeys(topics)), self._backlog, {*topics})
+        inbox = Inbox(tuple(dict.fromkeys(topics)), self._backpressure, {*topics})
         self._topics.add(inbox)
         return Subscription(inbox, self._topics.remove, self._on_lost)
 
@@ -221,8 +221,8 @@ class Subscriber:
                 requests = tasks.create_task(self._request(session))
                 try:
                     while True:
-                        while self._backlog.blocked:
-                            if not await self._backlog.wait(_KEEP_ALIVE):
+                        while self._backpressure.blocked:
+                            if not await self._backpressure.wait(_KEEP_ALIVE):
                                 await session.keep_alive()
                         await session.receive()
                 except SubscriberError as error:

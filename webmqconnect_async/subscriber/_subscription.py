@@ -39,7 +39,7 @@ class Lost(NamedTuple):
 
 
 @dataclass(slots=True)
-class Backlog:
+class Backpressure:
     """Whether reading from the connection has to wait for the application."""
 
     buffer: int
@@ -68,7 +68,7 @@ class Inbox:
     """The part of a subscription that the connection holds. It does not keep the subscription itself alive."""
 
     topics: tuple[str, ...]
-    backlog: Backlog
+    backpressure: Backpressure
     unconfirmed: set[str]
     """Topics that the broker has never confirmed to this inbox: it cannot have missed any of their events."""
     items: deque[Event | Lost] = field(default_factory=deque)
@@ -81,8 +81,8 @@ class Inbox:
         """Add an item, even if the buffer is full."""
         self.items.append(item)
         self.changed.set()
-        if len(self.items) >= self.backlog.buffer:
-            self.backlog.full.add(self)
+        if len(self.items) >= self.backpressure.buffer:
+            self.backpressure.full.add(self)
 
     async def take(self) -> Event | Lost:
         """Wait for the next item.
@@ -97,14 +97,14 @@ class Inbox:
             self.changed.clear()
             await self.changed.wait()
         item = self.items.popleft()
-        if len(self.items) <= self.backlog.buffer // 2:
+        if len(self.items) <= self.backpressure.buffer // 2:
             self._make_room()
         return item
 
     async def ready(self) -> None:
         """Wait until all topics are confirmed; raise the error that has ended the inbox before that."""
-        self.backlog.waiting += 1
-        self.backlog.changed.set()
+        self.backpressure.waiting += 1
+        self.backpressure.changed.set()
         try:
             while self.unconfirmed:
                 if self.ended:
@@ -112,7 +112,7 @@ class Inbox:
                 self.changed.clear()
                 await self.changed.wait()
         finally:
-            self.backlog.waiting -= 1
+            self.backpressure.waiting -= 1
 
     def confirm(self, topic: str) -> None:
         """Record that the broker has confirmed a topic."""
@@ -128,8 +128,8 @@ class Inbox:
         self._make_room()
 
     def _make_room(self) -> None:
-        self.backlog.full.discard(self)
-        self.backlog.changed.set()
+        self.backpressure.full.discard(self)
+        self.backpressure.changed.set()
 
 
 class Subscription:

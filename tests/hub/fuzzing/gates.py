@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from webmqconnect_async.hub._gate import Gate
+from webmqconnect_async.hub._host_and_origin import Gate
 
 from .engine import Target
 from .texts import broken, maybe, rarely

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from webmqconnect_async import AsyncClient, ConnectFailed, ConnectionLost, Rejected, Retry, TooLarge, WebMQError
-from webmqconnect_async._aio.exchange import Lanes
+from webmqconnect_async._aio.connection_pool import ConnectionPool
 from webmqconnect_async._core.flow import PushFlow
 
 from .hostile import (
@@ -67,11 +67,11 @@ def run(request: pytest.FixtureRequest) -> Callable[[Main], None]:
     return run
 
 
-def lanes(client: AsyncClient) -> Lanes:
+def pool(client: AsyncClient) -> ConnectionPool:
     """Return the connections of a client that has pushed."""
     assert client._state is not None
-    assert client._state._lanes is not None
-    return client._state._lanes
+    assert client._state._pool is not None
+    return client._state._pool
 
 
 async def until(server: Hostile, condition: Callable[[], bool]) -> None:
@@ -119,7 +119,7 @@ def test_close_ends_every_connection(tls: bool, run: Callable[[Main], None]) -> 
             await until(server, lambda: len(server.requests) == 4)
             async with asyncio.timeout(PATIENCE):
                 await client.close(grace=0)
-            assert lanes(client)._open == set()
+            assert pool(client)._open == set()
             with pytest.raises(WebMQError):
                 await pushing
         await until(server, lambda: server.open_connections == 0)
@@ -155,8 +155,8 @@ def test_connection_that_is_closing(close: str, server: Hostile, run: Callable[[
     async def main() -> None:
         async with AsyncClient(server.url) as client:
             await client.push(TOPIC, 1)
-            [lane] = lanes(client)._idle
-            getattr(lane._transport, close)()
+            [connection] = pool(client)._idle
+            getattr(connection._transport, close)()
             assert (await client.push(TOPIC, 2)).attempts == 1
 
     run(main)
@@ -177,7 +177,7 @@ def test_unsolicited_data_closes_an_idle_connection(run: Callable[[Main], None])
             await client.push(TOPIC, 1)
             server.release()
             await until(server, lambda: server.open_connections == 0)
-            assert lanes(client)._open == set()
+            assert pool(client)._open == set()
 
     with hostile(talkative) as server:
         run(main)
@@ -297,7 +297,7 @@ def test_early_response(status: int, half_close: bool, tls: bool, run: Callable[
                 assert len(server.requests) == number + 2
                 # What the server has of it is in the same process.
                 await asyncio.to_thread(server.drop_all)
-                assert lanes(client)._open == set()
+                assert pool(client)._open == set()
                 gc.collect()
                 kept, _ = tracemalloc.get_traced_memory()
                 assert kept < 1_000_000
@@ -417,7 +417,7 @@ def test_cancellation_at_any_moment(tls: bool, run: Callable[[Main], None]) -> N
             # All slots are free, and each connection that is left works.
             outcomes = await client.push_many([(TOPIC, "last")] * 20)
             assert [outcome.error for outcome in outcomes] == [None] * 20
-            assert len(lanes(client)._open) <= 5
+            assert len(pool(client)._open) <= 5
         received = bodies(server)
         assert len(received) <= 421
         # Each push that was accepted has reached the broker, once.

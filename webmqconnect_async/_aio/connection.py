@@ -26,14 +26,14 @@ visible, so the end of a long body is written separately.
 """
 
 
-class Lane(asyncio.BufferedProtocol):
+class Connection(asyncio.BufferedProtocol):
     """A connection to a broker, for one request at a time. It resolves one future per request, and needs no task.
 
     Args:
-        transport: Connected. The lane must become its protocol at once.
+        transport: Connected. The connection must become its protocol at once.
         broker: Its host and port, for error messages.
-        buffer: Where the loop puts received bytes. All lanes of a loop share it: what arrives is copied at once.
-        on_lost: Called with the lane when the connection has ended.
+        buffer: Where the loop puts received bytes. All pool of a loop share it: what arrives is copied at once.
+        on_lost: Called with the connection when the connection has ended.
     """
 
     __slots__ = (
@@ -50,7 +50,7 @@ class Lane(asyncio.BufferedProtocol):
     )
 
     def __init__(
-        self, transport: asyncio.Transport, broker: str, buffer: memoryview, on_lost: Callable[[Lane], object]
+        self, transport: asyncio.Transport, broker: str, buffer: memoryview, on_lost: Callable[[Connection], object]
     ) -> None:
         self._transport = transport
         self._broker = broker

@@ -1,4 +1,4 @@
-"""Both clients behind one face, for tests that hold for either: the colour is an argument."""
+"""One interface to both clients, for tests that apply to both."""
 
 from __future__ import annotations
 
@@ -15,27 +15,35 @@ if sys.platform != "win32":
 
 T = TypeVar("T")
 
-COLOURS = ("async", "sync")
+DRIVERS = ("async", "sync")
+"""AsyncClient and Client."""
 TRANSPORTS = ("async", "uvloop", "posting", "sync")
-"""The ways in which requests are sent. "posting" is what an AsyncClient does with a session that is traced."""
-VERBS = ("push", "push_many", "push_stream")
+"""The ways in which requests are sent. "uvloop": an AsyncClient in a loop of uvloop. "posting": an AsyncClient that
+sends by `session.post`, as it does if its session has trace configurations."""
+METHODS = ("push", "push_many", "push_stream")
 
 
 class Both:
-    """A client of one colour, with blocking verbs.
+    """An AsyncClient or a Client, with blocking methods.
 
-    The asynchronous one has a loop that runs only during a verb: between two it is blocked, as by a `time.sleep`.
+    The loop of an AsyncClient runs only during a method. Between two calls it is blocked, as by a `time.sleep`.
+
+    Args:
+        driver: One of `TRANSPORTS`.
+        endpoint: The broker's URL.
+        args: The other arguments of the client.
+        kwargs: Those by name.
     """
 
-    def __init__(self, colour: str, endpoint: str, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, driver: str, endpoint: str, *args: Any, **kwargs: Any) -> None:
         self._runner: asyncio.Runner | None = None
         self.client: AsyncClient | Client
-        if colour == "sync":
+        if driver == "sync":
             self.client = Client(endpoint, *args, **kwargs)
             return
-        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop if colour == "uvloop" else None)
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop if driver == "uvloop" else None)
         self.client = AsyncClient(endpoint, *args, **kwargs)
-        if colour == "posting":
+        if driver == "posting":
             self._run(only_post(self.client))
 
     def push(self, *args: Any, **kwargs: Any) -> Receipt:
@@ -69,16 +77,16 @@ class Both:
             return self.client.flush(timeout)
         return self._run(self.client.flush(timeout))
 
-    def ended(self, verb: str, topic: str, event: object) -> Receipt | WebMQError:
-        """Push by a verb, and return what came of it."""
-        if verb == "push":
+    def ended(self, method: str, topic: str, event: object) -> Receipt | WebMQError:
+        """Push by one of `METHODS`; return the receipt, or the error."""
+        if method == "push":
             try:
                 return self.push(topic, event)
             except WebMQError as error:
                 return error
         # The length of an iterator is unknown: the bulk gets as many workers as it may.
         [outcome] = (
-            self.push_many(iter([(topic, event)])) if verb == "push_many" else self.push_stream([(topic, event)])
+            self.push_many(iter([(topic, event)])) if method == "push_many" else self.push_stream([(topic, event)])
         )
         return outcome.receipt if outcome.ok else outcome.error
 
@@ -110,9 +118,9 @@ class Both:
         if self._runner is not None:
             self._runner.close()
 
-    def _run(self, verb: Coroutine[Any, Any, T]) -> T:
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         assert self._runner is not None
-        return self._runner.run(verb)
+        return self._runner.run(coroutine)
 
 
 async def _soon(client: AsyncClient, *args: Any, **kwargs: Any) -> bool:
@@ -120,8 +128,8 @@ async def _soon(client: AsyncClient, *args: Any, **kwargs: Any) -> bool:
 
 
 async def only_post(client: AsyncClient) -> None:
-    """Let a client send by `session.post` in this event loop."""
-    client._here()._lanes = None
+    """Make a client send by `session.post` in this event loop."""
+    client._here()._pool = None
 
 
 async def _drained(client: AsyncClient, pushes: Iterable[Push | tuple[str, object]], **kwargs: Any) -> list[Outcome]:

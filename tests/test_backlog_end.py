@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from webmqconnect_async import Background, Client, ConnectFailed, Push
-from webmqconnect_async._core.background import Backlog
+from webmqconnect_async._core.backlog import Backlog
 from webmqconnect_async._core.dialects.webmq import WebMQ
 
 from .hostile import Hostile

@@ -25,7 +25,7 @@ from webmqconnect_async import (
     Unconfirmed,
     WebMQError,
 )
-from webmqconnect_async._core.background import Backlog, Entry
+from webmqconnect_async._core.backlog import Backlog, Entry
 from webmqconnect_async._core.dialects import Encoded, Request
 
 SENT = Receipt(202)

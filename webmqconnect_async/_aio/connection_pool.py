@@ -11,60 +11,60 @@ from .._core.dialects import Request, Response
 from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure
 from .aiohttp_errors import failure_of
+from .connection import Connection
 from .deadlines import Deadline, Expired
-from .lane import Lane
-from .session import UNSEEN, Connecting
+from .session import UNSEEN, ConnectionOpener
 
 _TURNS = 10
 """Turns of the loop in which an aborted connection ends; TLS takes three."""
 
 
-class Lanes:
+class ConnectionPool:
     """The connections of one client in one event loop. The one that was used last is used first.
 
     Args:
-        connecting: Opens connections.
+        opener: Opens connections.
         settings: The client's.
     """
 
-    def __init__(self, connecting: Connecting, settings: Settings) -> None:
+    def __init__(self, opener: ConnectionOpener, settings: Settings) -> None:
         self._loop = asyncio.get_running_loop()
         self._time = self._loop.time
-        self._connecting = connecting
+        self._opener = opener
         self._broker = settings.endpoint.authority
         self._head = settings.request_head
         self._keepalive = float("inf") if settings.keepalive is None else settings.keepalive
         self._buffer = memoryview(bytearray(65536))
-        self._open: set[Lane] = set()
+        self._open: set[Connection] = set()
         # A dict keeps its order and forgets any item at once.
-        self._idle: dict[Lane, None] = {}
+        self._idle: dict[Connection, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     async def exchange(self, request: Request, deadline: Deadline) -> Response | TransportFailure:
         """Send one request and return the response, or why there is none."""
-        lane = self._take()
-        if lane is None:
+        connection = self._take()
+        if connection is None:
             try:
-                lane = await deadline.wait(self._connecting.open(self._adopt))
+                connection = await deadline.wait(self._opener.open(self._adopt))
             except Expired:
                 return failures.expired(False, deadline.closing)
             except (aiohttp.ClientError, OSError) as error:
                 return failure_of(error, self._broker, begun=False)
         if deadline.expired:
-            self._keep(lane)
+            self._keep(connection)
             return failures.expired(False, deadline.closing)
         try:
-            waiting = lane.send(self._loop, self._head.encode(request), request.body)
-            deadline.on_expiry = lane.expire
+            waiting = connection.send(self._loop, self._head.encode(request), request.body)
+            deadline.on_expiry = connection.expire
             result = await waiting
         except BaseException:
-            lane.abort()
+            connection.abort()
             raise
         finally:
             deadline.on_expiry = None
-        if lane.usable:
-            self._keep(lane)
+        if connection.usable:
+            self._keep(connection)
         return failures.expired(True, deadline.closing) if result is None else result
 
     def close(self) -> None:
@@ -82,42 +82,43 @@ class Lanes:
             if self._open:
                 await asyncio.sleep(0)
 
-    def _take(self) -> Lane | None:
+    def _take(self) -> Connection | None:
         """Return an idle connection that the broker has left open and silent; None if there is none."""
         while self._idle:
-            lane, _ = self._idle.popitem()
-            idle = self._time() - lane.idle_since
-            if lane.usable and not lane.is_closing() and idle < self._keepalive and (idle < UNSEEN or lane.is_quiet()):
-                return lane
-            lane.abort()
+            connection, _ = self._idle.popitem()
+            idle = self._time() - connection.idle_since
+            is_open = connection.usable and not connection.is_closing()
+            if is_open and idle < self._keepalive and (idle < UNSEEN or connection.is_quiet()):
+                return connection
+            connection.abort()
         return None
 
-    def _adopt(self, transport: asyncio.Transport) -> Lane:
-        lane = Lane(transport, self._broker, self._buffer, self._forget)
-        self._open.add(lane)
-        return lane
+    def _adopt(self, transport: asyncio.Transport) -> Connection:
+        connection = Connection(transport, self._broker, self._buffer, self._forget)
+        self._open.add(connection)
+        return connection
 
-    def _keep(self, lane: Lane) -> None:
+    def _keep(self, connection: Connection) -> None:
         if self._closed or not self._keepalive:
-            lane.abort()
+            connection.abort()
             return
-        lane.idle_since = self._time()
-        self._idle[lane] = None
+        connection.idle_since = self._time()
+        self._idle[connection] = None
         if self._timer is None and self._keepalive < float("inf"):
             self._timer = self._loop.call_later(self._keepalive, self._close_aged)
 
     def _close_aged(self) -> None:
         self._timer = None
         now = self._time()
-        for lane in list(self._idle):
-            left = lane.idle_since + self._keepalive - now
+        for connection in list(self._idle):
+            left = connection.idle_since + self._keepalive - now
             if left > 0:
                 # The first one has been idle for the longest time.
                 self._timer = self._loop.call_later(left, self._close_aged)
                 return
-            del self._idle[lane]
-            lane.abort()
+            del self._idle[connection]
+            connection.abort()
 
-    def _forget(self, lane: Lane) -> None:
-        self._open.discard(lane)
-        self._idle.pop(lane, None)
+    def _forget(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        self._idle.pop(connection, None)
