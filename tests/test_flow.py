@@ -63,7 +63,7 @@ LOST = TransportFailure(Cause.LOST, True, "the connection broke")
 GARBAGE = TransportFailure(Cause.GARBAGE, True, "not HTTP")
 GARBAGE_EARLY = TransportFailure(Cause.GARBAGE, False, "not HTTP")
 EXPIRED_EARLY = TransportFailure(Cause.EXPIRED, False, "the deadline passed before there was a connection")
-EXPIRED = TransportFailure(Cause.EXPIRED, True, "the deadline passed before there was an answer")
+EXPIRED = TransportFailure(Cause.EXPIRED, True, "the deadline passed before there was a response")
 
 _START = 1318611591.0
 _TAKES = 0.25

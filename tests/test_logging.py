@@ -67,7 +67,7 @@ def test_a_retry_is_info(driver: str, server: Hostile, caplog: pytest.LogCapture
         LOGGER,
         logging.INFO,
         f"{broker}: attempt 1 ended in ConnectionLost, the next follows in 0.000 seconds: "
-        f"{broker} closed the connection before it had answered",
+        f"{broker} closed the connection before it responded",
     )
     assert busy[:2] == (LOGGER, logging.INFO)
     assert busy[2].startswith(f"{broker}: attempt 2 ended in Overloaded, the next follows in 0.000 seconds: ")
@@ -103,7 +103,7 @@ def test_a_retry_is_silent_by_default(driver: str, caplog: pytest.LogCaptureFixt
 
 def cut_off(server: Hostile) -> tuple[str, int, str]:
     """Return the record of a close that ended two pushes."""
-    said = "closing the client ended pushes that had no answer yet: 2"
+    said = "closing the client ended pushes that had no response yet: 2"
     return LOGGER, logging.INFO, f"127.0.0.1:{server.port}: {said}"
 
 
@@ -199,7 +199,7 @@ def test_a_fork_is_debug(script: str, server: Hostile, tmp_path: Path) -> None:
         tmp_path,
         prelude=f"{script}\n",
     )
-    said = "a fork has copied the client, which leaves the parent's connections alone"
+    said = "a fork has copied the client, which does not use the parent's connections"
     # An AsyncClient also says, in each event loop, how it sends.
     lines = [line for line in printed.splitlines() if "requests are sent directly" not in line]
     assert lines == [f"{LOGGER} DEBUG 127.0.0.1:{server.port}: {said}"]

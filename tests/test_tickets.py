@@ -269,10 +269,10 @@ INVALID: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"sub": ""}, ValueError, "sub must have at least 1 and at most 256 characters"),
     ({"sub": "x" * 257}, ValueError, "sub must have at least 1 and at most 256 characters"),
     ({"sub": 17}, TypeError, "sub must be a string, not int"),
-    ({"key": ""}, ValueError, "key: empty"),
+    ({"key": ""}, ValueError, "key: must not be empty"),
     ({"now": float("inf")}, TypeError, "now must be a finite number of seconds or None"),
     ({"secret": SECRET[1:]}, ValueError, "secret must have at least 32 bytes"),
-    ({"secret": ""}, ValueError, "secret: empty"),
+    ({"secret": ""}, ValueError, "secret: must not be empty"),
     ({"secret": 17}, TypeError, "secret must be a string or bytes, not int"),
     ({"secret": PUBLIC_KEY}, ValueError, "secret must be random bytes, not a key in PEM or SSH format"),
 ]

@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from ._core.dialects.events import to_json
     from ._sync import Client
 else:
-    _LATER = {"AsyncClient": "._aio", "Client": "._sync", "to_json": "._core.dialects.events"}
+    _LAZY = {"AsyncClient": "._aio", "Client": "._sync", "to_json": "._core.dialects.events"}
 
     def __getattr__(name):
-        """Import a name when it is first used: completion in a shell would wait for aiohttp."""
-        if name not in _LATER:
+        """Import a client on first use (PEP 562): importing aiohttp would delay completion in a shell."""
+        if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = value = getattr(importlib.import_module(_LATER[name], __name__), name)
+        globals()[name] = value = getattr(importlib.import_module(_LAZY[name], __name__), name)
         return value
 
 

@@ -6,11 +6,11 @@
     ├─ WrongLoop (RuntimeError)             the client is in use in another event loop: nothing was sent
     ├─ SourceFailed                         the iterable given to push_many was not read to its end
     ├─ NotAccepted                          the broker has not accepted the event: retrying is safe
-    │  ├─ ConnectFailed (ConnectionError)   refused, DNS, TLS, or no connection before the deadline
+    │  ├─ ConnectFailed (ConnectionError)   no connection: refused, DNS, TLS, or the deadline passed
     │  ├─ QueueTimeout (TimeoutError)       no slot before the deadline
     │  └─ Rejected                          the broker rejected it: .status, .reason
     │     ├─ AuthRejected                   unknown key, wrong signature, denied, or a signature is required
-    │     ├─ ClockRejected                  the timestamp: .skew
+    │     ├─ ClockRejected                  invalid or expired timestamp: .skew
     │     ├─ TooLarge                       the event is too large
     │     └─ Overloaded                     429, or 503 with Retry-After: .retry_after
     └─ Unconfirmed                          the broker may have accepted the event: retrying can create a duplicate
@@ -60,13 +60,13 @@ def _unpickled(cls: type[WebMQError], args: tuple[object, ...], state: dict[str,
 
 
 class WebMQError(Exception):
-    """Base class of all errors that a push can end with."""
+    """Base class of the errors of a push."""
 
     attempts: int
     """Number of requests, including those without a connection; 0 if the push was refused before the first."""
 
     _shown: ClassVar[tuple[str, ...]] = ("attempts",)
-    """The attributes in the repr."""
+    """Attributes that the repr shows, unless they are 0 or None."""
     _retryable: ClassVar[bool] = False
 
     def __init__(self, message: str = "", *, attempts: int = 0) -> None:
@@ -83,7 +83,7 @@ class WebMQError(Exception):
         return self._retryable
 
     def __reduce__(self) -> tuple[object, ...]:
-        # OSError, a base of some, pickles only its positional arguments.
+        # Unlike BaseException, without calling the class: an application's subclass may have another __init__.
         return _unpickled, (type(self), self.args, self.__dict__)
 
     def _after(self, attempts: int) -> Self:
@@ -120,10 +120,13 @@ class NotAccepted(WebMQError):
 
 
 class ConnectFailed(NotAccepted, ConnectionError):
-    """There was no connection: refused, DNS, TLS, a proxy refused it, or the deadline passed first."""
+    """No connection: it was refused, DNS or TLS failed, a proxy refused it, or the deadline passed first."""
 
     transient: bool
-    """Whether it may work later; `False` if the certificate does not verify, or a proxy refuses for good."""
+    """Whether a later attempt may connect.
+
+    `False` if the certificate does not verify, or if a proxy responds with a status other than 408, 429 or 5xx.
+    """
 
     def __init__(self, message: str = "", *, attempts: int = 0, transient: bool = True) -> None:
         super().__init__(message, attempts=attempts)
@@ -142,14 +145,14 @@ class QueueTimeout(NotAccepted, TimeoutError):
 
 
 class _Answered(WebMQError):
-    """An error with a response."""
+    """Base class of errors that a response causes."""
 
     status: int
-    """The HTTP status of the response; 0 if it is not HTTP, or if nothing was sent."""
+    """HTTP status of the response. 0 if the response is not HTTP, or if nothing was sent."""
     reason: str
     """The text of the response, shortened, with control characters escaped and signatures removed.
 
-    A text that quotes any part of the request's own signature is replaced as a whole.
+    The whole text is replaced if it quotes any part of the request's own signature.
     """
 
     _shown: ClassVar[tuple[str, ...]] = ("status", "attempts")
@@ -163,12 +166,12 @@ class _Answered(WebMQError):
 class Rejected(_Answered, NotAccepted):
     """The broker rejected the event; `status` and `reason` say why.
 
-    With a `status` of 0, the client foresaw the rejection and sent nothing: see `TooLarge` and `ClockRejected`.
+    A `status` of 0 means that the client itself refused the push and sent nothing: see `TooLarge` and `ClockRejected`.
     """
 
 
 class AuthRejected(Rejected):
-    """Unknown key, wrong signature, denied by a rule, or unsigned although a signature is required."""
+    """Unknown key, wrong signature, denied by a rule of the broker, or unsigned although a signature is required."""
 
 
 class ClockRejected(Rejected):
@@ -217,7 +220,7 @@ class ConnectionLost(Unconfirmed, ConnectionError):
 
 
 class BadReply(_Answered, Unconfirmed):
-    """A response that no broker gives: a redirect, a server error, or something that is not HTTP."""
+    """A response that neither accepts nor rejects the event: a redirect, a server error, or not HTTP."""
 
     @property
     def retryable(self) -> bool:

@@ -30,9 +30,9 @@ _STATEMENTS: dict[str, LiteralString] = {
     "dollar": _INSERT + "($1, $2, $3, $4, $5)",
 }
 _LONGEST_TOPIC = 2000
-"""Bytes. PostgreSQL's index takes 2,704 bytes in all."""
+"""Bytes. An entry of an index of PostgreSQL (B-tree) has at most 2,704 bytes."""
 
-# AUTOINCREMENT: SQLite would use the ID of a deleted row again. The times are Unix times in seconds.
+# Without AUTOINCREMENT, SQLite may reuse the IDs of deleted rows. Times are Unix times in seconds.
 _SQLITE: LiteralString = """\
 CREATE TABLE IF NOT EXISTS webmq_outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -50,7 +50,8 @@ CREATE TABLE IF NOT EXISTS webmq_outbox (
 CREATE INDEX IF NOT EXISTS webmq_outbox_waiting ON webmq_outbox (topic, id) WHERE NOT parked;
 CREATE INDEX IF NOT EXISTS webmq_outbox_parked ON webmq_outbox (id) WHERE parked;
 """
-# Rows come and go: without the settings of autovacuum, scans of the index would pass many deleted ones.
+# Each row is inserted and deleted soon. With its default settings, autovacuum would run so rarely that index
+# scans would visit many dead rows.
 _POSTGRESQL: LiteralString = """\
 CREATE TABLE IF NOT EXISTS webmq_outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -113,12 +114,12 @@ def insert(
 ) -> tuple[LiteralString, _Values | dict[str, str | None]]:
     """Return an INSERT and its parameters, for you to execute in your transaction: `cursor.execute(*insert(…))`.
 
-    The event is encoded now, and pushed as it is encoded.
+    This call encodes the event; the relay pushes exactly these bytes.
 
     Args:
-        topic: As for `push`, of at most 2,000 bytes in UTF-8. Crossbar.io accepts WAMP URIs only.
+        topic: As for `push`, at most 2,000 bytes in UTF-8. Crossbar.io accepts WAMP URIs only.
         event: As for `push`.
-        eligible: As for `push`. Sessions may be gone when the event is pushed.
+        eligible: As for `push`. Sessions may have ended by the time the event is pushed.
         exclude: As for `push`.
         style: How the statement marks parameters: "qmark" (`?`) for sqlite3; "format" (`%s`) for psycopg and Django;
             "named" (`:topic`) for SQLAlchemy's `text`, and sqlite3; "dollar" (`$1`) for asyncpg. The parameters of
@@ -126,8 +127,8 @@ def insert(
         dumps: A JSON encoder, as for the clients. `None`: the default one.
 
     Raises:
-        InvalidPush: The push cannot be expressed; the message names the argument. Nothing is written.
-        ValueError: There is no such style.
+        InvalidPush: An argument is invalid; the message names it.
+        ValueError: `style` is not one of these.
     """
     if style not in _STATEMENTS:
         raise ValueError(f"style must be {', '.join(map(repr, _STATEMENTS))}, not {style!r}")
@@ -143,10 +144,12 @@ def insert(
 
 
 def schema(database: Literal["sqlite", "postgresql"]) -> LiteralString:
-    """Return the SQL that creates the table `webmq_outbox` and what belongs to it. It may be executed again.
+    """Return the SQL that creates the table `webmq_outbox` with its indexes, and a trigger for PostgreSQL.
+
+    It may be executed again.
 
     Raises:
-        ValueError: There is no such database.
+        ValueError: `database` is neither of the two.
     """
     match database:
         case "sqlite":

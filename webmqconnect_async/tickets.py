@@ -26,9 +26,9 @@ def ticket(
     Its content is signed and not encrypted.
 
     Args:
-        key: the name of a key for tickets, which the broker has, too (`kid`).
-        secret: that of the key, at least 32 random bytes. Text is encoded as UTF-8. Keep it on the server: with it,
-            anybody can make any ticket.
+        key: the name of a ticket key that the broker has, too (`kid`).
+        secret: the secret of that key, at least 32 random bytes. Text is encoded as UTF-8. Keep it on the server:
+            anybody who has it can make any ticket.
         sub: the user's ID, as text of at most 256 characters. It becomes the `authid` of the user's sessions.
         topics: what the user may read. A trailing `*` after `/`, `.` or `:` stands for any text:
             `http://example.com/users/17/*`.
@@ -37,7 +37,7 @@ def ticket(
         now: the Unix time in seconds. `None`: that of the clock.
 
     Raises:
-        TypeError, ValueError: an argument cannot be used; the message names it.
+        TypeError, ValueError: an argument is invalid; the message names it.
     """
     problem = ""
     try:

@@ -1,4 +1,4 @@
-"""Names for the types in the signatures of the package."""
+"""The types in the public signatures, for your own annotations."""
 
 from __future__ import annotations
 

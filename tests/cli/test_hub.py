@@ -210,7 +210,7 @@ def test_host_that_is_not_here() -> None:
         (["--secret-file", __file__], "--secret-file needs --key"),
         (["--subscriber-key", "page"], "--subscriber-key needs its secret: set WEBMQ_SUBSCRIBER_SECRET, or give"),
         (["--subscriber-secret-file", __file__], "--subscriber-secret-file needs --subscriber-key"),
-        (["--subscriber-key", "", "--subscriber-secret-file", __file__], "--subscriber-key: empty"),
+        (["--subscriber-key", "", "--subscriber-secret-file", __file__], "--subscriber-key: must not be empty"),
         (["--ticket-key", "users"], "--ticket-key needs its secret: set WEBMQ_TICKET_SECRET, or give"),
         (["--public", TOPIC], "--public needs --ticket-key or --subscriber-key."),
         (["--host", "0.0.0.0"], "--key must be given for a hub on '0.0.0.0'"),  # noqa: S104  # refused

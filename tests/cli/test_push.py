@@ -377,7 +377,7 @@ def test_empty_secret_is_refused(tmp_path: Path) -> None:
         assert said in result.stderr
     result = invoke_here("push", "http://127.0.0.1:1", "t", "e", "--key", "", env={"WEBMQ_AUTH_SECRET": SECRET})
     assert result.status == 2
-    assert "--key: empty" in result.stderr
+    assert "--key: must not be empty" in result.stderr
 
 
 async def test_lines(hub: Hub, join: Join, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ class Posting:
                 return failures.broken(self._broker, body.begun, "the session was closed")
             # Raised if a resolver has returned nothing: without aiohttp's cache of names, and with it.
             if not body.begun and (isinstance(error, AssertionError) or isinstance(error.__cause__, StopIteration)):
-                return failures.nowhere(self._broker)
+                return failures.no_address(self._broker)
             raise
 
     async def _exchange(self, request: Request, body: _Body) -> Response:

@@ -1,1 +1,1 @@
-"""What both clients share: values, dialects, the flow of one push, and the bookkeeping of many. No I/O happens here."""
+"""What both clients share: values, dialects, the flow of one push, the bookkeeping of many. It does no network I/O."""

@@ -28,11 +28,12 @@ class BackgroundQueue(ABC):
     def __init__(self, background: Background, broker: str) -> None:
         self._background = background
         self._broker = broker
-        # Reentrant and in C, so that a signal handler may push, too, and may raise.
+        # Reentrant, so that a signal handler may push while its thread holds the lock. RLock is implemented in C: an
+        # exception that a handler raises cannot leave it locked.
         self._lock = threading.RLock()
         self._backlog = Backlog(background, random.random)
         self._idle = True
-        """Whether nothing is going to take a new event, unless it is woken."""
+        """Whether `add` has to call `_wake`, because nothing is going to take the next event otherwise."""
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -40,10 +41,10 @@ class BackgroundQueue(ABC):
         return self._backlog.waiting, self._backlog.dropped, self._backlog.failed
 
     def add(self, push: Push, encoded: Encoded) -> bool:
-        """Append an event; return False if there is no room.
+        """Append an event; return False if it would exceed a limit.
 
         Raises:
-            ClientClosed: The client was closed meanwhile.
+            ClientClosed: The client has been closed.
         """
         with self._lock:
             added = self._backlog.add(push, encoded, monotonic())
@@ -54,16 +55,17 @@ class BackgroundQueue(ABC):
 
     @abstractmethod
     def _wake(self) -> None:
-        """Have the events taken. The lock is held."""
+        """Make the driver call `_take`. The lock is held."""
 
     @abstractmethod
     def _wake_flushes(self) -> None:
         """Wake the callers of `flush`. The lock is held."""
 
     def _delay(self) -> float | None:
-        """Return the seconds until an event may be pushed. `None`: until something wakes."""
+        """Return the seconds until an event may be pushed. `None`: none before the next `_wake`."""
         with self._lock:
-            # Without a first event, a new one may be due earlier. In this order: a signal handler may push in between.
+            # Without a ready event, a new one may be due first. `_idle` is set before the delay is computed, because a
+            # signal handler may push in between.
             self._idle = not self._backlog.ready
             return self._backlog.delay(monotonic())
 
@@ -75,28 +77,28 @@ class BackgroundQueue(ABC):
         return entry
 
     def _done(self, entry: Entry, result: Receipt | WebMQError) -> None:
-        """Record the outcome of a try."""
+        """Record the outcome of a try, and report."""
         with self._lock:
             self._backlog.done(entry, result, monotonic())
         self.report()
 
     def refuse(self) -> None:
-        """Accept no more events, and try at once those that wait."""
+        """Accept no more events, and try the waiting ones at once."""
         with self._lock:
             self._backlog.refuse()
             self._wake()
         if self._backlog.abandoned:
-            self.abandon()  # an exception may have ended that, and `flush` would wait in vain
+            self.abandon()  # an exception may have interrupted it, and `flush` would wait for the rest
 
     def abandon(self) -> None:
-        """Let all events fail that are not in flight."""
+        """Fail all events that are not in flight."""
         with self._lock:
             self._backlog.abandon()
             self._wake()
         self.report()
 
     def report(self, *, ended: bool = False) -> None:
-        """Call `on_failure` for the events that have failed, and log what is new. `ended`: the client has."""
+        """Call `on_failure` for each event that has failed, and log what has changed. `ended`: as for `log_line`."""
         while True:
             with self._lock:
                 entry = self._backlog.next_failure()
@@ -119,5 +121,5 @@ class BackgroundQueue(ABC):
 
 
 def webmq_error(error: Exception) -> WebMQError:
-    """Return the outcome of a push that raised an error. The text of one that is not a WebMQError may hold a URL."""
+    """Return a WebMQError unchanged, and an Unconfirmed for any other error, whose text may hold a signed URL."""
     return error if isinstance(error, WebMQError) else Unconfirmed(f"unexpected {type(error).__name__}")

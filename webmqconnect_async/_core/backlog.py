@@ -5,7 +5,7 @@ is tried again until it is too old; any other error ends it, and the next event 
 is away, one push at a time tries whether it is back.
 
 A signal handler can interrupt `add` or `abandon`, and may push or raise. Each event is therefore added, and ended, in
-statements without a call between them.
+statements without a call between them: CPython runs handlers after calls (see `_sync/slots.py`).
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ class Background:
 
     Args:
         limit: Maximum number of events without an outcome, waiting or in flight. With more, `push_soon` returns False.
-        limit_bytes: Maximum size of these events, encoded, in bytes.
-        max_age: Seconds for which an event is tried again while the broker cannot be reached, or asks for a delay.
-            `None`: no limit.
-        concurrency: Maximum number of them in flight, beside the client's own `concurrency`. A `Client` pushes one at a
-            time.
+        limit_bytes: Maximum total size of these events as JSON, in bytes.
+        max_age: Seconds for which an event is retried while the broker cannot be reached, or asks for a delay. `None`:
+            no limit.
+        concurrency: Maximum number of these events in flight, in addition to the client's own `concurrency`. A `Client`
+            pushes one at a time.
         on_failure: Called with the `Failed` of each event that the broker did not accept, or may not have accepted. Its
             `index` is the number of earlier calls of `push_soon` that returned True or False. An AsyncClient calls it
-            in its event loop, a Client in its thread; `close` calls it where it runs, and the flush at exit in the main
-            thread. If it raises an exception, that is logged. `None`: failures are logged, at most once a minute.
+            in its event loop, a Client in its background thread. During `close`, it is called in the thread that called
+            `close`, and at exit in the main thread. An exception that it raises is logged. `None`: failures are logged,
+            at most once a minute.
 
     Raises:
         TypeError, ValueError: An argument is invalid; the message names it.
@@ -73,16 +74,16 @@ class Entry:
     push: Push
     encoded: Encoded
     due: float
-    """When it is too old."""
+    """When it is too old to be tried again, on the monotonic clock."""
     index: int = 0
     tries: int = 0
     failed: bool = False
     error: WebMQError | None = None
-    """The error of its last try."""
+    """The error of the last try."""
 
 
 class Backlog:
-    """The events of `push_soon` that have no outcome yet. Its user has the lock.
+    """The events of `push_soon` that have no outcome yet. It is not thread-safe: the caller must hold a lock.
 
     Args:
         background: The client's options.
@@ -98,20 +99,20 @@ class Backlog:
         self.ready: deque[Entry] = deque()
         """The first event of each topic, unless it is in flight or delayed."""
         self._delayed: list[tuple[float, int, Entry]] = []
-        """A heap of those that the broker asked to delay."""
-        # The later events of each topic that has a first one, as in `Bulk`.
+        """A heap of the events that the broker asked to delay: when each is due, its index, and the event."""
+        # For each topic with an event that is ready, delayed or in flight: the later events, as in `Bulk`.
         self._turns: dict[str, deque[Entry] | None] = {}
         self._in_flight: dict[Entry, None] = {}
         self._failures: dict[Entry, None] = {}
         """Events that have failed and wait for `next_failure`."""
         self._calls = self._bytes = 0
         self._tries = 0
-        """Tries in a row that the broker did not respond to, or asked to delay. 0: it is not away."""
+        """Consecutive tries without a response, or with a request to delay. 0: the broker is not away."""
         self._next_try = self._next_line = -inf
         self._last_error: WebMQError | None = None
         self._away_logged = False
-        self._told = 0
-        """Failures that the log or `on_failure` has shown."""
+        self._reported = 0
+        """Number of failures that were logged or passed to `on_failure`."""
         self.dropped = self.failed = 0
         self._closed = False
         self.abandoned = False
@@ -122,7 +123,7 @@ class Backlog:
         return len(self._entries)
 
     def add(self, push: Push, encoded: Encoded, now: float) -> bool:
-        """Append an event; return False if there is no room."""
+        """Append an event; return False if it would exceed a limit."""
         if self._closed:
             raise ClientClosed("the client is closed")
         size = len(encoded.body)
@@ -146,7 +147,7 @@ class Backlog:
         return True
 
     def take(self, now: float) -> Entry | None:
-        """Return an event to push now, which is in flight until `done`. `None`: see `delay`."""
+        """Return an event to push now, which is in flight until `done`. `None`: none may be pushed yet, see `delay`."""
         if self._tries and (self._in_flight or now < self._next_try):
             return None
         while self._delayed and self._delayed[0][0] <= now:
@@ -161,7 +162,7 @@ class Backlog:
         return entry
 
     def delay(self, now: float) -> float | None:
-        """Return the seconds until an event may be pushed. `None`: that depends on `add` or `done`."""
+        """Return the seconds until an event may be pushed. `None`: none before the next `add` or `done`."""
         if self._tries and self._in_flight:
             return None
         first = -inf if self.ready else self._delayed[0][0] if self._delayed else None
@@ -174,7 +175,7 @@ class Backlog:
         del self._in_flight[entry]
         again = isinstance(result, NotAccepted) and result.retryable
         if isinstance(result, Receipt | Rejected | BadReply) and not again:
-            self._tries, self._next_try = 0, -inf  # it has responded
+            self._tries, self._next_try = 0, -inf  # the broker is not away
         elif again or self._tries:
             if not self._in_flight or not self._tries:
                 self._tries += 1
@@ -188,7 +189,7 @@ class Backlog:
             self._fail(entry, result)
             self._follow(entry, self.ready)
         elif isinstance(result, Overloaded):
-            # The broker may refuse this topic alone, so the others do not wait for as long.
+            # The broker may refuse this topic only, so the other topics need not wait as long.
             entry.tries += 1
             asked = min(result.retry_after or 0.0, _MAX_RETRY_AFTER, self._max_age / 2)
             heappush(self._delayed, (now + max(asked, self._backoff(entry.tries)), entry.index, entry))
@@ -196,12 +197,15 @@ class Backlog:
             self.ready.append(entry)
 
     def fail_in_flight(self, now: float) -> None:
-        """Let the events in flight fail, because their event loop was closed."""
+        """Fail the events in flight, because their event loop was closed."""
         for entry in list(self._in_flight):
             self.done(entry, Unconfirmed("the event loop was closed during the push"), now)
 
     def refuse(self) -> None:
-        """Accept no more events. Time is short: those that wait are tried at once, and then after short delays."""
+        """Accept no more events, and try the waiting ones at once.
+
+        The backoff starts over: `close` waits for a limited time.
+        """
         self._closed = True
         self._tries = min(self._tries, 1)
         self._next_try = -inf
@@ -209,9 +213,9 @@ class Backlog:
         self._delayed = []
 
     def abandon(self) -> None:
-        """Let all events fail that wait, and those in flight that would need another try.
+        """Fail all waiting events, and from now on those in flight that would need another try.
 
-        Safe to call again; that completes a call, and a report of failures, that an exception has ended.
+        Safe to call again. That completes an earlier call, or a report of failures, that an exception interrupted.
         """
         interrupted, self._closed, self.abandoned = self.abandoned, True, True
         self.ready.clear()
@@ -225,33 +229,38 @@ class Backlog:
                 self._fail(entry, ClientClosed(f"the client was closed before it could push the event{why}"))
 
     def next_failure(self) -> Entry | None:
-        """Return an event that has failed, for `on_failure`. It counts as waiting until `forget`."""
+        """Return a failed event to report, or `None`. It counts as waiting until `forget`."""
         for entry in self._failures:
             del self._failures[entry]
             return entry
         return None
 
     def forget(self, entry: Entry) -> None:
-        """Give back the room of an event that has ended. Safe to call again."""
+        """Remove an event that has ended, which makes room for another. Safe to call again."""
         size = len(entry.encoded.body)
         if entry in self._entries:
             del self._entries[entry]
             self._bytes -= size
 
     def log_line(self, now: float, *, ended: bool) -> tuple[bool, str] | None:
-        """Return whether it is a warning, and what to log now, if anything. `ended`: the client has, once or again."""
-        failed = self.failed - self._told
+        """Return what to log now, and before it whether that is a warning; `None` for nothing.
+
+        Args:
+            now: The monotonic time.
+            ended: Whether the client has been closed, or its process is about to end.
+        """
+        failed = self.failed - self._reported
         if not (ended or failed or self._tries or self._away_logged):
             return None
         why = f"; the last error: {type(self._last_error).__name__}: {self._last_error}" if self._last_error else ""
         waiting = f"events that wait to be pushed in the background: {self.waiting}"
         if ended:
             failed += len(self._in_flight)
-            self._told += failed
+            self._reported += failed
             if failed > 0:
                 return True, f"events that were not pushed before the client ended: {failed}{why}"
         elif (self._tries or failed) and now >= self._next_line and not self.abandoned:
-            self._told, self._next_line, self._away_logged = self.failed, now + _LOG_INTERVAL, self._tries > 0
+            self._reported, self._next_line, self._away_logged = self.failed, now + _LOG_INTERVAL, self._tries > 0
             return True, f"{waiting}, failed: {failed}{why}" if failed else f"{waiting}{why}"
         elif self._away_logged and not self._tries:
             self._away_logged = False
@@ -263,7 +272,7 @@ class Backlog:
         return ceiling(_FIRST_DELAY, tries, _MAX_DELAY) * (1 + self._jitter()) / 2
 
     def _fail_old(self, now: float) -> None:
-        """Let all events fail that have become too old while the broker was away."""
+        """Fail all events that have become too old while the broker was away."""
         old, self.ready = self.ready, deque()
         while old:
             entry = old.popleft()
@@ -280,7 +289,7 @@ class Backlog:
             entry.failed = True
             self._failures[entry] = None
             self.failed += 1
-            self._told += self._background.on_failure is not None and not self.abandoned
+            self._reported += self._background.on_failure is not None and not self.abandoned
 
     def _follow(self, entry: Entry, queue: deque[Entry]) -> None:
         """Append the next event of the same topic to a queue."""

@@ -1,4 +1,4 @@
-"""The length of backoffs. Pure."""
+"""The maximum of an exponential backoff. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ def ceiling(first: float, failures: int, longest: float) -> float:
 
     Args:
         first: the maximum after one failure.
-        failures: how many there were, at least 1.
-        longest: the limit of the maximum.
+        failures: the number of failures in a row, at least 1.
+        longest: the maximum does not exceed this.
     """
     return min(longest, first * 2.0 ** min(failures - 1, 64))

@@ -41,7 +41,7 @@ class Bulk:
         self._look_ahead = look_ahead
         self._taken = 0
         self._waiting = 0
-        # The jobs that wait for a topic that is busy. Most topics have none: a deque takes 700 bytes.
+        # The jobs that wait for each busy topic. Usually none do: `None` saves an empty deque, which takes 760 bytes.
         self._turns: dict[str, deque[Job] | None] = {}
 
     @property
@@ -95,7 +95,7 @@ def outcome_of(job: Job, result: Receipt | WebMQError) -> Outcome:
 
 
 def without_frames(error: WebMQError) -> WebMQError:
-    """Return an error for callers to keep: its traceback, or that of its cause, would keep frames of the push alive."""
+    """Return an error without tracebacks, also of its causes: they would keep the frames of the push alive."""
     each: BaseException | None = error
     while each is not None and each.__traceback__ is not None:
         each.__traceback__ = None

@@ -1,6 +1,6 @@
 """What both clients have in common: their constructor, `push_soon`, and the checks before a push, in one order.
 
-A client that is closed says so first. Then it checks arguments, then it encodes, and only then it waits for a slot.
+It checks first whether the client is closed, then the arguments, then encodes; only after that a push waits for a slot.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class BaseClient(ABC):
         dialect: DialectName,
         **options: Unpack[ClientOptions],
     ) -> None:
-        # Otherwise the TypeError would name a class that the caller has not called.
+        # Checked here because the TypeError of Settings would name a class that the caller has not called.
         if unknown := options.keys() - ClientOptions.__optional_keys__:
             raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {min(unknown)!r}")
         self._settings = Settings(endpoint, auth_key, auth_secret, timeout, dialect, **options)
@@ -63,15 +63,15 @@ class BaseClient(ABC):
         *,
         options: Mapping[str, object] | None = None,
     ) -> bool:
-        """Push one event in the background. It never waits, and is a plain function of both clients.
+        """Push one event in the background. This never waits; it is not a coroutine in either client.
 
-        The events of one topic are pushed in order. One that the broker has not accepted, but may accept later, is
-        tried again; any other error ends it, and the next event of the topic follows. `stats` counts the events that
-        failed, and `Background` says how they are reported.
+        The events of one topic are pushed in order. An event that the broker has not accepted, but may accept later, is
+        retried. After any other error, the event has failed and the next one of the topic follows. `stats` counts the
+        events that failed, and `Background` describes how they are reported.
 
-        An AsyncClient pushes in its event loop: that of its `async with`, or of its first call. From then on, any
-        thread may call this. A Client pushes in a thread of its own, which the first call starts; the child of a fork
-        starts with no events. Close the client, or its events are lost: only those of a Client are also pushed at exit,
+        An AsyncClient pushes in its event loop: that of its `async with`, or of its first call. After that, any thread
+        may call this. A Client pushes in a thread of its own, which the first call starts; the child of a fork starts
+        with no events. Close the client, or events that wait are lost. A Client that is not closed pushes them at exit,
         for at most 5 seconds.
 
         Args:
@@ -82,10 +82,10 @@ class BaseClient(ABC):
             options: As for `push`.
 
         Returns:
-            Whether the event is going to be pushed. False if there is no room for it: see `Background`.
+            Whether the event was queued. False if it would exceed a limit of `Background`.
 
         Raises:
-            ClientClosed, WrongLoop, InvalidPush, TooLarge: The event is not going to be pushed.
+            ClientClosed, WrongLoop, InvalidPush, TooLarge: The event was not queued.
             RuntimeError: This process cannot start threads, which a Client needs.
         """
         queue = self._queue()
@@ -94,7 +94,7 @@ class BaseClient(ABC):
 
     @abstractmethod
     def _queue(self) -> BackgroundQueue:
-        """Return the queue of `push_soon`, which is going to be emptied; raise ClientClosed or WrongLoop."""
+        """Return the queue of `push_soon`, with its task or thread ready; raise ClientClosed or WrongLoop."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._settings.endpoint} auth_key={self._settings.auth_key!r}>"
@@ -111,7 +111,7 @@ class BaseClient(ABC):
 
         Args:
             pushes: The source.
-            kinds: The classes that the client can read a source of.
+            kinds: The types of iterables that the client accepts.
             concurrency: As for `push_many`.
             order_by_topic: As for `push_many`.
         """

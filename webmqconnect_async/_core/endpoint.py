@@ -14,7 +14,7 @@ _HOST_NAME = re.compile(r"[\w.-]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The URL to push to. The path stays as it was given: `%2F` is not `/`."""
+    """The URL to push to. The path is kept as given, since `%2F` and `/` differ (RFC 3986, section 2.2)."""
 
     scheme: Literal["http", "https"]
     host: str
@@ -35,14 +35,14 @@ class Endpoint:
         """Parse a URL.
 
         Raises:
-            TypeError, ValueError: It is not an http or https URL of only a host and a path. User information is refused
-                rather than ignored, because the client would not send it.
+            TypeError, ValueError: It is not an http or https URL, or it has more than a host, a port and a path. User
+                information is refused rather than ignored, because the client would not send it.
         """
         if not isinstance(url, str):
             raise TypeError(wrong_type("endpoint", "a string", url))
-        # No message quotes the URL, which may hold a password in any place. Those of urlsplit would.
+        # The messages do not quote the URL, as those of urlsplit do: it may contain a password in any place.
         if any(char <= " " or char == "\x7f" for char in url):
-            raise ValueError("endpoint: a URL has no spaces or control characters")
+            raise ValueError("endpoint: must not contain spaces or control characters")
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -53,7 +53,7 @@ class Endpoint:
         if parts.scheme not in ("http", "https"):
             raise ValueError("endpoint: must begin with http:// or https://")
         if not parts.hostname or port == 0:
-            raise ValueError("endpoint: it must have a host, and a port other than 0")
+            raise ValueError("endpoint: must have a host, and a port other than 0")
         if "?" in url or "#" in url:
             raise ValueError("endpoint: must not have a query or a fragment; the client sets the query")
         if not parts.path.isascii():
@@ -69,7 +69,7 @@ def _host_name(name: str) -> str:
         host = name.encode("idna").decode()
     except UnicodeError:
         host = ""
-    # Nameprep maps some characters to spaces.
+    # The codec normalizes with NFKC (nameprep, RFC 3491), which turns some characters into spaces.
     if not _HOST_NAME.fullmatch(host):
         raise ValueError("endpoint: the host is not a name or an address")
     return host

@@ -71,8 +71,8 @@ def secret_of(name: str) -> bytes | None:
     """Return the secret in a variable, or in the file that `{name}_FILE` names, or `None` if neither is set.
 
     Raises:
-        ValueError: both are set, the file cannot be read, or what it or the variable holds is not a secret. The message
-            names the variable.
+        ValueError: both are set, the file cannot be read, or the secret is empty or damaged. The message names the
+            variable.
     """
     secret, file = variable(name), variable(f"{name}_FILE")
     if file is None:
@@ -89,15 +89,15 @@ def secret_of(name: str) -> bytes | None:
 
 
 def read_secret(file: Path, called: str | None = None) -> bytes:
-    """Return the secret in a file, without one line end, which editors add.
+    """Return the secret in a file, without the line end that editors add.
 
     Args:
         file: the path.
         called: the name of the file in errors. `None`: its path.
 
     Raises:
-        ValueError: the file cannot be read, is empty, or is not as an editor would write it. The message names the file
-            and the reason.
+        ValueError: the file cannot be read, is empty, or was damaged by an editor or a shell. The message names the
+            file and the reason.
     """
     name = called or str(file)
     try:
@@ -114,7 +114,7 @@ def read_secret(file: Path, called: str | None = None) -> bytes:
 
 
 def _damage(secret: bytes) -> str | None:
-    """Return what Windows, an editor or a shell has changed in a secret. Nobody means that to be signed with."""
+    """Return how Windows, an editor or a shell has changed a secret, or `None`. Nobody chooses such a secret."""
     if secret.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         return "is UTF-16; write it in UTF-8 without a byte order mark"
     if secret.startswith(BOM_UTF8):

@@ -1,4 +1,4 @@
-"""Make text from outside safe to show: on a terminal, in a log, an error or a response."""
+"""Make untrusted text safe to show: on a terminal, in a log, an error or a response."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def visible(text: str, longest: int | None = None) -> str:
 
     Args:
         text: any text.
-        longest: characters of it to keep, followed by "…" if there are more. `None` keeps all.
+        longest: maximum number of characters to keep, followed by "…" if there are more. `None` keeps all.
     """
     if longest is not None:
         text = shortened(text, longest)

@@ -1,7 +1,7 @@
-"""One push from start to end: sign, send, judge, sleep, sign again. It is the whole retry policy of both clients.
+"""One push from start to end: sign, send, judge the response, back off, sign again. The retry policy of both clients.
 
-A `PushFlow` does no I/O. A driver sends the requests that it makes, and passes on the response or why there is none; it
-sleeps when it is told to. The clocks and the random source are arguments.
+A `PushFlow` does no I/O. A driver sends its requests, passes it each response or the reason why there is none, and
+sleeps as it says. The clocks and the random source are arguments.
 """
 
 from __future__ import annotations
@@ -31,18 +31,17 @@ from .values import Receipt
 class Retry:
     """When a push is retried.
 
-    By default a push is retried only if the broker has certainly not accepted it, and only if its error is `retryable`:
-    a `ConnectFailed` (unless the certificate does not verify, or a proxy refuses for good), or an `Overloaded`. Such a
-    retry never creates a duplicate.
+    By default, a push is retried only if the broker has certainly not accepted it, and its error is `retryable`: after
+    an `Overloaded`, or a `ConnectFailed` that is `transient`. Such a retry never creates a duplicate.
 
     Args:
         attempts: maximum number of requests, including the first; 1 disables retries.
         wait: maximum backoff before the first retry, in seconds. The maximum doubles with each retry, and the backoff
             is drawn at random between zero and the maximum ("full jitter").
-        max_wait: limit of the maximum, in seconds. If a broker asks for a longer delay, the push is not retried: the
-            error is raised at once, with its `retry_after`.
-        at_least_once: also retry after a `ConnectionLost` or a 5xx, which may create a duplicate; except from the hub
-            of this package if the push has an idempotency key.
+        max_wait: upper limit of that maximum, in seconds. If a broker asks for a longer delay, the push is not retried:
+            the error is raised at once, with its `retry_after`.
+        at_least_once: also retry after a `ConnectionLost` or a 5xx. That may create a duplicate, unless the broker is
+            the hub of this package and the push has an idempotency key.
     """
 
     attempts: int = 3
@@ -63,7 +62,7 @@ class Clock(NamedTuple):
     wall: Callable[[], float]
     """Unix time, which is signed."""
     monotonic: Callable[[], float]
-    """Measures deadlines."""
+    """A monotonic time, for deadlines."""
 
 
 class Sleep(NamedTuple):
@@ -77,7 +76,7 @@ class Sleep(NamedTuple):
 
 
 class PushFlow:
-    """One push. A driver sends `request()` and calls `receive`, until that returns a receipt or raises.
+    """One push. A driver sends `request()` and calls `receive` until it returns a receipt or raises.
 
     Args:
         sign: The push as its dialect encoded it; called for each attempt, after the backoff.
@@ -109,13 +108,13 @@ class PushFlow:
         self._error: NotAccepted | Unconfirmed | None = None
 
     def error(self) -> NotAccepted | Unconfirmed:
-        """Return what the push ends with if there are no more attempts. There must have been one that failed.
+        """Return the error to raise after a failed attempt if there are no more attempts.
 
-        The flow does not keep it: the error refers to the flow by its traceback, and both would hold the event until
-        the next garbage collection.
+        If any attempt was Unconfirmed, so is the push, even if a later attempt was refused: that says nothing about the
+        earlier one.
 
-        An attempt that is Unconfirmed counts for the whole push, even if a later one is refused: that says nothing
-        about the earlier one.
+        The flow drops its reference to the error. Otherwise the two would refer to each other, by the error's
+        traceback, and keep the event in memory until the next garbage collection.
         """
         error, self._error = self._error, None
         if error is None:
@@ -126,8 +125,8 @@ class PushFlow:
         """Return the request of the next attempt, signed now.
 
         Raises:
-            ClockRejected: The driver's clock is out of range.
-            Unconfirmed: So it is, and the broker may have accepted an earlier attempt.
+            ClockRejected: The Unix time is out of range.
+            Unconfirmed: It is, and the broker may have accepted an earlier attempt.
         """
         try:
             self._request = self._sign(self._clock.wall())
@@ -139,28 +138,28 @@ class PushFlow:
             return self._request
         raise self.error()
 
-    def receive(self, answer: Response | TransportFailure) -> Receipt | Sleep:
-        """Judge the response to the request, or why there is none.
+    def receive(self, result: Response | TransportFailure) -> Receipt | Sleep:
+        """Judge the response to the last request, or the reason why there is none.
 
         Returns:
-            The receipt, or how long to sleep before the next request. If the deadline passes meanwhile, the driver
-            raises `error()` instead.
+            The receipt, or how long to sleep before the next request. If the sleep is cut short, by the deadline or by
+            `close`, the driver raises `error()`.
 
         Raises:
             NotAccepted: The broker has not accepted the push.
             Unconfirmed: The broker may have accepted the push.
         """
         verdict: Receipt | NotAccepted | Unconfirmed
-        if isinstance(answer, Response):
-            verdict = self._dialect.judge(self._request, answer, self._attempts, self._clock.wall())
+        if isinstance(result, Response):
+            verdict = self._dialect.judge(self._request, result, self._attempts, self._clock.wall())
         else:
-            verdict = _failed(answer)
+            verdict = _failed(result)
         if isinstance(verdict, Receipt):
             return verdict
         if isinstance(verdict, Unconfirmed) or not isinstance(self._error, Unconfirmed):
             self._error = verdict
         backoff = _backoff(verdict, self._attempts, self._retry, self._jitter)
-        expired = isinstance(answer, TransportFailure) and answer.cause is Cause.EXPIRED
+        expired = isinstance(result, TransportFailure) and result.cause is Cause.EXPIRED
         if expired or backoff is None or self._clock.monotonic() + backoff >= self._deadline:
             del verdict  # see `error`
             raise self.error()
@@ -179,13 +178,13 @@ def _failed(failure: TransportFailure) -> NotAccepted | Unconfirmed:
 def _backoff(
     verdict: NotAccepted | Unconfirmed, attempt: int, retry: Retry, jitter: Callable[[], float]
 ) -> float | None:
-    """Return the seconds to wait before the next attempt; None if there is none."""
+    """Return the seconds to wait before the next attempt; `None` if there must not be another."""
     if attempt == retry.attempts or not verdict.retryable:
         return None
     if isinstance(verdict, Unconfirmed) and not retry.at_least_once:
         return None
     backoff = jitter() * ceiling(retry.wait, attempt, retry.max_wait)
     if isinstance(verdict, Overloaded) and verdict.retry_after is not None:
-        # The backoff is added: all clients that were told the same delay must not come back at the same time.
+        # The random backoff is added so that clients that got the same Retry-After do not all return at the same time.
         return min(verdict.retry_after + backoff, retry.max_wait) if verdict.retry_after <= retry.max_wait else None
     return backoff

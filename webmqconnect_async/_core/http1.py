@@ -1,8 +1,8 @@
-"""HTTP/1.1 without I/O: the head of a request as bytes, and a response read from bytes. Both clients use it.
+"""HTTP/1.1 without I/O: encodes the head of a request, and parses a response. Both clients use it.
 
-Nearly all responses have a plain head, which one regular expression reads. h11 parses all others, but does not judge
-them: the limits, the versions and the framing that are accepted are decided here. The result does not depend on how a
-response is split into pieces.
+Nearly all responses have a plain head, which one regular expression parses. h11 parses all others. Limits, and which
+versions and framing are accepted, are decided here and not by h11. The result does not depend on how a response is
+split into pieces.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from .endpoint import Endpoint
 from .idempotency import IDEMPOTENCY_KEY, value_of
 
 LONGEST_LINE = 65536
-"""Bytes of one line of a response's head."""
+"""Maximum length of a line of a response's head, in bytes."""
 MOST_HEADERS = 100
-"""Header lines of a response."""
+"""Maximum number of header lines of a response."""
 LONGEST_BODY = 65536
-"""Bytes of a response's body that are read. The connection of a longer response is closed."""
+"""Maximum number of bytes that are read of a response's body. After a longer one, the connection is closed."""
 
 _LONGEST_FRAMED = 16 * LONGEST_BODY
-"""Bytes of a body with its chunk sizes, extensions and trailers."""
+"""Maximum length of a body with its chunk sizes, extensions and trailers, in bytes."""
 _LONGEST_PLAIN = 8192
-"""Bytes of a plain head."""
+"""Maximum length of a plain head, in bytes."""
 
-# No folded lines, no byte that is not printable ASCII, no status whose body has rules of its own.
+# Without folded lines (RFC 9112, section 5.2), with printable ASCII only, and without the statuses that never have a
+# body (1xx, 204 and 304; RFC 9112, section 6.3).
 _PLAIN_HEAD = re.compile(rb"HTTP/1\.1 (20[0-3]|[45][0-9]{2})(?: [ -~]*)?\r\n((?:[A-Za-z-]+:[ -~]*\r\n){1,90})")
 _PLAIN_LENGTH = re.compile(r"[0-9]{1,5}")
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
@@ -38,7 +39,7 @@ _BEGINNING = b"HTTP/1."
 
 
 class NotHTTP(Exception):
-    """The bytes are not an HTTP/1.x response, or exceed a limit. There is no message: it could quote a signature."""
+    """The bytes are not an HTTP/1.x response, or exceed a limit. It has no message, which could quote a signature."""
 
 
 class RequestHead:
@@ -46,7 +47,7 @@ class RequestHead:
 
     Args:
         endpoint: Where the requests go.
-        headers: The headers of each request, without Content-Length. `Host` is added if it is not among them.
+        headers: The headers of each request, without Content-Length. `Host` is added unless they contain it.
     """
 
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str]) -> None:
@@ -57,7 +58,7 @@ class RequestHead:
 
     @property
     def length(self) -> int:
-        """The bytes of a head without its query, the digits of its Content-Length, and line ends."""
+        """The length of a head in bytes, without its query, the digits of its Content-Length, and line ends."""
         return len((self._before_query + self._after_query).replace("\r\n", "").encode())
 
     def encode(self, request: Request) -> bytes:
@@ -67,7 +68,7 @@ class RequestHead:
 
 
 class Fields:
-    """The headers of a response, looked up ignoring case. The first value of a repeated header counts."""
+    """The headers of a response. Names are case-insensitive; of a repeated header, the first value is used."""
 
     __slots__ = ("_values",)
 
@@ -82,30 +83,30 @@ class Fields:
         return self._values.get(name.lower())
 
     def replaced(self, name: str, value: str) -> Fields:
-        """Return a copy with another value of a header, whose name is in lower case."""
+        """Return a copy in which a header, whose name is in lower case, has another value."""
         copy = Fields(())
         copy._values = self._values | {name: value}
         return copy
 
 
 class ResponseReader:
-    """Reads one response, fed in pieces as they arrive."""
+    """Reads one response, from pieces as they arrive."""
 
     reusable = True
-    """Whether the connection can carry another request. It is valid once the response has been returned."""
+    """Whether the connection can be used for another request. Valid once the response has been returned."""
 
     _received = b""
-    """All of the response so far, as long as its head may be plain."""
+    """The response so far, as long as its head may be plain."""
     _parser: _Parser | None = None
 
     def feed(self, received: bytes) -> Response | None:
-        """Return the response once it is complete, or its body has more than LONGEST_BODY bytes; None before.
+        """Return the response once it is complete, or its body has LONGEST_BODY bytes; `None` before that.
 
         Args:
             received: The next bytes, at least one.
 
         Raises:
-            NotHTTP: They are not a response.
+            NotHTTP: The bytes are not a response.
         """
         if self._parser is None:
             if self._received:
@@ -133,16 +134,16 @@ class ResponseReader:
         return response
 
     def end(self) -> Response | None:
-        """Return the response that the end of the connection completes; None if it was cut off.
+        """Return the response if the end of the connection completes it; `None` if it is incomplete.
 
-        A reset counts as an end: a response that is delimited by the end of the connection is complete once its head
-        is (RFC 9112, section 8).
+        A reset counts as an end: a response that ends with the connection is complete once its head is (RFC 9112,
+        section 8).
 
         Raises:
             NotHTTP: The bytes are not a response.
         """
         if self._parser is None:
-            # Whether its head is plain or not yet complete, more of it was announced.
+            # Either the head is incomplete, or it is plain and has a Content-Length that was not reached.
             return None
         self.reusable = False
         return self._parser.end()
@@ -156,11 +157,11 @@ class _PlainHead(NamedTuple):
 
 
 def _plain_head(received: bytes) -> _PlainHead | None:
-    """Return the head that the bytes begin with; None if it is not plain, or not complete."""
+    """Return the head that the bytes begin with; `None` if it is not plain, or incomplete."""
     head, end, _ = received.partition(b"\r\n\r\n")
     if not end or len(head) > _LONGEST_PLAIN:
         return None
-    # The heads of acceptances repeat, second by second. Refusals may quote signatures.
+    # Pushes that are accepted in the same second have equal heads, so these are cached. Refusals may quote signatures.
     return (_parsed_plain if head.startswith(b"HTTP/1.1 2") else _parse_plain)(head + b"\r\n")
 
 
@@ -184,7 +185,7 @@ def _parse_plain(head: bytes) -> _PlainHead | None:
 _parsed_plain = lru_cache(16)(_parse_plain)
 
 _repeated: dict[bytes, Fields] = {}
-"""The headers of the last 202s without a body, which repeat, except for the ID of the publication at the end."""
+"""The headers of recent 202 responses without a body, by their bytes without the ID of the publication."""
 
 _ID = "webmq-publication"
 _ID_LINE = re.compile(rb"\r\nWebMQ-Publication: ([0-9]+)\r\n\r\n\Z")
@@ -203,14 +204,14 @@ def _remember(received: bytes, headers: Fields) -> None:
     if len(_repeated) >= 16:
         _repeated.clear()
     line = _ID_LINE.search(received)
-    # Of a repeated header the first value counts, so the last line would not be the ID.
+    # If the header is repeated, its first value is used, and the last line is not the ID.
     if line is not None and _ID.encode() not in (rest := received[: line.start()]).lower():
         received = rest
     _repeated[received] = headers
 
 
 def _is_incomplete(received: bytes) -> bool:
-    """Whether more bytes may make a plain head: some servers write a head in pieces."""
+    """Return whether more bytes may complete a plain head: some servers write a head in pieces."""
     beginning = b"HTTP/1.1 "
     return (
         received[: len(beginning)] == beginning[: len(received)]
@@ -223,17 +224,17 @@ class _Parser:
     """Reads one response with h11."""
 
     def __init__(self) -> None:
-        # The size limit of h11 does not apply to bytes that arrive together, so the limits here replace it.
+        # h11 does not apply its size limit to a head that arrives at once, so the limits here replace it.
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 62)
-        # Unless the request proposed an upgrade, h11 refuses a 101.
+        # h11 accepts a 101 only if the request proposed an upgrade.
         upgrade = [("Host", "_"), ("Content-Length", "0"), ("Connection", "upgrade"), ("Upgrade", "_")]
         self._h11.send(h11.Request(method="POST", target="/", headers=upgrade))
         self._h11.send(h11.EndOfMessage())
         self.reusable = False
         self._pending = bytearray()
-        """What h11 has not been given yet."""
+        """Bytes that were not passed to h11 yet."""
         self._line = 0
-        """Where the unfinished line of the head begins in `_pending`."""
+        """The start of the incomplete line of the head in `_pending`."""
         self._lines = 0
         self._framed = 0
         self._head: h11.Response | None = None
@@ -264,10 +265,10 @@ class _Parser:
         return self._response(self._head) if isinstance(event, h11.EndOfMessage) else None
 
     def _take_head(self) -> bytes | None:
-        """Take a whole head from the pending bytes; None if it is not complete."""
+        """Remove a complete head from the pending bytes and return it; `None` if it is incomplete."""
         pending = self._pending
         if pending[: len(_BEGINNING)] != _BEGINNING[: len(pending)]:
-            # h11 would wait for an empty line first.
+            # h11 would not refuse this before an empty line.
             raise NotHTTP
         while (end := pending.find(b"\n", self._line)) >= 0:
             line = pending[self._line : end].removesuffix(b"\r")
@@ -302,7 +303,7 @@ class _Parser:
         return None
 
     def _event(self, received: bytes, *, eof: bool = False) -> object:
-        """Return the next event, or None if h11 refuses the bytes: its errors, which quote lines, are never chained."""
+        """Return the next event; `None` if h11 refuses the bytes. Its errors quote lines, so they are not chained."""
         try:
             if received or eof:
                 self._h11.receive_data(received)
@@ -318,7 +319,7 @@ class _Parser:
 
 
 def _checked(head: h11.Response) -> h11.Response:
-    """Raise NotHTTP for what h11 accepts and the clients do not."""
+    """Return a head unchanged; raise NotHTTP if h11 accepts it, but the clients do not."""
     names = {name for name, _ in head.headers}
     # RFC 9112, section 6.3: with both, the message may be an attempt at response splitting.
     if head.http_version not in (b"1.0", b"1.1") or names >= {b"content-length", b"transfer-encoding"}:

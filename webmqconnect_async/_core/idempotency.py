@@ -1,7 +1,7 @@
-"""The headers of a push with an idempotency key, which a broker accepts once however often it arrives.
+"""The headers of a push with an idempotency key. A broker that supports them accepts a repeated push only once.
 
-They are those of draft-ietf-httpapi-idempotency-key-header: the key is an RFC 8941 string. Escapes and spaces, which
-such a string may have, are not used.
+They follow draft-ietf-httpapi-idempotency-key-header: the key is a string of RFC 8941, section 3.3.3. Escapes and
+spaces, which such a string may contain, are not allowed.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from ..errors import InvalidPush
 from .checks import wrong_type
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
-"""The header of a request: the key in quotes."""
+"""The header of a request. Its value is the key in double quotes."""
 
 REPLAYED = "Idempotent-Replayed"
-"""The header of the response to a repeated push: `true`."""
+"""The header of the response to a repeated push. Its value is `true`."""
 
 _KEY = re.compile(r"[!#-\[\]-~]{1,255}")
 
@@ -26,7 +26,7 @@ def checked_key(key: object) -> str:
         raise InvalidPush(wrong_type("idempotency_key", "a string", key))
     if not (match := _KEY.fullmatch(key)):
         raise InvalidPush('idempotency_key must be 1 to 255 visible ASCII characters other than " and \\')
-    return match[0]  # a subclass may format itself differently
+    return match[0]  # a plain str: a subclass of str may format itself differently
 
 
 def value_of(key: str) -> str:

@@ -14,7 +14,7 @@ _logger = logging.getLogger("webmqconnect_async.client")
 
 
 def retrying(broker: str, sleep: Sleep) -> None:
-    """Log that a push is going to be retried. A receipt shows this only if the retry succeeds."""
+    """Log that a push will be retried. Otherwise only the `attempts` of a receipt would show it."""
     _logger.info(
         "%s: attempt %d ended in %s, the next follows in %.3f seconds: %s",
         broker,
@@ -26,17 +26,17 @@ def retrying(broker: str, sleep: Sleep) -> None:
 
 
 def cut(broker: str, pushes: int) -> None:
-    """Log that `close` has ended pushes without a response. They raise, but not where `close` was called."""
-    _logger.info("%s: closing the client ended pushes that had no answer yet: %d", broker, pushes)
+    """Log that `close` has ended pushes without a response. The errors are raised by the pushes, not by `close`."""
+    _logger.info("%s: closing the client ended pushes that had no response yet: %d", broker, pushes)
 
 
 def forked(broker: str) -> None:
-    """Log, in the child, that a fork has been noticed."""
-    _logger.debug("%s: a fork has copied the client, which leaves the parent's connections alone", broker)
+    """Log, in the child of a fork, that the client has been copied."""
+    _logger.debug("%s: a fork has copied the client, which does not use the parent's connections", broker)
 
 
 def background(broker: str, warning: bool, line: str) -> None:
-    """Log what happens to the events of `push_soon`: nobody else is told."""
+    """Log what happens to the events of `push_soon`, for which no caller waits."""
     _logger.log(logging.WARNING if warning else logging.INFO, "%s: %s", broker, line)
 
 
@@ -46,7 +46,7 @@ def on_failure_raised(broker: str) -> None:
 
 
 def path(broker: str, why_posting: str) -> None:
-    """Log how requests are sent: directly, or with the session's `post` for a reason."""
+    """Log how requests are sent: directly, or by `session.post` and why."""
     if why_posting:
         _logger.debug("%s: requests are sent by session.post, because %s", broker, why_posting)
     else:
@@ -54,7 +54,7 @@ def path(broker: str, why_posting: str) -> None:
 
 
 def unknown_aiohttp(broker: str, version: str, error: Exception) -> None:
-    """Log that aiohttp lacks what sending directly needs."""
+    """Log that sending directly does not work with this version of aiohttp."""
     _logger.warning(
         "%s: aiohttp %s is not known to webmqconnect_async, which sends by session.post and is slower: %s",
         broker,

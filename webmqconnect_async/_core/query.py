@@ -1,4 +1,4 @@
-"""Parse the query of a request target. Repeated names are kept: what they mean differs between brokers."""
+"""Parse the query of a request target. Repeated names are kept, because brokers differ in what they mean."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def _decoded(text: str) -> bytes:
     text = text.replace("+", " ")
     try:
         return unquote_to_bytes(text.encode("utf-8", "surrogateescape"))
-    except UnicodeEncodeError:  # a surrogate that does not stand for a byte; the result is not UTF-8 either
+    except UnicodeEncodeError:  # a surrogate that does not represent a byte (PEP 383); the result is not UTF-8 either
         return unquote_to_bytes(text.encode("utf-8", "surrogatepass"))

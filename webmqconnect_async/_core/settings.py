@@ -1,4 +1,4 @@
-"""The arguments of a client, checked once for both clients. Errors name the argument."""
+"""The arguments of both clients, checked. Errors name the argument."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ClientOptions(TypedDict, total=False):
 
 
 class Settings:
-    """A client's arguments, checked. It does not hold the secret; the dialect does.
+    """A client's arguments, checked. The secret is in the dialect only.
 
     Raises:
         TypeError, ValueError: An argument is invalid; the message names it.
@@ -95,7 +95,7 @@ class Settings:
         self.request_head = RequestHead(self.endpoint, self.headers)
         if max_request_head is not None:
             checked_count("max_request_head", max_request_head)
-            # The other dialect has receivers and topic in the body.
+            # Crossbar.io's dialect has the topic and the receivers in the body.
             if isinstance(self.dialect, WebMQ):
                 self.dialect.limit_head(max_request_head, self.request_head.length)
 
@@ -138,11 +138,11 @@ def request_headers(extra: Mapping[str, str], content_type: str) -> dict[str, st
             raise ValueError(f"headers: {name!r} is not a header name")
         if name.lower() in _OURS:
             raise ValueError(f"headers: the client sets {name} itself")
-        # A line break in a value would start another header or request. A lone surrogate would fail at each push, with
-        # an error that holds the whole head, and so the signature.
+        # A line break would start another header or request. A lone surrogate would make each push raise a
+        # UnicodeEncodeError, which holds the whole head and so the signature.
         if any(char < " " or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in value):
-            raise ValueError(f"headers: the value of {name} holds a control character or a lone surrogate")
-    # identity: neither client decompresses responses.
+            raise ValueError(f"headers: the value of {name} contains a control character or a lone surrogate")
+    # "identity" (RFC 9110, section 12.5.3), because neither client decompresses responses.
     own = {
         "Content-Type": content_type,
         "Accept-Encoding": "identity",

@@ -17,8 +17,8 @@ def decode(text: str, *, finite: bool = False) -> object:
             `encode` refuses.
 
     Raises:
-        ValueError: it is not JSON, nested too deeply, or has an integer of more digits than Python converts. The
-            message says where and shows nothing else of the text.
+        ValueError: it is not JSON, is nested too deeply, or has an integer of more digits than Python converts (4,300
+            by default). The message gives the position and quotes nothing of the text.
     """
     try:
         value: object = (_FINITE if finite else _ANY).decode(text)

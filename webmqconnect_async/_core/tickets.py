@@ -1,7 +1,7 @@
-"""Tickets: JSON Web Tokens (RFC 7519) that say which topics a subscriber may read. Needs PyJWT. No I/O and no clock.
+"""Tickets: JSON Web Tokens (RFC 7519) that say which topics a subscriber may read. Needs PyJWT. Pure.
 
-A ticket is signed with HMAC-SHA256 (`HS256`, RFC 7518). No other algorithm is accepted: a token that chooses its own
-could have none, or use a public key as the secret (RFC 8725, section 3.1). With the secret, anybody can make tickets.
+A ticket is signed with HMAC-SHA256 (`HS256`, RFC 7518). No other algorithm is accepted. A token that may choose its
+algorithm could choose `none`, or have a public key used as the secret (RFC 8725, section 3.1).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from .strict_json import refuse_constant
 from .topics import check_topics
 
 MAX_SECONDS = 86_400
-"""The longest validity of a ticket, which cannot be revoked."""
+"""Maximum validity of a ticket in seconds. It is limited because a ticket cannot be revoked."""
 MAX_LENGTH = 8192
 """Maximum length of a ticket in characters."""
 
 _NOT_A_JWT = "the ticket is not a JSON Web Token"
 _TOO_LONG = f"the ticket has more than {MAX_LENGTH} characters"
 _LEEWAY = 30
-"""Seconds that the clock of who made a ticket may be ahead."""
+"""Seconds by which the clock of the ticket's issuer may be ahead."""
 _MIN_SECRET = 32
-"""Bytes: as many as the hash has (RFC 7518, section 3.2)."""
+"""Minimum length of a secret in bytes: the size of the hash (RFC 7518, section 3.2)."""
 
 _jws = PyJWS(algorithms=["HS256"])
 
@@ -41,26 +41,26 @@ class Ticket:
     """A verified ticket."""
 
     key: str
-    """The key that it is signed with (`kid`)."""
+    """Name of the key that signed it (`kid`)."""
     sub: str
-    """The subject: the user, for whom it was made."""
+    """The user whom the ticket is for."""
     topics: tuple[str, ...]
     """Exact topics, and prefixes with a trailing `*`."""
     issued: float
     """Unix time (`iat`)."""
     expires: float
-    """Unix time (`exp`), from which on it is not valid."""
+    """Unix time (`exp`) from which on the ticket is not valid."""
     claims: Mapping[str, object] = field(repr=False, hash=False)
-    """All claims, including those of the application's own."""
+    """All claims, including the application's own."""
 
 
 class TicketRefused(Exception):
-    """A ticket is not valid. The message says why, and shows nothing of the ticket unless its signature is right.
+    """A ticket is not valid. The message says why, and quotes the ticket only if its signature is correct.
 
     Args:
-        reason: for people.
-        forged: whether the key or the signature is wrong: somebody may be guessing.
-        expired: whether it was valid before.
+        reason: the message.
+        forged: whether the key or the signature is wrong, so that somebody may be guessing.
+        expired: whether the ticket has expired.
     """
 
     def __init__(self, reason: str, *, forged: bool = False, expired: bool = False) -> None:
@@ -70,7 +70,7 @@ class TicketRefused(Exception):
 
 
 def check_secret(secret: bytes) -> str:
-    """Return what is wrong with the secret of a key for tickets; empty if it can be used."""
+    """Return what is wrong with the secret of a ticket key; empty if nothing is."""
     if len(secret) < _MIN_SECRET:
         return f"must have at least {_MIN_SECRET} bytes"
     try:
@@ -93,7 +93,7 @@ def encode(credentials: Credentials, claims: Mapping[str, object]) -> str:
 
 
 def verify(token: str, keys: Mapping[str, Credentials], now: float) -> Ticket:
-    """Return a ticket whose signature and claims are right at a Unix time; raise `TicketRefused` if they are not.
+    """Return the ticket if its signature and claims are valid at a Unix time; raise `TicketRefused` otherwise.
 
     `exp` has no leeway; `iat` and `nbf` have 30 seconds.
     """
@@ -107,7 +107,7 @@ def verify(token: str, keys: Mapping[str, Credentials], now: float) -> Ticket:
 
 
 def unverified(token: str) -> tuple[Mapping[str, object], bytes]:
-    """Return the header and payload of a token that anybody may have made; raise `TicketRefused` if it is not a JWT."""
+    """Return the header and the payload without checking the signature; raise `TicketRefused` if it is not a JWT."""
     if len(token) > MAX_LENGTH:
         raise TicketRefused(_TOO_LONG)
     try:
@@ -118,7 +118,7 @@ def unverified(token: str) -> tuple[Mapping[str, object], bytes]:
 
 
 def check_claims(key: str, payload: bytes, now: float) -> Ticket:
-    """Return the ticket that a key has signed; raise `TicketRefused` if its claims are not right."""
+    """Return a ticket, given the key that has signed it; raise `TicketRefused` if its claims are not valid."""
     claims = _claims(payload)
     try:
         topics = check_topics("its topics", claims.get("topics"))
@@ -139,11 +139,11 @@ def check_claims(key: str, payload: bytes, now: float) -> Ticket:
 
 
 def _authentic(token: str, keys: Mapping[str, Credentials]) -> tuple[str, bytes]:
-    """Return the key and the payload of a token with the right signature."""
+    """Return the key and the payload of a token; raise `TicketRefused` if the signature is wrong."""
     reason = _NOT_A_JWT
     try:
         key = _jws.get_unverified_header(token).get("kid")
-        # The same reason for a key and for a signature, so that keys cannot be found out.
+        # The same reason for an unknown key and for a wrong signature, so that nobody can find out which keys exist.
         reason = "no such key for tickets, or a wrong signature"
         if isinstance(key, str) and (credentials := keys.get(key)) is not None:
             payload: bytes = _jws.decode(token, credentials.secret, algorithms=["HS256"])
@@ -166,7 +166,7 @@ def _claims(payload: bytes) -> dict[str, object]:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    # RFC 7519, section 4, allows a parser to take the last of two claims. Another one could take the first.
+    # RFC 7519, section 4, lets a parser use the last of two claims with one name. Other parsers use the first.
     if len(members := dict(pairs)) != len(pairs):
         raise ValueError("a duplicate name")
     return members
@@ -174,7 +174,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _time(claims: Mapping[str, object], name: str) -> float:
     time = claims.get(name)
-    # Not isfinite(), which raises OverflowError for an integer that JSON can hold.
+    # Not isfinite(), which raises OverflowError for large integers.
     if not isinstance(time, int | float) or isinstance(time, bool) or not -1e12 < time < 1e12:
         raise TicketRefused(f"the ticket has no {name}, or one that is not a number of seconds")
     return time

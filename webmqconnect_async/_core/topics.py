@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from .checks import wrong_type
 
 _URI = re.compile(r"[^\s.#]+(\.[^\s.#]+)*")
-"""A loose URI, as the WAMP specification calls it."""
+"""What the WAMP specification calls a loose URI."""
 _SEPARATORS = ("/", ".", ":")
 
 
@@ -28,11 +28,11 @@ def covers(topics: Iterable[str], topic: str) -> bool:
 
 
 def check_topics(argument: str, topics: object) -> tuple[str, ...]:
-    """Return topics that may be read as a tuple.
+    """Return the topics that a subscriber may read as a tuple.
 
     Raises:
-        TypeError, ValueError: they are not a collection of at least one topic, or a `*` is somewhere other than at the
-            end, after a separator. Without the separator, `http://example.com*` would cover `http://example.com.evil`.
+        TypeError, ValueError: they are not an iterable of at least one string, or a `*` is anywhere but at the end,
+            after a separator. Without the separator, `http://example.com*` would cover `http://example.com.evil`.
     """
     if isinstance(topics, str) or not isinstance(topics, Iterable):
         raise TypeError(wrong_type(argument, "a list of strings", topics))

@@ -1,6 +1,6 @@
-"""Outcomes of a request without a response, described without showing the request.
+"""Why a request has no response, in words that show nothing of the request. Pure.
 
-Pure. The drivers map their libraries' errors to these; the flow decides what they mean for the push.
+The drivers convert the errors of their libraries to a `TransportFailure`. The flow decides what it means for the push.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from typing import NamedTuple
 from ..errors import WebMQError
 
 _NOT_TLS = re.compile("wrong.version.number|record.layer.failure|packet.length.too.long", re.IGNORECASE)
-"""What OpenSSL says, depending on its version, of a peer that responds to a TLS handshake in clear."""
+"""The errors of OpenSSL, depending on its version, for a server that responds to a TLS handshake in plain text."""
 
 
 class Cause(Enum):
-    """Why there is no response."""
+    """The kind of a failure."""
 
     EXPIRED = "the deadline"
     LOST = "no connection, or it broke"
     CERTIFICATE = "the broker's certificate does not verify"
-    PROXY = "a proxy refused the connection, and will again"
+    PROXY = "a proxy refused the connection, and will refuse the next"
     GARBAGE = "the response is not HTTP"
 
 
 class TransportFailure(NamedTuple):
-    """What a driver sends back instead of a response."""
+    """What a driver passes to the flow instead of a response."""
 
     cause: Cause
     begun: bool
-    """Whether a byte of the request may have been sent: the broker may have accepted it then."""
+    """Whether a byte of the request may have been sent, so that the broker may have accepted it."""
     reason: str
-    """For people. It never holds a URL."""
+    """The message of the error. It never contains a URL."""
 
 
 class WithoutFrames:
-    """A block out of which no exception carries the frames below.
+    """A context manager that removes the traceback of an exception that leaves its block.
 
-    The frames that send a request hold its signature and its signed URL in their local variables: aiohttp's, the
-    standard library's and our own. Error reporters such as Sentry send local variables. So a cancellation, a
-    `KeyboardInterrupt` or an unexpected error leaves the block without its traceback, and without the exceptions that
-    were being handled inside it. For an unexpected error a note says what the block was `doing`, and where.
+    The frames that send a request, in aiohttp, the standard library and this package, have its signature and its signed
+    URL in their local variables, and error reporters such as Sentry send local variables. So a cancellation, a
+    `KeyboardInterrupt` or an unexpected error loses its traceback, and the exceptions that were being handled inside
+    the block. A note on an unexpected error says what the block was `doing`, and where.
 
-    `WebMQError` passes unchanged: it is raised by the flow, whose frame holds nothing secret.
+    A `WebMQError` is not changed: the flow raises it, whose frame contains nothing secret.
     """
 
     __slots__ = ("_doing", "_handled")
@@ -55,7 +55,7 @@ class WithoutFrames:
         self._doing = doing
 
     def __enter__(self) -> None:
-        # The caller may push while it handles an exception of its own, which stays the context.
+        # A caller may push while it handles an exception, which must remain the context.
         self._handled = sys.exception()
 
     def __exit__(
@@ -74,22 +74,25 @@ class WithoutFrames:
 
 def _drop_frames(error: BaseException) -> None:
     error.__traceback__ = error.__cause__ = error.__context__ = None
-    error.__suppress_context__ = False  # which setting the cause has changed
+    error.__suppress_context__ = False  # setting __cause__ has set it to True
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             _drop_frames(each)
 
 
-def expired(begun: bool, cut: bool, expect: bool = False) -> TransportFailure:
-    """Return that the deadline has passed.
+# Of the functions below, `broker` is its host and port, and `what` the text of an error, which must not contain a URL.
+
+
+def expired(begun: bool, closing: bool, expect: bool = False) -> TransportFailure:
+    """Return the failure of a request whose deadline has passed.
 
     Args:
         begun: whether a byte of the request's body may have been sent.
-        cut: whether it is the deadline of a client being closed.
+        closing: whether it is the deadline of a client that is being closed.
         expect: whether the request has an `Expect` header, so that its body waits for a response of 100.
     """
-    what = "the client was closed" if cut else "the deadline passed"
-    missing = "an answer" if begun else "a connection, or a 100 for the session's Expect" if expect else "a connection"
+    what = "the client was closed" if closing else "the deadline passed"
+    missing = "a response" if begun else "a connection, or a 100 for the session's Expect" if expect else "a connection"
     return TransportFailure(Cause.EXPIRED, begun, f"{what} before there was {missing}")
 
 
@@ -99,7 +102,7 @@ def unreachable(broker: str, what: str) -> TransportFailure:
     return TransportFailure(Cause.LOST, False, f"cannot connect to {broker}: {what}")
 
 
-def nowhere(broker: str) -> TransportFailure:
+def no_address(broker: str) -> TransportFailure:
     return unreachable(broker, "the name has no address")
 
 
@@ -113,11 +116,11 @@ def unverified(broker: str, what: str) -> TransportFailure:
 
 
 def garbage(broker: str, begun: bool) -> TransportFailure:
-    return TransportFailure(Cause.GARBAGE, begun, f"{broker} answered something that is not HTTP")
+    return TransportFailure(Cause.GARBAGE, begun, f"the response of {broker} is not HTTP")
 
 
 def cut_off(broker: str, begun: bool) -> TransportFailure:
-    return TransportFailure(Cause.LOST, begun, f"{broker} closed the connection before it had answered")
+    return TransportFailure(Cause.LOST, begun, f"{broker} closed the connection before it responded")
 
 
 def broken(broker: str, begun: bool, what: str) -> TransportFailure:

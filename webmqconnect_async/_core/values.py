@@ -18,8 +18,8 @@ class Push:
 
     Args:
         topic: The URI that browsers subscribe to; compared byte for byte.
-        event: Any JSON-serializable value, which may also hold an aware `datetime`, a `date` or `time`, a `UUID`, a
-            `Decimal` or an `Enum`. `to_json` has more types.
+        event: Any JSON-serializable value. It may also contain an aware `datetime`, a `date` or `time`, a `UUID`, a
+            `Decimal` or an `Enum`. `to_json` encodes more types.
         eligible: The only sessions to receive it. `None`: all subscribers. Empty: none.
         exclude: Sessions that do not receive it. `None` or empty: no exceptions.
         options: Further options of Crossbar.io's HTTP bridge: `eligible_authid`, `eligible_authrole`,
@@ -40,10 +40,10 @@ class Push:
 
 
 class Payload:
-    """An event with several positional and keyword arguments, as WAMP v2 has them. The WebMQ dialect refuses it.
+    """An event of several positional and keyword arguments, for subscribers of WAMP v2. The WebMQ dialect refuses it.
 
-    In the Crossbar dialect any other event is the only positional argument. The keywords `options`, `topic` and `self`
-    are refused: the bridge drops the first, and responds to the others with a server error.
+    In the Crossbar dialect, any other event becomes the only positional argument. The keywords `options`, `topic` and
+    `self` are refused: Crossbar.io drops the first, and responds to the others with a server error.
     """
 
     __slots__ = ("args", "kwargs")
@@ -66,10 +66,10 @@ class Payload:
 
 @dataclass(slots=True)
 class JSONText:
-    """An event that is JSON already. It is pushed as it is written, so that 1.10 remains 1.10. Not public."""
+    """An event that is already JSON. It is pushed byte for byte, so that 1.10 stays 1.10. Not public."""
 
     encoded: bytes
-    """Strict JSON, which the command line has checked."""
+    """Strict JSON, checked by the command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,7 @@ class Receipt:
     status: int
     """The HTTP status: 202 from a WebMQ hub, 200 from Crossbar.io."""
     id: int | None = None
-    """The ID of the publication, which is that of the event at subscribers (WAMP v2). `None` from a WebMQ hub of 2012.
-    """
+    """The ID of the publication, which WAMP v2 subscribers receive with the event. `None` from a WebMQ hub of 2012."""
     attempts: int = 1
     """Number of requests, including the accepted one."""
     repeated: bool = False
@@ -104,11 +103,11 @@ class Failed:
     """The outcome of a push that the broker did not accept, or may not have accepted."""
 
     index: int
-    """The position of its item in the source, from 0; of an event of `push_soon`, the number of calls before."""
+    """The position of its item in the source, from 0. For an event of `push_soon`: the number of earlier calls."""
     push: Push | None
     """`None` if the item was neither a `Push` nor a `(topic, event)` pair."""
     error: WebMQError
-    """Why it failed. Its class says whether pushing again can create a duplicate."""
+    """Its class says whether pushing again can create a duplicate."""
     receipt: ClassVar[None] = None
     ok: ClassVar[Literal[False]] = False
 
@@ -124,8 +123,10 @@ class Stats:
     pushed: int = 0
     """Pushes that the broker accepted."""
     failed: int = 0
-    """Pushes that ended in an error or were cancelled. One that cannot be encoded does not count: `InvalidPush`, or a
-    `TooLarge` without a request."""
+    """Pushes that raised an error or were cancelled.
+
+    Those that could not be encoded do not count: `InvalidPush`, or a `TooLarge` with a status of 0.
+    """
     retried: int = 0
     """Attempts beyond the first of each push."""
     in_flight: int = 0

@@ -1,4 +1,4 @@
-"""What the hub needs for WAMP-CRA, by which subscribers authenticate: `signing.sign_challenge` signs."""
+"""The hub's part of WAMP-CRA, by which subscribers authenticate; `signing.sign_challenge` is the subscriber's part."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 
 def is_signature(given: str, expected: str) -> bool:
-    """Return whether a signature is the expected one, in a time that does not depend on where they differ."""
+    """Return whether a signature is the expected one. The comparison takes constant time."""
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
 
 
 def timestamp(now: float) -> str:
-    """Return a Unix time in the form that challenges have it."""
+    """Return a Unix time as the `timestamp` of a challenge has it: ISO 8601, UTC, whole seconds."""
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
