@@ -83,7 +83,7 @@ def test_the_query_of_the_vectors_that_no_clock_can_produce(name: str, monkeypat
 def test_the_query_of_the_vectors_that_the_client_would_escape(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its escaping, the client would send the vector's query and body."""
     vector = _VECTORS[name]
-    monkeypatch.setattr(webmq, "_outside_forms", lambda body: body)
+    monkeypatch.setattr(webmq, "_escape_separators", lambda body: body)
     request = _encoded(vector, _unix_time(vector["timestamp"]))
     assert (request.query, request.body) == (vector["query"], vector["body"].encode())
 

@@ -1,6 +1,7 @@
-"""The wire formats of the brokers: a `Push` becomes a `Request`, a `Response` becomes a receipt or an error.
+"""The wire formats of the brokers: a dialect encodes a `Push` as a `Request`, and judges the `Response`.
 
-A dialect implements one broker's format. It does no I/O, reads no clock, and does not decide whether to retry.
+Dialects are pure, and do not decide whether to retry. `webmq` and `crossbar` are the two dialects; `arguments`,
+`events`, `replies` and `masking` hold what both use.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ def checked_dialect(argument: str, value: object) -> DialectName:
     raise ValueError(f"{argument} must be {' or '.join(map(repr, get_args(DialectName)))}, not {value!r}")
 
 
-# Request and Response hold signatures. They are neither tuples nor dataclasses, because error reporters show the items
-# of both in the local variables of a traceback.
+# Request and Response contain signatures. They are neither tuples nor dataclasses, because error reporters show the
+# items and fields of those in the local variables of a traceback.
 
 
 class Request:
-    """One attempt at a push, signed: what follows the `?` of the endpoint, and the body.
+    """One attempt at a push, signed: the query of the request target, and the body.
 
     Args:
-        query: with the signature in it.
+        query: percent-encoded, and including the signature.
         body: the exact bytes.
-        signature: in base64, unquoted; empty for an unsigned request.
-        idempotency_key: of the push; empty if it has none.
+        signature: in base64, not percent-encoded; empty for an unsigned request.
+        idempotency_key: that of the push; empty if it has none.
     """
 
     __slots__ = ("body", "idempotency_key", "query", "signature")
@@ -47,15 +48,15 @@ class Request:
         self.idempotency_key = idempotency_key
 
     def __repr__(self) -> str:
-        # Anybody can replay a signature for 300 seconds.
+        # Shows neither: brokers accept a signature again for 300 seconds.
         return f"Request(<{len(self.query)} characters of query>, <{len(self.body)} bytes of body>)"
 
 
 class Headers(Protocol):
-    """The headers of a response, looked up ignoring case."""
+    """The headers of a response. Names are case-insensitive."""
 
     def get(self, name: str, /) -> str | None:
-        """Return the first value of a header, or None."""
+        """Return the first value of a header; `None` if it is missing."""
         ...
 
 
@@ -70,34 +71,34 @@ class Response:
         self.body = body
 
     def __repr__(self) -> str:
-        # The 401 of the original WebMQ hub holds the valid signature.
+        # Shows no body: that of a 401 from the original WebMQ hub contains the valid signature.
         return f"Response({self.status}, <headers>, <{len(self.body)} bytes of body>)"
 
 
 Signer: TypeAlias = Callable[[float], Request]
-"""Makes the request of a push, signed at a Unix time in seconds. Each attempt is signed again.
+"""Returns the request of a push, signed with a Unix time in seconds as its timestamp. Called for each attempt.
 
-It raises ClockRejected if no timestamp can express the time.
+It raises ClockRejected if the time is out of range.
 """
 
 
 class Encoded(partial[Request]):
-    """An encoded push: a `Signer`, made of a function and its arguments but for the time. The last one is the body.
+    """An encoded push: a `Signer`, with the encoded body as the last of its arguments.
 
-    It is a partial, which adds no call of its own to each attempt.
+    A partial, because a Python function or method would add a call to each attempt.
     """
 
     __slots__ = ()
 
     @property
     def body(self) -> bytes:
-        """The event."""
+        """The body of the request."""
         body: bytes = self.args[-1]
         return body
 
 
 def unsigned(query: str, idempotency_key: str, body: bytes, now: float) -> Request:
-    """Return an unsigned request, the same for each attempt. The function of an `Encoded`."""
+    """Return an unsigned request, the same at any time. The function of an `Encoded`."""
     return Request(query, body, "", idempotency_key)
 
 

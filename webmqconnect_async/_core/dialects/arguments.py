@@ -1,4 +1,4 @@
-"""Checks of a push's arguments, and of the clock, that both dialects share, so that both raise the same messages."""
+"""Checks of a push's arguments and of the clock, shared by both dialects so that their messages are the same."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def checked_time(now: float) -> float:
 def listed(argument: str, values: object, kind: str = "session IDs") -> Collection[object]:
     """Return a list, tuple or set unchanged; raise InvalidPush for anything else.
 
-    An iterator is refused: it would be empty when the argument is used for a second push, and empty means nobody.
+    An iterator is refused: it would be empty at the second push with the same argument, and empty means nobody.
     """
     if not isinstance(values, Collection) or isinstance(values, Mapping | str | bytes | bytearray | memoryview):
         raise InvalidPush(wrong_type(argument, f"a list, tuple or set of {kind}", values))
@@ -35,19 +35,19 @@ def listed(argument: str, values: object, kind: str = "session IDs") -> Collecti
 
 
 def session_id(text: str | None, dialect: DialectName = "webmq") -> str | None:
-    """Return a text that is a session ID, and None for anything else.
+    """Return the text if it has the form of a session ID; `None` otherwise.
 
-    Check with it what a page sends as its session ID before you pass that to `eligible` or `exclude`. Otherwise a
-    visitor who sends `a,b` makes the push raise InvalidPush, so that nobody receives the event. It does not say whether
-    there is such a session.
+    Use it to check a session ID that a page has sent before you pass it to `eligible` or `exclude`. Otherwise, a
+    visitor who sends `a,b` makes the push raise InvalidPush, so that nobody receives the event. It does not check
+    whether the session exists.
 
     Args:
-        text: What the page sent, such as the value of a header. `None`: nothing.
-        dialect: That of the client. A session ID is an integer from 1 to 2^53 in decimal digits; in the dialect "webmq"
-            also an ID of a hub of 2012, which has 16 characters: letters, digits, `-` or `_`.
+        text: The text, such as the value of a header. `None` returns `None`.
+        dialect: That of the client. A session ID is an integer from 1 to 2^53 in decimal digits. In the dialect "webmq"
+            it may also be that of a hub of 2012: 16 characters, each a letter, a digit, `-` or `_`.
 
     Raises:
-        ValueError: There is no such dialect.
+        ValueError: The dialect does not exist.
     """
     of_2012 = checked_dialect("dialect", dialect) == "webmq"
     if not isinstance(text, str):
@@ -68,15 +68,15 @@ def utf8(argument: str, text: object) -> bytes:
 
 
 def id_text(argument: str, value: object) -> str:
-    """Return a session ID as text; raise InvalidPush for what no hub has as an ID."""
+    """Return a session ID as text; raise InvalidPush for a value that cannot be a session ID of a hub."""
     if isinstance(value, int) and not isinstance(value, bool):
         try:
-            return int.__repr__(value)  # an enumeration may define another repr
+            return int.__repr__(value)  # an IntEnum has another repr
         except ValueError:
             raise InvalidPush(f"{argument}: an integer of too many digits") from None
     if not isinstance(value, str):
         raise InvalidPush(wrong_type(argument, "a string or an integer", value))
-    # The hub splits at commas and strips whitespace: such an ID would select other sessions.
+    # A hub splits the list at commas and strips whitespace: such an ID would select other sessions.
     if not value or "," in value or value != value.strip():
         raise InvalidPush(
             f"{argument}: {value[:40]!r} is not a session ID (empty, with a comma, or surrounded by whitespace)"

@@ -12,8 +12,8 @@
 | any other 4xx                                                      | `Rejected`      |
 | anything else, such as 2xx with neither                            | `BadReply`      |
 
-The bridge responds with 200 to some events that reach nobody, and with 500 to some mistakes of the caller. Those that
-are known are refused here, before anything is sent.
+The bridge responds with 200 to some events that no subscriber receives, and with 500 to some invalid arguments. The
+known cases are refused here, before anything is sent.
 """
 
 from __future__ import annotations
@@ -42,32 +42,32 @@ _REFUSALS: dict[str, type[Rejected]] = {
     "REST bridge signature was invalid": AuthRejected,
     "Request denied based on IP address": AuthRejected,
 }
-"""Beginnings of the bridge's 400 that say more than `Rejected`. The first that matches counts."""
+"""Errors more specific than `Rejected`, by the beginning of a 400. The first match is used."""
 
 _RESERVED = frozenset({"options", "topic", "self"})
-"""Keywords that collide with arguments of the bridge: it drops the first silently, and fails with 500 on the others."""
+"""Names of the bridge's own arguments: it silently drops the first keyword, and responds with 500 to the others."""
 
 _NO_SESSION = b"[0]"
 _NO_NAME = b'["webmqconnect_async: nobody"]'
-"""Sent for an empty list: the router treats that like no list, and delivers to everybody."""
+"""Sent instead of an empty list, which the router treats like no list: it would deliver to everybody."""
 
 _DEEPEST = 128
-"""Levels of lists and objects. A few hundred more end the connections of some subscribers."""
+"""Maximum nesting of lists and objects. A few hundred levels more break the connections of some subscribers."""
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _TO_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _BINARY = re.compile(rb'(?<!\\)"\\u0000')
-"""A string that begins with NUL. An escaped quote inside a string does not count."""
+"""A string that begins with NUL. The lookbehind skips an escaped quote inside a string."""
 
 
 class Crossbar:
     """The dialect of Crossbar.io.
 
     Args:
-        credentials: to sign each push with; None to push unsigned.
-        dumps: a JSON encoder to use instead of the default one. It must return JSON in UTF-8, without lone surrogates.
-        sequence: returns 1, 2, 3 …, called once per signed request.
+        credentials: to sign each push with. `None`: push unsigned.
+        dumps: a JSON encoder, which must return JSON in UTF-8, without lone surrogates. `None`: the default one.
+        sequence: returns 1, 2, 3 …; called once per signed request.
         nonce: returns a random number in [0, 2^53].
     """
 
@@ -105,10 +105,10 @@ class Crossbar:
             return b'"args":[%b]' % _deliverable(encode_event(event, self._dumps))
         if found := sorted(_RESERVED & event.kwargs.keys()):
             raise InvalidPush(f"event: the keyword {found[0]!r} is reserved by the bridge; use another name")
-        args = _deliverable(encode_event(list(event.args), self._dumps), ours=1)
+        args = _deliverable(encode_event(list(event.args), self._dumps), added=1)
         if not event.kwargs:
             return b'"args":%b' % args
-        return b'"args":%b,"kwargs":%b' % (args, _deliverable(encode_event(event.kwargs, self._dumps), ours=1))
+        return b'"args":%b,"kwargs":%b' % (args, _deliverable(encode_event(event.kwargs, self._dumps), added=1))
 
     def _signed(self, credentials: Credentials, idempotency_key: str, body: bytes, now: float) -> Request:
         timestamp = _timestamp(int(checked_time(now) * 1000))
@@ -174,26 +174,27 @@ def _second(second: int) -> str:
 
 
 def _timestamp(milliseconds: int) -> str:
-    """Return a Unix time in the form that the bridge requires, with a fraction."""
+    """Return a Unix time in the format that the bridge requires: ISO 8601 in UTC, with milliseconds."""
     second, fraction = divmod(milliseconds, 1000)
     return f"{_second(second)}.{fraction:03}Z"
 
 
-def _deliverable(encoded: bytes, ours: int = 0) -> bytes:
+def _deliverable(encoded: bytes, added: int = 0) -> bytes:
     """Return an event's JSON unchanged; raise InvalidPush if the router could not deliver it to every subscriber.
 
-    The bridge would accept such an event with 200 and lose it, depending on the serializers of the subscribers.
+    The bridge would respond with 200, and subscribers with some serializers would not receive the event.
 
     Args:
         encoded: the JSON.
-        ours: levels of nesting that are added around the event.
+        added: levels of nesting in it that are not part of the event.
     """
     # Cheap checks first: few events need more.
-    deepest = _DEEPEST + ours
+    deepest = _DEEPEST + added
     if encoded.count(b"[") + encoded.count(b"{") > deepest and _is_deeper(encoded, deepest):
-        raise InvalidPush(f"event: nested deeper than {_DEEPEST} levels, which ends some subscribers' connections")
+        raise InvalidPush(f"event: nested deeper than {_DEEPEST} levels, which breaks some subscribers' connections")
     if b"\\u0000" in encoded and _BINARY.search(encoded):
-        # WAMP's JSON serializer encodes bytes so, in base64. Autobahn ends the connection if it is not base64.
+        # WAMP's JSON serialization represents bytes as a string of NUL and base64. Autobahn ends the connection if the
+        # rest is not base64.
         raise InvalidPush("event: a string that begins with NUL means bytes to subscribers that speak JSON")
     if _LONG_NUMBER.search(encoded):
         try:
@@ -209,7 +210,7 @@ def _is_deeper(encoded: bytes, levels: int) -> bool:
     for _ in range(levels):
         if not brackets:
             return False
-        brackets = brackets.replace(b"[]", b"")  # removes the innermost level everywhere
+        brackets = brackets.replace(b"[]", b"")  # removes all innermost levels
     return bool(brackets)
 
 
@@ -219,7 +220,7 @@ def _checked_integer(digits: str) -> None:
 
 
 def _options(push: Push) -> bytes:
-    """Return the end of the body: who gets the event, and the other options."""
+    """Return the end of the body: who receives the event, and the other options."""
     parts = []
     if push.eligible is not None:
         parts.append(b'"eligible":' + (_sessions("eligible", push.eligible) or _NO_SESSION))
@@ -231,7 +232,7 @@ def _options(push: Push) -> bytes:
 
 
 def _sessions(argument: str, ids: SessionIDs) -> bytes | None:
-    """Return session IDs as JSON; None for an empty list."""
+    """Return session IDs as JSON; `None` for an empty list."""
     numbers = [_session(f"{argument}[{place}]", each) for place, each in enumerate(listed(argument, ids))]
     return b"[%b]" % ",".join(numbers).encode() if numbers else None
 
@@ -247,7 +248,7 @@ def _session(argument: str, session_id: object) -> str:
 
 
 def _further(options: object) -> list[bytes]:
-    """Return `options` as JSON, checked: the bridge fails with 500 on a wrong type, and ignores an unknown name."""
+    """Return `options` as JSON, checked: the bridge responds with 500 to a wrong type, and ignores an unknown name."""
     if not isinstance(options, Mapping):
         raise InvalidPush(wrong_type("options", "a mapping", options))
     parts = []
@@ -297,4 +298,4 @@ _OPTIONS: dict[str, Callable[[str, object], bytes | None]] = {
     "retain": _flag,
     "forward_for": _forwarders,
 }
-"""The options of the bridge besides session IDs, and their encoders."""
+"""Encoders of the bridge's options other than `eligible` and `exclude`."""

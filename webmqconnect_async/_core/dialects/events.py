@@ -1,4 +1,4 @@
-"""Encode an event as JSON, and name the part of it that is not JSON."""
+"""Encode an event as JSON. The error for one that is not JSON names the invalid part."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Dumps: TypeAlias = Callable[[object], str | bytes]
 """A JSON encoder such as `orjson.dumps`."""
 
 _ENCODING_ERRORS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RuntimeError)
-"""What encoders raise for an event that they cannot encode; a RecursionError is a RuntimeError.
+"""Errors that encoders raise for an event that they cannot encode; RecursionError is a RuntimeError.
 
 Not Exception: a signal handler may raise while the encoder is running, such as the soft time limit of a task queue.
 """
 
 _NUMPY_KINDS = frozenset("biufUO")
-"""Of `dtype.kind`: all but datetime64 and timedelta64, whose `tolist` returns integers for nanoseconds, and complex."""
+"""Values of `dtype.kind`. Not complex; not datetime64 and timedelta64, whose `tolist` may return nanoseconds as int."""
 
 _MINUTE = timedelta(minutes=1)
 _N, _I = b"NI"
@@ -40,8 +40,8 @@ def encode_event(event: object, dumps: Dumps | None = None) -> bytes:
     """Return the event as JSON in UTF-8, in compact form unless `dumps` is given or the event is a `JSONText`.
 
     Raises:
-        InvalidPush: the event holds NaN or Infinity, a lone surrogate, itself, a value of another type, or is nested
-            too deeply. The message gives the path of that value if it is known.
+        InvalidPush: the event contains NaN or Infinity, a lone surrogate, itself or a value of another type, or is
+            nested too deeply. The message gives the path of that value if it is known.
     """
     if isinstance(event, JSONText):
         return event.encoded
@@ -59,7 +59,7 @@ def encode_event(event: object, dumps: Dumps | None = None) -> bytes:
         raise InvalidPush(f"event: not JSON: {type(error).__name__}: {error}") from error
     if not isinstance(encoded, bytes):
         raise InvalidPush(f"dumps must return str or bytes, not {type(encoded).__name__}")
-    # json.dumps writes both, JSON.parse reads neither. CPython searches much faster for an integer than for bytes.
+    # json.dumps writes both, JSON.parse accepts neither. CPython finds a single byte faster if it is given as an int.
     if (_N in encoded and b"NaN" in encoded) or (_I in encoded and b"Infinity" in encoded):
         for found in _STRING_OR_CONSTANT.finditer(encoded):
             if found[1]:
@@ -79,8 +79,9 @@ def to_json(event: object) -> bytes:
     - paths as strings.
 
     Raises:
-        InvalidPush: the event holds a value of another type, a naive datetime, a set, NaN or Infinity, a lone surrogate
-            or itself, or is nested too deeply. The message names the type and the path, such as `event.items[3].price`.
+        InvalidPush: the event contains a value of another type, a naive datetime, a set, NaN or Infinity, a lone
+            surrogate or itself, or is nested too deeply. The message gives the type and the path, such as
+            `event.items[3].price`.
     """
     try:
         return _extended(event).encode()
@@ -93,7 +94,10 @@ class _NotJSON(TypeError):
 
 
 def _substitute(value: object) -> object:
-    """Return a value that represents one of another type in JSON, or raise _NotJSON. The encoder may pass it again."""
+    """Return a value that represents another one in JSON; raise _NotJSON if there is none.
+
+    The result may need a substitute itself: the encoder passes it again.
+    """
     match value:
         case Enum():
             return value.value
@@ -130,7 +134,7 @@ def _substitute(value: object) -> object:
 
 
 def _is_a(module: str, name: str, value: object) -> bool:
-    # Importing these modules takes milliseconds. An application that has such a value has imported them.
+    # Importing these modules takes milliseconds. If an application has such a value, they are in sys.modules.
     kind = getattr(sys.modules.get(module), name, None)
     return isinstance(kind, type) and isinstance(value, kind)
 
@@ -147,7 +151,7 @@ def _extended_substitute(value: object) -> object:
 
 
 def _converter(value: object) -> Callable[[], object] | None:
-    """Return a function that converts a value that only `to_json` encodes; None for any other value."""
+    """Return a function that converts a value of a type that only `to_json` encodes; `None` for other values."""
     kind = type(value)
     if dump := _method(value, "model_dump", mode="json"):
         return dump
@@ -158,16 +162,17 @@ def _converter(value: object) -> Callable[[], object] | None:
     if hasattr(kind, "dtype") and (tolist := _method(value, "tolist")):
         with suppress(Exception):
             dtype = getattr(value, "dtype", None)
-            # numpy.longdouble has no counterpart in Python: its `tolist` returns another one.
+            # `tolist` of a numpy.longdouble returns a numpy.longdouble: Python has no such type.
             if getattr(dtype, "kind", None) in _NUMPY_KINDS and type(plain := tolist()) is not kind:
                 return lambda: plain
     return None
 
 
 def _method(value: object, name: str, **options: str) -> Callable[[], object] | None:
-    """Return a call of a method that the class of a value defines; None if it defines none.
+    """Return a call of a method that the class of a value defines; `None` if it defines none.
 
-    Instances are not asked: mocks and proxies have every attribute, and a lazy row may query its database for it.
+    Attributes of the instance are not used: mocks and proxies have every attribute, and a lazy row of an ORM may query
+    its database.
     """
     if isroutine(getattr(type(value), name, None)):  # the `__fspath__` of a MagicMock is a mock, even of its class
         return lambda: getattr(value, name)(**options)
@@ -196,7 +201,7 @@ def _invalid(event: object, error: Exception, substitute: Callable[[object], obj
 def _culprit(
     value: object, path: str, above: set[int], substitute: Callable[[object], object], attributes: bool = False
 ) -> str | None:
-    """Return the path of the first value that is not JSON, and why it is not; None if there is none."""
+    """Return the path of the first value that is not JSON, and the reason; `None` if there is none."""
     if isinstance(value, str):
         return f"{path}: a lone surrogate is not UTF-8" if _SURROGATE.search(value) else None
     if isinstance(value, float):
@@ -211,12 +216,12 @@ def _culprit(
     try:
         if not isinstance(value, dict | list | tuple):
             try:
-                stand_in = substitute(value)
+                substituted = substitute(value)
             except _NotJSON as error:
                 return f"{path}: {error}"
             except _ENCODING_ERRORS as error:
                 return f"{path}: {type(error).__name__}: {error}"
-            return _culprit(stand_in, path, above, substitute, attributes=True)
+            return _culprit(substituted, path, above, substitute, attributes=True)
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             step = f".{key}" if attributes and isinstance(value, dict) else f"[{_shown(key)}]"
             if isinstance(value, dict):
@@ -234,5 +239,5 @@ def _culprit(
 def _shown(key: object) -> str:
     try:
         return shortened(repr(key), 60)
-    except ValueError:  # CPython converts no integer of more than 4300 digits to text
+    except ValueError:  # an integer of more than 4,300 digits (sys.set_int_max_str_digits)
         return "…"

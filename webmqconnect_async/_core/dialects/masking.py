@@ -1,8 +1,8 @@
 """Find a request's signature in the text of its response, so that no error shows a part of it.
 
-A broker, or a proxy in front of it, may quote the request that it refuses. aiohttp's 400 for a request line that is too
-long quotes the first 100 bytes of it, as a Python literal; other servers escape the URL for HTML or JSON first. Anybody
-who reads the whole signature can send the push again for 300 seconds.
+A broker, or a proxy in front of it, may quote the request that it refuses. aiohttp's 400 for too long a request line
+quotes its first 100 bytes as a Python literal; other servers escape the URL for HTML or JSON. Anybody who reads the
+whole signature can send the push again for 300 seconds.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from html.entities import html5
 from string import ascii_lowercase, ascii_uppercase, punctuation
 
 _RUN = 8
-"""Characters in a row of a signature that are not shown."""
+"""Number of consecutive characters of a signature that must not be shown."""
 
 _MOST_READINGS = 100
-"""Ways to decode one text that are tried. Few responses have more than ten."""
+"""Maximum number of ways to decode a text that are tried. Few responses have more than ten."""
 
 
 def quotes(text: str, signature: str) -> bool:
-    """Return whether a text quotes a signature: eight of its characters in a row, in any case, or escaped.
+    """Return whether a text quotes a signature: eight consecutive characters of it, ignoring case, possibly escaped.
 
-    Characters outside the base64 alphabet, such as line breaks, do not end a row. Escapes may be nested in any order.
+    Between them may be characters outside the base64 alphabet, such as line breaks. Escapes may be nested in any order.
     The result is also True for a text that can be decoded in more than 100 ways, because not all of them are tried.
     The signature of an unsigned request is empty.
     """
@@ -38,8 +38,7 @@ def quotes(text: str, signature: str) -> bool:
         bare = padded.replace("=", "")
         if any(run in padded or run in bare for run in runs):
             return True
-        # Each decoder by itself, one level at a time: what looks like an escape may be text, such as "=2D" in
-        # "signature=2D…".
+        # Each decoder alone, and one level at a time: text may look like an escape, such as "=2D" in "signature=2D…".
         for escape, decoded in _DECODERS:
             if (further := escape.sub(decoded, reading)) not in seen:
                 seen.add(further)

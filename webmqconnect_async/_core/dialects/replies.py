@@ -1,7 +1,7 @@
-"""What both dialects read in a response: the reason, the clock, Retry-After, the target of a redirect.
+"""What both dialects read in a response: the reason, the Date, Retry-After, the target of a redirect.
 
-Statuses that mean the same from every broker are judged here: overload, refusals, redirects and server errors. All that
-is kept of a response is made safe to print first.
+Statuses that mean the same from both brokers are judged here: overload, refusals, redirects and server errors. Any text
+of a response is made safe to print before an error contains it.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from . import Headers, Request, Response
 from .masking import quotes
 
 LONGEST_REASON = 200
-"""Characters of a broker's reason that are kept."""
+"""Maximum length of the reason that an error contains, in characters."""
 
 QUOTED = "(not shown: it quotes the request's signature)"
-"""Stands in place of a text that does."""
+"""Replaces a text that quotes the signature."""
 
 _LONGEST_BODY = 16384
-"""Bytes of a body that are read for its reason."""
+"""Maximum number of bytes of a body that are searched for the reason."""
 
-# Base64 of 43 characters is as long as a signature: of another request, perhaps, or the one that the hub expected. The
-# "=" after it may be escaped.
+# 43 characters of base64 are as long as a signature. It may be that of another request, or the one that the hub
+# expected. The "=" after it may be escaped.
 _SIGNATURES = re.compile(r"[\w-]{43,}(=|%3D|&#61;|&#x3D;)?", re.ASCII | re.IGNORECASE)
 
 _SECONDS = re.compile(r"(\d+)(?:\.(\d+))?", re.ASCII)
 
 
 def redacted(text: str, signature: str) -> str:
-    """Return a text of a response, safe to print and to log.
+    """Return a text of a response, made safe to print and to log.
 
-    It has one line of at most 200 characters; control characters are escaped. Anything as long as a signature is
-    replaced. A text that quotes the request's own signature, even a part of it, is replaced altogether.
+    The result is one line of at most 200 characters, with control characters escaped. Anything as long as a signature
+    is replaced. If the text quotes the request's own signature, even in part, it is replaced as a whole.
     """
     text = _SIGNATURES.sub("[removed]", text)[: LONGEST_REASON + 1]
     if quotes(text, signature):
@@ -50,7 +50,7 @@ def redacted(text: str, signature: str) -> str:
 def text_of(body: bytes) -> str:
     """Return a body as one line of text, not yet safe to show."""
     text = " ".join(body[:_LONGEST_BODY].decode("utf-8", "replace").split())
-    # The original WebMQ hub goes on with the signature that it expected, which is the valid one.
+    # The original WebMQ hub continues with the signature that it expected, which is the valid one.
     return "invalid request signature" if text.startswith("invalid request signature (") else text
 
 
@@ -63,19 +63,20 @@ def _date(text: str | None) -> float | None:
 
 
 def skew_of(headers: Headers, now: float) -> float | None:
-    """Return `now` minus the response's Date, in seconds; None without a usable date."""
+    """Return `now` minus the response's Date, in seconds; `None` if the Date is missing or malformed."""
     sent = _date(headers.get("Date"))
     return None if sent is None else now - sent
 
 
 def retry_after(headers: Headers, now: float) -> float | None:
-    """Return the seconds that a Retry-After asks for: 0.0 for a date in the past, None if there is none, or garbage.
+    """Return the delay of a Retry-After (RFC 9110, section 10.2.3) in seconds; `None` if it is missing or malformed.
 
-    A date is compared with the response's own Date if it has one, because this machine's clock may be wrong.
+    A date is compared with the response's own Date if there is one, because this machine's clock may be wrong. A date
+    in the past is a delay of 0.
     """
     text = (headers.get("Retry-After") or "").strip()
     if seconds := _SECONDS.fullmatch(text):
-        # HTTP has whole seconds only, but some servers send a fraction. It is rounded up.
+        # The RFC allows whole seconds only, but some servers send a fraction, which is rounded up.
         return float(seconds[1]) + bool((seconds[2] or "").strip("0"))
     until = _date(text)
     sent = _date(headers.get("Date"))
@@ -83,12 +84,12 @@ def retry_after(headers: Headers, now: float) -> float | None:
 
 
 def repeated(response: Response) -> bool:
-    """Return whether the broker says that it had accepted the push before, under the same idempotency key."""
+    """Return whether the broker had accepted the push before, with the same idempotency key."""
     return response.headers.get(REPLAYED) == "true"
 
 
 def target_of(headers: Headers, signature: str) -> str:
-    """Return the Location of a redirect, safe to show: without user, query and fragment, which may hold a signature."""
+    """Return the Location of a redirect without user information, query and fragment, which may contain secrets."""
     location = headers.get("Location")
     if not location:
         return "nowhere (no Location)"
@@ -120,8 +121,13 @@ def refused(
     | anything else                              | `BadReply`. It includes a 503 without Retry-After, which |
     |                                            | a proxy sends that may have forwarded the request        |
 
-    `text` is the reason in one line, as it was received. `refusals` are beginnings of a 400 that say more than
-    `Rejected`; the first that matches counts.
+    Args:
+        request: the request that was sent.
+        response: the response.
+        text: its reason as one line, not yet safe to show.
+        refusals: errors more specific than `Rejected`, by the beginning of a 400. The first match is used.
+        credentials: the client's, for the likely cause.
+        now: Unix time in seconds.
     """
     status = response.status
     reason = redacted(text, request.signature)
@@ -151,7 +157,7 @@ _OTHER_BROKERS = {
     "Non-accepted content type": 'this looks like Crossbar.io: use the dialect "crossbar"',
     "bad or missing content type (": 'this looks like a WebMQ hub: use the dialect "webmq", or the path of a publisher',
 }
-"""Likely causes by a part of the response. Each broker refuses the content type of the other dialect so."""
+"""Likely causes by a part of the response: how each broker refuses the content type of the other dialect."""
 
 
 def _cause(status: int, text: str, kind: type[Rejected], credentials: Credentials | None) -> str:

@@ -38,7 +38,7 @@ _REFUSALS: dict[str, type[Rejected]] = {
     "timestamp expired": ClockRejected,
     "content length (": TooLarge,
 }
-"""Beginnings of a hub's 400 that say more than `Rejected`."""
+"""Errors more specific than `Rejected`, by the beginning of a 400."""
 
 _SIGNED = len("2011-10-14T16%3A59%3A51Z&signature=") + 43 + len("%3D")
 """Bytes of a query from the timestamp to the end of the signature, which is 32 bytes in base64."""
@@ -46,19 +46,18 @@ _SIGNED = len("2011-10-14T16%3A59%3A51Z&signature=") + 43 + len("%3D")
 _PUBLICATION_ID = re.compile("[0-9]{1,16}")
 
 _MOST_DIGITS = 20
-"""More than a Content-Length can have."""
+"""More digits than a Content-Length can have."""
 
 
 class WebMQ:
     """The dialect of the WebMQ hub.
 
     Args:
-        credentials: to sign each push with; None to push unsigned.
-        dumps: a JSON encoder to use instead of the default one. Whether it returns JSON is not checked, except for NaN
-            and Infinity.
+        credentials: to sign each push with. `None`: push unsigned.
+        dumps: a JSON encoder, whose result is checked for NaN and Infinity only. `None`: the default one.
     """
 
-    # The hub compares it byte for byte: it refuses a charset, or another case.
+    # A hub compares it byte for byte: it refuses a charset, or another case.
     content_type = "application/x-www-form-urlencoded"
 
     def __init__(self, credentials: Credentials | None = None, dumps: Dumps | None = None) -> None:
@@ -72,11 +71,11 @@ class WebMQ:
             self._head += len(self._appkey) + _SIGNED
 
     def limit_head(self, most: int, fixed: int) -> None:
-        """Refuse pushes whose request would have too long a head; raise `ValueError` if that would be all.
+        """Refuse pushes whose request would have too long a head from now on; raise `ValueError` if no push would fit.
 
         Args:
-            most: bytes of a head that are allowed, without line ends, as Twisted counts them.
-            fixed: bytes of each head without the query, and without the digits of Content-Length.
+            most: maximum length of a head in bytes, without line ends, as Twisted counts them.
+            fixed: length of each head in bytes, without the query and the digits of Content-Length.
         """
         self._head += fixed
         self._room = most - self._head
@@ -93,7 +92,7 @@ class WebMQ:
             TooLarge: the head of the request would be too long.
         """
         if push.options is not None:
-            # A hub of 2012 ignores parameters that it does not know.
+            # A hub of 2012 ignores unknown parameters.
             raise InvalidPush(
                 "options: a WebMQ hub would ignore them, and send a user's event to everybody; leave them out, and use "
                 "a topic per user, such as http://example.com/users/17/orders"
@@ -102,13 +101,13 @@ class WebMQ:
             raise InvalidPush("event: a WebMQ hub accepts one value, not a Payload; push a list or an object")
         topic, quoted_topic = _topic(push.topic)
         receivers = _receivers(push.eligible, push.exclude)
-        body = _outside_forms(encode_event(push.event, self._dumps))
+        body = _escape_separators(encode_event(push.event, self._dumps))
         size = len(quoted_topic) + len(receivers)
         key = ""
         if push.idempotency_key is not None:
             key = checked_key(push.idempotency_key)
             size += len(f"{IDEMPOTENCY_KEY}: {value_of(key)}")
-        # The digits of Content-Length are counted only where they may matter.
+        # The digits of Content-Length are counted only if the result may depend on them.
         if size + _MOST_DIGITS > self._room and (size := size + len(str(len(body)))) > self._room:
             raise _too_large(push, topic, self._head + size, len(receivers), self._head + int(self._room))
         if self._credentials is None:
@@ -143,16 +142,16 @@ class WebMQ:
 
 @lru_cache(16)
 def _accepted(attempts: int) -> Receipt:
-    """Return the receipt of a push. Pushes with the same number of attempts share one, to save memory."""
+    """Return the receipt of a push. Pushes with the same number of attempts share one, which saves memory in bulks."""
     return Receipt(202, None, attempts)
 
 
-def _outside_forms(body: bytes) -> bytes:
-    """Escape the two characters that separate form fields.
+def _escape_separators(body: bytes) -> bytes:
+    """Escape `&` and `;`, which separate form fields, in JSON, where they occur only inside strings.
 
-    The hub's framework, Twisted, parses the body as form fields because of its content type, and a field named like a
-    parameter replaces that parameter: an event with a link such as `http://shop/?id=7&eligible=yes` would be accepted
-    and lost. In JSON both characters occur only inside strings.
+    Twisted, the framework of the hub of 2012, parses the body as form fields because of its content type, and a field
+    named like a parameter replaces that parameter: an event with a link such as `http://shop/?id=7&eligible=yes` would
+    be accepted and lost.
     """
     return body.replace(b"&", b"\\u0026").replace(b";", b"\\u003b")
 
@@ -166,13 +165,13 @@ _cached = lru_cache(1024)(_quoted)
 
 
 def _topic(topic: object) -> tuple[bytes, str]:
-    """Return a topic as it is signed, and quoted for the query."""
+    """Return a topic as it is signed, and percent-encoded for the query."""
     return _cached(topic) if isinstance(topic, str) and len(topic) <= 256 else _quoted(topic)
 
 
 @lru_cache(4)
 def _timestamp(second: int) -> tuple[bytes, str]:
-    """Return a Unix second as it is signed, and quoted for the query. The format has whole seconds only."""
+    """Return a Unix second as it is signed, and percent-encoded for the query. The format has whole seconds only."""
     text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return text.encode(), quote_plus(text, safe="")
 
@@ -180,7 +179,7 @@ def _timestamp(second: int) -> tuple[bytes, str]:
 def _receivers(eligible: SessionIDs | None, exclude: SessionIDs | None) -> str:
     """Return the parameters that select the receivers.
 
-    An empty `eligible` is sent as an empty value, which means nobody. Without the parameter everybody is eligible.
+    An empty `eligible` is sent as an empty value, which means nobody. Without the parameter, everybody is eligible.
     """
     query = "" if eligible is None else f"&eligible={_joined('eligible', eligible)}"
     if exclude is not None and (excluded := _joined("exclude", exclude)):
@@ -194,16 +193,21 @@ def _joined(argument: str, ids: object) -> str:
 
 
 def _too_large(push: Push, topic: bytes, head: int, receivers: int, most: int) -> TooLarge:
-    """Return the error of a push whose head is too long. It names the argument, its size, and how much of it fits.
+    """Return the error of a push whose head is too long. It names the argument, its size, and how much of it would fit.
 
-    `head`, `receivers` (of `eligible` and `exclude` in it) and `most` are in bytes.
+    Args:
+        push: the push.
+        topic: its topic in UTF-8.
+        head: length of the head in bytes.
+        receivers: length of `eligible` and `exclude` in it, in bytes.
+        most: maximum length of a head in bytes.
     """
     lists = {name: ids for name, ids in (("eligible", push.eligible), ("exclude", push.exclude)) if ids}
     if lists and head - receivers <= most:
         items = f"{' and '.join(lists)}: {' and '.join(str(len(ids)) for ids in lists.values())} session IDs"
         names = sum(len(f"&{name}=") for name in lists)
         room = most - (head - receivers) - names + len("%2C") * len(lists)
-        # The longest first, so that as many fit whichever they are.
+        # The longest first, so that any IDs of that number fit.
         each = (id_text(name, session_id) for name, ids in lists.items() for session_id in ids)
         sizes = sorted((len(quote_plus(f",{session_id}", safe="")) for session_id in each), reverse=True)
     else:
