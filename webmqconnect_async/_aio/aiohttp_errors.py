@@ -1,4 +1,4 @@
-"""What went wrong, from the exceptions of aiohttp and asyncio, in words of this package: theirs quote signed URLs."""
+"""Convert exceptions of aiohttp and asyncio, whose messages may quote signed URLs, to failures without them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .._core.transport_failures import TransportFailure
 
 
 def failure_of(error: Exception, broker: str, *, begun: bool) -> TransportFailure:
-    """Return why there is no response.
+    """Return the failure that an exception means.
 
     Args:
         error: An aiohttp.ClientError or OSError.
@@ -33,14 +33,14 @@ def failure_of(error: Exception, broker: str, *, begun: bool) -> TransportFailur
         case aiohttp.ServerDisconnectedError():
             return failures.cut_off(broker, begun)
         case TimeoutError() if not begun and error.errno is None:
-            # The connector's own, for `sock_connect`.
+            # Raised by the connector after `sock_connect`. A timeout of the system (ETIMEDOUT) has an errno.
             return failures.unreachable(broker, "timed out")
         case _:
             return failures.broken(broker, begun, describe(error))
 
 
 def describe(error: BaseException) -> str:
-    """Return the system's text for the error of a connection, or the name of its class."""
+    """Return the system's message for the error of a connection, or the name of its class."""
     what = error.strerror if isinstance(error, OSError) else None
     if not what or "://" in what:
         what = type(error.__cause__ or error).__name__
@@ -48,7 +48,7 @@ def describe(error: BaseException) -> str:
 
 
 def _strerror(error: OSError) -> str:
-    """Return the system's text for a failed connect; asyncio puts the address in its place."""
+    """Return the system's message for a failed connect, which asyncio replaces by one with the address."""
     if error.errno is not None and (error.strerror or "").startswith("Connect call failed"):
         return os.strerror(error.errno)
     return error.strerror or str(error)

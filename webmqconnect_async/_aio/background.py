@@ -1,4 +1,4 @@
-"""Pushes the events of `push_soon` in an event loop, with tasks that exist only while there are events to push."""
+"""Push the events of `push_soon` in an event loop, by tasks that exist only while there are events to push."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .loop_state import LoopState
 
 
 class AsyncQueue(BackgroundQueue):
-    """The events of `push_soon` of an AsyncClient. Those that wait when a loop is closed are pushed in the next one.
+    """The events of `push_soon` of an AsyncClient. Events that wait when a loop is closed are pushed in the next one.
 
     Args:
         settings: The client's.
@@ -28,7 +28,7 @@ class AsyncQueue(BackgroundQueue):
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._flushed = asyncio.Event()
-        # Of a caller, pushes would see the context variables, and would keep them alive.
+        # An empty one: in that of a caller, pushes would see its context variables, and keep their values alive.
         self._context = Context()
 
     def bind(self, state: LoopState) -> None:
@@ -40,7 +40,7 @@ class AsyncQueue(BackgroundQueue):
         self.report()
 
     async def flush(self, seconds: float | None) -> bool:
-        """Wait until no event waits or is in flight; return False if the time is up."""
+        """Wait until all events have an outcome; return False after `seconds`. `None`: no limit."""
         try:
             async with asyncio.timeout(seconds):
                 while self._backlog.waiting:
@@ -54,7 +54,7 @@ class AsyncQueue(BackgroundQueue):
     def _wake(self) -> None:
         if self._state is not None:
             with suppress(RuntimeError):  # the loop has just been closed: the next one pushes the events
-                # Also in the thread of the loop: a signal handler there does not end the loop's wait by itself.
+                # Thread-safe even in the loop's own thread: `call_soon` in a signal handler would not wake the loop.
                 self._state.loop.call_soon_threadsafe(self._start, context=self._context)
 
     def _wake_flushes(self) -> None:
@@ -85,13 +85,13 @@ class AsyncQueue(BackgroundQueue):
             deadline = state.deadlines.start(self._timeout)
             try:
                 result = await state.run(entry.encoded, deadline, background=True)
-            except Exception as error:  # noqa: BLE001  # a fault of ours must not end the task
+            except Exception as error:  # noqa: BLE001  # a bug of this package must not end the task
                 result = webmq_error(error)
             finally:
                 deadline.stop()
                 self._done(entry, result)
             if isinstance(result, WebMQError) and not result.attempts:
-                await asyncio.sleep(0)  # nothing was awaited: a long run of these would block the loop
+                await asyncio.sleep(0)  # nothing was awaited: many of these in a row would block the loop
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Start the next task; after a cancellation only later, because the loop may be shutting down."""

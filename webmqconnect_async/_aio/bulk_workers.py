@@ -1,4 +1,4 @@
-"""Bulk pushes: a fixed number of workers push the items that one task reads. No task per push, no reading ahead."""
+"""Bulk pushes: a fixed number of workers push the items that one task reads, without a task per push."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def run_workers(workers: int, source: Source, push: PushOne, deliver: Deli
         workers: Number of pushes in flight at a time.
         source: Returns the jobs.
         push: Pushes one item.
-        deliver: Called with each outcome, as it comes.
+        deliver: Called with each outcome, in order of completion.
         room: Acquired once per outcome. `None`: no limit.
     """
 
@@ -42,7 +42,7 @@ async def run_workers(workers: int, source: Source, push: PushOne, deliver: Deli
                 if room is not None and not room.take():
                     await room.wait()
                 if isinstance(result, WebMQError) and not result.attempts:
-                    await asyncio.sleep(0)  # nothing was awaited: a long run of these would block the loop
+                    await asyncio.sleep(0)  # nothing was awaited: many of these in a row would block the loop
             except asyncio.CancelledError as error:
                 source.worker_cancelled(error)
             if isinstance(result, ClientClosed):
@@ -56,13 +56,13 @@ async def run_workers(workers: int, source: Source, push: PushOne, deliver: Deli
 
 
 async def stream(workers: int, source: Source, push: PushOne) -> AsyncGenerator[Outcome]:
-    """Yield outcomes as they come. A slow consumer slows the workers down; one that leaves cancels them."""
+    """Yield outcomes in order of completion. A slow consumer slows the workers; closing the generator cancels them."""
     delivered: asyncio.Queue[Outcome | None] = asyncio.Queue()
     room = Slots(workers)
     running = asyncio.create_task(run_workers(workers, source, push, delivered.put_nowait, room))
     running.add_done_callback(lambda _: delivered.put_nowait(None))
     try:
-        # A queue that is not empty costs no coroutine.
+        # get_nowait() saves a coroutine if the queue is not empty.
         while (outcome := await delivered.get() if delivered.empty() else delivered.get_nowait()) is not None:
             room.release()
             yield outcome

@@ -1,4 +1,4 @@
-"""The asynchronous client. `flow` decides how a push proceeds; this module runs it in a slot and counts it."""
+"""The asynchronous client. `flow` decides what happens to a push; this module runs it in a slot and counts it."""
 
 from __future__ import annotations
 
@@ -37,9 +37,8 @@ class AsyncClient(BaseClient):
         async with AsyncClient("http://127.0.0.1:8080", auth_key="app", auth_secret="s3cret") as client:
             await client.push("http://example.com/orders", {"id": 17, "state": "paid"})
 
-    A client can be created anywhere, also before there is an event loop. It opens its session at the first push, or as
-    its `async with` is entered. It works in one event loop at a time; after that loop has been closed, it works in the
-    next one.
+    A client can be created before there is an event loop. It opens its session at the first push, or when its `async
+    with` is entered. It works in one event loop at a time; after that loop has been closed, it works in the next one.
 
     Args:
         endpoint: The broker's http or https URL, without user information, query and fragment.
@@ -57,15 +56,15 @@ class AsyncClient(BaseClient):
         connect_timeout: Seconds to connect to one address. `None`, the default: only `timeout` applies.
         keepalive: Seconds to keep an idle connection open, 4 by default. `None`: until the broker closes it. `0`: a new
             connection per push. Choose less than the broker's own limit (nginx 75, Twisted 60, Node 5): a push on a
-            connection that is just being closed ends as ConnectionLost.
+            connection that the broker is closing raises ConnectionLost.
         ssl: How to verify https. `None`, the default: against the system's certificates.
         headers: Sent with each push. `None`, the default: none.
         dumps: A JSON encoder to use instead of the default one, such as `webmqconnect_async.to_json`; returns str or
             bytes. TypeError, ValueError, ArithmeticError, LookupError, AttributeError and RuntimeError mean that it
             cannot encode the event. An event that it encodes with NaN or Infinity raises InvalidPush.
         max_request_head: Maximum length of a request line and its headers, in bytes without line ends. A push that
-            needs more, because of its topic, `eligible` and `exclude`, is refused as `TooLarge` before it is sent.
-            16384 by default, the limit of Twisted; only the WebMQ dialect has one. `None`: no limit.
+            needs more, because of its topic, `eligible` and `exclude`, raises `TooLarge` before it is sent. 16384 by
+            default, the limit of Twisted. It applies to the WebMQ dialect only. `None`: no limit.
         background: How the events of `push_soon` are pushed; see `Background`.
 
     Raises:
@@ -98,7 +97,7 @@ class AsyncClient(BaseClient):
     def from_env(  # pyright: ignore[reportIncompatibleMethodOverride]
         cls, *, timeout: float | None = 5.0, **options: Unpack[AsyncClientOptions]
     ) -> Self:
-        """Return a client configured by the environment, see `Client.from_env`. Also accepts a `session`."""
+        """Return a client configured by the environment, as `Client.from_env`. Also accepts a `session`."""
         # The base class passes on all options, `session` as well.
         return super().from_env(timeout=timeout, **cast("ClientOptions", options))
 
@@ -193,9 +192,9 @@ class AsyncClient(BaseClient):
     def push_stream(
         self, pushes: AsyncPushes, *, concurrency: int | None = None, order_by_topic: bool = False
     ) -> AsyncPushStream:
-        """Push all items of a source and yield their outcomes, as they come.
+        """Push all items of a source and yield their outcomes in order of completion.
 
-        The source is read only as fast as the outcomes are taken. Leaving the loop early stops the source and cancels
+        The source is read only as fast as you take the outcomes. Leaving the loop early stops the source and cancels
         the pushes in flight; use `async with` to make that happen at once.
 
         Args:
@@ -214,10 +213,13 @@ class AsyncClient(BaseClient):
     async def close(self, grace: float | None = 5.0) -> None:
         """Close the client, after pushing the events of `push_soon`.
 
-        It is safe to call again. A borrowed session stays open. Pushes that wait for a slot raise ClientClosed. The
-        events of `push_soon` are pushed first, and pushes in flight have until their deadline; both have `grace`
-        seconds at most (`None`: no limit). Then pushes in flight end as they would at their deadline, and the events
-        that wait fail. If the call is cancelled, all of them end at once.
+        It is safe to call again. A borrowed session stays open. Pushes that wait for a slot raise ClientClosed. This
+        waits until the events of `push_soon` were pushed, then for the pushes in flight, for at most `grace` seconds in
+        total (`None`: no limit). After that, pushes in flight end as at their deadline, and events that wait fail. If
+        this call is cancelled, all of them end at once.
+
+        Raises:
+            TypeError, ValueError, WrongLoop: Nothing was closed.
         """
         seconds = checked_seconds("grace", grace, zero=True)
         state = self._state
@@ -250,13 +252,13 @@ class AsyncClient(BaseClient):
             self._background.report(ended=True)
 
     async def flush(self, timeout: float | None = None) -> bool:
-        """Wait until no event of `push_soon` waits or is in flight; return False if the time is up.
+        """Wait until all events of `push_soon` have an outcome; return False after `timeout`.
 
         Args:
             timeout: Seconds. `None`: no limit.
 
         Raises:
-            ClientClosed, WrongLoop: Events wait, and this client or loop does not push them.
+            ClientClosed, WrongLoop: Events wait, but the client is closed or in use in another event loop.
         """
         seconds = checked_seconds("timeout", timeout, zero=True)
         if self._background.counts[0]:
@@ -264,7 +266,7 @@ class AsyncClient(BaseClient):
         return await self._background.flush(seconds)
 
     def _queue(self) -> AsyncQueue:
-        """Return the queue of `push_soon`. Any thread may call it while the loop of the client runs."""
+        """Return the queue of `push_soon`. While the client's loop is running, any thread may call this."""
         running, state = running_loop(), self._state
         if running is not None and (state is None or state.loop is running or not state.loop.is_running()):
             self._here()
@@ -275,7 +277,7 @@ class AsyncClient(BaseClient):
         return self._background
 
     def _here(self) -> LoopState:
-        """Return the state in the running loop; raise ClientClosed or WrongLoop."""
+        """Return the client's state in the running loop; raise ClientClosed or WrongLoop."""
         if self._closed:
             raise ClientClosed("the client is closed")
         state = self._state
@@ -296,10 +298,10 @@ class AsyncClient(BaseClient):
         state.leave()
         self._state = None
         if state.inherited:
-            self._background = AsyncQueue(self._settings)  # the parent pushes what waits in the other
+            self._background = AsyncQueue(self._settings)  # the parent pushes the events in the former queue
 
     def _bulk(self, pushes: AsyncPushes, concurrency: int | None, order_by_topic: bool) -> tuple[int, Source]:
-        """Check the arguments of a bulk; return the number of workers, and the source that they share."""
+        """Check the arguments of a bulk. Return the number of workers, and the source that they share."""
         self._here()
         workers, bulk = self._plan(pushes, (Iterable, AsyncIterable), concurrency, order_by_topic)
         source = Source(pushes, bulk)
@@ -313,7 +315,7 @@ class AsyncClient(BaseClient):
         try:
             state = self._here()
             sign, seconds = self._encode(push)
-            # The timeout starts once the push has a slot: the wait for one is the backpressure on the source.
+            # The timeout starts once the push has a slot: waiting for one is the backpressure on the source.
             if not state.slots.take():
                 await state.slots.wait()
             try:

@@ -15,25 +15,25 @@ from .._core.transport_failures import TransportFailure
 from .aiohttp_errors import describe
 
 _LONG = 16384
-"""Bytes of a request that the kernel takes at once, however slowly the broker reads."""
+"""Maximum size of a request, in bytes, that the kernel accepts at once even if the broker reads nothing."""
 _SEPARATE = 65536
-"""Bytes of a body that are not copied to join the head."""
+"""Size of a body, in bytes, above which it is not copied to be written together with the head."""
 _LAST = 1024
-"""Bytes of such a body that are written last.
+"""Bytes at the end of such a body that are written separately.
 
-A TLS transport reports only what it has not yet passed to its TCP transport. While that one is full, later writes stay
-visible, so the end of a long body is written separately.
+The write buffer size of a TLS transport does not include what it has passed to its TCP transport. But while that one's
+buffer is full, the TLS transport keeps later writes: so its size shows whether the whole body was sent.
 """
 
 
 class Connection(asyncio.BufferedProtocol):
-    """A connection to a broker, for one request at a time. It resolves one future per request, and needs no task.
+    """A connection to a broker, for one request at a time. A request needs one future and no task.
 
     Args:
-        transport: Connected. The connection must become its protocol at once.
+        transport: A connected transport. The new connection must become its protocol at once.
         broker: Its host and port, for error messages.
-        buffer: Where the loop puts received bytes. All pool of a loop share it: what arrives is copied at once.
-        on_lost: Called with the connection when the connection has ended.
+        buffer: Where the loop puts received bytes. All connections of a pool share it, since they copy them at once.
+        on_lost: Called with this object when the connection has ended.
     """
 
     __slots__ = (
@@ -92,16 +92,16 @@ class Connection(asyncio.BufferedProtocol):
         self._end(None)
 
     def abort(self) -> None:
-        """Close the connection at once and drop what is not sent yet. Safe to call again."""
+        """Close the connection at once, without sending buffered data. Safe to call again."""
         self.usable = False
-        # AttributeError: early releases of CPython 3.11, if TLS has ended. RuntimeError: the loop is closed.
+        # AttributeError: raised by early releases of CPython 3.11 if TLS has ended. RuntimeError: the loop is closed.
         with suppress(AttributeError, RuntimeError):
             self._transport.abort()
 
     def is_quiet(self) -> bool:
         """Whether the broker has neither closed the connection nor sent anything since the last response.
 
-        After the loop was blocked, that may be known to the kernel alone.
+        It asks the kernel, because a loop that was blocked has not seen what happened meanwhile.
         """
         socket = self._transport.get_extra_info("socket")
         if sys.platform == "win32":
@@ -112,7 +112,7 @@ class Connection(asyncio.BufferedProtocol):
         return not self._poll.poll(0)
 
     def is_closing(self) -> bool:
-        """Whether the transport accepts no more data: uvloop raises then."""
+        """Whether the transport is closing. uvloop raises an error if data is then written to it."""
         return self._transport.is_closing()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -123,7 +123,7 @@ class Connection(asyncio.BufferedProtocol):
         """Read received bytes."""
         received = bytes(self._buffer[:nbytes])
         if self._waiter is None:
-            # It would be taken for the response to the next request.
+            # Unsolicited data would be taken for the response to the next request.
             self.abort()
             return
         try:
@@ -138,9 +138,9 @@ class Connection(asyncio.BufferedProtocol):
             self._end(response)
 
     def eof_received(self) -> None:
-        """End the request: the broker sends no more."""
+        """End the request: the broker will send nothing more."""
         self._end_at_close(None)
-        # Otherwise a transport that still has data to send would stay open for as long as the broker does not read.
+        # Otherwise a transport with unsent data would stay open for as long as the broker does not read.
         self.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -150,13 +150,13 @@ class Connection(asyncio.BufferedProtocol):
         self._on_lost(self)
 
     def pause_writing(self) -> None:
-        """Do nothing: each request is handed over as a whole."""
+        """Do nothing: each request is written to the transport as a whole."""
 
     def resume_writing(self) -> None:
         """Do nothing."""
 
     def _is_sent(self, response: Response) -> bool:
-        """Whether a long request has been sent as a whole. A broker that refuses it for its length may not read it."""
+        """Whether a long request was sent completely. A broker that refuses it for its size may not read all of it."""
         return response.status < 300 and self._transport.get_write_buffer_size() == 0
 
     def _end_at_close(self, error: BaseException | None) -> None:

@@ -1,4 +1,7 @@
-"""Requests over connections that the client has taken over from aiohttp's connector. It costs a third of `posting`."""
+"""The connections of an AsyncClient, which it takes over from aiohttp's connector, and the requests over them.
+
+A request takes a third of the CPU time that `posting` needs.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ from .deadlines import Deadline, Expired
 from .session import UNSEEN, ConnectionOpener
 
 _TURNS = 10
-"""Turns of the loop in which an aborted connection ends; TLS takes three."""
+"""Iterations of the event loop within which an aborted connection ends; with TLS it takes three."""
 
 
 class ConnectionPool:
-    """The connections of one client in one event loop. The one that was used last is used first.
+    """The connections of one client in one event loop. The most recently used one is used first.
 
     Args:
         opener: Opens connections.
@@ -36,13 +39,13 @@ class ConnectionPool:
         self._keepalive = float("inf") if settings.keepalive is None else settings.keepalive
         self._buffer = memoryview(bytearray(65536))
         self._open: set[Connection] = set()
-        # A dict keeps its order and forgets any item at once.
+        # A dict is ordered, and removes any item in constant time.
         self._idle: dict[Connection, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     async def exchange(self, request: Request, deadline: Deadline) -> Response | TransportFailure:
-        """Send one request and return the response, or why there is none."""
+        """Send one request. Return the response, or the reason why there is none."""
         connection = self._take()
         if connection is None:
             try:
@@ -68,7 +71,7 @@ class ConnectionPool:
         return failures.expired(True, deadline.closing) if result is None else result
 
     def close(self) -> None:
-        """Close the idle connections, and each other one after its request. Safe to call again."""
+        """Close the idle connections at once, and the others after their requests. Safe to call again."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -77,13 +80,13 @@ class ConnectionPool:
             self._idle.popitem()[0].abort()
 
     async def wait_closed(self) -> None:
-        """Wait until no connection is open. There must be no request in flight."""
+        """Wait until all connections are closed. There must be no request in flight."""
         for _ in range(_TURNS):
             if self._open:
                 await asyncio.sleep(0)
 
     def _take(self) -> Connection | None:
-        """Return an idle connection that the broker has left open and silent; None if there is none."""
+        """Return an idle connection that the broker has neither closed nor sent data on; `None` if there is none."""
         while self._idle:
             connection, _ = self._idle.popitem()
             idle = self._time() - connection.idle_since
@@ -113,7 +116,7 @@ class ConnectionPool:
         for connection in list(self._idle):
             left = connection.idle_since + self._keepalive - now
             if left > 0:
-                # The first one has been idle for the longest time.
+                # The others have been idle for less time.
                 self._timer = self._loop.call_later(left, self._close_aged)
                 return
             del self._idle[connection]

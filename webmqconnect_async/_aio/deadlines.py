@@ -1,7 +1,7 @@
 """The deadlines of all pushes in one event loop, on a single timer.
 
-A timer per push would cost 6 to 8 % of the throughput: the loop keeps its timers in a heap, and most of them are
-cancelled. Here a deadline is an entry in a dict, and the timer is set for the earliest.
+A timer per push would cost 6 to 8 % of the throughput: asyncio keeps timers in a heap, and nearly all of these would be
+cancelled. Here, a deadline is an entry in a dict, and the timer is set for the earliest one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 _RESOLUTION = 0.001
 """Deadlines within this many seconds expire together, so that thousands of them do not each scan all others."""
 _BATCH = 500
-"""Deadlines that expire in one turn of the loop, at most; the others follow in the next."""
+"""Maximum number of deadlines that expire in one iteration of the loop; the others follow in the next."""
 
 
 class Expired(Exception):
@@ -35,9 +35,9 @@ class Deadline:
         """On the loop's clock; infinite if there is no limit."""
         self.expired = False
         self.closing = False
-        """Whether `close` of the client has brought it forward."""
+        """Whether `close` of the client has made it earlier."""
         self.on_expiry: Callable[[], object] | None = None
-        """Called when it expires: ends what the push waits for."""
+        """Called when it expires, to end what the push waits for."""
 
     async def wait(self, waiting: Coroutine[object, object, T]) -> T:
         """Wait for a coroutine until the deadline.
@@ -70,7 +70,7 @@ class Deadline:
         return True
 
     def expire(self) -> None:
-        """End what the push waits for. A wait that begins later ends at once."""
+        """End what the push waits for, and at once anything that it waits for later."""
         if not self.expired:
             self.expired = True
             self._deadlines.cut_off += self.closing
@@ -89,14 +89,14 @@ class Deadlines:
         self._loop = loop
         self._time = loop.time
         self._timer: asyncio.TimerHandle | None = None
-        # Not `TimerHandle.when()`: that of uvloop returns nothing for less than half a millisecond.
+        # Not `TimerHandle.when()`: for less than half a millisecond, uvloop returns a Handle, which does not have it.
         self._next = inf
         self.live: dict[Deadline, None] = {}
         self.cut_off = 0
-        """How many have expired because the client was closed."""
+        """Number of deadlines that have expired because the client was closed."""
 
     def start(self, timeout: float | None) -> Deadline:
-        """Start a deadline in `timeout` seconds. `None`: only `limit` and `close` end it."""
+        """Start a deadline in `timeout` seconds. `None`: it expires only by `limit` or `close`."""
         when = inf if timeout is None else self._time() + timeout
         deadline = Deadline(self, when)
         self.live[deadline] = None
@@ -105,7 +105,7 @@ class Deadlines:
         return deadline
 
     def limit(self, when: float) -> None:
-        """Bring all live deadlines forward to this time of the loop's clock, unless they are earlier."""
+        """Make all live deadlines expire at this time of the loop's clock, unless they expire earlier."""
         for deadline in self.live:
             if when < deadline.when:
                 deadline.when, deadline.closing = when, True
@@ -113,7 +113,7 @@ class Deadlines:
             self._arm(when)
 
     def close(self) -> None:
-        """Let all live deadlines expire now, and stop the timer."""
+        """Expire all live deadlines, and stop the timer."""
         for deadline in self.live:
             deadline.closing = deadline.closing or not deadline.expired
             deadline.expire()

@@ -1,4 +1,4 @@
-"""Marks objects that a fork has copied, and keeps them from being collected in the child."""
+"""Mark the objects that a fork has copied, and keep them from being garbage-collected in the child."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Inheritable(Protocol):
-    """An object with connections that a child process must leave to its parent."""
+    """An object with connections that a child process must not touch, since they are the parent's."""
 
     inherited: bool
     """Whether a fork has copied it."""
@@ -24,10 +24,10 @@ def mark_after_fork(holder: Inheritable) -> None:
 
 
 def _keep_inherited() -> None:
-    """Keep copied holders alive until the process ends.
+    """Keep copied objects alive until the process ends.
 
-    Closing them would write to the parent's connections (TLS close_notify), and would remove them from the epoll that
-    parent and child share. The interpreter, as it ends, closes everything that it can reach: hence the reference.
+    Closing them would write to the parent's connections (TLS close_notify), and remove them from the epoll instance
+    that parent and child share. The additional reference keeps CPython from finalizing them when the interpreter exits.
     """
     for holder in _here:
         holder.inherited = True

@@ -1,6 +1,6 @@
-"""What an AsyncClient has in one event loop: its session, slots and deadlines; and how it drives a flow.
+"""The state of an AsyncClient in one event loop: its session, slots and deadlines. It also drives each flow.
 
-Whether to try again and what a response means is decided in `flow` and `dialects`.
+`flow` decides whether to retry, and `dialects` what a response means.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .slots import Slots
 
 
 class Counts:
-    """What a client counts in all its loops."""
+    """The counts of a client, over all its loops."""
 
     pushed = failed = retried = 0
 
@@ -68,15 +68,15 @@ class LoopState:
         if borrowed is None:
             why_posting = self._open_pool(settings)
             self._guard = _close_at_shutdown(self.session, self._pool)
-            # The first step awaits nothing. From then on, the loop closes the session when it shuts down its
-            # asynchronous generators, unless the client is closed before.
+            # Started, an asynchronous generator is closed by `loop.shutdown_asyncgens`, which `asyncio.run` calls: that
+            # closes the session if the client was not closed. The first step awaits nothing.
             with suppress(StopIteration):
                 self._guard.asend(None).send(None)
         log.path(self._broker, why_posting)
 
     @property
     def path(self) -> str:
-        """How requests are sent at the moment: "direct", or "session.post"."""
+        """How requests are currently sent: "direct" or "session.post"."""
         return "session.post" if self._pool is None or is_intercepted() else "direct"
 
     @property
@@ -105,9 +105,14 @@ class LoopState:
     async def run(
         self, sign: Signer, deadline: Deadline, retry: Retry | None = None, *, background: bool = False
     ) -> Receipt:
-        """Drive an encoded push that has a slot, and count it. `retry`: instead of the client's.
+        """Drive an encoded push that has a slot, and count it.
 
-        Those of the background go on while the client closes, and do not count if they fail.
+        Args:
+            sign: The encoded push.
+            deadline: Its deadline.
+            retry: Replaces the client's. `None`: the client's.
+            background: Whether it is of `push_soon`. Such a push may start while the client closes, and does not count
+                in `failed`.
         """
         settings, counts = self._settings, self._counts
         self.in_flight += 1
@@ -139,10 +144,10 @@ class LoopState:
                 step = flow.receive(await self._exchange(flow.request(), deadline))
                 if isinstance(step, Receipt):
                     return step
-                if not background:  # which has a log of its own
+                if not background:  # its queue has log messages of its own
                     log.retrying(self._broker, step)
                 seconds = step.seconds
-                del step  # the error that it holds may be raised with this frame in its traceback
+                del step  # otherwise its error, raised below, would refer to itself by this frame in its traceback
                 if not await deadline.sleep(seconds):
                     raise flow.error()
 
@@ -154,7 +159,7 @@ class LoopState:
             self.deadlines.cut_off = 0
         if self._guard is not None:
             await _close(self.session, self._pool)
-            # It never waits, so that concurrent calls may close it.
+            # The session is closed already, so this does not wait, and concurrent calls cannot fail.
             await self._guard.aclose()
 
     def is_here(self) -> bool:
@@ -162,7 +167,7 @@ class LoopState:
         return self.loop is asyncio.get_running_loop() and not self.inherited
 
     def leave(self) -> None:
-        """Release what a closed loop, or the process before a fork, has left behind.
+        """Release the resources of a closed loop, or of the process before a fork.
 
         Raises:
             WrongLoop: The loop is still open, or the session is borrowed.
@@ -173,27 +178,27 @@ class LoopState:
             log.forked(self._broker)
             return
         if not self.loop.is_closed():
-            raise WrongLoop("the client works in another event loop, which is still open: make one client a loop")
+            raise WrongLoop("the client is in use in another event loop, which is still open: create a client per loop")
         if not self.session.closed:
             if self._pool is not None:
                 self._pool.close()
-            # In a closed loop aiohttp has nothing to wait for: the coroutine runs to its end at once.
+            # In a closed loop, aiohttp waits for nothing: the first step completes the coroutine.
             with suppress(StopIteration):
                 self.session.close().send(None)
 
     def _exchange(self, request: Request, deadline: Deadline) -> Coroutine[object, object, Response | TransportFailure]:
-        # Looked at for each request: test doubles replace the method for a while.
+        # Checked for each request, because test doubles replace the method temporarily.
         if self._pool is None or is_intercepted():
             return self._posting.exchange(request, deadline)
         return self._pool.exchange(request, deadline)
 
     def _open_pool(self, settings: Settings) -> str:
-        """Prepare sending directly; return why requests are posted instead, or an empty text."""
+        """Prepare sending directly. Return why requests are posted instead; empty if they are not."""
         if self.session.trace_configs:
             return "the session has trace configurations"
         try:
             self._pool = ConnectionPool(ConnectionOpener(self.session, settings), settings)
-        except Exception as error:  # noqa: BLE001  # another shape of aiohttp may raise anything
+        except Exception as error:  # noqa: BLE001  # an unknown release of aiohttp may raise anything
             log.unknown_aiohttp(self._broker, aiohttp.__version__, error)
             return "this release of aiohttp is not known"
         return "ClientSession._request is replaced" if is_intercepted() else ""

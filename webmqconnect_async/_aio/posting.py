@@ -1,7 +1,6 @@
-"""Requests through `ClientSession.post`, for sessions whose features or patches must see them.
+"""Requests by `ClientSession.post`, so that traces, middlewares, cookies, proxies and test doubles of a session work.
 
-A request costs three times as much as over the connections of `exchange`, but traces, middlewares, cookies, proxies and
-test doubles work.
+A request takes three times the CPU time of one over `connection_pool`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from .deadlines import Deadline, Expired
 from .session import UNSEEN, url_of
 
 HIGH_WATER = 64 * 1024
-"""The bytes that a transport of asyncio buffers without asking its writer to wait."""
+"""Bytes that a transport of asyncio buffers before it calls `pause_writing`."""
 
 
 class Posting:
@@ -59,7 +58,7 @@ class Posting:
         self._last_response = self._time()
 
     async def exchange(self, request: Request, deadline: Deadline) -> Response | TransportFailure:
-        """Send one request and return the response, or why there is none."""
+        """Send one request. Return the response, or the reason why there is none."""
         body = _Body(request.body, self._content_type)
         task = asyncio.current_task()
         cancelling = task.cancelling() if task is not None else 0
@@ -70,24 +69,25 @@ class Posting:
             return failures.expired(body.begun, deadline.closing, "Expect" in self._session.headers)
         except asyncio.CancelledError:
             body.abandon()
-            # A session that is being closed cancels what waits in it, without having been asked to cancel the push.
+            # Closing a session cancels what waits in it, although nobody has cancelled this task.
             if not self._session.closed or (task is not None and task.cancelling() > cancelling):
                 raise
             return failures.broken(self._broker, body.begun, "the session was closed")
         except (aiohttp.ClientError, OSError) as error:
             return failure_of(error, self._broker, begun=body.begun)
         except (AssertionError, RuntimeError) as error:
-            # Raised by aiohttp if the session is closed. The owner of a borrowed one may close it at any time.
+            # aiohttp raises these if the session is closed, and the owner of a borrowed one may close it at any time.
             if self._session.closed:
                 return failures.broken(self._broker, body.begun, "the session was closed")
-            # Raised if a resolver has returned nothing: without aiohttp's cache of names, and with it.
+            # aiohttp raises these if a resolver returns no address: an AssertionError without its DNS cache, and a
+            # RuntimeError caused by a StopIteration with it.
             if not body.begun and (isinstance(error, AssertionError) or isinstance(error.__cause__, StopIteration)):
                 return failures.no_address(self._broker)
             raise
 
     async def _exchange(self, request: Request, body: _Body) -> Response:
         if self._time() - self._last_response > UNSEEN:
-            # One turn of the loop polls the sockets, the next handles what has been closed.
+            # One iteration of the loop polls the sockets, the next handles those that were closed.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         headers = self._headers
@@ -95,7 +95,7 @@ class Posting:
             headers = headers | {IDEMPOTENCY_KEY: value_of(request.idempotency_key)}
         reply = await self._post(url_of(self._endpoint, request.query), headers=headers, data=body)
         content = b"" if reply.closed and reply.content.at_eof() else await _read(reply)
-        body.answered()
+        body.responded()
         self._last_response = self._time()
         return Response(reply.status, reply.headers, content)
 
@@ -103,7 +103,7 @@ class Posting:
 class _Body(aiohttp.Payload):
     """The body of a request, which records whether sending has begun.
 
-    Not a BytesPayload, which warns of bodies above 1 MB.
+    Not a BytesPayload, which warns about bodies above 1 MB.
     """
 
     begun = False
@@ -119,7 +119,7 @@ class _Body(aiohttp.Payload):
         return len(self._body)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the body as text; aiohttp uses it in logs alone."""
+        """Return the body as text, which aiohttp uses in logs only."""
         return self._body.decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
@@ -133,27 +133,27 @@ class _Body(aiohttp.Payload):
             self._transport = writer.transport
         await writer.write(self._body)
 
-    def answered(self) -> None:
-        """Abort a connection that may have been answered before all of the body was sent: aiohttp would reuse it."""
+    def responded(self) -> None:
+        """Abort the connection if the response may have come before the body was sent: aiohttp would reuse it."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
         if (
             transport.get_write_buffer_size()
-            # A transport of TLS does not say what waits in the transport beneath it.
+            # The write buffer size of a TLS transport does not include that of its TCP transport.
             or (len(self._body) > HIGH_WATER and transport.get_extra_info("sslcontext"))
         ):
             _abort(transport)
 
     def abandon(self) -> None:
-        """Abort the connection: aiohttp would go on sending for as long as the broker reads."""
-        # A transport that is not closing has had its response, and may carry another push.
+        """Abort the connection: aiohttp would continue to send for as long as the broker reads."""
+        # A transport that is not closing has received its response, and may be in use for another push.
         if self._transport is not None and self._transport.is_closing():
             _abort(self._transport)
 
 
 def _abort(transport: asyncio.Transport) -> None:
-    with suppress(AttributeError):  # early releases of CPython 3.11, if TLS has ended
+    with suppress(AttributeError):  # raised by early releases of CPython 3.11 if TLS has ended
         transport.abort()
 
 

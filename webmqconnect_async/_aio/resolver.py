@@ -1,7 +1,7 @@
-"""A resolver on daemon threads, which neither a deadline nor the end of the program has to wait for.
+"""A resolver that uses daemon threads, so that neither a deadline nor the end of the program has to wait for it.
 
 asyncio resolves names in its default executor. `getaddrinfo` cannot be interrupted, and `asyncio.run` and the
-interpreter join the threads of executors: while a name server does not respond, a program would not end.
+interpreter join the threads of executors: a program would not end while a name server does not respond.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _T = TypeVar("_T")
 _Address: TypeAlias = tuple[str, int, socket.AddressFamily, int]
 """A numeric host, its port, the family and the protocol."""
 
-# Other flags that the constant may contain are not for getaddrinfo: macOS.
+# On macOS, the constant may contain flags that getaddrinfo does not accept.
 _CONFIGURED = socket.AI_ADDRCONFIG & getattr(socket, "AI_MASK", socket.AI_ADDRCONFIG)
 _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class DaemonResolver(AbstractResolver):
-    """Resolves each name in a daemon thread of its own, with the results of aiohttp's ThreadedResolver."""
+    """Resolves each name in a daemon thread of its own. The results are those of aiohttp's ThreadedResolver."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -58,7 +58,7 @@ class DaemonResolver(AbstractResolver):
             raise OSError(str(error)) from None
         addresses = await found
         if not addresses:
-            # aiohttp would fail by an assertion.
+            # aiohttp would raise an AssertionError.
             raise OSError("the name has no address")
         return [
             ResolveResult(hostname=host, host=numeric, port=port, family=family, proto=proto, flags=_NUMERIC)
@@ -66,7 +66,7 @@ class DaemonResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Do nothing: threads end by themselves."""
+        """Do nothing: the threads end by themselves."""
 
 
 def _addresses(host: str, port: int, family: socket.AddressFamily) -> list[_Address]:
@@ -79,7 +79,7 @@ def _addresses(host: str, port: int, family: socket.AddressFamily) -> list[_Addr
             continue
         numeric = str(address[0])
         if len(address) == 4 and address[3]:
-            # A link-local address is of no use without its scope, which getnameinfo adds to it: fe80::1%eth0.
+            # A link-local address needs its scope (RFC 4007, section 11), which getnameinfo adds: fe80::1%eth0.
             numeric, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
         addresses.append((numeric, int(address[1]), found, proto))
     return addresses

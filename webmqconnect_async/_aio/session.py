@@ -1,4 +1,4 @@
-"""The session of an AsyncClient, and all that the client uses of aiohttp beyond its documented API."""
+"""The session of an AsyncClient, and everything that the client uses of aiohttp beyond its documented API."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 UNSEEN = 0.001
-"""Seconds after which what happens on an idle connection may be known to the kernel alone, as the loop was blocked. A
-broker needs longer to close it or to send again."""
+"""Seconds after a response for which a connection is used without asking the kernel about its state.
+
+A broker takes longer to close it, or to send unsolicited data. After that, a loop that was blocked may not have seen
+it.
+"""
 
 _TRIES = 3
-"""Connections that are tried one after another: a broker that closes each at once must not be flooded."""
+"""Maximum number of connections that are tried in a row: a broker that closes each at once must not be flooded."""
 
 
 class _Connector(aiohttp.TCPConnector):
-    """A connector that returns no connection that is closed, or on which the broker has sent data unasked."""
+    """A connector that returns no connection that is closed, or on which the broker has sent unsolicited data."""
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
@@ -46,11 +49,11 @@ class _Connector(aiohttp.TCPConnector):
 
 def open_session(settings: Settings) -> aiohttp.ClientSession:
     """Open a session that is isolated from the environment: no cookies, no netrc, no proxies."""
-    # The connector has no limit of its own: the client's slots bound the pushes in flight.
+    # limit=0 is no limit: the client's slots limit the pushes in flight.
     one_push_each = settings.keepalive == 0
     connector = _Connector(
         limit=0,
-        # The address of a broker's name may change. Simultaneous lookups share their result.
+        # No cache: the address of a broker may change. Simultaneous lookups still share their result.
         ttl_dns_cache=0,
         resolver=DaemonResolver(),
         force_close=one_push_each,
@@ -72,12 +75,12 @@ _was_intercepted = not inspect.isfunction(_request) or _request.__code__.co_file
 
 
 def is_intercepted() -> bool:
-    """Whether a test double, a recorder or a monitoring agent has replaced the method that sends aiohttp's requests."""
+    """Return whether a test double, a recorder or a monitoring agent has replaced the method that sends requests."""
     return aiohttp.ClientSession._request is not _request or _was_intercepted
 
 
 def url_of(endpoint: Endpoint, query: str = "") -> URL:
-    """Return the URL of a request. It is not quoted again: the query is signed as it is."""
+    """Return the URL of a request. yarl must not quote the query again: it is signed as it is."""
     return URL.build(
         scheme=endpoint.scheme, authority=endpoint.authority, path=endpoint.path, query_string=query, encoded=True
     )
@@ -93,12 +96,12 @@ class ConnectionOpener:
         settings: The client's.
 
     Raises:
-        Exception: This release of aiohttp does not have what is used here.
+        Exception: This release of aiohttp lacks something that is used here.
     """
 
     def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
         loop = asyncio.get_running_loop()
-        # The connector reads nothing of a request but its destination.
+        # Of a request, the connector uses the destination only, so all connections can share one.
         self._request = aiohttp.ClientRequest(
             "POST",
             url_of(settings.endpoint),
@@ -135,8 +138,8 @@ class ConnectionOpener:
             raise aiohttp.ServerDisconnectedError
         protocol = adopt(transport)
         transport.set_protocol(protocol)
-        # To aiohttp, the connection has ended. Otherwise closing the session would wait for this handler, which hears
-        # no more of its transport, and a connection that is not closed would warn when it is collected.
+        # Tell aiohttp that the connection has ended. Otherwise, closing the session would wait for this handler, which
+        # is no longer called by its transport, and garbage collection of the Connection would cause a ResourceWarning.
         handler.connection_lost(None)
         connection.close()
         return protocol

@@ -1,4 +1,4 @@
-"""The semaphore that bounds the pushes in flight: first come, first served. A free slot costs no coroutine."""
+"""The semaphore that limits the pushes in flight, served in order of arrival. Taking a free slot needs no coroutine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections import deque
 class Slots:
     """A semaphore of one event loop.
 
-    Unlike `asyncio.Semaphore`, it can be released after the loop was closed: pushes of a closed loop end when they are
-    collected.
+    Unlike an `asyncio.Semaphore`, it can be released after the loop was closed: pushes of a closed loop end when they
+    are garbage-collected.
 
     Args:
         size: Number of slots.
@@ -22,7 +22,7 @@ class Slots:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def take(self) -> bool:
-        """Take a slot if one is free. Those that wait come first: while anybody waits, none is free."""
+        """Take a slot if one is free. While a task waits for one, none is free."""
         if not self._free:
             return False
         self._free -= 1
@@ -36,14 +36,14 @@ class Slots:
             await waiter
         except BaseException:
             if waiter.done() and not waiter.cancelled():
-                # It was handed over in the turn of the loop in which the task was cancelled.
+                # The slot was handed over in the same iteration of the loop in which the task was cancelled.
                 self.release()
             elif waiter in self._waiting:
                 self._waiting.remove(waiter)
             raise
 
     def release(self) -> None:
-        """Hand the slot to the task that has waited longest."""
+        """Release a slot. The task that has waited longest gets it."""
         while self._waiting and not self._loop.is_closed():
             waiter = self._waiting.popleft()
             if not waiter.done():

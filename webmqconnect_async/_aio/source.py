@@ -1,9 +1,9 @@
-"""The source of a bulk, read by one task: the reader.
+"""The source of a bulk: the caller's iterable, which one task reads, the reader.
 
-The reader takes an item only while a worker waits for one. No other task runs the source's code. `asyncio.timeout`, a
-TaskGroup or an anyio scope around a `yield` cancels the task that entered it, even while the generator is suspended;
-a worker that is cancelled like that would lose its push. A list or a tuple has no such code: workers read
-it themselves, which saves a turn of the loop per push.
+The reader reads an item only while a worker waits for one. No other task runs the source's code, because an
+`asyncio.timeout`, a TaskGroup or an anyio scope around a `yield` cancels the task that entered it, even while the
+generator is suspended: a worker that is cancelled like that would lose its push. Workers read a list or a tuple
+themselves, which saves an iteration of the event loop per push.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ AsyncPushes: TypeAlias = Iterable[Item] | AsyncIterable[Item]
 """The source of a bulk of `AsyncClient`: an iterable or async iterable of `Push` or `(topic, event)`."""
 
 _END = object()
-"""Stands for the end of a source: a StopAsyncIteration may be an error that a plain iterator raises."""
+"""Marks the end of a source. StopAsyncIteration would be ambiguous: a plain iterator may raise it as an error."""
 
 
 class Source:
-    """A caller's iterable, whose items workers draw as jobs, one at a time and in order.
+    """A caller's iterable, which workers read as jobs, one at a time and in order.
 
     Args:
         pushes: the iterable.
@@ -31,11 +31,11 @@ class Source:
     """
 
     failure: BaseException | None = None
-    """Why the source was not read to its end; None if it was."""
+    """Why the source was not read to its end; `None` if it was."""
 
     def __init__(self, pushes: AsyncPushes, bulk: Bulk) -> None:
         self._at_hand: Iterator[Item] | None = None
-        """A list or tuple, which the workers read themselves. A subclass may have an iterator of the caller's."""
+        """The iterator of a list or tuple, which workers read themselves. A subclass may run the caller's code."""
         if isinstance(pushes, list | tuple) and type(pushes) in (list, tuple):
             self._at_hand = iter(pushes)
         items: AsyncPushes = self._at_hand or pushes
@@ -43,20 +43,20 @@ class Source:
         self._bulk = bulk
         self._loop = asyncio.get_running_loop()
         self._idle = 0
-        """How many workers want a job."""
+        """Number of workers that wait for a job."""
         self._waiting: deque[asyncio.Future[None]] = deque()
-        """What those of them wait for that have to wait long."""
+        """Futures of those that wait for longer than one iteration of the loop."""
         self._ready: deque[Job] = deque()
-        """Jobs that were read, and that no worker has taken yet."""
+        """Jobs that no worker has taken yet."""
         self._reader: asyncio.Task[None] | None = None
         self._call: asyncio.Future[None] | None = None
-        """What the reader waits for while it has no reason to read on."""
+        """The future that the reader waits for while no worker waits for a job."""
         self._parent: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._ended = False
-        """Whether nothing more is to be read."""
+        """Whether the reader must not read further."""
         self._finished = False
-        """Whether nothing more will come."""
+        """Whether the reader has ended, so that no more jobs will come."""
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Start the reader, in the group that the running task has entered."""
@@ -67,7 +67,7 @@ class Source:
         self._reader.add_done_callback(self._finish)
 
     def next_at_hand(self) -> Job | None:
-        """Return the next job that may run, if it can be read without waiting; `None` otherwise."""
+        """Return the next job if it can be read without waiting; `None` otherwise."""
         if self._at_hand is None or self._ready:
             return None
         while not self._ended and not self._bulk.full:
@@ -79,13 +79,13 @@ class Source:
         return None
 
     async def next(self) -> Job | None:
-        """Return the next job that may run; None if there are no more."""
+        """Return the next job; `None` if there are no more."""
         self._idle += 1
         try:
             self._call_reader()
             while not self._ready and not self._finished:
                 try:
-                    # The reader runs before this task goes on. If the source has an item at hand, that is enough.
+                    # The reader runs before this task continues. That is enough if the source does not have to wait.
                     await asyncio.sleep(0)
                     if not self._ready and not self._finished:
                         waiter = self._loop.create_future()
@@ -98,29 +98,29 @@ class Source:
             self._idle -= 1
 
     def done(self, job: Job) -> Job | None:
-        """End a job's turn; return the next job on its topic, if one waits."""
+        """Record that a job has ended. Return the next job of its topic, if one waits."""
         following = self._bulk.done(job)
         if following is not None:
             self._call_reader()  # the bulk may have been full
         return following
 
     def stop(self, failure: BaseException) -> None:
-        """Read no further, and cancel the source if it waits for something."""
+        """Stop reading, and cancel the source if it is waiting for something."""
         if self._ended or self._loop.is_closed():  # asyncio cannot cancel a task whose loop is closed
             return
         self._end(failure)
-        # When the bulk was cancelled, so was the reader: again would interrupt what the source does to clean up.
-        # A source that closes the client itself does not wait for ever, and may finish that.
+        # If the bulk was cancelled, so was the reader: a second cancellation would interrupt the source's cleanup. A
+        # source that closes the client itself must be able to finish that.
         if self._bulk_cancelled:
             self._call_reader()
         elif self._reader is not None and self._reader is not asyncio.current_task():
             self._reader.cancel()
 
     def worker_cancelled(self, error: asyncio.CancelledError) -> None:
-        """Raise the error if the bulk is being cancelled; stop reading if somebody has cancelled a worker alone.
+        """Raise the error if the bulk is being cancelled. Stop reading if only a worker was cancelled.
 
-        That worker goes on, so that its push has an outcome. A TaskGroup does not report a child that was cancelled:
-        the bulk would end early, without that outcome and without an error.
+        That worker continues, so that its push has an outcome. A TaskGroup does not report a cancelled child: the bulk
+        would end early, without that outcome and without an error.
         """
         if self._bulk_cancelled:
             raise error
@@ -129,7 +129,7 @@ class Source:
         self.stop(failure)
 
     def worker_done(self, worker: asyncio.Task[None]) -> None:
-        """Stop reading if a worker was cancelled before its first step, where it could not catch that."""
+        """Stop reading if a worker was cancelled before its first step, when it could not catch the cancellation."""
         if worker.cancelled():
             self.stop(RuntimeError("a task of the bulk was cancelled"))
 
@@ -139,16 +139,16 @@ class Source:
         return self._parent is not None and self._parent.cancelling() > self._cancelling
 
     async def _read(self) -> None:
-        """Read while workers want a job, until the source or the bulk ends."""
+        """Read while workers wait for jobs, until the source or the bulk ends."""
         cancelled: asyncio.CancelledError | None = None
         ahead = False
         while not self._ended:
             if self._idle > len(self._ready) and not self._bulk.full:
                 ahead = False
             elif cancelled is not None and not ahead:
-                # What struck between two items belongs to the source, and is raised at its `yield`. If the source
-                # answers with an item, that one is read ahead, and no more: an anyio scope cancels its task in every
-                # turn of the loop until the scope is left.
+                # A cancellation between two items is meant for the source, and is raised at its `yield`. If the source
+                # then yields an item, only that one is read ahead: an anyio scope cancels its task in each iteration of
+                # the loop until the scope is left.
                 ahead = True
             else:
                 self._call = self._loop.create_future()
@@ -161,7 +161,7 @@ class Source:
                 continue
             try:
                 item = await self._items.next(cancelled)
-            except BaseException as error:  # noqa: BLE001  # a KeyboardInterrupt, too: raised here it stops the loop
+            except BaseException as error:  # noqa: BLE001  # also a KeyboardInterrupt, which would stop the loop here
                 self._end(error)
             else:
                 if item is _END:
@@ -177,7 +177,7 @@ class Source:
             self._end(error)
 
     def _end(self, failure: BaseException | None) -> None:
-        """Read no further. The first failure counts."""
+        """Stop reading. The first failure is kept."""
         self._ended = True
         if self.failure is None:
             self.failure = failure
@@ -214,7 +214,7 @@ class _Items:
         """Return the next item, or _END.
 
         Args:
-            cancelled: an error to raise where the source is suspended, if it is a generator; None to let it go on.
+            cancelled: raised where the source is suspended, if it is a generator. `None`: continue.
         """
         try:
             if cancelled is None:
@@ -226,7 +226,7 @@ class _Items:
         raise cancelled
 
     async def close(self) -> None:
-        """Leave the iterator as it is, as a `for` loop does: its owner may read on."""
+        """Do nothing, like a `for` loop: the owner of the iterator may continue to read it."""
 
 
 class _AsyncItems:
@@ -246,6 +246,6 @@ class _AsyncItems:
         raise cancelled
 
     async def close(self) -> None:
-        """Close a generator here: a scope around its `yield` must be left in the task that entered it."""
+        """Close a generator in this task: a scope around its `yield` must be left in the task that entered it."""
         if isinstance(self._items, AsyncGenerator):
             await self._items.aclose()
