@@ -1,4 +1,4 @@
-"""The blocking client: runs the same flow as the asynchronous one, over its own sockets, without an event loop."""
+"""The blocking client: drives the same flow as the asynchronous one, over its own sockets, without an event loop."""
 
 from .client import Client
 

@@ -1,4 +1,4 @@
-"""Pushes the events of `push_soon` in a daemon thread, one at a time."""
+"""Push the events of `push_soon` in a daemon thread, one at a time."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ..errors import Unconfirmed, WebMQError
 from .slots import Latch, seconds_until
 
 _AT_EXIT = 5.0
-"""Seconds that the interpreter waits at exit, for the events of all clients."""
+"""Seconds that the interpreter waits at exit for the events of all clients."""
 _CUT_GRACE = 1.0
-"""Seconds that `end` waits for a push that was cut off. One that resolves a name does not end until it has."""
+"""Seconds that `end` waits for a push that was cancelled. Resolving a name cannot be interrupted."""
 
 _running: set[ThreadQueue] = set()
-"""Those with a thread. A fork copies the set, but not the threads."""
+"""The queues with a thread. A fork copies the set, but not the threads."""
 
 
 class ThreadQueue(BackgroundQueue):
@@ -41,16 +41,18 @@ class ThreadQueue(BackgroundQueue):
         super().__init__(background, broker)
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
-        """The thread that pushes, unless it has ended."""
+        """The thread that pushes; `None` before it starts and after it has ended."""
         self._wakes: SimpleQueue[None] = SimpleQueue()
         self._flushes: dict[Latch, None] = {}
         self._ended = False
 
     def start(self, client: object, push: Callable[[Signer], Receipt]) -> None:
-        """Start the thread, unless it runs. It ends when the client is closed, or collected and its events pushed.
+        """Start the thread, unless it is running.
+
+        It ends when the client has been closed, or garbage-collected and its events pushed.
 
         Raises:
-            RuntimeError: It cannot be started.
+            RuntimeError: The thread cannot be started.
         """
         if self._thread is None:
             if not getattr(sys.modules.get("uwsgi"), "has_threads", True):  # a thread would start, and never run
@@ -58,32 +60,32 @@ class ThreadQueue(BackgroundQueue):
                     "uWSGI does not run Python threads here: start it with --enable-threads, or use push"
                 )
             weakref.finalize(client, self._stop).atexit = False
-            # After the finalizer that closes idle connections, and so called before it.
+            # Registered after the finalizer that closes idle connections, and so called before it (atexit is LIFO).
             atexit.unregister(_flush_all)
             atexit.register(_flush_all)
             self._start_thread(push)
 
     def flush(self, deadline: float) -> bool:
-        """Wait until no event waits or is in flight; return False at the deadline, on the monotonic clock."""
+        """Wait until all events have an outcome; return False at the deadline, on the monotonic clock."""
         flushed = Latch()
         with self._lock:
             if not self._backlog.waiting:
                 return True
             self._flushes[flushed] = None
         try:
-            # The thread itself, which calls `on_failure`, cannot wait for its own work.
+            # The thread itself, in which an `on_failure` may call this, cannot wait for its own work.
             return threading.current_thread() is not self._thread and flushed.wait(seconds_until(deadline))
         finally:
             self._flushes.pop(flushed, None)
 
     def end(self) -> None:
-        """Wait for a push that was cut off, let the thread end, and log what was not pushed."""
+        """Wait for a push that was cancelled, let the thread end, and log what was not pushed."""
         self.flush(monotonic() + _CUT_GRACE)
         self._stop()
         self.report(ended=True)
 
     def forget_parent(self) -> None:
-        """Forget the events of the parent, in the child of a fork. It takes no lock: a thread may have held it."""
+        """Drop the parent's events, in the child of a fork. Takes no lock: a thread of the parent may have held it."""
         _running.discard(self)
         self._backlog = Backlog(self._background, random.random)
 
@@ -122,7 +124,7 @@ class ThreadQueue(BackgroundQueue):
                     result: Receipt | WebMQError = Unconfirmed("the push was interrupted")
                     try:
                         result = push(entry.encoded)
-                    except Exception as error:  # noqa: BLE001  # a fault of ours must not end the thread
+                    except Exception as error:  # noqa: BLE001  # a bug of this package must not end the thread
                         result = webmq_error(error)
                     finally:
                         if self._is_here():
@@ -131,18 +133,18 @@ class ThreadQueue(BackgroundQueue):
             _running.discard(self)
             self._thread = None
             if self._is_here() and (not self._ended or self._backlog.waiting):
-                self._start_thread(push)  # something like the SystemExit of an `on_failure` has ended this one
+                self._start_thread(push)  # this one was ended by an exception, such as a SystemExit of `on_failure`
             else:
                 self.report(ended=True)
 
     def _is_here(self) -> bool:
-        """Whether this is not a copy that a fork has made: under gevent, it copies the thread as well."""
+        """Whether this is not a copy made by a fork, which under gevent also copies the thread."""
         return self._pid == os.getpid()
 
     def _wait(self) -> bool:
         """Wait until an event may be pushed; return False if the thread is to end."""
         while True:
-            # gevent fails if a copy ends: it waits until its process has ended.
+            # gevent fails if a copied thread ends, so a copy waits here until its process ends.
             delay = self._delay() if self._is_here() else None
             if delay == 0:
                 return True
@@ -153,7 +155,7 @@ class ThreadQueue(BackgroundQueue):
 
 
 def _flush_all() -> None:
-    """Push, as the interpreter exits, what clients have not pushed yet."""
+    """When the interpreter exits, push the events that are left."""
     deadline = monotonic() + _AT_EXIT
     running = [each for each in list(_running) if each._is_here()]
     try:

@@ -1,4 +1,4 @@
-"""Pushes many events with a few threads. The source is read, and the outcomes are yielded, in the caller's thread."""
+"""Push many events with a few threads. The source is read, and the outcomes are yielded, in the caller's thread."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ Pushes: TypeAlias = Iterable[Item]
 
 PushOne: TypeAlias = Callable[[Push | InvalidPush], Receipt | WebMQError]
 
-
 _END = object()
 
 
 def outcomes(workers: int, pushes: Pushes, bulk: Bulk, push: PushOne) -> Generator[Outcome, None, BaseException | None]:
-    """Yield outcomes as they come, with at most `workers` pushes in flight.
+    """Yield outcomes in order of completion, with at most `workers` pushes in flight.
 
     Returns:
-        Why the source was not read to its end; None if it was.
+        Why the source was not read to its end; `None` if it was.
     """
     crew = _Crew(workers, push)
     try:
-        # The loop has a function of its own: CPython 3.13 does not count all jumps back to the head of a loop as inside
-        # the `try` around it, so that the exception of a signal handler could skip `finally`.
+        # The loop is in a function of its own. In CPython 3.13, some jumps to the start of a loop are not covered by
+        # the `try` around it: an exception of a signal handler could skip `finally`.
         return (yield from _outcomes(crew, iter(pushes), bulk))
     finally:
         try:
@@ -48,12 +47,12 @@ def _outcomes(crew: _Crew, items: Iterator[Item], bulk: Bulk) -> Generator[Outco
         if reading and crew.has_room and not bulk.full and not crew.has_result:
             item: object = _END
             try:
-                # Not next(): a signal handler's exception after that call would lose the item that it returned.
+                # Not next(): an exception of a signal handler after that call would lose the returned item.
                 for each in items:
                     item = each
                     break
             except (KeyboardInterrupt, SystemExit):
-                raise  # raised for the caller's thread, which happened to be reading the source
+                raise  # meant for the caller's thread, which happened to read the source at that moment
             except BaseException as error:  # noqa: BLE001  # the caller's iterable may raise anything
                 reading, failure = False, error
             else:
@@ -78,7 +77,7 @@ def collect(stream: Generator[Outcome, None, BaseException | None]) -> tuple[lis
     try:
         return done, _append_all(stream, done)
     finally:
-        # An exception from a signal handler may have come while the generator was not running.
+        # A signal handler may have raised while the generator was suspended.
         stream.close()
 
 
@@ -117,12 +116,12 @@ class PushStream(Iterator[Outcome]):
 
 
 class _Crew:
-    """Threads that push, started as there is work for them. Without threads, the caller's thread pushes.
+    """Threads that push, each started when there is work for it. Without threads, the caller's thread pushes.
 
     Only the caller's thread calls the methods.
 
     Args:
-        size: Pushes in flight at a time; 1 needs no thread.
+        size: Maximum number of pushes in flight; 1 needs no thread.
         push: Pushes one item.
     """
 
@@ -131,12 +130,12 @@ class _Crew:
         self._may_grow = size > 1
         self._push = push
         self._threads: set[threading.Thread] = set()
-        """The threads that have been started. Each also adds itself, since an exception may end `start` half-way."""
+        """The threads that were started. Each also adds itself, since an exception may interrupt `start`."""
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[tuple[Job, Receipt | WebMQError | BaseException]] = queue.SimpleQueue()
         self._stopped = False
         self.busy = 0
-        """Jobs that were given to `run` and whose results `wait` has not returned."""
+        """Number of jobs passed to `run` whose results `wait` has not returned yet."""
 
     @property
     def has_room(self) -> bool:
@@ -147,7 +146,7 @@ class _Crew:
         return not self._results.empty()
 
     def run(self, job: Job) -> None:
-        """Give a job to a thread, or do it here if there are none."""
+        """Pass a job to a thread, or run it here if there are none."""
         self.busy += 1
         if self._may_grow and len(self._threads) < self.busy:
             self._start()
@@ -179,8 +178,9 @@ class _Crew:
         try:
             thread.start()
         except RuntimeError as error:
-            # "can't start new thread", as under the pids limit of a container; since CPython 3.12 also "can't create
-            # new thread at interpreter shutdown". Other errors come from a signal handler that raised within `start`.
+            # "can't start new thread", for example at the pids limit of a container; since CPython 3.12 also "can't
+            # create new thread at interpreter shutdown". Other errors come from a signal handler that raised in
+            # `start`.
             if "new thread" not in str(error):
                 raise
             self._may_grow = False
@@ -195,6 +195,6 @@ class _Crew:
         while (job := self._jobs.get()) is not None:
             try:
                 self._results.put((job, self._push(job.push)))
-            except BaseException as error:  # noqa: BLE001  # it is raised in the caller's thread
+            except BaseException as error:  # noqa: BLE001  # `wait` raises it in the caller's thread
                 self._results.put((job, error))
         self._jobs.put(None)  # for the next thread

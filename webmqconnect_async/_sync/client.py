@@ -1,4 +1,4 @@
-"""The blocking client. `flow` decides how a push proceeds; this module runs it, with a slot, and counts the result."""
+"""The blocking client. `flow` decides what happens to a push; this module runs it in a slot, and counts it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .process_state import ProcessState, deadline_after
 
 
 class Client(BaseClient):
-    """Pushes events to a broker and waits for each response. Threads can share a client; it survives a fork.
+    """Pushes events to a broker and waits for each response. Threads can share a client, and it works after a fork.
 
         client = Client("http://127.0.0.1:8080", auth_key="app", auth_secret="s3cret")
         client.push("http://example.com/orders", {"id": 17, "state": "paid"})
 
     A client need not be closed. An exception that a signal handler raises during a push, such as KeyboardInterrupt or
-    the soft time limit of a task queue, passes through and costs no slot. The argument names of the webmqconnect of
-    2012, `pushEndpoint`, `authKey` and `authSecret`, still work.
+    the soft time limit of a task queue, passes through, and the push releases its slot. The argument names of the
+    webmqconnect of 2012, `pushEndpoint`, `authKey` and `authSecret`, still work.
 
     Args:
         endpoint: The broker's http or https URL, without user information, query and fragment.
@@ -47,16 +47,16 @@ class Client(BaseClient):
         connect_timeout: Seconds to connect to one address, and again for the TLS handshake. `None`, the default: only
             `timeout` applies.
         keepalive: Seconds to keep an idle connection open, 4 by default. `None`: until the broker closes it. `0`: a new
-            connection per push. Choose less than the broker's own limit (nginx 75, Twisted 60, Node 5). A client closes
-            idle connections while it pushes: without pushes they stay open until the next one, or until `close`.
+            connection per push. Choose less than the broker's own limit (nginx 75, Twisted 60, Node 5). Idle
+            connections are closed during a push only: without pushes, they stay open until the next one or `close`.
         ssl: How to verify https. `None`, the default: against the system's certificates.
         headers: Sent with each push. `None`, the default: none.
         dumps: A JSON encoder to use instead of the default one, such as `webmqconnect_async.to_json`; returns str or
             bytes. TypeError, ValueError, ArithmeticError, LookupError, AttributeError and RuntimeError mean that it
             cannot encode the event. An event that it encodes with NaN or Infinity raises InvalidPush.
         max_request_head: Maximum length of a request line and its headers, in bytes without line ends. A push that
-            needs more, because of its topic, `eligible` and `exclude`, is refused as `TooLarge` before it is sent.
-            16384 by default, the limit of Twisted; only the WebMQ dialect has one. `None`: no limit.
+            needs more, because of its topic, `eligible` and `exclude`, raises `TooLarge` before it is sent. 16384 by
+            default, the limit of Twisted. It applies to the WebMQ dialect only. `None`: no limit.
         background: How the events of `push_soon` are pushed; see `Background`.
 
     Raises:
@@ -125,7 +125,7 @@ class Client(BaseClient):
 
     @property
     def stats(self) -> Stats:
-        """A snapshot of the client's counts; in the child of a fork, since the fork."""
+        """A snapshot of the client's counts. In the child of a fork, they start at 0."""
         state = self._here()
         return Stats(*state.slots.counts, *state.background.counts)
 
@@ -185,9 +185,9 @@ class Client(BaseClient):
     def push_stream(
         self, pushes: Pushes, *, concurrency: int | None = None, order_by_topic: bool = False
     ) -> PushStream:
-        """Push all items of a source and yield their outcomes, as they come.
+        """Push all items of a source and yield their outcomes in order of completion.
 
-        The source is read only as fast as the outcomes are taken. Leaving the loop early stops the source and waits for
+        The source is read only as fast as you take the outcomes. Leaving the loop early stops the source and waits for
         the pushes in flight; use `with` to make that happen at once.
 
         Args:
@@ -205,16 +205,19 @@ class Client(BaseClient):
     def close(self, grace: float | None = 5.0) -> None:
         """Close the client, after pushing the events of `push_soon`.
 
-        It is safe to call again, also after an exception has interrupted it. Pushes that wait for a slot raise
-        ClientClosed. The events of `push_soon` are pushed first, and pushes in flight have until their deadline; both
-        have `grace` seconds at most (`None`: no limit). Then pushes in flight end as they would at their deadline, and
-        the events that wait fail.
+        It is safe to call again, even if an exception has interrupted it. Pushes that wait for a slot raise
+        ClientClosed. This waits until the events of `push_soon` were pushed, then for the pushes in flight, for at most
+        `grace` seconds in total (`None`: no limit). After that, pushes in flight end as at their deadline, and events
+        that wait fail.
+
+        Raises:
+            TypeError, ValueError: `grace` is invalid. Nothing was closed.
         """
         seconds = checked_seconds("grace", grace, zero=True)
         self._here().close(deadline_after(seconds))
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until no event of `push_soon` waits or is in flight; return False if the time is up.
+        """Wait until all events of `push_soon` have an outcome; return False after `timeout`.
 
         Args:
             timeout: Seconds. `None`: no limit.
@@ -257,7 +260,7 @@ class Client(BaseClient):
         try:
             self._open()
             sign, _ = self._encode(push)
-            # The timeout starts once the push has a slot: the wait for one is the backpressure on the source.
+            # The timeout starts once the push has a slot: waiting for one is the backpressure on the source.
             return self._here().run(sign, None)
         except WebMQError as error:
             return error

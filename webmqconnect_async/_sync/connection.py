@@ -1,4 +1,4 @@
-"""A connection to a broker: sends a request and reads its response, all before a deadline."""
+"""A connection to a broker, which sends a request and reads the response before a deadline."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from .connector import Connector
 from .sockets import IN, OUT, Expired, OwnedSockets, new_poll, wait, would_block
 
 _RECORD = 16384
-"""Bytes that are received at a time. A TLS record holds no more (RFC 8446, section 5.1), so none is left in the buffer
-of the TLS socket, where poll would not see it."""
+"""Bytes that are received at a time: the maximum of a TLS record (RFC 8446, section 5.1).
+
+So nothing is left in the buffer of the TLS socket, where poll would not see it.
+"""
 _LARGE = 16384
-"""Bytes of a request that a broker may reject without having read it, and may then never read."""
+"""Size of a request, in bytes, above which a broker may reject it without reading it all, and never read the rest."""
 
 
 class CutOff(Exception):
-    """The broker has closed the connection before it had responded."""
+    """The broker closed the connection before its response was complete."""
 
 
 class Connection:
@@ -33,7 +35,7 @@ class Connection:
     begun = False
     """Whether a byte of a request may have been sent."""
     idle_since = 0.0
-    """When the last response was read, on the monotonic clock."""
+    """When the last response was complete, on the monotonic clock."""
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
@@ -51,9 +53,9 @@ class Connection:
         self.is_open = True
 
     def exchange(self, request: bytes, deadline: float) -> tuple[Response, bool]:
-        """Send a request; return the response, and whether the connection can be used again.
+        """Send a request. Return the response, and whether the connection can be used again.
 
-        A response that comes early ends the sending, and the connection cannot be used again.
+        If the response arrives early, the rest of the request is not sent, and the connection cannot be used again.
 
         Raises:
             OSError, CutOff, NotHTTP, Expired: The connection must be closed.
@@ -91,7 +93,7 @@ class Connection:
         """Send what can be sent now, and return the rest."""
         try:
             return unsent[self._socket.send(unsent) :]
-        except (ConnectionError, SSLEOFError):  # the broker has closed the connection, but may have responded before
+        except (ConnectionError, SSLEOFError):  # the broker has closed the connection; its response may be readable
             return unsent
         except OSError as error:
             if not would_block(error):

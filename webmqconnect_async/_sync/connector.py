@@ -1,4 +1,4 @@
-"""Connects to a broker: to the address of its name that responds first, as RFC 8305 describes, without threads."""
+"""Connect to the first of a broker's addresses that responds ("happy eyeballs", RFC 8305), without threads."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .._core.endpoint import Endpoint
 from .sockets import IN, OUT, Expired, OwnedSockets, is_network_error, new_poll, wait, would_block
 
 _DELAY = 0.25
-"""Seconds from one attempt to the next (RFC 8305, section 5)."""
+"""Seconds between the starts of two attempts (RFC 8305, section 5)."""
 
 _Address: TypeAlias = tuple[int, int, int, str, tuple[str | int | bytes, ...]]
-"""As `socket.getaddrinfo` returns it."""
+"""An item of the list that `socket.getaddrinfo` returns."""
 
 
 class Connector:
@@ -27,8 +27,8 @@ class Connector:
 
     Args:
         endpoint: The broker.
-        context: Verifies https; None for http.
-        connect_timeout: Seconds to connect to one address, and again for the TLS handshake. None: no limit of its own.
+        context: Verifies https. `None`: http.
+        connect_timeout: Seconds to connect to one address, and again for the TLS handshake. `None`: the deadline only.
     """
 
     def __init__(self, endpoint: Endpoint, context: SSLContext | None, connect_timeout: float | None) -> None:
@@ -36,7 +36,7 @@ class Connector:
         self._context = context
         self._limit = inf if connect_timeout is None else connect_timeout
         self._last: _Address | None = None
-        """The address that was connected last."""
+        """The address of the last connection."""
 
     def connect(self, sockets: OwnedSockets, deadline: float) -> socket.socket:
         """Connect and return the socket. However this ends, the caller must close the sockets.
@@ -61,9 +61,9 @@ class Connector:
         return secured
 
     def _race(self, addresses: list[_Address], sockets: OwnedSockets, deadline: float) -> socket.socket:
-        """Return the socket that connects first. The next attempt starts after a delay, or when one has failed."""
+        """Return the socket that connects first. An attempt starts `_DELAY` after the one before, or when one fails."""
         attempts: dict[socket.socket, tuple[_Address, float]] = {}
-        """Those in progress, with the time at which each expires."""
+        """The attempts in progress: the address of each, and when it times out."""
         code = 0
         start = -inf
         while addresses or attempts:
@@ -113,7 +113,7 @@ class Connector:
 
 
 def _in_order(addresses: Iterable[_Address], first: _Address | None) -> list[_Address]:
-    """Return addresses with their families in turn (RFC 8305, section 4), beginning with one that has worked."""
+    """Return addresses with alternating families (RFC 8305, section 4), beginning with one that has worked."""
     families: dict[int, list[_Address]] = {}
     for address in addresses:
         families.setdefault(address[0], []).append(address)
@@ -122,7 +122,7 @@ def _in_order(addresses: Iterable[_Address], first: _Address | None) -> list[_Ad
 
 
 def _connecting(address: _Address, sockets: OwnedSockets) -> socket.socket:
-    """Return a socket that is being connected to an address."""
+    """Return a socket that is connecting to an address."""
     family, kind, protocol, _, place = address
     # The kernel may lack the family of an address that the resolver returns; that is an OSError, too.
     attempt = sockets.new(family, kind, protocol)
@@ -135,7 +135,7 @@ def _connecting(address: _Address, sockets: OwnedSockets) -> socket.socket:
 
 
 def _checked_now(sockets: OwnedSockets, deadline: float) -> float:
-    """Return the time; raise Expired if the deadline has passed, or another thread has aborted the connection."""
+    """Return the monotonic time; raise Expired at the deadline, or if another thread has aborted the connection."""
     now = monotonic()
     if now >= deadline or sockets.is_aborted:
         raise Expired
@@ -143,7 +143,7 @@ def _checked_now(sockets: OwnedSockets, deadline: float) -> float:
 
 
 def _ready(sockets: Iterable[socket.socket], events: int, end: float) -> set[int]:
-    """Wait until one of the sockets is ready, or the time has come; return the descriptors that are ready."""
+    """Wait until a socket is ready, or until `end`. Return the descriptors that are ready."""
     poll = new_poll()
     for each in sockets:
         poll.register(each, events)

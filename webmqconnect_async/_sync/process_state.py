@@ -1,6 +1,6 @@
-"""The state of a Client in one process: its idle connections and its slots; and how it sends a request.
+"""The state of a Client in one process: its idle connections and its slots. It also drives each flow.
 
-Whether to try again and what a response means is decided in `flow` and `dialects`.
+`flow` decides whether to retry, and `dialects` what a response means.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from .sockets import Expired, is_network_error
 class ProcessState:
     """The state of a Client in one process, shared by its threads.
 
-    It survives exceptions from signal handlers, by the rules in `slots`: the lease of a push owns its connection, which
-    `release` closes if it is still there.
+    Exceptions from signal handlers leave it consistent, by the rules in `slots`: the lease of a push owns its
+    connection, which `release` closes if the lease still has it.
 
     Args:
         settings: The client's settings.
@@ -55,20 +55,21 @@ class ProcessState:
                 context.set_alpn_protocols(["http/1.1"])
         self._connector = Connector(settings.endpoint, context, settings.connect_timeout)
         self._idle: list[Connection] = []
-        """In the order in which they became idle. The last one is taken first."""
+        """In the order in which they became idle. The last one is used first."""
         self._lock = threading.RLock()
         """Guards the idle connections."""
-        # A client need not be closed: its idle connections are closed with it, without a ResourceWarning.
+        # A client need not be closed: when it is garbage-collected, this closes its idle connections, without a
+        # ResourceWarning.
         weakref.finalize(self, _close_all, self._idle)
 
     def run(self, sign: Signer, deadline: float | None = None, *, background: bool = False) -> Receipt:
-        """Wait for a slot, drive an encoded push, release the slot and count the push.
+        """Wait for a slot, drive an encoded push, release the slot, and count the push.
 
         Args:
             sign: The encoded push.
-            deadline: A time of the monotonic clock, or infinite. `None`: wait for a slot without a limit, then start
-                the client's timeout.
-            background: Whether it is of `push_soon`.
+            deadline: On the monotonic clock, or infinity. `None`: wait for a slot without a limit, then start the
+                client's timeout.
+            background: Whether it is an event of `push_soon`.
         """
         settings = self._settings
         lease = Lease()
@@ -84,8 +85,8 @@ class ProcessState:
             lease.attempts = error.attempts
             raise
         finally:
-            # A signal handler may raise within `release` as well. One that does so twice in a row, within these few
-            # instructions, is not provided for.
+            # A signal handler may also raise within `release`. A second time in a row, within these few instructions,
+            # it would leak the slot.
             try:
                 self.release(lease)
             except BaseException:
@@ -100,15 +101,15 @@ class ProcessState:
                 step = flow.receive(self.exchange(lease, flow.request(), deadline))
                 if isinstance(step, Receipt):
                     return step
-                if not lease.background:  # the background has a log of its own
+                if not lease.background:  # its queue has log messages of its own
                     log.retrying(self._endpoint.authority, step)
                 seconds = step.seconds
-                del step  # the error that it holds may be raised with this frame in its traceback
+                del step  # otherwise its error, raised below, would refer to itself by this frame in its traceback
                 if self.slots.sleep(seconds):
                     raise flow.error()
 
     def exchange(self, lease: Lease, request: Request, deadline: float) -> Response | TransportFailure:
-        """Send one request and return the response, or why there is none."""
+        """Send one request. Return the response, or the reason why there is none."""
         try:
             connection = self._connection(lease, deadline)
             response, reusable = connection.exchange(self._head.encode(request) + request.body, deadline)
@@ -126,12 +127,12 @@ class ProcessState:
             self._tidy(lease)
 
     def release(self, lease: Lease) -> None:
-        """Close the connection in use, if there is one left, and release the slot. Safe to call again."""
+        """Close the connection if the lease still has one, and release the slot. Safe to call again."""
         _disconnect(lease)
         self.slots.release(lease)
 
     def close(self, deadline: float) -> None:
-        """Push what waits in the background, close the slots, then the connections still in use, then the idle ones."""
+        """Push the events of `push_soon`, wait for the pushes in flight, and close all connections."""
         self.slots.refuse()
         self.background.refuse()
         self.background.flush(deadline)
@@ -146,20 +147,20 @@ class ProcessState:
         self.background.end()
 
     def abandon(self) -> None:
-        """Drop the copies that a fork has made of the parent's connections and events. No TLS close is sent.
+        """Drop the copies of the parent's connections and events, in the child of a fork. No TLS close_notify is sent.
 
-        It takes no lock: a thread of the parent may have held it during the fork.
+        Takes no lock: a thread of the parent may have held it during the fork.
         """
         log.forked(self._endpoint.authority)
         self.background.forget_parent()
         _close_all(self._idle)
 
     def _connection(self, lease: Lease, deadline: float) -> Connection:
-        """Return an idle connection that the broker has left open and silent, or a new one; the lease owns it."""
+        """Return a connection, which the lease owns: an idle one that is open and has no unread data, or a new one."""
         while True:
             with self._lock:
                 if self._idle:
-                    # Not pop(): an exception could lose what it returns.
+                    # Not pop(): an exception of a signal handler after it would lose the connection.
                     lease.connection = self._idle[-1]
                     del self._idle[-1]
             if (connection := lease.connection) is None:
@@ -172,7 +173,7 @@ class ProcessState:
                 break
             _disconnect(lease)
         if self.slots.is_cut:
-            # It may have come too late for `close`.
+            # `close` may not have seen this connection.
             raise Expired
         return connection
 
@@ -180,11 +181,11 @@ class ProcessState:
         return monotonic() - idle.idle_since < self._keepalive and idle.is_quiet()
 
     def _tidy(self, lease: Lease) -> None:
-        """Close the connection in use, if there is one left, and those that have been idle for too long."""
+        """Close the connection if the lease still has one, and those that have been idle for too long."""
         while True:
             _disconnect(lease)
             with self._lock:
-                # The last one is checked when it is taken.
+                # Not the last one: it is checked when it is used.
                 oldest = self._idle[0] if self._idle[1:] else None
                 if oldest is None or self._is_usable(oldest):
                     return
@@ -193,7 +194,7 @@ class ProcessState:
                     del self._idle[0]
 
     def _failure(self, error: Exception, connection: Connection | None) -> TransportFailure:
-        """Return why there is no response."""
+        """Return the failure that an error means."""
         broker = self._endpoint.authority
         begun = connection is not None and connection.begun
         if isinstance(error, Expired) or self.slots.is_cut:
@@ -211,7 +212,7 @@ class ProcessState:
 
 
 def deadline_after(seconds: float | None) -> float:
-    """Return a time of the monotonic clock; infinite for None."""
+    """Return the monotonic time in so many seconds; infinity for `None`."""
     return inf if seconds is None else monotonic() + seconds
 
 

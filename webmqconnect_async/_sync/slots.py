@@ -1,16 +1,16 @@
-"""The slots of a blocking client: a ledger of the pushes in flight, and the counts of those that have ended.
+"""The slots of a blocking client: which pushes are in flight, and the counts of those that have ended.
 
-A slot survives an exception that a signal handler raises: Ctrl-C, or the time limit of a task queue. CPython runs
+No slot is lost if a signal handler raises an exception, for Ctrl-C or for the time limit of a task queue. CPython runs
 Python-level handlers between bytecode instructions: on entry to a function, at backward jumps, after calls, and within
-C calls that wait. Such an exception can therefore follow a call that has taken effect but whose result is not stored
-yet. This module and its callers rely on three rules:
+C calls that wait. So the exception can come after a call has taken effect, but before its result is stored. This module
+and its callers rely on three rules:
 
-- A push makes its `Lease` first and enters `try`; only then does it acquire anything. `Slots.release`, in `finally`,
-  looks up in the ledger what the lease holds, so it is safe to call again after an exception in the first call.
+- A push creates its `Lease` and enters `try` before it acquires anything. `Slots.release`, in `finally`, looks up what
+  the lease holds, so it is safe to call again after an exception in the first call.
 - Changes that belong together are made without a call or a loop between them; at most the last is a call into C.
-- Locks are C locks, entered by `with`, which has no gap. `threading.Condition` and `Event` are written in Python: an
-  exception can leave the lock inside them locked forever. A lock that a handler may meet held by its own thread is
-  reentrant, so that a handler can use the client.
+- Locks are implemented in C and entered by `with`, which has no gap. `threading.Condition` and `Event` are written in
+  Python: an exception can leave the lock inside them locked forever. A lock that the thread of a handler may already
+  hold is reentrant, so that the handler can use the client.
 """
 
 from __future__ import annotations
@@ -36,14 +36,17 @@ class Lease:
     """Requests made for it."""
 
     background = False
-    """Whether it has a slot beyond those of the client, also while the client closes. Not counted if it fails."""
+    """Whether it is a push of `push_soon`.
+
+    Such a push has a slot beyond those of the client, even while the client closes, and does not count if it fails.
+    """
 
 
 class Slots:
     """A semaphore with deadlines, served in order of arrival, that can be closed.
 
     Args:
-        size: How many leases may hold a slot at a time.
+        size: Number of slots.
     """
 
     def __init__(self, size: int) -> None:
@@ -51,7 +54,7 @@ class Slots:
         self._background = 0
         self._lock = threading.RLock()
         self._pushed = self._failed = self._retried = 0
-        # Dictionaries, because they keep their order and are changed without a call.
+        # Dicts, because they are ordered, and a statement that changes one is not a call.
         self._held: dict[Lease, None] = {}
         self._queue: dict[Lease, threading.Lock] = {}
         self._drained = Latch()
@@ -75,11 +78,11 @@ class Slots:
         return self._cut.is_set
 
     def acquire(self, lease: Lease, deadline: float) -> None:
-        """Wait for a slot. However this ends, the caller must release the lease.
+        """Wait for a slot. The caller must release the lease, even after an exception.
 
         Args:
             lease: A new lease.
-            deadline: A time of the monotonic clock; infinite for none.
+            deadline: On the monotonic clock; infinity for none.
 
         Raises:
             ClientClosed: The client is closed, or was closed during the wait.
@@ -114,7 +117,7 @@ class Slots:
         raise QueueTimeout(f"none of the {self._size} slots came free before the deadline")
 
     def release(self, lease: Lease) -> None:
-        """Give back the lease's slot, or leave the queue, and count the push. Safe to call again."""
+        """Release the lease's slot, or leave the queue, and count the push. Safe to call again."""
         with self._lock:
             held = lease in self._held
             if held or lease in self._queue:
@@ -129,8 +132,8 @@ class Slots:
                     if lease.background:
                         self._background -= 1
                     elif not self.closed:
-                        # The slot goes to the lease that has waited longest. A free slot would go to the thread that is
-                        # running, which is the one that gives it back, and which may push again at once, forever.
+                        # The lease that has waited longest gets the slot. If it were only marked as free, the running
+                        # thread, which releases it, could take it again at once, and so forever.
                         for following in self._queue:
                             turn = self._queue[following]
                             del self._queue[following]
@@ -141,11 +144,11 @@ class Slots:
             self._drained.set()
 
     def sleep(self, seconds: float) -> bool:
-        """Sleep while holding a slot; return whether the end of the grace period cut the sleep short."""
+        """Sleep; return whether the end of the grace period of `close` has ended the sleep."""
         return self._cut.wait(seconds)
 
     def refuse(self) -> None:
-        """Admit no more leases, except those of the background. Safe to call again."""
+        """Accept no more leases, except those of `push_soon`. Safe to call again."""
         with self._lock:
             self.closed = True
         while self._queue:
@@ -158,9 +161,9 @@ class Slots:
                     break
 
     def close(self, deadline: float) -> int:
-        """Admit no more leases, wait until the deadline for those held, and return how many are cut off.
+        """Accept no more leases, and wait until the deadline for those that hold a slot. Return how many still do.
 
-        Safe to call again, also after an exception in the first call.
+        Safe to call again, even after an exception in the first call.
         """
         self.refuse()
         if not self._held:
@@ -173,7 +176,7 @@ class Slots:
 
 
 class Latch:
-    """An event that is set once: a `threading.Event` that survives exceptions from signal handlers."""
+    """An event that is set once: a `threading.Event` that stays usable after an exception of a signal handler."""
 
     def __init__(self) -> None:
         self.is_set = False
@@ -181,7 +184,7 @@ class Latch:
         self._waiting: dict[threading.Lock, None] = {}
 
     def set(self) -> None:
-        """Wake all waiting threads. Safe to call again; that completes a call that an exception has ended."""
+        """Wake all waiting threads. Safe to call again, which completes a call that an exception has interrupted."""
         with self._lock:
             self.is_set = True
         while self._waiting:
@@ -192,7 +195,7 @@ class Latch:
                     break
 
     def wait(self, seconds: float) -> bool:
-        """Wait at most that long; return whether the latch is set."""
+        """Wait for at most so many seconds; return whether the latch is set."""
         woken = threading.Lock()
         woken.acquire()
         with self._lock:
@@ -208,5 +211,5 @@ class Latch:
 
 
 def seconds_until(deadline: float) -> float:
-    """Return the seconds until a deadline, for a lock: 0 if it has passed, at most TIMEOUT_MAX."""
+    """Return the seconds until a deadline as the timeout of a lock: 0 if it has passed, at most TIMEOUT_MAX."""
     return min(max(0.0, deadline - monotonic()), threading.TIMEOUT_MAX)

@@ -1,6 +1,6 @@
-"""Non-blocking sockets that survive exceptions from signal handlers, and which errors come from the network.
+"""Non-blocking sockets that no exception of a signal handler leaves open, and which errors come from the network.
 
-Deadlines are times of the monotonic clock; infinite means none.
+Deadlines are on the monotonic clock; infinity means none.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Protocol
 from .._core.clock import monotonic
 
 IN: int = getattr(select, "POLLIN", 1)
-"""The event that there is something to read, or that the connection has ended."""
+"""The event that data can be read, or that the connection has ended."""
 OUT: int = getattr(select, "POLLOUT", 4)
-"""The event that something can be sent, or that the socket has connected."""
+"""The event that data can be sent, or that the socket has connected."""
 
 
 class Expired(Exception):
@@ -28,10 +28,10 @@ class Poll(Protocol):
     """The part of `select.poll` that is used."""
 
     def register(self, source: socket.socket, events: int, /) -> None:
-        """Wait for these events of a socket, and no longer for those it was registered with before."""
+        """Wait for these events of a socket, instead of those that were registered before."""
 
     def poll(self, milliseconds: float | None, /) -> list[tuple[int, int]]:
-        """Return the descriptors that are ready, with their events; None waits without a limit."""
+        """Return the descriptors that are ready, with their events. `None`: wait without a limit."""
         ...
 
 
@@ -53,49 +53,49 @@ class _Select:
 
 
 def new_poll() -> Poll:
-    """Return a new object to wait for sockets with."""
-    # poll where there is one: select accepts no descriptor above 1023.
+    """Return a new object that waits for sockets."""
+    # Preferably poll: select accepts no descriptor above 1023 (FD_SETSIZE).
     return select.poll() if hasattr(select, "poll") else _Select()
 
 
 def wait(poll: Poll, end: float) -> list[tuple[int, int]]:
-    """Wait until a socket is ready, and return the descriptors that are ready; an empty list if the time has come."""
+    """Wait until a socket is ready, or until `end`. Return the descriptors that are ready."""
     left = end - monotonic()
     return poll.poll(None if left == inf else left * 1000) if left > 0 else []
 
 
 def is_network_error(error: OSError) -> bool:
-    """Whether an error comes from the network, and not from a signal handler that ran while a socket was in use.
+    """Return whether an error comes from the network, and not from a signal handler that ran while a socket was in use.
 
-    Handlers raise TimeoutError and other OSErrors. Those of the system and the resolver have an errno, and those of TLS
-    a class of their own.
+    Handlers may raise TimeoutError and other OSErrors, without an errno. Errors of the system and the resolver have
+    one, and errors of TLS have a class of their own.
     """
     return error.errno is not None or isinstance(error, SSLError | ConnectionError)
 
 
 def would_block(error: OSError) -> bool:
-    """Whether an operation on a non-blocking socket has to be tried again when the socket is ready."""
+    """Return whether an operation on a non-blocking socket must be repeated when the socket is ready."""
     return isinstance(error, BlockingIOError | SSLWantReadError | SSLWantWriteError) and is_network_error(error)
 
 
 class OwnedSockets:
-    """Sockets, each owned from before it is open until `close`, so that no exception in between leaves one open."""
+    """Sockets, each registered before it is opened, so that `close` closes it even after an exception in between."""
 
     is_aborted = False
-    """Whether `abort` was called. To be checked after each new socket, before waiting for it."""
+    """Whether `abort` was called. Check it after creating a socket, and before waiting for it."""
 
     def __init__(self) -> None:
         self._sockets: list[socket.socket] = []
 
     def new(self, family: int, kind: int, protocol: int) -> socket.socket:
-        """Return a new socket, which does not block."""
+        """Return a new non-blocking socket."""
         make = socket.socket
         if isinstance(make, type):
-            # In two steps, since an exception could lose what `socket.socket(…)` returns.
+            # In two steps: an exception of a signal handler after `socket.socket(…)` would lose the socket.
             made = make.__new__(make)
             self._sockets.append(made)
             make.__init__(made, family, kind, protocol)
-        else:  # replaced by a function, as is usual to bind all sockets to an address
+        else:  # replaced by a function, a common way to bind all sockets to an address
             made = make(family, kind, protocol)
             self._sockets.append(made)
         made.setblocking(False)
@@ -104,14 +104,14 @@ class OwnedSockets:
     def secure(self, connected: socket.socket, context: SSLContext, host: str) -> SSLSocket:
         """Return a connected socket with TLS. The caller must do the handshake.
 
-        If the connection has been reset, CPython before 3.13 may raise and leave an SSLSocket open, and any version may
+        If the connection was reset, CPython before 3.13 may raise and leave an SSLSocket open, and any version may
         return one without TLS, whose `do_handshake` raises.
         """
         try:
             secured = context.wrap_socket(connected, server_hostname=host, do_handshake_on_connect=False)
         except BaseException as error:
-            # An SSLSocket to which only the traceback refers may have the descriptor, alone or beside the other socket.
-            # Only one of them may close it.
+            # An SSLSocket to which only the traceback refers may have the descriptor, alone or together with the other
+            # socket. Only one of them may close it.
             for frame, _ in walk_tb(error.__traceback__):
                 made = frame.f_locals.get("self")
                 if isinstance(made, SSLSocket) and made.fileno() >= 0:
@@ -125,22 +125,22 @@ class OwnedSockets:
     def close(self, but: socket.socket | None = None) -> None:
         """Close all sockets but one. Safe to call again.
 
-        No TLS close is sent: after a fork the connection is the parent's.
+        No TLS close_notify is sent: after a fork, the connection is the parent's.
         """
         for each in self._sockets:
             if each is not but:
                 try:
                     each.close()
-                except AttributeError:  # an exception has ended its constructor after that of its base class
+                except AttributeError:  # an exception has interrupted its constructor after that of the base class
                     socket.SocketType.close(each)
 
     def abort(self) -> None:
-        """Break the connection while another thread uses it, or connects."""
+        """Shut the connection down while another thread uses it, or connects."""
         self.is_aborted = True
         for each in list(self._sockets):
             try:
                 if isinstance(each, SSLSocket):
-                    # SSLSocket.shutdown would remove TLS first, and data being sent just then would go out in clear.
+                    # SSLSocket.shutdown removes TLS first: another thread could then send data in plain text.
                     super(SSLSocket, each).shutdown(socket.SHUT_RDWR)
                 else:
                     each.shutdown(socket.SHUT_RDWR)
