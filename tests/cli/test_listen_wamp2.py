@@ -192,7 +192,7 @@ async def address() -> AsyncIterator[str]:
         ("no-text", (), "not a WAMP broker"),
         ("no-text", KEY, "the hub sent no challenge: it does not authenticate subscribers"),
         ("welcoming", KEY, "the hub sent no challenge: it does not authenticate subscribers"),
-        ("silent", (), "the hub has stopped answering"),
+        ("silent", (), "the hub has stopped responding"),
     ],
 )
 async def test_other_servers(

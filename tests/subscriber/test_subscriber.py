@@ -665,7 +665,7 @@ async def test_broker_that_has_stopped_answering_is_left(serve: list[Serve], mon
     left = asyncio.Event()
 
     def changed(state: str, detail: str) -> None:
-        if detail == "the hub has stopped answering":
+        if detail == "the hub has stopped responding":
             monkeypatch.setattr(_session, "_SILENCE", PATIENCE)
             left.set()
 

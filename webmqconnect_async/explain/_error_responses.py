@@ -11,13 +11,13 @@ _SIGNATURES = re.compile(r"invalid request signature \(expected (\S+), got (\S+)
 
 
 def quoted_signatures(response: str) -> tuple[str, str] | None:
-    """Return the signatures that the original WebMQ hub quotes, the one it expected and the one it got, if it does."""
+    """Return the expected and the received signature if the response quotes both, as the original WebMQ hub does."""
     found = _SIGNATURES.search(response)
     return None if found is None else (found[1], found[2])
 
 
 def advice_on(response: str) -> str | None:
-    """Return what an error response means and what to do, or None if the response is unknown."""
+    """Return what an error response means and what to do; `None` if the response is unknown."""
     text = " ".join(response.split())
     for pattern, advice in _ADVICE.items():
         if found := re.search(pattern, text):
@@ -166,4 +166,4 @@ _ADVICE = {
         "Pushes are not accepted at this path. A hub accepts them at /, and those in Crossbar.io's dialect at /publish."
     ),
 }
-"""Advice by a pattern of the response. The first pattern found counts; its groups fill the placeholders."""
+"""Advice by a pattern of the response. The first pattern found is used; its groups fill the placeholders."""

@@ -1,4 +1,4 @@
-"""Exceptions of a subscriber, with a class for each cause that a user can remove."""
+"""Exceptions of a subscriber, with a class for each cause that a user can fix."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Self
 
 
 class SubscriberError(Exception):
-    """A subscriber cannot connect, join or subscribe, or its connection has ended. The message says which and why.
+    """A subscriber cannot connect, authenticate or subscribe, or its connection has ended. The message says why.
 
-    It is not a `WebMQError`. Those are about a push, and say whether it can be repeated.
+    It is not a `WebMQError`: those are about pushes, and say whether a push can be repeated.
     """
 
     def _copy(self) -> Self:
-        """Return the same error without the frames that it was raised in."""
+        """Return an equal error without a traceback."""
         return type(self)(*self.args)
 
 
@@ -33,7 +33,7 @@ class KeyRefused(SubscriberError):
 
 
 class TicketRefused(SubscriberError):
-    """The broker does not accept the ticket: its key or signature is wrong, it cannot be used, or it has expired."""
+    """The broker does not accept the ticket: its key, signature or claims are wrong, or it has expired."""
 
 
 class NoSuchRealm(SubscriberError):
@@ -41,4 +41,4 @@ class NoSuchRealm(SubscriberError):
 
 
 class TopicRefused(SubscriberError):
-    """The broker does not accept a subscription: not allowed, too long a topic, or too many topics."""
+    """The broker does not accept a subscription: it is not allowed, the topic is too long, or there are too many."""

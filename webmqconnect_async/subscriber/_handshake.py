@@ -1,4 +1,4 @@
-"""Connect to a broker: its WebSocket URL, the version of WAMP that it chooses, and the session."""
+"""Connect to a broker: open the WebSocket, and a session in the version of WAMP that the broker chooses."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ NewTicket: TypeAlias = Callable[[], str | Awaitable[str]]
 _SUBPROTOCOLS: dict[str, type[Session]] = {"wamp.2.json": Wamp2Session, "wamp": Wamp1Session}
 
 _TIMEOUT = 10.0
-"""Seconds to get a ticket, again to connect, and again to join."""
+"""Seconds to get a ticket, to open the WebSocket, and to open the session, each."""
 
 
 def socket_url(url: str) -> str:
-    """Return the WebSocket URL of a hub, given that or the URL for pushes; raise `ValueError` for any other."""
+    """Return the WebSocket URL of a hub, given this URL or the one for pushes; raise `ValueError` for any other."""
     parts = urlsplit(url)
     if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("it does not begin with ws://, wss://, http:// or https:// and a host")
@@ -47,28 +47,28 @@ def socket_url(url: str) -> str:
 
 
 async def new_ticket(ticket: NewTicket | None) -> Callable[[], str] | None:
-    """Ask the application for a ticket. It is returned in a function, as error reporters show variables.
+    """Call the application's function for a ticket. Return the ticket as a function: error reporters show variables.
 
     Raises:
-        TypeError: it is not a string.
-        SubscriberError: it takes too long. Anything that the application raises passes.
+        TypeError: the ticket is not a string.
+        SubscriberError: the function takes too long, or was cancelled. Its own exceptions pass through.
     """
     if ticket is None:
         return None
-    patience = asyncio.timeout(_TIMEOUT)
+    timeout = asyncio.timeout(_TIMEOUT)
     try:
-        async with patience:
+        async with timeout:
             token = ticket()
             if isawaitable(token):
                 token = await token
     except TimeoutError:
-        if not patience.expired():
+        if not timeout.expired():
             raise
         raise SubscriberError(f"the function ticket has not returned within {_TIMEOUT:.0f} s") from None
     except asyncio.CancelledError:
         if (task := asyncio.current_task()) is None or task.cancelling():
             raise
-        # What the function waits for was cancelled, and not the subscriber.
+        # Not the subscriber was cancelled, but something that the function awaits.
         raise SubscriberError("the function ticket was cancelled") from None
     if not isinstance(token, str):
         message = wrong_type("the ticket", "a string", token)
@@ -86,8 +86,8 @@ async def connect(
     topics: Topics,
     ticket: Callable[[], str] | None,
 ) -> Session:
-    """Connect and join; raise `SubscriberError` if a step fails or takes too long."""
-    authority = URL(url).authority  # not the whole URL: its query may hold a secret
+    """Open the WebSocket and the session; raise `SubscriberError` if a step fails or takes too long."""
+    authority = URL(url).authority  # not the whole URL: its query may contain a secret
     # WAMP v1 has no tickets.
     subprotocols = tuple(_SUBPROTOCOLS) if ticket is None else ("wamp.2.json",)
     socket = await _open(http, url, authority, ssl, subprotocols)
@@ -115,14 +115,15 @@ async def _open(
                 protocols=subprotocols,
                 autoping=False,
                 ssl=True if ssl is None else ssl,
-                max_msg_size=0,  # an event above a limit would end one connection after another
+                # No limit: a larger event would end this connection, and again the next one that receives it.
+                max_msg_size=0,
             )
     except TimeoutError:
         raise SubscriberError(f"cannot connect to {authority} within {_TIMEOUT:.0f} s") from None
     except aiohttp.WSServerHandshakeError as error:
         raise HandshakeRefused(f"{authority} refused the WebSocket with {error.status}") from None
     except (aiohttp.ClientError, OSError) as error:
-        # A TLS handshake that fails is a ClientConnectorError, too, but something listens there.
+        # A ClientSSLError is a ClientConnectorError, too, but the TCP connection was established.
         unreached = isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError)
         reason = failure_of(error, authority, begun=False).reason
         raise (CannotConnect if unreached else SubscriberError)(reason) from None

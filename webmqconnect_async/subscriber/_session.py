@@ -1,4 +1,4 @@
-"""What the sessions of both versions of WAMP have in common: JSON messages over a WebSocket."""
+"""The base class of the sessions of both versions of WAMP: JSON messages over a WebSocket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ._subscription import Lost
 from ._topics import Topic, Topics
 
 _SILENCE = 30.0
-"""Seconds without any frame from the broker after which it has to respond to a message."""
+"""Seconds without any frame from the broker, after which it must respond to a ping."""
 _PATIENCE = 10.0
 """Seconds for that response."""
 _CLOSE_TIMEOUT = 0.5
@@ -28,13 +28,13 @@ _CLOSE_TIMEOUT = 0.5
 class Session(ABC):
     """A session with a broker.
 
-    aiohttp's own heartbeat is not used: it ends a connection that is not read from for a while, because the pong stays
-    unread.
+    It does not use aiohttp's heartbeat, which ends a connection if the application reads nothing for a while, because
+    the pong stays unread.
     """
 
     id: str = ""
     _EVENT: ClassVar[re.Pattern[str]]
-    """The beginning of an event. The groups are the JSON of a key of `_subscribed`, and the ID of the publication."""
+    """Matches the beginning of an event. The groups are a key of `_subscribed` as JSON, and the publication ID."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, topics: Topics) -> None:
         self._socket = socket
@@ -44,12 +44,12 @@ class Session(ABC):
 
     @abstractmethod
     async def join(self, credentials: Credentials | None, realm: str, ticket: Callable[[], str] | None) -> None:
-        """Open the session, and begin the connection of the topics.
+        """Open the session, and call `connected` of the topics.
 
         Args:
-            credentials: to authenticate with. `None`, also for the ticket: as anonymous.
-            realm: the realm, by WAMP v2.
-            ticket: returns the ticket to authenticate with, by WAMP v2.
+            credentials: to authenticate with. If this and `ticket` are `None`: as anonymous.
+            realm: the realm; WAMP v2 only.
+            ticket: returns the ticket to authenticate with; WAMP v2 only.
         """
 
     @abstractmethod
@@ -57,7 +57,7 @@ class Session(ABC):
         """Send a SUBSCRIBE for the current topic."""
 
     async def unsubscribe(self, topic: Topic) -> None:
-        """Send an UNSUBSCRIBE, if there was a SUBSCRIBE. The response is not waited for."""
+        """Send an UNSUBSCRIBE if the topic is subscribed to. This does not wait for the response."""
         for key in [key for key, each in self._subscribed.items() if each is topic]:
             del self._subscribed[key]
             await self._unsubscribe(key)
@@ -71,22 +71,22 @@ class Session(ABC):
 
     @abstractmethod
     def _read(self, message: object) -> None:
-        """Record what a JSON message says of the topics."""
+        """Handle a JSON message."""
 
     async def receive(self) -> None:
-        """Wait for a frame, and record what it says; raise `SubscriberError` if the connection has ended."""
+        """Wait for a frame, and handle it; raise `SubscriberError` if the connection has ended."""
         self._read(await self._receive())
 
     async def close(self) -> None:
-        """Close the connection. The broker may have much to send before it responds to the close frame."""
+        """Close the connection. The wait is limited: a broker may have much to send before its close frame."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self._socket.close()
 
     async def keep_alive(self) -> None:
-        """Send something, for a broker that would end the connection because its pings are not answered."""
-        # RFC 6455, section 5.5.3: an unsolicited pong is a heartbeat in one direction.
-        with suppress(aiohttp.ClientError, OSError):  # receive() is going to raise, after what has arrived before
+        """Send a pong: while nothing is read, pings of the broker get no response, and it would end the connection."""
+        # RFC 6455, section 5.5.3: an unsolicited pong is a unidirectional heartbeat.
+        with suppress(aiohttp.ClientError, OSError):  # receive() will raise, after the messages that have arrived
             await self._socket.pong()
 
     async def _send(self, *fields: object) -> None:
@@ -102,9 +102,9 @@ class Session(ABC):
         return message
 
     async def _receive(self) -> object:
-        """Wait for a frame and return its JSON, or `None` if it is not JSON text, which WAMP does not have."""
+        """Wait for a frame and return the value of its JSON; `None` if it is not a text frame with JSON."""
         if self._topics.current is not None and self._topics.waited >= _SILENCE + _PATIENCE:
-            raise SubscriberError("the hub has stopped answering")
+            raise SubscriberError("the hub has stopped responding")
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
@@ -114,7 +114,7 @@ class Session(ABC):
                 await self._socket.pong(frame.data)
         except TimeoutError:
             if self._pinged:
-                raise SubscriberError("the hub has stopped answering") from None
+                raise SubscriberError("the hub has stopped responding") from None
             self._pinged = True
             await self._ping()
             return None
@@ -137,9 +137,9 @@ class Session(ABC):
             message: object = json.loads(text)
             return message
         except (ValueError, RecursionError) as error:
-            # Such as an event that is nested too deeply for Python, or has an integer of more than 4,300 digits.
+            # For example an event that is nested too deeply for Python, or has an integer of more than 4,300 digits.
             if (event := self._EVENT.match(text)) is not None:
-                with suppress(ValueError, KeyError):  # not for us
+                with suppress(ValueError, KeyError):  # not a subscribed topic
                     topic = self._subscribed[json.loads(event[1])]
                     lost = Lost(topic.name, f"an event cannot be decoded: {error}")
                     self._topics.event(topic, lost, int(event[2]) if event[2] else None)
@@ -147,7 +147,7 @@ class Session(ABC):
 
 
 def signature(credentials: Credentials, challenge: object) -> str:
-    """Return the response to a challenge (WAMP-CRA); raise `SubscriberError` if it is not a text."""
+    """Return the response to a challenge (WAMP-CRA); raise `SubscriberError` if the challenge is not a string."""
     if not isinstance(challenge, str):
         raise SubscriberError("the hub sent no challenge: it does not authenticate subscribers")
     return sign_challenge(credentials, challenge)

@@ -1,4 +1,4 @@
-"""A subscriber: one connection to a broker at a time, the topics on it, and what happens when it ends."""
+"""A subscriber: connects to a broker, subscribes to topics, and does both again when the connection has ended."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from ._subscription import Backpressure, Inbox, OnLost, Subscription
 from ._topics import Topics
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
-"""Seconds: the upper bounds of the first and of all waits before connecting again."""
+"""Seconds: the maximum of the first backoff before a reconnection, and of all."""
 _STEADY = 10.0
-"""Seconds that a connection has to last, at least, for the waits to start over."""
+"""Seconds that a connection must last for the backoff to start over."""
 _KEEP_ALIVE = 10.0
-"""Seconds between heartbeats while nothing is read. A hub waits 15 s for the response to a ping; any frame will do."""
+"""Seconds between pongs while nothing is read. A hub waits 15 s for any frame after a ping."""
 
 
 class Subscriber:
-    """Receives the events of topics from a WebMQ hub or Crossbar.io. An `async with` connects it.
+    """Receives the events of topics from a WebMQ hub or Crossbar.io. `async with` connects it.
 
-    When the connection ends, it connects and subscribes again, with backoff and jitter. Each subscription gets every
-    event of its topics once and in order, from the confirmation of `Subscription.ready` on, or `on_lost` is called. A
-    hub sends what was missed, as far back as its history goes. Crossbar.io and the hubs of 2012 keep no history: there,
-    `on_lost` is called after each outage.
+    When the connection ends, it connects and subscribes again, with backoff and jitter. After `Subscription.ready`,
+    each subscription gets every event of its topics once and in order, or `on_lost` is called. A hub sends missed
+    events from its history. Crossbar.io and the hubs of 2012 keep no history: there, `on_lost` is called after each
+    outage.
 
-    `on_lost` has its place among the events. The iterator calls it after it has returned the events before the loss,
-    and before it returns those that follow. The broker has confirmed the topic again by then: an application that loads
-    its state when it is called misses nothing, and the events that follow may be part of that state already. If it is a
-    coroutine function, it is awaited, and called again if it is cancelled. Any other exception that `on_lost` raises
-    leaves the iterator, which can then be used further.
+    The iterator calls `on_lost` after it has returned the events before the loss, and before it returns those after it.
+    By then, the broker has confirmed the topic again: an application that now loads its state misses nothing, though
+    some of the events that follow may already be part of that state. If it is a coroutine function, it is awaited, and
+    called again if it is cancelled. Any other exception that `on_lost` raises leaves the iterator, which can be used
+    again after that.
 
-    `on_lost` is also called if the broker refuses a topic that it had confirmed. It is asked again on the next
-    connection.
+    `on_lost` is also called if the broker refuses a topic that it had confirmed before. The subscriber tries to
+    subscribe to it again on the next connection.
 
     While the buffer of a subscription is full, nothing is read from the connection, for any subscription. A broker
     disconnects a subscriber that reads nothing for too long, which is an outage like any other.
@@ -54,20 +54,20 @@ class Subscriber:
         url: the URL of the WebSocket, such as `ws://127.0.0.1:8080/ws`, or a hub's URL for pushes, such as
             `http://127.0.0.1:8080`.
         credentials: to authenticate with. `None`: as anonymous, unless there is a ticket.
-        realm: to join by WAMP v2; a hub ignores it. The examples of Crossbar.io call theirs `realm1`.
-        on_lost: called with a topic of which events were lost, and the reason, for people.
+        realm: the realm of WAMP v2; a hub ignores it. `realm1` is that of Crossbar.io's examples.
+        on_lost: called with a topic of which events were lost, and the reason as text.
         on_state: called with "open" and the session ID for each connection, and with "closed" and the reason when one
-            has ended or an attempt to connect again has failed.
-        reconnect: whether to connect again. If not, iterators raise `SubscriberError` when the connection has ended.
-        buffer: the maximum number of events per subscription that wait to be read.
+            has ended or an attempt to reconnect has failed.
+        reconnect: whether to reconnect. If not, iterators raise `SubscriberError` when the connection has ended.
+        buffer: maximum number of events that wait to be read, per subscription.
         ssl: how to verify wss. `None`: against the system's certificates.
-        ticket: a function that returns a ticket to authenticate with, in place of credentials. It is called before each
-            connection, and may be a coroutine function. An exception that it raises leaves `async with`; later ones are
-            told by `on_state`, and it is called again.
+        ticket: a function that returns a ticket to authenticate with, instead of credentials. It is called before each
+            connection, and may be a coroutine function. If it raises an exception, `async with` raises it; later,
+            `on_state` gets the message, and the function is called again.
 
     Raises:
         TypeError: the ticket is not a function.
-        ValueError: the URL is not one of a broker, the buffer is less than 1, or there are credentials and a ticket.
+        ValueError: the URL is invalid, the buffer is less than 1, or there are both credentials and a ticket.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Subscriber:
             raise TypeError("ticket must be a function that returns the ticket, or None")
         if ticket is not None and credentials is not None:
             raise ValueError("ticket must not be given with credentials")
-        # A function, as attributes are shown by error reporters, and the query of a URL may hold a secret.
+        # A function: error reporters show attributes, and the query of a URL may contain a secret.
         self._connect: Callable[[Callable[[], str] | None], Awaitable[Session]] = lambda token: connect(
             self._http, address, credentials, realm, ssl, self._topics, token
         )
@@ -99,14 +99,14 @@ class Subscriber:
         self._on_lost, self._on_state = on_lost, on_state
         self._reconnect = reconnect
         self._backpressure = Backpressure(buffer)
-        self._changed = asyncio.Event()  # whether there may be something to subscribe to or to unsubscribe from
+        self._changed = asyncio.Event()  # set if there may be a topic to subscribe to or to unsubscribe from
         self._topics = Topics(self._changed.set)
         self._session: Session | None = None
         self._end: SubscriberError | None = SubscriberError("the subscriber is not connected: use 'async with'")
 
     @property
     def session_id(self) -> str | None:
-        """The ID by which `eligible` and `exclude` of a push name this subscriber. `None` while it is not connected.
+        """The session ID, for `eligible` and `exclude` of a push. `None` while the subscriber is not connected.
 
         Each connection has another one.
         """
@@ -116,8 +116,8 @@ class Subscriber:
         """Connect.
 
         Raises:
-            SubscriberError: there is no connection, or the broker does not let the subscriber in. There are subclasses.
-                An exception of the function `ticket` is raised as it is.
+            SubscriberError: the connection failed, or the broker refused the subscriber. There are subclasses.
+            Exception: what the function `ticket` raised.
         """
         self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=DaemonResolver()))
         try:
@@ -132,7 +132,7 @@ class Subscriber:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close the connection and all subscriptions. Iterating ends."""
+        """Close the connection and all subscriptions. Iterations end."""
         self._task.cancel()
         try:
             await asyncio.wait([self._task])
@@ -146,16 +146,17 @@ class Subscriber:
             self._task.result()  # raises if there is a bug
 
     def subscribe(self, *topics: str) -> Subscription:
-        """Subscribe to topics. The result is an iterator over their events, in the order of arrival.
+        """Subscribe to topics. Return an async iterator over their events, in order of arrival.
 
-        It can be used as it is, or by `async with`, which waits for the confirmation and unsubscribes at the end.
+        You can iterate over it at once, or use it with `async with`, which waits for the confirmation and unsubscribes
+        at the end.
 
         Args:
             topics: at least one. Crossbar.io accepts WAMP URIs only, such as `com.example.orders`.
 
         Raises:
             TypeError: there is no topic, or one is not a string.
-            SubscriberError: the subscriber is closed, or its connection has ended and is not restored.
+            SubscriberError: the subscriber is closed, or its connection has ended and it does not reconnect.
         """
         if not topics or not all(isinstance(topic, str) for topic in topics):
             raise TypeError("topics must be strings, and at least one")
@@ -172,7 +173,7 @@ class Subscriber:
 
     async def _open(self, ticket: Callable[[], str] | None) -> Session:
         try:
-            # The frames below hold the signature of the challenge, or the ticket.
+            # The frames below contain the response to the challenge, or the ticket.
             with WithoutFrames("connecting a subscriber"):
                 return await self._connect(ticket)
         except SubscriberError as error:
@@ -180,17 +181,17 @@ class Subscriber:
         raise failure
 
     async def _run(self, session: Session) -> None:
-        """Serve one connection after another."""
+        """Use one connection after another."""
         loop = asyncio.get_running_loop()
         attempts, wait = 0, 0.0
         try:
             while True:
                 opened = loop.time()
                 why = await self._serve(session)
-                # A broker that lets subscribers in and hangs up is called no more often than one that is away.
+                # If the broker accepts connections and closes them soon, the backoff continues to grow.
                 if loop.time() - opened >= max(_STEADY, wait):
                     attempts = 0
-                self._tell("closed", why)
+                self._report("closed", why)
                 if not self._reconnect:
                     self._stop(SubscriberError(why))
                     return
@@ -202,19 +203,19 @@ class Subscriber:
                     try:
                         ticket = await new_ticket(self._ticket)
                     except Exception as error:  # noqa: BLE001  # the application's
-                        self._tell("closed", f"no ticket: {str(error) or type(error).__name__}")
+                        self._report("closed", f"no ticket: {str(error) or type(error).__name__}")
                         continue
                     try:
                         session = self._session = await self._open(ticket)
                     except SubscriberError as error:
-                        self._tell("closed", str(error))
+                        self._report("closed", str(error))
         except Exception:
             self._stop(SubscriberError("the subscriber has failed"))
             raise
 
     async def _serve(self, session: Session) -> str:
-        """Subscribe and receive until the connection has ended. Return why."""
-        self._tell("open", session.id)
+        """Subscribe and receive until the connection has ended. Return the reason."""
+        self._report("open", session.id)
         why = ""
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -235,8 +236,8 @@ class Subscriber:
         return why
 
     async def _request(self, session: Session) -> None:
-        """Subscribe to one topic after another, and unsubscribe from those that are not needed any more."""
-        # If the connection has ended, _serve() finds out, after it has read what arrived before.
+        """Subscribe to one topic after another, and unsubscribe from those that are no longer needed."""
+        # If the connection has ended, `_serve` notices it, after it has read what arrived before.
         with suppress(SubscriberError):
             while True:
                 if self._topics.ended:
@@ -247,6 +248,6 @@ class Subscriber:
                     self._changed.clear()
                     await self._changed.wait()
 
-    def _tell(self, state: Literal["open", "closed"], detail: str) -> None:
+    def _report(self, state: Literal["open", "closed"], detail: str) -> None:
         if self._on_state is not None:
             asyncio.get_running_loop().call_soon(self._on_state, state, detail)

@@ -23,16 +23,16 @@ class Event:
 
     topic: str
     value: object
-    """What was pushed, decoded from JSON. Several arguments are `{"args": […], "kwargs": {…}}`."""
+    """The pushed value, decoded from JSON. A `Payload` of several arguments is `{"args": […], "kwargs": {…}}`."""
     id: int | None = None
-    """The ID of the publication. `None`: the broker speaks WAMP v1, which does not have any.
+    """The ID of the publication. `None` with WAMP v1, which has no IDs.
 
-    The IDs of a hub ascend until it restarts. Those of Crossbar.io are random: they can only be compared for equality.
+    The IDs of a hub ascend until it restarts. Those of Crossbar.io are random and can only be compared for equality.
     """
 
 
 class Lost(NamedTuple):
-    """The place among the events where some of a topic are missing."""
+    """Marks where events of a topic are missing, in the sequence of events."""
 
     topic: str
     why: str
@@ -44,9 +44,9 @@ class Backpressure:
 
     buffer: int
     full: set[Inbox] = field(default_factory=set)
-    """Inboxes that were full, until they are half empty."""
+    """Inboxes that were full and are not half empty yet."""
     waiting: int = 0
-    """Waits for confirmations. These are behind the events, which are therefore read even beyond `buffer`."""
+    """Number of calls that wait for confirmations. Events that arrive before these are read even beyond `buffer`."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -55,7 +55,7 @@ class Backpressure:
         return bool(self.full) and not self.waiting
 
     async def wait(self, seconds: float) -> bool:
-        """Wait until `blocked` may have changed. Return `False` after so many seconds without a change."""
+        """Wait until `blocked` may have changed; return `False` after so many seconds without a change."""
         self.changed.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -65,17 +65,17 @@ class Backpressure:
 
 @dataclass(eq=False, slots=True)
 class Inbox:
-    """The part of a subscription that the connection holds. It does not keep the subscription itself alive."""
+    """The part of a subscription that the connection refers to, so that it does not keep the subscription alive."""
 
     topics: tuple[str, ...]
     backpressure: Backpressure
     unconfirmed: set[str]
-    """Topics that the broker has never confirmed to this inbox: it cannot have missed any of their events."""
+    """Topics that the broker has not confirmed since this inbox exists, so that it has missed none of their events."""
     items: deque[Event | Lost] = field(default_factory=deque)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
     error: SubscriberError | None = None
-    """What has ended it. `None`: unsubscribing."""
+    """The error that has ended it. `None`: it was unsubscribed."""
 
     def put(self, item: Event | Lost) -> None:
         """Add an item, even if the buffer is full."""
@@ -88,8 +88,8 @@ class Inbox:
         """Wait for the next item.
 
         Raises:
-            StopAsyncIteration: the inbox has ended without an error.
-            SubscriberError: the error that has ended it, after the items in the buffer.
+            StopAsyncIteration: the inbox was unsubscribed.
+            SubscriberError: the error that has ended the inbox, after the items in the buffer.
         """
         while not self.items:
             if self.ended:
@@ -102,7 +102,7 @@ class Inbox:
         return item
 
     async def ready(self) -> None:
-        """Wait until all topics are confirmed; raise the error that has ended the inbox before that."""
+        """Wait until all topics are confirmed; raise `SubscriberError` if the inbox ends before that."""
         self.backpressure.waiting += 1
         self.backpressure.changed.set()
         try:
@@ -120,7 +120,7 @@ class Inbox:
         self.changed.set()
 
     def end(self, error: SubscriberError | None) -> None:
-        """End with an error, after the events in the buffer; without one at once."""
+        """End with an error, after the events in the buffer. `None`: discard these, and end without an error."""
         if error is None:
             self.items.clear()
         self.ended, self.error = True, error
@@ -133,33 +133,34 @@ class Inbox:
 
 
 class Subscription:
-    """The events of some topics, in the order of arrival: `async for event in subscription`.
+    """The events of some topics, in order of arrival: `async for event in subscription`.
 
-    `Subscriber.subscribe` returns it. It ends with `unsubscribe`, with the block of an `async with`, or when nothing
-    refers to it any longer, such as after a `break` out of `async for event in subscriber.subscribe(topic)`.
+    `Subscriber.subscribe` returns it. It ends with `unsubscribe`, at the end of an `async with` block, or when nothing
+    refers to it any more, for example after a `break` in `async for event in subscriber.subscribe(topic)`.
     """
 
     def __init__(self, inbox: Inbox, remove: Callable[[Inbox], None], on_lost: OnLost | None) -> None:
         self._inbox = inbox
         self._on_lost = on_lost
-        # The buffer of a subscription that is no longer read would fill up and block all others.
+        # Otherwise the buffer of a subscription that nobody reads would fill up and block all others.
         self._end = weakref.finalize(self, _remove, asyncio.get_running_loop(), remove, inbox)
         self._end.atexit = False
 
     async def ready(self) -> Subscription:
         """Wait until the broker has confirmed all topics for the first time. Return the subscription.
 
-        Every later event of the topics arrives, or `on_lost` is called. Load your state after this.
+        After this, every event of the topics arrives, or `on_lost` is called. So load your application's state now.
 
         Raises:
-            TopicRefused: the broker does not accept a topic. The message says why.
-            SubscriberError: the subscription is closed, or the connection has ended and is not restored.
+            TopicRefused: the broker does not accept a topic; the message says why.
+            SubscriberError: the subscription is closed, or the connection has ended and the subscriber does not
+                reconnect.
         """
         await self._inbox.ready()
         return self
 
     def unsubscribe(self) -> None:
-        """Unsubscribe. Iterating ends, and events in the buffer are discarded."""
+        """Unsubscribe. Iterations end, and events in the buffer are discarded."""
         self._end()
 
     def __aiter__(self) -> Subscription:
@@ -171,13 +172,13 @@ class Subscription:
         Raises:
             StopAsyncIteration: the subscription is closed.
             TopicRefused: the broker refused a topic before it was confirmed for the first time.
-            SubscriberError: the connection has ended and is not restored.
+            SubscriberError: the connection has ended, and the subscriber does not reconnect.
         """
         while isinstance(item := await self._inbox.take(), Lost):
             if self._on_lost is not None and isawaitable(loading := self._on_lost(*item)):
                 try:
                     await loading
-                except asyncio.CancelledError:  # such as by a timeout: the loss is reported again
+                except asyncio.CancelledError:  # for example by a timeout: report the loss again later
                     self._inbox.items.appendleft(item)
                     raise
         return item
@@ -196,7 +197,7 @@ class Subscription:
 
 
 def _remove(loop: asyncio.AbstractEventLoop, remove: Callable[[Inbox], None], inbox: Inbox) -> None:
-    """Remove an inbox: at once, or in its loop if a garbage collection in another thread calls this."""
+    """Remove an inbox: at once, or by its loop if garbage collection in another thread has called this."""
     try:
         here = asyncio.get_running_loop() is loop
     except RuntimeError:

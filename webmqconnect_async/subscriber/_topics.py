@@ -1,10 +1,11 @@
-"""The topics of a subscriber: which are subscribed to, and which events a hub with a history owes it. Pure.
+"""The topics of a subscriber: their state on the connection, and which events of a hub's history are missing. Pure.
 
-A hub that keeps a history gives its events ascending IDs, over all topics. The *floor* of a topic is an ID up to which
-every event of the topic has been seen. The *position* is the highest ID seen on the connection, of any topic. When a
-connection ends, the floor rises to the position for each topic that is open: confirmed, and the events that it had
-missed before have all arrived. Any other topic keeps its floor. With one floor for all topics, events would be lost:
-the missed events of one topic may be newer than those that another topic has yet to get.
+A hub that keeps a history gives its events ascending IDs, across all topics. The *floor* of a topic is an ID up to
+which all events of the topic have been received. The *position* is the highest ID that was received on the connection,
+of any topic. A topic is *open* once the broker has confirmed it and all events that it had missed have arrived. When a
+connection ends, the floor of each open topic rises to the position; any other topic keeps its floor. One floor for all
+topics would lose events, because the missed events of one topic may be newer than those that another one still waits
+for.
 """
 
 from __future__ import annotations
@@ -18,40 +19,42 @@ from ._errors import SubscriberError, TopicRefused
 from ._subscription import Event, Inbox, Lost
 
 _MAX_FORMER = 16
-"""The most session IDs that a hub accepts in `_former`."""
+"""Maximum number of session IDs that a hub accepts in `_former`."""
 
 
 @dataclass(eq=False, slots=True)
 class Topic:
-    """A topic with at least one subscription. It outlives connections."""
+    """A topic with at least one subscription, across connections."""
 
     name: str
     inboxes: list[Inbox] = field(default_factory=list)
     state: Literal["pending", "open", "refused"] = "pending"
-    """On this connection. It is pending until the missed events have arrived."""
+    """On the current connection. A topic is pending until the missed events have arrived."""
     floor: int | None = None
-    """All events up to this ID of the history have been seen; `None` if that is not known."""
+    """All events up to this ID of the history have been received; `None` if that is not known."""
     former: list[str] = field(default_factory=list)
-    """The sessions since the topic was last open. The hub does not resend events that excluded one of them."""
+    """IDs of the sessions since the topic was last open. The hub does not resend events that excluded one of them."""
     lost: str | None = None
-    """Why events were lost, until the topic is open."""
+    """Why events were lost, to be reported once the topic is open; `None` if none were."""
 
     def lose(self, why: str) -> None:
-        """Give up the missed events. What was seen is not taken again, if the hub sends it: it may be behind."""
+        """Give up the missed events. The floor stays: a hub that is behind may send known events again."""
         self.lost = why
 
     def put(self, item: Event | Lost) -> None:
-        """Add an item to each inbox that the topic has been confirmed to."""
+        """Add an item to each inbox for which the topic has been confirmed."""
         for inbox in self.inboxes:
             if self.name not in inbox.unconfirmed:
                 inbox.put(item)
 
 
 class Topics:
-    """All topics, and how much of a hub's history has been seen, across connections.
+    """All topics, and how much of a hub's history has been received, across connections.
 
-    Topics are subscribed to one after another: the next one when the one before is open or refused. `changed` is called
-    when there may be something to subscribe to or to unsubscribe from.
+    Topics are subscribed to one after another: the next one once the one before is open or refused.
+
+    Args:
+        changed: called when there may be a topic to subscribe to or to unsubscribe from.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
@@ -63,8 +66,10 @@ class Topics:
         """Topics to unsubscribe from."""
         self._changed = changed
         self._topics: dict[str, Topic] = {}
-        self._missing = 0  # missed events of the current topic that have yet to arrive
-        self._early: list[Event | Lost] = []  # events of the current topic from before its confirmation: WAMP v1
+        self._missing = 0  # number of missed events of the current topic that have not arrived yet
+        self._early: list[
+            Event | Lost
+        ] = []  # events of the current topic that arrived before its confirmation (WAMP v1)
         self._session = ""
         self._history: str | None = None
         self._position: int | None = None  # None: the broker keeps no history, and its IDs are not compared
@@ -74,7 +79,7 @@ class Topics:
         return {inbox for topic in self._topics.values() for inbox in topic.inboxes}
 
     def add(self, inbox: Inbox) -> None:
-        """Subscribe an inbox to its topics. It gets their events from its own confirmation on."""
+        """Subscribe an inbox to its topics. It receives the events of each topic after its confirmation."""
         for name in inbox.topics:
             topic = self._topics.setdefault(name, Topic(name))
             topic.inboxes.append(inbox)
@@ -85,7 +90,7 @@ class Topics:
         self._changed()
 
     def remove(self, inbox: Inbox, error: SubscriberError | None = None) -> None:
-        """End an inbox, and forget the topics that have no other. Without an error, its events are discarded."""
+        """End an inbox, and remove the topics that have no other. `error`: as for `Inbox.end`."""
         inbox.end(error)
         for name in inbox.topics:
             topic = self._topics.get(name)
@@ -99,7 +104,7 @@ class Topics:
         self._changed()
 
     def next(self) -> Topic | None:
-        """Return the next topic to subscribe to, which becomes the current one, or `None` if there is none yet."""
+        """Return the next topic to subscribe to, which becomes the current one; `None` if there is none yet."""
         if self.current is not None:
             return None
         self.current = next((topic for topic in self._topics.values() if topic.state == "pending"), None)
@@ -111,8 +116,8 @@ class Topics:
 
         Args:
             session: the session ID.
-            newest: the highest ID that the hub has given. `None`: it keeps no history.
-            history: the name of the history. IDs of another one cannot be compared.
+            newest: the highest ID that the hub has assigned. `None`: it keeps no history.
+            history: the ID of the history. IDs of events of different histories cannot be compared.
         """
         if newest is None or self._position is None or history != self._history:
             for topic in self._topics.values():
@@ -150,14 +155,14 @@ class Topics:
         """Record that the broker has subscribed to the current topic.
 
         Args:
-            missed: how many missed events follow.
-            newest: the ID above which every event of the topic is going to arrive, if the hub says so.
+            missed: number of missed events that follow.
+            newest: the ID above which every event of the topic will arrive. `None`: the hub does not say.
         """
         if (topic := self.current) is None:
             return
         if newest is not None:
             self.seen(newest)
-        if not topic.inboxes:  # they have all ended since the SUBSCRIBE
+        if not topic.inboxes:  # all have ended since the SUBSCRIBE
             self.current = None
             self.ended.append(topic)
             self._changed()
@@ -167,9 +172,12 @@ class Topics:
             self._open(topic)
 
     def refused(self, reason: str, *, history_unavailable: bool = False) -> None:
-        """Record that the broker has not subscribed to the current topic.
+        """Record that the broker has refused the current topic.
 
-        With `history_unavailable` it only cannot send what was missed: the next SUBSCRIBE is plain.
+        Args:
+            reason: why.
+            history_unavailable: whether only the missed events are not available. The topic is then subscribed to
+                without them.
         """
         if (topic := self.current) is None:
             return
@@ -185,7 +193,7 @@ class Topics:
         self._changed()
 
     def event(self, topic: Topic, item: Event | Lost, id_: int | None = None) -> None:
-        """Record an event, or that one cannot be decoded. A hub may send one again that has arrived already."""
+        """Record an event, or that one cannot be decoded. An event that a hub sends again is ignored."""
         if topic is self.current and not self._missing:
             self._early.append(item)
             return

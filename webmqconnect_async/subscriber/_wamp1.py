@@ -1,4 +1,4 @@
-"""A WAMP v1 session, for WebMQ hubs since 2012. It implements what a page needs to subscribe, and no more."""
+"""A WAMP v1 session, for WebMQ hubs since 2012. It implements only what a subscriber needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PROCEDURE = "http://api.wamp.ws/procedure#"
 
 
 class _CallError(Exception):
-    """The hub answered a CALL with a CALLERROR. The argument is the fragment of the error's URI."""
+    """The hub responded to a CALL with a CALLERROR. The argument is the fragment of the error's URI."""
 
 
 class Wamp1Session(Session):
@@ -40,10 +40,10 @@ class Wamp1Session(Session):
         self._topics.connected(self.id)
 
     async def subscribe(self, topic: Topic) -> None:
-        """Send a SUBSCRIBE, and a CALL behind it.
+        """Send a SUBSCRIBE, and a CALL after it.
 
-        WAMP v1 has no response to SUBSCRIBE. But a hub handles messages in order, and every CALL has a response,
-        if only an error.
+        WAMP v1 has no response to SUBSCRIBE. But a hub handles messages in order and responds to every CALL, at least
+        with an error, which confirms the SUBSCRIBE.
         """
         self._subscribed[topic.name] = topic
         await self._send(5, topic.name)
@@ -53,7 +53,7 @@ class Wamp1Session(Session):
         await self._send(6, key)
 
     async def _ping(self) -> None:
-        await self._send(2, "alive", f"{_PROCEDURE}ping")  # with an ID that confirms nothing
+        await self._send(2, "alive", f"{_PROCEDURE}ping")  # the ID is not that of a CALL after a SUBSCRIBE
 
     def _read(self, message: object) -> None:
         match message:
@@ -64,7 +64,7 @@ class Wamp1Session(Session):
 
     async def _authenticate(self, credentials: Credentials | None) -> None:
         if credentials is None:
-            # Some hubs send nothing to a subscriber that has not authenticated, not even as anonymous.
+            # Some hubs send no events before authentication, even to anonymous subscribers.
             await self._result("authreq")
             await self._result("auth", None)
         else:

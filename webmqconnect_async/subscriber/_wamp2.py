@@ -1,9 +1,9 @@
-"""A WAMP v2 session, for Crossbar.io and hubs. It implements what a page needs to subscribe, and no more.
+"""A WAMP v2 session, for Crossbar.io and hubs. It implements only what a subscriber needs.
 
 [1] HELLO   [2] WELCOME   [3] ABORT   [4] CHALLENGE   [5] AUTHENTICATE   [6] GOODBYE   [8] ERROR
 [32] SUBSCRIBE   [33] SUBSCRIBED   [34] UNSUBSCRIBE   [36] EVENT
 
-Names of options and details that begin with an underscore are a hub's own: they are for subscribers that missed events.
+Options and details whose names begin with an underscore are extensions of the hub, for subscribers that missed events.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ._subscription import Event
 from ._topics import Topic
 
 _NO_SUBSCRIPTION = 2**53
-"""A valid ID in WAMP v2, at the end of the range: no subscription has it."""
+"""The highest valid ID of WAMP v2, which no subscription has."""
 
 
 class Wamp2Session(Session):
@@ -27,7 +27,7 @@ class Wamp2Session(Session):
 
     _EVENT = re.compile(r"\s*\[\s*36\s*,\s*([0-9]{1,16})\s*,\s*([0-9]{1,16})\s*,")
     _requests = 0
-    _asked = 0  # the SUBSCRIBE that has no response yet
+    _asked = 0  # the request ID of the last SUBSCRIBE
 
     async def join(self, credentials: Credentials | None, realm: str, ticket: Callable[[], str] | None) -> None:
         """Send HELLO, respond to the challenge unless anonymous, and receive WELCOME."""
@@ -61,7 +61,7 @@ class Wamp2Session(Session):
         await self._request(34, key)
 
     async def _ping(self) -> None:
-        # WAMP v2 has no ping, but this has a response, an ERROR. A hub puts its newest ID into that.
+        # WAMP v2 has no ping. The response to this is an ERROR, in which a hub sends its newest ID.
         await self._request(34, _NO_SUBSCRIPTION)
 
     async def _request(self, kind: int, *fields: object) -> None:
@@ -71,7 +71,7 @@ class Wamp2Session(Session):
     async def _authenticate(
         self, credentials: Credentials | None, ticket: Callable[[], str] | None, response: object
     ) -> object:
-        """Respond to a challenge. Return the message that follows it, or the given one if it is not a challenge."""
+        """Respond to a challenge, and return the next message; return any other message unchanged."""
         match response:
             case [4, "wampcra", {"challenge": challenge}] if credentials is not None:
                 await self._send(5, signature(credentials, challenge), {})
@@ -111,9 +111,9 @@ def _id(details: object, name: str) -> int | None:
 
 
 def _value(args: object = (), kwargs: object = None, *_: object) -> object:
-    """Return the value as a hub sends it to WAMP v1 subscribers.
+    """Return the value of an event, as a hub sends it to WAMP v1 subscribers.
 
-    That is the only positional argument, or an object of all arguments if there are others.
+    It is the positional argument if there are no others, and otherwise an object of all arguments.
     """
     match args:
         case [value] if not kwargs:

@@ -14,7 +14,7 @@ these fixtures:
 
 Only the fixtures need pytest, which loads their module as a plugin of this plugin.
 
-PYTEST_DONT_REWRITE: otherwise pytest warns if conftest.py imports names from this plugin.
+PYTEST_DONT_REWRITE: without this word, pytest warns if conftest.py imports names from this plugin.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pytest fixtures. Only pytest imports this module, as a plugin that the package names."""
+"""The pytest fixtures. Only pytest imports this module, because `pytest_plugins` of the package names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pushes that a hub has accepted, the calls that wait for one, and the refusals to come. Thread-safe."""
+"""The pushes that a hub has accepted, the calls that wait for one, and the refusals of the next pushes. Thread-safe."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Pushed:
 class Journal:
     """The pushes of one hub, in the order in which it accepted them.
 
-    Each push is returned by at most one wait: the oldest that waits for its topic, or otherwise the next one.
+    At most one `waiting` gets each push: the oldest that waits for its topic, or otherwise the next one.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Journal:
             return self._pushes.copy()
 
     def admit(self, push: Accepted) -> Refused | None:
-        """Return the next refusal, if there is one; otherwise record the push and return `None`."""
+        """Return the next refusal if there is one; otherwise, record the push and return `None`."""
         pushed = Pushed(push.topic, _event(push), push.eligible, push.exclude, push.key)
         with self._lock:
             if self._refusals:
@@ -63,7 +63,7 @@ class Journal:
         return None
 
     def refuse(self, refused: Refused, count: int) -> None:
-        """Add refusals of the next pushes, after those added before."""
+        """Refuse `count` pushes, after those of earlier calls."""
         with self._lock:
             self._refusals.extend([refused] * count)
 
@@ -76,7 +76,7 @@ class Journal:
 
     @contextmanager
     def waiting(self, topic: str) -> Iterator[Future[Pushed]]:
-        """Yield a future of the next push on a topic; it is cancelled at the end if it has no result."""
+        """Yield a future of the next push on a topic. It is cancelled at the end of the block if it has no result."""
         future: Future[Pushed] = Future()
         wait = (topic, future)
         with self._lock:

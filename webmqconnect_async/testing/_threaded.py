@@ -1,4 +1,4 @@
-"""A hub in a thread and an event loop of its own, for tests in any framework."""
+"""A hub with a thread and an event loop of its own, for tests in any framework."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class Hub:
     """A hub for tests: `with Hub() as hub`. The pushes to `hub.url` are in `hub.pushes`.
 
     It serves subscribers like any other hub. Because it runs in a thread of its own, it works in tests with or without
-    an event loop, and other loops and processes can use it. Start and close it in one thread; the other methods may be
-    called from any.
+    an event loop, and other loops and processes can use it. Start and close it in the same thread; all other methods
+    may be called from any thread.
 
     Args:
-        port: 0 chooses a free port.
-        options: those of `webmqconnect_async.hub.Hub`. An `admit` among them is called first. `admit` and
-            `may_subscribe` run in the thread of the hub.
+        port: the TCP port. 0 chooses a free one.
+        options: those of `webmqconnect_async.hub.Hub`. `admit` is called before a push is recorded or refused by
+            `refuse_next`. `admit` and `may_subscribe` run in the hub's thread.
 
     Raises:
         ValueError, TypeError: an argument is invalid; the message names it.
     """
 
     def __init__(self, port: int = 0, **options: Unpack[HubOptions]) -> None:
-        ServedHub(port=port, **options)  # raises the errors
+        ServedHub(port=port, **options)  # only to raise its errors now
         journal, first = Journal(), options.get("admit")
 
         def admit(push: Accepted) -> Refused | None:
@@ -48,7 +48,7 @@ class Hub:
         def make(port: int) -> ServedHub:
             return ServedHub(port=port, **served)
 
-        self._make = make  # so that no attribute holds the secrets
+        self._make = make  # a function, so that no attribute contains the secrets
         self._port = port
         self._journal = journal
         self._thread: _LoopThread | None = None
@@ -62,7 +62,7 @@ class Hub:
 
     @property
     def url(self) -> str:
-        """The URL to push to: `http://127.0.0.1:43211`. It stays the same while the hub is `down`.
+        """The URL to push to, such as `http://127.0.0.1:43211`. It stays the same while the hub is `down`.
 
         Raises:
             RuntimeError: the hub is not running.
@@ -71,26 +71,26 @@ class Hub:
 
     @property
     def ws_url(self) -> str:
-        """The URL to subscribe at: `ws://127.0.0.1:43211/ws`."""
+        """The URL to subscribe at, such as `ws://127.0.0.1:43211/ws`."""
         return self._running()[1]
 
     @property
     def pushes(self) -> list[Pushed]:
-        """A copy of the pushes accepted so far, in order. A push is included before its response is sent."""
+        """A copy of the list of pushes accepted so far, in order. A push is in it before its response is sent."""
         return self._journal.pushes
 
     def wait_for(self, topic: str, timeout: float | None = 5.0) -> Pushed:
-        """Return the first push of a topic that no other wait has returned; wait for it if there is none yet.
+        """Return the first push to a topic that no earlier call has returned. Wait if there is none yet.
 
-        It blocks the thread. Where an event loop is running, use `arrived`.
+        This blocks the thread. Where an event loop is running, use `arrived`.
 
         Args:
             topic: the exact topic.
             timeout: seconds to wait. `None` waits forever, 0 not at all.
 
         Raises:
-            TimeoutError: no such push arrived in time. The message says which others did.
-            RuntimeError: an event loop is running in this thread, which would be blocked.
+            TimeoutError: no such push arrived in time. The message lists the others.
+            RuntimeError: an event loop is running in this thread, which this would block.
         """
         if _in_trio():
             raise RuntimeError(_IN_TRIO)
@@ -109,15 +109,15 @@ class Hub:
             timeout: seconds to wait. `None` waits forever, 0 not at all.
 
         Raises:
-            TimeoutError: no such push arrived in time. The message says which others did.
-            RuntimeError: it is not called in asyncio's event loop. Under trio, call `wait_for` in a thread:
+            TimeoutError: no such push arrived in time. The message lists the others.
+            RuntimeError: asyncio's event loop is not running. With trio, call `wait_for` in a thread:
                 `await trio.to_thread.run_sync(hub.wait_for, topic)`.
         """
         if _in_trio():
             raise RuntimeError(_IN_TRIO)
         seconds = checked_seconds("timeout", timeout, zero=True)
         with self._journal.waiting(topic) as future:
-            # A thread waits, because the timers of asyncio stop while a test freezes time. It is not one of the loop's
+            # A thread waits, because asyncio's timers stop while a test freezes time. It is not of the loop's default
             # executor, whose threads may all be in use. It ends at the latest when `waiting` cancels the future.
             thread = futures.ThreadPoolExecutor(1)
             waited = asyncio.wrap_future(thread.submit(future.result, seconds))
@@ -131,12 +131,12 @@ class Hub:
     ) -> None:
         """Refuse the next pushes that pass the hub's checks. They are neither delivered nor in `pushes`.
 
-        Each attempt of a client counts. Refusals of several calls are used in the order of the calls.
+        Each attempt of a client counts as a push. Refusals of several calls are used in the order of the calls.
 
         Args:
             status: the HTTP status, 400 to 599.
-            reason: the text of the response. For a 400, the client chooses the class of its error by it.
-            retry_after: whole seconds, sent as `Retry-After`; `None` sends none.
+            reason: the text of the response. For a 400, it decides the class of the client's error.
+            retry_after: whole seconds, sent as `Retry-After`. `None` sends no such header.
             count: the number of pushes to refuse.
 
         Raises:
@@ -157,9 +157,9 @@ class Hub:
     def down(self) -> Iterator[None]:
         """Stop serving within the `with` block, like a broker that restarts: close and refuse connections.
 
-        After that, the hub serves the same address, with its `pushes` and without subscribers. As with any broker, a
-        push may fail with ConnectionLost instead of ConnectFailed if the client has had no time to notice that its
-        connection is closed: in an async test, if it has pushed within the last 50 ms.
+        After the block, the hub serves the same address again, with its `pushes` and without subscribers. As with any
+        broker, a push may raise ConnectionLost instead of ConnectFailed if the client has not noticed yet that its
+        connection was closed: in an async test, if it has pushed within the last 50 ms.
 
         Raises:
             RuntimeError: the hub is not running, or it is already down.
@@ -191,7 +191,7 @@ class Hub:
             raise
 
     def close(self) -> None:
-        """Close all connections, free the port, and end the thread. `pushes` stay readable. Idempotent."""
+        """Close all connections, free the port, and end the thread. `pushes` can still be read. Safe to call again."""
         thread, self._addresses = self._thread, None
         if thread is not None:
             try:
@@ -208,7 +208,7 @@ class Hub:
         self.close()
 
     def _serve(self, port: int) -> None:
-        if self._thread is not None:  # closed while it was down
+        if self._thread is not None:  # unless it was closed while it was down
             served = self._served = self._make(port)
             self._thread.run(served.start())
             self._addresses = served.url, served.ws_url
