@@ -1,4 +1,4 @@
-"""The table of answers: what a broker, or a proxy before it, may say, and how a push must end then."""
+"""The table of responses of brokers and proxies, and the outcome that a push must have."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _said(status: int, error: type[WebMQError], *headers: str, body: bytes = b"n
 
 
 def _waits(status: int, *headers: str, wait: float | None, attempts: int = 1) -> Case:
-    """Return an overload of which the client reads that it should wait so long."""
+    """Return the case of a 429 or 503 whose error has this `retry_after`."""
     return Case(
         " ".join([str(status), *headers]),
         (answer(reply(status, b"", *headers)),) * attempts,

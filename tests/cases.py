@@ -1,7 +1,7 @@
-"""What a case is: something that goes wrong between a client and a broker, and how a push must end then.
+"""A case: what a server does to a push, and the outcome that the push must have.
 
-The tables are in `answers` and `faults`. `test_parity` runs each case through both clients, by every method and demands
-the same end; `test_secrets` looks for secrets in what they leave behind.
+The tables are in `answers` and `faults`. `test_parity` runs each case with both clients and every
+method, and expects the same outcome; `test_secrets` searches for secrets in everything that a push leaves.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PUBLISHED = reply(200, b'{"id":6220044819318603}', "Content-Type: application/js
 
 
 class Place(NamedTuple):
-    """Where a case happens."""
+    """The URL and the server of a case."""
 
     url: str
     server: Hostile | None
@@ -51,23 +51,23 @@ def in_clear(case: Case) -> Iterator[Place]:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One script and the end of a push under it.
+    """A script of the server, and the outcome of a push.
 
     Args:
         name: unique.
-        script: what the server does to the requests.
-        error: the class the push must end in; None where it must succeed.
-        attempts: as the receipt or the error says.
-        requests: that reach the server; None for as many as attempts.
-        says: attributes that the receipt or the error must have.
+        script: what the server does to each request.
+        error: the class of the error; None if the push must succeed.
+        attempts: those of the receipt or the error.
+        requests: number that reach the server; None: as many as attempts.
+        says: attributes of the receipt or the error.
         dialect: the client's.
         event: what is pushed.
-        timeout: the client's, where it is the subject; None for a long one.
+        timeout: the client's, if the case is about it; None: a long one.
         connect_timeout: the client's.
         retry: the client's.
-        warm: a push goes before, which must succeed, and leaves its connection to this one.
-        lasting: the next push does not succeed, either.
-        staging: where it happens.
+        warm: whether a push comes first, which must succeed, and whose connection is then used.
+        lasting: whether the next push fails, too.
+        staging: makes the place.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Case:
 
     @property
     def accepted(self) -> bytes:
-        """What a broker of the dialect answers when all is well."""
+        """The response of a broker of this dialect that accepts a push."""
         return ACCEPTED if self.dialect == "webmq" else PUBLISHED
 
     @property
@@ -96,7 +96,7 @@ class Case:
 
     @contextmanager
     def client(self, driver: str, url: str, secret: str) -> Iterator[Both]:
-        """Make the client of the case; it trusts the authority of the tests."""
+        """Return the client of the case, which trusts the tests' certificate authority."""
         with Both(
             driver,
             url,
@@ -113,7 +113,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a push ended: its error's class, its attempts, the requests that were counted at the server."""
+    """The outcome of a push: the class of its error, its attempts, and the number of requests at the server."""
 
     error: type[WebMQError] | None
     attempts: int
@@ -122,9 +122,9 @@ class End:
 
 
 def end_of(case: Case, driver: str, method: str) -> End:
-    """Run a case, check that the client goes on working, and return how the push ended.
+    """Run a case, check that the client still works, and return the outcome of the push.
 
-    On a busy machine a short deadline may pass before what should happen first, so such a case gets another try.
+    On a busy machine, a short deadline may pass too early, so such a case is tried again with a longer one.
     """
     end = _end_of(case, driver, method)
     if case.timeout and end != case.end:

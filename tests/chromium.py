@@ -96,12 +96,12 @@ class Page(_Commands):
 
     @asynccontextmanager
     async def another(self) -> AsyncIterator[Page]:
-        """Give one more page of this browser, beside this one."""
+        """Open another page in this browser."""
         async with self._browser.page() as page:
             yield page
 
     async def open(self, url: str) -> None:
-        """Go to an address and return when all it consists of has been loaded."""
+        """Go to an address, and return when the page and its resources have been loaded."""
         for domain in ("Page", "Runtime", "Log"):
             await self.command(f"{domain}.enable")
         await self.command("Emulation.setFocusEmulationEnabled", enabled=True)  # as the page that somebody looks at
@@ -117,7 +117,7 @@ class Page(_Commands):
         await self.command("Page.navigateToHistoryEntry", entryId=entries[current - 1]["id"])
 
     async def offline(self, offline: bool) -> None:
-        """Take the network away from the page, or give it back. Open WebSockets stay open."""
+        """Disconnect the page from the network, or reconnect it. Open WebSockets stay open."""
         await self.command("Network.enable")
         await self.command(
             "Network.emulateNetworkConditions", offline=offline, latency=0, downloadThroughput=-1, uploadThroughput=-1
@@ -129,7 +129,7 @@ class Page(_Commands):
         await self._loaded()
 
     async def loaded_by(self, script: str) -> None:
-        """Run a script that soon loads a page, and return when that is loaded."""
+        """Run a script that loads a page, and return when the page is loaded."""
         await self.evaluate(script)  # its result comes first: the page is loaded by a later task of the same thread
         await self._loaded()
 
@@ -138,7 +138,7 @@ class Page(_Commands):
         await self.command("Page.addScriptToEvaluateOnNewDocument", source=script)
 
     async def appear(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
-        """Give the page a window of so many pixels, on a phone or not, and a person with this taste."""
+        """Set the size of the window in pixels, whether it is a phone, and the preferred colour scheme."""
         await self.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
         )
@@ -160,7 +160,7 @@ class Page(_Commands):
         return message
 
     async def evaluate(self, script: str) -> object:
-        """Return the value of a script, run as if by a person's click; of a promise, what it becomes."""
+        """Return the value of a script, or the result of its promise. It runs as if a user had clicked."""
         answer = await self.command(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
         )
@@ -175,7 +175,7 @@ class Page(_Commands):
             await self.command("Input.dispatchKeyEvent", type=kind, **event)
 
     async def until(self, condition: str) -> None:
-        """Return once a JavaScript expression is true; the page itself tries it again and again."""
+        """Return once a JavaScript expression is true. The page itself evaluates it repeatedly."""
         attempt = f"""new Promise(done => {{
             const deadline = performance.now() + 1000;
             const attempt = () => {{
@@ -190,7 +190,7 @@ class Page(_Commands):
                 pass
 
     async def screenshot(self, path: Path) -> None:
-        """Save what the page looks like, as PNG."""
+        """Save a screenshot as PNG."""
         data = (await self.command("Page.captureScreenshot", format="png"))["data"]
         assert isinstance(data, str)
         await asyncio.to_thread(path.write_bytes, base64.b64decode(data))
@@ -203,7 +203,7 @@ def _mapping(value: object) -> dict[str, object]:
 
 @asynccontextmanager
 async def chromium(*, whole: bool = False) -> AsyncIterator[Page]:
-    """Give a page of the browser that all tests share. It has cookies, storage and a cache of its own.
+    """Yield a page in the browser that all tests share. It has its own cookies, storage and cache.
 
     The browser is Chromium's headless shell, if that is installed: a page costs it a quarter of the processor time that
     it costs the whole Chromium. The shell has no back/forward cache.

@@ -1,4 +1,4 @@
-"""What all tests share: a server, a watch for blocking calls, SIGINT at its default."""
+"""Fixtures of all tests: servers, a check for blocking calls, and the default handler of SIGINT."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def extent(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(autouse=True, scope="module")
 def no_blocking_calls() -> Iterator[None]:
-    """Fail the test that blocks the event loop from within the package."""
+    """Fail a test in which the package blocks the event loop."""
     with blockbuster_ctx("webmqconnect_async"):
         yield
 

@@ -23,7 +23,7 @@ def _quoted_printable(text: str) -> str:
 
 
 def _soft_breaks(text: str) -> str:
-    """Quoted-printable in short lines, broken inside of other escapes."""
+    """Encode as quoted-printable in short lines, whose breaks are inside other escapes."""
     characters = ["=3D" if char == "=" else char for char in text]
     return "=\r\n".join("".join(characters[start : start + 7]) for start in range(0, len(text), 7))
 

@@ -1,4 +1,4 @@
-"""The table of faults: what becomes of a connection before, between and instead of answers, and how a push must end."""
+"""The table of faults: connections that fail before, during or instead of a response, and the outcome of the push."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TWICE = Retry(attempts=2, wait=0.0, at_least_once=True)
 
 
 def _nowhere(go: Callable[[], AbstractContextManager[str]]) -> Staging:
-    """Push to where nobody serves."""
+    """Push to an address without a server."""
 
     @contextmanager
     def staging(case: Case) -> Iterator[Place]:
@@ -62,7 +62,7 @@ def _unnamed() -> Iterator[str]:
 def _over_tls(
     context: Callable[[], ssl.SSLContext] = serving, *, before: Step | None = None, scheme: str = "https"
 ) -> Staging:
-    """Run the case's script over TLS, to which the client speaks by that scheme."""
+    """Run the case's script over TLS. The client uses the given scheme."""
 
     @contextmanager
     def staging(case: Case) -> Iterator[Place]:
@@ -80,7 +80,7 @@ def _tls_to_none(case: Case) -> Iterator[Place]:
 
 
 async def _puzzled(peer: Peer) -> None:
-    """Answer a greeting of TLS in clear."""
+    """Respond to a TLS ClientHello in plain text."""
     await peer.reader.read(65536)
     await peer.send(reply(400))
     peer.close()
@@ -96,7 +96,7 @@ async def _hang_up(peer: Peer) -> None:
 
 
 async def _half_a_handshake(peer: Peer) -> None:
-    """Send the beginning of a record of TLS, and close."""
+    """Send the beginning of a TLS record, and close."""
     await peer.send(b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03")
     await _hang_up(peer)
 

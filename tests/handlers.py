@@ -28,7 +28,7 @@ _CHECKS = {
 
 
 def at_every_point(handler: Callable[[], object], step: int = 1) -> Iterator[Interruption]:
-    """Yield interruptions, each a step further, until one has met the end of its call.
+    """Yield interruptions, each one step later, until one comes after the end of its call.
 
     Args:
         handler: what the signal's handler does. It is not called in finalizers, where CPython drops what it raises.
@@ -89,7 +89,7 @@ class Interruption:
 
 
 def _step_through(step: Callable[[CodeType, int], None] | None) -> None:
-    """Call a function before each instruction of the main thread from now on; None: no more."""
+    """Call a function before each instruction of the main thread from now on. None: stop that."""
     if sys.version_info >= (3, 12):
         # There, tracing by instructions does not work in every release.
         monitoring = sys.monitoring

@@ -1,9 +1,9 @@
-"""A scripted server: what a broker, a proxy or a broken network may do to a push, on a real socket.
+"""A scripted server that does what brokers, proxies and broken networks do to pushes, on a real socket.
 
-Each request that reaches the server is handled by the next step of its script, whatever connection it comes on; after
-the last step every request is accepted. The server runs in a loop in a thread of its own, so that it serves
-blocking tests, asynchronous ones and other processes alike. It knows HTTP only as far as to tell one request from the
-next, and nothing of the package under test.
+Each request is handled by the next step of the script, on any connection. After the last step, every request is
+accepted. The server runs in a loop in a thread of its own, so that blocking tests, asynchronous ones and other
+processes can use it. It parses only as much HTTP as it needs to find the end of a request, and uses nothing of the
+package.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Peer:
         self._arrived = b""
 
     async def speaks(self) -> bool:
-        """Wait until something arrives; False where the client has gone."""
+        """Wait until data arrives; return False if the client has closed the connection."""
         if not self._arrived and not self.writer.is_closing():
             self._arrived = await self.reader.read(65536)
         return bool(self._arrived) and not self.writer.is_closing()
@@ -98,11 +98,11 @@ class Peer:
         return self.server.record(Recorded(head, body))
 
     def pause(self) -> None:
-        """Leave what comes from now on to the kernel."""
+        """Stop reading: from now on, data stays in the kernel."""
         self.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a server's transport is always a Transport
 
     async def arrival(self) -> None:
-        """Wait, paused, until something has come."""
+        """While paused, wait until data has arrived."""
         loop = asyncio.get_running_loop()
         arrived = asyncio.Event()
         # asyncio watches the transport's own descriptor, and lets nobody else do so.
@@ -119,7 +119,7 @@ class Peer:
         await self.writer.drain()
 
     async def gone(self) -> None:
-        """Wait until the client closes; what it still sends is thrown away."""
+        """Wait until the client closes the connection, and discard what it sends."""
         with suppress(ConnectionError):
             while await self.reader.read(65536):
                 pass
@@ -128,7 +128,7 @@ class Peer:
         self.writer.close()
 
     def vanish(self) -> None:
-        """Close without a goodbye of TLS."""
+        """Close without a TLS close_notify."""
         self.writer.transport.abort()
 
     def reset(self) -> None:
@@ -177,7 +177,7 @@ def answer_and_close(data: bytes) -> Step:
 
 
 def answer_and_stall(data: bytes) -> Step:
-    """Read a request, say that much, and nothing more."""
+    """Read a request, send a part of a response, and nothing more."""
 
     async def step(peer: Peer) -> None:
         await peer.request()
@@ -188,7 +188,7 @@ def answer_and_stall(data: bytes) -> Step:
 
 
 def trickle(data: bytes, pause: float) -> Step:
-    """Answer byte by byte."""
+    """Respond byte by byte."""
 
     async def step(peer: Peer) -> None:
         await peer.request()
@@ -239,14 +239,14 @@ async def reset_at_once(peer: Peer) -> None:
 
 
 async def drop_unread(peer: Peer) -> None:
-    """Close when a request has come, without reading it; the system answers that with RST."""
+    """Close when a request has arrived, without reading it, so that the kernel sends RST."""
     peer.pause()
     await peer.arrival()
     peer.close()
 
 
 async def accept_and_drop_unread(peer: Peer) -> None:
-    """Accept a request, and close at the moment at which the next one comes."""
+    """Accept a request, and close when the next one arrives."""
     await peer.request()
     peer.pause()
     await peer.send(ACCEPTED)
@@ -255,7 +255,7 @@ async def accept_and_drop_unread(peer: Peer) -> None:
 
 
 def answer_and_vanish(data: bytes) -> Step:
-    """Read a request, say that much, and close without a goodbye of TLS."""
+    """Read a request, send a part of a response, and close without a TLS close_notify."""
 
     async def step(peer: Peer) -> None:
         await peer.request()
@@ -354,28 +354,28 @@ class Hostile:
         await asyncio.sleep(0)  # a transport closes its socket in the turn after
 
     def script(self, *steps: Step) -> None:
-        """Let the next requests be handled so."""
+        """Set the steps for the next requests."""
         self._script.extend(steps)
 
     def forget(self) -> None:
-        """Let the rest of the script go."""
+        """Discard the rest of the script."""
         self._script.clear()
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Block until something is so that changes with a connection or a request."""
+        """Block until a condition holds, which is checked at each connection and request."""
         with self._changed:
             assert self._changed.wait_for(condition, PATIENCE), f"{self.connections=}, {len(self.requests)=}"
 
     def release(self) -> None:
-        """Let every `held` answer go, those to come too."""
+        """Send every `held` response, also later ones."""
         self._loop.call_soon_threadsafe(self.released.set)
 
     def release_at(self, requests: int) -> None:
-        """Release as soon as so many requests have come."""
+        """Release as soon as so many requests have arrived."""
         self._release_at = requests
 
     def drop_all(self, *, reset: bool = False, stop: bool = False) -> None:
-        """Close every connection, and let no new one in where it is to `stop`; return when that is done."""
+        """Close every connection, and with `stop` accept no new one. Return when that is done."""
 
         async def drop() -> None:
             if stop:
@@ -390,7 +390,7 @@ class Hostile:
         asyncio.run_coroutine_threadsafe(drop(), self._loop).result(PATIENCE)
 
     def changed(self) -> None:
-        """Let `until` look again."""
+        """Make `until` check its condition again."""
         with self._changed:
             self._changed.notify_all()
 
@@ -447,7 +447,7 @@ def hostile(
 
     Args:
         script: see `Hostile`.
-        tls: whether it speaks TLS, with a certificate that is in order, or how.
+        tls: whether to use TLS with a valid certificate, or the context to use.
         before: see `Hostile`.
         accepted: see `Hostile`.
     """
@@ -470,7 +470,7 @@ def serving(
     """Return a server's context.
 
     Args:
-        host: whom its certificate names.
+        host: the name in its certificate.
         until: when that expires; None for long after the tests.
         issuer: who signed it.
         ask: whether the client needs a certificate, too.
@@ -492,7 +492,7 @@ def trusting() -> ssl.SSLContext:
 
 @contextmanager
 def refusing() -> Iterator[str]:
-    """Give the URL of a port where nobody listens."""
+    """Yield the URL of a port where nothing listens."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}/push"
@@ -500,7 +500,7 @@ def refusing() -> Iterator[str]:
 
 @contextmanager
 def unreachable() -> Iterator[str]:
-    """Give the URL of a port that lets nobody in: it listens, and its backlog is full."""
+    """Yield the URL of a port that accepts no connections: its backlog is full."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -517,7 +517,7 @@ def unreachable() -> Iterator[str]:
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, *urls: str) -> None:
-    """Let every name have the addresses of these URLs, in this order."""
+    """Resolve every name to the addresses of these URLs, in this order."""
     addresses = [(url.hostname, url.port) for url in map(urlsplit, urls)]
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)

@@ -45,7 +45,7 @@ class Server:
 
     Args:
         port: on 127.0.0.1.
-        process: the server itself, for tests that kill it or let it stand still.
+        process: the server itself, for tests that kill or suspend it.
     """
 
     port: int

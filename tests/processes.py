@@ -1,4 +1,4 @@
-"""Commands in a process of their own. A test waits for what they say, never for time to pass."""
+"""Commands in a process of their own. A test waits for their output, never for time to pass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORCED = {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "PY_COLORS": "1", "GITHUB_A
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a process ended, and what it had said that nobody had read."""
+    """How a process ended, and its output that was not read before."""
 
     status: int
     stdout: str
@@ -29,7 +29,7 @@ class Ended:
 
 
 class Process:
-    """A process that runs; its output is UTF-8."""
+    """A running process. Its output is UTF-8."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -67,7 +67,7 @@ class Process:
         return await self.ended()
 
     async def pestered(self, number: int) -> int:
-        """Send a signal until the process ends, as Python handles two that are pending as one. Return its status."""
+        """Send a signal until the process ends: Python handles two pending ones as one. Return the status."""
         async with asyncio.timeout(PATIENCE):
             while self._process.returncode is None:
                 self.signal(number)

@@ -1,4 +1,4 @@
-"""A Redis server for tests, on a free port of the loopback: it can be killed, stand still and be replaced by a copy."""
+"""A Redis server for tests, on a free port of the loopback: it can be killed, suspended and replaced by a copy."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ class RedisServer:
             raise
 
     def stop(self) -> None:
-        """End it by SIGTERM: it writes what it has to write."""
+        """End it by SIGTERM: it writes its data first."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it by SIGKILL. Nothing happens if it does not run."""
+        """End it by SIGKILL. Does nothing if it is not running."""
         if self.process is not None:
             self._end(signal.SIGKILL)
 
@@ -101,16 +101,16 @@ class RedisServer:
         self.start()
 
     def pause(self) -> None:
-        """Let it stand still: it keeps its connections, and responds to nothing."""
+        """Suspend the process (SIGSTOP): it keeps its connections and does not respond."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Resume the process (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Let it stand still for the time of the block."""
+        """Suspend the process within the block."""
         self.pause()
         try:
             yield
@@ -118,7 +118,7 @@ class RedisServer:
             self.resume()
 
     def copy(self, folder: Path) -> Path:
-        """Copy its data, as they are now, to a new folder, and return that. It may be running."""
+        """Copy its current data to a new folder, and return the folder. It may be running."""
         shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("log", "*.pem", "temp-*"))
         return folder
 

@@ -1,4 +1,4 @@
-"""aioresponses, made to work with today's aiohttp: the one place that knows what is the matter with it."""
+"""A workaround that makes aioresponses work with current releases of aiohttp."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import aiohttp
 class ScriptedResponse(aiohttp.ClientResponse):
     """A reply for aioresponses' `response_class`.
 
-    aioresponses 0.7.9 does not give the `stream_writer` that aiohttp 3.14 asks of whoever makes a reply.
+    aioresponses 0.7.9 does not pass the `stream_writer` that ClientResponse of aiohttp 3.14 requires.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

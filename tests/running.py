@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @contextmanager
 def in_thread(make: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator[T]:
-    """Enter an asynchronous context manager, made by `make`, in a loop in a thread, and leave it in the end."""
+    """Enter the asynchronous context manager that `make` returns, in a loop in a thread, and leave it at the end."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="test-server", daemon=True)
     thread.start()
@@ -41,7 +41,7 @@ def in_thread(make: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator[T]
 
 @asynccontextmanager
 async def away(hub: Hub) -> AsyncIterator[None]:
-    """Be without a hub of another thread for the time of the block, without blocking the loop."""
+    """Stop a hub of another thread within the block, without blocking the loop."""
     down = hub.down()
     await asyncio.to_thread(down.__enter__)
     try:

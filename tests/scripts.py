@@ -22,11 +22,11 @@ logging.getLogger("asyncio").addFilter(lambda record: "took" not in record.msg)
 
 
 def run_script(script: str, url: str, tmp_path: Path, *, first: str = "", prelude: str = "") -> str:
-    """Run a program that knows `url` and the context `trust`, and imports the package; return what it printed.
+    """Run a program with `url`, the context `trust` and the package's names; return its output.
 
     `first` runs before all imports, `prelude` after them.
 
-    It must exit with 0, within 90 seconds, and write nothing to stderr: no warning, nothing unclosed.
+    It must exit with 0 within 90 seconds, and write nothing to stderr, such as a ResourceWarning.
     """
     ca = tmp_path / "ca.pem"
     AUTHORITY.cert_pem.write_to_path(str(ca))

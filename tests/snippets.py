@@ -1,4 +1,4 @@
-"""What stands in the fences of README and docs, and how it is run: Python against a hub, commands past their parser."""
+"""The fenced blocks of README and docs, and how to run them: Python with a hub; commands are only parsed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Fence:
 
     @property
     def included(self) -> Path | None:
-        """The file that it shows; None where it says something itself."""
+        """The file that it includes; None if it has text of its own."""
         matched = _INCLUDE.fullmatch(self.text)
         return ROOT / matched[1] if matched else None
 
@@ -75,7 +75,7 @@ class Fence:
 
     @property
     def left_to_call(self) -> str | None:
-        """The function, not decorated, with whose definition it ends, for the reader to call; `None` without one."""
+        """The undecorated function at the end, for the reader to call; `None` if there is none."""
         last = ast.parse(self.text).body[-1]
         if not isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef) or last.decorator_list:
             return None
@@ -88,7 +88,7 @@ class Fence:
 
     @property
     def pushes(self) -> bool:
-        """Whether it pushes to the hub of all snippets, and not to one that it brings along, or not at all."""
+        """Whether it pushes to the hub of all snippets, and not to one of its own or to none."""
         return ".push" in self.text and "import Hub" not in self.text
 
 
@@ -113,7 +113,7 @@ def fences(page: Path) -> list[Fence]:
 
 @contextmanager
 def broker() -> Iterator[Hub]:
-    """Run the hub that snippets push to, and let the environment name it, too."""
+    """Run the hub that snippets push to, and set the environment variables for it."""
     with Hub(keys={"app": "s3cret"}) as hub, pytest.MonkeyPatch.context() as environment:
         environment.setenv("WEBMQ_ENDPOINT", hub.url)
         environment.setenv("WEBMQ_AUTH_KEY", "app")
@@ -122,7 +122,7 @@ def broker() -> Iterator[Hub]:
 
 
 def run(fence: Fence, hub: Hub) -> None:
-    """Execute a snippet against a hub, and do with it what its reader does: call what it leaves to call."""
+    """Execute a snippet with a hub, and call the function that it leaves to its reader to call."""
     if fence.patches_the_process:
         command = [sys.executable, "-W", "error", "-c", _pointed(fence, hub)]
         result = subprocess.run(command, text=True, capture_output=True)  # noqa: S603  # ours
@@ -136,7 +136,7 @@ def run(fence: Fence, hub: Hub) -> None:
 
 @contextmanager
 def _logs_left_alone() -> Iterator[None]:
-    """Undo what is done to loggers within the block: other tests are to hear what they would have heard."""
+    """Undo changes to loggers within the block, so that other tests get the same log records."""
     root = logging.getLogger()
     handlers = root.handlers[:]
     loggers = [root, *(each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger))]
@@ -169,7 +169,7 @@ def _run(fence: Fence, hub: Hub) -> None:
 
 @contextmanager
 def _files_of(fence: Fence) -> Iterator[None]:
-    """Work in a folder with the files that the reader has saved from the same page."""
+    """Change to a folder with the files that the same page tells its reader to save."""
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         for each in fences(ROOT / fence.page):
             if each.title is not None and "/" not in each.title:
@@ -200,7 +200,7 @@ def _arguments(function: Callable[..., object], client: Client | AsyncClient) ->
 
 
 def run_suite(fence: Fence, pytester: pytest.Pytester) -> None:
-    """Run a snippet that holds tests as a module of its own, with warnings as errors: all of them pass."""
+    """Run a snippet of tests as a module of its own, with warnings as errors. All of them must pass."""
     pytester.makepyfile(test_snippet=fence.text)
     result = pytester.runpytest_subprocess("-W", "error", "-o", "asyncio_default_fixture_loop_scope=function")
     result.assert_outcomes(passed=fence.text.count("def test_"))

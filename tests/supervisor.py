@@ -1,4 +1,4 @@
-"""Hubs as processes, which are killed and started again on the same port. Each may have a way of its own to Redis."""
+"""Hubs as processes, which can be killed and started again on the same port."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class HubProcess:
 
     @property
     def log(self) -> str:
-        """What all processes of this hub have written."""
+        """The output of all processes of this hub."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     @property
@@ -61,7 +61,7 @@ class HubProcess:
         return self._process is not None and self._process.returncode is None
 
     def complaints(self) -> list[str]:
-        """Return the lines of the log that show a bug, with what is around the first."""
+        """Return the lines of the log that show a bug, with the lines around the first."""
         lines = self.log.splitlines()
         found = [number for number, line in enumerate(lines) if any(sign in line for sign in _SIGNS)]
         shown = "\n".join(lines[max(0, found[0] - 2) : found[0] + 30]) if found else ""
@@ -93,7 +93,7 @@ class HubProcess:
                 await asyncio.sleep(0.02)
 
     async def start_again_and_again(self) -> None:
-        """Start it until it stays, as a supervisor does: a hub that does not reach Redis ends at once."""
+        """Start it until it keeps running, as a supervisor does: a hub that cannot reach Redis ends at once."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:
@@ -110,12 +110,12 @@ class HubProcess:
         return await self._end(signal.SIGTERM)
 
     def pause(self) -> None:
-        """Let it stand still: it keeps its connections, and responds to nothing."""
+        """Suspend the process (SIGSTOP): it keeps its connections and does not respond."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Resume the process (SIGCONT)."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 

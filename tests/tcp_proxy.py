@@ -38,11 +38,11 @@ class TcpProxy:
             writer.transport.abort()
 
     def stall(self) -> None:
-        """Forward nothing any more, and close nothing: what a network does that drops packets."""
+        """Stop forwarding, and close nothing, like a network that drops packets."""
         self._flowing.clear()
 
     def mend(self) -> None:
-        """Forward again. Connections that have stalled go on with what was held back."""
+        """Forward again. Stalled connections continue with the data that was held back."""
         self._refusing = False
         self._flowing.set()
 

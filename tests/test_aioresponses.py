@@ -1,4 +1,4 @@
-"""AsyncClient with replies scripted by aioresponses, as its users will test their own code."""
+"""AsyncClient with responses from aioresponses, as applications use it in their tests."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_refused(broker: aioresponses, status: int, body: str, error: type
 
 
 async def test_skew(broker: aioresponses) -> None:
-    """A refused timestamp tells how far the clocks are apart."""
+    """The error of a refused timestamp has the difference of the clocks."""
     date = {"Date": "Thu, 01 Jan 1970 00:00:10 GMT"}
     broker.post(PUSHED, status=400, body="timestamp expired", headers=date, response_class=ScriptedResponse)
     async with AsyncClient(URL) as client:
@@ -87,7 +87,7 @@ async def test_overloaded(broker: aioresponses) -> None:
     "raised", [aiohttp.ServerDisconnectedError(), ConnectionResetError(), aiohttp.ClientError("x")]
 )
 async def test_raised_before_the_body(broker: aioresponses, raised: Exception) -> None:
-    """What aiohttp raises before it asks for the body was not sent, and is tried again."""
+    """If aiohttp raises before it asks for the body, nothing was sent, and the push is retried."""
     broker.post(PUSHED, exception=raised)
     broker.post(PUSHED, status=202, response_class=ScriptedResponse)
     async with AsyncClient(URL, retry=Retry(wait=0.0)) as client:

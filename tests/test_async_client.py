@@ -54,31 +54,31 @@ from .scripts import run_script
 
 
 async def requests(server: Hostile, number: int) -> None:
-    """Wait until so many requests have come."""
+    """Wait until so many requests have arrived."""
     await asyncio.to_thread(server.until, lambda: len(server.requests) >= number)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so, and look at each turn of the loop."""
+    """Wait until a condition holds, checking it in each iteration of the loop."""
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110  # nothing sets an event
             await asyncio.sleep(0)
 
 
 async def nobody_left() -> None:
-    """Wait until this task is the only one."""
+    """Wait until no other task is left."""
     await until(lambda: len(asyncio.all_tasks()) == 1)
 
 
 async def turns() -> None:
-    """Let the loop take more turns than a push needs to get as far as it can."""
+    """Run enough iterations of the loop for a push to get as far as it can."""
     for _ in range(30):
         await asyncio.sleep(0)
 
 
 class TestLoops:
     def test_made_before_any_loop(self, server: Hostile, tmp_path: Path) -> None:
-        """A client of the module works in one loop after another, without a close and without a complaint."""
+        """A global client works in one loop after another, without `close` and without warnings."""
         printed = run_script(
             """
             client = AsyncClient(url)
@@ -110,7 +110,7 @@ class TestLoops:
 
     @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
     def test_loop_closed_untidily(self, tls: bool, tmp_path: Path) -> None:
-        """A loop that was closed without a shutdown of its generators is left, and the next one works."""
+        """After a loop that was closed without `shutdown_asyncgens`, the client works in the next loop."""
         with hostile(tls=tls) as server:
             printed = run_script(
                 """
@@ -136,7 +136,7 @@ class TestLoops:
             assert printed.split() == ["202"]
 
     def test_two_live_loops(self, server: Hostile) -> None:
-        """While its loop is open a client works in no other; neither pushing nor closing there harms it."""
+        """While its loop is open, a client works in no other one. Neither pushing nor closing there harms it."""
         client = AsyncClient(server.url)
         with asyncio.Runner() as first:
             first.run(client.push("t", 1))
@@ -152,7 +152,7 @@ class TestLoops:
         assert bodies(server) == [b"1", b"4"]
 
     def test_borrowed_session_in_another_loop(self, server: Hostile) -> None:
-        """A borrowed session keeps its client to its loop, even after that has ended."""
+        """A client with a borrowed session works in the session's loop only, even after that has ended."""
 
         async def first() -> AsyncClient:
             async with aiohttp.ClientSession() as session:
@@ -167,7 +167,7 @@ class TestLoops:
 
     @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
     def test_fork(self, tls: bool, tmp_path: Path) -> None:
-        """After a fork with an open connection parent and child both push, and the child harms no connection."""
+        """After a fork, parent and child both push, and the child leaves the parent's connection intact."""
         with hostile(tls=tls) as server:
             printed = run_script(
                 """
@@ -211,7 +211,10 @@ class TestBorrowedSession:
         await session.close()
 
     async def test_left_as_it_was(self, server: Hostile) -> None:
-        """It is neither closed nor changed; its headers travel, those of the push and the client's win."""
+        """A borrowed session is neither closed nor changed.
+
+        Its headers are sent, unless the push or the client has the same.
+        """
         async with aiohttp.ClientSession(
             headers={"X-Theirs": "1", "X-Both": "session", "Content-Type": "text/plain"}, cookies={"c": "1"}
         ) as session:
@@ -228,7 +231,7 @@ class TestBorrowedSession:
         assert sent.header("User-Agent") == f"webmqconnect_async/{__version__}"
 
     async def test_its_own_rules_do_not_apply(self, server: Hostile) -> None:
-        """Neither `raise_for_status` nor a base URL or a timeout of the session changes how a push ends."""
+        """Neither `raise_for_status` nor a base URL or a timeout of the session changes the outcome of a push."""
         server.script(answer(reply(401, b"invalid request signature (expected x, got y)")), held())
         async with (
             aiohttp.ClientSession(
@@ -331,7 +334,10 @@ class TestClose:
             await client.push("t", 1)
 
     async def test_idle_and_twice(self, server: Hostile) -> None:
-        """Its connection is closed, again is fine, and a push after it is ClientClosed and never sent."""
+        """`close` closes an idle connection and may be called again.
+
+        A later push raises ClientClosed and is not sent.
+        """
         client = AsyncClient(server.url)
         await client.push("t", 1)
         await client.close()
@@ -345,7 +351,7 @@ class TestClose:
         assert client.stats.failed == 0
 
     async def test_in_flight_within_grace(self, server: Hostile) -> None:
-        """A push in flight gets its answer, and close waits for it."""
+        """A push in flight gets its response, and `close` waits for it."""
         server.script(held())
         client = AsyncClient(server.url)
         pushing = asyncio.create_task(client.push("t", 1))
@@ -360,7 +366,7 @@ class TestClose:
         await nobody_left()
 
     async def test_in_flight_beyond_grace(self, server: Hostile) -> None:
-        """A push without an answer when the grace is over ends as at its deadline."""
+        """A push without a response at the end of the grace period ends as at its deadline."""
         server.script(stall)
         client = AsyncClient(server.url, timeout=None)
         pushing = asyncio.create_task(client.push("t", 1))
@@ -371,7 +377,7 @@ class TestClose:
         await nobody_left()
 
     async def test_connecting_beyond_grace(self) -> None:
-        """A push that has no connection when the grace is over was not sent."""
+        """A push without a connection at the end of the grace period was not sent."""
         with unreachable() as url:
             client = AsyncClient(url, timeout=None)
             pushing = asyncio.create_task(client.push("t", 1))
@@ -381,7 +387,7 @@ class TestClose:
                 await pushing
 
     async def test_deadline_before_grace(self, server: Hostile) -> None:
-        """The grace gives no push more time than it had."""
+        """The grace period does not extend the deadline of a push."""
         server.script(stall)
         client = AsyncClient(server.url, timeout=0.1)
         pushing = asyncio.create_task(client.push("t", 1))
@@ -392,7 +398,7 @@ class TestClose:
             await pushing
 
     async def test_sleeping(self, server: Hostile) -> None:
-        """A push between two attempts wakes up when the grace is over."""
+        """A push that sleeps between two attempts ends with the grace period."""
         server.script(answer(reply(503, b"", "Retry-After: 4")))
         client = AsyncClient(server.url, timeout=None)
         pushing = asyncio.create_task(client.push("t", 1))
@@ -404,7 +410,7 @@ class TestClose:
         assert type(caught.value).__name__ == "Overloaded"
 
     async def test_queued(self, server: Hostile) -> None:
-        """A push that waits for a slot is ClientClosed at once, with close or without a deadline."""
+        """A push that waits for a slot raises ClientClosed at once, whatever its deadline."""
         server.script(held())
         client = AsyncClient(server.url, concurrency=1)
         first = asyncio.create_task(client.push("t", 1))
@@ -423,7 +429,7 @@ class TestClose:
 
     @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
     async def test_by_several(self, tls: bool) -> None:
-        """Several may close at once, while a push is in flight or not."""
+        """`close` may be called concurrently, with or without a push in flight."""
         with hostile(held(), tls=tls) as server:
             client = AsyncClient(server.url, ssl=trusting())
             pushing = asyncio.create_task(client.push("t", 1))
@@ -436,7 +442,7 @@ class TestClose:
             await asyncio.gather(*[client.close() for _ in range(3)])
 
     async def test_later_and_shorter(self, server: Hostile) -> None:
-        """A second close with a shorter grace ends what the first one waits for."""
+        """A second `close` with a shorter grace period ends the first one's wait."""
         server.script(stall)
         client = AsyncClient(server.url, timeout=None)
         pushing = asyncio.create_task(client.push("t", 1))
@@ -450,7 +456,7 @@ class TestClose:
 
     @pytest.mark.parametrize("busy", ["stalled", "sleeping", "connecting"])
     async def test_cancelled(self, busy: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-        """A close that is cancelled lets nobody hang: what is in flight ends as when the grace is over."""
+        """If `close` is cancelled, pushes in flight end as at the end of the grace period."""
         caplog.set_level(logging.INFO)
         server.script(stall if busy == "stalled" else answer(reply(503, b"", "Retry-After: 4")))
         with unreachable() as nowhere:
@@ -472,7 +478,7 @@ class TestClose:
             await nobody_left()
 
     async def test_bulk(self, server: Hostile) -> None:
-        """A bulk in flight stops reading its source; what it had is in the error."""
+        """A bulk in flight stops reading its source; its error has the outcomes so far."""
         server.script(*[held()] * 2)
         client = AsyncClient(server.url, concurrency=2)
         read: list[int] = []
@@ -500,7 +506,7 @@ class TestClose:
 
     @pytest.mark.parametrize("grace", [-1.0, float("nan"), "5"])
     async def test_grace(self, grace: float) -> None:
-        """A grace that is none is refused, and the client stays open."""
+        """An invalid `grace` is refused, and the client stays open."""
         with hostile() as server:
             async with AsyncClient(server.url) as client:
                 with pytest.raises((TypeError, ValueError), match="grace"):
@@ -527,7 +533,7 @@ class TestSlots:
             assert client.stats == type(client.stats)(pushed=25)
 
     async def test_queue_timeout(self, server: Hostile) -> None:
-        """A push that gets no slot in time is QueueTimeout: nothing was sent. Without a limit it waits."""
+        """A push that gets no slot in time raises QueueTimeout, and nothing was sent. Without a timeout, it waits."""
         server.script(held())
         async with AsyncClient(server.url, concurrency=1, timeout=None) as client:
             first = asyncio.create_task(client.push("t", 1))
@@ -544,7 +550,7 @@ class TestSlots:
         assert bodies(server) == [b"1", b"3"]
 
     async def test_bulk_waits(self) -> None:
-        """Two bulks at a slow broker: the wait for a slot counts for neither, and a single push gets its turn."""
+        """Two bulks at a slow broker: waiting for a slot is no part of the timeout. A single push gets a slot, too."""
 
         async def slowly(peer: Peer) -> None:
             await peer.request()
@@ -565,7 +571,7 @@ class TestSlots:
             assert {each.query["topicuri"] for each in server.requests[:6]} >= {"a", "b"}
 
     async def test_slot_comes_back(self, server: Hostile) -> None:
-        """Whatever a push ends with, its slot is free again."""
+        """However a push ends, its slot is free again."""
         server.script(drop_after_body, answer(reply(400)), stall)
         async with AsyncClient(server.url, concurrency=1) as client:
             for _ in range(3):
@@ -578,7 +584,7 @@ class TestSlots:
 
 class TestTimeout:
     async def test_covers_retries(self, server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Pauses count; a retry that could not end in time is not begun."""
+        """Delays count, and a retry that could not end in time is not started."""
         monkeypatch.setattr(
             random, "random", lambda: 0.5
         )  # pauses of 0.1 s, so that none ends just before the deadline
@@ -593,14 +599,14 @@ class TestTimeout:
 
     @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "1", True])
     async def test_wrong(self, timeout: float, server: Hostile) -> None:
-        """What is no number of seconds above 0 is refused by name; nothing is sent."""
+        """Anything but a number of seconds above 0 is refused by name, and nothing is sent."""
         async with AsyncClient(server.url) as client:
             with pytest.raises((TypeError, ValueError), match="timeout"):
                 await client.push("t", 1, timeout=timeout)
             assert server.connections == 0
 
     async def test_none(self, server: Hostile) -> None:
-        """None lifts the client's limit for one push."""
+        """`None` removes the client's limit for one push."""
         server.script(held())
         async with AsyncClient(server.url, timeout=0.05) as client:
             pushing = asyncio.create_task(client.push("t", 1, timeout=None))
@@ -611,7 +617,7 @@ class TestTimeout:
             assert (await pushing).status == 202
 
     async def test_many_deadlines(self, server: Hostile) -> None:
-        """Each of many pushes ends at its own deadline: none with a longer one falls to the shorter one of another."""
+        """Each of many pushes ends at its own deadline, not at the earlier one of another."""
         server.script(*[stall] * 30)
         clock = asyncio.get_running_loop().time
 
@@ -628,7 +634,7 @@ class TestTimeout:
 
 class TestCancel:
     async def test_hundreds(self, server: Hostile) -> None:
-        """After hundreds of cancelled pushes the one slot works."""
+        """After hundreds of cancelled pushes, the only slot still works."""
         async with AsyncClient(server.url, concurrency=1) as client:
             for number in range(300):
                 pushing = asyncio.create_task(client.push("t", number))
@@ -641,7 +647,7 @@ class TestCancel:
         assert server.requests[-1].body == b'"last"'
 
     async def test_a_thousand_queued(self, server: Hostile) -> None:
-        """So, too, when all of them wait for it."""
+        """The same if all of them wait for the slot."""
         server.script(held())
         async with AsyncClient(server.url, concurrency=1) as client:
             first = asyncio.create_task(client.push("t", 1))
@@ -660,7 +666,7 @@ class TestCancel:
 
     @pytest.mark.parametrize("where", ["queue", "connect", "answer", "body", "pause"])
     async def test_anywhere(self, where: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-        """A cancelled push raises CancelledError wherever it is, leaves no task, and the client goes on."""
+        """A cancelled push raises CancelledError at any point and leaves no task, and the client still works."""
         caplog.set_level(logging.INFO)
         sent = threading.Event()
 
@@ -699,7 +705,7 @@ class TestCancel:
                     await client.push("t", 3)
 
     async def test_asyncio_timeout(self, server: Hostile) -> None:
-        """A scope of asyncio's around a push ends it as any other await."""
+        """`asyncio.timeout` ends a push like any other await."""
         server.script(stall)
         async with AsyncClient(server.url) as client:
             with pytest.raises(TimeoutError) as caught:
@@ -709,7 +715,7 @@ class TestCancel:
             await client.push("t", 2)
 
     async def test_anyio_scopes(self, server: Hostile) -> None:
-        """So does one of anyio's, whose cancellation comes again until it is heard."""
+        """So does a scope of anyio, which repeats its cancellation until the scope is left."""
         server.script(stall, stall)
         async with AsyncClient(server.url) as client:
             with anyio.move_on_after(0.05) as scope:
@@ -721,7 +727,7 @@ class TestCancel:
             await client.push("t", 2)
 
     async def test_deadline_inside_scopes(self, server: Hostile) -> None:
-        """A deadline of the client's own inside somebody's scope is the client's error, and the scope goes on."""
+        """If the client's deadline passes inside a scope, its error is raised, and the scope is not cancelled."""
         server.script(stall, stall)
         async with AsyncClient(server.url, timeout=0.05) as client:
             with anyio.move_on_after(PATIENCE) as scope:
@@ -737,7 +743,7 @@ class TestCancel:
             assert task.cancelling() == 0
 
     async def test_both_at_once(self, server: Hostile) -> None:
-        """A push whose deadline and whose canceller strike together is cancelled."""
+        """A push that is cancelled at the moment of its deadline raises CancelledError."""
         server.script(stall)
         async with AsyncClient(server.url, timeout=0.05) as client:
             pushing = asyncio.create_task(client.push("t", 1))
@@ -748,7 +754,7 @@ class TestCancel:
             assert pushing.cancelled()
 
     async def test_nothing_unclosed(self, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-        """Success, error and cancellation leave no task and nothing for aiohttp or asyncio to complain of."""
+        """After success, error and cancellation, no task is left, and neither aiohttp nor asyncio warns."""
         server.script(answer(ACCEPTED), answer(reply(400)), stall, drop_after_body)
         async with AsyncClient(server.url) as client:
             await client.push("t", 1)
@@ -765,7 +771,7 @@ class TestCancel:
         assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
     def test_debug_mode(self, tmp_path: Path) -> None:
-        """In development mode nothing is complained of either."""
+        """There are no warnings in development mode either."""
         with hostile(answer(ACCEPTED), answer(reply(400)), stall, drop_after_body) as server:
             run_script(
                 """
@@ -792,7 +798,7 @@ class TestCancel:
 
 class TestMany:
     async def test_order_and_failures(self) -> None:
-        """Outcomes come in input order, each failure at its index, a malformed item no end of it all."""
+        """Outcomes are in input order, each failure at its index. A malformed item does not end the bulk."""
 
         async def judge(peer: Peer) -> None:
             number = int((await peer.request()).body)
@@ -817,7 +823,7 @@ class TestMany:
         assert outcomes[0].receipt == Receipt(202)
 
     async def test_flat(self, server: Hostile) -> None:
-        """However many items, there are two tasks a slot, ours and aiohttp's, and the source is read no further."""
+        """For any number of items, there are two tasks per slot, ours and aiohttp's, and little is read ahead."""
         most = 0
         ahead = 0
 
@@ -858,7 +864,7 @@ class TestMany:
 
     @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5])
     async def test_wrong_concurrency(self, concurrency: int, server: Hostile) -> None:
-        """It is refused at once: the source is not read."""
+        """It is refused at once, before the source is read."""
         read = iter([("t", 1)])
         async with AsyncClient(server.url) as client:
             with pytest.raises((TypeError, ValueError), match="concurrency"):
@@ -874,7 +880,7 @@ class TestMany:
                 await client.push_many(pushes)  # type: ignore[arg-type]  # the subject
 
     async def test_session_closed_by_its_owner(self) -> None:
-        """What waits for a connection of a borrowed session then has an outcome, though aiohttp cancels its wait."""
+        """Pushes that wait for a connection have an outcome, although aiohttp cancels their wait."""
         with hostile(*[stall] * 4) as server:
             session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
             client = AsyncClient(server.url, concurrency=4, session=session, timeout=2)
@@ -906,7 +912,7 @@ class TestMany:
         await client.close()
 
     async def test_stream_whose_tasks_are_cancelled(self, server: Hostile) -> None:
-        """Whoever cancels all tasks leaves no consumer that waits for ever."""
+        """If all tasks are cancelled, no consumer waits forever."""
         server.script(*[stall] * 2)
         async with AsyncClient(server.url, concurrency=2) as client:
             before = asyncio.all_tasks()
@@ -920,7 +926,7 @@ class TestMany:
             assert reading.cancelled()
 
     async def test_what_is_no_push_does_not_hold_the_loop_up(self, server: Hostile) -> None:
-        """A long run of items that end without any I/O lets other tasks go on."""
+        """Many items in a row that end without I/O do not block other tasks."""
         turns = 0
 
         async def count() -> None:
@@ -939,7 +945,7 @@ class TestMany:
     @pytest.mark.parametrize("error", [KeyError, TimeoutError, asyncio.CancelledError])
     @pytest.mark.parametrize("colour", ["sync", "async"])
     async def test_source_raises(self, colour: str, error: type[BaseException], server: Hostile) -> None:
-        """Whatever a source raises half-way is told, with the outcome of all that was read before."""
+        """Any error of a source is reported, with the outcomes of all items read before."""
 
         def source() -> Iterator[tuple[str, object]]:
             yield from (("t", number) for number in range(5))
@@ -970,7 +976,7 @@ class TestMany:
         await nobody_left()
 
     async def test_cancelled(self, server: Hostile) -> None:
-        """A cancelled bulk stops its pushes and its source, and the client goes on."""
+        """A cancelled bulk stops its pushes and its source, and the client still works."""
         server.script(*[stall] * 3)
         async with AsyncClient(server.url, concurrency=3) as client:
             bulk = asyncio.create_task(client.push_many(("t", number) for number in range(100)))
@@ -1005,7 +1011,7 @@ class TestStream:
 
     @pytest.mark.parametrize("scoped", [True, False], ids=["async with", "break alone"])
     async def test_left_early(self, scoped: bool, server: Hostile) -> None:
-        """A consumer that leaves stops the source and what is in flight."""
+        """A consumer that leaves the loop stops the source and the pushes in flight."""
         server.script(answer(ACCEPTED), *[stall] * 2)
         read: list[int] = []
 
@@ -1028,7 +1034,7 @@ class TestStream:
         assert len(read) < 10
 
     async def test_never_begun(self, server: Hostile) -> None:
-        """A stream that nobody reads pushes nothing and leaves nothing."""
+        """A stream that nobody iterates over pushes nothing and leaves no task."""
         async with AsyncClient(server.url) as client:
             stream = client.push_stream([("t", 1)])
             async with client.push_stream([("t", 1)]):
@@ -1049,7 +1055,7 @@ class TestStream:
             assert len(server.requests) < 20
 
     async def test_slow_consumer(self, server: Hostile) -> None:
-        """A consumer that takes nothing stops the source, and holds no slot."""
+        """While the consumer takes no outcome, the source is not read, and no slot is held."""
         read: list[int] = []
 
         def source() -> Iterator[tuple[str, object]]:
@@ -1066,7 +1072,7 @@ class TestStream:
             assert client.stats.in_flight == 0
 
     async def test_order_by_topic(self) -> None:
-        """Pushes on one topic arrive in order, through a retry too; another topic does not wait for it."""
+        """Pushes to one topic arrive in order, even with a retry; another topic does not wait."""
         with hostile() as server:
             server.script(answer(reply(503, b"", "Retry-After: 0")))
             items = [(topic, number) for number in range(30) for topic in ("a", "b", "c")]

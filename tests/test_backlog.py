@@ -33,7 +33,7 @@ AWAY = ConnectFailed("nobody there")
 
 
 def ignore(failed: Failed) -> None:
-    """Keep failures in the backlog, as they are with an `on_failure`."""
+    """Do nothing: with an `on_failure`, failures stay in the backlog until they are reported."""
 
 
 def backlog(*topics: str, jitter: Callable[[], float] = lambda: 1.0, **options: Any) -> Backlog:
@@ -130,7 +130,7 @@ def test_a_topic_is_forgotten_with_its_last_event() -> None:
 
 
 def test_a_second_outcome_of_a_try_is_ignored() -> None:
-    """As of a task that is collected long after its loop was closed."""
+    """For example that of a task that is garbage-collected long after its loop was closed."""
     waiting = backlog("a")
     entry = taken(waiting)
     waiting.fail_in_flight(0.0)
@@ -143,7 +143,7 @@ def test_a_second_outcome_of_a_try_is_ignored() -> None:
 
 
 def test_limits() -> None:
-    """What is in flight or not yet reported takes room, too. Each call has an index, also without room."""
+    """Events in flight or not yet reported count, too. Each call has an index, even if it returns False."""
     waiting = backlog("a", "b", limit=2)
     assert not add(waiting, "c", 2)
     entry = taken(waiting)
@@ -189,7 +189,7 @@ def test_one_push_at_a_time_tries_whether_the_broker_is_back() -> None:
 
 
 def test_jitter() -> None:
-    """Many processes lose the broker in the same moment. Each waits for half of the delay at least."""
+    """Many processes lose the broker at the same moment. Each waits for at least half of the delay."""
     waiting = backlog("a", jitter=lambda: 0.0)
     waiting.done(taken(waiting), AWAY, 0.0)
     assert waiting.delay(0.0) == 0.05
@@ -226,7 +226,7 @@ def test_a_lost_response_alone_does_not_begin_it() -> None:
     [(3.0, 60.0, 3.0), (0.0, 60.0, 0.1), (None, 60.0, 0.1), (60.0, 60.0, 30.0), (3600.0, None, 60.0)],
 )
 def test_the_delay_that_the_broker_asks_for(asked: float | None, max_age: float | None, delay: float) -> None:
-    """It is not so long that the event would be too old for another try."""
+    """It is limited, so that the event does not become too old for another try."""
     waiting = backlog("a", max_age=max_age)
     waiting.done(taken(waiting), overloaded(asked), 0.0)
     assert waiting.delay(0.0) == pytest.approx(delay)
@@ -299,7 +299,7 @@ def test_tried_again_until_it_is_too_old() -> None:
 
 
 def test_all_that_are_too_old_fail_at_the_next_try() -> None:
-    """They make room, also if it is not their turn to try."""
+    """They make room, even if none of them is the next to be tried."""
     waiting = backlog(*"aabbc", max_age=60.0)
     for entry in all_taken(waiting):
         waiting.done(entry, AWAY, 0.0)
@@ -309,7 +309,7 @@ def test_all_that_are_too_old_fail_at_the_next_try() -> None:
 
 
 def test_a_slow_broker_loses_nothing() -> None:
-    """It is not away, however long an event waits for its turn."""
+    """The broker is not away, however long an event waits for the one before."""
     waiting = backlog("a", "a", max_age=60.0)
     waiting.done(taken(waiting), SENT, 60.0)
     assert taken(waiting, 1e9).index == 1

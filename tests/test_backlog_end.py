@@ -1,4 +1,4 @@
-"""What the background queue does when little time is left, and where it cannot have a thread."""
+"""The background queue during `close`, and in processes without threads."""
 
 from __future__ import annotations
 

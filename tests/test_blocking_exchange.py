@@ -119,7 +119,7 @@ def test_response_that_begins_early(beginning: bytes, tls: bool) -> None:
 
 
 def test_end_of_the_connection_while_sending() -> None:
-    """A broker that sends no more cannot respond, whether or not it still reads."""
+    """A broker that has closed its side cannot respond, whether or not it still reads."""
 
     async def step(peer: Peer) -> None:
         await peer.head()
@@ -135,7 +135,7 @@ def test_end_of_the_connection_while_sending() -> None:
 
 @pytest.mark.parametrize("size", [100_000, 1_000_000])
 def test_rejected_unread(size: int) -> None:
-    """A broker that rejects large events by their head, and closes with the rest unread, is understood each time."""
+    """A broker rejects a large event by its head, and closes without reading the rest: the response arrives."""
 
     async def reject(peer: Peer) -> None:
         await peer.head()
@@ -207,7 +207,7 @@ def test_reset_after_a_head() -> None:
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("behind", [b"\n", reply(401)], ids=["a byte", "a response"])
 def test_bytes_behind_a_response(behind: bytes, tls: bool) -> None:
-    """They end the connection."""
+    """The connection is closed."""
     with serving_client(answer(ACCEPTED + behind), tls=tls) as (server, client):
         for number in range(2):
             assert client.push("t", number).status == 202
@@ -216,7 +216,7 @@ def test_bytes_behind_a_response(behind: bytes, tls: bool) -> None:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_records(tls: bool) -> None:
-    """A response of several TLS records is read to its end, and what is behind it ends the connection."""
+    """A response of several TLS records is read to its end. If data follows it, the connection is closed."""
     long = reply(400, b"x" * 60_000)
     with serving_client(answer(long), answer(long + b"x"), tls=tls) as (server, client):
         for number in range(3):

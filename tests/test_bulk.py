@@ -1,4 +1,4 @@
-"""The bookkeeping of many pushes: numbers, turns, outcomes. A model drives it as both clients do."""
+"""The bookkeeping of many pushes: indexes, order, outcomes. A model drives it as both clients do."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_pair_is_a_push() -> None:
     ids=lambda item: repr(item)[:20],
 )
 def test_a_malformed_item_is_a_job_that_fails(item: object) -> None:
-    """Not an abort: it keeps its number, has no turn to wait for, and the items after it go on."""
+    """It does not end the bulk: it has an index, waits for no topic, and the items after it are pushed."""
     bulk = Bulk(order_by_topic=True)
     job = bulk.take(item)
     assert job is not None
@@ -54,7 +54,7 @@ def test_an_error_is_not_an_item() -> None:
 
 @pytest.mark.parametrize("topic", [None, 5, ["unhashable"], {}])
 def test_a_topic_that_is_no_text_has_no_turn(topic: str) -> None:
-    """It is the dialect that refuses it, as for a single push; until then it must not stop the bookkeeping."""
+    """The dialect refuses it, as for a single push; before that, it must not stop the bookkeeping."""
     bulk = Bulk(order_by_topic=True)
     jobs = [bulk.take(Push(topic, 1)), bulk.take((topic, 2))]
     for index, job in enumerate(jobs):
@@ -119,7 +119,7 @@ def test_jobs_that_run_do_not_count_as_look_ahead() -> None:
 
 
 def test_a_finished_topic_leaves_nothing_behind() -> None:
-    """A million topics, each pushed once, must not pile up."""
+    """A million topics, each pushed to once, must not use memory."""
     bulk = Bulk(order_by_topic=True)
     for number in range(1000):
         job = bulk.take((f"t{number}", 1))
@@ -144,7 +144,7 @@ _ITEMS = st.lists(
 def test_any_source_and_any_order_of_answers(
     items: list[tuple[str, int] | Push | None], workers: int, look_ahead: int, ordered: bool, choices: list[int]
 ) -> None:
-    """One job a topic at a time and in order, look-ahead bounded, every item done exactly once."""
+    """At most one job per topic at a time, in order, with a bounded look-ahead, and each item exactly once."""
     bulk = Bulk(ordered, look_ahead)
     source: Iterator[tuple[int, object]] = iter(enumerate(items))
     chosen = iter(choices)
@@ -209,7 +209,7 @@ def test_an_outcome_is_a_receipt_or_an_error() -> None:
 
 
 class _Kept:
-    """Something of a caller's that a frame holds."""
+    """An object of the caller, to which a frame refers."""
 
 
 def _failed_push(event: object) -> tuple[Outcome, weakref.ref[_Kept]]:

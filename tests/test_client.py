@@ -59,7 +59,7 @@ from .scripts import run_script
 
 
 class Custom(BaseException):
-    """No Exception, and none that Python raises."""
+    """Not an Exception, and not raised by Python itself."""
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def came(server: Hostile, number: int) -> None:
-    """Wait until so many requests have come."""
+    """Wait until so many requests have arrived."""
     server.until(lambda: len(server.requests) >= number)
 
 
@@ -82,7 +82,7 @@ def failure(push: Future[Receipt]) -> WebMQError:
 
 class TestThreads:
     def test_shared(self, threads: ThreadPoolExecutor) -> None:
-        """Sixteen threads share a client: every push gets its own answer, none gets lost or doubled."""
+        """Sixteen threads share a client: each push gets its own response, and none is lost or sent twice."""
 
         async def judge(peer: Peer) -> None:
             body = (await peer.request()).body
@@ -115,7 +115,7 @@ class TestThreads:
             assert client.stats == Stats(pushed=16)
 
     def test_queue_timeout(self, server: Hostile, threads: ThreadPoolExecutor) -> None:
-        """A push that gets no slot in time is QueueTimeout: nothing was sent."""
+        """A push that gets no slot in time raises QueueTimeout, and nothing was sent."""
         server.script(held())
         with Client(server.url, concurrency=1, timeout=None) as client:
             first = threads.submit(client.push, "t", 1)
@@ -129,7 +129,7 @@ class TestThreads:
         assert bodies(server) == [b"1"]
 
     def test_first_come_first_served(self, server: Hostile) -> None:
-        """A thread that pushes without a pause leaves the slot to one that waits for it."""
+        """A thread that pushes continuously does not keep the slot from one that waits for it."""
         stopped = threading.Event()
 
         def hammer() -> None:
@@ -148,7 +148,7 @@ class TestThreads:
             hammering.join(PATIENCE)
 
     def test_slot_comes_back(self, server: Hostile) -> None:
-        """Whatever a push ends with, its slot is free again."""
+        """However a push ends, its slot is free again."""
         server.script(drop_after_body, answer(reply(400)), stall)
         with Client(server.url, concurrency=1) as client:
             for _ in range(3):
@@ -180,7 +180,7 @@ class TestClose:
         assert len(server.requests) == 1
 
     def test_within_grace(self, server: Hostile, threads: ThreadPoolExecutor) -> None:
-        """A push in flight in another thread gets its answer, and close waits for it."""
+        """A push in flight in another thread gets its response, and `close` waits for it."""
         server.script(held())
         client = Client(server.url, timeout=None)
         pushing = threads.submit(client.push, "t", 1)
@@ -194,7 +194,7 @@ class TestClose:
 
     @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
     def test_beyond_grace(self, tls: bool, threads: ThreadPoolExecutor) -> None:
-        """A push without an answer when the grace is over ends as at its deadline."""
+        """A push without a response at the end of the grace period ends as at its deadline."""
         with hostile(stall, tls=tls) as server:
             client = Client(server.url, timeout=None, ssl=trusting())
             pushing = threads.submit(client.push, "t", 1)
@@ -206,7 +206,7 @@ class TestClose:
             server.until(lambda: server.open_connections == 0)
 
     def test_connecting_beyond_grace(self, threads: ThreadPoolExecutor) -> None:
-        """A push whose connection comes about after the grace sends nothing on it."""
+        """A push that gets its connection after the grace period sends nothing."""
 
         async def wait(peer: Peer) -> None:
             await peer.server.released.wait()
@@ -222,7 +222,7 @@ class TestClose:
             assert server.requests == []
 
     def test_sleeping(self, server: Hostile, threads: ThreadPoolExecutor) -> None:
-        """A push between two attempts wakes up when the grace is over."""
+        """A push that sleeps between two attempts ends with the grace period."""
         server.script(answer(reply(503, b"", "Retry-After: 4")))
         client = Client(server.url, timeout=None)
         pushing = threads.submit(client.push, "t", 1)
@@ -231,7 +231,7 @@ class TestClose:
         assert type(failure(pushing)) is Overloaded
 
     def test_queued(self, server: Hostile, threads: ThreadPoolExecutor) -> None:
-        """A push that waits for a slot is ClientClosed at once."""
+        """A push that waits for a slot raises ClientClosed at once."""
         server.script(held())
         client = Client(server.url, concurrency=1)
         first = threads.submit(client.push, "t", 1)
@@ -247,7 +247,7 @@ class TestClose:
         assert len(server.requests) == 1
 
     def test_bulk(self, server: Hostile, threads: ThreadPoolExecutor) -> None:
-        """A bulk in flight stops reading its source; what it had is in the error."""
+        """A bulk in flight stops reading its source; its error has the outcomes so far."""
         server.script(*[held()] * 2)
         client = Client(server.url, concurrency=2)
         read: list[int] = []
@@ -273,7 +273,7 @@ class TestClose:
 
     @pytest.mark.parametrize("grace", [-1.0, float("nan"), "5"])
     def test_grace(self, grace: float, server: Hostile) -> None:
-        """A grace that is none is refused, and the client stays open."""
+        """An invalid `grace` is refused, and the client stays open."""
         with Client(server.url) as client:
             with pytest.raises((TypeError, ValueError), match="grace"):
                 client.close(grace)
@@ -290,7 +290,7 @@ def assert_waiting(closing: Future[None]) -> None:
 class TestProcesses:
     @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
     def test_fork(self, tls: bool, tmp_path: Path) -> None:
-        """After a fork with an open connection parent and child both push, and the child harms no connection."""
+        """After a fork, parent and child both push, and the child leaves the parent's connection intact."""
         with hostile(tls=tls) as server:
             printed = run_script(
                 """
@@ -445,13 +445,13 @@ class TestDeadline:
 
     @pytest.mark.parametrize("timeout", [None, 2e6])
     def test_long(self, timeout: float | None, server: Hostile) -> None:
-        """No timeout is too long for a socket, a lock or a pause."""
+        """No timeout is too long for a socket, a lock or a sleep."""
         server.script(answer(reply(503, b"", "Retry-After: 0")))
         with Client(server.url, timeout=0.001) as client:
             assert client.push("t", 1, timeout=timeout).attempts == 2
 
     def test_covers_retries(self, server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Pauses count; a retry that could not end in time is not begun."""
+        """Delays count, and a retry that could not end in time is not started."""
         monkeypatch.setattr(random, "random", lambda: 0.5)  # no pause ends just before the deadline
         server.script(*[answer(reply(503, b"", "Retry-After: 0"))] * 100)
         with Client(server.url, timeout=0.3, retry=Retry(attempts=100, wait=0.2, max_wait=0.2)) as client:
@@ -460,7 +460,7 @@ class TestDeadline:
             assert caught.value.attempts == len(server.requests) < 100
 
     def test_shared_among_addresses(self, server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-        """An address that swallows everything leaves time for the next one."""
+        """An address that does not respond leaves time for the next one."""
         with unreachable() as dead:
             resolve(monkeypatch, dead, server.url)
             with Client("http://broker.example:8080/push", timeout=1.0) as client:
@@ -499,7 +499,7 @@ class TestDeadline:
 class TestMany:
     @pytest.mark.parametrize("concurrency", [None, 1, 3])
     def test_order_and_failures(self, concurrency: int | None) -> None:
-        """Outcomes come in input order, each failure at its index, a malformed item no end of it all."""
+        """Outcomes are in input order, each failure at its index. A malformed item does not end the bulk."""
 
         async def judge(peer: Peer) -> None:
             number = int((await peer.request()).body)
@@ -548,7 +548,7 @@ class TestMany:
     @pytest.mark.parametrize("error", [KeyError("k"), Custom(), GeneratorExit(), asyncio.CancelledError()], ids=repr)
     @pytest.mark.parametrize("concurrency", [1, 3])
     def test_source_raises(self, concurrency: int, error: BaseException, server: Hostile) -> None:
-        """Whatever a source raises is the cause of the failure, which has the outcomes of all that it gave before."""
+        """An error of the source is the cause of the failure, which has the outcomes of all items read before."""
 
         def source() -> Iterator[tuple[str, object]]:
             yield from (("t", number) for number in range(5))
@@ -569,7 +569,7 @@ class TestMany:
     @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()], ids=repr)
     @pytest.mark.parametrize("method", ["push_many", "push_stream"])
     def test_source_is_interrupted(self, method: str, error: BaseException, concurrency: int, server: Hostile) -> None:
-        """What ends the caller's thread is not the source's failure."""
+        """An exception that ends the caller's thread is not a failure of the source."""
 
         def source() -> Iterator[tuple[str, object]]:
             yield from (("t", number) for number in range(5))
@@ -584,7 +584,7 @@ class TestMany:
     @pytest.mark.parametrize("concurrency", [1, 3])
     @pytest.mark.parametrize("method", ["push_many", "push_stream"])
     def test_encoder_raises(self, method: str, concurrency: int, server: Hostile) -> None:
-        """An error that is not an encoder's passes through; what was begun before is ended, and nothing hangs."""
+        """An error that is not an encoding error passes through, after the pushes that were in flight."""
         error = Custom()
 
         def dumps(event: object) -> str:
@@ -605,7 +605,7 @@ class TestMany:
 
     @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5])
     def test_wrong_concurrency(self, concurrency: int) -> None:
-        """It is refused at once: the source is not read."""
+        """It is refused at once, before the source is read."""
         read = iter([("t", 1)])
         with Client("http://127.0.0.1:1/") as client:
             for method in (client.push_many, client.push_stream):
@@ -619,7 +619,7 @@ class TestMany:
             client.push_many(pushes)
 
     def test_two_bulks(self, threads: ThreadPoolExecutor) -> None:
-        """Two bulks at a slow broker: the wait for a slot counts for neither, and a single push gets its turn."""
+        """Two bulks at a slow broker: waiting for a slot is no part of the timeout. A single push gets a slot, too."""
 
         async def slowly(peer: Peer) -> None:
             await peer.request()
@@ -634,7 +634,7 @@ class TestMany:
                 assert all(each.ok for each in bulk.result(PATIENCE))
 
     def test_keyboard_interrupt(self, server: Hostile) -> None:
-        """A Ctrl-C in the middle gets through, stops the threads and leaves a client that works."""
+        """Ctrl-C passes through and stops the threads, and the client still works."""
         before = threading.active_count()
 
         def source() -> Iterator[tuple[str, object]]:
@@ -650,7 +650,7 @@ class TestMany:
             client.push("t", 1)
 
     def test_keyboard_interrupt_in_flight(self, server: Hostile, tmp_path: Path) -> None:
-        """So does one that meets a push waiting for its answer."""
+        """So does one while a push waits for its response."""
         server.script(held(), held())
         server.release_at(3)
         printed = run_script(
@@ -699,7 +699,7 @@ class TestStream:
     @pytest.mark.parametrize("concurrency", [1, 3])
     @pytest.mark.parametrize("scoped", [True, False], ids=["with", "break alone"])
     def test_left_early(self, scoped: bool, concurrency: int, server: Hostile) -> None:
-        """A consumer that leaves stops the source, and no thread is left."""
+        """A consumer that leaves the loop stops the source, and no thread is left."""
         read: list[int] = []
 
         def source() -> Iterator[tuple[str, object]]:
@@ -721,7 +721,7 @@ class TestStream:
         assert len(read) <= 2 * concurrency
 
     def test_slow_consumer(self, server: Hostile) -> None:
-        """A consumer that takes nothing stops the source, and holds no slot."""
+        """While the consumer takes no outcome, the source is not read, and no slot is held."""
         read: list[int] = []
 
         def source() -> Iterator[tuple[str, object]]:
@@ -740,7 +740,7 @@ class TestStream:
             assert len(read) <= 5
 
     def test_order_by_topic(self) -> None:
-        """Pushes on one topic arrive in order, through a retry too."""
+        """Pushes to one topic arrive in order, even with a retry."""
         items = [(topic, number) for number in range(30) for topic in ("a", "b", "c")]
         with (
             hostile(answer(reply(503, b"", "Retry-After: 0"))) as server,
@@ -781,7 +781,7 @@ class TestStream:
             assert client.push("t", 1).status == 202
 
     def test_source_fails_before_the_client_is_closed(self, server: Hostile, threads: ThreadPoolExecutor) -> None:
-        """What the source raised is told, and not that what it had given was refused afterwards."""
+        """The reported cause is the source's error, not that later items were refused because the client was closed."""
 
         def source() -> Iterator[tuple[str, object]]:
             yield ("t", 1)
@@ -800,14 +800,14 @@ class TestStream:
         assert all(failure(push) for push in holding)
 
     def test_chunk_of_negative_size(self, server: Hostile) -> None:
-        """It would be read to the end of the connection, however much comes."""
+        """Otherwise the response would be read to the end of the connection, without a limit."""
         head = b"HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n"
         server.script(answer(head + b"-1\r\n" + b"x" * 1000))
         with Client(server.url, timeout=2) as client, pytest.raises(BadReply):
             client.push("t", 1)
 
     def test_reset_before_the_handshake(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A connection that has been reset before TLS begins is no connection, and is closed."""
+        """A connection that is reset before the TLS handshake raises ConnectFailed, and is closed."""
         set_option = socket.socket.setsockopt
 
         def when_reset(connected: socket.socket, *option: int) -> None:

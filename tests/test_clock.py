@@ -81,7 +81,7 @@ def _ended(dialect: Dialect, begun: bool) -> WebMQError:
 
 @both_dialects
 def test_a_clock_that_breaks_between_two_attempts(dialect: DialectName) -> None:
-    """The attempts count that were made; a push that may have been accepted stays unconfirmed."""
+    """The error has the number of attempts made, and a push that may have been accepted stays Unconfirmed."""
     both = new_dialect(dialect, Credentials("app", "s3cret"))
     error = _ended(both, begun=False)
     assert (type(error), error.attempts) == (ClockRejected, 1)

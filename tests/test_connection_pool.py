@@ -150,7 +150,7 @@ def test_last_used_is_used_first(run: Callable[[Main], None]) -> None:
 
 @pytest.mark.parametrize("close", ["abort", "close"])
 def test_connection_that_is_closing(close: str, server: Hostile, run: Callable[[Main], None]) -> None:
-    """Nothing is written to it: uvloop raises then. Its protocol has not been told yet."""
+    """Nothing is written to it, since uvloop would raise. Its protocol has not been called yet."""
 
     async def main() -> None:
         async with AsyncClient(server.url) as client:
@@ -200,7 +200,7 @@ def test_collected_without_being_closed(server: Hostile, run: Callable[[Main], N
 def test_unknown_aiohttp(
     server: Hostile, run: Callable[[Main], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """If aiohttp is of another shape, the client sends by `session.post`, and says so once."""
+    """If aiohttp lacks what is needed, the client sends by `session.post`, and logs that once."""
 
     def missing(*_: object) -> None:
         raise AttributeError("no such thing")
@@ -219,7 +219,7 @@ def test_unknown_aiohttp(
 
 
 def test_interception(server: Hostile, run: Callable[[Main], None]) -> None:
-    """Whatever replaces the method of ClientSession that sends requests, sees them; afterwards they go directly."""
+    """While the method of ClientSession that sends requests is replaced, it is used; after that, it is not."""
     seen: list[str] = []
     original = aiohttp.ClientSession._request
 
@@ -272,7 +272,7 @@ def test_session_with_trace_configurations(
 )
 @pytest.mark.parametrize("status", [202, 413])
 def test_early_response(status: int, half_close: bool, tls: bool, run: Callable[[Main], None]) -> None:
-    """A response to a large event that is not read is the response; then nothing of the event is kept."""
+    """The response to a large event that the broker does not read is the result, and nothing of the event is kept."""
 
     async def early(peer: Peer) -> None:
         await peer.head()
@@ -342,7 +342,7 @@ def test_pushes_that_are_refused_before_they_are_sent(server: Hostile, run: Call
 
 
 def test_long_head_that_is_not_read(run: Callable[[Main], None]) -> None:
-    """What is unsent of it does not stay before the next request."""
+    """Its unsent rest is not sent before the next request."""
 
     async def refuse(peer: Peer) -> None:
         await peer.reader.readexactly(1000)
@@ -364,7 +364,7 @@ def test_long_head_that_is_not_read(run: Callable[[Main], None]) -> None:
 
 
 def test_event_is_released_with_its_error(run: Callable[[Main], None]) -> None:
-    """Not only by a garbage collection, which may be a while off: a flow has no cycle with the error that it raises."""
+    """At once, not by the next garbage collection: the flow and the error that it raises do not refer to each other."""
 
     async def main() -> None:
         async with AsyncClient(server.url, retry=Retry(wait=0.0, at_least_once=True)) as client:

@@ -1,4 +1,4 @@
-"""Connections of both clients: which one a push goes over, and that nothing that was not meant for it answers it."""
+"""Connections of both clients: which one a push uses, and that it never gets a response to another push."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("parts", [(ACCEPTED + reply(401),), (ACCEPTED, reply(401))], ids=["with it", "later"])
 def test_second_answer(driver: str, parts: tuple[bytes, ...], tls: bool) -> None:
-    """What comes behind an answer, with it or later, never answers the next push."""
+    """Data after a response, with it or later, is never taken for the response to the next push."""
     said: list[Peer] = []
 
     async def twice(peer: Peer) -> None:
@@ -54,7 +54,7 @@ def test_second_answer(driver: str, parts: tuple[bytes, ...], tls: bool) -> None
 
 
 def test_late_answer(driver: str) -> None:
-    """The answer to a push that has timed out never answers the next one."""
+    """The response to a push that has timed out is never taken for that to the next one."""
     with hostile(held(reply(401))) as server, Both(driver, server.url) as client:
         assert type(client.failure(timeout=0.2)) is ReplyTimeout
         server.release()
@@ -64,7 +64,7 @@ def test_late_answer(driver: str) -> None:
 
 @pytest.mark.parametrize("drop", [drop_at_once, reset_at_once], ids=["FIN", "RST"])
 def test_accept_and_drop(driver: str, drop: Step) -> None:
-    """A connection that is dropped as soon as it is there carries nothing; whether it met the request is a race."""
+    """A connection that is closed as soon as it is accepted carries nothing; whether the request was sent is a race."""
     with hostile(*[drop] * 3) as server, Both(driver, server.url, retry=Retry(wait=0.0)) as client:
         error = client.failure()
         assert (type(error), error.attempts) in ((ConnectFailed, 3), (ConnectionLost, server.connections))
@@ -74,7 +74,7 @@ def test_accept_and_drop(driver: str, drop: Step) -> None:
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_idle_connection_closed(driver: str, tls: bool, reset: bool) -> None:
-    """A connection that the broker closed while it was idle, and the loop blocked, is noticed, and a new one used."""
+    """If the broker closes an idle connection while the loop is blocked, the next push opens another one."""
     with hostile(tls=tls) as server, Both(driver, server.url, ssl=trusting() if tls else None) as client:
         for number in range(4):
             client.push("t", number)
@@ -87,7 +87,7 @@ def test_idle_connection_closed(driver: str, tls: bool, reset: bool) -> None:
 
 @pytest.mark.parametrize("alive", [True, False], ids=["old one alive", "old one gone"])
 def test_a_name_that_changes_its_address(driver: str, alive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The new address is used as soon as the connection to the old one is gone, whether that still answers or not."""
+    """The new address is used once the old connection is closed, whether the old one still responds or not."""
     with hostile() as new:
         with hostile() as old, Both(driver, "http://broker.example:8080/push") as client:
             resolve(monkeypatch, old.url)
@@ -102,7 +102,7 @@ def test_a_name_that_changes_its_address(driver: str, alive: bool, monkeypatch: 
 
 
 def test_all_idle_connections_closed(driver: str) -> None:
-    """So, too, where a whole pool of them was closed."""
+    """The same if all connections of the pool were closed."""
     with hostile(*[held()] * 5) as server, Both(driver, server.url) as client:
         client.push_many(_releasing_at_last(server, 5))
         assert server.connections == 5
@@ -121,7 +121,7 @@ def _releasing_at_last(server: Hostile, number: int) -> Iterator[tuple[str, obje
 
 
 def test_connection_is_kept(driver: str) -> None:
-    """Pushes one after another share a connection, whatever the answers say."""
+    """Consecutive pushes share a connection, whatever the responses."""
     with hostile(*[answer(reply(400, b"no"))] * 3) as server, Both(driver, server.url) as client:
         for _ in range(3):
             client.failure()
@@ -147,7 +147,7 @@ def test_tls(driver: str) -> None:
 
 
 def test_tls_slow_reader(driver: str) -> None:
-    """A broker that takes a large event in sips cannot outlive the deadline."""
+    """A broker that reads a large event slowly cannot delay the push beyond its deadline."""
     sips: list[int] = []
 
     async def sip(peer: Peer) -> None:

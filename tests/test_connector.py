@@ -1,4 +1,4 @@
-"""How `Client` connects: to which addresses of a name, in which order, and what is left of the attempts that lose."""
+"""How `Client` connects: to which addresses of a name, in which order, and that other attempts are closed."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_address_that_worked_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_connect_timeout_of_each_address(monkeypatch: pytest.MonkeyPatch, created: list[socket.socket]) -> None:
-    """It ends an attempt, and the next one begins; the last failure is told."""
+    """It ends an attempt, and the next one begins. The error is that of the last attempt."""
     delay(monkeypatch, NEVER)
     with unreachable() as dead:
         resolve(monkeypatch, dead, dead, dead)

@@ -1,4 +1,4 @@
-"""Many deadlines on one timer, in a real event loop: what ends, whose cancellation it is, and what is left."""
+"""Many deadlines on one timer, in a real event loop: what ends, who has cancelled it, and what is left."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_a_deadline_does_not_strike_before_its_time(deadlines: Deadlines) 
 
 
 async def test_a_deadline_that_is_stopped_does_not_strike(deadlines: Deadlines) -> None:
-    """The timer still stands where it stood and finds nothing to do; a later deadline is met by it."""
+    """The timer is not changed, and finds nothing to do; it is then set for the later deadline."""
     stopped = deadlines.start(_SOON)
     stopped.stop()
     assert await _wait(deadlines, 2 * _SOON)
@@ -124,7 +124,7 @@ async def test_somebody_else_s_cancellation_is_not_ours(deadlines: Deadlines) ->
 
 @pytest.mark.parametrize("first", ["ours", "theirs"])
 async def test_somebody_else_s_cancellation_wins(deadlines: Deadlines, first: str) -> None:
-    """Struck and cancelled before the task ran again: the error goes on, and so does the other's count."""
+    """The deadline passes, and the task is cancelled before it runs again: CancelledError is raised."""
     task = await _started(_wait(deadlines, _NEVER), deadlines)
     (deadline,) = deadlines.live
     if first == "ours":
@@ -166,7 +166,7 @@ async def test_a_deadline_inside_a_timeout_is_ours_alone(deadlines: Deadlines) -
 
 
 async def test_a_task_that_is_being_cancelled_may_still_push(deadlines: Deadlines) -> None:
-    """In a `finally`, say: what was cancelled before the deadline began is no reason of its own."""
+    """For example in a `finally`: a cancellation from before the deadline does not end the wait."""
     pushed: list[bool] = []
 
     async def tidy_up() -> None:
@@ -215,7 +215,7 @@ async def test_own_timeout_of_what_is_awaited(deadlines: Deadlines) -> None:
 
 
 async def test_push_may_take_its_time_after_expiry(deadlines: Deadlines) -> None:
-    """While it cleans up, its deadline is still live: the timer expires others and leaves it alone."""
+    """While it cleans up, its deadline is still live: the timer expires other deadlines, and not this one again."""
     clean = asyncio.Event()
 
     async def work() -> None:
@@ -257,7 +257,7 @@ async def test_no_more_than_a_batch_expires_in_a_turn(deadlines: Deadlines) -> N
 
 
 def test_uvloop_timer_of_less_than_half_a_millisecond() -> None:
-    """With uvloop, `TimerHandle.when` returns nothing for such a timer."""
+    """For such a timer, uvloop returns a Handle without `when`."""
     uvloop = pytest.importorskip("uvloop")
 
     async def main() -> list[bool]:
@@ -307,7 +307,7 @@ async def test_a_limit_leaves_later_deadlines_alone(deadlines: Deadlines) -> Non
 
 
 async def test_close_strikes_all_that_is_live(deadlines: Deadlines) -> None:
-    """Those without a limit, too; and again is fine."""
+    """Also those without a limit. It may be called again."""
     tasks = [await _started(_wait(deadlines, timeout), deadlines) for timeout in (None, _NEVER, 1.0)]
     deadlines.close()
     deadlines.close()
@@ -338,7 +338,7 @@ async def test_one_timer_serves_all(deadlines: Deadlines, monkeypatch: pytest.Mo
 
 
 async def test_the_timer_is_released(deadlines: Deadlines) -> None:
-    """After the last deadline nothing of the client hangs on the loop once the timer has run."""
+    """After the last deadline, the loop refers to nothing of the client once the timer has run."""
     other = Deadlines(asyncio.get_running_loop())
     other.start(_SOON).stop()
     released = weakref.ref(other)

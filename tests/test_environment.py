@@ -1,4 +1,4 @@
-"""`from_env`: what the variables become, what is refused by a variable's name, and a secret that no refusal holds."""
+"""`from_env`: the arguments it passes on, errors that name the variable, and that no error contains the secret."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_other_arguments_are_the_constructor_s(
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As docker-compose and many a shell say that there is none."""
+    """docker-compose and many shells can set a variable to nothing only."""
     environment(monkeypatch, AUTH_KEY="", AUTH_SECRET="", AUTH_SECRET_FILE="", DIALECT="")
     assert Environment.read() == Environment(URL, "webmq", None, None)
 

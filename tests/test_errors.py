@@ -1,4 +1,4 @@
-"""The tree of errors: as drawn, as caught, as copied and pickled."""
+"""The tree of errors: the drawing in the docstring, base classes, copies and pickles."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _drawn_tree(drawing: str) -> dict[str, tuple[str | None, str | None]]:
 
 
 def _real_tree() -> dict[str, tuple[str | None, str | None]]:
-    """Return, of each public class, its nearest public ancestor of the package and the nearest built-in one."""
+    """Return the nearest public base class of each public class, and the nearest built-in one."""
     tree: dict[str, tuple[str | None, str | None]] = {}
     for name in errors.__all__:
         ancestors = getattr(errors, name).__mro__[1:]
@@ -228,7 +228,7 @@ class _OfTheCaller(ConnectionLost):
 
 
 def test_a_pickle_holds_no_cause() -> None:
-    """What an error was raised from may be aiohttp's, which holds the signed URL; a pickle leaves it behind."""
+    """The cause of an error may be an error of aiohttp, which contains the signed URL."""
     error = ConnectionLost("the connection broke", attempts=1)
     error.__cause__ = ValueError("http://broker/?signature=Xb1_rlsdin9c1AC9mSNqXZF1ybyseyQmMAxJOFVdoB8%3D")
     assert b"signature" not in pickle.dumps(error)

@@ -1,4 +1,4 @@
-"""One push: scripted answers, the steps they must lead to, and how it ends. No event loop, no clock."""
+"""One push: scripted responses, the expected steps, and the outcome. No event loop, no clock."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ Step: TypeAlias = str | float
 
 @dataclass
 class Run:
-    """One flow driven by scripted answers, on clocks that only its steps move."""
+    """One flow, driven by scripted responses, with clocks that only its steps advance."""
 
     answers: Sequence[Answer]
     retry: Retry = field(default_factory=Retry)
@@ -220,7 +220,7 @@ _SCRIPTS: list[tuple[list[Answer], Retry, list[float], type[Receipt | WebMQError
 def test_the_steps_that_each_script_leads_to(
     answers: list[Answer], retry: Retry, pauses: list[float], end: type[Receipt | WebMQError]
 ) -> None:
-    """Each attempt is signed and sent, each pause lies between two attempts, and the end counts the attempts."""
+    """Each attempt is signed and sent, each sleep is between two attempts, and the outcome has their number."""
     run = Run(answers, retry)
     steps: list[Step] = ["sign", "send"]
     for pause in pauses:
@@ -236,7 +236,7 @@ def test_the_steps_that_each_script_leads_to(
 def test_a_retry_makes_no_duplicate_by_default(
     answers: list[Answer], retry: Retry, pauses: list[float], end: type[Receipt | WebMQError]
 ) -> None:
-    """Whatever the script: the broker may have taken no attempt but the last."""
+    """For any script, the broker may have accepted no attempt but the last."""
     run = Run(answers, retry)
     if not retry.at_least_once:
         for answer in answers[: len(run.requests) - 1]:
@@ -244,7 +244,7 @@ def test_a_retry_makes_no_duplicate_by_default(
 
 
 def test_every_attempt_is_signed_after_its_pause() -> None:
-    """The timestamp is that of sending: signed before a pause of 400 seconds, it would have expired."""
+    """The timestamp is that of sending. Signed before a sleep of 400 seconds, it would have expired."""
     run = Run([BUSY_3, BUSY_3, OK], Retry(wait=400.0, max_wait=400.0))
     assert run.signed_at == run.sent_at
     assert run.signed_at == pytest.approx([0.0, 203.25, 2 * 203.25])
@@ -350,7 +350,7 @@ def test_a_deadline_that_strikes_in_a_pause_ends_the_push_as_its_last_attempt_di
     [(0.0, [0.0] * 8), (0.999, [0.999 * most for most in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0)])],
 )
 def test_full_jitter(jitter: float, pauses: list[float]) -> None:
-    """From nothing to a bound that doubles up to max_wait."""
+    """Between 0 and a maximum that doubles up to max_wait."""
     run = Run([NO_CONNECTION] * 9, Retry(attempts=9), jitter)
     assert run.pauses == pytest.approx(pauses)
 
@@ -386,7 +386,7 @@ _ANSWERS = st.sampled_from(
     st.just(inf) | st.floats(0, 30),
 )
 def test_the_promises_hold_for_any_script(answers: list[Answer], retry: Retry, jitter: float, deadline: float) -> None:
-    """Attempts, pauses and the deadline are bounds, and a push that may have been taken never says otherwise."""
+    """Attempts, delays and the deadline are limits, and a push that may have been accepted is always Unconfirmed."""
     # As much of the script as the flow takes, found by trying.
     for length in range(1, len(answers) + 1):
         try:
@@ -454,7 +454,7 @@ def test_no_error_before_an_attempt_has_failed() -> None:
 
 
 def test_nothing_is_signed_before_the_first_request() -> None:
-    """A flow that is made and dropped, as by a client just closed, has done nothing."""
+    """A flow that is created and not used, as by a client that was just closed, has done nothing."""
     calls: list[float] = []
 
     def sign(now: float) -> Request:

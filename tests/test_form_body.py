@@ -1,4 +1,4 @@
-"""The form-body hole: a broker that reads the body as a form too, and pushes that it cannot misread.
+"""A broker that also parses the body as a form, and pushes that it cannot misread.
 
 The hub of 2012 let its framework parse each request. The content type says that the body is a form, so the framework
 parsed the body as well, split it at `&` and at `;`, and each field it found there replaced that field of the query. The
@@ -41,7 +41,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True)
 class _Delivery:
-    """What the model tells its subscribers, and whom."""
+    """What the model delivers, and to whom."""
 
     topic: str
     event: object
@@ -151,7 +151,7 @@ def test_the_model_is_fooled_as_the_original_was(text: str, unsigned: _Answer, s
 
 
 def test_a_link_is_enough_to_lose_an_event() -> None:
-    """No attacker is needed."""
+    """No attack is needed."""
     answer = _hub_of_2012(*_naive("http://shop/?id=7&eligible=yes", signed=True), _NOW)
     assert isinstance(answer, _Delivery)
     assert answer.eligible == 'yes"'
@@ -291,7 +291,7 @@ async def test_a_broker_is_fooled_by_a_naive_push_and_not_by_ours(signed: bool) 
 
 
 async def test_a_broker_that_is_not_fooled_still_refuses() -> None:
-    """The model's refusals reach the client as such: its 202s above mean something."""
+    """The model refuses pushes, too, so its 202 responses above prove something."""
     async with _broker(lambda: datetime.now(UTC).timestamp()) as broker:
         async with AsyncClient(broker.url, _KEY, "wrong") as client:
             with pytest.raises(AuthRejected):

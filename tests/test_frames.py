@@ -1,6 +1,6 @@
 """No frame of an exception that leaves a push holds a signature, a signed URL or the secret.
 
-Here are exceptions that come from the caller's side. `test_secrets.py` looks into the frames of all others.
+These tests are about exceptions caused by the caller. `test_secrets.py` searches the frames of all others.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def told(framing: str = "plain") -> Step:
 
 
 def assert_bare(error: BaseException, server: Hostile) -> None:
-    """Check that nothing can be found of the secret, nor of a signature that the server has received."""
+    """Check that an exception contains neither the secret nor a signature that the server has received."""
     texts = walked(error)
     assert shown(texts, SECRET, *{request.query["signature"] for request in server.requests}) == []
 
@@ -164,7 +164,7 @@ async def _interrupt(peer: Peer) -> None:
 
 
 def interrupted(form: str) -> Step:
-    """Interrupt the push after a part of the response, with which it cannot go on."""
+    """Interrupt the push after a part of the response."""
 
     async def step(peer: Peer) -> None:
         signature = (await peer.request()).query["signature"]
@@ -229,7 +229,7 @@ def test_a_signal_while_a_client_sends(tls: bool) -> None:
 
 
 def test_a_push_that_is_cancelled_at_any_turn_of_the_loop() -> None:
-    """Wherever it waits: for a connection, for the head of the response, for its body."""
+    """At any point: while it waits for a connection, for the head of the response, or for its body."""
 
     async def slowly(peer: Peer) -> None:
         signature = (await peer.request()).query["signature"]
@@ -342,7 +342,7 @@ def _unencodable(_event: object) -> str:
 @pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("method", METHODS)
 def test_an_error_before_anything_is_sent(method: str, driver: str, dialect: DialectName) -> None:
-    """The client and what it is made of are in the frames, and have the secret."""
+    """The client is in the frames, and its objects have the secret."""
     with Both(driver, "http://127.0.0.1:1/", "app", SECRET, dialect=dialect, dumps=_unencodable) as client:
         error = client.ended(method, TOPIC, 1)
         assert isinstance(error, InvalidPush)
@@ -491,7 +491,7 @@ class _Object:
     ],
 )
 def test_the_walker_finds(wrap: Callable[[str], object]) -> None:
-    """What it looks for, wherever it is: so the tests above can fail."""
+    """It finds secrets in every place, so the tests above can fail."""
 
     def raises() -> None:
         held = wrap(SECRET)  # noqa: F841  # a local variable

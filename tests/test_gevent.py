@@ -59,7 +59,7 @@ def test_bulks(tls: bool, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_deadlines(tls: bool, tmp_path: Path) -> None:
-    """The answer's and the queue's strike, while other greenlets run."""
+    """Those of a response and of the queue expire while other greenlets run."""
     with hostile(*[stall] * 5, tls=tls) as server:
         printed = under_gevent(
             """
@@ -91,7 +91,7 @@ def test_deadlines(tls: bool, tmp_path: Path) -> None:
 
 
 def test_greenlets_that_are_killed(tmp_path: Path) -> None:
-    """A push that is killed, or left by a `gevent.Timeout`, gives its slot back, and its connection to nobody."""
+    """A push that is killed, or ended by a `gevent.Timeout`, releases its slot. Its connection is not reused."""
 
     async def stall_the_first(peer: Peer) -> None:
         if (await peer.request()).body == b"1":

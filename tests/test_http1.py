@@ -24,7 +24,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class Verdict(NamedTuple):
-    """What a reader makes of a connection's bytes."""
+    """What a reader returns for the bytes of a connection."""
 
     end: str
     """The status; "cut off", or "not HTTP"."""
@@ -197,7 +197,7 @@ def test_split_does_not_matter(received: bytes, places: list[int]) -> None:
 
 
 class _Source:
-    """All that HTTPResponse asks of a socket."""
+    """The part of a socket that HTTPResponse uses."""
 
     def __init__(self, received: bytes) -> None:
         self._file = io.BytesIO(received)

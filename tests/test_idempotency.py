@@ -1,4 +1,4 @@
-"""Pushes with an idempotency key, by either client: the header, the receipt, and keys that are refused."""
+"""Pushes with an idempotency key, by both clients: the header, the receipt, and keys that are refused."""
 
 from __future__ import annotations
 

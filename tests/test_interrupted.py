@@ -1,4 +1,4 @@
-"""Pushes that are left in the middle: cancelled, their loop closed, their process told to end."""
+"""Interrupted pushes: cancelled, with their loop closed, or with SIGTERM sent to their process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ WHATEVER: list[Step] = [
 
 
 def descriptors() -> int:
-    """Count the open descriptors of this process; 0 where nothing tells."""
+    """Return the number of open descriptors of this process; 0 if the system does not say."""
     return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 
 
@@ -94,10 +94,10 @@ async def all_slots_are_free(client: AsyncClient, server: Hostile, slots: int) -
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_loop_closed_in_mid_push(tls: bool, tmp_path: Path) -> None:
-    """A loop that was closed with pushes in flight and in the queue is left without a word, and the next one works."""
+    """After a loop was closed in the middle of pushes, there is no warning, and the client works in the next loop."""
 
     async def one_of_three(peer: Peer) -> None:
-        """Answer one request, when the other two have come, too."""
+        """Respond to one request when the other two have arrived, too."""
         if (await peer.request()).body == b'"seen"':
             await peer.server.released.wait()
             await peer.send(ACCEPTED)
@@ -150,7 +150,7 @@ def source(number):
 
 @pytest.mark.parametrize("answered", [True, False], ids=["answered", "stalled"])
 def test_sigterm_during_a_bulk(answered: bool, tmp_path: Path) -> None:
-    """A service that cancels its main task at SIGTERM, as they do, ends at once and without a word."""
+    """A service that cancels its main task at SIGTERM ends at once and without warnings."""
     with hostile(*[] if answered else [stall] * 100) as server:
         printed = run_script(
             f"""
@@ -185,7 +185,7 @@ def test_sigterm_during_a_bulk(answered: bool, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_sigterm_during_a_blocking_bulk(concurrency: int, tmp_path: Path) -> None:
-    """A program that exits at SIGTERM waits for what is in flight, and leaves no thread."""
+    """A program that exits at SIGTERM waits for the pushes in flight, and leaves no thread."""
     with hostile() as server:
         printed = run_script(
             f"""

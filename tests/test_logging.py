@@ -33,7 +33,7 @@ def everything(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def heard(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, str]]:
-    """Return logger, level and text of what this package logged."""
+    """Return the logger, level and message of each record of this package."""
     ours = [each for each in caplog.records if each.name.startswith("webmqconnect_async")]
     return [(each.name, each.levelno, each.getMessage()) for each in ours]
 
@@ -75,7 +75,7 @@ def test_a_retry_is_info(driver: str, server: Hostile, caplog: pytest.LogCapture
 
 @both_drivers
 def test_the_last_attempt_is_raised_alone(driver: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-    """Of three attempts that fail, two are followed by another."""
+    """Of three failed attempts, only the two that are followed by another are logged."""
     server.script(BUSY, BUSY, BUSY)
     with Both(driver, server.url, retry=Retry(wait=0.0)) as client:
         assert isinstance(client.failure(), Overloaded)
@@ -108,7 +108,7 @@ def cut_off(server: Hostile) -> tuple[str, int, str]:
 
 
 async def test_pushes_cut_at_close(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-    """Once, however often the client is closed; the one that waits for a slot was never sent, and does not count."""
+    """Logged once, however often the client is closed. A push that waits for a slot was not sent and does not count."""
     server.script(stall, stall)
     client = AsyncClient(server.url, timeout=None, concurrency=2)
     pushing = [asyncio.create_task(client.push(TOPIC, number)) for number in range(3)]
@@ -134,7 +134,7 @@ async def test_a_push_whose_own_deadline_strikes_in_a_close_is_not_cut(
 
 
 async def test_pushes_cut_by_a_cancelled_close(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-    """The close that cuts them says so, and not the next one."""
+    """The `close` that ends them logs it, and not the next one."""
     server.script(stall, stall)
     client = AsyncClient(server.url, timeout=None)
     pushing = [asyncio.create_task(client.push(TOPIC, number)) for number in range(2)]
@@ -161,7 +161,7 @@ def test_pushes_cut_at_close_blocking(server: Hostile, caplog: pytest.LogCapture
 
 
 def test_a_push_is_cut_once() -> None:
-    """Also where it has not come back yet when the client is closed again."""
+    """Even if it has not returned yet when the client is closed again."""
     slots = Slots(1)
     slots.acquire(Lease(), deadline=inf)
     assert slots.close(deadline=0.0) == 1
@@ -183,7 +183,7 @@ SYNC = "client = Client(url); push = lambda event: client.push('t', event)"
 
 @pytest.mark.parametrize("script", [ASYNC, SYNC], ids=DRIVERS)
 def test_a_fork_is_debug(script: str, server: Hostile, tmp_path: Path) -> None:
-    """The child says that it has noticed, once; the parent says nothing."""
+    """The child logs it once; the parent logs nothing."""
     printed = run_script(
         """
         logging.basicConfig(stream=sys.stdout, format="%(name)s %(levelname)s %(message)s", level="DEBUG")
@@ -214,7 +214,7 @@ def test_a_fork_is_debug(script: str, server: Hostile, tmp_path: Path) -> None:
     ],
 )
 async def test_path_is_debug(session: bool, said: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-    """How requests are sent is logged once, and stands in the repr."""
+    """How requests are sent is logged once, and shown in the repr."""
     caplog.set_level(logging.DEBUG, LOGGER)
     async with aiohttp.ClientSession() as borrowed:
         client = AsyncClient(server.url, session=borrowed if session else None)

@@ -1,4 +1,4 @@
-"""Bulks of the blocking client where threads cannot be started: no outcome is lost for want of a thread."""
+"""Bulks of the blocking client if threads cannot be started: no outcome is lost."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_few_threads(
     limit: Callable[[int, BaseException], list[threading.Thread]],
     server: Hostile,
 ) -> None:
-    """The bulk goes on with the threads that there are, in the caller's own if there are none."""
+    """The bulk continues with the threads that it has, or in the caller's thread if it has none."""
     started = limit(number, RuntimeError(said))
     with Client(server.url) as client:
         outcomes = push(client, method, 100, order_by_topic=order_by_topic)

@@ -88,7 +88,7 @@ def recipe(server: Hostile) -> dict[str, Any]:
 
 
 def exported() -> list[str]:
-    """Return all that is told of the spans: names, attributes, events, status."""
+    """Return all data of the spans: names, attributes, events, status."""
     return [span.to_json() for span in SPANS.get_finished_spans()]
 
 
@@ -205,7 +205,7 @@ async def meet(misfortune: Misfortune) -> list[Recorded]:
 
 @pytest.mark.parametrize("misfortune", MISFORTUNES.values(), ids=MISFORTUNES)
 async def test_no_signature_is_exported(misfortune: Misfortune, instrument: Instrument, recipe: dict[str, Any]) -> None:
-    """However a push ends: a span of each attempt, within the one around the push, and nothing secret in any."""
+    """However a push ends, there is a span per attempt, within that of the push, and nothing secret in any."""
     instrument(**recipe)
     requests = await meet(misfortune)
     *attempts, around = SPANS.get_finished_spans()

@@ -1,4 +1,4 @@
-"""The broker away for a while and back: each push meanwhile is reported, nothing piles up, the client works on.
+"""The broker is away for a while: each push has an outcome, nothing accumulates, and the client works afterwards.
 
 The soak kills a hub under load; here it is away for as long as some pushes take.
 """
@@ -79,7 +79,7 @@ PATIENT = Retry(attempts=1_000_000, wait=0.001, max_wait=0.01)
 
 
 def told_to(note: Callable[[], None]) -> Callable[[], float]:
-    """Return dice, which are rolled after each attempt that failed, and tell of it."""
+    """Return a random source that records each call, which is made after each failed attempt."""
 
     def rolled() -> float:
         note()
@@ -91,7 +91,7 @@ def told_to(note: Callable[[], None]) -> Callable[[], float]:
 async def test_a_push_that_may_wait_for_the_broker_needs_no_other(
     webmq_hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is tried again until the broker is back, and no error reaches the caller."""
+    """It is retried until the broker is back, and the caller gets no error."""
     failed = asyncio.Event()
     monkeypatch.setattr("random.random", told_to(failed.set))
     async with AsyncClient(webmq_hub.url, timeout=PATIENCE, retry=PATIENT) as client:
@@ -133,7 +133,7 @@ class Growth:
         tracemalloc.stop()
 
     def count(self, outcome: Outcome) -> None:
-        """Take note of one more."""
+        """Count one more."""
         assert isinstance(outcome.error, ConnectFailed)
         self._failed += 1
         if self._failed == 500:
@@ -142,7 +142,7 @@ class Growth:
             self.bytes, self.files, self.threads = map(operator.sub, _held(), self._before)
 
     def check(self) -> None:
-        """Check that nothing has piled up: less than 20 bytes a push, no file, no thread."""
+        """Check that nothing has accumulated: less than 20 bytes per push, no file, no thread."""
         assert self._failed == 1500
         assert self.bytes < 20_000
         # Those in flight have one each.
@@ -186,7 +186,7 @@ def test_nothing_piles_up_while_the_broker_is_away_blocking() -> None:
 
 
 async def test_connections_that_come_to_nothing_are_closed() -> None:
-    """The broker's machine lets nobody in and says nothing: each connection is given up with its push."""
+    """If the broker's machine does not respond, each connection attempt ends with its push."""
     with unreachable() as url:
         async with AsyncClient(url, timeout=0.05, concurrency=WORKERS, retry=ONCE) as client:
             before = _held()[1]

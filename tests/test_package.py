@@ -1,4 +1,4 @@
-"""What the package shows: its names, its docstrings, its types, its version, and what importing it brings along."""
+"""The package's public names, docstrings, types and version, and what importing it imports."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 def ways(case: Case) -> list[Way]:
-    """Return the ways that a case is tried by: all, but for a fault of uvloop 0.23.
+    """Return the ways in which a case is tried: all, except for one case that a bug of uvloop 0.23 affects.
 
     If a connection is reset in the TLS handshake, it leaves a socket object whose descriptor it has closed; that closes
     the descriptor again when it is collected, and with it another connection. So it does with any client.
@@ -84,7 +84,7 @@ def ends(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dict[Way, 
 
 @every_case
 def test_case(case: Case, ends: dict[str, Future[dict[Way, End]]]) -> None:
-    """So does a sample of the ways, with both clients."""
+    """The same with a sample of the ways, which includes both clients."""
     by_way = ends[case.name].result()
     assert {transport for transport, _ in by_way} == {*DRIVERS}
     assert by_way == dict.fromkeys(by_way, case.end)
@@ -118,7 +118,7 @@ def test_case_over_tls(case: Case, version: ssl.TLSVersion, extent: str) -> None
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_connection_that_was_answered_early(transport: str, tls: bool) -> None:
-    """It still has some of the event to send, and carries no other push."""
+    """A part of the event is still unsent, so it is not used for another push."""
 
     async def early(peer: Peer) -> None:
         await peer.head()
@@ -144,7 +144,7 @@ def test_every_case_has_a_name_of_its_own() -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirect(driver: str, method: str, status: int) -> None:
-    """No redirect is followed: nothing reaches the other server, and its URL is told without the query."""
+    """Redirects are not followed: nothing reaches the other server, and the error shows its URL without the query."""
     with hostile() as other:
         target = f"http://user:pass@127.0.0.1:{other.port}/x?topicuri=t&signature=s"
         with (
@@ -171,7 +171,7 @@ def test_redirect(driver: str, method: str, status: int) -> None:
 )
 @pytest.mark.parametrize("sent", [0.0, 784111777.0, 4102444800.0])
 def test_skew(driver: str, dialect: str, said: bytes, sent: float) -> None:
-    """A refused timestamp tells by how much the clocks differ, whatever the broker's says."""
+    """The error of a refused timestamp has the difference of the clocks, whatever the broker's time is."""
     date = f"Date: {formatdate(sent, usegmt=True)}"
     with (
         hostile(answer(reply(400, said, date))) as server,

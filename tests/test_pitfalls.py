@@ -1,4 +1,4 @@
-"""What has gone wrong in other clients of this kind, and is no other test's subject: held against both of ours."""
+"""Bugs of other clients of this kind, tested with both of ours, unless another test covers them."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Event(list[int]):
 @both_drivers
 @pytest.mark.parametrize("order_by_topic", [False, True])
 def test_a_stream_keeps_nothing(driver: str, order_by_topic: bool, server: Hostile) -> None:
-    """However many events a source gives, no more are alive at once than are in flight and wait for the consumer."""
+    """For any number of events, only those in flight and those that wait for the consumer are in memory."""
     alive: weakref.WeakSet[Event] = weakref.WeakSet()
     most = 0
 

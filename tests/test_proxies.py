@@ -1,4 +1,4 @@
-"""A proxy of a borrowed session that refuses to connect to the broker: told as the proxy's refusal, with its status."""
+"""A proxy of a borrowed session that refuses to connect to the broker: the error says so, with the proxy's status."""
 
 from __future__ import annotations
 

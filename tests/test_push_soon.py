@@ -67,7 +67,7 @@ class Failures(list[Failed]):
 
 
 def until(client: Both, server: Hostile, condition: Callable[[], bool]) -> None:
-    """Let the client work until something is so."""
+    """Let the client work until a condition holds."""
     if isinstance(client.client, Client):
         server.until(condition)
     else:
@@ -313,7 +313,7 @@ def test_every_event_is_delivered_dropped_or_reported(kind: str, webmq_hub: Hub,
 
 
 def flood(client: Both, events: range) -> set[object]:
-    """Push events as fast as can be, and return those that had no room."""
+    """Push events as fast as possible, and return those that had no room."""
 
     def soon(event: int) -> bool:
         return client.client.push_soon(f"{TOPIC}/{event % 7}", event)
@@ -543,7 +543,7 @@ def test_a_thread_that_exits_is_followed_by_another(server: Hostile) -> None:
 
 
 def test_a_close_that_is_interrupted(caplog: pytest.LogCaptureFixture) -> None:
-    """Wherever that is, a second `close` completes it: each event has failed once."""
+    """Wherever it is interrupted, a second `close` completes it: each event has failed once."""
     caplog.set_level(logging.CRITICAL, LOGGER)  # an exception inside of logging would leave the lock of a handler held
 
     class Interrupt(Exception):

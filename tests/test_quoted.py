@@ -1,4 +1,4 @@
-"""A server that quotes the request in its refusal, as aiohttp's does: no part of the signature gets into an error."""
+"""A server whose refusal quotes the request, as aiohttp's does: no error contains any part of the signature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The resolver of an AsyncClient: the addresses that aiohttp finds, and no end that waits for a name server."""
+"""The resolver of an AsyncClient: it finds what aiohttp finds, and no program has to wait for it to end."""
 
 from __future__ import annotations
 

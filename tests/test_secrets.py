@@ -42,7 +42,7 @@ LONG_TOPIC = "http://example.com/orders/of/the/tests"
 
 
 def said(error: BaseException) -> Iterator[str]:
-    """Give everything that an error says, and what hangs on it."""
+    """Return everything that an error shows, and what it refers to."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -68,7 +68,7 @@ def said(error: BaseException) -> Iterator[str]:
 
 @contextmanager
 def watched(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """Collect what all loggers say at DEBUG, and all warnings, of which there must be none."""
+    """Collect the messages of all loggers at DEBUG. There must be no warnings."""
     heard: list[str] = []
     with caplog.at_level(logging.DEBUG), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -81,7 +81,7 @@ def watched(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
 
 
 def secrets_of(*requests: Recorded) -> set[str]:
-    """Return the secret, the signature and the query of each request, and enough of a query to know one by."""
+    """Return the secret, the signature and the query of each request, and a part of a query that identifies it."""
     found = {SECRET, "signature=", "topicuri=", "nonce="}
     for request in requests:
         signature = request.query["signature"]
@@ -98,7 +98,7 @@ def assert_silent(texts: list[str], secrets: set[str]) -> None:
 
 @pytest.fixture(autouse=True)
 def debug(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let asyncio say all it can."""
+    """Enable the debug mode of asyncio."""
     monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
 
 
@@ -114,7 +114,7 @@ WAYS = [(driver, dialect) for driver in DRIVERS for dialect in DIALECTS]
 def test_case(case: Case, extent: str, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever happens to a push, by either client and in either dialect, side by side.
 
-    An answer comes to one client in one dialect and to the other in the other.
+    Each response is tested with one client in one dialect, and with the other client in the other dialect.
     """
     number = CASES.index(case)
     if extent == "sample":
@@ -129,7 +129,7 @@ def test_case(case: Case, extent: str, caplog: pytest.LogCaptureFixture) -> None
 
 
 def left_behind(case: Case, driver: str, dialect: DialectName) -> tuple[list[str], list[Recorded]]:
-    """Run a case in a dialect; return all that can be seen of its pushes, and the requests that came of them."""
+    """Run a case in a dialect. Return everything visible of its pushes, and their requests."""
     case = replace(case, dialect=dialect)
     with case.staging(case) as (url, server), case.client(driver, url, SECRET) as client:
         texts: list[str] = []
@@ -208,7 +208,7 @@ def test_source_failed(driver: str) -> None:
 
 
 async def test_tasks(caplog: pytest.LogCaptureFixture) -> None:
-    """Nor in what asyncio says of its tasks, of a cancelled push and of one that nobody waits for."""
+    """Nor in what asyncio logs about tasks: of a cancelled push, and of one that nobody awaits."""
     with hostile(answer(reply(400))) as server, watched(caplog) as heard:
         asyncio.get_running_loop().set_debug(True)
         async with AsyncClient(server.url, "app", SECRET) as client:
@@ -226,7 +226,7 @@ async def test_tasks(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 async def test_command_line(tmp_path: Path) -> None:
-    """Nor in what the command line prints of all that may be answered, writes of its failures, and shows to `ps`."""
+    """Nor in what the command line prints for each response, writes about failures, and shows in `ps`."""
     # What takes its time, or has to be the first on its connection, is left out.
     cases = [case for case in CASES if case.staging is in_clear and case.requests is None and not case.timeout]
     steps = [step for case in cases for step in case.script]

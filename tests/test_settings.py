@@ -1,4 +1,4 @@
-"""A client's arguments: which endpoints and headers are taken, what is refused, and what no error repeats."""
+"""A client's arguments: which endpoints and headers are accepted, which are refused, and what no error quotes."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_what_is_no_text_is_no_endpoint(url: str) -> None:
     ids=ascii,
 )
 def test_no_refusal_repeats_a_password(url: str) -> None:
-    """Wherever a URL hides it: a parser's own words are not passed on."""
+    """Wherever in the URL it is: the messages of parsers are not used."""
     with pytest.raises(ValueError, match=r"^endpoint: ") as caught:
         Endpoint.parse(url)
     said = "".join(traceback.format_exception_only(caught.value))

@@ -128,7 +128,7 @@ def interrupt_everywhere(
     finish: Callable[[], object] = lambda: None,
     errors: tuple[type[BaseException], ...] = ERRORS,
 ) -> None:
-    """Interrupt a call at its points, and check each time what has become of the client.
+    """Interrupt a call at its points, and check the client after each.
 
     Args:
         client: the client that is called.
@@ -195,9 +195,9 @@ def test_points_are_found() -> None:
 
 
 def changed_by_python(caught: BaseException | None, raised: BaseException) -> bool:
-    """Whether a handler's exception is another one by the time the standard library has seen it.
+    """Return whether the standard library changes a handler's exception into another one.
 
-    Before Python 3.12, codecs put their name into a copy of it. Thread.start stumbles over its own locks then.
+    Before Python 3.12, codecs raise a copy that contains their name, and Thread.start fails because of its own locks.
     """
     if caught is None:
         return False
@@ -309,7 +309,7 @@ def test_push_that_fails(step: Step, points: int) -> None:
 @pytest.mark.parametrize("concurrency", [1, 5])
 @pytest.mark.parametrize("verb", ["push_many", "push_stream"])
 def test_bulk(verb: str, concurrency: int, points: int) -> None:
-    """The threads of the bulk end, too; and so it goes on to the last push that was begun."""
+    """The threads of the bulk end, too, after the pushes that were in flight."""
     items = [("t", number) for number in range(max(2, concurrency))]
     with unharmed(5) as (_, client):
 
@@ -429,7 +429,7 @@ def interrupting(error: BaseException) -> Iterator[None]:
 
 @every_error
 def test_while_waiting_for_the_response(error: type[BaseException], server: Hostile) -> None:
-    """It is not taken for a timeout or a broken connection, nor is the push tried again."""
+    """It is not taken for a timeout or a broken connection, and the push is not retried."""
     server.script(stall)
     raised = error("the handler's")
     with Client(server.url, timeout=PATIENCE, retry=Retry(at_least_once=True)) as client:
@@ -443,7 +443,7 @@ def test_while_waiting_for_the_response(error: type[BaseException], server: Host
 
 @every_error
 def test_while_connecting(error: type[BaseException], server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor is the next address tried."""
+    """Nor for a failed attempt to connect: the next address is not tried."""
     raised = error("the handler's")
     with unreachable() as dead, Client("http://broker.example/", timeout=PATIENCE) as client:
         resolve(monkeypatch, dead, server.url)

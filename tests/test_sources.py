@@ -1,4 +1,4 @@
-"""Sources that fail, are cancelled or never end: each item that was read has an outcome, and the bulk an error.
+"""Sources that fail, are cancelled or never end: each item that was read has an outcome, and the bulk raises an error.
 
 A scope around a generator's `yield` cancels the task that reads the generator, even while that waits for the next item
 to be wanted. So that task must not push, and must not end early without an error.
@@ -247,7 +247,7 @@ PLAIN: dict[Callable[[Trap], Items], type[BaseException]] = {
 async def test_struck_at_the_yield(
     verb: str, concurrency: int, source: Callable[[Trap], Items], kind: type[BaseException], server: Hostile
 ) -> None:
-    """A slow broker, and a scope that ends meanwhile: the source notices at once, and no push suffers."""
+    """If a scope ends while a broker is slow, the source is notified at once, and no push is affected."""
     server.script(*[held()] * concurrency)
     trap = Trap()
     async with AsyncClient(server.url, concurrency=concurrency) as client:
@@ -268,7 +268,7 @@ async def test_struck_at_the_yield(
 async def test_struck_in_an_await(
     verb: str, concurrency: int, source: Callable[[Trap], Items], kind: type[BaseException], server: Hostile
 ) -> None:
-    """So, too, where the source waits for something itself; one that only ends then has come to its end."""
+    """The same while the source waits for something itself. If it then just ends, that is its end."""
     trap = Trap(until=7)
     async with AsyncClient(server.url, concurrency=concurrency) as client:
         bulk = asyncio.create_task(ended(client, verb, source(trap), order_by_topic=concurrency == 5))
@@ -285,7 +285,7 @@ async def test_struck_in_an_await(
 
 @pytest.mark.parametrize("source", [timeout, plain_fail_after], ids=lambda each: each.__name__)
 async def test_struck_while_the_bulk_is_full(source: Callable[[Trap], Items], server: Hostile) -> None:
-    """What waits for its topic's turn has an outcome, too."""
+    """Jobs that wait for their topic have an outcome, too."""
     server.script(held())
     trap = Trap()
     trap.item = lambda: ("t", Trap.item(trap)[1])  # type: ignore[method-assign]
@@ -412,7 +412,7 @@ async def test_raises(verb: str, error: type[BaseException], source: Source, ser
 @every_source
 @pytest.mark.parametrize("until", [4, 1000])
 async def test_cancels_its_task(verb: str, concurrency: int, source: Source, until: int, server: Hostile) -> None:
-    """What it gives all the same is pushed, and the bulk says that the source was cancelled."""
+    """Items that it still yields are pushed, and the error says that the source was cancelled."""
     trap = Trap(until)
     async with AsyncClient(server.url, concurrency=concurrency) as client:
         outcomes, failure = await ended(client, verb, source(trap, lambda: reader().cancel()))
@@ -425,7 +425,7 @@ async def test_cancels_its_task(verb: str, concurrency: int, source: Source, unt
 
 
 async def stubborn(trap: Trap) -> AsyncIterator[Item]:
-    """Answer each cancellation with an item."""
+    """Yield an item after each cancellation."""
     trap.spring = reader().cancel
     while True:
         try:

@@ -247,7 +247,7 @@ SIGNED = pytest.mark.parametrize("webmq_hub_options", [{"keys": {"app": "s3cret"
 @SIGNED
 @pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
 def test_signed_pushes_are_accepted_while_time_is_frozen(webmq_hub: Hub, dialect: DialectName) -> None:
-    """By a hub and with a client from before, within and after it, in this thread, another one and an event loop."""
+    """By hubs and clients created before, during and after it; in this thread, in another, and in an event loop."""
     url = f"{webmq_hub.url}/publish" if dialect == "crossbar" else webmq_hub.url
 
     async def push(client: AsyncClient) -> None:
@@ -630,7 +630,7 @@ def test_the_fastapi_example_can_be_tested_so(pytester: pytest.Pytester) -> None
 
 
 def test_the_options_are_typed() -> None:
-    """What a project's `webmq_hub_options` returns is what the hub takes."""
+    """What a project's `webmq_hub_options` returns has the type of the hub's options."""
     options: HubOptions = {"keys": {"app": "s3cret"}, "max_body": 10}
     with Hub(**options) as hub, pytest.raises(AuthRejected):
         Client(hub.url).push("t", 1)

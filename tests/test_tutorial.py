@@ -27,7 +27,7 @@ _LISTENING = {"webmqconnect": "push to", "http.server": "Serving HTTP", "uvicorn
 
 
 class Reader:
-    """Who does the steps. The servers listen on free ports: what the page calls 8080 may be another.
+    """Does the steps. The servers listen on free ports, which replace 8080 in the page's text.
 
     Args:
         servers: where they are stopped in the end.

@@ -1,4 +1,4 @@
-"""The values hold, compare, show and copy; they decide nothing."""
+"""The values: attributes, comparison, repr and copies."""
 
 from __future__ import annotations
 

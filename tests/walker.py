@@ -1,4 +1,4 @@
-"""What error reporters send of an exception: the local variables of each frame, of it and of the exceptions behind it.
+"""What error reporters send of an exception: the local variables of each frame, also of its causes and contexts.
 
 Sentry walks dicts, lists and tuples; rich, structlog, stackprinter, loguru and `traceback` show reprs; some of them
 unfold dataclasses and attrs classes, or show the attributes of objects. This walker does all of it.
@@ -32,7 +32,7 @@ def walked(error: BaseException) -> list[str]:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all behind it: causes, contexts, members of groups, errors of outcomes."""
+    """Yield an exception and all that it refers to: causes, contexts, members of groups, errors of outcomes."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -53,7 +53,7 @@ def in_frame(frame: FrameType) -> list[str]:
 
 
 def found(value: object, attributes: bool = True, within: frozenset[int] = frozenset()) -> list[str]:
-    """Return the texts of a value: in it if it is text, bytes or a container, else its repr and its attributes."""
+    """Return the texts of a value: its own if it is text, bytes or a container; otherwise its repr and attributes."""
     if id(value) in within or len(within) > 20:
         return []
     deeper = within | {id(value)}

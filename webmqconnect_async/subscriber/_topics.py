@@ -66,10 +66,10 @@ class Topics:
         """Topics to unsubscribe from."""
         self._changed = changed
         self._topics: dict[str, Topic] = {}
-        self._missing = 0  # number of missed events of the current topic that have not arrived yet
-        self._early: list[
-            Event | Lost
-        ] = []  # events of the current topic that arrived before its confirmation (WAMP v1)
+        self._missing = 0
+        """Number of missed events of the current topic that have not arrived yet."""
+        self._early: list[Event | Lost] = []
+        """Events of the current topic that arrived before its confirmation (WAMP v1)."""
         self._session = ""
         self._history: str | None = None
         self._position: int | None = None  # None: the broker keeps no history, and its IDs are not compared
