@@ -227,6 +227,16 @@ class _OfTheCaller(ConnectionLost):
     order: int = 0
 
 
+class _Sold(ConnectionLost):
+    def __init__(self, order: int) -> None:
+        super().__init__(f"order {order} was not announced", attempts=1)
+
+
+def test_an_error_with_a_constructor_of_its_own_pickles_too() -> None:
+    """It is not called again, with the message in place of its argument."""
+    assert str(_pickled(_Sold(17))) == "order 17 was not announced"
+
+
 def test_a_pickle_holds_no_cause() -> None:
     """The cause of an error may be an error of aiohttp, which contains the signed URL."""
     error = ConnectionLost("the connection broke", attempts=1)

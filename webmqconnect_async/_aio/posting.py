@@ -82,7 +82,7 @@ class Posting:
             # aiohttp raises these if a resolver returns no address: an AssertionError without its DNS cache, and a
             # RuntimeError caused by a StopIteration with it.
             if not body.begun and (isinstance(error, AssertionError) or isinstance(error.__cause__, StopIteration)):
-                return failures.no_address(self._broker)
+                return failures.unreachable(self._broker, "the name has no address")
             raise
 
     async def _exchange(self, request: Request, body: _Body) -> Response:

@@ -102,10 +102,6 @@ def unreachable(broker: str, what: str) -> TransportFailure:
     return TransportFailure(Cause.LOST, False, f"cannot connect to {broker}: {what}")
 
 
-def no_address(broker: str) -> TransportFailure:
-    return unreachable(broker, "the name has no address")
-
-
 def refused_by_proxy(broker: str, status: int) -> TransportFailure:
     cause = Cause.LOST if status in (408, 429) or 500 <= status < 600 else Cause.PROXY
     return TransportFailure(cause, False, f"the proxy answered {status} instead of connecting to {broker}")

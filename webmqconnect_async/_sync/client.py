@@ -100,13 +100,13 @@ class Client(BaseClient):
         authSecret: str | bytes | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
-        for name, new, old in (
-            ("endpoint", endpoint, pushEndpoint),
-            ("auth_key", auth_key, authKey),
-            ("auth_secret", auth_secret, authSecret),
+        for name, new, former_name, old in (
+            ("endpoint", endpoint, "pushEndpoint", pushEndpoint),
+            ("auth_key", auth_key, "authKey", authKey),
+            ("auth_secret", auth_secret, "authSecret", authSecret),
         ):
             if new is not None and old is not None:
-                raise TypeError(f"{name}: also given by its name of 2012")
+                raise TypeError(f"{name} and {former_name} must not both be given: they are the same argument")
         url = endpoint if endpoint is not None else pushEndpoint
         if url is None:
             raise TypeError("endpoint must be given")
