@@ -64,10 +64,7 @@ def test_the_fields_of_an_event() -> None:
         [b"s", b"[1, 2, 3]"],
         [b"s", b"[[1, 2], [3, 4], [5, 6]]"],
         [b"s", b"[[null, [[]]], [null, []], [null, []]]"],
-        pytest.param(
-            [b"s", b"[" * 100_000],
-            marks=pytest.mark.xfail(raises=RecursionError, reason="a hub fails forever over such an entry"),
-        ),
+        [b"s", b"[" * 100_000],
     ],
 )
 def test_an_entry_that_no_hub_has_written(more: list[bytes]) -> None:

@@ -53,7 +53,8 @@ class Connection:
 
     def __init__(self, backplane: Backplane) -> None:
         tls = partial(SSLConnection, ssl_ca_certs=backplane.authority_file, ssl_check_hostname=True)
-        self._redis = (tls if backplane.tls else RedisConnection)(
+        kind = tls if backplane.tls else RedisConnection
+        self._redis = kind(
             host=backplane.host,
             port=backplane.port,
             db=backplane.database,
@@ -127,4 +128,4 @@ _REFUSED = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError | exceptions.TimeoutError):
         return f"no response within {_TIMEOUT:.0f} s"
-    return visible(" ".join(str(error).split()), 200) or type(error).__name__
+    return visible(" ".join(str(error).split()).rstrip("."), 200) or type(error).__name__

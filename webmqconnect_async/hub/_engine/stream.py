@@ -169,7 +169,7 @@ class StreamEngine(Engine):
     def _adopt(self, tail: Tail, history_id: str, why: str) -> None:
         if why:
             logger.warning(
-                "backplane %s: %s; the %d subscribers are disconnected, so that each recovers what it can, and learns "
+                "backplane %s: %s; subscribers are disconnected (%d), so that each recovers what it can, and learns "
                 "what it cannot",
                 *(self._backplane, why, len(self._broker)),
                 extra={"event": "lost", "reason": why},
