@@ -13,7 +13,7 @@ from webmqconnect_async.subscriber import Subscriber
 
 from ..redis_server import RedisServer
 from .conftest import HubClient, Run
-from .outages import LOST, accepted, backplane, gone, quicken, until, until_ready
+from .outages import LOST, accepted, backplane, gone, last_entries, quicken, until, until_ready
 from .pair import Page, Pair, page
 from .test_idempotency import TOPIC
 
@@ -70,17 +70,17 @@ def trim_all(server: RedisServer) -> None:
 
 def delete_the_last_entry(server: RedisServer) -> None:
     with server.client() as client:
-        [(last, _)] = client.xrevrange("webmq:events", count=1)
+        [(last, _)] = last_entries(client, 1)
         assert client.xdel("webmq:events", last) == 1
 
 
 def replace_the_last_entry(server: RedisServer) -> None:
     """Let another entry have its ID, as when a copy that is behind has gone on by itself."""
     with server.client() as client:
-        [(last, fields), (before, _)] = client.xrevrange("webmq:events", count=2)
+        [(last, fields), (before, _)] = last_entries(client, 2)
         client.delete("webmq:events")
         client.xadd("webmq:events", {b"o": b"x", b"h": b"y"}, id=before)
-        client.xadd("webmq:events", {**fields, b"o": b"another"}, id=last)
+        client.xadd("webmq:events", {b"o": b"another", b"p": fields[b"p"], b"t": b"t", b"e": b"1"}, id=last)
 
 
 def restart_without_data(server: RedisServer) -> None:
@@ -225,7 +225,7 @@ async def test_an_event_of_a_stranger(pair: Pair, wire: HubClient, own_redis: Re
     """One that looks like those of hubs, but is none, does not stop them."""
     pages, _ = await three_events(wire, pair)
     with own_redis.client() as client:
-        [(last, fields)] = client.xrevrange("webmq:events", count=1)
+        [(last, fields)] = last_entries(client, 1)
         before = b"%s %s" % (last, fields[b"o"])
         client.xadd("webmq:events", {"o": "a", "p": before, "t": TOPIC, "e": b"\xff"})
     for peer in pages:
@@ -239,7 +239,7 @@ async def test_an_event_of_a_stranger_that_cannot_be_decoded(
 ) -> None:
     await three_events(wire, pair)
     with own_redis.client() as client:
-        [(last, fields)] = client.xrevrange("webmq:events", count=1)
+        [(last, fields)] = last_entries(client, 1)
         before = b"%s %s" % (last, fields[b"o"])
         client.xadd("webmq:events", {"o": "a", "p": before, "t": TOPIC, "e": "1", "s": b"[" * 100_000})
     async with asyncio.timeout(3):

