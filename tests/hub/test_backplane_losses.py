@@ -233,7 +233,6 @@ async def test_an_event_of_a_stranger(pair: Pair, wire: HubClient, own_redis: Re
     await assert_working(wire, pair)
 
 
-@pytest.mark.xfail(reason="the hubs stop at such an entry, and none can start any more")
 async def test_an_event_of_a_stranger_that_cannot_be_decoded(
     pair: Pair, wire: HubClient, own_redis: RedisServer
 ) -> None:
