@@ -284,9 +284,6 @@ async def test_no_history(run: Run, wire: HubClient, own_redis: RedisServer) -> 
     assert (await again.event())[1] == [[3]]
 
 
-@pytest.mark.xfail(
-    reason="the ID of the next event is below that of the entry, and pages take it for one that they know"
-)
 async def test_an_entry_of_a_stranger_with_a_high_counter(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
     """The IDs of events grow all the same."""
     await three_events(wire, pair)

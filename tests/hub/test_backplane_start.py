@@ -99,15 +99,12 @@ async def test_a_password(redis: None, run: Run, wire: HubClient) -> None:
 
 
 RIGHTS = ("info", "mget", "get", "set", "eval", "evalsha", "script|load", "xread", "xrange", "xrevrange", "xadd", "del")
-UNNOTICED = pytest.mark.xfail(reason="the hub starts, says again and again that it can be used, and refuses every push")
-AT_FIRST = [
-    pytest.param(True, right, marks=UNNOTICED if right in ("evalsha", "script|load", "xread") else ())
-    for right in RIGHTS
-]
-LATER = [pytest.param(False, right, marks=UNNOTICED) for right in ("evalsha", "script|load", "xread", "xadd")]
+LATER = ("evalsha", "script|load", "xread", "xadd")
 
 
-@pytest.mark.parametrize(("first", "missing"), [*AT_FIRST, *LATER])
+@pytest.mark.parametrize(
+    ("first", "missing"), [*((True, right) for right in RIGHTS), *((False, right) for right in LATER)]
+)
 async def test_a_missing_right(redis: None, caplog: pytest.LogCaptureFixture, first: bool, missing: str) -> None:
     """The first hub, or a later one, does not start, rather than refuse all pushes."""
     rights = " ".join(f"+{right}" for right in RIGHTS if right != missing)
@@ -251,24 +248,6 @@ async def test_old_events(run: Run, shared: Shared, wire: HubClient) -> None:
         await peer.recover(TOPIC, old[0])
 
 
-@pytest.mark.xfail(reason="a hub that starts reads only the events of the last `history_seconds`")
-async def test_old_retained_events(run: Run, shared: Shared, wire: HubClient) -> None:
-    """They do not expire: all hubs have them."""
-    now = [1_700_000_000.0]
-    first = await run(Hub(port=0, clock=lambda: now[0], **shared))
-    body = b'{"topic": "%s", "args": [1], "options": {"retain": true}}' % TOPIC.encode()
-    assert (await wire.request("PUT", first, "/publish", body, Content_Type="application/json")).status == 200
-    await accepted(wire, first, 2, TOPIC)
-    now[0] += 1000
-    later = await run(Hub(port=0, clock=lambda: now[0], **shared))
-    for hub in (first, later):
-        peer = await page(wire, hub)
-        await peer.send(32, 1, {"get_retained": True}, TOPIC)
-        await peer.send(66, 2, 0)
-        assert (await peer.receive())[0] == 33
-        assert (await peer.receive())[4:] == [[1]]
-
-
 async def test_a_stream_with_an_entry_of_a_stranger(
     run: Run, redis_server: RedisServer, shared: Shared, wire: HubClient
 ) -> None:
@@ -300,10 +279,7 @@ async def test_large_events(run: Run, shared: Shared, wire: HubClient) -> None:
     assert [values for _, values in missed] == [[[text]] for text in texts]
 
 
-BEHIND = pytest.mark.xfail(reason="it reads one event at a time, and never has all")
-
-
-@pytest.mark.parametrize("max_body", [4096, pytest.param(1 << 20, marks=BEHIND)])
+@pytest.mark.parametrize("max_body", [4096, 1 << 20])
 async def test_a_hub_that_starts_while_another_pushes(run: Run, shared: Shared, wire: HubClient, max_body: int) -> None:
     """At full speed."""
     first = await run(Hub(port=0, history=100_000, **shared))
@@ -379,7 +355,6 @@ async def test_a_page_that_knows_more_than_there_is(
     assert not engine_of(hub)._waiting
 
 
-@pytest.mark.xfail(reason="each topic waits in turn")
 async def test_many_topics_of_a_page_that_knows_more_than_there_is(
     run: Run, shared: Shared, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
