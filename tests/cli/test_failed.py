@@ -282,7 +282,7 @@ async def test_interrupted_after_the_disk_was_full(tmp_path: Path) -> None:
     with hostile(answer(reply(401)), *[held()] * 5) as server:
         call = ("push", server.url, "--concurrency", "2", "--jsonl", str(lines), "--failed", "/dev/full")
         async with python(*MODULE, *call) as process:
-            await process.complained("line 1: the broker answered 401")
+            await process.complained("the broker answered 401")
             process.signal(signal.SIGINT)
             await process.complained("in flight; interrupt again")
             server.release()
@@ -307,7 +307,7 @@ async def test_nobody_reads_the_failures(tmp_path: Path) -> None:
         async with python(*MODULE, *call) as process:
             # One is in the pipe and one waits for room; four have their answers, and wait for that.
             await asyncio.to_thread(server.until, lambda: len(server.requests) == 6)
-            await process.complained("line 1")
+            await process.complained("error: line ")  # either of the first two may be answered first
             process.signal(signal.SIGINT)
             await process.complained("interrupted: waiting for ")
             ended = await process.stopped(signal.SIGINT)

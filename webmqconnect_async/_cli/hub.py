@@ -23,6 +23,8 @@ from .keys import (
     subscriber_secret_file_option,
     ticket_secret_file_option,
 )
+from .paths import file_option
+from .secret_url import secret_url
 
 if TYPE_CHECKING:
     from ..hub import HubOptions
@@ -36,6 +38,8 @@ _OPTIONS = {
     "console_token": "--console-token-file",
 }
 """The options of those arguments of `Hub` that have another name."""
+
+_BACKPLANE = "WEBMQ_HUB_BACKPLANE"
 
 # The defaults repeat those of HubConfig, because importing the hub would slow down completion.
 _limit = partial(click.option, type=click.IntRange(min=1), show_default=True)
@@ -178,6 +182,21 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     show_default=True,
     help="How long to keep an idle connection of a client that has pushed, such as 6h, 30m or 90s.",
 )
+@click.option(
+    "--backplane",
+    metavar="URL",
+    help="Share all events with other hubs over this Redis or Valkey server, such as redis://127.0.0.1:6379/0. A URL "
+    f"with a password goes into the variable {_BACKPLANE}, or into a file that {_BACKPLANE}_FILE or --backplane-file "
+    "names.",
+)
+@file_option("--backplane-file", help="Read the URL of --backplane from FILE.")
+@click.option(
+    "--backplane-prefix",
+    metavar="NAME",
+    default="webmq",
+    show_default=True,
+    help="How the names of all keys in Redis begin. Hubs with another prefix share nothing with these.",
+)
 def hub(
     host: str,
     port: int,
@@ -192,6 +211,7 @@ def hub(
     log_level: str,
     log_format: str,
     drain: float,
+    backplane_file: Path | None,
     **options: Unpack[HubOptions],
 ) -> None:
     """Run a hub, which accepts pushes and forwards each to its subscribers.
@@ -207,6 +227,10 @@ def hub(
         console = not options.get("allow_hosts")
     if console_token_file is not None and not console:
         raise click.UsageError("--console-token-file needs --console.")
+
+    options["backplane"] = secret_url(
+        options.get("backplane"), "--backplane", backplane_file, "--backplane-file", _BACKPLANE
+    )
 
     from ..hub import Hub
     from . import hub_log

@@ -1,17 +1,15 @@
-"""The URL of the database with the outbox. `ps` would show a password in it: a variable or a file does not."""
+"""The URL of the database with the outbox."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import rich_click as click
 
-from .._core.environment import read_secret, secret_of
 from .paths import file_option
+from .secret_url import secret_url
 
 _VARIABLE = "WEBMQ_OUTBOX_URL"
-_PASSWORD = re.compile("://.*:.*@|password=")
 
 url_file_option = file_option(
     "--url-file",
@@ -26,18 +24,10 @@ def outbox_url(arguments: tuple[str, ...], file: Path | None) -> str:
     Raises:
         UsageError: There is not exactly one, or an argument has a password. The message does not contain it.
     """
-    if len(arguments) + (file is not None) > 1:
+    if len(arguments) > 1:
         raise click.UsageError("URL is given twice.")
-    if arguments:
-        if _PASSWORD.search(arguments[0]):
-            raise click.UsageError(
-                f"URL has a password, which ps shows to everybody: set {_VARIABLE}, give --url-file, or use ~/.pgpass."
-            )
-        return arguments[0]
-    try:
-        given = read_secret(file) if file else secret_of(_VARIABLE)
-    except ValueError as error:
-        raise click.UsageError(f"{'--url-file: ' if file else ''}{error}.") from None
-    if given is None:
+    argument = arguments[0] if arguments else None
+    url = secret_url(argument, "URL", file, "--url-file", _VARIABLE, ", or use ~/.pgpass")
+    if url is None:
         raise click.UsageError(f"URL is needed: give it, or set {_VARIABLE}.")
-    return given.decode("utf-8", "replace")
+    return url

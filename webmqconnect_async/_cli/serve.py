@@ -45,11 +45,11 @@ async def serve(
         drain: seconds to serve after SIGTERM.
 
     Raises:
-        Failure: a port cannot be bound, or a package is missing.
+        Failure: a port cannot be bound, the backplane cannot be used, or a package is missing.
     """
     try:
         await server.start()
-    except ImportError as error:
+    except (ImportError, ConnectionError) as error:
         raise Failure(str(error)) from None
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error

@@ -15,12 +15,17 @@ from collections.abc import Set as AbstractSet
 
 from . import _remedies as remedies
 from ._config import HubConfig
+from ._engine.engine import Engine
+from ._engine.memory import MemoryEngine
 from ._frames import text_frame
 from ._history import History, Kept, Unavailable
 from ._observer import Observer, Refusal
 from ._publication import Publication
 from ._publication_ids import PublicationIDs
 from ._session import NotSubscribed, Session
+
+_SERVICE_RESTART = 1012
+"""The code of a close frame."""
 
 _SESSION_ID = re.compile(r"[0-9]{16}")
 
@@ -47,10 +52,11 @@ class Broker:
     def __init__(self, config: HubConfig, observers: Sequence[Observer] = ()) -> None:
         self.observers = observers
         self.ids = PublicationIDs(config.clock)
-        self.history = History(config.history, config.history_seconds, config.history_bytes, self.ids.newest)
-        self.history_id = secrets.token_urlsafe(9) if config.history else None
-        """Identifies the history: the IDs of one hub say nothing about another. `None` if there is no history."""
         self._config = config
+        self.history = self.new_history(self.ids.newest)
+        self.history_id = secrets.token_urlsafe(9) if config.history else None
+        """Identifies the history: IDs of one history say nothing about another. `None` if there is no history."""
+        self.engine: Engine = MemoryEngine(self)
         self._sessions: dict[str, Session] = {}
         self._topics: dict[str, _Topic] = {}
         self._subscription_ids = itertools.count(1)
@@ -72,6 +78,11 @@ class Broker:
         """Return the number of subscribers of a topic."""
         entry = self._topics.get(topic)
         return sum(map(len, entry.subscribers.values())) if entry else 0
+
+    def receivers(self, publication: Publication) -> int:
+        """Return the number of subscribers that would receive an event."""
+        topic = self._topics.get(publication.topic)
+        return sum(len(_receivers(publication, each)) for each in topic.subscribers.values()) if topic else 0
 
     @property
     def full(self) -> bool:
@@ -102,6 +113,25 @@ class Broker:
         for topic in list(session.subscribed):
             self.unsubscribe(session, topic)
 
+    def new_history(self, start: int) -> History:
+        """Return an empty history, whose events have IDs above `start`."""
+        config = self._config
+        return History(config.history, config.history_seconds, config.history_bytes, start)
+
+    def renew(self, history: History, history_id: str, newest: int) -> None:
+        """Replace the history, and disconnect all subscribers, so that each recovers or learns that it cannot.
+
+        Args:
+            history: the new one.
+            history_id: its ID.
+            newest: the ID of the last event before those that will be delivered.
+        """
+        self.history, self.ids.newest = history, newest
+        self.history_id = history_id if self._config.history else None
+        for session in list(self._sessions.values()):
+            session.leave("webmq.close.history_lost", "events may be missing")
+            session.end(_SERVICE_RESTART)
+
     def deliver(self, publication: Publication, *, began: float | None = None) -> int:
         """Queue an event for its receivers: (subscribers and eligible) without exclude. Return how many there are.
 
@@ -112,14 +142,35 @@ class Broker:
             began: `time.perf_counter()` when its push arrived; `None` if a subscriber published it.
         """
         publication_id = self.ids.next()
-        topic = self._topics.get(publication.topic)
-        delivered = 0 if topic is None else self._queue(topic, publication, publication_id)
-        self.history.add(publication, publication_id, time.monotonic())
+        delivered = self._queue(publication, publication_id)
         for observer in self.observers:
             observer.published(publication, publication_id, delivered, began)
         return delivered
 
-    def _queue(self, topic: _Topic, publication: Publication, publication_id: int) -> int:
+    def forward(self, publication: Publication, publication_id: int, own: tuple[float | None] | None) -> None:
+        """Queue an event that has an ID, above all former ones.
+
+        Args:
+            publication: the event.
+            publication_id: its ID.
+            own: `began` of `deliver` if this hub has accepted the event; `None` if another one has.
+        """
+        self.ids.newest = publication_id
+        delivered = self._queue(publication, publication_id)
+        for observer in self.observers:
+            if own is None:
+                observer.forwarded(publication, publication_id, delivered)
+            else:
+                observer.published(publication, publication_id, delivered, own[0])
+
+    def _queue(self, publication: Publication, publication_id: int) -> int:
+        delivered = 0
+        if (topic := self._topics.get(publication.topic)) is not None:
+            delivered = self._send(topic, publication, publication_id)
+        self.history.add(publication, publication_id, time.monotonic())
+        return delivered
+
+    def _send(self, topic: _Topic, publication: Publication, publication_id: int) -> int:
         delivered = 0
         for kind, subscribers in topic.subscribers.items():
             receivers = _receivers(publication, subscribers)

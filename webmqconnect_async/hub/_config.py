@@ -10,6 +10,7 @@ from .._core.checks import checked_count, checked_integer, checked_seconds, wron
 from .._core.clock import unix_time
 from .._core.topics import check_topics
 from ..signing import Credentials
+from ._backplane import Backplane, parse_backplane
 from ._gate import Gate, is_loopback
 from ._pushes.verdicts import Accepted, Refused
 from ._rights import Identity, Rights
@@ -43,6 +44,8 @@ class HubOptions(TypedDict, total=False):
     clock: Callable[[], float]
     admit: Callable[[Accepted], Refused | None] | None
     console_token: str | None
+    backplane: str | None
+    backplane_prefix: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +114,13 @@ class HubConfig:
             shows every topic, event, subscriber and refusal, and pushes without a signature: make the token random, by
             `secrets.token_urlsafe()`, and keep it secret. `None`: there is no console.
 
+        backplane: The URL of a Redis or Valkey server over which several hubs share all events, such as
+            `redis://127.0.0.1:6379/0`, or `rediss://USER:PASSWORD@HOST:PORT` with TLS. A subscriber may reconnect to
+            any of them. While the server is away, pushes are refused. Give all hubs the same keys and the same
+            `history`, or what one hub accepts and remembers, another does not. Beside a backplane, `admit` is called
+            for repeated pushes, too. Needs the extra `redis`. `None`: the hub is alone.
+        backplane_prefix: How the names of all keys in Redis begin. Hubs with another prefix share nothing with these.
+
     Raises:
         ValueError, TypeError: An argument is invalid; the message names it.
     """
@@ -138,6 +148,8 @@ class HubConfig:
     clock: Callable[[], float] = field(default=unix_time, repr=False)
     admit: Callable[[Accepted], Refused | None] | None = field(default=None, repr=False)
     console_token: str | None = field(default=None, repr=False)
+    backplane: str | None = field(default=None, repr=False)
+    backplane_prefix: str = "webmq"
 
     _credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
     _subscriber_credentials: Mapping[str, Credentials] = field(init=False, repr=False, compare=False)
@@ -145,6 +157,7 @@ class HubConfig:
     _rights: Rights = field(init=False, repr=False, compare=False)
     _gate: Gate = field(init=False, repr=False, compare=False)
     _metrics_address: tuple[str, int] | None = field(init=False, repr=False, compare=False)
+    _backplane: Backplane | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.host, str):
@@ -178,6 +191,8 @@ class HubConfig:
                 "push; give it keys, or bind it to 127.0.0.1"
             )
         object.__setattr__(self, "_metrics_address", None if self.metrics is None else metrics_address(self.metrics))
+        backplane = None if self.backplane is None else parse_backplane(self.backplane, self.backplane_prefix)
+        object.__setattr__(self, "_backplane", backplane)
         object.__setattr__(self, "_credentials", credentials)
         subscriber = _credentials("subscriber_keys", self.subscriber_keys)
         tickets = _credentials("ticket_keys", self.ticket_keys)

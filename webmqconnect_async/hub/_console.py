@@ -20,17 +20,19 @@ from collections.abc import Callable
 from functools import partial
 from itertools import chain, islice
 from operator import attrgetter
+from typing import cast
 
 from .._core import strict_json
 from .._core.escape import shortened
 from ._broker import Broker
 from ._config import HubConfig
+from ._engine.engine import Published
 from ._frames import text_frame
 from ._observer import Drop, Observer, Refusal
 from ._publication import Publication
 from ._pushes import webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
-from ._session import DelayedReply, Session
+from ._session import Asked, DelayedReply, Session
 
 _MAX_WATCHERS = 8
 """Consoles that are open at a time."""
@@ -83,10 +85,10 @@ class Watcher(Session):
     def admitted(self) -> bool:
         return self._admitted
 
-    def receive(self, text: str) -> DelayedReply | None:
+    def receive(self, text: str) -> DelayedReply | Asked | None:
         if self._admitted:
-            self.say(strict_json.encode({"pushed": self._console.push(text, self.peer)}))
-        elif not self.guessed:
+            return self._console.push(text, self)
+        if not self.guessed:
             self.guessed = True
             if not self._console.accepts(text, self.peer):
                 return partial(self.end, 4401, "wrong token")
@@ -176,22 +178,36 @@ class Console(Observer):
         self._schedule()
         return True
 
-    def push(self, text: str, peer: str) -> dict[str, object]:
-        """Push what a watcher has sent, unless the hub refuses it. Return the result."""
+    def push(self, text: str, watcher: Session) -> Asked | None:
+        """Push what a watcher has sent, unless the hub refuses it, and send it the result."""
         began = time.perf_counter()
         query, _, body = text.partition("\n")
         request = PushRequest(query, webmq.CONTENT_TYPE, body.encode(), self._config.clock())
         verdict = webmq.judge(request, self._rules)
         if isinstance(verdict, Accepted):
             verdict = self._admit(verdict)
-        if isinstance(verdict, Refused):
-            refusal = Refusal("push", verdict.reason, verdict._remedy, peer, verdict.status, verdict._forged)
-            self._broker.refused(refusal)
-            return {"status": refusal.status, "reason": refusal.reason, "remedy": refusal.remedy}
-        receivers = self._broker.deliver(verdict, began=began)
-        return {"topic": verdict.topic, "receivers": receivers}
+        published = verdict if isinstance(verdict, Refused) else self._broker.engine.publish(verdict, None, began)
+        if isinstance(published, asyncio.Future):
+            return Asked(published, lambda answer: self._pushed(verdict, cast(Published, answer), watcher))
+        self._pushed(verdict, published, watcher)
+        return None
+
+    def _pushed(self, push: Accepted | Refused, published: Published, watcher: Session) -> None:
+        result: dict[str, object]
+        if isinstance(push, Accepted) and not isinstance(published, Refused):
+            # Over a backplane, the event may not have come back from there: those that are here now will receive it.
+            result = {"topic": push.topic, "receivers": self._broker.receivers(push)}
+        else:
+            refused = cast(Refused, published)
+            peer, status, reason, remedy = watcher.peer, refused.status, refused.reason, refused._remedy
+            self._broker.refused(Refusal("push", reason, remedy, peer, status, refused._forged))
+            result = {"status": status, "reason": reason, "remedy": remedy}
+        watcher.say(strict_json.encode({"pushed": result}))
 
     # As an observer
+
+    def forwarded(self, publication: Publication, publication_id: int, receivers: int) -> None:
+        self.published(publication, publication_id, receivers, None)
 
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
         if not self._watchers:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -54,6 +54,10 @@ class Handlers:
         self._gate = config._gate
         observers: list[Observer] = [Log()]
         self._broker = Broker(config, observers)
+        if config._backplane is not None:
+            from ._engine.stream import StreamEngine  # needs an extra
+
+            self._broker.engine = StreamEngine(config._backplane, config, self._broker)
         self._refusals = Refusals(self._broker.refused)
         self._pushes = PushHandlers(config, self._broker, self._refusals, alone=alone)
         self._console = None if config.console_token is None else Console(config, self._broker, self._pushes.admit)
@@ -95,6 +99,7 @@ class Handlers:
         app.router.add_get("/healthz", _healthy)
         app.router.add_get("/readyz", self._readiness)
         app.on_shutdown.append(self._close_sockets)
+        app.cleanup_ctx.append(self._run_engine)
         if self.metrics is not None:
             app.cleanup_ctx.append(self.metrics.serve)
         return app
@@ -194,8 +199,19 @@ class Handlers:
         for socket in self._sockets:
             socket.abort()
 
+    async def _run_engine(self, _app: web.Application) -> AsyncIterator[None]:
+        try:
+            await self._broker.engine.start()
+            yield
+        finally:
+            await self._broker.engine.close()
+
     async def _readiness(self, _request: web.Request) -> web.Response:
-        return text_response(200, "ready") if self.ready else text_response(503, "shutting down")
+        if not self.ready:
+            return text_response(503, "shutting down")
+        # Without the reason, which may have an address.
+        unready = self._broker.engine.unready
+        return text_response(503, "the backplane cannot be used") if unready else text_response(200, "ready")
 
 
 class _OpenSession(Protocol):

@@ -47,6 +47,12 @@ def fingerprint_of(push: Accepted, values: Sequence[str]) -> Fingerprint | Refus
     return Fingerprint(_digest((push.key, push.topic, key)), _digest(content))
 
 
+def used_before() -> Refused:
+    """Return the refusal of a push whose key was used for another one."""
+    said = "Idempotency-Key was used with another event or other receivers"
+    return Refused(422, said, _remedy=NEW_KEY)
+
+
 def _digest(value: object) -> bytes:
     return blake2b(json.dumps(value).encode(), digest_size=16).digest()
 
@@ -70,8 +76,7 @@ class IdempotencyKeys:
         content, publication_id, _ = known
         if content == push.content:
             return publication_id
-        said = "Idempotency-Key was used with another event or other receivers"
-        return Refused(422, said, _remedy=NEW_KEY)
+        return used_before()
 
     def add(self, push: Fingerprint, publication_id: int, now: float) -> None:
         """Remember a new push that was accepted, and forget the oldest one if they are too many.

@@ -56,6 +56,13 @@ class Log(Observer):
         facts = {"topic": topic, "bytes": size, "receivers": receivers, "publication": publication_id}
         _write(logging.INFO, event, line, **facts, milliseconds=milliseconds, key=key)
 
+    def forwarded(self, publication: Publication, publication_id: int, receivers: int) -> None:
+        if self._may_write(logging.INFO):
+            topic, size = visible(publication.topic, _LONGEST), len(publication.event.encode())
+            line = f"event of another hub to {topic}: {_count(size, 'byte')}, {_count(receivers, 'subscriber')}, "
+            facts = {"topic": topic, "bytes": size, "receivers": receivers, "publication": publication_id}
+            _write(logging.INFO, "forwarded", f"{line}ID {publication_id}", **facts)
+
     def repeated(self, publication: Publication, publication_id: int) -> None:
         """Log a repeated push."""
         if self._may_write(logging.INFO):

@@ -36,6 +36,7 @@ class Metrics(Exposition, Observer):
         """The server whose connections are counted; `None` if the hub does not have one of its own."""
         self._broker = broker
         self._repeated = 0
+        self._forwarded = 0
         self._publications = 0
         self._deliveries = 0
         self._drops: dict[str, int] = dict.fromkeys(get_args(Drop), 0)
@@ -57,6 +58,10 @@ class Metrics(Exposition, Observer):
         seconds = perf_counter() - began
         self._seconds += seconds
         self._in_bucket[bisect_left(_BUCKETS, seconds)] += 1
+
+    def forwarded(self, publication: Publication, publication_id: int, receivers: int) -> None:
+        self._deliveries += receivers
+        self._forwarded += 1
 
     def repeated(self, publication: Publication, publication_id: int) -> None:
         """Count a repeated push."""
@@ -81,6 +86,10 @@ class Metrics(Exposition, Observer):
         pushes = {"accepted": sum(self._in_bucket), "repeated": self._repeated, "refused": self._refusals["push"]}
         yield _counter("pushes", "Pushes", "result", pushes)
         yield CounterMetricFamily(f"{_PREFIX}publications", "Events published by subscribers", self._publications)
+        if self._broker.engine.shared:
+            yield CounterMetricFamily(f"{_PREFIX}forwarded", "Events that another hub has accepted", self._forwarded)
+            usable = not self._broker.engine.unready
+            yield _gauge("backplane_up", "Whether the backplane can be used", int(usable))
         yield CounterMetricFamily(f"{_PREFIX}deliveries", "Events put into the queue of a subscriber", self._deliveries)
         yield _counter("drops", "Subscribers whose connection the hub has closed", "reason", self._drops)
         yield _counter("refusals", "Everything refused, pushes included", "kind", self._refusals)

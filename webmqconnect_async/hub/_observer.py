@@ -51,6 +51,9 @@ class Observer:
             began: `time.perf_counter()` when its request arrived; `None` if a subscriber published it.
         """
 
+    def forwarded(self, publication: Publication, publication_id: int, receivers: int) -> None:
+        """Record an event that another hub has accepted. The arguments are those of `published`."""
+
     def repeated(self, publication: Publication, publication_id: int) -> None:
         """Record a push that was accepted before, under the same idempotency key. It is not delivered again.
 

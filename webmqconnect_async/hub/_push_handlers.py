@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic, perf_counter
+from time import perf_counter
 
 from aiohttp import hdrs, web
 
@@ -13,7 +14,8 @@ from .._core.idempotency import IDEMPOTENCY_KEY, REPLAYED
 from ._aiohttp import keep, read_body, text_response
 from ._broker import Broker
 from ._config import HubConfig
-from ._idempotency import Fingerprint, IdempotencyKeys, fingerprint_of
+from ._engine.engine import Published, Repeated
+from ._idempotency import fingerprint_of
 from ._observer import Refusal
 from ._pushes import crossbar, webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
@@ -30,7 +32,7 @@ class PushHandlers:
 
     Args:
         config: the hub's configuration.
-        broker: delivers events.
+        broker: has the engine that publishes events.
         refusals: of the hub.
         alone: whether no other application sees the responses, which might add headers.
     """
@@ -42,7 +44,6 @@ class PushHandlers:
         self._alone = alone
         self._gate = config._gate
         self._rules = Rules(config._credentials, config.max_body, config.max_topic)
-        self._keys = IdempotencyKeys()
 
     async def push(self, push_format: PushFormat, request: web.Request) -> web.StreamResponse:
         """Accept a push, or refuse it."""
@@ -59,7 +60,12 @@ class PushHandlers:
             body = await read_body(request, max_body + 1)
             push = PushRequest(query, content_type, body, self._config.clock())
             verdict = push_format.judge(push, self._rules)
-        response = self._respond(push_format, verdict, request, began)
+        published = self._publish(verdict, request, began) if isinstance(verdict, Accepted) else verdict
+        if isinstance(published, asyncio.Future):
+            published = await published
+        if isinstance(published, Repeated) and isinstance(verdict, Accepted):
+            self._broker.repeated(verdict, published.publication_id)
+        response = self._respond(push_format, published, request)
         if origin is not None:
             # Without these, a script could not read the response, would report a failure, and might push again.
             response.headers["Access-Control-Allow-Origin"] = origin
@@ -67,39 +73,40 @@ class PushHandlers:
             response.headers["Vary"] = "Origin"
         return response
 
-    def _respond(
-        self, push_format: PushFormat, verdict: Accepted | Refused, request: web.Request, began: float
-    ) -> web.StreamResponse:
-        """Deliver the push if it is accepted, and not repeated. Return the response."""
+    def _publish(self, push: Accepted, request: web.Request, began: float) -> Published | asyncio.Future[Published]:
+        """Publish an event, unless it is repeated or the application refuses it."""
         fingerprint = None
-        if isinstance(verdict, Accepted) and IDEMPOTENCY_KEY in request.headers:
-            fingerprint = fingerprint_of(verdict, request.headers.getall(IDEMPOTENCY_KEY))
-            known = fingerprint if isinstance(fingerprint, Refused) else self._keys.find(fingerprint, monotonic())
-            if isinstance(known, int):
-                self._broker.repeated(verdict, known)
-                receipt = push_format.receipt(known)
-                receipt.headers[REPLAYED] = "true"
-                return receipt
-            verdict = known or verdict
-        if isinstance(verdict, Accepted):
-            verdict = self.admit(verdict)
-        if isinstance(verdict, Refused):
-            reason = "wrong key or signature" if verdict._forged else verdict.reason  # which may quote a guess
-            peer, status = peer_of(request), verdict.status
-            self._refusals.tell(Refusal("push", reason, verdict._remedy, peer, status, verdict._forged))
-            response = push_format.refusal(verdict)
-            if verdict.retry_after is not None:
-                response.headers["Retry-After"] = str(verdict.retry_after)
-            return response
-        keep(request)
-        self._broker.deliver(verdict, began=began)
-        publication_id = self._broker.ids.newest
-        if isinstance(fingerprint, Fingerprint):
-            self._keys.add(fingerprint, publication_id, monotonic())
-        if self._alone and push_format is WEBMQ and may_be_short(request):
-            request[PUBLICATION_ID] = publication_id
-            return RECEIPT
-        return push_format.receipt(publication_id)
+        if IDEMPOTENCY_KEY in request.headers:
+            found = fingerprint_of(push, request.headers.getall(IDEMPOTENCY_KEY))
+            if isinstance(found, Refused):
+                return found
+            known = self._broker.engine.find(found)
+            if known is not None:
+                return Repeated(known) if isinstance(known, int) else known
+            fingerprint = found
+        admitted = self.admit(push)
+        if isinstance(admitted, Refused):
+            return admitted
+        return self._broker.engine.publish(admitted, fingerprint, began)
+
+    def _respond(self, push_format: PushFormat, published: Published, request: web.Request) -> web.StreamResponse:
+        if isinstance(published, int):
+            keep(request)
+            if self._alone and push_format is WEBMQ and may_be_short(request):
+                request[PUBLICATION_ID] = published
+                return RECEIPT
+            return push_format.receipt(published)
+        if isinstance(published, Repeated):
+            receipt = push_format.receipt(published.publication_id)
+            receipt.headers[REPLAYED] = "true"
+            return receipt
+        reason = "wrong key or signature" if published._forged else published.reason  # which may quote a guess
+        peer, status = peer_of(request), published.status
+        self._refusals.tell(Refusal("push", reason, published._remedy, peer, status, published._forged))
+        response = push_format.refusal(published)
+        if published.retry_after is not None:
+            response.headers["Retry-After"] = str(published.retry_after)
+        return response
 
     def admit(self, push: Accepted) -> Accepted | Refused:
         """Ask the application about a push."""

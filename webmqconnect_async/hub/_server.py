@@ -76,7 +76,8 @@ class Hub:
         fewer subscribers and logs a warning.
 
         Raises:
-            ImportError: `metrics` is given, and prometheus_client is not installed.
+            ConnectionError: the backplane cannot be used; the message says why.
+            ImportError: `metrics` or `backplane` is given, and what it needs is not installed.
             OSError: a port is in use, or a host cannot be bound to. For that of the metrics, `filename` is the address.
             RuntimeError: the hub is running already.
         """
@@ -157,7 +158,7 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
 
     Raises:
         ValueError, TypeError: an argument cannot be used; the message names it.
-        ImportError: `metrics` or `ticket_keys` is given, and what it needs is not installed.
+        ImportError: `metrics`, `ticket_keys` or `backplane` is given, and what it needs is not installed.
     """
     app = Handlers(HubConfig(host=host, **options)).app()
     app.on_startup.append(_warn_about_workers)

@@ -7,13 +7,14 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias, cast
 
 from .._core.escape import visible
 from . import _remedies as remedies
 from ._application import Application
 from ._config import HubConfig
+from ._engine.engine import Published
 from ._frames import text_frame
 from ._observer import Drop, Refusal, RefusedPart
 from ._publication import Publication
@@ -37,11 +38,11 @@ DelayedReply: TypeAlias = Callable[[], None]
 
 
 class Asked(NamedTuple):
-    """The application has been asked about a message. The subscriber's further messages wait for the answer."""
+    """A message that waits, for an answer of the application or of the engine. Further messages wait for it, too."""
 
-    answer: Coroutine[object, object, bool]
-    then: Callable[[bool], None]
-    """To be called with the answer, unless the session has ended."""
+    answer: Awaitable[object]
+    then: Callable[[object], Asked | None]
+    """To be called with the answer, unless the session has ended. The message may have to wait again."""
 
 
 class NotSubscribed(Exception):
@@ -153,7 +154,7 @@ class Session(ABC):
         def by_rules() -> Refused | None:
             return rights.reading(topic, self.authrole, self.ticket, config.clock)
 
-        def settle(allowed: bool) -> None:
+        def settle(allowed: object) -> None:
             refused = by_rules()  # again after the application has answered: meanwhile the ticket may have expired
             if refused is None and not allowed:
                 refused = Refused("the application refuses it")
@@ -243,10 +244,14 @@ class Session(ABC):
             observer.dropped(self, why, details)
         self._drop()
 
-    def publish(self, publication: Publication) -> None:
-        """Deliver an event that the subscriber publishes."""
+    def publish(self, publication: Publication, then: Callable[[Published], None]) -> Asked | None:
+        """Publish an event of the subscriber. `then` is called with what has become of it."""
         self.published += 1
-        self._broker.deliver(publication)
+        published = self._broker.engine.publish(publication)
+        if not isinstance(published, asyncio.Future):
+            then(published)
+            return None
+        return Asked(published, lambda answer: then(cast(Published, answer)))
 
     def abandon(self) -> None:
         """Discard the queue, and queue nothing further, because the connection is lost."""

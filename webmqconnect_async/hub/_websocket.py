@@ -134,15 +134,14 @@ class SubscriberSocket:
                         self._session.send(pong_frame(message.data))
                     elif message.type is WSMsgType.TEXT and self._session.ending is None:
                         reply = self._session.receive(message.data)
-                        if isinstance(reply, Asked):
+                        while isinstance(reply, Asked):
                             asked = loop.time()
-                            allowed = await reply.answer
+                            answer = await reply.answer
                             began += loop.time() - asked
                             if self._transport.is_closing():
-                                break
-                            if self._session.ending is None:
-                                reply.then(allowed)
-                        elif reply is not None:  # a session has one at a time
+                                return
+                            reply = reply.then(answer) if self._session.ending is None else None
+                        if reply is not None:  # a session has one at a time
                             self._timer = loop.call_later(_penalty(), reply)
                         if self._session.admitted and timeout.when() is not None:
                             timeout.reschedule(None)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, ClassVar
 from ..._version import __version__
 from .. import _remedies as remedies
 from .._config import HubConfig
+from .._engine.engine import Published
 from .._observer import RefusedPart
 from .._publication import Publication
+from .._pushes.verdicts import Refused
 from .._session import Asked, DelayedReply, NotSubscribed, Session
 from . import messages
 from .auth import CallFailed, Procedures
@@ -77,8 +79,13 @@ class Wamp1Session(Session):
                 topic = self._resolve(topic)
                 if not self.why_not_publish(topic):
                     excluded = frozenset({self.id}) if exclude is None else exclude
-                    self.publish(Publication(topic, event, eligible, excluded))
+                    publication = Publication(topic, event, eligible, excluded)
+                    return self.publish(publication, self._published)
         return None
+
+    def _published(self, published: Published) -> None:
+        if isinstance(published, Refused):  # WAMP v1 has no error for it
+            self.refuse("publication", published.reason)
 
     def _subscribe(self, topic: str, refused: str) -> None:
         if not refused:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, ClassVar
 from ..._core import strict_json
 from ..._core.topics import is_reserved, is_uri
 from .._config import HubConfig
+from .._engine.engine import Published
 from .._frames import text_frame
 from .._history import Kept, Unavailable
 from .._publication import Publication
+from .._pushes.verdicts import Refused
 from .._session import Asked, DelayedReply, NotSubscribed, Session
 from . import messages
 from .auth import Challenged, Joined, Joining, Refusal
@@ -122,7 +124,9 @@ class Wamp2Session(Session):
                 self.refuse("subscription", refusal[1])
                 self._say_error(Type.SUBSCRIBE, request, *refusal)
             case messages.Subscribe():
-                return self.when_readable(message.topic, partial(self._subscribe, message))
+                subscribe = partial(self.when_readable, message.topic, partial(self._subscribe, message))
+                reached = None if message.after is None else self._broker.engine.reach(message.after)
+                return subscribe() if reached is None else Asked(reached, lambda _: subscribe())
             case messages.Unsubscribe(request, subscription):
                 topic = self._subscriptions.pop(subscription, None)
                 if topic is None:
@@ -131,7 +135,7 @@ class Wamp2Session(Session):
                     self._broker.unsubscribe(self, topic)
                     self._say(Type.UNSUBSCRIBED, request)
             case messages.Publish():
-                self._publish(message)
+                return self._publish(message)
             case messages.RPCRequest(kind, request):
                 uri, said = _REFUSALS[kind]
                 self.refuse("request", said)
@@ -213,7 +217,7 @@ class Wamp2Session(Session):
     ) -> None:
         self._say(Type.ERROR, kind, request, details or {}, uri, [said])
 
-    def _publish(self, publish: messages.Publish) -> None:
+    def _publish(self, publish: messages.Publish) -> Asked | None:
         refusal = None
         if reason := self.why_not_publish(publish.topic):
             refusal = "wamp.error.not_authorized", reason
@@ -223,7 +227,7 @@ class Wamp2Session(Session):
         if refusal is not None:
             if publish.acknowledge:
                 self._say_error(Type.PUBLISH, publish.request, *refusal)
-            return
+            return None
         eligible, exclude, authid, authrole = publish.audience
         retain = publish.retain and publish.audience.may_be_retained
         if publish.exclude_me:
@@ -232,9 +236,16 @@ class Wamp2Session(Session):
             *(publish.topic, publish.event, eligible, exclude, publish.args, publish.kwargs, authid, authrole),
             retain=retain,
         )
-        self.publish(publication)
-        if publish.acknowledge:
-            self._say(Type.PUBLISHED, publish.request, self._broker.ids.newest)
+        return self.publish(publication, partial(self._published, publish))
+
+    def _published(self, publish: messages.Publish, published: Published) -> None:
+        if isinstance(published, int):
+            if publish.acknowledge:
+                self._say(Type.PUBLISHED, publish.request, published)
+        elif isinstance(published, Refused):
+            self.refuse("publication", published.reason)
+            if publish.acknowledge:
+                self._say_error(Type.PUBLISH, publish.request, "webmq.error.not_published", published.reason)
 
 
 _REFUSALS = {

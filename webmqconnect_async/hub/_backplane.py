@@ -1,0 +1,91 @@
+"""The address of the stream that several hubs share, in Redis or Valkey."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from .._core.checks import wrong_type
+
+_PREFIX = re.compile(r"[\w.:/-]{1,100}", re.ASCII)
+_PORT = 6379
+_FORM = "must be redis://HOST:PORT/DATABASE or rediss://USER:PASSWORD@HOST:PORT"
+
+
+@dataclass(frozen=True, slots=True)
+class Backplane:
+    """Where the stream is. The repr has no password."""
+
+    host: str
+    port: int
+    prefix: str
+    database: int = 0
+    tls: bool = False
+    authority_file: str | None = None
+    """A file with the certificates of those who sign the server's; `None` for the system's."""
+    user: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_backplane(url: object, prefix: object) -> Backplane:
+    """Return the backplane that a URL names.
+
+    Raises:
+        ValueError, TypeError: The URL or the prefix cannot be used. The message does not contain the URL, which may
+            have a password.
+    """
+    if not isinstance(url, str):
+        raise TypeError(wrong_type("backplane", "a string or None", None))
+    if not isinstance(prefix, str):
+        raise TypeError(wrong_type("backplane_prefix", "a string", prefix))
+    if not _PREFIX.fullmatch(prefix):
+        raise ValueError(f"backplane_prefix must be 1 to 100 letters, digits or any of . : / - _, not {prefix[:100]!r}")
+    parsed, problem = None, _FORM
+    try:
+        parsed, problem = _parsed(url, prefix)
+    except ValueError:
+        pass
+    finally:
+        del url  # error reporters show the local variables of a traceback's frames
+    if parsed is None:
+        raise ValueError(f"backplane {problem}")
+    return parsed
+
+
+def has_password(url: str) -> bool:
+    """Return whether there may be a password in a URL."""
+    return "@" in url
+
+
+def _parsed(url: str, prefix: str) -> tuple[Backplane | None, str]:
+    """Return the backplane, or `None` and what is wrong.
+
+    Raises:
+        ValueError: The port or the database is no number.
+    """
+    parts = urlsplit(url)
+    if "sentinel" in parts.scheme:
+        return None, f"{_FORM}: Redis Sentinel may lose what a hub has accepted when it fails over"
+    if "cluster" in parts.scheme or "," in parts.netloc:
+        return None, f"{_FORM}: a stream is on one server, and not on a Redis Cluster"
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    authority_file = query.pop("ssl_ca_certs", None)
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.fragment:
+        return None, _FORM
+    if query or (authority_file is not None and parts.scheme == "redis"):
+        return None, f"{_FORM}, and has no parameters but ssl_ca_certs for rediss"
+    backplane = Backplane(
+        parts.hostname,
+        parts.port or _PORT,
+        prefix,
+        database=int(unquote(parts.path).strip("/") or 0),
+        tls=parts.scheme == "rediss",
+        authority_file=authority_file,
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+    )
+    return (backplane, "") if backplane.database >= 0 else (None, _FORM)

@@ -1,0 +1,140 @@
+"""Adds events to the stream: all that have come since the last time, with one command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, cast
+
+from .._idempotency import Fingerprint, used_before
+from .._pushes.verdicts import Refused
+from .connection import Connection, NotDone, Unreachable
+from .engine import Published, Repeated
+from .entries import Position
+from .names import Names
+from .scripts import ADD
+
+_MOST_EVENTS = 100
+"""Events that are added with one command."""
+
+_MOST_BYTES = 1 << 20
+"""Bytes of their fields, unless there is one event only."""
+
+NOT_ADDED = Refused(503, "the backplane cannot be used at present", retry_after=1)
+"""The event has not been added."""
+
+NOT_KNOWN = Refused(502, "the backplane has not responded: the event may have been published")
+"""It may have been added."""
+
+
+class Addition(NamedTuple):
+    """An event to add."""
+
+    token: bytes
+    fields: Sequence[bytes]
+    push: Fingerprint | None
+    published: asyncio.Future[Published]
+
+
+class OtherHistory(Unreachable):
+    """Another hub has begun a new history."""
+
+
+class Appender:
+    """The events of one hub that are to be added, in the order in which they came.
+
+    Args:
+        names: the names of the keys.
+        most: entries that the stream keeps.
+        clock: returns the Unix time in seconds.
+    """
+
+    def __init__(self, names: Names, most: int, clock: Callable[[], float]) -> None:
+        self._names = names
+        self._most = most
+        self._clock = clock
+        self._waiting: deque[Addition] = deque()
+        self._filled = asyncio.Event()
+        self.newest: Position | None = None
+        """That of the last event that has been added."""
+
+    def add(self, addition: Addition) -> None:
+        """Let an event be added. Its future has the result."""
+        self._waiting.append(addition)
+        self._filled.set()
+
+    async def run(self, connection: Connection, history: Callable[[], bytes]) -> None:
+        """Add events, until that fails. Those that wait then are refused.
+
+        Args:
+            connection: to the server.
+            history: returns the ID of the history that this hub follows.
+
+        Raises:
+            Unreachable: The server cannot be used.
+        """
+        try:
+            script = cast(bytes, await connection.ask("SCRIPT", "LOAD", ADD))
+            while True:
+                await self._filled.wait()
+                batch = self._take()
+                try:
+                    self._settle(batch, await self._ask(connection, script, history(), batch))
+                except (NotDone, OtherHistory):
+                    _finish(batch, NOT_ADDED)
+                    raise
+                finally:
+                    _finish(batch, NOT_KNOWN)  # unless they have a result
+        finally:
+            self.refuse()
+
+    def refuse(self) -> None:
+        """Refuse all events that wait."""
+        _finish(self._waiting, NOT_ADDED)
+        self._waiting.clear()
+        self._filled.clear()
+
+    def _take(self) -> list[Addition]:
+        batch: list[Addition] = []
+        size = 0
+        while self._waiting and len(batch) < _MOST_EVENTS:
+            size += sum(map(len, self._waiting[0].fields))
+            if batch and size > _MOST_BYTES:
+                break
+            batch.append(self._waiting.popleft())
+        if not self._waiting:
+            self._filled.clear()
+        return batch
+
+    async def _ask(
+        self, connection: Connection, script: bytes, history: bytes, batch: Sequence[Addition]
+    ) -> Sequence[bytes]:
+        names = self._names
+        arguments: list[bytes | str | int] = [history, int(self._clock() * 1000), self._most]
+        for addition in batch:
+            push = (addition.push.name.hex(), addition.push.content.hex()) if addition.push else ("", "")
+            arguments += (*push, 1 + len(addition.fields), addition.token, *addition.fields)
+        keys = names.stream, names.history, names.key
+        results = await connection.ask("EVALSHA", script, len(keys), *keys, *arguments)
+        if results is None:
+            raise OtherHistory("another hub has begun a new history")
+        return cast(Sequence[bytes], results)
+
+    def _settle(self, batch: Sequence[Addition], results: Sequence[bytes]) -> None:
+        for addition, result in zip(batch, results, strict=True):
+            published: Published
+            if result == b"!":
+                published = used_before()
+            elif result.startswith(b"="):
+                published = Repeated(Position(result[1:], b"").publication_id)
+            else:
+                self.newest = Position(result, addition.token)
+                published = self.newest.publication_id
+            _finish((addition,), published)
+
+
+def _finish(additions: Iterable[Addition], published: Published) -> None:
+    for addition in additions:
+        if not addition.published.done():  # cancelled, if nobody waits for the response any more
+            addition.published.set_result(published)

@@ -1,0 +1,119 @@
+"""A connection to Redis or Valkey, for one command at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TypeAlias
+
+try:
+    from redis import exceptions
+    from redis.asyncio import Connection as RedisConnection
+    from redis.asyncio import SSLConnection
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+except ModuleNotFoundError as error:
+    said = "a backplane needs redis-py: pip install 'webmqconnect-async[redis]'"
+    raise ModuleNotFoundError(said, name=error.name) from None
+
+from ..._core.escape import visible
+from .._backplane import Backplane
+
+_TIMEOUT = 2.0
+"""Seconds for the server to reply to a command."""
+
+Reply: TypeAlias = object
+"""What Redis replies, as redis-py parses it: bytes, an int, `None`, or a list of these, by the command."""
+
+
+class Unreachable(Exception):
+    """The server cannot be used at present. The message says why, without secrets."""
+
+
+class NotDone(Unreachable):
+    """The server has refused a command, and has done nothing of it."""
+
+
+class Connection:
+    """A connection. After an exception other than `NotDone`, it is closed.
+
+    Args:
+        backplane: the server.
+    """
+
+    def __init__(self, backplane: Backplane) -> None:
+        tls = partial(SSLConnection, ssl_ca_certs=backplane.authority_file, ssl_check_hostname=True)
+        self._redis = (tls if backplane.tls else RedisConnection)(
+            host=backplane.host,
+            port=backplane.port,
+            db=backplane.database,
+            username=backplane.user,
+            password=backplane.password,
+            protocol=2,
+            # Timeouts are asyncio's, around a whole command: redis-py would make a task for each that it sends.
+            socket_timeout=None,
+            socket_connect_timeout=_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),  # a command that is repeated may be done twice
+        )
+
+    async def open(self) -> None:
+        """Connect, and authenticate.
+
+        Raises:
+            Unreachable: That fails.
+        """
+        reason = ""
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                await self._redis.connect()  # type: ignore[no-untyped-call]
+        except (exceptions.RedisError, OSError, TimeoutError) as error:
+            reason = _reason(error)
+        if reason:  # outside, because redis-py's frames have the password
+            raise Unreachable(reason)
+
+    async def ask(self, *command: bytes | str | int, wait: float = 0.0) -> Reply:
+        """Send a command and return the reply.
+
+        Args:
+            command: its name and arguments.
+            wait: seconds that the command itself may take to reply.
+
+        Raises:
+            NotDone: The server has refused it.
+            Unreachable: There is no reply. It is not known whether the command has been done.
+        """
+        try:
+            async with asyncio.timeout(wait + _TIMEOUT):
+                await self._redis.send_command(*command, check_health=False)
+                reply: Reply = await self._redis.read_response()
+        except _REFUSALS as error:
+            raise NotDone(_reason(error)) from None
+        except exceptions.ResponseError as error:
+            refused = str(error).startswith(_REFUSED)
+            raise (NotDone if refused else Unreachable)(_reason(error)) from None
+        except (exceptions.RedisError, OSError, TimeoutError) as error:
+            raise Unreachable(_reason(error)) from None
+        return reply
+
+    async def close(self) -> None:
+        """Close the connection, without waiting for the server."""
+        await self._redis.disconnect(nowait=True)
+
+
+_REFUSALS = (
+    exceptions.NoScriptError,
+    exceptions.NoPermissionError,
+    exceptions.OutOfMemoryError,
+    exceptions.ReadOnlyError,
+    exceptions.BusyLoadingError,
+    exceptions.AuthenticationError,
+)
+"""Errors before the server does anything: a script is stopped at its first write, if at all."""
+
+_REFUSED = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError | exceptions.TimeoutError):
+        return f"no response within {_TIMEOUT:.0f} s"
+    return visible(" ".join(str(error).split()), 200) or type(error).__name__

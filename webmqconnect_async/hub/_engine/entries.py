@@ -1,0 +1,115 @@
+"""Entries of the stream: events as fields of Redis, and IDs. Pure.
+
+The ID of an entry is `milliseconds-counter`, that of its publication `milliseconds << 11 | counter`. The first two
+fields of an entry are its token `o`, which tells it from any other entry of the same ID, and `p`, the ID and the token
+of the entry before it, by which a hub sees that it has missed nothing. The first entry of a stream has no `p`: its `h`
+is the ID of the history that begins with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .._publication import Publication, Receivers
+
+_COUNTER_BITS = 11
+
+
+class Position(NamedTuple):
+    """A place in the stream: everything up to this entry has been read."""
+
+    id: bytes
+    token: bytes
+
+    @property
+    def publication_id(self) -> int:
+        """The ID of the entry as that of a publication."""
+        milliseconds, _, counter = self.id.partition(b"-")
+        return int(milliseconds) << _COUNTER_BITS | int(counter)
+
+
+class InvalidEntry(ValueError):
+    """No hub has written an entry."""
+
+
+class Entry(NamedTuple):
+    """An entry of the stream."""
+
+    position: Position
+    before: bytes
+    """The ID and the token of the entry before. Empty if a history begins here, or no hub has written the entry."""
+    fields: Sequence[bytes]
+
+    def follows(self, position: Position) -> bool:
+        """Return whether this is the next entry after a position."""
+        return self.before == b"%s %s" % position
+
+    def publication(self) -> Publication:
+        """Return the event.
+
+        Raises:
+            InvalidEntry: There is none, because no hub has written this.
+        """
+        named = dict(zip(self.fields[::2], self.fields[1::2], strict=True))
+        try:
+            return _publication(named)
+        except (LookupError, ValueError, TypeError):
+            raise InvalidEntry from None
+
+
+def fields_of(publication: Publication) -> list[bytes]:
+    """Return the fields of an event, without its token and what goes before it."""
+    fields = [b"t", _bytes(publication.topic), b"e", _bytes(publication.event)]
+    if publication.args is not None:
+        fields += (b"a", _bytes(publication.args))
+    if publication.kwargs is not None:
+        fields += (b"k", _bytes(publication.kwargs))
+    if publication.retain:
+        fields += (b"r", b"1")
+    receivers = publication.receivers
+    if any(each.eligible is not None or each.exclude for each in receivers):
+        sets = [[None if each.eligible is None else sorted(each.eligible), sorted(each.exclude)] for each in receivers]
+        fields += (b"s", json.dumps(sets).encode())
+    return fields
+
+
+def entry_of(entry_id: bytes, fields: Sequence[bytes]) -> Entry:
+    """Return an entry of the stream."""
+    before = fields[3] if len(fields) > 3 and (fields[0], fields[2]) == (b"o", b"p") else b""
+    return Entry(Position(entry_id, fields[1]), before, fields)
+
+
+def position_of(before: bytes) -> Position:
+    """Return the position that the field `p` names."""
+    entry_id, _, token = before.partition(b" ")
+    return Position(entry_id, token)
+
+
+def _publication(named: dict[bytes, bytes]) -> Publication:
+    publication = Publication(
+        _text(named[b"t"]),
+        _text(named[b"e"]),
+        args=_text(named[b"a"]) if b"a" in named else None,
+        kwargs=_text(named[b"k"]) if b"k" in named else None,
+        retain=b"r" in named,
+    )
+    if b"s" in named:
+        by_session, by_authid, by_authrole = map(_receivers, json.loads(named[b"s"]))
+        publication.eligible, publication.exclude = by_session.eligible, by_session.exclude
+        publication.authid, publication.authrole = by_authid, by_authrole
+    return publication
+
+
+def _receivers(sets: Sequence[Sequence[str] | None]) -> Receivers:
+    eligible, exclude = sets
+    return Receivers(None if eligible is None else frozenset(eligible), frozenset(exclude or ()))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")

@@ -1,0 +1,161 @@
+"""Follows the stream: every entry in order, or a new history."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from .._config import HubConfig
+from .._history import History
+from .appender import Appender
+from .connection import Connection, Reply, Unreachable
+from .entries import Entry, InvalidEntry, Position
+from .names import Names
+from .scripts import BEGIN
+from .server import Server, server_of
+from .tail import Tail, entries_at_once, entries_of, read_tail
+
+_BLOCK = 1.0
+"""Seconds to wait for an entry before the hub looks whether the stream is still the same."""
+
+_ATTEMPTS = 5
+"""How often a stream is begun that is gone when it is read."""
+
+_TRIMMED = "this hub was away for so long that the stream has lost what came meanwhile"
+
+_LOST = "the stream does not have what was in it before"
+
+
+class Follower:
+    """How far one hub has read.
+
+    Args:
+        names: the names of the keys.
+        config: the hub's configuration.
+        appender: knows what this hub has added.
+        new_history: returns a history whose events begin after an ID.
+        adopt: called with a history in place of the former one, its ID, and why; empty if there was none.
+        deliver: called with each entry in order.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        config: HubConfig,
+        appender: Appender,
+        new_history: Callable[[int], History],
+        adopt: Callable[[Tail, str, str], None],
+        deliver: Callable[[Entry], None],
+    ) -> None:
+        self._names = names
+        self._config = config
+        self._appender = appender
+        self._new_history = new_history
+        self._tell = adopt
+        self._deliver = deliver
+        self._server: Server | None = None
+        self._position: Position | None = None
+        self.history = b""
+        """The ID of the history; empty before the first one."""
+
+    async def connect(self, connection: Connection, adding: Connection) -> None:
+        """Look at the server, and go on from where this hub was, or read what is there.
+
+        Args:
+            connection: for `run`.
+            adding: for the appender.
+
+        Raises:
+            Unreachable: The server cannot be used.
+        """
+        self._server, other = [server_of(cast(bytes, await each.ask("INFO"))) for each in (connection, adding)]
+        if self._server.run != other.run:  # during a failover
+            raise Unreachable("two servers respond at this address")
+        await self._resume(connection)
+
+    async def run(self, connection: Connection) -> None:
+        """Deliver each entry as it comes.
+
+        Raises:
+            Unreachable: The server cannot be used.
+        """
+        at_once, stream = entries_at_once(self._config), self._names.stream
+        while True:
+            position = cast(Position, self._position)
+            reading = "XREAD", "COUNT", at_once, "BLOCK", int(_BLOCK * 1000), "STREAMS", stream, position.id
+            streams = cast(Sequence[tuple[bytes, Reply]] | None, await connection.ask(*reading, wait=_BLOCK))
+            if streams is None:
+                await self._resume(connection)
+                continue
+            for entry in entries_of(streams[0][1]):
+                try:
+                    if not entry.follows(position):
+                        raise InvalidEntry
+                    self._deliver(entry)
+                except InvalidEntry:
+                    await self._resume(connection, gap=True)
+                    break
+                self._position = position = entry.position
+
+    async def _resume(self, connection: Connection, *, gap: bool = False) -> None:
+        """Go on from the position, or read what is in the stream if that would leave something out.
+
+        Args:
+            connection: to the server.
+            gap: whether the next entry does not follow the position.
+        """
+        names, server = self._names, cast(Server, self._server)
+        reply = await connection.ask("MGET", names.history, names.server)
+        history, run = cast(Sequence[bytes | None], reply)
+        begin = False
+        if history is None:
+            begin, why = True, "the stream is gone"
+        elif run is None or not server.kept_all(run.decode()):
+            begin, why = True, "the server has been started again without all that was in it"
+        elif history != self.history:
+            why = "another hub has found that events are lost"
+        else:
+            why = await self._missing(connection)
+            if not why and not gap:
+                if run.decode() != str(server):
+                    await connection.ask("SET", names.server, str(server))
+                return
+            begin = why == _LOST
+        if begin:
+            history = await self._begin(connection, history)
+        for _ in range(_ATTEMPTS):
+            tail = await read_tail(connection, names.stream, self._config, self._new_history)
+            if tail is not None:
+                self._adopt(tail, cast(bytes, history), why or "the stream has a gap")
+                return
+            history = await self._begin(connection, history)
+        raise Unreachable("something removes the stream again and again")
+
+    async def _missing(self, connection: Connection) -> str:
+        """Return why the stream does not have the last entries that this hub knows of; empty if it has them."""
+        stream = self._names.stream
+        for position in (self._position, self._appender.newest):
+            if position is not None:
+                found = entries_of(await connection.ask("XRANGE", stream, position.id, position.id))
+                if [entry.position for entry in found] != [position]:
+                    first = [*entries_of(await connection.ask("XRANGE", stream, "-", "+", "COUNT", 1))]
+                    trimmed = first and first[0].position.publication_id > position.publication_id
+                    return _TRIMMED if trimmed else _LOST
+        return ""
+
+    async def _begin(self, connection: Connection, history: bytes | None) -> bytes:
+        """Begin a new history, unless another hub has done it. Return the ID of the one that there is now."""
+        names = self._names
+        newest = 0 if self._position is None else (self._position.publication_id >> 11) + 1
+        reply = await connection.ask(
+            *("EVAL", BEGIN, 3, names.stream, names.history, names.server, history or b""),
+            *(secrets.token_urlsafe(9), max(newest, int(self._config.clock() * 1000)), secrets.token_hex(6)),
+            str(self._server),
+        )
+        return cast(bytes, reply)
+
+    def _adopt(self, tail: Tail, history: bytes, why: str) -> None:
+        before, self.history, self._position = self.history, history, tail.position
+        self._appender.newest = None
+        self._tell(tail, history.decode(), why if before else "")

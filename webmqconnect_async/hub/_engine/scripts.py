@@ -1,0 +1,70 @@
+"""The two scripts that write to the stream. Redis runs each of them as a whole, or not at all."""
+
+BEGIN = """\
+local current = redis.call('GET', KEYS[2]) or ''
+if current ~= ARGV[1] then
+  return current
+end
+local milliseconds = tonumber(ARGV[3])
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+if last then
+  milliseconds = math.max(milliseconds, tonumber(string.match(last[1], '^%d+')) + 1)
+end
+redis.call('DEL', KEYS[1])
+redis.call('XADD', KEYS[1], string.format('%.0f-0', milliseconds), 'o', ARGV[4], 'h', ARGV[2])
+redis.call('SET', KEYS[2], ARGV[2])
+redis.call('SET', KEYS[3], ARGV[5])
+return ARGV[2]
+"""
+"""Begin a history with an empty stream, unless another hub has done it meanwhile.
+
+Keys: the stream, where the ID of the history is, and where the run of the server is. Arguments: the ID that is
+expected, or nothing; the new one; the time in milliseconds; a token; the run. Returns the ID that is there now.
+"""
+
+ADD = """\
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+if not last or redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  return false
+end
+local before = last[1] .. ' ' .. last[2][2]
+local milliseconds, counter = string.match(last[1], '^(%d+)-(%d+)$')
+milliseconds, counter = tonumber(milliseconds), tonumber(counter)
+local now, i, results = tonumber(ARGV[2]), 4, {}
+while ARGV[i] do
+  local key, content, fields = ARGV[i], ARGV[i + 1], i + 3
+  local size = tonumber(ARGV[i + 2])
+  local known = key ~= '' and redis.call('GET', KEYS[3] .. key)
+  if known then
+    local id = string.match(known, '%S+$')
+    results[#results + 1] = known == content .. ' ' .. id and '=' .. id or '!'
+  else
+    if now > milliseconds then
+      milliseconds, counter = now, 0
+    elseif counter < 2047 then
+      counter = counter + 1
+    else
+      milliseconds, counter = milliseconds + 1, 0
+    end
+    local id, token = string.format('%.0f-%d', milliseconds, counter), ARGV[fields]
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], id, 'o', token, 'p', before,
+      unpack(ARGV, fields + 1, fields + size - 1))
+    if key ~= '' then
+      redis.call('SET', KEYS[3] .. key, content .. ' ' .. id, 'PX', 300000)
+    end
+    before = id .. ' ' .. token
+    results[#results + 1] = id
+  end
+  i = fields + size
+end
+return results
+"""
+"""Add events to the stream, each unless its idempotency key is known.
+
+Keys: the stream, where the ID of the history is, and how the names of idempotency keys begin. Arguments: the ID of the
+history, the time in milliseconds, and how many entries to keep; then for each event its idempotency key, or nothing,
+the digest of its content, the number of what follows, its token, and its fields.
+
+Returns for each event its ID; `=` and the first ID if it is repeated; `!` if its key was used for another event.
+Returns nothing, and adds nothing, if the history is another one.
+"""

@@ -1,0 +1,194 @@
+"""The engine of several hubs: a stream in Redis or Valkey, which each hub adds to and follows.
+
+Streams and not PUB/SUB, because a hub that was away reads on from where it was. Hubs do not know each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, ClassVar
+
+from .._backplane import Backplane
+from .._config import HubConfig
+from .._idempotency import Fingerprint
+from .._publication import Publication
+from .appender import NOT_ADDED, Addition, Appender, OtherHistory
+from .connection import Connection, Unreachable
+from .engine import Engine, Published
+from .entries import Entry, fields_of
+from .follower import Follower
+from .names import names_of
+from .tail import Tail
+
+if TYPE_CHECKING:
+    from .._broker import Broker
+
+_PAUSE = 0.25
+"""Seconds between two attempts to reach the server."""
+
+_REACH = 2.0
+"""Seconds that a subscriber waits for events that another hub has delivered already."""
+
+_LEAST_ENTRIES = 10_000
+_BYTES_PER_ENTRY = 512
+
+logger = logging.getLogger("webmqconnect_async.hub")
+
+
+class StreamEngine(Engine):
+    """Adds events to the stream, and delivers what comes from it.
+
+    Args:
+        backplane: where the stream is.
+        config: the hub's configuration.
+        broker: delivers.
+    """
+
+    shared: ClassVar[bool] = True
+
+    def __init__(self, backplane: Backplane, config: HubConfig, broker: Broker) -> None:
+        self._backplane = backplane
+        self._broker = broker
+        names = names_of(backplane.prefix)
+        # Enough to fill a history, whose events take more than that.
+        most = max(_LEAST_ENTRIES, config.history_bytes // _BYTES_PER_ENTRY)
+        self._appender = Appender(names, most, config.clock)
+        self._follower = Follower(names, config, self._appender, broker.new_history, self._adopt, self._deliver)
+        self._task: asyncio.Task[None] | None = None
+        self._unready = "it has not started"
+        self._hub, self._numbers = secrets.token_hex(6), count()
+        self._own: dict[bytes, tuple[Publication, float | None]] = {}
+        self._waiting: dict[asyncio.Future[None], int] = {}
+
+    @property
+    def unready(self) -> str:
+        return self._unready
+
+    async def start(self) -> None:
+        """Connect, read what is in the stream, and follow it from now on.
+
+        Raises:
+            ConnectionError: The server cannot be used.
+        """
+        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run(started))
+        await started
+
+    async def close(self) -> None:
+        self._unready = "it has been closed"
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def publish(
+        self, publication: Publication, push: Fingerprint | None = None, began: float | None = None
+    ) -> Published | asyncio.Future[Published]:
+        """Let an event be added to the stream. It is delivered when it comes back from there."""
+        if self._unready:
+            return NOT_ADDED
+        token = f"{self._hub}-{next(self._numbers)}".encode()
+        published: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
+        published.add_done_callback(partial(self._settled, token))
+        self._own[token] = publication, began
+        self._appender.add(Addition(token, fields_of(publication), push, published))
+        return published
+
+    def reach(self, publication_id: int) -> Coroutine[object, object, object] | None:
+        return None if publication_id <= self._broker.ids.newest else self._reach(publication_id)
+
+    async def _run(self, started: asyncio.Future[None]) -> None:
+        """Use the server; whenever it is away, try to reach it again."""
+        while True:
+            try:
+                async with self._connections() as (following, adding):
+                    await self._follower.connect(following, adding)
+                    self._available(started)
+                    async with asyncio.TaskGroup() as tasks:
+                        tasks.create_task(self._follower.run(following))
+                        tasks.create_task(self._appender.run(adding, lambda: self._follower.history))
+            except* Unreachable as errors:
+                self._away(_first(errors), started)
+            except* Exception:
+                logger.exception("backplane %s: an error that should not happen", self._backplane)
+                self._away(Unreachable("an error that should not happen, see the log"), started)
+            if started.cancelled() or started.exception() is not None:
+                return
+            await asyncio.sleep(_PAUSE)
+
+    @asynccontextmanager
+    async def _connections(self) -> AsyncIterator[tuple[Connection, Connection]]:
+        """Give two connections: on one of them, commands wait for entries."""
+        following, adding = Connection(self._backplane), Connection(self._backplane)
+        try:
+            await following.open()
+            await adding.open()
+            yield following, adding
+        finally:
+            await following.close()
+            await adding.close()
+
+    def _available(self, started: asyncio.Future[None]) -> None:
+        if started.done():
+            logger.info("backplane %s: it can be used again", self._backplane, extra={"event": "backplane"})
+        else:
+            started.set_result(None)
+        self._unready = ""
+
+    def _away(self, error: Unreachable, started: asyncio.Future[None]) -> None:
+        if not started.done():
+            started.set_exception(ConnectionError(f"the backplane {self._backplane} cannot be used: {error}"))
+        elif not self._unready and not isinstance(error, OtherHistory):
+            logger.warning(
+                "backplane %s: %s; until it can be used again, pushes are refused with 503",
+                *(self._backplane, error),
+                extra={"event": "backplane", "reason": str(error)},
+            )
+        self._unready = str(error)
+        self._appender.refuse()
+
+    async def _reach(self, publication_id: int) -> None:
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[reached] = publication_id
+        try:
+            await asyncio.wait([reached], timeout=_REACH)
+        finally:
+            del self._waiting[reached]
+
+    def _settled(self, token: bytes, published: asyncio.Future[Published]) -> None:
+        if published.cancelled() or not isinstance(published.result(), int):
+            self._own.pop(token, None)  # if it comes from the stream all the same, it is delivered as another hub's
+
+    def _adopt(self, tail: Tail, history_id: str, why: str) -> None:
+        if why:
+            logger.warning(
+                "backplane %s: %s; the %d subscribers are disconnected, so that each recovers what it can, and learns "
+                "what it cannot",
+                *(self._backplane, why, len(self._broker)),
+                extra={"event": "lost", "reason": why},
+            )
+        self._own.clear()
+        self._broker.renew(tail.history, history_id, tail.position.publication_id)
+
+    def _deliver(self, entry: Entry) -> None:
+        own = self._own.pop(entry.position.token, None)
+        if own is None:
+            self._broker.forward(entry.publication(), entry.position.publication_id, None)
+        else:
+            self._broker.forward(own[0], entry.position.publication_id, (own[1],))
+        for reached, publication_id in self._waiting.items():
+            if publication_id <= self._broker.ids.newest and not reached.done():
+                reached.set_result(None)
+
+
+def _first(errors: ExceptionGroup[Unreachable]) -> Unreachable:
+    """Return an error of a group."""
+    error: Unreachable | ExceptionGroup[Unreachable] = errors
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
