@@ -22,6 +22,8 @@ from .processes import Server
 
 CONCURRENCY = (1, 10, 100)
 SUBSCRIBERS = (0, 1, 10)
+DELIVERIES = 10, 100
+"""Concurrency, and subscribers that are so many that nothing but deliveries costs much."""
 
 ALONE, STREAM, TWO = "a hub alone", "a hub over a stream", "two hubs over a stream"
 SAME_HUB, ANOTHER_HUB = "at the same hub over a stream", "at another hub over the stream"
@@ -58,10 +60,10 @@ def _running(
         yield alone, first, second, redis
 
 
-def costs(rounds: int, pushes: int) -> Costs:
+def costs(rounds: int, pushes: int, concurrencies: Sequence[int] = CONCURRENCY) -> Costs:
     """Measure CPU time. The hubs have one core; Redis and those that push and subscribe have the other one."""
     found: dict[tuple[str, int, int], list[float]] = {}
-    cells = [(concurrency, subscribers) for concurrency in CONCURRENCY for subscribers in SUBSCRIBERS]
+    cells = [(concurrency, subscribers) for concurrency in concurrencies for subscribers in SUBSCRIBERS] + [DELIVERIES]
     with _running((0, -1), -1) as (alone, first, second, redis):
         hubs = {ALONE: (alone,), STREAM: (first, redis, second)}
 

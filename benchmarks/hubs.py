@@ -23,7 +23,7 @@ from statistics import median
 
 from . import capacity, hub_costs, processes
 from .history import MISSED, Returned, beside, miss_and_return
-from .hub_costs import ALONE, ANOTHER_HUB, CONCURRENCY, READ, SAME_HUB, STREAM, SUBSCRIBERS, TWO, Costs
+from .hub_costs import ALONE, ANOTHER_HUB, CONCURRENCY, DELIVERIES, READ, REDIS, SAME_HUB, STREAM, TWO, Costs
 from .listeners import connect
 from .load import EVENT_BYTES, TOPIC
 from .report import rendered, table
@@ -62,24 +62,14 @@ def moved(number: int) -> Returned:
 def cost_rows(costs: Costs) -> list[Row]:
     """Return the costs against those of a hub alone, round by round."""
     rows = []
-    for concurrency in CONCURRENCY:
-        for subscribers in SUBSCRIBERS:
+    for kind, concurrency, subscribers in costs:
+        if kind == STREAM:
+            what = "delivery" if (concurrency, subscribers) == DELIVERIES else "push"
             plural = "" if subscribers == 1 else "s"
-            title = (
-                f"CPU time per push, concurrency {concurrency}, {subscribers} subscriber{plural}, against a hub alone"
-            )
-            taken = (costs[each, concurrency, subscribers] for each in (STREAM, ALONE))
-            rows.append(_times(title, *taken))
-        title = f"CPU time per delivery, concurrency {concurrency}, against a hub alone"
-        rows.append(_times(title, *(_per_delivery(costs, each, concurrency) for each in (STREAM, ALONE))))
+            load = f"concurrency {concurrency}, {subscribers} subscriber{plural}"
+            ours, peer = (costs[each, concurrency, subscribers] for each in (STREAM, ALONE))
+            rows.append(_times(f"CPU time per {what}, {load}, against a hub alone", ours, peer))
     return rows
-
-
-def _per_delivery(costs: Costs, kind: str, concurrency: int) -> list[float]:
-    """Return what each further subscriber costs."""
-    few, many = SUBSCRIBERS[-2:]
-    rounds = zip(costs[kind, concurrency, many], costs[kind, concurrency, few], strict=True)
-    return [(more - less) / (many - few) for more, less in rounds]
 
 
 def _times(title: str, ours: Sequence[float], peer: Sequence[float]) -> Row:
@@ -118,17 +108,13 @@ def moved_rows(back: Returned, number: int) -> list[Row]:
 def cost_table(costs: Costs) -> str:
     """Return the microseconds of CPU time per push: medians."""
     head = ("CPU us/push", "subscribers", "hub alone", "over a stream", "Redis", "another hub")
-    kinds = (ALONE, STREAM, hub_costs.REDIS, READ)
+    kinds = (ALONE, STREAM, REDIS, READ)
+    cells = dict.fromkeys((concurrency, subscribers) for _, concurrency, subscribers in costs)
     return table(
         head,
         (
-            (
-                f"concurrency {concurrency}",
-                str(each),
-                *(f"{median(costs[kind, concurrency, each]):.0f}" for kind in kinds),
-            )
-            for concurrency in CONCURRENCY
-            for each in SUBSCRIBERS
+            (f"concurrency {cell[0]}", str(cell[1]), *(f"{median(costs[kind, *cell]):.0f}" for kind in kinds))
+            for cell in cells
         ),
     )
 
@@ -149,7 +135,7 @@ def main() -> None:
     rounds = options.rounds or (1 if options.quick else ROUNDS)
     pages = 20 if options.quick else options.pages
     results = Results(" ".join(("python -m benchmarks.hubs", *sys.argv[1:])), _machine(), rounds, spinning=False)
-    costs = hub_costs.costs(rounds, 50 if options.quick else 2000)
+    costs = hub_costs.costs(rounds, *((50, (10,)) if options.quick else (2000, CONCURRENCY)))
     results.rows += cost_rows(costs)
     results.rows += latency_rows(hub_costs.latencies(rounds, 5 if options.quick else 200))
     results.rows += rate_rows(hub_costs.rates(rounds, 1.0 if options.quick else 4.0))
