@@ -27,6 +27,7 @@ FIXTURES = {
 PARAMETERS = {
     ("broker", "real"): "real broker",
     ("database", "postgresql"): "database server",
+    ("engine", "stream"): "database server",
     ("extent", "every"): "long run",
 }
 """Reasons by a parameter of a test, as its name and value."""

@@ -15,6 +15,7 @@ from .hostile import Hostile, hostile
 
 if TYPE_CHECKING:
     from .postgresql import Server
+    from .redis_server import RedisServer
 
 # Machines are noisy: how long an example took says nothing. With CI=true Hypothesis has a profile of its own for that.
 if os.environ.get("CI") != "true":
@@ -58,6 +59,15 @@ def default_interrupt() -> Iterator[None]:
 def postgresql_server(postgresql: None) -> Iterator[Server]:
     """Run a PostgreSQL server for all tests that need one."""
     from .postgresql import running  # the driver is not in the dependencies of the plain run
+
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server(redis: None) -> Iterator[RedisServer]:
+    """Run a Redis server for all tests that need one and do not break it. Each test has a prefix of its own."""
+    from .redis_server import running  # the same
 
     with running() as server:
         yield server

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from tests.nginx import proxied
 from webmqconnect_async.hub import Hub, _websocket
 
 from .conftest import PATIENCE, HubClient, Run
@@ -20,50 +17,6 @@ PROTOCOLS = ("webmq.console",)
 pytestmark = pytest.mark.usefixtures("nginx")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@asynccontextmanager
-async def proxied(hub: Hub, folder: Path, header: str) -> AsyncIterator[str]:
-    """Run nginx in front of a hub; return the URL of nginx."""
-    port = free_port()
-    paths = " ".join(
-        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    configuration = folder / "nginx.conf"
-    configuration.write_text(f"""
-        daemon off; master_process off; pid {folder}/pid; error_log stderr;
-        events {{}}
-        http {{
-            access_log off; {paths}
-            server {{
-                listen 127.0.0.1:{port};
-                location / {{
-                    proxy_pass {hub.url}; proxy_http_version 1.1; {header}
-                    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection;
-                }}
-            }}
-        }}
-    """)
-    process = await asyncio.create_subprocess_exec("nginx", "-p", str(folder), "-c", str(configuration))
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while process.returncode is None:
-                with suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.close()
-                    break
-                await asyncio.sleep(0.01)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 @pytest.mark.parametrize("header", ["", "proxy_set_header Host $host;", "proxy_set_header Host $http_host;"])
 async def test_no_console_without_the_token(
     run: Run, wire: HubClient, tmp_path: Path, header: str, monkeypatch: pytest.MonkeyPatch
@@ -71,7 +24,7 @@ async def test_no_console_without_the_token(
     """Without the header, each request of strangers looks to the hub as if it came from this machine."""
     monkeypatch.setattr(_websocket, "_penalty", lambda: 0.0)
     hub = await run(Hub(port=0, console_token=TOKEN))
-    async with proxied(hub, tmp_path, header) as url:
+    async with proxied(tmp_path, hub.url, headers=header) as url:
         for query in ("", f"?token={TOKEN}", f"?console={TOKEN}"):
             async with wire.session.get(f"{url}/console{query}") as answer:
                 assert (answer.status, TOKEN in await answer.text()) == (401, False)
@@ -90,7 +43,7 @@ async def test_the_own_page_is_the_one_that_the_browser_has_open(
     run: Run, wire: HubClient, tmp_path: Path, header: str, own: bool
 ) -> None:
     hub = await run(Hub(port=0, console_token=TOKEN))
-    async with proxied(hub, tmp_path, header) as url:
+    async with proxied(tmp_path, hub.url, headers=header) as url:
         for origin, status in ((url, 401 if own else 403), ("http://shop.example.com", 403)):
             async with wire.session.get(f"{url}/console", headers={"Origin": origin}) as answer:
                 assert answer.status == status  # 401 asks for the token

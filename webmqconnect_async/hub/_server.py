@@ -149,8 +149,8 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
     - Only one process can bind the port of `metrics`.
     - The hub cannot see what the server is bound to, or which requests a proxy in front of it forwards. Give it keys
       unless every client may push, and keys for subscribers or tickets unless every client may read.
-    - Each worker process has a hub of its own, which a push to another worker does not reach. A warning is logged under
-      gunicorn with several workers; nothing else is detected.
+    - Each worker process has a hub of its own, which a push to another worker does not reach without a `backplane`. A
+      warning is logged under gunicorn with several workers; nothing else is detected.
 
     Args:
         host: the name or address that the server is bound to.
@@ -160,8 +160,10 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
         ValueError, TypeError: an argument cannot be used; the message names it.
         ImportError: `metrics`, `ticket_keys` or `backplane` is given, and what it needs is not installed.
     """
-    app = Handlers(HubConfig(host=host, **options)).app()
-    app.on_startup.append(_warn_about_workers)
+    config = HubConfig(host=host, **options)
+    app = Handlers(config).app()
+    if config.backplane is None:
+        app.on_startup.append(_warn_about_workers)
     return app
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TypeAlias
+from inspect import signature
+from typing import TypeAlias, TypedDict
 
 try:
     from redis import exceptions
     from redis.asyncio import Connection as RedisConnection
     from redis.asyncio import SSLConnection
+    from redis.asyncio.connection import AbstractConnection
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 except ModuleNotFoundError as error:
@@ -21,6 +23,14 @@ from .._backplane import Backplane
 
 _TIMEOUT = 2.0
 """Seconds for the server to reply to a command."""
+
+
+class _Driver(TypedDict, total=False):
+    driver_info: None
+
+
+_DRIVER: _Driver = {"driver_info": None} if "driver_info" in signature(AbstractConnection).parameters else {}
+"""Without this, redis-py 8 reads its own version from a file for each connection, in the event loop."""
 
 Reply: TypeAlias = object
 """What Redis replies, as redis-py parses it: bytes, an int, `None`, or a list of these, by the command."""
@@ -43,13 +53,15 @@ class Connection:
 
     def __init__(self, backplane: Backplane) -> None:
         tls = partial(SSLConnection, ssl_ca_certs=backplane.authority_file, ssl_check_hostname=True)
-        self._redis = (tls if backplane.tls else RedisConnection)(
+        kind = tls if backplane.tls else RedisConnection
+        self._redis = kind(
             host=backplane.host,
             port=backplane.port,
             db=backplane.database,
             username=backplane.user,
             password=backplane.password,
             protocol=2,
+            **_DRIVER,
             # Timeouts are asyncio's, around a whole command: redis-py would make a task for each that it sends.
             socket_timeout=None,
             socket_connect_timeout=_TIMEOUT,
@@ -116,4 +128,4 @@ _REFUSED = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError | exceptions.TimeoutError):
         return f"no response within {_TIMEOUT:.0f} s"
-    return visible(" ".join(str(error).split()), 200) or type(error).__name__
+    return visible(" ".join(str(error).split()).rstrip("."), 200) or type(error).__name__

@@ -55,7 +55,7 @@ class Entry(NamedTuple):
         named = dict(zip(self.fields[::2], self.fields[1::2], strict=True))
         try:
             return _publication(named)
-        except (LookupError, ValueError, TypeError):
+        except (LookupError, ValueError, TypeError, RecursionError):
             raise InvalidEntry from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -21,6 +22,10 @@ _BLOCK = 1.0
 
 _ATTEMPTS = 5
 """How often a stream is begun that is gone when it is read."""
+
+_ATTEMPTS_TO_VOUCH = 20
+_PAUSE = 0.1
+"""How often, and after how many seconds, a hub that starts looks whether another hub vouches for the history."""
 
 _TRIMMED = "this hub was away for so long that the stream has lost what came meanwhile"
 
@@ -106,8 +111,7 @@ class Follower:
             gap: whether the next entry does not follow the position.
         """
         names, server = self._names, cast(Server, self._server)
-        reply = await connection.ask("MGET", names.history, names.server)
-        history, run = cast(Sequence[bytes | None], reply)
+        history, run = await self._vouched(connection)
         begin = False
         if history is None:
             begin, why = True, "the stream is gone"
@@ -131,6 +135,23 @@ class Follower:
                 return
             history = await self._begin(connection, history)
         raise Unreachable("something removes the stream again and again")
+
+    async def _vouched(self, connection: Connection) -> tuple[bytes | None, bytes | None]:
+        """Return the ID of the history, and the run of the server in which a hub last found it to be whole.
+
+        A hub that has just started has read nothing, and cannot tell whether a server that has been started again still
+        has everything. It leaves that to another hub for a while.
+        """
+        names, mine = self._names, str(self._server).encode()
+        attempts = 0
+        while True:
+            history, run = cast(Sequence[bytes | None], await connection.ask("MGET", names.history, names.server))
+            if self._position is not None or history is None or run in (None, mine):
+                return history, run
+            attempts += 1
+            if attempts == _ATTEMPTS_TO_VOUCH:
+                return history, None
+            await asyncio.sleep(_PAUSE)
 
     async def _missing(self, connection: Connection) -> str:
         """Return why the stream does not have the last entries that this hub knows of; empty if it has them."""

@@ -62,6 +62,7 @@ class StreamEngine(Engine):
         self._follower = Follower(names, config, self._appender, broker.new_history, self._adopt, self._deliver)
         self._task: asyncio.Task[None] | None = None
         self._unready = "it has not started"
+        self._closing = False
         self._hub, self._numbers = secrets.token_hex(6), count()
         self._own: dict[bytes, tuple[Publication, float | None]] = {}
         self._waiting: dict[asyncio.Future[None], int] = {}
@@ -81,6 +82,7 @@ class StreamEngine(Engine):
         await started
 
     async def close(self) -> None:
+        self._closing = True  # a TaskGroup whose tasks fail at that moment swallows the cancellation
         self._unready = "it has been closed"
         if self._task is not None:
             self._task.cancel()
@@ -117,7 +119,7 @@ class StreamEngine(Engine):
             except* Exception:
                 logger.exception("backplane %s: an error that should not happen", self._backplane)
                 self._away(Unreachable("an error that should not happen, see the log"), started)
-            if started.cancelled() or started.exception() is not None:
+            if self._closing or started.cancelled() or started.exception() is not None:
                 return
             await asyncio.sleep(_PAUSE)
 
@@ -167,7 +169,7 @@ class StreamEngine(Engine):
     def _adopt(self, tail: Tail, history_id: str, why: str) -> None:
         if why:
             logger.warning(
-                "backplane %s: %s; the %d subscribers are disconnected, so that each recovers what it can, and learns "
+                "backplane %s: %s; subscribers are disconnected (%d), so that each recovers what it can, and learns "
                 "what it cannot",
                 *(self._backplane, why, len(self._broker)),
                 extra={"event": "lost", "reason": why},
