@@ -46,6 +46,7 @@ PLACES = {
         "tests/examples/",
         "tests/hub/test_workers.py::test_under_gunicorn",
     ),
+    "image of a container": ("tests/test_dockerfile.py",),
     "suites of the documentation": (
         "tests/test_docs.py::test_snippet_runs",
         "tests/test_docs.py::test_suite_passes",
@@ -79,6 +80,7 @@ PLACES = {
         "tests/cli/test_hub.py::test_subscriber_key",
         "tests/cli/test_hub.py::test_what_a_newcomer_sees",
         "tests/cli/test_hub.py::test_what_it_prints_works",
+        "tests/cli/test_hub_variables.py::test_a_hub_by_variables_alone",
         "tests/cli/test_inherited.py::test_explain_reads_all_of_its_input",
         "tests/cli/test_interrupt.py::test_nohup",
         "tests/cli/test_interrupt.py::test_once",
@@ -258,6 +260,11 @@ def postgresql() -> None:
 @pytest.fixture(scope="session")
 def redis() -> None:
     needed("redis-server", shutil.which("redis-server"), "apt-get install redis-server")
+
+
+@pytest.fixture(scope="session")
+def systemd() -> None:
+    needed("systemd-analyze", shutil.which("systemd-analyze"), "apt-get install systemd")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,4 +71,13 @@ def redis_server(redis: None) -> Iterator[RedisServer]:
     from .redis_server import running  # the same
 
     with running() as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis(redis: None, tmp_path: Path) -> Iterator[RedisServer]:
+    """Run a Redis server for one test, which may break it. It writes every change to its file."""
+    from .redis_server import RedisServer
+
+    with RedisServer(tmp_path / "redis") as server:
         yield server

@@ -10,8 +10,9 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -35,6 +36,7 @@ _KNOWN: dict[str, object] = {
     "buyer": "2" * 16,
     "order": {"id": 17},
     "number": 17,
+    "state": "paid",
     "user": "17",
 }
 """What a function or a route of a snippet is given, beside a client, by the names of its parameters."""
@@ -150,7 +152,7 @@ def _logs_left_alone() -> Iterator[None]:
 def _run(fence: Fence, hub: Hub) -> None:
     names = executed(fence, hub)
     if isinstance(app := names.get("app"), FastAPI):
-        with TestClient(app) as web:
+        with _files_of(fence), TestClient(app) as web:
             for route in app.routes:
                 if isinstance(route, APIRoute):
                     for method in route.methods or ():
@@ -163,6 +165,16 @@ def _run(fence: Fence, hub: Hub) -> None:
         else:
             with Client(hub.url, "app", "s3cret") as client:
                 function(**_arguments(function, client))
+
+
+@contextmanager
+def _files_of(fence: Fence) -> Iterator[None]:
+    """Work in a folder with the files that the reader has saved from the same page."""
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        for each in fences(ROOT / fence.page):
+            if each.title is not None and "/" not in each.title:
+                Path(each.title).write_text(each.text, "utf-8")
+        yield
 
 
 def executed(fence: Fence, hub: Hub) -> dict[str, object]:

@@ -109,6 +109,16 @@ class HubProcess:
         """End it by SIGTERM, and return its status."""
         return await self._end(signal.SIGTERM)
 
+    def pause(self) -> None:
+        """Let it stand still: it keeps its connections, and responds to nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     async def ready(self) -> bool:
         """Ask /readyz once."""
         with suppress(aiohttp.ClientError, TimeoutError):
@@ -118,9 +128,16 @@ class HubProcess:
         return False
 
     async def until_ready(self) -> None:
-        """Wait until /readyz says that it is ready, with a bound."""
+        """Wait until /readyz says that it is ready.
+
+        Raises:
+            HubExited: it has ended instead.
+            TimeoutError: it is not ready.
+        """
         async with asyncio.timeout(PATIENCE):
-            while not await self.ready():  # noqa: ASYNC110  # another process
+            while not await self.ready():
+                if not self.running:
+                    raise HubExited(f"{self.name} has ended by itself: {self.log[-2000:]}")
                 await asyncio.sleep(0.02)
 
     async def __aenter__(self) -> Self:

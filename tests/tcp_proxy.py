@@ -16,7 +16,7 @@ class TcpProxy:
     """
 
     def __init__(self, target: int) -> None:
-        self._target = target
+        self.target = target
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[StreamWriter] = set()
@@ -70,7 +70,7 @@ class TcpProxy:
             if self._refusing:
                 return
             with suppress(OSError):
-                theirs = await asyncio.open_connection("127.0.0.1", self._target)
+                theirs = await asyncio.open_connection("127.0.0.1", self.target)
                 writers.append(theirs[1])
                 self._writers.add(theirs[1])
                 ways = [

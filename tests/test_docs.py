@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import re
 import textwrap
@@ -17,6 +18,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+import webmqconnect_async
 from webmqconnect_async import Push, errors
 from webmqconnect_async._cli.app import app
 from webmqconnect_async._core.dialects import Dialect
@@ -227,6 +229,36 @@ def test_the_figures_are_those_of_the_last_benchmarks() -> None:
     assert "\n".join(growth) in written
     included = re.findall(r'^--8<-- "benchmarks/results.md:(\w+)"$', page("explanation/performance.md"), re.MULTILINE)
     assert included == re.findall(r"\[start:(\w+)\]", written)
+
+
+def test_the_comparison_has_the_figures_of_the_last_benchmarks() -> None:
+    rows = {row["title"]: row["value"] for row in json.loads((ROOT / "benchmarks/results.json").read_text())["rows"]}
+    crossbar = [value for title, value in rows.items() if title.startswith("hub against Crossbar.io")]
+    assert f"{min(crossbar):.1f} to {max(crossbar):.1f} times as many pushes" in page("index.md")
+    table = page("explanation/comparison.md")
+    for title, place in [
+        ("hub with 10 subscribers: pushes", "{:,.0f}, which are"),
+        ("hub with 10 subscribers: deliveries", "{:,.0f} deliveries"),
+        ("hub with 1,000 subscribers: deliveries", "| {:,.0f}, by"),
+        ("Crossbar.io, unsigned pushes to /publish by wrk, 10 subscribers", "| {:,.0f}; the hub"),
+        ("hub, unsigned pushes to /publish by wrk, 10 subscribers", "the hub {:,.0f} |"),
+    ]:
+        shown = round(rows[title], 2 - len(str(int(rows[title]))) + (rows[title] >= 10_000))
+        assert place.format(shown) in table, title
+
+
+def test_the_reference_lists_every_public_name() -> None:
+    overview = page("reference/api.md")
+    for module in ("hub", "outbox", "relay", "signing", "subscriber", "testing", "tickets", "explain"):
+        assert f"[`{module}`](python/{module}.md)" in overview
+        public: list[str] = importlib.import_module(f"webmqconnect_async.{module}").__all__
+        listed = re.search(
+            r"members:(.*?)(?:^ {6}\w|\Z)", page(f"reference/python/{module}.md"), re.DOTALL | re.MULTILINE
+        )
+        assert listed is None or set(re.findall(r"\w+", listed[1])) == set(public), module
+    names = set(re.findall(r"`(\w+)`", overview))
+    ends = {name for name in errors.__all__ if name != "WebMQError"} | {"__version__"}
+    assert set(webmqconnect_async.__all__) - ends <= names
 
 
 @pytest.mark.parametrize(

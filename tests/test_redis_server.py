@@ -34,13 +34,14 @@ def test_what_survives(end: Callable[[RedisServer], None], appendonly: bool, kep
         assert value(server) == kept
 
 
-def test_a_copy_is_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("use", [RedisServer.replace, RedisServer.restore])
+def test_a_copy_is_behind(tmp_path: Path, use: Callable[[RedisServer, Path], None]) -> None:
     with running() as server:
         put(server, "1")
         copy = server.copy(tmp_path / "copy")
         put(server, "2")
         url = server.url
-        server.replace(copy)
+        use(server, copy)
         assert (value(server), server.url) == (b"1", url)
 
 

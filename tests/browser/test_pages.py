@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from click.testing import CliRunner
 from tests.chromium import Page
 from tests.examples.serving import serving
 from tests.hub.pages import watched
-from tests.snippets import HUB, PAGES, fences
+from tests.snippets import HUB, PAGES, ROOT, broker, fences, run
 from webmqconnect_async import AsyncClient, __version__
 from webmqconnect_async._cli.app import app as command
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._browser import FILES
 from webmqconnect_async.signing import Credentials, sign_challenge
+from webmqconnect_async.testing import Hub as Recorder
 
 pytestmark = pytest.mark.usefixtures("chromium")
 
@@ -43,6 +45,12 @@ def static(tmp_path: Path) -> Path:
     result = CliRunner().invoke(command, ["js", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
     return tmp_path
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    with broker() as running:
+        yield running
 
 
 @asynccontextmanager
@@ -78,6 +86,17 @@ async def test_a_page_gets_an_event(name: str, static: Path) -> None:
         async with site({name: html}, static) as url, watched() as page:
             await page.open(url + name)
             await gets_an_event(page, hub.url)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", PAGES / "index.md"], ids=lambda page: page.name)
+async def test_the_start_shows_what_is_pushed(page: Path, recorder: Recorder) -> None:
+    """The page and the Python beside it are one example: what the handler or the script pushes appears in the page."""
+    html, python = (next(each for each in fences(page) if each.language == name) for name in ("html", "python"))
+    async with site({"orders.html": html.text.replace(HUB, recorder.url)}) as url, watched() as browser:
+        await browser.open(url + "orders.html")
+        await browser.until("globalThis.sockets.at(-1)?.subscription !== undefined")
+        await asyncio.to_thread(run, python, recorder)
+        await browser.until("document.getElementById('orders').textContent === '17: paid'")
 
 
 async def test_a_policy_that_allows_it() -> None:

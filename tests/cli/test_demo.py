@@ -37,7 +37,7 @@ def test_demo() -> None:
     assert sorted(shown[4:6]) == [("alice", "nothing, as it should be"), ("bob", '"alice is typing"')]
     assert sorted(shown[6:]) == [("alice", '{"alice\'s balance": 99.5}'), ("bob", "nothing, as it should be")]
     assert "4 pushes, 6 events" in ended.stdout
-    assert ended.stdout.endswith(f"{sys.executable} -m webmqconnect_async hub\n")
+    assert ended.stdout.endswith(f"WEBMQ_AUTH_SECRET=s3cret {sys.executable} -m webmqconnect_async hub --key app\n")
 
 
 async def test_no_colours_and_no_arrows() -> None:

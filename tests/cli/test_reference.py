@@ -9,6 +9,7 @@ import rich_click as click
 
 from webmqconnect_async._cli.app import app
 from webmqconnect_async._cli.exit_status import MEANINGS
+from webmqconnect_async._cli.hub_variables import name_of, names_of
 from webmqconnect_async.tickets import ticket
 
 from ..snippets import PAGES, Fence, commands, fences
@@ -34,7 +35,8 @@ def section(name: str) -> str:
     usage = " ".join(filter(None, ("webmqconnect", name, "[OPTIONS]", more)))
     said = (command.help or "").split("\n\n")[0].replace("\n", " ")
     options = [_row(each) for each in command.params if isinstance(each, click.Option)]
-    table = ["| option | |", "|---|---|", *options] if options else []
+    head = ["| option | variable | |", "|---|---|---|"] if name == "hub" else ["| option | |", "|---|---|"]
+    table = [*head, *options] if options else []
     return "\n".join([f"## {name}", "", f"`{usage}`", "", said, *(["", *table] if table else [])])
 
 
@@ -73,9 +75,11 @@ def _is_argument(parameter: click.Parameter) -> bool:
 def _row(option: click.Option) -> str:
     # A "|" would end the cell.
     metavar = "" if option.is_flag else f" {option.make_metavar(click.Context(app)).replace('|', '/')}"
-    more = ""
-    if option.envvar:
-        more += f" Variable: `{option.envvar}`."
+    more, variables = "", names_of(option)
+    if option in COMMANDS["hub"].params:
+        metavar += f"` | `{'`, `'.join(variables or [name_of(option)])}"
+    elif variables:
+        more += f" Variable: `{variables[0]}`."
     if option.show_default:
         more += f" Default: {option.default}."
     return f"| `{option.opts[0]}{metavar}` | {option.help}{more} |"

@@ -26,6 +26,7 @@ from tests.examples.serving import EXAMPLES
 from tests.processes import PATIENCE
 from tests.snippets import fences
 from webmqconnect_async import AsyncClient, Retry
+from webmqconnect_async.testing import Hub
 
 EXAMPLE = EXAMPLES / "two_hubs"
 FENCES = [fence.text for fence in fences(EXAMPLE / "README.md")]
@@ -258,13 +259,19 @@ async def push_until(end: asyncio.Event, checkout: Checkout) -> int:
 
 
 def test_the_environment_has_what_the_hubs_need() -> None:
+    """The image is that of the repository: see tests/test_dockerfile.py."""
     assert "'.[cli,redis]'" in INSTALL
-    dockerfile = COMPOSE["services"]["hub1"]["build"]["dockerfile_inline"]
-    assert "'/src[cli,redis" in dockerfile
-    context = (EXAMPLE / COMPOSE["services"]["hub1"]["build"]["context"]).resolve()
-    copied = [source for line in re.findall(r"^COPY (.+) \S+$", dockerfile, re.MULTILINE) for source in line.split()]
-    assert copied
-    assert [source for source in copied if not (context / source).exists()] == []
+    assert (EXAMPLE / COMPOSE["services"]["hub1"]["build"] / "Dockerfile").is_file()
+
+
+def test_the_health_check_asks_whether_a_hub_is_ready() -> None:
+    _, *command = COMPOSE["services"]["hub1"]["healthcheck"]["test"]
+    with Hub() as hub:
+        port = hub.url.rpartition(":")[2]
+        command = [sys.executable, *(word.replace("8080", port) for word in command[1:])]
+        env = os.environ | {"http_proxy": "http://127.0.0.1:9"}
+        assert subprocess.run(command, env=env, timeout=PATIENCE).returncode == 0  # noqa: S603  # ours
+    assert subprocess.run(command, env=env, timeout=PATIENCE, capture_output=True).returncode == 1  # noqa: S603  # ours
 
 
 @pytest.mark.usefixtures("bash")

@@ -258,6 +258,14 @@ async def test_who_guesses_at_a_key_is_logged_and_not_what(
     assert "a-guess" not in caplog.text
 
 
+async def test_a_signed_push_to_a_hub_without_keys(run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
+    """The hint says what helps: there is no `--key` that names a key."""
+    hub = await run(Hub(port=0, clock=lambda: 1318611591.0))
+    target = "/?topicuri=t&appkey=app&timestamp=2011-10-14T16:59:51Z&signature=x"
+    assert (await wire.request("POST", hub, target, b"1", Content_Type=FORM)).status == 400
+    assert caplog.messages[-1].endswith(f"hint: {_remedies.NO_KEY}")
+
+
 async def test_a_mistake_is_not_a_warning(run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
     """A wrong clock, a push without a signature, one with a part of it."""
     hub = await run(Hub(port=0, keys={"app": "s3cret"}))

@@ -117,9 +117,9 @@ async def test_loss_is_told_between_the_events_once_it_is_confirmed() -> None:
         assert (await values(events, 1), told) == (["after"], [("t", "history_unavailable: evicted")])
 
 
-@pytest.mark.parametrize("details", [{}, {"newest": 12, "history": "other"}, {"newest": 11, "history": "h"}])
+@pytest.mark.parametrize("details", [{}, {"newest": 12, "history": "other"}, {"newest": 11, "history": "other"}])
 async def test_another_broker_is_a_loss(details: dict[str, object]) -> None:
-    """Crossbar.io, a restarted hub, a hub whose clock was set back. IDs do not matter then."""
+    """Crossbar.io, a restarted hub, one whose clock was set back meanwhile. IDs do not matter then."""
 
     async def first(peer: Peer) -> None:
         await peer.welcome(17, **HUB)

@@ -132,7 +132,7 @@ def test_more_than_16_former_sessions(book: Book) -> None:
     assert book.taken() == ["too many connections ended before the missed events had arrived"]
 
 
-@pytest.mark.parametrize(("newest", "history"), [(50, "other"), (11, "h"), (50, None)])
+@pytest.mark.parametrize(("newest", "history"), [(50, "other"), (11, "other"), (50, None)])
 def test_another_history(book: Book, newest: int, history: str | None) -> None:
     """The position starts from the new one, even if that is lower; IDs of before are not compared."""
     book.event(20)
@@ -142,6 +142,29 @@ def test_another_history(book: Book, newest: int, history: str | None) -> None:
     assert book.taken() == [20, RESTARTED, newest + 1]
     book.again(3, newest + 1, history)
     assert book.ask() == {"_after": newest + 1, "_former": [2]}
+
+
+def test_a_hub_that_is_behind(book: Book) -> None:
+    """Of several hubs with the same history, another one may not have delivered yet what has been seen."""
+    book.event(20)
+    book.again(2, 11)
+    assert book.ask() == {"_after": 20, "_former": [1]}
+    book.topics.refused("the hub has not got so far", history_unavailable=True)
+    assert book.confirm(newest=11) == PLAIN
+    assert [book.event(id_) for id_ in (15, 20, 21)] == [False, False, True]
+    assert book.taken() == [20, "the hub has not got so far", 21]
+    book.again(3, 12)
+    assert book.ask() == {"_after": 21, "_former": [2]}
+
+
+def test_what_was_seen_is_not_seen_again_however_far_behind_a_hub_is(book: Book) -> None:
+    book.event(20)
+    book.again(2, 11)
+    book.topics.next()
+    book.topics.refused("the hub has not got so far", history_unavailable=True)
+    book.confirm(newest=11)
+    book.again(3, 12)
+    assert book.ask() == {"_after": 20, "_former": [2]}
 
 
 def test_no_history(book: Book) -> None:

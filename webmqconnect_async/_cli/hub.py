@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import rich_click as click
+from click.core import ParameterSource
 
-from .command import Command
 from .duration import duration
 from .exit_status import Exit
+from .hub_variables import BACKPLANE, KEY, HubCommand
 from .keys import (
     PUSHER,
     SUBSCRIBER,
@@ -39,8 +40,6 @@ _OPTIONS = {
 }
 """The options of those arguments of `Hub` that have another name."""
 
-_BACKPLANE = "WEBMQ_HUB_BACKPLANE"
-
 # The defaults repeat those of HubConfig, because importing the hub would slow down completion.
 _limit = partial(click.option, type=click.IntRange(min=1), show_default=True)
 
@@ -52,10 +51,12 @@ $ webmqconnect hub
 $ webmqconnect hub --host 0.0.0.0 --key app --secret-file app.secret
 
 $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
+
+$ WEBMQ_HUB_HOST=0.0.0.0 WEBMQ_HUB_KEY=app WEBMQ_HUB_SECRET_FILE=app.secret webmqconnect hub
 """
 
 
-@click.command(cls=Command, epilog=_EXAMPLES)
+@click.command(cls=HubCommand, epilog=_EXAMPLES)
 @click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="Name or address to listen on.")
 @click.option(
     "--port",
@@ -186,7 +187,7 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     "--backplane",
     metavar="URL",
     help="Share all events with other hubs over this Redis or Valkey server, such as redis://127.0.0.1:6379/0. A URL "
-    f"with a password goes into the variable {_BACKPLANE}, or into a file that {_BACKPLANE}_FILE or --backplane-file "
+    f"with a password goes into the variable {BACKPLANE}, or into a file that {BACKPLANE}_FILE or --backplane-file "
     "names.",
 )
 @file_option("--backplane-file", help="Read the URL of --backplane from FILE.")
@@ -197,7 +198,9 @@ $ webmqconnect hub --subscriber-key page --subscriber-secret-file page.secret
     show_default=True,
     help="How the names of all keys in Redis begin. Hubs with another prefix share nothing with these.",
 )
+@click.pass_context
 def hub(
+    context: click.Context,
     host: str,
     port: int,
     key: str | None,
@@ -217,6 +220,9 @@ def hub(
     """Run a hub, which accepts pushes and forwards each to its subscribers.
 
     It is meant for development, tests and small sites. Ctrl-C or SIGTERM stops it.
+
+    A variable can replace each option: WEBMQ_HUB_MAX_BODY=8192 is --max-body 8192. An option wins over its variable. A
+    flag is 1, true, 0 or false. The values of a repeatable option are separated by spaces.
     """
     credentials = credentials_of(key, secret_file)
     subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
@@ -228,8 +234,9 @@ def hub(
     if console_token_file is not None and not console:
         raise click.UsageError("--console-token-file needs --console.")
 
+    url_from = "--backplane" if options.get("backplane") else "--backplane-file" if backplane_file else BACKPLANE
     options["backplane"] = secret_url(
-        options.get("backplane"), "--backplane", backplane_file, "--backplane-file", _BACKPLANE
+        options.get("backplane"), "--backplane", backplane_file, "--backplane-file", BACKPLANE
     )
 
     from ..hub import Hub
@@ -246,6 +253,10 @@ def hub(
     except ValueError as error:
         argument, _, reason = str(error).partition(" ")
         option = _OPTIONS.get(argument, "--" + argument.replace("_", "-"))
+        if argument == "backplane":
+            option = url_from
+        elif argument == "keys" and context.get_parameter_source("host") is ParameterSource.ENVIRONMENT:
+            option = KEY
         said = f"{option} {reason}.".replace(f"{option} has a secret that", f"The secret of {option}")
         raise click.UsageError(said) from None
     hub_log.configure(log_level, log_format)

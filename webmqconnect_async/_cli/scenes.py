@@ -114,7 +114,8 @@ class _Stage:
         counts = f"{len(_SCENES)} pushes, {self._received} events"
         conclusion = f"{counts}, each received by the subscribers it was for, and by nobody else."
         self._output.print(Text.assemble("\n", (conclusion, "green")))
-        command = terminal.visible(shlex.join([*terminal.program(), "hub"]))
+        program = terminal.visible(shlex.join(terminal.program()))
+        command = f"WEBMQ_AUTH_SECRET=s3cret {program} hub --key app"
         self._output.print(Text.assemble("\nNext, start a hub that keeps running: ", (command, "bold cyan")))
 
     async def _watch(self, name: str, number: int, scene: _Scene, late: set[str]) -> None:

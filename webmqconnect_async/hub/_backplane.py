@@ -56,16 +56,11 @@ def parse_backplane(url: object, prefix: object) -> Backplane:
     return parsed
 
 
-def has_password(url: str) -> bool:
-    """Return whether there may be a password in a URL."""
-    return "@" in url
-
-
 def _parsed(url: str, prefix: str) -> tuple[Backplane | None, str]:
     """Return the backplane, or `None` and what is wrong.
 
     Raises:
-        ValueError: The port or the database is no number.
+        ValueError: The port is no number, or the host is malformed.
     """
     parts = urlsplit(url)
     if "sentinel" in parts.scheme:
@@ -74,18 +69,20 @@ def _parsed(url: str, prefix: str) -> tuple[Backplane | None, str]:
         return None, f"{_FORM}: a stream is on one server, and not on a Redis Cluster"
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     authority_file = query.pop("ssl_ca_certs", None)
-    if parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.fragment:
+    database, port = parts.path.strip("/") or "0", parts.port
+    digits = database.isascii() and database.isdigit()
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.fragment or port == 0 or not digits:
         return None, _FORM
     if query or (authority_file is not None and parts.scheme == "redis"):
         return None, f"{_FORM}, and has no parameters but ssl_ca_certs for rediss"
     backplane = Backplane(
         parts.hostname,
-        parts.port or _PORT,
+        port or _PORT,
         prefix,
-        database=int(unquote(parts.path).strip("/") or 0),
+        database=int(database),
         tls=parts.scheme == "rediss",
         authority_file=authority_file,
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
     )
-    return (backplane, "") if backplane.database >= 0 else (None, _FORM)
+    return backplane, ""

@@ -112,7 +112,7 @@ class History:
         if not self._most:
             raise Unavailable("the hub keeps no history")
         if floor > self._newest:
-            raise Unavailable("the hub has a new history")  # its clock was set back while it restarted
+            raise Unavailable("the hub has not got so far")
         if floor < self._start:
             raise Unavailable("the hub has restarted")
         log = self._logs.get(topic)

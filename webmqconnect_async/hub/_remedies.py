@@ -4,6 +4,7 @@ from __future__ import annotations
 
 SIGN = "sign it with the key that --key names"
 KEY = "use the key that --key names"
+NO_KEY = "push without a key, or start the hub with --key"
 SIGNATURE = "compare the secrets of both sides; `webmqconnect explain` shows what is signed"
 CLOCK = "compare the clocks of both machines"
 NEW_KEY = "use a new idempotency key for each event"

@@ -30,14 +30,15 @@ class Topic:
     state: Literal["pending", "open", "refused"] = "pending"
     """On this connection. It is pending until the missed events have arrived."""
     floor: int | None = None
+    """All events up to this ID of the history have been seen; `None` if that is not known."""
     former: list[str] = field(default_factory=list)
     """The sessions since the topic was last open. The hub does not resend events that excluded one of them."""
     lost: str | None = None
     """Why events were lost, until the topic is open."""
 
     def lose(self, why: str) -> None:
-        """Give up the missed events."""
-        self.floor, self.lost = None, why
+        """Give up the missed events. What was seen is not taken again, if the hub sends it: it may be behind."""
+        self.lost = why
 
     def put(self, item: Event | Lost) -> None:
         """Add an item to each inbox that the topic has been confirmed to."""
@@ -113,10 +114,10 @@ class Topics:
             newest: the highest ID that the hub has given. `None`: it keeps no history.
             history: the name of the history. IDs of another one cannot be compared.
         """
-        before = self._position
-        if newest is None or before is None or newest < before or history != self._history:
+        if newest is None or self._position is None or history != self._history:
             for topic in self._topics.values():
                 topic.lose("the broker keeps no history" if newest is None else "the hub has restarted")
+                topic.floor = None
         self._session, self._position, self._history = session, newest, history
         self.ended.clear()
 
@@ -124,8 +125,8 @@ class Topics:
         """End the connection."""
         for topic in self._topics.values():
             if topic.state == "open" and self._position is not None:
-                topic.floor, topic.former = self._position, [self._session]
-            elif topic.floor is not None:
+                topic.floor, topic.former = max(self._position, topic.floor or 0), [self._session]
+            elif topic.floor is not None and topic.lost is None:
                 topic.former.append(self._session)
                 if len(topic.former) > _MAX_FORMER:
                     topic.lose("too many connections ended before the missed events had arrived")
@@ -136,7 +137,7 @@ class Topics:
         """Return the options of the SUBSCRIBE for a topic."""
         if self._position is None:
             return {}
-        if topic.floor is None:
+        if topic.floor is None or topic.lost is not None:
             return {"_newest": True}
         return {"_after": topic.floor, "_former": [int(session) for session in topic.former]}
 
@@ -173,7 +174,7 @@ class Topics:
         if (topic := self.current) is None:
             return
         self.current = None
-        if history_unavailable and topic.floor is not None:
+        if history_unavailable and topic.floor is not None and topic.lost is None:
             topic.lose(reason)
         else:
             topic.state = "refused"

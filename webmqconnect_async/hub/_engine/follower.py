@@ -27,7 +27,7 @@ _LONGEST_HOLD = 0.1
 """Seconds until it reads in any case."""
 
 _ATTEMPTS = 5
-"""How often a stream is begun that is gone when it is read."""
+"""How often the stream is read anew, if it is replaced meanwhile."""
 
 _ATTEMPTS_TO_VOUCH = 20
 _PAUSE = 0.1
@@ -186,10 +186,12 @@ class Follower:
             history = await self._begin(connection, history)
         for _ in range(_ATTEMPTS):
             tail = await read_tail(connection, names.stream, self._config, self._new_history)
-            if tail is not None:
-                self._adopt(tail, cast(bytes, history), why or "the stream has a gap")
+            now = cast(bytes | None, await connection.ask("GET", names.history))
+            if tail is not None and now is not None and now == history:
+                self._adopt(tail, history, why or "the stream has a gap")
                 return
-            history = await self._begin(connection, history)
+            # Another hub may have begun a history meanwhile, whose entries are those that have just been read.
+            history = await self._begin(connection, now) if tail is None or now is None else now
         raise Unreachable("something removes the stream again and again")
 
     async def _vouched(self, connection: Connection) -> tuple[bytes | None, bytes | None]:

@@ -44,6 +44,8 @@ def server_of(info: bytes) -> Server:
     """
     lines = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines())
     facts = {name: value for name, _, value in lines}
+    if facts.get("loading", "0") != "0":  # until then, it says that it has no file
+        raise Unreachable("it is still loading its data")
     mode = facts.get("redis_mode", facts.get("server_mode", "standalone"))
     if mode == "sentinel":
         raise Unusable("it is a Redis Sentinel: give the address of the server itself")

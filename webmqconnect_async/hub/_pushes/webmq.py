@@ -108,7 +108,7 @@ def _judge_signature(
     credentials = keys.get(key)
     if credentials is None:
         said = f"unknown application key '{visible(key, 100)}'"
-        return Refused(400, said, _forged=True, _remedy=remedies.KEY)
+        return Refused(400, said, _forged=True, _remedy=remedies.KEY if keys else remedies.NO_KEY)
     if not verify(credentials, signature, topic.encode(), key.encode(), timestamp.encode(), body):
         # The original hub added the expected signature, and so gave the sender of a forged push a valid one.
         return Refused(401, "invalid request signature", _forged=True, _remedy=remedies.SIGNATURE)

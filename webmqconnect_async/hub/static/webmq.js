@@ -96,7 +96,8 @@ globalThis.WebMQ = (() => {
       this._match = match;
       this.state = "pending";  // that of its subscriptions
       this._floor = null;  // all events up to this ID have been seen; null if there is no such ID
-      this._sessions = [];  // IDs of the sessions since the topic was last open at the end of one, with that one
+      // IDs of the sessions since the topic was last open at the end of one, with that one. Empty: nothing to recover.
+      this._sessions = [];
       this._lost = null;  // why events were lost, until the page has been told
       this._onlost = onlost;
       this._all = [];  // subscriptions; a new array for each change: handlers come and go during an event
@@ -151,19 +152,18 @@ globalThis.WebMQ = (() => {
       if (told.length > 0) this._onlost(why);
     }
 
-    /** Gives up the missed events. */
+    /** Gives up the missed events. What was seen is not taken again: a hub may be behind. */
     _lose(why) {
       this._lost = `the connection ended, and ${why}`;
-      this._floor = null;
       this._sessions = [];
     }
 
     /** The session has ended; the position is that of the history. */
     _drop(session, position) {
       if (this.state === "open" && position !== null) {
-        this._floor = position;
+        this._floor = Math.max(position, this._floor);
         this._sessions = [session];
-      } else if (this._floor !== null && this._sessions.push(session) > MOST_FORMER) {
+      } else if (this._sessions[0] && this._sessions.push(session) > MOST_FORMER) {
         this._lose(`the recovery failed ${MOST_FORMER} times`);
       }
       this.state = "pending";
@@ -185,7 +185,7 @@ globalThis.WebMQ = (() => {
     /** Takes the details of a WELCOME. Returns why the events since the last connection are lost, or null. */
     _resume(details) {
       const name = details?._history, newest = details?._newest;
-      const same = this._position !== null && name === this._name && newest >= this._position;
+      const same = this._position !== null && name === this._name;
       this._name = name;
       this._position = newest ?? null;
       if (same) return null;
@@ -344,9 +344,9 @@ globalThis.WebMQ = (() => {
 
     _ask(topic) {
       // Crossbar.io ends the connection of a client that sends such a topic, and so all its other subscriptions.
-      const { _name: name, _match, _floor } = topic, match = _match === "exact" ? undefined : _match;
+      const { _name: name, _match } = topic, match = _match === "exact" ? undefined : _match;
       if (!this._anyTopic && NOT_URI.test(name)) return topic._refuse("not a URI: whitespace or #");
-      const options = _floor !== null ? { match, _after: _floor, _former: topic._sessions }
+      const options = topic._sessions[0] ? { match, _after: topic._floor, _former: topic._sessions }
         : { match, get_retained: topic._retained, _newest: this._past._position !== null || undefined };
       this._request(32, options, name);
       this._asked = this._requests;
@@ -366,7 +366,7 @@ globalThis.WebMQ = (() => {
     _refuse(uri, text) {
       const topic = this._current;
       this._asked = null;
-      if (uri === HISTORY_UNAVAILABLE && topic._floor !== null) {
+      if (uri === HISTORY_UNAVAILABLE && topic._sessions[0]) {
         topic._lose(`the history is incomplete: ${text}`);
         this._waiting.unshift(topic);
       } else if (topic.state === "pending") {
@@ -581,7 +581,10 @@ globalThis.WebMQ = (() => {
       this._wasOpen = true;
       const why = this._past._resume(details);
       for (const topic of this._topics) {
-        if (why !== null) topic._lose(why);
+        if (why !== null) {
+          topic._lose(why);
+          topic._floor = null;
+        }
         protocol.subscribe(topic);
       }
       this._watch();
