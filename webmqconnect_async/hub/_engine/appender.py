@@ -61,6 +61,7 @@ class Appender:
         self._added = added
         self._waiting: deque[Addition] = deque()
         self._filled = asyncio.Event()
+        self._script = b""
         self.newest: Position | None = None
         """That of the last event that has been added."""
         self.latest = -inf
@@ -71,6 +72,15 @@ class Appender:
         self._waiting.append(addition)
         self._filled.set()
         self.latest = addition.published.get_loop().time()
+
+    async def connect(self, connection: Connection) -> None:
+        """Prepare the connection that `run` uses.
+
+        Raises:
+            Unreachable: The server cannot be used.
+        """
+        self._script = cast(bytes, await connection.ask("SCRIPT", "LOAD", ADD))
+        await self._ask(connection, b"", ())
 
     async def run(self, connection: Connection, history: Callable[[], bytes]) -> None:
         """Add events, until that fails. Those that wait then are refused.
@@ -83,12 +93,14 @@ class Appender:
             Unreachable: The server cannot be used.
         """
         try:
-            script = cast(bytes, await connection.ask("SCRIPT", "LOAD", ADD))
             while True:
                 await self._filled.wait()
                 batch = self._take()
                 try:
-                    self._settle(batch, await self._ask(connection, script, history(), batch))
+                    results = await self._ask(connection, history(), batch)
+                    if results is None:
+                        raise OtherHistory("another hub has begun a new history")
+                    self._settle(batch, results)
                 except (NotDone, OtherHistory):
                     _finish(batch, NOT_ADDED)
                     raise
@@ -115,19 +127,15 @@ class Appender:
             self._filled.clear()
         return batch
 
-    async def _ask(
-        self, connection: Connection, script: bytes, history: bytes, batch: Sequence[Addition]
-    ) -> Sequence[bytes]:
+    async def _ask(self, connection: Connection, history: bytes, batch: Sequence[Addition]) -> Sequence[bytes] | None:
         names = self._names
         arguments: list[bytes | str | int] = [history, int(self._clock() * 1000), self._most]
         for addition in batch:
             push = (addition.push.name.hex(), addition.push.content.hex()) if addition.push else ("", "")
             arguments += (*push, 1 + len(addition.fields), addition.token, *addition.fields)
         keys = names.stream, names.history, names.key
-        results = await connection.ask("EVALSHA", script, len(keys), *keys, *arguments)
-        if results is None:
-            raise OtherHistory("another hub has begun a new history")
-        return cast(Sequence[bytes], results)
+        results = await connection.ask("EVALSHA", self._script, len(keys), *keys, *arguments)
+        return cast(Sequence[bytes] | None, results)
 
     def _settle(self, batch: Sequence[Addition], results: Sequence[bytes]) -> None:
         added: list[Entry] = []

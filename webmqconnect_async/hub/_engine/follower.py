@@ -87,6 +87,13 @@ class Follower:
         self._server, other = [server_of(cast(bytes, await each.ask("INFO"))) for each in (connection, adding)]
         if self._server.run != other.run:  # during a failover
             raise Unreachable("two servers respond at this address")
+        # These change nothing. A right that is missing shows now, and not when a script has done a part of its work.
+        nothing = self._names.nothing
+        await connection.ask("XADD", nothing, "NOMKSTREAM", "*", "o", "")
+        await connection.ask("SET", nothing, "", "XX")
+        await connection.ask("DEL", nothing)
+        await connection.ask("XREAD", "STREAMS", nothing, "0")
+        await self._appender.connect(adding)
         await self._resume(connection)
 
     async def run(self, connection: Connection) -> None:
