@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import NamedTuple, cast
 
 from .._idempotency import Fingerprint, used_before
 from .._pushes.verdicts import Refused
 from .connection import Connection, NotDone, Unreachable
 from .engine import Published, Repeated
-from .entries import Position
+from .entries import Entry, Position
 from .names import Names
 from .scripts import ADD
 
@@ -48,22 +49,29 @@ class Appender:
         names: the names of the keys.
         most: entries that the stream keeps.
         clock: returns the Unix time in seconds.
+        added: called with the entries that a command has added, which follow each other.
     """
 
-    def __init__(self, names: Names, most: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, names: Names, most: int, clock: Callable[[], float], added: Callable[[Sequence[Entry]], None]
+    ) -> None:
         self._names = names
         self._most = most
         self._clock = clock
+        self._added = added
         self._waiting: deque[Addition] = deque()
         self._filled = asyncio.Event()
         self._script = b""
         self.newest: Position | None = None
         """That of the last event that has been added."""
+        self.latest = -inf
+        """When an event last came, as the event loop's time."""
 
     def add(self, addition: Addition) -> None:
         """Let an event be added. Its future has the result."""
         self._waiting.append(addition)
         self._filled.set()
+        self.latest = addition.published.get_loop().time()
 
     async def connect(self, connection: Connection) -> None:
         """Prepare the connection that `run` uses.
@@ -130,7 +138,9 @@ class Appender:
         return cast(Sequence[bytes] | None, results)
 
     def _settle(self, batch: Sequence[Addition], results: Sequence[bytes]) -> None:
-        for addition, result in zip(batch, results, strict=True):
+        added: list[Entry] = []
+        before, *others = results
+        for addition, result in zip(batch, others, strict=True):
             published: Published
             if result == b"!":
                 published = used_before()
@@ -139,7 +149,11 @@ class Appender:
             else:
                 self.newest = Position(result, addition.token)
                 published = self.newest.publication_id
+                added.append(Entry(self.newest, before, addition.fields))
+                before = b"%s %s" % self.newest
             _finish((addition,), published)
+        if added:
+            self._added(added)
 
 
 def _finish(additions: Iterable[Addition], published: Published) -> None:

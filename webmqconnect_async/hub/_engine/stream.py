@@ -59,7 +59,7 @@ class StreamEngine(Engine):
         names = names_of(backplane.prefix)
         # Enough to fill a history, whose events take more than that.
         most = max(_LEAST_ENTRIES, config.history_bytes // _BYTES_PER_ENTRY)
-        self._appender = Appender(names, most, config.clock)
+        self._appender = Appender(names, most, config.clock, lambda entries: self._follower.added(entries))
         self._follower = Follower(names, config, self._appender, broker.new_history, self._adopt, self._deliver)
         self._task: asyncio.Task[None] | None = None
         self._unready = "it has not started"
