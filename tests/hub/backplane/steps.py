@@ -135,19 +135,6 @@ async def _everything_fails(fleet: Fleet) -> None:
         await asyncio.gather(*(hub.start_again_and_again() for hub in hubs))
 
 
-async def _behind_alone(fleet: Fleet) -> None:
-    """Let Redis lose what was written last, while the only hub that is left has not read it."""
-    async with fleet.all_hubs() as hubs, fleet.redis_lock:
-        fleet.ways[0].stall()
-        copy = await asyncio.to_thread(fleet.redis.copy, fleet.folder / f"redis-{time.monotonic_ns()}")
-        await asyncio.sleep(fleet.random.uniform(0.3, 1))
-        await asyncio.gather(*(hub.kill() for hub in hubs[1:]))
-        with fleet.losing_data():
-            await asyncio.to_thread(fleet.redis.restore, copy)
-        fleet.ways[0].mend()
-        await asyncio.gather(*(hub.start_again_and_again() for hub in hubs[1:]))
-
-
 async def _hub_cut_off(fleet: Fleet) -> None:
     async with fleet.one_hub() as number:
         fleet.ways[number].cut()
@@ -182,7 +169,6 @@ async def _flushed_while_cut_off(fleet: Fleet) -> None:
 QUIET = Step("nothing happens", _nothing)
 HUB_KILLED = Step("a hub is killed", _hub_killed)
 REPLACED_WHILE_CUT_OFF = Step("Redis is replaced while a hub is cut off", _replaced_while_cut_off, may_lose=True)
-BEHIND_ALONE = Step("Redis and all hubs but one that is behind have a power failure", _behind_alone, may_lose=True)
 
 OTHERS: Sequence[Step] = (
     Step("a hub is restarted", _hub_restarted),
