@@ -23,7 +23,9 @@ _TURNS = 10
 
 
 class ConnectionPool:
-    """The connections of one client in one event loop. The most recently used one is used first.
+    """The connections of one client in one event loop.
+
+    The most recently used one is used first, so that after a burst the others exceed `keepalive` and are closed.
 
     Args:
         opener: Opens connections.

@@ -44,7 +44,7 @@ class Posting:
         self._headers = settings.headers if borrowed else {}
         self._post = partial(
             session.post,
-            allow_redirects=False,
+            allow_redirects=False,  # another server must not get the signature; a redirect is a BadReply
             raise_for_status=False,
             auto_decompress=False,
             max_line_size=LONGEST_LINE,

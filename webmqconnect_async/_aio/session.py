@@ -50,7 +50,7 @@ class _Connector(aiohttp.TCPConnector):
 def open_session(settings: Settings) -> aiohttp.ClientSession:
     """Open a session that is isolated from the environment: no cookies, no netrc, no proxies."""
     # limit=0 is no limit: the client's slots limit the pushes in flight.
-    one_push_each = settings.keepalive == 0
+    one_push_each = settings.keepalive == 0  # aiohttp refuses a keepalive_timeout together with force_close
     connector = _Connector(
         limit=0,
         # No cache: the address of a broker may change. Simultaneous lookups still share their result.

@@ -53,6 +53,7 @@ class Connector:
         addresses = socket.getaddrinfo(self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM)
         connected = self._race(_in_order(addresses, self._last), sockets, deadline)
         sockets.close(but=connected)
+        # As asyncio does: otherwise the end of a long request waits for the broker to acknowledge the rest (RFC 896).
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._context is None:
             return connected

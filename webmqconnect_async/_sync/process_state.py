@@ -52,10 +52,10 @@ class ProcessState:
         if settings.endpoint.scheme == "https":
             context = settings.ssl or ssl.create_default_context()
             if settings.ssl is None:
-                context.set_alpn_protocols(["http/1.1"])
+                context.set_alpn_protocols(["http/1.1"])  # RFC 7301, as http.client does
         self._connector = Connector(settings.endpoint, context, settings.connect_timeout)
         self._idle: list[Connection] = []
-        """In the order in which they became idle. The last one is used first."""
+        """In the order in which they became idle. The last one is used first, so that the others can age."""
         self._lock = threading.RLock()
         """Guards the idle connections."""
         # A client need not be closed: when it is garbage-collected, this closes its idle connections, without a

@@ -114,6 +114,7 @@ class Crossbar:
         timestamp = _timestamp(int(checked_time(now) * 1000))
         seq, nonce = str(self._sequence()), str(self._nonce())
         signature = sign(credentials, self._key, f"{timestamp}{seq}{nonce}".encode(), body)
+        # Of the timestamp, only ":" has to be percent-encoded; of the signature, only the "=" at its end.
         quoted = timestamp.replace(":", "%3A")
         query = f"{self._key_query}{quoted}&seq={seq}&nonce={nonce}&signature={signature[:-1]}%3D"
         return Request(query, body, signature, idempotency_key)

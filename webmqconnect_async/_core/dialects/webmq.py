@@ -126,6 +126,7 @@ class WebMQ:
     ) -> Request:
         timestamp, quoted_timestamp = _timestamp(int(checked_time(now)))
         signature = sign(credentials, topic, self._key, timestamp, body)
+        # 32 bytes in base64 end with one "=", the only character of a signature to be percent-encoded.
         query = f"topicuri={quoted_topic}{self._appkey}{quoted_timestamp}&signature={signature[:-1]}%3D{receivers}"
         return Request(query, body, signature, idempotency_key)
 
