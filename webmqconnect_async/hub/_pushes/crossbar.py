@@ -21,7 +21,7 @@ from .verdicts import MAX_SKEW, Accepted, PushRequest, Refused, Rules
 
 _CONTENT_TYPE = "application/json"
 _RESERVED = {"topic", "self"}
-"""Keywords that make the bridge fail. It drops a third one, `options`."""
+"""Names of keyword arguments that make the bridge fail. It ignores a third one, `options`."""
 
 
 class _Broken(Exception):
@@ -38,13 +38,13 @@ def judge_head(content_type: str | None, length: int, max_body: int) -> Refused 
     if len(named) != len(pairs) or named.get("charset", "utf-8") not in ("utf-8", "utf8"):
         return Refused(400, "Non-accepted request encoding, must be UTF-8.")
     if length > max_body:
-        said = f"Request too long. ({length} is longer than accepted {max_body})"
-        return Refused(413, said, _remedy=remedies.larger_body(length, max_body))
+        reason = f"Request too long. ({length} is longer than accepted {max_body})"
+        return Refused(413, reason, _remedy=remedies.larger_body(length, max_body))
     return None
 
 
 def judge(request: PushRequest, rules: Rules) -> Accepted | Refused:
-    """Judge a request in the order of the bridge. A missing content type means `application/json`."""
+    """Judge a request. The order of the checks is the bridge's. Without a content type, it is `application/json`."""
     body, keys = request.body, rules.keys
     if refused := judge_head(request.content_type, len(body), rules.max_body):
         return refused
@@ -72,7 +72,7 @@ def _fields(query: str) -> dict[str, str]:
 def _judge_signature(
     fields: Mapping[str, str], body: bytes, now: float, keys: Mapping[str, Credentials]
 ) -> Refused | None:
-    """Judge the signature. Timestamp and numbers are checked even if the push need not be signed."""
+    """Judge the signature. Like the bridge, check timestamp and numbers even if a signature is not required."""
     for name in ("key", "timestamp", "seq", "nonce", "signature"):
         value = fields.get(name)
         if value is None:
@@ -146,14 +146,14 @@ def _publication(body: bytes, key: str | None, max_topic: int) -> Accepted | Ref
 
 def _topic(topic: object, longest: int) -> str:
     if not isinstance(topic, str) or not is_uri(topic):
-        raise _Broken("the topic is no URI")
+        raise _Broken("the topic is not a URI")
     if len(topic) > longest:
         raise _Broken(f"topic length ({len(topic)}) exceeds maximum ({longest})", remedies.longer_topic(len(topic)))
     return topic
 
 
 def _args(push: Mapping[str, object]) -> list[object]:
-    """Return the positional arguments. A string counts as a list of its characters, an object as one of its names."""
+    """Return the positional arguments. As in the bridge, a string or an object counts as `list` of it."""
     args = push.get("args") or []
     if not isinstance(args, Iterable):
         raise _Broken("args is not a list")
@@ -169,7 +169,7 @@ def _kwargs(push: Mapping[str, object]) -> dict[str, object]:
 
 
 def _object(push: Mapping[str, object], name: str) -> Mapping[str, object]:
-    """Return an object. A member that is missing, or empty or false of any type, counts as an empty object."""
+    """Return an object. If the member is missing, or empty or false of any type, the object is empty."""
     value = push.get(name) or {}
     if not isinstance(value, dict):
         raise _Broken(f"{name} is not an object")
@@ -186,7 +186,7 @@ def _audience(options: Mapping[str, object]) -> Audience:
         raise _Broken(str(error)) from None
     forwarders = options.get("forward_for")
     if forwarders is not None and not (isinstance(forwarders, list) and all(map(_is_forwarder, forwarders))):
-        raise _Broken("option 'forward_for' is not a list of objects of session, authid and authrole")
+        raise _Broken("option 'forward_for' must be a list of objects of session, authid and authrole")
     return audience
 
 
