@@ -108,7 +108,7 @@ def test_schema(tmp_path: Path) -> None:
         (["list", "mysql://localhost/shop"], {}, 2, "the URL of the database must be sqlite:///PATH or"),
         (["list", "sqlite://shop.db"], {}, 2, "the URL of the database must be sqlite:///PATH or"),
         (["list", "sqlite:///:memory:"], {}, 2, "the URL of the database must be sqlite:///PATH or"),
-        (["list", "sqlite:////nowhere/shop.db"], {}, 1, "error: there is no database /nowhere/shop.db"),
+        (["list", "sqlite:////nowhere/shop.db"], {}, 1, "error: the database /nowhere/shop.db does not exist"),
         (["list", f"postgresql://app:{PASSWORD}@localhost/shop"], {}, 2, "URL has a password, which ps shows"),
         (["list", f"postgresql://localhost/shop?password={PASSWORD}"], {}, 2, "URL has a password, which ps shows"),
         (["list", "sqlite:///a.db", "sqlite:///b.db"], {}, 2, "URL is given twice."),

@@ -257,7 +257,7 @@ def hub(
             option = url_from
         elif argument == "keys" and context.get_parameter_source("host") is ParameterSource.ENVIRONMENT:
             option = KEY
-        said = f"{option} {reason}.".replace(f"{option} has a secret that", f"The secret of {option}")
-        raise click.UsageError(said) from None
+        message = f"{option} {reason}.".replace(f"{option} has a secret that", f"The secret of {option}")
+        raise click.UsageError(message) from None
     hub_log.configure(log_level, log_format)
     run(serve(server, host, port, credentials, secret_file, console_token_file, drain), interrupted=Exit.DONE)

@@ -37,7 +37,7 @@ class _Scene:
 
     @property
     def python(self) -> str:
-        """The push as a line of Python, with names in place of session IDs."""
+        """The push as a line of Python, with names instead of session IDs."""
         lists = {"exclude": self.exclude, "eligible": self.eligible}
         more = "".join(f", {name}=[{', '.join(names)}]" for name, names in lists.items() if names is not None)
         return f"await client.push(topic, {self.event!r}{more})"

@@ -38,7 +38,7 @@ class _Topic:
     def __init__(self, subscription: int) -> None:
         self.id = subscription
         self.subscribers: dict[type[Session], dict[str, Session]] = {}
-        """By protocol, because subscribers that speak the same one receive the same bytes, and by session ID."""
+        """By protocol, because subscribers of the same protocol receive the same bytes, then by session ID."""
 
 
 class Broker:

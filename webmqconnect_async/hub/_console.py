@@ -91,7 +91,7 @@ class Watcher(Session):
         if not self.guessed:
             self.guessed = True
             if not self._console.accepts(text, self.peer):
-                return partial(self.end, 4401, "wrong token")
+                return partial(self.end, 4401, "wrong token")  # 4000 to 4999 are for private use (RFC 6455, 7.4.2)
             self._admitted = self._console.admit(self)
         return None
 

@@ -25,6 +25,7 @@ _HTTP = {"ws": "http", "wss": "https"}
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address is reachable from this machine only."""
     address = _address(host)
+    # RFC 6761, 6.3: names below localhost are loopback names, too.
     return host == "localhost" or host.endswith(".localhost") or (address is not None and address.is_loopback)
 
 

@@ -1,7 +1,7 @@
 """Protocols between a transport and aiohttp, for limits that aiohttp does not have.
 
-aiohttp waits for the headers of a first request as long as for a next one. If a peer does not read its responses,
-aiohttp waits forever, and meanwhile queues up to 32 more requests, each with headers of the maximum size.
+aiohttp lets a new connection take as long to send its first request as one that is kept alive. If a peer does not read
+its responses, aiohttp waits forever, and queues up to 32 more requests, each with headers of the maximum size.
 """
 
 from __future__ import annotations

@@ -222,4 +222,5 @@ async def _healthy(_request: web.Request) -> web.Response:
 
 
 async def _not_allowed(request: web.Request) -> web.Response:
+    # RFC 9110, 15.5.6: "The origin server MUST generate an Allow header field in a 405 response".
     return text_response(405, f"HTTP/{request.method} not allowed", Allow="GET, HEAD, POST")

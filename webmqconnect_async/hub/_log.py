@@ -14,7 +14,7 @@ from ._pushes.verdicts import Accepted
 from ._session import Session
 
 _PER_SECOND = 200
-"""Maximum number of lines a second, so that nobody fills the disk."""
+"""Maximum number of lines per second, so that nobody can fill the disk."""
 
 _SECOND = 1.0
 

@@ -120,7 +120,10 @@ class PushHandlers:
             return Refused(500, "internal server error")
 
     async def preflight(self, request: web.Request) -> web.Response:
-        """Respond to the request that a browser sends before it lets a script post JSON (CORS)."""
+        """Respond to the preflight request that a browser sends before it lets a script of another origin post JSON.
+
+        The Fetch standard requires it, because `application/json` is not a CORS-safelisted content type.
+        """
         origin = request.headers.get("Origin")
         if denial := self._gate.push(origin):
             return self._refusals.deny("push", denial, request)

@@ -243,7 +243,7 @@ class Session(ABC):
         return fitting
 
     def drop(self, why: Drop, details: str) -> None:
-        """Close the connection immediately, and tell the observers why."""
+        """Close the connection immediately, and notify the observers."""
         self.abandon()
         for observer in self._broker.observers:
             observer.dropped(self, why, details)

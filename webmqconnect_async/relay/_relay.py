@@ -70,7 +70,7 @@ class Relay:
 
     A database has one active relay. Further ones wait, and take over when it ends or loses its connection.
 
-    Each row is pushed with `Retry(at_least_once=True)`, in place of the client's own retry, and with its idempotency
+    Each row is pushed with `Retry(at_least_once=True)`, instead of the client's own retry, and with its idempotency
     key: the hub of this package delivers it once. Other brokers may deliver it again after a failure.
 
     A row that failed and may be accepted later is pushed again, and later rows of its topic wait for it. A row that the

@@ -101,7 +101,7 @@ class SQLiteStore:
     def _open(self) -> None:
         self._path = self._path.resolve()  # so that the lock file has one path, even if links lead to the database
         if not self._path.is_file():
-            raise StoreError(f"there is no database {self._path}")
+            raise StoreError(f"the database {self._path} does not exist")
         if self._connection is None:  # it is not None if this is another attempt, because the database was locked
             # mode=rw: by default, SQLite creates a database that does not exist, even if only its name is misspelt.
             self._file = os.stat(self._path)

@@ -92,10 +92,12 @@ def _judge_signature(
 
 
 def _missing(name: str) -> Refused:
-    said = f"'{name}' field missing"
+    problem = f"'{name}' field missing"
     if name == "timestamp":
-        said = "signed request required, but mandatory 'timestamp' field missing"
-    return Refused(400, f"REST bridge signature was invalid (missing mandatory field - {said}).", _remedy=remedies.SIGN)
+        problem = "signed request required, but mandatory 'timestamp' field missing"
+    return Refused(
+        400, f"REST bridge signature was invalid (missing mandatory field - {problem}).", _remedy=remedies.SIGN
+    )
 
 
 def _judge_field(name: str, value: str, now: float) -> Refused | None:
@@ -105,8 +107,8 @@ def _judge_field(name: str, value: str, now: float) -> Refused | None:
         try:
             signed_at = datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
         except ValueError:
-            said = f"'{visible(value, 100)}' (must be UTC/ISO-8601, e.g. '2011-10-14T16:59:51.123Z')"
-            return Refused(400, f"REST bridge signature was invalid (invalid timestamp {said}).")
+            problem = f"'{visible(value, 100)}' (must be UTC/ISO-8601, e.g. '2011-10-14T16:59:51.123Z')"
+            return Refused(400, f"REST bridge signature was invalid (invalid timestamp {problem}).")
         if abs(now - signed_at) > MAX_SKEW:
             return Refused(400, "Request expired, too old timestamp.", _remedy=remedies.CLOCK)
         return None
@@ -114,8 +116,8 @@ def _judge_field(name: str, value: str, now: float) -> Refused | None:
         int(value.encode())  # int() strips more kinds of whitespace from text than from bytes
     except ValueError:
         kind = "sequence number" if name == "seq" else name
-        said = f"invalid {kind} '{visible(value, 100)}' (must be an integer)"
-        return Refused(400, f"REST bridge signature was invalid ({said}).")
+        problem = f"invalid {kind} '{visible(value, 100)}' (must be an integer)"
+        return Refused(400, f"REST bridge signature was invalid ({problem}).")
     return None
 
 

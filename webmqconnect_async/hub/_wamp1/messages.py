@@ -139,5 +139,5 @@ def call_error(call_id: str, uri: str, description: str) -> str:
 
 
 def event(topic: str, payload: str) -> str:
-    """Return an event of a topic, which is a whole URI. The payload is a JSON text."""
+    """Return an event of a topic, which is a URI and not a CURIE. The payload is a JSON text."""
     return f"[{_Type.EVENT:d},{strict_json.encode(topic)},{payload}]"

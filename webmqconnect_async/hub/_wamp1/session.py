@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .._broker import Broker
 
 _IDENT = f"webmqconnect_async/{__version__}"
-_PROTOCOL_ERROR = 1002
+_PROTOCOL_ERROR = 1002  # a close code (RFC 6455, 7.4.1)
 
 
 class Wamp1Session(Session):

@@ -24,6 +24,7 @@ from .messages import Type
 if TYPE_CHECKING:
     from .._broker import Broker
 
+# Close codes (RFC 6455, 7.4.1)
 _NORMAL_CLOSURE = 1000
 _PROTOCOL_ERROR = 1002
 

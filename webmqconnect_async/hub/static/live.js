@@ -11,7 +11,7 @@ const ANNOUNCED_MS = 5000;
 let subscribers = new Map();  // the number of subscribers by topic
 let counts = new Map();  // the last numbers of events by topic, one per second
 let fresh = 0;  // the number of refusals that have not been announced
-let latest = null;  // the refusal at the top, {said, count, row}
+let latest = null;  // the refusal at the top, {key, count, row}
 let chosen = () => {};
 
 /** Sets the function that is called with a topic when its button is pressed. */
@@ -75,14 +75,14 @@ export function clearRefusals() {
 /** Adds refusals, each as [milliseconds, what, reason, remedy, address, status, forged], as in hub/_observer.py. */
 export function showRefusals(refusals) {
   for (const [milliseconds, what, reason, remedy, address, status, forged] of refusals) {
-    const said = JSON.stringify([what, reason, remedy, address]);
-    if (latest?.said === said) {
+    const key = JSON.stringify([what, reason, remedy, address]);
+    if (latest?.key === key) {
       latest.count += 1;
       latest.row.querySelector("small").textContent = `${number(latest.count)} times`;
       latest.row.querySelector("time").replaceWith(time(milliseconds));
     } else {
       const row = refusal(milliseconds, what, reason, remedyOf(remedy), address, status, forged);
-      latest = { said, count: 1, row };
+      latest = { key, count: 1, row };
       at("refusal-rows").prepend(latest.row);
     }
   }
