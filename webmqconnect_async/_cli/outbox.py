@@ -80,7 +80,7 @@ def retry(arguments: tuple[str, ...], url_file: Path | None, all_parked: bool) -
 @url_file_option
 @_all_parked
 def drop(arguments: tuple[str, ...], url_file: Path | None, all_parked: bool) -> None:
-    """Delete rows, which are then not pushed, unless that has begun."""
+    """Delete rows without pushing them, unless their push has begun."""
     _change("drop", arguments, url_file, all_parked)
 
 

@@ -63,10 +63,9 @@ class IdempotencyKeys:
         self._pushes: OrderedDict[bytes, tuple[bytes, int, float]] = OrderedDict()  # the oldest first
 
     def find(self, push: Fingerprint, now: float) -> int | Refused | None:
-        """Return the publication ID of a push that is repeated, and `None` for a new one.
+        """Return the publication ID of a push that is repeated, or `None` if it is new.
 
-        Returns:
-            A refusal if the key was used with another event or other receivers.
+        If its key was used with another event or other receivers, return a refusal.
         """
         while self._pushes and next(iter(self._pushes.values()))[2] <= now - _LIFETIME:
             self._pushes.popitem(last=False)

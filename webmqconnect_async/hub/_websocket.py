@@ -187,7 +187,10 @@ class SubscriberSocket:
 
 
 def max_message(config: HubConfig) -> int:
-    """Return the maximum bytes of a message from a subscriber. aiohttp closes for a longer one (1009)."""
+    """Return the maximum bytes of a message from a subscriber.
+
+    aiohttp closes the connection of a longer one with the code 1009 (RFC 6455, 7.4.1).
+    """
     # An event, its topic with every character escaped in JSON, and some session IDs. Or a ticket of 8,192 characters.
     return config.max_body + 12 * config.max_topic + 8704
 

@@ -58,7 +58,7 @@ class LinePusher:
         self._first = first
         self._order_by_topic = order_by_topic
         self._report = Report(self.tally, reader, str(failed.path) if failed else None)
-        # The lines without an outcome, by index in the source. So memory does not grow with the file.
+        # The lines without an outcome, by index in the source. The others are removed, so that memory does not grow.
         self._open: dict[int, tuple[Line, Push | InvalidPush]] = {}
         self._stopped = asyncio.Event()
         self._all_read = False

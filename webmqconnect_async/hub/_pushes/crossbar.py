@@ -29,7 +29,7 @@ class _Broken(Exception):
 
 
 def judge_head(content_type: str | None, length: int, max_body: int) -> Refused | None:
-    """Judge a request by its headers, before its body is read; return None to go on."""
+    """Judge a request by its headers, before its body is read; return `None` to continue."""
     kind, *parameters = map(str.strip, (_CONTENT_TYPE if content_type is None else content_type).lower().split(";"))
     if kind != _CONTENT_TYPE:
         return Refused(400, f"Non-accepted content type. (must be '{_CONTENT_TYPE}', not '{visible(kind, 100)}')")
@@ -60,7 +60,7 @@ def judge(request: PushRequest, rules: Rules) -> Accepted | Refused:
 
 def _fields(query: str) -> dict[str, str]:
     fields: dict[str, str] = {}
-    for name, value in parameters(query.replace(";", "&")):  # Twisted splits at both
+    for name, value in parameters(query.replace(";", "&")):  # Twisted splits a query at both
         if value is not None:
             if not name.isascii():
                 raise _Broken("a parameter's name is not ASCII")

@@ -23,7 +23,7 @@ _NAMES = {name.encode(): name for name in ("topicuri", "appkey", "timestamp", "s
 
 
 def judge_head(content_type: str | None, length: int, max_body: int) -> Refused | None:
-    """Judge a request by its headers, before its body is read; return None to go on."""
+    """Judge a request by its headers, before its body is read; return `None` to continue."""
     if content_type != CONTENT_TYPE:
         found = "missing" if content_type is None else visible(content_type, 100)
         return Refused(400, f"bad or missing content type ('{found}')")
