@@ -97,10 +97,12 @@ class Appender:
                 await self._filled.wait()
                 batch = self._take()
                 try:
-                    results = await self._ask(connection, history(), batch)
+                    before = history()
+                    results = await self._ask(connection, before, batch)
                     if results is None:
                         raise OtherHistory("another hub has begun a new history")
-                    self._settle(batch, results)
+                    if history() == before:  # otherwise this hub has lost them, and nobody was told of them
+                        self._settle(batch, results)
                 except (NotDone, OtherHistory):
                     _finish(batch, NOT_ADDED)
                     raise
