@@ -39,7 +39,7 @@ def parse_backplane(url: object, prefix: object) -> Backplane:
             have a password.
     """
     if not isinstance(url, str):
-        raise TypeError(wrong_type("backplane", "a string or None", None))
+        raise TypeError(wrong_type("backplane", "a string or None", url))
     if not isinstance(prefix, str):
         raise TypeError(wrong_type("backplane_prefix", "a string", prefix))
     if not _PREFIX.fullmatch(prefix):
