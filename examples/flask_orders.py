@@ -8,7 +8,7 @@ It pushes to `webmqconnect hub` on this machine, unless the variables WEBMQ_… 
     curl -i http://127.0.0.1:8000/calls -H 'Content-Type: application/json' -d '{"table": 4}'
 
 An order is valid even if no page shows it, so it uses `push_soon`. A call that no waiter hears is useless, so the guest
-waits for the outcome of `push`. Each event names the worker that pushed it. Order a few times until both have.
+waits for the outcome of `push`. Each event names the worker that pushed it. Order a few times until both have pushed.
 """
 
 import os
