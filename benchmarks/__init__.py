@@ -20,6 +20,7 @@ listeners.py    the subscribers of these two
 processes.py    starts all these, each on its core; wrk
 report.py, page.py, chart.py    tables for the terminal and the documentation, and the chart
 
+hubs.py, hub_costs.py    what it costs to connect hubs over a stream in Redis: `python -m benchmarks.hubs`
 away.py    what a handler costs while the broker is away, before `push_soon` and with it: `python -m benchmarks.away`
 soak.py, soaking/    nothing lost, nothing doubled, under fault: `python3 benchmarks/soak.py`
 """

@@ -29,6 +29,7 @@ def by_wrk(
     seconds: float,
     connections: int = 100,
     content_type: str = HEADERS["Content-Type"],
+    core: int | None = -1,
 ) -> float:
     """Return the requests a second that wrk gets through.
 
@@ -39,13 +40,15 @@ def by_wrk(
         seconds: at least one, and whole ones count.
         connections: requests in flight.
         content_type: of the body.
+        core: on which wrk runs; `None` for any.
 
     Raises:
         Refused: an answer was not 2xx, or a socket failed.
     """
     duration = f"{max(1, round(seconds))}s"
     command = ("wrk", "-t1", f"-c{connections}", f"-d{duration}", "-s", SCRIPT, url)
-    printed = processes.run(*command, TARGET=target, BODY=body.decode(), CONTENT_TYPE=content_type)
+    environment = {"TARGET": target, "BODY": body.decode(), "CONTENT_TYPE": content_type}
+    printed = processes.run_on(core, command, environment)
     found = re.search(r"Requests/sec: +([\d.]+)", printed)
     if found is None or "Non-2xx" in printed or "Socket errors" in printed:
         raise Refused(printed)

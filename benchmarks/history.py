@@ -11,19 +11,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import re
 import statistics
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from webmqconnect_async import AsyncClient
 
 from . import processes
-from .listeners import LeanSubscriber
+from .listeners import connect
 from .load import TOPIC
 
 LONGEST = 60.0
@@ -42,62 +40,18 @@ _EVENT = {"id": 17, "state": "paid", "note": "x" * 180}
 _BESIDE = "http://example.com/beside"
 
 
-class _Subscriber(LeanSubscriber):
-    """A subscriber of WAMP v2 that counts events.
-
-    Args:
-        authority: host and port of the hub.
-        topic: to subscribe to.
-        after: the ID after which it has missed events; `None` to subscribe plainly.
-    """
-
-    def __init__(self, authority: str, topic: str, after: int | None = None) -> None:
-        super().__init__(authority)
-        self.newest = 0
-        """The ID of the newest event at WELCOME."""
-        self.got = 0
-        self.complete = asyncio.Event()
-        """Set once it has all missed events, or any."""
-        self._topic, self._after = topic, after
-        self._expected = 1
-
-    def frame(self, frame: bytearray) -> None:
-        """Subscribe after WELCOME, and count."""
-        kind = re.search(rb"\[(\d+),", frame)
-        if kind is None:
-            return
-        if kind[1] == b"36":
-            self.got += 1
-            if self.got >= self._expected:
-                self.complete.set()
-        elif kind[1] == b"2":
-            newest = re.search(rb'"_newest":(\d+)', frame)
-            self.newest = int(newest[1]) if newest else 0
-            self.send([32, 1, {} if self._after is None else {"_after": self._after}, self._topic])
-        elif kind[1] == b"33":
-            missed = re.search(rb'"_missed":(\d+)', frame)
-            self._expected = int(missed[1]) if missed else 1
-            self.ready.set()
-        else:
-            raise RuntimeError(frame.decode(errors="replace"))
-
-
-async def _connect(url: str, topic: str, after: int | None = None) -> _Subscriber:
-    address = urlsplit(url)
-    create = asyncio.get_running_loop().create_connection
-    _, subscriber = await create(
-        lambda: _Subscriber(address.netloc, topic, after), address.hostname or "", address.port or 80
-    )
-    return subscriber
-
-
 async def come_back(url: str, number: int) -> None:
-    """Miss events, print a line, wait for one, and come back all at once. Print how long that took as JSON."""
-    loop = asyncio.get_running_loop()
-    subscriber = await _connect(url, TOPIC)
+    """Miss events, and come back all at once; see `miss_and_return`."""
+    subscriber = await connect(url, TOPIC)
     await subscriber.ready.wait()
     floor = subscriber.newest
     subscriber.close()
+    await miss_and_return(url, number, floor)
+
+
+async def miss_and_return(url: str, number: int, floor: int) -> None:
+    """Miss events after an ID, print a line, wait for one, and come back all at once. Print the seconds as JSON."""
+    loop = asyncio.get_running_loop()
     async with AsyncClient(url, timeout=None) as client:
         for _ in range(MISSED):
             await client.push(TOPIC, _EVENT)
@@ -105,7 +59,7 @@ async def come_back(url: str, number: int) -> None:
     await loop.run_in_executor(None, sys.stdin.readline)
     began = time.perf_counter()
     async with asyncio.timeout(LONGEST):
-        subscribers = await asyncio.gather(*(_connect(url, TOPIC, floor) for _ in range(number)))
+        subscribers = await asyncio.gather(*(connect(url, TOPIC, floor) for _ in range(number)))
         await asyncio.gather(*(each.complete.wait() for each in subscribers))
     taken = time.perf_counter() - began
     if any(each.got != MISSED for each in subscribers):
@@ -130,18 +84,25 @@ class Returned(NamedTuple):
 def returning(number: int) -> Returned:
     """Measure subscribers that come back at once."""
     with processes.server("hub_load", "serve", "hub") as hub:
-        return asyncio.run(_beside(hub, number))
+        return asyncio.run(beside(hub, "history", "return", hub.url, str(number)))
 
 
-async def _beside(hub: processes.Server, number: int) -> Returned:
-    command = processes.command("history", "return", hub.url, str(number))
+async def beside(hub: processes.Server, module: str, *arguments: str) -> Returned:
+    """Measure how a hub serves subscribers that come back, and a pair of others meanwhile.
+
+    Args:
+        hub: to which they come.
+        module: of the subscribers, which calls `miss_and_return`.
+        arguments: of the module.
+    """
+    command = processes.command(module, *arguments)
     process = await asyncio.create_subprocess_exec(
         *command, cwd=processes.ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     stdin, stdout = process.stdin, process.stdout
     if stdin is None or stdout is None:
         raise RuntimeError("no pipes")
-    subscriber = await _connect(hub.url, _BESIDE)
+    subscriber = await connect(hub.url, _BESIDE)
     before: list[float] = []
     latencies: list[float] = []
     memory = [0]

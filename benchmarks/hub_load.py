@@ -1,8 +1,9 @@
 """The hub under load, beside a bare aiohttp handler, each in a process of its own.
 
-python -m benchmarks.hub_load serve hub|signed|forgetful|bare
+python -m benchmarks.hub_load serve hub|signed|forgetful|bare [BACKPLANE]
     a server: the hub without and with a key, without a history, and the handler
-python -m benchmarks.hub_load fan URL PID N PUSHES     subscribes N times, pushes, and prints figures as JSON
+python -m benchmarks.hub_load fan URL PID N PUSHES [CONCURRENCY [PID ...]]
+    subscribes N times, pushes, and prints figures as JSON
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ LONGEST = 60.0
 """Seconds that the subscribers have to get everything."""
 
 
-async def serve(kind: str) -> None:
+async def serve(kind: str, backplane: str | None = None) -> None:
     """Serve on a free port of the loopback until the process is ended."""
     if kind == "bare":
         app = web.Application()
@@ -43,7 +44,8 @@ async def serve(kind: str) -> None:
         print(runner.addresses[0][1], flush=True)
     else:
         keys = {KEY: SECRET} if kind == "signed" else None
-        hub = Hub(port=0, keys=keys, max_connections=10_000, history=0 if kind == "forgetful" else 100)
+        history = 0 if kind == "forgetful" else 100
+        hub = Hub(port=0, keys=keys, max_connections=10_000, history=history, backplane=backplane)
         await hub.start()
         print(urlsplit(hub.url).port, flush=True)
     await asyncio.Event().wait()
@@ -59,6 +61,7 @@ class _Tally:
     def __init__(self, left: int) -> None:
         self.left = left
         self.complete = asyncio.Event()
+        self.count(0)
 
     def count(self, got: int) -> None:
         """Note that a subscriber got so many bytes."""
@@ -91,14 +94,24 @@ class _Subscriber(LeanWebSocket):
             self.ready.set()
 
 
-async def fan(url: str, pid: int, subscribers: int, events: int) -> dict[str, float]:
+async def fan(
+    url: str, pid: int, subscribers: int, events: int, concurrency: int = 10, *beside: int
+) -> dict[str, float]:
     """Subscribe, push, and wait until every subscriber got every event.
+
+    Args:
+        url: the hub.
+        pid: of the hub.
+        subscribers: how many there are.
+        events: to push.
+        concurrency: pushes at a time.
+        beside: the process IDs of other servers, whose CPU time is measured, too.
 
     Returns:
         `pushes` and `deliveries` a second; where the system tells it, of the hub, bytes of `memory per subscriber` and
-        microseconds of `CPU time per push`.
+        microseconds of `CPU time per push`, and those of the other servers, such as `CPU time of 17`.
     """
-    load = Load(url, concurrency=10)
+    load = Load(url, concurrency=concurrency)
     frame = text_frame(messages.event(TOPIC, json.dumps(load.event, separators=(",", ":"))))
     tally = _Tally(len(frame) * subscribers * events)
     address = urlsplit(url)
@@ -119,9 +132,10 @@ async def fan(url: str, pid: int, subscribers: int, events: int) -> dict[str, fl
         before = resident(pid) if has_proc() else 0
         for _ in range(subscribers):
             await connect()
-        if has_proc():
+        if has_proc() and subscribers:
             figures["memory per subscriber"] = (resident(pid) - before) / subscribers
-        cpu = cpu_seconds(pid) if has_proc() else 0.0
+        measured = {"CPU time per push": pid} | {f"CPU time of {each}": each for each in beside}
+        cpu = {name: cpu_seconds(each) if has_proc() else 0.0 for name, each in measured.items()}
         began = time.perf_counter()
         outcomes = await client.push_many(pushes(load, events))
         figures["pushes"] = events / (time.perf_counter() - began)
@@ -132,7 +146,7 @@ async def fan(url: str, pid: int, subscribers: int, events: int) -> dict[str, fl
         figures["deliveries"] = subscribers * events / (time.perf_counter() - began)
         # With few subscribers the hub waits for this process, which pushes and listens: its CPU time tells more.
         if has_proc():
-            figures["CPU time per push"] = (cpu_seconds(pid) - cpu) / events * 1e6
+            figures |= {name: (cpu_seconds(each) - cpu[name]) / events * 1e6 for name, each in measured.items()}
     for subscriber in connected:
         subscriber.close()
     return figures
@@ -143,7 +157,7 @@ def main() -> None:
     if sys.argv[1] == "serve":
         with tempfile.TemporaryFile("w") as log:
             logging.basicConfig(level=logging.INFO, stream=log)  # as `webmqconnect hub` does, to a file
-            asyncio.run(serve(sys.argv[2]))
+            asyncio.run(serve(*sys.argv[2:]))
         return
     import uvloop
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from typing import cast
 from urllib.parse import urlsplit
@@ -96,6 +97,56 @@ class LeanSubscriber(LeanWebSocket):
 
     def frame(self, frame: bytearray) -> None:
         """Take a frame with a message."""
+
+
+class RecoveringSubscriber(LeanSubscriber):
+    """A subscriber of WAMP v2 that counts events.
+
+    Args:
+        authority: host and port of the hub.
+        topic: to subscribe to.
+        after: the ID after which it has missed events; `None` to subscribe plainly.
+    """
+
+    def __init__(self, authority: str, topic: str, after: int | None = None) -> None:
+        super().__init__(authority)
+        self.newest = 0
+        """The ID of the newest event at WELCOME."""
+        self.got = 0
+        self.complete = asyncio.Event()
+        """Set once it has all missed events, or any."""
+        self._topic, self._after = topic, after
+        self._expected = 1
+
+    def frame(self, frame: bytearray) -> None:
+        """Subscribe after WELCOME, and count."""
+        kind = re.search(rb"\[(\d+),", frame)
+        if kind is None:
+            return
+        if kind[1] == b"36":
+            self.got += 1
+            if self.got >= self._expected:
+                self.complete.set()
+        elif kind[1] == b"2":
+            newest = re.search(rb'"_newest":(\d+)', frame)
+            self.newest = int(newest[1]) if newest else 0
+            self.send([32, 1, {} if self._after is None else {"_after": self._after}, self._topic])
+        elif kind[1] == b"33":
+            missed = re.search(rb'"_missed":(\d+)', frame)
+            self._expected = int(missed[1]) if missed else 1
+            self.ready.set()
+        else:
+            raise RuntimeError(frame.decode(errors="replace"))
+
+
+async def connect(url: str, topic: str, after: int | None = None) -> RecoveringSubscriber:
+    """Connect a subscriber to a hub."""
+    address = urlsplit(url)
+    create = asyncio.get_running_loop().create_connection
+    _, subscriber = await create(
+        lambda: RecoveringSubscriber(address.netloc, topic, after), address.hostname or "", address.port or 80
+    )
+    return subscriber
 
 
 class _Listener(LeanSubscriber):

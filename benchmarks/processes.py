@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,9 +38,9 @@ def has_two_cores() -> bool:
 
 
 @contextmanager
-def _core(index: int) -> Iterator[None]:
-    """Run the processes that are started in this block on one core, if there are two."""
-    if not has_two_cores():
+def _core(index: int | None) -> Iterator[None]:
+    """Run the processes that are started in this block on one core, if there are two. `None`: on any."""
+    if index is None or not has_two_cores():
         yield
         return
     allowed = sorted(os.sched_getaffinity(0))
@@ -48,9 +52,9 @@ def _core(index: int) -> Iterator[None]:
 
 
 @contextmanager
-def server(module: str, *arguments: str) -> Iterator[Server]:
+def server(module: str, *arguments: str, core: int | None = 0) -> Iterator[Server]:
     """Run a module of this package that prints its port first and then serves, until the end of the block."""
-    with _core(0):
+    with _core(core):
         process = subprocess.Popen(command(module, *arguments), cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603  # ours
     with process:
         try:
@@ -60,6 +64,33 @@ def server(module: str, *arguments: str) -> Iterator[Server]:
             yield Server(f"http://127.0.0.1:{int(port)}", process.pid)
         finally:
             process.terminate()
+
+
+def has_redis() -> bool:
+    """Tell whether Redis is installed."""
+    return shutil.which("redis-server") is not None
+
+
+@contextmanager
+def redis(core: int | None = -1) -> Iterator[Server]:
+    """Run Redis with a log of what is written, as hubs need it; by default on the core of the clients."""
+    with tempfile.TemporaryDirectory(prefix="webmq-") as folder, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        probe.close()
+        options = ("--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", "", "--appendonly", "yes")
+        with _core(core):
+            process = subprocess.Popen(("redis-server", *options), stdout=subprocess.PIPE, text=True)  # noqa: S603, S607
+        with process:
+            try:
+                for line in process.stdout or ():
+                    if "Ready to accept connections" in line:
+                        break
+                else:
+                    raise RuntimeError("Redis did not start")
+                yield Server(f"redis://127.0.0.1:{port}/0", process.pid)
+            finally:
+                process.kill()
 
 
 @contextmanager
@@ -97,11 +128,16 @@ def output(module: str, *arguments: str, **environment: str) -> str:
 
 def run(*command: str, **environment: str) -> str:
     """Run a command on the core of the clients and return what it prints; CalledProcessError if it fails."""
+    return run_on(-1, command, environment)
+
+
+def run_on(core: int | None, command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Run a command on a core, or on any, and return what it prints; CalledProcessError if it fails."""
     # Without the variables by which coverage measures child processes: its tracer would be measured as well.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    with _core(-1):
+    with _core(core):
         process = subprocess.Popen(  # noqa: S603  # ours
-            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=inherited | environment
+            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**inherited, **environment}
         )
     with process:
         try:
@@ -127,9 +163,8 @@ def resident(pid: int | str = "self") -> int:
 
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time that a process has used, where the system has /proc."""
-    # The second field, the name in parentheses, may contain spaces; utime and stime are the 14th and the 15th.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    # Linux's clock of a process, as by clock_getcpuclockid(3): /proc would tell hundredths of a second.
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def command(module: str, *arguments: str) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def _row(row: Row) -> tuple[str, ...]:
 
 def shown(value: float, unit: str) -> str:
     """Return a value with the digits that its unit deserves."""
-    return f"{value:,.2f}" if unit in ("x", "MB") else f"{value:,.1f}" if unit == "%" else f"{value:,.0f}"
+    return f"{value:,.2f}" if unit in ("x", "MB", "s") else f"{value:,.1f}" if unit in ("%", "ms") else f"{value:,.0f}"
 
 
 def _bottleneck(results: Results) -> str:

@@ -49,3 +49,13 @@ def test_a_run_writes_results_page_and_chart(tmp_path: Path) -> None:
         assert row["title"] in printed
         assert row["title"] in (tmp_path / "results.md").read_text()
     assert "Each client in a process of its own" in (tmp_path / "chart.svg").read_text()
+
+
+@pytest.mark.skipif(not processes.has_proc(), reason="needs Linux")
+def test_cpu_time_of_another_process() -> None:
+    """A process that waits uses none, and one that works does."""
+    with processes.server("hub_load", "serve", "bare") as server:
+        idle = processes.cpu_seconds(server.pid)
+        assert 0 < idle <= processes.cpu_seconds(server.pid)
+        processes.output("hub_load", "fan", server.url, str(server.pid), "0", "20")
+        assert processes.cpu_seconds(server.pid) > idle

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypedDict, cast
 
 import pytest
+import redis
 from aiohttp import WSMsgType
 
-from webmqconnect_async.hub import Hub, HubOptions
+from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._engine import connection, follower, stream
 from webmqconnect_async.hub._engine.stream import StreamEngine
 
@@ -24,9 +25,21 @@ class Server(Protocol):
     def port(self) -> int: ...
 
 
-def backplane(server: Server, prefix: str = "webmq") -> HubOptions:
+class Shared(TypedDict):
+    """The options that hubs share."""
+
+    backplane: str
+    backplane_prefix: str
+
+
+def backplane(server: Server, prefix: str = "webmq") -> Shared:
     """Return the options of a hub that uses a server."""
     return {"backplane": f"redis://127.0.0.1:{server.port}/0", "backplane_prefix": prefix}
+
+
+def last_entries(client: redis.Redis, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """Return the last entries of the stream, the last one first."""
+    return cast(list[tuple[bytes, dict[bytes, bytes]]], client.xrevrange("webmq:events", count=count))
 
 
 def engine_of(hub: Hub) -> StreamEngine:

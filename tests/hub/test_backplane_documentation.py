@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from webmqconnect_async.hub import Hub, _metrics  # which is not to be imported in the event loop
-from webmqconnect_async.hub._engine import stream
+from webmqconnect_async.hub._engine import appender, stream
 from webmqconnect_async.hub._engine.entries import fields_of
 from webmqconnect_async.hub._engine.names import names_of
 from webmqconnect_async.hub._publication import Publication, Receivers
@@ -30,6 +30,12 @@ def rows(title: str) -> list[list[str]]:
 
 def test_the_names_of_the_keys() -> None:
     assert [name.removesuffix("…") for (name,) in rows("Keys")] == list(names_of("webmq"))
+
+
+def test_troubleshooting_quotes_the_responses() -> None:
+    page = (PAGES / "how-to" / "troubleshooting.md").read_text()
+    for refused in (appender.NOT_ADDED, appender.NOT_KNOWN):
+        assert f"| {refused.status} | `{refused.reason}` |" in page
 
 
 def test_the_fields_of_an_entry() -> None:
@@ -58,7 +64,7 @@ async def test_what_redis_is_said_to_hold(wire: HubClient, caplog: pytest.LogCap
         with Redis.from_url(server.url, decode_responses=True) as client:
             keys = {re.sub(r"(:key:).+", r"\1…", str(key)) for key in client.scan_iter()}
             first, second = client.xrange("webmq:events")
-    assert keys == {name for (name,) in rows("Keys")}
+    assert keys == {name for (name,) in rows("Keys")} - {"webmq:nothing"}
     assert list(first[1]) == ["o", "h"]
     assert list(second[1]) == ["o", "p", "t", "e"]
     assert answer.headers["WebMQ-Publication"] == str(publication_id(second[0]))

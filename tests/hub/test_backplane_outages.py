@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import prometheus_client  # noqa: F401  # its import reads /proc, which must not be in the event loop
@@ -47,9 +48,9 @@ class Place(NamedTuple):
 @pytest.fixture
 async def place(own_redis: RedisServer, run: Run) -> AsyncIterator[Place]:
     async with TcpProxy(own_redis.port) as proxy:
-        options = {"metrics": "127.0.0.1:0", "allow_publish": True}
-        near = await run(Hub(port=0, **backplane(proxy), **options))  # type: ignore[arg-type]
-        yield Place(own_redis, proxy, near, await run(Hub(port=0, **backplane(own_redis), **options)))  # type: ignore[arg-type]
+        start = partial(Hub, port=0, metrics="127.0.0.1:0", allow_publish=True)
+        near = await run(start(**backplane(proxy)))
+        yield Place(own_redis, proxy, near, await run(start(**backplane(own_redis))))
         proxy.mend()
         await near.close()
 
@@ -71,14 +72,14 @@ OUTAGES = [
 ]
 
 
-async def pushed(colour: str, url: str, event: int = 1, **options: object) -> Receipt:
+async def pushed(colour: str, url: str, event: int = 1, dialect: DialectName = "webmq") -> Receipt:
     """Push with one of the clients, once."""
     if colour == "async":
-        async with AsyncClient(url, retry=Retry(attempts=1), **options) as client:  # type: ignore[arg-type]
+        async with AsyncClient(url, retry=Retry(attempts=1), dialect=dialect) as client:
             return await client.push(TOPIC, event)
 
     def push() -> Receipt:
-        with Client(url, retry=Retry(attempts=1), **options) as client:  # type: ignore[arg-type]
+        with Client(url, retry=Retry(attempts=1), dialect=dialect) as client:
             return client.push(TOPIC, event)
 
     return await asyncio.to_thread(push)

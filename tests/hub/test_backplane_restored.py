@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from asyncio import StreamReader, StreamWriter
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-import redis
 
 from tests.redis_server import RedisServer
 from tests.supervisor import HubProcess
-from tests.tcp_proxy import TcpProxy
 
 from .conftest import HubClient
 
@@ -47,41 +43,3 @@ async def test_all_hubs_have_the_same_history(tmp_path: Path, wire: HubClient, n
             real = client.get("webmq:history")
         assert isinstance(real, bytes)
         assert [await history_of(wire, hub) for hub in hubs] == [real.decode()] * 3
-
-
-class PatientProxy(TcpProxy):
-    """Forwards no reply to INFO that a server gives while it loads its data before it has loaded them."""
-
-    held = 0
-
-    async def _forward(self, reader: StreamReader, writer: StreamWriter) -> None:
-        while data := await reader.read(1 << 16):
-            if b"loading:1" in data:
-                self.held += 1
-                await asyncio.to_thread(self._wait)
-            writer.write(data)
-
-    def _wait(self) -> None:
-        with redis.Redis(port=self.target) as client:
-            while True:
-                try:
-                    client.ping()
-                    return
-                except redis.BusyLoadingError:
-                    time.sleep(0.01)
-
-
-async def test_a_server_that_loads_its_data(tmp_path: Path, wire: HubClient) -> None:
-    """Meanwhile Redis 7 responds to INFO, with `loading:1` and `aof_enabled:0`. It is durable all the same."""
-    async with AsyncExitStack() as stack:
-        server = stack.enter_context(RedisServer(tmp_path / "redis"))
-        with server.client() as client:
-            client.eval("for i = 1, 300000 do redis.call('SET', 'other' .. i, i) end", 0)
-        way = await stack.enter_async_context(PatientProxy(server.port))
-        hub = await stack.enter_async_context(HubProcess("hub", tmp_path, f"redis://127.0.0.1:{way.port}/0"))
-        before = await history_of(wire, hub)
-        for _ in range(5):
-            await asyncio.to_thread(server.restart)
-            await hub.until_ready()
-        assert way.held > 0
-        assert await history_of(wire, hub) == before

@@ -122,6 +122,19 @@ async def _with_a_copy(fleet: Fleet, use: Callable[[RedisServer, Path], None]) -
             await asyncio.to_thread(use, fleet.redis, copy)
 
 
+async def _everything_fails(fleet: Fleet) -> None:
+    """Let Redis lose what was written last, while no hub is left that knows of it."""
+    async with fleet.all_hubs() as hubs, fleet.redis_lock:
+        copy = await asyncio.to_thread(fleet.redis.copy, fleet.folder / f"redis-{time.monotonic_ns()}")
+        fleet.ways[0].stall()  # the subscribers of this hub do not get the events that are lost
+        await asyncio.sleep(fleet.random.uniform(0.3, 1))
+        await asyncio.gather(*(hub.kill() for hub in hubs))
+        with fleet.losing_data():
+            await asyncio.to_thread(fleet.redis.restore, copy)
+        fleet.ways[0].mend()
+        await asyncio.gather(*(hub.start_again_and_again() for hub in hubs))
+
+
 async def _hub_cut_off(fleet: Fleet) -> None:
     async with fleet.one_hub() as number:
         fleet.ways[number].cut()
@@ -168,12 +181,13 @@ OTHERS: Sequence[Step] = (
     Step("Redis is flushed", _redis_flushed, may_lose=True),
     Step("Redis is replaced by a copy that is behind", _redis_replaced, may_lose=True),
     Step("the machine of Redis has a power failure", _power_failed, may_lose=True),
+    Step("Redis and all hubs have a power failure", _everything_fails, may_lose=True),
     Step("a hub is cut off from Redis", _hub_cut_off),
     Step("a hub gets no packets from Redis", _hub_hears_nothing),
     REPLACED_WHILE_CUT_OFF,
     Step("Redis is flushed while a hub gets no packets", _flushed_while_cut_off, may_lose=True),
 )
-"""All steps but the one that is repeated most."""
+"""What a course consists of, beside hubs that are killed."""
 
 
 def both(one: Step, other: Step) -> Step:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import NamedTuple, cast
 
 from .._idempotency import Fingerprint, used_before
 from .._pushes.verdicts import Refused
 from .connection import Connection, NotDone, Unreachable
 from .engine import Published, Repeated
-from .entries import Position
+from .entries import Entry, Position
 from .names import Names
 from .scripts import ADD
 
@@ -48,21 +49,38 @@ class Appender:
         names: the names of the keys.
         most: entries that the stream keeps.
         clock: returns the Unix time in seconds.
+        added: called with the entries that a command has added, which follow each other.
     """
 
-    def __init__(self, names: Names, most: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, names: Names, most: int, clock: Callable[[], float], added: Callable[[Sequence[Entry]], None]
+    ) -> None:
         self._names = names
         self._most = most
         self._clock = clock
+        self._added = added
         self._waiting: deque[Addition] = deque()
         self._filled = asyncio.Event()
+        self._script = b""
         self.newest: Position | None = None
         """That of the last event that has been added."""
+        self.latest = -inf
+        """When an event last came, as the event loop's time."""
 
     def add(self, addition: Addition) -> None:
         """Let an event be added. Its future has the result."""
         self._waiting.append(addition)
         self._filled.set()
+        self.latest = addition.published.get_loop().time()
+
+    async def connect(self, connection: Connection) -> None:
+        """Prepare the connection that `run` uses.
+
+        Raises:
+            Unreachable: The server cannot be used.
+        """
+        self._script = cast(bytes, await connection.ask("SCRIPT", "LOAD", ADD))
+        await self._ask(connection, b"", ())
 
     async def run(self, connection: Connection, history: Callable[[], bytes]) -> None:
         """Add events, until that fails. Those that wait then are refused.
@@ -75,12 +93,16 @@ class Appender:
             Unreachable: The server cannot be used.
         """
         try:
-            script = cast(bytes, await connection.ask("SCRIPT", "LOAD", ADD))
             while True:
                 await self._filled.wait()
                 batch = self._take()
                 try:
-                    self._settle(batch, await self._ask(connection, script, history(), batch))
+                    before = history()
+                    results = await self._ask(connection, before, batch)
+                    if results is None:
+                        raise OtherHistory("another hub has begun a new history")
+                    if history() == before:  # otherwise this hub has lost them, and nobody was told of them
+                        self._settle(batch, results)
                 except (NotDone, OtherHistory):
                     _finish(batch, NOT_ADDED)
                     raise
@@ -107,22 +129,20 @@ class Appender:
             self._filled.clear()
         return batch
 
-    async def _ask(
-        self, connection: Connection, script: bytes, history: bytes, batch: Sequence[Addition]
-    ) -> Sequence[bytes]:
+    async def _ask(self, connection: Connection, history: bytes, batch: Sequence[Addition]) -> Sequence[bytes] | None:
         names = self._names
         arguments: list[bytes | str | int] = [history, int(self._clock() * 1000), self._most]
         for addition in batch:
             push = (addition.push.name.hex(), addition.push.content.hex()) if addition.push else ("", "")
             arguments += (*push, 1 + len(addition.fields), addition.token, *addition.fields)
         keys = names.stream, names.history, names.key
-        results = await connection.ask("EVALSHA", script, len(keys), *keys, *arguments)
-        if results is None:
-            raise OtherHistory("another hub has begun a new history")
-        return cast(Sequence[bytes], results)
+        results = await connection.ask("EVALSHA", self._script, len(keys), *keys, *arguments)
+        return cast(Sequence[bytes] | None, results)
 
     def _settle(self, batch: Sequence[Addition], results: Sequence[bytes]) -> None:
-        for addition, result in zip(batch, results, strict=True):
+        added: list[Entry] = []
+        before, *others = results
+        for addition, result in zip(batch, others, strict=True):
             published: Published
             if result == b"!":
                 published = used_before()
@@ -131,7 +151,11 @@ class Appender:
             else:
                 self.newest = Position(result, addition.token)
                 published = self.newest.publication_id
+                added.append(Entry(self.newest, before, addition.fields))
+                before = b"%s %s" % self.newest
             _finish((addition,), published)
+        if added:
+            self._added(added)
 
 
 def _finish(additions: Iterable[Addition], published: Published) -> None:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 from .._publication import Publication, Receivers
 
 _COUNTER_BITS = 11
+_MOST = (1 << _COUNTER_BITS) - 1
+"""The highest counter that a hub gives. A stranger's entry may have a higher one."""
 
 
 class Position(NamedTuple):
@@ -27,7 +29,7 @@ class Position(NamedTuple):
     def publication_id(self) -> int:
         """The ID of the entry as that of a publication."""
         milliseconds, _, counter = self.id.partition(b"-")
-        return int(milliseconds) << _COUNTER_BITS | int(counter)
+        return int(milliseconds) << _COUNTER_BITS | min(int(counter), _MOST)
 
 
 class InvalidEntry(ValueError):

@@ -20,6 +20,12 @@ from .tail import Tail, entries_at_once, entries_of, read_tail
 _BLOCK = 1.0
 """Seconds to wait for an entry before the hub looks whether the stream is still the same."""
 
+_HOLD = 0.002
+"""Seconds without an event of this hub until it reads what others have added."""
+
+_LONGEST_HOLD = 0.1
+"""Seconds until it reads in any case."""
+
 _ATTEMPTS = 5
 """How often the stream is read anew, if it is replaced meanwhile."""
 
@@ -61,6 +67,10 @@ class Follower:
         self._deliver = deliver
         self._server: Server | None = None
         self._position: Position | None = None
+        self._reading = False
+        self._ahead: set[Position] = set()
+        """What `added` has delivered since the hub last began to read."""
+        self._held: asyncio.Future[None] | None = None
         self.history = b""
         """The ID of the history; empty before the first one."""
 
@@ -77,6 +87,13 @@ class Follower:
         self._server, other = [server_of(cast(bytes, await each.ask("INFO"))) for each in (connection, adding)]
         if self._server.run != other.run:  # during a failover
             raise Unreachable("two servers respond at this address")
+        # These change nothing. A right that is missing shows now, and not when a script has done a part of its work.
+        nothing = self._names.nothing
+        await connection.ask("XADD", nothing, "NOMKSTREAM", "*", "o", "")
+        await connection.ask("SET", nothing, "", "XX")
+        await connection.ask("DEL", nothing)
+        await connection.ask("XREAD", "STREAMS", nothing, "0")
+        await self._appender.connect(adding)
         await self._resume(connection)
 
     async def run(self, connection: Connection) -> None:
@@ -87,21 +104,67 @@ class Follower:
         """
         at_once, stream = entries_at_once(self._config), self._names.stream
         while True:
-            position = cast(Position, self._position)
-            reading = "XREAD", "COUNT", at_once, "BLOCK", int(_BLOCK * 1000), "STREAMS", stream, position.id
+            self._reading = True
+            await self._hold()
+            self._ahead.clear()
+            after = cast(Position, self._position).id
+            reading = "XREAD", "COUNT", at_once, "BLOCK", int(_BLOCK * 1000), "STREAMS", stream, after
             streams = cast(Sequence[tuple[bytes, Reply]] | None, await connection.ask(*reading, wait=_BLOCK))
+            self._reading = False
             if streams is None:
                 await self._resume(connection)
                 continue
             for entry in entries_of(streams[0][1]):
-                try:
-                    if not entry.follows(position):
-                        raise InvalidEntry
-                    self._deliver(entry)
-                except InvalidEntry:
-                    await self._resume(connection, gap=True)
-                    break
-                self._position = position = entry.position
+                if entry.position not in self._ahead:
+                    try:
+                        self._advance(entry)
+                    except InvalidEntry:
+                        await self._resume(connection, gap=True)
+                        break
+
+    def added(self, entries: Sequence[Entry]) -> None:
+        """Deliver what this hub has added, if it has read all that is before. Otherwise it reads that now.
+
+        A hub that has many pushes would have every event of its own sent back to it, and read it.
+
+        Args:
+            entries: of one command.
+        """
+        if self._reading and entries[0].follows(cast(Position, self._position)):
+            for entry in entries:
+                self._advance(entry)
+                self._ahead.add(entry.position)
+        elif self._held is not None and self._behind:
+            _release(self._held)
+
+    async def _hold(self) -> None:
+        """Leave reading to `added`, while events come to this hub, and none of another one is between them."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LONGEST_HOLD
+        while not self._behind and loop.time() < (until := min(self._appender.latest + _HOLD, end)):
+            self._held = loop.create_future()
+            timer = loop.call_at(until, _release, self._held)
+            try:
+                await self._held
+            finally:
+                timer.cancel()
+
+    @property
+    def _behind(self) -> bool:
+        """Whether this hub has added an event that it has not delivered yet."""
+        newest, position = self._appender.newest, cast(Position, self._position)
+        return newest is not None and newest.publication_id > position.publication_id
+
+    def _advance(self, entry: Entry) -> None:
+        """Deliver an entry.
+
+        Raises:
+            InvalidEntry: It does not follow the position, or no hub has written it.
+        """
+        if not entry.follows(cast(Position, self._position)):
+            raise InvalidEntry
+        self._deliver(entry)
+        self._position = entry.position
 
     async def _resume(self, connection: Connection, *, gap: bool = False) -> None:
         """Go on from the position, or read what is in the stream if that would leave something out.
@@ -182,3 +245,8 @@ class Follower:
         before, self.history, self._position = self.history, history, tail.position
         self._appender.newest = None
         self._tell(tail, history.decode(), why if before else "")
+
+
+def _release(held: asyncio.Future[None]) -> None:
+    if not held.done():
+        held.set_result(None)

@@ -15,8 +15,10 @@ class Names(NamedTuple):
     """The run of the server in which the history was last found to be whole."""
     key: str
     """How the names of idempotency keys begin."""
+    nothing: str
+    """A name that no key has."""
 
 
 def names_of(prefix: str) -> Names:
     """Return the names that begin with a prefix."""
-    return Names(f"{prefix}:events", f"{prefix}:history", f"{prefix}:server", f"{prefix}:key:")
+    return Names(f"{prefix}:events", f"{prefix}:history", f"{prefix}:server", f"{prefix}:key:", f"{prefix}:nothing")

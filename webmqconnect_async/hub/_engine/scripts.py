@@ -30,7 +30,7 @@ end
 local before = last[1] .. ' ' .. last[2][2]
 local milliseconds, counter = string.match(last[1], '^(%d+)-(%d+)$')
 milliseconds, counter = tonumber(milliseconds), tonumber(counter)
-local now, i, results = tonumber(ARGV[2]), 4, {}
+local now, i, results = tonumber(ARGV[2]), 4, {before}
 while ARGV[i] do
   local key, content, fields = ARGV[i], ARGV[i + 1], i + 3
   local size = tonumber(ARGV[i + 2])
@@ -65,6 +65,6 @@ Keys: the stream, where the ID of the history is, and how the names of idempoten
 history, the time in milliseconds, and how many entries to keep; then for each event its idempotency key, or nothing,
 the digest of its content, the number of what follows, its token, and its fields.
 
-Returns for each event its ID; `=` and the first ID if it is repeated; `!` if its key was used for another event.
-Returns nothing, and adds nothing, if the history is another one.
+Returns what the field `p` of the first event is; then for each event its ID, `=` and the first ID if it is repeated, or
+`!` if its key was used for another event. Returns nothing, and adds nothing, if the history is another one.
 """

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING, ClassVar
 
 from .._backplane import Backplane
@@ -58,7 +59,7 @@ class StreamEngine(Engine):
         names = names_of(backplane.prefix)
         # Enough to fill a history, whose events take more than that.
         most = max(_LEAST_ENTRIES, config.history_bytes // _BYTES_PER_ENTRY)
-        self._appender = Appender(names, most, config.clock)
+        self._appender = Appender(names, most, config.clock, lambda entries: self._follower.added(entries))
         self._follower = Follower(names, config, self._appender, broker.new_history, self._adopt, self._deliver)
         self._task: asyncio.Task[None] | None = None
         self._unready = "it has not started"
@@ -66,6 +67,7 @@ class StreamEngine(Engine):
         self._hub, self._numbers = secrets.token_hex(6), count()
         self._own: dict[bytes, tuple[Publication, float | None]] = {}
         self._waiting: dict[asyncio.Future[None], int] = {}
+        self._unreached: float = inf  # an ID that a subscriber has waited for in vain since the last event
 
     @property
     def unready(self) -> str:
@@ -102,7 +104,7 @@ class StreamEngine(Engine):
         return published
 
     def reach(self, publication_id: int) -> Coroutine[object, object, object] | None:
-        return None if publication_id <= self._broker.ids.newest else self._reach(publication_id)
+        return self._reach(publication_id) if self._broker.ids.newest < publication_id < self._unreached else None
 
     async def _run(self, started: asyncio.Future[None]) -> None:
         """Use the server; whenever it is away, try to reach it again."""
@@ -161,6 +163,8 @@ class StreamEngine(Engine):
             await asyncio.wait([reached], timeout=_REACH)
         finally:
             del self._waiting[reached]
+        if not reached.done():
+            self._unreached = min(self._unreached, publication_id)
 
     def _settled(self, token: bytes, published: asyncio.Future[Published]) -> None:
         if published.cancelled() or not isinstance(published.result(), int):
@@ -183,6 +187,7 @@ class StreamEngine(Engine):
             self._broker.forward(entry.publication(), entry.position.publication_id, None)
         else:
             self._broker.forward(own[0], entry.position.publication_id, (own[1],))
+        self._unreached = inf
         for reached, publication_id in self._waiting.items():
             if publication_id <= self._broker.ids.newest and not reached.done():
                 reached.set_result(None)

@@ -11,7 +11,8 @@ from .._history import History
 from .connection import Connection, Reply
 from .entries import Entry, InvalidEntry, Position, entry_of, position_of
 
-_MOST_BYTES = 1 << 20
+_MOST_BYTES = 16 << 20
+"""Bytes of the entries that are read with one command, if all are as large as they may be."""
 
 
 class Tail(NamedTuple):
@@ -22,7 +23,7 @@ class Tail(NamedTuple):
 
 
 def entries_at_once(config: HubConfig) -> int:
-    """Return how many entries to read with one command, so that they take about a megabyte at most."""
+    """Return how many entries to read with one command."""
     return max(1, min(100, _MOST_BYTES // config.max_body))
 
 
