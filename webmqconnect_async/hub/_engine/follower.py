@@ -195,7 +195,7 @@ class Follower:
             tail = await read_tail(connection, names.stream, self._config, self._new_history)
             now = cast(bytes | None, await connection.ask("GET", names.history))
             if tail is not None and now is not None and now == history:
-                self._adopt(tail, history, why or "the stream has a gap")
+                self._adopt(tail, now, why or "the stream has a gap")
                 return
             # Another hub may have begun a history meanwhile, whose entries are those that have just been read.
             history = await self._begin(connection, now) if tail is None or now is None else now
