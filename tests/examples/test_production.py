@@ -1,4 +1,4 @@
-"""The page "Run a hub in production", and `examples/production/`: what it installs is installed, verified, run and asked.
+"""The page "Run a hub in production" and `examples/production/`: what they install is verified, run and queried.
 
 Each absolute path becomes one in a folder of the test, and `docker` a command that records what it is called with.
 """
