@@ -1,8 +1,7 @@
-"""What a handler costs while the broker is away: `python -m benchmarks.away`.
+"""Measures how long a handler takes while the broker is away: `python -m benchmarks.away`.
 
-It runs handlers one after another, and prints the milliseconds that a handler takes, with `push` in a try block and
-with `push_soon`: the median and the slowest. A broker can be away in two ways. Nobody listens, so connections are
-refused, or somebody listens and never responds.
+It runs handlers one after another, and prints the median and the slowest in milliseconds, with `push` in a try block
+and with `push_soon`. The broker is away in two ways: connections are refused, or accepted without any response.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much a server takes when the client costs next to nothing: by wrk, else by pipelining over a bare socket."""
+"""How many pushes a server accepts if the client costs almost nothing: wrk, or pipelining over a socket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BATCH = 100
 
 
 def has_wrk() -> bool:
-    """Tell whether wrk is installed."""
+    """Return whether wrk is installed."""
     return shutil.which("wrk") is not None
 
 

@@ -1,4 +1,4 @@
-"""Pushes a second, and milliseconds from a push to its event, at a hub, a node of Crossbar.io and two clusters.
+"""Pushes per second, and milliseconds from a push to its event, at a hub, a node of Crossbar.io and two clusters.
 
 `python3 benchmarks/crossbar_cluster.py` runs this module in a venv. Brokers, client and subscribers share all cores.
 """
@@ -44,27 +44,27 @@ class Place:
     near: str
     """The WebSocket URL of the node at which events are pushed."""
     far: str | None = None
-    """That of another node; None where there is only one."""
+    """That of another node, or None if there is only one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What was measured with one subscriber."""
+    """The results with one subscriber."""
 
     rate: float
-    """Pushes a second, until the last event has arrived."""
+    """Pushes per second, until the last event has arrived."""
     ms: float
     """Milliseconds from the beginning of a push to its event, one push at a time; the median."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured at one place."""
+    """The results at one place."""
 
     near: Reached
     """With a subscriber of the same node."""
     far: Reached | None
-    """With one of another node; None where there is only one."""
+    """With one of another node, or None if there is only one."""
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def hub() -> Iterator[Place]:
 
 @contextmanager
 def node() -> Iterator[Place]:
-    """Run Crossbar.io by the configuration of the example."""
+    """Run Crossbar.io with the configuration of the example."""
     with crossbar.node(json.loads(crossbar.EXAMPLE.read_text())) as running:
         authority = f"127.0.0.1:{running.port}"
         yield Place(f"http://{authority}/publish", SECRET, f"ws://{authority}/ws")
@@ -98,7 +98,7 @@ WAYS: Mapping[str, Callable[[], AbstractContextManager[Place]]] = {
 
 
 async def measured(place: Place, events: int) -> Figures:
-    """Measure a place with so many pushes at a time, and with a tenth of that one after another."""
+    """Measure one place: first ten pushes in flight, then a tenth of the pushes one after another."""
     near = await _reached(place, place.near, events)
     return Figures(near, None if place.far is None else await _reached(place, place.far, events))
 
@@ -129,7 +129,7 @@ async def _reached(place: Place, ws_url: str, events: int) -> Reached:
 
 
 async def _linked(client: AsyncClient, events: Subscription) -> None:
-    """Return once events arrive at the node of the subscriber, and none is on its way."""
+    """Wait until events arrive at the node of the subscriber, and none is in flight."""
     arrived = asyncio.ensure_future(_receive_until(events, "linked"))
     while not arrived.done():
         await client.push(TOPIC, "linked")
@@ -139,7 +139,7 @@ async def _linked(client: AsyncClient, events: Subscription) -> None:
 
 
 async def _receive(events: Subscription, number: int) -> None:
-    """Receive so many events."""
+    """Receive this number of events."""
     async with asyncio.timeout(LONGEST):
         for _ in range(number):
             await anext(events)
@@ -173,7 +173,7 @@ def _shown(reached: Reached | None) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Measure all ways, print the table, and keep it."""
+    """Measure all ways, print the table, and save it."""
     parser = argparse.ArgumentParser(prog="benchmarks/crossbar_cluster.py", description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS, help=f"default: {EVENTS}; fewer are not kept")
     options = parser.parse_args()

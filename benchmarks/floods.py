@@ -1,10 +1,10 @@
-"""How long a push takes to arrive while other subscribers flood the hub.
+"""Measures how long an event takes to arrive while other subscribers flood the hub.
 
 python -m benchmarks.floods [--seconds 20] [--peers 20,200] [--only pings]    prints a table
 python -m benchmarks.floods attack URL FLOOD PEERS                            floods until the end of stdin
 
-The hub, the flood, and the well-behaved pair that is measured run in a process each. A peer that the hub drops connects
-again.
+The hub, the flood, and a client and a subscriber that are measured run in a process each. Peers that the hub drops
+reconnect.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is measured side by side, and the ratios and limits that it should reach. Pure data."""
+"""What is compared, and the goals for ratios and limits. Pure data."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""What the history of a hub costs, and how 800 subscribers that come back at once are served.
+"""Measures what the history of a hub costs, and how fast 800 subscribers that return at once get their events.
 
 python -m benchmarks.history [--rounds 9] [--subscribers 800]    prints both; status 1 if a goal is missed
 python -m benchmarks.history return URL N                        the subscribers, until the end of stdin
 
-Hub, returning subscribers, and the well-behaved pair that is measured meanwhile run in a process each.
+The hub, the returning subscribers, and a client and a subscriber whose delay is measured meanwhile run in a process
+each.
 """
 
 from __future__ import annotations

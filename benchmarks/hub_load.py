@@ -1,4 +1,4 @@
-"""The hub under load, beside a bare aiohttp handler, each in a process of its own.
+"""The hub under load, compared with a bare aiohttp handler, each in a process of its own.
 
 python -m benchmarks.hub_load serve hub|signed|forgetful|bare [BACKPLANE]
     a server: the hub without and with a key, without a history, and the handler

@@ -1,7 +1,7 @@
 """Instructions per push, counted by Valgrind's callgrind. Counts vary by 1 % where times vary by 30 %.
 
-`python -m benchmarks.instructions CELL URL` is the process that runs under Valgrind: it warms a client up, switches the
-counting on and pushes. What is not per push cancels out between a run with few events and one with more.
+`python -m benchmarks.instructions CELL URL` is the process that runs under Valgrind: it warms a client up, turns
+counting on and pushes. The difference of a run with few events and one with more is what the pushes cost.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VALGRIND = "apt-get install valgrind"
 
 
 def has_valgrind() -> bool:
-    """Tell whether Valgrind is installed, with the program that switches the counting on."""
+    """Return whether Valgrind is installed, with the program that switches the counting on."""
     return all(map(shutil.which, ("valgrind", "vgdb")))
 
 

@@ -1,6 +1,6 @@
-"""Subscribers that speak WAMP v2 and count what they get, for brokers that are pushed to by somebody else.
+"""Subscribers by WAMP v2 that count the events of a broker, to which another process pushes.
 
-python -m benchmarks.listeners ENDPOINT WS_URL N    prints a line once N subscribe; at the end of stdin, what each got
+python -m benchmarks.listeners ENDPOINT WS_URL N    prints a line when N have subscribed, and counts at the end of stdin
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What every client pushes: one event, signed anew each time.
 
-A client is a context manager: it gets a `Load` and yields a function. Called with a number, the function pushes so many
-events, and raises unless each was accepted. So a measurement can warm the client up before it starts the clock.
+A client is a context manager: it gets a `Load` and yields a function. The function takes a number, pushes that many
+events, and raises unless all were accepted. So a measurement can warm the client up before it starts the clock.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Load:
 
     @property
     def event(self) -> dict[str, object]:
-        """An event of so many bytes."""
+        """An event of this number of bytes."""
         return {"id": 17, "state": "paid", "text": "x" * (self.body - 34)}
 
 
@@ -105,7 +105,7 @@ def bridge_query(body: bytes) -> str:
 
 
 async def by_workers(push: Callable[[], Awaitable[None]], events: int, concurrency: int) -> None:
-    """Push so many events by `concurrency` tasks, each of which awaits one push after another."""
+    """Push `count` events with `concurrency` tasks, each of which awaits one push after another."""
     left = iter(range(events))
 
     async def work() -> None:

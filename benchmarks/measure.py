@@ -1,6 +1,6 @@
 """One cell in a process of its own: `python -m benchmarks.measure CELL` prints a sample as JSON.
 
-A process of its own, so that no measurement inherits another's heap, caches or garbage.
+Each measurement has a process of its own, so that it does not inherit the heap and the caches of another one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Memory that bulk pushes keep: `python -m benchmarks.memory stream|outcomes|relay URL EVENTS` prints it as JSON."""
+"""The memory that bulk pushes need: `python -m benchmarks.memory stream|outcomes|relay URL EVENTS` prints JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clients of this package, used as its README shows: with timeouts and retries, by the public API."""
+"""The clients of this package, used with the public API, with timeouts and retries, as its README shows."""
 
 from __future__ import annotations
 

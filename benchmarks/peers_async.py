@@ -1,4 +1,4 @@
-"""The asynchronous peers. Each imports its package itself, so that the others work without it."""
+"""Other asynchronous clients. Each imports its own package, so that the others work without it."""
 
 # mypy: disable-error-code="import-not-found"
 # Only the benchmarks' own venv has all peers.

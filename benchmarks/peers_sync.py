@@ -1,4 +1,4 @@
-"""The blocking peers. Each imports its package itself, so that the others work without it."""
+"""Other blocking clients. Each imports its own package, so that the others work without it."""
 
 # mypy: disable-error-code="import-not-found, import-untyped"
 # Only the benchmarks' own venv has all peers.

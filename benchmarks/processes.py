@@ -1,4 +1,4 @@
-"""Servers and clients in processes of their own. With two cores or more, each side has a core of its own."""
+"""Starts servers and clients in separate processes. With two or more cores, servers and clients have separate cores."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Server:
 
 
 def has_two_cores() -> bool:
-    """Tell whether servers and clients run on different cores."""
+    """Return whether servers and clients run on different cores."""
     return hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1
 
 
@@ -67,7 +67,7 @@ def server(module: str, *arguments: str, core: int | None = 0) -> Iterator[Serve
 
 
 def has_redis() -> bool:
-    """Tell whether Redis is installed."""
+    """Return whether Redis is installed."""
     return shutil.which("redis-server") is not None
 
 
@@ -151,7 +151,7 @@ def run_on(core: int | None, command: Sequence[str], environment: Mapping[str, s
 
 
 def has_proc() -> bool:
-    """Tell whether `resident` and `cpu_seconds` work on this system."""
+    """Return whether `resident` and `cpu_seconds` work on this system."""
     return Path("/proc/self/statm").exists()
 
 

@@ -1,7 +1,7 @@
-"""What `push_soon` costs its caller, beside encoding the event: `python -m benchmarks.push_soon`.
+"""What `push_soon` costs its caller, compared with encoding the event: `python -m benchmarks.push_soon`.
 
-Both are measured in turn, as CPU time of the calling thread, which other processes do not change much. Nothing listens
-where the events are pushed to.
+Both are measured in turn, as CPU time of the calling thread, on which other processes have little influence. No broker
+is running.
 """
 
 from __future__ import annotations

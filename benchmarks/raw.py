@@ -1,6 +1,6 @@
-"""A bare protocol that signs each event: the practical limit of asyncio, and no client.
+"""A bare protocol that signs each event. It shows the practical limit of asyncio, and is not a client.
 
-It has neither timeouts nor retries nor errors, and it takes each response to come in one piece.
+It has no timeouts, retries or errors, and expects each response in one piece.
 """
 
 from __future__ import annotations

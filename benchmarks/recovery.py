@@ -1,9 +1,9 @@
-"""Whether subscribers get every event or are told of a loss, while connections break and hubs are restarted.
+"""Checks that subscribers get every event, or `onlost`, while connections break and hubs are restarted.
 
 python -m benchmarks.recovery [--seconds 600] [--seed 17] [--history 3] [--only node] [--journal FILE]
 
 Three hubs keep the last 1, 3 and 100 events of a topic. Each has subscribers of all kinds: `webmq.js` in Node.js and in
-Chromium, and the Python `Subscriber`. It prints a table, and exits with 1 if a promise was broken.
+Chromium, and the Python `Subscriber`. It prints a table, and exits with 1 if a guarantee was broken.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def failures(outcome: Outcome) -> list[str]:
 
 
 def main() -> None:
-    """Run, print a table, and exit with 1 if a promise was broken."""
+    """Run, print a table, and exit with 1 if a guarantee was broken."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recovery", description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=600, help="of disturbance; 600")
     parser.add_argument("--seed", type=int, help="of all that is random; another one each time")

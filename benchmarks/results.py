@@ -1,4 +1,4 @@
-"""Samples, and what they are summed up to: medians over rounds, and ratios round by round. Pure."""
+"""Samples, medians over rounds, and ratios within each round. Pure."""
 
 from __future__ import annotations
 

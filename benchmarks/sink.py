@@ -1,7 +1,7 @@
-"""A server that accepts any POST and forgets it: `python -m benchmarks.sink [--delay SECONDS] [--spin] [--tls FILE]`.
+"""A server that accepts any POST and discards it: `python -m benchmarks.sink [--delay SECONDS] [--spin] [--tls FILE]`.
 
-It prints its port. Each complete request gets an empty 202, as from a hub, and requests to `/api/...` get what
-Centrifugo responds to cent. It reads only `Content-Length` of a head, so it cannot take chunked requests.
+It prints its port. It responds to each complete request with an empty 202, like a hub, and to requests for `/api/...`
+like Centrifugo to cent. Of the headers it reads only `Content-Length`, so it does not support chunked requests.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Push 100,000 events through faults and five deaths of the hub, and check what was promised about each of them.
+"""Push 100,000 events through a faulty proxy to a hub that is killed five times, and check all guarantees.
 
-Any Python from 3.11 on starts it: `python3 benchmarks/soak.py --help`. It works in the venv of the benchmarks; all
-that it does is in `soaking`.
+Any Python from 3.11 on starts it: `python3 benchmarks/soak.py --help`. It runs `benchmarks.soaking` in the venv of the
+benchmarks.
 """
 
 from __future__ import annotations

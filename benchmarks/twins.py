@@ -1,4 +1,4 @@
-"""The hub beside Crossbar.io: pushes per second of both, with the same requests and the same subscribers."""
+"""The hub compared with Crossbar.io: pushes per second of both, with the same requests and subscribers."""
 
 from __future__ import annotations
 

@@ -20,6 +20,13 @@ EXPECTED = {
     "onstate": ("reference/browser.html",),
     "onlost": ("reference/browser.html", "how-to/never-miss.html"),
     "authenticate": ("how-to/authenticate.html", "reference/browser.html"),
+    "certificate": ("how-to/troubleshooting.html",),
+    "disk": ("how-to/troubleshooting.html",),
+    "dropped": ("how-to/troubleshooting.html", "how-to/watching.html"),
+    "memory": ("how-to/troubleshooting.html",),
+    "troubleshooting": ("how-to/troubleshooting.html",),
+    "502": ("how-to/troubleshooting.html",),
+    "503": ("how-to/troubleshooting.html", "reference/backplane.html"),
 }
 """Pages by what a reader types."""
 

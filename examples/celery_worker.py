@@ -1,4 +1,4 @@
-"""Celery: tasks push by one `Client`, which is made before the pool forks. A warm shutdown loses nothing.
+"""Celery: tasks push with one `Client`, which is created before the pool forks. A warm shutdown loses nothing.
 
 .venv/bin/celery --app examples.celery_worker worker --concurrency 2
 
@@ -7,7 +7,7 @@ orders in another terminal; an argument is another number:
 
     .venv/bin/python -m examples.celery_worker
 
-It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say.
+It pushes to `webmqconnect hub` on this machine, unless the variables WEBMQ_… name another broker.
 """
 
 import os
@@ -30,15 +30,15 @@ if not BROKER_URL:
     app.conf.broker_transport_options = {**dict.fromkeys(folders, str(FOLDER)), "polling_interval": 0.1}
 
 
-@app.task(name="ship", ignore_result=True)  # a name that the script and the workers have in common
+@app.task(name="ship", ignore_result=True)  # otherwise, the script would name it __main__.ship
 def ship(number: int) -> None:
-    # … ship it. The task is done, whether a page shows that at once or not.
+    # … ship it. The task succeeds even if no page shows that.
     client.push_soon("http://example.com/orders", {"id": number, "state": "shipped", "worker": os.getpid()})
 
 
 @worker_process_shutdown.connect
 def close_client(**_kwargs: object) -> None:
-    client.close()  # pushes what is still queued; Celery ends the processes of a pool without `atexit`
+    client.close()  # pushes the queued events; Celery ends the processes of a pool without `atexit`
 
 
 if __name__ == "__main__":

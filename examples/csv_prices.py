@@ -1,11 +1,11 @@
-"""asyncio: push the rows of a CSV file, however many, and say which were not pushed, and which may be pushed again.
+"""asyncio: push the rows of a CSV file of any length, and report which failed, and whether they may be pushed again.
 
 .venv/bin/python examples/csv_prices.py examples/prices.csv
 
-It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. The column `topic` is the topic,
-the others are the event, as text. Rows of one topic are pushed one after another. Those that fail are written to
-prices.failed.csv, with the reason and whether it is safe to push that file, too, and the exit status is 1. A run that
-ends early, as by Ctrl-C, leaves that file as it was, and its own failures beside it, in prices.failed.csv.part.
+It pushes to `webmqconnect hub` on this machine, unless the variables WEBMQ_… name another broker. The column `topic` is
+the topic, and the others are the event, as text. Rows of one topic are pushed one after another. Rows that fail are
+written to prices.failed.csv, with the reason and whether it is safe to push them again, and the exit status is 1. A run
+that ends early, for example by Ctrl-C, does not change that file, and leaves its failures in prices.failed.csv.part.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ def verdict_on(error: WebMQError) -> str:
             return "not pushed, and safe to push again"
         case Unconfirmed():
             return "perhaps pushed: push again only where a duplicate does no harm"
-    return "not pushed, and to be mended first"  # an InvalidPush
+    return "not pushed, and has to be corrected first"  # an InvalidPush
 
 
 async def push_rows(rows: "csv.DictReader[str]", rest: TextIO) -> WebMQError | None:
-    """Push all rows, write those that failed to `rest`, and return the last reason; None where all are pushed."""
+    """Push all rows, write those that failed to `rest`, and return the last error, or None if all were pushed."""
     columns = dict.fromkeys([*(rows.fieldnames or ()), "verdict", "reason"])
     failed = csv.DictWriter(rest, columns, extrasaction="ignore")
     failed.writeheader()
@@ -60,20 +60,20 @@ async def push_rows(rows: "csv.DictReader[str]", rest: TextIO) -> WebMQError | N
 
 
 def main(file: Path) -> int | str:
-    """Return the exit status, or what to say beside status 1."""
+    """Return the exit status, or an error message, with which `sys.exit` exits with status 1."""
     rest = file.with_suffix(".failed.csv")
     part = Path(f"{rest}.part")
     try:
-        with file.open(encoding="utf-8-sig", newline="") as source:  # Excel begins a file with a mark
+        with file.open(encoding="utf-8-sig", newline="") as source:  # Excel writes a byte order mark
             rows = csv.DictReader(source, restkey="more")
             if "topic" not in (rows.fieldnames or ()):
-                return "the first line names no column 'topic'"
-            with part.open("w", buffering=1, encoding="utf-8", newline="") as failed:  # a row is on disk at once
+                return "the first line has no column 'topic'"
+            with part.open("w", buffering=1, encoding="utf-8", newline="") as failed:  # 1: by line
                 error = asyncio.run(push_rows(rows, failed))
     except (OSError, ValueError, csv.Error) as reason:
         return str(reason)
     except KeyboardInterrupt:
-        print(f"interrupted: rows in flight are in no count, failures in {part}")
+        print(f"interrupted: rows in flight are not counted; failures are in {part}")
         return 130
     part.replace(rest)
     if error is None:

@@ -1,12 +1,13 @@
-"""Django: an order is saved in a transaction, and pushed in the background once that is committed.
+"""Django: save an order in a transaction, and push it in the background after the commit.
 
 .venv/bin/python examples/django_orders.py
 
-It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. Order in another terminal:
+It pushes to `webmqconnect hub` on this machine, unless the variables WEBMQ_… name another broker. Order in another
+terminal:
 
     curl -i http://127.0.0.1:8000/orders -H 'Content-Type: application/json' -d '{"item": "tea", "amount": 2}'
 
-Ten are in stock: an order of more is rolled back, and nothing is pushed. The database is shop.sqlite3, or SHOP_DB.
+Ten are in stock. An order for more is rolled back, and nothing is pushed. The database is shop.sqlite3, or SHOP_DB.
 """
 
 import json
@@ -28,7 +29,7 @@ from webmqconnect_async import Client
 
 TOPIC = "http://example.com/orders"
 os.environ.setdefault("WEBMQ_ENDPOINT", "http://127.0.0.1:8080")  # where `webmqconnect hub` listens
-client = Client.from_env()  # all threads share it, and each process pushes by a thread of its own
+client = Client.from_env()  # all threads share it, and each process has a thread that pushes
 
 settings.configure(
     ALLOWED_HOSTS=["127.0.0.1", "localhost"],
@@ -58,7 +59,7 @@ class Order(models.Model):
 OrderForm = forms.modelform_factory(Order, fields=["item", "amount"])
 
 
-@csrf_exempt  # without a token: before a page of another site sends JSON, its browser asks, and is refused
+@csrf_exempt  # a page of another site cannot send JSON without a preflight request, which is refused
 @require_POST
 def orders(request: HttpRequest) -> JsonResponse:
     if request.content_type != "application/json":

@@ -1,14 +1,14 @@
-"""Flask: one `Client` for all workers, made before gunicorn forks. It pushes in the background, or in the request.
+"""Flask: one `Client` for all workers, created before gunicorn forks. It pushes in the background or in the request.
 
 .venv/bin/gunicorn --preload --workers 2 --chdir examples flask_orders:app
 
-It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. In another terminal:
+It pushes to `webmqconnect hub` on this machine, unless the variables WEBMQ_… name another broker. In another terminal:
 
     curl -i http://127.0.0.1:8000/orders -H 'Content-Type: application/json' -d '{"item": "tea", "amount": 2}'
     curl -i http://127.0.0.1:8000/calls -H 'Content-Type: application/json' -d '{"table": 4}'
 
-An order is an order, whether a page shows it or not: `push_soon`. A call that no waiter hears is none, so the guest
-waits for the outcome: `push`. Each event names the worker that pushed it: order a few times.
+An order is valid even if no page shows it, so it uses `push_soon`. A call that no waiter hears is useless, so the guest
+waits for the outcome of `push`. Each event names the worker that pushed it. Order a few times until both have pushed.
 """
 
 import os

@@ -1,18 +1,18 @@
-"""taskiq: push in the background, by as many workers on as many machines as there is need of.
+"""taskiq: push in the background, with any number of workers on any number of machines.
 
 .venv/bin/python examples/taskiq_worker.py
 
-That queues tasks and does them in one process. With Redis it only queues them, and workers anywhere share them:
+This queues tasks and runs them in one process. With Redis it only queues them, and workers run them:
 
     REDIS_URL=redis://127.0.0.1 .venv/bin/taskiq worker --workers 2 examples.taskiq_worker:broker
     REDIS_URL=redis://127.0.0.1 .venv/bin/python examples/taskiq_worker.py     # in another terminal
 
-Tasks are pushed in no order. Each has an ID, which is the idempotency key of its push: a task that runs again, after a
-failure or because its worker was killed, is not delivered twice by `webmqconnect hub`.
+Tasks run in no particular order. The ID of a task is the idempotency key of its push: if a task runs again, after a
+failure or because its worker was killed, `webmqconnect hub` does not deliver its event twice.
 
-It pushes to `webmqconnect hub` on this machine, or to what the variables WEBMQ_… say. A worker prints what it has
-done when it ends; pushes in flight have five seconds then. Without Redis, the exit status is 1 if a push failed. An
-argument is the number of tasks, instead of 20.
+It pushes to `webmqconnect hub` on this machine, unless the variables WEBMQ_… name another broker. A worker that exits
+gives pushes in flight five seconds, and prints its counts. Without Redis, the exit status is 1 if a push failed. An
+argument sets the number of tasks, which is 20 by default.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ os.environ.setdefault("WEBMQ_ENDPOINT", "http://127.0.0.1:8080")  # where `webmq
 
 
 class RetryLater(SimpleRetryMiddleware):
-    """Puts a failed push at the end of the queue, with its ID, if it may succeed later."""
+    """Queues a task again, with its ID, if its push failed and may succeed later."""
 
     async def on_error(self, message: Message, result: Result[object], exception: BaseException) -> None:
         if isinstance(exception, WebMQError) and exception.retryable:
@@ -42,8 +42,8 @@ class RetryLater(SimpleRetryMiddleware):
 
 broker: AsyncBroker
 if REDIS_URL:
-    # The tasks of a worker that was killed go to another one with the first task that is queued a minute later. The hub
-    # remembers keys for five minutes. Redis forgets the oldest tasks beyond about 100,000, which are done by then.
+    # If a worker is killed, another one takes over its tasks after a minute, when the next task is queued. That is less
+    # than the five minutes for which the hub remembers keys. Redis drops the oldest of more than about 100,000 tasks.
     broker = RedisStreamBroker(REDIS_URL, idle_timeout=60_000, unacknowledged_lock_timeout=10, maxlen=100_000)
     broker.add_middlewares(RetryLater(default_retry_label=True, default_retry_count=5))
 else:
@@ -61,16 +61,16 @@ async def close_client(state: TaskiqState) -> None:
     print(f"worker {os.getpid()}: {state.client.stats}", flush=True)
 
 
-def client_of(context: Context = TaskiqDepends()) -> AsyncClient:  # noqa: B008  # how taskiq is told what to put in
+def client_of(context: Context = TaskiqDepends()) -> AsyncClient:  # noqa: B008  # taskiq's way to inject a value
     client: AsyncClient = context.state.client
     return client
 
 
-@broker.task("notify")  # by this name in every process; the script would call it __main__:notify
+@broker.task("notify")  # otherwise, the script would name it __main__:notify
 async def notify(
     topic: str,
     event: dict[str, object],
-    context: Context = TaskiqDepends(),  # noqa: B008  # how taskiq is told what to put in
+    context: Context = TaskiqDepends(),  # noqa: B008  # taskiq's way to inject a value
     client: AsyncClient = TaskiqDepends(client_of),  # noqa: B008  # as above
 ) -> None:
     await client.push(topic, event, idempotency_key=context.message.task_id)
@@ -83,7 +83,7 @@ async def main(count: int) -> int:
             await notify.kiq(TOPIC, {"id": number, "state": "paid"})
         print(f"{count} tasks queued", flush=True)
         if isinstance(broker, InMemoryBroker):
-            await asyncio.shield(broker.wait_all())  # Ctrl-C would end a task, which taskiq notes, and not the wait
+            await asyncio.shield(broker.wait_all())  # otherwise Ctrl-C would cancel a task instead of this wait
     finally:
         await broker.shutdown()
     return 1 if isinstance(broker, InMemoryBroker) and broker.state.client.stats.failed else 0

@@ -202,7 +202,7 @@ def test_the_table_of_the_fault_test_is_the_last_run_s() -> None:
         "accepted": ended("accepted"),
         "not accepted": ended("not accepted"),
         "unconfirmed": ended("unconfirmed"),
-        "of those, taken after all": [each["taken"] for each in verdicts],
+        "of those, accepted by the hub": [each["taken"] for each in verdicts],
         "duplicates": [each["duplicates"] for each in verdicts],
         "broken promises": [len(run["failures"]) for run in runs.values()],
     }

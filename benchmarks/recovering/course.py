@@ -29,12 +29,12 @@ _OF_A_KIND = 2
 """Subscribers."""
 
 _PATIENCE = 30.0
-"""Seconds after which subscribers that are left alone must have what they are owed."""
+"""Seconds without faults after which subscribers must have got all their events."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What has become of a run."""
+    """The result of a run."""
 
     history: int
     cuts: int
@@ -45,7 +45,7 @@ class Outcome:
     verdicts: Mapping[tuple[str, str], Verdict]
     """By subscriber and topic."""
     in_time: bool
-    """Whether all subscribers got the last events soon."""
+    """Whether all subscribers got the last events in time."""
 
 
 class Course:
@@ -70,9 +70,9 @@ class Course:
         self._proxies: dict[str, Proxy] = {}
         self._pushes: dict[str, list[Push]] = {topic: [] for topic in TOPICS}
         self._sessions: dict[str, dict[int, Mapping[str, str | None]]] = {topic: {} for topic in TOPICS}
-        """The sessions of all subscribers when an event had been pushed, by topic and number."""
+        """The sessions of all subscribers right after an event was pushed, by topic and number."""
         self._known: dict[str, str] = {}
-        """The session that each subscriber has, or had last, as far as it knows."""
+        """The current or last session that each subscriber has reported."""
         self._records: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
         self._told = asyncio.Event()
         self._pushing = True
@@ -82,7 +82,7 @@ class Course:
         return [f"{kind} {self._history} {number}" for number in range(_OF_A_KIND)]
 
     def told(self, name: str, topic: str, kind: str, number: int, session: str | None) -> None:
-        """Record what a subscriber was told, in which session."""
+        """Record what a subscriber reports, and in which session."""
         record = Record(Kind(kind), number if kind == Kind.EVENT else len(self._pushes[topic]))
         self._records[name, topic].append(record)
         if session is not None:
@@ -93,7 +93,7 @@ class Course:
         self._told.set()
 
     async def run(self, seconds: float, kinds: Mapping[str, Subscribers]) -> Outcome:
-        """Disturb all subscribers for so many seconds, let them catch up, and judge what they were told."""
+        """Disturb all subscribers for `seconds`, let them catch up, and judge their records."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._stop)
             await self._start()
@@ -153,7 +153,7 @@ class Course:
             self._note("hub stopped")
 
     async def _restart_again_and_again(self, seconds: float) -> None:
-        """Restart the hub now and then. Its clock may be set back: it gives IDs again that it has given before."""
+        """Restart the hub at random. Its clock may be set back, so that it assigns IDs again."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             await asyncio.sleep(min(left, self._random.uniform(1, 12)))
@@ -189,14 +189,14 @@ class Course:
             await asyncio.sleep(self._random.expovariate(_RATES[topic]))
 
     def _receivers(self) -> tuple[str | None, str | None]:
-        """Return the only subscriber that gets an event, and the one that does not: most often neither."""
+        """Return the only subscriber that gets an event, and one that does not get it. Mostly both are None."""
         name = self._random.choice(list(self._known))
         return self._random.choices(((None, None), (None, name), (name, None)), (90, 7, 3))[0]
 
     # What has arrived
 
     async def _until(self, condition: Callable[[], bool]) -> bool:
-        """Wait until a condition is true; return whether that was soon."""
+        """Wait until a condition is true, and return whether it became true in time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
                 while not condition():
@@ -206,7 +206,7 @@ class Course:
         return False
 
     def _all_have(self, numbers: Mapping[str, int]) -> bool:
-        """Tell whether all subscribers have events that are as new as these, by topic."""
+        """Return whether all subscribers have events that are as new as these, by topic."""
         return all(self._newest(name, topic) >= numbers[topic] for name in self._proxies for topic in TOPICS)
 
     def _all_have_the_last(self) -> bool:

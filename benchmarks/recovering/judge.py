@@ -1,7 +1,7 @@
-"""Compares what a subscriber was told about a topic with what was pushed. Pure.
+"""Compares what a subscriber received of a topic with what was pushed. Pure.
 
-The events of a topic are numbered from 0 and pushed one after the other, each once. A subscriber gets every event that
-it is owed once and in order, or it is told that it may have missed some.
+The events of a topic are numbered from 0 and pushed one after the other, each once. A subscriber has to get every event
+since its confirmation once and in order, or a loss has to be reported to it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Kind", "Push", "Record", "Verdict", "judged"]
 
 
 class Kind(StrEnum):
-    """What a subscriber can be told."""
+    """What a subscriber can report."""
 
     READY = "ready"
     EVENT = "event"
@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Something that a subscriber was told.
+    """Something that a subscriber reports.
 
     Args:
         kind: what.
@@ -51,18 +51,18 @@ class Push:
     without: str | None = None
 
     def owed(self, name: str) -> bool:
-        """Tell whether a subscriber has to get the event, or be told of a loss."""
+        """Return whether a subscriber has to get the event, or a loss."""
         return self.certain and self.only in (None, name) and self.without != name
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Numbers of events that were not delivered as promised, of one subscriber and topic."""
+    """Numbers of the events of one subscriber and topic that broke a guarantee."""
 
     received: int = 0
     losses: int = 0
     missing: Sequence[int] = field(default=())
-    """Owed and not received, and no loss was told."""
+    """Not received, and no loss was reported."""
     doubled: Sequence[int] = field(default=())
     disordered: Sequence[int] = field(default=())
     """Received for the first time after a later one."""
@@ -71,7 +71,7 @@ class Verdict:
 
 
 def judged(name: str, records: Iterable[Record], pushes: Sequence[Push]) -> Verdict:
-    """Judge what one subscriber was told about one topic.
+    """Judge what one subscriber reports of one topic.
 
     Args:
         name: the subscriber.
@@ -107,10 +107,10 @@ def judged(name: str, records: Iterable[Record], pushes: Sequence[Push]) -> Verd
 
 @dataclass(slots=True)
 class _Span:
-    """What was told between two losses, which excuse what is missing around them."""
+    """The reports between two losses, which excuse missing events before and after them."""
 
     told: int | None = None
-    """The first event that is owed because the subscription was confirmed before it was pushed."""
+    """The first event that has to arrive, because the subscription was confirmed before its push."""
     numbers: list[int] = field(default_factory=list)
 
     def owed(self, end: int, last: bool) -> range:

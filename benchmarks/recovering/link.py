@@ -1,4 +1,4 @@
-"""A connection of a subscriber and the one to the hub behind it, and the ways in which they break."""
+"""The connection of a subscriber to the proxy and the one to the hub behind it, and how they break."""
 
 from __future__ import annotations
 

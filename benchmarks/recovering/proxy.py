@@ -1,4 +1,4 @@
-"""A proxy between one subscriber and its hub that breaks connections: a random source says when and how."""
+"""A proxy between one subscriber and its hub that breaks connections at random times and in random ways."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Subscribers(Protocol):
 
 
 class _Pages:
-    """Subscribers in JavaScript, which scripts tell what to do; `recorder.js` has the functions."""
+    """Subscribers in JavaScript, controlled by scripts that call the functions of `recorder.js`."""
 
     def __init__(self, run: Callable[[str], Awaitable[object]]) -> None:
         self._run = run

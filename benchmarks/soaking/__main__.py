@@ -1,4 +1,4 @@
-"""The command line of the soak: `python3 benchmarks/soak.py` makes a venv and comes here."""
+"""The command line of the soak: `python3 benchmarks/soak.py` makes a venv and runs this module there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "soak.json"
 
 
 def main() -> None:
-    """Run the modes that were asked for; exit with 1 where a promise was broken."""
+    """Run the modes that were asked for; exit with 1 if a guarantee was broken."""
     parser = argparse.ArgumentParser(prog="benchmarks/soak.py", description="The promises, under fault.")
     parser.add_argument("--pushes", type=int, default=PUSHES, help=f"default: {PUSHES}; fewer are not kept")
     parser.add_argument("--seed", type=int, help="of all faults and kills; default: another one each time")

@@ -1,4 +1,4 @@
-"""One run: producers, proxy and hub are started, the hub is killed now and then, and what they leave is judged."""
+"""One run: starts producers, proxy and hub, kills the hub several times, and judges the reports."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A hub that appends the number and the topic of each push to a journal before it answers: `... hub JOURNAL`.
+"""A hub that appends the number and the topic of each push to a journal before it responds: `... hub JOURNAL`.
 
-It prints its port, and serves until its stdin ends or it is killed. What it took survives its death: `os.write` has
-given the line to the kernel before the pusher hears of it.
+It prints its port, and serves until its stdin ends or it is killed. The journal survives that: `os.write` has passed
+the line to the kernel before the response is sent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What happens in a soak: which push meets which fault, and when the hub dies. Pure: one seed says it all.
+"""What happens in a soak: which push gets which fault, and when the hub is killed. Pure: one seed decides everything.
 
-What is drawn depends on a push's number and on how often it has come, not on when it comes: another run with the same
-seed does the same to the same pushes, however they fall together.
+The fault of a push depends on its number and on how often it was sent, not on the time. So another run with the same
+seed gives the same faults to the same pushes, in whatever order they arrive.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Plan:
     pushes: int
     seed: int
     kills: int = 5
-    """Deaths of the hub."""
+    """How often the hub is killed."""
     rate: float = 0.05
     """The share of requests that meet a fault."""
 

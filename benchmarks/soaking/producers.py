@@ -1,7 +1,7 @@
 """Eight producers, which share the numbers to push: `python -m benchmarks.soaking.producers URL FOLDER PLAN`.
 
-Every way to push is among them. They write reports and samples into the folder; what the process still holds when all
-clients are closed is printed as JSON.
+They use all ways to push. They write reports and samples into the folder. The resources that the process still holds
+after all clients are closed are printed as JSON.
 """
 
 from __future__ import annotations

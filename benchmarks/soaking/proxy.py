@@ -1,6 +1,6 @@
-"""A proxy between the producers and the hub that does to requests what networks, proxies and dying brokers do.
+"""A proxy between the producers and the hub, with the faults of networks, proxies and brokers that crash.
 
-It forwards what it forwards byte for byte, and never twice. It knows of a push no more than its number.
+It forwards requests unchanged and at most once. Of a push, it reads only the number.
 """
 
 from __future__ import annotations

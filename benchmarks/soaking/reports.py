@@ -1,6 +1,6 @@
-"""What producers say became of their pushes, and what a process holds meanwhile: lines in files.
+"""The outcomes that producers report, and samples of the resources that a process holds: lines in files.
 
-Written as the run goes and read after it, so that nothing of it stays in the memory that is watched.
+They are written during the run and read after it, so that they take none of the memory that is measured.
 """
 
 from __future__ import annotations

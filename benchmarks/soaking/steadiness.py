@@ -1,4 +1,4 @@
-"""Whether a process holds no more at the end of a run than in its middle. Pure."""
+"""Checks that a process has no more memory and sockets at the end of a run than in its middle. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holds what producers were told against what the hub took. Pure."""
+"""Compares the outcomes that producers got with the pushes that the hub accepted. Pure."""
 
 from __future__ import annotations
 

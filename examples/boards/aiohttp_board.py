@@ -28,12 +28,12 @@ T = TypeVar("T")
 
 
 async def pushing(app: web.Application) -> AsyncIterator[None]:
-    async with app[CLIENT]:  # what is still queued in the end is pushed then
+    async with app[CLIENT]:  # leaving the block pushes the queued events
         yield
 
 
 def announced(request: web.Request, change: Change, status: int = 200) -> web.Response:
-    """Respond with a change, and push it to all pages but the one that made it."""
+    """Push a change to all pages but the one that made it, and respond with it."""
     announce(request.app[CLIENT], change, request.headers.get("X-WebMQ-Session"))
     return web.json_response(asdict(change), status=status)
 

@@ -38,7 +38,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             broker = AsyncClient(hub.url, "board", secret), hub.ws_url
         client, app.state.hub = broker
         app.state.client = await stack.enter_async_context(client)
-        yield  # leaving the block pushes what is still queued
+        yield  # leaving the block pushes the queued events
 
 
 class NewItem(BaseModel):

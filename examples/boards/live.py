@@ -1,7 +1,7 @@
-"""How the pages of a board learn of its changes. Independent of the framework.
+"""Pushes the changes of a board to its pages. Independent of the framework.
 
-A page sends the ID of its session with the hub along with each change, and the push excludes that session: the page has
-the new version in the response. If a push fails, pages find a gap in the versions at the next one, and load the list.
+With each change, a page sends its session ID, and the push excludes that session, because the page gets the new version
+in the response. If a push fails, pages notice a gap in the versions at the next change, and load the list.
 """
 
 import os
@@ -18,14 +18,14 @@ DIALECT: DialectName = "crossbar" if os.environ.get("WEBMQ_DIALECT") == "crossba
 
 
 def named_broker() -> tuple[AsyncClient, str] | None:
-    """Return a client of the broker that the environment names, and its URL for subscribers; None without a broker."""
+    """Return a client for the broker in WEBMQ_ENDPOINT, and its URL for subscribers, or None if that is not set."""
     if endpoint := os.environ.get("WEBMQ_ENDPOINT"):
         return AsyncClient.from_env(), urljoin(endpoint, "ws")
     return None
 
 
 def listing(board: Board, hub: str) -> dict[str, object]:
-    """Return what a page needs: the items, and where it subscribes to changes.
+    """Return the items, and the URL and the topic with which a page subscribes to changes.
 
     Behind a proxy, pages may need another URL for the hub than this server: set WEBMQ_WS_URL.
     """
@@ -33,6 +33,6 @@ def listing(board: Board, hub: str) -> dict[str, object]:
 
 
 def announce(client: AsyncClient, change: Change, header: str | None) -> None:
-    """Push a change to all pages but its author's, which has sent its session ID in a header."""
+    """Push a change to all pages but that of its author, which has sent its session ID in a header."""
     author = session_id(header, DIALECT)
     client.push_soon(TOPIC, asdict(change), exclude=[author] if author else None)

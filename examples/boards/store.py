@@ -1,4 +1,4 @@
-"""The items of a to-do board, in the memory of one process and gone with it. Knows no framework and no broker."""
+"""The items of a to-do board, in the memory of one process. Independent of the framework and the broker."""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of one item; None where it was deleted."""
+    """The new state of one item, or None if it was deleted."""
 
     version: int
     id: int
@@ -24,7 +24,7 @@ class Change:
 
 
 class Refused(Exception):
-    """A change that cannot be made, with the HTTP status that says so."""
+    """A change that cannot be made, with its HTTP status."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -33,19 +33,19 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class Board:
-    """All items, by ID, as the change of this version left them."""
+    """All items by ID, and the version of the last change."""
 
-    # Microseconds: after a restart all versions are higher than before, and JavaScript can still count in them.
+    # Microseconds, so that versions are higher after a restart, and below 2**53, the limit of integers in JavaScript.
     version: int = field(default_factory=lambda: time.time_ns() // 1000)
     items: dict[int, Item] = field(default_factory=dict)
 
     def add(self, text: str) -> Change:
-        text = text.strip().encode(errors="replace").decode()  # JSON can say half a character, UTF-8 cannot
+        text = text.strip().encode(errors="replace").decode()  # JSON may have lone surrogates
         if not 1 <= len(text) <= LONGEST_TEXT:
             raise Refused(422, f"text: 1 to {LONGEST_TEXT} characters are needed")
         if len(self.items) >= MOST_ITEMS:
             raise Refused(409, f"there are {MOST_ITEMS} items already")
-        return self._changed(Item(self.version + 1, text))  # no ID comes twice, not even after a restart
+        return self._changed(Item(self.version + 1, text))  # IDs are never reused, not even after a restart
 
     def tick(self, id: int, done: bool) -> Change:
         return self._changed(replace(self._item(id), done=done))

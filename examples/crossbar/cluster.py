@@ -1,4 +1,4 @@
-"""Prepare a Crossbar.io cluster: for each node a folder with its keys and a config.json, filled in from cluster/.
+"""Prepare a Crossbar.io cluster: a folder for each node, with its keys and a config.json from a template in cluster/.
 
     python3 examples/crossbar/cluster.py router FOLDER [NODE ...]
     python3 examples/crossbar/cluster.py equal FOLDER [NODE ...]
@@ -42,7 +42,7 @@ def prefixed(prefix: str, values: Values) -> Values:
 
 
 def filled(part: object, values: Values, peers: list[Values]) -> object:
-    """Replace the placeholders in a part of a template; what is called `$peer_name` is repeated for each other node."""
+    """Replace the placeholders in a part of a template. Parts named `$peer_name` are repeated for each other node."""
     match part:
         case str():
             alone = re.fullmatch(r"\$(\w+)", part)  # a port stays a number

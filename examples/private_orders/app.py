@@ -1,9 +1,9 @@
-"""Private orders on FastAPI: users see their own orders as they change, and the admin sees those of all.
+"""Private orders on FastAPI: users see changes of their own orders, and the admin sees those of all users.
 
     .venv/bin/python examples/private_orders/app.py
 
-Open http://127.0.0.1:8000 in windows with cookies of their own, such as a private one, and log in as different users. A
-hub runs in this process, on a port of its own. Pages subscribe with a ticket, which this server makes.
+Open http://127.0.0.1:8000 in a normal and a private window, which have separate cookies, and log in as different users.
+A hub runs in this process, on a port of its own. Pages subscribe with a ticket, which this server makes.
 """
 
 import os
@@ -67,7 +67,7 @@ async def make_ticket(user: User) -> str:
 
 @app.get("/orders")
 async def orders(user: User) -> dict[str, object]:
-    """Return the orders of a user, or of all, and their topics: the hub has no subscription to a prefix."""
+    """Return the orders of a user, or of all users, and their topics, because the hub has no prefix subscriptions."""
     users = USERS if user == ADMIN else (user,)
     seen = [order for order in ORDERS.values() if order["user"] in users]
     return {"user": user, "orders": seen, "hub": HUB.ws_url, "topics": [TOPIC.format(each) for each in users]}

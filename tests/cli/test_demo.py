@@ -34,8 +34,8 @@ def test_demo() -> None:
     nested = '{"id": 17, "state": "paid", "items": [{"sku": "tea", "count": 2}]}'
     assert sorted(shown[:2]) == [("alice", '"Hello, browsers!"'), ("bob", '"Hello, browsers!"')]
     assert sorted(shown[2:4]) == [("alice", nested), ("bob", nested)]
-    assert sorted(shown[4:6]) == [("alice", "nothing, as it should be"), ("bob", '"alice is typing"')]
-    assert sorted(shown[6:]) == [("alice", '{"alice\'s balance": 99.5}'), ("bob", "nothing, as it should be")]
+    assert sorted(shown[4:6]) == [("alice", "nothing, which is correct"), ("bob", '"alice is typing"')]
+    assert sorted(shown[6:]) == [("alice", '{"alice\'s balance": 99.5}'), ("bob", "nothing, which is correct")]
     assert "4 pushes, 6 events" in ended.stdout
     assert ended.stdout.endswith(f"WEBMQ_AUTH_SECRET=s3cret {sys.executable} -m webmqconnect_async hub --key app\n")
 
@@ -95,13 +95,13 @@ def to_everybody(deliver: Deliver) -> Deliver:
 @pytest.mark.parametrize(
     ("fault", "complaints"),
     [
-        (lost, ['push 1: alice got nothing where "Hello, browsers!" was due', "push 1: bob got nothing"]),
-        (doubled, ['push 1: bob got "Hello, browsers!", "Hello, browsers!" where']),
-        (altered, ['push 2: alice got {"id": 17, "state": "open"']),
-        (late, ["push 1: alice got nothing", 'push 2: alice got "Hello, browsers!", {"id"']),
+        (lost, ['push 1: alice received nothing instead of "Hello, browsers!"', "push 1: bob received nothing"]),
+        (doubled, ['push 1: bob received "Hello, browsers!", "Hello, browsers!" instead']),
+        (altered, ['push 2: alice received {"id": 17, "state": "open"']),
+        (late, ["push 1: alice received nothing", 'push 2: alice received "Hello, browsers!", {"id"']),
         (
             to_everybody,
-            ['push 3: alice got "alice is typing" where nothing was due', "push 4: bob got {"],
+            ['push 3: alice received "alice is typing" instead of nothing', "push 4: bob received {"],
         ),
     ],
 )

@@ -87,7 +87,7 @@ def test_drop(database: Database) -> None:
     assert invoke_here("outbox", "drop", database.url, "--all-parked").stderr == "2 rows dropped\n"
     assert database.scalar("SELECT count(*) FROM webmq_outbox") == 2
     ended = invoke_here("outbox", "drop", database.url, "3", "17")
-    assert (ended.status, ended.stderr) == (1, "error: 1 of 2 rows are not there, the others are done\n")
+    assert (ended.status, ended.stderr) == (1, "error: 1 of 2 rows do not exist; the others are dropped\n")
     assert waiting(database) == [4]
 
 
@@ -108,7 +108,7 @@ def test_schema(tmp_path: Path) -> None:
         (["list", "mysql://localhost/shop"], {}, 2, "the URL of the database must be sqlite:///PATH or"),
         (["list", "sqlite://shop.db"], {}, 2, "the URL of the database must be sqlite:///PATH or"),
         (["list", "sqlite:///:memory:"], {}, 2, "the URL of the database must be sqlite:///PATH or"),
-        (["list", "sqlite:////nowhere/shop.db"], {}, 1, "error: there is no database /nowhere/shop.db"),
+        (["list", "sqlite:////nowhere/shop.db"], {}, 1, "error: the database /nowhere/shop.db does not exist"),
         (["list", f"postgresql://app:{PASSWORD}@localhost/shop"], {}, 2, "URL has a password, which ps shows"),
         (["list", f"postgresql://localhost/shop?password={PASSWORD}"], {}, 2, "URL has a password, which ps shows"),
         (["list", "sqlite:///a.db", "sqlite:///b.db"], {}, 2, "URL is given twice."),
@@ -116,7 +116,7 @@ def test_schema(tmp_path: Path) -> None:
         (["retry", "sqlite:///a.db"], {}, 2, "give the IDs of rows, or --all-parked."),
         (["drop", "sqlite:///a.db", "1", "--all-parked"], {}, 2, "give the IDs of rows, or --all-parked."),
         (["drop", "sqlite:///a.db", "-5"], {}, 2, "No such option"),
-        (["drop", "sqlite:///a.db", "all"], {}, 2, "'all' is not the ID of a row, nor the URL of a database"),
+        (["drop", "sqlite:///a.db", "all"], {}, 2, "'all' is neither the ID of a row, nor the URL of a database"),
     ],
 )
 def test_refused(arguments: list[str], env: dict[str, str], status: int, said: str) -> None:

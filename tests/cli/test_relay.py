@@ -73,7 +73,7 @@ def test_usage(arguments: tuple[str, ...], said: str) -> None:
 async def test_database_that_is_not_there(tmp_path: Path, hub: Hub) -> None:
     ended = await invoke("relay", hub.url, f"sqlite:///{tmp_path}/none.db")
     assert ended.status == 1
-    assert f"error: there is no database {tmp_path}/none.db" in ended.stderr
+    assert f"error: the database {tmp_path}/none.db does not exist" in ended.stderr
     assert "0 pushed" not in ended.stderr
 
 

@@ -16,11 +16,11 @@ from .subscribers import Subscriber
 
 
 class Effect(Enum):
-    """What holds for the subscribers of another node, in the words of the table."""
+    """What happens to the subscribers of another node, in the words of the table."""
 
-    HOLDS = "holds"
+    HOLDS = "works"
     LOST = "**they miss it**"
-    LEAKED = "**they get it all the same**"
+    LEAKED = "**they get it nevertheless**"
     CHANGED = "**they get it without that keyword**"
 
 
@@ -128,6 +128,6 @@ ROWS = (
 
 def table() -> str:
     """Return the table as the documentation has it."""
-    lines = ["| for the subscribers of other nodes | router and proxies | equal nodes |", "|---|---|---|"]
+    lines = ["| feature | router and proxies | equal nodes |", "|---|---|---|"]
     lines += [f"| {row.feature} | {row.router.value} | {row.equal.value} |" for row in ROWS]
     return "\n".join(lines)

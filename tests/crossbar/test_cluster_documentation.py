@@ -27,7 +27,7 @@ def test_the_figures_are_those_of_the_last_benchmark() -> None:
         reached = [each[place] for each in figures]
         rates = ["" if each is None else f" {each['rate']:,.0f}" for each in reached]
         delays = ["" if each is None else f" {each['ms']:.1f}" for each in reached]
-        assert f"\n| pushes a second, subscriber of {node} |{' |'.join(rates)} |\n" in TEXT
+        assert f"\n| pushes per second, subscriber of {node} |{' |'.join(rates)} |\n" in TEXT
         assert f"\n| ms from push to event, {node} |{' |'.join(delays)} |\n" in TEXT
 
 

@@ -133,7 +133,7 @@ async def test_a_file_without_topics_is_refused(hub: Hub, tmp_path: Path) -> Non
     failed.write_text("of the run before", encoding="utf-8")
     ended = await push(file, named(hub))
     assert (ended.status, ended.stdout) == (1, "")
-    assert ended.stderr == "the first line names no column 'topic'\n"
+    assert ended.stderr == "the first line has no column 'topic'\n"
     assert failed.read_text(encoding="utf-8") == "of the run before"
     assert names(tmp_path) == ["prices.csv", "prices.failed.csv"]
 

@@ -1,4 +1,4 @@
-"""The page "To production", and `examples/production/`: what it installs is installed, verified, run and asked.
+"""The page "Run a hub in production" and `examples/production/`: what they install is verified, run and queried.
 
 Each absolute path becomes one in a folder of the test, and `docker` a command that records what it is called with.
 """
@@ -35,6 +35,7 @@ from webmqconnect_async.hub import HubConfig
 
 EXAMPLE = EXAMPLES / "production"
 PAGE = PAGES / "how-to" / "production.md"
+TROUBLESHOOTING = (PAGES / "how-to" / "troubleshooting.md").read_text()
 FENCES = {fence.title: fence.text for fence in fences(PAGE)}
 COMPOSE: dict[str, Any] = yaml.safe_load((EXAMPLE / "compose.yaml").read_text())
 UNIT = (EXAMPLE / "webmq-hub.service").read_text()
@@ -280,14 +281,14 @@ def test_the_containers_get_what_they_name(tmp_path: Path) -> None:
 
 
 def test_the_page_restarts_the_unit_that_it_installs() -> None:
-    units = re.findall(r"systemctl (?:restart|enable --now|status|show) ([\w-]+)", PAGE.read_text())
+    units = re.findall(r"systemctl (?:restart|enable --now|status|show) ([\w-]+)", PAGE.read_text() + TROUBLESHOOTING)
     assert len(units) >= 4
     assert set(units) == {"webmq-hub"}
 
 
 def test_the_alerts_use_metrics_that_there_are() -> None:
     rules = yaml.safe_load(FENCES["alerts.yaml"])["groups"][0]["rules"]
-    names = set(re.findall(r"webmqconnect_(?:hub|relay)_\w+", str(rules) + PAGE.read_text()))
+    names = set(re.findall(r"webmqconnect_(?:hub|relay)_\w+", str(rules) + PAGE.read_text() + TROUBLESHOOTING))
     documented = "".join((PAGES / "how-to" / each).read_text() for each in ("watching.md", "relay.md"))
     assert [name for name in names if name not in documented] == []
     assert len(rules) == 4

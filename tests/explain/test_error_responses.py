@@ -56,8 +56,8 @@ RESPONSES = [
     ("<html><head><title>404 Not Found</title>", "Brokers do not send HTML"),
     ("host 'broker:8080' not allowed (allow it with allow_hosts or --allow-host)", "--allow-host HOST"),
     ("origin 'https://a.example' may not push (allow it with …)", "from 'https://a.example' may not push. To allow"),
-    ("the body came too slowly", "10 seconds"),
-    ("the request broke off or is malformed", "its body is incomplete"),
+    ("the body did not arrive in time", "10 seconds"),
+    ("the request is incomplete or malformed", "its body is incomplete"),
     ("the request target is longer than 16384 bytes: name fewer session IDs in eligible and exclude", "16384 bytes"),
     ("a header is longer than 8190 bytes", "8190 bytes"),
     ("the headers are longer than 49152 bytes", "49152 bytes in total"),
@@ -70,7 +70,7 @@ RESPONSES = [
     ("Idempotency-Key was used with another event or other receivers", "a new key for each event"),
     ("HTTP/1.1 500 Internal Server Error\n\ninternal server error", "log has the reason"),
     ("404: Not Found", "A hub accepts them at /"),
-    ('{"error": "the topic is no URI", "args": [], "kwargs": {}}', "not a valid WAMP URI"),
+    ('{"error": "the topic is not a URI", "args": [], "kwargs": {}}', "not a valid WAMP URI"),
     ('{"error": "kwargs is not an object", "args": [], "kwargs": {}}', "args must be a list, kwargs"),
 ]
 """Responses, and a piece of the advice on each."""
@@ -93,10 +93,10 @@ def test_quoted_signatures() -> None:
 
 REASONS = {
     "invalid JSON in request body",
-    "the topic is no URI",
-    "option '7' is neither true nor false",
+    "the topic is not a URI",
+    "option '7' must be true or false",
     "host '7' not allowed",
-    "the body came too slowly",
+    "the body did not arrive in time",
     "the request has more than 7 headers",
 }
 """Some of the hub's reasons to refuse a push, with "7" for each value in them."""

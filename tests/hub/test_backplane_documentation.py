@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from webmqconnect_async.hub import Hub, _metrics  # which is not to be imported in the event loop
-from webmqconnect_async.hub._engine import stream
+from webmqconnect_async.hub._engine import appender, stream
 from webmqconnect_async.hub._engine.entries import fields_of
 from webmqconnect_async.hub._engine.names import names_of
 from webmqconnect_async.hub._publication import Publication, Receivers
@@ -30,6 +30,12 @@ def rows(title: str) -> list[list[str]]:
 
 def test_the_names_of_the_keys() -> None:
     assert [name.removesuffix("…") for (name,) in rows("Keys")] == list(names_of("webmq"))
+
+
+def test_troubleshooting_quotes_the_responses() -> None:
+    page = (PAGES / "how-to" / "troubleshooting.md").read_text()
+    for refused in (appender.NOT_ADDED, appender.NOT_KNOWN):
+        assert f"| {refused.status} | `{refused.reason}` |" in page
 
 
 def test_the_fields_of_an_entry() -> None:

@@ -349,7 +349,7 @@ async def test_a_page_that_knows_more_than_there_is(
     monkeypatch.setattr(stream, "_REACH", 0.1)
     hub = await run(Hub(port=0, **shared))
     peer = await page(wire, hub)
-    with pytest.raises(LookupError, match=r"^the hub has not got so far$"):
+    with pytest.raises(LookupError, match=r"^the hub has not reached this position$"):
         await peer.recover(TOPIC, peer.newest + (1 << 30))
     await peer.heard()
     assert not engine_of(hub)._waiting

@@ -285,7 +285,7 @@ def test_the_order_of_the_checks() -> None:
         (judged(body={"args": 5}), 400, "Request body was valid JSON, but not well formed (missing key 'topic')."),
         (judged(body={"topic": "wamp.a", "args": 5}), 500, "args is not a list"),
         (judged(body={"topic": "wamp.a", "options": {"eligible": "x"}}), 500, "option 'eligible'"),
-        (judged(body={"topic": "wamp.a b"}), 500, "the topic is no URI"),
+        (judged(body={"topic": "wamp.a b"}), 500, "the topic is not a URI"),
         (judged(body={"topic": "wamp.a"}), 200, "wamp.error.invalid_uri"),
     ]
     for number, (verdict, status, said) in enumerate(rows):
@@ -353,7 +353,7 @@ def test_the_limit_on_bodies() -> None:
             for text in (b"null", b"[]", b"5", b'"topic"', b"true")
         ),
         (b"{}", Refused(400, "Request body was valid JSON, but not well formed (missing key 'topic').")),
-        (b'{"topic":"a","topic":"b c"}', Refused(500, "the topic is no URI")),
+        (b'{"topic":"a","topic":"b c"}', Refused(500, "the topic is not a URI")),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -369,7 +369,7 @@ def test_a_body_that_is_none(body: bytes, refused: Refused) -> None:
     ],
 )
 def test_what_is_no_topic(topic: object) -> None:
-    assert judged(body={"topic": topic}) == Refused(500, "the topic is no URI")
+    assert judged(body={"topic": topic}) == Refused(500, "the topic is not a URI")
 
 
 @pytest.mark.parametrize(
@@ -489,15 +489,15 @@ def test_names_and_roles(name: str, eligible: object, exclude: object, receivers
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        *((name, value, "is not a list of integers") for name in ("eligible", "exclude") for value in NO_IDS),
+        *((name, value, "must be a list of integers") for name in ("eligible", "exclude") for value in NO_IDS),
         *(
-            (name, value, "is not a list of texts")
+            (name, value, "must be a list of strings")
             for name in ("eligible_authid", "exclude_authid", "eligible_authrole", "exclude_authrole")
             for value in NO_NAMES
         ),
-        *((name, value, "is neither true nor false") for name in ("retain", "exclude_me") for value in NO_FLAGS),
+        *((name, value, "must be true or false") for name in ("retain", "exclude_me") for value in NO_FLAGS),
         *(
-            ("forward_for", value, "is not a list of objects of session, authid and authrole")
+            ("forward_for", value, "must be a list of objects of session, authid and authrole")
             for value in NO_FORWARDERS
         ),
     ],

@@ -96,7 +96,7 @@ async def test_the_link_opens_it_and_the_address_loses_the_token(hub: Hub, page:
 async def test_without_topics_the_address_is_that_of_the_page(hub: Hub, page: Page) -> None:
     await open_console(page, hub)
     assert await page.evaluate("location.href") == f"{hub.url}/"
-    assert await text(page, "empty") == "No event yet. Whatever is pushed to this hub appears here."
+    assert await text(page, "empty") == "No event yet. All events of this hub appear here."
 
 
 async def test_a_wrong_token_is_told_and_another_one_can_be_given(hub: Hub, page: Page) -> None:

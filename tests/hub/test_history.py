@@ -42,7 +42,7 @@ def test_ids_that_are_not_of_this_hub() -> None:
     kept.add(Publication("a", "1"), 11, now=0.0)
     with pytest.raises(Unavailable, match="the hub has restarted"):
         kept.after("a", 9, now=0.0)
-    with pytest.raises(Unavailable, match="the hub has not got so far"):
+    with pytest.raises(Unavailable, match="the hub has not reached this position"):
         kept.after("a", 12, now=0.0)
 
 

@@ -153,7 +153,8 @@ async def test_a_refused_host_and_subscribers(run: Run, wire: HubClient, caplog:
         "request from 127.0.0.1 refused: host 'shop.example.com:443' not allowed; hint: --allow-host shop.example.com",
         "subscriber from 127.0.0.1 refused: origin 'https://shop.example.com' may not subscribe; "
         "hint: --allow-origin https://shop.example.com",
-        "subscriber from 127.0.0.1 refused: the hub has as many subscribers as it may (1); hint: --max-connections 2",
+        "subscriber from 127.0.0.1 refused: the hub has its maximum number of subscribers (1); "
+        "hint: --max-connections 2",
     ]
 
 
@@ -183,7 +184,7 @@ TOO_MANY = "number or size of its {0} exceeds maximum (1 {0}, 256 bytes); hint: 
         (LIMITS, Wamp1Session, [[1, "", "x"]], "subscription {} refused: a prefix is empty"),
         (
             *(LIMITS, Wamp1Session, [[7, "t", 1]]),
-            "publication {} refused: subscribers of this hub do not publish; hint: --allow-publish",
+            "publication {} refused: subscribers of this hub may not publish; hint: --allow-publish",
         ),
         (
             *(KEYS, Wamp1Session, [[5, "t"]]),
@@ -208,14 +209,14 @@ TOO_MANY = "number or size of its {0} exceeds maximum (1 {0}, 256 bytes); hint: 
         ),
         (
             *(LIMITS, Wamp2Session, [[16, 1, {}, "t", [1]]]),
-            "publication {} refused: subscribers of this hub do not publish; hint: --allow-publish",
+            "publication {} refused: subscribers of this hub may not publish; hint: --allow-publish",
         ),
         (
             *(HubConfig(allow_publish=True), Wamp2Session, [[16, 1, {}, "wamp.x", [1]]]),
-            "publication {} refused: the topic is no URI, or the router's own",
+            "publication {} refused: the topic is not a URI, or is reserved for the router",
         ),
-        (LIMITS, Wamp2Session, [[48, 1, {}, "p"]], "request {} refused: nobody registers procedures at this hub"),
-        (LIMITS, Wamp2Session, [[99]], "request {} refused: no message that a client sends to a broker"),
+        (LIMITS, Wamp2Session, [[48, 1, {}, "p"]], "request {} refused: this hub has no procedures"),
+        (LIMITS, Wamp2Session, [[99]], "request {} refused: not a message that a client sends to a broker"),
         (
             *(KEYS, Wamp2Session, []),
             "{} refused: subscribers of this hub need a key (wampcra); "

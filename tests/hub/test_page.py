@@ -254,8 +254,8 @@ async def test_nothing_in_a_reason_is_unseen(hub: Hub, page: Page) -> None:
 @pytest.mark.usefixtures("chromium")
 async def test_what_the_hub_would_not_take_is_told(run: Run, wire: HubClient, page: Page) -> None:
     hub = await run(Hub(port=0, max_topic=4, max_subscriptions=2))
-    too_long = "A topic of 5 characters is too long: this hub takes up to 4."
-    too_many = "Too many topics: this hub takes up to 2."
+    too_long = "A topic of 5 characters is too long: this hub accepts up to 4."
+    too_many = "Too many topics: this hub accepts up to 2."
     await open_page(page, hub.url, "12345", "a", "a", "b", "c", "d")
     await page.until(f"document.getElementById('objections').textContent === '{too_long} {too_many}'")
     assert await topics(page) == ["a", "b"]
@@ -297,7 +297,7 @@ async def test_an_empty_topic_is_none(hub: Hub, page: Page) -> None:
     await open_page(page, hub.url, "", "a")
     assert await topics(page) == ["a"]
     await page.evaluate("location.hash = '#topic='")
-    await page.until("document.getElementById('objections').textContent === 'A topic is one character at least.'")
+    await page.until("document.getElementById('objections').textContent === 'A topic must not be empty.'")
     assert await topics(page) == []
 
 

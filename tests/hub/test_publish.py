@@ -120,7 +120,7 @@ async def test_a_signed_push_is_accepted_and_a_replay_too(run: Run, wire: HubCli
         ),
         ("POST", b"x" * 4097, {}, 413, "Request too long. (4097 is longer than accepted 4096)"),
         ("POST", b"x", {}, 400, "Request body was invalid JSON."),
-        ("PUT", b'{"topic":""}', {}, 500, "the topic is no URI"),
+        ("PUT", b'{"topic":""}', {}, 500, "the topic is not a URI"),
         ("PUT", b'{"topic":"wamp.a"}', {}, 200, "wamp.error.invalid_uri"),
     ],
 )

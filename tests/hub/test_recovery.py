@@ -175,7 +175,7 @@ def test_former_sessions_are_named_in_several_ways(broker: Broker) -> None:
         (HubConfig(history=2), 0, "events are no longer in the history"),
         (HubConfig(history_bytes=3000), 0, "events are no longer in the history"),
         (HubConfig(), -1, "the hub has restarted"),
-        (HubConfig(), 1 << 30, "the hub has not got so far"),
+        (HubConfig(), 1 << 30, "the hub has not reached this position"),
         (HubConfig(history=0), 0, "the hub keeps no history"),
     ],
 )

@@ -655,9 +655,9 @@ async def test_a_body_that_stops_half_way_ends_its_request(
     async with asyncio.timeout(PATIENCE):
         answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert answer.endswith(b"the body came too slowly\n")
+    assert answer.endswith(b"the body did not arrive in time\n")
     assert [record.getMessage() for record in caplog.records] == [
-        "request from 127.0.0.1 refused: the body came too slowly"
+        "request from 127.0.0.1 refused: the body did not arrive in time"
     ]
     writer.close()
 

@@ -211,7 +211,7 @@ KINDS: dict[str, HubOptions] = {
     "all": {"subscriber_keys": PAGE, "ticket_keys": {"users": SECRET}, "public": [NEWS]},
 }
 NEED_TICKET, NEED_KEY = "subscribers of this hub need a ticket", "subscribers of this hub need a key (wampcra)"
-NEED_EITHER, NO_TICKETS = "subscribers of this hub need a ticket or a key (wampcra)", "this hub takes no tickets"
+NEED_EITHER, NO_TICKETS = "subscribers of this hub need a ticket or a key (wampcra)", "this hub does not accept tickets"
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_wamp1_anonymous_after_a_wrong_signature() -> None:
     ("kind", "without_key", "with_key"),
     [
         ("keys", "subscribers of this hub need a key", "no such key"),
-        ("tickets", "this hub takes tickets, which WAMP v1 does not have", "no such key: this hub has none"),
+        ("tickets", f"{NEED_TICKET}, which WAMP v1 does not have", "no such key: this hub has none"),
         ("tickets and public", None, "no such key: this hub has none"),
         ("open", None, "no such key: this hub has none"),
     ],

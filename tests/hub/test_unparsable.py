@@ -19,7 +19,7 @@ from .raw import connected, head
 SIGNATURE = "tw--HwmsaCc3uxI04FSgejT4_cmsm-BwyXTZKKFQ7Y4="
 QUERY = f"topicuri=t&appkey=app&signature={SIGNATURE}"
 TOO_LONG = "the request target is longer than 16384 bytes: name fewer session IDs in eligible and exclude"
-MALFORMED = "the request broke off or is malformed"
+MALFORMED = "the request is incomplete or malformed"
 
 
 def post(path: str, query: str = QUERY, *headers: str) -> bytes:

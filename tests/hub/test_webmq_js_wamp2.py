@@ -85,7 +85,7 @@ async def test_a_hub_answers_that_it_is_there(hub: Hub, page: Page) -> None:
         await page.until("mq.state === 'open'")
         answer = cast(list[object], await asked(page))
         position = hub.config.clock()
-        assert answer[:3] + answer[4:] == [8, 34, 2, "wamp.error.no_such_subscription", ["not subscribed to that"]]
+        assert answer[:3] + answer[4:] == [8, 34, 2, "wamp.error.no_such_subscription", ["no such subscription"]]
         assert 0 < cast(dict[str, int], answer[3])["_newest"] >> 11 <= position * 1000
 
 

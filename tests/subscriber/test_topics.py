@@ -149,10 +149,10 @@ def test_a_hub_that_is_behind(book: Book) -> None:
     book.event(20)
     book.again(2, 11)
     assert book.ask() == {"_after": 20, "_former": [1]}
-    book.topics.refused("the hub has not got so far", history_unavailable=True)
+    book.topics.refused("the hub has not reached this position", history_unavailable=True)
     assert book.confirm(newest=11) == PLAIN
     assert [book.event(id_) for id_ in (15, 20, 21)] == [False, False, True]
-    assert book.taken() == [20, "the hub has not got so far", 21]
+    assert book.taken() == [20, "the hub has not reached this position", 21]
     book.again(3, 12)
     assert book.ask() == {"_after": 21, "_former": [2]}
 
@@ -161,7 +161,7 @@ def test_what_was_seen_is_not_seen_again_however_far_behind_a_hub_is(book: Book)
     book.event(20)
     book.again(2, 11)
     book.topics.next()
-    book.topics.refused("the hub has not got so far", history_unavailable=True)
+    book.topics.refused("the hub has not reached this position", history_unavailable=True)
     book.confirm(newest=11)
     book.again(3, 12)
     assert book.ask() == {"_after": 20, "_former": [2]}

@@ -1,9 +1,9 @@
 """The command line `webmqconnect`. The rest of the package does not import it.
 
-Each command has a module with its name, or a folder with a module `command`, that declares its options. What runs the
-command is imported when it runs: `--version`, `--help` and the completion of a shell do not need it.
+Each command has a module with its name, or a folder with a module `command`, which declares its options. The code that
+runs the command is imported when it runs, because `--version`, `--help` and shell completion do not need it.
 
-The command line needs rich-click, which is an extra. This module, and what it imports at once, does not.
+The command line needs the extra `cli`, which has rich-click. This module and its own imports do not.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _EXTRA = frozenset({"rich_click", "click", "rich"})
 
 def main() -> int:
     """Run the command line, which exits by `SystemExit`; return 2 if its extra is not installed."""
-    # rich and rich-click write colours into pipes and files for these. Here, output that is piped is data. rich still
-    # honours NO_COLOR and TTY_COMPATIBLE=0 on a terminal.
+    # With these variables, rich and rich-click write colours into pipes and files, too. Here, piped output is data. On
+    # a terminal, rich still honours NO_COLOR and TTY_COMPATIBLE=0.
     for name in ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"):
         os.environ.pop(name, None)
     if os.environ.get("TTY_COMPATIBLE") != "0":
@@ -42,7 +42,7 @@ def main() -> int:
             app(prog_name="webmqconnect")
         finally:
             if sys.stdout is not None:
-                sys.stdout.flush()  # while its errors can still be reported
+                sys.stdout.flush()  # now, because at exit its errors could no longer be reported
     except Failure as failure:  # standard output cannot be written
         from . import terminal
 

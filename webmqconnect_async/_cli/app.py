@@ -55,13 +55,13 @@ Exit status:
 class _Commands(click.RichGroup):
     """A group that lists its commands without importing them.
 
-    Importing all of them would load aiohttp, client and server, at every press of the TAB key in a shell.
+    Otherwise, each press of the TAB key in a shell would import aiohttp, which is slow.
     """
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the real command in place of the entry that is listed."""
+        """Return the real command instead of the entry that is listed."""
         name, entry, rest = super().resolve_command(ctx, args)
         if name is None or entry is None:
             return name, entry, rest

@@ -10,7 +10,7 @@ import rich_click as click
 class Command(click.RichCommand):
     """A command whose options may be given once, except for flags and those that are declared as `multiple`.
 
-    Click keeps the last value. If that were another topic or key, an event could reach those it was not for.
+    Click would use the last value. If that is another topic, the event would reach the wrong subscribers.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -9,8 +9,8 @@ import rich_click as click
 def demo() -> None:
     """Start a hub and two subscribers, push to them, and check who gets what.
 
-    Everything runs in this process, over real connections on a free port. Exits 1 if any event is missing, or reaches
-    somebody it is not for.
+    Everything runs in this process, over real connections on a free port. The exit status is 1 if an event is missing,
+    or reaches a subscriber that it is not for.
     """
     from .main_loop import run
     from .scenes import play

@@ -1,4 +1,4 @@
-"""The line that a failed command ends with: what happened, what to do, and whether pushing again is safe."""
+"""The last line of a failed command: what happened, what to do, and whether pushing again is safe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import (
 
 
 class Failure(Exception):
-    """Ends a command with status 1. The message is the line to print."""
+    """Ends a command with exit status 1. The message is printed as one line."""
 
 
 def described(error: WebMQError) -> str:
@@ -25,7 +25,7 @@ def described(error: WebMQError) -> str:
 
 
 def is_safe(error: WebMQError) -> bool:
-    """Return whether the broker has not accepted the push, so that pushing again cannot make a duplicate."""
+    """Return whether pushing again cannot create a duplicate, because the broker has not accepted the push."""
     return isinstance(error, NotAccepted | InvalidPush | ClientClosed)
 
 
@@ -43,7 +43,7 @@ def _advice(error: WebMQError) -> str:
             return ""
         case TooLarge():
             return "push a shorter event, or start the hub with a larger --max-body"
-        case ConnectFailed(retryable=True) if not str(error).endswith("?"):  # it may ask something else
+        case ConnectFailed(retryable=True) if not str(error).endswith("?"):  # the message may ask something else
             return "does a hub listen there?"
     return ""
 

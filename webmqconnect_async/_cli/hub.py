@@ -38,7 +38,7 @@ _OPTIONS = {
     "allow_hosts": "--allow-host",
     "console_token": "--console-token-file",
 }
-"""The options of those arguments of `Hub` that have another name."""
+"""The options whose names differ from those of the arguments of `Hub`."""
 
 # The defaults repeat those of HubConfig, because importing the hub would slow down completion.
 _limit = partial(click.option, type=click.IntRange(min=1), show_default=True)
@@ -99,19 +99,19 @@ $ WEBMQ_HUB_HOST=0.0.0.0 WEBMQ_HUB_KEY=app WEBMQ_HUB_SECRET_FILE=app.secret webm
     "allow_hosts",
     metavar="HOST",
     multiple=True,
-    help="Accept requests for this host name, too, such as behind a proxy. Repeatable.",
+    help="Also accept requests for this host name, such as that of a proxy. Repeatable.",
 )
 @click.option(
     "--allow-publish",
     is_flag=True,
-    help="Allow subscribers to publish, unsigned: with a ticket to the topics that it covers, otherwise to any topic. "
-    "Beside --subscriber-key or --ticket-key, anonymous ones may not.",
+    help="Allow subscribers to publish events, without a signature: with a ticket to the topics that it covers, "
+    "otherwise to any topic. With --subscriber-key or --ticket-key, anonymous subscribers may not publish.",
 )
 @click.option(
     "--console/--no-console",
     default=None,
-    help="Offer the console on the page of the hub. It shows everything, and pushes, for those who have its token. "
-    "Default: on, but off beside --allow-host; --no-console is always off.",
+    help="Offer the console on the page of the hub. It shows everything, can push, and requires a token. "
+    "Default: on, but off with --allow-host.",
 )
 @console_token_file_option
 @_limit("--max-body", metavar="BYTES", default=4096, help="Maximum size of an event.")
@@ -119,7 +119,7 @@ $ WEBMQ_HUB_HOST=0.0.0.0 WEBMQ_HUB_KEY=app WEBMQ_HUB_SECRET_FILE=app.secret webm
     "--max-queue",
     metavar="BYTES",
     default=1 << 20,
-    help="Maximum size of the queue of a slow subscriber, which is disconnected beyond that.",
+    help="Maximum size of a subscriber's send queue. A subscriber that exceeds it is disconnected.",
 )
 @_limit("--max-connections", metavar="N", default=800, help="Maximum number of subscribers.")
 @_limit("--max-subscriptions", metavar="N", default=256, help="Maximum number of topics per subscriber.")
@@ -196,7 +196,7 @@ $ WEBMQ_HUB_HOST=0.0.0.0 WEBMQ_HUB_KEY=app WEBMQ_HUB_SECRET_FILE=app.secret webm
     metavar="NAME",
     default="webmq",
     show_default=True,
-    help="How the names of all keys in Redis begin. Hubs with another prefix share nothing with these.",
+    help="Beginning of the names of all keys in Redis. Hubs with different prefixes share nothing.",
 )
 @click.pass_context
 def hub(
@@ -221,8 +221,8 @@ def hub(
 
     It is meant for development, tests and small sites. Ctrl-C or SIGTERM stops it.
 
-    A variable can replace each option: WEBMQ_HUB_MAX_BODY=8192 is --max-body 8192. An option wins over its variable. A
-    flag is 1, true, 0 or false. The values of a repeatable option are separated by spaces.
+    Each option can also be given as a variable: WEBMQ_HUB_MAX_BODY=8192 is --max-body 8192. An option takes precedence
+    over its variable. A flag is 1, true, 0 or false. The values of a repeatable option are separated by spaces.
     """
     credentials = credentials_of(key, secret_file)
     subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
@@ -257,7 +257,7 @@ def hub(
             option = url_from
         elif argument == "keys" and context.get_parameter_source("host") is ParameterSource.ENVIRONMENT:
             option = KEY
-        said = f"{option} {reason}.".replace(f"{option} has a secret that", f"The secret of {option}")
-        raise click.UsageError(said) from None
+        message = f"{option} {reason}.".replace(f"{option} has a secret that", f"The secret of {option}")
+        raise click.UsageError(message) from None
     hub_log.configure(log_level, log_format)
     run(serve(server, host, port, credentials, secret_file, console_token_file, drain), interrupted=Exit.DONE)

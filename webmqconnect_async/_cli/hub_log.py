@@ -10,7 +10,7 @@ from . import terminal
 _YELLOW, _RED, _PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
 
 _USUAL = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
-"""The attributes that every record has. The others are facts."""
+"""The attributes that every record has. All others are the facts of the hub's log."""
 
 
 def configure(level: str, form: str) -> None:
@@ -52,5 +52,5 @@ class JsonFormatter(logging.Formatter):
 
 
 def _plain(fact: object) -> object:
-    """Return a fact as JSON can show it. Records of other libraries may have any."""
+    """Return a fact as JSON. Records of other libraries may have attributes of any type."""
     return fact if isinstance(fact, str | int | float | None) else repr(fact)

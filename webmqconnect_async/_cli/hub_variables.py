@@ -1,7 +1,7 @@
-"""The variables `WEBMQ_HUB_…`, each of which stands for an option of `webmqconnect hub`, and errors that name them.
+"""The variables `WEBMQ_HUB_…`, one for each option of `webmqconnect hub`, and errors that name them.
 
-A variable never has a secret, except for `WEBMQ_HUB_BACKPLANE`: errors do not show the values of that one and of
-unknown variables, nor those that should be paths.
+Only `WEBMQ_HUB_BACKPLANE` may contain a secret. But somebody may mistake another variable for one, so errors show
+neither the value of that one, nor those of unknown variables and of variables for paths.
 """
 
 from __future__ import annotations
@@ -25,32 +25,35 @@ BACKPLANE = f"{PREFIX}BACKPLANE"
 KEY = f"{PREFIX}KEY"
 
 _READ_WITH_THE_URL = frozenset({"backplane", "backplane_file"})
-"""The options whose variables Click does not read: only a variable may have a URL with a password."""
+"""The options whose variables Click does not read, because `secret_url` does: the URL may have a password."""
 
 _SECRETS = {
     f"{PREFIX}{place}": options.variable
     for place, options in {"SECRET": PUSHER, "SUBSCRIBER_SECRET": SUBSCRIBER, "TICKET_SECRET": TICKET}.items()
 }
-"""Names that one may expect for the variables of secrets, which other commands read, too."""
+"""Likely wrong names of the variables of secrets, and their right names, which other commands also read."""
 
 _OPTION = re.compile("--[a-z-]+[a-z]")
 
 _OF_KUBERNETES = re.compile(f"{PREFIX}(SERVICE_|PORT_[0-9])")
-"""What Kubernetes sets in every pod of a namespace with a Service `webmq-hub`, beside `WEBMQ_HUB_PORT=tcp://…`."""
+"""Variables that Kubernetes sets in every pod of a namespace with a Service `webmq-hub` (its service links).
+
+It also sets `WEBMQ_HUB_PORT=tcp://…`.
+"""
 
 
 def name_of(option: click.Option) -> str:
-    """Return the name of the variable of an option."""
+    """Return the name of the variable for an option."""
     return PREFIX + option.opts[0].removeprefix("--").replace("-", "_").upper()
 
 
 def names_of(option: click.Parameter) -> Sequence[str]:
-    """Return the names of all variables of an option. The first one that is set counts."""
+    """Return the names of all variables for an option. The first one that is set is used."""
     return [option.envvar] if isinstance(option.envvar, str) else option.envvar or []
 
 
 class HubCommand(Command):
-    """A command each of whose options may be given as a variable, too."""
+    """A command whose options may also be given as variables."""
 
     def __init__(self, *args: object, params: list[click.Parameter], **attributes: object) -> None:
         for option in params:
@@ -72,14 +75,14 @@ class HubCommand(Command):
         return rest
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command. Errors about options that are taken from variables name the variables."""
+        """Run the command. Errors about an option that comes from a variable name the variable."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
             raise click.UsageError(self._named(ctx, error.message), error.ctx) from None
 
     def _named(self, ctx: click.Context, message: str) -> str:
-        """Return a message with variables in place of options, if it names an option that a variable has set."""
+        """Return a message that names variables instead of options, if one of its options comes from a variable."""
         options = {option.opts[0]: option for option in self._options()}
         named = [options[name] for name in _OPTION.findall(message) if name in options]
         if not any(variable_of(ctx, option) for option in named):
@@ -101,23 +104,23 @@ class HubCommand(Command):
 
 
 def variable_of(ctx: click.Context, option: click.Parameter) -> str | None:
-    """Return the name of the variable that an option was taken from; `None` if it was not taken from one."""
+    """Return the name of the variable that an option comes from; `None` if it does not come from one."""
     if ctx.get_parameter_source(option.name or "") is not ParameterSource.ENVIRONMENT:
         return None
     return next(name for name in names_of(option) if variable(name))
 
 
 def _of_variable(name: str, error: click.BadParameter) -> click.BadParameter:
-    """Return an error about the value of an option as one about the variable that the value comes from."""
+    """Return the error about an option's value, naming the variable that the value comes from."""
     message = error.message
-    # Somebody may have put the secret itself into this variable.
+    # The variable may contain the secret itself instead of a path.
     if error.param and isinstance(error.param.type, click.Path) and (variable(name) or "") in message:
         message = "the file that it names cannot be read."
     return click.BadParameter(message, error.ctx, error.param, param_hint=name)
 
 
 def _refuse(name: str, known: set[str]) -> Never:
-    """Raise the error about an unknown variable, which does not have its value: that may be a secret."""
+    """Raise the error about an unknown variable. It does not contain the value, which may be a secret."""
     if _OF_KUBERNETES.match(name):
         raise click.UsageError(
             f"{name} comes from a Service of Kubernetes with the name webmq-hub, and is not a variable of the hub: set "

@@ -17,9 +17,9 @@ from .paths import file_option
 
 @dataclass(frozen=True, slots=True)
 class KeyOptions:
-    """The options for a key and for the file with its secret, and the variable with the secret, used without a file.
+    """The options for a key and for the file with its secret, and the variable for the secret.
 
-    With the suffix `_FILE`, the variable has the path of a file.
+    The variable is read if the option for the file is not given. With the suffix `_FILE`, it has the path of a file.
     """
 
     key: str
@@ -40,7 +40,7 @@ SUBSCRIBER = KeyOptions("--subscriber-key", "--subscriber-secret-file", "WEBMQ_S
 TICKET = KeyOptions("--ticket-key", "--ticket-secret-file", "WEBMQ_TICKET_SECRET")
 
 key_option = partial(click.option, PUSHER.key, metavar="NAME", envvar=AUTH_KEY, show_envvar=True)
-"""The option for the key of a pusher. `help` is to say what the command does with the key."""
+"""The option for the application key. `help` must say what the command does with the key."""
 secret_file_option = file_option(PUSHER.file, help=PUSHER.help)
 subscriber_secret_file_option = file_option(SUBSCRIBER.file, help=SUBSCRIBER.help)
 ticket_secret_file_option = file_option(TICKET.file, help=TICKET.help)
@@ -59,7 +59,7 @@ def console_token_of(file: Path | None) -> str:
     except ValueError as error:
         raise click.UsageError(f"--console-token-file: {error}.") from None
     text = token.decode(errors="replace")
-    if "\ufffd" in text:  # not by a UnicodeDecodeError, which would have the token
+    if "\ufffd" in text:  # not a UnicodeDecodeError, which would contain the token
         raise click.UsageError(f"--console-token-file: {file} is not UTF-8.")
     return text
 
@@ -81,7 +81,7 @@ def credentials_of(key: str | None, secret_file: Path | None, options: KeyOption
     """
     if key is None:
         if secret_file is not None:
-            raise click.UsageError(f"{options.file} needs {options.key}, the name the secret belongs to.")
+            raise click.UsageError(f"{options.file} needs {options.key}, the name of the key that the secret is for.")
         return None
     try:
         secret = secret_of(options.variable) if secret_file is None else read_secret(secret_file)

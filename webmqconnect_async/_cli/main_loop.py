@@ -29,8 +29,8 @@ def run(
     Args:
         main: the command. An error of the package, or a `Failure`, is printed as one line, and the exit status is 1.
         interrupted: the exit status if Ctrl-C, SIGTERM or SIGHUP cancels the command.
-        interrupt: is called in the event loop for these signals. `None`: they cancel the command, and the second time
-            end the process, which may be waiting for a name server or for the reader of a pipe.
+        interrupt: is called in the event loop for each of these signals. `None`: the first signal cancels the command,
+            and the second one ends the process, which may be waiting for a name server or for the reader of a pipe.
     """
     handlers = {number: signal.getsignal(number) for number in _interrupts()}
     with reported():
@@ -62,8 +62,8 @@ def reported() -> Iterator[None]:
 def handle(number: int, callback: Callable[[], object], *, once: bool = False) -> None:
     """Call a function in the event loop for a signal. `once`: the next such signal ends the process.
 
-    Handlers of `add_signal_handler` do not run while the loop waits for the reader of a full pipe, nor while the
-    closing loop of uvloop waits for a name server.
+    `loop.add_signal_handler` is not enough: its handlers do not run while the loop waits for the reader of a full pipe,
+    nor while a uvloop that is closing waits for a name server.
     """
     loop = asyncio.get_running_loop()
 
@@ -77,7 +77,7 @@ def handle(number: int, callback: Callable[[], object], *, once: bool = False) -
 
 
 async def _interruptible(main: Coroutine[object, object, _Result], interrupt: Callable[[], None] | None) -> _Result:
-    """Handle signals by `interrupt`, or else by cancelling, so that everything is closed on the way out."""
+    """Await `main`. Signals call `interrupt`, or cancel the task, so that everything is closed."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  # for the type checker
     for number in _interrupts():
@@ -87,11 +87,11 @@ async def _interruptible(main: Coroutine[object, object, _Result], interrupt: Ca
     finally:
         for number in _interrupts():
             with suppress(ValueError):
-                signal.signal(number, signal.SIG_DFL)  # the loop closes, and runs no more callbacks
+                signal.signal(number, signal.SIG_DFL)  # the loop is about to close, and runs no more callbacks
 
 
 def _interrupts() -> Iterator[signal.Signals]:
-    """Yield the signals that interrupt. SIGHUP, by which a terminal ends, is not one of them under nohup."""
+    """Yield the signals that interrupt a command. SIGHUP, sent when a terminal is closed, is not one under nohup."""
     yield from (signal.SIGINT, signal.SIGTERM)
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         yield signal.SIGHUP

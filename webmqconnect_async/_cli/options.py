@@ -1,4 +1,4 @@
-"""The options that `push`, `relay` and `explain` share, and the argument ENDPOINT, which a variable can replace."""
+"""The options that `push`, `relay` and `explain` share, and the argument ENDPOINT, which may come from a variable."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ timeout_option = partial(
     default=5.0,
     show_default=True,
 )
-"""The option for the duration of a push. `help` is to say what that includes."""
+"""The option for the maximum duration of a push. `help` must say what that includes."""
 concurrency_option = partial(
     click.option, "--concurrency", metavar="N", type=click.IntRange(min=1), default=50, show_default=True
 )
-"""The option for the number of pushes in flight. `help` is to say of which."""
+"""The option for the maximum number of pushes in flight. `help` must say which pushes these are."""
 eligible_option = click.option(
     "--eligible", metavar="ID", multiple=True, help="Send the event only to this session. Repeatable."
 )
@@ -51,7 +51,7 @@ _QUOTING = (
 
 
 def event_argument(argument: str, text: bool) -> object:
-    """Return the event that EVENT describes; raise `UsageError` if it begins like JSON, and is not."""
+    """Return the event that EVENT describes; raise `UsageError` if it begins like JSON, but is not JSON."""
     try:
         return argument if text else event_of(argument)
     except ValueError as error:
@@ -63,14 +63,14 @@ def event_argument(argument: str, text: bool) -> object:
 
 
 def _quoting(*arguments: str) -> str:
-    """Return the advice about quotes if an argument may have had some."""
+    """Return the advice about quotes if a shell may have removed those of an argument."""
     return _QUOTING if any(argument.lstrip().startswith(("{", "[", '"', "'")) for argument in arguments) else ""
 
 
 def with_endpoint(arguments: tuple[str, ...], *following: str) -> tuple[str, ...]:
-    """Return ENDPOINT and the arguments that follow it. If ENDPOINT is omitted, take it from the variable.
+    """Return ENDPOINT and the arguments that follow it. If ENDPOINT is omitted, read it from the variable.
 
-    Click cannot do this: it fills arguments from the left, so only the last one could be omitted.
+    Click cannot do this: it assigns arguments from the left, so only the last one could be omitted.
 
     Raises:
         UsageError: there are too few or too many arguments, or the variable is needed and not set or not valid.

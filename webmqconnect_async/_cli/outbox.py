@@ -1,4 +1,4 @@
-"""`webmqconnect outbox`: look after the rows of an outbox."""
+"""`webmqconnect outbox`: list, retry or drop the rows of an outbox, or print its schema."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ $ WEBMQ_OUTBOX_URL=postgresql://localhost/shop webmqconnect outbox retry 17 18
 
 _url = click.argument("urls", metavar="[URL]", nargs=-1)
 _url_and_ids = click.argument("arguments", metavar="[URL] ID...", nargs=-1)
-_all_parked = click.option("--all-parked", is_flag=True, help="All rows that are parked, in place of IDs.")
+_all_parked = click.option("--all-parked", is_flag=True, help="All rows that are parked, instead of IDs.")
 
 
 @click.group(cls=click.RichGroup, epilog=_EXAMPLES)
@@ -80,7 +80,7 @@ def retry(arguments: tuple[str, ...], url_file: Path | None, all_parked: bool) -
 @url_file_option
 @_all_parked
 def drop(arguments: tuple[str, ...], url_file: Path | None, all_parked: bool) -> None:
-    """Delete rows, which are then not pushed, unless that has begun."""
+    """Delete rows without pushing them, unless their push has begun."""
     _change("drop", arguments, url_file, all_parked)
 
 
@@ -95,7 +95,7 @@ def schema(database: Literal["sqlite", "postgresql"]) -> None:
     click.echo(outbox.schema(database), nl=False)
 
 
-def _change(verb: Literal["retry", "drop"], arguments: tuple[str, ...], file: Path | None, all_parked: bool) -> None:
+def _change(action: Literal["retry", "drop"], arguments: tuple[str, ...], file: Path | None, all_parked: bool) -> None:
     from . import terminal
     from .main_loop import reported
 
@@ -104,18 +104,19 @@ def _change(verb: Literal["retry", "drop"], arguments: tuple[str, ...], file: Pa
     if bool(given) == all_parked:
         raise click.UsageError("give the IDs of rows, or --all-parked.")
     if wrong := [each for each in given if not (each.isdecimal() and len(each) < 19)]:
-        hint = "such as sqlite:///shop.db"
-        raise click.UsageError(f"{wrong[0]!r} is not the ID of a row, nor the URL of a database, {hint}.")
+        expected = "neither the ID of a row, nor the URL of a database such as sqlite:///shop.db"
+        raise click.UsageError(f"{wrong[0]!r} is {expected}.")
     ids = None if all_parked else {int(each) for each in given}
-    changed = _with_store(urls, file, lambda store: store.retry(ids) if verb == "retry" else store.drop(ids))
+    changed = _with_store(urls, file, lambda store: store.retry(ids) if action == "retry" else store.drop(ids))
+    done = "to be retried" if action == "retry" else "dropped"
     with reported():
         if ids is not None and changed < len(ids):
-            raise Failure(f"{len(ids) - changed} of {len(ids)} rows are not there, the others are done")
-    terminal.note(f"{changed:,} row{'' if changed == 1 else 's'} {'to be retried' if verb == 'retry' else 'dropped'}")
+            raise Failure(f"{len(ids) - changed} of {len(ids)} rows do not exist; the others are {done}")
+    terminal.note(f"{changed:,} row{'' if changed == 1 else 's'} {done}")
 
 
 def _with_store(urls: tuple[str, ...], file: Path | None, use: Callable[[Store], Awaitable[_T]]) -> _T:
-    """Return what a call returns that uses the store of the database."""
+    """Open the store of a database, and return the result of a call that uses it."""
     from ..relay._store import StoreError
     from ..relay._stores import connect_store
     from .main_loop import run

@@ -13,7 +13,7 @@ _VARIABLE = "WEBMQ_OUTBOX_URL"
 
 url_file_option = file_option(
     "--url-file",
-    help=f"Read URL from FILE. Without it and this option, it is read from the variable {_VARIABLE}, or from the file "
+    help=f"Read URL from FILE. Without URL and this option, it is read from the variable {_VARIABLE}, or from the file "
     f"that {_VARIABLE}_FILE names.",
 )
 
@@ -22,7 +22,7 @@ def outbox_url(arguments: tuple[str, ...], file: Path | None) -> str:
     """Return the URL in the arguments, in the file, or in the variable.
 
     Raises:
-        UsageError: There is not exactly one, or an argument has a password. The message does not contain it.
+        UsageError: There is no URL, or more than one, or an argument has a password. The message does not contain it.
     """
     if len(arguments) > 1:
         raise click.UsageError("URL is given twice.")

@@ -11,7 +11,7 @@ from .stdio import closed_stream
 
 
 def not_closed(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
-    """Return the path, as the callback of an option; refuse /dev/stdin and the like where that stream is closed."""
+    """Return the path. This callback of an option refuses a path such as /dev/stdin if that stream is closed."""
     if path is not None and (stream := closed_stream(str(path))):
         raise click.BadParameter(f"{stream} is closed.")
     return path
@@ -19,4 +19,4 @@ def not_closed(context: click.Context, parameter: click.Parameter, path: Path | 
 
 existing_file = partial(click.Path, exists=True, dir_okay=False, readable=True, path_type=Path)
 file_option = partial(click.option, metavar="FILE", type=existing_file(), callback=not_closed)
-"""The option for a file that is read. Where - is standard input, `type` is to be `existing_file(allow_dash=True)`."""
+"""The option for a file that is read. With `type=existing_file(allow_dash=True)`, - is standard input."""

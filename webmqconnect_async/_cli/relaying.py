@@ -1,4 +1,4 @@
-"""Run a relay for a command: its log and progress on standard error, its metrics, its end."""
+"""Run a relay for a command, with its log and progress on standard error, and with metrics."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .._aio import AsyncClient
 from ..relay import Relay, StoreError
 from .errors import Failure
 from .hub_log import TextFormatter
-from .push.progress import Report, summed_up
+from .push.progress import Report, summary_of
 
 logger = logging.getLogger("webmqconnect_async.relay")
 
 
 class Relaying:
-    """A relay, and what its progress bar and its summary show.
+    """A relay, and the counts that its progress bar and its summary show.
 
     Args:
         url: The URL of the database.
@@ -58,7 +58,7 @@ class Relaying:
         """Return the last line."""
         stats = self._relay.stats
         counts = [f"{stats.pushed:,} pushed", f"{stats.failed:,} failed", f"{stats.parked:,} parked"]
-        return summed_up(counts, stats.pushed, seconds)
+        return summary_of(counts, stats.pushed, seconds)
 
     async def run(self, once: bool) -> None:
         """Push rows until interrupted, or with `once` until there is nothing left to push.
@@ -101,7 +101,7 @@ class Relaying:
         logger.info("metrics at http://%s:%d/metrics", f"[{host}]" if ":" in host else host, port)
 
     def interrupt(self) -> None:
-        """Finish the pushes in flight. The second time, do not wait for them."""
+        """Stop after the pushes in flight. The second time, cancel them."""
         if self.interrupted and self._task is not None:
             self._task.cancel()
         self.interrupted = True

@@ -37,7 +37,7 @@ class _Scene:
 
     @property
     def python(self) -> str:
-        """The push as a line of Python, with names in place of session IDs."""
+        """The push as a line of Python, with names instead of session IDs."""
         lists = {"exclude": self.exclude, "eligible": self.eligible}
         more = "".join(f", {name}=[{', '.join(names)}]" for name, names in lists.items() if names is not None)
         return f"await client.push(topic, {self.event!r}{more})"
@@ -52,7 +52,7 @@ _SCENES = (
 
 
 async def play() -> None:
-    """Play all scenes; raise `Failure` if a subscriber received anything but what it should."""
+    """Play all scenes; raise `Failure` if a subscriber received other events than it should have."""
     secret = secrets.token_urlsafe()
     with subscriber_failures():
         async with (
@@ -72,7 +72,7 @@ async def play() -> None:
 
 
 class _Stage:
-    """Plays scenes and compares what the subscribers receive with what they should."""
+    """Plays scenes, and compares the events that the subscribers receive with those that they should receive."""
 
     def __init__(self, client: AsyncClient, ids: Mapping[str, str], events: Mapping[str, Subscription]) -> None:
         self._client = client
@@ -93,11 +93,11 @@ class _Stage:
             show(Text.assemble((name, "bold"), f" subscribes to {_TOPIC} as session {session_id}."))
 
     async def play(self, number: int, scene: _Scene) -> None:
-        """Push, and print each event as it arrives; raise `Failure` if not even the marker arrives in time."""
+        """Push, and print each event as it arrives; raise `Failure` if the marker does not arrive in time."""
         self._output.print(Text.assemble(f"\n{number}. ", (scene.title, "bold")))
         self._output.print(Text.assemble("   ", terminal.coloured_python(scene.python)))
         await self._client.push(_TOPIC, scene.event, self._ids(scene.eligible), self._ids(scene.exclude))
-        # Events arrive in the order of their pushes: after the marker, nothing of this scene can follow.
+        # Events arrive in the order of their pushes, so no event of this scene can arrive after the marker.
         await self._client.push(_MARKER, number)
         late = set(self._events)
         try:
@@ -108,7 +108,7 @@ class _Stage:
             raise Failure(f"push {number}: no event arrived in time at {names}") from None
 
     def conclude(self) -> None:
-        """Print that every event was received as it should, and what to do next; raise `Failure` if it was not."""
+        """Print that all events were received correctly, and what to do next; raise `Failure` if they were not."""
         if self._wrong:
             raise Failure("; ".join(self._wrong))
         counts = f"{len(_SCENES)} pushes, {self._received} events"
@@ -128,10 +128,10 @@ class _Stage:
         expected = [scene.event] if name in scene.receivers else []
         self._received += len(got)
         if got != expected:
-            self._wrong.append(f"push {number}: {name} got {_listed(got)} where {_listed(expected)} was due")
-            self._show(name, Text(f"{_listed(got)}, and that is wrong", "red"))
+            self._wrong.append(f"push {number}: {name} received {_listed(got)} instead of {_listed(expected)}")
+            self._show(name, Text(f"{_listed(got)}, which is wrong", "red"))
         elif not expected:
-            self._show(name, Text("nothing, as it should be", "dim"))
+            self._show(name, Text("nothing, which is correct", "dim"))
 
     def _show(self, name: str, text: Text) -> None:
         self._output.print(Text.assemble("   → ", (f"{name:<6}", "bold"), text))

@@ -1,4 +1,4 @@
-"""URLs that may have a password. `ps` would show it in an argument: a variable or a file does not."""
+"""URLs that may have a password. `ps` shows arguments to all users, so such a URL comes from a variable or a file."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def secret_url(
         other: another place for a password.
 
     Raises:
-        UsageError: Both are given, the argument has a password, or the file or the variable cannot be read. The message
-            does not contain the URL.
+        UsageError: Both the argument and the file are given, the argument has a password, or the file or the variable
+            cannot be read. The message does not contain the URL.
     """
     if argument is not None and file is not None:
         raise click.UsageError(f"{called} is given twice.")

@@ -31,16 +31,16 @@ def open_standard_streams() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # POSIX gives a new file the lowest free number. Without this, the event loop or a file of ours would get
-            # the number of a standard stream: libuv (uvloop) aborts the process when it closes such a descriptor
+            # POSIX gives a new file the lowest free descriptor. Without this, the event loop or a file of ours would
+            # get that of a standard stream. libuv (uvloop) aborts the process when it closes such a descriptor
             # (assertion in uv__close), and C libraries print their messages into it.
             os.open(os.devnull, os.O_RDWR)
 
 
 def closed_stream(path: str) -> str | None:
-    """Return which standard stream a path names if the process was started with it closed, otherwise `None`.
+    """Return the standard stream that a path names, if the process was started with it closed; otherwise `None`.
 
-    Such a path leads to `os.devnull` now: an input without lines, or an output that loses everything.
+    Such a path now leads to `os.devnull`: the input would be empty, or the output would be lost.
     """
     streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
     for descriptor, (name, device) in enumerate(_STREAMS):
@@ -50,10 +50,10 @@ def closed_stream(path: str) -> str | None:
 
 
 def read_some(descriptor: int, size: int) -> bytes:
-    """Return the bytes that are there, at least one, or nothing at the end.
+    """Wait for input, and return the bytes that have arrived; nothing at the end.
 
-    Standard streams may be non-blocking because a process that shares them made them so, as Node.js and ssh do. That
-    process relies on it: wait, and do not change the flag.
+    A standard stream may be non-blocking because another process that shares it, such as Node.js or ssh, has set the
+    flag. That process relies on it, so this function waits and does not change the flag.
     """
     while True:
         try:
@@ -63,10 +63,10 @@ def read_some(descriptor: int, size: int) -> bytes:
 
 
 def accept_all_characters() -> None:
-    """Make standard output and standard error accept every character, and standard error never fail. Wait for each.
+    """Make standard output and standard error accept every character, and wait if they are non-blocking.
 
-    Standard error does not fail at exit either, where Python would end with status 120 if it cannot be flushed.
-    Standard output raises `Failure`, because it carries the result of a command.
+    Errors of standard error are ignored, also at exit, where Python would end with status 120 if it cannot be flushed.
+    Those of standard output raise `Failure`, because it has the result of a command.
     """
     if sys.platform == "win32":  # the console takes text, not bytes
         for stream in (sys.stdout, sys.stderr):
@@ -76,7 +76,7 @@ def accept_all_characters() -> None:
         if sys.stdout is not None:
             sys.stdout = _text(sys.stdout, _Results(sys.stdout.fileno(), "w", closefd=False))
         if sys.stderr is not None:
-            sys.stderr = _text(sys.stderr, _Passable(sys.stderr.fileno(), "w", closefd=False))
+            sys.stderr = _text(sys.stderr, _Lossy(sys.stderr.fileno(), "w", closefd=False))
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # stays open until the process ends
 
@@ -84,12 +84,12 @@ def accept_all_characters() -> None:
 def _text(stream: TextIO, raw: io.FileIO) -> io.TextIOWrapper:
     """Return a stream like this one that writes to another file."""
     by_line = stream is sys.stderr or stream.isatty()
-    # Where the encoding has no "→", print an escape and not a traceback.
+    # Where the encoding does not have a character such as "→", print an escape instead of a traceback.
     return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=by_line)
 
 
 class _Waiting(io.FileIO):
-    """A file that waits for the reader of a full pipe, even if it is non-blocking."""
+    """A file that waits for the reader of a full pipe, even if the file is non-blocking."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         while (written := super().write(data)) is None:
@@ -109,13 +109,13 @@ class _Results(_Waiting):
             return super().write(data)
         except OSError as error:
             self._lost = True
-            # That the reader has left, as `head` does, is no reason for a message. Click expects this error, too.
+            # A reader such as `head` may close the pipe early: no message is needed. Click expects this error, too.
             if isinstance(error, BrokenPipeError):
                 raise
             raise Failure(f"cannot write to standard output: {error.strerror}") from None
 
 
-class _Passable(_Waiting):
+class _Lossy(_Waiting):
     """A file that ignores errors of writing: the disk is full, the pipe has no reader, the terminal is gone."""
 
     def write(self, data: ReadableBuffer, /) -> int:

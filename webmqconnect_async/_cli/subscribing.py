@@ -60,7 +60,7 @@ async def print_events(
     ticket: Callable[[], Awaitable[str]] | None,
 ) -> None:
     """Subscribe and print events until `count` are printed. `None`: until cancelled."""
-    # Every failed attempt to reconnect is a change of state, too.
+    # Each failed attempt to reconnect changes the state, too. Only the first change is printed.
     connected = False
 
     def changed(state: str, detail: str) -> None:
@@ -86,7 +86,7 @@ async def print_events(
 
 
 def print_event(event: Event) -> None:
-    """Print an event: with colours on a terminal, elsewhere as topic, tab, JSON."""
+    """Print an event: coloured on a terminal, elsewhere as topic, tab and JSON."""
     output = terminal.console()
     topic = terminal.visible(event.topic)
     if output.is_terminal:

@@ -1,6 +1,6 @@
 """Output for people: escaped, coloured on a terminal and plain elsewhere. Text is never interpreted as markup.
 
-rich is imported when something is printed: completion imports this module and prints by click.
+rich is imported when something is printed, because shell completion imports this module and does not need rich.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from .._core.escape import visible as visible  # for the other modules of the co
 
 
 def need_output() -> None:
-    """Raise `UsageError` if standard output is closed, for a command that would do nothing but print there."""
+    """Raise `UsageError` if standard output is closed. For commands that do nothing but print there."""
     if sys.stdout is None:
         raise click.UsageError("standard output is closed: nothing would be shown.")
 
 
 def program() -> list[str]:
-    """Return the words that run this command line from any folder, whether or not its environment is active there."""
+    """Return the words that run this command line from any folder, even where its environment is not active."""
     path = Path(sys.argv[0])
     return [str(path.absolute())] if path.stem == "webmqconnect" else [sys.executable, "-m", "webmqconnect_async"]
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console for the current `sys.stdout` or `sys.stderr`. It leaves wrapping of lines to the terminal."""
+    """Return a console for the current `sys.stdout` or `sys.stderr`. It does not wrap lines; the terminal does."""
     from rich.console import Console
 
     return Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False)

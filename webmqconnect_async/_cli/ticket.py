@@ -19,7 +19,7 @@ $ webmqconnect ticket --ticket-key users --ticket-secret-file users.secret --sub
 $ WEBMQ_TICKET_SECRET=… webmqconnect ticket --ticket-key users --sub 17 --valid 5m com.example.orders > 17.ticket
 """
 _ARGUMENTS = {"secret": f"the secret of {TICKET.key}", "sub": "--sub", "topics": "the TOPICs", "valid": "--valid"}
-"""What the arguments of `tickets.ticket` are called here."""
+"""The names of the arguments of `tickets.ticket` on the command line."""
 
 
 @click.command(cls=Command, no_args_is_help=True, epilog=_EXAMPLES)

@@ -90,11 +90,11 @@ _ADVICE = {
         "a web page should not send Origin."
     ),
     r"HTTP/1\.0 or HTTP/1\.1 is expected here": "The request has another version of HTTP. Send it as HTTP/1.1.",
-    r"the request broke off or is malformed": (
+    r"the request is incomplete or malformed": (
         "The request is not valid HTTP, or its body is incomplete. Compare the request line and the headers with those "
         "above, and Content-Length with the number of bytes sent."
     ),
-    r"the body came too slowly": (
+    r"the body did not arrive in time": (
         "The hub waits at most 10 seconds for a body. Send as many bytes as Content-Length says, without pauses. A "
         "proxy may delay them."
     ),
@@ -113,7 +113,7 @@ _ADVICE = {
     ),
     r"internal server error": "The hub, or its hook for pushes, failed on this request. Its log has the reason.",
     # Crossbar.io's dialect at that hub. Crossbar.io itself responds with a 500 without a reason.
-    r"the topic is no URI": (
+    r"the topic is not a URI": (
         "The topic is not a valid WAMP URI: components between dots must be non-empty, without whitespace or '#'."
     ),
     r"(args is not a list|\w+ is not an object)": (
@@ -121,7 +121,7 @@ _ADVICE = {
         "optional."
     ),
     r"a keyword is named '(\w+)'": "The bridge uses the name {0} itself: rename that keyword argument.",
-    r"(option '\w+' is (?:not a list of [\w, ]+|neither true nor false))": (
+    r"(option '\w+' must be (?:a list of [\w, ]+|true or false))": (
         "The bridge does not accept this option: {0}. Session IDs are integers there."
     ),
     r"parameter'?s? .*is not ASCII": "The names of query parameters, timestamp, seq and nonce must be ASCII.",

@@ -14,10 +14,10 @@ from aiohttp.http_exceptions import LineTooLong
 from ._connection_limits import Aborted, Connections, RequestGuard
 
 _KEEPALIVE = 75.0
-"""Seconds that a connection may idle that has not pushed, much longer than browsers keep theirs."""
+"""Seconds to keep an idle connection that has not pushed."""
 
 _LINGERING = 1.0
-"""Seconds to keep reading a refused body, so that the peer receives the response and not a reset."""
+"""Seconds to keep reading a refused body, so that the peer receives the response and not a reset (RFC 9112, 9.6)."""
 
 _READ = 1 << 13
 """Bytes read at once."""
@@ -29,19 +29,23 @@ _MAX_EARLY = 1 << 12
 """Bytes that a client may send before the response to its WebSocket handshake."""
 
 _MAX_HEADERS = 64
-"""Headers of a request, twice as many as a browser behind proxies sends."""
+"""Maximum number of headers in a request, twice as many as a browser behind proxies sends."""
 
 _MAX_HEADER = 8190
-"""Bytes of one header other than `Cookie`, aiohttp's default."""
+"""Maximum bytes of a header other than `Cookie`, the default of aiohttp."""
 
 _MAX_COOKIE = 1 << 15
-"""Bytes of a `Cookie` header. An application on the same host name may set many cookies, which are for it alone."""
+"""Maximum bytes of a `Cookie` header.
+
+Browsers send the hub the cookies of every application on the same host name, because "cookies do not provide isolation
+by port" (RFC 6265, 8.5).
+"""
 
 _MAX_HEAD = 3 << 14
-"""Bytes of all headers together."""
+"""Maximum bytes of all headers together."""
 
 _MAX_TARGET = 1 << 14
-"""Bytes of a request target, the limit of the original hub: about 850 session IDs."""
+"""Maximum bytes of a request target, as in the original hub. There is room for about 850 session IDs."""
 
 _HEADERS_TOO_LONG = f"the headers are longer than {_MAX_HEAD} bytes"
 _REFUSED_HEAD = (
@@ -58,9 +62,9 @@ def protocol_factory(runner: web.AppRunner, most: int, keepalive: float) -> Call
 
     Args:
         runner: the runner of the application, set up.
-        most: the maximum number of connections. Further ones replace idle ones, or are aborted. (A TCPSite accepts any
-            number, until the process runs out of file descriptors.)
-        keepalive: seconds that a connection may idle that has pushed.
+        most: the maximum number of connections. A further one replaces an idle one, or is aborted if none is idle.
+            aiohttp's `TCPSite` has no such limit, and accepts connections until there are no more file descriptors.
+        keepalive: seconds to keep an idle connection that has pushed.
     """
     server = runner.server
     if server is None:
@@ -76,14 +80,14 @@ def protocol_factory(runner: web.AppRunner, most: int, keepalive: float) -> Call
 
 
 def keep(request: web.Request) -> None:
-    """Keep the connection of a client that has pushed for the whole `keepalive`."""
+    """Keep the connection of an accepted push open for the whole `keepalive`, even if it is idle."""
     guard = _guard(request.transport)
     if guard is not None:
         guard.pushed = True
 
 
 def _guard(transport: asyncio.Transport | None) -> RequestGuard | None:
-    """Return the guard of a connection; `None` if it is closed, or belongs to another server than `Hub`."""
+    """Return the guard of a connection; `None` if the connection is closed, or its server is not that of a `Hub`."""
     protocol = None if transport is None else transport.get_protocol()
     return protocol if isinstance(protocol, RequestGuard) else None
 
@@ -91,7 +95,7 @@ def _guard(transport: asyncio.Transport | None) -> RequestGuard | None:
 def oversized(request: web.Request) -> web.Response | None:
     """Return the response to a request whose headers are too long, or `None`.
 
-    aiohttp has one limit for each header, which has to be that of `Cookie`.
+    aiohttp applies the same limit to every header (`max_field_size`), so it has to be that of `Cookie`.
     """
     if sum(map(len, chain.from_iterable(request.raw_headers))) <= _MAX_HEADER:
         return None
@@ -107,10 +111,10 @@ def oversized(request: web.Request) -> web.Response | None:
 
 
 def sent_early(request: web.Request) -> bool:
-    """Return whether the client has sent much more than the request of a WebSocket handshake, which aiohttp keeps.
+    """Return whether the client has sent much more than its WebSocket handshake, all of which aiohttp keeps.
 
-    RFC 6455, 4.1: "the client MUST wait for a response from the server before sending any further data". Some send
-    their first messages at once, nevertheless.
+    RFC 6455, 4.1: "the client MUST wait for a response from the server before sending any further data". Some clients
+    send their first messages immediately nevertheless, so a few are allowed.
     """
     return len(request.protocol._message_tail) > _MAX_EARLY
 
@@ -121,13 +125,16 @@ def text_response(status: int, text: str, **headers: str) -> web.Response:
 
 
 async def expect(request: web.Request) -> None:
-    """Leave `Expect: 100-continue` to `read_body`: a request that is refused by its headers gets the final status."""
+    """Refuse any `Expect` but `100-continue` (RFC 9110, 10.1.1).
+
+    `read_body` sends the status 100, so that a request that is refused by its headers gets only the final one.
+    """
     if request.version == HttpVersion11 and request.headers["Expect"].lower() != "100-continue":
         raise web.HTTPExpectationFailed
 
 
 async def read_body(request: web.Request, most: int) -> bytes:
-    """Return the first `most` bytes of a body, or all of it. A chunked body has no Content-Length.
+    """Return a body, but at most `most` bytes of it: the length of a chunked body is not known before.
 
     Raises:
         ConnectionError: the connection is closed.
@@ -142,7 +149,7 @@ async def read_body(request: web.Request, most: int) -> bytes:
     received = b""
     async with asyncio.timeout(_BODY_TIMEOUT):
         while len(received) < most and not content.at_eof():
-            if request.transport is None:  # aiohttp raises RuntimeError
+            if request.transport is None:  # otherwise aiohttp would raise a RuntimeError
                 raise ConnectionResetError("the connection is closed")
             received += await content.read(most - len(received))
     return received
@@ -150,7 +157,7 @@ async def read_body(request: web.Request, most: int) -> bytes:
 
 def malformed() -> web.Response:
     """Return the response to a request that cannot be parsed."""
-    return text_response(400, "the request broke off or is malformed")
+    return text_response(400, "the request is incomplete or malformed")
 
 
 class _RequestHandler(web.RequestHandler):
@@ -169,14 +176,14 @@ class _RequestHandler(web.RequestHandler):
             max_headers=_MAX_HEADERS,
             max_line_size=_MAX_TARGET,
             max_field_size=_MAX_COOKIE,
-            auto_decompress=False,  # signatures are of the bytes that were sent, and neither format has compression
+            auto_decompress=False,  # signatures cover the bytes as sent, and neither push format has compression
         )
 
         self._head = 0  # bytes of headers that are incomplete
         self._pusher_keepalive = keepalive
 
     def data_received(self, data: bytes) -> None:
-        """Bound the headers while they arrive: `oversized` sees only those that are complete."""
+        """Limit the size of the headers while they arrive. `oversized` checks them only when they are complete."""
         super().data_received(data)
         if self._waiter is None or self._waiter.done():
             self._head = 0
@@ -188,9 +195,9 @@ class _RequestHandler(web.RequestHandler):
             self.force_close()
 
     def _process_keepalive(self) -> None:
-        """Close an idle connection, but one that has pushed not before its own, longer timeout.
+        """Close an idle connection. If it has pushed, its timeout is longer.
 
-        An unmodified `webmqconnect` of 2012 fails forever once its connection is closed.
+        `webmqconnect` of 2012 never reconnects: once its connection is closed, every push fails.
         """
         guard = _guard(self.transport)
         more = self._pusher_keepalive - self._keepalive_timeout if guard is not None and guard.pushed else 0
@@ -218,12 +225,12 @@ class _RequestHandler(web.RequestHandler):
 def _unparsable(error: HttpProcessingError) -> web.Response:
     """Return the response to a request that aiohttp cannot parse.
 
-    It does not show the error, which quotes the request: that may hold a valid signature, or one for another broker.
+    It does not contain the error, which quotes the request, and so may contain a valid signature.
     """
     if isinstance(error, LineTooLong):
         if error.args[1] == _MAX_TARGET:
-            said = "name fewer session IDs in eligible and exclude"
-            return text_response(414, f"the request target is longer than {_MAX_TARGET} bytes: {said}")
+            advice = "name fewer session IDs in eligible and exclude"
+            return text_response(414, f"the request target is longer than {_MAX_TARGET} bytes: {advice}")
         return text_response(400, f"a header is longer than {_MAX_COOKIE} bytes")
     if error.message == "Too many headers received":
         return text_response(400, f"the request has more than {_MAX_HEADERS} headers")

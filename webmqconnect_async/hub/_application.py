@@ -10,18 +10,18 @@ from .._core.escape import visible
 from ._rights import Identity
 
 _TIMEOUT = 5.0
-"""Seconds for the application to answer. The subscriber's further messages wait."""
+"""Seconds for the hook to decide. Meanwhile, the subscriber's further messages wait."""
 
 _CLEANUP = 0.5
-"""Seconds for it to end when it is cancelled."""
+"""Seconds for the hook to end after it was cancelled."""
 
 
 class Application:
-    """The application, for the subscriptions of one session.
+    """Asks the application about the subscriptions of one session.
 
     Args:
         hook: `may_subscribe` of the configuration.
-        failed: called with the text for the log, and with the exception if there is one.
+        failed: called if the hook fails, with the text for the log, and with the exception or `None`.
     """
 
     __slots__ = ("_failed", "_hook", "_running")
@@ -36,11 +36,12 @@ class Application:
         self._running: asyncio.Future[object] | None = None
 
     def ask(self, identity: Identity, topic: str) -> bool | Coroutine[object, object, bool]:
-        """Return whether the application lets the subscriber read a topic, or what to await for that.
+        """Return whether the application lets the subscriber read a topic, or a coroutine that returns it.
 
-        An exception, anything that is not a bool, and no answer in time are refusals, and are logged.
+        A hook that raises an exception, returns anything but a bool, or takes too long has failed. That is logged, and
+        the subscription is refused.
         """
-        if self._running is not None and not self._running.done():  # or else a client could start any number
+        if self._running is not None and not self._running.done():  # otherwise a client could start any number of calls
             return self._refuse("still runs for an earlier topic, and is not called", topic)
         try:
             answer: object = self._hook(identity, topic)

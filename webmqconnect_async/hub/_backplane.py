@@ -15,7 +15,7 @@ _FORM = "must be redis://HOST:PORT/DATABASE or rediss://USER:PASSWORD@HOST:PORT"
 
 @dataclass(frozen=True, slots=True)
 class Backplane:
-    """Where the stream is. The repr has no password."""
+    """The address of the stream. The repr does not contain the password."""
 
     host: str
     port: int
@@ -23,7 +23,7 @@ class Backplane:
     database: int = 0
     tls: bool = False
     authority_file: str | None = None
-    """A file with the certificates of those who sign the server's; `None` for the system's."""
+    """A file with the certificates of the authorities to trust; `None` for those of the system."""
     user: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
 
@@ -32,14 +32,14 @@ class Backplane:
 
 
 def parse_backplane(url: object, prefix: object) -> Backplane:
-    """Return the backplane that a URL names.
+    """Return the backplane at a URL.
 
     Raises:
         ValueError, TypeError: The URL or the prefix cannot be used. The message does not contain the URL, which may
             have a password.
     """
     if not isinstance(url, str):
-        raise TypeError(wrong_type("backplane", "a string or None", None))
+        raise TypeError(wrong_type("backplane", "a string or None", url))
     if not isinstance(prefix, str):
         raise TypeError(wrong_type("backplane_prefix", "a string", prefix))
     if not _PREFIX.fullmatch(prefix):
@@ -57,16 +57,16 @@ def parse_backplane(url: object, prefix: object) -> Backplane:
 
 
 def _parsed(url: str, prefix: str) -> tuple[Backplane | None, str]:
-    """Return the backplane, or `None` and what is wrong.
+    """Return the backplane and an empty string, or `None` and what is wrong.
 
     Raises:
-        ValueError: The port is no number, or the host is malformed.
+        ValueError: The port is not a number, or the host is malformed.
     """
     parts = urlsplit(url)
     if "sentinel" in parts.scheme:
         return None, f"{_FORM}: Redis Sentinel may lose what a hub has accepted when it fails over"
     if "cluster" in parts.scheme or "," in parts.netloc:
-        return None, f"{_FORM}: a stream is on one server, and not on a Redis Cluster"
+        return None, f"{_FORM}: a stream is on one server, so a Redis Cluster cannot be used"
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     authority_file = query.pop("ssl_ca_certs", None)
     database, port = parts.path.strip("/") or "0", parts.port
@@ -74,7 +74,7 @@ def _parsed(url: str, prefix: str) -> tuple[Backplane | None, str]:
     if parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.fragment or port == 0 or not digits:
         return None, _FORM
     if query or (authority_file is not None and parts.scheme == "redis"):
-        return None, f"{_FORM}, and has no parameters but ssl_ca_certs for rediss"
+        return None, f"{_FORM}, and the only parameter is ssl_ca_certs, for rediss"
     backplane = Backplane(
         parts.hostname,
         port or _PORT,

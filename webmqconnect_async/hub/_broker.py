@@ -25,7 +25,7 @@ from ._publication_ids import PublicationIDs
 from ._session import NotSubscribed, Session
 
 _SERVICE_RESTART = 1012
-"""The code of a close frame."""
+"""The close code "Service Restart" of the IANA registry for WebSocket: the client may reconnect."""
 
 _SESSION_ID = re.compile(r"[0-9]{16}")
 
@@ -38,7 +38,7 @@ class _Topic:
     def __init__(self, subscription: int) -> None:
         self.id = subscription
         self.subscribers: dict[type[Session], dict[str, Session]] = {}
-        """By protocol, because subscribers that speak the same one receive the same bytes, and by session ID."""
+        """By protocol, because subscribers of the same protocol receive the same bytes, then by session ID."""
 
 
 class Broker:
@@ -46,7 +46,7 @@ class Broker:
 
     Args:
         config: the hub's configuration.
-        observers: are told what happens.
+        observers: are notified of what happens.
     """
 
     def __init__(self, config: HubConfig, observers: Sequence[Observer] = ()) -> None:
@@ -55,7 +55,7 @@ class Broker:
         self._config = config
         self.history = self.new_history(self.ids.newest)
         self.history_id = secrets.token_urlsafe(9) if config.history else None
-        """Identifies the history: IDs of one history say nothing about another. `None` if there is no history."""
+        """Identifies the history: publication IDs of different histories cannot be compared. `None`: no history."""
         self.engine: Engine = MemoryEngine(self)
         self._sessions: dict[str, Session] = {}
         self._topics: dict[str, _Topic] = {}
@@ -119,12 +119,12 @@ class Broker:
         return History(config.history, config.history_seconds, config.history_bytes, start)
 
     def renew(self, history: History, history_id: str, newest: int) -> None:
-        """Replace the history, and disconnect all subscribers, so that each recovers or learns that it cannot.
+        """Replace the history, and disconnect all subscribers, who then recover from it or find out that they cannot.
 
         Args:
-            history: the new one.
+            history: the new history.
             history_id: its ID.
-            newest: the ID of the last event before those that will be delivered.
+            newest: the ID of the newest event that is not to be delivered.
         """
         self.history, self.ids.newest = history, newest
         self.history_id = history_id if self._config.history else None
@@ -133,9 +133,9 @@ class Broker:
             session.end(_SERVICE_RESTART)
 
     def deliver(self, publication: Publication, *, began: float | None = None) -> int:
-        """Queue an event for its receivers: (subscribers and eligible) without exclude. Return how many there are.
+        """Queue an event for its receivers, and return how many there are.
 
-        The event's ID is then `ids.newest`.
+        The receivers are the eligible subscribers without the excluded ones. The ID of the event is then `ids.newest`.
 
         Args:
             publication: the event.
@@ -148,12 +148,12 @@ class Broker:
         return delivered
 
     def forward(self, publication: Publication, publication_id: int, own: tuple[float | None] | None) -> None:
-        """Queue an event that has an ID, above all former ones.
+        """Queue an event that already has an ID.
 
         Args:
             publication: the event.
-            publication_id: its ID.
-            own: `began` of `deliver` if this hub has accepted the event; `None` if another one has.
+            publication_id: its ID, above all earlier ones.
+            own: if this hub has accepted the event, a tuple of the `began` of `deliver`; `None` if another hub has.
         """
         self.ids.newest = publication_id
         delivered = self._queue(publication, publication_id)
@@ -187,17 +187,18 @@ class Broker:
         Args:
             session: its session.
             topic: the topic.
-            floor: it has seen all events up to this ID.
-            former: the IDs of its sessions since then; anything else is ignored. What excluded one of them was not
-                meant for the subscriber. The IDs grant nothing: what was addressed to one of them is not sent, but
-                makes the history unavailable.
+            floor: the subscriber has seen all events up to this ID.
+            former: the IDs of its sessions since then; other strings are ignored. An event that excluded one of these
+                sessions is left out. The IDs are not verified, so an event that was addressed to one of them is not
+                sent: it makes the history unavailable.
 
         Raises:
-            Unavailable: it is not known whether these are all.
+            Unavailable: some of the events may be missing.
         """
         missed = []
         alone = {session.id: session}
-        former = set(filter(_SESSION_ID.fullmatch, former))  # with a user's ID, the error would reveal a receiver
+        # Only session IDs: with the ID of a user, the error would reveal whether that user was a receiver.
+        former = set(filter(_SESSION_ID.fullmatch, former))
         for kept in self.history.after(topic, floor, time.monotonic()):
             publication = kept.publication
             # The authid of an anonymous subscriber is its session ID.
@@ -215,17 +216,17 @@ class Broker:
         return kept if kept is not None and _may_receive(kept.publication, session) else None
 
     def refused(self, refusal: Refusal) -> None:
-        """Tell the observers of a refusal."""
+        """Notify the observers of a refusal."""
         for observer in self.observers:
             observer.refused(refusal)
 
     def repeated(self, publication: Publication, publication_id: int) -> None:
-        """Tell the observers of a repeated push."""
+        """Notify the observers of a repeated push."""
         for observer in self.observers:
             observer.repeated(publication, publication_id)
 
     def failed(self, problem: str, error: BaseException | None) -> None:
-        """Tell the observers that a hook of the application has failed."""
+        """Notify the observers that a hook of the application has failed."""
         for observer in self.observers:
             observer.failed(problem, error)
 
@@ -233,7 +234,7 @@ class Broker:
         """Check the limits of a subscription.
 
         Raises:
-            NotSubscribed: one is exceeded. The observers have been told.
+            NotSubscribed: a limit is exceeded. The observers have been notified.
         """
         longest, most = self._config.max_topic, self._config.max_subscriptions
         if len(topic) > longest:
@@ -249,7 +250,7 @@ class Broker:
         """Return the subscription ID of a topic, the same for every session.
 
         Raises:
-            NotSubscribed: a limit is exceeded. The observers have been told.
+            NotSubscribed: a limit is exceeded. The observers have been notified.
         """
         self.check(session, topic)
         if topic not in session.subscribed:
@@ -275,7 +276,7 @@ class Broker:
 
 
 def _receivers(publication: Publication, subscribers: Mapping[str, Session]) -> AbstractSet[str]:
-    """Return the session IDs of those subscribers that the event is for."""
+    """Return the session IDs of the subscribers that may receive an event."""
     receivers: AbstractSet[str] = subscribers.keys()
     if publication.eligible is not None:
         receivers = receivers & publication.eligible

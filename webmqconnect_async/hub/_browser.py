@@ -1,7 +1,7 @@
-"""The subscriber for browsers in each of its forms.
+"""The files of the subscriber for browsers.
 
-The source is `webmq.js`, a classic script. The forms for modules and for `require` are derived from it here. Those that
-are minified are files, because only npm has a tool that makes them: `nox -s js`.
+The source is `webmq.js`, a classic script. The ES module and the CommonJS module are derived from it here. The minified
+files are committed, because the tools that make them are npm packages: `nox -s js`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ CLASSIC = (_STATIC / "webmq.js").read_text("utf-8")
 
 _BEGINNING = "globalThis.WebMQ = (() => {"
 _URL = "globalThis.document?.currentScript?.src"
-"""The URL of a classic script. A module asks in another way. A bundle has another name, and comes from no hub."""
+"""The expression for the URL of the script, which is that of the default hub.
+
+In a module it is `import.meta.url`, unless the file has another name: a bundle does not come from a hub.
+"""
 
 
 def _derived(url: str, end: str) -> bytes:
@@ -33,4 +36,4 @@ FILES = {
     "webmq.d.mts": _TYPES,
     "webmq.d.cts": _TYPES,
 } | {name: (_STATIC / name).read_bytes() for name in _MINIFIED}
-"""All files by name. A map refers to its source, which has to be in the same folder."""
+"""All files by name. A source map refers to `webmq.js` or `webmq.mjs`, which has to be in the same folder."""

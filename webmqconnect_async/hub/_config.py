@@ -16,7 +16,7 @@ from ._pushes.verdicts import Accepted, Refused
 from ._rights import Identity, Rights
 
 _MIN_TOKEN = 16
-"""Characters of a console's token."""
+"""Minimum length of the token of the console, in characters."""
 
 
 class HubOptions(TypedDict, total=False):
@@ -58,16 +58,16 @@ class HubConfig:
             only signed pushes. `None` or empty: it accepts unsigned WebMQ pushes only, and all pushes of the Crossbar
             dialect without verifying their signatures.
         subscriber_keys: Secrets by subscriber key, likewise. A subscriber that authenticates with one (WAMP-CRA) may
-            read every topic. If there are neither these keys nor `ticket_keys`, every client that can reach the hub may
-            read every topic, even of a hub with `keys`, except for web pages of other origins. Otherwise, anonymous
-            subscribers may read only the `public` topics. Make secrets long and random. A failed authentication is
+            read every topic. With these keys or `ticket_keys`, anonymous subscribers may read only the `public` topics.
+            Without both, every client that can reach the hub may read every topic, even if the hub has `keys`, except
+            for web pages of other origins. Make secrets long and random: the response to a failed authentication is
             delayed, but only on its own connection, and a push with a wrong signature is refused immediately. Each
             failure is logged with the address of the peer.
         ticket_keys: Secrets by key, likewise, of at least 32 bytes, with which your application makes tickets:
             `webmqconnect_async.tickets.ticket`. A subscriber with a ticket (WAMP v2) may read the topics that the
-            ticket covers, until it expires. With a secret, anybody can make any ticket, so it must not be one of `keys`
-            or `subscriber_keys`. The `eligible_authid` of a push selects users of tickets and subscriber keys alike:
-            give no key the name of a user. Needs the extra `tickets`.
+            ticket covers, until it expires. Anybody who has such a secret can make any ticket, so it must not be one
+            of `keys` or `subscriber_keys`. The `eligible_authid` of a push selects users of tickets and subscriber keys
+            alike: do not give a key the name of a user. Needs the extra `tickets`.
         public: Topics that everybody may read without a key or a ticket, exact or with a trailing `*` after `/`, `.` or
             `:`, such as `http://example.com/news/*`.
         may_subscribe: Called with the `Identity` of a subscriber and a topic that it subscribes to and may read by the
@@ -77,14 +77,15 @@ class HubConfig:
 
             The function may be asynchronous. Meanwhile the subscriber's further messages wait, and those of others do
             not. After 5 seconds, the subscription is refused and the coroutine is cancelled; a future or a task that
-            the function returns is not. Until it has ended, other subscriptions of this subscriber are refused.
+            the function returns is not. Other subscriptions of this subscriber are refused until it has ended.
         allow_origins: Origins of web pages that may push and subscribe, such as `https://app.example.com`; `file://`
             for pages that are opened from files. The hub's own page may always subscribe, and so may every page served
             from this machine if the hub is bound to loopback.
         allow_hosts: Additional host names, without port, that requests may be sent to, such as the name of a proxy in
             front of the hub.
-        allow_publish: Whether subscribers may publish, unsigned: to any topic, or with a ticket to those that it
-            covers. If there are `ticket_keys` or `subscriber_keys`, anonymous subscribers may not.
+        allow_publish: Whether subscribers may publish events, without a signature. Subscribers with a ticket may
+            publish to the topics that it covers, others to any topic. With `ticket_keys` or `subscriber_keys`,
+            anonymous subscribers may not publish.
         max_body: Maximum size of a push's body in bytes: the event as JSON, or the whole object of the Crossbar
             dialect.
         max_queue: Maximum size of a subscriber's send queue in bytes, at least `max_body`. A subscriber that exceeds it
@@ -94,9 +95,9 @@ class HubConfig:
             256 * `max_subscriptions` bytes.
         max_topic: Maximum length of a topic in characters.
         history: Maximum number of events per topic that the hub keeps for subscribers that were away (WAMP v2). Every
-            client that may subscribe to a topic may read them. 0: none, so that a subscriber may have missed events
+            client that may subscribe to a topic may read them. 0: none. A subscriber may then have missed events
             whenever it reconnects.
-        history_seconds: Maximum seconds that it keeps them.
+        history_seconds: Maximum seconds that the hub keeps an event.
         history_bytes: Maximum memory for the events of all topics. The oldest event is dropped first. Retained events
             may use a quarter of it; they do not expire.
         grace: Maximum seconds for the hub to close: to send subscribers what is queued for them, and to finish requests
@@ -113,13 +114,12 @@ class HubConfig:
         console_token: The token that opens the console on the page of the hub, at least 16 characters. The console
             shows every topic, event, subscriber and refusal, and pushes without a signature: make the token random, by
             `secrets.token_urlsafe()`, and keep it secret. `None`: there is no console.
-
         backplane: The URL of a Redis or Valkey server over which several hubs share all events, such as
             `redis://127.0.0.1:6379/0`, or `rediss://USER:PASSWORD@HOST:PORT` with TLS. A subscriber may reconnect to
-            any of them. While the server is away, pushes are refused. Give all hubs the same keys and the same
-            `history`, or what one hub accepts and remembers, another does not. Beside a backplane, `admit` is called
-            for repeated pushes, too. Needs the extra `redis`. `None`: the hub is alone.
-        backplane_prefix: How the names of all keys in Redis begin. Hubs with another prefix share nothing with these.
+            any of them. While the server cannot be used, pushes are refused. Give all hubs the same keys and the same
+            `history`; otherwise one hub refuses or forgets what another one accepts or keeps. With a backplane, `admit`
+            is called for repeated pushes, too. Needs the extra `redis`. `None`: the hub does not share its events.
+        backplane_prefix: The beginning of the names of all keys in Redis. Hubs with different prefixes share nothing.
 
     Raises:
         ValueError, TypeError: An argument is invalid; the message names it.
@@ -215,7 +215,7 @@ class HubConfig:
 
 
 def metrics_address(text: object) -> tuple[str, int]:
-    """Return host and port of `HOST:PORT`; raise TypeError or ValueError if it is not that."""
+    """Return the host and the port of `HOST:PORT`; raise TypeError or ValueError for anything else."""
     if not isinstance(text, str):
         raise TypeError(wrong_type("metrics", "a string or None", text))
     host, _, port = text.rpartition(":")

@@ -1,7 +1,7 @@
 """Protocols between a transport and aiohttp, for limits that aiohttp does not have.
 
-aiohttp waits for the headers of a first request as long as for a next one. If a peer does not read its responses,
-aiohttp waits forever, and meanwhile queues up to 32 more requests, each with headers of the maximum size.
+aiohttp lets a new connection take as long to send its first request as one that is kept alive. If a peer does not read
+its responses, aiohttp waits forever, and queues up to 32 more requests, each with headers of the maximum size.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ _TIMEOUT = 10.0
 """Seconds for the headers of a first request to arrive, and for a peer to read responses that are waiting."""
 
 _IDLE = 1.0
-"""Seconds without data from a peer, after which its connection may be closed to make room for another."""
+"""Seconds without data from a peer after which its connection may be closed to make room for another one."""
 
 _END_OF_HEADERS = b"\r\n\r\n"
 
 
 def abort(transport: asyncio.Transport) -> None:
-    """Close a connection immediately, unless it is closed."""
+    """Close a connection immediately. Do nothing if it is closed."""
     with suppress(AttributeError):  # raised for a closed TLS connection by early releases of Python 3.11
         transport.abort()
 
@@ -110,7 +110,7 @@ class StallGuard(asyncio.BufferedProtocol):
 
 
 class Connections:
-    """The connections of a hub that are for requests, in the order of their last data."""
+    """The connections of a hub that are not WebSockets, in the order of their last data."""
 
     def __init__(self) -> None:
         self._last_data: dict[RequestGuard, float] = {}
@@ -124,9 +124,10 @@ class Connections:
         self._last_data.pop(guard, None)
 
     def make_room(self) -> bool:
-        """Close the connection that has been idle longest, if any is idle. One that never pushed goes first.
+        """Close an idle connection, and return whether there is one.
 
-        Strangers who open many connections thus only close each other's.
+        It is the one that has been idle longest, if possible among those that have never pushed. Clients that open many
+        connections without pushing thus only displace each other.
         """
         latest = asyncio.get_running_loop().time() - _IDLE
         idle = [guard for guard, last in self._last_data.items() if last <= latest]
@@ -146,7 +147,7 @@ class RequestGuard(StallGuard):
         self.pushed = False
         """Whether a push over this connection was accepted."""
         self._connections = connections
-        self._last = b""  # the last bytes received, which may be the beginning of the end of the headers
+        self._last = b""  # the last bytes received: the end of the headers may be split over two reads
         self._begun = False  # whether the headers of a request have arrived
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

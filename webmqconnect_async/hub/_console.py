@@ -1,11 +1,11 @@
-"""The console: shows what happens in a hub to those who have its token, and pushes for them.
+"""The console: shows what happens in a hub, and pushes events. It requires a token.
 
-They connect a WebSocket to `/console`. Its first message is the token. Each further one is a push: the query of an
-unsigned WebMQ push, a newline, and the body. The hub sends JSON objects, whose members are all optional:
+The page connects a WebSocket to `/console`. The first message that it sends is the token. Each further one is a push:
+the query of an unsigned WebMQ push, a newline, and the body. The hub sends JSON objects, whose members are optional:
 
-- `events`, `skipped`: events, as lists of what `_event` returns, and the number of events left out since the last ones
-- `refusals`: what the hub has refused, as lists of the time and the fields of a `Refusal`
-- `topics`, `subscribers`, `totals`: the present state, every second
+- `events`, `skipped`: a list of events, each as `_event` returns it, and how many others were left out
+- `refusals`: a list of refusals, each with the time in milliseconds and the fields of a `Refusal`
+- `topics`, `subscribers`, `totals`: the current state, every second
 - `pushed`: the result of a push
 """
 
@@ -32,41 +32,41 @@ from ._observer import Drop, Observer, Refusal
 from ._publication import Publication
 from ._pushes import webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
-from ._session import Asked, DelayedReply, Session
+from ._session import DelayedReply, Pending, Session
 
 _MAX_WATCHERS = 8
-"""Consoles that are open at a time."""
+"""Maximum number of open consoles."""
 
 _MAX_STRANGERS = 64
-"""Connections that have not sent the token yet. With the delay of a refusal, this limits guesses to 80 a second."""
+"""Maximum number of connections without the token. Because refusals are delayed, they can make 80 guesses a second."""
 
 _TICK = 0.1
-"""Seconds between two messages, which have all events of that time in them."""
+"""Seconds between two messages to a console. Each has the events since the last one."""
 
 _TICKS_PER_STATE = 10
-"""Messages from one that has the present state to the next."""
+"""Number of messages for each one with the current state."""
 
 _MAX_EVENTS = 50
-"""Events in a message. A browser that has to show more cannot be read, and falls behind."""
+"""Maximum number of events in a message. Nobody can read more, and the browser may not be able to show more in time."""
 
 _MAX_CHARACTERS = 30_000
-"""Characters of events in a message, and of topics in a state, after which nothing further is added."""
+"""Characters of the events in a message, or of the topics in a state, after which no more are added."""
 
 _MAX_TEXT = 1000
-"""Characters of an event."""
+"""Maximum number of characters of an event that are shown."""
 
 _MAX_ROWS = 200
-"""Topics and subscribers in a state."""
+"""Maximum number of topics, and of subscribers, in a state."""
 
 _MAX_REFUSALS = 50
-"""Refusals that are kept for those who open the console later."""
+"""Number of the latest refusals that are kept, for consoles that are opened later."""
 
 _MAX_NAME = 100
-"""Characters of what is shown beside something else: the last event of a topic, a topic of a subscriber."""
+"""Maximum number of characters of a detail: the last event of a topic, or a topic of a subscriber."""
 
 
 class Watcher(Session):
-    """The session of somebody who has the token, or has yet to send it. It has no subscriptions."""
+    """The session of a page that has sent the token, or is expected to. It has no subscriptions."""
 
     subprotocol = "webmq.console"
 
@@ -85,38 +85,41 @@ class Watcher(Session):
     def admitted(self) -> bool:
         return self._admitted
 
-    def receive(self, text: str) -> DelayedReply | Asked | None:
+    def receive(self, text: str) -> DelayedReply | Pending | None:
         if self._admitted:
             return self._console.push(text, self)
         if not self.guessed:
             self.guessed = True
             if not self._console.accepts(text, self.peer):
-                return partial(self.end, 4401, "wrong token")
+                return partial(self.end, 4401, "wrong token")  # 4000 to 4999 are for private use (RFC 6455, 7.4.2)
             self._admitted = self._console.admit(self)
         return None
 
     @classmethod
     def event(cls, publication: Publication, subscription: int, publication_id: int) -> str:
-        """Raise an error: without subscriptions, nothing is delivered."""
+        """Raise an error: nothing is delivered to a session without subscriptions."""
         raise NotImplementedError
 
 
 class Console(Observer):
-    """The console of one hub. While nobody watches, it only keeps the latest refusals.
+    """The console of one hub. While no page has it open, it only keeps the latest refusals.
 
-    `admit` asks the application about a push.
+    Args:
+        config: the hub's configuration.
+        broker: the broker of the hub.
+        admit: asks the application whether to accept a push.
     """
 
     def __init__(self, config: HubConfig, broker: Broker, admit: Callable[[Accepted], Accepted | Refused]) -> None:
         self._config = config
         self._broker = broker
         self._admit = admit
-        self._rules = Rules({}, config.max_body, config.max_topic)  # the token stands for the signature
+        self._rules = Rules({}, config.max_body, config.max_topic)  # no keys: the token replaces the signature
         self._strangers: dict[Session, Watcher] = {}  # the oldest first
         self._watchers: set[Session] = set()
         self._recent: deque[list[object]] = deque(maxlen=_MAX_REFUSALS)
         self._refused = 0  # refusals since the start of the hub
-        self._fresh = 0  # those that the watchers have not been told
+        self._fresh = 0  # those that have not been sent to the watchers
         self._timer: asyncio.TimerHandle | None = None
         self._forget()
 
@@ -125,7 +128,7 @@ class Console(Observer):
         self._characters = 0
         self._skipped = 0
         self._activity: dict[str, tuple[int, float, str]] = {}
-        """Number, time and text of the events of a topic, the latest last."""
+        """The number of events of each topic, and time and text of the last one. The latest topic is the last."""
         self._ticks = 0
 
     # For the connections
@@ -136,7 +139,7 @@ class Console(Observer):
         return len(self._strangers) >= _MAX_STRANGERS and all(each.guessed for each in self._strangers.values())
 
     def open(self, *, drop: Callable[[], None], peer: str) -> Session:
-        """Return a new session. If there are too many without the token, end the one that has been silent longest."""
+        """Return a new session. If too many have sent no token, end the oldest of them."""
         if len(self._strangers) >= _MAX_STRANGERS:
             silent = next(each for each in self._strangers.values() if not each.guessed)
             del self._strangers[silent]
@@ -146,7 +149,7 @@ class Console(Observer):
         return watcher
 
     def close(self, session: Session) -> None:
-        """Remove a session. Without any, observe nothing."""
+        """Remove a session. After the last one, stop collecting events."""
         self._strangers.pop(session, None)
         self._watchers.discard(session)
         if not self._watchers and self._timer is not None:
@@ -155,7 +158,7 @@ class Console(Observer):
             self._forget()
 
     def accepts(self, token: str, peer: str) -> bool:
-        """Return whether this is the token. If it is not, tell the observers."""
+        """Return whether this is the token. If it is not, notify the observers."""
         expected = self._config.console_token
         # As bytes, because compare_digest raises an exception for text that is not ASCII.
         if expected is not None and hmac.compare_digest(_bytes(token), _bytes(expected)):
@@ -165,20 +168,20 @@ class Console(Observer):
         return False
 
     def admit(self, session: Session) -> bool:
-        """Send what there is to a session that has sent the token, and from now on what happens."""
+        """Start to send messages to a session that has sent the token. Return whether there is room for it."""
         self._strangers.pop(session, None)
         if len(self._watchers) >= _MAX_WATCHERS:
             session.end(1013, f"{_MAX_WATCHERS} consoles are open")
             return False
         if self._watchers:
-            self._tick()  # so that it is told nothing twice
+            self._tick()  # so that the next one has nothing that the new watcher gets now
         self._fresh = 0
         self._watchers.add(session)
-        session.say(strict_json.encode({"refusals": list(self._recent), **self._state()}))
+        session.send_text(strict_json.encode({"refusals": list(self._recent), **self._state()}))
         self._schedule()
         return True
 
-    def push(self, text: str, watcher: Session) -> Asked | None:
+    def push(self, text: str, watcher: Session) -> Pending | None:
         """Push what a watcher has sent, unless the hub refuses it, and send it the result."""
         began = time.perf_counter()
         query, _, body = text.partition("\n")
@@ -188,21 +191,21 @@ class Console(Observer):
             verdict = self._admit(verdict)
         published = verdict if isinstance(verdict, Refused) else self._broker.engine.publish(verdict, None, began)
         if isinstance(published, asyncio.Future):
-            return Asked(published, lambda answer: self._pushed(verdict, cast(Published, answer), watcher))
+            return Pending(published, lambda result: self._pushed(verdict, cast(Published, result), watcher))
         self._pushed(verdict, published, watcher)
         return None
 
     def _pushed(self, push: Accepted | Refused, published: Published, watcher: Session) -> None:
         result: dict[str, object]
         if isinstance(push, Accepted) and not isinstance(published, Refused):
-            # Over a backplane, the event may not have come back from there: those that are here now will receive it.
+            # With a backplane, the event may not have been delivered yet, so count the subscribers of this moment.
             result = {"topic": push.topic, "receivers": self._broker.receivers(push)}
         else:
             refused = cast(Refused, published)
             peer, status, reason, remedy = watcher.peer, refused.status, refused.reason, refused._remedy
             self._broker.refused(Refusal("push", reason, remedy, peer, status, refused._forged))
             result = {"status": status, "reason": reason, "remedy": remedy}
-        watcher.say(strict_json.encode({"pushed": result}))
+        watcher.send_text(strict_json.encode({"pushed": result}))
 
     # As an observer
 
@@ -241,17 +244,17 @@ class Console(Observer):
 
     def _tick(self) -> None:
         self._ticks += 1
-        said: dict[str, object] = {}
+        message: dict[str, object] = {}
         if self._events:
-            said |= {"events": self._events, "skipped": self._skipped}
+            message |= {"events": self._events, "skipped": self._skipped}
             self._events, self._characters, self._skipped = [], 0, 0
         if self._fresh:
-            said["refusals"] = list(self._recent)[-self._fresh :]
+            message["refusals"] = list(self._recent)[-self._fresh :]
             self._fresh = 0
         if self._ticks % _TICKS_PER_STATE == 0:
-            said |= self._state()
-        if said:
-            frame = text_frame(strict_json.encode(said))
+            message |= self._state()
+        if message:
+            frame = text_frame(strict_json.encode(message))
             for watcher in list(self._watchers):
                 watcher.send(frame)
         self._schedule()
@@ -265,7 +268,7 @@ class Console(Observer):
         }
 
     def _topics(self) -> list[list[object]]:
-        """Return the topics of the latest events, and others that have subscribers."""
+        """Return the topics of the latest events, then others that have subscribers."""
         latest, others = reversed(self._activity), islice(self._broker.topics, _MAX_ROWS)
         rows: list[list[object]] = []
         characters = 0
@@ -279,7 +282,7 @@ class Console(Observer):
 
 
 def _event(publication: Publication, receivers: int, now: float) -> list[object]:
-    """Return time, topic, text, characters that are left out of it, receivers, and the key of the push."""
+    """Return time, topic, text, how many characters are left out of it, number of receivers, and the push's key."""
     text = publication.event
     key = publication.key if isinstance(publication, Accepted) else None
     left_out = max(len(text) - _MAX_TEXT, 0)
@@ -287,7 +290,7 @@ def _event(publication: Publication, receivers: int, now: float) -> list[object]
 
 
 def _subscriber(session: Session) -> list[object]:
-    """Return ID, key, protocol, address, the time since when, queued bytes, number of topics, and a few of them."""
+    """Return ID, key, protocol, address, time of connecting, queued bytes, number of topics, and a few of them."""
     topics = [shortened(topic, _MAX_NAME) for topic in islice(session.subscribed, 3)]
     key = session.authid if session.authid != session.id else None
     since = _milliseconds(time.time() - time.monotonic() + session.opened)

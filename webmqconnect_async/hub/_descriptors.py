@@ -1,4 +1,4 @@
-"""File descriptors: the limit is raised at start as far as a hub needs, and reaching it is logged once."""
+"""The limit of open files: it is raised for a hub that needs more, and reaching it is logged once per outage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger("webmqconnect_async.hub")
 
 
 def available(connections: int) -> int:
-    """Raise the soft limit of open files as far as these connections need. Return how many of them there can be."""
+    """Raise the soft limit of open files to what these connections need. Return how many of them are possible."""
     if sys.platform == "win32":
         return connections
     with socket.socket() as lowest_free:
@@ -36,14 +36,14 @@ def available(connections: int) -> int:
         return connections
     if hard != resource.RLIM_INFINITY:
         needed = min(needed, hard)
-    with suppress(OSError, ValueError):  # macOS has a further limit
+    with suppress(OSError, ValueError):  # macOS refuses more than OPEN_MAX, even below the hard limit
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
         soft = needed
     return min(connections, max(1, soft - others))
 
 
 class Outages:
-    """An exception handler of an event loop that logs one line when there are no descriptors for connections.
+    """An exception handler of an event loop that logs one line per outage when there are no descriptors left.
 
     asyncio calls the handler for each connection that it cannot accept, a hundred times per second, and the default one
     logs a traceback. uvloop does not call it: it closes these connections.

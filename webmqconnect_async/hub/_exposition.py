@@ -16,8 +16,8 @@ try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
     from prometheus_client.registry import Collector
 except ModuleNotFoundError as error:
-    said = "metrics need prometheus_client: pip install 'webmqconnect-async[metrics]'"
-    raise ModuleNotFoundError(said, name=error.name) from None
+    problem = "metrics need prometheus_client: pip install 'webmqconnect-async[metrics]'"
+    raise ModuleNotFoundError(problem, name=error.name) from None
 
 __all__ = ["CounterMetricFamily", "Exposition", "GaugeMetricFamily", "HistogramMetricFamily", "Metric"]
 
@@ -27,7 +27,7 @@ _CONNECTIONS = 20
 _KEEPALIVE = 75.0
 """Seconds to keep an idle connection, longer than Prometheus waits between two scrapes."""
 
-# Apart from the other metrics, because it reads files in /proc, which an event loop must not do.
+# A registry of its own, because the collector reads files in /proc, which would block the event loop.
 _process = CollectorRegistry()
 ProcessCollector(registry=_process)
 
@@ -47,7 +47,7 @@ class Exposition(Collector):
         self._registry.register(self)
 
     async def refresh(self) -> None:
-        """Prepare for `collect`, before each scrape."""
+        """Fetch what `collect` needs. Called before each scrape."""
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:

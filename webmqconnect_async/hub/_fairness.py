@@ -1,9 +1,9 @@
 """How subscribers share the event loop: one that floods the hub does not delay the others.
 
 The hub measures how long it works for each subscriber. An allowance covers what ordinary ones send. A subscriber that
-has used it up, or sends much at once, waits for a turn: meanwhile nothing is read from its connection. All that wait
-share one turn in each iteration of the event loop, however many they are. Without a flood a turn comes immediately, so
-a subscriber that sends much is only slowed down as far as others need the time.
+has used it up, or sends much at once, waits for a turn, and meanwhile nothing is read from its connection. All waiting
+subscribers together get one turn per iteration of the event loop. Without a flood a turn comes immediately, so a
+subscriber that sends much is only slowed down as far as others need the time.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _RATE = 0.001
 """Seconds of the allowance that come back per second. 200 subscribers that use all of it take a fifth of the time."""
 
 _LEAST = _ALLOWANCE / 4
-"""Seconds of the allowance that a read needs, and that a new subscriber has: enough to join."""
+"""Seconds of the allowance below which a read waits for a turn. A new subscriber has these: enough to join."""
 
 _PER_MESSAGE = 5e-6
-"""Seconds to add for a message, which aiohttp takes to hand it over."""
+"""Seconds to add for each message: the time that aiohttp takes to pass it on."""
 
 _READ = 1 << 11
-"""Bytes read at once, up to 341 frames. A turn ends after these."""
+"""Bytes read at once, and per turn: up to 341 frames."""
 
 _SILENCE = 1.0
-"""Seconds without data after which a subscriber is not behind."""
+"""Seconds without data after which a subscriber is no longer considered behind."""
 
 BEHIND = 5.0
 """Seconds until a subscriber that always sends more than the hub has read is dropped."""
@@ -47,7 +47,7 @@ class Turns:
         self.buffer = memoryview(bytearray(_READ))
 
     def wait(self, guard: FairGuard, *, first: bool) -> None:
-        """Put a subscriber at the end of the queue, or first if it needs more time for what was read already."""
+        """Put a subscriber at the end of the queue, or with `first` at its front, to finish what was already read."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._next)
         if first:
@@ -66,10 +66,10 @@ class Turns:
 
 
 class FairGuard(StallGuard):
-    """The protocol of a subscriber's connection, which has it wait for its turns.
+    """The protocol of a subscriber's connection, which reads when it is the subscriber's turn.
 
-    It calls `behind` after every 5 seconds in which each read has filled the buffer. Then more was always waiting to be
-    read. A subscriber that sends much at once, or as much as the hub can process, does not come to that.
+    It calls `behind` after every 5 seconds in which each read has filled the buffer: there was always more to read.
+    That does not happen to a subscriber that sends much at once, or as much as the hub can process.
     """
 
     def __init__(
@@ -89,13 +89,13 @@ class FairGuard(StallGuard):
         self._time = asyncio.get_running_loop().time
         self._left = _LEAST
         self._counted = self._time()
-        self._held = b""  # what was read, but has to wait: aiohttp would make two objects of each frame
+        self._held = b""  # data that waits for a turn, not parsed: aiohttp would create two objects per frame
         self._waits = False
         self._turn: asyncio.Future[None] | None = None  # of the task that waits
         self._had_turn = False  # since the last read
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Pass on what was read, if the allowance suffices. If it fills the buffer, more may follow: that may not."""
+        """Pass on what was read, or wait for a turn if it fills the buffer or exceeds the allowance."""
         now = self._time()
         if nbytes < _READ:
             self._behind_since = None
@@ -126,7 +126,7 @@ class FairGuard(StallGuard):
             await self._turn
 
     def take_turn(self) -> bool:
-        """Go on with what was read. Return whether all of it is processed: the next one's turn comes then."""
+        """Continue with what was read. Return whether all of it is processed, so that the turn can end."""
         self._left = min(_TURN, self._left + _TURN)
         if self._connection.is_closing():
             self._held = b""

@@ -16,6 +16,7 @@ def text_frame(text: str) -> bytes:
     """
     payload = text.encode()
     size = len(payload)
+    # RFC 6455, 5.2: the length in 7 bits, or 126 and the length in 16 bits, or 127 and the length in 64 bits.
     if size < 126:
         return pack("!BB", _FINAL_TEXT, size) + payload
     if size < 1 << 16:
@@ -24,5 +25,5 @@ def text_frame(text: str) -> bytes:
 
 
 def pong_frame(payload: bytes) -> bytes:
-    """Return the response to a ping, whose payload has at most 125 bytes."""
+    """Return the response to a ping, with the same payload of at most 125 bytes (RFC 6455, 5.5)."""
     return pack("!BB", _PONG, len(payload)) + payload

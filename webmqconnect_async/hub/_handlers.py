@@ -1,6 +1,6 @@
-"""The HTTP handlers: `POST /` and `/publish` accept pushes, `/ws` subscribers, and `GET /` is the page.
+"""The HTTP handlers: `POST /` and `/publish` for pushes, `/ws` for subscribers, and `GET /` for the page.
 
-They make no decisions of their own: `_pushes`, `Gate` and `Broker` do.
+They decide nothing themselves: `_pushes`, `Gate` and `Broker` do.
 """
 
 from __future__ import annotations
@@ -37,16 +37,15 @@ if TYPE_CHECKING:
 _VERSIONS = (HttpVersion11, HttpVersion10)
 """aiohttp would also respond to HTTP/0.9, without headers, and to anything that it parses as HTTP/2.0."""
 
-
 logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class Handlers:
-    """The handlers of one hub, and what they share: its broker.
+    """The handlers of one hub, and its broker.
 
     Args:
         config: the hub's configuration.
-        alone: whether no other application sees the responses, which might add headers.
+        alone: whether the hub has its own server. Otherwise, another application may add headers to the responses.
     """
 
     def __init__(self, config: HubConfig, *, alone: bool = False) -> None:
@@ -65,7 +64,7 @@ class Handlers:
             observers.append(self._console)
         self._sockets: set[SubscriberSocket] = set()
         self.ready = True
-        """Whether load balancers should send requests here, which `/readyz` tells them."""
+        """Whether `/readyz` lets load balancers send requests here; false while the hub shuts down."""
         self.metrics: Metrics | None = None
         if config._metrics_address is not None:
             from ._metrics import Metrics  # needs an extra
@@ -95,7 +94,7 @@ class Handlers:
         add("*", "/", _not_allowed)
         if self._console is not None:
             add("GET", "/console", partial(self._watch, self._console))
-        # Not guarded: probes address a container by its address or name, and the responses tell nothing.
+        # Not guarded: probes address a container by its address or name, and the responses reveal nothing.
         app.router.add_get("/healthz", _healthy)
         app.router.add_get("/readyz", self._readiness)
         app.on_shutdown.append(self._close_sockets)
@@ -126,7 +125,7 @@ class Handlers:
             except BODY_ERRORS:
                 return malformed()
             except TimeoutError:
-                response = self._refusals.refuse("request", 408, "the body came too slowly", request)
+                response = self._refusals.refuse("request", 408, "the body did not arrive in time", request)
                 response.force_close()
                 return response
             except Exception:
@@ -147,32 +146,32 @@ class Handlers:
         offered = map(str.strip, ",".join(lines).split(","))
         subprotocol = next((each for each in offered if each in PROTOCOLS), None)
         if subprotocol is None:
-            said = f"a WebSocket of subprotocol {' or '.join(PROTOCOLS)} is expected here"
-            return self._refusals.refuse("subscriber", 400, said, request)
+            reason = f"connect a WebSocket here, with the subprotocol {' or '.join(PROTOCOLS)}"
+            return self._refusals.refuse("subscriber", 400, reason, request)
         if not headers.get("Sec-WebSocket-Key", "").isascii():
             # aiohttp refuses any other invalid base64, but raises an exception over this.
             return self._refusals.refuse("subscriber", 400, "Sec-WebSocket-Key is not base64", request)
         if not web.WebSocketResponse(protocols=(subprotocol,)).can_prepare(request):
-            return self._refusals.refuse("subscriber", 400, "this is not the handshake of a WebSocket", request)
+            return self._refusals.refuse("subscriber", 400, "the request is not a WebSocket handshake", request)
         if sent_early(request):
-            said = "too much was sent before the response to the handshake"
-            return self._refusals.refuse("subscriber", 400, said, request)
+            reason = "too much data was sent before the response to the handshake"
+            return self._refusals.refuse("subscriber", 400, reason, request)
         if self._broker.full:
-            said = f"the hub has as many subscribers as it may ({config.max_connections})"
+            reason = f"the hub has its maximum number of subscribers ({config.max_connections})"
             remedy = f"--max-connections {2 * config.max_connections}"
-            return self._refusals.refuse("subscriber", 503, said, request, remedy)
+            return self._refusals.refuse("subscriber", 503, reason, request, remedy)
         open_session = partial(self._broker.open, PROTOCOLS[subprotocol])
         return await self._serve_session(request, open_session, self._broker.close)
 
     async def _watch(self, console: Console, request: web.Request) -> web.StreamResponse:
         headers = request.headers
         if not is_own_page(headers.get("Origin"), headers.get("Host")):
-            said = f"origin '{visible(headers['Origin'], 100)}' may not open the console, only the hub's own page may"
-            remedy = "a proxy in front of the hub has to pass the Host header; nginx: proxy_set_header Host $http_host"
-            return self._refusals.refuse("request", 403, said, request, remedy)
+            reason = f"origin '{visible(headers['Origin'], 100)}' may not open the console, only the hub's own page may"
+            remedy = "a proxy in front of the hub must forward the Host header; nginx: proxy_set_header Host $http_host"
+            return self._refusals.refuse("request", 403, reason, request, remedy)
         if headers.get("Sec-WebSocket-Protocol") != Watcher.subprotocol:
-            said = "the console's token is expected, in the first message of a WebSocket"
-            return self._refusals.refuse("request", 401, said, request)
+            reason = "connect a WebSocket here, and send the token of the console in its first message"
+            return self._refusals.refuse("request", 401, reason, request)
         if console.full:
             return self._refusals.refuse("request", 503, "too many connections wait for the console", request)
         return await self._serve_session(request, console.open, console.close)
@@ -182,7 +181,7 @@ class Handlers:
     ) -> web.StreamResponse:
         if request.transport is None:
             raise ConnectionResetError("the connection is closed")
-        # Opens the session before the first await, so that `full` counts handshakes in progress.
+        # The session is opened before the first await, so that `full` counts handshakes in progress.
         session = open_session(drop=partial(abort, request.transport), peer=peer_of(request))
         socket = SubscriberSocket(request.transport, session, close_session, self._config, self._turns)
         self._sockets.add(socket)
@@ -209,7 +208,7 @@ class Handlers:
     async def _readiness(self, _request: web.Request) -> web.Response:
         if not self.ready:
             return text_response(503, "shutting down")
-        # Without the reason, which may have an address.
+        # The response does not have the reason, which may contain an address.
         unready = self._broker.engine.unready
         return text_response(503, "the backplane cannot be used") if unready else text_response(200, "ready")
 
@@ -223,4 +222,5 @@ async def _healthy(_request: web.Request) -> web.Response:
 
 
 async def _not_allowed(request: web.Request) -> web.Response:
+    # RFC 9110, 15.5.6: "The origin server MUST generate an Allow header field in a 405 response".
     return text_response(405, f"HTTP/{request.method} not allowed", Allow="GET, HEAD, POST")

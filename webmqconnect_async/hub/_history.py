@@ -1,7 +1,7 @@
 """The newest events of each topic, for subscribers that were away. Pure: times are arguments.
 
-Three limits bound it: events per topic, age, and the bytes of all topics together. For each topic it remembers up to
-which ID events may be gone, so that it never returns a part of what was missed as all of it.
+It has three limits: events per topic, age, and the bytes of all topics together. For each topic it remembers up to
+which ID events may be gone, so that it never returns an incomplete list of missed events.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PER_TOPIC = 1100
 
 
 class Unavailable(Exception):
-    """The history cannot tell what a subscriber has missed. The message says why."""
+    """Events that a subscriber has missed may not be in the history. The message says why."""
 
 
 class Kept:
@@ -33,12 +33,12 @@ class Kept:
         self.id = publication_id
         self.since = since
         texts = (publication.event, publication.args, publication.kwargs)
-        # Twice, because `frame` holds them, too, once a subscriber has missed the event.
+        # Twice, because `frame` also has them, once a subscriber has missed the event.
         self.size = _PER_EVENT + sys.getsizeof(publication.topic) + 2 * sum(map(sys.getsizeof, filter(None, texts)))
         sets = (ids for each in publication.receivers for ids in (each.eligible, each.exclude) if ids)
         self.size += sum(sys.getsizeof(ids) + sum(map(sys.getsizeof, ids)) for ids in sets)
         self.frame: tuple[int, bytes] | None = None
-        """The ID of the topic's subscription, and the frame that delivers the event to it. Set by the broker."""
+        """The ID of the topic's subscription, and the frame that delivers the event to it; `None` at first."""
 
 
 class _Log:
@@ -58,8 +58,8 @@ class History:
     Args:
         most: events per topic; 0 keeps none but those that are retained.
         seconds: how long an event is kept. Retained events do not expire.
-        most_bytes: of all topics together. The oldest event goes first. Retained events have at most a quarter of it.
-        start: the ID of the hub's start. Events before it are not known.
+        most_bytes: of all topics together. The oldest event is dropped first. Retained events use at most a quarter.
+        start: the ID at the start of the hub. Earlier events are not known.
     """
 
     def __init__(self, most: int, seconds: float, most_bytes: int, start: int) -> None:
@@ -73,17 +73,17 @@ class History:
         self._retained: OrderedDict[str, Kept] = OrderedDict()  # by topic, the oldest first
         self._retained_bytes = 0
         self.bytes = 0
-        """What all events take, including retained ones. An estimate that is rather too high."""
+        """Bytes of all events, including retained ones. A conservative estimate."""
 
     def __len__(self) -> int:
         return len(self._events)
 
     def add(self, publication: Publication, publication_id: int, now: float) -> None:
-        """Keep an event, and forget what exceeds the limits.
+        """Keep an event, and drop the events that exceed the limits.
 
         Args:
             publication: the event.
-            publication_id: its ID, above all former ones.
+            publication_id: its ID, above all earlier ones.
             now: a monotonic time in seconds.
         """
         self._newest = publication_id
@@ -106,13 +106,13 @@ class History:
         """Return the events of a topic with IDs above `floor`, the oldest first.
 
         Raises:
-            Unavailable: it is not known whether these are all.
+            Unavailable: some of the events may be missing.
         """
         self._trim(now)
         if not self._most:
             raise Unavailable("the hub keeps no history")
         if floor > self._newest:
-            raise Unavailable("the hub has not got so far")
+            raise Unavailable("the hub has not reached this position")
         if floor < self._start:
             raise Unavailable("the hub has restarted")
         log = self._logs.get(topic)
@@ -148,7 +148,7 @@ class History:
             self._forget(oldest)
 
     def _forget(self, kept: Kept) -> None:
-        """Forget an event, the oldest of its topic."""
+        """Drop an event, the oldest of its topic."""
         topic = kept.publication.topic
         log = self._logs[topic]
         log.events.popleft()

@@ -25,6 +25,7 @@ _HTTP = {"ws": "http", "wss": "https"}
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address is reachable from this machine only."""
     address = _address(host)
+    # RFC 6761, 6.3: names below localhost are loopback names, too.
     return host == "localhost" or host.endswith(".localhost") or (address is not None and address.is_loopback)
 
 
@@ -43,7 +44,7 @@ class _Authority(NamedTuple):
 
 @lru_cache(64)  # requests to a hub use few names
 def _authority(text: str, scheme: str = "") -> _Authority:
-    """Return the host and port of `host[:port]`. The default is the port of the scheme."""
+    """Return the host and the port of `host[:port]`. Without a port, it is the default of the scheme."""
     matched = _AUTHORITY.fullmatch(text)
     if matched is None or int(matched[2] or 0) > 65535:
         return _Authority("", None)
@@ -87,7 +88,7 @@ class Denial(NamedTuple):
 
     @property
     def remedy(self) -> str:
-        """The option with the value; empty for values that are no hosts or origins, or mean something to a shell."""
+        """The option with the value; empty if the value is not a host or origin, or if a shell would interpret it."""
         return f"{self.option} {self.value}" if _SAFE.fullmatch(self.value) else ""
 
     def __str__(self) -> str:
@@ -119,7 +120,7 @@ class Gate:
         self._origins = frozenset(_origin(origin) for origin in allow_origins)
 
     def host(self, host: str | None) -> Denial | None:
-        """Check the Host of a request. It may be missing: HTTP/1.0 allows that, and no browser does it."""
+        """Check the Host of a request. It may be missing in HTTP/1.0 (RFC 9112, 3.2), which no browser sends."""
         if host is None:
             return None
         name = _authority(host.lower()).name

@@ -1,6 +1,6 @@
 """The idempotency keys of pushes, by which a hub recognizes a push that is repeated. Pure: times are arguments.
 
-Two digests stand for a push, so that the bound on their number bounds the memory, too: about 40 MB.
+Only two digests of a push are kept, so the maximum number of keys also limits the memory, to about 40 MB.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ._pushes.verdicts import Accepted, Refused
 from ._remedies import NEW_KEY, QUOTED_KEY
 
 _LIFETIME = 300.0
-"""How long a key is remembered."""
+"""Seconds that a key is remembered."""
 
 _MAX_KEYS = 100_000
-"""Keys that are remembered."""
+"""Maximum number of keys that are remembered."""
 
 
 class Fingerprint(NamedTuple):
@@ -36,7 +36,7 @@ def fingerprint_of(push: Accepted, values: Sequence[str]) -> Fingerprint | Refus
 
     Args:
         push: the push, as it was received.
-        values: of all its headers `Idempotency-Key`.
+        values: those of all its `Idempotency-Key` headers.
     """
     if len(values) > 1:
         return Refused(400, "header Idempotency-Key given twice")
@@ -48,9 +48,8 @@ def fingerprint_of(push: Accepted, values: Sequence[str]) -> Fingerprint | Refus
 
 
 def used_before() -> Refused:
-    """Return the refusal of a push whose key was used for another one."""
-    said = "Idempotency-Key was used with another event or other receivers"
-    return Refused(422, said, _remedy=NEW_KEY)
+    """Return the refusal of a push whose idempotency key was used for another push."""
+    return Refused(422, "Idempotency-Key was used with another event or other receivers", _remedy=NEW_KEY)
 
 
 def _digest(value: object) -> bytes:
@@ -64,10 +63,9 @@ class IdempotencyKeys:
         self._pushes: OrderedDict[bytes, tuple[bytes, int, float]] = OrderedDict()  # the oldest first
 
     def find(self, push: Fingerprint, now: float) -> int | Refused | None:
-        """Return the publication ID of a push that is repeated, and `None` for a new one.
+        """Return the publication ID of a push that is repeated, or `None` if it is new.
 
-        Returns:
-            A refusal if the key was used with another event or other receivers.
+        If its key was used with another event or other receivers, return a refusal.
         """
         while self._pushes and next(iter(self._pushes.values()))[2] <= now - _LIFETIME:
             self._pushes.popitem(last=False)
@@ -79,7 +77,7 @@ class IdempotencyKeys:
         return used_before()
 
     def add(self, push: Fingerprint, publication_id: int, now: float) -> None:
-        """Remember a new push that was accepted, and forget the oldest one if they are too many.
+        """Remember a new push that was accepted, and forget the oldest one if there are too many.
 
         Args:
             push: its fingerprint.

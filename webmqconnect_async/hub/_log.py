@@ -14,23 +14,23 @@ from ._pushes.verdicts import Accepted
 from ._session import Session
 
 _PER_SECOND = 200
-"""Maximum number of lines a second, so that nobody fills the disk."""
+"""Maximum number of lines per second, so that nobody can fill the disk."""
 
 _SECOND = 1.0
 
 _FOR_WARNINGS = 50
-"""Lines of these that are kept for warnings, so that pushes do not hide them."""
+"""How many of these lines are reserved for warnings, so that pushes do not displace them."""
 
 _LONGEST = 300
-"""Characters of a text from outside."""
+"""Maximum number of characters of a text from outside."""
 
 logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class Log(Observer):
-    """Writes what happens to the logger `webmqconnect_async.hub`. Each record has the facts as attributes, too.
+    """Logs what happens to `webmqconnect_async.hub`. Each record also has the facts as attributes, for JSON logs.
 
-    It writes at most 200 lines a second, and then how many it has left out.
+    It writes at most 200 lines per second, and then one that says how many were left out.
     """
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class Log(Observer):
         _write(level, "refused", line, **facts, status=status, forged=forged)
 
     def failed(self, problem: str, error: BaseException | None) -> None:
-        """Log an error of the application, with at most one traceback a second, because these are long."""
+        """Log an error of the application, with at most one traceback per second, because tracebacks are long."""
         if self._may_write(logging.ERROR):
             if error is not None and monotonic() - self._traced >= _SECOND:
                 self._traced = monotonic()
@@ -142,7 +142,7 @@ class Log(Observer):
 
 
 def _write(level: int, event: str, line: str, **facts: object) -> None:
-    """Write a line, whose record has as attributes the facts that are known."""
+    """Write a line. The facts that are not `None` become attributes of its record."""
     logger.log(level, line, extra={"event": event} | {name: fact for name, fact in facts.items() if fact is not None})
 
 

@@ -24,16 +24,16 @@ _PREFIX = "webmqconnect_hub_"
 
 
 class Metrics(Exposition, Observer):
-    """Counts what happens in a hub. No label has text from outside.
+    """Counts what happens in a hub. No label has text from outside, so the number of time series is limited.
 
-    The counters are plain integers, at a fraction of the cost of prometheus_client's, which threads may share. The
-    gauges are read from the broker at each request.
+    The counters are plain integers, which cost a fraction of prometheus_client's: those have a lock for threads. The
+    gauges are read from the broker for each scrape.
     """
 
     def __init__(self, address: tuple[str, int], broker: Broker, allow_hosts: Collection[str]) -> None:
         super().__init__(address, allow_hosts)
         self.server: web.Server | None = None
-        """The server whose connections are counted; `None` if the hub does not have one of its own."""
+        """The server whose connections are counted; `None` if the hub does not have its own server."""
         self._broker = broker
         self._repeated = 0
         self._forwarded = 0
@@ -98,16 +98,16 @@ class Metrics(Exposition, Observer):
             (str(bound) if bound < math.inf else "+Inf", count)
             for bound, count in zip(_BUCKETS, accumulate(self._in_bucket), strict=True)
         ]
-        said = "From the arrival of an accepted push to its events being in all queues"
-        yield HistogramMetricFamily(f"{_PREFIX}push_to_queue_seconds", said, buckets, self._seconds)
+        help_ = "From the arrival of an accepted push to its events being in all queues"
+        yield HistogramMetricFamily(f"{_PREFIX}push_to_queue_seconds", help_, buckets, self._seconds)
 
 
-def _gauge(name: str, said: str, value: int) -> Metric:
-    return GaugeMetricFamily(_PREFIX + name, said, value)
+def _gauge(name: str, help_: str, value: int) -> Metric:
+    return GaugeMetricFamily(_PREFIX + name, help_, value)
 
 
-def _counter(name: str, said: str, label: str, values: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(_PREFIX + name, said, labels=[label])
+def _counter(name: str, help_: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(_PREFIX + name, help_, labels=[label])
     for value, count in values.items():
         family.add_metric([value], count)
     return family

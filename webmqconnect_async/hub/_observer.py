@@ -1,4 +1,4 @@
-"""What happens in a hub, for those who watch it: its log, its metrics and its console."""
+"""The interface through which the log, the metrics and the console of a hub are notified of what happens in it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ if TYPE_CHECKING:
 Drop: TypeAlias = Literal["slow", "flood"]
 """Why the hub drops a subscriber: it reads too slowly, or it sends more than its share."""
 
-
 RefusedPart: TypeAlias = Literal["request", "push", "subscriber", "subscription", "publication"]
-"""What the hub refuses. A subscriber is refused before it has joined; a publication is one of a subscriber."""
+"""What the hub refuses. A subscriber is refused before it has joined. A publication is an event of a subscriber."""
 
 
 class Refusal(NamedTuple):
@@ -22,12 +21,12 @@ class Refusal(NamedTuple):
 
     what: RefusedPart
     reason: str
-    """May quote what a stranger has sent, with unprintable characters escaped."""
+    """It may quote the request, with unprintable characters escaped."""
     remedy: str = ""
     """The option of `webmqconnect hub` that would allow it, such as `--allow-origin https://shop.example.com`, or other
     advice; empty if there is none."""
     peer: str = ""
-    """The address that it came from, or that of the proxy in front of it."""
+    """The address of the client, or of the proxy in front of the hub."""
     status: int | None = None
     """The HTTP status of the response; `None` over a WebSocket."""
     forged: bool = False
@@ -37,7 +36,10 @@ class Refusal(NamedTuple):
 
 
 class Observer:
-    """Is told what happens in a hub. Each method does nothing here; none may block, raise, or take long."""
+    """Is notified of what happens in a hub.
+
+    The methods do nothing here. An override must not block, raise an exception or take long.
+    """
 
     __slots__ = ()
 
@@ -59,20 +61,20 @@ class Observer:
 
         Args:
             publication: The event.
-            publication_id: That of the first push.
+            publication_id: The ID that the first push got.
         """
 
     def refused(self, refusal: Refusal) -> None:
         """Record a refusal."""
 
     def joined(self, session: Session) -> None:
-        """Record a subscriber that may subscribe from now on: it is anonymous, or has authenticated.
+        """Record a subscriber that may subscribe from now on: it has authenticated, or may be anonymous.
 
-        One that was anonymous joins again when it authenticates, which WAMP v1 allows.
+        In WAMP v1, an anonymous subscriber can authenticate later. It then joins a second time.
         """
 
     def left(self, session: Session) -> None:
-        """Record that a subscriber, which had joined, is gone. It still has the topics that it was subscribed to."""
+        """Record that a subscriber has left, after it had joined. `session` still has its topics."""
 
     def dropped(self, session: Session, why: Drop, details: str) -> None:
         """Record a subscriber whose connection the hub closes. `left` follows if it had joined."""

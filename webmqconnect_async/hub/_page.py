@@ -1,4 +1,4 @@
-"""The files of the live page, and those that pages anywhere may load: the subscriber for browsers."""
+"""The files of the live page, and those of the subscriber for browsers, which any page may load."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _STATIC = files("webmqconnect_async.hub") / "static"
 
 
 def facts(config: HubConfig) -> Handler:
-    """Return the handler that tells the page what the hub accepts. The response has no keys."""
-    said = {
+    """Return the handler of what the hub accepts, as JSON for the page. The response does not contain keys."""
+    limits = {
         "signed": bool(config.keys),
         "console": config.console_token is not None,
         "max_body": config.max_body,
         "max_topic": config.max_topic,
         "max_subscriptions": config.max_subscriptions,
     }
-    return _static(json.dumps(said).encode(), "application/json")
+    return _static(json.dumps(limits).encode(), "application/json")
 
 
 def _serve(name: str, content_type: str) -> Handler:
@@ -72,7 +72,7 @@ _SCRIPTS = (
     *("console.js", "live.js", "push.js", "keys.js"),
 )
 _TYPES = {".map": "application/json", ".mts": "text/plain", ".cts": "text/plain"}
-"""Content types by the end of a name; of other files it is that of scripts."""
+"""Content types by suffix. Other files are scripts."""
 
 
 def _share(name: str, headers: dict[str, str]) -> Handler:

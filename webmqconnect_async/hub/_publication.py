@@ -35,7 +35,7 @@ class Publication:
 
     topic: str
     event: str
-    """The single value that WAMP v1 subscribers receive."""
+    """The value that WAMP v1 subscribers receive."""
     eligible: frozenset[str] | None = None
     """The IDs of the only sessions to receive it; `None` for every subscriber."""
     exclude: frozenset[str] = _NOBODY
@@ -49,7 +49,7 @@ class Publication:
     authrole: Receivers | None = None
     """The receivers by their role; `None` for all."""
     retain: bool = False
-    """Whether it is the value of its topic from now on, for subscribers that ask for it."""
+    """Whether it becomes the retained event of its topic, which subscribers may ask for."""
 
     @property
     def receivers(self) -> tuple[Receivers, Receivers, Receivers]:
@@ -62,8 +62,8 @@ class Publication:
 def arguments_of(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[str, str, str | None]:
     """Return an event as JSON: the value for WAMP v1, and the positional and keyword arguments for WAMP v2.
 
-    WAMP v1 has one value per event. That is a single positional argument; anything else becomes an object with the
-    members `args` and `kwargs`.
+    WAMP v1 has one value per event. A single positional argument is that value. Any other arguments become an object
+    with the members `args` and `kwargs`.
 
     Raises:
         ValueError: the arguments are nested too deeply to be encoded.

@@ -8,10 +8,11 @@ from collections.abc import Callable
 class PublicationIDs:
     """Strictly increasing IDs: milliseconds << 11 | counter, below 2^53 until 2109.
 
-    WAMP draws these IDs at random (section 2.1.2, "global scope"). This hub deviates: its subscribers compare them.
+    WAMP requires random IDs here (section 2.1.2, "global scope"). This hub deviates, so that subscribers can compare
+    IDs to say what they have seen.
 
     Args:
-        clock: returns the Unix time in seconds. If it is set back, the IDs go on from the last one.
+        clock: returns the Unix time in seconds. If it is set back, the IDs continue from the last one.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

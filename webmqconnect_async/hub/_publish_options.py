@@ -9,7 +9,7 @@ from ._publication import Receivers
 
 
 class Audience(NamedTuple):
-    """The receivers of an event: they meet all of these conditions. The fields are those of a `Publication`."""
+    """The conditions that a receiver of an event has to meet. The fields are those of a `Publication`."""
 
     eligible: frozenset[str] | None = None
     exclude: frozenset[str] = frozenset()
@@ -18,7 +18,7 @@ class Audience(NamedTuple):
 
     @property
     def may_be_retained(self) -> bool:
-        """Whether the event can be the value of its topic: it does not depend on sessions, which end."""
+        """Whether the event can be retained: its receivers are not selected by session, because sessions end."""
         return self.eligible is None and not self.exclude
 
 
@@ -28,8 +28,8 @@ _EVERYBODY = Audience()
 def audience_of(options: Mapping[str, object]) -> Audience:
     """Return the receivers that the options select.
 
-    An empty list of eligible receivers selects everybody, as in other routers: an application behaves here as it will
-    there. A value outside a list counts as a list of it.
+    An empty list of eligible receivers selects everybody, as in other routers, so that an application behaves the same
+    there. A single value counts as a list of one.
 
     Raises:
         ValueError: an option has the wrong type; the message names it.
@@ -52,7 +52,7 @@ def flag_of(options: Mapping[str, object], name: str, *, default: bool) -> bool:
             return default
         case bool(value):
             return value
-    raise ValueError(f"option '{name}' is neither true nor false")
+    raise ValueError(f"option '{name}' must be true or false")
 
 
 def _receivers(options: Mapping[str, object], property_: str, kind: type) -> Receivers | None:
@@ -67,5 +67,5 @@ def _names(options: Mapping[str, object], name: str, kind: type) -> frozenset[st
         return frozenset()
     values = value if isinstance(value, list) else [value]
     if any(type(each) is not kind for each in values):  # True is an instance of int
-        raise ValueError(f"option '{name}' is not a list of {'integers' if kind is int else 'texts'}")
+        raise ValueError(f"option '{name}' must be a list of {'integers' if kind is int else 'strings'}")
     return frozenset(map(str, values))

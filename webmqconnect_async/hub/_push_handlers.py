@@ -32,9 +32,9 @@ class PushHandlers:
 
     Args:
         config: the hub's configuration.
-        broker: has the engine that publishes events.
-        refusals: of the hub.
-        alone: whether no other application sees the responses, which might add headers.
+        broker: the broker of the hub.
+        refusals: responds to requests that the hub refuses.
+        alone: whether the hub has its own server. Otherwise, another application may add headers to the responses.
     """
 
     def __init__(self, config: HubConfig, broker: Broker, refusals: Refusals, *, alone: bool) -> None:
@@ -48,7 +48,7 @@ class PushHandlers:
     async def push(self, push_format: PushFormat, request: web.Request) -> web.StreamResponse:
         """Accept a push, or refuse it."""
         began = perf_counter()
-        origin = request.headers.get(hdrs.ORIGIN)  # such a name is looked up in a third of the time
+        origin = request.headers.get(hdrs.ORIGIN)  # an istr, which multidict looks up in a third of the time of a str
         if denial := self._gate.push(origin):
             return self._refusals.deny("push", denial, request)
         max_body = self._rules.max_body
@@ -100,9 +100,9 @@ class PushHandlers:
             receipt = push_format.receipt(published.publication_id)
             receipt.headers[REPLAYED] = "true"
             return receipt
-        reason = "wrong key or signature" if published._forged else published.reason  # which may quote a guess
+        reason = "wrong key or signature" if published._forged else published.reason  # the reason may quote the key
         peer, status = peer_of(request), published.status
-        self._refusals.tell(Refusal("push", reason, published._remedy, peer, status, published._forged))
+        self._refusals.report(Refusal("push", reason, published._remedy, peer, status, published._forged))
         response = push_format.refusal(published)
         if published.retry_after is not None:
             response.headers["Retry-After"] = str(published.retry_after)
@@ -115,12 +115,15 @@ class PushHandlers:
         try:
             return self._config.admit(push) or push
         except Exception:
-            # Not in `Handlers`, which takes a ConnectionError or a TimeoutError for one of the connection.
+            # Not left to `Handlers`, which would attribute a ConnectionError or a TimeoutError to the connection.
             logger.exception("admit failed: the push is refused")
             return Refused(500, "internal server error")
 
     async def preflight(self, request: web.Request) -> web.Response:
-        """Respond to the request that a browser sends before it lets a script post JSON (CORS)."""
+        """Respond to the preflight request that a browser sends before it lets a script of another origin post JSON.
+
+        The Fetch standard requires it, because `application/json` is not a CORS-safelisted content type.
+        """
         origin = request.headers.get("Origin")
         if denial := self._gate.push(origin):
             return self._refusals.deny("push", denial, request)
@@ -145,8 +148,8 @@ class PushFormat:
 
 
 def _bridge_refusal(refused: Refused) -> web.Response:
-    said = {"error": refused.reason, "args": [], "kwargs": {}}
-    return web.json_response(said, status=refused.status, headers={"X-Content-Type-Options": "nosniff"})
+    content = {"error": refused.reason, "args": [], "kwargs": {}}
+    return web.json_response(content, status=refused.status, headers={"X-Content-Type-Options": "nosniff"})
 
 
 WEBMQ = PushFormat(
@@ -164,8 +167,8 @@ CROSSBAR = PushFormat(
 
 
 async def not_published(request: web.Request) -> web.Response:
-    """Refuse another method than a push may have."""
-    said = f"Method not accepted by the REST bridge. ('{request.method}' not allowed, only POST, PUT)"
-    response = _bridge_refusal(Refused(405, said))
+    """Refuse a request whose method is not that of a push."""
+    reason = f"Method not accepted by the REST bridge. ('{request.method}' not allowed, only POST, PUT)"
+    response = _bridge_refusal(Refused(405, reason))
     response.headers["Allow"] = _BRIDGE_METHODS
     return response

@@ -1,4 +1,4 @@
-"""The response to most pushes, `202 Accepted`, without what aiohttp does for responses in general.
+"""The response to most pushes, `202 Accepted`, written directly to the transport.
 
 aiohttp creates a response, a map of headers and two coroutines for each request: a sixth of the cost of a push.
 """
@@ -13,13 +13,13 @@ PUBLICATION = "WebMQ-Publication"
 """The header with the ID of the publication."""
 
 PUBLICATION_ID = web.RequestKey("PUBLICATION_ID", int)
-"""Where a request that `RECEIPT` responds to has that ID."""
+"""The key under which a request has that ID, for `RECEIPT`."""
 
 _HEAD = f"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nServer: {SERVER_SOFTWARE}\r\nDate: "
 
 
 class _Receipt(web.StreamResponse):
-    """A response without a body. It keeps nothing of a request: one instance responds to all."""
+    """A response without a body. It has no state, so one instance responds to all requests."""
 
     @property
     def keep_alive(self) -> bool:
@@ -27,13 +27,13 @@ class _Receipt(web.StreamResponse):
         return True
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Write all of it."""
+        """Write the whole response."""
         transport = request.transport
         if transport is not None and not transport.is_closing():
-            # Last, so that a client can recognize the rest, which repeats for a second.
+            # The ID comes last: a client can recognize what precedes it, which is the same for a second.
             head = f"{_HEAD}{rfc822_formatted_time()}\r\n{PUBLICATION}: {request[PUBLICATION_ID]}\r\n\r\n"
             transport.write(head.encode("ascii"))
-            if request.protocol.writing_paused:  # the peer does not read its responses
+            if request.protocol.writing_paused:  # the peer does not read the responses
                 await request.writer.drain()
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -44,5 +44,5 @@ RECEIPT = _Receipt(status=202)
 
 
 def may_be_short(request: web.Request) -> bool:
-    """Return whether `RECEIPT` responds to a request as a `web.Response` would: no header tells more."""
+    """Return whether `RECEIPT` has all headers that the response to a request needs."""
     return request.version == HttpVersion11 and request.keep_alive and hdrs.ORIGIN not in request.headers

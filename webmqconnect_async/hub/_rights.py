@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .._core.tickets import Ticket  # needs PyJWT
 
 _MAX_SPREAD = 30.0
-"""Seconds before its ticket expires in which the hub ends a session."""
+"""Maximum seconds by which the hub ends a session before its ticket expires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Identity:
 
 
 class Refused(NamedTuple):
-    """Why a subscriber may not read a topic, or not publish to it."""
+    """Why a subscriber may not read a topic, or may not publish to it."""
 
     reason: str
     remedy: str = ""
@@ -53,7 +53,7 @@ class Rights:
 
     @property
     def anonymous(self) -> bool:
-        """Whether there is anything that an anonymous subscriber may read."""
+        """Whether anonymous subscribers may read any topics, and so are admitted."""
         return not self.restricted or bool(self.public)
 
     def is_public(self, topic: str) -> bool:
@@ -66,13 +66,13 @@ class Rights:
         Args:
             topic: the topic.
             role: as in `Identity`.
-            ticket: the ticket that it has joined with, if it has.
-            clock: returns the Unix time. A ticket that was valid when the subscriber joined may have expired.
+            ticket: the ticket that it has joined with, or `None`.
+            clock: returns the Unix time. The ticket was valid when the subscriber joined, but may have expired.
         """
         return None if self.is_public(topic) else self._authorize(topic, role, ticket, clock)
 
     def publishing(self, topic: str, role: str, ticket: Ticket | None, clock: Callable[[], float]) -> Refused | None:
-        """Return why a subscriber may not publish to a topic. A public one is public to readers."""
+        """Return why a subscriber may not publish to a topic; `None` if it may. `public` is only about reading."""
         return self._authorize(topic, role, ticket, clock)
 
     def _authorize(self, topic: str, role: str, ticket: Ticket | None, clock: Callable[[], float]) -> Refused | None:
@@ -90,7 +90,7 @@ class Rights:
 def ends_at(ticket: Ticket, random: float) -> float:
     """Return the Unix time at which the hub ends the session of a ticket, shortly before the ticket expires.
 
-    Without the spread, all users who came when the application started would come again in the same moment.
+    The times are spread so that subscribers who have connected at the same time do not reconnect at the same time.
 
     Args:
         ticket: the ticket.

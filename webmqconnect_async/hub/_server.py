@@ -78,7 +78,8 @@ class Hub:
         Raises:
             ConnectionError: the backplane cannot be used; the message says why.
             ImportError: `metrics` or `backplane` is given, and what it needs is not installed.
-            OSError: a port is in use, or a host cannot be bound to. For that of the metrics, `filename` is the address.
+            OSError: a port is in use, or a host cannot be bound to. If it is the address of the metrics, `filename` is
+                that address.
             RuntimeError: the hub is running already.
         """
         if self._runner is not None:
@@ -86,7 +87,7 @@ class Hub:
         loop = asyncio.get_running_loop()
         config, connections = _within_limit(self.config)
         handlers = Handlers(config, alone=True)
-        # Half of the time is for subscribers. aiohttp may wait twice as long as it is told.
+        # Half of `grace` is for subscribers. aiohttp may wait for twice its timeout.
         runner = web.AppRunner(handlers.app(), shutdown_timeout=config.grace / 5)
         self._handlers, self._runner = handlers, runner
         try:
@@ -102,9 +103,9 @@ class Hub:
         self._authority = _authority(*self._server.sockets[0].getsockname()[:2])
 
     async def drain(self, seconds: float) -> None:
-        """Serve for so many seconds more, while `/readyz` responds with 503, so that load balancers go elsewhere.
+        """Keep serving for a number of seconds, while `/readyz` responds with 503. Call it before `close`.
 
-        Call it before `close`.
+        Load balancers use the time to send new requests to other hubs.
         """
         if self._handlers is not None:
             self._handlers.ready = False
@@ -113,7 +114,7 @@ class Hub:
     async def close(self) -> None:
         """Free the port, close the subscribers' connections (1001), and finish requests in progress. Idempotent.
 
-        It takes at most the `grace` of the options.
+        It takes at most `grace` seconds.
         """
         runner, self._runner, self._authority = self._runner, None, None
         if self._handlers is not None:
@@ -144,7 +145,7 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
 
     - aiohttp's access log shows request lines, which contain the signatures of pushes. So do its response to a request
       that it cannot parse, and its log of the error.
-    - Limits of the number of connections, the size of headers, and the time that slow peers may take are up to the
+    - Limits of the number of connections, the size of headers, and the time that slow peers may take are those of the
       server.
     - Only one process can bind the port of `metrics`.
     - The hub cannot see what the server is bound to, or which requests a proxy in front of it forwards. Give it keys
@@ -168,7 +169,7 @@ def create_app(host: str = "127.0.0.1", **options: Unpack[HubOptions]) -> web.Ap
 
 
 async def _warn_about_workers(_app: web.Application) -> None:
-    """Warn in the second worker of gunicorn, which has forked from the arbiter while there was one other."""
+    """Warn in the second worker of gunicorn: when the arbiter forked it, there was one other worker."""
     arbiter = getattr(sys.modules.get("gunicorn.arbiter"), "Arbiter", None)
     if len(getattr(arbiter, "WORKERS", ())) == 1:
         logger.warning(

@@ -31,22 +31,22 @@ _PER_STRING = 60
 """Bytes of a string in addition to its characters."""
 
 _HIGH_WATER = 1 << 16
-"""Bytes in the send queue above which no further message of the subscriber is processed."""
+"""Bytes in the send queue above which the subscriber's further messages are not processed."""
 
 DelayedReply: TypeAlias = Callable[[], None]
 """Sends a reply. The caller waits before it calls this, to slow down guessing."""
 
 
-class Asked(NamedTuple):
-    """A message that waits, for an answer of the application or of the engine. Further messages wait for it, too."""
+class Pending(NamedTuple):
+    """A message whose processing waits for the application or the engine. Further messages wait for it."""
 
-    answer: Awaitable[object]
-    then: Callable[[object], Asked | None]
-    """To be called with the answer, unless the session has ended. The message may have to wait again."""
+    result: Awaitable[object]
+    then: Callable[[object], Pending | None]
+    """To be called with the result, unless the session has ended. If it returns a `Pending`, processing waits again."""
 
 
 class NotSubscribed(Exception):
-    """A topic is longer, or a subscriber has more of them, than the hub allows. The message says which."""
+    """A subscription is refused, or exceeds a limit of the hub. The message says why."""
 
 
 class Ending(NamedTuple):
@@ -126,11 +126,11 @@ class Session(ABC):
     @property
     @abstractmethod
     def admitted(self) -> bool:
-        """Whether the subscriber may subscribe and publish: it is anonymous or authenticated, as the hub requires."""
+        """Whether the subscriber has joined, anonymously or authenticated, as the hub requires."""
 
     @abstractmethod
-    def receive(self, text: str) -> DelayedReply | Asked | None:
-        """Process a message from the subscriber. Everything is done on return, unless something is returned."""
+    def receive(self, text: str) -> DelayedReply | Pending | None:
+        """Process a message from the subscriber. Return what is left to do, or `None` if it is processed."""
 
     @classmethod
     @abstractmethod
@@ -138,16 +138,21 @@ class Session(ABC):
         """Return the message that delivers an event in this protocol."""
 
     def admit(self, authid: str | None = None, ticket: Ticket | None = None) -> None:
-        """Let the subscriber in, as whom it has authenticated and with its ticket, or `None` if it is anonymous."""
+        """Admit the subscriber, and notify the observers.
+
+        Args:
+            authid: the key that it authenticated with, or the subject of its ticket; `None` if it is anonymous.
+            ticket: its ticket, or `None`.
+        """
         if authid is not None:
             self.authid, self.authrole, self.ticket = authid, "subscriber", ticket
         for observer in self._broker.observers:
             observer.joined(self)
 
-    def when_readable(self, topic: str, then: Callable[[str], None]) -> Asked | None:
+    def when_readable(self, topic: str, then: Callable[[str], None]) -> Pending | None:
         """Call `then` with the reason why the subscriber may not read a topic; empty if it may.
 
-        It is called before this returns, or after the application has answered. The observers are told of a refusal.
+        It is called before this returns, or after the application has decided. The observers are notified of a refusal.
         """
         config, rights, application = self._config, self._config._rights, self._application
 
@@ -155,7 +160,7 @@ class Session(ABC):
             return rights.reading(topic, self.authrole, self.ticket, config.clock)
 
         def settle(allowed: object) -> None:
-            refused = by_rules()  # again after the application has answered: meanwhile the ticket may have expired
+            refused = by_rules()  # again: the ticket may have expired while the application decided
             if refused is None and not allowed:
                 refused = Refused("the application refuses it")
             then("" if refused is None else self._refuse_topic("subscription", topic, refused))
@@ -169,17 +174,17 @@ class Session(ABC):
             then(str(reason))
             return None
         claims = None if self.ticket is None else self.ticket.claims
-        answer = application.ask(Identity(self.authid, self.authrole, self.id, self.peer, claims), topic)
-        if isinstance(answer, bool):
-            settle(answer)
+        allowed = application.ask(Identity(self.authid, self.authrole, self.id, self.peer, claims), topic)
+        if isinstance(allowed, bool):
+            settle(allowed)
             return None
-        return Asked(answer, settle)
+        return Pending(allowed, settle)
 
     def why_not_publish(self, topic: str) -> str:
-        """Return why the subscriber may not publish to a topic, of which the observers are told; empty if it may."""
+        """Return why the subscriber may not publish to a topic, and notify the observers; empty if it may."""
         config = self._config
         if not config.allow_publish:
-            reason = "subscribers of this hub do not publish"
+            reason = "subscribers of this hub may not publish"
             self.refuse("publication", reason, remedies.ALLOW_PUBLISH)
             return reason
         refused = config._rights.publishing(topic, self.authrole, self.ticket, config.clock)
@@ -190,18 +195,18 @@ class Session(ABC):
         return refused.reason
 
     def refuse(self, what: RefusedPart, reason: str, remedy: str = "", *, forged: bool = False) -> None:
-        """Tell the observers that something is refused. `Refusal` explains the arguments."""
+        """Notify the observers that something is refused. `Refusal` explains the arguments."""
         self._broker.refused(Refusal(what, reason, remedy, self.peer, None, forged, self.id))
 
     def leave(self, reason: str, message: str = "") -> None:  # noqa: B027  # WAMP v1 has no such message
-        """Queue the message, if the protocol has one, that the hub ends the session.
+        """Queue the message by which the hub ends the session, if the protocol has one.
 
         Args:
             reason: a URI.
             message: text for people.
         """
 
-    def say(self, message: str) -> None:
+    def send_text(self, message: str) -> None:
         """Queue a message for this subscriber only."""
         self.send(text_frame(message))
 
@@ -215,7 +220,7 @@ class Session(ABC):
         """Queue a frame, or drop the subscriber if its queue is full. A single frame always fits."""
         if self._closed:
             return
-        # The size of the object: a million frames of 20 bytes take 60 MB.
+        # The size of the object, because small frames take more memory: a million frames of 20 bytes take 60 MB.
         queued = self._queued + sys.getsizeof(frame) + _PER_FRAME
         if self._queue and queued > self._max_queue:
             self.drop("slow", f"it reads too slowly, {self._queued} bytes are queued")
@@ -227,7 +232,7 @@ class Session(ABC):
             self._drained.clear()
 
     def fitting(self, frames: Iterable[bytes]) -> list[bytes] | None:
-        """Return the frames if the send queue has room for all of them, otherwise None, without making the rest."""
+        """Return the frames if the send queue has room for all of them; otherwise `None`, without making the rest."""
         room = self._max_queue - self._queued
         fitting = []
         for frame in frames:
@@ -238,20 +243,20 @@ class Session(ABC):
         return fitting
 
     def drop(self, why: Drop, details: str) -> None:
-        """Close the connection immediately, and tell the observers why."""
+        """Close the connection immediately, and notify the observers."""
         self.abandon()
         for observer in self._broker.observers:
             observer.dropped(self, why, details)
         self._drop()
 
-    def publish(self, publication: Publication, then: Callable[[Published], None]) -> Asked | None:
-        """Publish an event of the subscriber. `then` is called with what has become of it."""
+    def publish(self, publication: Publication, then: Callable[[Published], None]) -> Pending | None:
+        """Publish an event of the subscriber. `then` is called with the outcome."""
         self.published += 1
         published = self._broker.engine.publish(publication)
         if not isinstance(published, asyncio.Future):
             then(published)
             return None
-        return Asked(published, lambda answer: then(cast(Published, answer)))
+        return Pending(published, lambda result: then(cast(Published, result)))
 
     def abandon(self) -> None:
         """Discard the queue, and queue nothing further, because the connection is lost."""
@@ -269,9 +274,9 @@ class Session(ABC):
         await self._drained.wait()
 
     def has_room(self, *names: str) -> bool:
-        """Return whether the subscriber may use the memory for more topics or prefixes."""
+        """Return whether the subscriber may reserve memory for more topics or prefixes."""
         config = self._config
-        # Room for one more topic of any length: a single one is never refused.
+        # With room for one topic of the maximum length, so that a first one is never refused.
         most = 256 * config.max_subscriptions + 4 * config.max_topic
         return self._reserved + sum(map(_size, names)) <= most
 

@@ -13,7 +13,7 @@ from ._connection_limits import RequestGuard, StallGuard, abort
 from ._fairness import BEHIND, FairGuard, Turns
 from ._frames import pong_frame
 from ._rights import ends_at
-from ._session import Asked, Session
+from ._session import Pending, Session
 from ._wamp1.session import Wamp1Session
 from ._wamp2.session import Wamp2Session
 
@@ -21,19 +21,19 @@ PROTOCOLS: dict[str, type[Session]] = {kind.subprotocol: kind for kind in (Wamp1
 """The session class for each WebSocket subprotocol."""
 
 _HEARTBEAT = 30.0
-"""Seconds between pings. A pong has to arrive within half of that."""
+"""Seconds between pings. aiohttp closes the connection if no pong arrives within half of that."""
 
 _STALL_TIMEOUT = 45.0
-"""Seconds for a subscriber to read some of what is queued, as long as it may take to respond to a ping."""
+"""Seconds for a subscriber to read some of what is queued: one and a half times the heartbeat, as for a ping."""
 
 _CLOSE_TIMEOUT = 1.0
 """Seconds for a subscriber to read what is queued, and to respond to a close frame."""
 
 _JOIN_TIMEOUT = 10.0
-"""Seconds to say HELLO and, if the hub requires it, to authenticate. Strangers must not occupy connections."""
+"""Seconds to send a HELLO and, if the hub requires it, to authenticate. Strangers must not occupy connections."""
 
 _CLOCK_CHECK = 5.0
-"""Seconds between two looks at the hub's clock, for the end of a ticket. It may jump, and the machine may sleep."""
+"""Seconds between checks whether a ticket has expired. A single timer would ignore changes of the clock, and sleep."""
 
 _MAX_WRITE = 1 << 16
 """Bytes written at once: what a transport buffers before it pauses writing."""
@@ -47,7 +47,7 @@ class SubscriberSocket:
         session: its session, open.
         close_session: called with the session when the connection is closed.
         config: the hub's configuration.
-        turns: for subscribers that send much.
+        turns: the queue of the subscribers that wait for a turn.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class SubscriberSocket:
         self._close_session = close_session
         self._config = config
         self._turns = turns
-        self._published = 0  # events when it was last found to be behind
+        self._published = 0  # number of events when the subscriber was last behind
         self._timer: asyncio.TimerHandle | None = None  # of a delayed reply, and later of the end of the ticket
         # No compression: each event would have to be compressed separately for every subscriber. No autoping: aiohttp
         # would process all pings and pongs that have arrived without returning.
@@ -99,8 +99,8 @@ class SubscriberSocket:
                 self._timer.cancel()
             self._close_session(self._session)
             if self._socket.prepared:
-                # A subscriber that does not read must not keep the connection open. And if an exception got here,
-                # aiohttp must not write an error response into the WebSocket.
+                # A subscriber that does not read must not keep the connection open. And after an exception, aiohttp
+                # must not write an error response into the WebSocket.
                 abort(self._transport)
         return self._socket
 
@@ -134,14 +134,14 @@ class SubscriberSocket:
                         self._session.send(pong_frame(message.data))
                     elif message.type is WSMsgType.TEXT and self._session.ending is None:
                         reply = self._session.receive(message.data)
-                        while isinstance(reply, Asked):
-                            asked = loop.time()
-                            answer = await reply.answer
-                            began += loop.time() - asked
+                        while isinstance(reply, Pending):
+                            paused = loop.time()
+                            result = await reply.result
+                            began += loop.time() - paused  # the subscriber is not charged for waiting
                             if self._transport.is_closing():
                                 return
-                            reply = reply.then(answer) if self._session.ending is None else None
-                        if reply is not None:  # a session has one at a time
+                            reply = reply.then(result) if self._session.ending is None else None
+                        if reply is not None:  # a session has one delayed reply at a time
                             self._timer = loop.call_later(_penalty(), reply)
                         if self._session.admitted and timeout.when() is not None:
                             timeout.reschedule(None)
@@ -150,23 +150,23 @@ class SubscriberSocket:
                     await guard.charge(began)
                     await self._session.drained()
         except TimeoutError:
-            said = f"no HELLO or no authentication within {_JOIN_TIMEOUT:.0f} s"
-            self._session.refuse("subscriber", said)
-            await self.close(WSCloseCode.POLICY_VIOLATION, said)
+            reason = f"no HELLO or no authentication within {_JOIN_TIMEOUT:.0f} s"
+            self._session.refuse("subscriber", reason)
+            await self.close(WSCloseCode.POLICY_VIOLATION, reason)
 
     def _end_at(self, end: float) -> None:
-        """End the session at a time of the hub's clock, because its ticket expires."""
+        """End the session at a Unix time, because its ticket expires."""
         loop, left = asyncio.get_running_loop(), end - self._config.clock()
         if left > 0:
             self._timer = loop.call_later(min(left, _CLOCK_CHECK), self._end_at, end)
         elif self._session.ending is None:
-            said = "the ticket expires"
-            self._session.leave("webmq.close.ticket_expired", said)
-            self._session.end(WSCloseCode.OK, said)
+            reason = "the ticket expires"
+            self._session.leave("webmq.close.ticket_expired", reason)
+            self._session.end(WSCloseCode.OK, reason)
             self._timer = loop.call_later(_CLOSE_TIMEOUT, self.abort)  # if the subscriber does not read
 
     def _behind(self) -> None:
-        """Drop the subscriber as a flood, unless it has published events."""
+        """Drop the subscriber for flooding, unless it has published events since the last time."""
         if self._session.published > self._published:
             self._published = self._session.published
         else:
@@ -175,7 +175,7 @@ class SubscriberSocket:
     async def _write(self, guard: StallGuard) -> None:
         while True:
             frames = await self._session.take(_MAX_WRITE)
-            if self._transport.is_closing():  # uvloop raises RuntimeError if it is closed
+            if self._transport.is_closing():  # uvloop raises a RuntimeError if the transport is closed
                 break
             self._transport.write(frames)  # not writelines(), which does not pause writing in Python 3.12.0 to 3.12.7
             if self._session.ended:
@@ -187,7 +187,10 @@ class SubscriberSocket:
 
 
 def max_message(config: HubConfig) -> int:
-    """Return the maximum bytes of a message from a subscriber. A longer one closes the connection (1009)."""
+    """Return the maximum bytes of a message from a subscriber.
+
+    aiohttp closes the connection of a longer one with the code 1009 (RFC 6455, 7.4.1).
+    """
     # An event, its topic with every character escaped in JSON, and some session IDs. Or a ticket of 8,192 characters.
     return config.max_body + 12 * config.max_topic + 8704
 

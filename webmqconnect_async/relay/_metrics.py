@@ -13,7 +13,7 @@ _PREFIX = "webmqconnect_relay_"
 
 
 class Metrics(Exposition):
-    """The counts of a relay, and those of its outbox, which are missing while the database is away.
+    """The counts of a relay, and those of its outbox. The latter are missing while the database cannot be used.
 
     Args:
         address: Host and port to serve them at; port 0 chooses a free one.

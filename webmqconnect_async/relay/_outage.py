@@ -1,4 +1,4 @@
-"""Logs that the broker or the database cannot be used: once a minute, and once when it can be used again."""
+"""Logs that the broker or the database cannot be used, once per minute, and when it can be used again."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ logger = logging.getLogger("webmqconnect_async.relay")
 
 
 class Outage:
-    """Logs an outage once a minute, and its end.
+    """Logs an outage once per minute, and its end.
 
     Args:
-        began: What is wrong.
-        ended: What is said at the end.
+        began: The message during the outage. The error is appended.
+        ended: The message at its end.
     """
 
     def __init__(self, began: str, ended: str) -> None:
@@ -27,7 +27,7 @@ class Outage:
         self._logged: float | None = None
 
     def failed(self, error: Exception) -> int:
-        """Record a failure, and return how many there are in this outage."""
+        """Record a failure, and return the number of failures in this outage."""
         now = monotonic()
         if self._logged is None or now - self._logged >= _LOG_INTERVAL:
             self._logged = now
@@ -36,7 +36,7 @@ class Outage:
         return self._failures
 
     def recovered(self) -> None:
-        """Record that it works."""
+        """Record a success, which ends the outage if there is one."""
         if self._logged is not None:
             self._logged = None
             self._failures = 0

@@ -1,13 +1,13 @@
 """Which row of the outbox is pushed next, and what its outcome means. No I/O: times and random numbers are arguments.
 
-- At most one row of a topic is in flight. The next one follows after the outcome of the one before.
+- At most one row of a topic is in flight. The next one is pushed after the outcome of the previous one.
 - A row that was accepted is deleted.
-- A row that never can be accepted is parked, and its topic goes on.
-- A row that may be accepted later is postponed, and its topic waits for it.
-- A row that failed because the broker is away only waits.
-- While the broker is away, all rows are released, and read again for a probe: one push at a time, after a pause. The
-  pause doubles while the broker does not respond. If the rows of two topics are postponed in a row, the broker may be
-  at fault, too: it is probed, first with rows that have not failed yet.
+- A row that can never be accepted is parked, and its topic continues with the next row.
+- A row that may be accepted later is postponed, and the later rows of its topic wait.
+- A row that failed because the broker is away only waits: that does not count as an attempt.
+- While the broker is away, all rows are released, and read again for a probe: one push at a time, after a delay. The
+  delay doubles while the broker does not respond. If rows of two topics are postponed, and none is accepted in between,
+  the cause may be the broker: it is probed, too, first with rows that have not failed yet.
 """
 
 from __future__ import annotations
@@ -35,31 +35,34 @@ if TYPE_CHECKING:
     from ._store import Row
 
 _FIRST_DELAY = 1.0
-"""Seconds until a row that was postponed is pushed again. It doubles."""
+"""Seconds until a row that was postponed is pushed again. The delay doubles with each attempt."""
 _LONGEST_DELAY = 60.0
-"""Seconds until a row that was postponed is tried again, at most."""
+"""Maximum seconds until a row that was postponed is pushed again."""
 _FIRST_PAUSE = 0.25
-"""Seconds until a broker that is away is probed. It doubles."""
+"""Seconds until a broker that is away is probed. The pause doubles with each failed probe."""
 _LONGEST_PAUSE = 5.0
-"""Seconds between two probes, at most, unless the broker asks for more."""
+"""Maximum seconds between two probes, unless the broker asks for more."""
 _MAX_LENGTH = 16 << 20
-"""Read no more rows while the events of those held have as many characters."""
+"""Characters of the events of all held rows above which no more rows are read."""
 _MISCONFIGURED = (404, 405, 407)
-"""Statuses that say that the endpoint is wrong, or the proxy in front of it, and nothing about the row."""
+"""Statuses that mean a wrong endpoint, or a proxy in front of it. They do not depend on the row."""
 _AMBIGUOUS = (400, 410, 415, 501)
-"""Statuses of a row that is never accepted, and of a server that is not the broker, which has accepted nothing yet."""
+"""Statuses that mean a row that is never accepted, or a server that is not the broker.
+
+Once a row has been accepted, the server is the broker.
+"""
 
 _Action: TypeAlias = Literal["delete", "wait", "postpone", "park"]
 
 
 @dataclass(slots=True)
 class Changes:
-    """What is to be written to the outbox."""
+    """Outcomes that are to be written to the outbox."""
 
     deleted: list[Row] = field(default_factory=list)
     """Rows that were accepted."""
     failed: list[tuple[Row, float | None, str]] = field(default_factory=list)
-    """Rows, the Unix time before which they are not pushed again, and the error. `None`: parked."""
+    """Rows that failed, each with the Unix time before which it is not pushed again, and the error. `None`: parked."""
 
     def __len__(self) -> int:
         return len(self.deleted) + len(self.failed)
@@ -70,7 +73,7 @@ class Schedule:
 
     Args:
         concurrency: Maximum number of rows in flight.
-        max_held: Read no more rows while as many are held.
+        max_held: Maximum number of held rows, above which no more are read.
         jitter: Returns a random number in [0, 1).
     """
 
@@ -78,13 +81,13 @@ class Schedule:
         self.in_flight = 0
         self.changes = Changes()
         self.error: WebMQError | None = None
-        """Why the broker accepts nothing; `None` if it does, as far as is known."""
+        """The last error if the broker does not accept pushes; `None` if it does, or if that is not known."""
         self.away = False
-        """Whether it does not even respond to the row."""
+        """Whether the broker is away, as opposed to responding with errors for which rows are postponed."""
         self._concurrency = concurrency
         self._max_held = max_held
         self._jitter = jitter
-        # Each topic has its rows here, the one in flight first, until all that was done to them has been written.
+        # The rows of each topic, the one in flight first. A topic is removed when the outcomes of its rows are written.
         self._rows: dict[str, deque[Row]] = {}
         self._ready: deque[str] = deque()
         self._emptied: list[str] = []
@@ -98,23 +101,23 @@ class Schedule:
 
     @property
     def idle(self) -> bool:
-        """Whether no row is held, and nothing is to be written."""
+        """Whether no row is held, and no outcome is to be written."""
         return not self._held and not self.changes
 
     @property
     def topics(self) -> Collection[str]:
-        """The topics of which no more rows must be read now."""
+        """The topics whose rows must not be read now."""
         return self._rows.keys()
 
     def wants_rows(self, now: float) -> bool:
         """Return whether rows of further topics could be pushed soon."""
         if self._failed_topic is not None and (now < self._resumes or self._ready):
             return False
-        # Reading takes a while, in which as many rows as are in flight may be done.
+        # While rows are read, all those in flight may end, so twice as many are kept ready.
         return len(self._ready) < 2 * self._concurrency and self._held < self._max_held and self._length < _MAX_LENGTH
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Hold rows that have been read, in their order, of other topics than those of `topics`."""
+        """Hold rows that have been read, in their order. None may be of a topic in `topics`."""
         for row in rows:
             if row.topic not in self._rows:
                 self._rows[row.topic] = deque()
@@ -138,7 +141,7 @@ class Schedule:
         return self._rows[topic][0]
 
     def pause(self, now: float) -> float:
-        """Return the seconds until `next` may have a row again; 0 unless the broker is away."""
+        """Return the seconds until `next` may return a row again; 0 unless the broker is probed."""
         return max(0.0, self._resumes - now) if self._failed_topic is not None else 0.0
 
     def done(self, row: Row, error: WebMQError | None, now: float, unix_time: float) -> None:
@@ -188,7 +191,7 @@ class Schedule:
             del self._rows[topic]
 
     def not_written(self, changes: Changes, topics: Collection[str]) -> None:
-        """Keep what may not have been written. To write it twice does no harm."""
+        """Keep changes that may not have been written. Writing them twice is harmless."""
         self.changes.deleted += changes.deleted
         self.changes.failed += changes.failed
         self._emptied += topics
@@ -201,9 +204,9 @@ class Schedule:
         self._length -= sum(len(row.event) for row in rows)
 
     def _record_failure(self, topic: str, error: WebMQError, now: float, *, certain: bool) -> None:
-        """Record a failure that may be the broker's, and pause if it is."""
+        """Record a failure that the broker may have caused. Pause if that is `certain`, or if two topics failed."""
         if self._failed_topic is not None and not self._probing:
-            return  # it was in flight when the first one failed
+            return  # the row was in flight when the first one failed
         self._probing = False
         self._resumes = now
         if certain or self._failed_topic not in (None, topic):
@@ -218,7 +221,7 @@ class Schedule:
         self._failed_topic = self._failed_topic or topic
 
     def _release_waiting(self) -> None:
-        """Release all rows but those in flight: meanwhile, an operator may drop them."""
+        """Release all rows except those in flight, because an operator may drop them in the meantime."""
         for topic in self._ready:
             self._release(self._rows[topic])
             self._rows[topic].clear()
@@ -230,7 +233,7 @@ class Schedule:
 
 
 def _action_for(error: WebMQError, accepted: bool) -> _Action:
-    """Return what to do with a row that failed; `accepted`: whether the broker has accepted another one."""
+    """Return what to do with a row that failed. `accepted`: whether the broker has accepted another row before."""
     match error:
         case ConnectFailed() | QueueTimeout() | Overloaded() | ClockRejected():
             return "wait"

@@ -1,8 +1,8 @@
 """An outbox in PostgreSQL, by psycopg.
 
-IDs are assigned when a row is inserted, and the row appears when its transaction is committed: a lower ID may appear
-after a higher one. So nothing here remembers how far it has read. The two transactions have overlapped then, and
-their rows have no order.
+An ID is assigned when a row is inserted, but the row becomes visible when its transaction is committed. So a lower ID
+may appear after a higher one, if their transactions overlap. Such rows have no defined order. This module does not
+remember up to which ID it has read, because it would miss the lower one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from psycopg.rows import TupleRow
 
 from ._store import COLUMNS, MAX_LENGTH, Counts, Listed, Row, StoreError, StoreLost, Turns, rows
 
-# A connection that is cut silently is noticed here well before the server releases the lock.
+# With these, a connection that is cut silently is detected here well before the server releases the lock (see below).
 _DEFAULTS = {
     "application_name": "webmqconnect",
     "connect_timeout": "10",
@@ -29,17 +29,17 @@ _DEFAULTS = {
     "keepalives_count": "2",
     "tcp_user_timeout": "20000",
 }
-# Not as startup options, which PgBouncer refuses. Serializable reads could make transactions of the application fail.
-# Without sorting, the queries below use the index for the order, even if the statistics are of a time when the table
-# was empty.
+# Not as startup options, which PgBouncer refuses. READ COMMITTED: serializable reads could make transactions of the
+# application fail. enable_sort = off: the queries below then use the index for the order, even if the statistics were
+# collected while the table was empty.
 _SETTINGS: LiteralString = """\
 SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
 SET idle_session_timeout = 0; SET statement_timeout = 0; SET enable_sort = off; SET jit = off;
 SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;
 LISTEN webmq_outbox"""
 
-# From one topic, this steps in the index to the first row of the next one, however many rows the topic has: sorting all
-# rows by ID would read a backlog of a million rows that may not be pushed yet, each time. It ends at LIMIT.
+# A loose index scan: in the index, it steps from each topic to the first row of the next one, until LIMIT. To sort all
+# rows by ID would read a backlog of a million rows each time, even if they may not be pushed yet.
 _WALK: LiteralString = """\
 WITH RECURSIVE walk AS (
     (
@@ -54,7 +54,7 @@ WITH RECURSIVE walk AS (
 )
 SELECT topic FROM walk
 WHERE due <= %(now)s AND topic NOT IN (SELECT unnest(%(without)s::text[])) LIMIT %(limit)s"""
-# BETWEEN: for `=`, the order is that of the IDs alone, and PostgreSQL may read all rows by their index.
+# BETWEEN, because with `=` the topic is constant: the order is by ID alone, and PostgreSQL may read all rows by ID.
 _ROWS: LiteralString = f"""\
 SELECT {COLUMNS} FROM (
     SELECT each.*, sum(octet_length(event)) OVER (ORDER BY id) - octet_length(event) AS before
@@ -72,7 +72,7 @@ SELECT
 _LISTED: LiteralString = """\
 SELECT id, topic, event, attempts, parked, error, extract(epoch FROM clock_timestamp())::float8 - created
 FROM webmq_outbox WHERE parked OR NOT %s ORDER BY id LIMIT %s"""
-# The keys, because a server that took over may have lost rows, and have used their IDs again.
+# Rows are also compared by key, because a standby that took over may have lost rows, and may have reused their IDs.
 _WRITE: LiteralString = """\
 WITH accepted AS (
     DELETE FROM webmq_outbox WHERE id = ANY(%(ids)s::bigint[]) AND key = ANY(%(keys)s::text[])
@@ -85,7 +85,7 @@ WHERE row.id = failed.id AND row.key = failed.key"""
 _RETRY: LiteralString = "UPDATE webmq_outbox SET parked = false, due = 0 WHERE "
 _DELETE: LiteralString = "DELETE FROM webmq_outbox WHERE "
 
-# The second number is that of the table, of which each schema of a database may have one.
+# The second number is the OID of the table, because each schema of a database may have an outbox.
 _LOCK: LiteralString = "SELECT pg_try_advisory_lock(1464682833, 'webmq_outbox'::regclass::oid::int)"
 _LOCKED: LiteralString = """\
 SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()
@@ -102,7 +102,7 @@ class PostgreSQLStore:
     """Implements `Store`.
 
     Args:
-        parameters: What `parsed` returns.
+        parameters: The connection parameters, as `parsed` returns them.
     """
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
@@ -128,15 +128,15 @@ class PostgreSQLStore:
             return await AsyncConnection.connect(self._conninfo, autocommit=True)
         except psycopg.Error as error:
             problem = " ".join(str(error).split())
-        # Outside of the handler: the frames of that error have the password.
+        # Raised outside of the handler, because the frames of psycopg's error have the password.
         raise StoreLost(problem)
 
     async def _check_session(self, connection: AsyncConnection[TupleRow]) -> None:
-        """Raise StoreError if a connection has no session of its own."""
+        """Raise StoreError if a pooler shares the session of a connection with others."""
         session = await self._session(connection)
         if session == connection.info.backend_pid:
             return
-        # A pooler. In transaction mode, the session that this connection just had is free, and another one gets it.
+        # There is a pooler. In transaction mode, another connection gets the session that this one has just used.
         other = await self._connected()
         try:
             await self._execute("BEGIN", on=other)
@@ -197,7 +197,7 @@ class PostgreSQLStore:
     async def wait(self, seconds: float) -> None:
         if self._notified or self._connection is None or self._connection.closed:
             return
-        # A duplicate: psycopg watches the descriptor itself, for calls that are made meanwhile.
+        # A duplicate: psycopg adds a reader itself during other calls, and a loop has only one for each descriptor.
         descriptor = os.dup(self._connection.fileno())
         loop, readable = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(descriptor, readable.set)
@@ -217,7 +217,7 @@ class PostgreSQLStore:
 
     async def retry(self, ids: Collection[int] | None) -> int:
         changed = await self._change(_RETRY, ids)
-        await self._execute("NOTIFY webmq_outbox")  # the trigger is for INSERT
+        await self._execute("NOTIFY webmq_outbox")  # the trigger of the table does this for INSERT only
         return changed
 
     async def drop(self, ids: Collection[int] | None) -> int:
@@ -248,15 +248,16 @@ class PostgreSQLStore:
 
 
 async def _only(cursor: AsyncCursor[TupleRow]) -> object:
-    """Return the only value of a result."""
+    """Return the single value of a result."""
     (value,) = (await cursor.fetchall())[0]
     return value
 
 
 def parsed(url: str) -> dict[str, str] | None:
-    """Return the parameters of libpq in a URL, or `None` if it is not valid, or probably not meant as libpq reads it.
+    """Return the connection parameters of libpq in a URL; `None` if it is invalid, or libpq probably misreads it.
 
-    A character of a password may end it. Errors of libpq would quote the rest, as the host or the port.
+    A password may contain a character that has to be percent-encoded, and ends it too early otherwise. libpq would take
+    the rest for the host or the port, and would quote it in errors.
     """
     with suppress(psycopg.Error):
         parameters = {name: str(value) for name, value in conninfo_to_dict(url).items()}

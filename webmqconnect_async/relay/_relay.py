@@ -1,6 +1,6 @@
-"""The relay: reads rows from a store, pushes them, and writes back the outcomes. `_policy` decides about each.
+"""The relay: reads rows from a store, pushes them, and writes back the outcomes. `_policy` has the decisions.
 
-The log shows a row by its ID and topic, and errors as their own text. None of these has an event or a secret.
+The log contains the ID and the topic of a row, and the text of errors. None of these has an event or a secret.
 """
 
 from __future__ import annotations
@@ -30,13 +30,16 @@ _RETRY = Retry(at_least_once=True)
 _GATHER = 0.01
 """Seconds to wait for further outcomes before they are written in one transaction."""
 _POLL = 0.1
-"""Seconds between two looks for new rows while some are in flight."""
+"""Seconds between two reads of new rows while some are in flight."""
 _IDLE = 0.5
-"""Seconds between two looks at the lock, and until it is tried again."""
+"""Seconds between two checks of the lock, and between two attempts to get it."""
 _LONGEST_RETRY = 8.0
-"""Seconds until a database that cannot be used is tried again, at most."""
+"""Maximum seconds between two attempts to use a database that cannot be used."""
 _LOCK_AGE = 0.5
-"""Seconds after a look at the lock in which rows are pushed. If this process was stopped, another relay may have it."""
+"""Seconds after a check of the lock during which rows are pushed.
+
+If this process was suspended for longer, another relay may have the lock now.
+"""
 _PATIENCE = 1.0
 """Seconds that a call of the database may take after `stop`."""
 
@@ -52,7 +55,7 @@ class RelayStats:
     pushed: int = 0
     """Rows that the broker accepted."""
     repeated: int = 0
-    """Those among them that the broker had accepted before, and has not delivered again."""
+    """Those of them that the broker had already accepted before, and did not deliver again."""
     failed: int = 0
     """Pushes that failed. Their rows are pushed again later, except for those that were parked."""
     parked: int = 0
@@ -67,7 +70,7 @@ class Relay:
 
     A database has one active relay. Further ones wait, and take over when it ends or loses its connection.
 
-    Each row is pushed with `Retry(at_least_once=True)`, in place of the client's own retry, and with its idempotency
+    Each row is pushed with `Retry(at_least_once=True)`, instead of the client's own retry, and with its idempotency
     key: the hub of this package delivers it once. Other brokers may deliver it again after a failure.
 
     A row that failed and may be accepted later is pushed again, and later rows of its topic wait for it. A row that the
@@ -95,14 +98,14 @@ class Relay:
         finally:
             del url  # error reporters show the local variables of a traceback's frames
         self.active: bool = False
-        """Whether this is the relay that pushes the rows of the database, and not one that waits to take over."""
+        """Whether this relay pushes the rows of the database. `False`: it waits to take over."""
         self._open = self._connected = self._running = self._stopped = False
         self._timeout: asyncio.Timeout | None = None
         self._wake = asyncio.Event()
         self._broker = Outage("the broker does not accept pushes", "the broker accepts pushes again")
         self._database = Outage("cannot use the outbox", "the outbox can be used again")
         self._unwritten = Changes()
-        """What could not be written. It is written before rows are read again."""
+        """Changes that could not be written. They are written before rows are read again."""
         self._lock_seen = 0.0
         self._pushed = self._repeated = self._failed = self._parked = 0
 
@@ -129,27 +132,27 @@ class Relay:
         return RelayStats(self._pushed, self._repeated, self._failed, self._parked)
 
     async def counts(self) -> Counts:
-        """Count the rows of the outbox. The relay waits meanwhile, which takes longer the more rows wait."""
+        """Count the rows of the outbox. Meanwhile the relay waits, and the more rows there are, the longer it takes."""
         return await self._store.counts()
 
     def stop(self) -> None:
-        """Make `run` end after the pushes in flight. Call it in the event loop of the relay."""
+        """Make `run` return after the pushes in flight. Call this in the event loop of the relay."""
         self._stopped = True
         self._wake.set()
         if self._timeout is not None:
             self._timeout.reschedule(asyncio.get_running_loop().time() + _PATIENCE)
 
     async def run(self, *, once: bool = False) -> RelayStats:
-        """Push rows until `stop` is called, and return the counts. If it is cancelled, so are the pushes in flight.
+        """Push rows until `stop` is called, and return the counts. Cancelling it cancels the pushes in flight.
 
-        A connection to the database that is lost is made again. The relay keeps the lock until it is closed.
+        If the connection to the database is lost, the relay reconnects. It keeps the lock until it is closed.
 
         Args:
-            once: End when no row is due that has not been tried, or when the broker is away.
+            once: Return when each row that is due has been tried, or when the broker is away.
 
         Raises:
             ClientClosed, WrongLoop: The client cannot be used.
-            StoreError: The database cannot be used; or, with `once`, it is away, or another relay is active.
+            StoreError: The database cannot be used. With `once`: also if it is away, or another relay is active.
             RuntimeError: The relay is not open, or `run` is running already.
         """
         if not self._open:
@@ -190,7 +193,7 @@ class Relay:
             await self._pause(delay)
 
     async def _relay(self, once: bool) -> None:
-        """Push rows while this relay has the lock, until it is to end; raise StoreLost if it loses the lock."""
+        """Push rows until the relay is to end; raise StoreLost if it loses the lock."""
         schedule = Schedule(self._concurrency, 4 * max(self._batch, self._concurrency), random.random)
         schedule.changes = self._unwritten
         workers: set[asyncio.Task[None]] = set()
@@ -206,7 +209,7 @@ class Relay:
                 read: list[Row] | None = None
                 if not self._stopped:
                     if schedule.wants_rows(now()):
-                        # Rows that are postponed meanwhile do not count for `once`, which would not end.
+                        # With `once`, rows that are postponed during the run are not due again: it would not end.
                         due = self._store.due(began if once else unix_time(), self._batch, list(schedule.topics))
                         read = await self._call(due)
                         if not schedule.pause(now()):
@@ -244,7 +247,7 @@ class Relay:
                 self._unwritten = schedule.changes
 
     async def _call(self, call: Awaitable[_T]) -> _T:
-        """Await a call of the store, but not long after `stop`: an application may keep SQLite locked."""
+        """Await a call of the store. After `stop`, limit it to `_PATIENCE`: an application may keep SQLite locked."""
         try:
             deadline = asyncio.get_running_loop().time() + _PATIENCE if self._stopped else None
             async with asyncio.timeout_at(deadline) as self._timeout:
@@ -255,7 +258,7 @@ class Relay:
             self._timeout = None
 
     async def _has_lock(self) -> bool:
-        """Return whether this relay still has the lock, and remember when it had."""
+        """Return whether this relay still has the lock, and remember the time."""
         seen = uptime()
         locked = await self._store.locked()
         if locked:
@@ -263,7 +266,7 @@ class Relay:
         return locked
 
     def _next(self, schedule: Schedule) -> Row | None:
-        """Return a row to push now, unless another relay may have the lock."""
+        """Return a row to push now; `None` if there is none, or if another relay may have the lock."""
         if uptime() - self._lock_seen > _LOCK_AGE:
             return None
         return schedule.next(asyncio.get_running_loop().time())
@@ -319,7 +322,7 @@ class Relay:
             await asyncio.wait([waiting])
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, or until a push ends, or until the relay is to end."""
+        """Sleep until a push ends or the relay is to end, but at most this long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()

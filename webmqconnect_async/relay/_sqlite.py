@@ -1,6 +1,6 @@
 """An outbox in SQLite.
 
-The application may use any journal mode. In each but WAL, a reader keeps writers waiting, and the other way round. So
+The application may use any journal mode. In all modes except WAL, readers block writers and writers block readers. So
 each statement is a transaction of its own, and none waits for long inside of SQLite, where it would hold a lock.
 """
 
@@ -22,15 +22,14 @@ from ._store import COLUMNS, Counts, Listed, Row, StoreError, StoreLost, Turns, 
 
 _T = TypeVar("_T")
 _POLL = 0.05
-"""Seconds between two looks for commits of others."""
+"""Seconds between two checks for commits of other connections."""
 _BUSY_TIMEOUT = 0.2
-"""Seconds that a statement waits inside of SQLite. A commit that waits for readers keeps new ones out meanwhile."""
+"""Seconds that a statement waits inside of SQLite. A commit that waits for readers blocks new ones (PENDING lock)."""
 _PAUSE = 0.1
-"""Seconds after such a wait without success, for the others."""
+"""Seconds to pause after a statement has waited in vain, so that others can continue."""
 
-# The index is on topic and ID. From one topic, this steps to the first row of the next one, however many rows the topic
-# has: sorting all rows by ID would read a backlog of a million rows that may not be pushed yet, each time. It joins
-# nothing, because SQLite may read a whole table to make a Bloom filter for a join.
+# A loose index scan, as in `_postgresql`: in the index on topic and ID, it steps from each topic to the first row of
+# the next one. It has no join, because SQLite may read a whole table to make a Bloom filter for a join.
 _WALK = """\
 WITH RECURSIVE walk (id) AS (
     SELECT (SELECT id FROM webmq_outbox WHERE NOT parked AND topic > :p1 ORDER BY topic, id LIMIT 1)
@@ -44,7 +43,7 @@ WITH RECURSIVE walk (id) AS (
 SELECT (SELECT topic FROM webmq_outbox WHERE id = walk.id) AS head FROM walk
 WHERE (SELECT due FROM webmq_outbox WHERE id = walk.id) <= :p2
     AND head NOT IN (SELECT value FROM json_each(:p3)) LIMIT :p4"""
-# Not a join: SQLite would sort whole rows, and this reads them one by one. BETWEEN: as in `_postgresql`.
+# IN instead of a join, for which SQLite would sort whole rows; this reads them one by one. BETWEEN: see `_postgresql`.
 _ROWS = f"""\
 SELECT {COLUMNS} FROM webmq_outbox WHERE id IN (
     WITH heads (head) AS (SELECT value FROM json_each(:p1))
@@ -62,7 +61,7 @@ SELECT
 _LISTED = """\
 SELECT id, topic, event, attempts, parked, error, (julianday('now') - 2440587.5) * 86400.0 - created
 FROM webmq_outbox WHERE parked >= :p1 ORDER BY id LIMIT :p2"""
-# The key, because the database may have been restored, and have another row of that ID.
+# Rows are also compared by key, because the database may have been restored, and may have another row with that ID.
 _ACCEPTED = "DELETE FROM webmq_outbox WHERE id = :p1 AND key = :p2"
 _FAILED = """\
 UPDATE webmq_outbox SET attempts = attempts + 1, due = coalesce(:p1, due), parked = :p1 IS NULL, error = :p2
@@ -100,11 +99,11 @@ class SQLiteStore:
             raise
 
     def _open(self) -> None:
-        self._path = self._path.resolve()  # the lock has one place, even if links lead to the database
+        self._path = self._path.resolve()  # so that the lock file has one path, even if links lead to the database
         if not self._path.is_file():
-            raise StoreError(f"there is no database {self._path}")
-        if self._connection is None:  # it is, after the database was locked
-            # rw: SQLite would create a database whose name is misspelt.
+            raise StoreError(f"the database {self._path} does not exist")
+        if self._connection is None:  # it is not None if this is another attempt, because the database was locked
+            # mode=rw: by default, SQLite creates a database that does not exist, even if only its name is misspelt.
             self._file = os.stat(self._path)
             uri = f"file:{quote(str(self._path))}?mode=rw"
             self._connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
@@ -140,7 +139,7 @@ class SQLiteStore:
         return await self._run(self._acquire)
 
     def _acquire(self) -> bool:
-        import fcntl  # not on Windows, where the command line may list what waits
+        import fcntl  # imported here, because Windows does not have it, and commands that need no lock work there
 
         if self._file is None or not os.path.samestat(self._file, os.stat(self._path)):
             raise StoreLost(f"{self._path} is another file now")
@@ -164,7 +163,7 @@ class SQLiteStore:
         return False
 
     def _has_lock(self) -> bool:
-        """Return whether the files are still there. Another relay would create the one that is locked, and lock it."""
+        """Return whether both files still exist. If the lock file was deleted, another relay may create and lock it."""
         if self._lock is None or self._file is None:
             return False
         try:
@@ -188,7 +187,7 @@ class SQLiteStore:
             if len(found) < limit:
                 found += [topic for (topic,) in self._execute(_WALK, start, now, without, limit)]
         heads = self._turns.take(found, limit)
-        # Closed, because an open cursor keeps the database locked.
+        # The cursor is closed, because an open one keeps the database locked.
         with closing(self._execute(_ROWS, json.dumps(heads), max(1, limit // max(1, len(heads))))) as records:
             return rows(records, now)
 
@@ -213,7 +212,7 @@ class SQLiteStore:
         end = clock() + seconds
         with suppress(StoreError):
             while (left := end - clock()) > 0:
-                # First, so that the commits of a busy application do not make the relay read for each of them.
+                # Sleep first, so that the relay does not read after each commit of a busy application.
                 await asyncio.sleep(min(_POLL, left))
                 if await self._run(self._data_version) != self._version:
                     return
@@ -247,26 +246,30 @@ class SQLiteStore:
     def _execute(self, statement: str, *parameters: str | float | None) -> sqlite3.Cursor:
         if self._connection is None:
             raise StoreLost("the store is closed")
-        # CPython 3.12 takes numbered placeholders for named ones, and deprecates a sequence for them.
+        # CPython 3.12 treats numbered placeholders as named ones, and deprecates a sequence of values for these.
         named = {f"p{number}": value for number, value in enumerate(parameters, 1)}
         return self._connection.execute(statement, named)
 
     async def _run(self, work: Callable[[], _T]) -> _T:
-        """Do in the thread what may wait for the disk or for the application, until the caller is cancelled."""
+        """Run a function in the thread, because it may wait for the disk or the application.
+
+        If the caller is cancelled, the function is not retried any more.
+        """
         if self._thread is None:
             raise StoreLost("the store is closed")
         given_up = Event()
         try:
-            return await asyncio.wrap_future(self._thread.submit(self._patiently, work, given_up))
+            return await asyncio.wrap_future(self._thread.submit(self._retry_while_busy, work, given_up))
         finally:
             given_up.set()
 
-    def _patiently(self, work: Callable[[], _T], given_up: Event) -> _T:
+    def _retry_while_busy(self, work: Callable[[], _T], given_up: Event) -> _T:
         while True:
             try:
                 return work()
             except sqlite3.Error as error:
-                # SQLITE_BUSY has variants, in the bits above. Errors of the module itself have no code.
+                # The low 8 bits are the primary result code: SQLITE_BUSY has extended ones. Errors of the module
+                # sqlite3 itself have no code.
                 busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
                 problem = f"{self._path}: {error}"
             except OSError as error:

@@ -1,4 +1,7 @@
-"""What the relay and the command line need of a database with an outbox. `_sqlite` and `_postgresql` implement it."""
+"""The interface of a database with an outbox, for the relay and the command line.
+
+`_sqlite` and `_postgresql` implement it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from ..errors import InvalidPush
 
 
 class StoreError(Exception):
-    """The database cannot be used as it is. The message says why, and what to do. It has no password."""
+    """The database cannot be used as it is. The message says why and what to do, and does not contain a password."""
 
 
 class StoreLost(StoreError):
@@ -34,19 +37,19 @@ class Row:
     """A JSON array of session IDs."""
     exclude: str | None
     attempts: int
-    """How often it was postponed or parked."""
+    """How many times it was postponed or parked."""
 
     def push(self) -> Push:
         """Return the push of the row.
 
         Raises:
-            InvalidPush: The row was written by other means than `outbox.insert`.
+            InvalidPush: The row is invalid, because something other than `outbox.insert` has written it.
         """
         try:
             eligible = None if self.eligible is None else tuple(json.loads(self.eligible))
             exclude = None if self.exclude is None else tuple(json.loads(self.exclude))
             event = JSONText(self.event.encode())
-        except (AttributeError, TypeError, ValueError):  # SQLite has any type in any column
+        except (AttributeError, TypeError, ValueError):  # a column of SQLite may have a value of any type
             raise InvalidPush("event, eligible and exclude must be JSON texts") from None
         return Push(self.topic, event, eligible, exclude, idempotency_key=self.key)
 
@@ -60,7 +63,7 @@ class Listed(NamedTuple):
     attempts: int
     parked: bool
     error: str | None
-    """Why it was last postponed or parked. `None`: it was not."""
+    """Why it was last postponed or parked; `None` if it was not."""
     age: float
     """Seconds since it was inserted."""
 
@@ -69,13 +72,12 @@ Record: TypeAlias = tuple[int, str, str, str, str | None, str | None, int, float
 COLUMNS = "id, key, topic, event, eligible, exclude, attempts, due"
 """The columns of a Record."""
 
-
 MAX_LENGTH = 4 << 20
-"""Characters of events after which `due` returns no more rows."""
+"""Characters of the events above which `due` returns no more rows."""
 
 
 def rows(records: Iterable[Record], now: float) -> list[Row]:
-    """Return the rows of a query, in the order of their IDs, without those of a topic from one that is not due on."""
+    """Return the rows of a query, in the order of their IDs. Of each topic, stop at the first row that is not due."""
     found: list[Row] = []
     blocked: set[str] = set()
     length = 0
@@ -91,107 +93,108 @@ def rows(records: Iterable[Record], now: float) -> list[Row]:
 
 
 class Turns:
-    """The topics of which `due` returns rows. They take turns, if there are more than it returns at once."""
+    """Chooses the topics whose rows `due` returns. If they are too many for one call, they take turns."""
 
     def __init__(self) -> None:
         self._last = ""
 
     def starts(self) -> tuple[str, ...]:
-        """Return the topics to read on from. From the second one only if the first leads to too few."""
+        """Return the topics after which to search. The second one is for when the first yields too few topics."""
         return (self._last, "") if self._last else ("",)
 
     def take(self, topics: Iterable[str], limit: int) -> list[str]:
-        """Return the topics to read rows of now, and remember where the next call starts."""
+        """Return the topics whose rows to read now, and remember where the next search starts."""
         taken = list(dict.fromkeys(topics))[:limit]
         self._last = taken[-1] if len(taken) == limit else ""
         return taken
 
 
 class Counts(NamedTuple):
-    """How many rows there are."""
+    """Numbers of rows in the outbox, and the age of the oldest."""
 
     waiting: int
     """Rows that are not parked, due or not."""
     parked: int
     oldest: float
-    """Seconds since the oldest row that is not parked was inserted; 0 without one."""
+    """Seconds since the oldest row that is not parked was inserted; 0 if there is none."""
 
 
 class Store(Protocol):
     """A connection to one database. It is used by one event loop, and may be opened again after `close`.
 
-    Calls may overlap: each waits for the one before, except that none waits for `wait`. Each may be cancelled; what it
-    writes has then happened or not. Each raises `StoreLost` when the connection is lost. While an application keeps an
-    SQLite database locked, calls wait; cancel one to give up.
+    Calls may overlap: each waits for the previous one, except for `wait`, for which none waits. If a call is cancelled,
+    its changes may or may not have been written. Each call raises `StoreLost` when the connection is lost. While an
+    application keeps an SQLite database locked, calls wait; cancel a call to give up.
     """
 
     async def open(self) -> None:
-        """Connect, and check that the table is there.
+        """Connect, and check that the table exists.
 
         Raises:
             StoreLost: The database cannot be reached at the moment.
-            StoreError: It has no outbox, or cannot have a relay.
+            StoreError: The database has no outbox, or a relay cannot use it.
         """
         ...
 
     async def close(self) -> None:
-        """Disconnect, which releases the lock in a moment. It does not raise, and may be called twice."""
+        """Disconnect. The lock is released soon after that. It raises no exception, and may be called twice."""
         ...
 
     async def lock(self) -> bool:
         """Try to become the only relay of the database, without waiting. Return whether this store has the lock.
 
-        It also checks that rows may be changed: what cannot be deleted would be pushed again and again.
+        It also checks that rows may be changed: a row that cannot be deleted would be pushed again and again.
         """
         ...
 
     async def locked(self) -> bool:
-        """Return whether this store still has the lock. It does not raise: a lost connection has lost the lock."""
+        """Return whether this store still has the lock; `False` if the connection is lost. It raises no exception."""
         ...
 
     async def due(self, now: float, limit: int, without: Collection[str] = ()) -> list[Row]:
-        """Return rows that may be pushed now, lowest ID first: an empty list only if there are none.
+        """Return rows that may be pushed now, lowest ID first. The list is empty only if there are none.
 
-        They are rows that are not parked, without those from a topic's first row that is not yet due on. If there are
+        Parked rows are left out. So is each row that is not due yet, with all later rows of its topic. If there are
         more than `limit` rows, each topic gets its share, and the topics take turns from call to call. A long backlog
-        of one topic does not delay other topics. Long events make it fewer rows.
+        of one topic does not delay other topics. If the events are long, fewer rows are returned.
 
         Args:
             now: The Unix time in seconds.
-            limit: Return at most so many rows.
-            without: Topics to leave out, of which rows are in flight.
+            limit: The maximum number of rows.
+            without: Topics to leave out, because rows of them are in flight.
         """
         ...
 
     async def write(self, deleted: Sequence[Row] = (), failed: Sequence[tuple[Row, float | None, str]] = ()) -> None:
-        """Delete rows, and count an attempt of others, in one transaction. Rows that are gone do not matter.
+        """Delete rows, and count an attempt of others, in one transaction. Rows that no longer exist are ignored.
 
         Args:
             deleted: The rows that were accepted.
-            failed: Rows, each with the Unix time in seconds until which it and later ones of its topic wait, and the
-                error. `None`: it is parked, and left out until an operator retries it.
+            failed: Rows that were not, each with the Unix time in seconds until which it and the later rows of its
+                topic wait, and the error. `None`: the row is parked until an operator retries it.
         """
         ...
 
     async def wait(self, seconds: float) -> None:
         """Wait until rows may have been committed since the last `due` began, or the connection is lost.
 
-        It may also return earlier, and does after `seconds`. It does not raise StoreLost: the next call does.
+        It returns after `seconds` at the latest, and may return early. If the connection is lost, the next call raises
+        StoreLost.
         """
         ...
 
     async def counts(self) -> Counts:
-        """Count the rows. It reads an index of all that wait."""
+        """Count the rows. This reads the index entries of all waiting rows."""
         ...
 
     async def listed(self, parked_only: bool, limit: int) -> list[Listed]:
-        """Return the rows with the lowest IDs."""
+        """Return the rows with the lowest IDs, at most `limit` of them. `parked_only`: only those that are parked."""
         ...
 
     async def retry(self, ids: Collection[int] | None) -> int:
-        """Let rows be pushed at once, parked or postponed ones. `None`: all parked rows. Return how many there were."""
+        """Make parked and postponed rows due now. `None`: all parked rows. Return how many of them exist."""
         ...
 
     async def drop(self, ids: Collection[int] | None) -> int:
-        """Delete rows that are not to be pushed. `None`: all parked rows. Return how many there were."""
+        """Delete rows without pushing them. `None`: all parked rows. Return how many of them existed."""
         ...

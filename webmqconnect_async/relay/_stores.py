@@ -9,13 +9,13 @@ def connect_store(url: str) -> Store:
     """Return the store for `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`, not yet open.
 
     Raises:
-        ValueError: The URL is none of these. The message does not contain it, because it may have a password.
-        ModuleNotFoundError: The package psycopg is not installed, which is in the extra `relay`.
+        ValueError: The URL has another form. The message does not contain it, because it may have a password.
+        ModuleNotFoundError: psycopg is not installed. It is in the extra `relay`.
     """
     store, missing = None, False
     try:
         store = _store(url)
-    except ImportError:  # also where psycopg does not find libpq
+    except ImportError:  # psycopg also raises it if it does not find libpq
         missing = True
     finally:
         del url  # error reporters show the local variables of a traceback's frames

@@ -1,11 +1,11 @@
-// The page of both boards, and a model of a page that misses nothing: it subscribes, loads the list once that is
-// confirmed, and applies events. `onlost` loads the list again. Each change of the list has a version, the one before
-// plus 1, so it does not matter whether the list or an event is here first.
+// The page of both boards. It misses nothing: it subscribes, loads the list when the subscription is confirmed, and
+// applies events. `onlost` loads the list again. Each change of the list increases its version by 1, so it does not
+// matter whether the list or an event arrives first.
 "use strict";
 
 const rows = new Map();  // by ID of their items
-let version = 0;  // of the rows
-let loaded = Promise.resolve();  // after all loads of the list
+let version = 0;  // of the list that the rows show
+let loaded = Promise.resolve();  // resolves after all loads of the list
 let mq = null;
 
 const element = (id) => document.getElementById(id);
@@ -20,7 +20,7 @@ async function start() {
   await load();
 }
 
-/** Loads the list, after the loads before. Changes that arrive meanwhile wait for it. */
+/** Loads the list after earlier loads have finished. Changes that arrive meanwhile wait for it. */
 function load() { return loaded = loaded.then(fetchList); }
 
 async function fetchList() {
@@ -40,11 +40,11 @@ function take(list) {
   for (const item of Object.values(list.items)) show(item);
 }
 
-/** Takes an event, or the response to a change of this page, which gets no event of its own changes. */
+/** Applies an event, or the response to a change of this page, which gets no events for its own changes. */
 async function learn({ version: its, id, item }, theirs) {
   await loaded;
   if (its <= version) return;
-  if (its > version + 1) return load();  // the change before is on its way, or its push failed
+  if (its > version + 1) return load();  // an earlier change is still to arrive, or its push failed
   version = its;
   const text = item?.text ?? rows.get(id).querySelector("span").textContent;
   const what = !item ? "Deleted" : !rows.has(id) ? "Added" : item.done ? "Done" : "Not done";
@@ -61,7 +61,7 @@ async function change(method, path, body) {
     return true;
   } catch (error) {
     complain(error.message);
-    load();  // the change may have been made, and the response lost
+    load();  // the change may have been made although the response was lost
   }
 }
 
@@ -90,7 +90,7 @@ function show({ id, text, done }) {
 function newRow(id, text) {
   const row = element("row").content.firstElementChild.cloneNode(true);
   const [box, words, button] = row.querySelectorAll("input, span, button");
-  words.textContent = text;  // text, whatever it looks like
+  words.textContent = text;  // never as markup
   button.setAttribute("aria-label", `Delete: ${text}`);
   box.addEventListener("change", () => change("PATCH", `items/${id}`, { done: box.checked }));
   button.addEventListener("click", () => change("DELETE", `items/${id}`));

@@ -1,6 +1,7 @@
-"""Let subscribers into Crossbar.io by the tickets of `webmqconnect_async.tickets`, which the hub accepts, too.
+"""Authenticates subscribers of Crossbar.io with the tickets of `webmqconnect_async.tickets`, as the hub does.
 
-config.json loads it. It runs in the environment of Crossbar.io, which needs PyJWT, and not webmqconnect_async.
+config.json loads this component. It runs in the environment of Crossbar.io, which needs PyJWT, but not
+webmqconnect_async.
 """
 
 import random
@@ -24,7 +25,7 @@ LONGEST = 86_400  # seconds, because a ticket cannot be revoked
 
 
 def verify(ticket: str, secrets: dict[str, bytes]) -> dict[str, Any]:
-    """Return the claims of a ticket. An error becomes the ABORT of Crossbar.io."""
+    """Return the claims of a ticket. If it is not valid, raise the error with which Crossbar.io sends ABORT."""
     claims: dict[str, Any] = {}
     try:
         secret = secrets[jwt.get_unverified_header(ticket)["kid"]]
@@ -61,7 +62,7 @@ class Authorization(ApplicationSession):
 
     def authenticate(self, realm: str, authid: str | None, details: dict[str, Any]) -> dict[str, str]:
         claims, session = verify(details["ticket"], self.secrets), details["session"]
-        # Somewhat early, so that pages whose tickets expire together do not all come back at once.
+        # Somewhat earlier, so that pages whose tickets expire at the same time do not all reconnect at once.
         early = random.uniform(0, min(30, (claims["exp"] - claims["iat"]) / 10))  # noqa: S311  # no secret
         self.sessions[session] = claims["topics"], claims["exp"] - early
         self.watch(session)
@@ -72,13 +73,13 @@ class Authorization(ApplicationSession):
         match options.get("match", "exact"):
             case "exact":
                 covered = covers(topics, uri)
-            case pattern:  # all of its topics begin alike; in a wildcard, an empty component stands for any text
+            case pattern:  # up to the first wildcard, which is an empty component, all topics that match are the same
                 start = uri if pattern == "prefix" else uri[: f".{uri}..".index("..")]
                 covered = covers([topic for topic in topics if topic.endswith("*")], start)
         return action == "subscribe" and covered and time.time() < end
 
     def watch(self, session: int) -> None:
-        """End the session in time, also if the clock jumps or the machine has been suspended."""
+        """End the session in time, even if the clock is changed or the machine was suspended."""
         if session in self.sessions and (seconds := self.sessions[session][1] - time.time()) > 0:
             reactor.callLater(min(seconds, 5), self.watch, session)
         elif session in self.sessions:

@@ -1,5 +1,5 @@
-// The page of a user, or of the admin. It asks for a ticket whenever it connects, subscribes to the topics that it may
-// read, and loads the orders once that is confirmed. `onlost` loads them again.
+// The page of a user, or of the admin. It gets a new ticket for each connection, subscribes to the topics that it may
+// read, and loads the orders when the subscriptions are confirmed. `onlost` loads them again.
 "use strict";
 
 const rows = new Map();  // by ID of their orders
@@ -38,7 +38,7 @@ function show({ id, user, item, state }) {
     rows.set(id, row);
   }
   const cell = rows.get(id).cells[2];
-  if (cell.textContent === "sent") return;  // for good: what is ordered may be loaded before, and arrive later
+  if (cell.textContent === "sent") return;  // final: an event from before may arrive after the list was loaded
   cell.textContent = state;
   if (state === "sent" || element("user").value !== "1") return;
   cell.append(" ", Object.assign(document.createElement("button"), {

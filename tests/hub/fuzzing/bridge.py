@@ -162,9 +162,9 @@ def _pushes(draw: DrawFn) -> Request:
 
 
 _BROKEN = re.compile(
-    r"a parameter's name is not ASCII|parameter '\w+' is not ASCII|the topic is no URI"
+    r"a parameter's name is not ASCII|parameter '\w+' is not ASCII|the topic is not a URI"
     r"|topic length \(\d+\) exceeds maximum \(\d+\)|args is not a list|a keyword is named '(topic|self)'"
-    r"|(options|kwargs) is not an object|option '\w+' is (not|neither) .*"
+    r"|(options|kwargs) is not an object|option '\w+' must be .*"
 )
 """Where the bridge breaks and the hub says why. Any other 500 would be the hub's own."""
 

@@ -166,7 +166,7 @@ def explain(
             sent = signed_request(dialect, query, b"" if body is None else body.read_bytes())
         except ValueError as error:
             raise click.UsageError(f"--{error} (--dialect {dialect}).") from None
-        # What changes with every request is copied from the request that was sent, unless an option says otherwise.
+        # Parts that are different in each request are copied from the one that was sent, unless an option sets them.
         options = {"timestamp": at, "seq": seq, "nonce": nonce}
         copied = {name: part for name, part in sent.parts.items() if name in options and options[name] is None}
         at = _time_in(copied) if at is None else at
@@ -189,7 +189,7 @@ def explain(
         if body is None:
             sent = SignedRequest({**sent.parts, "body": request.body}, sent.signature)
         received = explained(credentials, sent.parts)
-        # Copied byte for byte: the timestamp may have another number of digits than those of this package.
+        # The bytes are copied, because the timestamp may have another number of digits than those of this package.
         expected = explained(credentials, {**signed.parts, **copied})
         origin = signature_origin(sent.signature, {"sent": received, "expected": expected})
         report.comparison(dialect, sent, expected, origin, body_given=body is not None)
@@ -203,7 +203,7 @@ def explain(
 def _read(option: str, text: str | None) -> str | None:
     """Return the value of an option, or all of standard input if the value is `-`.
 
-    This is not a callback of the option because completion calls callbacks, and would wait for the terminal's input.
+    This is not a callback of the option: shell completion calls callbacks, and would wait for input from the terminal.
     """
     if text != "-":
         return text

@@ -26,11 +26,11 @@ def curl_command(endpoint: Endpoint, headers: Mapping[str, str], request: Reques
         words.append("--globoff")
     if "/." in endpoint.path:
         words.append("--path-as-is")
-    # Without a value, a header is left out: curl adds Accept to every request, and Expect to long ones.
+    # A header without a value is removed: curl adds Accept to every request, and Expect to long ones.
     for line in ("Accept:", "Expect:", *(f"{name}: {value}" for name, value in headers.items())):
         words += ["--header", line]
     body, producer = request.body.decode("latin-1"), ""
-    # curl reads a file if the value begins with @, and a terminal or a clipboard may change special characters.
+    # curl reads a file if the value begins with @, and a terminal or the clipboard may change unprintable characters.
     if body.startswith("@") or len(body) > _LONGEST_ARGUMENT or not (body.isascii() and body.isprintable()):
         producer, body = f"printf '{''.join(map(_octal, request.body))}' | ", "@-"
     words += ["--data-binary", body, _with_query(str(endpoint), request)]
@@ -42,6 +42,6 @@ def _with_query(url: str, request: Request) -> str:
 
 
 def _octal(byte: int) -> str:
-    """Return a byte as it is written in a format of printf in single quotes."""
+    """Return a byte as it is written in a format string of printf, in single quotes."""
     char = chr(byte)
     return char if " " <= char <= "~" and char not in "%\\'" else f"\\{byte:03o}"

@@ -1,4 +1,4 @@
-"""The output of `explain`: sections of a heading and indented lines."""
+"""The output of `explain`: sections with a heading and indented lines."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Origin(NamedTuple):
     request: Literal["sent", "expected"]
     """The request whose parts were signed."""
     mistake: str | None = None
-    """The common mistake that was made; None if the signature is correct."""
+    """The common mistake that was made; `None` if the signature is correct."""
 
 
 def signature_origin(signature: str, requests: Mapping[Literal["sent", "expected"], Explanation]) -> Origin | None:
-    """Return how a signature was made, or None if neither a request nor a common mistake explains it."""
+    """Return how a signature was made; `None` if neither a request nor a common mistake explains it."""
     for name, explanation in requests.items():
         if explanation.is_right(signature):
             return Origin(name)
@@ -61,7 +61,7 @@ class Report:
         self._first = True
 
     def signed(self, explanation: Explanation | None) -> None:
-        """Show the signed parts and the signature. None: the push is not signed."""
+        """Show the signed parts and the signature. `None`: the push is not signed."""
         if explanation is None:
             self._section("Nothing is signed: --key and its secret are not given.")
             return
@@ -107,7 +107,7 @@ class Report:
         self._paragraph(_verdict(origin, body_given))
 
     def error_response(self, advice: str | None) -> None:
-        """Show what an error response means. None: it is unknown."""
+        """Show what an error response means. `None`: it is unknown."""
         self._section("The error response:")
         self._paragraph(advice or "No known broker sends this response.")
 

@@ -1,4 +1,4 @@
-"""What is in a ticket, and why a broker refuses it or a subscription to a topic."""
+"""The content of a ticket, and why a broker refuses it or a subscription to a topic."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def explain_ticket(token: str, credentials: Credentials | None, topics: Iterable
         report.content(header, payload)
         signature = (_UNCHECKED, True) if credentials is None else _signature(token, header, credentials)
         checks = [("signature", *signature), ("claims", *_claims(payload, now))]
-        with suppress(TypeError, ValueError):  # of topics that no ticket may have, which is said already
+        with suppress(TypeError, ValueError):  # the topics are invalid, which the check of the claims has reported
             granted = check_topics("topics", _members(payload).get("topics"))
             for topic in topics:
                 covered = covers(granted, topic)
@@ -52,9 +52,9 @@ class _TicketReport(Report):
     """The output for a ticket."""
 
     def content(self, header: Mapping[str, object], payload: bytes) -> None:
-        """Show the header and the claims, and not the signature."""
+        """Show the header and the claims, without the signature."""
         self._section("The ticket:")
-        # Not as one mapping: a claim may have the name of a header parameter.
+        # Not in one mapping, because a claim may have the name of a header parameter.
         members = [
             (terminal.visible(name), value) for each in (header, _members(payload)) for name, value in each.items()
         ]
@@ -64,7 +64,7 @@ class _TicketReport(Report):
                 self._line(f"{'' if index else name:{width}}", line)
 
     def check(self, checks: Sequence[tuple[str, str, bool]], now: float) -> None:
-        """Show results: what was checked, what was found, and whether that is right. Exit if something is not."""
+        """Show results: what was checked, what was found, and whether it is right. Exit with 1 if something is not."""
         self._section(f"Checked at {_time(now)}:")
         width = max(len(terminal.visible(name)) for name, _, _ in checks)
         for name, found, right in checks:
@@ -103,7 +103,7 @@ def _claims(payload: bytes, now: float) -> tuple[str, bool]:
 
 
 def _members(payload: bytes) -> dict[str, object]:
-    """Return the claims as they are, without any check; none if they are not a JSON object."""
+    """Return the claims without checking them; an empty mapping if they are not a JSON object."""
     with suppress(ValueError, RecursionError):
         if isinstance(claims := json.loads(payload), dict):
             return claims

@@ -50,7 +50,7 @@ To Crossbar.io:
 $ webmqconnect push --dialect crossbar --key app http://127.0.0.1:8080/publish com.example.orders '{"id": 17}'
 """
 
-_OF_LINES = (
+_ONLY_WITH_JSONL = (
     *("topic_of_lines", "failed", "include_unconfirmed", "resume_from"),
     *("concurrency", "rate", "order_by_topic"),
 )
@@ -143,7 +143,7 @@ def push(
     only, never = list(eligible) or None, list(exclude) or None
     credentials = credentials_of(key, secret_file)
     if jsonl is None:
-        if given := _first_given(context, _OF_LINES):
+        if given := _first_given(context, _ONLY_WITH_JSONL):
             raise click.UsageError(f"{given} is for the lines of --jsonl.")
         if len(arguments) < 2:
             raise click.UsageError("TOPIC and EVENT are needed, or --jsonl FILE.")

@@ -1,4 +1,4 @@
-"""The two files of a run: the lines to push, and the lines that failed. Here, a line is only bytes."""
+"""The two files of a run: the lines to push, and the lines that failed. This module does not interpret lines."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ..errors import Failure
 from ..stdio import read_some
 
 LONGEST_LINE = 10_000_000
-"""Bytes, more than any broker accepts for an event. Of a longer line, only the beginning is kept."""
+"""Maximum bytes of a line, more than any broker accepts for an event. Of a longer one, only the beginning is kept."""
 _BEGINNING = 1000
 """Bytes that are kept of a line that is too long."""
 
 _CHUNK = 1 << 16
 
 _CONTROL = re.compile("[\\0-\\x08\\x0e-\\x1f]")
-"""Control characters that text does not have. A ZIP archive has some before its first newline."""
+"""Control characters that do not occur in text. A ZIP archive has some before its first newline."""
 _NOT_TEXT = "the input is not text in UTF-8; nothing was pushed"
 
 
@@ -52,7 +52,7 @@ class LineReader:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.size: int | None = None
-        """Bytes there are to read. `None`: not known, because this is not a regular file."""
+        """Bytes to read in total. `None`: not known, because this is not a regular file."""
         self.taken = 0
         """Bytes of the lines that were yielded."""
         if stat.S_ISREG((status := os.fstat(descriptor)).st_mode):
@@ -61,7 +61,7 @@ class LineReader:
         self._arrived = Future[bytes]()
 
     async def lines(self) -> AsyncGenerator[Line]:
-        """Yield each line as soon as it is there; raise `Failure` if the input cannot be read."""
+        """Yield each line as soon as it has arrived; raise `Failure` if the input cannot be read."""
         number, length = 1, 0
         begun: list[bytes] = []
         while chunk := await self._read():
@@ -84,10 +84,10 @@ class LineReader:
             self._arrived.set_result(b"")
 
     async def _read(self) -> bytes:
-        """Return the bytes that are there, at least one, or nothing at the end of the input.
+        """Wait for input, and return the bytes that have arrived; nothing at the end of the input.
 
-        Each read has a thread of its own, not one of a pool: a pool joins its threads at the end of the process, and
-        Ctrl-C would wait until somebody types a line at the terminal.
+        Each read has a daemon thread of its own. A pool joins its threads at the end of the process, so Ctrl-C would
+        wait until somebody types a line at the terminal.
         """
         if self._stopped:
             return b""
@@ -110,11 +110,11 @@ def _line(number: int, parts: list[bytes]) -> Line:
 
 
 def other_format(line: Line) -> str | None:
-    """Return what the first line that has content shows the input to be, and what to do. `None`: it is lines."""
+    """Return an error if the first line with content shows that the input is in another format; `None` if it is not."""
     text = line.content
     if text.startswith(b"\x1f\x8b"):
         return _not_lines("compressed by gzip", "gzip -dc")
-    # JSON begins with an ASCII character, which has one NUL beside it in UTF-16, and three in UTF-32.
+    # JSON begins with an ASCII character, to which UTF-16 adds one NUL byte, and UTF-32 three.
     if (text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in text[:2]) and b"\0\0" not in text[:4]:
         return _not_lines("UTF-16", "iconv -f UTF-16 -t UTF-8")
     try:
@@ -136,7 +136,7 @@ def _not_lines(format: str, command: str) -> str:
 
 
 class FailedFile:
-    """The file that a line is appended to for each failure, immediately. It is created if it does not exist.
+    """The file to which a line is appended immediately after each failure. It is created if it does not exist.
 
     It may also be a pipe or a device. A slow reader of a pipe does not block the event loop.
     """
@@ -146,11 +146,11 @@ class FailedFile:
             raise OSError(errno.EINVAL, "a disk would be overwritten")
         self.path = path
         self.broken: str | None = None
-        """Why the file cannot be written any more. `None`: it can."""
+        """Why the file can no longer be written. `None`: it can."""
         self._waits = True
         self._room: asyncio.Future[None] | None = None
         torn = _ends_within_a_line(path)
-        # Unbuffered: what is written has left the process, even if the process is killed.
+        # Unbuffered, so that no line is lost if the process is killed.
         self._file = path.open("ab", buffering=0)
         if not self._is_regular:
             os.set_blocking(self._file.fileno(), False)
@@ -163,9 +163,9 @@ class FailedFile:
         return self._room is not None
 
     async def write(self, line: bytes) -> bool:
-        """Append a line, and return whether that succeeded. If not, `broken` has the reason from then on.
+        """Append a line, and return whether that succeeded. If not, `broken` has the reason.
 
-        Call this for one line at a time, because it may have to wait for the reader of a pipe.
+        Calls must not overlap, because each may have to wait for the reader of a pipe.
         """
         while (line := line[self._write(line) :]) and self.broken is None:
             if self._waits:
@@ -180,7 +180,7 @@ class FailedFile:
         self._wake()
 
     def is_file(self, descriptor: int) -> bool:
-        """Return whether a descriptor is of this same regular file. For devices and pipes this is never true."""
+        """Return whether a descriptor is that of the same regular file. It is false for devices and pipes."""
         ours, other = os.fstat(self._file.fileno()), os.fstat(descriptor)
         return self._is_regular and os.path.samestat(ours, other)
 
@@ -199,7 +199,7 @@ class FailedFile:
         written = 0
         try:
             while self.broken is None and written < len(data):
-                # None: the pipe is full. A full disk takes a part first, and raises the next time.
+                # None: the pipe is full. If the disk is full, a write is incomplete, and the next one raises an error.
                 if (count := self._file.write(data[written:])) is None:
                     break
                 written += count

@@ -25,29 +25,29 @@ _NOT_A_PUSH = _NOTES | {"text"}
 """The members of the record of a line that is not a push."""
 
 _USUAL = re.compile(r'[ \t]*\{[ \t]*"topic"[ \t]*:[ \t]*"([^"\\\x00-\x1f]*)"[ \t]*,[ \t]*"event"[ \t]*:[ \t]*')
-"""A record up to its event, as most are written."""
+"""The usual form of a record, up to its event."""
 _MEMBER = re.compile(r'[\s{,]*("(?:[^"\\]|\\.)*")\s*:\s*')
 _SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
-"""Whitespace between the tokens of JSON. Strings match first, so that theirs is kept."""
+"""Whitespace between the tokens of JSON. Strings match first, so that whitespace in them is kept."""
 _LIKE_JSON = re.compile(r"""[\s\ufeff]*(?:[\[{"']|-?[0-9]|(?:NaN|-?Infinity)\s*$)""")
 
 
 class Records:
-    """Lines of the form `{"topic": …, "event": …}`, optionally with `eligible` and `exclude`, like failure records.
+    """Lines of the form `{"topic": …, "event": …}`, optionally with `eligible` and `exclude`, such as failure records.
 
-    With `include_unconfirmed`, lines with `"safe": false` count, which may push an event a second time.
+    Args:
+        include_unconfirmed: Whether to push lines with `"safe": false`. That may create duplicates.
     """
 
     def __init__(self, include_unconfirmed: bool = False) -> None:
         self._include_unconfirmed = include_unconfirmed
 
     def push(self, line: bytes) -> Push | None:
-        """Return the push that a line describes, or `None` if it is unconfirmed and those are not included.
+        """Return the push that a line describes; `None` if it is unconfirmed, and those are not included.
 
         Raises:
-            ValueError: the line is not JSON, not an object, or does not have the right members. An unknown member is an
-                error because a mistyped `eligible` would otherwise send the event to everybody, and so is a member
-                that is given twice.
+            ValueError: the line is not a JSON object, or a member is missing, unknown or given twice. An unknown member
+                is an error because a mistyped `eligible` would otherwise send the event to everybody.
         """
         text = _text(line)
         if (push := _usual(text)) is not None:
@@ -61,7 +61,7 @@ class Records:
                     raise ValueError(f"{missing[0]}: missing")
                 if unknown := sorted(record.keys() - _FIELDS - _NOTES):
                     raise ValueError(f"{unknown[0]}: no such field; there are topic, event, eligible and exclude")
-                # By identity: in Python 1 == True, but in JSON they differ.
+                # By identity, because in Python 1 == True.
                 if (safe := record.get("safe", True)) is not True and safe is not False:
                     raise ValueError("safe: neither true nor false")
                 if not safe and not self._include_unconfirmed:
@@ -94,7 +94,7 @@ class Events:
         return Push(self._topic, _unchanged(text, decode(text, finite=True)), self._eligible, self._exclude)
 
     def fields(self, line: bytes) -> dict[str, str]:
-        """Do the same, with the topic and the receivers of all lines."""
+        """Return the fields of a failed push for its record, with the topic and the receivers of all lines."""
         fields = {"topic": _json(self._topic), "event": _text(line).strip()}
         lists = {"eligible": self._eligible, "exclude": self._exclude}
         return fields | {name: _json(list(ids)) for name, ids in lists.items() if ids is not None}
@@ -115,7 +115,7 @@ def event_of(argument: str) -> object:
     JSON gets the compact form in which clients send it, so that `explain` shows what they sign.
 
     Raises:
-        ValueError: it begins like JSON, and is not.
+        ValueError: it begins like JSON, but is not JSON.
     """
     try:
         return _unchanged(_SPACE.sub(r"\1", argument), decode(argument, finite=True))
@@ -131,7 +131,7 @@ def failed_record(fields: Mapping[str, str], number: int, error: WebMQError) -> 
     notes |= {"safe": is_safe(error), "retryable": error.retryable}
     members = {**fields, **{name: _json(value) for name, value in notes.items()}}
     record = ", ".join(f'"{name}": {text}' for name, text in members.items())
-    # UTF-8 cannot encode a lone surrogate. backslashreplace makes it \udXXX, which is also JSON's escape for it.
+    # UTF-8 cannot encode a lone surrogate. backslashreplace makes it \udXXX, which is also the escape of JSON.
     return f"{{{record}}}\n".encode("utf-8", "backslashreplace")
 
 
@@ -164,9 +164,9 @@ def _usual(text: str) -> Push | None:
 
 
 def _record(text: str) -> tuple[object, dict[str, str]]:
-    """Return the value of a JSON text, and its members as they are written, or raise `ValueError` for a duplicate one.
+    """Return the value of a JSON text, and its members as they are written; raise `ValueError` for a duplicate member.
 
-    `json` keeps the last of them, and an event with two `eligible` would reach sessions that one of the two excludes.
+    `json` would use the last one. An event with two `eligible` would then reach sessions that the first does not have.
     """
     value, written = decode(text, finite=True), dict[str, str]()
     if isinstance(value, dict):
@@ -186,7 +186,7 @@ def _members(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _unchanged(text: str, value: object) -> JSONText:
-    """Return an event as it is written; raise `ValueError` if it has a lone surrogate, which routers cannot forward."""
+    """Return an event as it is written; raise `ValueError` if it has a lone surrogate, which brokers cannot forward."""
     try:
         if "\\u" in text:
             _json(value).encode()

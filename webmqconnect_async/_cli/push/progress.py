@@ -22,7 +22,7 @@ class Position(Protocol):
     taken: int
     """Bytes."""
     size: int | None
-    """Bytes there are. `None`: not known, as for a pipe."""
+    """Bytes in total. `None`: not known, as for a pipe."""
 
 
 class Outcomes(Protocol):
@@ -57,11 +57,11 @@ class Tally:
         counts = [f"{self.pushed:,} pushed", f"{self.failed:,} failed"]
         counts += [f"{self.skipped:,} skipped"] if self.skipped else []
         counts += [f"{self.interrupted:,} interrupted"] if self.interrupted else []
-        return summed_up(counts, self.pushed, seconds)
+        return summary_of(counts, self.pushed, seconds)
 
 
-def summed_up(counts: Iterable[str], pushed: int, seconds: float) -> str:
-    """Return counts with the seconds that they took, and the rate of the pushes."""
+def summary_of(counts: Iterable[str], pushed: int, seconds: float) -> str:
+    """Return the counts, the duration and the rate of the pushes as text."""
     return f"{', '.join(counts)} in {seconds:,.1f} s ({_rate(pushed / seconds if seconds else 0.0)})"
 
 
@@ -76,7 +76,7 @@ class _Bar(Progress):
             TextColumn("[{task.fields[style]}]{task.fields[tally].failed:,} failed"),
             "{task.fields[rate]}",
         )
-        # The terminal prints ^C behind the bar. The last column is room for it, so that it does not begin a new line.
+        # The terminal prints ^C after the bar. The last column is room for it, so that it does not wrap.
         left = (TimeRemainingColumn(compact=True), "[cyan]left", "  ")
         super().__init__(
             *(counts if size is None else (bar, share, *counts, *left)),
@@ -93,11 +93,11 @@ class _Bar(Progress):
         self._tally = tally
         self._position = position
         self.add_task("", total=size, tally=tally, style="dim", rate="")
-        # A task has one speed. This one is not drawn, and has that of the pushes.
+        # A task of rich has one speed, here that of reading. The second task has that of the pushes, and is not drawn.
         self.add_task("", total=None, visible=False)
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        if len(self.tasks) == 2:  # rich asks first before there are any
+        if len(self.tasks) == 2:  # rich calls this once before there are tasks
             read, pushed = self.tasks
             taken = self._position.taken if self._position else 0
             self.update(pushed.id, completed=self._tally.pushed)
@@ -111,7 +111,7 @@ class Report:
 
     def __init__(self, tally: Outcomes, position: Position | None = None, failed_to: str | None = None) -> None:
         self.summary = True
-        """Whether it ends with the summary."""
+        """Whether to print the summary at the end."""
         self._tally = tally
         self._failed_to = failed_to
         self._failures = 0

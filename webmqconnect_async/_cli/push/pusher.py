@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Skipped(InvalidPush):
-    """Stands for the push of a line that an earlier run may have pushed."""
+    """Replaces the push of a line that is skipped, because an earlier run may have pushed it."""
 
 
 class _OtherFormat(Failure):
@@ -31,7 +31,7 @@ class _OtherFormat(Failure):
 class LinePusher:
     """Pushes each line once, starting with the line `first`. At the end it closes the client.
 
-    However a run ends, every line before `next_line` has an outcome.
+    Even if a run is interrupted or fails, every line before `next_line` has an outcome.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class LinePusher:
         self._first = first
         self._order_by_topic = order_by_topic
         self._report = Report(self.tally, reader, str(failed.path) if failed else None)
-        # By index in the source. Only lines without an outcome, so that memory does not grow with the file.
+        # The lines without an outcome, by index in the source. The others are removed, so that memory does not grow.
         self._open: dict[int, tuple[Line, Push | InvalidPush]] = {}
         self._stopped = asyncio.Event()
         self._all_read = False
@@ -84,14 +84,14 @@ class LinePusher:
             self._conclude()
 
     def interrupt(self) -> None:
-        """Stop reading, and finish the pushes in flight. The second time, abandon these, too.
+        """Stop reading, and finish the pushes in flight. The second time, abandon them.
 
-        A third time has no effect: abandoned pushes end at once, and each line gets its outcome.
+        A third time has no effect: abandoned pushes end immediately, and each line gets its outcome.
         """
         if not self._closing:
             self.interrupted = not self._all_read
             self._stop()
-            # This ends lines that wait for their topic's turn with ClientClosed.
+            # Lines that wait for an earlier one of their topic then end with ClientClosed.
             self._close(grace=None)
             if waiting := self._waiting_for():
                 self._report.note(f"interrupted: waiting for {waiting}; interrupt again to stop waiting")
@@ -136,9 +136,9 @@ class LinePusher:
             await asyncio.gather(*self._closing)
 
     async def _items(self) -> AsyncGenerator[Push | InvalidPush]:
-        """Yield the push of each line when its turn has come, or the reason why the line is not a push.
+        """Yield the push of each line, or the reason why the line is not a push. Wait for the rate limit before pushes.
 
-        An interruption cancels this generator only where it waits, and there no line is half done.
+        An interruption can cancel this generator only where it waits, which is never in the middle of a line.
         """
         index = last = 0
         first = True  # whether no line so far has content
@@ -202,7 +202,7 @@ class LinePusher:
             await self._fail(line, error, self._record(line, error))
 
     async def _skip(self, line: Line) -> None:
-        # Copied unchanged, so that the new file has every line that was not pushed, and the old one can go.
+        # Copied unchanged: the new file then has every line that was not pushed, and the old one can be deleted.
         await self._write(line.text.strip() + b"\n")
         self.tally.skipped += 1
         if self._unwritten:
@@ -230,7 +230,7 @@ class LinePusher:
             self._not_sent.append(line.number)
 
     async def _abandon(self) -> None:
-        """Give an outcome to each line that has none, which there are only after a cancellation."""
+        """Give an outcome to each line that has none. There are such lines only after a cancellation."""
         if self._open:
             self._wait_no_longer()
         for line, item in self._open.values():
@@ -250,7 +250,7 @@ class LinePusher:
         return False
 
     def _conclude(self) -> None:
-        """Print what the summary does not have, and the line to resume from."""
+        """Print what the summary does not contain, and the line to resume from."""
         if self.tally.skipped:
             count = f"{self.tally.skipped:,}"
             self._report.note(f"{count} unconfirmed lines skipped; --include-unconfirmed pushes them, too")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 _CATCH_UP = 0.1
-"""Seconds of a stall that are made up for."""
+"""Seconds of a stall whose turns are made up for."""
 _LATENESS = 0.002
-"""Seconds by which a timer may be late. Without this allowance, each late turn would delay all later ones."""
+"""Seconds by which a timer may be late. Without this tolerance, each late turn would delay all later ones."""
 _SHORTEST_DELAY = 0.005
 """Seconds. At thousands of turns per second, a timer for each would cost more than the pushes."""
 

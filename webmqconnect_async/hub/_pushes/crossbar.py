@@ -21,7 +21,7 @@ from .verdicts import MAX_SKEW, Accepted, PushRequest, Refused, Rules
 
 _CONTENT_TYPE = "application/json"
 _RESERVED = {"topic", "self"}
-"""Keywords that make the bridge fail. It drops a third one, `options`."""
+"""Names of keyword arguments that make the bridge fail. It ignores a third one, `options`."""
 
 
 class _Broken(Exception):
@@ -29,7 +29,7 @@ class _Broken(Exception):
 
 
 def judge_head(content_type: str | None, length: int, max_body: int) -> Refused | None:
-    """Judge a request by its headers, before its body is read; return None to go on."""
+    """Judge a request by its headers, before its body is read; return `None` to continue."""
     kind, *parameters = map(str.strip, (_CONTENT_TYPE if content_type is None else content_type).lower().split(";"))
     if kind != _CONTENT_TYPE:
         return Refused(400, f"Non-accepted content type. (must be '{_CONTENT_TYPE}', not '{visible(kind, 100)}')")
@@ -38,13 +38,13 @@ def judge_head(content_type: str | None, length: int, max_body: int) -> Refused 
     if len(named) != len(pairs) or named.get("charset", "utf-8") not in ("utf-8", "utf8"):
         return Refused(400, "Non-accepted request encoding, must be UTF-8.")
     if length > max_body:
-        said = f"Request too long. ({length} is longer than accepted {max_body})"
-        return Refused(413, said, _remedy=remedies.larger_body(length, max_body))
+        reason = f"Request too long. ({length} is longer than accepted {max_body})"
+        return Refused(413, reason, _remedy=remedies.larger_body(length, max_body))
     return None
 
 
 def judge(request: PushRequest, rules: Rules) -> Accepted | Refused:
-    """Judge a request in the order of the bridge. A missing content type means `application/json`."""
+    """Judge a request. The order of the checks is the bridge's. Without a content type, it is `application/json`."""
     body, keys = request.body, rules.keys
     if refused := judge_head(request.content_type, len(body), rules.max_body):
         return refused
@@ -60,7 +60,7 @@ def judge(request: PushRequest, rules: Rules) -> Accepted | Refused:
 
 def _fields(query: str) -> dict[str, str]:
     fields: dict[str, str] = {}
-    for name, value in parameters(query.replace(";", "&")):  # Twisted splits at both
+    for name, value in parameters(query.replace(";", "&")):  # Twisted splits a query at both
         if value is not None:
             if not name.isascii():
                 raise _Broken("a parameter's name is not ASCII")
@@ -72,7 +72,7 @@ def _fields(query: str) -> dict[str, str]:
 def _judge_signature(
     fields: Mapping[str, str], body: bytes, now: float, keys: Mapping[str, Credentials]
 ) -> Refused | None:
-    """Judge the signature. Timestamp and numbers are checked even if the push need not be signed."""
+    """Judge the signature. Like the bridge, check timestamp and numbers even if a signature is not required."""
     for name in ("key", "timestamp", "seq", "nonce", "signature"):
         value = fields.get(name)
         if value is None:
@@ -92,10 +92,12 @@ def _judge_signature(
 
 
 def _missing(name: str) -> Refused:
-    said = f"'{name}' field missing"
+    problem = f"'{name}' field missing"
     if name == "timestamp":
-        said = "signed request required, but mandatory 'timestamp' field missing"
-    return Refused(400, f"REST bridge signature was invalid (missing mandatory field - {said}).", _remedy=remedies.SIGN)
+        problem = "signed request required, but mandatory 'timestamp' field missing"
+    return Refused(
+        400, f"REST bridge signature was invalid (missing mandatory field - {problem}).", _remedy=remedies.SIGN
+    )
 
 
 def _judge_field(name: str, value: str, now: float) -> Refused | None:
@@ -105,8 +107,8 @@ def _judge_field(name: str, value: str, now: float) -> Refused | None:
         try:
             signed_at = datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
         except ValueError:
-            said = f"'{visible(value, 100)}' (must be UTC/ISO-8601, e.g. '2011-10-14T16:59:51.123Z')"
-            return Refused(400, f"REST bridge signature was invalid (invalid timestamp {said}).")
+            problem = f"'{visible(value, 100)}' (must be UTC/ISO-8601, e.g. '2011-10-14T16:59:51.123Z')"
+            return Refused(400, f"REST bridge signature was invalid (invalid timestamp {problem}).")
         if abs(now - signed_at) > MAX_SKEW:
             return Refused(400, "Request expired, too old timestamp.", _remedy=remedies.CLOCK)
         return None
@@ -114,8 +116,8 @@ def _judge_field(name: str, value: str, now: float) -> Refused | None:
         int(value.encode())  # int() strips more kinds of whitespace from text than from bytes
     except ValueError:
         kind = "sequence number" if name == "seq" else name
-        said = f"invalid {kind} '{visible(value, 100)}' (must be an integer)"
-        return Refused(400, f"REST bridge signature was invalid ({said}).")
+        problem = f"invalid {kind} '{visible(value, 100)}' (must be an integer)"
+        return Refused(400, f"REST bridge signature was invalid ({problem}).")
     return None
 
 
@@ -146,14 +148,14 @@ def _publication(body: bytes, key: str | None, max_topic: int) -> Accepted | Ref
 
 def _topic(topic: object, longest: int) -> str:
     if not isinstance(topic, str) or not is_uri(topic):
-        raise _Broken("the topic is no URI")
+        raise _Broken("the topic is not a URI")
     if len(topic) > longest:
         raise _Broken(f"topic length ({len(topic)}) exceeds maximum ({longest})", remedies.longer_topic(len(topic)))
     return topic
 
 
 def _args(push: Mapping[str, object]) -> list[object]:
-    """Return the positional arguments. A string counts as a list of its characters, an object as one of its names."""
+    """Return the positional arguments. As in the bridge, a string or an object counts as `list` of it."""
     args = push.get("args") or []
     if not isinstance(args, Iterable):
         raise _Broken("args is not a list")
@@ -169,7 +171,7 @@ def _kwargs(push: Mapping[str, object]) -> dict[str, object]:
 
 
 def _object(push: Mapping[str, object], name: str) -> Mapping[str, object]:
-    """Return an object. A member that is missing, or empty or false of any type, counts as an empty object."""
+    """Return an object. If the member is missing, or empty or false of any type, the object is empty."""
     value = push.get(name) or {}
     if not isinstance(value, dict):
         raise _Broken(f"{name} is not an object")
@@ -186,7 +188,7 @@ def _audience(options: Mapping[str, object]) -> Audience:
         raise _Broken(str(error)) from None
     forwarders = options.get("forward_for")
     if forwarders is not None and not (isinstance(forwarders, list) and all(map(_is_forwarder, forwarders))):
-        raise _Broken("option 'forward_for' is not a list of objects of session, authid and authrole")
+        raise _Broken("option 'forward_for' must be a list of objects of session, authid and authrole")
     return audience
 
 

@@ -17,11 +17,11 @@ class PushRequest:
     """A push as it was received."""
 
     query: str
-    """What follows the `?` of the request target, undecoded."""
+    """The part of the request target after the `?`, undecoded."""
     content_type: str | None
     """The header; `None` if it is missing."""
     body: bytes
-    """The exact bytes, or more than `max_body` of them if it is too long."""
+    """The exact bytes. If the body is too long, some may be missing, but there are more than `max_body`."""
     received: float
     """The Unix time in seconds."""
 
@@ -55,8 +55,8 @@ class Refused:
     reason: str
     """The text of the response."""
     retry_after: int | None = None
-    """Seconds to wait before trying again, sent as `Retry-After`; `None` sends none."""
+    """Seconds to wait before trying again, sent as `Retry-After`; `None`: the header is not sent."""
     _forged: bool = field(default=False, repr=False, compare=False)
     """Whether the key or the signature is wrong. Such refusals are logged with the peer's address."""
     _remedy: str = field(default="", repr=False, compare=False)
-    """What would allow the push, for the log; empty if that is not known."""
+    """An option or advice that would allow the push, for the log; empty if there is none."""

@@ -1,7 +1,7 @@
 """The push format of the WebMQ hub: accept or refuse a request, without I/O.
 
-Parameters are read from the query only. The original hub also read them from the body, because of its content type: an
-event with "&eligible=" in one of its strings was delivered to nobody.
+Parameters are read from the query only. The original hub also read them from the body, because its content type is that
+of a form: an event with "&eligible=" in one of its strings was delivered to nobody.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _NAMES = {name.encode(): name for name in ("topicuri", "appkey", "timestamp", "s
 
 
 def judge_head(content_type: str | None, length: int, max_body: int) -> Refused | None:
-    """Judge a request by its headers, before its body is read; return None to go on."""
+    """Judge a request by its headers, before its body is read; return `None` to continue."""
     if content_type != CONTENT_TYPE:
-        said = "missing" if content_type is None else visible(content_type, 100)
-        return Refused(400, f"bad or missing content type ('{said}')")
+        found = "missing" if content_type is None else visible(content_type, 100)
+        return Refused(400, f"bad or missing content type ('{found}')")
     if length > max_body:
         remedy = remedies.larger_body(length, max_body)
         return Refused(400, f"content length ({length}) exceeds maximum ({max_body})", _remedy=remedy)
@@ -34,7 +34,7 @@ def judge_head(content_type: str | None, length: int, max_body: int) -> Refused 
 
 
 def judge(request: PushRequest, rules: Rules) -> Accepted | Refused:
-    """Judge a request in the order, and with the texts, of the original hub."""
+    """Judge a request. The order of the checks and the texts are those of the original hub."""
     body = request.body
     if refused := judge_head(request.content_type, len(body), rules.max_body):
         return refused
@@ -79,7 +79,7 @@ def _parameters(query: str) -> dict[str, str] | Refused:
         if name is None:
             continue
         if name in values:
-            # Otherwise one could be verified, or checked by a filter in front of the hub, and the other used.
+            # Otherwise one value could be verified, or checked by a filter in front of the hub, and the other one used.
             return Refused(400, f"query parameter '{name}' given twice")
         try:
             values[name] = (value or b"").decode()
@@ -107,10 +107,10 @@ def _judge_signature(
         return Refused(400, f"timestamp expired (delta {skew} seconds)", _remedy=remedies.CLOCK)
     credentials = keys.get(key)
     if credentials is None:
-        said = f"unknown application key '{visible(key, 100)}'"
-        return Refused(400, said, _forged=True, _remedy=remedies.KEY if keys else remedies.NO_KEY)
+        reason = f"unknown application key '{visible(key, 100)}'"
+        return Refused(400, reason, _forged=True, _remedy=remedies.KEY if keys else remedies.NO_KEY)
     if not verify(credentials, signature, topic.encode(), key.encode(), timestamp.encode(), body):
-        # The original hub added the expected signature, and so gave the sender of a forged push a valid one.
+        # The original hub added the expected signature, which gave the sender of a forged push a valid one.
         return Refused(401, "invalid request signature", _forged=True, _remedy=remedies.SIGNATURE)
     return None
 
@@ -121,9 +121,9 @@ def _unix_time(timestamp: str) -> float:
 
 
 def _json_text(body: bytes) -> str | None:
-    """Return the body as text, without whitespace around it, if it is a JSON value; otherwise None.
+    """Return the body as text, without whitespace around it; `None` if it is not a JSON value.
 
-    Subscribers receive this text, not the decoded value encoded again, so that numbers keep their exact digits.
+    Subscribers receive this text, and not the decoded value encoded again, so that numbers keep their exact digits.
     """
     try:
         text = body.decode("utf-8").strip(" \t\r\n")

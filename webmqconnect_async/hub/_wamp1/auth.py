@@ -26,10 +26,13 @@ _MAX_EXTRA = 256
 
 
 class CallFailed(Exception):
-    """A CALL failed. The name is the last part of the error's URI.
+    """A CALL failed.
 
-    If `delayed`, the reply is to be delayed, to slow down guessing. Until `Procedures.failure_sent`, no further attempt
-    to authenticate is accepted.
+    Args:
+        name: the last part of the error's URI.
+        description: the error in words.
+        delayed: whether to delay the reply, to slow down guessing. Until `Procedures.failure_sent` is called, no
+            further attempt to authenticate is accepted.
     """
 
     def __init__(self, name: str, description: str, *, delayed: bool = False) -> None:
@@ -42,7 +45,10 @@ class CallFailed(Exception):
 class Procedures:
     """The procedures of one session, and the state of its authentication.
 
-    `nonce` returns a unique, unpredictable string.
+    Args:
+        session_id: the ID of the session.
+        config: the hub's configuration.
+        nonce: returns a unique, unpredictable string.
     """
 
     def __init__(self, session_id: str, config: HubConfig, nonce: Callable[[], str]) -> None:
@@ -67,7 +73,11 @@ class Procedures:
         return self._key if self._authenticated else None
 
     def call(self, procedure: str, arguments: tuple[str, ...]) -> str:
-        """Call a procedure with JSON texts, and return one; raise `CallFailed` if it fails or does not exist."""
+        """Call a procedure. Arguments and result are JSON texts.
+
+        Raises:
+            CallFailed: the procedure fails, or does not exist.
+        """
         argument, extra = (*arguments, _NULL, _NULL)[:2]
         match procedure.removeprefix(_PROCEDURE) if procedure.startswith(_PROCEDURE) else "":
             case "ping":
@@ -91,16 +101,16 @@ class Procedures:
             raise CallFailed("authentication-already-requested", "authentication already requested")
         if key == _NULL:
             if not self._anonymous:
-                need = "subscribers of this hub need a key"
-                said = need if self._keys else "this hub takes tickets, which WAMP v1 does not have"
-                raise CallFailed("anonymous-auth-forbidden", said)
+                with_key = "subscribers of this hub need a key"
+                with_ticket = "subscribers of this hub need a ticket, which WAMP v1 does not have"
+                raise CallFailed("anonymous-auth-forbidden", with_key if self._keys else with_ticket)
             self._key, self._expected = None, _NULL
             return _NULL
         if not self._keys:
             raise CallFailed("no-such-authkey", "no such key: this hub has none")
         credentials = self._keys.get(json.loads(key)) if key.startswith('"') else None
         if credentials is None:
-            # This reveals which keys exist. But keys are not secret, and trying one is as slow as trying a signature.
+            # This reveals which keys exist. But keys are not secret, and guessing is as slow as for a signature.
             raise self._failure("no-such-authkey", "no such key")
         challenge = self._challenge(credentials.key, extra)
         self._key = credentials.key
@@ -113,7 +123,7 @@ class Procedures:
         expected, self._expected = self._expected, None  # a challenge is valid for one attempt
         if expected is None:
             raise CallFailed("no-authentication-requested", "no authentication requested")
-        # Both are JSON texts, so that values of any type can be compared.
+        # Both are JSON texts, because a client may send a value of any type.
         if not is_signature(signature, expected):
             raise self._failure("invalid-signature", "wrong signature")
         self._authenticated = True

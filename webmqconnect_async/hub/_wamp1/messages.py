@@ -1,4 +1,4 @@
-"""The messages of WAMP v1, JSON arrays in text frames.
+"""The messages of WAMP v1: JSON arrays in text frames.
 
     from subscriber to hub                                  from hub to subscriber
     [1, prefix, uri]                          PREFIX        [0, session, 1, ident]           WELCOME
@@ -9,7 +9,7 @@
     [7, topic, event, excludeMe]
     [7, topic, event, [exclude], [eligible]]
 
-Values that the hub only forwards, such as events and results, are JSON texts, inserted into a message as they are.
+Values that the hub only forwards, such as events and results, are JSON texts, which are inserted unchanged.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class _Type(IntEnum):
 
 
 class ProtocolError(Exception):
-    """A message that ends the connection. Other invalid messages are ignored."""
+    """A message for which the hub closes the connection. It ignores other invalid messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """Define a prefix: from now on `prefix:rest` stands for the URI followed by the rest."""
+    """Define a prefix: from now on, `prefix:rest` means the URI followed by the rest."""
 
     prefix: str
     uri: str
@@ -84,10 +84,10 @@ Message: TypeAlias = Prefix | Call | Subscribe | Unsubscribe | Publish
 
 
 def decode(text: str) -> Message | None:
-    """Return the message that a text is; `None` if it is not a valid one and to be ignored.
+    """Decode a message; return `None` if it is invalid and to be ignored.
 
     Raises:
-        ProtocolError: it is a CALL whose ID is not a string, so that no reply could refer to it.
+        ProtocolError: the message is a CALL whose ID is not a string, so a reply could not refer to it.
     """
     try:
         return _message(strict_json.decode(text, finite=True))
@@ -112,7 +112,7 @@ def _message(value: object) -> Message | None:
         case [_Type.PUBLISH, str(topic), payload]:
             return Publish(topic, strict_json.encode(payload))
         case [_Type.PUBLISH, str(topic), payload, exclude, *rest]:
-            # The fourth field is excludeMe or a list; a list replaces the exclusion of the publisher.
+            # The fourth element is excludeMe, or a list of sessions, which then need not include the publisher.
             excluded = frozenset[str]() if exclude is False else _session_ids(exclude)
             return Publish(topic, strict_json.encode(payload), excluded, _session_ids(rest[0]) if rest else None)
     return None
@@ -139,5 +139,5 @@ def call_error(call_id: str, uri: str, description: str) -> str:
 
 
 def event(topic: str, payload: str) -> str:
-    """Return an event of a topic, which is a whole URI. The payload is a JSON text."""
+    """Return an event of a topic, which is a URI and not a CURIE. The payload is a JSON text."""
     return f"[{_Type.EVENT:d},{strict_json.encode(topic)},{payload}]"

@@ -1,4 +1,7 @@
-"""The session of a WAMP v1 subscriber. SUBSCRIBE and PUBLISH have no replies: one that is not allowed is ignored."""
+"""The session of a WAMP v1 subscriber.
+
+SUBSCRIBE and PUBLISH have no replies in WAMP v1, so the hub ignores those that are not allowed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from .._engine.engine import Published
 from .._observer import RefusedPart
 from .._publication import Publication
 from .._pushes.verdicts import Refused
-from .._session import Asked, DelayedReply, NotSubscribed, Session
+from .._session import DelayedReply, NotSubscribed, Pending, Session
 from . import messages
 from .auth import CallFailed, Procedures
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from .._broker import Broker
 
 _IDENT = f"webmqconnect_async/{__version__}"
-_PROTOCOL_ERROR = 1002
+_PROTOCOL_ERROR = 1002  # a close code (RFC 6455, 7.4.1)
 
 
 class Wamp1Session(Session):
@@ -39,7 +42,7 @@ class Wamp1Session(Session):
         super().__init__(session_id, config, broker, drop, peer)
         self._prefixes: dict[str, str] = {}
         self._procedures = Procedures(session_id, config, secrets.token_urlsafe)
-        self.say(messages.welcome(session_id, _IDENT))
+        self.send_text(messages.welcome(session_id, _IDENT))
         if self.admitted:
             self.admit()
 
@@ -49,11 +52,11 @@ class Wamp1Session(Session):
 
     @classmethod
     def event(cls, publication: Publication, subscription: int, publication_id: int) -> str:
-        """Return the message that delivers an event. WAMP v1 has neither of the IDs."""
+        """Return the message that delivers an event. It does not have the two IDs in WAMP v1."""
         return messages.event(publication.topic, publication.event)
 
-    def receive(self, text: str) -> DelayedReply | Asked | None:
-        """Process a message. An invalid one is ignored; a CALL without a usable ID ends the connection."""
+    def receive(self, text: str) -> DelayedReply | Pending | None:
+        """Process a message. An invalid one is ignored, except for a CALL without a valid ID: it ends the session."""
         try:
             message = messages.decode(text)
         except messages.ProtocolError:
@@ -84,12 +87,12 @@ class Wamp1Session(Session):
         return None
 
     def _published(self, published: Published) -> None:
-        if isinstance(published, Refused):  # WAMP v1 has no error for it
+        if isinstance(published, Refused):  # PUBLISH has no reply
             self.refuse("publication", published.reason)
 
     def _subscribe(self, topic: str, refused: str) -> None:
         if not refused:
-            with suppress(NotSubscribed):  # WAMP v1 has no error for it
+            with suppress(NotSubscribed):  # SUBSCRIBE has no reply
                 self._broker.subscribe(self, topic)
 
     def _define_prefix(self, prefix: str, uri: str) -> None:
@@ -113,14 +116,14 @@ class Wamp1Session(Session):
         self._prefixes[prefix] = uri
 
     def _resolve(self, uri: str) -> str:
-        """Return the URI that a CURIE stands for. Anything without a prefix of this session is returned unchanged."""
+        """Expand a CURIE to a URI. A text without a prefix of this session is returned unchanged."""
         prefix, colon, rest = uri.partition(":")
         if colon and prefix in self._prefixes:
             return self._prefixes[prefix] + rest
         return uri
 
     def _call(self, call: messages.Call) -> DelayedReply | None:
-        """Reply to a CALL, or return the reply that is to be delayed."""
+        """Reply to a CALL, or return a reply that is to be delayed."""
         try:
             result = self._procedures.call(self._resolve(call.procedure), call.arguments)
         except CallFailed as failure:
@@ -133,9 +136,9 @@ class Wamp1Session(Session):
             reply = messages.call_result(call.id, result)
             if (key := self._procedures.authenticated_as) is not None and self.authrole == "anonymous":
                 self.admit(key)
-        self.say(reply)
+        self.send_text(reply)
         return None
 
     def _send_failure(self, reply: str) -> None:
-        self.say(reply)
+        self.send_text(reply)
         self._procedures.failure_sent()

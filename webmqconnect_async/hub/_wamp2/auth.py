@@ -1,4 +1,4 @@
-"""Joining by WAMP v2: HELLO, a challenge if the client has to authenticate, then WELCOME or ABORT. No I/O and no clock.
+"""How a client joins in WAMP v2: HELLO, a challenge if it has to authenticate, then WELCOME or ABORT. Pure.
 
 A client authenticates by signing the challenge with a subscriber key (`wampcra`), or by sending a ticket (`ticket`).
 """
@@ -50,13 +50,16 @@ class Refusal:
     message: str
     remedy: str = ""
     forged: bool = False
-    """Whether the key or the signature is wrong. The reply is then to be delayed, to slow down guessing."""
+    """Whether the key or the signature is wrong. If so, delay the reply, to slow down guessing."""
 
 
 class Joining:
     """The state of one client between HELLO and WELCOME.
 
-    `nonce` returns a unique, unpredictable string.
+    Args:
+        session_id: the ID of its session.
+        config: the hub's configuration.
+        nonce: returns a unique, unpredictable string.
     """
 
     def __init__(self, session_id: str, config: HubConfig, nonce: Callable[[], str]) -> None:
@@ -69,7 +72,7 @@ class Joining:
         self._verify: Callable[[str], Joined | Refusal] | None = None  # verifies the response to the challenge
 
     def hello(self, hello: Hello) -> Joined | Challenged | Refusal | None:
-        """Process a HELLO; return None if it is unexpected. Any realm is accepted: a hub has only one."""
+        """Process a HELLO; return `None` if it is unexpected. Any realm is accepted, because a hub has only one."""
         if self._verify is not None:
             return None
         for method in hello.methods or ("anonymous",):
@@ -83,14 +86,14 @@ class Joining:
         return self._no_method("ticket" in hello.methods)
 
     def authenticate(self, signature: str) -> Joined | Refusal | None:
-        """Process the response to a challenge, a signature or a ticket; return None if there was no challenge."""
+        """Process the response to a challenge, a signature or a ticket; return `None` if there was no challenge."""
         verify, self._verify = self._verify, None
         return None if verify is None else verify(signature)
 
     def _no_method(self, ticket: bool) -> Refusal:
         uri = "wamp.error.no_matching_auth_method"
         if ticket and not self._ticket_keys:
-            return Refusal(uri, "this hub takes no tickets", remedies.TICKET_KEY)
+            return Refusal(uri, "this hub does not accept tickets", remedies.TICKET_KEY)
         if self._ticket_keys:
             key = " or a key (wampcra)" if self._keys else ""
             return Refusal(uri, f"subscribers of this hub need a ticket{key}", remedies.TICKET)
@@ -110,7 +113,7 @@ class Joining:
                 "timestamp": timestamp(self._clock()),
             }
         )
-        # An unknown key gets a challenge, too, so that it cannot be told from a known one.
+        # An unknown key gets a challenge, too, so that the response does not reveal which keys exist.
         credentials = self._keys.get(key) or Credentials("nobody", self._nonce())
         self._verify = partial(self._verify_signature, realm, key, sign_challenge(credentials, challenge))
         return Challenged("wampcra", {"challenge": challenge})

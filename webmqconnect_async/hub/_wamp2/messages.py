@@ -1,4 +1,4 @@
-"""The messages of WAMP v2 that a broker needs, JSON arrays in text frames.
+"""The messages of WAMP v2 that a broker needs: JSON arrays in text frames.
 
     from subscriber to hub                                    from hub to subscriber
     [1, realm, details]                        HELLO          [2, session, details]                        WELCOME
@@ -12,7 +12,7 @@
     [64, request, options, procedure]          REGISTER       [8, type, request, {}, error, args]          ERROR
     [66, request, registration]                UNREGISTER
 
-The hub only forwards arguments: they are JSON texts, inserted into a message as they are.
+The hub only forwards arguments, so they are JSON texts, which are inserted unchanged.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ class Subscribe:
     match: str = "exact"
     """How topics are matched: "exact", or a policy that the hub does not support."""
     after: int | None = None
-    """Send the events above this ID that the subscriber has missed; `None` to subscribe plainly."""
+    """Send the events above this ID that the subscriber has missed; `None`: none."""
     former: frozenset[str] = frozenset()
-    """The IDs of its sessions since then."""
+    """The IDs of the subscriber's sessions since then."""
     newest: bool = False
     """Whether to return the ID of the newest event."""
     get_retained: bool = False
@@ -139,7 +139,11 @@ Message: TypeAlias = Hello | Authenticate | Abort | Goodbye | Subscribe | Unsubs
 
 
 def decode(text: str) -> Message | None:
-    """Return the message that a text is, or `None` to ignore it; raise `ProtocolViolation` for any other text."""
+    """Decode a message; return `None` if it is to be ignored.
+
+    Raises:
+        ProtocolViolation: the text is not a message that a client may send.
+    """
     try:
         value = strict_json.decode(text, finite=True)
     except ValueError:
@@ -148,7 +152,7 @@ def decode(text: str) -> Message | None:
         case [bool() | float(), *_]:  # True == 1, which would be a HELLO
             pass
         case [int(kind), request, *_] if kind in _REQUESTS and not _is_id(request):
-            raise ProtocolViolation("the ID of a request is an integer up to 2^53")
+            raise ProtocolViolation("the ID of a request must be an integer from 0 to 2^53")
         case [Type.HELLO, str(realm), dict(details)]:
             methods = details.get("authmethods")
             authid = details.get("authid")
@@ -173,9 +177,9 @@ def decode(text: str) -> Message | None:
         case [int(kind), int(request), *_] if kind in (Type.CALL, Type.REGISTER, Type.UNREGISTER):
             return RPCRequest(Type(kind), request)
         case [Type.ERROR | Type.CANCEL | Type.YIELD, *_]:
-            # About a pending call. There is none, but a client may cancel a call before it has received the error.
+            # About a pending call. There is none, but a client may cancel a call before it receives the ERROR.
             return None
-    raise ProtocolViolation("no message that a client sends to a broker")
+    raise ProtocolViolation("not a message that a client sends to a broker")
 
 
 def _subscribe(request: int, options: Mapping[str, object], topic: str) -> Subscribe:
@@ -184,7 +188,7 @@ def _subscribe(request: int, options: Mapping[str, object], topic: str) -> Subsc
         raise ProtocolViolation("option '_after' is not an ID")
     former = former if isinstance(former, list) else [former]
     if not all(isinstance(each, int | str) for each in former):
-        raise ProtocolViolation("option '_former' is not a list of session IDs")
+        raise ProtocolViolation("option '_former' must be a list of session IDs")
     try:
         return Subscribe(
             request,
@@ -221,7 +225,7 @@ def _is_id(value: object) -> bool:
 
 
 def welcome(session: str, realm: str, authid: str, authrole: str, authmethod: str, more: Mapping[str, object]) -> str:
-    """Return the reply to an accepted HELLO, which has the session ID, and more details."""
+    """Return the reply to an accepted HELLO. It has the session ID, and `more` among its details."""
     features = {"subscriber_blackwhite_listing": True, "publisher_exclusion": True, "event_retention": True}
     details = {
         "realm": realm,
@@ -235,12 +239,12 @@ def welcome(session: str, realm: str, authid: str, authrole: str, authmethod: st
 
 
 def subscribed(request: int, subscription: int, extra: Mapping[str, int]) -> str:
-    """Return the confirmation of a SUBSCRIBE, with a fourth element only for subscribers that have asked for it."""
+    """Return the confirmation of a SUBSCRIBE. WAMP has no `extra` here: only subscribers that ask for it get it."""
     tail = f",{strict_json.encode(extra)}" if extra else ""
     return f"[{Type.SUBSCRIBED:d},{request},{subscription}{tail}]"
 
 
 def event(subscription: int, publication: int, args: str, kwargs: str | None, details: str = "{}") -> str:
-    """Return an event. Its details and arguments are JSON texts: an object, an array, and an object or `None`."""
+    """Return an event. `args`, `kwargs` and `details` are JSON texts: an array, an object or `None`, and an object."""
     tail = "" if kwargs is None else f",{kwargs}"
     return f"[{Type.EVENT:d},{subscription},{publication},{details},{args}{tail}]"

@@ -16,7 +16,7 @@ from .._frames import text_frame
 from .._history import Kept, Unavailable
 from .._publication import Publication
 from .._pushes.verdicts import Refused
-from .._session import Asked, DelayedReply, NotSubscribed, Session
+from .._session import DelayedReply, NotSubscribed, Pending, Session
 from . import messages
 from .auth import Challenged, Joined, Joining, Refusal
 from .messages import Type
@@ -24,13 +24,14 @@ from .messages import Type
 if TYPE_CHECKING:
     from .._broker import Broker
 
+# Close codes (RFC 6455, 7.4.1)
 _NORMAL_CLOSURE = 1000
 _PROTOCOL_ERROR = 1002
 
 _NO_ROOM = "the missed events do not fit into the send queue"
 
 _MOST_FORMER = 16
-"""Former sessions that a subscriber may name."""
+"""Maximum number of former sessions that a subscriber may name."""
 
 
 class Wamp2Session(Session):
@@ -59,12 +60,12 @@ class Wamp2Session(Session):
         args = f"[{publication.event}]" if publication.args is None else publication.args
         return messages.event(subscription, publication_id, args, publication.kwargs, details)
 
-    def receive(self, text: str) -> DelayedReply | Asked | None:
-        """Process a message. One that a client must not send ends the connection."""
+    def receive(self, text: str) -> DelayedReply | Pending | None:
+        """Process a message. One that a client must not send ends the session."""
         try:
             message = None if self._failing else messages.decode(text)
             if isinstance(message, messages.Abort):
-                self.end(_NORMAL_CLOSURE)  # it has no reply
+                self.end(_NORMAL_CLOSURE)  # an ABORT has no reply
             elif message is not None and self._joined:
                 return self._process(message)
             elif message is not None:
@@ -85,85 +86,84 @@ class Wamp2Session(Session):
             case Joined():
                 self._welcome(step)
             case Challenged(method, extra):
-                self._say(Type.CHALLENGE, method, extra)
-            case Refusal(reason, said, remedy, forged):
+                self._send_message(Type.CHALLENGE, method, extra)
+            case Refusal(reason, message_, remedy, forged):
                 self._joining = None
-                self.refuse("subscriber", said, remedy, forged=forged)
+                self.refuse("subscriber", message_, remedy, forged=forged)
                 if forged:
-                    self._failing = True  # ignore further messages until then
-                    return partial(self._abort, reason, said)
-                self._abort(reason, said)
+                    self._failing = True  # ignore further messages until the reply is sent
+                    return partial(self._abort, reason, message_)
+                self._abort(reason, message_)
             case None:
-                raise messages.ProtocolViolation("no message for a client that has not been welcomed")
+                raise messages.ProtocolViolation("a client may not send this message before WELCOME")
         return None
 
     def leave(self, reason: str, message: str = "") -> None:
         if self._joined:
-            self._say(Type.GOODBYE, {"message": message} if message else {}, reason)
+            self._send_message(Type.GOODBYE, {"message": message} if message else {}, reason)
 
     def _welcome(self, joined: Joined) -> None:
         self._joined, self._joining = True, None
         self.admit(joined.authid, joined.ticket)
-        # The names of extensions begin with an underscore (WAMP, section 3.1). Any text is a topic, as in WAMP v1.
+        # The names of extensions begin with an underscore (WAMP, section 3.1). `_any_topic`: a topic need not be a URI.
         more: dict[str, object] = {"_any_topic": True}
         if self._broker.history_id is not None:
             more |= {"_newest": self._broker.ids.newest, "_history": self._broker.history_id}
-        self.say(messages.welcome(self.id, joined.realm, self.authid, self.authrole, joined.method, more))
+        self.send_text(messages.welcome(self.id, joined.realm, self.authid, self.authrole, joined.method, more))
 
-    def _abort(self, reason: str, said: str, code: int = _NORMAL_CLOSURE) -> None:
-        self._say(Type.ABORT, {"message": said}, reason)
+    def _abort(self, reason: str, message: str, code: int = _NORMAL_CLOSURE) -> None:
+        self._send_message(Type.ABORT, {"message": message}, reason)
         self.end(code)
 
-    def _say(self, kind: Type, *fields: object) -> None:
-        self.say(strict_json.encode([kind, *fields]))
+    def _send_message(self, kind: Type, *fields: object) -> None:
+        self.send_text(strict_json.encode([kind, *fields]))
 
-    def _process(self, message: messages.Message) -> Asked | None:
+    def _process(self, message: messages.Message) -> Pending | None:
         match message:
             case messages.Subscribe(request, _, match) if match != "exact":
                 refusal = "wamp.error.option_not_allowed", "this hub compares topics exactly"
                 self.refuse("subscription", refusal[1])
-                self._say_error(Type.SUBSCRIBE, request, *refusal)
+                self._send_error(Type.SUBSCRIBE, request, *refusal)
             case messages.Subscribe():
                 subscribe = partial(self.when_readable, message.topic, partial(self._subscribe, message))
                 reached = None if message.after is None else self._broker.engine.reach(message.after)
-                return subscribe() if reached is None else Asked(reached, lambda _: subscribe())
+                return subscribe() if reached is None else Pending(reached, lambda _: subscribe())
             case messages.Unsubscribe(request, subscription):
                 topic = self._subscriptions.pop(subscription, None)
                 if topic is None:
-                    self._say_unknown(request)
+                    self._refuse_unsubscribe(request)
                 else:
                     self._broker.unsubscribe(self, topic)
-                    self._say(Type.UNSUBSCRIBED, request)
+                    self._send_message(Type.UNSUBSCRIBED, request)
             case messages.Publish():
                 return self._publish(message)
             case messages.RPCRequest(kind, request):
-                uri, said = _REFUSALS[kind]
-                self.refuse("request", said)
-                self._say_error(kind, request, uri, said)
+                self.refuse("request", _NO_PROCEDURES)
+                self._send_error(kind, request, _REFUSALS[kind], _NO_PROCEDURES)
             case messages.Goodbye():
-                self._say(Type.GOODBYE, {}, "wamp.close.goodbye_and_out")
+                self._send_message(Type.GOODBYE, {}, "wamp.close.goodbye_and_out")
                 self.end(_NORMAL_CLOSURE)
             case _:
-                raise messages.ProtocolViolation("no message for a client that has been welcomed")
+                raise messages.ProtocolViolation("a client may not send this message after WELCOME")
         return None
 
-    def _say_unknown(self, request: int) -> None:
-        """Reply to an UNSUBSCRIBE of an unknown subscription, which is also how a subscriber checks the connection."""
-        # All earlier events are in the queue before this: a subscriber whose topics are quiet has seen them, too.
+    def _refuse_unsubscribe(self, request: int) -> None:
+        """Refuse an UNSUBSCRIBE of an unknown subscription, by which subscribers also check the connection."""
+        # All earlier events precede this in the queue, so a subscriber knows its position even if its topics are quiet.
         details = {} if self._broker.history_id is None else {"_newest": self._broker.ids.newest}
         error = "wamp.error.no_such_subscription"
-        self._say_error(Type.UNSUBSCRIBE, request, error, "not subscribed to that", details)
+        self._send_error(Type.UNSUBSCRIBE, request, error, "no such subscription", details)
 
     def _subscribe(self, subscribe: messages.Subscribe, refused: str) -> None:
-        """Subscribe, and replay what was missed, unless there is a reason why the subscriber may not read the topic."""
+        """Subscribe, and send the missed events, unless `refused` is a reason why the subscriber may not read it."""
         try:
             if refused:
                 raise NotSubscribed(refused)
             self._confirm(subscribe, self._missed(subscribe))
         except Unavailable as unavailable:
-            self._say_error(Type.SUBSCRIBE, subscribe.request, "webmq.error.history_unavailable", str(unavailable))
-        except NotSubscribed as reason:  # the observers have been told
-            self._say_error(Type.SUBSCRIBE, subscribe.request, "wamp.error.not_authorized", str(reason))
+            self._send_error(Type.SUBSCRIBE, subscribe.request, "webmq.error.history_unavailable", str(unavailable))
+        except NotSubscribed as reason:  # the observers have been notified
+            self._send_error(Type.SUBSCRIBE, subscribe.request, "wamp.error.not_authorized", str(reason))
 
     def _missed(self, subscribe: messages.Subscribe) -> Sequence[Kept]:
         if subscribe.after is None:
@@ -171,17 +171,17 @@ class Wamp2Session(Session):
         if len(subscribe.former) > _MOST_FORMER:
             raise Unavailable(f"there were more than {_MOST_FORMER} former sessions")
         missed = self._broker.missed(self, subscribe.topic, subscribe.after, subscribe.former)
-        # Frames are larger. A client that asks again and again must not have them made for nothing.
+        # The frames are even larger. Without this check, a client could make the hub encode them again and again.
         if sum(len(kept.publication.event) for kept in missed) > self._max_queue - self.queued:
             raise Unavailable(_NO_ROOM)
         return missed
 
     def _confirm(self, subscribe: messages.Subscribe, missed: Sequence[Kept]) -> None:
-        """Subscribe, confirm it, and send what was missed before any later event of the topic.
+        """Subscribe, confirm it, and send the missed events before any later event of the topic.
 
         Raises:
             NotSubscribed: a limit is exceeded.
-            Unavailable: the send queue has no room for what was missed.
+            Unavailable: the send queue has no room for the missed events.
         """
         request, topic = subscribe.request, subscribe.topic
         subscribed = topic in self.subscribed
@@ -207,26 +207,26 @@ class Wamp2Session(Session):
             self.send(frame)
 
     def _frame(self, kept: Kept, subscription: int) -> bytes:
-        """Return the frame that delivers a missed event, the same for all subscribers."""
+        """Return the frame that delivers a missed event. All subscribers share it."""
         if kept.frame is None or kept.frame[0] != subscription:
             kept.frame = subscription, text_frame(self.event(kept.publication, subscription, kept.id))
         return kept.frame[1]
 
-    def _say_error(
-        self, kind: Type, request: int, uri: str, said: str, details: Mapping[str, int] | None = None
+    def _send_error(
+        self, kind: Type, request: int, uri: str, message: str, details: Mapping[str, int] | None = None
     ) -> None:
-        self._say(Type.ERROR, kind, request, details or {}, uri, [said])
+        self._send_message(Type.ERROR, kind, request, details or {}, uri, [message])
 
-    def _publish(self, publish: messages.Publish) -> Asked | None:
+    def _publish(self, publish: messages.Publish) -> Pending | None:
         refusal = None
         if reason := self.why_not_publish(publish.topic):
             refusal = "wamp.error.not_authorized", reason
         elif not is_uri(publish.topic) or is_reserved(publish.topic):
-            refusal = "wamp.error.invalid_uri", "the topic is no URI, or the router's own"
+            refusal = "wamp.error.invalid_uri", "the topic is not a URI, or is reserved for the router"
             self.refuse("publication", refusal[1])
         if refusal is not None:
             if publish.acknowledge:
-                self._say_error(Type.PUBLISH, publish.request, *refusal)
+                self._send_error(Type.PUBLISH, publish.request, *refusal)
             return None
         eligible, exclude, authid, authrole = publish.audience
         retain = publish.retain and publish.audience.may_be_retained
@@ -241,15 +241,16 @@ class Wamp2Session(Session):
     def _published(self, publish: messages.Publish, published: Published) -> None:
         if isinstance(published, int):
             if publish.acknowledge:
-                self._say(Type.PUBLISHED, publish.request, published)
+                self._send_message(Type.PUBLISHED, publish.request, published)
         elif isinstance(published, Refused):
             self.refuse("publication", published.reason)
             if publish.acknowledge:
-                self._say_error(Type.PUBLISH, publish.request, "webmq.error.not_published", published.reason)
+                self._send_error(Type.PUBLISH, publish.request, "webmq.error.not_published", published.reason)
 
 
+_NO_PROCEDURES = "this hub has no procedures"
 _REFUSALS = {
-    Type.CALL: ("wamp.error.no_such_procedure", "nobody registers procedures at this hub"),
-    Type.REGISTER: ("wamp.error.not_authorized", "nobody registers procedures at this hub"),
-    Type.UNREGISTER: ("wamp.error.no_such_registration", "nobody registers procedures at this hub"),
+    Type.CALL: "wamp.error.no_such_procedure",
+    Type.REGISTER: "wamp.error.not_authorized",
+    Type.UNREGISTER: "wamp.error.no_such_registration",
 }

@@ -1,4 +1,5 @@
-// The console: the connection over which those who have its token see everything that happens in the hub, and push.
+// The connection of the console, over which the page sees everything that happens in the hub, and pushes. It needs the
+// token of the console. hub/_console.py describes the messages.
 
 import { at } from "./dom.js";
 import { filterBy, showEverything, take } from "./events.js";
@@ -15,8 +16,8 @@ let token = stored();
 let attempts = 0;
 let timer;
 
-/** Takes what the hub says about itself. */
-export function learned({ console: exists, max_body: mostBytes }) {
+/** Uses the facts about the hub: whether it has a console, and its limit of events. */
+export function useFacts({ console: exists, max_body: mostBytes }) {
   limit(mostBytes);
   if (!exists && token) leave(NO_CONSOLE);
   at("door").hidden = !exists || document.body.dataset.console !== undefined;
@@ -50,7 +51,7 @@ function connect() {
 function watch(current) {
   clearTimeout(timer);
   timer = setTimeout(() => {
-    current.onclose = null;  // which comes late if the link is dead
+    current.onclose = null;  // it comes late if the link is dead: the browser waits for the peer's close frame
     current.close();
     retry("");
   }, SILENCE);
@@ -93,7 +94,7 @@ function retry(reason) {
   timer = setTimeout(connect, Math.random() * Math.min(LONGEST_WAIT, 500 * 2 ** attempts++));
 }
 
-/** Closes the console: the hub does not accept the token, or has no console. */
+/** Closes the console, because the hub does not accept the token, or has no console. */
 function leave(reason) {
   const former = socket;
   socket = token = null;
@@ -129,10 +130,10 @@ function open(given) {
   connect();
 }
 
-/** Takes the token out of the address, where it would be seen, kept in the history, and shared with a link. */
+/** Removes the token from the address, where it would be visible, kept in the history, and shared with a link. */
 function takeFromAddress() {
   const parameters = new URLSearchParams(location.hash.slice(1));
-  // Not decoded as a form, where a plus is a space: tokens may have one.
+  // URLSearchParams decodes a plus as a space, as in forms, but a token may contain a plus.
   const given = new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B")).get("console");
   if (!given) return;
   parameters.delete("console");
@@ -154,7 +155,7 @@ function store(value) {
     if (value === null) sessionStorage.removeItem(STORE);
     else sessionStorage.setItem(STORE, value);
   } catch {
-    // The token is then used until the page is left.
+    // Without storage, the token is lost when the page is reloaded.
   }
 }
 

@@ -1,4 +1,4 @@
-// What the modules of the page share: elements by ID, new elements, numbers and times for readers, the clipboard.
+// Functions that the modules of the page share: elements, numbers and times as text, the clipboard.
 
 const COPIED_MS = 1500;
 
@@ -11,12 +11,12 @@ export const clock = new Intl.DateTimeFormat("en", {
   hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
 }).format;
 
-/** Returns a new element with this text. Nothing on the page turns text into markup. */
+/** Returns a new element with this text. The page never interprets text as markup. */
 export function element(name, text, properties) {
   return Object.assign(document.createElement(name), properties, { textContent: text });
 }
 
-/** Returns a time of day, in milliseconds of the Unix time. */
+/** Returns an element with the time of day of a Unix time in milliseconds. */
 export function time(milliseconds) {
   return element("time", clock(milliseconds), { dateTime: new Date(milliseconds).toISOString() });
 }
@@ -28,7 +28,7 @@ export function button(text, label, click, className = "quiet") {
   return made;
 }
 
-/** Copies a text. The label of the button says so for a moment. */
+/** Copies a text. The button shows the result for a moment. */
 export async function copy(text, pressed) {
   pressed.textContent = await copied(text) ? "Copied" : "Failed";
   setTimeout(() => { pressed.textContent = "Copy"; }, COPIED_MS);
@@ -39,7 +39,7 @@ async function copied(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    return copiedBySelecting(text);  // not from https or localhost, or not permitted
+    return copiedBySelecting(text);  // the Clipboard API needs https or localhost, and permission
   }
 }
 

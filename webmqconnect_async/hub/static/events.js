@@ -1,28 +1,28 @@
-// The list of events: takes them as they arrive, at any rate, and shows the latest. Independent of the connection.
+// The list of events: shows the latest ones, at any rate. It does not depend on the connection.
 
 import { at, button, copy, element, number, time } from "./dom.js";
 import { oneTabStop } from "./keys.js";
 import { counted, parse, visible } from "./texts.js";
 
-const MOST_EVENTS = 500;  // that are shown, and that wait to be shown
-const LONG_TEXT = 400;  // characters of an event that are shown until one asks for the rest
-const RATE_SECONDS = 5;  // that the rate is a mean of; also between two announcements
-const KEPT_EVENTS = 200, KEPT_CHARACTERS = 1e6;  // that survive a reload
+const MOST_EVENTS = 500;  // maximum number of events that are shown, and that wait to be shown
+const LONG_TEXT = 400;  // characters of an event that are shown until its button is pressed
+const RATE_SECONDS = 5;  // the rate is the mean of this time; also the time between two announcements
+const KEPT_EVENTS = 200, KEPT_CHARACTERS = 1e6;  // maximum of what is kept for a reload
 const STORE = `webmq.events:${location.pathname}`;
 
-let waiting = [];  // for the next frame, or the end of a pause; the latest last
-let waitingCount = 0;  // includes those that were dropped because there were too many
-let items = [];  // those in the list, {event, row, text}, the latest first
+let waiting = [];  // events that wait for the next frame, or for the end of a pause; the latest last
+let waitingCount = 0;  // includes events that were dropped because too many waited
+let items = [];  // the events in the list, {event, row, text}, the latest first
 let total = 0;
 let announced = 0;
 let paused = false;
 let everything = false;  // whether the events come from the console
-let sampledAt = -Infinity;  // when the console last left some out
+let sampledAt = -Infinity;  // when the console last left out events
 let frame = 0;
-let samples = [[performance.now(), 0]];  // of the total, one a second
+let samples = [[performance.now(), 0]];  // of the total, one per second
 let emptyText = "";
 
-/** Takes an event of a subscription. The console has it, too: while that is open, there is nothing to do. */
+/** Adds an event of a subscription, unless the console is open, which has all events. */
 export function arrive(event, topic) {
   if (!everything) take([{ time: Date.now(), topic, text: JSON.stringify(event) }]);
 }
@@ -33,10 +33,10 @@ export function lost(topic, why) {
 }
 
 /**
- * Takes events, the latest last, and shows them in the next frame, however many come until then.
+ * Adds events, the latest last, which are shown in the next frame.
  *
  * An event has a time in milliseconds, a topic and a text. One from the console also has the number of characters that
- * are missing from its text, notes on its receivers and its key, and a hint. `skipped` events were left out.
+ * are missing from its text, notes on its receivers and its key, and a hint. `skipped` is how many were left out.
  */
 export function take(events, skipped = 0) {
   total += events.length + skipped;
@@ -52,13 +52,13 @@ function queue(rows) {
   schedule();
 }
 
-/** Says whether the events come from the console. */
+/** Sets whether the events come from the console. */
 export function showEverything(all) {
   everything = all;
   schedule();
 }
 
-/** Sets the text in place of the events while there are none. */
+/** Sets the text that is shown while there are no events. */
 export function whenEmpty(text) {
   emptyText = text;
   schedule();
@@ -96,10 +96,10 @@ function showCounts() {
   at("events").hidden = shown === 0;
   at("empty").hidden = shown > 0;
   at("empty").textContent = items.length > 0 ? "No event matches the filter."
-    : everything ? "No event yet. Whatever is pushed to this hub appears here." : emptyText;
+    : everything ? "No event yet. All events of this hub appear here." : emptyText;
 }
 
-/** Returns events a second over the last seconds: whole ones, or tenths where they are few. */
+/** Returns events per second over the last seconds, rounded to an integer, or below 10 to tenths. */
 function rate() {
   const [[began, before], [ended, after]] = [samples[0], samples.at(-1)];
   const mean = (after - before) / Math.max(ended - began, 1) * 1000;
@@ -190,7 +190,7 @@ setInterval(() => {
   schedule();
 }, 1000);
 
-// A screen reader is told of new events now and then, not of each.
+// A screen reader announces the number of new events from time to time, and not each event.
 setInterval(() => {
   if (total > announced) at("announcement").textContent = `${counted(total - announced, "event")} more`;
   announced = total;

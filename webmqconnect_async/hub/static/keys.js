@@ -1,4 +1,4 @@
-// The keyboard in long lists.
+// Keyboard navigation in long lists.
 
 /**
  * Makes a list one tab stop. The arrows up and down move between its rows, Home and End to the first and last of them,
@@ -10,14 +10,14 @@ export function oneTabStop(list, rowSelector) {
   const leave = () => { list.tabIndex = list.contains(document.activeElement) ? -1 : 0; };
 
   list.addEventListener("focusin", ({ target }) => {
-    list.tabIndex = -1;  // or else Shift+Tab would stay in the list
+    list.tabIndex = -1;  // otherwise Shift+Tab would stay in the list
     if (target !== list) current = target.closest(rowSelector);
     else (list.contains(current) && !current.hidden ? current : rows()[0])?.focus();
   });
   list.addEventListener("focusout", ({ relatedTarget }) => {
     if (!list.contains(relatedTarget)) list.tabIndex = 0;
   });
-  // A browser may say nothing when an element that has the focus is removed.
+  // A browser may fire no event when the element that has the focus is removed.
   new MutationObserver(leave).observe(list, { childList: true });
 
   list.addEventListener("keydown", (pressed) => {

@@ -1,28 +1,28 @@
-// What the console shows beside events: the topics and subscribers of the hub, and what it refuses.
+// The other views of the console: the topics and the subscribers of the hub, and its refusals.
 
 import { at, button, clock, copy, element, number, time } from "./dom.js";
 import { oneTabStop } from "./keys.js";
 import { counted, hintOf, remedyOf, visible } from "./texts.js";
 
 const MOST_REFUSALS = 100;
-const RATE_SECONDS = 5;  // that the rate of a topic is a mean of
+const RATE_SECONDS = 5;  // the rate of a topic is the mean of this time
 const ANNOUNCED_MS = 5000;
 
-let subscribers = new Map();  // their number by topic
-let counts = new Map();  // numbers of events by topic, one a second
-let fresh = 0;  // refusals that have not been announced
-let latest = null;  // the refusal at the top, {said, count, row}
+let subscribers = new Map();  // the number of subscribers by topic
+let counts = new Map();  // the last numbers of events by topic, one per second
+let fresh = 0;  // the number of refusals that have not been announced
+let latest = null;  // the refusal at the top, {key, count, row}
 let chosen = () => {};
 
-/** Calls a function with each topic that somebody chooses from the table. */
+/** Sets the function that is called with a topic when its button is pressed. */
 export function onChoice(call) { chosen = call; }
 
-/** Shows the topics of the hub: [name, subscribers, events, milliseconds of the last event, its text] each. */
+/** Shows the topics of the hub, each as [name, subscribers, events, milliseconds of the last event, its text]. */
 export function showTopics(topics) {
   subscribers = new Map(topics.map(([name, count]) => [name, count]));
   const later = (name, count) => [...(counts.get(name) ?? []), count].slice(-RATE_SECONDS - 1);
   counts = new Map(topics.map(([name, , count]) => [name, later(name, count)]));
-  const names = topics.map(([name]) => name).filter((name) => visible(name) === name);  // a browser escapes nothing
+  const names = topics.map(([name]) => name).filter((name) => visible(name) === name);  // a datalist cannot escape
   at("live-names").replaceChildren(...names.map((name) => element("option", "", { value: name })));
   fill(at("live-rows"), topics.map(([name, count, events, last, text]) => ({
     key: name,
@@ -37,7 +37,7 @@ export function showTopics(topics) {
   at("no-topic").hidden = topics.length > 0;
 }
 
-/** Shows subscribers: [ID, key, protocol, address, since when, queued bytes, number of topics, some of them] each. */
+/** Shows subscribers, each as [ID, key, protocol, address, since, queued bytes, number of topics, some of them]. */
 export function showSubscribers(sessions) {
   fill(at("subscriber-rows"), sessions.map(([id, key, protocol, address, since, queued, count, topics]) => ({
     key: id,
@@ -58,7 +58,7 @@ function topicsOf(topics, count) {
   return [...topics.map((topic) => visible(topic)), ...(more > 0 ? [`${number(more)} more`] : [])].join("\n") || "none";
 }
 
-/** Shows how many there are, also where they are too many for the tables: topics with subscribers and others. */
+/** Shows the totals, which also count what the tables have no room for. Topics include those without subscribers. */
 export function showTotals({ topics, subscribers: joined, refusals }) {
   const live = topics + [...subscribers.values()].filter((count) => count === 0).length;
   for (const [name, count] of Object.entries({ live, subscribers: joined, refusals })) {
@@ -66,23 +66,23 @@ export function showTotals({ topics, subscribers: joined, refusals }) {
   }
 }
 
-/** Forgets the refusals: a new connection tells them again. */
+/** Removes the refusals, because the hub sends them again on a new connection. */
 export function clearRefusals() {
   at("refusal-rows").replaceChildren();
   latest = null;
 }
 
-/** Adds refusals: [milliseconds, what, reason, remedy, address, status, whether somebody may be guessing] each. */
+/** Adds refusals, each as [milliseconds, what, reason, remedy, address, status, forged], as in hub/_observer.py. */
 export function showRefusals(refusals) {
   for (const [milliseconds, what, reason, remedy, address, status, forged] of refusals) {
-    const said = JSON.stringify([what, reason, remedy, address]);
-    if (latest?.said === said) {
+    const key = JSON.stringify([what, reason, remedy, address]);
+    if (latest?.key === key) {
       latest.count += 1;
       latest.row.querySelector("small").textContent = `${number(latest.count)} times`;
       latest.row.querySelector("time").replaceWith(time(milliseconds));
     } else {
       const row = refusal(milliseconds, what, reason, remedyOf(remedy), address, status, forged);
-      latest = { said, count: 1, row };
+      latest = { key, count: 1, row };
       at("refusal-rows").prepend(latest.row);
     }
   }
@@ -110,7 +110,7 @@ function refusal(milliseconds, what, reason, [advice, option], address, status, 
   return row;
 }
 
-/** Returns a topic with subscribers whose name differs in a character or two, or in case; or undefined. */
+/** Returns a topic with subscribers whose name differs in one or two characters, or in case; or undefined. */
 export function similarTo(topic) {
   return [...subscribers].find(([name, count]) => count > 0 && name !== topic && isSimilar(name, topic))?.[0];
 }
@@ -130,7 +130,7 @@ function rateOf(name) {
   return number(mean < 10 ? Math.round(mean * 10) / 10 : Math.round(mean));
 }
 
-/** Shows rows in the order of their keys. Elements stay where they can, and so do the focus and a selection. */
+/** Shows rows in the order of their keys. Existing elements are reused, so that focus and selection are kept. */
 function fill(body, rows) {
   const known = new Map([...body.rows].map((row) => [row.key, row]));
   rows.sort((a, b) => a.key < b.key ? -1 : 1);
@@ -142,14 +142,14 @@ function fill(body, rows) {
       const cell = row.cells[column + 1];
       if (cell.textContent !== text) cell.textContent = text;
       if (cell.className !== className) cell.className = className;
-      if (label) cell.dataset.label = label;  // where there is no head
+      if (label) cell.dataset.label = label;  // shown on narrow screens, where the table has no head
     });
   });
   for (const row of known.values()) row.remove();
 }
 
 function made(key, first, columns) {
-  // With roles, because browsers take them away from a table that CSS lays out in another way.
+  // With roles, because a table loses its own in browsers if CSS changes its `display`.
   const row = element("tr", "", { tabIndex: -1, role: "row", key });
   first.tabIndex = -1;
   row.append(element("th", "", { scope: "row", role: "rowheader" }));

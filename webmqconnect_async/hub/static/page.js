@@ -1,14 +1,14 @@
 // The live page: a subscriber that uses webmq.js and shows the events it receives. This module holds the connection.
 // Topics, events and the console have modules of their own.
 
-import { learned } from "./console.js";
+import { useFacts } from "./console.js";
 import { at, copy } from "./dom.js";
 import { arrive, lost } from "./events.js";
 import { NEEDS_TICKET, parse, visible } from "./texts.js";
-import { follow, heed, refused, subscribed } from "./topics.js";
+import { follow, refused, setLimits, subscribed } from "./topics.js";
 
 const STATES = { open: "connected", closed: "not connected" };  // the labels of the others are their names
-// Errors for which another key may help. After its first "open" webmq.js still tries again: the key may become valid.
+// Errors for which another key may help. After its first "open", webmq.js retries even these: the key may become valid.
 const REFUSED = /^(authentication_failed|no_matching_auth_method): /;
 
 let mq;
@@ -57,15 +57,15 @@ function showTrouble(text) {
 async function learn() {
   try {
     const facts = await (await fetch("hub.json")).json();
-    heed(facts);
-    learned(facts);
+    setLimits(facts);
+    useFacts(facts);
   } catch {
     // The connection has been lost again.
   }
 }
 
 function askForKey(detail) {
-  const ticketed = detail.endsWith("need a ticket");  // as hub/_wamp2/auth.py says where no key would help
+  const ticketed = detail.endsWith("need a ticket");  // the error of hub/_wamp2/auth.py if no key would help
   showTrouble(ticketed ? NEEDS_TICKET : keyed ? `Refused: ${detail}.` : "");
   learn();
   at("key").required = at("secret").required = !keyed;

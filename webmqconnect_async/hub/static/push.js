@@ -8,7 +8,7 @@ let mostBytes = Infinity;
 let send = null;  // sends a push; null while the console is not connected
 let pending = false;
 
-/** Takes the function that sends the query and the body of a push, or null while there is no connection. */
+/** Sets the function that sends the query and the body of a push; null while there is no connection. */
 export function pushBy(sending) {
   send = sending;
   if (send === null && pending) show("The connection was lost. The push may have been delivered.", true);
@@ -16,7 +16,7 @@ export function pushBy(sending) {
   check();
 }
 
-/** Takes the limit of the hub. */
+/** Sets the maximum size of an event. */
 export function limit(bytes) {
   mostBytes = bytes;
   check();

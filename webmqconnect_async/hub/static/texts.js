@@ -1,9 +1,12 @@
-// Text from others, JSON and topics, kept exactly and shown without hidden characters; and the page's own sentences.
+// Text from outside, such as JSON and topics, which is kept exactly and shown without invisible characters; and the
+// messages of the page.
 
-// Controls, and formats such as those that change the direction of writing: "5\u202e00,1" looks like 51,00.
+// Control and format characters. Some change the direction of writing: "5\u202e00,1" looks like 51,00.
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
-/** Parses JSON. A number that JavaScript would round or write differently stays as it is, where the browser can. */
+/**
+ * Parses JSON. A number that JavaScript would round or write differently stays as it is, if there is `JSON.rawJSON`.
+ */
 export function parse(text) {
   return JSON.rawJSON ? JSON.parse(text, verbatim) : JSON.parse(text);
 }
@@ -12,7 +15,7 @@ function verbatim(_key, value, { source }) {
   return typeof value === "number" && String(value) !== source ? JSON.rawJSON(source) : value;
 }
 
-/** Returns a JSON text without whitespace around its values; a text that is not JSON, with less of it. */
+/** Returns a JSON text without whitespace between its tokens; if it is not JSON, with a space for each whitespace. */
 export function compact(text) {
   try {
     return JSON.stringify(parse(text));
@@ -21,7 +24,7 @@ export function compact(text) {
   }
 }
 
-/** Returns a text with escapes, JSON's or those of a function, in place of characters that cannot be seen. */
+/** Returns a text with escapes instead of invisible characters: those of JSON, or those that a function returns. */
 export function visible(text, escape = jsonEscape) {
   return text.replace(UNSEEN, escape);
 }
@@ -35,7 +38,7 @@ export function counted(count, noun) {
   return `${new Intl.NumberFormat("en").format(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** Returns what somebody can do about a refusal: words, and an option of the hub. Each may be empty. */
+/** Returns how to avoid a refusal: advice, and an option of the hub. Each may be empty. */
 export function remedyOf(remedy) {
   return remedy.startsWith("--") ? ["Allow it with", remedy] : [sentence(remedy), ""];
 }
@@ -44,7 +47,7 @@ function sentence(text) {
   return text && `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
-/** Returns the result of a push from the page, in words. */
+/** Returns the message about the result of a push from the page. */
 export function resultOf({ topic, receivers, status, reason, remedy }, similar) {
   if (reason !== undefined) {
     return visible(`Refused (${status}): ${reason}. ${remedyOf(remedy).join(" ")}`).trim();

@@ -1,4 +1,5 @@
-// The topics subscribed to, which the address keeps for a reload or a shared link. Pushes go to the chosen one.
+// The topics that the page subscribes to. They are also in the address, for a reload or a shared link. The code to copy
+// pushes to the chosen one.
 
 import { at, button, number } from "./dom.js";
 import { whenEmpty } from "./events.js";
@@ -10,10 +11,10 @@ const EXAMPLE_TOPIC = "http://example.com/orders";
 
 const topics = new Map();  // to their items in the list
 let chosen;  // the topic that is pushed to
-let hub = { signed: false, max_topic: Infinity, max_subscriptions: Infinity };  // until it has told them
+let hub = { signed: false, max_topic: Infinity, max_subscriptions: Infinity };  // until they are fetched
 let change = { subscribed() {}, unsubscribed() {} };
 
-/** Subscribes to the topics in the address. From now on, calls one of the functions for each change. */
+/** Subscribes to the topics in the address. From now on, calls `subscribed` or `unsubscribed` for each change. */
 export function follow(changes) {
   change = changes;
   restore();
@@ -22,19 +23,19 @@ export function follow(changes) {
 /** Returns the topics subscribed to. */
 export const subscribed = () => [...topics.keys()];
 
-/** Takes what the hub says about itself: whether pushes must be signed, and its limits. */
-export function heed(facts) {
+/** Uses the facts about the hub: whether pushes must be signed, and its limits of topics. */
+export function setLimits(facts) {
   hub = facts;
-  become(subscribed());
+  setTopics(subscribed());
 }
 
-/** Says why the hub has refused a topic. */
+/** Shows why the hub has refused a topic. */
 export function refused(topic, reason) {
   at("objections").textContent = visible(`Not subscribed to ${topic}: ${reason}.`);
 }
 
-/** Makes these the topics subscribed to. Returns whether all are; if not, the page says why. */
-function become(wanted) {
+/** Subscribes to these topics, and to no others. Returns whether all are valid; if not, the page shows why. */
+function setTopics(wanted) {
   const taken = [];
   const objections = new Set();
   for (const topic of new Set(wanted)) {
@@ -51,11 +52,12 @@ function become(wanted) {
 
 function objectionTo(topic, count) {
   const length = [...topic].length;
-  if (length === 0) return "A topic is one character at least.";
+  if (length === 0) return "A topic must not be empty.";
   if (length > hub.max_topic) {
-    return `A topic of ${number(length)} characters is too long: this hub takes up to ${number(hub.max_topic)}.`;
+    return `A topic of ${number(length)} characters is too long: this hub accepts up to ${number(hub.max_topic)}.`;
   }
-  if (count >= hub.max_subscriptions) return `Too many topics: this hub takes up to ${number(hub.max_subscriptions)}.`;
+  const most = hub.max_subscriptions;
+  if (count >= most) return `Too many topics: this hub accepts up to ${number(most)}.`;
   return "";
 }
 
@@ -66,7 +68,7 @@ function subscribe(topic) {
     button("×", `Unsubscribe from ${visible(topic)}`, () => {
       const next = item.nextElementSibling ?? item.previousElementSibling;
       (next?.lastElementChild ?? at("topic")).focus();
-      become(subscribed().filter((each) => each !== topic));
+      setTopics(subscribed().filter((each) => each !== topic));
       keep();
     }),
   );
@@ -105,12 +107,12 @@ function keep() {
 }
 
 function restore() {
-  become(new URLSearchParams(location.hash.slice(1)).getAll("topic"));
+  setTopics(new URLSearchParams(location.hash.slice(1)).getAll("topic"));
 }
 
 at("subscribe").addEventListener("submit", (submitted) => {
   submitted.preventDefault();
-  if (!become([...subscribed(), at("topic").value])) return;
+  if (!setTopics([...subscribed(), at("topic").value])) return;
   keep();
   at("topic").value = "";
 });

@@ -9,7 +9,7 @@ export type State =
   | "closed"
   /** The broker refuses the page's key or ticket, or that it has none, since the start. It will not try again. */
   | "refused"
-  /** By `close()`. */
+  /** After `close()`. */
   | "ended";
 
 /** The state of a subscription. */
@@ -17,12 +17,12 @@ export type SubscriptionState =
   /** Not confirmed on this connection, or missed events are still arriving. */
   | "pending"
   | "open"
-  /** By the broker, which is asked again after each reconnect. */
+  /** The broker refuses it. The page asks again after each reconnect. */
   | "refused"
-  /** By `unsubscribe()` or `close()`. */
+  /** After `unsubscribe()` or `close()`. */
   | "ended";
 
-/** Called with a topic of which events were lost, and the reason, for people. */
+/** Called with a topic whose events were lost, and with the reason as text. */
 export type LostHandler = (topic: string, why: string) => void;
 
 /**
@@ -31,13 +31,13 @@ export type LostHandler = (topic: string, why: string) => void;
  */
 export type Sign = (challenge: string, extra: Record<string, unknown>) => string | PromiseLike<string>;
 
-/** What `subscribe` returns: one handler of one topic. */
+/** One handler of one topic, returned by `subscribe`. */
 export interface Subscription {
   readonly topic: string;
   readonly state: SubscriptionState;
   /** Resolves when it is "open" for the first time; rejects if it is "refused" or "ended" before. */
   readonly ready: Promise<void>;
-  /** Called before that of `WebMQ`, if the subscription has been "open" before. */
+  /** Called before the `onlost` of `WebMQ`, if the subscription has been "open" before. */
   onlost: LostHandler | null;
   unsubscribe(): void;
 }
@@ -77,7 +77,7 @@ export type Identity =
 export type Options = Identity & {
   /** The realm of Crossbar.io. Default: "realm1". */
   realm?: string;
-  /** Parses messages that have an event, in place of `JSON.parse`. If it throws, the event is lost. */
+  /** Parses messages that have an event, instead of `JSON.parse`. If it throws, the event is lost. */
   parse?: (text: string) => unknown;
   /** A class to use instead of the global one, such as that of the package ws, for Node.js before version 22. */
   WebSocket?: new (url: string, protocols: string[]) => unknown;
@@ -99,9 +99,9 @@ export declare class WebMQ {
   /** The URL of the WebSocket. */
   readonly url: string;
   readonly state: State;
-  /** Why it is "closed" or "refused", for people; otherwise empty. */
+  /** Why the state is "closed" or "refused", as text; otherwise empty. */
   readonly detail: string;
-  /** What `eligible` and `exclude` of a push name this page by; `null` while it is not "open". */
+  /** The ID of this page's session, for `eligible` and `exclude` of a push; `null` while the state is not "open". */
   readonly sessionId: string | null;
 
   /** Called after each change of the state. `reconnected` is true each time that it is "open" again. */
