@@ -239,8 +239,10 @@ async def test_a_publishing_subscriber_that_leaves_meanwhile(place: Place, wire:
     engine = engine_of(place.near)
     await new.send(16, 1, {}, TOPIC, [1])
     await until(lambda: len(engine._own) == 1)
-    await new.socket.close()
+    leaving = asyncio.create_task(new.socket.close())
+    await asyncio.sleep(0)
     place.redis.resume()
+    await leaving
     assert (await peer.event())[1] == [[1]]
     await until(lambda: not engine._own)
 

@@ -98,7 +98,21 @@ async def test_a_password(redis: None, run: Run, wire: HubClient) -> None:
         await hub.close()
 
 
-RIGHTS = ("info", "mget", "get", "set", "eval", "evalsha", "script|load", "xread", "xrange", "xrevrange", "xadd", "del")
+RIGHTS = (
+    "info",
+    "time",
+    "mget",
+    "get",
+    "set",
+    "eval",
+    "evalsha",
+    "script|load",
+    "xread",
+    "xrange",
+    "xrevrange",
+    "xadd",
+    "del",
+)
 LATER = ("evalsha", "script|load", "xread", "xadd")
 
 

@@ -19,6 +19,7 @@ from webmqconnect_async.hub import HubConfig
 from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._log import Log
 from webmqconnect_async.hub._publication import Publication, Receivers
+from webmqconnect_async.hub._pushes.verdicts import Refused
 from webmqconnect_async.hub._session import Session
 from webmqconnect_async.hub._wamp1.session import Wamp1Session
 from webmqconnect_async.hub._wamp2.auth import Challenged, Joined, Joining, Refusal
@@ -518,6 +519,16 @@ def test_publishing_with_and_without_acknowledgement(broker: Broker) -> None:
     first, second = said(subscriber)
     assert (first[4], second[4], second[2]) == ([1], [2], publication)
     assert first[2] != publication
+
+
+@pytest.mark.parametrize(("status", "error"), [(503, "webmq.error.not_published"), (502, "webmq.error.unconfirmed")])
+def test_publishing_while_the_engine_cannot(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, status: int, error: str
+) -> None:
+    monkeypatch.setattr(broker.engine, "publish", lambda _: Refused(status, "away"))
+    publisher = joined(broker)
+    assert told(publisher, 16, 1, {}, TOPIC, [1]) == []
+    assert told(publisher, 16, 2, {"acknowledge": True}, TOPIC, [2]) == [8, 16, 2, {}, error, ["away"]]
 
 
 def test_what_nobody_hears_is_published_all_the_same(broker: Broker) -> None:

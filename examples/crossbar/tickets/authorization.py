@@ -1,7 +1,6 @@
 """Authenticates subscribers of Crossbar.io with the tickets of `webmqconnect_async.tickets`, as the hub does.
 
-config.json loads this component. It runs in the environment of Crossbar.io, which needs PyJWT, but not
-webmqconnect_async.
+config.json loads it. It runs in the environment of Crossbar.io, which needs PyJWT, but not webmqconnect_async.
 """
 
 import random

@@ -22,6 +22,9 @@ _MOST_EVENTS = 100
 _MOST_BYTES = 1 << 20
 """Bytes of their fields, unless there is one event only."""
 
+_PROBE = 1.0
+"""Seconds."""
+
 NOT_ADDED = Refused(503, "the backplane cannot be used at present", retry_after=1)
 """The event has not been added."""
 
@@ -65,13 +68,14 @@ class Appender:
         self.newest: Position | None = None
         """That of the last event that has been added."""
         self.latest = -inf
-        """When an event last came, as the event loop's time."""
+        """When an event last came that was not repeated, as the event loop's time."""
 
     def add(self, addition: Addition) -> None:
         """Let an event be added. Its future has the result."""
         self._waiting.append(addition)
         self._filled.set()
-        self.latest = addition.published.get_loop().time()
+        if addition.push is None:  # otherwise it may be repeated
+            self.latest = addition.published.get_loop().time()
 
     async def connect(self, connection: Connection) -> None:
         """Prepare the connection that `run` uses.
@@ -79,6 +83,7 @@ class Appender:
         Raises:
             Unreachable: The server cannot be used.
         """
+        await connection.synchronize()
         self._script = cast(bytes, await connection.ask("SCRIPT", "LOAD", ADD))
         await self._ask(connection, b"", ())
 
@@ -96,6 +101,9 @@ class Appender:
             while True:
                 await self._filled.wait()
                 batch = self._take()
+                if not batch:
+                    await connection.synchronize()
+                    continue
                 try:
                     before = history()
                     results = await self._ask(connection, before, batch)
@@ -110,6 +118,12 @@ class Appender:
                     _finish(batch, NOT_KNOWN)  # unless they have a result
         finally:
             self.refuse()
+
+    async def probe(self) -> None:
+        """Let `run` use its connection every second, so that it notices if the server closes it between two events."""
+        while True:
+            await asyncio.sleep(_PROBE)
+            self._filled.set()
 
     def refuse(self) -> None:
         """Refuse all events that wait."""
@@ -131,12 +145,14 @@ class Appender:
 
     async def _ask(self, connection: Connection, history: bytes, batch: Sequence[Addition]) -> Sequence[bytes] | None:
         names = self._names
-        arguments: list[bytes | str | int] = [history, int(self._clock() * 1000), self._most]
+        arguments: list[bytes | str | int] = [history, int(self._clock() * 1000), self._most, connection.deadline]
         for addition in batch:
             push = (addition.push.name.hex(), addition.push.content.hex()) if addition.push else ("", "")
             arguments += (*push, 1 + len(addition.fields), addition.token, *addition.fields)
         keys = names.stream, names.history, names.key
         results = await connection.ask("EVALSHA", self._script, len(keys), *keys, *arguments)
+        if results == b"late":
+            raise NotDone("it has received a command too late")
         return cast(Sequence[bytes] | None, results)
 
     def _settle(self, batch: Sequence[Addition], results: Sequence[bytes]) -> None:
@@ -155,6 +171,7 @@ class Appender:
                 before = b"%s %s" % self.newest
             _finish((addition,), published)
         if added:
+            self.latest = asyncio.get_running_loop().time()
             self._added(added)
 
 

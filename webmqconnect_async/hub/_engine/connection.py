@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from inspect import signature
-from typing import TypeAlias, TypedDict
+from typing import TypeAlias, TypedDict, cast
 
 try:
     from hiredis import pack_command
@@ -54,6 +55,7 @@ class Connection:
 
     def __init__(self, backplane: Backplane) -> None:
         tls = partial(SSLConnection, ssl_ca_certs=backplane.authority_file, ssl_check_hostname=True)
+        self._ahead = 0.0  # milliseconds that the server's time is ahead of the event loop's, at least
         kind = tls if backplane.tls else RedisConnection
         self._redis = kind(
             host=backplane.host,
@@ -79,10 +81,29 @@ class Connection:
         try:
             async with asyncio.timeout(_TIMEOUT):
                 await self._redis.connect()  # type: ignore[no-untyped-call]
-        except (exceptions.RedisError, OSError, TimeoutError) as error:
+        except exceptions.ResponseError as error:
+            known = isinstance(error, exceptions.NoPermissionError) or str(error).startswith("DB index")
+            # Some servers quote the arguments of a command that they refuse, which here are the user and the password.
+            reason = _reason(error) if known else "it refuses to authenticate, or to select the database"
+        except (exceptions.RedisError, OSError, TimeoutError, ValueError) as error:
             reason = _reason(error)
         if reason:  # outside, because redis-py's frames have the password
             raise Unreachable(reason)
+
+    async def synchronize(self) -> None:
+        """Ask for the server's time, which `deadline` needs.
+
+        Raises:
+            Unreachable: The server cannot be used.
+        """
+        seconds, microseconds = cast(Sequence[bytes], await self.ask("TIME"))
+        now = asyncio.get_running_loop().time()
+        self._ahead = int(seconds) * 1000 + int(microseconds) // 1000 - now * 1000
+
+    @property
+    def deadline(self) -> int:
+        """The server's time in milliseconds at which `ask` gives up a command that is sent now."""
+        return int(self._ahead + (asyncio.get_running_loop().time() + _TIMEOUT) * 1000)
 
     async def ask(self, *command: bytes | str | int, wait: float = 0.0) -> Reply:
         """Send a command and return the reply.
@@ -117,13 +138,13 @@ class Connection:
 
 _REFUSALS = (
     exceptions.NoScriptError,
-    exceptions.NoPermissionError,
     exceptions.OutOfMemoryError,
     exceptions.ReadOnlyError,
     exceptions.BusyLoadingError,
     exceptions.AuthenticationError,
 )
-"""Errors before the server does anything: a script is stopped at its first write, if at all."""
+"""Errors before the server does anything: a script is stopped at its first write, if at all. A right that is taken away
+meanwhile is not among them, because a script may have used others before."""
 
 _REFUSED = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
 

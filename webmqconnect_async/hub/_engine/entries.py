@@ -9,11 +9,13 @@ is the ID of the history that begins with it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._publication import Publication, Receivers
 
+_BEFORE = re.compile(rb"(\d{1,20}-\d{1,20}) (.+)", re.DOTALL)
 _COUNTER_BITS = 11
 _MOST = (1 << _COUNTER_BITS) - 1
 """The highest counter that a hub gives. A stranger's entry may have a higher one."""
@@ -83,10 +85,10 @@ def entry_of(entry_id: bytes, fields: Sequence[bytes]) -> Entry:
     return Entry(Position(entry_id, fields[1]), before, fields)
 
 
-def position_of(before: bytes) -> Position:
-    """Return the position that the field `p` names."""
-    entry_id, _, token = before.partition(b" ")
-    return Position(entry_id, token)
+def position_of(before: bytes) -> Position | None:
+    """Return the position that the field `p` names; `None` if no hub has written it."""
+    matched = _BEFORE.fullmatch(before)
+    return None if matched is None else Position(*matched.groups())
 
 
 def _publication(named: dict[bytes, bytes]) -> Publication:

@@ -15,7 +15,7 @@ from .entries import Entry, InvalidEntry, Position
 from .names import Names
 from .scripts import BEGIN
 from .server import Server, server_of
-from .tail import Tail, entries_at_once, entries_of, read_tail
+from .tail import Portions, Tail, entries_of, read_tail
 
 _BLOCK = 1.0
 """Seconds to wait for an entry before the hub looks whether the stream is still the same."""
@@ -65,6 +65,7 @@ class Follower:
         self._new_history = new_history
         self._tell = adopt
         self._deliver = deliver
+        self._portions = Portions(config.max_body)
         self._server: Server | None = None
         self._position: Position | None = None
         self._reading = False
@@ -102,19 +103,25 @@ class Follower:
         Raises:
             Unreachable: The server cannot be used.
         """
-        at_once, stream = entries_at_once(self._config), self._names.stream
+        stream, portions = self._names.stream, self._portions
         while True:
             self._reading = True
             await self._hold()
             self._ahead.clear()
             after = cast(Position, self._position).id
-            reading = "XREAD", "COUNT", at_once, "BLOCK", int(_BLOCK * 1000), "STREAMS", stream, after
-            streams = cast(Sequence[tuple[bytes, Reply]] | None, await connection.ask(*reading, wait=_BLOCK))
+            reading = "XREAD", "COUNT", portions.count, "BLOCK", int(_BLOCK * 1000), "STREAMS", stream, after
+            try:
+                streams = cast(Sequence[tuple[bytes, Reply]] | None, await connection.ask(*reading, wait=_BLOCK))
+            except Unreachable:
+                portions.reduce()
+                raise
             self._reading = False
             if streams is None:
                 await self._resume(connection)
                 continue
-            for entry in entries_of(streams[0][1]):
+            entries = [*entries_of(streams[0][1])]
+            portions.arrived(entries)
+            for entry in entries:
                 if entry.position not in self._ahead:
                     try:
                         self._advance(entry)
@@ -192,7 +199,7 @@ class Follower:
         if begin:
             history = await self._begin(connection, history)
         for _ in range(_ATTEMPTS):
-            tail = await read_tail(connection, names.stream, self._config, self._new_history)
+            tail = await read_tail(connection, names.stream, self._config, self._portions, self._new_history)
             now = cast(bytes | None, await connection.ask("GET", names.history))
             if tail is not None and now is not None and now == history:
                 self._adopt(tail, now, why or "the stream has a gap")
@@ -220,8 +227,9 @@ class Follower:
 
     async def _missing(self, connection: Connection) -> str:
         """Return why the stream does not have the last entries that this hub knows of; empty if it has them."""
-        stream = self._names.stream
-        for position in (self._position, self._appender.newest):
+        stream, newest = self._names.stream, self._appender.newest
+        # What is below the position has been followed by it, and may have been trimmed.
+        for position in (self._position, newest if self._behind else None):
             if position is not None:
                 found = entries_of(await connection.ask("XRANGE", stream, position.id, position.id))
                 if [entry.position for entry in found] != [position]:

@@ -23,6 +23,10 @@ expected, or nothing; the new one; the time in milliseconds; a token; the run. R
 """
 
 ADD = """\
+local time = redis.call('TIME')
+if time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[4]) then
+  return 'late'
+end
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 if not last or redis.call('GET', KEYS[2]) ~= ARGV[1] then
   return false
@@ -30,7 +34,7 @@ end
 local before = last[1] .. ' ' .. last[2][2]
 local milliseconds, counter = string.match(last[1], '^(%d+)-(%d+)$')
 milliseconds, counter = tonumber(milliseconds), tonumber(counter)
-local now, i, results = tonumber(ARGV[2]), 4, {before}
+local now, i, results = tonumber(ARGV[2]), 5, {before}
 while ARGV[i] do
   local key, content, fields = ARGV[i], ARGV[i + 1], i + 3
   local size = tonumber(ARGV[i + 2])
@@ -62,9 +66,11 @@ return results
 """Add events to the stream, each unless its idempotency key is known.
 
 Keys: the stream, where the ID of the history is, and how the names of idempotency keys begin. Arguments: the ID of the
-history, the time in milliseconds, and how many entries to keep; then for each event its idempotency key, or nothing,
-the digest of its content, the number of what follows, its token, and its fields.
+history, the time in milliseconds, how many entries to keep, and the server's time in milliseconds after which the hub
+no longer waits; then for each event its idempotency key, or nothing, the digest of its content, the number of what
+follows, its token, and its fields.
 
 Returns what the field `p` of the first event is; then for each event its ID, `=` and the first ID if it is repeated, or
-`!` if its key was used for another event. Returns nothing, and adds nothing, if the history is another one.
+`!` if its key was used for another event. Adds nothing, and returns nothing, if the history is another one, and `late`
+if the hub no longer waits: an event that is added much later would follow newer ones.
 """

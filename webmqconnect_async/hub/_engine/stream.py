@@ -30,7 +30,7 @@ from .tail import Tail
 if TYPE_CHECKING:
     from .._broker import Broker
 
-_PAUSE = 0.25
+_PAUSE, _LONGEST_PAUSE = 0.25, 1.0
 """Seconds between two attempts to reach the server."""
 
 _REACH = 2.0
@@ -108,14 +108,17 @@ class StreamEngine(Engine):
 
     async def _run(self, started: asyncio.Future[None]) -> None:
         """Use the server; whenever it is away, try to reach it again."""
+        pause = _PAUSE
         while True:
             try:
                 async with self._connections() as (following, adding):
                     await self._follower.connect(following, adding)
                     self._available(started)
+                    pause = _PAUSE
                     async with asyncio.TaskGroup() as tasks:
                         tasks.create_task(self._follower.run(following))
                         tasks.create_task(self._appender.run(adding, lambda: self._follower.history))
+                        tasks.create_task(self._appender.probe())
             except* Unreachable as errors:
                 self._away(_first(errors), started)
             except* Exception:
@@ -123,7 +126,8 @@ class StreamEngine(Engine):
                 self._away(Unreachable("an error that should not happen, see the log"), started)
             if self._closing or started.cancelled() or started.exception() is not None:
                 return
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     @asynccontextmanager
     async def _connections(self) -> AsyncIterator[tuple[Connection, Connection]]:

@@ -8,11 +8,12 @@ from typing import NamedTuple, cast
 
 from .._config import HubConfig
 from .._history import History
-from .connection import Connection, Reply
+from .connection import Connection, Reply, Unreachable
 from .entries import Entry, InvalidEntry, Position, entry_of, position_of
 
-_MOST_BYTES = 16 << 20
-"""Bytes of the entries that are read with one command, if all are as large as they may be."""
+_MOST_BYTES = 1 << 20
+
+_MOST_ENTRIES = 100
 
 
 class Tail(NamedTuple):
@@ -22,13 +23,30 @@ class Tail(NamedTuple):
     position: Position
 
 
-def entries_at_once(config: HubConfig) -> int:
-    """Return how many entries to read with one command."""
-    return max(1, min(100, _MOST_BYTES // config.max_body))
+class Portions:
+    """How many entries to read with one command, so that they take about a megabyte.
+
+    Hubs may allow larger events than this one does, and a link may be slow: a reply that takes too long would never
+    arrive, however often it is asked for.
+    """
+
+    def __init__(self, max_body: int) -> None:
+        self.count = max(1, min(_MOST_ENTRIES, _MOST_BYTES // max_body))
+
+    def arrived(self, entries: Sequence[Entry]) -> None:
+        """Adapt the number to the size of entries that have arrived."""
+        if sum(len(field) for entry in entries for field in entry.fields) > _MOST_BYTES:
+            self.reduce()
+        elif len(entries) == self.count:
+            self.count = min(_MOST_ENTRIES, 2 * self.count)
+
+    def reduce(self) -> None:
+        """Halve the number, because entries were too large, or have not arrived."""
+        self.count = max(1, self.count // 2)
 
 
 async def read_tail(
-    connection: Connection, stream: str, config: HubConfig, new_history: Callable[[int], History]
+    connection: Connection, stream: str, config: HubConfig, portions: Portions, new_history: Callable[[int], History]
 ) -> Tail | None:
     """Read the events of the last `history_seconds`.
 
@@ -36,16 +54,16 @@ async def read_tail(
         connection: where nothing else is asked meanwhile.
         stream: its key.
         config: the hub's configuration.
+        portions: how many entries to read with one command.
         new_history: returns a history whose events begin after an ID.
 
     Returns:
         `None` if the stream is gone.
     """
     history = position = None
-    async for entry in _entries(connection, stream, config):
+    async for entry in _entries(connection, stream, config, portions):
         if position is None or history is None or not entry.follows(position):
-            before = position_of(entry.before) if entry.before else entry.position
-            history = new_history(before.publication_id)
+            history = new_history((position_of(entry.before) or entry.position).publication_id)
         position = entry.position
         if entry.before:
             try:
@@ -60,19 +78,25 @@ def _since(position: Position, config: HubConfig) -> float:
     return monotonic() - max(0.0, config.clock() - (position.publication_id >> 11) / 1000)
 
 
-async def _entries(connection: Connection, stream: str, config: HubConfig) -> AsyncIterator[Entry]:
+async def _entries(connection: Connection, stream: str, config: HubConfig, portions: Portions) -> AsyncIterator[Entry]:
     """Read entries, from one that is older than what is asked for, if there is one, to the last."""
     oldest = max(1, int((config.clock() - config.history_seconds) * 1000))
     for entry in entries_of(await connection.ask("XREVRANGE", stream, oldest - 1, "-", "COUNT", 1)):
         yield entry
-    start, count = str(oldest), entries_at_once(config)
+    start = str(oldest)
     while True:
-        replied = await connection.ask("XRANGE", stream, start, "+", "COUNT", count)
-        for entry in entries_of(replied):
+        count = portions.count
+        try:
+            entries = [*entries_of(await connection.ask("XRANGE", stream, start, "+", "COUNT", count))]
+        except Unreachable:
+            portions.reduce()
+            raise
+        portions.arrived(entries)
+        for entry in entries:
             yield entry
-            start = f"({entry.position.id.decode()}"
-        if not isinstance(replied, Sequence) or len(replied) < count:
+        if len(entries) < count:
             return
+        start = f"({entries[-1].position.id.decode()}"
 
 
 def entries_of(reply: Reply) -> Iterator[Entry]:

@@ -245,7 +245,8 @@ class Wamp2Session(Session):
         elif isinstance(published, Refused):
             self.refuse("publication", published.reason)
             if publish.acknowledge:
-                self._send_error(Type.PUBLISH, publish.request, "webmq.error.not_published", published.reason)
+                uri = "webmq.error.unconfirmed" if published.status == 502 else "webmq.error.not_published"
+                self._send_error(Type.PUBLISH, publish.request, uri, published.reason)
 
 
 _NO_PROCEDURES = "this hub has no procedures"
