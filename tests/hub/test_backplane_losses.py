@@ -139,6 +139,8 @@ async def test_lost_while_others_push(pair: Pair, wire: HubClient, own_redis: Re
         for peer in pages:
             assert await gone(peer) == LOST
         stopped = True
+    first, second = (engine_of(hub)._broker.ids for hub in pair)
+    await until(lambda: first.newest == second.newest)  # the last events have arrived at both
     await assert_working(wire, pair)
 
 
