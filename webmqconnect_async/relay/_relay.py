@@ -215,6 +215,8 @@ class Relay:
                         if not schedule.pause(now()):
                             schedule.add(read)
                     self._database.recovered()
+                    if uptime() - self._lock_seen > _LOCK_AGE / 2 and not await self._call(self._has_lock()):
+                        break  # reading took so long that `_next` might return nothing, time and again
                     while row := self._next(schedule):
                         workers.add(asyncio.create_task(self._work(schedule, row)))
                 for worker in [each for each in workers if each.done()]:
