@@ -1,4 +1,4 @@
-"""The two scripts that write to the stream. Redis runs each of them as a whole, or not at all."""
+"""The two Lua scripts that write to the stream. Redis runs each of them atomically."""
 
 BEGIN = """\
 local current = redis.call('GET', KEYS[2]) or ''
@@ -16,10 +16,10 @@ redis.call('SET', KEYS[2], ARGV[2])
 redis.call('SET', KEYS[3], ARGV[5])
 return ARGV[2]
 """
-"""Begin a history with an empty stream, unless another hub has done it meanwhile.
+"""Begin a history with an empty stream, unless another hub has already done so.
 
-Keys: the stream, where the ID of the history is, and where the run of the server is. Arguments: the ID that is
-expected, or nothing; the new one; the time in milliseconds; a token; the run. Returns the ID that is there now.
+Keys: the stream, the ID of the history, the run of the server. Arguments: the expected ID, or an empty string; the new
+ID; the time in milliseconds; a token; the run. Returns the current ID.
 """
 
 ADD = """\
@@ -59,12 +59,13 @@ while ARGV[i] do
 end
 return results
 """
-"""Add events to the stream, each unless its idempotency key is known.
+"""Add events to the stream, except those whose idempotency key is known.
 
-Keys: the stream, where the ID of the history is, and how the names of idempotency keys begin. Arguments: the ID of the
-history, the time in milliseconds, and how many entries to keep; then for each event its idempotency key, or nothing,
-the digest of its content, the number of what follows, its token, and its fields.
+Keys: the stream, the ID of the history, the prefix of the keys for idempotency keys. Arguments: the ID of the history,
+the time in milliseconds, and the approximate number of entries to keep. Then for each event: its idempotency key, or an
+empty string; the digest of its content; the number of arguments that follow; its token; its fields.
 
-Returns what the field `p` of the first event is; then for each event its ID, `=` and the first ID if it is repeated, or
-`!` if its key was used for another event. Returns nothing, and adds nothing, if the history is another one.
+Returns the field `p` of the first event. Then for each event: its ID; or `=` and the first ID, if it is repeated; or
+`!`, if its key was used for a different event. If the ID of the history is another one, the script adds nothing and
+returns nil.
 """

@@ -1,4 +1,4 @@
-"""Reads what is in the stream into a history."""
+"""Reads the newest entries of the stream into a history."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .connection import Connection, Reply
 from .entries import Entry, InvalidEntry, Position, entry_of, position_of
 
 _MOST_BYTES = 16 << 20
-"""Bytes of the entries that are read with one command, if all are as large as they may be."""
+"""Maximum size of the entries that one command reads, if all of them have the maximum size."""
 
 
 class Tail(NamedTuple):
-    """What a hub knows of the stream at a position."""
+    """A history, and the position of the last entry in it."""
 
     history: History
     position: Position
@@ -33,8 +33,8 @@ async def read_tail(
     """Read the events of the last `history_seconds`.
 
     Args:
-        connection: where nothing else is asked meanwhile.
-        stream: its key.
+        connection: must not be used for anything else meanwhile.
+        stream: the key of the stream.
         config: the hub's configuration.
         new_history: returns a history whose events begin after an ID.
 
@@ -56,12 +56,12 @@ async def read_tail(
 
 
 def _since(position: Position, config: HubConfig) -> float:
-    """Return the monotonic time at which an event was published, and now if that is in the future."""
+    """Return the monotonic time at which an event was published; the current time if that is in the future."""
     return monotonic() - max(0.0, config.clock() - (position.publication_id >> 11) / 1000)
 
 
 async def _entries(connection: Connection, stream: str, config: HubConfig) -> AsyncIterator[Entry]:
-    """Read entries, from one that is older than what is asked for, if there is one, to the last."""
+    """Read the entries of the last `history_seconds`, preceded by the one before them if there is one."""
     oldest = max(1, int((config.clock() - config.history_seconds) * 1000))
     for entry in entries_of(await connection.ask("XREVRANGE", stream, oldest - 1, "-", "COUNT", 1)):
         yield entry
