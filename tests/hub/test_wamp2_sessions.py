@@ -116,7 +116,11 @@ def test_an_anonymous_client_is_welcome_in_any_realm(broker: Broker, realm: str,
 def test_who_wants_to_authenticate_is_not_let_in_as_anybody(broker: Broker) -> None:
     session = opened(broker)
     reply = told(session, 1, "realm1", {"authmethods": ["wampcra"], "authid": KEY})
-    assert reply == [3, {"message": "subscribers of this hub are anonymous"}, "wamp.error.no_matching_auth_method"]
+    assert reply == [
+        3,
+        {"message": "this hub has no subscriber keys; join as anonymous"},
+        "wamp.error.no_matching_auth_method",
+    ]
     assert (session.ending, session.admitted) == ((1000, ""), False)
 
 
@@ -334,7 +338,7 @@ def test_a_topic_that_was_left_by_all_begins_anew(broker: Broker) -> None:
 def test_topics_are_compared_exactly_or_not_at_all(broker: Broker, match: object) -> None:
     session = joined(broker)
     reply = told(session, 32, 1, {"match": match}, "com.example.")
-    assert reply == [8, 32, 1, {}, "wamp.error.option_not_allowed", ["this hub compares topics exactly"]]
+    assert reply == [8, 32, 1, {}, "wamp.error.option_not_allowed", ["this hub supports only exact matches of topics"]]
     assert session.subscribed == set()
 
 
