@@ -54,7 +54,7 @@ from .scripts import run_script
 
 
 async def requests(server: Hostile, number: int) -> None:
-    """Wait until so many requests have arrived."""
+    """Wait until `number` requests have arrived."""
     await asyncio.to_thread(server.until, lambda: len(server.requests) >= number)
 
 

@@ -277,7 +277,7 @@ def test_a_topic_that_is_refused_is_tried_less_and_less_often() -> None:
 
 
 def test_topics_take_turns_to_try() -> None:
-    """The broker may refuse those of one topic alone."""
+    """Events of another topic are tried next, because the broker may refuse only those of the first."""
     waiting = backlog("a", "a", "b")
     waiting.done(taken(waiting), Overloaded("later"), 0.0)
     assert taken(waiting, 10.0).push.topic == "b"

@@ -69,7 +69,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def came(server: Hostile, number: int) -> None:
-    """Wait until so many requests have arrived."""
+    """Wait until `number` requests have arrived."""
     server.until(lambda: len(server.requests) >= number)
 
 
@@ -101,7 +101,7 @@ class TestThreads:
             assert server.connections <= 16
 
     def test_bound(self, server: Hostile, threads: ThreadPoolExecutor) -> None:
-        """No more pushes than `concurrency` are in flight, whoever pushes."""
+        """All threads together have at most `concurrency` pushes in flight."""
         server.script(*[held()] * 3)
         with Client(server.url, concurrency=3) as client:
             pushes = [threads.submit(client.push, "t", number) for number in range(16)]

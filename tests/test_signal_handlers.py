@@ -105,7 +105,7 @@ def unharmed(slots: int, *, tls: bool = False, **options: Any) -> Iterator[tuple
 
 
 def all_slots_are_free(server: Hostile, client: Client, slots: int) -> None:
-    """Check that so many pushes can be in flight at once."""
+    """Check that `slots` pushes can be in flight at once."""
     server.forget()
     # Some may be taken by connections that were interrupted, and that the server has yet to accept.
     server.script(*[held()] * (slots + 50))

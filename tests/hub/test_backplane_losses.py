@@ -285,7 +285,7 @@ async def test_no_history(run: Run, wire: HubClient, own_redis: RedisServer) -> 
 
 
 async def test_an_entry_of_a_stranger_with_a_high_counter(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
-    """The IDs of events grow all the same."""
+    """The IDs of later events still increase."""
     await three_events(wire, pair)
     with own_redis.client() as client:
         [(last, _)] = last_entries(client, 1)

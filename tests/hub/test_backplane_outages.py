@@ -218,7 +218,7 @@ async def test_repeated_after_it_was_unconfirmed(place: Place, wire: HubClient) 
 
 
 async def test_a_push_that_is_cancelled(place: Place, wire: HubClient) -> None:
-    """Its client is gone; the event is added all the same, and the hub goes on."""
+    """After a client has disconnected, the hub still adds its event, and continues to work."""
     peer = await page(wire, place.far, TOPIC)
     engine = engine_of(place.near)
     place.redis.pause()

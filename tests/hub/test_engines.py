@@ -283,7 +283,7 @@ async def test_the_bounds_of_the_history(start: Start, wire: HubClient) -> None:
 
 
 async def test_no_history(start: Start, wire: HubClient) -> None:
-    """Events are delivered all the same, and a page is told that there is none."""
+    """Events are delivered, and a page that asks for missed ones gets an error."""
     pair = await start(history=0)
     peer = await wire.wamp2_subscriber(pair.second, TOPIC)
     publication = await published(wire, pair.first)
@@ -296,7 +296,7 @@ async def test_no_history(start: Start, wire: HubClient) -> None:
 
 
 async def test_subscribers_that_publish(pair: Pair, wire: HubClient) -> None:
-    """To the subscribers of both hubs, but not to themselves unless they want that."""
+    """Their events reach the subscribers of both hubs. They get their own events only if they ask for them."""
     new, other = await page(wire, pair.first, TOPIC), await page(wire, pair.second, TOPIC)
     old = await wire.subscriber(pair.second, TOPIC)
     await new.send(16, 5, {"acknowledge": True}, TOPIC, ["é", 2], {"k": None})

@@ -1,4 +1,4 @@
-"""Subscribers that speak WAMP v2, on a real port: how they come, stay and go, beside those that speak WAMP v1."""
+"""WAMP v2 subscribers on a real port: they connect, stay and leave, while others use WAMP v1."""
 
 from __future__ import annotations
 
