@@ -605,7 +605,7 @@ class TestMany:
 
     @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5])
     def test_wrong_concurrency(self, concurrency: int) -> None:
-        """It is refused at once, before the source is read."""
+        """The argument is refused before the source is read."""
         read = iter([("t", 1)])
         with Client("http://127.0.0.1:1/") as client:
             for method in (client.push_many, client.push_stream):

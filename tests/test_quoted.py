@@ -121,7 +121,7 @@ def echo(status: int, name: str, *headers: str) -> Step:
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_part_of_the_signature(driver: str, dialect: DialectName, caplog: pytest.LogCaptureFixture) -> None:
-    """In every escape: in a refusal, in one that is retried and logged, in a redirect, in headers."""
+    """No part is shown in any escape: in a refusal, a refusal that is retried and logged, a redirect, or headers."""
     steps = []
     for name in ESCAPES:
         steps.append(echo(401, name, "X: {}", "Retry-After: {}", "Date: {}"))

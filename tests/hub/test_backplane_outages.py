@@ -269,7 +269,7 @@ async def test_closing_with_a_push_in_flight(run: Run, own_redis: RedisServer, w
 
 
 async def test_closing_while_redis_ends(run: Run, own_redis: RedisServer) -> None:
-    """As when both are stopped at the same time."""
+    """The hub and Redis are stopped at the same time."""
     for _ in range(3):
         hub = await run(Hub(port=0, **backplane(own_redis)))
         own_redis.kill()
@@ -294,7 +294,7 @@ async def test_no_memory(place: Place, wire: HubClient) -> None:
 
 
 async def test_read_only(place: Place, wire: HubClient) -> None:
-    """It has become a replica, for a while."""
+    """Redis is a replica for a while, which accepts no events."""
     pages = [await page(wire, hub, TOPIC) for hub in (place.near, place.far)]
     with place.redis.client() as client:
         client.replicaof("127.0.0.1", str(free_port()))

@@ -199,7 +199,7 @@ def test_a_wrong_answer_and_an_unknown_key_are_told_alike_and_late(
     "second", ["right", [1, "realm1", {"authmethods": ["wampcra"], "authid": KEY}], [3, {}, "x"], []]
 )
 def test_nothing_brings_a_late_answer_forward(guarded: Broker, second: list[object] | str) -> None:
-    """Not a right answer, another HELLO, an ABORT or nonsense: it would make guessing quick."""
+    """No message shortens the delay, because guessing would be quick: no correct signature, HELLO or ABORT."""
     session = opened(guarded)
     challenge = challenged(session)
     late = session.receive('[5,"wrong",{}]')
@@ -529,7 +529,7 @@ def test_what_nobody_hears_is_published_all_the_same(broker: Broker) -> None:
 
 
 def test_empty_lists_name_nobody_in_particular(broker: Broker) -> None:
-    """As with Crossbar.io: of the eligible, an empty list is none at all."""
+    """As with Crossbar.io, empty lists in a PUBLISH are ignored: all subscribers of the topic get the event."""
     publisher, subscriber = joined(broker), joined(broker)
     subscribed(subscriber)
     names = ("eligible", "exclude", "eligible_authid", "eligible_authrole")
