@@ -101,7 +101,7 @@ class Appender:
                     results = await self._ask(connection, before, batch)
                     if results is None:
                         raise OtherHistory("another hub has begun a new history")
-                    # If this hub has adopted another history meanwhile, it will not deliver these events.
+                    # If this hub has adopted another history meanwhile, the events may be lost: NOT_KNOWN.
                     if history() == before:
                         self._settle(batch, results)
                 except (NotDone, OtherHistory):

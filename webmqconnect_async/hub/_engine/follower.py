@@ -24,10 +24,10 @@ _HOLD = 0.002
 """The hub reads the events of other hubs when it has had no event of its own for this many seconds."""
 
 _LONGEST_HOLD = 0.1
-"""Maximum seconds between two reads, even if this hub always has events of its own."""
+"""Maximum seconds for which a read is delayed, even if this hub always has events of its own."""
 
 _ATTEMPTS = 5
-"""Maximum number of reads of the whole stream, if it is replaced during each of them."""
+"""Maximum number of times that a hub reads the stream, if it is replaced during each read."""
 
 _ATTEMPTS_TO_VOUCH = 20
 _PAUSE = 0.1
