@@ -39,7 +39,7 @@ _KNOWN: dict[str, object] = {
     "state": "paid",
     "user": "17",
 }
-"""What a function or a route of a snippet is given, beside a client, by the names of its parameters."""
+"""Arguments for the functions and routes of snippets, by the names of their parameters."""
 
 _FENCE = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _TITLE = re.compile(r'title="([^"]+)"')

@@ -54,7 +54,7 @@ from .scripts import run_script
 
 
 async def requests(server: Hostile, number: int) -> None:
-    """Wait until so many requests have arrived."""
+    """Wait until `number` requests have arrived."""
     await asyncio.to_thread(server.until, lambda: len(server.requests) >= number)
 
 
@@ -715,7 +715,7 @@ class TestCancel:
             await client.push("t", 2)
 
     async def test_anyio_scopes(self, server: Hostile) -> None:
-        """So does a scope of anyio, which repeats its cancellation until the scope is left."""
+        """A scope of anyio repeats its cancellation until the scope is left."""
         server.script(stall, stall)
         async with AsyncClient(server.url) as client:
             with anyio.move_on_after(0.05) as scope:
@@ -864,7 +864,7 @@ class TestMany:
 
     @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5])
     async def test_wrong_concurrency(self, concurrency: int, server: Hostile) -> None:
-        """It is refused at once, before the source is read."""
+        """The argument is refused before the source is read."""
         read = iter([("t", 1)])
         async with AsyncClient(server.url) as client:
             with pytest.raises((TypeError, ValueError), match="concurrency"):

@@ -130,7 +130,7 @@ def test_a_topic_is_forgotten_with_its_last_event() -> None:
 
 
 def test_a_second_outcome_of_a_try_is_ignored() -> None:
-    """For example that of a task that is garbage-collected long after its loop was closed."""
+    """For example, a task may be garbage-collected long after its loop was closed."""
     waiting = backlog("a")
     entry = taken(waiting)
     waiting.fail_in_flight(0.0)
@@ -226,7 +226,7 @@ def test_a_lost_response_alone_does_not_begin_it() -> None:
     [(3.0, 60.0, 3.0), (0.0, 60.0, 0.1), (None, 60.0, 0.1), (60.0, 60.0, 30.0), (3600.0, None, 60.0)],
 )
 def test_the_delay_that_the_broker_asks_for(asked: float | None, max_age: float | None, delay: float) -> None:
-    """It is limited, so that the event does not become too old for another try."""
+    """The delay is limited, so that the event does not become too old for another try."""
     waiting = backlog("a", max_age=max_age)
     waiting.done(taken(waiting), overloaded(asked), 0.0)
     assert waiting.delay(0.0) == pytest.approx(delay)
@@ -240,7 +240,7 @@ def overloaded(asked: float | None) -> Overloaded:
 
 
 def test_a_topic_that_is_to_wait_does_not_delay_the_others() -> None:
-    """They show whether the broker refuses everything."""
+    """The other topics show whether the broker refuses all events."""
     waiting = backlog("a", "a", "b", "b", "c")
     waiting.done(taken(waiting), overloaded(30.0), 0.0)
     assert waiting.take(0.05) is None
@@ -260,7 +260,7 @@ def test_a_topic_that_is_to_wait_does_not_delay_the_others() -> None:
 
 
 def test_a_topic_that_is_refused_is_tried_less_and_less_often() -> None:
-    """Also if the broker accepts the others meanwhile."""
+    """It is so even if the broker accepts events of other topics meanwhile."""
     waiting = backlog("a", max_age=None)
     now, delays = 0.0, []
     for number in range(7):
@@ -277,7 +277,7 @@ def test_a_topic_that_is_refused_is_tried_less_and_less_often() -> None:
 
 
 def test_topics_take_turns_to_try() -> None:
-    """The broker may refuse those of one topic alone."""
+    """Events of another topic are tried next, because the broker may refuse only those of the first."""
     waiting = backlog("a", "a", "b")
     waiting.done(taken(waiting), Overloaded("later"), 0.0)
     assert taken(waiting, 10.0).push.topic == "b"
@@ -299,7 +299,7 @@ def test_tried_again_until_it_is_too_old() -> None:
 
 
 def test_all_that_are_too_old_fail_at_the_next_try() -> None:
-    """They make room, even if none of them is the next to be tried."""
+    """Events that are too old make room, even if none of them is the next to be tried."""
     waiting = backlog(*"aabbc", max_age=60.0)
     for entry in all_taken(waiting):
         waiting.done(entry, AWAY, 0.0)

@@ -23,7 +23,7 @@ def test_seconds_above_zero_or_none(value: float | None, seconds: float | None) 
     ids=lambda value: str(value) if abs(value) < 1e9 else "more",
 )
 def test_other_numbers_are_no_seconds(value: float) -> None:
-    """So are more seconds than poll accepts, which would raise an OverflowError at the first push."""
+    """More seconds than `poll` accepts are refused, too: they would raise an OverflowError at the first push."""
     with pytest.raises(ValueError, match=r"^timeout must be greater than 0 and at most 2147483 seconds$"):
         checked_seconds("timeout", value)
 

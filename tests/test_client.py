@@ -69,7 +69,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def came(server: Hostile, number: int) -> None:
-    """Wait until so many requests have arrived."""
+    """Wait until `number` requests have arrived."""
     server.until(lambda: len(server.requests) >= number)
 
 
@@ -101,7 +101,7 @@ class TestThreads:
             assert server.connections <= 16
 
     def test_bound(self, server: Hostile, threads: ThreadPoolExecutor) -> None:
-        """No more pushes than `concurrency` are in flight, whoever pushes."""
+        """All threads together have at most `concurrency` pushes in flight."""
         server.script(*[held()] * 3)
         with Client(server.url, concurrency=3) as client:
             pushes = [threads.submit(client.push, "t", number) for number in range(16)]
@@ -605,7 +605,7 @@ class TestMany:
 
     @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5])
     def test_wrong_concurrency(self, concurrency: int) -> None:
-        """It is refused at once, before the source is read."""
+        """The argument is refused before the source is read."""
         read = iter([("t", 1)])
         with Client("http://127.0.0.1:1/") as client:
             for method in (client.push_many, client.push_stream):

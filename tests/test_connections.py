@@ -113,7 +113,7 @@ def test_all_idle_connections_closed(driver: str) -> None:
 
 
 def _releasing_at_last(server: Hostile, number: int) -> Iterator[tuple[str, object]]:
-    """Give so many pushes, which stay in flight side by side until the last of them is."""
+    """Yield `number` pushes, which stay in flight until the last one is in flight, too."""
     for each in range(number):
         if each == number - 1:
             server.release_at(number)

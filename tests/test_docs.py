@@ -88,7 +88,7 @@ def test_snippet_runs(snippet: Fence, hub: Hub, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize("snippet", [*SNIPPETS, *README], ids=named)
 def test_a_snippet_is_whole_or_visibly_a_function_to_call(snippet: Fence) -> None:
-    """What a reader pastes does something, or leaves a function that takes what is the reader's."""
+    """A pasted snippet runs, or defines a function whose parameters are the reader's own objects."""
     assert snippet.left_to_call is None or re.search(rf"def {snippet.left_to_call}\(\w", snippet.text)
 
 
@@ -106,7 +106,7 @@ def test_no_handler_hides_a_bug(source: str) -> None:
 
 @pytest.mark.parametrize(("refused", "told"), [(429, 503), (500, 502)])
 def test_the_fastapi_snippet_tells_how_it_went(refused: int, told: int, hub: Hub) -> None:
-    """Whoever ordered learns whether to try again, or to ask first."""
+    """The customer is told whether to try again, or to ask first."""
     (snippet,) = [each for each in SNIPPETS if named(each) == "fastapi"]
     app = executed(snippet, hub)["app"]
     assert isinstance(app, FastAPI)
@@ -159,7 +159,7 @@ def test_command_parses(command: list[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *(ROOT / "examples").rglob("*.md")], ids=lambda path: path.name)
 def test_links_outside_the_site_resolve(path: Path) -> None:
-    """What a page of the repository links to is there; within the site mkdocs looks itself."""
+    """The targets of links to the repository exist. mkdocs checks links within the site."""
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text("utf-8")):
         assert (path.parent / target).exists(), target
 

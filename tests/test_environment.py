@@ -124,7 +124,7 @@ DAMAGED = [
 def test_a_secret_that_an_editor_or_a_shell_has_damaged(
     held: bytes, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It is refused by the name of the variable or the file, and is not shown."""
+    """The error names the variable or the file, and does not show the secret."""
     file = tmp_path / "secret"
     file.write_bytes(held)
     variables = [("AUTH_SECRET_FILE", str(file))]

@@ -287,7 +287,7 @@ Method = Callable[[AsyncClient], Coroutine[Any, Any, None]]
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("method", [_pushed, _pushed_many, _streamed, _grouped])
 async def test_a_push_that_is_cancelled(method: Method, dialect: DialectName) -> None:
-    """By a timeout, by its task, by a group of tasks."""
+    """The push is cancelled by a timeout, by its task, or by a group of tasks."""
     with hostile(*[stall] * 20) as server:
         async with AsyncClient(server.url, "app", SECRET, dialect=dialect) as client:
             with pytest.raises(TimeoutError) as caught:
@@ -356,7 +356,7 @@ def test_an_error_before_anything_is_sent(method: str, driver: str, dialect: Dia
 
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_an_interrupt_in_a_bulk(concurrency: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the calling thread or in another, whose exception is raised in the calling one."""
+    """The interrupt arrives in the calling thread, or in another one, whose exception the calling thread raises."""
 
     def called(*_: object) -> None:
         raise KeyboardInterrupt
@@ -412,7 +412,7 @@ def test_the_exception_that_the_caller_handles_stays_the_context(driver: str, mo
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_an_error_of_the_package_keeps_its_frames(driver: str) -> None:
-    """They show where the caller pushed."""
+    """The frames show where the caller pushed."""
     error = raised_by(driver, "http://127.0.0.1:1/", retry=Retry(attempts=1))
     assert isinstance(error, ConnectFailed)
     names = []

@@ -59,7 +59,7 @@ def test_bulks(tls: bool, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_deadlines(tls: bool, tmp_path: Path) -> None:
-    """Those of a response and of the queue expire while other greenlets run."""
+    """The deadlines of a response and of the queue expire while other greenlets run."""
     with hostile(*[stall] * 5, tls=tls) as server:
         printed = under_gevent(
             """

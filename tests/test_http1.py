@@ -24,7 +24,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class Verdict(NamedTuple):
-    """What a reader returns for the bytes of a connection."""
+    """The result of a reader for the bytes of a connection."""
 
     end: str
     """The status; "cut off", or "not HTTP"."""

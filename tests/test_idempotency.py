@@ -66,7 +66,7 @@ def test_the_receipt_of_a_repeated_push(
 @pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
 def test_what_is_not_a_key(driver: str, dialect: DialectName, server: Hostile) -> None:
-    """It is refused by name, in a bulk as an outcome, and nothing is sent."""
+    """The error names the argument, in a bulk it is an outcome, and nothing is sent."""
     wrong: list[Any] = ["", "x" * 256, 'a"', "a\\", "a b", "a\r\nHost: evil", "a\n", "\x7f", "ä", "\ud800", b"a", 17]
     with Both(driver, server.url, dialect=dialect) as client:
         for key in wrong:

@@ -84,7 +84,7 @@ async def test_cancelled_at_random_moments(tls: bool, extent: str) -> None:
 
 
 async def all_slots_are_free(client: AsyncClient, server: Hostile, slots: int) -> None:
-    """Check that so many pushes can be in flight at once."""
+    """Check that `slots` pushes can be in flight at once."""
     server.script(*[held()] * slots)
     pushes = [asyncio.create_task(client.push("t", "last")) for _ in range(slots)]
     await asyncio.to_thread(server.until, lambda: bodies(server).count(b'"last"') == slots)

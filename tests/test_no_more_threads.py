@@ -20,7 +20,7 @@ METHODS = ("push_many", "push_stream")
 
 @pytest.fixture
 def limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, BaseException], list[threading.Thread]]]:
-    """Let only so many threads of bulks start; return a list of those that were started."""
+    """Return a function that limits how many threads of bulks can start. It returns the list of started threads."""
     start = threading.Thread.start
     started: list[threading.Thread] = []
 

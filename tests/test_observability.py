@@ -216,7 +216,7 @@ async def test_no_signature_is_exported(misfortune: Misfortune, instrument: Inst
 
 
 async def test_an_error_of_the_caller_s_is_exported_whole(instrument: Instrument, recipe: dict[str, Any]) -> None:
-    """What the push raises holds nothing secret, and may be recorded by the span around it."""
+    """The error of a push contains nothing secret, so the span around it may record the error."""
     instrument(**recipe)
     with hostile(answer(reply(401))) as server:
         async with AsyncClient(server.url, "app", SECRET) as client:
@@ -262,7 +262,7 @@ async def test_without_the_hook_the_signature_is_in_an_event(
 
 
 async def test_the_agent_leaves_pushes_out(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the page's variable: of signed pushes there is no span, but of others."""
+    """With the variable that the page names, there are no spans of signed pushes, but spans of other requests."""
     [(name, value)] = re.findall(r"export (\w+)='(.*?)'", PAGE)
     monkeypatch.setenv(name, value)
     instrument()

@@ -29,7 +29,7 @@ _CLASSES = [value for value in _PUBLIC.values() if isinstance(value, type)]
 
 
 def test_dir_shows_the_public_names() -> None:
-    """And nothing else: not the modules that importing them loads."""
+    """`dir` does not show modules that were loaded by an import."""
     assert dir(webmqconnect_async) == sorted(webmqconnect_async.__all__) == list(webmqconnect_async.__all__)
     assert len(webmqconnect_async.__all__) == len(set(webmqconnect_async.__all__))
 

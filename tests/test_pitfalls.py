@@ -193,7 +193,7 @@ def test_a_topic_arrives_byte_for_byte(
     signed: Callable[[Recorded, str], bytes],
     topics: list[str],
 ) -> None:
-    """What is on the socket is what was signed: no library on the way quotes it again."""
+    """The bytes on the socket are the signed bytes: no library escapes the query again."""
     with hostile(accepted=accepted) as server, Both(driver, server.url, "app", SECRET, dialect=dialect) as client:
         for topic in topics:
             client.push(topic, "&eligible=mallory;")

@@ -101,7 +101,7 @@ def test_all_arguments_arrive(kind: str, server: Hostile) -> None:
 
 @both_clients
 def test_it_waits_for_nothing(kind: str) -> None:
-    """Neither for the broker nor for a slot, and awaited pushes do not wait for it."""
+    """`push_soon` waits neither for the broker nor for a slot, and awaited pushes do not wait for its events."""
     with hostile(*[stall] * 10) as server, Both(kind, server.url, concurrency=1, timeout=None) as client:
         for number in range(20):
             assert client.push_soon(f"{TOPIC}/{number}", number)
@@ -252,7 +252,7 @@ def test_a_push_in_flight_is_cut_off_at_the_end_of_the_grace(kind: str, caplog: 
 
 @both_clients
 def test_the_broker_comes_back(kind: str, webmq_hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
-    """What was pushed meanwhile is delivered, in order; the log has a line for either."""
+    """Events that were pushed meanwhile are delivered in order. The start and the end of the outage are logged."""
     caplog.set_level(logging.INFO, LOGGER)
     with Both(kind, webmq_hub.url, retry=Retry(attempts=1)) as client:
         with webmq_hub.down():
@@ -270,7 +270,7 @@ def test_the_broker_comes_back(kind: str, webmq_hub: Hub, caplog: pytest.LogCapt
 
 @both_clients
 def test_too_old(kind: str, webmq_hub: Hub) -> None:
-    """They fail, and what follows is pushed."""
+    """Events that are too old fail, and later ones are pushed."""
     failures = Failures()
     options = Background(max_age=0.05, on_failure=failures)
     with Both(kind, webmq_hub.url, retry=Retry(attempts=1), background=options) as client:
@@ -346,7 +346,7 @@ async def test_from_any_thread(server: Hostile) -> None:
 
 
 async def test_from_another_loop_that_runs_beside(server: Hostile) -> None:
-    """As in a worker thread that runs a coroutine. The event is pushed in the loop of the client."""
+    """A worker thread may run a coroutine in its own loop. The event is pushed in the loop of the client."""
 
     async def other() -> bool:
         return client.push_soon(TOPIC, 1)
@@ -387,7 +387,7 @@ async def _closed(client: AsyncClient) -> None:
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 def test_one_loop_after_another(run: Any, server: Hostile) -> None:
-    """What a loop has not begun to push, the next one pushes. The push in flight is cancelled with its loop."""
+    """Events that wait when a loop ends are pushed in the next one. The push in flight is cancelled with its loop."""
     client = AsyncClient(server.url)
     for number in range(0, 30, 10):
         run(_pushed(client, *range(number, number + 10)))
@@ -418,7 +418,7 @@ def test_a_push_that_is_cancelled_with_its_loop_is_reported() -> None:
 
 
 async def test_awaited_pushes_are_not_starved() -> None:
-    """Those in the background have slots of their own."""
+    """Background pushes have their own slots."""
     with hostile(*[held()] * 4) as server:
         options = Background(concurrency=3)
         async with AsyncClient(server.url, concurrency=1, timeout=PATIENCE, background=options) as client:
@@ -496,7 +496,7 @@ async def test_the_context_of_a_caller_is_left_alone() -> None:
 
 
 async def test_cancelled_tasks_do_not_stop_the_others() -> None:
-    """As where an application cancels all tasks, and goes on."""
+    """An application may cancel all tasks, and continue."""
     with hostile(stall) as server:
         async with AsyncClient(server.url) as client:
             client.push_soon(TOPIC, 0)
@@ -567,7 +567,7 @@ def test_a_close_that_is_interrupted(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_close_after_an_interrupted_report() -> None:
-    """It does not wait for events that the first call has given up."""
+    """The second `close` does not wait for events that the first one has abandoned."""
     reported = Failures()
 
     def on_failure(failed: Failed) -> None:
@@ -604,7 +604,7 @@ def test_flush_at_exit_while_threads_end(server: Hostile, monkeypatch: pytest.Mo
 
 
 def test_callers_of_flush_are_woken_under_the_lock(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise `flush` could return while an event waits that was added just then."""
+    """Otherwise, `flush` could return while an event waits that was added in that moment."""
     held: list[bool] = []
     wake = ThreadQueue._wake_flushes
 
@@ -649,7 +649,7 @@ def test_without_threads(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_on_failure_may_use_the_client(server: Hostile) -> None:
-    """It cannot wait for its own thread, and does not try to."""
+    """`on_failure` runs in the background thread, which cannot wait for itself."""
     flushed: list[bool] = []
 
     def on_failure(failed: Failed) -> None:
@@ -735,7 +735,7 @@ def test_exit_without_close(first: str, server: Hostile, tmp_path: Path) -> None
 
 
 def test_exit_while_the_broker_is_away(tmp_path: Path) -> None:
-    """It waits for a while, and says what is left."""
+    """At exit, the client waits for a limited time, then logs how many events were not pushed."""
     script = """
     import webmqconnect_async._sync.background as background
     background._AT_EXIT = 0.1
@@ -751,7 +751,7 @@ def test_exit_while_the_broker_is_away(tmp_path: Path) -> None:
 
 @both_clients
 def test_no_secrets(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither log, errors nor failures hold the secret or a signature."""
+    """The log, errors and failures contain neither the secret nor a signature."""
     failures = Failures()
     signatures: list[str] = []
 

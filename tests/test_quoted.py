@@ -98,7 +98,7 @@ def failure(client: Both, method: str, push: Push) -> WebMQError:
     ("dialect", "longest"), [("webmq", 8190), ("webmq", 60), ("crossbar", 60)], ids=lambda value: str(value)
 )
 def test_the_400_of_an_aiohttp_server(driver: str, method: str, dialect: DialectName, longest: int) -> None:
-    """It quotes the first 100 bytes of a target that is too long, and with them most of the signature."""
+    """The server quotes the first 100 bytes of a long request target, which contain most of the signature."""
     options = {"dialect": dialect, "max_request_head": None}
     with quoting(longest) as server, Both(driver, server.url, "app", SECRET, **options) as client:
         error = failure(client, method, Push("com.example.t", 1, eligible=list(SESSION_IDS)))
@@ -121,7 +121,7 @@ def echo(status: int, name: str, *headers: str) -> Step:
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_part_of_the_signature(driver: str, dialect: DialectName, caplog: pytest.LogCaptureFixture) -> None:
-    """In every escape: in a refusal, in one that is retried and logged, in a redirect, in headers."""
+    """No part is shown in any escape: in a refusal, a refusal that is retried and logged, a redirect, or headers."""
     steps = []
     for name in ESCAPES:
         steps.append(echo(401, name, "X: {}", "Retry-After: {}", "Date: {}"))

@@ -176,7 +176,7 @@ def test_signature_told_by_the_broker(driver: str, caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_log_of_a_retry(driver: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Nor in what is logged of an attempt whose request the broker repeats."""
+    """The log line of a retry contains no secret, even if the broker quotes the request."""
 
     async def busy(peer: Peer) -> None:
         line = (await peer.request()).line
@@ -208,7 +208,7 @@ def test_source_failed(driver: str) -> None:
 
 
 async def test_tasks(caplog: pytest.LogCaptureFixture) -> None:
-    """Nor in what asyncio logs about tasks: of a cancelled push, and of one that nobody awaits."""
+    """Log messages of asyncio about tasks contain no secret: for a cancelled push, and one that is never awaited."""
     with hostile(answer(reply(400))) as server, watched(caplog) as heard:
         asyncio.get_running_loop().set_debug(True)
         async with AsyncClient(server.url, "app", SECRET) as client:
@@ -226,7 +226,7 @@ async def test_tasks(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 async def test_command_line(tmp_path: Path) -> None:
-    """Nor in what the command line prints for each response, writes about failures, and shows in `ps`."""
+    """The command line shows no secret: in its output for each response, in files of failures, or in `ps`."""
     # What takes its time, or has to be the first on its connection, is left out.
     cases = [case for case in CASES if case.staging is in_clear and case.requests is None and not case.timeout]
     steps = [step for case in cases for step in case.script]
@@ -246,7 +246,7 @@ async def test_command_line(tmp_path: Path) -> None:
 
 
 def test_explain_shows_the_correct_signature_only() -> None:
-    """Neither the secret, nor wrong signatures that it was given."""
+    """It shows neither the secret nor the wrong signatures that it was given."""
     credentials = Credentials("app", SECRET)
     wrong = sign(Credentials("app", f"{SECRET}\n"), LONG_TOPIC.encode(), b"app", b"2026-11-24T14:00:00Z", b"1")
     query = f"topicuri={LONG_TOPIC}&appkey=app&timestamp=2026-11-24T14:00:00Z&signature={wrong}"
@@ -269,7 +269,7 @@ async def failed(push: asyncio.Task[object]) -> BaseException:
 
 
 def test_reprs() -> None:
-    """What holds a secret does not show it."""
+    """The repr and the str of an object with a secret or a signature do not contain it."""
     credentials = Credentials("app", SECRET)
     signature = sign(credentials, b"x")
     request = Request(f"topicuri=t&signature={signature}", b"body")
@@ -339,7 +339,7 @@ async def test_tickets(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Mon
             port=0, ticket_keys={"users": secret}, may_subscribe=hook, console_token=CONSOLE, metrics="127.0.0.1:0"
         )
         for options in mistaken.items():
-            with pytest.raises(ValueError, match=r"keys of their own|topics with a") as caught:
+            with pytest.raises(ValueError, match=r"needs its own secret|topics with a") as caught:
                 Hub(ticket_keys={"users": secret}, **dict([options]))  # type: ignore[arg-type]
             heard += said(caught.value)
         async with hub, aiohttp.ClientSession() as http:

@@ -43,7 +43,7 @@ from .test_interrupted import descriptors
 
 
 class SoftTimeLimit(Exception):
-    """What Celery raises in a task, by another name."""
+    """Stands for Celery's `SoftTimeLimitExceeded`."""
 
 
 ERRORS = (SoftTimeLimit, KeyboardInterrupt, TimeoutError, OSError)
@@ -105,7 +105,7 @@ def unharmed(slots: int, *, tls: bool = False, **options: Any) -> Iterator[tuple
 
 
 def all_slots_are_free(server: Hostile, client: Client, slots: int) -> None:
-    """Check that so many pushes can be in flight at once."""
+    """Check that `slots` pushes can be in flight at once."""
     server.forget()
     # Some may be taken by connections that were interrupted, and that the server has yet to accept.
     server.script(*[held()] * (slots + 50))
@@ -352,7 +352,7 @@ def test_close(points: int) -> None:
 
 
 def test_close_that_waits(points: int) -> None:
-    """So can one that was waiting for pushes of other threads, in flight and in the queue."""
+    """A `close` that waits for pushes of other threads, in flight or queued, can be interrupted, too."""
     with hostile() as server, ThreadPoolExecutor(2) as threads:
         clients = [Client(server.url)]
         pushes: list[Future[Receipt]] = []
@@ -429,7 +429,7 @@ def interrupting(error: BaseException) -> Iterator[None]:
 
 @every_error
 def test_while_waiting_for_the_response(error: type[BaseException], server: Hostile) -> None:
-    """It is not taken for a timeout or a broken connection, and the push is not retried."""
+    """The exception is not mistaken for a timeout or a broken connection, and the push is not retried."""
     server.script(stall)
     raised = error("the handler's")
     with Client(server.url, timeout=PATIENCE, retry=Retry(at_least_once=True)) as client:
@@ -443,7 +443,7 @@ def test_while_waiting_for_the_response(error: type[BaseException], server: Host
 
 @every_error
 def test_while_connecting(error: type[BaseException], server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor for a failed attempt to connect: the next address is not tried."""
+    """The exception is not mistaken for a failed attempt to connect: the next address is not tried."""
     raised = error("the handler's")
     with unreachable() as dead, Client("http://broker.example/", timeout=PATIENCE) as client:
         resolve(monkeypatch, dead, server.url)

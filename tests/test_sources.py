@@ -88,7 +88,7 @@ class Trap:
 
 
 async def requests(server: Hostile, number: int) -> None:
-    """Wait until so many requests have come."""
+    """Wait until `number` requests have arrived."""
     await asyncio.to_thread(server.until, lambda: len(server.requests) >= number)
 
 
@@ -441,7 +441,7 @@ async def stubborn(trap: Trap) -> AsyncIterator[Item]:
 async def test_client_closed_while_the_source_waits(
     verb: str, source: Callable[[Trap], Items], server: Hostile
 ) -> None:
-    """A source that gives an item all the same does not lose it: its outcome is that the client was closed."""
+    """If the source still yields an item, the item gets an outcome: the client was closed."""
     trap = Trap(until=3)
     client = AsyncClient(server.url, concurrency=2)
     bulk = asyncio.create_task(ended(client, verb, source(trap)))

@@ -320,7 +320,7 @@ def test_refusals_come_in_turn(webmq_hub: Hub, client: Client) -> None:
     "webmq_hub_options", [{"admit": lambda push: Refused(403, "no") if push.topic == "a" else None}]
 )
 def test_what_the_hub_itself_refuses_uses_up_no_refusal(webmq_hub: Hub, client: Client) -> None:
-    """Its checks come first, and so does an `admit` of the test's own."""
+    """The hub's checks and the `admit` of a test come before `refuse_next`."""
     webmq_hub.refuse_next(401, "by refuse_next")
     with pytest.raises(AuthRejected, match="no"):
         client.push("a", 1)

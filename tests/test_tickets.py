@@ -157,7 +157,7 @@ REFUSED: dict[str, tuple[object, str]] = {
     ),
     "valid too long": (
         {**CLAIMS, "exp": NOW + 86_401},
-        "the ticket is valid for 86401 seconds, and may be for 86400",
+        "the ticket is valid for 86401 seconds; the maximum is 86400",
     ),
     "sub a number": ({**CLAIMS, "sub": 17}, "the ticket has no sub, or one that is not a string"),
     "sub empty": ({**CLAIMS, "sub": ""}, "the ticket has no sub, or one that is not a string"),

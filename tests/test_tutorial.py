@@ -111,7 +111,7 @@ async def reader(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 @pytest.mark.usefixtures("chromium")
 async def test_all_steps_succeed_and_its_pages_show_orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is pushed appears; what a page orders, it shows once, while the others are told.
+    """Pushed events appear in the pages. An order appears once in the page that made it, and in all other pages.
 
     Each command ends well and prints what the page says.
     """

@@ -134,7 +134,7 @@ class ConnectFailed(NotAccepted, ConnectionError):
 
     @property
     def retryable(self) -> bool:
-        """`transient`, under the name that all errors have."""
+        """The same as `transient`. All errors have `retryable`."""
         return self.transient
 
 

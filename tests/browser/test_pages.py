@@ -90,7 +90,7 @@ async def test_a_page_gets_an_event(name: str, static: Path) -> None:
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", PAGES / "index.md"], ids=lambda page: page.name)
 async def test_the_start_shows_what_is_pushed(page: Path, recorder: Recorder) -> None:
-    """The page and the Python beside it are one example: what the handler or the script pushes appears in the page."""
+    """The HTML and the Python code are one example: the event that the Python code pushes appears in the page."""
     html, python = (next(each for each in fences(page) if each.language == name) for name in ("html", "python"))
     async with site({"orders.html": html.text.replace(HUB, recorder.url)}) as url, watched() as browser:
         await browser.open(url + "orders.html")

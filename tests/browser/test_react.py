@@ -113,7 +113,7 @@ def test_typescript_accepts_the_sources(sources: Path) -> None:
 
 @pytest.mark.usefixtures("chromium", "npm")
 async def test_a_component_shows_each_order_as_it_is(bundle: str) -> None:
-    """Also after an older event, and after a restart of the hub, whose history is lost."""
+    """It does so after an older event that arrives late, and after a restart of the hub, which loses its history."""
     orders: list[dict[str, object]] = [{"id": 17, "version": 2, "state": "paid"}]
     lines = "[...document.querySelectorAll('li')].map((line) => line.textContent).join()"
     hub = Hub(port=0)
@@ -137,7 +137,7 @@ async def test_a_component_shows_each_order_as_it_is(bundle: str) -> None:
 
 @pytest.mark.usefixtures("chromium", "npm")
 async def test_the_hook_follows_topic_and_component(bundle: str) -> None:
-    """It calls the latest functions, once for each event, and none after the component is gone."""
+    """The hook calls the latest functions, once for each event, and none after the component is unmounted."""
     async with Hub(port=0) as hub, AsyncClient(hub.url) as client, site("watcher", bundle, hub, []) as page:
         expected: list[str] = []
 

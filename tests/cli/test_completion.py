@@ -53,7 +53,7 @@ def test_files(words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("option", ["--refusal", "--query"])
 async def test_standard_input_is_left_alone(option: str) -> None:
-    """It is the terminal's, which never ends: whoever presses tab would wait for it."""
+    """Completion must not read from the terminal: it would wait there forever."""
     env = {
         "_WEBMQCONNECT_COMPLETE": "bash_complete",
         "COMP_WORDS": f"webmqconnect explain {option} - --di",

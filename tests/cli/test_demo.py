@@ -108,7 +108,7 @@ def to_everybody(deliver: Deliver) -> Deliver:
 def test_fault_in_the_hub(
     fault: Callable[[Deliver], Deliver], complaints: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An event that is missing, too much, changed or late exits 1 and is named; the rest is shown all the same."""
+    """If an event is missing, unexpected, changed or late, the demo names it, shows all scenes, and exits with 1."""
     monkeypatch.setattr(Broker, "deliver", fault(Broker.deliver))
     result = invoke_here("demo")
     assert result.status == 1

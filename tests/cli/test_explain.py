@@ -245,7 +245,7 @@ EVENT = '{"id": 17}'
     ],
 )
 def test_an_error_response_that_quotes_signatures(expected: str, got: str, said: str) -> None:
-    """As the original WebMQ hub does."""
+    """The original WebMQ hub quotes the expected signature and the one that it got."""
     response = f"invalid request signature (expected {expected}, got {got})\n"
     assert said in explain(TOPIC, EVENT, "--at", AT, "--refusal", response)
 

@@ -131,7 +131,7 @@ async def running(pusher: LinePusher) -> AsyncIterator[None]:
 
 
 async def failures(pusher: LinePusher, count: int) -> None:
-    """Wait until so many lines have failed."""
+    """Wait until `count` lines have failed."""
     while pusher.tally.failed < count:  # noqa: ASYNC110  # nothing else tells
         await asyncio.sleep(0)
 

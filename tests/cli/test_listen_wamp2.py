@@ -109,9 +109,11 @@ async def test_key_that_the_hub_refuses(key: str | None, secret: str, said: str)
 
 
 async def test_key_for_a_hub_that_knows_none(hub: Hub) -> None:
-    """Whoever wants to authenticate is not silently let in as anybody."""
+    """A subscriber that tries to authenticate is refused instead of joining as anonymous."""
     result = await invoke("listen", hub.url, TOPIC, *KEY, env={"WEBMQ_SUBSCRIBER_SECRET": SECRET})
-    said = "the broker refuses the key 'page': no_matching_auth_method: subscribers of this hub are anonymous"
+    said = (
+        "the broker refuses the key 'page': no_matching_auth_method: this hub has no subscriber keys; join as anonymous"
+    )
     assert (result.status, result.stderr) == (1, f"error: {said}\n")
 
 

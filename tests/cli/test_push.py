@@ -469,7 +469,7 @@ async def test_begins_at_a_line(hub: Hub, join: Join, tmp_path: Path) -> None:
 
 
 async def test_begins_behind_the_end(server: Hostile, tmp_path: Path) -> None:
-    """There is nothing to push, and no failure; whoever mistyped the line is told."""
+    """Nothing is pushed and nothing fails. The output says so, because the line number may be a mistake."""
     file = tmp_path / "events.jsonl"
     file.write_text("1\n2\n")
     call = ("push", server.url, "--jsonl", str(file), "--topic", TOPIC, "--resume-from")

@@ -1,4 +1,4 @@
-"""How often a turn comes, by a clock of the test's own."""
+"""The rate limit of `webmqconnect push`, with a simulated clock."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from webmqconnect_async._cli.push.rate import RateLimit
 
 
 def turns(rate: float, seconds: float, *, lateness: float = 0.0, stalls: dict[int, float] | None = None) -> list[float]:
-    """Return when the turns of so many seconds are taken.
+    """Return the times at which turns are taken.
 
     Args:
         rate: turns per second.
-        seconds: how long.
+        seconds: duration of the simulation.
         lateness: by how much every timer wakes up late.
-        stalls: before which turn the whole process stands still, and for how long.
+        stalls: how many seconds the process is suspended, by the number of the turn after it.
     """
     limit, now, taken = RateLimit(rate), 1000.0, list[float]()
     while now <= 1000 + seconds:
@@ -27,7 +27,7 @@ def turns(rate: float, seconds: float, *, lateness: float = 0.0, stalls: dict[in
 
 
 def most_within(taken: list[float], seconds: float) -> int:
-    """Return the most turns that lie within any window of so many seconds."""
+    """Return the maximum number of turns within any window of `seconds`."""
     most = first = 0
     for last, at in enumerate(taken):
         while taken[first] < at - seconds:
@@ -39,7 +39,7 @@ def most_within(taken: list[float], seconds: float) -> int:
 @pytest.mark.parametrize("rate", [0.5, 10, 333, 20_000])
 @pytest.mark.parametrize("lateness", [0.0, 0.0015])
 def test_accurate(rate: float, lateness: float) -> None:
-    """Timers that wake up late slow nothing down."""
+    """Late timers do not reduce the rate."""
     taken = turns(rate, 20, lateness=lateness)
     assert len(taken) == pytest.approx(20 * rate + 1, abs=max(1, rate * 0.01))
 
@@ -47,7 +47,7 @@ def test_accurate(rate: float, lateness: float) -> None:
 @pytest.mark.parametrize("rate", [2, 10, 25, 333, 20_000])
 @pytest.mark.parametrize("window", [0.0, 0.05, 0.5, 1.0])
 def test_never_more_than_promised(rate: float, window: float) -> None:
-    """A stall is made up for by a tenth of a second's worth at the most, and the start is no stall."""
+    """After a stall, at most the turns of a tenth of a second are made up for. The start does not count as a stall."""
     stalls = {0: 3.0, int(rate * 2): 1.5, int(rate * 3): 0.05, int(rate * 4): 10.0}
     taken = turns(rate, 20, stalls=stalls)
     assert most_within(taken, window) <= rate * (window + max(0.1, 1 / rate + 0.002)) + 1e-6 * rate

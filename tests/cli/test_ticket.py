@@ -85,7 +85,7 @@ REASONS = {
         token({**CLAIMS, "exp": NOW + 90_000}),
         NOW,
         CORRECT,
-        "claims     the ticket is valid for 90000 seconds, and may be for 86400",
+        "claims     the ticket is valid for 90000 seconds; the maximum is 86400",
     ),
     "no exp": (
         token(without("exp")),

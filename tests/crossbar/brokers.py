@@ -1,4 +1,4 @@
-"""Crossbar.io and the hub, each with the same doors to push at: what differs between them is said here."""
+"""Run Crossbar.io and the hub with the same set of endpoints. Tests then run against both brokers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY, SECRET = "app", "s3cret"
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where to push, and where to hear it."""
+    """An endpoint for pushes, and the WebSocket where their events arrive."""
 
     endpoint: str
     ws_url: str
@@ -27,9 +27,9 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A broker that runs, and its doors by name: `open` and `signed` (by `KEY`) on both.
+    """A running broker, and its doors by name. Both have `open` and `signed`, which accepts pushes signed with `KEY`.
 
-    At the door `salted` of Crossbar.io, subscribers must authenticate, by salted WAMP-CRA.
+    At the door `salted` of Crossbar.io, subscribers must authenticate by salted WAMP-CRA.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Broker:
 
 
 _HUBS: Mapping[str, Mapping[str, Any]] = {"open": {}, "signed": {"keys": {KEY: SECRET}}, "small": {"max_body": 100}}
-"""The options of the hubs that are the doors."""
+"""The options of the hub behind each door."""
 
 _PATHS = {"open": "publish-unsigned", "signed": "publish"}
 _MORE_PATHS: Mapping[str, Mapping[str, object]] = {
@@ -56,7 +56,7 @@ _MORE_PATHS: Mapping[str, Mapping[str, object]] = {
     "fenced": {"options": {"require_ip": ["192.0.2.0/24"]}},
     "tls": {"options": {"require_tls": True}},
 }
-"""What Crossbar.io is given beside the example: paths, whose names are those of the doors."""
+"""Paths that are added to the example's configuration of Crossbar.io, by the names of their doors."""
 _MORE_ROLES = (
     {"name": "mute", "permissions": []},
     {
@@ -70,7 +70,7 @@ _MORE_ROLES = (
 
 @contextmanager
 def hubs() -> Iterator[Broker]:
-    """Run a hub in a thread for each door: one has a key, or has none."""
+    """Run a hub in a thread for each door, because a hub cannot accept signed and unsigned pushes at once."""
     with ExitStack() as stack:
         doors = {}
         for name, options in _HUBS.items():
@@ -81,7 +81,7 @@ def hubs() -> Iterator[Broker]:
 
 @contextmanager
 def crossbar_io() -> Iterator[Broker]:
-    """Run Crossbar.io with the example's configuration and a path more for each door that the example has not."""
+    """Run Crossbar.io with the example's configuration, and an additional path for each door that it lacks."""
     with crossbar.node(_config()) as node:
         authority = f"127.0.0.1:{node.port}"
         paths = _PATHS | {name: name for name in _MORE_PATHS}

@@ -93,7 +93,7 @@ def test_another_topic_is_another(client: Both, alice: Subscriber, topic: str) -
 def test_eligible_and_exclude_name_sessions(
     kind: type[int | str], client: Both, alice: Subscriber, bob: Subscriber, topic: str
 ) -> None:
-    """By their integers, or by the text of these."""
+    """Session IDs are integers, or strings of their digits."""
     a, b = kind(alice.session_id), kind(bob.session_id)
     alice.subscribe(topic)
     bob.subscribe(topic)
@@ -155,7 +155,7 @@ def test_many_pushes_of_one_topic_arrive_in_order(client: Both, alice: Subscribe
 
 
 def test_all_of_many_pushes_arrive(client: Both, alice: Subscriber, topic: str) -> None:
-    """What cannot be said is an outcome, and holds nothing up."""
+    """An event that is not JSON becomes a failed outcome, and does not delay the others."""
     alice.subscribe(topic)
     pushes = [(topic, number if number % 10 else float("nan")) for number in range(200)]
     outcomes = client.push_many(pushes)

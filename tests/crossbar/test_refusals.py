@@ -258,6 +258,6 @@ def test_the_bridge_refuses(case: Case, real: Broker) -> None:
 
 
 def test_another_path_is_not_found(broker: Broker) -> None:
-    """What answers is no bridge, and says it in HTML or in words."""
+    """Another part of the broker responds, in HTML or plain text."""
     answer = post(broker.open.endpoint.replace("/publish", "/nowhere"), PUSH)
     assert (answer.status, type(judged(answer))) == (404, Rejected)

@@ -174,7 +174,7 @@ async def test_tickets_that_are_not_valid_are_refused(authority: str) -> None:
 
 
 async def test_other_claims_do_not_matter(authority: str) -> None:
-    """As in a hub, which takes the same tickets."""
+    """Hubs accept the same tickets."""
     async with joined(authority, made({"aud": "shop", "jti": 17})) as (_, welcome):
         assert welcome[0] == 2
 

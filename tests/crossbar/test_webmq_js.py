@@ -62,7 +62,7 @@ async def test_events_arrive_and_the_session_id_names_the_page(broker: Broker, p
 
 
 async def test_a_topic_that_is_none_to_a_router_costs_no_other(broker: Broker, page: Page, topic: str) -> None:
-    """Crossbar.io ends the connection of whoever subscribes to one; again and again, if it comes back and does so."""
+    """Crossbar.io closes the connection of a page that subscribes to such a topic, and does so after each reconnect."""
     async with AsyncClient(broker.open.endpoint, dialect="crossbar") as client:
         await page.evaluate("globalThis.closed = 0; undefined")
         await subscribe(page, broker.open.ws_url, "http://example.com/page#orders", "a b", topic)
@@ -159,7 +159,7 @@ async def test_retained_events(broker: Broker, page: Page, topic: str) -> None:
 async def test_patterns_at_a_hub(embedded: Broker, page: Page) -> None:
     await subscribe(page, embedded.open.ws_url)
     script = "mq.subscribe('a', () => {}, { match: 'prefix' }).ready.catch(({ message }) => message)"
-    assert await page.evaluate(script) == "option_not_allowed: this hub compares topics exactly"
+    assert await page.evaluate(script) == "option_not_allowed: this hub supports only exact matches of topics"
 
 
 @pytest.mark.usefixtures("crossbar")

@@ -413,7 +413,7 @@ def test_dumps_replaces_the_encoder() -> None:
 
 
 def test_dumps_may_write_bytes() -> None:
-    """As orjson does."""
+    """`orjson.dumps` returns bytes."""
     assert (
         encode_event({"a": "ü"}, lambda event: json.dumps(event, ensure_ascii=False).encode()) == '{"a": "ü"}'.encode()
     )

@@ -87,7 +87,7 @@ def test_no_embedding_gets_through(part: str, names: list[str], before: str, aft
 
 @given(parts(), NAMES, st.sampled_from(["/{}", "/a/{}/b", "//{}/", "http://{}/x", "http://{}@h/", "{}", "/x;{}?a#b"]))
 def test_no_redirect_gets_through(part: str, names: list[str], pattern: str) -> None:
-    """In a Location's path, its host, its user."""
+    """The signature is in the path, the host or the user of a Location."""
     location = pattern.format(nested(part, *names))
     assert shown([target_of(CIMultiDict({"Location": location}), SIGNATURE)], SIGNATURE) == []
     request = Request("", b"1", SIGNATURE)
@@ -97,7 +97,7 @@ def test_no_redirect_gets_through(part: str, names: list[str], pattern: str) -> 
 
 @pytest.mark.parametrize("name", ["plain", "percent", "percent, all", "html", "json, all", "wrapped", "spaced"])
 def test_no_limit_leaves_a_part(name: str) -> None:
-    """Neither that of a reason nor that of a body, wherever they cut it."""
+    """Neither the limit of a reason nor that of a body leaves a part of a signature, wherever it cuts the text."""
     text = nested(SIGNATURE, name)
     for limit in (200, 16384):
         for before in range(limit - len(text) - 2, limit + 2):
@@ -117,7 +117,7 @@ def test_the_reason_says_why_it_is_not_shown() -> None:
 
 
 def test_a_reason_that_is_not_shown_still_counts() -> None:
-    """It decides which error is raised."""
+    """A reason that is not shown still decides which error is raised."""
     for status, said, kind in ((400, "timestamp expired (delta 302 seconds)", ClockRejected), (400, "no", Rejected)):
         verdict = judged(status, f"{said}: ?signature={SIGNATURE}".encode())
         assert type(verdict) is kind
@@ -156,7 +156,7 @@ def test_a_reason_of_an_unsigned_push_is_shown() -> None:
     ["%26" * 20 + "&#37;" * 10 + "\\x5c" * 10 + "=5C" * 10, "%25&amp;\\\\=3D" * 20, "%" + "25" * 100, "<a=%26" * 40],
 )
 def test_the_work_is_bounded(text: str) -> None:
-    """What could be decoded in more ways than are tried is not shown; the rest comes to an end."""
+    """A text with more possible decodings than are tried is not shown."""
     assert quotes(text[:200] + SIGNATURE[:8], SIGNATURE)
     assert isinstance(quotes(text[:200], SIGNATURE), bool)
 

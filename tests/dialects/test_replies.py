@@ -445,6 +445,6 @@ def test_no_answer_breaks_the_judging(status: int, body: bytes, headers: dict[st
 
 
 def test_no_repr_shows_an_answer() -> None:
-    """It may hold the valid signature."""
+    """A response may contain the valid signature."""
     response = Response(401, _headers({"X": _SIGNATURE}), _SIGNATURE.encode())
     assert repr(response) == str(response) == "Response(401, <headers>, <44 bytes of body>)"

@@ -24,7 +24,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @asynccontextmanager
 async def _running(name: str) -> AsyncIterator[Site]:
-    """Run a board, and read its log, which would fill the pipes."""
+    """Run a board. Read its log, because it stops once a pipe is full."""
     async with running(name) as board:
         process = board.site.process
         reading = asyncio.gather(process.said("\0"), process.complained("\0"), return_exceptions=True)
@@ -35,7 +35,7 @@ async def _running(name: str) -> AsyncIterator[Site]:
 
 @pytest.fixture(scope="session")
 def site(name: str) -> Iterator[Site]:
-    """Run a board with the hub that it brings along, for all tests."""
+    """Run a board with its own hub, for all tests."""
     with in_thread(partial(_running, name)) as site:
         yield site
 

@@ -104,7 +104,7 @@ async def people() -> AsyncIterator[tuple[Person, Person]]:
 
 
 async def test_each_sees_at_once_what_the_other_does(board: Board, people: tuple[Person, Person]) -> None:
-    """And nothing of what it did itself comes back."""
+    """A page gets no echo of its own changes."""
     ada, bob = people
     await ada.open(board)
     await bob.open(board)

@@ -172,7 +172,7 @@ async def test_an_event_that_cannot_be_pushed_is_a_bug_that_is_seen(name: str, h
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 async def test_it_ends_at_once_and_begins_anew(name: str, number: int) -> None:
-    """With a page connected, too. After a restart no version and no ID is one from before."""
+    """It also ends while a page is connected. After a restart, no version and no ID is used again."""
     async with running(name) as board:
         before = await board.add("tea")
         async with listener(await board.ws_url(), TOPIC):

@@ -126,7 +126,7 @@ async def test_without_a_broker_nothing_is_pushed_and_all_is_written(hub: Hub, p
 
 
 async def test_a_file_without_topics_is_refused(hub: Hub, tmp_path: Path) -> None:
-    """What failed in the run before is still there, and nothing else is left."""
+    """The file of earlier failures remains, and the run creates no other file."""
     file = tmp_path / "prices.csv"
     file.write_text("symbol,price\nACME,1\n", encoding="utf-8")
     failed = tmp_path / "prices.failed.csv"

@@ -1,4 +1,4 @@
-"""`examples/private_orders/` in browsers: users see and hear of their own orders, and the admin of all."""
+"""`examples/private_orders/` in browsers: users see only their own orders, the admin sees all."""
 
 from __future__ import annotations
 

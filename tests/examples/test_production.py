@@ -249,7 +249,7 @@ def test_the_limits_have_room_for_the_subscribers() -> None:
 
 @pytest.mark.usefixtures("nginx")
 def test_nginx_accepts_the_configuration_of_compose(tmp_path: Path) -> None:
-    """But for Docker's names, and for `resolve`, which nginx has since 1.27.3."""
+    """Docker's host names, and `resolve`, which needs nginx 1.27.3, are replaced."""
     certificate = trustme.CA().issue_cert(NAME)
     certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "pem")
     text = (EXAMPLE / "nginx.conf").read_text().replace("hub:8080 resolve", "127.0.0.1:8080").replace("user nginx;", "")

@@ -107,7 +107,7 @@ async def worker(env: Mapping[str, str]) -> AsyncIterator[Process]:
 
 @pytest.mark.usefixtures("redis")
 async def test_two_workers_share_the_tasks(hub: Hub, redis_url: str) -> None:
-    """As two machines would: all are pushed, each once, and both have their part."""
+    """Each task is pushed once, and both workers push some."""
     env = {**named(hub), "REDIS_URL": redis_url}
     async with worker(env) as one, worker(env) as two:
         produced = await produce(200, env)

@@ -190,7 +190,7 @@ def test_a_mistake_with_the_secret(secret: bytes, mistake: str) -> None:
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
 @pytest.mark.parametrize("padding", [b"", b"="])
 def test_a_secret_decoded_from_base64(encode: Callable[[bytes], bytes], padding: bytes) -> None:
-    """In either alphabet, with or without padding."""
+    """The secret is in either base64 alphabet, with or without padding."""
     for secret in (b"1", b"22", b"333", b"\xfb\xff", b"\xfb\xff\xfe", b"\xff"):
         credentials = Credentials("app", encode(secret).rstrip(b"=" if not padding else b""))
         assert explain(credentials, WEBMQ).mistake(signed(secret=secret)) == "the secret decoded from base64"

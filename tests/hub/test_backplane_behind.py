@@ -90,7 +90,7 @@ async def test_a_hub_that_catches_up_soon(tmp_path: Path) -> None:
 
 
 async def test_a_hub_that_catches_up_late(tmp_path: Path) -> None:
-    """It cannot vouch for the gap. Nothing is doubled all the same."""
+    """It reports lost events, because it does not have those in between. There are still no duplicates."""
     async with moving(tmp_path) as seen:
         await asyncio.sleep(2.5)
     assert [value for value in seen if isinstance(value, int)] == [0, 1, 2, 3, 4, 5]

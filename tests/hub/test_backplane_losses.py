@@ -89,7 +89,7 @@ def restart_without_data(server: RedisServer) -> None:
 
 
 def restart_with_other_data(server: RedisServer) -> None:
-    """From a snapshot, which may be older than what was in the server."""
+    """Restart the server from a snapshot, which may be older than its data."""
     with server.client() as client:
         client.save()
     server._appendonly = False
@@ -122,7 +122,7 @@ async def test_lost(pair: Pair, wire: HubClient, own_redis: RedisServer, lose: C
 
 
 async def test_lost_while_others_push(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
-    """What is accepted afterwards is delivered to pages that have come back, or told as lost."""
+    """Pages that have reconnected get each event that is accepted afterwards, or are told that it was lost."""
     pages, _ = await three_events(wire, pair)
     stopped = False
 
@@ -287,7 +287,7 @@ async def test_no_history(run: Run, wire: HubClient, own_redis: RedisServer) -> 
 
 
 async def test_an_entry_of_a_stranger_with_a_high_counter(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
-    """The IDs of events grow all the same."""
+    """The IDs of later events still increase."""
     await three_events(wire, pair)
     with own_redis.client() as client:
         [(last, _)] = last_entries(client, 1)

@@ -218,7 +218,7 @@ async def test_repeated_after_it_was_unconfirmed(place: Place, wire: HubClient) 
 
 
 async def test_a_push_that_is_cancelled(place: Place, wire: HubClient) -> None:
-    """Its client is gone; the event is added all the same, and the hub goes on."""
+    """After a client has disconnected, the hub still adds its event, and continues to work."""
     peer = await page(wire, place.far, TOPIC)
     engine = engine_of(place.near)
     place.redis.pause()
@@ -271,7 +271,7 @@ async def test_closing_with_a_push_in_flight(run: Run, own_redis: RedisServer, w
 
 
 async def test_closing_while_redis_ends(run: Run, own_redis: RedisServer) -> None:
-    """As when both are stopped at the same time."""
+    """The hub and Redis are stopped at the same time."""
     for _ in range(3):
         hub = await run(Hub(port=0, **backplane(own_redis)))
         own_redis.kill()
@@ -296,7 +296,7 @@ async def test_no_memory(place: Place, wire: HubClient) -> None:
 
 
 async def test_read_only(place: Place, wire: HubClient) -> None:
-    """It has become a replica, for a while."""
+    """Redis is a replica for a while, which accepts no events."""
     pages = [await page(wire, hub, TOPIC) for hub in (place.near, place.far)]
     with place.redis.client() as client:
         client.replicaof("127.0.0.1", str(free_port()))

@@ -235,7 +235,7 @@ async def test_a_hub_that_starts_later(run: Run, shared: Shared, wire: HubClient
 async def test_a_hub_that_starts_with_a_trimmed_stream(
     run: Run, redis_server: RedisServer, shared: Shared, wire: HubClient
 ) -> None:
-    """It vouches for what is there."""
+    """It can recover the events that are left. A page that needs an earlier one is told of the loss."""
     first = await run(Hub(port=0, **shared))
     before = await page(wire, first)
     ids = [await accepted(wire, first, number, TOPIC) for number in range(6)]

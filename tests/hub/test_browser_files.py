@@ -29,7 +29,7 @@ SHARED = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "c
 
 @pytest.mark.parametrize("name", FILES)
 async def test_any_page_may_load_them(hub: Hub, wire: HubClient, name: str) -> None:
-    """Also one whose origin may not subscribe."""
+    """Even a page whose origin may not subscribe can load them."""
     response = await wire.request("GET", hub, f"/{name}", Origin="https://foreign.example")
     assert (response.status, response.text) == (200, FILES[name].decode())
     assert {key: response.headers[key] for key in SHARED} == SHARED

@@ -130,7 +130,7 @@ async def test_ids_after_the_clock_was_set_back(start: Start, wire: HubClient) -
 
 @both_formats
 async def test_a_repeated_push(sent: Sent, start: Start, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
-    """It gets the ID of the first time, and is not delivered again, by whichever hub."""
+    """The response has the ID of the first push, and no hub delivers the event again."""
     caplog.set_level(logging.INFO, "webmqconnect_async.hub")
     pair = await start(metrics="127.0.0.1:0")
     peers = [await page(wire, hub, TOPIC) for hub in pair]
@@ -233,7 +233,7 @@ async def test_the_last_retained_event(pair: Pair, wire: HubClient) -> None:
 
 
 async def test_a_page_that_goes_to_the_other_hub_misses_nothing(pair: Pair, wire: HubClient) -> None:
-    """It gets what came while it was away, and then what comes, without what excluded it or was for others."""
+    """It gets the missed events, then the new ones, except for events that exclude it or are addressed to others."""
     before = await page(wire, pair.first, TOPIC)
     seen = await published(wire, pair.first, 0)
     assert await events(before) == [0]
@@ -283,7 +283,7 @@ async def test_the_bounds_of_the_history(start: Start, wire: HubClient) -> None:
 
 
 async def test_no_history(start: Start, wire: HubClient) -> None:
-    """Events are delivered all the same, and a page is told that there is none."""
+    """Events are delivered, and a page that asks for missed ones gets an error."""
     pair = await start(history=0)
     peer = await wire.wamp2_subscriber(pair.second, TOPIC)
     publication = await published(wire, pair.first)
@@ -296,7 +296,7 @@ async def test_no_history(start: Start, wire: HubClient) -> None:
 
 
 async def test_subscribers_that_publish(pair: Pair, wire: HubClient) -> None:
-    """To the subscribers of both hubs, but not to themselves unless they want that."""
+    """Their events reach the subscribers of both hubs. They get their own events only if they ask for them."""
     new, other = await page(wire, pair.first, TOPIC), await page(wire, pair.second, TOPIC)
     old = await wire.subscriber(pair.second, TOPIC)
     await new.send(16, 5, {"acknowledge": True}, TOPIC, ["é", 2], {"k": None})
@@ -340,7 +340,7 @@ async def test_a_subscriber_that_leaves_after_it_has_published(pair: Pair, wire:
 
 
 async def test_the_console(start: Start, wire: HubClient) -> None:
-    """It pushes to the receivers of both hubs, and shows what either accepts."""
+    """The console pushes to the subscribers of both hubs, and shows the pushes that each of them accepts."""
     pair = await start(console_token=TOKEN, admit=refuse_typos)
     peers = [await page(wire, hub, TOPIC) for hub in pair]
     async with console(wire, pair.first) as one, console(wire, pair.second) as two:
@@ -438,7 +438,7 @@ async def test_log(start: Start, engine: str, wire: HubClient, caplog: pytest.Lo
     ],
 )
 async def test_odd_texts(pair: Pair, wire: HubClient, topic: str, body: str) -> None:
-    """All receive the text that was pushed, as it was."""
+    """All subscribers receive the text unchanged."""
     peers = [await wire.subscriber(hub, topic) for hub in pair]
     await wire.push(pair.first, f"topicuri={quote(topic, safe='')}", body.encode())
     for peer in peers:

@@ -201,11 +201,11 @@ TOO_MANY = "number or size of its {0} exceeds maximum (1 {0}, 256 bytes); hint: 
             LIMITS,
             Wamp2Session,
             [[32, 1, {"match": "prefix"}, "a"]],
-            "subscription {} refused: this hub compares topics exactly",
+            "subscription {} refused: this hub supports only exact matches of topics",
         ),
         (
             *(LIMITS, Wamp2Session, [[32, 1, {"match": "prefix"}, "a"]]),
-            "subscription {} refused: this hub compares topics exactly",
+            "subscription {} refused: this hub supports only exact matches of topics",
         ),
         (
             *(LIMITS, Wamp2Session, [[16, 1, {}, "t", [1]]]),

@@ -1,4 +1,4 @@
-"""Subscribers that join with a ticket (WAMP v2), and what they, and those beside them, may read."""
+"""Subscribers that join with a ticket (WAMP v2): which topics they and other subscribers may read."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ NEED_EITHER, NO_TICKETS = "subscribers of this hub need a ticket or a key (wampc
         ("open", [], "anonymous"),
         ("open", ["ticket", "anonymous"], "anonymous"),
         ("open", ["ticket"], NO_TICKETS),
-        ("open", ["wampcra"], "subscribers of this hub are anonymous"),
+        ("open", ["wampcra"], "this hub has no subscriber keys; join as anonymous"),
         ("keys", [], NEED_KEY),
         ("keys", ["ticket"], NO_TICKETS),
         ("keys", ["ticket", "wampcra"], "wampcra"),
@@ -613,7 +613,7 @@ async def test_too_slow(
     for _ in range(3):
         assert (await peer.receive())[4] == UNAUTHORIZED
     assert (len(slow.tasks), slow.shared.cancelled()) == (tasks, False)
-    late, again = "took more than 0 s", "still runs for an earlier topic, and is not called"
+    late, again = "took more than 0 s", "is still running for an earlier topic, so it was not called"
     said_ = [late] * 3 if kind == "polite" else [late, again, again]
     assert caplog.messages == [f"may_subscribe {each} for topic '{MINE}'" for each in said_]
     slow.shared.set_result(True)

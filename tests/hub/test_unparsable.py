@@ -83,7 +83,7 @@ async def test_a_header_that_is_too_long_is_named_by_its_limit(hub: Hub) -> None
 @pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("argument", ["eligible", "exclude"])
 def test_a_push_to_too_many_sessions_is_rejected(driver: str, argument: str) -> None:
-    """The error says what to do."""
+    """The reason in the error says what to do."""
     with (
         in_thread(lambda: Hub(port=0, keys={"app": "s3cret"})) as hub,
         Both(driver, hub.url, "app", "s3cret", max_request_head=None) as client,

@@ -150,7 +150,7 @@ def test_a_request_is_named_by_an_integer(kind: int, request_: str) -> None:
     ],
 )
 def test_an_option_of_another_type_is_a_violation(options: str, said: str) -> None:
-    """And not ignored: what was to reach few would reach all."""
+    """If it were ignored, an event for a few subscribers would reach all."""
     with pytest.raises(ProtocolViolation) as caught:
         decode(f'[16,1,{options},"t"]')
     assert str(caught.value) == said

@@ -1,4 +1,4 @@
-"""Subscribers that speak WAMP v2, on a real port: how they come, stay and go, beside those that speak WAMP v1."""
+"""WAMP v2 subscribers on a real port: they connect, stay and leave, while others use WAMP v1."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ async def test_a_message_too_long_ends_the_connection(run: Run, wire: HubClient)
 
 
 async def test_a_hub_that_goes_says_goodbye_after_the_last_event(hub: Hub, wire: HubClient) -> None:
-    """By both words: WAMP's where there is a session, and the WebSocket's."""
+    """It sends GOODBYE, if there is a session, and a close frame."""
     peers = [await wire.wamp2_subscriber(hub, TOPIC) for _ in range(3)]
     old, stranger = await wire.subscriber(hub, TOPIC), await wire.stranger(hub)
     await wire.push(hub, f"topicuri={TOPIC}")

@@ -117,7 +117,11 @@ def test_an_anonymous_client_is_welcome_in_any_realm(broker: Broker, realm: str,
 def test_who_wants_to_authenticate_is_not_let_in_as_anybody(broker: Broker) -> None:
     session = opened(broker)
     reply = told(session, 1, "realm1", {"authmethods": ["wampcra"], "authid": KEY})
-    assert reply == [3, {"message": "subscribers of this hub are anonymous"}, "wamp.error.no_matching_auth_method"]
+    assert reply == [
+        3,
+        {"message": "this hub has no subscriber keys; join as anonymous"},
+        "wamp.error.no_matching_auth_method",
+    ]
     assert (session.ending, session.admitted) == ((1000, ""), False)
 
 
@@ -196,7 +200,7 @@ def test_a_wrong_answer_and_an_unknown_key_are_told_alike_and_late(
     "second", ["right", [1, "realm1", {"authmethods": ["wampcra"], "authid": KEY}], [3, {}, "x"], []]
 )
 def test_nothing_brings_a_late_answer_forward(guarded: Broker, second: list[object] | str) -> None:
-    """Not a right answer, another HELLO, an ABORT or nonsense: it would make guessing quick."""
+    """No message shortens the delay, because guessing would be quick: no correct signature, HELLO or ABORT."""
     session = opened(guarded)
     challenge = challenged(session)
     late = session.receive('[5,"wrong",{}]')
@@ -335,7 +339,7 @@ def test_a_topic_that_was_left_by_all_begins_anew(broker: Broker) -> None:
 def test_topics_are_compared_exactly_or_not_at_all(broker: Broker, match: object) -> None:
     session = joined(broker)
     reply = told(session, 32, 1, {"match": match}, "com.example.")
-    assert reply == [8, 32, 1, {}, "wamp.error.option_not_allowed", ["this hub compares topics exactly"]]
+    assert reply == [8, 32, 1, {}, "wamp.error.option_not_allowed", ["this hub supports only exact matches of topics"]]
     assert session.subscribed == set()
 
 
@@ -536,7 +540,7 @@ def test_what_nobody_hears_is_published_all_the_same(broker: Broker) -> None:
 
 
 def test_empty_lists_name_nobody_in_particular(broker: Broker) -> None:
-    """As with Crossbar.io: of the eligible, an empty list is none at all."""
+    """As with Crossbar.io, empty lists in a PUBLISH are ignored: all subscribers of the topic get the event."""
     publisher, subscriber = joined(broker), joined(broker)
     subscribed(subscriber)
     names = ("eligible", "exclude", "eligible_authid", "eligible_authrole")

@@ -273,7 +273,7 @@ def test_what_a_subscriber_makes_the_hub_keep_is_bounded(subprotocol: str, filli
 
 @pytest.mark.parametrize("subprotocol", ["wamp", "wamp.2.json"])
 def test_topics_take_no_more_than_their_bytes(subprotocol: str) -> None:
-    """And those that are left make room for others."""
+    """Unsubscribing makes room for other topics."""
     broker = Broker(HubConfig(max_subscriptions=4, max_topic=1000))
     peer = broker.open(PROTOCOLS[subprotocol], drop=lambda: pytest.fail("dropped"))
     peer.receive('[1,"realm",{}]')

@@ -216,7 +216,7 @@ def test_rows_behind_one_in_flight_are_released_too() -> None:
 
 @pytest.mark.parametrize("error", [AuthRejected(status=401), BadReply(status=502), Rejected(status=400)], ids=repr)
 def test_a_broker_that_refuses_rows_is_there(error: WebMQError) -> None:
-    """The pauses remain short, and rows that have not failed yet are probes first."""
+    """The relay does not back off. It first probes the broker with a row that has not failed yet."""
     schedule = schedule_of("ab")
     for row in handed_out(schedule):
         schedule.done(row, error, 0, NOW)

@@ -1,4 +1,4 @@
-"""An outbox in SQLite, beside an application that keeps the database locked."""
+"""An outbox in SQLite, while an application keeps the database locked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Brokers over real WebSockets that do what a test says."""
+"""Brokers over real WebSockets, whose messages each test chooses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Peer:
             raise Left from None
 
     async def welcome(self, session: int, **details: object) -> None:
-        """Let the subscriber in by WAMP v2. The names of the details have underscores in front."""
+        """Respond to a WAMP v2 HELLO with WELCOME. Each detail `x` is sent as `_x`."""
         message = await self.next()
         assert message[0] == 1
         await self.send(2, session, {f"_{name}": value for name, value in details.items()})

@@ -55,7 +55,7 @@ class Relaying:
         return self._relay.stats.failed
 
     def summary(self, seconds: float) -> str:
-        """Return the last line."""
+        """Return the line that the command prints at the end."""
         stats = self._relay.stats
         counts = [f"{stats.pushed:,} pushed", f"{stats.failed:,} failed", f"{stats.parked:,} parked"]
         return summary_of(counts, stats.pushed, seconds)

@@ -1,4 +1,4 @@
-"""The queue of `push_soon`: the backlog with a lock, a log and the application's `on_failure`.
+"""What both clients add to the `backlog` of `push_soon`: a lock, log messages, and calls of `on_failure`.
 
 Each client has a subclass, which takes events from it and pushes them.
 """

@@ -1,4 +1,4 @@
-"""The bookkeeping of `push_soon`: what waits, what may be pushed now, and the outcome of each event.
+"""The bookkeeping of `push_soon`: which events wait and how many may, which to push now, and their outcomes.
 
 Events of one topic are pushed in order, one at a time. An event that the broker has not accepted, but may accept later,
 is tried again until it is too old; any other error ends it, and the next event of its topic follows. While the broker
@@ -243,7 +243,7 @@ class Backlog:
             self._bytes -= size
 
     def log_line(self, now: float, *, ended: bool) -> tuple[bool, str] | None:
-        """Return what to log now, and before it whether that is a warning; `None` for nothing.
+        """Return whether the next log message is a warning, and its text; `None` if there is nothing to log.
 
         Args:
             now: The monotonic time.

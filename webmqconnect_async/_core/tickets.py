@@ -134,7 +134,7 @@ def check_claims(key: str, payload: bytes, now: float) -> Ticket:
         if time > now + _LEEWAY:
             raise TicketRefused(f"the ticket is not valid yet: its {name} is {time - now:.0f} seconds in the future")
     if expires - issued > MAX_SECONDS:
-        raise TicketRefused(f"the ticket is valid for {expires - issued:.0f} seconds, and may be for {MAX_SECONDS}")
+        raise TicketRefused(f"the ticket is valid for {expires - issued:.0f} seconds; the maximum is {MAX_SECONDS}")
     return Ticket(key, sub, topics, issued, expires, MappingProxyType(claims))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from .checks import wrong_type
 
 _URI = re.compile(r"[^\s.#]+(\.[^\s.#]+)*")
-"""What the WAMP specification calls a loose URI."""
+"""A "loose URI" of the WAMP specification."""
 _SEPARATORS = ("/", ".", ":")
 
 

@@ -55,7 +55,7 @@ class WithoutFrames:
         self._doing = doing
 
     def __enter__(self) -> None:
-        # A caller may push while it handles an exception, which must remain the context.
+        # If the caller is handling an exception, errors of the push must keep it as their `__context__`.
         self._handled = sys.exception()
 
     def __exit__(

@@ -212,7 +212,7 @@ class ProcessState:
 
 
 def deadline_after(seconds: float | None) -> float:
-    """Return the monotonic time in so many seconds; infinity for `None`."""
+    """Return the monotonic time at which `seconds` will have passed; infinity for `None`."""
     return inf if seconds is None else monotonic() + seconds
 
 

@@ -195,7 +195,7 @@ class Latch:
                     break
 
     def wait(self, seconds: float) -> bool:
-        """Wait for at most so many seconds; return whether the latch is set."""
+        """Wait until the latch is set, for at most `seconds`; return whether it is set."""
         woken = threading.Lock()
         woken.acquire()
         with self._lock:

@@ -95,7 +95,7 @@ class OwnedSockets:
             made = make.__new__(make)
             self._sockets.append(made)
             make.__init__(made, family, kind, protocol)
-        else:  # replaced by a function, a common way to bind all sockets to an address
+        else:  # some applications replace socket.socket by a function that binds each socket to an address
             made = make(family, kind, protocol)
             self._sockets.append(made)
         made.setblocking(False)

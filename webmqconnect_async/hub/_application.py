@@ -42,7 +42,7 @@ class Application:
         the subscription is refused.
         """
         if self._running is not None and not self._running.done():  # otherwise a client could start any number of calls
-            return self._refuse("still runs for an earlier topic, and is not called", topic)
+            return self._refuse("is still running for an earlier topic, so it was not called", topic)
         try:
             answer: object = self._hook(identity, topic)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # it is logged

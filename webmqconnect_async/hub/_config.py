@@ -233,7 +233,7 @@ def _check_strings(name: str, values: object) -> None:
 
 
 def _check_console_token(token: object) -> None:
-    # The messages do not show it.
+    # The messages must not contain the token.
     if not isinstance(token, str):
         raise TypeError(wrong_type("console_token", "a string or None", token))
     if len(token) < _MIN_TOKEN:
@@ -250,7 +250,7 @@ def _check_ticket_keys(tickets: Mapping[str, Credentials], others: Iterable[Cred
             raise ValueError(f"ticket_keys has a secret that {problem}")
         if any(credentials.secret == other.secret for other in others):
             raise ValueError(
-                "ticket_keys has a secret that is also that of another key: tickets need keys of their own"
+                "ticket_keys contains a secret that another key uses, too: a ticket key needs its own secret"
             )
 
 

@@ -50,7 +50,7 @@ _MAX_EVENTS = 50
 """Maximum number of events in a message. Nobody can read more, and the browser may not be able to show more in time."""
 
 _MAX_CHARACTERS = 30_000
-"""Characters of the events in a message, or of the topics in a state, after which no more are added."""
+"""Once the events in a message, or the topics in a state, have this many characters, no more are added."""
 
 _MAX_TEXT = 1000
 """Maximum number of characters of an event that are shown."""

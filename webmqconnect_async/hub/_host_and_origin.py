@@ -82,9 +82,9 @@ class Denial(NamedTuple):
 
     reason: str
     option: str
-    """Of `webmqconnect hub`: `--allow-host` or `--allow-origin`."""
+    """The option of `webmqconnect hub`: `--allow-host` or `--allow-origin`."""
     value: str
-    """Of the request."""
+    """The host name or the origin in the request; empty if it is malformed."""
 
     @property
     def remedy(self) -> str:

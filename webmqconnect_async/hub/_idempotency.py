@@ -26,9 +26,9 @@ class Fingerprint(NamedTuple):
     """A push with an idempotency key, in digests of 16 bytes."""
 
     name: bytes
-    """Of the application key, the topic and the idempotency key."""
+    """The digest of the application key, the topic and the idempotency key."""
     content: bytes
-    """Of the event and its receivers."""
+    """The digest of the event and its receivers."""
 
 
 def fingerprint_of(push: Accepted, values: Sequence[str]) -> Fingerprint | Refused:

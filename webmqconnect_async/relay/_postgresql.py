@@ -169,7 +169,7 @@ class PostgreSQLStore:
         return False
 
     async def due(self, now: float, limit: int, without: Collection[str] = ()) -> list[Row]:
-        self._notified = False  # before the rows: a later commit ends `wait`
+        self._notified = False  # before reading: `wait` must return at once if there is a commit after the read
         parameters = {"now": now, "without": list(without), "limit": limit}
         found: list[str] = []
         for start in self._turns.starts():

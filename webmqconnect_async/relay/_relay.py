@@ -55,7 +55,7 @@ class RelayStats:
     pushed: int = 0
     """Rows that the broker accepted."""
     repeated: int = 0
-    """Those of them that the broker had already accepted before, and did not deliver again."""
+    """The pushed rows that the broker had already accepted before, and did not deliver again."""
     failed: int = 0
     """Pushes that failed. Their rows are pushed again later, except for those that were parked."""
     parked: int = 0

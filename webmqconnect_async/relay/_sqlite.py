@@ -26,7 +26,7 @@ _POLL = 0.05
 _BUSY_TIMEOUT = 0.2
 """Seconds that a statement waits inside of SQLite. A commit that waits for readers blocks new ones (PENDING lock)."""
 _PAUSE = 0.1
-"""Seconds to pause after a statement has waited in vain, so that others can continue."""
+"""Seconds to pause after the wait of a statement has timed out, so that others can continue."""
 
 # A loose index scan, as in `_postgresql`: in the index on topic and ID, it steps from each topic to the first row of
 # the next one. It has no join, because SQLite may read a whole table to make a Bloom filter for a join.

@@ -55,7 +55,7 @@ class Backpressure:
         return bool(self.full) and not self.waiting
 
     async def wait(self, seconds: float) -> bool:
-        """Wait until `blocked` may have changed; return `False` after so many seconds without a change."""
+        """Wait until `blocked` may have changed; return `False` if it has not within `seconds`."""
         self.changed.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

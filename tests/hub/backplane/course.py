@@ -26,7 +26,7 @@ PAGES = {"node": 3, "python": 2}
 
 
 def short_steps(seed: int, kills: int = 10, others: Sequence[Step] = OTHERS) -> list[Step]:
-    """Return so many kills of hubs and each other step once, in random order."""
+    """Return `kills` kills of hubs, and each other step once, in random order."""
     steps = [HUB_KILLED] * kills + list(others)
     Random(f"steps {seed}").shuffle(steps)  # noqa: S311  # to be drawn again
     return steps

@@ -101,7 +101,7 @@ class Pushers:
         self._pushing = False
 
     async def burst(self, count: int) -> list[int]:
-        """Push so many events at once, and return the IDs of those that were accepted."""
+        """Push `count` events at once, and return the IDs of those that were accepted."""
         async with AsyncExitStack() as stack:
             client, _ = await self._clients(stack)
 

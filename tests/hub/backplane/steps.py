@@ -187,7 +187,7 @@ OTHERS: Sequence[Step] = (
     REPLACED_WHILE_CUT_OFF,
     Step("Redis is flushed while a hub gets no packets", _flushed_while_cut_off, may_lose=True),
 )
-"""What a course consists of, beside hubs that are killed."""
+"""The steps of a course other than `HUB_KILLED`."""
 
 
 def both(one: Step, other: Step) -> Step:

@@ -29,9 +29,9 @@ LONGEST = 1.0
 """Seconds of CPU that no input may take: the largest are of 40,000 characters."""
 
 _TRACED = 50
-"""Of so many inputs one is measured for memory: that takes long."""
+"""The memory of one in this many inputs is measured, because that is slow."""
 _UNIT = 1_000
-"""Characters that every input counts as, at the least: or else the smallest would be the dearest by character."""
+"""Minimum length by which the cost of an input is divided: otherwise the shortest inputs would cost most."""
 
 
 class Batch(NamedTuple):

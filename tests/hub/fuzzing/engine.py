@@ -34,7 +34,7 @@ def fuzz(
     *,
     shrink: bool = True,
 ) -> None:
-    """Check so many inputs; the error of the smallest one that fails says which it is.
+    """Check `inputs` inputs. If any fail, raise the error of the smallest one, which shows the input.
 
     Args:
         target: what to fuzz.

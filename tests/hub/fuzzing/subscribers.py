@@ -27,7 +27,7 @@ _PROCEDURE = "http://api.wamp.ws/procedure#"
 _MAX_TOPICS, _MAX_TOPIC = 3, 20
 
 AUTHENTICATE, TELL, EVENT, READ = "authenticate", "tell", "event", "read"
-"""What happens beside messages: it proves its key, a late answer is due, an event is pushed, the subscriber reads."""
+"""Steps that are not messages: authenticate, let a delayed response be sent, push an event, let the subscriber read."""
 
 
 @dataclass(frozen=True)

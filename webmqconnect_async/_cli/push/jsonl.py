@@ -186,7 +186,7 @@ def _members(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _unchanged(text: str, value: object) -> JSONText:
-    """Return an event as it is written; raise `ValueError` if it has a lone surrogate, which brokers cannot forward."""
+    """Return the JSON of an event unchanged. A lone surrogate is a `ValueError`, because brokers cannot forward it."""
     try:
         if "\\u" in text:
             _json(value).encode()

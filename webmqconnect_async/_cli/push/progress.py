@@ -47,7 +47,7 @@ class Tally:
     skipped: int = 0
     """Lines that were skipped because an earlier run may have pushed them."""
     interrupted: int = 0
-    """Lines that were abandoned during their push or before."""
+    """Lines that were abandoned because of an interrupt, before or during their push."""
 
     @property
     def complete(self) -> bool:

@@ -1,4 +1,4 @@
-"""The engines of a hub: where events get their IDs, and from where they reach its subscribers.
+"""The engines of a hub, which give events their IDs and pass them to the broker.
 
-`MemoryEngine` is that of a hub alone. `StreamEngine` connects hubs over a stream in Redis or Valkey.
+`MemoryEngine` is for a single hub. `StreamEngine` connects several hubs by a stream in Redis or Valkey.
 """

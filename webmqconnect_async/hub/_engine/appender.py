@@ -1,4 +1,4 @@
-"""Adds events to the stream: all that have come since the last time, with one command."""
+"""Adds events to the stream: events that arrive during one command are added together by the next."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .names import Names
 from .scripts import ADD
 
 _MOST_EVENTS = 100
-"""Events that are added with one command."""
+"""Maximum number of events per command."""
 
 _MOST_BYTES = 1 << 20
-"""Bytes of their fields, unless there is one event only."""
+"""Maximum size of their fields in bytes. An event that is larger gets a command of its own."""
 
 _PROBE = 1.0
 """Seconds."""
 
 NOT_ADDED = Refused(503, "the backplane cannot be used at present", retry_after=1)
-"""The event has not been added."""
+"""The result of an event that has certainly not been added."""
 
 NOT_KNOWN = Refused(502, "the backplane has not responded: the event may have been published")
-"""It may have been added."""
+"""The result of an event that may have been added."""
 
 
 class Addition(NamedTuple):
@@ -46,13 +46,13 @@ class OtherHistory(Unreachable):
 
 
 class Appender:
-    """The events of one hub that are to be added, in the order in which they came.
+    """The queue of events that one hub adds to the stream, in order of arrival.
 
     Args:
         names: the names of the keys.
-        most: entries that the stream keeps.
+        most: approximate maximum length of the stream, in entries.
         clock: returns the Unix time in seconds.
-        added: called with the entries that a command has added, which follow each other.
+        added: called with the entries that one command has added. They are consecutive.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class Appender:
         self._filled = asyncio.Event()
         self._script = b""
         self.newest: Position | None = None
-        """That of the last event that has been added."""
+        """The position of the last event that was added; `None` if there is none in the current history."""
         self.latest = -inf
-        """When an event last came that was not repeated, as the event loop's time."""
+        """When the last event arrived that was not repeated, in the event loop's time."""
 
     def add(self, addition: Addition) -> None:
-        """Let an event be added. Its future has the result."""
+        """Queue an event. Its future gets the result."""
         self._waiting.append(addition)
         self._filled.set()
         if addition.push is None:  # otherwise it may be repeated
@@ -88,7 +88,7 @@ class Appender:
         await self._ask(connection, b"", ())
 
     async def run(self, connection: Connection, history: Callable[[], bytes]) -> None:
-        """Add events, until that fails. Those that wait then are refused.
+        """Add events until a command fails. Then refuse all events that are still queued.
 
         Args:
             connection: to the server.
@@ -109,13 +109,14 @@ class Appender:
                     results = await self._ask(connection, before, batch)
                     if results is None:
                         raise OtherHistory("another hub has begun a new history")
-                    if history() == before:  # otherwise this hub has lost them, and nobody was told of them
+                    # If this hub has adopted another history meanwhile, the events may be lost: NOT_KNOWN.
+                    if history() == before:
                         self._settle(batch, results)
                 except (NotDone, OtherHistory):
                     _finish(batch, NOT_ADDED)
                     raise
                 finally:
-                    _finish(batch, NOT_KNOWN)  # unless they have a result
+                    _finish(batch, NOT_KNOWN)  # does not change events that have a result
         finally:
             self.refuse()
 
@@ -126,7 +127,7 @@ class Appender:
             self._filled.set()
 
     def refuse(self) -> None:
-        """Refuse all events that wait."""
+        """Refuse all queued events."""
         _finish(self._waiting, NOT_ADDED)
         self._waiting.clear()
         self._filled.clear()
@@ -177,5 +178,5 @@ class Appender:
 
 def _finish(additions: Iterable[Addition], published: Published) -> None:
     for addition in additions:
-        if not addition.published.done():  # cancelled, if nobody waits for the response any more
+        if not addition.published.done():  # a future is cancelled when nobody waits for the response any more
             addition.published.set_result(published)

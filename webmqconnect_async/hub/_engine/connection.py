@@ -24,7 +24,7 @@ from ..._core.escape import visible
 from .._backplane import Backplane
 
 _TIMEOUT = 2.0
-"""Seconds for the server to reply to a command."""
+"""Seconds within which the server must reply to a command."""
 
 
 class _Driver(TypedDict, total=False):
@@ -35,7 +35,7 @@ _DRIVER: _Driver = {"driver_info": None} if "driver_info" in signature(AbstractC
 """Without this, redis-py 8 reads its own version from a file for each connection, in the event loop."""
 
 Reply: TypeAlias = object
-"""What Redis replies, as redis-py parses it: bytes, an int, `None`, or a list of these, by the command."""
+"""A reply as redis-py parses it. Depending on the command: bytes, an int, `None`, or a list of these."""
 
 
 class Unreachable(Exception):
@@ -43,11 +43,11 @@ class Unreachable(Exception):
 
 
 class NotDone(Unreachable):
-    """The server has refused a command, and has done nothing of it."""
+    """The server has refused a command, and has not executed any part of it."""
 
 
 class Connection:
-    """A connection. After an exception other than `NotDone`, it is closed.
+    """A connection. After an exception other than `NotDone`, it must not be used again.
 
     Args:
         backplane: the server.
@@ -65,17 +65,17 @@ class Connection:
             password=backplane.password,
             protocol=2,
             **_DRIVER,
-            # Timeouts are asyncio's, around a whole command: redis-py would make a task for each that it sends.
+            # `ask` has a timeout for the whole command. With a timeout here, redis-py would create a task per command.
             socket_timeout=None,
             socket_connect_timeout=_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),  # a command that is repeated may be done twice
+            retry=Retry(NoBackoff(), 0),  # the server may execute a repeated command twice
         )
 
     async def open(self) -> None:
         """Connect, and authenticate.
 
         Raises:
-            Unreachable: That fails.
+            Unreachable: There is no connection, or the server refuses the password.
         """
         reason = ""
         try:
@@ -87,7 +87,7 @@ class Connection:
             reason = _reason(error) if known else "it refuses to authenticate, or to select the database"
         except (exceptions.RedisError, OSError, TimeoutError, ValueError) as error:
             reason = _reason(error)
-        if reason:  # outside, because redis-py's frames have the password
+        if reason:  # outside of `except`, because redis-py's frames contain the password
             raise Unreachable(reason)
 
     async def synchronize(self) -> None:
@@ -113,12 +113,13 @@ class Connection:
             wait: seconds that the command itself may take to reply.
 
         Raises:
-            NotDone: The server has refused it.
-            Unreachable: There is no reply. It is not known whether the command has been done.
+            NotDone: The server has refused the command.
+            Unreachable: There is no valid reply. The server may have executed the command.
         """
         try:
             async with asyncio.timeout(wait + _TIMEOUT):
-                # In a fifth of redis-py's time, and in one piece. The stub of hiredis means a tuple of any length.
+                # This takes a fifth of the time of redis-py's packer, and returns a single bytes object. The stub of
+                # hiredis declares a tuple with one item, although any length is allowed.
                 packed = pack_command(command)  # type: ignore[arg-type]
                 await self._redis.send_packed_command(packed, check_health=False)
                 reply: Reply = await self._redis.read_response()
@@ -143,8 +144,8 @@ _REFUSALS = (
     exceptions.BusyLoadingError,
     exceptions.AuthenticationError,
 )
-"""Errors before the server does anything: a script is stopped at its first write, if at all. A right that is taken away
-meanwhile is not among them, because a script may have used others before."""
+"""Errors after which the server has changed nothing. If it stops a script, then at the first write. A missing right is
+not among them: a script may have used other rights before."""
 
 _REFUSED = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
 

@@ -1,4 +1,4 @@
-"""What a hub needs of an engine."""
+"""The interface of an engine."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from .._pushes.verdicts import Refused
 
 
 class Repeated(NamedTuple):
-    """An event that was published before, under the same idempotency key."""
+    """An event that was published before, with the same idempotency key."""
 
     publication_id: int
-    """That of the first time."""
+    """The ID of the first publication."""
 
 
 Published: TypeAlias = int | Repeated | Refused
-"""What became of an event: its ID if it is published; otherwise it is not published, or 502 if that is not known."""
+"""The outcome of a publication: the event's ID, or why it was not published. `Refused` with 502: it may have been."""
 
 
 class Engine(ABC):
-    """Gives events their IDs, and hands them to the broker in the order of these."""
+    """Gives events their IDs, and passes them to the broker in the order of the IDs."""
 
     shared: ClassVar[bool] = False
-    """Whether events come from other hubs, too."""
+    """Whether there are also events of other hubs."""
 
     async def start(self) -> None:  # noqa: B027  # nothing to do in memory
         """Get ready to publish.
@@ -37,7 +37,7 @@ class Engine(ABC):
         """
 
     async def close(self) -> None:  # noqa: B027
-        """Stop. What is published later is refused."""
+        """Stop. Events that are published later are refused."""
 
     @property
     def unready(self) -> str:
@@ -45,7 +45,7 @@ class Engine(ABC):
         return ""
 
     def find(self, push: Fingerprint) -> int | Refused | None:
-        """Return what `publish` would for a push that this hub knows to be repeated, without publishing a new one."""
+        """Return the result of a push whose idempotency key this hub has seen before; `None` for any other push."""
         return None
 
     @abstractmethod
@@ -61,7 +61,7 @@ class Engine(ABC):
         """
 
     def reach(self, publication_id: int) -> Coroutine[object, object, object] | None:
-        """Return what waits until this hub has delivered all events up to an ID, but not for long.
+        """Return a coroutine that waits, for a limited time, until this hub has delivered all events up to an ID.
 
         `None`: there is nothing to wait for.
         """

@@ -1,9 +1,12 @@
-"""Entries of the stream: events as fields of Redis, and IDs. Pure.
+"""The entries of the stream: their fields, their IDs, and how a hub detects that one is missing. Pure.
 
-The ID of an entry is `milliseconds-counter`, that of its publication `milliseconds << 11 | counter`. The first two
-fields of an entry are its token `o`, which tells it from any other entry of the same ID, and `p`, the ID and the token
-of the entry before it, by which a hub sees that it has missed nothing. The first entry of a stream has no `p`: its `h`
-is the ID of the history that begins with it.
+The ID of an entry is `milliseconds-counter`. The ID of its publication is `milliseconds << 11 | counter`. Every entry
+begins with two fields:
+
+- `o`: its token. A different entry with the same ID has another token.
+- `p`: the ID and the token of the previous entry. If a hub has not read that entry, it has missed some.
+
+The first entry of a stream has no `p`. Its `h` is the ID of the history that begins with it.
 """
 
 from __future__ import annotations
@@ -18,24 +21,24 @@ from .._publication import Publication, Receivers
 _BEFORE = re.compile(rb"(\d{1,20}-\d{1,20}) (.+)", re.DOTALL)
 _COUNTER_BITS = 11
 _MOST = (1 << _COUNTER_BITS) - 1
-"""The highest counter that a hub gives. A stranger's entry may have a higher one."""
+"""The highest counter that a hub uses. An entry of another program may have a higher one."""
 
 
 class Position(NamedTuple):
-    """A place in the stream: everything up to this entry has been read."""
+    """The position of an entry in the stream: its ID and its token."""
 
     id: bytes
     token: bytes
 
     @property
     def publication_id(self) -> int:
-        """The ID of the entry as that of a publication."""
+        """The ID of the entry's publication."""
         milliseconds, _, counter = self.id.partition(b"-")
         return int(milliseconds) << _COUNTER_BITS | min(int(counter), _MOST)
 
 
 class InvalidEntry(ValueError):
-    """No hub has written an entry."""
+    """An entry does not follow the one before it, or was not written by a hub."""
 
 
 class Entry(NamedTuple):
@@ -43,7 +46,7 @@ class Entry(NamedTuple):
 
     position: Position
     before: bytes
-    """The ID and the token of the entry before. Empty if a history begins here, or no hub has written the entry."""
+    """The field `p`. Empty if a history begins with this entry, or if no hub has written it."""
     fields: Sequence[bytes]
 
     def follows(self, position: Position) -> bool:
@@ -54,7 +57,7 @@ class Entry(NamedTuple):
         """Return the event.
 
         Raises:
-            InvalidEntry: There is none, because no hub has written this.
+            InvalidEntry: The entry has no event, because no hub has written it.
         """
         named = dict(zip(self.fields[::2], self.fields[1::2], strict=True))
         try:
@@ -64,7 +67,7 @@ class Entry(NamedTuple):
 
 
 def fields_of(publication: Publication) -> list[bytes]:
-    """Return the fields of an event, without its token and what goes before it."""
+    """Return the fields of an event, without `o` and `p`."""
     fields = [b"t", _bytes(publication.topic), b"e", _bytes(publication.event)]
     if publication.args is not None:
         fields += (b"a", _bytes(publication.args))

@@ -1,4 +1,4 @@
-"""Follows the stream: every entry in order, or a new history."""
+"""Follows the stream: delivers the entries in order, and detects when events were lost."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from .server import Server, server_of
 from .tail import Portions, Tail, entries_of, read_tail
 
 _BLOCK = 1.0
-"""Seconds to wait for an entry before the hub looks whether the stream is still the same."""
+"""Seconds to wait for an entry before the hub checks whether the stream is still the same."""
 
 _HOLD = 0.002
-"""Seconds without an event of this hub until it reads what others have added."""
+"""The hub reads the events of other hubs when it has had no event of its own for this many seconds."""
 
 _LONGEST_HOLD = 0.1
-"""Seconds until it reads in any case."""
+"""Maximum seconds for which a read is delayed, even if this hub always has events of its own."""
 
 _ATTEMPTS = 5
-"""How often the stream is read anew, if it is replaced meanwhile."""
+"""Maximum number of times that a hub reads the stream, if it is replaced during each read."""
 
 _ATTEMPTS_TO_VOUCH = 20
 _PAUSE = 0.1
-"""How often, and after how many seconds, a hub that starts looks whether another hub vouches for the history."""
+"""A starting hub checks this often, at this interval in seconds, whether another hub confirms the history."""
 
 _TRIMMED = "this hub was away for so long that the stream has lost what came meanwhile"
 
@@ -39,14 +39,15 @@ _LOST = "the stream does not have what was in it before"
 
 
 class Follower:
-    """How far one hub has read.
+    """Reads the stream for one hub, from the position that it has reached.
 
     Args:
         names: the names of the keys.
         config: the hub's configuration.
-        appender: knows what this hub has added.
+        appender: has the position of the last event that this hub added.
         new_history: returns a history whose events begin after an ID.
-        adopt: called with a history in place of the former one, its ID, and why; empty if there was none.
+        adopt: called with a history that replaces the former one, its ID, and the reason. The reason is empty for the
+            first history.
         deliver: called with each entry in order.
     """
 
@@ -70,17 +71,17 @@ class Follower:
         self._position: Position | None = None
         self._reading = False
         self._ahead: set[Position] = set()
-        """What `added` has delivered since the hub last began to read."""
+        """The positions that `added` has delivered since the last read began."""
         self._held: asyncio.Future[None] | None = None
         self.history = b""
         """The ID of the history; empty before the first one."""
 
     async def connect(self, connection: Connection, adding: Connection) -> None:
-        """Look at the server, and go on from where this hub was, or read what is there.
+        """Check the server. Then continue from the position of this hub, or read the stream again if events were lost.
 
         Args:
-            connection: for `run`.
-            adding: for the appender.
+            connection: the one that `run` will use.
+            adding: the one that the appender will use.
 
         Raises:
             Unreachable: The server cannot be used.
@@ -88,7 +89,7 @@ class Follower:
         self._server, other = [server_of(cast(bytes, await each.ask("INFO"))) for each in (connection, adding)]
         if self._server.run != other.run:  # during a failover
             raise Unreachable("two servers respond at this address")
-        # These change nothing. A right that is missing shows now, and not when a script has done a part of its work.
+        # These commands change nothing. They fail here if a permission is missing, instead of later within a script.
         nothing = self._names.nothing
         await connection.ask("XADD", nothing, "NOMKSTREAM", "*", "o", "")
         await connection.ask("SET", nothing, "", "XX")
@@ -98,7 +99,7 @@ class Follower:
         await self._resume(connection)
 
     async def run(self, connection: Connection) -> None:
-        """Deliver each entry as it comes.
+        """Deliver each entry when it arrives.
 
         Raises:
             Unreachable: The server cannot be used.
@@ -130,12 +131,12 @@ class Follower:
                         break
 
     def added(self, entries: Sequence[Entry]) -> None:
-        """Deliver what this hub has added, if it has read all that is before. Otherwise it reads that now.
+        """Deliver the events that this hub has added, if it has delivered all earlier ones. Otherwise let `run` read.
 
-        A hub that has many pushes would have every event of its own sent back to it, and read it.
+        This saves a hub with many pushes from receiving and parsing its own events.
 
         Args:
-            entries: of one command.
+            entries: the events that one command has added.
         """
         if self._reading and entries[0].follows(cast(Position, self._position)):
             for entry in entries:
@@ -145,7 +146,7 @@ class Follower:
             _release(self._held)
 
     async def _hold(self) -> None:
-        """Leave reading to `added`, while events come to this hub, and none of another one is between them."""
+        """Delay the next read while this hub keeps adding events, and no events of other hubs are among them."""
         loop = asyncio.get_running_loop()
         end = loop.time() + _LONGEST_HOLD
         while not self._behind and loop.time() < (until := min(self._appender.latest + _HOLD, end)):
@@ -174,7 +175,9 @@ class Follower:
         self._position = entry.position
 
     async def _resume(self, connection: Connection, *, gap: bool = False) -> None:
-        """Go on from the position, or read what is in the stream if that would leave something out.
+        """Continue from the position. If entries after it are missing, adopt the history that the stream has now.
+
+        If the server itself has lost entries, that is a new history, whose stream is empty.
 
         Args:
             connection: to the server.
@@ -209,10 +212,10 @@ class Follower:
         raise Unreachable("something removes the stream again and again")
 
     async def _vouched(self, connection: Connection) -> tuple[bytes | None, bytes | None]:
-        """Return the ID of the history, and the run of the server in which a hub last found it to be whole.
+        """Return the ID of the history, and the run of the server in which a hub last confirmed that it is complete.
 
-        A hub that has just started has read nothing, and cannot tell whether a server that has been started again still
-        has everything. It leaves that to another hub for a while.
+        After a restart of the server, a hub checks whether the stream still has the last entries that it has read. A
+        hub that has just started has not read any, so it waits a while for another hub to check.
         """
         names, mine = self._names, str(self._server).encode()
         attempts = 0
@@ -226,9 +229,9 @@ class Follower:
             await asyncio.sleep(_PAUSE)
 
     async def _missing(self, connection: Connection) -> str:
-        """Return why the stream does not have the last entries that this hub knows of; empty if it has them."""
+        """Return why the stream lacks the last entry that this hub has read or added; empty if it has both."""
         stream, newest = self._names.stream, self._appender.newest
-        # What is below the position has been followed by it, and may have been trimmed.
+        # An entry of its own below the position may have been trimmed: the hub has read what follows it.
         for position in (self._position, newest if self._behind else None):
             if position is not None:
                 found = entries_of(await connection.ask("XRANGE", stream, position.id, position.id))
@@ -239,7 +242,7 @@ class Follower:
         return ""
 
     async def _begin(self, connection: Connection, history: bytes | None) -> bytes:
-        """Begin a new history, unless another hub has done it. Return the ID of the one that there is now."""
+        """Begin a new history, unless another hub has already done so. Return the ID of the current history."""
         names = self._names
         newest = 0 if self._position is None else (self._position.publication_id >> 11) + 1
         reply = await connection.ask(

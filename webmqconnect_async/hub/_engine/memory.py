@@ -1,4 +1,4 @@
-"""The engine of a hub alone."""
+"""The engine of a single hub. It keeps the events in this process, and their idempotency keys in `IdempotencyKeys`."""
 
 from __future__ import annotations
 

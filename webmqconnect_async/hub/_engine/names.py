@@ -10,13 +10,13 @@ class Names(NamedTuple):
 
     stream: str
     history: str
-    """The ID of the history: what the stream has had since it was created, or since events were lost."""
+    """The key with the ID of the history. A new history begins when the stream is created, or events are lost."""
     server: str
-    """The run of the server in which the history was last found to be whole."""
+    """The key with the run of the server in which a hub last confirmed that the history is complete."""
     key: str
-    """How the names of idempotency keys begin."""
+    """The prefix of the keys for idempotency keys."""
     nothing: str
-    """A name that no key has."""
+    """A key that never exists, to check permissions with."""
 
 
 def names_of(prefix: str) -> Names:

@@ -1,4 +1,4 @@
-"""The two scripts that write to the stream. Redis runs each of them as a whole, or not at all."""
+"""The two Lua scripts that write to the stream. Redis runs each of them atomically."""
 
 BEGIN = """\
 local current = redis.call('GET', KEYS[2]) or ''
@@ -16,10 +16,10 @@ redis.call('SET', KEYS[2], ARGV[2])
 redis.call('SET', KEYS[3], ARGV[5])
 return ARGV[2]
 """
-"""Begin a history with an empty stream, unless another hub has done it meanwhile.
+"""Begin a history with an empty stream, unless another hub has already done so.
 
-Keys: the stream, where the ID of the history is, and where the run of the server is. Arguments: the ID that is
-expected, or nothing; the new one; the time in milliseconds; a token; the run. Returns the ID that is there now.
+Keys: the stream, the ID of the history, the run of the server. Arguments: the expected ID, or an empty string; the new
+ID; the time in milliseconds; a token; the run. Returns the current ID.
 """
 
 ADD = """\
@@ -63,7 +63,7 @@ while ARGV[i] do
 end
 return results
 """
-"""Add events to the stream, each unless its idempotency key is known.
+"""Add events to the stream, except those whose idempotency key is known.
 
 Keys: the stream, where the ID of the history is, and how the names of idempotency keys begin. Arguments: the ID of the
 history, the time in milliseconds, how many entries to keep, and the server's time in milliseconds after which the hub

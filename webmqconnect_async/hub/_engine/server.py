@@ -1,4 +1,4 @@
-"""What `INFO` says of a server: may hubs use it, and does it still have what was in it before? Pure."""
+"""Evaluates the `INFO` of a server: whether hubs can use it, and whether a restart may have lost data. Pure."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ _OLDEST = (6, 2)
 
 
 class Unusable(Unreachable):
-    """The server is of a kind that hubs cannot use."""
+    """Hubs cannot use this kind of server."""
 
 
 class Server(NamedTuple):
-    """A run of a server."""
+    """One run of a server, from its start to its end."""
 
     run: str
-    """Another one after each start."""
+    """The ID of the run, which is new after each start."""
     place: str
-    """Its port and its configuration file, which a server keeps when it starts again."""
+    """The port and the configuration file, which are the same after a restart."""
     durable: bool
-    """Whether it writes each event to its file before it replies, and was no replica before."""
+    """Whether it writes each event to its append-only file before it replies, and was not a replica before."""
 
     def __str__(self) -> str:
         return f"{self.run} {self.place}"
 
     def kept_all(self, before: str) -> bool:
-        """Return whether it has all that another run had, unless another run is what it was copied from.
+        """Return whether the server still has all data of an earlier run. That is unknown if its file was replaced.
 
         Args:
-            before: that run, as text.
+            before: the earlier run, as text.
         """
         run, _, place = before.partition(" ")
         return run == self.run or (self.durable and place == self.place)
@@ -40,11 +40,12 @@ def server_of(info: bytes) -> Server:
     """Return the server of a reply to `INFO`.
 
     Raises:
-        Unusable: It is none that hubs can use.
+        Unusable: Hubs cannot use this kind of server.
+        Unreachable: It is still loading its data.
     """
     lines = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines())
     facts = {name: value for name, _, value in lines}
-    if facts.get("loading", "0") != "0":  # until then, it says that it has no file
+    if facts.get("loading", "0") != "0":  # until then, it reports aof_enabled:0
         raise Unreachable("it is still loading its data")
     mode = facts.get("redis_mode", facts.get("server_mode", "standalone"))
     if mode == "sentinel":

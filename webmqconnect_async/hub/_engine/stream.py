@@ -1,6 +1,7 @@
-"""The engine of several hubs: a stream in Redis or Valkey, which each hub adds to and follows.
+"""The engine of several hubs: each of them adds its events to a stream in Redis or Valkey, and reads those of all.
 
-Streams and not PUB/SUB, because a hub that was away reads on from where it was. Hubs do not know each other.
+After an outage, a hub continues to read a stream where it stopped. PUB/SUB would lose the events of the outage. Hubs do
+not connect to each other.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _PAUSE, _LONGEST_PAUSE = 0.25, 1.0
 """Seconds between two attempts to reach the server."""
 
 _REACH = 2.0
-"""Seconds that a subscriber waits for events that another hub has delivered already."""
+"""Maximum seconds that a subscriber waits for events that another hub has already delivered."""
 
 _LEAST_ENTRIES = 10_000
 _BYTES_PER_ENTRY = 512
@@ -43,12 +44,12 @@ logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class StreamEngine(Engine):
-    """Adds events to the stream, and delivers what comes from it.
+    """Adds events to the stream, and delivers the events that are in it.
 
     Args:
-        backplane: where the stream is.
+        backplane: the address of the stream.
         config: the hub's configuration.
-        broker: delivers.
+        broker: delivers the events to subscribers.
     """
 
     shared: ClassVar[bool] = True
@@ -57,7 +58,7 @@ class StreamEngine(Engine):
         self._backplane = backplane
         self._broker = broker
         names = names_of(backplane.prefix)
-        # Enough to fill a history, whose events take more than that.
+        # Enough entries to fill a history, because each event takes more than _BYTES_PER_ENTRY in it.
         most = max(_LEAST_ENTRIES, config.history_bytes // _BYTES_PER_ENTRY)
         self._appender = Appender(names, most, config.clock, lambda entries: self._follower.added(entries))
         self._follower = Follower(names, config, self._appender, broker.new_history, self._adopt, self._deliver)
@@ -67,14 +68,14 @@ class StreamEngine(Engine):
         self._hub, self._numbers = secrets.token_hex(6), count()
         self._own: dict[bytes, tuple[Publication, float | None]] = {}
         self._waiting: dict[asyncio.Future[None], int] = {}
-        self._unreached: float = inf  # an ID that a subscriber has waited for in vain since the last event
+        self._unreached: float = inf  # the lowest ID for which a wait has timed out since the last event
 
     @property
     def unready(self) -> str:
         return self._unready
 
     async def start(self) -> None:
-        """Connect, read what is in the stream, and follow it from now on.
+        """Connect, read the newest entries of the stream, and start to follow it.
 
         Raises:
             ConnectionError: The server cannot be used.
@@ -84,7 +85,7 @@ class StreamEngine(Engine):
         await started
 
     async def close(self) -> None:
-        self._closing = True  # a TaskGroup whose tasks fail at that moment swallows the cancellation
+        self._closing = True  # a TaskGroup swallows the cancellation if its tasks fail at the same moment
         self._unready = "it has been closed"
         if self._task is not None:
             self._task.cancel()
@@ -93,7 +94,7 @@ class StreamEngine(Engine):
     def publish(
         self, publication: Publication, push: Fingerprint | None = None, began: float | None = None
     ) -> Published | asyncio.Future[Published]:
-        """Let an event be added to the stream. It is delivered when it comes back from there."""
+        """Queue an event to be added to the stream. It is delivered once it is there."""
         if self._unready:
             return NOT_ADDED
         token = f"{self._hub}-{next(self._numbers)}".encode()
@@ -131,7 +132,7 @@ class StreamEngine(Engine):
 
     @asynccontextmanager
     async def _connections(self) -> AsyncIterator[tuple[Connection, Connection]]:
-        """Give two connections: on one of them, commands wait for entries."""
+        """Open two connections: one for reads that block until there are entries, the other for adding events."""
         following, adding = Connection(self._backplane), Connection(self._backplane)
         try:
             await following.open()
@@ -172,7 +173,8 @@ class StreamEngine(Engine):
 
     def _settled(self, token: bytes, published: asyncio.Future[Published]) -> None:
         if published.cancelled() or not isinstance(published.result(), int):
-            self._own.pop(token, None)  # if it comes from the stream all the same, it is delivered as another hub's
+            # If the event is in the stream nevertheless, it is delivered like an event of another hub.
+            self._own.pop(token, None)
 
     def _adopt(self, tail: Tail, history_id: str, why: str) -> None:
         if why:
@@ -198,7 +200,7 @@ class StreamEngine(Engine):
 
 
 def _first(errors: ExceptionGroup[Unreachable]) -> Unreachable:
-    """Return an error of a group."""
+    """Return the first error of a group, which may contain other groups."""
     error: Unreachable | ExceptionGroup[Unreachable] = errors
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]

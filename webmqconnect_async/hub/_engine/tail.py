@@ -1,4 +1,4 @@
-"""Reads what is in the stream into a history."""
+"""Reads the newest entries of the stream into a history."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_ENTRIES = 100
 
 
 class Tail(NamedTuple):
-    """What a hub knows of the stream at a position."""
+    """A history, and the position of the last entry in it."""
 
     history: History
     position: Position
@@ -51,8 +51,8 @@ async def read_tail(
     """Read the events of the last `history_seconds`.
 
     Args:
-        connection: where nothing else is asked meanwhile.
-        stream: its key.
+        connection: must not be used for anything else meanwhile.
+        stream: the key of the stream.
         config: the hub's configuration.
         portions: how many entries to read with one command.
         new_history: returns a history whose events begin after an ID.
@@ -74,7 +74,7 @@ async def read_tail(
 
 
 def _since(position: Position, config: HubConfig) -> float:
-    """Return the monotonic time at which an event was published, and now if that is in the future."""
+    """Return the monotonic time at which an event was published; the current time if that is in the future."""
     return monotonic() - max(0.0, config.clock() - (position.publication_id >> 11) / 1000)
 
 

@@ -28,7 +28,7 @@ class PushRequest:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a hub checks pushes against."""
+    """The rules that a hub checks pushes against."""
 
     keys: Mapping[str, Credentials]
     """Credentials by application key. If there are any, only signed pushes are accepted."""

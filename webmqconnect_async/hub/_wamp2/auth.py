@@ -99,7 +99,7 @@ class Joining:
             return Refusal(uri, f"subscribers of this hub need a ticket{key}", remedies.TICKET)
         if self._keys:
             return Refusal(uri, "subscribers of this hub need a key (wampcra)", remedies.AUTHENTICATE)
-        return Refusal(uri, "subscribers of this hub are anonymous", remedies.NO_SUBSCRIBER_KEY)
+        return Refusal(uri, "this hub has no subscriber keys; join as anonymous", remedies.NO_SUBSCRIBER_KEY)
 
     def _challenge(self, realm: str, key: str) -> Challenged:
         challenge = json.dumps(

@@ -121,7 +121,7 @@ class Wamp2Session(Session):
     def _process(self, message: messages.Message) -> Pending | None:
         match message:
             case messages.Subscribe(request, _, match) if match != "exact":
-                refusal = "wamp.error.option_not_allowed", "this hub compares topics exactly"
+                refusal = "wamp.error.option_not_allowed", "this hub supports only exact matches of topics"
                 self.refuse("subscription", refusal[1])
                 self._send_error(Type.SUBSCRIBE, request, *refusal)
             case messages.Subscribe():
