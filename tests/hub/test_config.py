@@ -64,11 +64,11 @@ HOST = "allow_hosts must contain names without port like 'hub.example.com', not 
         ),
         (
             {"ticket_keys": TICKETS, "keys": {"app": LONG.encode()}},
-            "ticket_keys has a secret that is also that of another key",
+            "ticket_keys contains a secret that another key uses, too",
         ),
         (
             {"ticket_keys": TICKETS, "subscriber_keys": TICKETS},
-            "ticket_keys has a secret that is also that of another key",
+            "ticket_keys contains a secret that another key uses, too",
         ),
         ({"public": ["t"]}, "public must not be given without ticket_keys, subscriber_keys or may_subscribe"),
         ({"public": "t"}, "public must be a list of strings, not str"),
