@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 
@@ -108,8 +109,9 @@ async def test_an_entry_that_follows_nothing(
 ) -> None:
     """Somebody else has added it. The hubs go on."""
     with own_redis.client() as client:
-        client.xadd("webmq:events", {"o": "x", "p": before})
-    await until(lambda: engine_of(pair.first)._broker.ids.newest == engine_of(pair.second)._broker.ids.newest)
+        entry = cast(bytes, client.xadd("webmq:events", {"o": "x", "p": before}))
+    reached = Position(entry, b"x").publication_id
+    await until(lambda: all(engine_of(hub)._broker.ids.newest == reached for hub in pair))
     await until_ready(wire, *pair)
     peer = await page(wire, pair.second, TOPIC)
     publication = await accepted(wire, pair.first, 1, TOPIC)
