@@ -7,7 +7,9 @@ import atexit
 import base64
 import functools
 import itertools
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -229,12 +231,13 @@ def _started(name: str) -> str:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     assert process.stderr is not None
     said = process.stderr
 
     def end() -> None:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # the program is a shell script, which starts the browser
         process.wait()
         shutil.rmtree(profile, ignore_errors=True)
 
