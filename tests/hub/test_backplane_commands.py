@@ -9,6 +9,7 @@ import pytest
 
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._engine import appender
+from webmqconnect_async.hub._engine.connection import Connection, Reply, Unreachable
 from webmqconnect_async.hub._engine.entries import Entry, Position
 from webmqconnect_async.hub._engine.tail import _MOST_BYTES, Portions
 
@@ -46,9 +47,22 @@ def test_portions() -> None:
     assert counts == [2, 4, 8, 16, 8, 4, 2, 4]
     portions.arrived(entries(1, 10))  # there were no more
     assert portions.count == 4
-    for _ in range(5):
-        portions.reduce()
-    assert portions.count == 1
+
+
+async def test_a_portion_that_does_not_arrive() -> None:
+    """The next one has half as many entries."""
+
+    class Slow:
+        async def ask(self, *command: bytes | str | int, wait: float) -> Reply:
+            raise Unreachable
+
+    portions = Portions(4096)
+    counts = []
+    for _ in range(8):
+        with pytest.raises(Unreachable):
+            await portions.ask(cast(Connection, Slow()), "XRANGE")
+        counts.append(portions.count)
+    assert counts == [50, 25, 12, 6, 3, 1, 1, 1]
 
 
 async def test_a_connection_that_redis_closes_between_two_events(

@@ -111,11 +111,8 @@ class Follower:
             self._ahead.clear()
             after = cast(Position, self._position).id
             reading = "XREAD", "COUNT", portions.count, "BLOCK", int(_BLOCK * 1000), "STREAMS", stream, after
-            try:
-                streams = cast(Sequence[tuple[bytes, Reply]] | None, await connection.ask(*reading, wait=_BLOCK))
-            except Unreachable:
-                portions.reduce()
-                raise
+            reply = await portions.ask(connection, *reading, wait=_BLOCK)
+            streams = cast(Sequence[tuple[bytes, Reply]] | None, reply)
             self._reading = False
             if streams is None:
                 await self._resume(connection)

@@ -33,15 +33,25 @@ class Portions:
     def __init__(self, max_body: int) -> None:
         self.count = max(1, min(_MOST_ENTRIES, _MOST_BYTES // max_body))
 
+    async def ask(self, connection: Connection, *command: bytes | str | int, wait: float = 0.0) -> Reply:
+        """Return the reply to a command that reads entries. If there is none, halve the number.
+
+        Args and errors are those of `Connection.ask`.
+        """
+        try:
+            return await connection.ask(*command, wait=wait)
+        except Unreachable:
+            self._halve()
+            raise
+
     def arrived(self, entries: Sequence[Entry]) -> None:
         """Adapt the number to the size of entries that have arrived."""
         if sum(len(field) for entry in entries for field in entry.fields) > _MOST_BYTES:
-            self.reduce()
+            self._halve()
         elif len(entries) == self.count:
             self.count = min(_MOST_ENTRIES, 2 * self.count)
 
-    def reduce(self) -> None:
-        """Halve the number, because entries were too large, or have not arrived."""
+    def _halve(self) -> None:
         self.count = max(1, self.count // 2)
 
 
@@ -86,11 +96,7 @@ async def _entries(connection: Connection, stream: str, config: HubConfig, porti
     start = str(oldest)
     while True:
         count = portions.count
-        try:
-            entries = [*entries_of(await connection.ask("XRANGE", stream, start, "+", "COUNT", count))]
-        except Unreachable:
-            portions.reduce()
-            raise
+        entries = [*entries_of(await portions.ask(connection, "XRANGE", stream, start, "+", "COUNT", count))]
         portions.arrived(entries)
         for entry in entries:
             yield entry
