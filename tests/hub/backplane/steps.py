@@ -48,11 +48,17 @@ async def _hub_restarted(fleet: Fleet) -> None:
         await fleet.hubs[number].start_again_and_again()
 
 
-async def _hub_stands_still(fleet: Fleet) -> None:
+async def _for_a_while(fleet: Fleet, begin: Callable[[int], None], end: Callable[[int], None]) -> None:
+    """Begin and end something, with the number of a hub."""
     async with fleet.one_hub() as number:
-        fleet.hubs[number].pause()
+        begin(number)
         await asyncio.sleep(fleet.random.uniform(0.3, fleet.outage))
-        fleet.hubs[number].resume()
+        end(number)
+
+
+async def _hub_stands_still(fleet: Fleet) -> None:
+    hubs = fleet.hubs
+    await _for_a_while(fleet, lambda number: hubs[number].pause(), lambda number: hubs[number].resume())
 
 
 async def _clock_set_back(fleet: Fleet) -> None:
@@ -136,17 +142,11 @@ async def _everything_fails(fleet: Fleet) -> None:
 
 
 async def _hub_cut_off(fleet: Fleet) -> None:
-    async with fleet.one_hub() as number:
-        fleet.ways[number].cut()
-        await asyncio.sleep(fleet.random.uniform(0.3, fleet.outage))
-        fleet.ways[number].mend()
+    await _for_a_while(fleet, lambda number: fleet.ways[number].cut(), lambda number: fleet.ways[number].mend())
 
 
 async def _hub_hears_nothing(fleet: Fleet) -> None:
-    async with fleet.one_hub() as number:
-        fleet.ways[number].stall()
-        await asyncio.sleep(fleet.random.uniform(0.3, fleet.outage))
-        fleet.ways[number].mend()
+    await _for_a_while(fleet, lambda number: fleet.ways[number].stall(), lambda number: fleet.ways[number].mend())
 
 
 async def _replaced_while_cut_off(fleet: Fleet) -> None:
