@@ -341,9 +341,12 @@ class Hostile:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for _turn in range(5):  # asyncio needs some turns of its loop to hand over a connection that it has accepted
+        # CPython 3.13.0 leaks a connection that it has accepted and not handed over yet when the server is closed.
+        for listening in self._server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        for _turn in range(5):  # asyncio needs some turns of its loop to hand it over
             await asyncio.sleep(0)
+        self._server.close()
         while self._peers:
             tasks = list(self._peers)
             for task in tasks:

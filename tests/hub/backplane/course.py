@@ -218,12 +218,13 @@ class Course:
         return all(self._newest.get((name, topic), -1) >= numbers[topic] for name in self._names for topic in FREQUENT)
 
     def _all_have_the_last(self) -> bool:
-        """Tell whether all subscribers have the last event that they are owed."""
+        """Tell whether all subscribers have the last event that they are owed, or were told of its loss."""
         assert self._pushers is not None
         for topic, pushed in self._pushers.pushed.items():
             for name in self._names:
                 owed = (number for number in reversed(range(len(pushed))) if pushed[number].for_judge.owed(name))
-                if self._newest.get((name, topic), -1) < next(owed, -1):
+                lost = max((each.number for each in self._records[name, topic] if each.kind is Kind.LOST), default=0)
+                if max(self._newest.get((name, topic), -1), lost - 1) < next(owed, -1):
                     return False
         return True
 
