@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from webmqconnect_async import AsyncClient, AuthRejected, Rejected
-from webmqconnect_async._cli.duration import duration
+from webmqconnect_async._cli.options import duration
 from webmqconnect_async.hub import Hub, HubConfig, _exposition, _metrics
 from webmqconnect_async.hub._remedies import SIGNATURE
 from webmqconnect_async.subscriber import SubscriberError

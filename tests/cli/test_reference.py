@@ -80,6 +80,6 @@ def _row(option: click.Option) -> str:
         metavar += f"` | `{'`, `'.join(variables or [name_of(option)])}"
     elif variables:
         more += f" Variable: `{variables[0]}`."
-    if option.show_default:
+    if not option.is_flag and isinstance(option.default, str | float | int):
         more += f" Default: {option.default}."
     return f"| `{option.opts[0]}{metavar}` | {option.help}{more} |"

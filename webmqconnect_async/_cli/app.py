@@ -73,7 +73,7 @@ class _Commands(click.RichGroup):
 @click.group(
     cls=_Commands,
     commands=[click.RichCommand(name=name, help=entry.help) for name, entry in _COMMANDS.items()],
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog=_EPILOG,
 )
 @click.version_option(__version__, package_name="webmqconnect-async", prog_name="webmqconnect")

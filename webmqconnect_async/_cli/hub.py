@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import rich_click as click
-from click.core import ParameterSource
 
-from .duration import duration
 from .exit_status import Exit
-from .hub_variables import BACKPLANE, KEY, HubCommand
+from .hub_variables import BACKPLANE, HubCommand
 from .keys import (
     PUSHER,
     SUBSCRIBER,
     TICKET,
-    console_token_file_option,
     console_token_of,
     credentials_of,
     key_option,
@@ -24,8 +21,8 @@ from .keys import (
     subscriber_secret_file_option,
     ticket_secret_file_option,
 )
-from .paths import file_option
-from .secret_url import secret_url
+from .options import duration, file_option, metrics_option
+from .urls import secret_url
 
 if TYPE_CHECKING:
     from ..hub import HubOptions
@@ -41,7 +38,7 @@ _OPTIONS = {
 """The options whose names differ from those of the arguments of `Hub`."""
 
 # The defaults repeat those of HubConfig, because importing the hub would slow down completion.
-_limit = partial(click.option, type=click.IntRange(min=1), show_default=True)
+_limit = partial(click.option, type=click.IntRange(min=1))
 
 _EXAMPLES = """\
 Examples:
@@ -57,13 +54,12 @@ $ WEBMQ_HUB_HOST=0.0.0.0 WEBMQ_HUB_KEY=app WEBMQ_HUB_SECRET_FILE=app.secret webm
 
 
 @click.command(cls=HubCommand, epilog=_EXAMPLES)
-@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="Name or address to listen on.")
+@click.option("--host", metavar="HOST", default="127.0.0.1", help="Name or address to listen on.")
 @click.option(
     "--port",
     metavar="PORT",
     type=click.IntRange(0, 65535),
     default=8080,
-    show_default=True,
     help="Port to listen on; 0 chooses a free one.",
 )
 @key_option(help="Accept only pushes that are signed with this application key.")
@@ -113,7 +109,10 @@ $ WEBMQ_HUB_HOST=0.0.0.0 WEBMQ_HUB_KEY=app WEBMQ_HUB_SECRET_FILE=app.secret webm
     help="Offer the console on the page of the hub. It shows everything, can push, and requires a token. "
     "Default: on, but off with --allow-host.",
 )
-@console_token_file_option
+@file_option(
+    "--console-token-file",
+    help="Read the token of the console from FILE. Without this option, each start has a new one.",
+)
 @_limit("--max-body", metavar="BYTES", default=4096, help="Maximum size of an event.")
 @_limit(
     "--max-queue",
@@ -129,7 +128,6 @@ $ WEBMQ_HUB_HOST=0.0.0.0 WEBMQ_HUB_KEY=app WEBMQ_HUB_SECRET_FILE=app.secret webm
     metavar="N",
     type=click.IntRange(0),
     default=100,
-    show_default=True,
     help="Events per topic to keep for subscribers that were away; 0 keeps none.",
 )
 @click.option(
@@ -137,34 +135,23 @@ $ WEBMQ_HUB_HOST=0.0.0.0 WEBMQ_HUB_KEY=app WEBMQ_HUB_SECRET_FILE=app.secret webm
     metavar="SECONDS",
     type=click.FloatRange(0, 2_147_483, min_open=True),
     default=300.0,
-    show_default=True,
     help="How long to keep them.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
-    show_default=True,
     help="Lowest level to log to standard error. Pushes, subscribers and refusals are info.",
 )
 @click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Text, or a JSON object per line.",
+    "--log-format", type=click.Choice(["text", "json"]), default="text", help="Text, or a JSON object per line."
 )
-@click.option(
-    "--metrics",
-    metavar="HOST:PORT",
-    help="Serve metrics for Prometheus at /metrics of this address, to every client that can reach it.",
-)
+@metrics_option
 @click.option(
     "--drain",
     metavar="SECONDS",
     type=click.FloatRange(0, 86_400),
     default=0.0,
-    show_default=True,
     help="After SIGTERM, serve for SECONDS more while /readyz responds with 503. Ctrl-C does not wait.",
 )
 @click.option(
@@ -172,7 +159,6 @@ $ WEBMQ_HUB_HOST=0.0.0.0 WEBMQ_HUB_KEY=app WEBMQ_HUB_SECRET_FILE=app.secret webm
     metavar="SECONDS",
     type=click.FloatRange(0, 86_400, min_open=True),
     default=3.0,
-    show_default=True,
     help="Maximum duration of closing, after --drain: send what is queued, finish requests in progress.",
 )
 @click.option(
@@ -180,7 +166,6 @@ $ WEBMQ_HUB_HOST=0.0.0.0 WEBMQ_HUB_KEY=app WEBMQ_HUB_SECRET_FILE=app.secret webm
     metavar="DURATION",
     type=duration,
     default="6h",
-    show_default=True,
     help="How long to keep an idle connection of a client that has pushed, such as 6h, 30m or 90s.",
 )
 @click.option(
@@ -195,12 +180,9 @@ $ WEBMQ_HUB_HOST=0.0.0.0 WEBMQ_HUB_KEY=app WEBMQ_HUB_SECRET_FILE=app.secret webm
     "--backplane-prefix",
     metavar="NAME",
     default="webmq",
-    show_default=True,
     help="Beginning of the names of all keys in Redis. Hubs with different prefixes share nothing.",
 )
-@click.pass_context
 def hub(
-    context: click.Context,
     host: str,
     port: int,
     key: str | None,
@@ -233,17 +215,15 @@ def hub(
         console = not options.get("allow_hosts")
     if console_token_file is not None and not console:
         raise click.UsageError("--console-token-file needs --console.")
-
-    url_from = "--backplane" if options.get("backplane") else "--backplane-file" if backplane_file else BACKPLANE
-    options["backplane"] = secret_url(
-        options.get("backplane"), "--backplane", backplane_file, "--backplane-file", BACKPLANE
-    )
+    given = options.get("backplane")
+    names = _OPTIONS | {"backplane": "--backplane" if given else "--backplane-file" if backplane_file else BACKPLANE}
 
     from ..hub import Hub
     from . import hub_log
     from .main_loop import run
     from .serve import serve
 
+    options["backplane"] = secret_url(given, "--backplane", backplane_file, "--backplane-file", BACKPLANE)
     options["keys"] = {credentials.key: credentials.secret} if credentials else None
     options["subscriber_keys"] = {subscriber.key: subscriber.secret} if subscriber else None
     options["ticket_keys"] = {ticket.key: ticket.secret} if ticket else None
@@ -252,11 +232,7 @@ def hub(
         server = Hub(host, port, **options)
     except ValueError as error:
         argument, _, reason = str(error).partition(" ")
-        option = _OPTIONS.get(argument, "--" + argument.replace("_", "-"))
-        if argument == "backplane":
-            option = url_from
-        elif argument == "keys" and context.get_parameter_source("host") is ParameterSource.ENVIRONMENT:
-            option = KEY
+        option = names.get(argument, "--" + argument.replace("_", "-"))
         message = f"{option} {reason}.".replace(f"{option} has a secret that", f"The secret of {option}")
         raise click.UsageError(message) from None
     hub_log.configure(log_level, log_format)

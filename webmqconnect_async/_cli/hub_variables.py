@@ -9,20 +9,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Never
 
 import rich_click as click
 from click.core import ParameterSource
 
 from .._core.environment import variable
-from .command import Command
 from .keys import PUSHER, SUBSCRIBER, TICKET
+from .options import Command
 
 PREFIX = "WEBMQ_HUB_"
 
 BACKPLANE = f"{PREFIX}BACKPLANE"
-KEY = f"{PREFIX}KEY"
 
 _READ_WITH_THE_URL = frozenset({"backplane", "backplane_file"})
 """The options whose variables Click does not read, because `secret_url` does: the URL may have a password."""
@@ -32,8 +31,6 @@ _SECRETS = {
     for place, options in {"SECRET": PUSHER, "SUBSCRIBER_SECRET": SUBSCRIBER, "TICKET_SECRET": TICKET}.items()
 }
 """Likely wrong names of the variables of secrets, and their right names, which other commands also read."""
-
-_OPTION = re.compile("--[a-z-]+[a-z]")
 
 _OF_KUBERNETES = re.compile(f"{PREFIX}(SERVICE_|PORT_[0-9])")
 """Variables that Kubernetes sets in every pod of a namespace with a Service `webmq-hub` (its service links).
@@ -53,78 +50,56 @@ def names_of(option: click.Parameter) -> Sequence[str]:
 
 
 class HubCommand(Command):
-    """A command whose options may also be given as variables."""
+    """A command whose options may also be given as variables. Its errors then name the variables."""
 
     def __init__(self, *args: object, params: list[click.Parameter], **attributes: object) -> None:
-        for option in params:
-            if isinstance(option, click.Option) and option.name not in _READ_WITH_THE_URL:
-                option.envvar = [name_of(option), *names_of(option)]
+        self._options = {name_of(option): option for option in params if isinstance(option, click.Option)}
+        for name, option in self._options.items():
+            if option.name not in _READ_WITH_THE_URL:
+                option.envvar = [name, *names_of(option)]
         super().__init__(*args, params=params, **attributes)  # type: ignore[arg-type]  # those of `click.Command`
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments and the variables; raise `UsageError` if one is invalid, or a variable unknown."""
-        try:
-            rest = super().parse_args(ctx, args)
-        except click.UsageError as error:
-            self._refuse_unknown_variables()  # the likelier cause
-            if isinstance(error, click.BadParameter) and error.param and (name := variable_of(ctx, error.param)):
-                raise _of_variable(name, error) from None
-            raise
-        if not ctx.resilient_parsing:
-            self._refuse_unknown_variables()
-        return rest
+        with self._naming_variables(ctx):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command. Errors about an option that comes from a variable name the variable."""
-        try:
+        with self._naming_variables(ctx):
+            self._refuse_unknown()
             return super().invoke(ctx)
+
+    @contextmanager
+    def _naming_variables(self, ctx: click.Context) -> Iterator[None]:
+        """If an option comes from a variable, let errors name variables instead of options not on the command line."""
+        try:
+            yield
         except click.UsageError as error:
-            raise click.UsageError(self._named(ctx, error.message), error.ctx) from None
+            self._refuse_unknown()  # the likelier cause
+            sources = {name: ctx.get_parameter_source(option.name or "") for name, option in self._options.items()}
+            if ParameterSource.ENVIRONMENT not in sources.values():
+                raise
+            message = error.format_message()
+            for name, option in self._options.items():
+                if sources[name] is ParameterSource.COMMANDLINE:
+                    continue
+                used = next(filter(variable, names_of(option)), name)
+                # The variable may contain the secret itself instead of a path.
+                if isinstance(error, click.BadParameter) and error.param is option and option.metavar == "FILE":
+                    message = f"Invalid value for {used}: the file that it names cannot be read."
+                message = re.sub(f"'?{option.opts[0]}(?![a-z-])'?( FILE)?", used, message)
+            raise click.UsageError(message, ctx) from None
 
-    def _named(self, ctx: click.Context, message: str) -> str:
-        """Return a message that names variables instead of options, if one of its options comes from a variable."""
-        options = {option.opts[0]: option for option in self._options()}
-        named = [options[name] for name in _OPTION.findall(message) if name in options]
-        if not any(variable_of(ctx, option) for option in named):
-            return message
-        for option in named:
-            if ctx.get_parameter_source(option.name or "") is not ParameterSource.COMMANDLINE:
-                name = variable_of(ctx, option) or name_of(option)
-                message = re.sub(f"{option.opts[0]}(?![a-z-])( FILE)?", name, message)
-        return message
-
-    def _options(self) -> Iterator[click.Option]:
-        return (option for option in self.params if isinstance(option, click.Option))
-
-    def _refuse_unknown_variables(self) -> None:
-        known = {name_of(option) for option in self._options()}
+    def _refuse_unknown(self) -> None:
+        """Raise `UsageError` for an unknown variable, without its value, which may be a secret."""
         for name in sorted(os.environ):
-            if name.startswith(PREFIX) and name not in known and variable(name):
-                _refuse(name, known)
-
-
-def variable_of(ctx: click.Context, option: click.Parameter) -> str | None:
-    """Return the name of the variable that an option comes from; `None` if it does not come from one."""
-    if ctx.get_parameter_source(option.name or "") is not ParameterSource.ENVIRONMENT:
-        return None
-    return next(name for name in names_of(option) if variable(name))
-
-
-def _of_variable(name: str, error: click.BadParameter) -> click.BadParameter:
-    """Return the error about an option's value, naming the variable that the value comes from."""
-    message = error.message
-    # The variable may contain the secret itself instead of a path.
-    if error.param and isinstance(error.param.type, click.Path) and (variable(name) or "") in message:
-        message = "the file that it names cannot be read."
-    return click.BadParameter(message, error.ctx, error.param, param_hint=name)
-
-
-def _refuse(name: str, known: set[str]) -> Never:
-    """Raise the error about an unknown variable. It does not contain the value, which may be a secret."""
-    if _OF_KUBERNETES.match(name):
-        raise click.UsageError(
-            f"{name} comes from a Service of Kubernetes with the name webmq-hub, and is not a variable of the hub: set "
-            "enableServiceLinks: false for the pod, or give the Service another name."
-        )
-    near = [_SECRETS[name]] if name in _SECRETS else get_close_matches(name, known, 1)
-    raise click.UsageError(f"{name} is not a variable of the hub{f': did you mean {near[0]}?' if near else '.'}")
+            if not name.startswith(PREFIX) or name in self._options or not variable(name):
+                continue
+            if _OF_KUBERNETES.match(name):
+                raise click.UsageError(
+                    f"{name} comes from a Service of Kubernetes with the name webmq-hub, and is not a variable of the "
+                    "hub: set enableServiceLinks: false for the pod, or give the Service another name."
+                )
+            near = [_SECRETS[name]] if name in _SECRETS else get_close_matches(name, self._options, 1)
+            raise click.UsageError(
+                f"{name} is not a variable of the hub{f': did you mean {near[0]}?' if near else '.'}"
+            )

@@ -9,9 +9,8 @@ from pathlib import Path
 import rich_click as click
 
 from . import terminal
-from .command import Command
 from .errors import Failure
-from .paths import not_closed
+from .options import Command, not_closed
 
 _EXAMPLES = """\
 Into the static files of a website, or of Crossbar.io, and then into a page:

@@ -12,7 +12,7 @@ import rich_click as click
 from .._core.environment import AUTH_KEY, AUTH_SECRET, read_secret, secret_of
 from ..signing import Credentials
 from .errors import Failure
-from .paths import file_option
+from .options import file_option
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +44,21 @@ key_option = partial(click.option, PUSHER.key, metavar="NAME", envvar=AUTH_KEY, 
 secret_file_option = file_option(PUSHER.file, help=PUSHER.help)
 subscriber_secret_file_option = file_option(SUBSCRIBER.file, help=SUBSCRIBER.help)
 ticket_secret_file_option = file_option(TICKET.file, help=TICKET.help)
-console_token_file_option = file_option(
-    "--console-token-file",
-    help="Read the token of the console from FILE. Without this option, each start has a new one.",
-)
+
+
+def secret_in(file: Path | None, option: str, variable: str) -> bytes | None:
+    """Return the secret in the file that an option names, or else in a variable; `None` if there is neither."""
+    try:
+        return secret_of(variable) if file is None else read_secret(file)
+    except ValueError as error:
+        raise click.UsageError(f"{error}." if file is None else f"{option}: {error}.") from None
 
 
 def console_token_of(file: Path | None) -> str:
-    """Return the token in a file, or a new one; raise `UsageError` if the file is not readable, empty or not UTF-8."""
+    """Return the token of the console that is in a file. `None`: a new one."""
     if file is None:
         return secrets.token_urlsafe(32)
-    try:
-        token = read_secret(file)
-    except ValueError as error:
-        raise click.UsageError(f"--console-token-file: {error}.") from None
-    text = token.decode(errors="replace")
+    text = (secret_in(file, "--console-token-file", "") or b"").decode(errors="replace")
     if "\ufffd" in text:  # not a UnicodeDecodeError, which would contain the token
         raise click.UsageError(f"--console-token-file: {file} is not UTF-8.")
     return text
@@ -73,20 +73,15 @@ def ticket_of(file: Path) -> str:
 
 
 def credentials_of(key: str | None, secret_file: Path | None, options: KeyOptions = PUSHER) -> Credentials | None:
-    """Return the credentials to sign with, or `None` without a key.
+    """Return the credentials to sign with; `None` without a key.
 
-    Raises:
-        UsageError: there is a key without a secret, a secret file without a key, or one of them is invalid. A secret in
-            the environment is allowed without a key: other commands in the same terminal may need it.
+    A secret in the environment is allowed without a key: other commands in the same terminal may need it.
     """
     if key is None:
         if secret_file is not None:
             raise click.UsageError(f"{options.file} needs {options.key}, the name of the key that the secret is for.")
         return None
-    try:
-        secret = secret_of(options.variable) if secret_file is None else read_secret(secret_file)
-    except ValueError as error:
-        raise click.UsageError(f"{error}." if secret_file is None else f"{options.file}: {error}.") from None
+    secret = secret_in(secret_file, options.file, options.variable)
     if secret is None:
         raise click.UsageError(f"{options.key} needs its secret: set {options.variable}, or give {options.file} FILE.")
     try:

@@ -8,10 +8,9 @@ from pathlib import Path
 import rich_click as click
 
 from . import terminal
-from .command import Command
 from .exit_status import Exit
 from .keys import SUBSCRIBER, credentials_of, subscriber_secret_file_option, ticket_of
-from .paths import file_option
+from .options import Command, file_option
 
 _EXAMPLES = """\
 Examples:
@@ -37,7 +36,6 @@ $ webmqconnect listen --realm realm1 ws://127.0.0.1:8080/ws com.example.orders
     "--realm",
     metavar="NAME",
     default="realm1",
-    show_default=True,
     help="Realm to join at Crossbar.io; a hub ignores it.",
 )
 @click.option("--no-reconnect", is_flag=True, help="Exit when the connection ends, with status 1.")

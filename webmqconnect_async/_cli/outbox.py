@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import rich_click as click
 
-from .command import Command
 from .errors import Failure
-from .outbox_url import outbox_url, url_file_option
+from .options import Command
+from .urls import outbox_url, url_file_option
 
 if TYPE_CHECKING:
     from ..relay._store import Store
@@ -45,9 +45,7 @@ def outbox() -> None:
 @url_file_option
 @click.option("--all", "everything", is_flag=True, help="List the rows that wait, too.")
 @click.option("--events", is_flag=True, help="Show the events.")
-@click.option(
-    "--limit", metavar="N", type=click.IntRange(min=1), default=100, show_default=True, help="List at most N rows."
-)
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), default=100, help="List at most N rows.")
 def list_(urls: tuple[str, ...], url_file: Path | None, everything: bool, events: bool, limit: int) -> None:
     """List the rows that are parked: ID, age, attempts, topic, and why."""
     from . import terminal

@@ -8,11 +8,10 @@ from pathlib import Path
 import rich_click as click
 
 from .._core.dialects import DialectName
-from .command import Command
 from .exit_status import Exit
 from .keys import credentials_of, key_option, secret_file_option
-from .options import concurrency_option, dialect_option, timeout_option, with_endpoint
-from .outbox_url import outbox_url, url_file_option
+from .options import Command, concurrency_option, dialect_option, metrics_option, timeout_option, with_endpoint
+from .urls import outbox_url, url_file_option
 
 _EXAMPLES = """\
 Examples:
@@ -32,11 +31,7 @@ $ WEBMQ_OUTBOX_URL=postgresql://localhost/shop webmqconnect relay http://127.0.0
 @timeout_option(help="Maximum duration of a push.")
 @concurrency_option(help="Maximum number of pushes in flight. They are of different topics.")
 @click.option("--once", is_flag=True, help="Exit when there is nothing left to push, or when the broker is away.")
-@click.option(
-    "--metrics",
-    metavar="HOST:PORT",
-    help="Serve metrics for Prometheus at /metrics of this address, to every client that can reach it.",
-)
+@metrics_option
 def relay(
     arguments: tuple[str, ...],
     url_file: Path | None,

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import rich_click as click
 
-from .command import Command
-from .duration import duration
 from .keys import TICKET, credentials_of, ticket_secret_file_option
+from .options import Command, duration
 
 _EXAMPLES = """\
 Examples:
@@ -32,7 +31,6 @@ _ARGUMENTS = {"secret": f"the secret of {TICKET.key}", "sub": "--sub", "topics":
     metavar="DURATION",
     type=duration,
     default="1h",
-    show_default=True,
     help="How long the ticket is valid, such as 1h, 5m or 90s; at most 24h.",
 )
 def ticket(topics: tuple[str, ...], ticket_key: str, ticket_secret_file: Path | None, sub: str, valid: float) -> None:

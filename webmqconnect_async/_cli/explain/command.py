@@ -20,10 +20,18 @@ from ...errors import ClockRejected
 from ...explain import SignedRequest, signed_request
 from ...explain import explain as explained
 from ...explain._error_responses import advice_on, quoted_signatures
-from ..command import Command
 from ..keys import TICKET, credentials_of, key_option, secret_file_option, ticket_of, ticket_secret_file_option
-from ..options import dialect_option, eligible_option, event_argument, exclude_option, text_option, with_endpoint
-from ..paths import existing_file, file_option
+from ..options import (
+    Command,
+    dialect_option,
+    eligible_option,
+    event_argument,
+    exclude_option,
+    existing_file,
+    file_option,
+    text_option,
+    with_endpoint,
+)
 from ..stdio import read_some
 
 _EXAMPLES = """\

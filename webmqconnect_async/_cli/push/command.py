@@ -10,20 +10,22 @@ from click.core import ParameterSource
 
 from ..._core.dialects import DialectName
 from ..._core.values import Push
-from ..command import Command
 from ..exit_status import Exit
 from ..keys import credentials_of, key_option, secret_file_option
 from ..options import (
+    Command,
     concurrency_option,
     dialect_option,
     eligible_option,
     event_argument,
     exclude_option,
+    existing_file,
+    file_option,
+    not_closed,
     text_option,
     timeout_option,
     with_endpoint,
 )
-from ..paths import existing_file, file_option, not_closed
 from .jsonl import Events, Records
 
 _EXAMPLES = """\
