@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import rich_click as click
-from click.shell_completion import get_completion_class
+from click.shell_completion import shell_complete
 
 from . import terminal
 
@@ -30,7 +30,4 @@ $ webmqconnect completion fish > ~/.config/fish/completions/webmqconnect.fish
 def completion(context: click.Context, shell: str) -> None:
     """Print the script that makes a shell complete what you type after webmqconnect."""
     terminal.need_output()
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise click.UsageError(f"No completion for {shell}.")
-    click.echo(kind(context.find_root().command, {}, "webmqconnect", "_WEBMQCONNECT_COMPLETE").source())
+    shell_complete(context.find_root().command, {}, "webmqconnect", "_WEBMQCONNECT_COMPLETE", f"{shell}_source")

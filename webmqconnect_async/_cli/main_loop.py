@@ -24,13 +24,11 @@ def run(
     interrupted: Exit = Exit.INTERRUPTED,
     interrupt: Callable[[], None] | None = None,
 ) -> _Result:
-    """Run a command to its end and return its result.
+    """Run a command to its end and return its result. Errors are `reported`.
 
-    Args:
-        main: the command. An error of the package, or a `Failure`, is printed as one line, and the exit status is 1.
-        interrupted: the exit status if Ctrl-C, SIGTERM or SIGHUP cancels the command.
-        interrupt: is called in the event loop for each of these signals. `None`: the first signal cancels the command,
-            and the second one ends the process, which may be waiting for a name server or for the reader of a pipe.
+    Ctrl-C, SIGTERM and SIGHUP call `interrupt` in the event loop. `None`: the first one cancels the command, which then
+    exits with the status `interrupted`, and the second one ends the process, which may be waiting for a name server or
+    for the reader of a pipe.
     """
     handlers = {number: signal.getsignal(number) for number in _interrupts()}
     with reported():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import rich_click as click
 
+from . import terminal
 from .errors import Failure
 from .options import Command
 from .urls import outbox_url, url_file_option
@@ -15,7 +16,7 @@ from .urls import outbox_url, url_file_option
 if TYPE_CHECKING:
     from ..relay._store import Store
 
-_T = TypeVar("_T")
+_Result = TypeVar("_Result")
 
 _EXAMPLES = """\
 Examples:
@@ -48,8 +49,6 @@ def outbox() -> None:
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), default=100, help="List at most N rows.")
 def list_(urls: tuple[str, ...], url_file: Path | None, everything: bool, events: bool, limit: int) -> None:
     """List the rows that are parked: ID, age, attempts, topic, and why."""
-    from . import terminal
-
     terminal.need_output()
     rows = _with_store(urls, url_file, lambda store: store.listed(not everything, limit + 1))
     for row in rows[:limit]:
@@ -87,14 +86,12 @@ def drop(arguments: tuple[str, ...], url_file: Path | None, all_parked: bool) ->
 def schema(database: Literal["sqlite", "postgresql"]) -> None:
     """Print the SQL that creates the table of the outbox."""
     from .. import outbox
-    from . import terminal
 
     terminal.need_output()
     click.echo(outbox.schema(database), nl=False)
 
 
 def _change(action: Literal["retry", "drop"], arguments: tuple[str, ...], file: Path | None, all_parked: bool) -> None:
-    from . import terminal
     from .main_loop import reported
 
     urls = tuple(each for each in arguments if "://" in each)
@@ -113,7 +110,7 @@ def _change(action: Literal["retry", "drop"], arguments: tuple[str, ...], file: 
     terminal.note(f"{changed:,} row{'' if changed == 1 else 's'} {done}")
 
 
-def _with_store(urls: tuple[str, ...], file: Path | None, use: Callable[[Store], Awaitable[_T]]) -> _T:
+def _with_store(urls: tuple[str, ...], file: Path | None, use: Callable[[Store], Awaitable[_Result]]) -> _Result:
     """Open the store of a database, and return the result of a call that uses it."""
     from ..relay._store import StoreError
     from ..relay._stores import connect_store
@@ -124,7 +121,7 @@ def _with_store(urls: tuple[str, ...], file: Path | None, use: Callable[[Store],
     except (ValueError, ModuleNotFoundError) as error:
         raise click.UsageError(f"{error}.") from None
 
-    async def main() -> _T:
+    async def main() -> _Result:
         try:
             await store.open()
             return await use(store)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rich.console import Console
 from rich.text import Text
 
 from .._aio import AsyncClient
@@ -54,6 +54,8 @@ _SCENES = (
 async def play() -> None:
     """Play all scenes; raise `Failure` if a subscriber received other events than it should have."""
     secret = secrets.token_urlsafe()
+    output = terminal.console()
+    count, wrong = 0, list[str]()
     with subscriber_failures():
         async with (
             Hub(port=0, keys={_KEY: secret}) as hub,
@@ -63,81 +65,61 @@ async def play() -> None:
             bob.subscribe(_TOPIC, _MARKER) as of_bob,
             AsyncClient(hub.url, _KEY, secret) as client,
         ):
-            ids = {"alice": str(alice.session_id), "bob": str(bob.session_id)}
-            stage = _Stage(client, ids, {"alice": of_alice, "bob": of_bob})
-            stage.introduce(hub)
-            for number, scene in enumerate(_SCENES, 1):
-                await stage.play(number, scene)
-            stage.conclude()
-
-
-class _Stage:
-    """Plays scenes, and compares the events that the subscribers receive with those that they should receive."""
-
-    def __init__(self, client: AsyncClient, ids: Mapping[str, str], events: Mapping[str, Subscription]) -> None:
-        self._client = client
-        self._session_ids = ids
-        self._events = events
-        self._output = terminal.console()
-        self._received = 0
-        self._wrong: list[str] = []
-
-    def introduce(self, hub: Hub) -> None:
-        show = self._output.print
-        show(
-            Text.assemble(
-                "A hub listens on ", (hub.url, "bold cyan"), f" and accepts pushes signed with the key {_KEY!r}."
+            output.print(
+                "A hub listens on", Text(hub.url, "bold cyan"), f"and accepts pushes signed with the key {_KEY!r}."
             )
-        )
-        for name, session_id in self._session_ids.items():
-            show(Text.assemble((name, "bold"), f" subscribes to {_TOPIC} as session {session_id}."))
+            ids = {"alice": str(alice.session_id), "bob": str(bob.session_id)}
+            for name, session_id in ids.items():
+                output.print(Text(name, "bold"), f"subscribes to {_TOPIC} as session {session_id}.")
+            for number, scene in enumerate(_SCENES, 1):
+                output.print(f"\n{number}.", Text(scene.title, "bold"))
+                output.print("  ", terminal.coloured_python(scene.python))
+                eligible, exclude = (
+                    names and [ids[name] for name in names] for names in (scene.eligible, scene.exclude)
+                )
+                await client.push(_TOPIC, scene.event, eligible, exclude)
+                # Events arrive in the order of their pushes, so no event of this scene can arrive after the marker.
+                await client.push(_MARKER, number)
+                for name, got in (await _received(output, number, {"alice": of_alice, "bob": of_bob})).items():
+                    count += len(got)
+                    expected = [scene.event] if name in scene.receivers else []
+                    if got != expected:
+                        wrong.append(f"push {number}: {name} received {_listed(got)} instead of {_listed(expected)}")
+                        _show(output, name, Text(f"{_listed(got)}, which is wrong", "red"))
+                    elif not expected:
+                        _show(output, name, Text("nothing, which is correct", "dim"))
+    if wrong:
+        raise Failure("; ".join(wrong))
+    conclusion = (
+        f"{len(_SCENES)} pushes, {count} events, each received by the subscribers it was for, and by nobody else."
+    )
+    output.print(Text(f"\n{conclusion}", "green"))
+    command = f"WEBMQ_AUTH_SECRET=s3cret {terminal.visible(shlex.join(terminal.program()))} hub --key app"
+    output.print("\nNext, start a hub that keeps running:", Text(command, "bold cyan"))
 
-    async def play(self, number: int, scene: _Scene) -> None:
-        """Push, and print each event as it arrives; raise `Failure` if the marker does not arrive in time."""
-        self._output.print(Text.assemble(f"\n{number}. ", (scene.title, "bold")))
-        self._output.print(Text.assemble("   ", terminal.coloured_python(scene.python)))
-        await self._client.push(_TOPIC, scene.event, self._ids(scene.eligible), self._ids(scene.exclude))
-        # Events arrive in the order of their pushes, so no event of this scene can arrive after the marker.
-        await self._client.push(_MARKER, number)
-        late = set(self._events)
-        try:
-            async with asyncio.timeout(_TIMEOUT):
-                await asyncio.gather(*(self._watch(name, number, scene, late) for name in self._events))
-        except TimeoutError:
-            names = " and ".join(sorted(late))
-            raise Failure(f"push {number}: no event arrived in time at {names}") from None
 
-    def conclude(self) -> None:
-        """Print that all events were received correctly, and what to do next; raise `Failure` if they were not."""
-        if self._wrong:
-            raise Failure("; ".join(self._wrong))
-        counts = f"{len(_SCENES)} pushes, {self._received} events"
-        conclusion = f"{counts}, each received by the subscribers it was for, and by nobody else."
-        self._output.print(Text.assemble("\n", (conclusion, "green")))
-        program = terminal.visible(shlex.join(terminal.program()))
-        command = f"WEBMQ_AUTH_SECRET=s3cret {program} hub --key app"
-        self._output.print(Text.assemble("\nNext, start a hub that keeps running: ", (command, "bold cyan")))
+async def _received(output: Console, number: int, events: dict[str, Subscription]) -> dict[str, list[object]]:
+    """Return what each subscriber received up to the marker. Each event is printed as it arrives."""
+    received: dict[str, list[object]] = {}
 
-    async def _watch(self, name: str, number: int, scene: _Scene, late: set[str]) -> None:
-        """Print the events that a subscriber receives up to the marker, and compare them with the scene."""
-        got: list[object] = []
-        while (event := await anext(self._events[name])).topic != _MARKER or event.value != number:
+    async def watch(name: str) -> None:
+        got = []
+        while (event := await anext(events[name])).topic != _MARKER or event.value != number:
             got.append(event.value)
-            self._show(name, terminal.coloured_json(event.value))
-        late.discard(name)
-        expected = [scene.event] if name in scene.receivers else []
-        self._received += len(got)
-        if got != expected:
-            self._wrong.append(f"push {number}: {name} received {_listed(got)} instead of {_listed(expected)}")
-            self._show(name, Text(f"{_listed(got)}, which is wrong", "red"))
-        elif not expected:
-            self._show(name, Text("nothing, which is correct", "dim"))
+            _show(output, name, terminal.coloured_json(event.value))
+        received[name] = got
 
-    def _show(self, name: str, text: Text) -> None:
-        self._output.print(Text.assemble("   → ", (f"{name:<6}", "bold"), text))
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            await asyncio.gather(*map(watch, events))
+    except TimeoutError:
+        late = " and ".join(sorted(events.keys() - received))
+        raise Failure(f"push {number}: no event arrived in time at {late}") from None
+    return received
 
-    def _ids(self, names: tuple[str, ...] | None) -> list[str] | None:
-        return None if names is None else [self._session_ids[name] for name in names]
+
+def _show(output: Console, name: str, text: Text) -> None:
+    output.print(Text.assemble("   → ", (f"{name:<6}", "bold"), text))
 
 
 def _listed(events: list[object]) -> str:

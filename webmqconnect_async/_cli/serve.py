@@ -33,19 +33,10 @@ async def serve(
     console_token_file: Path | None,
     drain: float,
 ) -> None:
-    """Serve until SIGTERM, or until cancelled.
+    """Serve until SIGTERM and for `drain` seconds after it, or until cancelled.
 
-    Args:
-        server: the hub, not started.
-        host: the host that was asked for, for errors.
-        port: the port that was asked for, for errors.
-        credentials: the key that pushes are signed with, if any.
-        secret_file: the file with the secret of that key. `None`: the secret is in the environment.
-        console_token_file: the file with the token of the console, if the hub has one. `None`: the token is new.
-        drain: seconds to serve after SIGTERM.
-
-    Raises:
-        Failure: a port cannot be bound, the backplane cannot be used, or a package is missing.
+    `host` and `port` are those that were asked for. `secret_file` has the secret of the credentials; `None`: it is in
+    the environment. `console_token_file` has the token of the console; `None`: the token is new.
     """
     try:
         await server.start()
@@ -93,40 +84,32 @@ def _show(
     for name, address, remark in addresses:
         output.print(Text.assemble(f"{name:14} ", (address, "bold cyan"), (f"  {terminal.visible(remark)}", "dim")))
     key = credentials.key if credentials else None
-    secret_file = _secret_file(secret_file)
+    # A variable may name the file, relative to this directory.
+    named = secret_file or variable(f"{PUSHER.variable}_FILE")
+    secret_file = Path(named).absolute() if named else None
     needed = "" if key is None or secret_file else f" where {PUSHER.variable} has the same value"
     output.print(f"\nPush from another terminal{needed}, by this command or from Python:")
-    for line in (_command(server.url, key, secret_file), _python(server.url, key, secret_file)):
+    for line in _pushes(server.url, key, secret_file):
         output.print(Text(terminal.visible(line), "bold cyan"))
     output.print("\nCtrl-C stops the hub.")
 
 
-def _secret_file(option: Path | None) -> Path | None:
-    """Return the absolute path of the file with the secret of the pusher. `None`: the secret is in a variable."""
-    named = option or variable(f"{PUSHER.variable}_FILE")
-    return Path(named).absolute() if named else None
-
-
-def _command(url: str, key: str | None, secret_file: Path | None) -> str:
-    options = [PUSHER.key, key] if key else []
-    options += [PUSHER.file, str(secret_file)] if key and secret_file else []
-    return shlex.join([*terminal.program(), "push", *options, url, _TOPIC, '{"id": 17}'])
-
-
-def _python(url: str, key: str | None, secret_file: Path | None) -> str:
-    """Return a command with a line of Python that pushes. It refers to the secret and does not contain it."""
-    imports, signing = "", ""
+def _pushes(url: str, key: str | None, secret_file: Path | None) -> tuple[str, str]:
+    """Return a command that pushes, and a line of Python. They refer to the secret and do not contain it."""
+    options, imports, signing = [], "", ""
     if key:
-        if secret_file is None:
-            imports, secret = "import os; ", f'os.environ["{PUSHER.variable}"]'
-        else:
-            imports, secret = (
-                "from pathlib import Path; ",
-                f'Path({_quoted(str(secret_file))}).read_bytes().rstrip(b"\\r\\n")',
-            )
+        options = [PUSHER.key, key]
+        imports, secret = "import os; ", f'os.environ["{PUSHER.variable}"]'
+        if secret_file:
+            options += [PUSHER.file, str(secret_file)]
+            imports = "from pathlib import Path; "
+            secret = f'Path({_quoted(str(secret_file))}).read_bytes().rstrip(b"\\r\\n")'
         signing = f", auth_key={_quoted(key)}, auth_secret={secret}"
     push = f'Client("{url}"{signing}).push("{_TOPIC}", {{"id": 17}})'
-    return shlex.join([sys.executable, "-c", f"{imports}from webmqconnect_async import Client; {push}"])
+    return (
+        shlex.join([*terminal.program(), "push", *options, url, _TOPIC, '{"id": 17}']),
+        shlex.join([sys.executable, "-c", f"{imports}from webmqconnect_async import Client; {push}"]),
+    )
 
 
 def _quoted(text: str) -> str:

@@ -22,10 +22,9 @@ _STREAMS = (
 
 
 def open_standard_streams() -> None:
-    """Open those of the descriptors 0, 1 and 2 that are closed, on `os.devnull`.
+    """Open closed standard descriptors on `os.devnull`, before anything else opens a file or a socket.
 
-    Call this before anything else opens a file or a socket. Python's streams remain `None` where Python has found the
-    descriptor closed.
+    Python's own streams remain `None`.
     """
     for descriptor in range(3):
         try:
@@ -52,8 +51,8 @@ def closed_stream(path: str) -> str | None:
 def read_some(descriptor: int, size: int) -> bytes:
     """Wait for input, and return the bytes that have arrived; nothing at the end.
 
-    A standard stream may be non-blocking because another process that shares it, such as Node.js or ssh, has set the
-    flag. That process relies on it, so this function waits and does not change the flag.
+    A standard stream is non-blocking if a process that shares it, such as Node.js or ssh, has set the flag. It relies
+    on the flag, so this function does not change it.
     """
     while True:
         try:
