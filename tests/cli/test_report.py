@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from webmqconnect_async._cli.explain.report import Origin, is_timestamp, signature_origin
+from webmqconnect_async._cli.explain.report import TIMESTAMPS, Origin, signature_origin
 from webmqconnect_async.explain import explain
 from webmqconnect_async.signing import Credentials, sign
 
 
 def test_timestamps() -> None:
     """Brokers accept any number of digits from one on, but not a fraction where it does not belong."""
-    assert is_timestamp("webmq", b"2026-11-24T14:00:00Z")
-    assert is_timestamp("webmq", b"2026-1-2T3:4:5Z")
-    assert not is_timestamp("webmq", b"2026-11-24T14:00:00.123Z")
-    assert is_timestamp("crossbar", b"2026-11-24T14:00:00.1Z")
-    assert not is_timestamp("crossbar", b"2026-11-24T14:00:00Z")
-    assert not is_timestamp("crossbar", b"2026-11-24T14:00:00.1Z\n")
+    webmq, crossbar = (TIMESTAMPS[dialect][0].fullmatch for dialect in ("webmq", "crossbar"))
+    assert webmq(b"2026-11-24T14:00:00Z")
+    assert webmq(b"2026-1-2T3:4:5Z")
+    assert not webmq(b"2026-11-24T14:00:00.123Z")
+    assert crossbar(b"2026-11-24T14:00:00.1Z")
+    assert not crossbar(b"2026-11-24T14:00:00Z")
+    assert not crossbar(b"2026-11-24T14:00:00.1Z\n")
+    for dialect, (form, example) in TIMESTAMPS.items():
+        assert form.fullmatch(example.encode()), dialect
 
 
 def test_the_origin_of_a_signature() -> None:

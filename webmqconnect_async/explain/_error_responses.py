@@ -79,7 +79,7 @@ _ADVICE = {
     ),
     r"query parameter '([^']*)' is not UTF-8": "Encode {0} as UTF-8 before percent-encoding it.",
     r"invalid JSON in request body": "The body is empty, not JSON, or not UTF-8. The signature is not the cause.",
-    r"HTTP/(\w+) not allowed": "The request was a {0}. It must be a POST.",
+    r"HTTP/\w+ not allowed|not allowed, only POST, PUT": "The request must be a POST.",
     # The hub of this package
     r"host '(.*)' not allowed": (
         "The hub does not serve the host name {0!r}. Start it with --allow-host HOST, without a port, or push to a "
@@ -98,12 +98,11 @@ _ADVICE = {
         "The hub waits at most 10 seconds for a body. Send as many bytes as Content-Length says, without pauses. A "
         "proxy may delay them."
     ),
-    r"request target is longer than (\d+) bytes": (
-        "The path and the query have more than {0} bytes. Use fewer session IDs in eligible and exclude."
+    # The last two are of aiohttp, whose HTTP server the hub uses.
+    r"(?:target is|header is|headers are) longer than|more than \d+ headers|Got more than \d+ bytes|Too many headers": (
+        "The server limits the length of the request line and of headers. Use fewer session IDs in eligible and "
+        "exclude, and fewer or shorter headers."
     ),
-    r"a header is longer than (\d+) bytes": "A header has more than {0} bytes. Send a shorter one.",
-    r"the headers are longer than (\d+) bytes": "The headers have more than {0} bytes in total. Send shorter ones.",
-    r"the request has more than (\d+) headers": "The request has more than {0} headers. Send fewer.",
     r"header Idempotency-Key (?:is malformed|given twice)": (
         'Send the header once, with 1 to 255 visible ASCII characters in quotation marks: Idempotency-Key: "order-17".'
     ),
@@ -153,13 +152,6 @@ _ADVICE = {
         "The bridge failed on this request. Possible causes: the topic is not a WAMP URI, session IDs are not "
         "integers, or options or kwargs are not objects."
     ),
-    r"not allowed, only POST, PUT": "The request must be a POST.",
-    # The HTTP server of aiohttp, which the hub uses
-    r"Got more than (\d+) bytes when reading": (
-        "The request line or a header is longer than the {0} bytes that this server accepts. Use fewer session IDs in "
-        "eligible and exclude."
-    ),
-    r"Too many headers received": "The request has more headers than this server accepts. Send fewer.",
     # Proxies and other servers
     r"(?i)<html": "Brokers do not send HTML. This response comes from a proxy, or from another server or path.",
     r"(?i)\b404:? not found\b|^not found$": (

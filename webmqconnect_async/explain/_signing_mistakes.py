@@ -18,6 +18,8 @@ from ..signing import Credentials
 
 _Parts: TypeAlias = Mapping[str, bytes]
 
+_SEPARATORS = ("&", "\n", "\r\n", *" ,;:.|/-_+\0")
+
 
 def find_mistake(signature: str, credentials: Credentials, parts: _Parts) -> str | None:
     """Return the first common mistake that produces this signature, with the variant if the mistake has several."""
@@ -66,11 +68,6 @@ def _percent_encoded(text: bytes) -> bytes:
     return quote(text, safe="").encode()
 
 
-def _other_algorithm(parts: _Parts) -> Iterator[_Variant]:
-    for algorithm in ("sha1", "sha512"):
-        yield _Variant(parts, algorithm, algorithm=algorithm)
-
-
 def _parts_percent_encoded(parts: _Parts) -> Iterator[_Variant]:
     names = [name for name in parts if name != "body"]
     for changed, safe, encode in product([*([name] for name in names), names], ("", "/", ":/"), (quote, quote_plus)):
@@ -87,21 +84,14 @@ def _other_second(parts: _Parts) -> Iterator[_Variant]:
             yield _Variant({**parts, "timestamp": other.encode()}, other)
 
 
-def _body_before_escaping(parts: _Parts) -> Iterator[_Variant]:
-    body = parts.get("body", b"").replace(b"\\u0026", b"&").replace(b"\\u003b", b";")
-    yield _Variant({**parts, "body": body})
-
-
 def _body_encoded_again(parts: _Parts) -> Iterator[_Variant]:
     for event, compact, unicode, ordered in product(_json(parts), (False, True), (False, True), (False, True)):
         text = json.dumps(
             event, separators=(",", ":") if compact else None, ensure_ascii=not unicode, sort_keys=ordered
         )
-        call = "json.dumps(event"
-        call += ", separators=(',', ':')" if compact else ""
-        call += ", ensure_ascii=False" if unicode else ""
-        call += ", sort_keys=True" if ordered else ""
-        yield _Variant({**parts, "body": text.encode("utf-8", "surrogatepass")}, f"{call})")
+        options = ", separators=(',', ':')" * compact + ", ensure_ascii=False" * unicode + ", sort_keys=True" * ordered
+        body = text.encode("utf-8", "surrogatepass")
+        yield _Variant({**parts, "body": body}, f"json.dumps(event{options})")
 
 
 def _json(parts: _Parts) -> Iterator[object]:
@@ -118,21 +108,6 @@ def _parts_of_webmq(parts: _Parts) -> Iterator[_Variant]:
                 rest = {name: part for name, part in parts.items() if name in ("key", "timestamp", "body")}
                 signed = {"topic": topic.encode("utf-8", "surrogatepass"), **rest}
                 yield _Variant(signed, ", ".join(signed))
-
-
-def _missing_part(parts: _Parts) -> Iterator[_Variant]:
-    for missing in parts:
-        yield _Variant({name: part for name, part in parts.items() if name != missing}, missing)
-
-
-def _other_order(parts: _Parts) -> Iterator[_Variant]:
-    for order in permutations(parts):
-        yield _Variant({name: parts[name] for name in order}, ", ".join(order))
-
-
-def _separated(parts: _Parts) -> Iterator[_Variant]:
-    for separator in (b"&", b"\n", b"\r\n", b" ", b",", b";", b":", b".", b"|", b"/", b"-", b"_", b"+", b"\0"):
-        yield _Variant(parts, repr(separator.decode()), separator=separator)
 
 
 COMMON_MISTAKES: dict[str, _Mistake] = {
@@ -162,14 +137,24 @@ COMMON_MISTAKES: dict[str, _Mistake] = {
         lambda d: _percent_encoded(b64encode(d)),
     ),
     "hexadecimal instead of base64": _encoded(hexlify, lambda d: hexlify(d).upper()),
-    "a hash other than SHA-256": _other_algorithm,
+    "a hash other than SHA-256": lambda parts: (
+        _Variant(parts, algorithm, algorithm=algorithm) for algorithm in ("sha1", "sha512")
+    ),
     "parts signed as they are percent-encoded in the query": _parts_percent_encoded,
     "a timestamp of another second": _other_second,
-    "the body before & and ; were escaped": _body_before_escaping,
+    "the body before & and ; were escaped": lambda parts: [
+        _Variant({**parts, "body": parts.get("body", b"").replace(rb"\u0026", b"&").replace(rb"\u003b", b";")})
+    ],
     "an event that was encoded again": _body_encoded_again,
     "the parts that the other dialect signs": _parts_of_webmq,
-    "a missing part": _missing_part,
-    "the parts in another order": _other_order,
-    "a separator between the parts": _separated,
+    "a missing part": lambda parts: (
+        _Variant({name: part for name, part in parts.items() if name != missing}, missing) for missing in parts
+    ),
+    "the parts in another order": lambda parts: (
+        _Variant({name: parts[name] for name in order}, ", ".join(order)) for order in permutations(parts)
+    ),
+    "a separator between the parts": lambda parts: (
+        _Variant(parts, repr(separator), separator=separator.encode()) for separator in _SEPARATORS
+    ),
 }
 """Mistakes by their description. The first that matches is reported."""

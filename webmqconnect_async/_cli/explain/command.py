@@ -95,8 +95,7 @@ def _at(context: click.Context, parameter: click.Parameter, text: str | None) ->
     help="Compare a request that was sent, given as its query, target or URL; - reads standard input.",
 )
 @file_option(
-    "--body",
-    help="With --query: the exact body of that request. Without it, the body is assumed to be that of EVENT.",
+    "--body", help="With --query: the exact body of that request. Without it, the body is assumed to be that of EVENT."
 )
 @file_option(
     "--ticket-file",
@@ -137,7 +136,7 @@ def explain(
     # These are slow to import, and shell completion imports this module without running the command.
     from .. import terminal
     from ..main_loop import reported
-    from .report import Report, signature_origin
+    from .report import Report, signature_origin, verdict_on_quoted
 
     terminal.need_output()
     ticket_credentials = credentials_of(ticket_key, ticket_secret_file, TICKET)
@@ -203,9 +202,10 @@ def explain(
         report.comparison(dialect, sent, expected, origin, body_given=body is not None)
 
     if refusal is not None:
-        report.error_response(advice_on(refusal))
+        report.section("The error response:")
+        report.paragraph(advice_on(refusal) or "No known broker sends this response.")
         if received is not None and (quoted := quoted_signatures(refusal)):
-            report.quoted_signatures(*(signature_origin(each, {"sent": received}) for each in quoted))
+            report.paragraph(verdict_on_quoted(*(signature_origin(each, {"sent": received}) for each in quoted)))
 
 
 def _read(option: str, text: str | None) -> str | None:

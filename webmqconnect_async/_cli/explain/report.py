@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Literal, TypeAlias
 
 from rich.text import Text
 
@@ -18,38 +18,22 @@ _CONTEXT = 24
 """Bytes that are shown on each side of a difference."""
 _OTHER = "It was made with another secret, or other parts were signed"
 
-_TIMESTAMPS: dict[DialectName, re.Pattern[bytes]] = {
-    "webmq": re.compile(rb"\d{4}(-\d\d?){2}T\d\d?(:\d\d?){2}Z"),
-    "crossbar": re.compile(rb"\d{4}(-\d\d?){2}T\d\d?(:\d\d?){2}\.\d{1,6}Z"),
+TIMESTAMPS: dict[DialectName, tuple[re.Pattern[bytes], str]] = {
+    "webmq": (re.compile(rb"\d{4}(-\d\d?){2}T\d\d?(:\d\d?){2}Z"), "2011-10-14T16:59:51Z"),
+    "crossbar": (re.compile(rb"\d{4}(-\d\d?){2}T\d\d?(:\d\d?){2}\.\d{1,6}Z"), "2011-10-14T16:59:51.123Z"),
 }
-"""The timestamps that the brokers of each dialect accept."""
+"""The timestamps that the brokers of each dialect accept, and an example."""
 
-_TIMESTAMP_EXAMPLES: dict[DialectName, str] = {
-    "webmq": "2011-10-14T16:59:51Z",
-    "crossbar": "2011-10-14T16:59:51.123Z",
-}
-
-
-def is_timestamp(dialect: DialectName, part: bytes) -> bool:
-    return bool(_TIMESTAMPS[dialect].fullmatch(part))
-
-
-class Origin(NamedTuple):
-    """How a signature was made."""
-
-    request: Literal["sent", "expected"]
-    """The request whose parts were signed."""
-    mistake: str | None = None
-    """The common mistake that was made; `None` if the signature is correct."""
+Origin: TypeAlias = tuple[Literal["sent", "expected"], str | None]
+"""The request whose parts were signed, and the common mistake that was made. `None`: the signature is correct."""
 
 
 def signature_origin(signature: str, requests: Mapping[Literal["sent", "expected"], Explanation]) -> Origin | None:
     """Return how a signature was made; `None` if neither a request nor a common mistake explains it."""
     for name, explanation in requests.items():
-        if explanation.is_right(signature):
-            return Origin(name)
-        if mistake := explanation.mistake(signature):
-            return Origin(name, mistake)
+        mistake = explanation.mistake(signature)
+        if mistake or explanation.is_right(signature):
+            return name, mistake
     return None
 
 
@@ -60,26 +44,42 @@ class Report:
         self._output = terminal.console()
         self._first = True
 
+    def section(self, heading: str) -> None:
+        if not self._first:
+            self._output.print()
+        self._first = False
+        self._output.print(Text(terminal.visible(heading), "bold"))
+
+    def paragraph(self, text: str) -> None:
+        self._output.print(Text(terminal.visible(text)))
+
+    def table(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Show rows of a name, a text and its style."""
+        shown = [(terminal.visible(name), terminal.visible(text), style) for name, text, style in rows]
+        width = max((len(name) for name, _, _ in shown), default=0)
+        for name, text, style in shown:
+            self._output.print(Text.assemble("  ", (f"{name:{width}}  " if width else "", "cyan"), (text, style)))
+
     def signed(self, explanation: Explanation | None) -> None:
         """Show the signed parts and the signature. `None`: the push is not signed."""
         if explanation is None:
-            self._section("Nothing is signed: --key and its secret are not given.")
+            self.section("Nothing is signed: --key and its secret are not given.")
             return
-        self._section("Signed, in this order, with nothing between the parts:")
-        width = max(map(len, explanation.parts))
-        for name, part in explanation.parts.items():
-            unit = "byte " if len(part) == 1 else "bytes"
-            self._line(f"{name:{width}}", f"{len(part):6} {unit}  {_text(part)}")
-        length = sum(map(len, explanation.parts.values()))
-        self._section(f"HMAC-SHA256 of these {length} bytes with the secret, as URL-safe base64:")
-        self._line("signature", explanation.signature)
-        self._paragraph("Anybody who sees it can send this push, for 300 seconds around its timestamp.")
+        self.section("Signed, in this order, with nothing between the parts:")
+        parts = explanation.parts
+        self.table(
+            (name, f"{len(part):6} {'byte ' if len(part) == 1 else 'bytes'}  {_text(part)}", "")
+            for name, part in parts.items()
+        )
+        length = sum(map(len, parts.values()))
+        self.section(f"HMAC-SHA256 of these {length} bytes with the secret, as URL-safe base64:")
+        self.table([("signature", explanation.signature, "")])
+        self.paragraph("Anybody who sees it can send this push, for 300 seconds around its timestamp.")
 
     def request(self, endpoint: Endpoint, headers: Mapping[str, str], request: Request) -> None:
-        self._section("The request:")
-        for line in (*request_head(endpoint, headers, request), "", _text(request.body)):
-            self._line("", line)
-        self._section("The same with curl:")
+        self.section("The request:")
+        self.table(("", line, "") for line in (*request_head(endpoint, headers, request), "", _text(request.body)))
+        self.section("The same with curl:")
         self._output.print(Text(curl_command(endpoint, headers, request)))
 
     def comparison(
@@ -95,37 +95,19 @@ class Report:
 
         Without `body_given`, the body of `sent` is only assumed.
         """
-        self._section("The request that was sent:")
+        self.section("The request that was sent:")
+        form, example = TIMESTAMPS[dialect]
+        rows = []
         for name, part in sent.parts.items():
             if name == "body" and not body_given:
                 difference: str | None = "not given with --body: assumed to be that of EVENT"
-            elif name == "timestamp" and not is_timestamp(dialect, part):
-                difference = f"{_text(part)!r} does not have the form {_TIMESTAMP_EXAMPLES[dialect]}"
+            elif name == "timestamp" and not form.fullmatch(part):
+                difference = f"{_text(part)!r} does not have the form {example}"
             else:
                 difference = _difference(part, expected.parts[name])
-            self._line(f"{name:9}", difference or "as expected", "yellow" if difference else "green")
-        self._paragraph(_verdict(origin, body_given))
-
-    def error_response(self, advice: str | None) -> None:
-        """Show what an error response means. `None`: it is unknown."""
-        self._section("The error response:")
-        self._paragraph(advice or "No known broker sends this response.")
-
-    def quoted_signatures(self, expected: Origin | None, got: Origin | None) -> None:
-        """Show how the signatures were made that an error response quotes, the one expected and the one received."""
-        self._paragraph(_verdict_on_quoted(expected, got))
-
-    def _section(self, heading: str) -> None:
-        if not self._first:
-            self._output.print()
-        self._first = False
-        self._output.print(Text(terminal.visible(heading), "bold"))
-
-    def _paragraph(self, text: str) -> None:
-        self._output.print(Text(terminal.visible(text)))
-
-    def _line(self, name: str, text: str, style: str = "") -> None:
-        self._output.print(Text.assemble("  ", (f"{name}  " if name else "", "cyan"), (terminal.visible(text), style)))
+            rows.append((name, difference or "as expected", "yellow" if difference else "green"))
+        self.table(rows)
+        self.paragraph(_verdict(origin, body_given))
 
 
 def _text(part: bytes) -> str:
@@ -136,8 +118,8 @@ def _text(part: bytes) -> str:
 def _difference(sent: bytes, expected: bytes) -> str | None:
     if sent == expected:
         return None
-    shorter = min(len(sent), len(expected))
-    first = next((index for index in range(shorter) if sent[index] != expected[index]), shorter)
+    pairs = enumerate(zip(sent, expected, strict=False))
+    first = next((index for index, (one, other) in pairs if one != other), min(len(sent), len(expected)))
     return f"differs from byte {first + 1} on: sent {_excerpt(sent, first)}, expected {_excerpt(expected, first)}"
 
 
@@ -150,38 +132,39 @@ def _excerpt(part: bytes, first: int) -> str:
 
 def _verdict(origin: Origin | None, body_given: bool) -> str:
     match origin:
-        case Origin("sent", None):
+        case "sent", None:
             condition = "" if body_given else ", if its body was the one above"
             return (
                 f"The signature is correct for the request that was sent{condition}. If the broker refuses it, it has "
                 "another secret for this key, or received other bytes."
             )
-        case Origin("sent", mistake):
+        case "sent", mistake:
             return (
                 f"The signature is wrong for the request that was sent. This is caused by a common mistake: {mistake}."
             )
-        case Origin("expected", None):
+        case _, None:
             return "The signature is correct for the expected request: what differs was changed after it was signed."
-        case Origin("expected", mistake):
+        case _, mistake:
             return f"The signature was made for the expected request, with a common mistake: {mistake}."
     more = "" if body_given else ", such as another body: give the bytes that were sent with --body"
     return f"No common mistake produces this signature. {_OTHER}{more}."
 
 
-def _verdict_on_quoted(expected: Origin | None, got: Origin | None) -> str:
+def verdict_on_quoted(expected: Origin | None, got: Origin | None) -> str:
+    """Return how the signatures were made that an error response quotes, the one expected and the one received."""
     match expected, got:
-        case Origin(mistake=None), Origin(mistake=str(mistake)):
+        case (_, None), (_, str(mistake)):
             return f"The broker expected the signature above, and got one with a common mistake: {mistake}."
-        case Origin(mistake=None), _:
+        case (_, None), _:
             return f"The broker expected the signature above, and got another one. {_OTHER}."
-        case Origin(mistake=mistake), _:
+        case (_, mistake), _:
             return f"The broker makes a common mistake itself in the signature that it expected: {mistake}."
-        case None, Origin(mistake=None):
+        case None, (_, None):
             return (
                 "The broker got the signature above and expected another one: it has another secret, or received other "
                 "bytes."
             )
-        case None, Origin(mistake=mistake):
+        case None, (_, mistake):
             return f"The broker got a signature with a common mistake: {mistake}."
     return (
         "Neither signature belongs to the push above. Give the request with --query, or its timestamp with --at. If "

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 import rich_click as click
 
@@ -13,68 +14,49 @@ from ..._core import tickets
 from ..._core.topics import check_topics, covers
 from ...explain._signing_mistakes import find_mistake
 from ...signing import Credentials
-from .. import terminal
 from ..exit_status import Exit
 from ..keys import TICKET
 from .report import Report
 
-_TIMES = ("iat", "nbf", "exp")
-_UNCHECKED = f"not checked: {TICKET.key} and its secret are not given"
+_Finding: TypeAlias = tuple[str, bool | None]
+"""What was found, and whether it is right. `None`: it was not checked."""
 
 
 def explain_ticket(token: str, credentials: Credentials | None, topics: Iterable[str], now: float) -> None:
     """Show what is in a ticket, and whether the signature, the claims and the topics are right at a Unix time.
 
-    Raises:
-        UsageError: the secret cannot be that of a key for tickets.
-        SystemExit: something is wrong.
+    The exit status is 1 if something is wrong, and 2 if the secret cannot be that of a key for tickets.
     """
     if credentials is not None and (problem := tickets.check_secret(credentials.secret)):
         raise click.UsageError(f"the secret of {TICKET.key} {problem}.")
-    report = _TicketReport()
+    report = Report()
     try:
         header, payload = tickets.unverified(token)
     except tickets.TicketRefused as refusal:
-        report.check([("ticket", str(refusal), False)], now)
+        findings: list[tuple[str, _Finding]] = [("ticket", (str(refusal), False))]
     else:
-        report.content(header, payload)
-        signature = (_UNCHECKED, True) if credentials is None else _signature(token, header, credentials)
-        checks = [("signature", *signature), ("claims", *_claims(payload, now))]
+        claims = _members(payload)
+        report.section("The ticket:")
+        rows = []
+        # Not in one mapping, because a claim may have the name of a header parameter.
+        for name, value in (*header.items(), *claims.items()):
+            rows += [("" if index else name, line, "") for index, line in enumerate(_lines(name, value))]
+        report.table(rows)
+        findings = [("signature", _signature(token, header, credentials)), ("claims", _claims(payload, now))]
         with suppress(TypeError, ValueError):  # the topics are invalid, which the check of the claims has reported
-            granted = check_topics("topics", _members(payload).get("topics"))
+            granted = check_topics("topics", claims.get("topics"))
             for topic in topics:
                 covered = covers(granted, topic)
-                checks.append((topic, "covered" if covered else "not covered by the topics of the ticket", covered))
-        report.check(checks, now)
+                findings.append((topic, ("covered" if covered else "not covered by the topics of the ticket", covered)))
+    report.section(f"Checked at {_time(now)}:")
+    report.table((name, found, "green" if right else "yellow") for name, (found, right) in findings)
+    if any(right is False for _, (_, right) in findings):
+        raise SystemExit(Exit.FAILED)
 
 
-class _TicketReport(Report):
-    """The output for a ticket."""
-
-    def content(self, header: Mapping[str, object], payload: bytes) -> None:
-        """Show the header and the claims, without the signature."""
-        self._section("The ticket:")
-        # Not in one mapping, because a claim may have the name of a header parameter.
-        members = [
-            (terminal.visible(name), value) for each in (header, _members(payload)) for name, value in each.items()
-        ]
-        width = max((len(name) for name, _ in members), default=0)
-        for name, value in members:
-            for index, line in enumerate(_lines(name, value)):
-                self._line(f"{'' if index else name:{width}}", line)
-
-    def check(self, checks: Sequence[tuple[str, str, bool]], now: float) -> None:
-        """Show results: what was checked, what was found, and whether it is right. Exit with 1 if something is not."""
-        self._section(f"Checked at {_time(now)}:")
-        width = max(len(terminal.visible(name)) for name, _, _ in checks)
-        for name, found, right in checks:
-            style = "green" if right and found != _UNCHECKED else "yellow"
-            self._line(f"{terminal.visible(name):{width}}", found, style)
-        if not all(right for _, _, right in checks):
-            raise SystemExit(Exit.FAILED)
-
-
-def _signature(token: str, header: Mapping[str, object], credentials: Credentials) -> tuple[str, bool]:
+def _signature(token: str, header: Mapping[str, object], credentials: Credentials | None) -> _Finding:
+    if credentials is None:
+        return f"not checked: {TICKET.key} and its secret are not given", None
     if header.get("alg") != "HS256":
         return f"made with the algorithm {header.get('alg')!r}, and only 'HS256' is accepted", False
     if "kid" not in header:
@@ -93,7 +75,7 @@ def _signature(token: str, header: Mapping[str, object], credentials: Credential
     return "correct", True
 
 
-def _claims(payload: bytes, now: float) -> tuple[str, bool]:
+def _claims(payload: bytes, now: float) -> _Finding:
     try:
         ticket = tickets.check_claims("", payload, now)
     except tickets.TicketRefused as refusal:
@@ -111,7 +93,8 @@ def _members(payload: bytes) -> dict[str, object]:
 
 
 def _lines(name: str, value: object) -> list[str]:
-    if name in _TIMES and isinstance(value, int | float):
+    """Return a claim as text: a line for each topic."""
+    if name in ("iat", "nbf", "exp") and isinstance(value, int | float):
         with suppress(ValueError, OverflowError, OSError):  # not in the years 1 to 9999
             return [_time(value)]
     texts = value if isinstance(value, list) and value else [value]
