@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from .._core.values import Payload
 from ..hub import Accepted, Refused
-
-_NOBODY = frozenset[str]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class Pushed:
     """The decoded JSON; a `Payload` if there is not exactly one positional argument."""
     eligible: frozenset[str] | None = None
     """The only sessions to receive it; `None` for all subscribers."""
-    exclude: frozenset[str] = _NOBODY
+    exclude: frozenset[str] = frozenset()
     key: str | None = None
     """The application key that signed it; `None` if it is unsigned."""
 
@@ -39,8 +37,8 @@ class Journal:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pushes: list[Pushed] = []
-        self._unclaimed: list[Pushed] = []
-        self._waits: list[tuple[str, Future[Pushed]]] = []
+        self._unclaimed = defaultdict[str, deque[Pushed]](deque)
+        self._waits = defaultdict[str, deque[Future[Pushed]]](deque)
         self._refusals: deque[Refused] = deque()
 
     @property
@@ -55,11 +53,10 @@ class Journal:
             if self._refusals:
                 return self._refusals.popleft()
             self._pushes.append(pushed)
-            if wait := next((each for each in self._waits if each[0] == push.topic), None):
-                self._waits.remove(wait)
-                wait[1].set_result(pushed)
+            if waits := self._waits[push.topic]:
+                waits.popleft().set_result(pushed)
             else:
-                self._unclaimed.append(pushed)
+                self._unclaimed[push.topic].append(pushed)
         return None
 
     def refuse(self, refused: Refused, count: int) -> None:
@@ -78,19 +75,17 @@ class Journal:
     def waiting(self, topic: str) -> Iterator[Future[Pushed]]:
         """Yield a future of the next push on a topic. It is cancelled at the end of the block if it has no result."""
         future: Future[Pushed] = Future()
-        wait = (topic, future)
         with self._lock:
-            if pushed := next((each for each in self._unclaimed if each.topic == topic), None):
-                self._unclaimed.remove(pushed)
-                future.set_result(pushed)
+            if unclaimed := self._unclaimed[topic]:
+                future.set_result(unclaimed.popleft())
             else:
-                self._waits.append(wait)
+                self._waits[topic].append(future)
         try:
             yield future
         finally:
             with self._lock:
                 if future.cancel():
-                    self._waits.remove(wait)
+                    self._waits[topic].remove(future)
 
     def summary(self) -> str:
         """Return how many pushes there are on each topic, as text."""

@@ -102,7 +102,9 @@ class Hub:
         return self._settled(future, topic, seconds)
 
     async def arrived(self, topic: str, timeout: float | None = 5.0) -> Pushed:
-        """Do what `wait_for` does, without blocking the event loop.
+        """Do what `wait_for` does, without blocking the event loop, which must be that of asyncio.
+
+        With trio, call `wait_for` in a thread: `await trio.to_thread.run_sync(hub.wait_for, topic)`.
 
         Args:
             topic: the exact topic.
@@ -110,8 +112,7 @@ class Hub:
 
         Raises:
             TimeoutError: no such push arrived in time. The message lists the others.
-            RuntimeError: asyncio's event loop is not running. With trio, call `wait_for` in a thread:
-                `await trio.to_thread.run_sync(hub.wait_for, topic)`.
+            RuntimeError: asyncio's event loop is not running.
         """
         if _in_trio():
             raise RuntimeError(_IN_TRIO)
