@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from webmqconnect_async import AsyncClient
-from webmqconnect_async._cli.stdio import _Lossy, read_some
+from webmqconnect_async._cli.stdio import _Output, read_some
 from webmqconnect_async.hub import Hub
 
 from ..processes import MODULE, PATIENCE
@@ -54,7 +54,7 @@ def test_message_to_a_slow_reader(pipe: tuple[int, int]) -> None:
     """Nothing of it is lost."""
     reading, writing = pipe
     message, got = b"x" * 300_000, b""
-    with _Lossy(writing, "w", closefd=False) as stream:
+    with _Output(writing, lossy=True) as stream:
 
         def write() -> None:
             left = memoryview(message)

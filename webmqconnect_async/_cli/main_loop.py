@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from ..errors import WebMQError
 from . import terminal
@@ -16,6 +16,7 @@ from .errors import Failure, described
 from .exit_status import Exit
 
 _Result = TypeVar("_Result")
+_Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
 
 def run(
@@ -30,17 +31,28 @@ def run(
     exits with the status `interrupted`, and the second one ends the process, which may be waiting for a name server or
     for the reader of a pipe.
     """
-    handlers = {number: signal.getsignal(number) for number in _interrupts()}
+    before = {number: signal.getsignal(number) for number in _interrupts()}
+
+    async def interruptible() -> _Result:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # for the type checker
+        for number in before:
+            handle(number, interrupt or task.cancel, once=interrupt is None)
+        try:
+            return await main
+        finally:
+            for number in before:
+                _set(number, signal.SIG_DFL)  # the loop is about to close, and runs no more callbacks
+
     with reported():
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                return runner.run(_interruptible(main, interrupt))
+                return runner.run(interruptible())
         except (KeyboardInterrupt, asyncio.CancelledError):
             raise SystemExit(interrupted) from None
         finally:
-            for number, handler in handlers.items():
-                with suppress(ValueError, TypeError):  # outside of the main thread, or not set by Python
-                    signal.signal(number, handler)
+            for number, handler in before.items():
+                _set(number, handler)
 
 
 @contextmanager
@@ -70,22 +82,13 @@ def handle(number: int, callback: Callable[[], object], *, once: bool = False) -
             signal.signal(number, signal.SIG_DFL)
         loop.call_soon_threadsafe(callback)
 
-    with suppress(ValueError):  # outside of the main thread
+    _set(number, handler)
+
+
+def _set(number: int, handler: _Handler) -> None:
+    # ValueError outside of the main thread, TypeError for a handler that was not set by Python.
+    with suppress(ValueError, TypeError):
         signal.signal(number, handler)
-
-
-async def _interruptible(main: Coroutine[object, object, _Result], interrupt: Callable[[], None] | None) -> _Result:
-    """Await `main`. Signals call `interrupt`, or cancel the task, so that everything is closed."""
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101  # for the type checker
-    for number in _interrupts():
-        handle(number, interrupt or task.cancel, once=interrupt is None)
-    try:
-        return await main
-    finally:
-        for number in _interrupts():
-            with suppress(ValueError):
-                signal.signal(number, signal.SIG_DFL)  # the loop is about to close, and runs no more callbacks
 
 
 def _interrupts() -> Iterator[signal.Signals]:

@@ -6,7 +6,6 @@ import io
 import os
 import select
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from .errors import Failure
@@ -73,51 +72,45 @@ def accept_all_characters() -> None:
                 stream.reconfigure(errors="backslashreplace")
     else:
         if sys.stdout is not None:
-            sys.stdout = _text(sys.stdout, _Results(sys.stdout.fileno(), "w", closefd=False))
+            sys.stdout = _text(sys.stdout, lossy=False)
         if sys.stderr is not None:
-            sys.stderr = _text(sys.stderr, _Lossy(sys.stderr.fileno(), "w", closefd=False))
+            sys.stderr = _text(sys.stderr, lossy=True)
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # stays open until the process ends
 
 
-def _text(stream: TextIO, raw: io.FileIO) -> io.TextIOWrapper:
-    """Return a stream like this one that writes to another file."""
+def _text(stream: TextIO, *, lossy: bool) -> io.TextIOWrapper:
+    """Return a stream that writes to the same descriptor through an `_Output`."""
+    raw = io.BufferedWriter(_Output(stream.fileno(), lossy=lossy))
     by_line = stream is sys.stderr or stream.isatty()
     # Where the encoding does not have a character such as "→", print an escape instead of a traceback.
-    return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=by_line)
+    return io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=by_line)
 
 
-class _Waiting(io.FileIO):
-    """A file that waits for the reader of a full pipe, even if the file is non-blocking."""
+class _Output(io.FileIO):
+    """A file that waits for the reader of a full pipe, even if the file is non-blocking.
 
-    def write(self, data: ReadableBuffer, /) -> int:
-        while (written := super().write(data)) is None:
-            select.select([], [self], [])
-        return written
+    With `lossy`, it ignores errors: the disk is full, the pipe has no reader, the terminal is gone. Otherwise, the
+    first error ends the command, and what comes after that is dropped.
+    """
 
-
-class _Results(_Waiting):
-    """Standard output, whose first error ends the command. What comes after that is dropped."""
-
-    _lost = False
+    def __init__(self, descriptor: int, *, lossy: bool) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self._lossy = lossy
+        self._lost = False
 
     def write(self, data: ReadableBuffer, /) -> int:
         if self._lost:
             return memoryview(data).nbytes
         try:
-            return super().write(data)
+            while (written := super().write(data)) is None:
+                select.select([], [self], [])
+            return written
         except OSError as error:
+            if self._lossy:
+                return memoryview(data).nbytes
             self._lost = True
             # A reader such as `head` may close the pipe early: no message is needed. Click expects this error, too.
             if isinstance(error, BrokenPipeError):
                 raise
             raise Failure(f"cannot write to standard output: {error.strerror}") from None
-
-
-class _Lossy(_Waiting):
-    """A file that ignores errors of writing: the disk is full, the pipe has no reader, the terminal is gone."""
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        with suppress(OSError):
-            return super().write(data)
-        return memoryview(data).nbytes

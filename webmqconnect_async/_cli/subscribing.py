@@ -23,6 +23,15 @@ from . import terminal
 from .errors import Failure
 from .keys import SUBSCRIBER
 
+_ADVICE: dict[type[SubscriberError], str] = {
+    CannotConnect: "; does a hub listen there?",
+    HandshakeRefused: "; the WebSocket of a hub is at /ws",
+    KeyRequired: f": give {SUBSCRIBER.key} or --ticket-file",
+    KeyRefused: f"; check {SUBSCRIBER.key} and its secret",
+    TicketRefused: "; webmqconnect explain --ticket-file shows what is in it",
+    NoSuchRealm: "; check --realm",
+}
+
 
 @contextmanager
 def subscriber_failures() -> Iterator[None]:
@@ -30,24 +39,7 @@ def subscriber_failures() -> Iterator[None]:
     try:
         yield
     except SubscriberError as error:
-        raise Failure(f"{error}{_advice(error)}") from None
-
-
-def _advice(error: SubscriberError) -> str:
-    match error:
-        case CannotConnect():
-            return "; does a hub listen there?"
-        case HandshakeRefused():
-            return "; the WebSocket of a hub is at /ws"
-        case KeyRequired():
-            return f": give {SUBSCRIBER.key} or --ticket-file"
-        case KeyRefused():
-            return f"; check {SUBSCRIBER.key} and its secret"
-        case TicketRefused():
-            return "; webmqconnect explain --ticket-file shows what is in it"
-        case NoSuchRealm():
-            return "; check --realm"
-    return ""
+        raise Failure(f"{error}{_ADVICE.get(type(error), '')}") from None
 
 
 async def print_events(

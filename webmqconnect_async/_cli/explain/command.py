@@ -52,7 +52,7 @@ $ webmqconnect explain --ticket-file - --ticket-key users --ticket-secret-file u
 
 
 def unix_time(text: str) -> float:
-    """Return the Unix time of Unix seconds or ISO 8601 (UTC without offset); raise `ValueError` for anything else."""
+    """Return the Unix time of Unix seconds or ISO 8601 (UTC without offset)."""
     try:
         try:
             seconds = float(text)
@@ -62,14 +62,8 @@ def unix_time(text: str) -> float:
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() + 1e-6
         return checked_time(seconds)
     except (ValueError, OverflowError, ClockRejected):
-        raise ValueError(f"{text!r} is neither a Unix time nor a timestamp like 2011-10-14T16:59:51Z") from None
-
-
-def _at(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
-    try:
-        return None if text is None else unix_time(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.") from None
+        message = f"{text!r} is neither a Unix time nor a timestamp like 2011-10-14T16:59:51Z."
+        raise click.BadParameter(message) from None
 
 
 @click.command(cls=Command, no_args_is_help=True, epilog=_EXAMPLES)
@@ -83,7 +77,7 @@ def _at(context: click.Context, parameter: click.Parameter, text: str | None) ->
 @click.option(
     "--at",
     metavar="TIME",
-    callback=_at,
+    type=unix_time,
     help="Time of signing, or at which a ticket is checked: Unix seconds, or 2011-10-14T16:59:51Z.",
 )
 @click.option("--seq", metavar="N", type=click.IntRange(min=0), help="Sequence number for Crossbar.io; 1 if not given.")
@@ -222,7 +216,7 @@ def _read(option: str, text: str | None) -> str | None:
 
 
 def _time_in(parts: Mapping[str, bytes]) -> float | None:
-    with suppress(KeyError, ValueError):
+    with suppress(KeyError, UnicodeDecodeError, click.BadParameter):
         return unix_time(parts["timestamp"].decode())
     return None
 

@@ -1,4 +1,4 @@
-"""A request as HTTP and as a curl command. Both are the same request, byte for byte. Pure."""
+"""A request as a curl command that sends the same bytes as a client of this package. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,6 @@ from ..._core.endpoint import Endpoint
 
 _LONGEST_ARGUMENT = 100_000
 """Characters; Linux allows 131071 per argument."""
-
-
-def request_head(endpoint: Endpoint, headers: Mapping[str, str], request: Request) -> list[str]:
-    """Return the request line and the headers as a client sends them."""
-    every = {"Host": endpoint.authority, **headers, "Content-Length": str(len(request.body))}
-    lines = [f"{name}: {value}" for name, value in every.items()]
-    return [f"POST {_with_query(endpoint.path, request)} HTTP/1.1", *lines]
 
 
 def curl_command(endpoint: Endpoint, headers: Mapping[str, str], request: Request) -> str:
@@ -33,12 +26,8 @@ def curl_command(endpoint: Endpoint, headers: Mapping[str, str], request: Reques
     # curl reads a file if the value begins with @, and a terminal or the clipboard may change unprintable characters.
     if body.startswith("@") or len(body) > _LONGEST_ARGUMENT or not (body.isascii() and body.isprintable()):
         producer, body = f"printf '{''.join(map(_octal, request.body))}' | ", "@-"
-    words += ["--data-binary", body, _with_query(str(endpoint), request)]
+    words += ["--data-binary", body, f"{endpoint}?{request.query}"]
     return producer + shlex.join(words)
-
-
-def _with_query(url: str, request: Request) -> str:
-    return f"{url}?{request.query}" if request.query else url
 
 
 def _octal(byte: int) -> str:

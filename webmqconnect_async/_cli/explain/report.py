@@ -10,9 +10,10 @@ from rich.text import Text
 
 from ..._core.dialects import DialectName, Request
 from ..._core.endpoint import Endpoint
+from ..._core.http1 import RequestHead
 from ...explain import Explanation, SignedRequest
 from .. import terminal
-from .curl import curl_command, request_head
+from .curl import curl_command
 
 _CONTEXT = 24
 """Bytes that are shown on each side of a difference."""
@@ -78,7 +79,8 @@ class Report:
 
     def request(self, endpoint: Endpoint, headers: Mapping[str, str], request: Request) -> None:
         self.section("The request:")
-        self.table(("", line, "") for line in (*request_head(endpoint, headers, request), "", _text(request.body)))
+        head = RequestHead(endpoint, headers).encode(request).decode().removesuffix("\r\n")
+        self.table(("", line, "") for line in (*head.split("\r\n"), _text(request.body)))
         self.section("The same with curl:")
         self._output.print(Text(curl_command(endpoint, headers, request)))
 
