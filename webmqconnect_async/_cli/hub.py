@@ -10,17 +10,7 @@ import rich_click as click
 
 from .exit_status import Exit
 from .hub_variables import BACKPLANE, HubCommand
-from .keys import (
-    PUSHER,
-    SUBSCRIBER,
-    TICKET,
-    console_token_of,
-    credentials_of,
-    key_option,
-    secret_file_option,
-    subscriber_secret_file_option,
-    ticket_secret_file_option,
-)
+from .keys import PUSHER, SUBSCRIBER, TICKET, console_token_of
 from .options import duration, file_option, metrics_option
 from .urls import secret_url
 
@@ -62,21 +52,14 @@ $ WEBMQ_HUB_HOST=0.0.0.0 WEBMQ_HUB_KEY=app WEBMQ_HUB_SECRET_FILE=app.secret webm
     default=8080,
     help="Port to listen on; 0 chooses a free one.",
 )
-@key_option(help="Accept only pushes that are signed with this application key.")
-@secret_file_option
-@click.option(
-    SUBSCRIBER.key,
-    metavar="NAME",
-    help="Let subscribers that authenticate with this key read every topic, and anonymous ones only --public topics.",
+@PUSHER.options("Accept only pushes that are signed with this application key.")
+@SUBSCRIBER.options(
+    "Let subscribers that authenticate with this key read every topic, and anonymous ones only --public topics."
 )
-@subscriber_secret_file_option
-@click.option(
-    TICKET.key,
-    metavar="NAME",
-    help="Let subscribers with a ticket that is signed with this key read the topics that it covers, and anonymous "
-    "ones only --public topics.",
+@TICKET.options(
+    "Let subscribers with a ticket that is signed with this key read the topics that it covers, and anonymous ones "
+    "only --public topics."
 )
-@ticket_secret_file_option
 @click.option(
     "--public",
     metavar="TOPIC",
@@ -206,9 +189,9 @@ def hub(
     Each option can also be given as a variable: WEBMQ_HUB_MAX_BODY=8192 is --max-body 8192. An option takes precedence
     over its variable. A flag is 1, true, 0 or false. The values of a repeatable option are separated by spaces.
     """
-    credentials = credentials_of(key, secret_file)
-    subscriber = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
-    ticket = credentials_of(ticket_key, ticket_secret_file, TICKET)
+    credentials = PUSHER.credentials(key, secret_file)
+    subscriber = SUBSCRIBER.credentials(subscriber_key, subscriber_secret_file)
+    ticket = TICKET.credentials(ticket_key, ticket_secret_file)
     if options.get("public") and not (subscriber or ticket):
         raise click.UsageError("--public needs --ticket-key or --subscriber-key.")
     if console is None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import ParamSpec
 
 import rich_click as click
 
@@ -14,36 +15,54 @@ from ..signing import Credentials
 from .errors import Failure
 from .options import file_option
 
+_Arguments = ParamSpec("_Arguments")
+
 
 @dataclass(frozen=True, slots=True)
 class KeyOptions:
-    """The options for a key and for the file with its secret, and the variable for the secret.
-
-    The variable is read if the option for the file is not given. With the suffix `_FILE`, it has the path of a file.
-    """
+    """The options for a key and for the file with its secret, and the variables for the secret and for the key."""
 
     key: str
     file: str
     variable: str
+    key_variable: str | None = None
 
-    @property
-    def help(self) -> str:
-        """The help text of the option for the file."""
-        return (
-            f"Read the secret of {self.key} from FILE. Without this option, it is read from the variable "
-            f"{self.variable}, or from the file that {self.variable}_FILE names."
+    def options(
+        self, help: str, *, required: bool = False
+    ) -> Callable[[Callable[_Arguments, None]], Callable[_Arguments, None]]:
+        """Return a decorator that adds both options. `help` says what the command does with the key."""
+        show_envvar = self.key_variable is not None
+        key = click.option(
+            self.key, metavar="NAME", required=required, envvar=self.key_variable, show_envvar=show_envvar, help=help
         )
+        file = file_option(
+            self.file,
+            help=f"Read the secret of {self.key} from FILE. Without this option, it is read from the variable "
+            f"{self.variable}, or from the file that {self.variable}_FILE names.",
+        )
+        return lambda command: key(file(command))
+
+    def credentials(self, key: str | None, secret_file: Path | None) -> Credentials | None:
+        """Return the credentials to sign with; `None` without a key.
+
+        A secret in the environment is allowed without a key: other commands in the same terminal may need it.
+        """
+        if key is None:
+            if secret_file is not None:
+                raise click.UsageError(f"{self.file} needs {self.key}, the name of the key that the secret is for.")
+            return None
+        secret = secret_in(secret_file, self.file, self.variable)
+        if secret is None:
+            raise click.UsageError(f"{self.key} needs its secret: set {self.variable}, or give {self.file} FILE.")
+        try:
+            return Credentials(key, secret)
+        except ValueError as error:
+            raise click.UsageError(f"{self.key}: {str(error).removeprefix('key: ')}.") from None
 
 
-PUSHER = KeyOptions("--key", "--secret-file", AUTH_SECRET)
+PUSHER = KeyOptions("--key", "--secret-file", AUTH_SECRET, AUTH_KEY)
 SUBSCRIBER = KeyOptions("--subscriber-key", "--subscriber-secret-file", "WEBMQ_SUBSCRIBER_SECRET")
 TICKET = KeyOptions("--ticket-key", "--ticket-secret-file", "WEBMQ_TICKET_SECRET")
-
-key_option = partial(click.option, PUSHER.key, metavar="NAME", envvar=AUTH_KEY, show_envvar=True)
-"""The option for the application key. `help` must say what the command does with the key."""
-secret_file_option = file_option(PUSHER.file, help=PUSHER.help)
-subscriber_secret_file_option = file_option(SUBSCRIBER.file, help=SUBSCRIBER.help)
-ticket_secret_file_option = file_option(TICKET.file, help=TICKET.help)
 
 
 def secret_in(file: Path | None, option: str, variable: str) -> bytes | None:
@@ -70,21 +89,3 @@ def ticket_of(file: Path) -> str:
         return read_secret(file).decode("utf-8", "replace").strip()
     except ValueError as error:
         raise Failure(f"--ticket-file: {error}") from None
-
-
-def credentials_of(key: str | None, secret_file: Path | None, options: KeyOptions = PUSHER) -> Credentials | None:
-    """Return the credentials to sign with; `None` without a key.
-
-    A secret in the environment is allowed without a key: other commands in the same terminal may need it.
-    """
-    if key is None:
-        if secret_file is not None:
-            raise click.UsageError(f"{options.file} needs {options.key}, the name of the key that the secret is for.")
-        return None
-    secret = secret_in(secret_file, options.file, options.variable)
-    if secret is None:
-        raise click.UsageError(f"{options.key} needs its secret: set {options.variable}, or give {options.file} FILE.")
-    try:
-        return Credentials(key, secret)
-    except ValueError as error:
-        raise click.UsageError(f"{options.key}: {str(error).removeprefix('key: ')}.") from None

@@ -9,7 +9,7 @@ import rich_click as click
 
 from . import terminal
 from .exit_status import Exit
-from .keys import SUBSCRIBER, credentials_of, subscriber_secret_file_option, ticket_of
+from .keys import SUBSCRIBER, ticket_of
 from .options import Command, file_option
 
 _EXAMPLES = """\
@@ -29,8 +29,7 @@ $ webmqconnect listen --realm realm1 ws://127.0.0.1:8080/ws com.example.orders
 @click.argument("url", metavar="WS_URL")
 @click.argument("topics", metavar="TOPIC...", nargs=-1, required=True)
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="Exit after N events.")
-@click.option(SUBSCRIBER.key, metavar="NAME", help="Authenticate with this key, if the hub requires one.")
-@subscriber_secret_file_option
+@SUBSCRIBER.options("Authenticate with this key, if the hub requires one.")
 @file_option("--ticket-file", help="Authenticate with the ticket in FILE, which is read again for each connection.")
 @click.option(
     "--realm",
@@ -59,7 +58,7 @@ def listen(
     topic of which events were missed. Ctrl-C ends the command.
     """
     terminal.need_output()
-    credentials = credentials_of(subscriber_key, subscriber_secret_file, SUBSCRIBER)
+    credentials = SUBSCRIBER.credentials(subscriber_key, subscriber_secret_file)
     if credentials is not None and ticket_file is not None:
         raise click.UsageError(f"give either {SUBSCRIBER.key} or --ticket-file.")
     ticket = None if ticket_file is None else lambda: asyncio.to_thread(ticket_of, ticket_file)

@@ -9,7 +9,7 @@ import rich_click as click
 
 from .._core.dialects import DialectName
 from .exit_status import Exit
-from .keys import credentials_of, key_option, secret_file_option
+from .keys import PUSHER
 from .options import Command, concurrency_option, dialect_option, metrics_option, timeout_option, with_endpoint
 from .urls import outbox_url, url_file_option
 
@@ -25,8 +25,7 @@ $ WEBMQ_OUTBOX_URL=postgresql://localhost/shop webmqconnect relay http://127.0.0
 @click.command(cls=Command, epilog=_EXAMPLES)
 @click.argument("arguments", metavar="[ENDPOINT] [URL]", nargs=-1)
 @url_file_option
-@key_option(help="Sign with this application key.")
-@secret_file_option
+@PUSHER.options("Sign with this application key.")
 @dialect_option
 @timeout_option(help="Maximum duration of a push.")
 @concurrency_option(help="Maximum number of pushes in flight. They are of different topics.")
@@ -62,7 +61,7 @@ def relay(
     endpoints = tuple(argument for argument in arguments if argument.startswith(("http://", "https://")))
     url = outbox_url(tuple(argument for argument in arguments if argument not in endpoints), url_file)
     [endpoint] = with_endpoint(endpoints)
-    client = new_client(endpoint, credentials_of(key, secret_file), timeout, concurrency, dialect)
+    client = new_client(endpoint, PUSHER.credentials(key, secret_file), timeout, concurrency, dialect)
     relaying = Relaying(url, client, concurrency, metrics)
     run(relaying.run(once), interrupt=relaying.interrupt)
     if once and relaying.interrupted:

@@ -19,9 +19,17 @@ logger = logging.getLogger("webmqconnect_async.relay")
 
 
 class Relaying:
-    """A relay, and the counts that its progress bar and its summary show. It closes the client.
+    """A relay, and the counts that its progress bar and its summary show.
 
-    `metrics` is the address of the metrics, as `HOST:PORT`. `None`: they are not served.
+    Args:
+        url: The URL of the database.
+        client: To push with. It is closed at the end.
+        concurrency: Maximum number of pushes in flight.
+        metrics: Where to serve metrics, as `HOST:PORT`. `None`: nowhere.
+
+    Raises:
+        UsageError: An argument is invalid.
+        Failure: A package is missing.
     """
 
     def __init__(self, url: str, client: AsyncClient, concurrency: int, metrics: str | None) -> None:
@@ -38,19 +46,26 @@ class Relaying:
 
     @property
     def pushed(self) -> int:
+        """Rows that the broker accepted."""
         return self._relay.stats.pushed
 
     @property
     def failed(self) -> int:
+        """Pushes that failed."""
         return self._relay.stats.failed
 
     def summary(self, seconds: float) -> str:
+        """Return the line that the command prints at the end."""
         stats = self._relay.stats
         counts = [f"{stats.pushed:,} pushed", f"{stats.failed:,} failed", f"{stats.parked:,} parked"]
         return summary_of(counts, stats.pushed, seconds)
 
     async def run(self, once: bool) -> None:
-        """Push rows until interrupted, or with `once` until there is nothing left to push."""
+        """Push rows until interrupted, or with `once` until there is nothing left to push.
+
+        Raises:
+            Failure: The database or the port of the metrics cannot be used.
+        """
         self._task = asyncio.current_task()
         with Report(self) as report:
             handler = _LogHandler(report)

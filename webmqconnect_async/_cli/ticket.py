@@ -7,7 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from .keys import TICKET, credentials_of, ticket_secret_file_option
+from .keys import TICKET
 from .options import Command, duration
 
 _EXAMPLES = """\
@@ -23,8 +23,7 @@ _ARGUMENTS = {"secret": f"the secret of {TICKET.key}", "sub": "--sub", "topics":
 
 @click.command(cls=Command, no_args_is_help=True, epilog=_EXAMPLES)
 @click.argument("topics", metavar="TOPIC...", nargs=-1, required=True)
-@click.option(TICKET.key, metavar="NAME", required=True, help="Sign with this key, which the hub has, too.")
-@ticket_secret_file_option
+@TICKET.options("Sign with this key, which the hub has, too.", required=True)
 @click.option("--sub", metavar="ID", required=True, help="ID of the user, which becomes the authid of its sessions.")
 @click.option(
     "--valid",
@@ -43,7 +42,7 @@ def ticket(topics: tuple[str, ...], ticket_key: str, ticket_secret_file: Path | 
     from . import terminal
 
     terminal.need_output()
-    credentials = credentials_of(ticket_key, ticket_secret_file, TICKET)
+    credentials = TICKET.credentials(ticket_key, ticket_secret_file)
     assert credentials is not None  # noqa: S101  # for the type checker: there is a key
     try:
         made = tickets.ticket(key=ticket_key, secret=credentials.secret, sub=sub, topics=topics, valid=valid)

@@ -20,7 +20,7 @@ from ...errors import ClockRejected
 from ...explain import SignedRequest, signed_request
 from ...explain import explain as explained
 from ...explain._error_responses import advice_on, quoted_signatures
-from ..keys import TICKET, credentials_of, key_option, secret_file_option, ticket_of, ticket_secret_file_option
+from ..keys import PUSHER, TICKET, ticket_of
 from ..options import (
     Command,
     dialect_option,
@@ -70,8 +70,7 @@ def unix_time(text: str) -> float:
 @click.argument("arguments", metavar="[ENDPOINT] TOPIC EVENT", nargs=-1)
 @eligible_option
 @exclude_option
-@key_option(help="Sign with this application key.")
-@secret_file_option
+@PUSHER.options("Sign with this application key.")
 @dialect_option
 @text_option
 @click.option(
@@ -96,8 +95,7 @@ def unix_time(text: str) -> float:
     type=existing_file(allow_dash=True),
     help="Check the ticket in FILE, and whether it covers the TOPICs given; - reads standard input.",
 )
-@click.option(TICKET.key, metavar="NAME", help="With --ticket-file: the key that has to sign the ticket.")
-@ticket_secret_file_option
+@TICKET.options("With --ticket-file: the key that has to sign the ticket.")
 def explain(
     arguments: tuple[str, ...],
     eligible: tuple[str, ...],
@@ -133,7 +131,7 @@ def explain(
     from .report import Report, signature_origin, verdict_on_quoted
 
     terminal.need_output()
-    ticket_credentials = credentials_of(ticket_key, ticket_secret_file, TICKET)
+    ticket_credentials = TICKET.credentials(ticket_key, ticket_secret_file)
     if ticket_file is not None:
         if refusal is not None or query is not None or body is not None:
             raise click.UsageError("--ticket-file is not for a push, as --refusal, --query and --body are.")
@@ -146,7 +144,7 @@ def explain(
     if ticket_credentials is not None:
         raise click.UsageError(f"{TICKET.key} is for --ticket-file.")
     url, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")
-    credentials = credentials_of(key, secret_file)
+    credentials = PUSHER.credentials(key, secret_file)
     if dialect == "webmq" and (seq is not None or nonce is not None):
         raise click.UsageError("--seq and --nonce are for --dialect crossbar.")
     if body is not None and query is None:

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from ..._core.dialects import DialectName
 from ..._core.values import Push
 from ..exit_status import Exit
-from ..keys import credentials_of, key_option, secret_file_option
+from ..keys import PUSHER
 from ..options import (
     Command,
     concurrency_option,
@@ -63,8 +63,7 @@ _ONLY_WITH_JSONL = (
 @click.argument("arguments", metavar="[ENDPOINT] [TOPIC EVENT]", nargs=-1)
 @eligible_option
 @exclude_option
-@key_option(help="Sign with this application key.")
-@secret_file_option
+@PUSHER.options("Sign with this application key.")
 @dialect_option
 @text_option
 @timeout_option(help="Maximum duration of a push, including retries.")
@@ -143,7 +142,7 @@ def push(
     from .pusher import LinePusher
 
     only, never = list(eligible) or None, list(exclude) or None
-    credentials = credentials_of(key, secret_file)
+    credentials = PUSHER.credentials(key, secret_file)
     if jsonl is None:
         if given := _first_given(context, _ONLY_WITH_JSONL):
             raise click.UsageError(f"{given} is for the lines of --jsonl.")
