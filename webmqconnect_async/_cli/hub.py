@@ -219,4 +219,4 @@ def hub(
         message = f"{option} {reason}.".replace(f"{option} has a secret that", f"The secret of {option}")
         raise click.UsageError(message) from None
     hub_log.configure(log_level, log_format)
-    run(serve(server, host, port, credentials, secret_file, console_token_file, drain), interrupted=Exit.DONE)
+    run(serve(server, port, secret_file, console_token_file, drain), interrupted=Exit.DONE)

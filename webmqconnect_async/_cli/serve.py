@@ -15,7 +15,6 @@ from rich.text import Text
 
 from .._core.environment import variable
 from ..hub import Hub
-from ..signing import Credentials
 from . import terminal
 from .errors import Failure
 from .keys import PUSHER
@@ -25,19 +24,14 @@ _TOPIC = "http://example.com/orders"
 
 
 async def serve(
-    server: Hub,
-    host: str,
-    port: int,
-    credentials: Credentials | None,
-    secret_file: Path | None,
-    console_token_file: Path | None,
-    drain: float,
+    server: Hub, port: int, secret_file: Path | None, console_token_file: Path | None, drain: float
 ) -> None:
     """Serve until SIGTERM and for `drain` seconds after it, or until cancelled.
 
-    `host` and `port` are those that were asked for. `secret_file` has the secret of the credentials; `None`: it is in
-    the environment. `console_token_file` has the token of the console; `None`: the token is new.
+    `port` is that which was asked for. `secret_file` has the secret of the application key; `None`: it is in the
+    environment. `console_token_file` has the token of the console; `None`: the token is new.
     """
+    host = server.config.host
     try:
         await server.start()
     except (ImportError, ConnectionError) as error:
@@ -50,7 +44,7 @@ async def serve(
             raise Failure(f"port {port} of {host} is in use; --port 0 chooses a free one") from None
         raise Failure(f"cannot listen on {host}, port {port}: {reason}") from None
     try:
-        _show(server, credentials, secret_file, console_token_file)
+        _show(server, secret_file, console_token_file)
         terminated = asyncio.Event()
         handle(signal.SIGTERM, terminated.set)
         await terminated.wait()
@@ -59,11 +53,10 @@ async def serve(
         await server.close()
 
 
-def _show(
-    server: Hub, credentials: Credentials | None, secret_file: Path | None, console_token_file: Path | None
-) -> None:
-    signed = f"signed with the key {credentials.key!r}" if credentials else "unsigned"
+def _show(server: Hub, secret_file: Path | None, console_token_file: Path | None) -> None:
     config = server.config
+    key = next(iter(config.keys or ()), None)
+    signed = "unsigned" if key is None else f"signed with the key {key!r}"
     keys = [f"the key {key!r}" for key in config.subscriber_keys or ()]
     keys += [f"a ticket of the key {key!r}" for key in config.ticket_keys or ()]
     authenticated = f", with {' or '.join(keys)}{'; public topics without' if config.public else ''}" if keys else ""
@@ -83,7 +76,6 @@ def _show(
         addresses.append(("metrics at", server.metrics_url, "for Prometheus"))
     for name, address, remark in addresses:
         output.print(Text.assemble(f"{name:14} ", (address, "bold cyan"), (f"  {terminal.visible(remark)}", "dim")))
-    key = credentials.key if credentials else None
     # A variable may name the file, relative to this directory.
     named = secret_file or variable(f"{PUSHER.variable}_FILE")
     secret_file = Path(named).absolute() if named else None
