@@ -31,12 +31,7 @@ $ webmqconnect listen --realm realm1 ws://127.0.0.1:8080/ws com.example.orders
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="Exit after N events.")
 @SUBSCRIBER.options("Authenticate with this key, if the hub requires one.")
 @file_option("--ticket-file", help="Authenticate with the ticket in FILE, which is read again for each connection.")
-@click.option(
-    "--realm",
-    metavar="NAME",
-    default="realm1",
-    help="Realm to join at Crossbar.io; a hub ignores it.",
-)
+@click.option("--realm", metavar="NAME", default="realm1", help="Realm to join at Crossbar.io; a hub ignores it.")
 @click.option("--no-reconnect", is_flag=True, help="Exit when the connection ends, with status 1.")
 def listen(
     url: str,

@@ -68,11 +68,7 @@ dialect_option = click.option(
 )
 
 timeout_option = partial(
-    click.option,
-    "--timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    default=5.0,
+    click.option, "--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), default=5.0
 )
 """The option for the maximum duration of a push. `help` must say what that includes."""
 concurrency_option = partial(click.option, "--concurrency", metavar="N", type=click.IntRange(min=1), default=50)

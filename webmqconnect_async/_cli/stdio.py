@@ -13,11 +13,7 @@ from .errors import Failure
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-_STREAMS = (
-    ("standard input", "/dev/stdin"),
-    ("standard output", "/dev/stdout"),
-    ("standard error", "/dev/stderr"),
-)
+_STREAMS = (("standard input", "/dev/stdin"), ("standard output", "/dev/stdout"), ("standard error", "/dev/stderr"))
 
 
 def open_standard_streams() -> None:
