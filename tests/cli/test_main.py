@@ -288,18 +288,13 @@ def test_asyncio_is_used_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None
         (errors.ReplyTimeout("late"), "error: late; the broker may have accepted it: pushing again may duplicate it\n"),
     ],
 )
-def test_error_is_one_line_and_exits_1(
-    error: Exception, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
-
+def test_error_is_one_line_and_exits_1(error: Exception, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail() -> None:
         raise error
 
-    with pytest.raises(SystemExit) as caught:
-        run(fail())
-    assert caught.value.code == 1
-    assert capsys.readouterr() == ("", line)
+    monkeypatch.setattr("webmqconnect_async._cli.demo.demo", click.Command("demo", callback=lambda: run(fail())))
+    ended = invoke_here("demo")
+    assert (ended.status, ended.stdout, ended.stderr) == (1, "", line)
 
 
 @pytest.mark.parametrize("arguments", [("push", "--help"), ("push", "--nonsense")], ids=str)

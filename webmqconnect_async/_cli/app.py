@@ -7,7 +7,10 @@ from importlib import import_module
 import rich_click as click
 
 from .._version import __version__
-from .exit_status import MEANINGS
+from ..errors import WebMQError
+from . import terminal
+from .errors import Failure, described
+from .exit_status import MEANINGS, Exit
 
 _COMMANDS = {
     "demo": "Start a hub and two subscribers, push to them, and check who gets what.",
@@ -40,10 +43,21 @@ Exit status:
 
 
 class _Commands(click.RichGroup):
-    """A group that lists its commands without importing them.
+    """A group that lists its commands without importing them, and prints their errors.
 
-    Otherwise, each press of the TAB key in a shell would import aiohttp, which is slow.
+    If it imported them, each press of the TAB key in a shell would import aiohttp, which is slow.
     """
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command. An error of the package, or a `Failure`, is printed as one line, and the exit status is 1."""
+        try:
+            return super().invoke(ctx)
+        except Failure as failure:
+            message = str(failure)
+        except WebMQError as error:
+            message = described(error)
+        terminal.error(message)
+        raise SystemExit(Exit.FAILED)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

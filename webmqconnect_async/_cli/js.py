@@ -40,15 +40,13 @@ def js(folder: Path) -> None:
     whole subscriber; so are the minified webmq.min.js and webmq.min.mjs. The rest are types and source maps.
     """
     from ..hub._browser import FILES
-    from .main_loop import reported
 
-    with reported():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, content in FILES.items():
-                (folder / name).write_bytes(content)
-        except OSError as error:
-            raise Failure(f"{error.filename}: {error.strerror}") from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in FILES.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise Failure(f"{error.filename}: {error.strerror}") from None
     for name in FILES:
         click.echo(terminal.visible(str(folder / name)))
     digest = base64.b64encode(hashlib.sha384(FILES["webmq.min.js"]).digest()).decode()

@@ -1,4 +1,4 @@
-"""Run the coroutine of a command: event loop, signals, and the exit status for errors."""
+"""Run the coroutine of a command: event loop and signals."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import FrameType
 from typing import TypeAlias, TypeVar
 
-from ..errors import WebMQError
-from . import terminal
-from .errors import Failure, described
 from .exit_status import Exit
 
 _Result = TypeVar("_Result")
@@ -25,7 +22,7 @@ def run(
     interrupted: Exit = Exit.INTERRUPTED,
     interrupt: Callable[[], None] | None = None,
 ) -> _Result:
-    """Run a command to its end and return its result. Errors are `reported`.
+    """Run a command to its end and return its result.
 
     Ctrl-C, SIGTERM and SIGHUP call `interrupt` in the event loop. `None`: the first one cancels the command, which then
     exits with the status `interrupted`, and the second one ends the process, which may be waiting for a name server or
@@ -44,29 +41,14 @@ def run(
             for number in before:
                 _set(number, signal.SIG_DFL)  # the loop is about to close, and runs no more callbacks
 
-    with reported():
-        try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                return runner.run(interruptible())
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            raise SystemExit(interrupted) from None
-        finally:
-            for number, handler in before.items():
-                _set(number, handler)
-
-
-@contextmanager
-def reported() -> Iterator[None]:
-    """Print an error of the package, or a `Failure`, as one line, and exit with status 1."""
     try:
-        yield
-    except Failure as failure:
-        terminal.error(str(failure))
-    except WebMQError as error:
-        terminal.error(described(error))
-    else:
-        return
-    raise SystemExit(Exit.FAILED)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(interruptible())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise SystemExit(interrupted) from None
+    finally:
+        for number, handler in before.items():
+            _set(number, handler)
 
 
 def handle(number: int, callback: Callable[[], object], *, once: bool = False) -> None:

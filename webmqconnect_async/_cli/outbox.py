@@ -92,8 +92,6 @@ def schema(database: Literal["sqlite", "postgresql"]) -> None:
 
 
 def _change(action: Literal["retry", "drop"], arguments: tuple[str, ...], file: Path | None, all_parked: bool) -> None:
-    from .main_loop import reported
-
     urls = tuple(each for each in arguments if "://" in each)
     given = [each for each in arguments if each not in urls]
     if bool(given) == all_parked:
@@ -104,9 +102,8 @@ def _change(action: Literal["retry", "drop"], arguments: tuple[str, ...], file: 
     ids = None if all_parked else {int(each) for each in given}
     changed = _with_store(urls, file, lambda store: store.retry(ids) if action == "retry" else store.drop(ids))
     done = "to be retried" if action == "retry" else "dropped"
-    with reported():
-        if ids is not None and changed < len(ids):
-            raise Failure(f"{len(ids) - changed} of {len(ids)} rows do not exist; the others are {done}")
+    if ids is not None and changed < len(ids):
+        raise Failure(f"{len(ids) - changed} of {len(ids)} rows do not exist; the others are {done}")
     terminal.note(f"{changed:,} row{'' if changed == 1 else 's'} {done}")
 
 

@@ -127,7 +127,6 @@ def explain(
     """
     # These are slow to import, and shell completion imports this module without running the command.
     from .. import terminal
-    from ..main_loop import reported
     from .report import Report, signature_origin, verdict_on_quoted
 
     terminal.need_output()
@@ -137,8 +136,7 @@ def explain(
             raise click.UsageError("--ticket-file is not for a push, as --refusal, --query and --body are.")
         from .ticket import explain_ticket
 
-        with reported():
-            token = _read("--ticket-file", "-") if str(ticket_file) == "-" else ticket_of(ticket_file)
+        token = _read("--ticket-file", "-") if str(ticket_file) == "-" else ticket_of(ticket_file)
         explain_ticket((token or "").strip(), ticket_credentials, arguments, time.time() if at is None else at)
         return
     if ticket_credentials is not None:
@@ -173,9 +171,8 @@ def explain(
         nonce = _number_in(copied, "nonce") if nonce is None else nonce
 
     encoder = new_dialect(dialect, credentials, seq=seq, nonce=nonce)
-    with reported():
-        signer = encoder.encode(Push(topic, event_argument(event, text), list(eligible) or None, list(exclude) or None))
-        request = signer(time.time() if at is None else at)
+    push = Push(topic, event_argument(event, text), list(eligible) or None, list(exclude) or None)
+    request = encoder.encode(push)(time.time() if at is None else at)
     signed = None
     if credentials is not None:
         signed = explained(credentials, signed_request(dialect, request.query, request.body).parts)
