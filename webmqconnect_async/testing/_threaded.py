@@ -53,12 +53,12 @@ class Hub:
         self._journal = journal
         self._thread: _LoopThread | None = None
         self._served: ServedHub | None = None
-        self._addresses: tuple[str, str] | None = None
+        self._url: str | None = None
 
     def __repr__(self) -> str:
-        if self._addresses is None:
+        if self._url is None:
             return "<Hub not running>"
-        return f"<Hub {self.url}{'' if self._served else ' down'}>"
+        return f"<Hub {self._url}{'' if self._served else ' down'}>"
 
     @property
     def url(self) -> str:
@@ -67,12 +67,14 @@ class Hub:
         Raises:
             RuntimeError: the hub is not running.
         """
-        return self._running()[0]
+        if self._url is None:
+            raise RuntimeError("the hub is not running: it has a URL from start() to close()")
+        return self._url
 
     @property
     def ws_url(self) -> str:
         """The URL to subscribe at, such as `ws://127.0.0.1:43211/ws`."""
-        return self._running()[1]
+        return f"{self.url.replace('http', 'ws', 1)}/ws"
 
     @property
     def pushes(self) -> list[Pushed]:
@@ -193,7 +195,7 @@ class Hub:
 
     def close(self) -> None:
         """Close all connections, free the port, and end the thread. `pushes` can still be read. Safe to call again."""
-        thread, self._addresses = self._thread, None
+        thread, self._url = self._thread, None
         if thread is not None:
             try:
                 self._leave()
@@ -212,17 +214,12 @@ class Hub:
         if self._thread is not None:  # unless it was closed while it was down
             served = self._served = self._make(port)
             self._thread.run(served.start())
-            self._addresses = served.url, served.ws_url
+            self._url = served.url
 
     def _leave(self) -> None:
         served, self._served = self._served, None
         if self._thread is not None and served is not None:
             self._thread.run(served.close())
-
-    def _running(self) -> tuple[str, str]:
-        if self._addresses is None:
-            raise RuntimeError("the hub is not running: it has a URL from start() to close()")
-        return self._addresses
 
     def _settled(self, future: futures.Future[Pushed], topic: str, seconds: float | None) -> Pushed:
         if future.cancelled():
