@@ -44,13 +44,12 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = {"time": time, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        line: dict[str, object] = {"time": time, "level": record.levelname.lower(), "logger": record.name}
+        line["message"] = record.getMessage()
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        facts = {name: fact for name, fact in vars(record).items() if name not in _USUAL}
-        return terminal.json_line(line | {name: _plain(fact) for name, fact in facts.items() if name not in line})
-
-
-def _plain(fact: object) -> object:
-    """Return a fact as JSON. Records of other libraries may have attributes of any type."""
-    return fact if isinstance(fact, str | int | float | None) else repr(fact)
+        for name, fact in vars(record).items():
+            if name not in _USUAL and name not in line:
+                # Records of other libraries may have attributes of any type.
+                line[name] = fact if isinstance(fact, str | int | float | None) else repr(fact)
+        return terminal.json_line(line)

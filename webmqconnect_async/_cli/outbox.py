@@ -28,7 +28,6 @@ $ webmqconnect outbox list sqlite:///shop.db
 $ WEBMQ_OUTBOX_URL=postgresql://localhost/shop webmqconnect outbox retry 17 18
 """
 
-_url = click.argument("urls", metavar="[URL]", nargs=-1)
 _url_and_ids = click.argument("arguments", metavar="[URL] ID...", nargs=-1)
 _all_parked = click.option("--all-parked", is_flag=True, help="All rows that are parked, instead of IDs.")
 
@@ -42,7 +41,7 @@ def outbox() -> None:
 
 
 @outbox.command("list", cls=Command)
-@_url
+@click.argument("urls", metavar="[URL]", nargs=-1)
 @url_file_option
 @click.option("--all", "everything", is_flag=True, help="List the rows that wait, too.")
 @click.option("--events", is_flag=True, help="Show the events.")

@@ -67,6 +67,7 @@ def signed_request(dialect: DialectName, query: str, body: bytes) -> SignedReque
 
 def _parameters(query: str) -> dict[str, list[bytes]]:
     values: dict[str, list[bytes]] = {}
+    # In an access log, the target is followed by a space and the version of HTTP, and is often quoted.
     for name, value in parameters(query.split(" ")[0].strip("\"'")):
         values.setdefault(name.decode("utf-8", "replace"), []).append(value or b"")
     return values

@@ -166,7 +166,8 @@ def explain(
         # Parts that are different in each request are copied from the one that was sent, unless an option sets them.
         options = {"timestamp": at, "seq": seq, "nonce": nonce}
         copied = {name: part for name, part in sent.parts.items() if name in options and options[name] is None}
-        at = _time_in(copied) if at is None else at
+        with suppress(KeyError, UnicodeDecodeError, click.BadParameter):
+            at = unix_time(copied["timestamp"].decode())
         seq = _number_in(copied, "seq") if seq is None else seq
         nonce = _number_in(copied, "nonce") if nonce is None else nonce
 
@@ -208,12 +209,6 @@ def _read(option: str, text: str | None) -> str | None:
         raise click.UsageError(f"{option}: standard input is closed.")
     content = b"".join(iter(lambda: read_some(0, 1 << 16), b""))
     return content.decode("utf-8", "surrogateescape")  # as Python decodes arguments
-
-
-def _time_in(parts: Mapping[str, bytes]) -> float | None:
-    with suppress(KeyError, UnicodeDecodeError, click.BadParameter):
-        return unix_time(parts["timestamp"].decode())
-    return None
 
 
 def _number_in(parts: Mapping[str, bytes], name: str) -> int | None:

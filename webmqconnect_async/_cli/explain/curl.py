@@ -15,6 +15,7 @@ _LONGEST_ARGUMENT = 100_000
 def curl_command(endpoint: Endpoint, headers: Mapping[str, str], request: Request) -> str:
     """Return a command line for a POSIX shell that sends the request."""
     words = ["curl", "--include", "--http1.1", "--noproxy", "*"]
+    # By itself, curl expands [1-3] and {a,b} in a URL, and removes dot segments (RFC 3986, section 5.2.4).
     if set(endpoint.path) & set("[]{}"):
         words.append("--globoff")
     if "/." in endpoint.path:

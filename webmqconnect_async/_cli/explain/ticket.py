@@ -68,6 +68,7 @@ def _signature(token: str, header: Mapping[str, object], credentials: Credential
     except tickets.TicketRefused as refusal:
         if refusal.forged:
             signed, _, signature = token.rpartition(".")
+            # A JWS has no padding (RFC 7515, section 2).
             mistake = find_mistake(signature + "=" * (-len(signature) % 4), credentials, {"token": signed.encode()})
             if mistake is None:
                 return "wrong: the ticket was signed with another secret, or changed after that", False
