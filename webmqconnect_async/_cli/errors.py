@@ -33,14 +33,12 @@ def _advice(error: WebMQError) -> str:
     match error:
         case ClockRejected(skew=float(skew)) if abs(skew) >= 1:
             return f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the broker's"
-        case ClockRejected(status=0):
+        case ClockRejected(status=0) | TooLarge(status=0):  # the message says what to do
             return ""
         case ClockRejected():
             return "compare this machine's clock with the broker's"
         case AuthRejected():
             return "check --key and its secret"
-        case TooLarge(status=0):  # the message says what to do
-            return ""
         case TooLarge():
             return "push a shorter event, or start the hub with a larger --max-body"
         case ConnectFailed(retryable=True) if not str(error).endswith("?"):  # the message may ask something else
