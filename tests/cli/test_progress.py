@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from webmqconnect_async._cli.push.progress import Tally, ranges
+from webmqconnect_async._cli.push.progress import Tally, ranges, summary
 
 from ..hostile import ACCEPTED, answer, held, hostile, reply
 from ..processes import FORCED, MODULE, PATIENCE, python
@@ -32,7 +32,7 @@ from .conftest import TOPIC
     ],
 )
 def test_summary(tally: Tally, seconds: float, said: str) -> None:
-    assert tally.summary(seconds) == said
+    assert summary(tally.counts(), seconds) == said
 
 
 @pytest.mark.parametrize("tally", [Tally(1, 1), Tally(1, 0, 1), Tally(1, 0, 0, 1)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import os
 import re
@@ -136,90 +135,38 @@ def _not_lines(format: str, command: str) -> str:
 
 
 class FailedFile:
-    """The file to which a line is appended immediately after each failure. It is created if it does not exist.
-
-    It may also be a pipe or a device. A slow reader of a pipe does not block the event loop.
-    """
+    """The file to which a line is appended immediately after each failure. It is created if it does not exist."""
 
     def __init__(self, path: Path) -> None:
-        if path.is_block_device():
-            raise OSError(errno.EINVAL, "a disk would be overwritten")
         self.path = path
         self.broken: str | None = None
         """Why the file can no longer be written. `None`: it can."""
-        self._waits = True
-        self._room: asyncio.Future[None] | None = None
         torn = _ends_within_a_line(path)
         # Unbuffered, so that no line is lost if the process is killed.
         self._file = path.open("ab", buffering=0)
-        if not self._is_regular:
-            os.set_blocking(self._file.fileno(), False)
         if torn:
-            self._write(b"\n")
+            self.write(b"\n")
 
-    @property
-    def waits(self) -> bool:
-        """Whether a line is waiting for the reader of the pipe."""
-        return self._room is not None
-
-    async def write(self, line: bytes) -> bool:
-        """Append a line, and return whether that succeeded. If not, `broken` has the reason.
-
-        Calls must not overlap, because each may have to wait for the reader of a pipe.
-        """
-        while (line := line[self._write(line) :]) and self.broken is None:
-            if self._waits:
-                await self._wait_for_room()
-            else:
-                self.broken = "nobody reads it"
+    def write(self, line: bytes) -> bool:
+        """Append a line, and return whether that succeeded. If not, `broken` has the reason."""
+        try:
+            while line and self.broken is None:
+                # If the disk is full, a write is incomplete, and the next one raises an error.
+                line = line[self._file.write(line) :]
+        except OSError as error:
+            self.broken = error.strerror
         return self.broken is None
-
-    def wait_no_longer(self) -> None:
-        """From now on, treat a full pipe as broken."""
-        self._waits = False
-        self._wake()
 
     def is_file(self, descriptor: int) -> bool:
         """Return whether a descriptor is that of the same regular file. It is false for devices and pipes."""
-        ours, other = os.fstat(self._file.fileno()), os.fstat(descriptor)
-        return self._is_regular and os.path.samestat(ours, other)
+        ours = os.fstat(self._file.fileno())
+        return stat.S_ISREG(ours.st_mode) and os.path.samestat(ours, os.fstat(descriptor))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-
-    @property
-    def _is_regular(self) -> bool:
-        return stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
-
-    def _write(self, data: bytes) -> int:
-        """Write as much as there is room for, and return the number of bytes."""
-        written = 0
-        try:
-            while self.broken is None and written < len(data):
-                # None: the pipe is full. If the disk is full, a write is incomplete, and the next one raises an error.
-                if (count := self._file.write(data[written:])) is None:
-                    break
-                written += count
-        except OSError as error:
-            self.broken = error.strerror or str(error)
-        return written
-
-    def _wake(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-
-    async def _wait_for_room(self) -> None:
-        loop, descriptor = asyncio.get_running_loop(), self._file.fileno()
-        self._room = loop.create_future()
-        loop.add_writer(descriptor, self._wake)
-        try:
-            await self._room
-        finally:
-            loop.remove_writer(descriptor)
-            self._room = None
 
 
 def _ends_within_a_line(path: Path) -> bool:
