@@ -9,7 +9,7 @@ import rich_click as click
 from click.core import ParameterSource
 
 from ..._core.dialects import DialectName
-from ..._core.values import Push
+from .. import terminal
 from ..command import Command
 from ..exit_status import Exit
 from ..keys import credentials_of, key_option, secret_file_option
@@ -25,6 +25,7 @@ from ..options import (
 )
 from ..paths import existing_file, file_option, not_closed
 from .jsonl import Events, Records
+from .rate import RateLimit
 
 _EXAMPLES = """\
 Examples:
@@ -137,7 +138,7 @@ def push(
     wait.
     """
     from ..main_loop import run
-    from .prepare import new_client, new_rate_limit, opened_files, push_event
+    from .prepare import new_client, opened_files
     from .pusher import LinePusher
 
     only, never = list(eligible) or None, list(exclude) or None
@@ -149,7 +150,14 @@ def push(
             raise click.UsageError("TOPIC and EVENT are needed, or --jsonl FILE.")
         endpoint, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")
         client = new_client(endpoint, credentials, timeout, concurrency, dialect)
-        run(push_event(client, Push(topic, event_argument(event, text), only, never)))
+        value = event_argument(event, text)
+
+        async def push_event() -> None:
+            async with client:
+                await client.push(topic, value, only, never)
+            terminal.note("accepted")
+
+        run(push_event())
         return
     if len(arguments) > 1:
         raise click.UsageError("With --jsonl, the lines are pushed: omit TOPIC and EVENT.")
@@ -159,6 +167,10 @@ def push(
         raise click.UsageError("With --jsonl, --eligible and --exclude need --topic.")
     if topic_of_lines is not None and include_unconfirmed:
         raise click.UsageError("--include-unconfirmed is for lines that are records; with --topic, they are events.")
+    try:
+        rate_limit = None if rate is None else RateLimit(rate)
+    except ValueError as error:  # click accepts NaN
+        raise click.UsageError(f"--{error}.") from None
     [endpoint] = with_endpoint(arguments)
     client = new_client(endpoint, credentials, timeout, concurrency, dialect)
     with opened_files(jsonl, failed) as (reader, failed_file):
@@ -167,7 +179,7 @@ def push(
             reader,
             Records(include_unconfirmed) if topic_of_lines is None else Events(topic_of_lines, only, never),
             failed=failed_file,
-            rate_limit=None if rate is None else new_rate_limit(rate),
+            rate_limit=rate_limit,
             first=resume_from,
             order_by_topic=order_by_topic,
         )
