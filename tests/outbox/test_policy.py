@@ -49,8 +49,8 @@ def ids(found: list[Row]) -> list[int]:
 
 
 def written(schedule: Schedule) -> Changes:
-    changes, topics = schedule.take_changes()
-    schedule.written(topics)
+    changes, topics = schedule.pending()
+    schedule.written(changes, topics)
     return changes
 
 
@@ -250,11 +250,13 @@ def test_what_was_not_written_is_kept() -> None:
     schedule = schedule_of("ab")
     a, b = handed_out(schedule)
     schedule.done(a, None, 0, NOW)
-    taken = schedule.take_changes()
+    first = schedule.pending()
     schedule.done(b, TooLarge(status=413), 0, NOW)
-    schedule.not_written(*taken)
     assert set(schedule.topics) == {"a", "b"}
-    assert written(schedule) == Changes([a], [(b, None, "TooLarge: ")])
+    assert schedule.pending() == (Changes([a], [(b, None, "TooLarge: ")]), ["a", "b"])
+    schedule.written(*first)
+    assert set(schedule.topics) == {"b"}
+    assert written(schedule) == Changes([], [(b, None, "TooLarge: ")])
     assert schedule.idle
 
 

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -56,6 +57,14 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
             nonlocal refusals
             try:
                 return super().execute(*arguments)  # type: ignore[arg-type]
+            except sqlite3.OperationalError:
+                refusals += 1
+                raise
+
+        def __exit__(self, *arguments: object) -> Literal[False]:
+            nonlocal refusals
+            try:
+                return super().__exit__(*arguments)  # type: ignore[arg-type]
             except sqlite3.OperationalError:
                 refusals += 1
                 raise

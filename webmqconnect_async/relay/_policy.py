@@ -32,7 +32,7 @@ from ..errors import (
 
 if TYPE_CHECKING:
     from ..errors import WebMQError
-    from ._store import Row
+    from ._store import Failed, Row
 
 _FIRST_DELAY = 1.0
 """Seconds until a row that was postponed is pushed again. The delay doubles with each attempt."""
@@ -61,8 +61,7 @@ class Changes:
 
     deleted: list[Row] = field(default_factory=list)
     """Rows that were accepted."""
-    failed: list[tuple[Row, float | None, str]] = field(default_factory=list)
-    """Rows that failed, each with the Unix time before which it is not pushed again, and the error. `None`: parked."""
+    failed: list[Failed] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.deleted) + len(self.failed)
@@ -179,22 +178,17 @@ class Schedule:
         else:
             self._emptied.append(row.topic)
 
-    def take_changes(self) -> tuple[Changes, Collection[str]]:
-        """Return what is to be written now, and the topics to give to `written` or `not_written` after that."""
-        taken = self.changes, self._emptied
-        self.changes, self._emptied = Changes(), []
-        return taken
+    def pending(self) -> tuple[Changes, list[str]]:
+        """Return what is to be written now, and the topics that may be read again after that, for `written`."""
+        return Changes(self.changes.deleted[:], self.changes.failed[:]), self._emptied[:]
 
-    def written(self, topics: Iterable[str]) -> None:
-        """Let rows of these topics be read again."""
+    def written(self, changes: Changes, topics: Collection[str]) -> None:
+        """Forget what `pending` has returned. After a failure do not call it: writing changes twice is harmless."""
+        del self.changes.deleted[: len(changes.deleted)]
+        del self.changes.failed[: len(changes.failed)]
+        del self._emptied[: len(topics)]
         for topic in topics:
             del self._rows[topic]
-
-    def not_written(self, changes: Changes, topics: Collection[str]) -> None:
-        """Keep changes that may not have been written. Writing them twice is harmless."""
-        self.changes.deleted += changes.deleted
-        self.changes.failed += changes.failed
-        self._emptied += topics
 
     def _backoff(self, first: float, failures: int, longest: float) -> float:
         return ceiling(first, failures, longest) * (1 + self._jitter()) / 2

@@ -300,14 +300,10 @@ class Relay:
             self._broker.recovered()
         else:
             self._broker.failed(schedule.error)
-        changes, topics = schedule.take_changes()
-        try:
-            if changes:
-                await self._store.write(changes.deleted, changes.failed)
-        except BaseException:
-            schedule.not_written(changes, topics)
-            raise
-        schedule.written(topics)
+        changes, topics = schedule.pending()
+        if changes:
+            await self._store.write(changes.deleted, changes.failed)
+        schedule.written(changes, topics)
         for row, due, error in changes.failed:
             level = logging.WARNING if due is None else logging.INFO
             logger.log(level, "row %d of %s: %s: %s", row.id, row.topic, "postponed" if due else "parked", error)

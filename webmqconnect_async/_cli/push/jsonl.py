@@ -41,7 +41,7 @@ class Records:
     def push(self, line: bytes) -> Push | None:
         """Return the push of a line; `None` if it is unconfirmed (`"safe": false`), and those are not included.
 
-        Any other line is a `ValueError`, also one with an unknown member: a mistyped `eligible` would not limit the push.
+        Any other line is a `ValueError`, also one with an unknown member, which may be a mistyped `eligible`.
         """
         text = _text(line)
         if (push := _usual(text)) is not None:
