@@ -77,6 +77,7 @@ $$;
 CREATE OR REPLACE TRIGGER webmq_outbox_notify AFTER INSERT ON webmq_outbox
     FOR EACH STATEMENT EXECUTE FUNCTION webmq_outbox_notify();
 """
+_SCHEMAS: dict[str, LiteralString] = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}
 
 
 @overload
@@ -151,12 +152,9 @@ def schema(database: Literal["sqlite", "postgresql"]) -> LiteralString:
     Raises:
         ValueError: `database` is neither of the two.
     """
-    match database:
-        case "sqlite":
-            return _SQLITE
-        case "postgresql":
-            return _POSTGRESQL
-    raise ValueError(f"database must be 'sqlite' or 'postgresql', not {database!r}")
+    if database not in _SCHEMAS:
+        raise ValueError(f"database must be 'sqlite' or 'postgresql', not {database!r}")
+    return _SCHEMAS[database]
 
 
 def _sessions(argument: str, ids: SessionIDs | None) -> str | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 from .._core.backoff import ceiling
 from ..errors import (
@@ -52,8 +52,6 @@ _AMBIGUOUS = (400, 410, 415, 501)
 Once a row has been accepted, the server is the broker.
 """
 
-_Action: TypeAlias = Literal["delete", "wait", "postpone", "park"]
-
 
 @dataclass(slots=True)
 class Changes:
@@ -70,10 +68,8 @@ class Changes:
 class Schedule:
     """The rows that have been read from the outbox and are not written back yet.
 
-    Args:
-        concurrency: Maximum number of rows in flight.
-        max_held: Maximum number of held rows, above which no more are read.
-        jitter: Returns a random number in [0, 1).
+    `concurrency` is the maximum number of rows in flight. Above `max_held` rows, no more are read. `jitter` returns a
+    random number in [0, 1).
     """
 
     def __init__(self, concurrency: int, max_held: int, jitter: Callable[[], float]) -> None:
@@ -87,11 +83,9 @@ class Schedule:
         self._max_held = max_held
         self._jitter = jitter
         # The rows of each topic, the one in flight first. A topic is removed when the outcomes of its rows are written.
-        self._rows: dict[str, deque[Row]] = {}
+        self._rows: dict[str, list[Row]] = {}
         self._ready: deque[str] = deque()
         self._emptied: list[str] = []
-        self._held = 0
-        self._length = 0
         self._failed_topic: str | None = None
         """The topic of the first failure since the last row was accepted or parked; `None` if there was none."""
         self._accepted = self._probing = False
@@ -101,7 +95,7 @@ class Schedule:
     @property
     def idle(self) -> bool:
         """Whether no row is held, and no outcome is to be written."""
-        return not self._held and not self.changes
+        return not any(self._rows.values()) and not self.changes
 
     @property
     def topics(self) -> Collection[str]:
@@ -112,18 +106,18 @@ class Schedule:
         """Return whether rows of further topics could be pushed soon."""
         if self._failed_topic is not None and (now < self._resumes or self._ready):
             return False
-        # While rows are read, all those in flight may end, so twice as many are kept ready.
-        return len(self._ready) < 2 * self._concurrency and self._held < self._max_held and self._length < _MAX_LENGTH
+        if len(self._ready) >= 2 * self._concurrency:  # twice, because all those in flight may end during the read
+            return False
+        held = [len(row.event) for rows in self._rows.values() for row in rows]
+        return len(held) < self._max_held and sum(held) < _MAX_LENGTH
 
     def add(self, rows: Iterable[Row]) -> None:
         """Hold rows that have been read, in their order. None may be of a topic in `topics`."""
         for row in rows:
             if row.topic not in self._rows:
-                self._rows[row.topic] = deque()
+                self._rows[row.topic] = []
                 self._ready.append(row.topic)
             self._rows[row.topic].append(row)
-            self._held += 1
-            self._length += len(row.event)
 
     def next(self, now: float) -> Row | None:
         """Return a row to push now; `None` if there is none, or not yet."""
@@ -144,33 +138,23 @@ class Schedule:
         return max(0.0, self._resumes - now) if self._failed_topic is not None else 0.0
 
     def done(self, row: Row, error: WebMQError | None, now: float, unix_time: float) -> None:
-        """Record the outcome of a row.
-
-        Args:
-            row: A row that `next` has returned.
-            error: Why it was not accepted; `None` if it was.
-            now: The monotonic time, as for `next`.
-            unix_time: The time of the outbox.
-        """
+        """Record the outcome of a row that `next` has returned: accepted, or an error. `now` is monotonic."""
         self.in_flight -= 1
         rows = self._rows[row.topic]
-        action = "delete" if error is None else _action_for(error, self._accepted)
+        action = _action_for(error, self._accepted)
+        if error is None:
+            self._accepted = True
+            self.changes.deleted.append(row)
+        elif action != "wait":
+            delay = self._backoff(_FIRST_DELAY, row.attempts + 1, _LONGEST_DELAY)
+            due = None if action == "park" else unix_time + delay
+            self.changes.failed.append((row, due, f"{type(error).__name__}: {error}"))
         if error is None or action == "park":
             self._failed_topic = self.error = None
             self._probing = self.away = False
             self._failures = 0
-            rows.popleft()
-            self._release((row,))
-            if error is None:
-                self._accepted = True
-                self.changes.deleted.append(row)
-            else:
-                self.changes.failed.append((row, None, _text_of(error)))
+            rows.pop(0)
         else:
-            if action == "postpone":
-                delay = self._backoff(_FIRST_DELAY, row.attempts + 1, _LONGEST_DELAY)
-                self.changes.failed.append((row, unix_time + delay, _text_of(error)))
-            self._release(rows)
             rows.clear()
             self._record_failure(row.topic, error, now, certain=action == "wait")
         if rows:
@@ -193,10 +177,6 @@ class Schedule:
     def _backoff(self, first: float, failures: int, longest: float) -> float:
         return ceiling(first, failures, longest) * (1 + self._jitter()) / 2
 
-    def _release(self, rows: Collection[Row]) -> None:
-        self._held -= len(rows)
-        self._length -= sum(len(row.event) for row in rows)
-
     def _record_failure(self, topic: str, error: WebMQError, now: float, *, certain: bool) -> None:
         """Record a failure that the broker may have caused. Pause if that is `certain`, or if two topics failed."""
         if self._failed_topic is not None and not self._probing:
@@ -211,24 +191,21 @@ class Schedule:
             if isinstance(error, Overloaded) and error.retry_after is not None:
                 pause = max(pause, min(error.retry_after, _LONGEST_DELAY))
             self._resumes += pause
-            self._release_waiting()
+            # All rows except those in flight are released, because an operator may drop them in the meantime.
+            for waiting in self._ready:
+                self._rows[waiting].clear()
+            for rows in self._rows.values():
+                del rows[1:]
+            self._emptied += self._ready
+            self._ready.clear()
         self._failed_topic = self._failed_topic or topic
 
-    def _release_waiting(self) -> None:
-        """Release all rows except those in flight, because an operator may drop them in the meantime."""
-        for topic in self._ready:
-            self._release(self._rows[topic])
-            self._rows[topic].clear()
-        self._emptied += self._ready
-        self._ready.clear()
-        for rows in self._rows.values():
-            while len(rows) > 1:
-                self._release((rows.pop(),))
 
-
-def _action_for(error: WebMQError, accepted: bool) -> _Action:
-    """Return what to do with a row that failed. `accepted`: whether the broker has accepted another row before."""
+def _action_for(error: WebMQError | None, accepted: bool) -> Literal["delete", "wait", "postpone", "park"]:
+    """Return what to do with a row. `error`: why it failed. `accepted`: whether the broker has accepted another row."""
     match error:
+        case None:
+            return "delete"
         case ConnectFailed() | QueueTimeout() | Overloaded() | ClockRejected():
             return "wait"
         case Rejected() if error.status in _MISCONFIGURED:
@@ -238,7 +215,3 @@ def _action_for(error: WebMQError, accepted: bool) -> _Action:
         case Rejected() if error.status in _AMBIGUOUS and not isinstance(error, TooLarge) and not accepted:
             return "postpone"
     return "park"
-
-
-def _text_of(error: WebMQError) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -172,7 +172,8 @@ class LinePusher:
         clock = asyncio.get_running_loop().time
         while (delay := rate_limit.delay(clock())) and not self._stopped.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopped.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._stopped.wait()
         rate_limit.take(clock())
 
     def _done(self, line: Line, item: Push | InvalidPush, error: WebMQError | None) -> None:
