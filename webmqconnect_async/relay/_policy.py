@@ -69,12 +69,12 @@ class Schedule:
     """The rows that have been read from the outbox and are not written back yet.
 
     `concurrency` is the maximum number of rows in flight. Above `max_held` rows, no more are read. `jitter` returns a
-    random number in [0, 1).
+    random number in [0, 1). `changes` may have some of an earlier run.
     """
 
-    def __init__(self, concurrency: int, max_held: int, jitter: Callable[[], float]) -> None:
+    def __init__(self, concurrency: int, max_held: int, jitter: Callable[[], float], changes: Changes) -> None:
         self.in_flight = 0
-        self.changes = Changes()
+        self.changes = changes
         self.error: WebMQError | None = None
         """The last error if the broker does not accept pushes; `None` if it does, or if that is not known."""
         self.away = False

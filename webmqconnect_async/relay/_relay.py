@@ -104,8 +104,8 @@ class Relay:
         self._wake = asyncio.Event()
         self._broker = Outage("the broker does not accept pushes", "the broker accepts pushes again")
         self._database = Outage("cannot use the outbox", "the outbox can be used again")
-        self._unwritten = Changes()
-        """Changes that could not be written. They are written before rows are read again."""
+        self._changes = Changes()
+        """What is to be written before rows are read again, also by the next `run` if this one could not."""
         self._lock_seen = 0.0
         self._pushed = self._repeated = self._failed = self._parked = 0
 
@@ -167,7 +167,6 @@ class Relay:
         return self.stats
 
     async def _run(self, once: bool) -> None:
-        """Wait for the lock, and push rows while this relay has it."""
         waiting = False
         while not self._stopped:
             self._wake.clear()
@@ -194,8 +193,8 @@ class Relay:
 
     async def _relay(self, once: bool) -> None:
         """Push rows until the relay is to end; raise StoreLost if it loses the lock."""
-        schedule = Schedule(self._concurrency, 4 * max(self._batch, self._concurrency), random.random)
-        schedule.changes = self._unwritten
+        max_held = 4 * max(self._batch, self._concurrency)
+        schedule = Schedule(self._concurrency, max_held, random.random, self._changes)
         workers: set[asyncio.Task[None]] = set()
         now = asyncio.get_running_loop().time
         began = unix_time()
@@ -240,13 +239,10 @@ class Relay:
                 worker.cancel()
             if workers:
                 await asyncio.wait(workers)
-            try:
-                with suppress(StoreError, TimeoutError):
-                    async with asyncio.timeout(_PATIENCE):
-                        if schedule.changes and await self._has_lock():
-                            await self._write(schedule)
-            finally:
-                self._unwritten = schedule.changes
+            with suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    if schedule.changes and await self._has_lock():
+                        await self._write(schedule)
 
     async def _call(self, call: Awaitable[_T]) -> _T:
         """Await a call of the store. After `stop`, limit it to `_PATIENCE`: an application may keep SQLite locked."""
@@ -260,7 +256,6 @@ class Relay:
             self._timeout = None
 
     async def _has_lock(self) -> bool:
-        """Return whether this relay still has the lock, and remember the time."""
         seen = uptime()
         locked = await self._store.locked()
         if locked:
@@ -274,7 +269,6 @@ class Relay:
         return schedule.next(asyncio.get_running_loop().time())
 
     async def _work(self, schedule: Schedule, row: Row | None) -> None:
-        """Push a row, and then others while there are any."""
         now = asyncio.get_running_loop().time
         while row is not None:
             error: WebMQError | None = None
@@ -295,7 +289,6 @@ class Relay:
             row = None if self._stopped else self._next(schedule)
 
     async def _write(self, schedule: Schedule) -> None:
-        """Write the outcomes to the outbox."""
         if schedule.error is None:
             self._broker.recovered()
         else:
@@ -310,7 +303,6 @@ class Relay:
             self._parked += due is None
 
     async def _wait_for_rows(self) -> None:
-        """Wait for new rows, or until the relay is to end."""
         waiting = asyncio.create_task(self._store.wait(_IDLE))
         waiting.add_done_callback(lambda _: self._wake.set())
         try:
