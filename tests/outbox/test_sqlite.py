@@ -157,7 +157,7 @@ async def test_closed_while_a_call_waits(
 ) -> None:
     deleting = await refused_write(application, refused, store)
     await store.close()
-    with pytest.raises(StoreLost, match="locked"):
+    with pytest.raises(StoreLost, match="the store is closed"):
         await deleting
     with pytest.raises(StoreLost, match="the store is closed"):
         await store.due(NOW, 500)

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
-from threading import Event
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -70,7 +69,6 @@ class SQLiteStore(Store):
         super().__init__()
         self._path = Path(path)
         self._thread: ThreadPoolExecutor | None = None
-        self._closing = Event()
         self._connection: sqlite3.Connection | None = None
         self._file: os.stat_result | None = None
         self._lock: int | None = None
@@ -78,7 +76,6 @@ class SQLiteStore(Store):
 
     async def _open(self) -> None:
         self._thread = ThreadPoolExecutor(1, "webmq-outbox")
-        self._closing.clear()
         await self._run(self._connect)
 
     def _connect(self) -> None:
@@ -100,7 +97,6 @@ class SQLiteStore(Store):
     async def close(self) -> None:
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._closing.set()
             closed = thread.submit(self._close)
             thread.shutdown(wait=False)
             await asyncio.wrap_future(closed)
@@ -209,28 +205,16 @@ class SQLiteStore(Store):
         return self._connection.execute(statement, arrays_as_json)
 
     async def _run(self, work: Callable[[], _T]) -> _T:
-        """Run a function in the thread, because it may wait for the disk or the application.
-
-        If the caller is cancelled, the function is not retried any more.
-        """
-        if self._thread is None:
-            raise StoreLost("the store is closed")
-        given_up = Event()
-        try:
-            return await asyncio.wrap_future(self._thread.submit(self._retry_while_busy, work, given_up))
-        finally:
-            given_up.set()
-
-    def _retry_while_busy(self, work: Callable[[], _T], given_up: Event) -> _T:
-        while True:
+        """Run a function in the thread, because it may wait for the disk. Repeat it while the database is locked."""
+        while self._thread is not None:
             try:
-                return work()
+                return await asyncio.wrap_future(self._thread.submit(work))
             except sqlite3.Error as error:
                 # The low 8 bits are the primary result code: SQLITE_BUSY has extended ones. Errors of the module
                 # sqlite3 itself have no code.
-                busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-                problem = f"{self._path}: {error}"
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise StoreLost(f"{self._path}: {error}") from None
             except OSError as error:
                 raise StoreError(f"{error.filename}: {error.strerror}") from None
-            if not busy or self._closing.is_set() or given_up.wait(_PAUSE):
-                raise StoreLost(problem)
+            await asyncio.sleep(_PAUSE)
+        raise StoreLost("the store is closed")
