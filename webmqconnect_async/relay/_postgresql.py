@@ -65,12 +65,11 @@ SELECT {COLUMNS} FROM (
 # Rows are also compared by key, because a standby that took over may have lost rows, and may have reused their IDs.
 _WRITE: LiteralString = """\
 WITH accepted AS (
-    DELETE FROM webmq_outbox WHERE id = ANY(%(ids)s::bigint[]) AND key = ANY(%(keys)s::text[])
+    DELETE FROM webmq_outbox WHERE id = ANY(%s::bigint[]) AND key = ANY(%s::text[])
 )
 UPDATE webmq_outbox AS row SET
     attempts = attempts + 1, due = coalesce(failed.due, row.due), parked = failed.due IS NULL, error = failed.error
-FROM unnest(%(failed)s::bigint[], %(failed_keys)s::text[], %(dues)s::float8[], %(errors)s::text[])
-    AS failed (id, key, due, error)
+FROM unnest(%s::bigint[], %s::text[], %s::float8[], %s::text[]) AS failed (id, key, due, error)
 WHERE row.id = failed.id AND row.key = failed.key"""
 
 # The second number is the OID of the table, because each schema of a database may have an outbox.
@@ -142,10 +141,10 @@ class PostgreSQLStore(Store):
             await connection.close()
 
     async def lock(self) -> bool:
-        if not (await self.locked() or await self._is_true(_LOCK)):
-            return False
-        await self.write()
-        return True
+        locked = await self.locked() or await self._is_true(_LOCK)
+        if locked:
+            await self.write()
+        return locked
 
     async def locked(self) -> bool:
         with suppress(StoreError):
@@ -162,15 +161,15 @@ class PostgreSQLStore(Store):
         return due_rows(await self._fetch(_ROWS, topics, each, MAX_LENGTH), now)
 
     async def write(self, deleted: Sequence[Row] = (), failed: Sequence[Failed] = ()) -> None:
-        parameters = {
-            "ids": [row.id for row in deleted],
-            "keys": [row.key for row in deleted],
-            "failed": [row.id for row, _, _ in failed],
-            "failed_keys": [row.key for row, _, _ in failed],
-            "dues": [due for _, due, _ in failed],
-            "errors": [error for _, _, error in failed],
-        }
-        await self._execute(_WRITE, parameters)
+        await self._execute(
+            _WRITE,
+            [row.id for row in deleted],
+            [row.key for row in deleted],
+            [row.id for row, _, _ in failed],
+            [row.key for row, _, _ in failed],
+            [due for _, due, _ in failed],
+            [error for _, _, error in failed],
+        )
 
     async def wait(self, seconds: float) -> None:
         if self._notified or self._connection is None or self._connection.closed:
@@ -193,16 +192,13 @@ class PostgreSQLStore(Store):
         return changed
 
     async def _fetch(self, statement: LiteralString, *parameters: object) -> list[TupleRow]:
-        return await (await self._execute(statement, parameters)).fetchall()
+        return await (await self._execute(statement, *parameters)).fetchall()
 
     async def _rowcount(self, statement: LiteralString, *parameters: object) -> int:
-        return (await self._execute(statement, parameters)).rowcount
+        return (await self._execute(statement, *parameters)).rowcount
 
     async def _execute(
-        self,
-        statement: LiteralString,
-        parameters: Sequence[object] | Mapping[str, object] = (),
-        on: AsyncConnection[TupleRow] | None = None,
+        self, statement: LiteralString, *parameters: object, on: AsyncConnection[TupleRow] | None = None
     ) -> AsyncCursor[TupleRow]:
         connection = on or self._connection
         if connection is None:
