@@ -11,7 +11,6 @@ import random
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self, TypeVar
 
 from .._aio import AsyncClient
@@ -115,9 +114,7 @@ class Relay:
         self._open = True
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._open = self._connected = False
         await self._store.close()
 
@@ -264,14 +261,12 @@ class Relay:
 
     def _next(self, schedule: Schedule) -> Row | None:
         """Return a row to push now; `None` if there is none, or if another relay may have the lock."""
-        if uptime() - self._lock_seen > _LOCK_AGE:
-            return None
-        return schedule.next(asyncio.get_running_loop().time())
+        fresh = uptime() - self._lock_seen <= _LOCK_AGE
+        return schedule.next(asyncio.get_running_loop().time()) if fresh else None
 
     async def _work(self, schedule: Schedule, row: Row | None) -> None:
         now = asyncio.get_running_loop().time
         while row is not None:
-            error: WebMQError | None = None
             try:
                 result = await self._client._push_one(row.push(), _RETRY)
             except InvalidPush as invalid:
@@ -281,11 +276,11 @@ class Relay:
                 raise result
             if isinstance(result, WebMQError):
                 self._failed += 1
-                error = result
+                schedule.done(row, result, now(), unix_time())
             else:
                 self._pushed += 1
                 self._repeated += result.repeated
-            schedule.done(row, error, now(), unix_time())
+                schedule.done(row, None, now(), unix_time())
             row = None if self._stopped else self._next(schedule)
 
     async def _write(self, schedule: Schedule) -> None:
@@ -312,7 +307,7 @@ class Relay:
             await asyncio.wait([waiting])
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep until a push ends or the relay is to end, but at most this long."""
+        """Sleep until a push ends or the relay is to end, but at most this many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()

@@ -122,12 +122,7 @@ class Store(ABC):
         """The topic after which the next `due` begins. If there are too many topics for one call, they take turns."""
 
     async def open(self) -> None:
-        """Connect, and check that the table exists.
-
-        Raises:
-            StoreLost: The database cannot be reached at the moment.
-            StoreError: The database has no outbox, or a relay cannot use it.
-        """
+        """Connect, and check that the table exists. A database that a relay cannot use is a StoreError."""
         await self.close()
         try:
             await self._open()

@@ -69,7 +69,7 @@ class LinePusher:
         """Lines that were read and not sent, and are not in the file of failures."""
 
     async def run(self) -> None:
-        """Push all lines, or until interrupted, and print a summary; raise `Failure` if the lines cannot be read."""
+        """Push all lines, or until interrupted. `Failure`: they cannot be read."""
         try:
             with self._report:
                 try:
@@ -156,7 +156,7 @@ class LinePusher:
             self._report.note(f"--resume-from {self._first}: there are only {last:,} lines")
 
     def _item(self, line: Line) -> Push | InvalidPush | None:
-        """Return the push of a line, an error if the line is not a push, or `None` if it has only whitespace."""
+        """Return the push of a line, an error if it is not a push, or `None` if it has only whitespace."""
         if not line.whole:
             return InvalidPush(f"longer than {LONGEST_LINE:,} bytes; only its beginning is kept")
         if not line.content:
@@ -168,7 +168,6 @@ class LinePusher:
         return _Skipped() if push is None else push
 
     async def _turn(self, rate_limit: RateLimit) -> None:
-        """Wait until the next push may start, or until the run is stopped."""
         clock = asyncio.get_running_loop().time
         while (delay := rate_limit.delay(clock())) and not self._stopped.is_set():
             with suppress(TimeoutError):
@@ -238,7 +237,6 @@ class LinePusher:
         return False
 
     def _conclude(self) -> None:
-        """Print what the summary does not contain, and the line to resume from."""
         if self.tally.skipped:
             count = f"{self.tally.skipped:,}"
             self._report.note(f"{count} unconfirmed lines skipped; --include-unconfirmed pushes them, too")
