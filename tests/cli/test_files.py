@@ -120,7 +120,7 @@ async def test_line_without_an_end(tmp_path: Path) -> None:
 
 def append(path: Path, *lines: bytes) -> list[bool]:
     with FailedFile(path) as file:
-        return [file.write(line) for line in lines]
+        return [file.append(line) for line in lines]
 
 
 def test_failures_are_appended(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_full_disk_stays_full() -> None:
     """Nothing is written behind a hole."""
     assert append(Path("/dev/full"), b"line\n", b"line\n") == [False, False]
     with FailedFile(Path("/dev/full")) as file:
-        file.write(b"line\n")
+        file.append(b"line\n")
         assert file.broken == "No space left on device"
 
 
@@ -155,10 +155,10 @@ def test_whoever_reads_a_pipe_leaves(tmp_path: Path) -> None:
     os.mkfifo(path)
     reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with FailedFile(path) as file:
-        assert file.write(b"first\n")
+        assert file.append(b"first\n")
         assert os.read(reading, 100) == b"first\n"
         os.close(reading)
-        assert not file.write(b"second\n")
+        assert not file.append(b"second\n")
     assert file.broken == "Broken pipe"
 
 

@@ -12,8 +12,9 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from ..errors import Failure
 from ..stdio import read_some
@@ -134,39 +135,35 @@ def _not_lines(format: str, command: str) -> str:
     return f"the input is {format}, not lines; nothing was pushed; push the output of: {command}"
 
 
-class FailedFile:
-    """The file to which a line is appended immediately after each failure. It is created if it does not exist."""
+class FailedFile(FileIO):
+    """The file to which a line is appended immediately after each failure. It is created if it does not exist.
+
+    It is unbuffered, so that no line is lost if the process is killed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.broken: str | None = None
         """Why the file can no longer be written. `None`: it can."""
         torn = _ends_within_a_line(path)
-        # Unbuffered, so that no line is lost if the process is killed.
-        self._file = path.open("ab", buffering=0)
+        super().__init__(path, "a")
         if torn:
-            self.write(b"\n")
+            self.append(b"\n")
 
-    def write(self, line: bytes) -> bool:
+    def append(self, line: bytes) -> bool:
         """Append a line, and return whether that succeeded. If not, `broken` has the reason."""
         try:
             while line and self.broken is None:
                 # If the disk is full, a write is incomplete, and the next one raises an error.
-                line = line[self._file.write(line) :]
+                line = line[self.write(line) :]
         except OSError as error:
             self.broken = error.strerror
         return self.broken is None
 
     def is_file(self, descriptor: int) -> bool:
         """Return whether a descriptor is that of the same regular file. It is false for devices and pipes."""
-        ours = os.fstat(self._file.fileno())
+        ours = os.fstat(self.fileno())
         return stat.S_ISREG(ours.st_mode) and os.path.samestat(ours, os.fstat(descriptor))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
 
 def _ends_within_a_line(path: Path) -> bool:

@@ -230,7 +230,7 @@ class LinePusher:
         """Write to the file of failures, if there is one, and return whether the record is in it. If not, stop."""
         if self._failed is None:
             return False
-        if self._failed.write(record):
+        if self._failed.append(record):
             return True
         self._unwritten += 1
         self._stop()
