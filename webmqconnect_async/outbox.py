@@ -32,7 +32,8 @@ _STATEMENTS: dict[str, LiteralString] = {
 _LONGEST_TOPIC = 2000
 """Bytes. An entry of an index of PostgreSQL (B-tree) has at most 2,704 bytes."""
 
-# Without AUTOINCREMENT, SQLite may reuse the IDs of deleted rows. Times are Unix times in seconds.
+# Without AUTOINCREMENT, SQLite may reuse the IDs of deleted rows. Times are Unix times in seconds. The Unix epoch is
+# the Julian day 2440587.5.
 _SQLITE: LiteralString = """\
 CREATE TABLE IF NOT EXISTS webmq_outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -21,6 +21,7 @@ from psycopg.rows import TupleRow
 from ._store import CHECK, COLUMNS, MAX_LENGTH, Failed, Row, Store, StoreError, StoreLost, due_rows
 
 # With these, a connection that is cut silently is detected here well before the server releases the lock (see below).
+# tcp_user_timeout is in milliseconds, the others are in seconds.
 _DEFAULTS = {
     "application_name": "webmqconnect",
     "connect_timeout": "10",
@@ -72,7 +73,8 @@ UPDATE webmq_outbox AS row SET
 FROM unnest(%s::bigint[], %s::text[], %s::float8[], %s::text[]) AS failed (id, key, due, error)
 WHERE row.id = failed.id AND row.key = failed.key"""
 
-# The second number is the OID of the table, because each schema of a database may have an outbox.
+# The first number is "WMIQ" in ASCII, the second the OID of the table: each schema of a database may have an outbox.
+# In pg_locks, a lock of two numbers has the objsubid 2.
 _LOCK: LiteralString = "SELECT pg_try_advisory_lock(1464682833, 'webmq_outbox'::regclass::oid::int)"
 _LOCKED: LiteralString = """\
 SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()

@@ -110,7 +110,7 @@ class Store(ABC):
     application keeps an SQLite database locked, calls wait; cancel a call to give up.
     """
 
-    # Parts of statements: the Unix time, a parameter, and whether the ID of a row is in the list that is a parameter.
+    # Parts of statements: the Unix time, a parameter, and whether an ID is in the list that is the parameter.
     _NOW: ClassVar[LiteralString]
     _PARAMETER: ClassVar[LiteralString]
     _THESE: ClassVar[LiteralString]

@@ -1,7 +1,4 @@
-"""Translate JSON arguments and lines to pushes, and failed lines to records that can be pushed again.
-
-This module does not read or write files.
-"""
+"""Translate JSON arguments and lines to pushes, and failed lines to records that can be pushed again. Pure."""
 
 from __future__ import annotations
 
@@ -148,9 +145,9 @@ def _usual(text: str) -> Push | None:
 
 
 def _record(text: str) -> tuple[object, dict[str, str]]:
-    """Return the value of a JSON text, and its members as they are written; raise `ValueError` for a duplicate member.
+    """Return the value of a JSON text, and its members as they are written.
 
-    `json` would use the last one. An event with two `eligible` would then reach sessions that the first does not have.
+    A duplicate member is a `ValueError`. `json` would use the last `eligible`, which may have other sessions.
     """
     value, written = decode(text, finite=True), dict[str, str]()
     if isinstance(value, dict):

@@ -41,8 +41,7 @@ def opened_files(lines: Path, failed: Path | None) -> Iterator[tuple[LineReader,
         except OSError as error:
             raise click.UsageError(f"{step}: {error.strerror}.") from None
         except KeyboardInterrupt:
-            # Opening a named pipe blocks until another process opens the other end.
-            sys.exit(Exit.INTERRUPTED)
+            sys.exit(Exit.INTERRUPTED)  # opening a named pipe blocks until another process opens the other end
         if failed_file is not None and failed_file.is_file(reader.descriptor):
             raise click.UsageError("--failed is the file of --jsonl: it would be read as it is written.")
         yield reader, failed_file
