@@ -34,14 +34,10 @@ if TYPE_CHECKING:
     from ..errors import WebMQError
     from ._store import Failed, Row
 
-_FIRST_DELAY = 1.0
+_FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
 """Seconds until a row that was postponed is pushed again. The delay doubles with each attempt."""
-_LONGEST_DELAY = 60.0
-"""Maximum seconds until a row that was postponed is pushed again."""
-_FIRST_PAUSE = 0.25
-"""Seconds until a broker that is away is probed. The pause doubles with each failed probe."""
-_LONGEST_PAUSE = 5.0
-"""Maximum seconds between two probes, unless the broker asks for more."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
+"""Seconds until a broker that is away is probed. The pause doubles with each failed probe. It may ask for more."""
 _MAX_LENGTH = 16 << 20
 """Characters of the events of all held rows above which no more rows are read."""
 _MISCONFIGURED = (404, 405, 407)

@@ -105,14 +105,11 @@ class SQLiteStore(Store):
         if self._connection is not None:
             self._connection.close()
         if self._lock is not None:
-            self._release(self._lock)
+            import fcntl
+
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # a forked child may still have the file open
+            os.close(self._lock)
         self._connection = self._lock = self._version = None
-
-    def _release(self, lock: int) -> None:
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_UN)  # a forked child may still have the file open
-        os.close(lock)
 
     async def lock(self) -> bool:
         return await self._run(self._acquire)
@@ -123,7 +120,7 @@ class SQLiteStore(Store):
         if self._file is None or not os.path.samestat(self._file, os.stat(self._path)):
             raise StoreLost(f"{self._path} is another file now")
         if self._lock is not None and not self._has_lock():
-            self._release(self._lock)
+            os.close(self._lock)
             self._lock = None
         if self._lock is None:
             file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o666)

@@ -6,12 +6,7 @@ from ._store import Store
 
 
 def connect_store(url: str) -> Store:
-    """Return the store for `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`, not yet open.
-
-    Raises:
-        ValueError: The URL has another form. The message does not contain it, because it may have a password.
-        ModuleNotFoundError: psycopg is not installed. It is in the extra `relay`.
-    """
+    """Return the store of a URL, not yet open. No error contains the URL, because it may have a password."""
     try:
         if store := _store(url):
             return store
