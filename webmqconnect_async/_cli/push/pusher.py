@@ -75,7 +75,9 @@ class LinePusher:
                 try:
                     await self._push_all()
                 finally:
-                    self._abandon()
+                    self._abandoning = True
+                    for line, item in self._open.values():  # there are some only after a cancellation
+                        self._done(line, item, Unconfirmed())
         except _OtherFormat:
             raise
         except Failure as failure:
@@ -88,17 +90,17 @@ class LinePusher:
 
         A third time has no effect: abandoned pushes end immediately, and each line gets its outcome.
         """
-        if not self._closing:
+        if self._closing:
+            self._abandoning = True
+        else:
             self.interrupted = not self._all_read
             self._stop()
-            # Lines that wait for an earlier one of their topic then end with ClientClosed.
-            self._close(grace=None)
             if in_flight := self._client.stats.in_flight:
                 waiting = f"waiting for {in_flight:,} pushes in flight; interrupt again to stop waiting"
                 self._report.note(f"interrupted: {waiting}")
-        else:
-            self._abandoning = True
-            self._close(grace=0)
+        # Lines that wait for an earlier one of their topic end with ClientClosed.
+        close = self._client.close(grace=0 if self._abandoning else None)
+        self._closing.append(asyncio.create_task(close))
 
     @property
     def _how_to_resume(self) -> str:
@@ -107,9 +109,6 @@ class LinePusher:
     def _stop(self) -> None:
         self._stopped.set()
         self._reader.stop()
-
-    def _close(self, grace: float | None) -> None:
-        self._closing.append(asyncio.create_task(self._client.close(grace)))
 
     async def _push_all(self) -> None:
         async with self._client:
@@ -180,7 +179,11 @@ class LinePusher:
         if error is None:
             self.tally.pushed += 1
         elif isinstance(item, _Skipped):
-            self._skip(line)
+            # Copied unchanged: the new file then has every line that was not pushed, and the old one can be deleted.
+            self._write(line.text.strip() + b"\n")
+            self.tally.skipped += 1
+            if self._unwritten:
+                self._report.failure(line.number, "skipped", always=True)
         elif isinstance(item, InvalidPush):
             self._fail(line, str(item), no_push_record(line.text, line.number, item))
         elif isinstance(error, ClientClosed) or self._abandoning:
@@ -188,13 +191,6 @@ class LinePusher:
         else:
             reason = str(error) if isinstance(error, InvalidPush) else described(error)
             self._fail(line, reason, self._record(line, error))
-
-    def _skip(self, line: Line) -> None:
-        # Copied unchanged: the new file then has every line that was not pushed, and the old one can be deleted.
-        self._write(line.text.strip() + b"\n")
-        self.tally.skipped += 1
-        if self._unwritten:
-            self._report.failure(line.number, "skipped", always=True)
 
     def _fail(self, line: Line, reason: str, record: bytes) -> None:
         self._write(record)
@@ -215,13 +211,6 @@ class LinePusher:
             self._report.failure(line.number, described(error), always=not written)
         elif not written:
             self._not_sent.append(line.number)
-
-    def _abandon(self) -> None:
-        """Give an outcome to each line that has none. There are such lines only after a cancellation."""
-        if self._open:
-            self._abandoning = True
-        for line, item in self._open.values():
-            self._done(line, item, Unconfirmed())
 
     def _record(self, line: Line, error: WebMQError) -> bytes:
         return failed_record(self._format.fields(line.text), line.number, error)
