@@ -26,6 +26,8 @@ from ._stores import connect_store
 
 _RETRY = Retry(at_least_once=True)
 
+_BATCH = 500
+"""Maximum number of rows to read at once."""
 _GATHER = 0.01
 """Seconds to wait for further outcomes before they are written in one transaction."""
 _POLL = 0.1
@@ -79,18 +81,16 @@ class Relay:
         url: The database: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`.
         client: Pushes the rows. It is not closed. Its `timeout` applies to each push.
         concurrency: Maximum number of pushes in flight, within that of the client. They are of different topics.
-        batch: Maximum number of rows to read at once.
 
     Raises:
         TypeError, ValueError: An argument is invalid; the message names it.
         ModuleNotFoundError: The driver of the database is not installed.
     """
 
-    def __init__(self, url: str, client: AsyncClient, *, concurrency: int = 50, batch: int = 500) -> None:
+    def __init__(self, url: str, client: AsyncClient, *, concurrency: int = 50) -> None:
         if not isinstance(client, AsyncClient):
             raise TypeError(wrong_type("client", "an AsyncClient", client))
         self._concurrency = checked_count("concurrency", concurrency)
-        self._batch = checked_count("batch", batch)
         self._client = client
         try:
             self._store: Store = connect_store(url)
@@ -190,7 +190,7 @@ class Relay:
 
     async def _relay(self, once: bool) -> None:
         """Push rows until the relay is to end; raise StoreLost if it loses the lock."""
-        max_held = 4 * max(self._batch, self._concurrency)
+        max_held = 4 * max(_BATCH, self._concurrency)
         schedule = Schedule(self._concurrency, max_held, random.random, self._changes)
         workers: set[asyncio.Task[None]] = set()
         now = asyncio.get_running_loop().time
@@ -206,7 +206,7 @@ class Relay:
                 if not self._stopped:
                     if schedule.wants_rows(now()):
                         # With `once`, rows that are postponed during the run are not due again: it would not end.
-                        due = self._store.due(began if once else unix_time(), self._batch, list(schedule.topics))
+                        due = self._store.due(began if once else unix_time(), _BATCH, list(schedule.topics))
                         read = await self._call(due)
                         if not schedule.pause(now()):
                             schedule.add(read)
