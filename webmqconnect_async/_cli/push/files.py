@@ -57,7 +57,8 @@ class LineReader:
         """Bytes of the lines that were yielded."""
         if stat.S_ISREG((status := os.fstat(descriptor)).st_mode):
             self.size = status.st_size - os.lseek(descriptor, 0, os.SEEK_CUR)
-        self._stopped = False
+        self.stopped = asyncio.Event()
+        """Set by `stop`."""
         self._arrived = Future[bytes]()
 
     async def lines(self) -> AsyncGenerator[Line]:
@@ -73,13 +74,13 @@ class LineReader:
             if length <= LONGEST_LINE:
                 begun.append(rest)
             length += len(rest)
-        if length and not self._stopped:
+        if length and not self.stopped.is_set():
             self.taken += length
             yield _line(number, begun)
 
     def stop(self) -> None:
         """Stop reading. Lines that have been read may still be yielded."""
-        self._stopped = True
+        self.stopped.set()
         with suppress(InvalidStateError):  # it has a result already
             self._arrived.set_result(b"")
 
@@ -89,7 +90,7 @@ class LineReader:
         Each read has a daemon thread of its own. A pool joins its threads at the end of the process, so Ctrl-C would
         wait until somebody types a line at the terminal.
         """
-        if self._stopped:
+        if self.stopped.is_set():
             return b""
         arrived = self._arrived = Future()
 

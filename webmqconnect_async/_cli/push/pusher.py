@@ -60,7 +60,6 @@ class LinePusher:
         self._report = Report(self.tally.counts, reader, str(failed.path) if failed else None)
         # The lines without an outcome, by index in the source. The others are removed, so that memory does not grow.
         self._open: dict[int, tuple[Line, Push | InvalidPush]] = {}
-        self._stopped = asyncio.Event()
         self._all_read = False
         self._closing: list[asyncio.Task[None]] = []
         self._abandoning = False
@@ -94,7 +93,7 @@ class LinePusher:
             self._abandoning = True
         else:
             self.interrupted = not self._all_read
-            self._stop()
+            self._reader.stop()
             if in_flight := self._client.stats.in_flight:
                 waiting = f"waiting for {in_flight:,} pushes in flight; interrupt again to stop waiting"
                 self._report.note(f"interrupted: {waiting}")
@@ -105,10 +104,6 @@ class LinePusher:
     @property
     def _how_to_resume(self) -> str:
         return f"continue with --resume-from {self.next_line}"
-
-    def _stop(self) -> None:
-        self._stopped.set()
-        self._reader.stop()
 
     async def _push_all(self) -> None:
         async with self._client:
@@ -131,7 +126,7 @@ class LinePusher:
         first = True  # whether no line so far has content
         async with aclosing(self._reader.lines()) as lines:
             async for line in lines:
-                if self._stopped.is_set():
+                if self._reader.stopped.is_set():
                     return
                 last = line.number
                 if first and line.content:
@@ -143,14 +138,14 @@ class LinePusher:
                 item = self._item(line)
                 if self._rate_limit is not None and isinstance(item, Push):
                     await self._turn(self._rate_limit)
-                    if self._stopped.is_set():
+                    if self._reader.stopped.is_set():
                         return
                 self.next_line = last + 1
                 if item is not None:
                     self._open[index] = line, item
                     index += 1
                     yield item
-        self._all_read = not self._stopped.is_set()
+        self._all_read = not self._reader.stopped.is_set()
         if self._all_read and self._first > max(last, 1):
             self._report.note(f"--resume-from {self._first}: there are only {last:,} lines")
 
@@ -168,10 +163,10 @@ class LinePusher:
 
     async def _turn(self, rate_limit: RateLimit) -> None:
         clock = asyncio.get_running_loop().time
-        while (delay := rate_limit.delay(clock())) and not self._stopped.is_set():
+        while (delay := rate_limit.delay(clock())) and not self._reader.stopped.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
-                    await self._stopped.wait()
+                    await self._reader.stopped.wait()
         rate_limit.take(clock())
 
     def _done(self, line: Line, item: Push | InvalidPush, error: WebMQError | None) -> None:
@@ -222,7 +217,7 @@ class LinePusher:
         if self._failed.append(record):
             return True
         self._unwritten += 1
-        self._stop()
+        self._reader.stop()
         return False
 
     def _conclude(self) -> None:
