@@ -9,7 +9,7 @@ import rich_click as click
 from click.core import ParameterSource
 
 from ..._core.dialects import DialectName
-from .. import terminal
+from ..._core.values import Push
 from ..command import Command
 from ..exit_status import Exit
 from ..keys import credentials_of, key_option, secret_file_option
@@ -138,7 +138,7 @@ def push(
     wait.
     """
     from ..main_loop import run
-    from .prepare import new_client, opened_files
+    from .prepare import new_client, opened_files, push_event
     from .pusher import LinePusher
 
     only, never = list(eligible) or None, list(exclude) or None
@@ -150,14 +150,7 @@ def push(
             raise click.UsageError("TOPIC and EVENT are needed, or --jsonl FILE.")
         endpoint, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")
         client = new_client(endpoint, credentials, timeout, concurrency, dialect)
-        value = event_argument(event, text)
-
-        async def push_event() -> None:
-            async with client:
-                await client.push(topic, value, only, never)
-            terminal.note("accepted")
-
-        run(push_event())
+        run(push_event(client, Push(topic, event_argument(event, text), only, never)))
         return
     if len(arguments) > 1:
         raise click.UsageError("With --jsonl, the lines are pushed: omit TOPIC and EVENT.")

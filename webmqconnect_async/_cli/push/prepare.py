@@ -11,7 +11,9 @@ import rich_click as click
 
 from ..._aio import AsyncClient
 from ..._core.dialects import DialectName
+from ..._core.values import Push
 from ...signing import Credentials
+from .. import terminal
 from ..exit_status import Exit
 from .files import FailedFile, LineReader
 
@@ -45,3 +47,10 @@ def opened_files(lines: Path, failed: Path | None) -> Iterator[tuple[LineReader,
         if failed_file is not None and failed_file.is_file(reader.descriptor):
             raise click.UsageError("--failed is the file of --jsonl: it would be read as it is written.")
         yield reader, failed_file
+
+
+async def push_event(client: AsyncClient, push: Push) -> None:
+    """Push one event, and print that it was accepted."""
+    async with client:
+        await client.push(push.topic, push.event, push.eligible, push.exclude)
+    terminal.note("accepted")
