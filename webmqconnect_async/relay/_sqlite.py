@@ -168,7 +168,8 @@ class SQLiteStore(Store):
         await self._run(lambda: self._write(deleted, failed))
 
     def _write(self, deleted: Sequence[Row], failed: Sequence[Failed]) -> None:
-        with self._execute("BEGIN IMMEDIATE").connection:  # commits; if anything fails, also the commit, it rolls back
+        # `with` commits. If anything fails, even the commit (bpo-27334), it rolls back.
+        with self._execute("BEGIN IMMEDIATE").connection:
             for row in deleted:
                 self._execute(_ACCEPTED, row.id, row.key)
             for row, due, error in failed:

@@ -113,7 +113,7 @@ def _line(number: int, parts: list[bytes]) -> Line:
 def other_format(line: Line) -> str | None:
     """Return an error if the first line with content shows that the input is in another format; `None` if it is not."""
     text = line.content
-    if text.startswith(b"\x1f\x8b"):
+    if text.startswith(b"\x1f\x8b"):  # RFC 1952, section 2.3.1
         return _not_lines("compressed by gzip", "gzip -dc")
     # JSON begins with an ASCII character, to which UTF-16 adds one NUL byte, and UTF-32 three.
     if (text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in text[:2]) and b"\0\0" not in text[:4]:
