@@ -110,6 +110,7 @@ async def test_bar(tmp_path: Path) -> None:
             await shown.shows(r" 50%.*3 pushed.*1 failed.*/s.*left")
             failure, frame = shown.screen.index("line 4: the broker answered 401"), shown.screen.rindex(" 50%")
             assert failure < frame
+            assert not re.search(r"\[(?:bold|green|cyan|dim)", shown.screen), "markup is interpreted"
             assert "━" in shown.screen
             assert "\x1b[?25l" in shown.screen
             # No frame is longer than a line, with room for the ^C that a terminal writes behind it.

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import terminal
 
@@ -53,11 +53,12 @@ class _Bar(Progress):
     """A progress bar that reads its numbers when it is drawn: an update for each outcome would slow down the pushes."""
 
     def __init__(self, counts: Counts, reader: LineReader | None, console: Console) -> None:
-        bar, share = BarColumn(None, complete_style="cyan", finished_style="cyan"), "[bold]{task.percentage:3.0f}%"
         size = reader.size if reader else None
-        shown = "{task.fields[shown]}"
+        shown = TextColumn("{task.fields[shown]}")
+        bar = BarColumn(None, complete_style="cyan", finished_style="cyan")
+        share = TextColumn("[bold]{task.percentage:3.0f}%")
         # The terminal prints ^C after the bar. The last column is room for it, so that it does not wrap.
-        left = (TimeRemainingColumn(compact=True), "[cyan]left", "  ")
+        left = (TimeRemainingColumn(compact=True), TextColumn("[cyan]left"), "  ")
         super().__init__(
             *((shown,) if size is None else (bar, share, shown, *left)),
             console=console,
