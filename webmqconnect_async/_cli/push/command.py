@@ -55,7 +55,6 @@ _ONLY_WITH_JSONL = (
     *("topic_of_lines", "failed", "include_unconfirmed", "resume_from"),
     *("concurrency", "rate", "order_by_topic"),
 )
-"""The parameters that are valid with --jsonl only."""
 
 
 @click.command(cls=Command, no_args_is_help=True, epilog=_EXAMPLES)
@@ -144,8 +143,10 @@ def push(
     only, never = list(eligible) or None, list(exclude) or None
     credentials = credentials_of(key, secret_file)
     if jsonl is None:
-        if given := _first_given(context, _ONLY_WITH_JSONL):
-            raise click.UsageError(f"{given} is for the lines of --jsonl.")
+        for parameter in context.command.params:
+            given = context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
+            if given and parameter.name in _ONLY_WITH_JSONL:
+                raise click.UsageError(f"{parameter.opts[0]} is for the lines of --jsonl.")
         if len(arguments) < 2:
             raise click.UsageError("TOPIC and EVENT are needed, or --jsonl FILE.")
         endpoint, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")
@@ -180,11 +181,3 @@ def push(
     if pusher.interrupted:
         sys.exit(Exit.INTERRUPTED)
     sys.exit(Exit.DONE if pusher.tally.complete else Exit.FAILED)
-
-
-def _first_given(context: click.Context, names: tuple[str, ...]) -> str | None:
-    """Return the option of the first of these parameters that was given, or `None` if none was."""
-    for parameter in context.command.params:
-        if parameter.name in names and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
-            return parameter.opts[0]
-    return None
