@@ -32,7 +32,8 @@ _STATEMENTS: dict[str, LiteralString] = {
 _LONGEST_TOPIC = 2000
 """Bytes. An entry of an index of PostgreSQL (B-tree) has at most 2,704 bytes."""
 
-# Without AUTOINCREMENT, SQLite may reuse the IDs of deleted rows. Times are Unix times in seconds.
+# Without AUTOINCREMENT, SQLite may reuse the IDs of deleted rows. Times are Unix times in seconds. The Unix epoch is
+# the Julian day 2440587.5.
 _SQLITE: LiteralString = """\
 CREATE TABLE IF NOT EXISTS webmq_outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -77,6 +78,7 @@ $$;
 CREATE OR REPLACE TRIGGER webmq_outbox_notify AFTER INSERT ON webmq_outbox
     FOR EACH STATEMENT EXECUTE FUNCTION webmq_outbox_notify();
 """
+_SCHEMAS: dict[str, LiteralString] = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}
 
 
 @overload
@@ -151,12 +153,9 @@ def schema(database: Literal["sqlite", "postgresql"]) -> LiteralString:
     Raises:
         ValueError: `database` is neither of the two.
     """
-    match database:
-        case "sqlite":
-            return _SQLITE
-        case "postgresql":
-            return _POSTGRESQL
-    raise ValueError(f"database must be 'sqlite' or 'postgresql', not {database!r}")
+    if database not in _SCHEMAS:
+        raise ValueError(f"database must be 'sqlite' or 'postgresql', not {database!r}")
+    return _SCHEMAS[database]
 
 
 def _sessions(argument: str, ids: SessionIDs | None) -> str | None:

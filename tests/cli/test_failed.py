@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import signal
@@ -293,32 +292,6 @@ async def test_interrupted_after_the_disk_was_full(tmp_path: Path) -> None:
     assert summary.startswith(f"{following - 2} pushed, 1 failed in ")
     assert error.endswith(f"1 of the lines printed above are not in it; continue with --resume-from {following}")
     assert where == f"interrupted: continue with --resume-from {following}"
-
-
-async def test_nobody_reads_the_failures(tmp_path: Path) -> None:
-    """The run waits for a reader, and Ctrl-C gets through; every line is in the pipe or named."""
-    lines, pipe = tmp_path / "lines", tmp_path / "pipe"
-    write_events(lines, *[[number, "x" * 3000] for number in range(40)])
-    os.mkfifo(pipe)
-    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 4096)
-    with hostile(*[answer(reply(401))] * 40) as server:
-        call = ("push", server.url, "--concurrency", "2", "--jsonl", str(lines), "--failed", str(pipe))
-        async with python(*MODULE, *call) as process:
-            # One is in the pipe and one waits for room; four have their answers, and wait for that.
-            await asyncio.to_thread(server.until, lambda: len(server.requests) == 6)
-            await process.complained("error: line ")  # either of the first two may be answered first
-            process.signal(signal.SIGINT)
-            await process.complained("interrupted: waiting for ")
-            ended = await process.stopped(signal.SIGINT)
-    written = [json.loads(line)["line"] for line in os.read(reading, 1 << 16).split(b"\n")[:-1]]
-    os.close(reading)
-    assert ended.status == 130
-    said = ended.stderr.splitlines()
-    named = [int(line.split()[2].rstrip(":")) for line in said if line.startswith("error: line ")]
-    assert sorted(written + named) == [1, 2, 3, 4, 5, 6]
-    assert f"cannot write to {pipe}: nobody reads it; {len(named)} of the lines printed above are not in it" in said[-2]
-    assert said[-1] == "interrupted: continue with --resume-from 7"
 
 
 async def test_whoever_reads_the_failures_leaves(tmp_path: Path) -> None:

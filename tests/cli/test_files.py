@@ -6,15 +6,13 @@ import asyncio
 import os
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from webmqconnect_async._cli.errors import Failure
 from webmqconnect_async._cli.push.files import LONGEST_LINE, FailedFile, Line, LineReader
-
-from ..processes import PATIENCE
 
 
 @pytest.fixture
@@ -121,11 +119,8 @@ async def test_line_without_an_end(tmp_path: Path) -> None:
 
 
 def append(path: Path, *lines: bytes) -> list[bool]:
-    async def write(file: FailedFile) -> list[bool]:
-        return [await file.write(line) for line in lines]
-
     with FailedFile(path) as file:
-        return asyncio.run(write(file))
+        return [file.append(line) for line in lines]
 
 
 def test_failures_are_appended(tmp_path: Path) -> None:
@@ -146,83 +141,24 @@ def test_full_disk_stays_full() -> None:
     """Nothing is written behind a hole."""
     assert append(Path("/dev/full"), b"line\n", b"line\n") == [False, False]
     with FailedFile(Path("/dev/full")) as file:
-        asyncio.run(file.write(b"line\n"))
+        file.append(b"line\n")
         assert file.broken == "No space left on device"
 
 
-def test_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk neither: what is in it would be written over."""
+def test_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FailedFile(tmp_path / "nowhere" / "failed")
-    monkeypatch.setattr(Path, "is_block_device", lambda _: True)
-    with pytest.raises(OSError, match="a disk would be overwritten"):
-        FailedFile(tmp_path / "disk")
-    assert not (tmp_path / "disk").exists()
 
 
-LONG = b"x" * 1_000_000 + b"\n"
-"""More than a pipe holds."""
-
-
-@pytest.fixture
-def fifo(tmp_path: Path) -> Iterator[tuple[FailedFile, int]]:
-    """Open a pipe as the file of failures, and its other end."""
+def test_whoever_reads_a_pipe_leaves(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    os.set_blocking(reading, True)
     with FailedFile(path) as file:
-        yield file, reading
-    with suppress(OSError):
+        assert file.append(b"first\n")
+        assert os.read(reading, 100) == b"first\n"
         os.close(reading)
-
-
-async def until_it_waits(file: FailedFile, writing: asyncio.Task[bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not file.waits:  # noqa: ASYNC110  # nothing else tells
-            await asyncio.sleep(0)
-    assert not writing.done()
-
-
-async def test_whoever_reads_a_pipe_may_be_slow(fifo: tuple[FailedFile, int]) -> None:
-    """The line waits, the event loop does not."""
-    file, reading = fifo
-    writing = asyncio.create_task(file.write(LONG))
-    await until_it_waits(file, writing)
-    got = b""
-    while len(got) < len(LONG):
-        got += await asyncio.to_thread(os.read, reading, 1 << 20)
-    assert await writing
-    assert got == LONG
-    assert (file.broken, file.waits) == (None, False)
-
-
-async def test_nobody_reads_a_pipe(fifo: tuple[FailedFile, int]) -> None:
-    """It can be told to wait no longer; what there is room for is written even then."""
-    file, reading = fifo
-    assert await file.write(b"first\n")
-    file.wait_no_longer()
-    assert await file.write(b"second\n")
-    assert os.read(reading, 100) == b"first\nsecond\n"
-    assert not await file.write(LONG)
-    assert file.broken == "nobody reads it"
-
-
-async def test_nobody_reads_a_pipe_any_more(fifo: tuple[FailedFile, int]) -> None:
-    file, _ = fifo
-    writing = asyncio.create_task(file.write(LONG))
-    await until_it_waits(file, writing)
-    file.wait_no_longer()
-    assert not await writing
-    assert (file.broken, file.waits) == ("nobody reads it", False)
-
-
-async def test_whoever_reads_a_pipe_leaves(fifo: tuple[FailedFile, int]) -> None:
-    file, reading = fifo
-    writing = asyncio.create_task(file.write(LONG))
-    await until_it_waits(file, writing)
-    os.close(reading)
-    assert not await writing
+        assert not file.append(b"second\n")
     assert file.broken == "Broken pipe"
 
 

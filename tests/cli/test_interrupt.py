@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import os
-import re
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -294,34 +293,6 @@ async def test_cancelled(reading: LineReader, failed: FailedFile, capsys: pytest
     assert written == [(line, "Unconfirmed") for line in (1, 2, 3)]
     assert pusher.tally.interrupted == 3
     assert capsys.readouterr().err.endswith("interrupted: continue with --resume-from 4\n")
-
-
-@pytest.mark.parametrize(("lines", "sent"), [(b"1\n2\n3\n", 3), (b"nonsense\n" * 3, 0), (b"1\nnonsense\n\xff\n", 1)])
-async def test_cancelled_while_nobody_reads_the_failures(
-    lines: bytes, sent: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It waits for no reader then; the lines are named, what each was."""
-    descriptor, writing = os.pipe()
-    os.write(writing, lines)
-    os.mkfifo(tmp_path / "pipe")
-    nobody = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    with hostile(stall, stall, stall) as server, await asyncio.to_thread(FailedFile, tmp_path / "pipe") as pipe:
-        filling = asyncio.create_task(pipe.write(bytes(1 << 20)))
-        while not pipe.waits:  # noqa: ASYNC110  # nothing else tells
-            await asyncio.sleep(0)
-        filling.cancel()
-        pusher = LinePusher(AsyncClient(server.url), LineReader(descriptor), Events(TOPIC, None, None), failed=pipe)
-        task = asyncio.create_task(pusher.run())
-        await arrived(server, sent)
-        while pusher.next_line < 4:  # noqa: ASYNC110  # nothing else tells
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task], timeout=PATIENCE)
-        assert task.cancelled()
-    for each in (descriptor, writing, nobody):
-        os.close(each)
-    assert (pusher.tally.interrupted, pusher.tally.failed, pipe.broken) == (sent, 3 - sent, "nobody reads it")
-    assert sorted(re.findall(r"^error: line (\d):", capsys.readouterr().err, re.MULTILINE)) == ["1", "2", "3"]
 
 
 async def test_more_than_twice(reading: LineReader, failed: FailedFile) -> None:

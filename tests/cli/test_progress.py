@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from webmqconnect_async._cli.push.progress import Tally, ranges
+from webmqconnect_async._cli.push.progress import Tally, ranges, summary
 
 from ..hostile import ACCEPTED, answer, held, hostile, reply
 from ..processes import FORCED, MODULE, PATIENCE, python
@@ -32,7 +32,7 @@ from .conftest import TOPIC
     ],
 )
 def test_summary(tally: Tally, seconds: float, said: str) -> None:
-    assert tally.summary(seconds) == said
+    assert summary(tally.counts(), seconds) == said
 
 
 @pytest.mark.parametrize("tally", [Tally(1, 1), Tally(1, 0, 1), Tally(1, 0, 0, 1)])
@@ -110,6 +110,7 @@ async def test_bar(tmp_path: Path) -> None:
             await shown.shows(r" 50%.*3 pushed.*1 failed.*/s.*left")
             failure, frame = shown.screen.index("line 4: the broker answered 401"), shown.screen.rindex(" 50%")
             assert failure < frame
+            assert not re.search(r"\[(?:bold|green|cyan|dim)", shown.screen), "markup is interpreted"
             assert "━" in shown.screen
             assert "\x1b[?25l" in shown.screen
             # No frame is longer than a line, with room for the ^C that a terminal writes behind it.

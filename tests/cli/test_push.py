@@ -496,14 +496,15 @@ def test_file_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_interrupted_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening a named pipe waits for its other end: Ctrl-C there exits like any other."""
-    file = tmp_path / "events.jsonl"
+    file, failed = tmp_path / "events.jsonl", tmp_path / "failed"
     file.touch()
+    failed.write_text("earlier failures\n")
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Path, "open", interrupted)
-    for arguments in (("--jsonl", str(file)), ("--jsonl", "-", "--failed", str(tmp_path / "failed"))):
+    for arguments in (("--jsonl", str(file)), ("--jsonl", "-", "--failed", str(failed))):
         assert invoke_here("push", "http://127.0.0.1:1", *arguments) == Ended(130, "", "")
 
 

@@ -31,7 +31,7 @@ def rows(topics: str, attempts: int = 0) -> list[Row]:
 
 
 def schedule_of(topics: str, concurrency: int = 10, attempts: int = 0) -> Schedule:
-    schedule = Schedule(concurrency, 100, lambda: 1.0)
+    schedule = Schedule(concurrency, 100, lambda: 1.0, Changes())
     schedule.add(rows(topics, attempts))
     return schedule
 
@@ -49,8 +49,8 @@ def ids(found: list[Row]) -> list[int]:
 
 
 def written(schedule: Schedule) -> Changes:
-    changes, topics = schedule.take_changes()
-    schedule.written(topics)
+    changes, topics = schedule.pending()
+    schedule.written(changes, topics)
     return changes
 
 
@@ -99,7 +99,7 @@ def test_a_topic_is_read_again_when_its_outcomes_are_written() -> None:
 
 
 def test_rows_are_read_while_there_may_be_slots_for_them() -> None:
-    schedule = Schedule(2, 100, lambda: 1.0)
+    schedule = Schedule(2, 100, lambda: 1.0, Changes())
     assert schedule.wants_rows(0)
     schedule.add(rows("a" * 99 + "bc"))
     assert not schedule.wants_rows(0)  # it holds enough
@@ -166,7 +166,7 @@ def test_delay_of_a_row_doubles(attempts: int, delay: float) -> None:
 
 
 def test_delay_is_at_least_half() -> None:
-    schedule = Schedule(1, 100, lambda: 0.0)
+    schedule = Schedule(1, 100, lambda: 0.0, Changes())
     schedule.add(rows("a"))
     (row,) = handed_out(schedule)
     schedule.done(row, ConnectionLost(), 0, NOW)
@@ -250,11 +250,13 @@ def test_what_was_not_written_is_kept() -> None:
     schedule = schedule_of("ab")
     a, b = handed_out(schedule)
     schedule.done(a, None, 0, NOW)
-    taken = schedule.take_changes()
+    first = schedule.pending()
     schedule.done(b, TooLarge(status=413), 0, NOW)
-    schedule.not_written(*taken)
     assert set(schedule.topics) == {"a", "b"}
-    assert written(schedule) == Changes([a], [(b, None, "TooLarge: ")])
+    assert schedule.pending() == (Changes([a], [(b, None, "TooLarge: ")]), ["a", "b"])
+    schedule.written(*first)
+    assert set(schedule.topics) == {"b"}
+    assert written(schedule) == Changes([], [(b, None, "TooLarge: ")])
     assert schedule.idle
 
 

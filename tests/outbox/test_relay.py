@@ -112,13 +112,16 @@ async def test_what_is_rolled_back_is_not_pushed(database: Database, hub: Hub, c
     assert pushed(hub) == [(A, "real")]
 
 
-async def test_rows_of_a_topic_keep_their_order(database: Database, hub: Hub, client: AsyncClient) -> None:
+async def test_rows_of_a_topic_keep_their_order(
+    database: Database, hub: Hub, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Among many topics, in batches, and with failures that may pass."""
+    monkeypatch.setattr(_relay, "_BATCH", 20)
     topics = [f"http://example.com/{number}" for number in range(7)]
     database.insert(*((topics[number % 7], number) for number in range(200)))
     hub.refuse_next(503, retry_after=0, count=2)
     hub.refuse_next(500, count=3)
-    async with running(Relay(database.url, client, batch=20, concurrency=5)):
+    async with running(Relay(database.url, client, concurrency=5)):
         await until(lambda: len(hub.pushes) == 200)
     for topic in topics:
         events = [event for name, event in pushed(hub) if name == topic]
@@ -277,9 +280,10 @@ async def test_a_small_batch_does_not_limit_concurrency(
     database: Database, server: Hostile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_relay, "_POLL", 0.01)
+    monkeypatch.setattr(_relay, "_BATCH", 2)
     server.script(*(held() for _ in range(12)))
     database.insert(*((f"{A}{number}", number) for number in range(12)))
-    async with AsyncClient(server.url) as client, running(Relay(database.url, client, batch=2, concurrency=12)):
+    async with AsyncClient(server.url) as client, running(Relay(database.url, client, concurrency=12)):
         await asyncio.to_thread(server.until, lambda: len(server.requests) == 12)
         server.release()
 

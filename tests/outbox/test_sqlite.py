@@ -6,8 +6,9 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -51,14 +52,23 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
     """Return whether a statement of the store has found the database locked."""
     refusals = 0
 
+    @contextmanager
+    def counted() -> Iterator[None]:
+        nonlocal refusals
+        try:
+            yield
+        except sqlite3.OperationalError:
+            refusals += 1
+            raise
+
     class Counting(sqlite3.Connection):
         def execute(self, *arguments: object) -> sqlite3.Cursor:
-            nonlocal refusals
-            try:
+            with counted():
                 return super().execute(*arguments)  # type: ignore[arg-type]
-            except sqlite3.OperationalError:
-                refusals += 1
-                raise
+
+        def __exit__(self, *arguments: object) -> Literal[False]:  # which commits
+            with counted():
+                return super().__exit__(*arguments)  # type: ignore[arg-type]
 
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=Counting))
@@ -148,7 +158,7 @@ async def test_closed_while_a_call_waits(
 ) -> None:
     deleting = await refused_write(application, refused, store)
     await store.close()
-    with pytest.raises(StoreLost, match="locked"):
+    with pytest.raises(StoreLost, match="the store is closed"):
         await deleting
     with pytest.raises(StoreLost, match="the store is closed"):
         await store.due(NOW, 500)

@@ -66,4 +66,4 @@ def relay(
     run(relaying.run(once), interrupt=relaying.interrupt)
     if once and relaying.interrupted:
         sys.exit(Exit.INTERRUPTED)
-    sys.exit(Exit.FAILED if once and relaying.failed else Exit.DONE)
+    sys.exit(Exit.FAILED if once and relaying.counts()["failed"] else Exit.DONE)

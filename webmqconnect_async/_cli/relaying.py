@@ -13,13 +13,13 @@ from .._aio import AsyncClient
 from ..relay import Relay, StoreError
 from .errors import Failure
 from .hub_log import TextFormatter
-from .push.progress import Report, summary_of
+from .push.progress import Report
 
 logger = logging.getLogger("webmqconnect_async.relay")
 
 
 class Relaying:
-    """A relay, and the counts that its progress bar and its summary show.
+    """A relay with a progress bar.
 
     Args:
         url: The URL of the database.
@@ -44,21 +44,10 @@ class Relaying:
         self._task: asyncio.Task[object] | None = None
         self.interrupted = False
 
-    @property
-    def pushed(self) -> int:
-        """Rows that the broker accepted."""
-        return self._relay.stats.pushed
-
-    @property
-    def failed(self) -> int:
-        """Pushes that failed."""
-        return self._relay.stats.failed
-
-    def summary(self, seconds: float) -> str:
-        """Return the line that the command prints at the end."""
+    def counts(self) -> dict[str, int]:
+        """Return the counts that the progress bar and the summary show."""
         stats = self._relay.stats
-        counts = [f"{stats.pushed:,} pushed", f"{stats.failed:,} failed", f"{stats.parked:,} parked"]
-        return summary_of(counts, stats.pushed, seconds)
+        return {"pushed": stats.pushed, "failed": stats.failed, "parked": stats.parked}
 
     async def run(self, once: bool) -> None:
         """Push rows until interrupted, or with `once` until there is nothing left to push.
@@ -67,7 +56,7 @@ class Relaying:
             Failure: The database or the port of the metrics cannot be used.
         """
         self._task = asyncio.current_task()
-        with Report(self) as report:
+        with Report(self.counts) as report:
             handler = _LogHandler(report)
             logger.addHandler(handler)
             logger.setLevel(logging.INFO)
@@ -79,7 +68,7 @@ class Relaying:
                         await self._serve_metrics(self._address, stack)
                     await self._relay.run(once=once)
             except StoreError as error:
-                report.summary = self.pushed > 0
+                report.summary = self._relay.stats.pushed > 0
                 raise Failure(str(error)) from None
             except asyncio.CancelledError:
                 if not self.interrupted:

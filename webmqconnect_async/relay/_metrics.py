@@ -13,12 +13,7 @@ _PREFIX = "webmqconnect_relay_"
 
 
 class Metrics(Exposition):
-    """The counts of a relay, and those of its outbox. The latter are missing while the database cannot be used.
-
-    Args:
-        address: Host and port to serve them at; port 0 chooses a free one.
-        relay: The relay, which is open.
-    """
+    """The counts of an open relay, and those of its outbox, which are missing while the database cannot be used."""
 
     def __init__(self, address: tuple[str, int], relay: Relay) -> None:
         self._relay = relay
@@ -26,13 +21,11 @@ class Metrics(Exposition):
         super().__init__(address)
 
     async def refresh(self) -> None:
-        """Count the rows of the outbox."""
         self._counts = None
         with suppress(StoreError):
             self._counts = await self._relay.counts()
 
     def collect(self) -> Iterable[Metric]:
-        """Yield all metrics."""
         stats = self._relay.stats
         yield GaugeMetricFamily(f"{_PREFIX}active", "1, or 0 while another relay is active", self._relay.active)
         yield CounterMetricFamily(f"{_PREFIX}pushed", "Rows that the broker accepted", stats.pushed)

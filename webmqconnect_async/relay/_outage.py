@@ -13,31 +13,25 @@ logger = logging.getLogger("webmqconnect_async.relay")
 
 
 class Outage:
-    """Logs an outage once per minute, and its end.
-
-    Args:
-        began: The message during the outage. The error is appended.
-        ended: The message at its end.
-    """
+    """Logs that an outage `began`, with its latest error, and that it `ended`. Both are messages."""
 
     def __init__(self, began: str, ended: str) -> None:
         self._began = began
         self._ended = ended
         self._failures = 0
-        self._logged: float | None = None
+        self._next_log = 0.0
 
     def failed(self, error: Exception) -> int:
         """Record a failure, and return the number of failures in this outage."""
         now = monotonic()
-        if self._logged is None or now - self._logged >= _LOG_INTERVAL:
-            self._logged = now
+        if not self._failures or now >= self._next_log:
+            self._next_log = now + _LOG_INTERVAL
             logger.warning("%s: %s", self._began, error)
         self._failures += 1
         return self._failures
 
     def recovered(self) -> None:
         """Record a success, which ends the outage if there is one."""
-        if self._logged is not None:
-            self._logged = None
+        if self._failures:
             self._failures = 0
             logger.info("%s", self._ended)

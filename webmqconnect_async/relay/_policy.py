@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 from .._core.backoff import ceiling
 from ..errors import (
@@ -32,16 +32,12 @@ from ..errors import (
 
 if TYPE_CHECKING:
     from ..errors import WebMQError
-    from ._store import Row
+    from ._store import Failed, Row
 
-_FIRST_DELAY = 1.0
+_FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
 """Seconds until a row that was postponed is pushed again. The delay doubles with each attempt."""
-_LONGEST_DELAY = 60.0
-"""Maximum seconds until a row that was postponed is pushed again."""
-_FIRST_PAUSE = 0.25
-"""Seconds until a broker that is away is probed. The pause doubles with each failed probe."""
-_LONGEST_PAUSE = 5.0
-"""Maximum seconds between two probes, unless the broker asks for more."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
+"""Seconds until a broker that is away is probed. The pause doubles with each failed probe. It may ask for more."""
 _MAX_LENGTH = 16 << 20
 """Characters of the events of all held rows above which no more rows are read."""
 _MISCONFIGURED = (404, 405, 407)
@@ -52,8 +48,6 @@ _AMBIGUOUS = (400, 410, 415, 501)
 Once a row has been accepted, the server is the broker.
 """
 
-_Action: TypeAlias = Literal["delete", "wait", "postpone", "park"]
-
 
 @dataclass(slots=True)
 class Changes:
@@ -61,8 +55,7 @@ class Changes:
 
     deleted: list[Row] = field(default_factory=list)
     """Rows that were accepted."""
-    failed: list[tuple[Row, float | None, str]] = field(default_factory=list)
-    """Rows that failed, each with the Unix time before which it is not pushed again, and the error. `None`: parked."""
+    failed: list[Failed] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.deleted) + len(self.failed)
@@ -71,15 +64,13 @@ class Changes:
 class Schedule:
     """The rows that have been read from the outbox and are not written back yet.
 
-    Args:
-        concurrency: Maximum number of rows in flight.
-        max_held: Maximum number of held rows, above which no more are read.
-        jitter: Returns a random number in [0, 1).
+    `concurrency` is the maximum number of rows in flight. Above `max_held` rows, no more are read. `jitter` returns a
+    random number in [0, 1). `changes` may have some of an earlier run.
     """
 
-    def __init__(self, concurrency: int, max_held: int, jitter: Callable[[], float]) -> None:
+    def __init__(self, concurrency: int, max_held: int, jitter: Callable[[], float], changes: Changes) -> None:
         self.in_flight = 0
-        self.changes = Changes()
+        self.changes = changes
         self.error: WebMQError | None = None
         """The last error if the broker does not accept pushes; `None` if it does, or if that is not known."""
         self.away = False
@@ -88,11 +79,9 @@ class Schedule:
         self._max_held = max_held
         self._jitter = jitter
         # The rows of each topic, the one in flight first. A topic is removed when the outcomes of its rows are written.
-        self._rows: dict[str, deque[Row]] = {}
+        self._rows: dict[str, list[Row]] = {}
         self._ready: deque[str] = deque()
         self._emptied: list[str] = []
-        self._held = 0
-        self._length = 0
         self._failed_topic: str | None = None
         """The topic of the first failure since the last row was accepted or parked; `None` if there was none."""
         self._accepted = self._probing = False
@@ -102,7 +91,7 @@ class Schedule:
     @property
     def idle(self) -> bool:
         """Whether no row is held, and no outcome is to be written."""
-        return not self._held and not self.changes
+        return not any(self._rows.values()) and not self.changes
 
     @property
     def topics(self) -> Collection[str]:
@@ -113,18 +102,18 @@ class Schedule:
         """Return whether rows of further topics could be pushed soon."""
         if self._failed_topic is not None and (now < self._resumes or self._ready):
             return False
-        # While rows are read, all those in flight may end, so twice as many are kept ready.
-        return len(self._ready) < 2 * self._concurrency and self._held < self._max_held and self._length < _MAX_LENGTH
+        if len(self._ready) >= 2 * self._concurrency:  # twice, because all those in flight may end during the read
+            return False
+        held = [len(row.event) for rows in self._rows.values() for row in rows]
+        return len(held) < self._max_held and sum(held) < _MAX_LENGTH
 
     def add(self, rows: Iterable[Row]) -> None:
         """Hold rows that have been read, in their order. None may be of a topic in `topics`."""
         for row in rows:
             if row.topic not in self._rows:
-                self._rows[row.topic] = deque()
+                self._rows[row.topic] = []
                 self._ready.append(row.topic)
             self._rows[row.topic].append(row)
-            self._held += 1
-            self._length += len(row.event)
 
     def next(self, now: float) -> Row | None:
         """Return a row to push now; `None` if there is none, or not yet."""
@@ -145,33 +134,23 @@ class Schedule:
         return max(0.0, self._resumes - now) if self._failed_topic is not None else 0.0
 
     def done(self, row: Row, error: WebMQError | None, now: float, unix_time: float) -> None:
-        """Record the outcome of a row.
-
-        Args:
-            row: A row that `next` has returned.
-            error: Why it was not accepted; `None` if it was.
-            now: The monotonic time, as for `next`.
-            unix_time: The time of the outbox.
-        """
+        """Record the outcome of a row that `next` has returned: accepted, or an error. `now` is monotonic."""
         self.in_flight -= 1
         rows = self._rows[row.topic]
-        action = "delete" if error is None else _action_for(error, self._accepted)
+        action = _action_for(error, self._accepted)
+        if error is None:
+            self._accepted = True
+            self.changes.deleted.append(row)
+        elif action != "wait":
+            delay = self._backoff(_FIRST_DELAY, row.attempts + 1, _LONGEST_DELAY)
+            due = None if action == "park" else unix_time + delay
+            self.changes.failed.append((row, due, f"{type(error).__name__}: {error}"))
         if error is None or action == "park":
             self._failed_topic = self.error = None
             self._probing = self.away = False
             self._failures = 0
-            rows.popleft()
-            self._release((row,))
-            if error is None:
-                self._accepted = True
-                self.changes.deleted.append(row)
-            else:
-                self.changes.failed.append((row, None, _text_of(error)))
+            rows.pop(0)
         else:
-            if action == "postpone":
-                delay = self._backoff(_FIRST_DELAY, row.attempts + 1, _LONGEST_DELAY)
-                self.changes.failed.append((row, unix_time + delay, _text_of(error)))
-            self._release(rows)
             rows.clear()
             self._record_failure(row.topic, error, now, certain=action == "wait")
         if rows:
@@ -179,29 +158,20 @@ class Schedule:
         else:
             self._emptied.append(row.topic)
 
-    def take_changes(self) -> tuple[Changes, Collection[str]]:
-        """Return what is to be written now, and the topics to give to `written` or `not_written` after that."""
-        taken = self.changes, self._emptied
-        self.changes, self._emptied = Changes(), []
-        return taken
+    def pending(self) -> tuple[Changes, list[str]]:
+        """Return what is to be written now, and the topics that may be read again after that, for `written`."""
+        return Changes(self.changes.deleted[:], self.changes.failed[:]), self._emptied[:]
 
-    def written(self, topics: Iterable[str]) -> None:
-        """Let rows of these topics be read again."""
+    def written(self, changes: Changes, topics: Collection[str]) -> None:
+        """Forget what `pending` has returned. After a failure do not call it: writing changes twice is harmless."""
+        del self.changes.deleted[: len(changes.deleted)]
+        del self.changes.failed[: len(changes.failed)]
+        del self._emptied[: len(topics)]
         for topic in topics:
             del self._rows[topic]
 
-    def not_written(self, changes: Changes, topics: Collection[str]) -> None:
-        """Keep changes that may not have been written. Writing them twice is harmless."""
-        self.changes.deleted += changes.deleted
-        self.changes.failed += changes.failed
-        self._emptied += topics
-
     def _backoff(self, first: float, failures: int, longest: float) -> float:
         return ceiling(first, failures, longest) * (1 + self._jitter()) / 2
-
-    def _release(self, rows: Collection[Row]) -> None:
-        self._held -= len(rows)
-        self._length -= sum(len(row.event) for row in rows)
 
     def _record_failure(self, topic: str, error: WebMQError, now: float, *, certain: bool) -> None:
         """Record a failure that the broker may have caused. Pause if that is `certain`, or if two topics failed."""
@@ -217,24 +187,21 @@ class Schedule:
             if isinstance(error, Overloaded) and error.retry_after is not None:
                 pause = max(pause, min(error.retry_after, _LONGEST_DELAY))
             self._resumes += pause
-            self._release_waiting()
+            # All rows except those in flight are released, because an operator may drop them in the meantime.
+            for waiting in self._ready:
+                self._rows[waiting].clear()
+            for rows in self._rows.values():
+                del rows[1:]
+            self._emptied += self._ready
+            self._ready.clear()
         self._failed_topic = self._failed_topic or topic
 
-    def _release_waiting(self) -> None:
-        """Release all rows except those in flight, because an operator may drop them in the meantime."""
-        for topic in self._ready:
-            self._release(self._rows[topic])
-            self._rows[topic].clear()
-        self._emptied += self._ready
-        self._ready.clear()
-        for rows in self._rows.values():
-            while len(rows) > 1:
-                self._release((rows.pop(),))
 
-
-def _action_for(error: WebMQError, accepted: bool) -> _Action:
-    """Return what to do with a row that failed. `accepted`: whether the broker has accepted another row before."""
+def _action_for(error: WebMQError | None, accepted: bool) -> Literal["delete", "wait", "postpone", "park"]:
+    """Return what to do with a row. `error`: why it failed. `accepted`: whether the broker has accepted another row."""
     match error:
+        case None:
+            return "delete"
         case ConnectFailed() | QueueTimeout() | Overloaded() | ClockRejected():
             return "wait"
         case Rejected() if error.status in _MISCONFIGURED:
@@ -244,7 +211,3 @@ def _action_for(error: WebMQError, accepted: bool) -> _Action:
         case Rejected() if error.status in _AMBIGUOUS and not isinstance(error, TooLarge) and not accepted:
             return "postpone"
     return "park"
-
-
-def _text_of(error: WebMQError) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -18,9 +18,10 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from ._store import COLUMNS, MAX_LENGTH, Counts, Listed, Row, StoreError, StoreLost, Turns, rows
+from ._store import CHECK, COLUMNS, MAX_LENGTH, Failed, Row, Store, StoreError, StoreLost, due_rows
 
 # With these, a connection that is cut silently is detected here well before the server releases the lock (see below).
+# tcp_user_timeout is in milliseconds, the others are in seconds.
 _DEFAULTS = {
     "application_name": "webmqconnect",
     "connect_timeout": "10",
@@ -43,7 +44,7 @@ LISTEN webmq_outbox"""
 _WALK: LiteralString = """\
 WITH RECURSIVE walk AS (
     (
-        SELECT topic, due FROM webmq_outbox WHERE NOT parked AND topic > %(after)s
+        SELECT topic, due FROM webmq_outbox WHERE NOT parked AND topic > %s
         ORDER BY topic, id LIMIT 1
     )
     UNION ALL
@@ -53,39 +54,27 @@ WITH RECURSIVE walk AS (
     ) AS next
 )
 SELECT topic FROM walk
-WHERE due <= %(now)s AND topic NOT IN (SELECT unnest(%(without)s::text[])) LIMIT %(limit)s"""
+WHERE due <= %s AND topic NOT IN (SELECT unnest(%s::text[])) LIMIT %s"""
 # BETWEEN, because with `=` the topic is constant: the order is by ID alone, and PostgreSQL may read all rows by ID.
 _ROWS: LiteralString = f"""\
 SELECT {COLUMNS} FROM (
     SELECT each.*, sum(octet_length(event)) OVER (ORDER BY id) - octet_length(event) AS before
-    FROM unnest(%(heads)s::text[]) AS head CROSS JOIN LATERAL (
-        SELECT * FROM webmq_outbox WHERE NOT parked AND topic BETWEEN head AND head ORDER BY topic, id LIMIT %(each)s
+    FROM unnest(%s::text[]) AS head CROSS JOIN LATERAL (
+        SELECT * FROM webmq_outbox WHERE NOT parked AND topic BETWEEN head AND head ORDER BY topic, id LIMIT %s
     ) AS each
-) AS counted WHERE before < %(length)s ORDER BY id"""  # noqa: S608  # constants
-_COUNTS: LiteralString = """\
-SELECT
-    (SELECT count(*) FROM webmq_outbox WHERE NOT parked),
-    (SELECT count(*) FROM webmq_outbox WHERE parked),
-    coalesce(extract(epoch FROM clock_timestamp())::float8 - (
-        SELECT created FROM webmq_outbox WHERE NOT parked ORDER BY id LIMIT 1
-    ), 0)"""
-_LISTED: LiteralString = """\
-SELECT id, topic, event, attempts, parked, error, extract(epoch FROM clock_timestamp())::float8 - created
-FROM webmq_outbox WHERE parked OR NOT %s ORDER BY id LIMIT %s"""
+) AS counted WHERE before < %s ORDER BY id"""  # noqa: S608  # constants
 # Rows are also compared by key, because a standby that took over may have lost rows, and may have reused their IDs.
 _WRITE: LiteralString = """\
 WITH accepted AS (
-    DELETE FROM webmq_outbox WHERE id = ANY(%(ids)s::bigint[]) AND key = ANY(%(keys)s::text[])
+    DELETE FROM webmq_outbox WHERE id = ANY(%s::bigint[]) AND key = ANY(%s::text[])
 )
 UPDATE webmq_outbox AS row SET
     attempts = attempts + 1, due = coalesce(failed.due, row.due), parked = failed.due IS NULL, error = failed.error
-FROM unnest(%(failed)s::bigint[], %(failed_keys)s::text[], %(dues)s::float8[], %(errors)s::text[])
-    AS failed (id, key, due, error)
+FROM unnest(%s::bigint[], %s::text[], %s::float8[], %s::text[]) AS failed (id, key, due, error)
 WHERE row.id = failed.id AND row.key = failed.key"""
-_RETRY: LiteralString = "UPDATE webmq_outbox SET parked = false, due = 0 WHERE "
-_DELETE: LiteralString = "DELETE FROM webmq_outbox WHERE "
 
-# The second number is the OID of the table, because each schema of a database may have an outbox.
+# The first number is "WMIQ" in ASCII, the second the OID of the table: each schema of a database may have an outbox.
+# In pg_locks, a lock of two numbers has the objsubid 2.
 _LOCK: LiteralString = "SELECT pg_try_advisory_lock(1464682833, 'webmq_outbox'::regclass::oid::int)"
 _LOCKED: LiteralString = """\
 SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()
@@ -98,30 +87,26 @@ _POOLED = (
 )
 
 
-class PostgreSQLStore:
-    """Implements `Store`.
+class PostgreSQLStore(Store):
+    """The outbox in the database with these connection parameters, which `parsed` returns."""
 
-    Args:
-        parameters: The connection parameters, as `parsed` returns them.
-    """
+    _NOW = "extract(epoch FROM clock_timestamp())::float8"
+    _PARAMETER = "%s"
+    _THESE = "id = ANY(%s::bigint[])"
+    _WALK = _WALK
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
+        super().__init__()
         self._conninfo = make_conninfo("", **{**_DEFAULTS, **parameters})
         self._connection: AsyncConnection[TupleRow] | None = None
         self._notified = False
-        self._turns = Turns()
 
-    async def open(self) -> None:
-        await self.close()
+    async def _open(self) -> None:
         self._connection = connection = await self._connected()
         connection.add_notify_handler(self._notify)
-        try:
-            await self._check_session(connection)
-            await self._execute(f"SELECT {COLUMNS}, created FROM webmq_outbox LIMIT 0")  # noqa: S608
-            await self._execute(_SETTINGS)
-        except BaseException:
-            await self.close()
-            raise
+        await self._check_session(connection)
+        await self._execute(CHECK)
+        await self._execute(_SETTINGS)
 
     async def _connected(self) -> AsyncConnection[TupleRow]:
         try:
@@ -134,7 +119,7 @@ class PostgreSQLStore:
     async def _check_session(self, connection: AsyncConnection[TupleRow]) -> None:
         """Raise StoreError if a pooler shares the session of a connection with others."""
         session = await self._session(connection)
-        if session == connection.info.backend_pid:
+        if session == (connection.info.backend_pid,):
             return
         # There is a pooler. In transaction mode, another connection gets the session that this one has just used.
         other = await self._connected()
@@ -147,7 +132,7 @@ class PostgreSQLStore:
             raise StoreError(_POOLED)
 
     async def _session(self, connection: AsyncConnection[TupleRow]) -> object:
-        return await _only(await self._execute("SELECT pg_backend_pid()", on=connection))
+        return await (await self._execute("SELECT pg_backend_pid()", on=connection)).fetchone()
 
     def _notify(self, _: psycopg.Notify) -> None:
         self._notified = True
@@ -158,41 +143,35 @@ class PostgreSQLStore:
             await connection.close()
 
     async def lock(self) -> bool:
-        if not (await self.locked() or await _only(await self._execute(_LOCK))):
-            return False
-        await self.write()
-        return True
+        locked = await self.locked() or await self._is_true(_LOCK)
+        if locked:
+            await self.write()
+        return locked
 
     async def locked(self) -> bool:
         with suppress(StoreError):
-            return bool(await _only(await self._execute(_LOCKED)))
+            return await self._is_true(_LOCKED)
         return False
 
-    async def due(self, now: float, limit: int, without: Collection[str] = ()) -> list[Row]:
-        self._notified = False  # before reading: `wait` must return at once if there is a commit after the read
-        parameters = {"now": now, "without": list(without), "limit": limit}
-        found: list[str] = []
-        for start in self._turns.starts():
-            if len(found) < limit:
-                walked = await self._execute(_WALK, {**parameters, "after": start})
-                found += [topic for (topic,) in await walked.fetchall()]
-        heads = self._turns.take(found, limit)
-        if not heads:
-            return []
-        each = max(1, limit // len(heads))
-        records = await self._execute(_ROWS, {"heads": heads, "each": each, "length": MAX_LENGTH})
-        return rows([record[:8] for record in await records.fetchall()], now)
+    async def _is_true(self, query: LiteralString) -> bool:
+        return await self._fetch(query) == [(True,)]
 
-    async def write(self, deleted: Sequence[Row] = (), failed: Sequence[tuple[Row, float | None, str]] = ()) -> None:
-        parameters = {
-            "ids": [row.id for row in deleted],
-            "keys": [row.key for row in deleted],
-            "failed": [row.id for row, _, _ in failed],
-            "failed_keys": [row.key for row, _, _ in failed],
-            "dues": [due for _, due, _ in failed],
-            "errors": [error for _, _, error in failed],
-        }
-        await self._execute(_WRITE, parameters)
+    async def _begin_read(self) -> None:
+        self._notified = False
+
+    async def _rows(self, topics: list[str], each: int, now: float) -> list[Row]:
+        return due_rows(await self._fetch(_ROWS, topics, each, MAX_LENGTH), now)
+
+    async def write(self, deleted: Sequence[Row] = (), failed: Sequence[Failed] = ()) -> None:
+        await self._execute(
+            _WRITE,
+            [row.id for row in deleted],
+            [row.key for row in deleted],
+            [row.id for row, _, _ in failed],
+            [row.key for row, _, _ in failed],
+            [due for _, due, _ in failed],
+            [error for _, _, error in failed],
+        )
 
     async def wait(self, seconds: float) -> None:
         if self._notified or self._connection is None or self._connection.closed:
@@ -209,48 +188,31 @@ class PostgreSQLStore:
             loop.remove_reader(descriptor)
             os.close(descriptor)
 
-    async def counts(self) -> Counts:
-        return Counts(*(await (await self._execute(_COUNTS)).fetchall())[0])
-
-    async def listed(self, parked_only: bool, limit: int) -> list[Listed]:
-        return [Listed(*each) for each in await (await self._execute(_LISTED, (parked_only, limit))).fetchall()]
-
     async def retry(self, ids: Collection[int] | None) -> int:
-        changed = await self._change(_RETRY, ids)
+        changed = await super().retry(ids)
         await self._execute("NOTIFY webmq_outbox")  # the trigger of the table does this for INSERT only
         return changed
 
-    async def drop(self, ids: Collection[int] | None) -> int:
-        return await self._change(_DELETE, ids)
+    async def _fetch(self, statement: LiteralString, *parameters: object) -> list[TupleRow]:
+        return await (await self._execute(statement, *parameters)).fetchall()
 
-    async def _change(self, statement: LiteralString, ids: Collection[int] | None) -> int:
-        if ids is None:
-            return (await self._execute(statement + "parked")).rowcount
-        return (await self._execute(statement + "id = ANY(%s::bigint[])", (list(ids),))).rowcount
+    async def _rowcount(self, statement: LiteralString, *parameters: object) -> int:
+        return (await self._execute(statement, *parameters)).rowcount
 
     async def _execute(
-        self,
-        statement: LiteralString,
-        parameters: Sequence[object] | Mapping[str, object] | None = None,
-        on: AsyncConnection[TupleRow] | None = None,
+        self, statement: LiteralString, *parameters: object, on: AsyncConnection[TupleRow] | None = None
     ) -> AsyncCursor[TupleRow]:
         connection = on or self._connection
         if connection is None:
             raise StoreLost("the store is closed")
         try:
-            return await connection.execute(statement, parameters)
+            return await connection.execute(statement, parameters or None)  # several statements must have none
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise StoreLost(str(error)) from None
         except psycopg.Error as error:
             missing = isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn)
             remedy = ": execute what `webmqconnect outbox schema postgresql` prints" if missing else ""
             raise StoreError(str(error).partition("\n")[0] + remedy) from None
-
-
-async def _only(cursor: AsyncCursor[TupleRow]) -> object:
-    """Return the single value of a result."""
-    (value,) = (await cursor.fetchall())[0]
-    return value
 
 
 def parsed(url: str) -> dict[str, str] | None:

@@ -11,7 +11,6 @@ import random
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self, TypeVar
 
 from .._aio import AsyncClient
@@ -27,6 +26,8 @@ from ._stores import connect_store
 
 _RETRY = Retry(at_least_once=True)
 
+_BATCH = 500
+"""Maximum number of rows to read at once."""
 _GATHER = 0.01
 """Seconds to wait for further outcomes before they are written in one transaction."""
 _POLL = 0.1
@@ -80,18 +81,16 @@ class Relay:
         url: The database: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`.
         client: Pushes the rows. It is not closed. Its `timeout` applies to each push.
         concurrency: Maximum number of pushes in flight, within that of the client. They are of different topics.
-        batch: Maximum number of rows to read at once.
 
     Raises:
         TypeError, ValueError: An argument is invalid; the message names it.
         ModuleNotFoundError: The driver of the database is not installed.
     """
 
-    def __init__(self, url: str, client: AsyncClient, *, concurrency: int = 50, batch: int = 500) -> None:
+    def __init__(self, url: str, client: AsyncClient, *, concurrency: int = 50) -> None:
         if not isinstance(client, AsyncClient):
             raise TypeError(wrong_type("client", "an AsyncClient", client))
         self._concurrency = checked_count("concurrency", concurrency)
-        self._batch = checked_count("batch", batch)
         self._client = client
         try:
             self._store: Store = connect_store(url)
@@ -104,8 +103,8 @@ class Relay:
         self._wake = asyncio.Event()
         self._broker = Outage("the broker does not accept pushes", "the broker accepts pushes again")
         self._database = Outage("cannot use the outbox", "the outbox can be used again")
-        self._unwritten = Changes()
-        """Changes that could not be written. They are written before rows are read again."""
+        self._changes = Changes()
+        """What is to be written before rows are read again, also by the next `run` if this one could not."""
         self._lock_seen = 0.0
         self._pushed = self._repeated = self._failed = self._parked = 0
 
@@ -115,9 +114,7 @@ class Relay:
         self._open = True
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._open = self._connected = False
         await self._store.close()
 
@@ -167,7 +164,6 @@ class Relay:
         return self.stats
 
     async def _run(self, once: bool) -> None:
-        """Wait for the lock, and push rows while this relay has it."""
         waiting = False
         while not self._stopped:
             self._wake.clear()
@@ -194,8 +190,8 @@ class Relay:
 
     async def _relay(self, once: bool) -> None:
         """Push rows until the relay is to end; raise StoreLost if it loses the lock."""
-        schedule = Schedule(self._concurrency, 4 * max(self._batch, self._concurrency), random.random)
-        schedule.changes = self._unwritten
+        max_held = 4 * max(_BATCH, self._concurrency)
+        schedule = Schedule(self._concurrency, max_held, random.random, self._changes)
         workers: set[asyncio.Task[None]] = set()
         now = asyncio.get_running_loop().time
         began = unix_time()
@@ -210,7 +206,7 @@ class Relay:
                 if not self._stopped:
                     if schedule.wants_rows(now()):
                         # With `once`, rows that are postponed during the run are not due again: it would not end.
-                        due = self._store.due(began if once else unix_time(), self._batch, list(schedule.topics))
+                        due = self._store.due(began if once else unix_time(), _BATCH, list(schedule.topics))
                         read = await self._call(due)
                         if not schedule.pause(now()):
                             schedule.add(read)
@@ -240,13 +236,10 @@ class Relay:
                 worker.cancel()
             if workers:
                 await asyncio.wait(workers)
-            try:
-                with suppress(StoreError, TimeoutError):
-                    async with asyncio.timeout(_PATIENCE):
-                        if schedule.changes and await self._has_lock():
-                            await self._write(schedule)
-            finally:
-                self._unwritten = schedule.changes
+            with suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    if schedule.changes and await self._has_lock():
+                        await self._write(schedule)
 
     async def _call(self, call: Awaitable[_T]) -> _T:
         """Await a call of the store. After `stop`, limit it to `_PATIENCE`: an application may keep SQLite locked."""
@@ -260,7 +253,6 @@ class Relay:
             self._timeout = None
 
     async def _has_lock(self) -> bool:
-        """Return whether this relay still has the lock, and remember the time."""
         seen = uptime()
         locked = await self._store.locked()
         if locked:
@@ -269,15 +261,12 @@ class Relay:
 
     def _next(self, schedule: Schedule) -> Row | None:
         """Return a row to push now; `None` if there is none, or if another relay may have the lock."""
-        if uptime() - self._lock_seen > _LOCK_AGE:
-            return None
-        return schedule.next(asyncio.get_running_loop().time())
+        fresh = uptime() - self._lock_seen <= _LOCK_AGE
+        return schedule.next(asyncio.get_running_loop().time()) if fresh else None
 
     async def _work(self, schedule: Schedule, row: Row | None) -> None:
-        """Push a row, and then others while there are any."""
         now = asyncio.get_running_loop().time
         while row is not None:
-            error: WebMQError | None = None
             try:
                 result = await self._client._push_one(row.push(), _RETRY)
             except InvalidPush as invalid:
@@ -287,34 +276,28 @@ class Relay:
                 raise result
             if isinstance(result, WebMQError):
                 self._failed += 1
-                error = result
+                schedule.done(row, result, now(), unix_time())
             else:
                 self._pushed += 1
                 self._repeated += result.repeated
-            schedule.done(row, error, now(), unix_time())
+                schedule.done(row, None, now(), unix_time())
             row = None if self._stopped else self._next(schedule)
 
     async def _write(self, schedule: Schedule) -> None:
-        """Write the outcomes to the outbox."""
         if schedule.error is None:
             self._broker.recovered()
         else:
             self._broker.failed(schedule.error)
-        changes, topics = schedule.take_changes()
-        try:
-            if changes:
-                await self._store.write(changes.deleted, changes.failed)
-        except BaseException:
-            schedule.not_written(changes, topics)
-            raise
-        schedule.written(topics)
+        changes, topics = schedule.pending()
+        if changes:
+            await self._store.write(changes.deleted, changes.failed)
+        schedule.written(changes, topics)
         for row, due, error in changes.failed:
             level = logging.WARNING if due is None else logging.INFO
             logger.log(level, "row %d of %s: %s: %s", row.id, row.topic, "postponed" if due else "parked", error)
             self._parked += due is None
 
     async def _wait_for_rows(self) -> None:
-        """Wait for new rows, or until the relay is to end."""
         waiting = asyncio.create_task(self._store.wait(_IDLE))
         waiting.add_done_callback(lambda _: self._wake.set())
         try:
@@ -324,7 +307,7 @@ class Relay:
             await asyncio.wait([waiting])
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep until a push ends or the relay is to end, but at most this long."""
+        """Sleep until a push ends or the relay is to end, but at most this many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()

@@ -10,15 +10,14 @@ import asyncio
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
-from threading import Event
 from typing import TypeVar
 from urllib.parse import quote
 
-from ._store import COLUMNS, Counts, Listed, Row, StoreError, StoreLost, Turns, rows
+from ._store import CHECK, COLUMNS, Failed, Row, Store, StoreError, StoreLost, due_rows
 
 _T = TypeVar("_T")
 _POLL = 0.05
@@ -32,7 +31,7 @@ _PAUSE = 0.1
 # the next one. It has no join, because SQLite may read a whole table to make a Bloom filter for a join.
 _WALK = """\
 WITH RECURSIVE walk (id) AS (
-    SELECT (SELECT id FROM webmq_outbox WHERE NOT parked AND topic > :p1 ORDER BY topic, id LIMIT 1)
+    SELECT (SELECT id FROM webmq_outbox WHERE NOT parked AND topic > ? ORDER BY topic, id LIMIT 1)
     UNION ALL
     SELECT (
         SELECT id FROM webmq_outbox
@@ -41,64 +40,45 @@ WITH RECURSIVE walk (id) AS (
     ) FROM walk WHERE walk.id IS NOT NULL
 )
 SELECT (SELECT topic FROM webmq_outbox WHERE id = walk.id) AS head FROM walk
-WHERE (SELECT due FROM webmq_outbox WHERE id = walk.id) <= :p2
-    AND head NOT IN (SELECT value FROM json_each(:p3)) LIMIT :p4"""
+WHERE (SELECT due FROM webmq_outbox WHERE id = walk.id) <= ?
+    AND head NOT IN (SELECT value FROM json_each(?)) LIMIT ?"""
 # IN instead of a join, for which SQLite would sort whole rows; this reads them one by one. BETWEEN: see `_postgresql`.
 _ROWS = f"""\
 SELECT {COLUMNS} FROM webmq_outbox WHERE id IN (
-    WITH heads (head) AS (SELECT value FROM json_each(:p1))
+    WITH heads (head) AS (SELECT value FROM json_each(?))
     SELECT id FROM heads CROSS JOIN webmq_outbox ON id IN (
-        SELECT id FROM webmq_outbox WHERE NOT parked AND topic BETWEEN head AND head ORDER BY topic, id LIMIT :p2
+        SELECT id FROM webmq_outbox WHERE NOT parked AND topic BETWEEN head AND head ORDER BY topic, id LIMIT ?
     )
 ) ORDER BY id"""  # noqa: S608  # constants
-_COUNTS = """\
-SELECT
-    (SELECT count(*) FROM webmq_outbox WHERE NOT parked),
-    (SELECT count(*) FROM webmq_outbox WHERE parked),
-    coalesce((julianday('now') - 2440587.5) * 86400.0 - (
-        SELECT created FROM webmq_outbox WHERE NOT parked ORDER BY id LIMIT 1
-    ), 0.0)"""
-_LISTED = """\
-SELECT id, topic, event, attempts, parked, error, (julianday('now') - 2440587.5) * 86400.0 - created
-FROM webmq_outbox WHERE parked >= :p1 ORDER BY id LIMIT :p2"""
 # Rows are also compared by key, because the database may have been restored, and may have another row with that ID.
-_ACCEPTED = "DELETE FROM webmq_outbox WHERE id = :p1 AND key = :p2"
+_ACCEPTED = "DELETE FROM webmq_outbox WHERE id = ? AND key = ?"
 _FAILED = """\
-UPDATE webmq_outbox SET attempts = attempts + 1, due = coalesce(:p1, due), parked = :p1 IS NULL, error = :p2
-WHERE id = :p3 AND key = :p4"""
-_RETRY = "UPDATE webmq_outbox SET parked = 0, due = 0 WHERE"
-_DELETE = "DELETE FROM webmq_outbox WHERE"
-_THESE = " id IN (SELECT value FROM json_each(:p1))"
+UPDATE webmq_outbox SET attempts = attempts + 1, due = coalesce(?, due), parked = ?, error = ?
+WHERE id = ? AND key = ?"""
 
 
-class SQLiteStore:
-    """Implements `Store`. A thread of its own runs all statements.
+class SQLiteStore(Store):
+    """The outbox in a file, which must exist. A thread of its own runs all statements."""
 
-    Args:
-        path: The database, which must exist.
-    """
+    _NOW = "(julianday('now') - 2440587.5) * 86400.0"
+    _PARAMETER = "?"
+    _THESE = "id IN (SELECT value FROM json_each(?))"
+    _WALK = _WALK
 
     def __init__(self, path: str) -> None:
+        super().__init__()
         self._path = Path(path)
         self._thread: ThreadPoolExecutor | None = None
-        self._closing = Event()
         self._connection: sqlite3.Connection | None = None
         self._file: os.stat_result | None = None
         self._lock: int | None = None
         self._version: int | None = None
-        self._turns = Turns()
 
-    async def open(self) -> None:
-        await self.close()
+    async def _open(self) -> None:
         self._thread = ThreadPoolExecutor(1, "webmq-outbox")
-        self._closing.clear()
-        try:
-            await self._run(self._open)
-        except BaseException:
-            await self.close()
-            raise
+        await self._run(self._connect)
 
-    def _open(self) -> None:
+    def _connect(self) -> None:
         self._path = self._path.resolve()  # so that the lock file has one path, even if links lead to the database
         if not self._path.is_file():
             raise StoreError(f"the database {self._path} does not exist")
@@ -108,7 +88,7 @@ class SQLiteStore:
             uri = f"file:{quote(str(self._path))}?mode=rw"
             self._connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
         try:
-            self._execute(f"SELECT {COLUMNS}, created FROM webmq_outbox LIMIT 0")  # noqa: S608  # constants
+            self._execute(CHECK)
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
                 raise
@@ -117,7 +97,6 @@ class SQLiteStore:
     async def close(self) -> None:
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._closing.set()
             closed = thread.submit(self._close)
             thread.shutdown(wait=False)
             await asyncio.wrap_future(closed)
@@ -126,14 +105,11 @@ class SQLiteStore:
         if self._connection is not None:
             self._connection.close()
         if self._lock is not None:
-            self._release(self._lock)
+            import fcntl
+
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # a forked child may still have the file open
+            os.close(self._lock)
         self._connection = self._lock = self._version = None
-
-    def _release(self, lock: int) -> None:
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_UN)  # a forked child may still have the file open
-        os.close(lock)
 
     async def lock(self) -> bool:
         return await self._run(self._acquire)
@@ -144,7 +120,7 @@ class SQLiteStore:
         if self._file is None or not os.path.samestat(self._file, os.stat(self._path)):
             raise StoreLost(f"{self._path} is another file now")
         if self._lock is not None and not self._has_lock():
-            self._release(self._lock)
+            os.close(self._lock)
             self._lock = None
         if self._lock is None:
             file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -177,35 +153,27 @@ class SQLiteStore:
     def _lock_path(self) -> str:
         return f"{self._path}-relay"
 
-    async def due(self, now: float, limit: int, without: Collection[str] = ()) -> list[Row]:
-        return await self._run(lambda: self._due(now, limit, json.dumps(list(without))))
+    async def _begin_read(self) -> None:
+        self._version = await self._run(self._data_version)
 
-    def _due(self, now: float, limit: int, without: str) -> list[Row]:
-        self._version = self._data_version()  # before the rows: a later commit ends `wait`
-        found: list[str] = []
-        for start in self._turns.starts():
-            if len(found) < limit:
-                found += [topic for (topic,) in self._execute(_WALK, start, now, without, limit)]
-        heads = self._turns.take(found, limit)
-        # The cursor is closed, because an open one keeps the database locked.
-        with closing(self._execute(_ROWS, json.dumps(heads), max(1, limit // max(1, len(heads))))) as records:
-            return rows(records, now)
+    async def _rows(self, topics: list[str], each: int, now: float) -> list[Row]:
+        def read() -> list[Row]:
+            # The cursor is closed, because an open one keeps the database locked.
+            with closing(self._execute(_ROWS, topics, each)) as records:
+                return due_rows(records, now)
 
-    async def write(self, deleted: Sequence[Row] = (), failed: Sequence[tuple[Row, float | None, str]] = ()) -> None:
+        return await self._run(read)
+
+    async def write(self, deleted: Sequence[Row] = (), failed: Sequence[Failed] = ()) -> None:
         await self._run(lambda: self._write(deleted, failed))
 
-    def _write(self, deleted: Sequence[Row], failed: Sequence[tuple[Row, float | None, str]]) -> None:
-        self._execute("BEGIN IMMEDIATE")
-        try:
+    def _write(self, deleted: Sequence[Row], failed: Sequence[Failed]) -> None:
+        # `with` commits. If anything fails, even the commit (bpo-27334), it rolls back.
+        with self._execute("BEGIN IMMEDIATE").connection:
             for row in deleted:
                 self._execute(_ACCEPTED, row.id, row.key)
             for row, due, error in failed:
-                self._execute(_FAILED, due, error, row.id, row.key)
-            self._execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):  # it may have been rolled back
-                self._execute("ROLLBACK")
-            raise
+                self._execute(_FAILED, due, due is None, error, row.id, row.key)
 
     async def wait(self, seconds: float) -> None:
         clock = asyncio.get_running_loop().time
@@ -222,57 +190,29 @@ class SQLiteStore:
         version: int = self._execute("PRAGMA data_version").fetchone()[0]
         return version
 
-    async def counts(self) -> Counts:
-        return Counts(*await self._run(lambda: self._execute(_COUNTS).fetchone()))
+    async def _fetch(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
+        return await self._run(lambda: self._execute(statement, *parameters).fetchall())
 
-    async def listed(self, parked_only: bool, limit: int) -> list[Listed]:
-        found = await self._run(lambda: self._execute(_LISTED, parked_only, limit).fetchall())
-        return [
-            Listed(row_id, topic, event, attempts, bool(parked), error, age)
-            for row_id, topic, event, attempts, parked, error, age in found
-        ]
+    async def _rowcount(self, statement: str, *parameters: object) -> int:
+        return await self._run(lambda: self._execute(statement, *parameters).rowcount)
 
-    async def retry(self, ids: Collection[int] | None) -> int:
-        return await self._change(_RETRY, ids)
-
-    async def drop(self, ids: Collection[int] | None) -> int:
-        return await self._change(_DELETE, ids)
-
-    async def _change(self, statement: str, ids: Collection[int] | None) -> int:
-        if ids is None:
-            return await self._run(lambda: self._execute(f"{statement} parked").rowcount)
-        return await self._run(lambda: self._execute(statement + _THESE, json.dumps(list(ids))).rowcount)
-
-    def _execute(self, statement: str, *parameters: str | float | None) -> sqlite3.Cursor:
+    def _execute(self, statement: str, *parameters: object) -> sqlite3.Cursor:
         if self._connection is None:
             raise StoreLost("the store is closed")
-        # CPython 3.12 treats numbered placeholders as named ones, and deprecates a sequence of values for these.
-        named = {f"p{number}": value for number, value in enumerate(parameters, 1)}
-        return self._connection.execute(statement, named)
+        arrays_as_json = [json.dumps(each) if isinstance(each, list) else each for each in parameters]
+        return self._connection.execute(statement, arrays_as_json)
 
     async def _run(self, work: Callable[[], _T]) -> _T:
-        """Run a function in the thread, because it may wait for the disk or the application.
-
-        If the caller is cancelled, the function is not retried any more.
-        """
-        if self._thread is None:
-            raise StoreLost("the store is closed")
-        given_up = Event()
-        try:
-            return await asyncio.wrap_future(self._thread.submit(self._retry_while_busy, work, given_up))
-        finally:
-            given_up.set()
-
-    def _retry_while_busy(self, work: Callable[[], _T], given_up: Event) -> _T:
-        while True:
+        """Run a function in the thread, because it may wait for the disk. Repeat it while the database is locked."""
+        while self._thread is not None:
             try:
-                return work()
+                return await asyncio.wrap_future(self._thread.submit(work))
             except sqlite3.Error as error:
                 # The low 8 bits are the primary result code: SQLITE_BUSY has extended ones. Errors of the module
                 # sqlite3 itself have no code.
-                busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-                problem = f"{self._path}: {error}"
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise StoreLost(f"{self._path}: {error}") from None
             except OSError as error:
                 raise StoreError(f"{error.filename}: {error.strerror}") from None
-            if not busy or self._closing.is_set() or given_up.wait(_PAUSE):
-                raise StoreLost(problem)
+            await asyncio.sleep(_PAUSE)
+        raise StoreLost("the store is closed")

@@ -6,27 +6,19 @@ from ._store import Store
 
 
 def connect_store(url: str) -> Store:
-    """Return the store for `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`, not yet open.
-
-    Raises:
-        ValueError: The URL has another form. The message does not contain it, because it may have a password.
-        ModuleNotFoundError: psycopg is not installed. It is in the extra `relay`.
-    """
-    store, missing = None, False
+    """Return the store of a URL, not yet open. No error contains the URL, because it may have a password."""
     try:
-        store = _store(url)
-    except ImportError:  # psycopg also raises it if it does not find libpq
-        missing = True
-    finally:
-        del url  # error reporters show the local variables of a traceback's frames
-    if missing:
-        raise ModuleNotFoundError("PostgreSQL needs psycopg: pip install 'webmqconnect-async[relay]'")
-    if store is None:
-        raise ValueError(
+        if store := _store(url):
+            return store
+        error: Exception = ValueError(
             "the URL of the database must be sqlite:///PATH or postgresql://USER@HOST/DATABASE, "
             "with characters such as / @ % percent-encoded in the user and the password"
         )
-    return store
+    except ImportError:  # psycopg also raises it if it does not find libpq
+        error = ModuleNotFoundError("PostgreSQL needs psycopg: pip install 'webmqconnect-async[relay]'")
+    finally:
+        del url  # error reporters show the local variables of a traceback's frames
+    raise error  # outside of the handler, because the frames of the ImportError have the URL
 
 
 def _store(url: str) -> Store | None:

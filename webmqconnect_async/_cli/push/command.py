@@ -27,6 +27,7 @@ from ..options import (
     with_endpoint,
 )
 from .jsonl import Events, Records
+from .rate import RateLimit
 
 _EXAMPLES = """\
 Examples:
@@ -56,7 +57,6 @@ _ONLY_WITH_JSONL = (
     *("topic_of_lines", "failed", "include_unconfirmed", "resume_from"),
     *("concurrency", "rate", "order_by_topic"),
 )
-"""The parameters that are valid with --jsonl only."""
 
 
 @click.command(cls=Command, no_args_is_help=True, epilog=_EXAMPLES)
@@ -138,14 +138,16 @@ def push(
     wait.
     """
     from ..main_loop import run
-    from .prepare import new_client, new_rate_limit, opened_files, push_event
+    from .prepare import new_client, opened_files, push_event
     from .pusher import LinePusher
 
     only, never = list(eligible) or None, list(exclude) or None
     credentials = PUSHER.credentials(key, secret_file)
     if jsonl is None:
-        if given := _first_given(context, _ONLY_WITH_JSONL):
-            raise click.UsageError(f"{given} is for the lines of --jsonl.")
+        for parameter in context.command.params:
+            given = context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
+            if given and parameter.name in _ONLY_WITH_JSONL:
+                raise click.UsageError(f"{parameter.opts[0]} is for the lines of --jsonl.")
         if len(arguments) < 2:
             raise click.UsageError("TOPIC and EVENT are needed, or --jsonl FILE.")
         endpoint, topic, event = with_endpoint(arguments, "TOPIC", "EVENT")
@@ -160,6 +162,10 @@ def push(
         raise click.UsageError("With --jsonl, --eligible and --exclude need --topic.")
     if topic_of_lines is not None and include_unconfirmed:
         raise click.UsageError("--include-unconfirmed is for lines that are records; with --topic, they are events.")
+    try:
+        rate_limit = None if rate is None else RateLimit(rate)
+    except ValueError as error:  # click accepts NaN
+        raise click.UsageError(f"--{error}.") from None
     [endpoint] = with_endpoint(arguments)
     client = new_client(endpoint, credentials, timeout, concurrency, dialect)
     with opened_files(jsonl, failed) as (reader, failed_file):
@@ -168,7 +174,7 @@ def push(
             reader,
             Records(include_unconfirmed) if topic_of_lines is None else Events(topic_of_lines, only, never),
             failed=failed_file,
-            rate_limit=None if rate is None else new_rate_limit(rate),
+            rate_limit=rate_limit,
             first=resume_from,
             order_by_topic=order_by_topic,
         )
@@ -176,11 +182,3 @@ def push(
     if pusher.interrupted:
         sys.exit(Exit.INTERRUPTED)
     sys.exit(Exit.DONE if pusher.tally.complete else Exit.FAILED)
-
-
-def _first_given(context: click.Context, names: tuple[str, ...]) -> str | None:
-    """Return the option of the first of these parameters that was given, or `None` if none was."""
-    for parameter in context.command.params:
-        if parameter.name in names and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
-            return parameter.opts[0]
-    return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import os
 import re
@@ -13,8 +12,9 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from ..errors import Failure
 from ..stdio import read_some
@@ -57,7 +57,8 @@ class LineReader:
         """Bytes of the lines that were yielded."""
         if stat.S_ISREG((status := os.fstat(descriptor)).st_mode):
             self.size = status.st_size - os.lseek(descriptor, 0, os.SEEK_CUR)
-        self._stopped = False
+        self.stopped = asyncio.Event()
+        """Set by `stop`."""
         self._arrived = Future[bytes]()
 
     async def lines(self) -> AsyncGenerator[Line]:
@@ -73,13 +74,13 @@ class LineReader:
             if length <= LONGEST_LINE:
                 begun.append(rest)
             length += len(rest)
-        if length and not self._stopped:
+        if length and not self.stopped.is_set():
             self.taken += length
             yield _line(number, begun)
 
     def stop(self) -> None:
         """Stop reading. Lines that have been read may still be yielded."""
-        self._stopped = True
+        self.stopped.set()
         with suppress(InvalidStateError):  # it has a result already
             self._arrived.set_result(b"")
 
@@ -89,7 +90,7 @@ class LineReader:
         Each read has a daemon thread of its own. A pool joins its threads at the end of the process, so Ctrl-C would
         wait until somebody types a line at the terminal.
         """
-        if self._stopped:
+        if self.stopped.is_set():
             return b""
         arrived = self._arrived = Future()
 
@@ -112,7 +113,7 @@ def _line(number: int, parts: list[bytes]) -> Line:
 def other_format(line: Line) -> str | None:
     """Return an error if the first line with content shows that the input is in another format; `None` if it is not."""
     text = line.content
-    if text.startswith(b"\x1f\x8b"):
+    if text.startswith(b"\x1f\x8b"):  # RFC 1952, section 2.3.1
         return _not_lines("compressed by gzip", "gzip -dc")
     # JSON begins with an ASCII character, to which UTF-16 adds one NUL byte, and UTF-32 three.
     if (text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in text[:2]) and b"\0\0" not in text[:4]:
@@ -135,91 +136,35 @@ def _not_lines(format: str, command: str) -> str:
     return f"the input is {format}, not lines; nothing was pushed; push the output of: {command}"
 
 
-class FailedFile:
+class FailedFile(FileIO):
     """The file to which a line is appended immediately after each failure. It is created if it does not exist.
 
-    It may also be a pipe or a device. A slow reader of a pipe does not block the event loop.
+    It is unbuffered, so that no line is lost if the process is killed.
     """
 
     def __init__(self, path: Path) -> None:
-        if path.is_block_device():
-            raise OSError(errno.EINVAL, "a disk would be overwritten")
         self.path = path
         self.broken: str | None = None
         """Why the file can no longer be written. `None`: it can."""
-        self._waits = True
-        self._room: asyncio.Future[None] | None = None
         torn = _ends_within_a_line(path)
-        # Unbuffered, so that no line is lost if the process is killed.
-        self._file = path.open("ab", buffering=0)
-        if not self._is_regular:
-            os.set_blocking(self._file.fileno(), False)
+        super().__init__(path, "a")
         if torn:
-            self._write(b"\n")
+            self.append(b"\n")
 
-    @property
-    def waits(self) -> bool:
-        """Whether a line is waiting for the reader of the pipe."""
-        return self._room is not None
-
-    async def write(self, line: bytes) -> bool:
-        """Append a line, and return whether that succeeded. If not, `broken` has the reason.
-
-        Calls must not overlap, because each may have to wait for the reader of a pipe.
-        """
-        while (line := line[self._write(line) :]) and self.broken is None:
-            if self._waits:
-                await self._wait_for_room()
-            else:
-                self.broken = "nobody reads it"
+    def append(self, line: bytes) -> bool:
+        """Append a line, and return whether that succeeded. If not, `broken` has the reason."""
+        try:
+            while line and self.broken is None:
+                # If the disk is full, a write is incomplete, and the next one raises an error.
+                line = line[self.write(line) :]
+        except OSError as error:
+            self.broken = error.strerror
         return self.broken is None
-
-    def wait_no_longer(self) -> None:
-        """From now on, treat a full pipe as broken."""
-        self._waits = False
-        self._wake()
 
     def is_file(self, descriptor: int) -> bool:
         """Return whether a descriptor is that of the same regular file. It is false for devices and pipes."""
-        ours, other = os.fstat(self._file.fileno()), os.fstat(descriptor)
-        return self._is_regular and os.path.samestat(ours, other)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    @property
-    def _is_regular(self) -> bool:
-        return stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
-
-    def _write(self, data: bytes) -> int:
-        """Write as much as there is room for, and return the number of bytes."""
-        written = 0
-        try:
-            while self.broken is None and written < len(data):
-                # None: the pipe is full. If the disk is full, a write is incomplete, and the next one raises an error.
-                if (count := self._file.write(data[written:])) is None:
-                    break
-                written += count
-        except OSError as error:
-            self.broken = error.strerror or str(error)
-        return written
-
-    def _wake(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-
-    async def _wait_for_room(self) -> None:
-        loop, descriptor = asyncio.get_running_loop(), self._file.fileno()
-        self._room = loop.create_future()
-        loop.add_writer(descriptor, self._wake)
-        try:
-            await self._room
-        finally:
-            loop.remove_writer(descriptor)
-            self._room = None
+        ours = os.fstat(self.fileno())
+        return stat.S_ISREG(ours.st_mode) and os.path.samestat(ours, os.fstat(descriptor))
 
 
 def _ends_within_a_line(path: Path) -> bool:

@@ -1,7 +1,4 @@
-"""Translate JSON arguments and lines to pushes, and failed lines to records that can be pushed again.
-
-This module does not read or write files.
-"""
+"""Translate JSON arguments and lines to pushes, and failed lines to records that can be pushed again. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ _FIELDS = _NEEDED | {"eligible", "exclude"}
 _NOTES = frozenset({"line", "error", "reason", "safe", "retryable"})
 """Members that a failure record has besides the push. They are ignored when the record is pushed again."""
 _NOT_A_PUSH = _NOTES | {"text"}
-"""The members of the record of a line that is not a push."""
+"""The members of a record that `no_push_record` has made."""
 
 _USUAL = re.compile(r'[ \t]*\{[ \t]*"topic"[ \t]*:[ \t]*"([^"\\\x00-\x1f]*)"[ \t]*,[ \t]*"event"[ \t]*:[ \t]*')
 """The usual form of a record, up to its event."""
@@ -33,28 +30,22 @@ _LIKE_JSON = re.compile(r"""[\s\ufeff]*(?:[\[{"']|-?[0-9]|(?:NaN|-?Infinity)\s*$
 
 
 class Records:
-    """Lines of the form `{"topic": …, "event": …}`, optionally with `eligible` and `exclude`, such as failure records.
-
-    Args:
-        include_unconfirmed: Whether to push lines with `"safe": false`. That may create duplicates.
-    """
+    """Lines of the form `{"topic": …, "event": …}`, optionally with `eligible` and `exclude`."""
 
     def __init__(self, include_unconfirmed: bool = False) -> None:
         self._include_unconfirmed = include_unconfirmed
 
     def push(self, line: bytes) -> Push | None:
-        """Return the push that a line describes; `None` if it is unconfirmed, and those are not included.
+        """Return the push of a line; `None` if it is unconfirmed (`"safe": false`), and those are not included.
 
-        Raises:
-            ValueError: the line is not a JSON object, or a member is missing, unknown or given twice. An unknown member
-                is an error because a mistyped `eligible` would otherwise send the event to everybody.
+        Any other line is a `ValueError`, also one with an unknown member, which may be a mistyped `eligible`.
         """
         text = _text(line)
         if (push := _usual(text)) is not None:
             return push
         value, written = _record(text)
         match value:
-            case dict() as record if _is_not_a_push(record):
+            case dict() as record if record.keys() == _NOT_A_PUSH:
                 raise ValueError(f"not a push: {record['reason']}")
             case dict() as record:
                 if missing := sorted(_NEEDED - record.keys()):
@@ -73,10 +64,7 @@ class Records:
         raise ValueError('not an object like {"topic": "…", "event": …}')
 
     def fields(self, line: bytes) -> dict[str, str]:
-        """Return the fields of a failed push for its record, by name, as JSON text.
-
-        The text is copied from the line and not encoded again, so that 1e400 and 0.10 stay as they are.
-        """
+        """Return the fields of a push by name, as the JSON of the line: encoded again, 1e400 and 0.10 would change."""
         return {name: text for name, text in _members(_text(line)) if name in _FIELDS}
 
 
@@ -94,7 +82,7 @@ class Events:
         return Push(self._topic, _unchanged(text, decode(text, finite=True)), self._eligible, self._exclude)
 
     def fields(self, line: bytes) -> dict[str, str]:
-        """Return the fields of a failed push for its record, with the topic and the receivers of all lines."""
+        """Return the fields of a push as for `Records`."""
         fields = {"topic": _json(self._topic), "event": _text(line).strip()}
         lists = {"eligible": self._eligible, "exclude": self._exclude}
         return fields | {name: _json(list(ids)) for name, ids in lists.items() if ids is not None}
@@ -112,10 +100,8 @@ def is_like_json(argument: str) -> bool:
 def event_of(argument: str) -> object:
     """Return the event that an argument describes: JSON, or else the argument as a string.
 
-    JSON gets the compact form in which clients send it, so that `explain` shows what they sign.
-
-    Raises:
-        ValueError: it begins like JSON, but is not JSON.
+    JSON gets the compact form in which clients send it, so that `explain` shows what they sign. An argument that begins
+    like JSON, but is not JSON, is a `ValueError`.
     """
     try:
         return _unchanged(_SPACE.sub(r"\1", argument), decode(argument, finite=True))
@@ -136,18 +122,13 @@ def failed_record(fields: Mapping[str, str], number: int, error: WebMQError) -> 
 
 
 def no_push_record(line: bytes, number: int, error: InvalidPush) -> bytes:
-    """Return the record of a line that is not a push: its text and the error. Such a record is returned unchanged."""
+    """Return the record of a line that is not a push. If the line is such a record itself, return it unchanged."""
     text = line.decode("utf-8-sig", "backslashreplace").strip()
     with suppress(ValueError):
         match _record(text)[0]:
-            case dict() as record if _is_not_a_push(record):
+            case dict() as record if record.keys() == _NOT_A_PUSH:
                 return f"{text}\n".encode()
     return failed_record({"text": _json(text)}, number, error)
-
-
-def _is_not_a_push(record: Mapping[str, object]) -> bool:
-    """Return whether a record was made by `no_push_record`."""
-    return _NOT_A_PUSH - {"retryable"} <= record.keys() <= _NOT_A_PUSH  # older ones lack it
 
 
 def _usual(text: str) -> Push | None:
@@ -164,9 +145,9 @@ def _usual(text: str) -> Push | None:
 
 
 def _record(text: str) -> tuple[object, dict[str, str]]:
-    """Return the value of a JSON text, and its members as they are written; raise `ValueError` for a duplicate member.
+    """Return the value of a JSON text, and its members as they are written.
 
-    `json` would use the last one. An event with two `eligible` would then reach sessions that the first does not have.
+    A duplicate member is a `ValueError`. `json` would use the last `eligible`, which may have other sessions.
     """
     value, written = decode(text, finite=True), dict[str, str]()
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Prepare a run of `webmqconnect push`: the client, the rate limit and the files, with errors that name options."""
+"""The client and the files of `webmqconnect push`, with errors that name options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from ...signing import Credentials
 from .. import terminal
 from ..exit_status import Exit
 from .files import FailedFile, LineReader
-from .rate import RateLimit
 
 
 def new_client(
@@ -28,14 +27,6 @@ def new_client(
         return AsyncClient(endpoint, key, secret, timeout, concurrency=concurrency, dialect=dialect)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
-
-
-def new_rate_limit(rate: float) -> RateLimit:
-    """Return a rate limit; raise `UsageError` if the rate is not a number, which click lets pass."""
-    try:
-        return RateLimit(rate)
-    except ValueError as error:
-        raise click.UsageError(f"--{error}.") from None
 
 
 @contextmanager
@@ -52,8 +43,7 @@ def opened_files(lines: Path, failed: Path | None) -> Iterator[tuple[LineReader,
         except OSError as error:
             raise click.UsageError(f"{step}: {error.strerror}.") from None
         except KeyboardInterrupt:
-            # Opening a named pipe blocks until another process opens the other end.
-            sys.exit(Exit.INTERRUPTED)
+            sys.exit(Exit.INTERRUPTED)  # opening a named pipe blocks until another process opens the other end
         if failed_file is not None and failed_file.is_file(reader.descriptor):
             raise click.UsageError("--failed is the file of --jsonl: it would be read as it is written.")
         yield reader, failed_file

@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol, Self
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import terminal
 
+if TYPE_CHECKING:
+    from .files import LineReader
+
 _SHOWN = 20
 """Failures that are printed. Further ones are only counted."""
 
 
-class Position(Protocol):
-    """How much of the input has been read."""
-
-    taken: int
-    """Bytes."""
-    size: int | None
-    """Bytes in total. `None`: not known, as for a pipe."""
-
-
-class Outcomes(Protocol):
-    """The outcomes so far, as they are shown."""
-
-    @property
-    def pushed(self) -> int: ...
-    @property
-    def failed(self) -> int: ...
-
-    def summary(self, seconds: float) -> str:
-        """Return the last line of a run."""
-        ...
+Counts: TypeAlias = Callable[[], Mapping[str, int]]
+"""Returns the counts so far by name, in the order of the summary. The bar shows those of "pushed" and "failed"."""
 
 
 @dataclass(slots=True)
@@ -53,33 +38,29 @@ class Tally:
     def complete(self) -> bool:
         return not (self.failed or self.skipped or self.interrupted)
 
-    def summary(self, seconds: float) -> str:
-        counts = [f"{self.pushed:,} pushed", f"{self.failed:,} failed"]
-        counts += [f"{self.skipped:,} skipped"] if self.skipped else []
-        counts += [f"{self.interrupted:,} interrupted"] if self.interrupted else []
-        return summary_of(counts, self.pushed, seconds)
+    def counts(self) -> dict[str, int]:
+        """Return the counts to show: all of `pushed` and `failed`, and the others if they are not 0."""
+        return {name: count for name, count in asdict(self).items() if count or name in ("pushed", "failed")}
 
 
-def summary_of(counts: Iterable[str], pushed: int, seconds: float) -> str:
+def summary(counts: Mapping[str, int], seconds: float) -> str:
     """Return the counts, the duration and the rate of the pushes as text."""
-    return f"{', '.join(counts)} in {seconds:,.1f} s ({_rate(pushed / seconds if seconds else 0.0)})"
+    shown = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    return f"{shown} in {seconds:,.1f} s ({_rate(counts['pushed'] / seconds if seconds else 0.0)})"
 
 
 class _Bar(Progress):
     """A progress bar that reads its numbers when it is drawn: an update for each outcome would slow down the pushes."""
 
-    def __init__(self, tally: Outcomes, position: Position | None, console: Console) -> None:
-        bar, share = BarColumn(None, complete_style="cyan", finished_style="cyan"), "[bold]{task.percentage:3.0f}%"
-        size = position.size if position else None
-        counts = (
-            "[green]{task.fields[tally].pushed:,} pushed",
-            TextColumn("[{task.fields[style]}]{task.fields[tally].failed:,} failed"),
-            "{task.fields[rate]}",
-        )
+    def __init__(self, counts: Counts, reader: LineReader | None, console: Console) -> None:
+        size = reader.size if reader else None
+        shown = TextColumn("{task.fields[shown]}")
+        bar = BarColumn(None, complete_style="cyan", finished_style="cyan")
+        share = TextColumn("[bold]{task.percentage:3.0f}%")
         # The terminal prints ^C after the bar. The last column is room for it, so that it does not wrap.
-        left = (TimeRemainingColumn(compact=True), "[cyan]left", "  ")
+        left = (TimeRemainingColumn(compact=True), TextColumn("[cyan]left"), "  ")
         super().__init__(
-            *(counts if size is None else (bar, share, *counts, *left)),
+            *((shown,) if size is None else (bar, share, shown, *left)),
             console=console,
             refresh_per_second=5,
             speed_estimate_period=10.0,
@@ -90,33 +71,34 @@ class _Bar(Progress):
             disable=not console.file.isatty() or console.is_dumb_terminal,
             expand=size is not None,
         )
-        self._tally = tally
-        self._position = position
-        self.add_task("", total=size, tally=tally, style="dim", rate="")
+        self._counts = counts
+        self._reader = reader
+        self.add_task("", total=size, shown="")
         # A task of rich has one speed, here that of reading. The second task has that of the pushes, and is not drawn.
         self.add_task("", total=None, visible=False)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         if len(self.tasks) == 2:  # rich calls this once before there are tasks
             read, pushed = self.tasks
-            taken = self._position.taken if self._position else 0
-            self.update(pushed.id, completed=self._tally.pushed)
-            style = "bold red" if self._tally.failed else "dim"
-            self.update(read.id, completed=taken, style=style, rate=_rate(pushed.speed or 0.0))
+            counts = self._counts()
+            self.update(pushed.id, completed=counts["pushed"])
+            failed = f"[{'bold red' if counts['failed'] else 'dim'}]{counts['failed']:,} failed[/]"
+            shown = f"[green]{counts['pushed']:,} pushed[/] {failed} {_rate(pushed.speed or 0.0)}"
+            self.update(read.id, completed=self._reader.taken if self._reader else 0, shown=shown)
         return super().get_renderables()
 
 
 class Report:
     """Prints to standard error how a run goes and, at its end, the summary."""
 
-    def __init__(self, tally: Outcomes, position: Position | None = None, failed_to: str | None = None) -> None:
+    def __init__(self, counts: Counts, reader: LineReader | None = None, failed_to: str | None = None) -> None:
         self.summary = True
         """Whether to print the summary at the end."""
-        self._tally = tally
+        self._counts = counts
         self._failed_to = failed_to
         self._failures = 0
         self._output = terminal.console(stderr=True)
-        self._bar = _Bar(tally, position, self._output)
+        self._bar = _Bar(counts, reader, self._output)
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
@@ -127,7 +109,7 @@ class Report:
         """Remove the bar, and print the summary."""
         self._bar.stop()
         if self.summary:
-            self.note(self._tally.summary(time.monotonic() - self._started))
+            self.note(summary(self._counts(), time.monotonic() - self._started))
 
     def failure(self, number: int, reason: str, *, always: bool = False) -> None:
         """Print why a line failed. After the first failures, print only those with `always`."""

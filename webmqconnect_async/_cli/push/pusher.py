@@ -57,10 +57,9 @@ class LinePusher:
         self._rate_limit = rate_limit
         self._first = first
         self._order_by_topic = order_by_topic
-        self._report = Report(self.tally, reader, str(failed.path) if failed else None)
+        self._report = Report(self.tally.counts, reader, str(failed.path) if failed else None)
         # The lines without an outcome, by index in the source. The others are removed, so that memory does not grow.
         self._open: dict[int, tuple[Line, Push | InvalidPush]] = {}
-        self._stopped = asyncio.Event()
         self._all_read = False
         self._closing: list[asyncio.Task[None]] = []
         self._abandoning = False
@@ -69,13 +68,15 @@ class LinePusher:
         """Lines that were read and not sent, and are not in the file of failures."""
 
     async def run(self) -> None:
-        """Push all lines, or until interrupted, and print a summary; raise `Failure` if the lines cannot be read."""
+        """Push all lines, or until interrupted. `Failure`: they cannot be read."""
         try:
             with self._report:
                 try:
                     await self._push_all()
                 finally:
-                    await self._abandon()
+                    self._abandoning = True
+                    for line, item in self._open.values():  # there are some only after a cancellation
+                        self._done(line, item, Unconfirmed())
         except _OtherFormat:
             raise
         except Failure as failure:
@@ -88,39 +89,21 @@ class LinePusher:
 
         A third time has no effect: abandoned pushes end immediately, and each line gets its outcome.
         """
-        if not self._closing:
-            self.interrupted = not self._all_read
-            self._stop()
-            # Lines that wait for an earlier one of their topic then end with ClientClosed.
-            self._close(grace=None)
-            if waiting := self._waiting_for():
-                self._report.note(f"interrupted: waiting for {waiting}; interrupt again to stop waiting")
+        if self._closing:
+            self._abandoning = True
         else:
-            self._wait_no_longer()
-            self._close(grace=0)
+            self.interrupted = not self._all_read
+            self._reader.stop()
+            if in_flight := self._client.stats.in_flight:
+                waiting = f"waiting for {in_flight:,} pushes in flight; interrupt again to stop waiting"
+                self._report.note(f"interrupted: {waiting}")
+        # Lines that wait for an earlier one of their topic end with ClientClosed.
+        close = self._client.close(grace=0 if self._abandoning else None)
+        self._closing.append(asyncio.create_task(close))
 
     @property
     def _how_to_resume(self) -> str:
         return f"continue with --resume-from {self.next_line}"
-
-    def _waiting_for(self) -> str | None:
-        if in_flight := self._client.stats.in_flight:
-            return f"{in_flight:,} pushes in flight"
-        if self._failed is not None and self._failed.waits:
-            return f"the reader of {self._failed.path}"
-        return None
-
-    def _stop(self) -> None:
-        self._stopped.set()
-        self._reader.stop()
-
-    def _wait_no_longer(self) -> None:
-        self._abandoning = True
-        if self._failed is not None:
-            self._failed.wait_no_longer()
-
-    def _close(self, grace: float | None) -> None:
-        self._closing.append(asyncio.create_task(self._client.close(grace)))
 
     async def _push_all(self) -> None:
         async with self._client:
@@ -131,8 +114,7 @@ class LinePusher:
             with suppress(ClientClosed):
                 async with outcomes:
                     async for outcome in outcomes:
-                        await self._done(*self._open[outcome.index], outcome.error)
-                        del self._open[outcome.index]
+                        self._done(*self._open.pop(outcome.index), outcome.error)
             await asyncio.gather(*self._closing)
 
     async def _items(self) -> AsyncGenerator[Push | InvalidPush]:
@@ -144,7 +126,7 @@ class LinePusher:
         first = True  # whether no line so far has content
         async with aclosing(self._reader.lines()) as lines:
             async for line in lines:
-                if self._stopped.is_set():
+                if self._reader.stopped.is_set():
                     return
                 last = line.number
                 if first and line.content:
@@ -156,19 +138,19 @@ class LinePusher:
                 item = self._item(line)
                 if self._rate_limit is not None and isinstance(item, Push):
                     await self._turn(self._rate_limit)
-                    if self._stopped.is_set():
+                    if self._reader.stopped.is_set():
                         return
                 self.next_line = last + 1
                 if item is not None:
                     self._open[index] = line, item
                     index += 1
                     yield item
-        self._all_read = not self._stopped.is_set()
+        self._all_read = not self._reader.stopped.is_set()
         if self._all_read and self._first > max(last, 1):
             self._report.note(f"--resume-from {self._first}: there are only {last:,} lines")
 
     def _item(self, line: Line) -> Push | InvalidPush | None:
-        """Return the push of a line, an error if the line is not a push, or `None` if it has only whitespace."""
+        """Return the push of a line, an error if it is not a push, or `None` if it has only whitespace."""
         if not line.whole:
             return InvalidPush(f"longer than {LONGEST_LINE:,} bytes; only its beginning is kept")
         if not line.content:
@@ -180,41 +162,37 @@ class LinePusher:
         return _Skipped() if push is None else push
 
     async def _turn(self, rate_limit: RateLimit) -> None:
-        """Wait until the next push may start, or until the run is stopped."""
         clock = asyncio.get_running_loop().time
-        while (delay := rate_limit.delay(clock())) and not self._stopped.is_set():
+        while (delay := rate_limit.delay(clock())) and not self._reader.stopped.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
-                    await self._stopped.wait()
+                    await self._reader.stopped.wait()
         rate_limit.take(clock())
 
-    async def _done(self, line: Line, item: Push | InvalidPush, error: WebMQError | None) -> None:
+    def _done(self, line: Line, item: Push | InvalidPush, error: WebMQError | None) -> None:
         """Count the outcome of a line. Record a failure in the file before it is printed."""
         if error is None:
             self.tally.pushed += 1
         elif isinstance(item, _Skipped):
-            await self._skip(line)
+            # Copied unchanged: the new file then has every line that was not pushed, and the old one can be deleted.
+            self._write(line.text.strip() + b"\n")
+            self.tally.skipped += 1
+            if self._unwritten:
+                self._report.failure(line.number, "skipped", always=True)
         elif isinstance(item, InvalidPush):
-            await self._fail(line, item, no_push_record(line.text, line.number, item))
+            self._fail(line, str(item), no_push_record(line.text, line.number, item))
         elif isinstance(error, ClientClosed) or self._abandoning:
-            await self._interrupt(line, error)
+            self._interrupt(line, error)
         else:
-            await self._fail(line, error, self._record(line, error))
+            reason = str(error) if isinstance(error, InvalidPush) else described(error)
+            self._fail(line, reason, self._record(line, error))
 
-    async def _skip(self, line: Line) -> None:
-        # Copied unchanged: the new file then has every line that was not pushed, and the old one can be deleted.
-        await self._write(line.text.strip() + b"\n")
-        self.tally.skipped += 1
-        if self._unwritten:
-            self._report.failure(line.number, "skipped", always=True)
-
-    async def _fail(self, line: Line, error: WebMQError, record: bytes) -> None:
-        await self._write(record)
+    def _fail(self, line: Line, reason: str, record: bytes) -> None:
+        self._write(record)
         self.tally.failed += 1
-        reason = str(error) if isinstance(error, InvalidPush) else described(error)
         self._report.failure(line.number, reason, always=self._unwritten > 0)
 
-    async def _interrupt(self, line: Line, error: WebMQError) -> None:
+    def _interrupt(self, line: Line, error: WebMQError) -> None:
         """Count a line that was not sent, or was abandoned. Always print it if it is not in the file of failures."""
         match error:
             case Unconfirmed():
@@ -222,35 +200,27 @@ class LinePusher:
             case ClientClosed():
                 error = ClientClosed("interrupted")
         self.interrupted = True
-        written = await self._write(self._record(line, error))
+        written = self._write(self._record(line, error))
         self.tally.interrupted += 1
         if not isinstance(error, ClientClosed):
             self._report.failure(line.number, described(error), always=not written)
         elif not written:
             self._not_sent.append(line.number)
 
-    async def _abandon(self) -> None:
-        """Give an outcome to each line that has none. There are such lines only after a cancellation."""
-        if self._open:
-            self._wait_no_longer()
-        for line, item in self._open.values():
-            await self._done(line, item, Unconfirmed())
-
     def _record(self, line: Line, error: WebMQError) -> bytes:
         return failed_record(self._format.fields(line.text), line.number, error)
 
-    async def _write(self, record: bytes) -> bool:
+    def _write(self, record: bytes) -> bool:
         """Write to the file of failures, if there is one, and return whether the record is in it. If not, stop."""
         if self._failed is None:
             return False
-        if await self._failed.write(record):
+        if self._failed.append(record):
             return True
         self._unwritten += 1
-        self._stop()
+        self._reader.stop()
         return False
 
     def _conclude(self) -> None:
-        """Print what the summary does not contain, and the line to resume from."""
         if self.tally.skipped:
             count = f"{self.tally.skipped:,}"
             self._report.note(f"{count} unconfirmed lines skipped; --include-unconfirmed pushes them, too")
