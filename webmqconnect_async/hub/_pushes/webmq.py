@@ -89,13 +89,7 @@ def _parameters(query: str) -> dict[str, str] | Refused:
 
 
 def _judge_signature(
-    topic: str,
-    key: str,
-    timestamp: str,
-    signature: str,
-    body: bytes,
-    now: float,
-    keys: Mapping[str, Credentials],
+    topic: str, key: str, timestamp: str, signature: str, body: bytes, now: float, keys: Mapping[str, Credentials]
 ) -> Refused | None:
     try:
         signed_at = _unix_time(timestamp)
