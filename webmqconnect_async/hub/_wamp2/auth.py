@@ -54,13 +54,7 @@ class Refusal:
 
 
 class Joining:
-    """The state of one client between HELLO and WELCOME.
-
-    Args:
-        session_id: the ID of its session.
-        config: the hub's configuration.
-        nonce: returns a unique, unpredictable string.
-    """
+    """The state of one client between HELLO and WELCOME. `nonce` returns a unique, unpredictable string."""
 
     def __init__(self, session_id: str, config: HubConfig, nonce: Callable[[], str]) -> None:
         self._session_id = session_id

@@ -23,8 +23,8 @@ from enum import IntEnum
 from typing import TypeAlias
 
 from ..._core import strict_json
-from .._publication import arguments_of
-from .._publish_options import Audience, audience_of, flag_of
+from .._publication import Publication, arguments_of
+from .._publish_options import audience_of, flag_of
 
 SUBPROTOCOL = "wamp.2.json"
 
@@ -116,15 +116,10 @@ class Unsubscribe:
 @dataclass(frozen=True, slots=True)
 class Publish:
     request: int
-    topic: str
-    event: str
-    args: str
-    kwargs: str | None
-    """The last three are JSON texts, the fields of a `Publication`."""
+    publication: Publication
     acknowledge: bool
     exclude_me: bool
-    audience: Audience
-    retain: bool
+    """Whether the publisher does not receive it. The publication does not exclude it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +134,7 @@ Message: TypeAlias = Hello | Authenticate | Abort | Goodbye | Subscribe | Unsubs
 
 
 def decode(text: str) -> Message | None:
-    """Decode a message; return `None` if it is to be ignored.
-
-    Raises:
-        ProtocolViolation: the text is not a message that a client may send.
-    """
+    """Decode a message; return `None` if it is to be ignored."""
     try:
         value = strict_json.decode(text, finite=True)
     except ValueError:
@@ -207,17 +198,16 @@ def _publish(
     request: int, options: Mapping[str, object], topic: str, args: list[object], kwargs: dict[str, object]
 ) -> Publish:
     try:
-        return Publish(
-            request,
-            topic,
-            *arguments_of(args, kwargs),
-            acknowledge=flag_of(options, "acknowledge", default=False),
-            exclude_me=flag_of(options, "exclude_me", default=True),
-            audience=audience_of(options),
-            retain=flag_of(options, "retain", default=False),
-        )
+        event, positional, keywords = arguments_of(args, kwargs)
+        acknowledge = flag_of(options, "acknowledge", default=False)
+        exclude_me = flag_of(options, "exclude_me", default=True)
+        audience = audience_of(options)
+        retain = flag_of(options, "retain", default=False) and audience.may_be_retained
     except ValueError as error:
         raise ProtocolViolation(str(error)) from None
+    eligible, exclude, authid, authrole = audience
+    publication = Publication(topic, event, eligible, exclude, positional, keywords, authid, authrole, retain)
+    return Publish(request, publication, acknowledge, exclude_me)
 
 
 def _is_id(value: object) -> bool:
