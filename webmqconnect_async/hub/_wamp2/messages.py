@@ -214,26 +214,6 @@ def _is_id(value: object) -> bool:
     return type(value) is int and value in _IDS  # True is an instance of int
 
 
-def welcome(session: str, realm: str, authid: str, authrole: str, authmethod: str, more: Mapping[str, object]) -> str:
-    """Return the reply to an accepted HELLO. It has the session ID, and `more` among its details."""
-    features = {"subscriber_blackwhite_listing": True, "publisher_exclusion": True, "event_retention": True}
-    details = {
-        "realm": realm,
-        "roles": {"broker": {"features": features}},
-        "authid": authid,
-        "authrole": authrole,
-        "authmethod": authmethod,
-        **more,
-    }
-    return f"[{Type.WELCOME:d},{session},{strict_json.encode(details)}]"
-
-
-def subscribed(request: int, subscription: int, extra: Mapping[str, int]) -> str:
-    """Return the confirmation of a SUBSCRIBE. WAMP has no `extra` here: only subscribers that ask for it get it."""
-    tail = f",{strict_json.encode(extra)}" if extra else ""
-    return f"[{Type.SUBSCRIBED:d},{request},{subscription}{tail}]"
-
-
 def event(subscription: int, publication: int, args: str, kwargs: str | None, details: str = "{}") -> str:
     """Return an event. `args`, `kwargs` and `details` are JSON texts: an array, an object or `None`, and an object."""
     tail = "" if kwargs is None else f",{kwargs}"

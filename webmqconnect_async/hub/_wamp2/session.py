@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _NORMAL_CLOSURE = 1000
 _PROTOCOL_ERROR = 1002
 
+_FEATURES = {"subscriber_blackwhite_listing": True, "publisher_exclusion": True, "event_retention": True}
+
 _NO_ROOM = "the missed events do not fit into the send queue"
 
 _MOST_FORMER = 16
@@ -105,11 +107,18 @@ class Wamp2Session(Session):
     def _welcome(self, joined: Joined) -> None:
         self._joined, self._joining = True, None
         self.admit(joined.authid, joined.ticket)
-        # The names of extensions begin with an underscore (WAMP, section 3.1). `_any_topic`: a topic need not be a URI.
-        more: dict[str, object] = {"_any_topic": True}
+        details: dict[str, object] = {
+            "realm": joined.realm,
+            "roles": {"broker": {"features": _FEATURES}},
+            "authid": self.authid,
+            "authrole": self.authrole,
+            "authmethod": joined.method,
+            # The names of extensions begin with an underscore (WAMP, section 3.1). This one: a topic need not be a URI.
+            "_any_topic": True,
+        }
         if self._broker.history_id is not None:
-            more |= {"_newest": self._broker.ids.newest, "_history": self._broker.history_id}
-        self.send_text(messages.welcome(self.id, joined.realm, self.authid, self.authrole, joined.method, more))
+            details |= {"_newest": self._broker.ids.newest, "_history": self._broker.history_id}
+        self._send_message(Type.WELCOME, int(self.id), details)
 
     def _abort(self, reason: str, message: str, code: int = _NORMAL_CLOSURE) -> None:
         self._send_message(Type.ABORT, {"message": message}, reason)
@@ -182,7 +191,9 @@ class Wamp2Session(Session):
             extra["_missed"] = len(missed)
         if subscribe.newest:
             extra["_newest"] = self._broker.ids.newest
-        confirmed = text_frame(messages.subscribed(request, subscription, extra))
+        # WAMP has no fourth element here: only subscribers that ask for it get it.
+        message = [Type.SUBSCRIBED, request, subscription, *([extra] if extra else [])]
+        confirmed = text_frame(strict_json.encode(message))
         frames: list[bytes] | None = [confirmed]
         if missed:
             frames = self.fitting(chain([confirmed], (self._frame(kept, subscription) for kept in missed)))
