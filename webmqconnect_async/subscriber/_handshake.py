@@ -49,9 +49,7 @@ def socket_url(url: str) -> str:
 async def new_ticket(ticket: NewTicket | None) -> Callable[[], str] | None:
     """Call the application's function for a ticket. Return the ticket as a function: error reporters show variables.
 
-    Raises:
-        TypeError: the ticket is not a string.
-        SubscriberError: the function takes too long, or was cancelled. Its own exceptions pass through.
+    Raise `SubscriberError` if the application's function takes too long or was cancelled. Its exceptions pass through.
     """
     if ticket is None:
         return None

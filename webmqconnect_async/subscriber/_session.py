@@ -44,12 +44,9 @@ class Session(ABC):
 
     @abstractmethod
     async def join(self, credentials: Credentials | None, realm: str, ticket: Callable[[], str] | None) -> None:
-        """Open the session, and call `connected` of the topics.
+        """Open the session, as anonymous without credentials and a ticket, and call `connected` of the topics.
 
-        Args:
-            credentials: to authenticate with. If this and `ticket` are `None`: as anonymous.
-            realm: the realm; WAMP v2 only.
-            ticket: returns the ticket to authenticate with; WAMP v2 only.
+        Realms and tickets are for WAMP v2 only.
         """
 
     @abstractmethod

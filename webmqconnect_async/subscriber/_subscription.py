@@ -85,12 +85,7 @@ class Inbox:
             self.backpressure.full.add(self)
 
     async def take(self) -> Event | Lost:
-        """Wait for the next item.
-
-        Raises:
-            StopAsyncIteration: the inbox was unsubscribed.
-            SubscriberError: the error that has ended the inbox, after the items in the buffer.
-        """
+        """Wait for the next item; when the inbox has ended, raise its error, or `StopAsyncIteration`."""
         while not self.items:
             if self.ended:
                 raise StopAsyncIteration() if self.error is None else self.error._copy()
