@@ -7,7 +7,6 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from ssl import SSLContext
-from types import TracebackType
 from typing import Literal
 
 import aiohttp
@@ -129,9 +128,7 @@ class Subscriber:
         self._task = asyncio.create_task(self._run(self._session))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_exc: object) -> None:
         """Close the connection and all subscriptions. Iterations end."""
         self._task.cancel()
         try:

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
 from ._errors import SubscriberError
@@ -185,9 +184,7 @@ class Subscription:
             self._end()
             raise
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_exc: object) -> None:
         self._end()
 
 
