@@ -17,7 +17,7 @@ from ...signing import Credentials, verify
 from .. import _remedies as remedies
 from .._publication import arguments_of
 from .._publish_options import Audience, audience_of, flag_of
-from .verdicts import MAX_SKEW, Accepted, PushRequest, Refused, Rules
+from .verdicts import MAX_SKEW, Accepted, Refused, Rules
 
 _CONTENT_TYPE = "application/json"
 _RESERVED = {"topic", "self"}
@@ -43,16 +43,18 @@ def judge_head(content_type: str | None, length: int, max_body: int) -> Refused 
     return None
 
 
-def judge(request: PushRequest, rules: Rules) -> Accepted | Refused:
-    """Judge a request. The order of the checks is the bridge's. Without a content type, it is `application/json`."""
-    body, keys = request.body, rules.keys
-    if refused := judge_head(request.content_type, len(body), rules.max_body):
+def judge(query: str, content_type: str | None, body: bytes, now: float, rules: Rules) -> Accepted | Refused:
+    """Judge a push, whose arguments are those of `webmq.judge`. The order of the checks is the bridge's.
+
+    Without a content type, it is `application/json`.
+    """
+    if refused := judge_head(content_type, len(body), rules.max_body):
         return refused
     try:
-        fields = _fields(request.query)
-        if refused := _judge_signature(fields, body, request.received, keys):
+        fields = _fields(query)
+        if refused := _judge_signature(fields, body, now, rules.keys):
             return refused
-        return _publication(body, fields.get("key") if keys else None, rules.max_topic)
+        return _publication(body, fields.get("key") if rules.keys else None, rules.max_topic)
     except _Broken as broken:
         reason, *remedy = broken.args
         return Refused(500, reason, _remedy="".join(remedy))

@@ -1,4 +1,4 @@
-"""A push request as both push formats judge it, and the verdict on it: `Accepted` or `Refused`."""
+"""What both push formats have in common: the rules, and the verdict on a push, `Accepted` or `Refused`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,6 @@ from .._publication import Publication
 
 MAX_SKEW = 300
 """Seconds that the timestamp of a signed push may differ from the hub's clock, in either direction."""
-
-
-@dataclass(slots=True)
-class PushRequest:
-    """A push as it was received."""
-
-    query: str
-    """The part of the request target after the `?`, undecoded."""
-    content_type: str | None
-    """The header; `None` if it is missing."""
-    body: bytes
-    """The exact bytes. If the body is too long, some may be missing, but there are more than `max_body`."""
-    received: float
-    """The Unix time in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
