@@ -27,8 +27,7 @@ NewTicket: TypeAlias = Callable[[], str | Awaitable[str]]
 # In order of preference. WAMP v1 has no history.
 _SUBPROTOCOLS: dict[str, type[Session]] = {"wamp.2.json": Wamp2Session, "wamp": Wamp1Session}
 
-_TIMEOUT = 10.0
-"""Seconds to get a ticket, to open the WebSocket, and to open the session, each."""
+_TIMEOUT = 10.0  # seconds to get a ticket, to open the WebSocket, and to open the session, each
 
 
 def socket_url(url: str) -> str:

@@ -17,12 +17,9 @@ from ._errors import SubscriberError
 from ._subscription import Lost
 from ._topics import Topic, Topics
 
-_SILENCE = 30.0
-"""Seconds without any frame from the broker, after which it must respond to a ping."""
-_PATIENCE = 10.0
-"""Seconds for that response."""
-_CLOSE_TIMEOUT = 0.5
-"""Seconds to wait for the response to a close frame."""
+_SILENCE = 30.0  # seconds without any frame from the broker, after which it must respond to a ping
+_PATIENCE = 10.0  # seconds for that response
+_CLOSE_TIMEOUT = 0.5  # seconds to wait for the response to a close frame
 
 
 class Session(ABC):

@@ -23,8 +23,7 @@ from ._topics import Topics
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 """Seconds: the maximum of the first backoff before a reconnection, and of all."""
-_STEADY = 10.0
-"""Seconds that a connection must last for the backoff to start over."""
+_STEADY = 10.0  # seconds that a connection must last for the backoff to start over
 _KEEP_ALIVE = 10.0
 """Seconds between pongs while nothing is read. A hub waits 15 s for any frame after a ping."""
 

@@ -18,8 +18,7 @@ from .._core.escape import shortened
 from ._errors import SubscriberError, TopicRefused
 from ._subscription import Event, Inbox, Lost
 
-_MAX_FORMER = 16
-"""Maximum number of session IDs that a hub accepts in `_former`."""
+_MAX_FORMER = 16  # maximum number of session IDs that a hub accepts in `_former`
 
 
 @dataclass(eq=False, slots=True)
@@ -59,12 +58,10 @@ class Topics:
         """The topic that is being subscribed to, or whose missed events are arriving."""
         self.waited = 0.0
         """Seconds that the subscriber has waited for the response to SUBSCRIBE, or for the next missed event."""
-        self.ended: list[Topic] = []
-        """Topics to unsubscribe from."""
+        self.ended: list[Topic] = []  # topics to unsubscribe from
         self._changed = changed
         self._topics: dict[str, Topic] = {}
-        self._missing = 0
-        """Number of missed events of the current topic that have not arrived yet."""
+        self._missing = 0  # number of missed events of the current topic that have not arrived yet
         self._early: list[Event | Lost] = []
         """Events of the current topic that arrived before its confirmation (WAMP v1)."""
         self._session = ""

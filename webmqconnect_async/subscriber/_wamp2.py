@@ -18,8 +18,7 @@ from ._session import Session, signature
 from ._subscription import Event
 from ._topics import Topic
 
-_NO_SUBSCRIPTION = 2**53
-"""The highest valid ID of WAMP v2, which no subscription has."""
+_NO_SUBSCRIPTION = 2**53  # the highest valid ID of WAMP v2, which no subscription has
 
 
 class Wamp2Session(Session):

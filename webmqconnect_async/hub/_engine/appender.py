@@ -15,14 +15,12 @@ from .engine import Published, Repeated
 from .entries import Entry, Position
 from .scripts import ADD, Keys
 
-_MOST_EVENTS = 100
-"""Maximum number of events per command."""
+_MOST_EVENTS = 100  # maximum number of events per command
 
 _MOST_BYTES = 1 << 20
 """Maximum size of their fields in bytes. An event that is larger gets a command of its own."""
 
-_PROBE = 1.0
-"""Seconds."""
+_PROBE = 1.0  # seconds
 
 NOT_ADDED = Refused(503, "the backplane cannot be used at present", retry_after=1)
 """The result of an event that has certainly not been added."""

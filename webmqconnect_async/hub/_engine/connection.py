@@ -23,8 +23,7 @@ except ModuleNotFoundError as error:
 from ..._core.escape import visible
 from .._backplane import Backplane
 
-_TIMEOUT = 2.0
-"""Seconds within which the server must reply to a command."""
+_TIMEOUT = 2.0  # seconds within which the server must reply to a command
 
 
 class _Driver(TypedDict, total=False):

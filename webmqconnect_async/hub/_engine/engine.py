@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 class Repeated(NamedTuple):
     """An event that was published before, with the same idempotency key."""
 
-    publication_id: int
-    """The ID of the first publication."""
+    publication_id: int  # the ID of the first publication
 
 
 Published: TypeAlias = int | Repeated | Refused
@@ -30,11 +29,9 @@ Published: TypeAlias = int | Repeated | Refused
 class Engine(ABC):
     """Gives events their IDs, and passes them to the broker in the order of the IDs."""
 
-    shared: ClassVar[bool] = False
-    """Whether there are also events of other hubs."""
+    shared: ClassVar[bool] = False  # whether there are also events of other hubs
 
-    unready: str = ""
-    """Why events cannot be published at present; empty if they can."""
+    unready: str = ""  # why events cannot be published at present; empty if they can
 
     async def start(self) -> None:  # noqa: B027  # nothing to do in memory
         """Get ready to publish; raise `ConnectionError` if the backplane cannot be used. Its message says why."""

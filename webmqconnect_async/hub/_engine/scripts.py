@@ -13,10 +13,8 @@ class Keys(NamedTuple):
     """Has the ID of the history. A new history begins when the stream is created, or events are lost."""
     server: str
     """Has the run of the server in which a hub last confirmed that the history is complete."""
-    idempotency: str
-    """The prefix of the keys for idempotency keys."""
-    nothing: str
-    """A key that never exists, to check permissions with."""
+    idempotency: str  # the prefix of the keys for idempotency keys
+    nothing: str  # a key that never exists, to check permissions with
 
 
 def keys_of(prefix: str) -> Keys:

@@ -10,10 +10,8 @@ from .connection import Unreachable
 class Server(NamedTuple):
     """One run of a server, from its start to its end."""
 
-    run: str
-    """The ID of the run, which is new after each start."""
-    place: str
-    """The port and the configuration file, which are the same after a restart."""
+    run: str  # the ID of the run, which is new after each start
+    place: str  # the port and the configuration file, which are the same after a restart
     durable: bool
     """Whether it writes each event to its append-only file before it replies, and was not a replica before."""
 

@@ -18,10 +18,8 @@ class Rules:
 
     keys: Mapping[str, Credentials]
     """Credentials by application key. If there are any, only signed pushes are accepted."""
-    max_body: int
-    """Bytes."""
-    max_topic: int
-    """Characters."""
+    max_body: int  # bytes
+    max_topic: int  # characters
 
 
 @dataclass(slots=True)

@@ -21,8 +21,7 @@ from .._config import HubConfig
 _PROCEDURE = "http://api.wamp.ws/procedure#"
 _ERROR = "http://api.wamp.ws/error#"
 _NULL = "null"
-_MAX_EXTRA = 256
-"""Characters of JSON that a client can add to its challenge."""
+_MAX_EXTRA = 256  # characters of JSON that a client can add to its challenge
 
 
 class CallFailed(Exception):

@@ -53,8 +53,7 @@ class Call:
 
     id: str
     procedure: str
-    arguments: tuple[str, ...] = ()
-    """Each a JSON text."""
+    arguments: tuple[str, ...] = ()  # each a JSON text
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +69,10 @@ class Unsubscribe:
 @dataclass(frozen=True, slots=True)
 class Publish:
     topic: str
-    event: str
-    """A JSON text."""
+    event: str  # a JSON text
     exclude: frozenset[str] | None = None
     """The sessions that do not receive it; `None` for the publisher's own."""
-    eligible: frozenset[str] | None = None
-    """The only sessions to receive it; `None` for all."""
+    eligible: frozenset[str] | None = None  # the only sessions to receive it; `None` for all
 
 
 Message: TypeAlias = Prefix | Call | Subscribe | Unsubscribe | Publish

@@ -45,8 +45,7 @@ class Challenged:
 class Refusal:
     """The client is refused."""
 
-    reason: str
-    """The URI of the error."""
+    reason: str  # the URI of the error
     message: str
     remedy: str = ""
     forged: bool = False

@@ -67,8 +67,7 @@ class Hello:
     """Open a session."""
 
     realm: str
-    methods: tuple[str, ...]
-    """The authentication methods that the client supports."""
+    methods: tuple[str, ...]  # the authentication methods that the client supports
     authid: str | None
 
 
@@ -99,12 +98,9 @@ class Subscribe:
     """How topics are matched: "exact", or a policy that the hub does not support."""
     after: int | None = None
     """Send the events above this ID that the subscriber has missed; `None`: none."""
-    former: frozenset[str] = frozenset()
-    """The IDs of the subscriber's sessions since then."""
-    newest: bool = False
-    """Whether to return the ID of the newest event."""
-    get_retained: bool = False
-    """Whether to send the last retained event."""
+    former: frozenset[str] = frozenset()  # the IDs of the subscriber's sessions since then
+    newest: bool = False  # whether to return the ID of the newest event
+    get_retained: bool = False  # whether to send the last retained event
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,7 @@ _FEATURES = {"subscriber_blackwhite_listing": True, "publisher_exclusion": True,
 
 _NO_ROOM = "the missed events do not fit into the send queue"
 
-_MOST_FORMER = 16
-"""Maximum number of former sessions that a subscriber may name."""
+_MOST_FORMER = 16  # maximum number of former sessions that a subscriber may name
 
 
 class Wamp2Session(Session):
