@@ -88,7 +88,7 @@ async def _entries(connection: Connection, stream: str, config: HubConfig, porti
             yield entry
         if len(entries) < count:
             return
-        start = f"({entries[-1].position.id.decode()}"
+        start = f"({entries[-1].position.id.decode()}"  # the parenthesis excludes it
 
 
 def entries_of(reply: Reply) -> Iterator[Entry]:
