@@ -18,7 +18,7 @@ from ._engine.engine import Published, Repeated
 from ._idempotency import fingerprint_of
 from ._observer import Refusal
 from ._pushes import crossbar, webmq
-from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
+from ._pushes.verdicts import Accepted, Refused, Rules
 from ._receipt import PUBLICATION, PUBLICATION_ID, RECEIPT, may_be_short
 from ._refusals import Refusals, peer_of
 
@@ -58,8 +58,7 @@ class PushHandlers:
         if verdict is None:
             query = request.raw_path.partition("?")[2]
             body = await read_body(request, max_body + 1)
-            push = PushRequest(query, content_type, body, self._config.clock())
-            verdict = push_format.judge(push, self._rules)
+            verdict = push_format.judge(query, content_type, body, self._config.clock(), self._rules)
         published = self._publish(verdict, request, began) if isinstance(verdict, Accepted) else verdict
         if isinstance(published, asyncio.Future):
             published = await published
@@ -141,7 +140,7 @@ class PushFormat:
     """How pushes are judged and responded to."""
 
     judge_head: Callable[[str | None, int, int], Refused | None]
-    judge: Callable[[PushRequest, Rules], Accepted | Refused]
+    judge: Callable[[str, str | None, bytes, float, Rules], Accepted | Refused]
     refusal: Callable[[Refused], web.Response]
     receipt: Callable[[int], web.Response]
     """Called with the ID of the publication."""

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..._core.wampcra import is_signature, timestamp
 from ...signing import Credentials, sign_challenge
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from ..._core.tickets import Ticket
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(NamedTuple):
     """The session is open."""
 
     realm: str
@@ -32,21 +30,18 @@ class Joined:
     ticket: Ticket | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Challenged:
+class Challenged(NamedTuple):
     """The client has to authenticate."""
 
     method: str
-    extra: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str]
     """With the challenge to sign; empty if a ticket is expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """The client is refused."""
 
-    reason: str
-    """The URI of the error."""
+    reason: str  # the URI of the error
     message: str
     remedy: str = ""
     forged: bool = False
@@ -54,21 +49,13 @@ class Refusal:
 
 
 class Joining:
-    """The state of one client between HELLO and WELCOME.
-
-    Args:
-        session_id: the ID of its session.
-        config: the hub's configuration.
-        nonce: returns a unique, unpredictable string.
-    """
+    """The state of one client between HELLO and WELCOME. `nonce` returns a unique, unpredictable string."""
 
     def __init__(self, session_id: str, config: HubConfig, nonce: Callable[[], str]) -> None:
         self._session_id = session_id
-        self._keys = config._subscriber_credentials
-        self._ticket_keys = config._ticket_credentials
-        self._anonymous = config._rights.anonymous
+        self._config = config
+        self._keys, self._ticket_keys = config._subscriber_credentials, config._ticket_credentials
         self._nonce = nonce
-        self._clock = config.clock
         self._verify: Callable[[str], Joined | Refusal] | None = None  # verifies the response to the challenge
 
     def hello(self, hello: Hello) -> Joined | Challenged | Refusal | None:
@@ -76,11 +63,11 @@ class Joining:
         if self._verify is not None:
             return None
         for method in hello.methods or ("anonymous",):
-            if method == "anonymous" and self._anonymous:
+            if method == "anonymous" and self._config._rights.anonymous:
                 return Joined(hello.realm, method)
             if method == "ticket" and self._ticket_keys:
                 self._verify = partial(self._verify_ticket, hello.realm)
-                return Challenged(method)
+                return Challenged(method, {})
             if method == "wampcra" and self._keys and hello.authid is not None:
                 return self._challenge(hello.realm, hello.authid)
         return self._no_method("ticket" in hello.methods)
@@ -110,7 +97,7 @@ class Joining:
                 "authprovider": "static",
                 "nonce": self._nonce(),
                 "session": int(self._session_id),
-                "timestamp": timestamp(self._clock()),
+                "timestamp": timestamp(self._config.clock()),
             }
         )
         # An unknown key gets a challenge, too, so that the response does not reveal which keys exist.
@@ -127,7 +114,7 @@ class Joining:
         from ..._core.tickets import TicketRefused, verify  # needs PyJWT
 
         try:
-            ticket = verify(token, self._ticket_keys, self._clock())
+            ticket = verify(token, self._ticket_keys, self._config.clock())
         except TicketRefused as refused:
             uri = "webmq.error.ticket_expired" if refused.expired else "wamp.error.authentication_failed"
             return Refusal(uri, str(refused), forged=refused.forged)
