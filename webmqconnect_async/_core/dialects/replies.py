@@ -16,7 +16,7 @@ from ...errors import AuthRejected, BadReply, ClockRejected, Overloaded, Rejecte
 from ...signing import Credentials
 from ..escape import shortened, visible
 from ..idempotency import REPLAYED
-from . import Headers, Request, Response
+from . import Request, Response
 from .masking import quotes
 
 LONGEST_REASON = 200
@@ -31,6 +31,8 @@ _LONGEST_BODY = 16384
 # 43 characters of base64 are as long as a signature. It may be that of another request, or the one that the hub
 # expected. The "=" after it may be escaped.
 _SIGNATURES = re.compile(r"[\w-]{43,}(=|%3D|&#61;|&#x3D;)?", re.ASCII | re.IGNORECASE)
+
+_REPLAYED = REPLAYED.lower()
 
 _SECONDS = re.compile(r"(\d+)(?:\.(\d+))?", re.ASCII)
 
@@ -62,35 +64,35 @@ def _date(text: str | None) -> float | None:
         return None
 
 
-def skew_of(headers: Headers, now: float) -> float | None:
+def skew_of(headers: Mapping[str, str], now: float) -> float | None:
     """Return `now` minus the response's Date, in seconds; `None` if the Date is missing or malformed."""
-    sent = _date(headers.get("Date"))
+    sent = _date(headers.get("date"))
     return None if sent is None else now - sent
 
 
-def retry_after(headers: Headers, now: float) -> float | None:
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the delay of a Retry-After (RFC 9110, section 10.2.3) in seconds; `None` if it is missing or malformed.
 
     A date is compared with the response's own Date if there is one, because this machine's clock may be wrong. A date
     in the past is a delay of 0.
     """
-    text = (headers.get("Retry-After") or "").strip()
+    text = headers.get("retry-after", "").strip()
     if seconds := _SECONDS.fullmatch(text):
         # The RFC allows whole seconds only, but some servers send a fraction, which is rounded up.
         return float(seconds[1]) + bool((seconds[2] or "").strip("0"))
     until = _date(text)
-    sent = _date(headers.get("Date"))
+    sent = _date(headers.get("date"))
     return None if until is None else max(0.0, until - (now if sent is None else sent))
 
 
 def repeated(response: Response) -> bool:
     """Return whether the broker had accepted the push before, with the same idempotency key."""
-    return response.headers.get(REPLAYED) == "true"
+    return response.headers.get(_REPLAYED) == "true"
 
 
-def target_of(headers: Headers, signature: str) -> str:
+def target_of(headers: Mapping[str, str], signature: str) -> str:
     """Return the Location of a redirect without user information, query and fragment, which may contain secrets."""
-    location = headers.get("Location")
+    location = headers.get("location")
     if not location:
         return "nowhere (no Location)"
     try:
