@@ -38,10 +38,10 @@ _SECONDS = re.compile(r"(\d+)(?:\.(\d+))?", re.ASCII)
 
 
 def redacted(text: str, signature: str) -> str:
-    """Return a text of a response, made safe to print and to log.
+    """Return a text of a response as one line, made safe to print and to log.
 
-    The result is one line of at most 200 characters, with control characters escaped. Anything as long as a signature
-    is replaced. If the text quotes the request's own signature, even in part, it is replaced as a whole.
+    Anything as long as a signature is replaced. If the text quotes the request's own signature, even in part, it is
+    replaced as a whole.
     """
     text = _SIGNATURES.sub("[removed]", text)[: LONGEST_REASON + 1]
     if quotes(text, signature):
@@ -71,16 +71,13 @@ def skew_of(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the delay of a Retry-After (RFC 9110, section 10.2.3) in seconds; `None` if it is missing or malformed.
-
-    A date is compared with the response's own Date if there is one, because this machine's clock may be wrong. A date
-    in the past is a delay of 0.
-    """
+    """Return the delay of a Retry-After (RFC 9110, section 10.2.3) in seconds; `None` if it is missing or malformed."""
     text = headers.get("retry-after", "").strip()
     if seconds := _SECONDS.fullmatch(text):
         # The RFC allows whole seconds only, but some servers send a fraction, which is rounded up.
         return float(seconds[1]) + bool((seconds[2] or "").strip("0"))
     until = _date(text)
+    # A date is compared with the response's own Date if there is one, because this machine's clock may be wrong.
     sent = _date(headers.get("date"))
     return None if until is None else max(0.0, until - (now if sent is None else sent))
 
@@ -111,30 +108,15 @@ def refused(
     credentials: Credentials | None,
     now: float,
 ) -> Rejected | BadReply:
-    """Return the verdict on a response that is not a success. The message of a rejection names a likely cause.
+    """Return the verdict on a response that is not a success, and whose `text` is not yet safe to show.
 
-    | response                                   | verdict                                                  |
-    |--------------------------------------------|----------------------------------------------------------|
-    | 401, 403                                   | `AuthRejected`                                           |
-    | 413                                        | `TooLarge`                                               |
-    | 429; 503 with a usable Retry-After         | `Overloaded`                                             |
-    | 400 that begins with one of `refusals`     | the class named there                                    |
-    | any other 4xx                              | `Rejected`                                               |
-    | anything else                              | `BadReply`. It includes a 503 without Retry-After, which |
-    |                                            | a proxy sends that may have forwarded the request        |
-
-    Args:
-        request: the request that was sent.
-        response: the response.
-        text: its reason as one line, not yet safe to show.
-        refusals: errors more specific than `Rejected`, by the beginning of a 400. The first match is used.
-        credentials: the client's, for the likely cause.
-        now: Unix time in seconds.
+    `refusals` are errors more specific than `Rejected`, by the beginning of a 400. The message names a likely cause.
     """
     status = response.status
     reason = redacted(text, request.signature)
     said = f"the broker answered {status}" + (f": {reason}" if reason else "")
     if status in (429, 503):
+        # A 503 without Retry-After is no rejection: a proxy sends it that may have forwarded the request.
         wait = retry_after(response.headers, now)
         if status == 429 or wait is not None:
             overloaded = Overloaded(said, status=status, reason=reason)
@@ -163,7 +145,6 @@ _OTHER_BROKERS = {
 
 
 def _cause(status: int, text: str, kind: type[Rejected], credentials: Credentials | None) -> str:
-    """Return the likely cause of a rejection, as a clause, or an empty string."""
     if kind is AuthRejected and credentials is not None:
         if credentials.secret != credentials.secret.strip():
             return "the secret begins or ends with whitespace, such as the newline at the end of a file"
