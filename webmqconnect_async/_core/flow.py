@@ -57,34 +57,25 @@ class Retry:
 
 
 class Clock(NamedTuple):
-    """The two clocks of a driver, in seconds."""
+    """The two clocks of a driver, in seconds: Unix time, which is signed, and a monotonic time for deadlines."""
 
     wall: Callable[[], float]
-    """Unix time, which is signed."""
     monotonic: Callable[[], float]
-    """A monotonic time, for deadlines."""
 
 
 class Sleep(NamedTuple):
-    """A step of the flow: sleep before the next attempt."""
+    """A step of the flow: sleep before the next attempt, because an attempt, counted from 1, has ended in an error."""
 
     seconds: float
     attempt: int
-    """The attempt that failed, counted from 1."""
     error: NotAccepted | Unconfirmed
-    """The error of that attempt."""
 
 
 class PushFlow:
     """One push. A driver sends `request()` and calls `receive` until it returns a receipt or raises.
 
-    Args:
-        sign: The push as its dialect encoded it; called for each attempt, after the backoff.
-        dialect: Judges responses.
-        retry: When to retry.
-        clock: The driver's clocks.
-        jitter: Returns a random number in [0, 1).
-        deadline: On the monotonic clock; infinity for none. The driver, not the flow, interrupts a request.
+    Each attempt is signed after the backoff. `jitter` returns a random number in [0, 1). The deadline is a time of the
+    monotonic clock, or infinity; the driver, not the flow, interrupts a request.
     """
 
     __slots__ = ("_attempts", "_clock", "_deadline", "_dialect", "_error", "_jitter", "_request", "_retry", "_sign")
@@ -112,10 +103,9 @@ class PushFlow:
 
         If any attempt was Unconfirmed, so is the push, even if a later attempt was refused: that says nothing about the
         earlier one.
-
-        The flow drops its reference to the error. Otherwise the two would refer to each other, by the error's
-        traceback, and keep the event in memory until the next garbage collection.
         """
+        # If the flow kept the error, the two would refer to each other, by the error's traceback, and keep the event in
+        # memory until the next garbage collection.
         error, self._error = self._error, None
         if error is None:
             raise TypeError("no attempt has failed")
@@ -124,9 +114,7 @@ class PushFlow:
     def request(self) -> Request:
         """Return the request of the next attempt, signed now.
 
-        Raises:
-            ClockRejected: The Unix time is out of range.
-            Unconfirmed: It is, and the broker may have accepted an earlier attempt.
+        If the Unix time is out of range, raise ClockRejected, or the Unconfirmed of an earlier attempt.
         """
         try:
             self._request = self._sign(self._clock.wall())
@@ -141,13 +129,8 @@ class PushFlow:
     def receive(self, result: Response | TransportFailure) -> Receipt | Sleep:
         """Judge the response to the last request, or the reason why there is none.
 
-        Returns:
-            The receipt, or how long to sleep before the next request. If the sleep is cut short, by the deadline or by
-            `close`, the driver raises `error()`.
-
-        Raises:
-            NotAccepted: The broker has not accepted the push.
-            Unconfirmed: The broker may have accepted the push.
+        If there are no more attempts, raise the error. If the sleep before the next one is cut short, by the deadline
+        or by `close`, the driver raises `error()`.
         """
         verdict: Receipt | NotAccepted | Unconfirmed
         if isinstance(result, Response):

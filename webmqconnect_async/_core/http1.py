@@ -43,12 +43,7 @@ class NotHTTP(Exception):
 
 
 class RequestHead:
-    """Encodes the heads of a client's requests.
-
-    Args:
-        endpoint: Where the requests go.
-        headers: The headers of each request, without Content-Length. `Host` is added unless they contain it.
-    """
+    """Encodes the heads of a client's requests. `Host` is added unless the headers contain it."""
 
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str]) -> None:
         host = {} if "host" in map(str.lower, headers) else {"Host": endpoint.authority}
@@ -78,13 +73,9 @@ class ResponseReader:
     _parser: _Parser | None = None
 
     def feed(self, received: bytes) -> Response | None:
-        """Return the response once it is complete, or its body has LONGEST_BODY bytes; `None` before that.
+        """Return the response once it is complete, or its body has LONGEST_BODY bytes; raise NotHTTP if it is not one.
 
-        Args:
-            received: The next bytes, at least one.
-
-        Raises:
-            NotHTTP: The bytes are not a response.
+        `received` is never empty.
         """
         if self._parser is None:
             if self._received:
@@ -116,9 +107,6 @@ class ResponseReader:
 
         A reset counts as an end: a response that ends with the connection is complete once its head is (RFC 9112,
         section 8).
-
-        Raises:
-            NotHTTP: The bytes are not a response.
         """
         if self._parser is None:
             # Either the head is incomplete, or it is plain and has a Content-Length that was not reached.
@@ -135,7 +123,7 @@ class _PlainHead(NamedTuple):
 
 
 def _plain_head(received: bytes) -> _PlainHead | None:
-    """Return the head that the bytes begin with; `None` if it is not plain, or incomplete."""
+    """Return the head that the bytes begin with, if it is plain and complete."""
     head, end, _ = received.partition(b"\r\n\r\n")
     if not end or len(head) > _LONGEST_PLAIN:
         return None
