@@ -104,7 +104,7 @@ def new_dialect(
     seq: int | None = None,
     nonce: int | None = None,
 ) -> Dialect:
-    """Return a dialect. In Crossbar's, `seq` and `nonce` are those of every push. `None`: 1, 2, 3 …, and random nonces."""
+    """Return a dialect. In Crossbar's, each push has the same `seq` and `nonce`. `None`: 1, 2, 3 …, and random ones."""
     match checked_dialect("dialect", name):
         case "webmq":
             return WebMQ(credentials, dumps)
