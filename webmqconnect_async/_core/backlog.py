@@ -195,7 +195,6 @@ class Backlog:
             self.ready.append(entry)
 
     def fail_in_flight(self, now: float) -> None:
-        """Fail the events in flight, because their event loop was closed."""
         for entry in list(self._in_flight):
             self.done(entry, Unconfirmed("the event loop was closed during the push"), now)
 
@@ -284,7 +283,6 @@ class Backlog:
             self._reported += self._background.on_failure is not None and not self.abandoned
 
     def _follow(self, entry: Entry, queue: deque[Entry]) -> None:
-        """Append the next event of the same topic to a queue."""
         topic = entry.push.topic
         if topic in self._turns:
             if turn := self._turns[topic]:

@@ -107,5 +107,4 @@ class BaseClient(ABC):
     def _plan(
         self, pushes: object, kinds: tuple[type, ...], concurrency: int | None, order_by_topic: bool
     ) -> tuple[int, Bulk]:
-        """Return the number of workers of a bulk, and its bookkeeping."""
         return worker_count(pushes, kinds, concurrency, self._settings.concurrency), Bulk(order_by_topic)

@@ -98,8 +98,7 @@ class ResponseReader:
                 return None
             self._parser = _Parser()
         response = self._parser.feed(received)
-        if response is not None:
-            self.reusable = self._parser.reusable
+        self.reusable = self._parser.reusable
         return response
 
     def end(self) -> Response | None:

@@ -47,7 +47,6 @@ class Ticket:
     topics: tuple[str, ...]
     """Exact topics, and prefixes with a trailing `*`."""
     issued: float
-    """Unix time (`iat`)."""
     expires: float
     """Unix time (`exp`) from which on the ticket is not valid."""
     claims: Mapping[str, object] = field(repr=False, hash=False)

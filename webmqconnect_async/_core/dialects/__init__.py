@@ -74,7 +74,6 @@ class Encoded(partial[Request]):
 
     @property
     def body(self) -> bytes:
-        """The body of the request."""
         body: bytes = self.args[-1]
         return body
 
@@ -97,7 +96,7 @@ class Dialect(Protocol):
         ...
 
     def encode(self, push: Push) -> Encoded:
-        """Encode a push once, for all attempts at it; raise InvalidPush if this format cannot express it."""
+        """Encode a push for all attempts at it; raise InvalidPush or TooLarge if this format cannot express it."""
         ...
 
     def judge(self, request: Request, response: Response, attempts: int, now: float) -> Verdict:

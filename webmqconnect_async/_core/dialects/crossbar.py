@@ -86,7 +86,6 @@ class Crossbar:
             self._key_query = f"key={quote_plus(credentials.key, safe='')}&timestamp="
 
     def encode(self, push: Push) -> Encoded:
-        """Encode a push once, for all attempts at it; raise InvalidPush if this format cannot express it."""
         body = self._body(push)
         key = "" if push.idempotency_key is None else checked_key(push.idempotency_key)
         if self._credentials is None:

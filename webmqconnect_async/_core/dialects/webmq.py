@@ -78,7 +78,6 @@ class WebMQ:
             )
 
     def encode(self, push: Push) -> Encoded:
-        """Encode a push once, for all attempts at it; raise InvalidPush, or TooLarge if the head would be too long."""
         if push.options is not None:
             # A hub of 2012 ignores unknown parameters.
             raise InvalidPush(
