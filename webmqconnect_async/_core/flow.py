@@ -7,7 +7,7 @@ sleeps as it says. The clocks and the random source are arguments.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..errors import (
@@ -71,32 +71,22 @@ class Sleep(NamedTuple):
     error: NotAccepted | Unconfirmed
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class PushFlow:
-    """One push. A driver sends `request()` and calls `receive` until it returns a receipt or raises.
+    """One push. A driver sends `request()` and calls `receive` until it returns a receipt or raises."""
 
-    Each attempt is signed after the backoff. `jitter` returns a random number in [0, 1). The deadline is a time of the
-    monotonic clock, or infinity; the driver, not the flow, interrupts a request.
-    """
-
-    __slots__ = ("_attempts", "_clock", "_deadline", "_dialect", "_error", "_jitter", "_request", "_retry", "_sign")
-
-    def __init__(
-        self,
-        sign: Signer,
-        dialect: Dialect,
-        retry: Retry,
-        clock: Clock,
-        jitter: Callable[[], float],
-        deadline: float,
-    ) -> None:
-        self._sign = sign
-        self._dialect = dialect
-        self._retry = retry
-        self._clock = clock
-        self._jitter = jitter
-        self._deadline = deadline
-        self._attempts = 0
-        self._error: NotAccepted | Unconfirmed | None = None
+    sign: Signer
+    """Called for each attempt, after the backoff."""
+    dialect: Dialect
+    retry: Retry
+    clock: Clock
+    jitter: Callable[[], float]
+    """Returns a random number in [0, 1)."""
+    deadline: float
+    """A time of the monotonic clock, or infinity. The driver, not the flow, interrupts a request."""
+    _attempts: int = field(default=0, init=False)
+    _request: Request = field(init=False)
+    _error: NotAccepted | Unconfirmed | None = field(default=None, init=False)
 
     def error(self) -> NotAccepted | Unconfirmed:
         """Return the error to raise after a failed attempt if there are no more attempts.
@@ -117,7 +107,7 @@ class PushFlow:
         If the Unix time is out of range, raise ClockRejected, or the Unconfirmed of an earlier attempt.
         """
         try:
-            self._request = self._sign(self._clock.wall())
+            self._request = self.sign(self.clock.wall())
         except ClockRejected as rejected:
             if not isinstance(self._error, Unconfirmed):
                 raise rejected._after(self._attempts) from None
@@ -134,19 +124,32 @@ class PushFlow:
         """
         verdict: Receipt | NotAccepted | Unconfirmed
         if isinstance(result, Response):
-            verdict = self._dialect.judge(self._request, result, self._attempts, self._clock.wall())
+            verdict = self.dialect.judge(self._request, result, self._attempts, self.clock.wall())
         else:
             verdict = _failed(result)
         if isinstance(verdict, Receipt):
             return verdict
         if isinstance(verdict, Unconfirmed) or not isinstance(self._error, Unconfirmed):
             self._error = verdict
-        backoff = _backoff(verdict, self._attempts, self._retry, self._jitter)
+        backoff = self._backoff(verdict)
         expired = isinstance(result, TransportFailure) and result.cause is Cause.EXPIRED
-        if expired or backoff is None or self._clock.monotonic() + backoff >= self._deadline:
+        if expired or backoff is None or self.clock.monotonic() + backoff >= self.deadline:
             del verdict  # see `error`
             raise self.error()
         return Sleep(backoff, self._attempts, verdict)
+
+    def _backoff(self, verdict: NotAccepted | Unconfirmed) -> float | None:
+        """Return the seconds to wait before the next attempt; `None` if there must not be another."""
+        retry = self.retry
+        if self._attempts == retry.attempts or not verdict.retryable:
+            return None
+        if isinstance(verdict, Unconfirmed) and not retry.at_least_once:
+            return None
+        backoff = self.jitter() * ceiling(retry.wait, self._attempts, retry.max_wait)
+        if isinstance(verdict, Overloaded) and (asked := verdict.retry_after) is not None:
+            # The random backoff is added so that clients that got the same Retry-After do not all return at once.
+            return min(asked + backoff, retry.max_wait) if asked <= retry.max_wait else None
+        return backoff
 
 
 def _failed(failure: TransportFailure) -> NotAccepted | Unconfirmed:
@@ -156,18 +159,3 @@ def _failed(failure: TransportFailure) -> NotAccepted | Unconfirmed:
     if cause is Cause.GARBAGE:
         return BadReply(reason)
     return ReplyTimeout(reason) if cause is Cause.EXPIRED else ConnectionLost(reason)
-
-
-def _backoff(
-    verdict: NotAccepted | Unconfirmed, attempt: int, retry: Retry, jitter: Callable[[], float]
-) -> float | None:
-    """Return the seconds to wait before the next attempt; `None` if there must not be another."""
-    if attempt == retry.attempts or not verdict.retryable:
-        return None
-    if isinstance(verdict, Unconfirmed) and not retry.at_least_once:
-        return None
-    backoff = jitter() * ceiling(retry.wait, attempt, retry.max_wait)
-    if isinstance(verdict, Overloaded) and verdict.retry_after is not None:
-        # The random backoff is added so that clients that got the same Retry-After do not all return at the same time.
-        return min(verdict.retry_after + backoff, retry.max_wait) if verdict.retry_after <= retry.max_wait else None
-    return backoff

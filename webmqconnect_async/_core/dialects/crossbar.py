@@ -56,7 +56,7 @@ _DEEPEST = 128
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _TO_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_LONG_NUMBER = re.compile(rb"\d{19}")
+_LONG_NUMBER = re.compile(rb"\d{19}")  # 2^63 has 19 digits
 _BINARY = re.compile(rb'(?<!\\)"\\u0000')
 """A string that begins with NUL. The lookbehind skips an escaped quote inside a string."""
 

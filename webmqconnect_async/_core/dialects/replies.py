@@ -59,6 +59,7 @@ def text_of(body: bytes) -> str:
 def _date(text: str | None) -> float | None:
     try:
         date = parsedate_to_datetime(text or "")
+        # A date without a zone is in UTC: recipients must accept that of asctime, too (RFC 9110, section 5.6.7).
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, TypeError):
         return None
