@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import given
@@ -288,25 +288,25 @@ class _Once:
     ],
 )
 def test_as_many_workers_as_can_be_of_use(pushes: object, concurrency: int | None, slots: int, workers: int) -> None:
-    assert worker_count(pushes, concurrency, slots) == workers
+    assert worker_count(pushes, (Iterable,), concurrency, slots) == workers
 
 
 @pytest.mark.parametrize("concurrency", [0, -1])
 def test_no_workers_are_refused(concurrency: int) -> None:
     with pytest.raises(ValueError, match="concurrency must be at least 1"):
-        worker_count([], concurrency, 50)
+        worker_count([], (Iterable,), concurrency, 50)
 
 
 @pytest.mark.parametrize("concurrency", [1.0, "1", True])
 def test_workers_are_counted_in_integers(concurrency: int) -> None:
     with pytest.raises(TypeError, match="concurrency must be an integer"):
-        worker_count([], concurrency, 50)
+        worker_count([], (Iterable,), concurrency, 50)
 
 
 @pytest.mark.parametrize("pushes", ["text", "", b"bytes"])
 def test_text_is_no_source(pushes: object) -> None:
     with pytest.raises(TypeError, match=f"pushes must be an iterable of pushes, not {type(pushes).__name__}"):
-        worker_count(pushes, None, 50)
+        worker_count(pushes, (Iterable,), None, 50)
 
 
 def test_only_what_is_in_memory_is_asked_for_its_length() -> None:
@@ -319,5 +319,5 @@ def test_only_what_is_in_memory_is_asked_for_its_length() -> None:
         def __len__(self) -> int:
             raise AssertionError("the database was asked")
 
-    assert worker_count(QuerySet(), None, 50) == 50
-    assert worker_count([Push("t", 1)], None, 50) == 1
+    assert worker_count(QuerySet(), (Iterable,), None, 50) == 50
+    assert worker_count([Push("t", 1)], (Iterable,), None, 50) == 1

@@ -52,7 +52,7 @@ def header(name: str, *pieces: bytes) -> str | None:
     reader = ResponseReader()
     responses = [reader.feed(piece) for piece in pieces]
     assert isinstance(responses[-1], Response)
-    return responses[-1].headers.get(name)
+    return responses[-1].headers.get(name.lower())
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_plain_heads(received: bytes) -> None:
         raise AssertionError(f"http.client refuses {received!r}") from error
     assert (reply.status, reply.will_close, reply.read()) == (response.status, False, response.body)
     for name in reply.headers:
-        assert (reply.headers.get(name) or "").strip(" ") == response.headers.get(name), name
+        assert (reply.headers.get(name) or "").strip(" ") == response.headers.get(name.lower()), name
 
 
 @pytest.mark.parametrize("status", [200, 202, 400, 401, 413, 429, 500, 503])
@@ -249,6 +249,6 @@ async def test_standard_parsers_agree(status: int, framing: str, extra: str) -> 
     response = ResponseReader().feed(received)
     assert response is not None
     assert (head.code, await payload.read()) == (response.status, response.body)
-    assert {name: response.headers.get(name) for name in head.headers} == dict(head.headers)
+    assert {name: response.headers.get(name.lower()) for name in head.headers} == dict(head.headers)
     reply = _by_http_client(received)
     assert (reply.status, reply.read()) == (response.status, response.body)

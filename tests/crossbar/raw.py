@@ -43,7 +43,7 @@ def post(
             connection.putheader(name, value)
         connection.endheaders(sent)
         answer = connection.getresponse()
-        return Response(answer.status, answer.headers, answer.read())
+        return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read())
     finally:
         connection.close()
 

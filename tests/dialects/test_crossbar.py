@@ -382,12 +382,7 @@ def test_what_the_bridge_would_pass_over_or_break_over_is_refused(options: dict[
 def _judged(status: int, body: bytes | dict[str, object], **headers: str) -> Receipt | Rejected | BadReply:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-").lower(): value for name, value in headers.items()}
-
-    class Headers:
-        def get(self, name: str, /) -> str | None:
-            return named.get(name.lower())
-
-    return _dialect().judge(Request("", b"1"), Response(status, Headers(), content), 2, _NOW)
+    return _dialect().judge(Request("", b"1"), Response(status, named, content), 2, _NOW)
 
 
 @pytest.mark.parametrize("status", [200, 202])

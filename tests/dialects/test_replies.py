@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import pickle
 from email.utils import formatdate
-from http.client import HTTPMessage
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from webmqconnect_async._core.dialects import Headers, Request, Response, Verdict
+from webmqconnect_async._core.dialects import Request, Response, Verdict
 from webmqconnect_async._core.dialects.replies import redacted, retry_after, skew_of, target_of, text_of
 from webmqconnect_async._core.dialects.webmq import WebMQ
 from webmqconnect_async._core.values import Receipt
@@ -41,7 +40,7 @@ def _reason(body: bytes) -> str:
     return redacted(text_of(body), "")
 
 
-def _headers(fields: dict[str, str] | None = None) -> Headers:
+def _headers(fields: dict[str, str] | None = None) -> CIMultiDict[str]:
     return CIMultiDict(fields or {})
 
 
@@ -161,16 +160,6 @@ def test_a_reason_is_what_the_broker_said() -> None:
     silent = _judged(400)
     assert isinstance(silent, Rejected)
     assert (silent.reason, str(silent)) == ("", "the broker answered 400")
-
-
-def test_headers_may_be_those_of_http_client() -> None:
-    headers = HTTPMessage()
-    headers["Retry-After"] = "7"
-    headers["date"] = formatdate(_NOW, usegmt=True)
-    verdict = WebMQ().judge(_UNSIGNED, Response(429, headers, b""), 1, _NOW)
-    assert isinstance(verdict, Overloaded)
-    assert verdict.retry_after == 7.0
-    assert skew_of(headers, _NOW) == 0.0
 
 
 # Retry-After
@@ -447,4 +436,4 @@ def test_no_answer_breaks_the_judging(status: int, body: bytes, headers: dict[st
 def test_no_repr_shows_an_answer() -> None:
     """A response may contain the valid signature."""
     response = Response(401, _headers({"X": _SIGNATURE}), _SIGNATURE.encode())
-    assert repr(response) == str(response) == "Response(401, <headers>, <44 bytes of body>)"
+    assert _SIGNATURE not in repr(response)

@@ -153,7 +153,6 @@ def test_no_repr_shows_a_secret_or_a_signature() -> None:
     shown = f"{dialect!r} {vars(dialect)!r} {sign!r} {request!r} {request}"
     assert "s3cret" not in shown
     assert signature[:-1] not in shown
-    assert repr(request) == f"Request(<{len(request.query)} characters of query>, <7 bytes of body>)"
 
 
 # Topics

@@ -18,12 +18,7 @@ from .values import Failed, Push, Receipt
 
 
 class BackgroundQueue(ABC):
-    """The events of `push_soon` of one client. Threads can share it.
-
-    Args:
-        background: The client's options.
-        broker: Host and port, for the log.
-    """
+    """The events of `push_soon` of one client. Threads can share it. The log names the broker by its host and port."""
 
     def __init__(self, background: Background, broker: str) -> None:
         self._background = background
@@ -41,11 +36,7 @@ class BackgroundQueue(ABC):
         return self._backlog.waiting, self._backlog.dropped, self._backlog.failed
 
     def add(self, push: Push, encoded: Encoded) -> bool:
-        """Append an event; return False if it would exceed a limit.
-
-        Raises:
-            ClientClosed: The client has been closed.
-        """
+        """Append an event; return False if it would exceed a limit. Raise ClientClosed if the client is closed."""
         with self._lock:
             added = self._backlog.add(push, encoded, monotonic())
             if added and self._idle:
@@ -70,14 +61,12 @@ class BackgroundQueue(ABC):
             return self._backlog.delay(monotonic())
 
     def _take(self) -> Entry | None:
-        """Return an event to push now."""
         with self._lock:
             entry = self._backlog.take(monotonic())
         self.report()
         return entry
 
     def _done(self, entry: Entry, result: Receipt | WebMQError) -> None:
-        """Record the outcome of a try, and report."""
         with self._lock:
             self._backlog.done(entry, result, monotonic())
         self.report()

@@ -85,9 +85,7 @@ class Entry:
 class Backlog:
     """The events of `push_soon` that have no outcome yet. It is not thread-safe: the caller must hold a lock.
 
-    Args:
-        background: The client's options.
-        jitter: Returns a random number in [0, 1).
+    `jitter` returns a random number in [0, 1).
     """
 
     def __init__(self, background: Background, jitter: Callable[[], float]) -> None:
@@ -197,15 +195,11 @@ class Backlog:
             self.ready.append(entry)
 
     def fail_in_flight(self, now: float) -> None:
-        """Fail the events in flight, because their event loop was closed."""
         for entry in list(self._in_flight):
             self.done(entry, Unconfirmed("the event loop was closed during the push"), now)
 
     def refuse(self) -> None:
-        """Accept no more events, and try the waiting ones at once.
-
-        The backoff starts over: `close` waits for a limited time.
-        """
+        """Accept no more events, and try the waiting ones at once: `close` waits for a limited time."""
         self._closed = True
         self._tries = min(self._tries, 1)
         self._next_try = -inf
@@ -245,9 +239,7 @@ class Backlog:
     def log_line(self, now: float, *, ended: bool) -> tuple[bool, str] | None:
         """Return whether the next log message is a warning, and its text; `None` if there is nothing to log.
 
-        Args:
-            now: The monotonic time.
-            ended: Whether the client has been closed, or its process is about to end.
+        The client has `ended` if it has been closed, or its process is about to end.
         """
         failed = self.failed - self._reported
         if not (ended or failed or self._tries or self._away_logged):
@@ -268,7 +260,6 @@ class Backlog:
         return None
 
     def _backoff(self, tries: int) -> float:
-        """Return the seconds until the next try."""
         return ceiling(_FIRST_DELAY, tries, _MAX_DELAY) * (1 + self._jitter()) / 2
 
     def _fail_old(self, now: float) -> None:
@@ -292,7 +283,6 @@ class Backlog:
             self._reported += self._background.on_failure is not None and not self.abandoned
 
     def _follow(self, entry: Entry, queue: deque[Entry]) -> None:
-        """Append the next event of the same topic to a queue."""
         topic = entry.push.topic
         if topic in self._turns:
             if turn := self._turns[topic]:

@@ -7,7 +7,7 @@ runs the job that this returns. While `full` is true, it must not read the sourc
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TypeAlias
 
@@ -26,15 +26,12 @@ class Job:
     index: int
     push: Push | InvalidPush
     """The error if the item is not a push."""
+    topic: str | None = field(default=None, compare=False)
+    """The topic that is busy until the job is done; `None` if it may run at any time."""
 
 
 class Bulk:
-    """Decides which job may run.
-
-    Args:
-        order_by_topic: Push the events of one topic one after another, in the order of the source.
-        look_ahead: Maximum number of jobs that wait for their topic. With more, the source must not be read.
-    """
+    """Decides which job may run, while at most `look_ahead` others wait for their topic."""
 
     def __init__(self, order_by_topic: bool, look_ahead: int = 1000) -> None:
         self._order_by_topic = order_by_topic
@@ -52,28 +49,24 @@ class Bulk:
         """Return the job of the source's next item; `None` if its topic is busy: `done` returns it later."""
         job = Job(self._taken, _push_of(item))
         self._taken += 1
-        if not self._order_by_topic or not isinstance(job.push, Push) or not isinstance(job.push.topic, str):
-            return job
-        topic = job.push.topic
-        if topic not in self._turns:
-            self._turns[topic] = None
-            return job
-        turn = self._turns[topic]
-        if turn is None:
-            turn = self._turns[topic] = deque()
-        turn.append(job)
-        self._waiting += 1
-        return None
+        if self._order_by_topic and isinstance(job.push, Push) and isinstance(job.push.topic, str):
+            job.topic = job.push.topic
+            if job.topic in self._turns:
+                turn = self._turns[job.topic] or deque()
+                turn.append(job)
+                self._turns[job.topic] = turn
+                self._waiting += 1
+                return None
+            self._turns[job.topic] = None
+        return job
 
     def done(self, job: Job) -> Job | None:
         """Return the next job of the same topic, if one waits."""
-        if not self._order_by_topic or not isinstance(job.push, Push) or not isinstance(job.push.topic, str):
-            return None
-        turn = self._turns[job.push.topic]
-        if turn:
-            self._waiting -= 1
-            return turn.popleft()
-        del self._turns[job.push.topic]
+        if job.topic is not None:
+            if turn := self._turns[job.topic]:
+                self._waiting -= 1
+                return turn.popleft()
+            del self._turns[job.topic]
         return None
 
 
@@ -112,19 +105,10 @@ def in_order(outcomes: list[Outcome], failure: BaseException | None) -> list[Out
     return outcomes
 
 
-def worker_count(pushes: object, concurrency: int | None, slots: int) -> int:
-    """Return how many pushes of a bulk may be in flight.
-
-    Args:
-        pushes: The source. A short list or tuple needs no more workers than it has items.
-        concurrency: The caller's argument. `None`: as many as there are slots.
-        slots: The client's own `concurrency`.
-
-    Raises:
-        TypeError, ValueError: concurrency is not an integer of 1 or more, or pushes is a string.
-    """
+def worker_count(pushes: object, kinds: tuple[type, ...], concurrency: int | None, slots: int) -> int:
+    """Return how many pushes of a bulk may be in flight, of a source that must be one of `kinds`, and not a string."""
     workers = slots if concurrency is None else min(slots, checked_count("concurrency", concurrency))
-    if isinstance(pushes, str | bytes):
+    if isinstance(pushes, str | bytes) or not isinstance(pushes, kinds):
         raise TypeError(wrong_type("pushes", "an iterable of pushes", pushes))
-    # Only of a list or tuple: `len` of a database's query set would run its query.
+    # A short source needs fewer workers. Only of a list or tuple: `len` of a database's query set would run its query.
     return max(1, min(workers, len(pushes))) if isinstance(pushes, list | tuple) else workers

@@ -12,13 +12,7 @@ def wrong_type(argument: str, expected: str, value: object) -> str:
 
 
 def checked_seconds(argument: str, value: float | None, *, zero: bool = False) -> float | None:
-    """Return a duration in seconds; raise TypeError or ValueError if it is not one.
-
-    Args:
-        argument: its name, for the message.
-        value: the duration. `None` means no limit.
-        zero: whether 0 is valid.
-    """
+    """Return a duration in seconds, or `None` for no limit; raise TypeError or ValueError for anything else."""
     if value is None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool):

@@ -12,7 +12,7 @@ from typing import Self, Unpack
 
 from .background_queue import BackgroundQueue
 from .bulk import Bulk, worker_count
-from .checks import checked_seconds, wrong_type
+from .checks import checked_seconds
 from .dialects import DialectName, Signer
 from .environment import Environment
 from .settings import ClientOptions, Settings
@@ -107,15 +107,4 @@ class BaseClient(ABC):
     def _plan(
         self, pushes: object, kinds: tuple[type, ...], concurrency: int | None, order_by_topic: bool
     ) -> tuple[int, Bulk]:
-        """Return the number of workers of a bulk, and its bookkeeping.
-
-        Args:
-            pushes: The source.
-            kinds: The types of iterables that the client accepts.
-            concurrency: As for `push_many`.
-            order_by_topic: As for `push_many`.
-        """
-        workers = worker_count(pushes, concurrency, self._settings.concurrency)
-        if not isinstance(pushes, kinds):
-            raise TypeError(wrong_type("pushes", "an iterable of pushes", pushes))
-        return workers, Bulk(order_by_topic)
+        return worker_count(pushes, kinds, concurrency, self._settings.concurrency), Bulk(order_by_topic)

@@ -32,12 +32,7 @@ class Endpoint:
 
     @classmethod
     def parse(cls, url: str) -> Endpoint:
-        """Parse a URL.
-
-        Raises:
-            TypeError, ValueError: It is not an http or https URL, or it has more than a host, a port and a path. User
-                information is refused rather than ignored, because the client would not send it.
-        """
+        """Parse a URL of http or https with a host, a port and a path; raise TypeError or ValueError for any other."""
         if not isinstance(url, str):
             raise TypeError(wrong_type("endpoint", "a string", url))
         # The messages do not quote the URL, as those of urlsplit do: it may contain a password in any place.
@@ -48,7 +43,7 @@ class Endpoint:
             port = parts.port
         except ValueError:
             raise ValueError("endpoint: the host or the port is invalid") from None
-        if "@" in parts.netloc:
+        if "@" in parts.netloc:  # refused rather than ignored: the client would not send it
             raise ValueError("endpoint: user information is not supported; use auth_key and auth_secret")
         if parts.scheme not in ("http", "https"):
             raise ValueError("endpoint: must begin with http:// or https://")

@@ -32,7 +32,7 @@ class Environment:
 
     @classmethod
     def read(cls) -> Environment:
-        """Read all variables; raise `ValueError`, which names the variable, if one is missing or invalid."""
+        """Read all variables; raise a ValueError that names the variable if one is missing or invalid."""
         url = broker_url()
         if url is None:
             raise ValueError(f"{ENDPOINT}: not set; set it to the http or https URL of the broker")
@@ -70,9 +70,7 @@ def broker_url() -> str | None:
 def secret_of(name: str) -> bytes | None:
     """Return the secret in a variable, or in the file that `{name}_FILE` names, or `None` if neither is set.
 
-    Raises:
-        ValueError: both are set, the file cannot be read, or the secret is empty or damaged. The message names the
-            variable.
+    Raise a ValueError that names the variable if both are set, or the secret cannot be read, is empty, or is damaged.
     """
     secret, file = variable(name), variable(f"{name}_FILE")
     if file is None:
@@ -89,15 +87,9 @@ def secret_of(name: str) -> bytes | None:
 
 
 def read_secret(file: Path, called: str | None = None) -> bytes:
-    """Return the secret in a file, without the line end that editors add.
+    """Return the secret in a file, without the line end that editors add; raise ValueError if there is no usable one.
 
-    Args:
-        file: the path.
-        called: the name of the file in errors. `None`: its path.
-
-    Raises:
-        ValueError: the file cannot be read, is empty, or was damaged by an editor or a shell. The message names the
-            file and the reason.
+    In the message, the file's name is `called`, or else its path.
     """
     name = called or str(file)
     try:

@@ -6,11 +6,7 @@ from __future__ import annotations
 def visible(text: str, longest: int | None = None) -> str:
     r"""Return the text with unprintable characters as `\uXXXX`, including bidirectional controls and lone surrogates.
 
-    In JSON such characters occur inside strings only, so the result is the same JSON.
-
-    Args:
-        text: any text.
-        longest: maximum number of characters to keep, followed by "…" if there are more. `None` keeps all.
+    JSON has such characters inside strings only, so the result is the same JSON. With `longest`, it is `shortened`.
     """
     if longest is not None:
         text = shortened(text, longest)

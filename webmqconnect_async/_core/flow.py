@@ -7,7 +7,7 @@ sleeps as it says. The clocks and the random source are arguments.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..errors import (
@@ -57,65 +57,45 @@ class Retry:
 
 
 class Clock(NamedTuple):
-    """The two clocks of a driver, in seconds."""
+    """The two clocks of a driver, in seconds: Unix time, which is signed, and a monotonic time for deadlines."""
 
     wall: Callable[[], float]
-    """Unix time, which is signed."""
     monotonic: Callable[[], float]
-    """A monotonic time, for deadlines."""
 
 
 class Sleep(NamedTuple):
-    """A step of the flow: sleep before the next attempt."""
+    """A step of the flow: sleep before the next attempt, because an attempt, counted from 1, has ended in an error."""
 
     seconds: float
     attempt: int
-    """The attempt that failed, counted from 1."""
     error: NotAccepted | Unconfirmed
-    """The error of that attempt."""
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class PushFlow:
-    """One push. A driver sends `request()` and calls `receive` until it returns a receipt or raises.
+    """One push. A driver sends `request()` and calls `receive` until it returns a receipt or raises."""
 
-    Args:
-        sign: The push as its dialect encoded it; called for each attempt, after the backoff.
-        dialect: Judges responses.
-        retry: When to retry.
-        clock: The driver's clocks.
-        jitter: Returns a random number in [0, 1).
-        deadline: On the monotonic clock; infinity for none. The driver, not the flow, interrupts a request.
-    """
-
-    __slots__ = ("_attempts", "_clock", "_deadline", "_dialect", "_error", "_jitter", "_request", "_retry", "_sign")
-
-    def __init__(
-        self,
-        sign: Signer,
-        dialect: Dialect,
-        retry: Retry,
-        clock: Clock,
-        jitter: Callable[[], float],
-        deadline: float,
-    ) -> None:
-        self._sign = sign
-        self._dialect = dialect
-        self._retry = retry
-        self._clock = clock
-        self._jitter = jitter
-        self._deadline = deadline
-        self._attempts = 0
-        self._error: NotAccepted | Unconfirmed | None = None
+    sign: Signer
+    """Called for each attempt, after the backoff."""
+    dialect: Dialect
+    retry: Retry
+    clock: Clock
+    jitter: Callable[[], float]
+    """Returns a random number in [0, 1)."""
+    deadline: float
+    """A time of the monotonic clock, or infinity. The driver, not the flow, interrupts a request."""
+    _attempts: int = field(default=0, init=False)
+    _request: Request = field(init=False)
+    _error: NotAccepted | Unconfirmed | None = field(default=None, init=False)
 
     def error(self) -> NotAccepted | Unconfirmed:
         """Return the error to raise after a failed attempt if there are no more attempts.
 
         If any attempt was Unconfirmed, so is the push, even if a later attempt was refused: that says nothing about the
         earlier one.
-
-        The flow drops its reference to the error. Otherwise the two would refer to each other, by the error's
-        traceback, and keep the event in memory until the next garbage collection.
         """
+        # If the flow kept the error, the two would refer to each other, by the error's traceback, and keep the event in
+        # memory until the next garbage collection.
         error, self._error = self._error, None
         if error is None:
             raise TypeError("no attempt has failed")
@@ -124,12 +104,10 @@ class PushFlow:
     def request(self) -> Request:
         """Return the request of the next attempt, signed now.
 
-        Raises:
-            ClockRejected: The Unix time is out of range.
-            Unconfirmed: It is, and the broker may have accepted an earlier attempt.
+        If the Unix time is out of range, raise ClockRejected, or the Unconfirmed of an earlier attempt.
         """
         try:
-            self._request = self._sign(self._clock.wall())
+            self._request = self.sign(self.clock.wall())
         except ClockRejected as rejected:
             if not isinstance(self._error, Unconfirmed):
                 raise rejected._after(self._attempts) from None
@@ -141,29 +119,37 @@ class PushFlow:
     def receive(self, result: Response | TransportFailure) -> Receipt | Sleep:
         """Judge the response to the last request, or the reason why there is none.
 
-        Returns:
-            The receipt, or how long to sleep before the next request. If the sleep is cut short, by the deadline or by
-            `close`, the driver raises `error()`.
-
-        Raises:
-            NotAccepted: The broker has not accepted the push.
-            Unconfirmed: The broker may have accepted the push.
+        If there are no more attempts, raise the error. If the sleep before the next one is cut short, by the deadline
+        or by `close`, the driver raises `error()`.
         """
         verdict: Receipt | NotAccepted | Unconfirmed
         if isinstance(result, Response):
-            verdict = self._dialect.judge(self._request, result, self._attempts, self._clock.wall())
+            verdict = self.dialect.judge(self._request, result, self._attempts, self.clock.wall())
         else:
             verdict = _failed(result)
         if isinstance(verdict, Receipt):
             return verdict
         if isinstance(verdict, Unconfirmed) or not isinstance(self._error, Unconfirmed):
             self._error = verdict
-        backoff = _backoff(verdict, self._attempts, self._retry, self._jitter)
+        backoff = self._backoff(verdict)
         expired = isinstance(result, TransportFailure) and result.cause is Cause.EXPIRED
-        if expired or backoff is None or self._clock.monotonic() + backoff >= self._deadline:
+        if expired or backoff is None or self.clock.monotonic() + backoff >= self.deadline:
             del verdict  # see `error`
             raise self.error()
         return Sleep(backoff, self._attempts, verdict)
+
+    def _backoff(self, verdict: NotAccepted | Unconfirmed) -> float | None:
+        """Return the seconds to wait before the next attempt; `None` if there must not be another."""
+        retry = self.retry
+        if self._attempts == retry.attempts or not verdict.retryable:
+            return None
+        if isinstance(verdict, Unconfirmed) and not retry.at_least_once:
+            return None
+        backoff = self.jitter() * ceiling(retry.wait, self._attempts, retry.max_wait)
+        if isinstance(verdict, Overloaded) and (asked := verdict.retry_after) is not None:
+            # The random backoff is added so that clients that got the same Retry-After do not all return at once.
+            return min(asked + backoff, retry.max_wait) if asked <= retry.max_wait else None
+        return backoff
 
 
 def _failed(failure: TransportFailure) -> NotAccepted | Unconfirmed:
@@ -173,18 +159,3 @@ def _failed(failure: TransportFailure) -> NotAccepted | Unconfirmed:
     if cause is Cause.GARBAGE:
         return BadReply(reason)
     return ReplyTimeout(reason) if cause is Cause.EXPIRED else ConnectionLost(reason)
-
-
-def _backoff(
-    verdict: NotAccepted | Unconfirmed, attempt: int, retry: Retry, jitter: Callable[[], float]
-) -> float | None:
-    """Return the seconds to wait before the next attempt; `None` if there must not be another."""
-    if attempt == retry.attempts or not verdict.retryable:
-        return None
-    if isinstance(verdict, Unconfirmed) and not retry.at_least_once:
-        return None
-    backoff = jitter() * ceiling(retry.wait, attempt, retry.max_wait)
-    if isinstance(verdict, Overloaded) and verdict.retry_after is not None:
-        # The random backoff is added so that clients that got the same Retry-After do not all return at the same time.
-        return min(verdict.retry_after + backoff, retry.max_wait) if verdict.retry_after <= retry.max_wait else None
-    return backoff

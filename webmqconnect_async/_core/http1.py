@@ -8,7 +8,7 @@ split into pieces.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -43,12 +43,7 @@ class NotHTTP(Exception):
 
 
 class RequestHead:
-    """Encodes the heads of a client's requests.
-
-    Args:
-        endpoint: Where the requests go.
-        headers: The headers of each request, without Content-Length. `Host` is added unless they contain it.
-    """
+    """Encodes the heads of a client's requests. `Host` is added unless the headers contain it."""
 
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str]) -> None:
         host = {} if "host" in map(str.lower, headers) else {"Host": endpoint.authority}
@@ -67,28 +62,6 @@ class RequestHead:
         return f"{self._before_query}{request.query}{self._after_query}{len(request.body)}{key}\r\n\r\n".encode()
 
 
-class Fields:
-    """The headers of a response. Names are case-insensitive; of a repeated header, the first value is used."""
-
-    __slots__ = ("_values",)
-
-    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Take names in lower case, and values."""
-        self._values: dict[str, str] = {}
-        for name, value in pairs:
-            self._values.setdefault(name, value)
-
-    def get(self, name: str, /) -> str | None:
-        """Return the first value of a header, or None."""
-        return self._values.get(name.lower())
-
-    def replaced(self, name: str, value: str) -> Fields:
-        """Return a copy in which a header, whose name is in lower case, has another value."""
-        copy = Fields(())
-        copy._values = self._values | {name: value}
-        return copy
-
-
 class ResponseReader:
     """Reads one response, from pieces as they arrive."""
 
@@ -100,13 +73,9 @@ class ResponseReader:
     _parser: _Parser | None = None
 
     def feed(self, received: bytes) -> Response | None:
-        """Return the response once it is complete, or its body has LONGEST_BODY bytes; `None` before that.
+        """Return the response once it is complete, or its body has LONGEST_BODY bytes; raise NotHTTP if it is not one.
 
-        Args:
-            received: The next bytes, at least one.
-
-        Raises:
-            NotHTTP: The bytes are not a response.
+        `received` is never empty.
         """
         if self._parser is None:
             if self._received:
@@ -129,8 +98,7 @@ class ResponseReader:
                 return None
             self._parser = _Parser()
         response = self._parser.feed(received)
-        if response is not None:
-            self.reusable = self._parser.reusable
+        self.reusable = self._parser.reusable
         return response
 
     def end(self) -> Response | None:
@@ -138,9 +106,6 @@ class ResponseReader:
 
         A reset counts as an end: a response that ends with the connection is complete once its head is (RFC 9112,
         section 8).
-
-        Raises:
-            NotHTTP: The bytes are not a response.
         """
         if self._parser is None:
             # Either the head is incomplete, or it is plain and has a Content-Length that was not reached.
@@ -151,13 +116,13 @@ class ResponseReader:
 
 class _PlainHead(NamedTuple):
     status: int
-    headers: Fields
+    headers: dict[str, str]
     size: int
     length: int
 
 
 def _plain_head(received: bytes) -> _PlainHead | None:
-    """Return the head that the bytes begin with; `None` if it is not plain, or incomplete."""
+    """Return the head that the bytes begin with, if it is plain and complete."""
     head, end, _ = received.partition(b"\r\n\r\n")
     if not end or len(head) > _LONGEST_PLAIN:
         return None
@@ -179,12 +144,13 @@ def _parse_plain(head: bytes) -> _PlainHead | None:
     if len(framing) != 1 or framing[0][0] != "content-length" or not _PLAIN_LENGTH.fullmatch(framing[0][1]):
         return None
     length = int(framing[0][1])
-    return _PlainHead(int(match[1]), Fields(pairs), len(head) + 2, length) if length < LONGEST_BODY else None
+    # Reversed: of a repeated header, the first value is used.
+    return _PlainHead(int(match[1]), dict(reversed(pairs)), len(head) + 2, length) if length < LONGEST_BODY else None
 
 
 _parsed_plain = lru_cache(16)(_parse_plain)
 
-_repeated: dict[bytes, Fields] = {}
+_repeated: dict[bytes, dict[str, str]] = {}
 """The headers of recent 202 responses without a body, by their bytes without the ID of the publication."""
 
 _ID = "webmq-publication"
@@ -196,11 +162,11 @@ def _recall(received: bytes) -> Response | None:
     if headers is None and (line := _ID_LINE.search(received)) is not None:
         headers = _repeated.get(received[: line.start()])
         if headers is not None:
-            headers = headers.replaced(_ID, line[1].decode())
+            headers = headers | {_ID: line[1].decode()}
     return None if headers is None else Response(202, headers, b"")
 
 
-def _remember(received: bytes, headers: Fields) -> None:
+def _remember(received: bytes, headers: dict[str, str]) -> None:
     if len(_repeated) >= 16:
         _repeated.clear()
     line = _ID_LINE.search(received)
@@ -312,10 +278,8 @@ class _Parser:
             return None
 
     def _response(self, head: h11.Response | h11.InformationalResponse) -> Response:
-        fields = Fields(
-            (name.decode("ascii"), value.decode("utf-8", "surrogateescape")) for name, value in head.headers
-        )
-        return Response(head.status_code, fields, bytes(self._body[:LONGEST_BODY]))
+        headers = {name.decode(): value.decode("utf-8", "surrogateescape") for name, value in reversed(head.headers)}
+        return Response(head.status_code, headers, bytes(self._body[:LONGEST_BODY]))
 
 
 def _checked(head: h11.Response) -> h11.Response:

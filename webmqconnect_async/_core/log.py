@@ -15,14 +15,8 @@ _logger = logging.getLogger("webmqconnect_async.client")
 
 def retrying(broker: str, sleep: Sleep) -> None:
     """Log that a push will be retried. Otherwise only the `attempts` of a receipt would show it."""
-    _logger.info(
-        "%s: attempt %d ended in %s, the next follows in %.3f seconds: %s",
-        broker,
-        sleep.attempt,
-        type(sleep.error).__name__,
-        sleep.seconds,
-        sleep.error,
-    )
+    text = "%s: attempt %d ended in %s, the next follows in %.3f seconds: %s"
+    _logger.info(text, broker, sleep.attempt, type(sleep.error).__name__, sleep.seconds, sleep.error)
 
 
 def cut(broker: str, pushes: int) -> None:
@@ -31,22 +25,18 @@ def cut(broker: str, pushes: int) -> None:
 
 
 def forked(broker: str) -> None:
-    """Log, in the child of a fork, that the client has been copied."""
     _logger.debug("%s: a fork has copied the client, which does not use the parent's connections", broker)
 
 
 def background(broker: str, warning: bool, line: str) -> None:
-    """Log what happens to the events of `push_soon`, for which no caller waits."""
     _logger.log(logging.WARNING if warning else logging.INFO, "%s: %s", broker, line)
 
 
 def on_failure_raised(broker: str) -> None:
-    """Log the exception that an application's `on_failure` has raised."""
     _logger.exception("%s: on_failure raised an exception", broker)
 
 
 def path(broker: str, why_posting: str) -> None:
-    """Log how requests are sent: directly, or by `session.post` and why."""
     if why_posting:
         _logger.debug("%s: requests are sent by session.post, because %s", broker, why_posting)
     else:
@@ -54,10 +44,5 @@ def path(broker: str, why_posting: str) -> None:
 
 
 def unknown_aiohttp(broker: str, version: str, error: Exception) -> None:
-    """Log that sending directly does not work with this version of aiohttp."""
-    _logger.warning(
-        "%s: aiohttp %s is not known to webmqconnect_async, which sends by session.post and is slower: %s",
-        broker,
-        version,
-        error,
-    )
+    text = "%s: aiohttp %s is not known to webmqconnect_async, which sends by session.post and is slower: %s"
+    _logger.warning(text, broker, version, error)

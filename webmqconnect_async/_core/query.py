@@ -9,8 +9,7 @@ from urllib.parse import unquote_to_bytes
 def parameters(query: str) -> list[tuple[bytes, bytes | None]]:
     """Return the names and values of a query, decoded, in order. The value of a name without `=` is None.
 
-    Args:
-        query: the part of the request target after the `?`, undecoded. Bytes that are not UTF-8 are surrogate escapes.
+    In the query, bytes that are not UTF-8 are surrogate escapes.
     """
     pairs = (pair.partition("=") for pair in query.split("&"))
     return [(_decoded(name), _decoded(value) if equals else None) for name, equals, value in pairs]

@@ -41,11 +41,7 @@ class ClientOptions(TypedDict, total=False):
 
 
 class Settings:
-    """A client's arguments, checked. The secret is in the dialect only.
-
-    Raises:
-        TypeError, ValueError: An argument is invalid; the message names it.
-    """
+    """A client's arguments, checked. The secret is in the dialect only."""
 
     def __init__(
         self,
@@ -108,15 +104,7 @@ def new_dialect(
     seq: int | None = None,
     nonce: int | None = None,
 ) -> Dialect:
-    """Return a dialect; raise ValueError for an unknown name.
-
-    Args:
-        name: the name of the dialect.
-        credentials: to sign each push with. `None`: unsigned.
-        dumps: a JSON encoder. `None`: the standard library's.
-        seq: the sequence number of every push, in the Crossbar dialect. `None`: 1, 2, 3 …
-        nonce: the nonce of every push, likewise. `None`: random.
-    """
+    """Return a dialect. In Crossbar's, each push has the same `seq` and `nonce`. `None`: 1, 2, 3 …, and random ones."""
     match checked_dialect("dialect", name):
         case "webmq":
             return WebMQ(credentials, dumps)
@@ -127,7 +115,7 @@ def new_dialect(
 
 
 def request_headers(extra: Mapping[str, str], content_type: str) -> dict[str, str]:
-    """Return the headers of each push, without Host and Content-Length; raise TypeError or ValueError for `headers`."""
+    """Return the headers of each push, without Host and Content-Length; check those of the argument `headers`."""
     if not isinstance(extra, Mapping):
         raise TypeError(wrong_type("headers", "a mapping of names to values", extra))
     names = {name.lower() for name in extra if isinstance(name, str)}

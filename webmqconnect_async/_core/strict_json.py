@@ -9,16 +9,9 @@ from typing import NoReturn
 
 
 def decode(text: str, *, finite: bool = False) -> object:
-    """Return the value of a JSON text.
+    """Return the value of a JSON text. The message of its ValueError gives the position and quotes nothing of the text.
 
-    Args:
-        text: the JSON, with any whitespace around it.
-        finite: whether to refuse numbers that do not fit into a float, such as 1e400. They decode to Infinity, which
-            `encode` refuses.
-
-    Raises:
-        ValueError: it is not JSON, is nested too deeply, or has an integer of more digits than Python converts (4,300
-            by default). The message gives the position and quotes nothing of the text.
+    With `finite`, refuse numbers such as 1e400, which decode to Infinity and could not be encoded again.
     """
     try:
         value: object = (_FINITE if finite else _ANY).decode(text)

@@ -29,7 +29,7 @@ MAX_LENGTH = 8192
 _NOT_A_JWT = "the ticket is not a JSON Web Token"
 _TOO_LONG = f"the ticket has more than {MAX_LENGTH} characters"
 _LEEWAY = 30
-"""Seconds by which the clock of the ticket's issuer may be ahead."""
+"""Seconds by which the clock of the ticket's issuer may be ahead. Applies to `iat` and `nbf`, not to `exp`."""
 _MIN_SECRET = 32
 """Minimum length of a secret in bytes: the size of the hash (RFC 7518, section 3.2)."""
 
@@ -47,7 +47,6 @@ class Ticket:
     topics: tuple[str, ...]
     """Exact topics, and prefixes with a trailing `*`."""
     issued: float
-    """Unix time (`iat`)."""
     expires: float
     """Unix time (`exp`) from which on the ticket is not valid."""
     claims: Mapping[str, object] = field(repr=False, hash=False)
@@ -57,10 +56,7 @@ class Ticket:
 class TicketRefused(Exception):
     """A ticket is not valid. The message says why, and quotes the ticket only if its signature is correct.
 
-    Args:
-        reason: the message.
-        forged: whether the key or the signature is wrong, so that somebody may be guessing.
-        expired: whether the ticket has expired.
+    It is `forged` if the key or the signature is wrong, so that somebody may be guessing.
     """
 
     def __init__(self, reason: str, *, forged: bool = False, expired: bool = False) -> None:
@@ -93,10 +89,7 @@ def encode(credentials: Credentials, claims: Mapping[str, object]) -> str:
 
 
 def verify(token: str, keys: Mapping[str, Credentials], now: float) -> Ticket:
-    """Return the ticket if its signature and claims are valid at a Unix time; raise `TicketRefused` otherwise.
-
-    `exp` has no leeway; `iat` and `nbf` have 30 seconds.
-    """
+    """Return the ticket if its signature and claims are valid at a Unix time; raise `TicketRefused` otherwise."""
     try:
         if len(token) > MAX_LENGTH:
             raise TicketRefused(_TOO_LONG)

@@ -35,18 +35,16 @@ class TransportFailure(NamedTuple):
     begun: bool
     """Whether a byte of the request may have been sent, so that the broker may have accepted it."""
     reason: str
-    """The message of the error. It never contains a URL."""
+    """Never contains a URL."""
 
 
 class WithoutFrames:
-    """A context manager that removes the traceback of an exception that leaves its block.
+    """Removes the traceback and the context of an exception that leaves its block, unless it is a `WebMQError`.
 
     The frames that send a request, in aiohttp, the standard library and this package, have its signature and its signed
-    URL in their local variables, and error reporters such as Sentry send local variables. So a cancellation, a
-    `KeyboardInterrupt` or an unexpected error loses its traceback, and the exceptions that were being handled inside
-    the block. A note on an unexpected error says what the block was `doing`, and where.
-
-    A `WebMQError` is not changed: the flow raises it, whose frame contains nothing secret.
+    URL in their local variables, and error reporters such as Sentry send local variables. The flow, which raises
+    a `WebMQError`, has nothing secret in its frame. A note on an unexpected error says what the block was `doing`, and
+    where.
     """
 
     __slots__ = ("_doing", "_handled")
@@ -84,12 +82,9 @@ def _drop_frames(error: BaseException) -> None:
 
 
 def expired(begun: bool, closing: bool, expect: bool = False) -> TransportFailure:
-    """Return the failure of a request whose deadline has passed.
+    """Return the failure of a request whose deadline, or that of the client's `close`, has passed.
 
-    Args:
-        begun: whether a byte of the request's body may have been sent.
-        closing: whether it is the deadline of a client that is being closed.
-        expect: whether the request has an `Expect` header, so that its body waits for a response of 100.
+    With an `Expect` header, the request's body waits for a response of 100 (RFC 9110, section 10.1.1).
     """
     what = "the client was closed" if closing else "the deadline passed"
     missing = "a response" if begun else "a connection, or a 100 for the session's Expect" if expect else "a connection"

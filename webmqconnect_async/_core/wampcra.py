@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 
 def is_signature(given: str, expected: str) -> bool:
-    """Return whether a signature is the expected one. The comparison takes constant time."""
+    """Return whether two signatures are equal, in constant time."""
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
 
 

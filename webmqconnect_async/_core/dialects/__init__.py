@@ -6,7 +6,7 @@ Dialects are pure, and do not decide whether to retry. `webmq` and `crossbar` ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal, Protocol, TypeAlias, get_args
 
@@ -25,54 +25,36 @@ def checked_dialect(argument: str, value: object) -> DialectName:
     raise ValueError(f"{argument} must be {' or '.join(map(repr, get_args(DialectName)))}, not {value!r}")
 
 
-# Request and Response contain signatures. They are neither tuples nor dataclasses, because error reporters show the
-# items and fields of those in the local variables of a traceback.
+# Request and Response contain signatures: brokers accept one again for 300 seconds, and the 401 of the original WebMQ
+# hub has the valid one in its body. The two are neither tuples nor dataclasses, because error reporters show the items
+# and fields of those in the local variables of a traceback. For the same reason, their repr is that of `object`.
 
 
 class Request:
-    """One attempt at a push, signed: the query of the request target, and the body.
-
-    Args:
-        query: percent-encoded, and including the signature.
-        body: the exact bytes.
-        signature: in base64, not percent-encoded; empty for an unsigned request.
-        idempotency_key: that of the push; empty if it has none.
-    """
+    """One attempt at a push, signed."""
 
     __slots__ = ("body", "idempotency_key", "query", "signature")
 
     def __init__(self, query: str, body: bytes, signature: str = "", idempotency_key: str = "") -> None:
         self.query = query
+        """Percent-encoded, and including the signature."""
         self.body = body
         self.signature = signature
+        """In base64, not percent-encoded; empty for an unsigned request."""
         self.idempotency_key = idempotency_key
-
-    def __repr__(self) -> str:
-        # Shows neither: brokers accept a signature again for 300 seconds.
-        return f"Request(<{len(self.query)} characters of query>, <{len(self.body)} bytes of body>)"
-
-
-class Headers(Protocol):
-    """The headers of a response. Names are case-insensitive."""
-
-    def get(self, name: str, /) -> str | None:
-        """Return the first value of a header; `None` if it is missing."""
-        ...
+        """Empty if the push has none."""
 
 
 class Response:
-    """The response to a request: its status, its headers, and as much of its body as was read."""
+    """The response to a request, with as much of its body as was read."""
 
     __slots__ = ("body", "headers", "status")
 
-    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.status = status
         self.headers = headers
+        """By names in lower case; of a repeated header, the first value."""
         self.body = body
-
-    def __repr__(self) -> str:
-        # Shows no body: that of a 401 from the original WebMQ hub contains the valid signature.
-        return f"Response({self.status}, <headers>, <{len(self.body)} bytes of body>)"
 
 
 Signer: TypeAlias = Callable[[float], Request]
@@ -92,7 +74,6 @@ class Encoded(partial[Request]):
 
     @property
     def body(self) -> bytes:
-        """The body of the request."""
         body: bytes = self.args[-1]
         return body
 
@@ -115,20 +96,13 @@ class Dialect(Protocol):
         ...
 
     def encode(self, push: Push) -> Encoded:
-        """Encode a push once, for all attempts at it.
-
-        Raises:
-            InvalidPush: this format cannot express the push; the message names the argument.
-        """
+        """Encode a push for all attempts at it; raise InvalidPush or TooLarge if this format cannot express it."""
         ...
 
     def judge(self, request: Request, response: Response, attempts: int, now: float) -> Verdict:
-        """Return what a response means. Errors are returned, not raised.
+        """Return what the response to the last of `attempts` requests means. Errors are returned, not raised.
 
-        Args:
-            request: the request that was sent. No error shows its signature, even if the response quotes it.
-            response: the response to that request.
-            attempts: requests sent for this push so far, including this one.
-            now: Unix time in seconds, to compare with the broker's clock.
+        No error shows the signature of the request, even if the response quotes it. The Unix time `now` is compared
+        with the broker's clock.
         """
         ...

@@ -56,7 +56,7 @@ _DEEPEST = 128
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _TO_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_LONG_NUMBER = re.compile(rb"\d{19}")
+_LONG_NUMBER = re.compile(rb"\d{19}")  # 2^63 has 19 digits
 _BINARY = re.compile(rb'(?<!\\)"\\u0000')
 """A string that begins with NUL. The lookbehind skips an escaped quote inside a string."""
 
@@ -64,11 +64,7 @@ _BINARY = re.compile(rb'(?<!\\)"\\u0000')
 class Crossbar:
     """The dialect of Crossbar.io.
 
-    Args:
-        credentials: to sign each push with. `None`: push unsigned.
-        dumps: a JSON encoder, which must return JSON in UTF-8, without lone surrogates. `None`: the default one.
-        sequence: returns 1, 2, 3 …; called once per signed request.
-        nonce: returns a random number in [0, 2^53].
+    Each signed request has the next number of `sequence`, and as its `nonce` a random number in [0, 2^53].
     """
 
     content_type = "application/json"
@@ -90,7 +86,6 @@ class Crossbar:
             self._key_query = f"key={quote_plus(credentials.key, safe='')}&timestamp="
 
     def encode(self, push: Push) -> Encoded:
-        """Encode a push once, for all attempts at it; raise InvalidPush if this format cannot express it."""
         body = self._body(push)
         key = "" if push.idempotency_key is None else checked_key(push.idempotency_key)
         if self._credentials is None:
@@ -121,14 +116,17 @@ class Crossbar:
 
     def judge(self, request: Request, response: Response, attempts: int, now: float) -> Verdict:
         """Return what a response means, by the table above."""
-        status, error = response.status, None
+        status = response.status
+        error: str | None = None
         match _json(response.body):
             # The status was 202 before Crossbar.io 0.14.
             case {"id": int(publication)} if 200 <= status < 300 and not isinstance(publication, bool):
                 again = bool(request.idempotency_key) and repeated(response)
                 return Receipt(status, publication, attempts, again)
-            case {"error": str(said), **rest}:
-                error, text = said, " ".join(": ".join([said, *_texts(rest.get("args"))]).split())
+            case {"error": str(error), **rest}:
+                args = rest.get("args")
+                texts = [each for each in args if isinstance(each, str)] if isinstance(args, list) else []
+                text = " ".join(": ".join([error, *texts]).split())
             case _:
                 text = text_of(response.body)
         if 200 <= status < 300 and error is not None:
@@ -144,10 +142,6 @@ def _json(body: bytes) -> object:
     except (ValueError, RecursionError):
         return None
     return value
-
-
-def _texts(args: object) -> list[str]:
-    return [each for each in args if isinstance(each, str)] if isinstance(args, list) else []
 
 
 def _topic(topic: object) -> bytes:
@@ -183,11 +177,8 @@ def _timestamp(milliseconds: int) -> str:
 def _deliverable(encoded: bytes, added: int = 0) -> bytes:
     """Return an event's JSON unchanged; raise InvalidPush if the router could not deliver it to every subscriber.
 
-    The bridge would respond with 200, and subscribers with some serializers would not receive the event.
-
-    Args:
-        encoded: the JSON.
-        added: levels of nesting in it that are not part of the event.
+    The bridge would respond with 200, and subscribers with some serializers would not receive the event. The event is
+    nested in `added` levels of the JSON.
     """
     # Cheap checks first: few events need more.
     deepest = _DEEPEST + added
@@ -206,7 +197,6 @@ def _deliverable(encoded: bytes, added: int = 0) -> bytes:
 
 
 def _is_deeper(encoded: bytes, levels: int) -> bool:
-    """Return whether JSON has more than this many levels of lists and objects."""
     brackets = _STRINGS.sub(b"", encoded).translate(_TO_ONE_KIND, _NO_BRACKETS)
     for _ in range(levels):
         if not brackets:
@@ -221,7 +211,6 @@ def _checked_integer(digits: str) -> None:
 
 
 def _options(push: Push) -> bytes:
-    """Return the end of the body: who receives the event, and the other options."""
     parts = []
     if push.eligible is not None:
         parts.append(b'"eligible":' + (_sessions("eligible", push.eligible) or _NO_SESSION))
@@ -233,7 +222,6 @@ def _options(push: Push) -> bytes:
 
 
 def _sessions(argument: str, ids: SessionIDs) -> bytes | None:
-    """Return session IDs as JSON; `None` for an empty list."""
     numbers = [_session(f"{argument}[{place}]", each) for place, each in enumerate(listed(argument, ids))]
     return b"[%b]" % ",".join(numbers).encode() if numbers else None
 
@@ -249,7 +237,7 @@ def _session(argument: str, session_id: object) -> str:
 
 
 def _further(options: object) -> list[bytes]:
-    """Return `options` as JSON, checked: the bridge responds with 500 to a wrong type, and ignores an unknown name."""
+    # Checked because the bridge responds with 500 to a wrong type, and ignores an unknown name.
     if not isinstance(options, Mapping):
         raise InvalidPush(wrong_type("options", "a mapping", options))
     parts = []

@@ -39,9 +39,7 @@ _STRING_OR_CONSTANT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|(NaN|Infinity)', re
 def encode_event(event: object, dumps: Dumps | None = None) -> bytes:
     """Return the event as JSON in UTF-8, in compact form unless `dumps` is given or the event is a `JSONText`.
 
-    Raises:
-        InvalidPush: the event contains NaN or Infinity, a lone surrogate, itself or a value of another type, or is
-            nested too deeply. The message gives the path of that value if it is known.
+    The InvalidPush for an event that is not JSON gives the path of the invalid part if it is known.
     """
     if isinstance(event, JSONText):
         return event.encoded
@@ -151,7 +149,7 @@ def _extended_substitute(value: object) -> object:
 
 
 def _converter(value: object) -> Callable[[], object] | None:
-    """Return a function that converts a value of a type that only `to_json` encodes; `None` for other values."""
+    """Return a function that converts a value, if only `to_json` encodes its type."""
     kind = type(value)
     if dump := _method(value, "model_dump", mode="json"):
         return dump
@@ -194,12 +192,12 @@ _extended = _encoder(_extended_substitute)
 
 
 def _invalid(event: object, error: Exception, substitute: Callable[[object], object]) -> InvalidPush:
-    culprit = None if isinstance(error, RecursionError) else _culprit(event, "event", set(), substitute)
+    culprit = None if isinstance(error, RecursionError) else _culprit(event, "event", frozenset(), substitute)
     return InvalidPush(culprit or f"event: not JSON: {type(error).__name__}: {error}")
 
 
 def _culprit(
-    value: object, path: str, above: set[int], substitute: Callable[[object], object], attributes: bool = False
+    value: object, path: str, above: frozenset[int], substitute: Callable[[object], object], attributes: bool = False
 ) -> str | None:
     """Return the path of the first value that is not JSON, and the reason; `None` if there is none."""
     if isinstance(value, str):
@@ -212,27 +210,24 @@ def _culprit(
         return f"{path}: contains itself"
     if len(above) >= 100:
         return None
-    above.add(id(value))
-    try:
-        if not isinstance(value, dict | list | tuple):
-            try:
-                substituted = substitute(value)
-            except _NotJSON as error:
-                return f"{path}: {error}"
-            except _ENCODING_ERRORS as error:
-                return f"{path}: {type(error).__name__}: {error}"
-            return _culprit(substituted, path, above, substitute, attributes=True)
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            step = f".{key}" if attributes and isinstance(value, dict) else f"[{_shown(key)}]"
-            if isinstance(value, dict):
-                if not isinstance(key, str | int | float | None):
-                    return f"{path}: a key of type {_type_of(key)} is not JSON"
-                if found := _culprit(key, f"{path}: the key {_shown(key)}", above, substitute):
-                    return found
-            if found := _culprit(item, path + step, above, substitute):
+    above |= {id(value)}
+    if not isinstance(value, dict | list | tuple):
+        try:
+            substituted = substitute(value)
+        except _NotJSON as error:
+            return f"{path}: {error}"
+        except _ENCODING_ERRORS as error:
+            return f"{path}: {type(error).__name__}: {error}"
+        return _culprit(substituted, path, above, substitute, attributes=True)
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        step = f".{key}" if attributes and isinstance(value, dict) else f"[{_shown(key)}]"
+        if isinstance(value, dict):
+            if not isinstance(key, str | int | float | None):
+                return f"{path}: a key of type {_type_of(key)} is not JSON"
+            if found := _culprit(key, f"{path}: the key {_shown(key)}", above, substitute):
                 return found
-    finally:
-        above.discard(id(value))
+        if found := _culprit(item, path + step, above, substitute):
+            return found
     return None
 
 

@@ -16,7 +16,7 @@ from ...errors import AuthRejected, BadReply, ClockRejected, Overloaded, Rejecte
 from ...signing import Credentials
 from ..escape import shortened, visible
 from ..idempotency import REPLAYED
-from . import Headers, Request, Response
+from . import Request, Response
 from .masking import quotes
 
 LONGEST_REASON = 200
@@ -32,14 +32,16 @@ _LONGEST_BODY = 16384
 # expected. The "=" after it may be escaped.
 _SIGNATURES = re.compile(r"[\w-]{43,}(=|%3D|&#61;|&#x3D;)?", re.ASCII | re.IGNORECASE)
 
+_REPLAYED = REPLAYED.lower()
+
 _SECONDS = re.compile(r"(\d+)(?:\.(\d+))?", re.ASCII)
 
 
 def redacted(text: str, signature: str) -> str:
-    """Return a text of a response, made safe to print and to log.
+    """Return a text of a response as one line, made safe to print and to log.
 
-    The result is one line of at most 200 characters, with control characters escaped. Anything as long as a signature
-    is replaced. If the text quotes the request's own signature, even in part, it is replaced as a whole.
+    Anything as long as a signature is replaced. If the text quotes the request's own signature, even in part, it is
+    replaced as a whole.
     """
     text = _SIGNATURES.sub("[removed]", text)[: LONGEST_REASON + 1]
     if quotes(text, signature):
@@ -57,40 +59,38 @@ def text_of(body: bytes) -> str:
 def _date(text: str | None) -> float | None:
     try:
         date = parsedate_to_datetime(text or "")
+        # A date without a zone is in UTC: recipients must accept that of asctime, too (RFC 9110, section 5.6.7).
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, TypeError):
         return None
 
 
-def skew_of(headers: Headers, now: float) -> float | None:
+def skew_of(headers: Mapping[str, str], now: float) -> float | None:
     """Return `now` minus the response's Date, in seconds; `None` if the Date is missing or malformed."""
-    sent = _date(headers.get("Date"))
+    sent = _date(headers.get("date"))
     return None if sent is None else now - sent
 
 
-def retry_after(headers: Headers, now: float) -> float | None:
-    """Return the delay of a Retry-After (RFC 9110, section 10.2.3) in seconds; `None` if it is missing or malformed.
-
-    A date is compared with the response's own Date if there is one, because this machine's clock may be wrong. A date
-    in the past is a delay of 0.
-    """
-    text = (headers.get("Retry-After") or "").strip()
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the delay of a Retry-After (RFC 9110, section 10.2.3) in seconds; `None` if it is missing or malformed."""
+    text = headers.get("retry-after", "").strip()
     if seconds := _SECONDS.fullmatch(text):
         # The RFC allows whole seconds only, but some servers send a fraction, which is rounded up.
         return float(seconds[1]) + bool((seconds[2] or "").strip("0"))
     until = _date(text)
-    sent = _date(headers.get("Date"))
+    # A date is compared with the response's own Date if there is one, because this machine's clock may be wrong.
+    sent = _date(headers.get("date"))
     return None if until is None else max(0.0, until - (now if sent is None else sent))
 
 
 def repeated(response: Response) -> bool:
     """Return whether the broker had accepted the push before, with the same idempotency key."""
-    return response.headers.get(REPLAYED) == "true"
+    return response.headers.get(_REPLAYED) == "true"
 
 
-def target_of(headers: Headers, signature: str) -> str:
+def target_of(headers: Mapping[str, str], signature: str) -> str:
     """Return the Location of a redirect without user information, query and fragment, which may contain secrets."""
-    location = headers.get("Location")
+    location = headers.get("location")
     if not location:
         return "nowhere (no Location)"
     try:
@@ -109,30 +109,15 @@ def refused(
     credentials: Credentials | None,
     now: float,
 ) -> Rejected | BadReply:
-    """Return the verdict on a response that is not a success. The message of a rejection names a likely cause.
+    """Return the verdict on a response that is not a success, and whose `text` is not yet safe to show.
 
-    | response                                   | verdict                                                  |
-    |--------------------------------------------|----------------------------------------------------------|
-    | 401, 403                                   | `AuthRejected`                                           |
-    | 413                                        | `TooLarge`                                               |
-    | 429; 503 with a usable Retry-After         | `Overloaded`                                             |
-    | 400 that begins with one of `refusals`     | the class named there                                    |
-    | any other 4xx                              | `Rejected`                                               |
-    | anything else                              | `BadReply`. It includes a 503 without Retry-After, which |
-    |                                            | a proxy sends that may have forwarded the request        |
-
-    Args:
-        request: the request that was sent.
-        response: the response.
-        text: its reason as one line, not yet safe to show.
-        refusals: errors more specific than `Rejected`, by the beginning of a 400. The first match is used.
-        credentials: the client's, for the likely cause.
-        now: Unix time in seconds.
+    `refusals` are errors more specific than `Rejected`, by the beginning of a 400. The message names a likely cause.
     """
     status = response.status
     reason = redacted(text, request.signature)
     said = f"the broker answered {status}" + (f": {reason}" if reason else "")
     if status in (429, 503):
+        # A 503 without Retry-After is no rejection: a proxy sends it that may have forwarded the request.
         wait = retry_after(response.headers, now)
         if status == 429 or wait is not None:
             overloaded = Overloaded(said, status=status, reason=reason)
@@ -161,7 +146,6 @@ _OTHER_BROKERS = {
 
 
 def _cause(status: int, text: str, kind: type[Rejected], credentials: Credentials | None) -> str:
-    """Return the likely cause of a rejection, as a clause, or an empty string."""
     if kind is AuthRejected and credentials is not None:
         if credentials.secret != credentials.secret.strip():
             return "the secret begins or ends with whitespace, such as the newline at the end of a file"

@@ -50,12 +50,7 @@ _MOST_DIGITS = 20
 
 
 class WebMQ:
-    """The dialect of the WebMQ hub.
-
-    Args:
-        credentials: to sign each push with. `None`: push unsigned.
-        dumps: a JSON encoder, whose result is checked for NaN and Infinity only. `None`: the default one.
-    """
+    """The dialect of the WebMQ hub."""
 
     # A hub compares it byte for byte: it refuses a charset, or another case.
     content_type = "application/x-www-form-urlencoded"
@@ -71,11 +66,9 @@ class WebMQ:
             self._head += len(self._appkey) + _SIGNED
 
     def limit_head(self, most: int, fixed: int) -> None:
-        """Refuse pushes whose request would have too long a head from now on; raise `ValueError` if no push would fit.
+        """From now on, refuse pushes whose request would have a head of more than `most` bytes, as Twisted counts them.
 
-        Args:
-            most: maximum length of a head in bytes, without line ends, as Twisted counts them.
-            fixed: length of each head in bytes, without the query and the digits of Content-Length.
+        Twisted does not count line ends. `fixed` bytes of each head are neither the query nor digits of Content-Length.
         """
         self._head += fixed
         self._room = most - self._head
@@ -85,12 +78,6 @@ class WebMQ:
             )
 
     def encode(self, push: Push) -> Encoded:
-        """Encode a push once, for all attempts at it.
-
-        Raises:
-            InvalidPush: this format cannot express it.
-            TooLarge: the head of the request would be too long.
-        """
         if push.options is not None:
             # A hub of 2012 ignores unknown parameters.
             raise InvalidPush(
@@ -196,12 +183,7 @@ def _joined(argument: str, ids: object) -> str:
 def _too_large(push: Push, topic: bytes, head: int, receivers: int, most: int) -> TooLarge:
     """Return the error of a push whose head is too long. It names the argument, its size, and how much of it would fit.
 
-    Args:
-        push: the push.
-        topic: its topic in UTF-8.
-        head: length of the head in bytes.
-        receivers: length of `eligible` and `exclude` in it, in bytes.
-        most: maximum length of a head in bytes.
+    `eligible` and `exclude` take `receivers` of the `head` bytes, of which there may be at most `most`.
     """
     lists = {name: ids for name, ids in (("eligible", push.eligible), ("exclude", push.exclude)) if ids}
     if lists and head - receivers <= most:
