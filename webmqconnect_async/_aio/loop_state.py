@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import sys
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
+from weakref import WeakSet
 
 import aiohttp
 
@@ -22,10 +25,12 @@ from .._core.values import Receipt
 from ..errors import ClientClosed, QueueTimeout, WebMQError, WrongLoop
 from .connection_pool import ConnectionPool
 from .deadlines import Deadline, Deadlines, Expired
-from .fork import mark_after_fork
 from .posting import Posting
 from .session import ConnectionOpener, is_intercepted, open_session
 from .slots import Slots
+
+_states: WeakSet[LoopState] = WeakSet()
+"""All states of this process."""
 
 
 class Counts:
@@ -49,7 +54,7 @@ class LoopState:
         self.loop = asyncio.get_running_loop()
         self.inherited = False
         """Whether a fork has copied it from the parent, which owns the connections."""
-        mark_after_fork(self)
+        _states.add(self)
         self.clock = Clock(unix_time, self.loop.time)
         self.slots = Slots(settings.concurrency)
         self.deadlines = Deadlines(self.loop)
@@ -224,3 +229,21 @@ async def _close_at_shutdown(session: aiohttp.ClientSession, pool: ConnectionPoo
         yield
     finally:
         await _close(session, pool)
+
+
+def _keep_inherited() -> None:
+    """Mark the states that a fork has copied, and keep them alive until the process ends.
+
+    Closing them would write to the parent's connections (TLS close_notify), and remove them from the epoll instance
+    that parent and child share. The additional reference keeps CPython from finalizing them when the interpreter exits.
+    """
+    for state in _states:
+        state.inherited = True
+        if sys.implementation.name == "cpython":
+            from ctypes import py_object, pythonapi
+
+            pythonapi.Py_IncRef(py_object(state))
+
+
+if hasattr(os, "register_at_fork"):  # Windows does not have it
+    os.register_at_fork(after_in_child=_keep_inherited)
