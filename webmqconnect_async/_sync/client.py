@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from types import EllipsisType, TracebackType
 from typing import Self, Unpack, overload
@@ -16,7 +16,7 @@ from .._core.settings import ClientOptions
 from .._core.values import Outcome, Push, Receipt, SessionIDs, Stats
 from ..errors import ClientClosed, InvalidPush, WebMQError
 from .background import ThreadQueue
-from .bulk_workers import Pushes, PushStream, collect, outcomes
+from .bulk_workers import Pushes, PushStream, Source, outcomes, stream
 from .process_state import ProcessState, deadline_after
 
 
@@ -180,7 +180,8 @@ class Client(BaseClient):
             SourceFailed: The source raised, or the client was closed; `.outcomes` has the outcomes so far. A
                 KeyboardInterrupt or SystemExit passes through as itself.
         """
-        return in_order(*collect(self._outcomes(pushes, concurrency, order_by_topic)))
+        workers, source = self._bulk(pushes, concurrency, order_by_topic)
+        return in_order(list(outcomes(workers, source, self._push_one)), source.failure)
 
     def push_stream(
         self, pushes: Pushes, *, concurrency: int | None = None, order_by_topic: bool = False
@@ -200,7 +201,8 @@ class Client(BaseClient):
             TypeError, ValueError: An argument is invalid; the source was not read.
             BaseException: What the source raised, or ClientClosed, after the outcomes of all items read before.
         """
-        return PushStream(self._outcomes(pushes, concurrency, order_by_topic))
+        workers, source = self._bulk(pushes, concurrency, order_by_topic)
+        return PushStream(stream(workers, source, self._push_one))
 
     def close(self, grace: float | None = 5.0) -> None:
         """Close the client, after pushing the events of `push_soon`.
@@ -245,13 +247,11 @@ class Client(BaseClient):
         state.background.start(self, partial(state.run, background=True))
         return state.background
 
-    def _outcomes(
-        self, pushes: Pushes, concurrency: int | None, order_by_topic: bool
-    ) -> Generator[Outcome, None, BaseException | None]:
-        """Check the arguments of a bulk and return its outcomes."""
+    def _bulk(self, pushes: Pushes, concurrency: int | None, order_by_topic: bool) -> tuple[int, Source]:
+        """Check the arguments of a bulk. Return the number of workers, and the source."""
         self._open()
         workers, bulk = self._plan(pushes, (Iterable,), concurrency, order_by_topic)
-        return outcomes(workers, pushes, bulk, self._push_one)
+        return workers, Source(pushes, bulk)
 
     def _push_one(self, push: Push | InvalidPush) -> Receipt | WebMQError:
         """Push one item of a bulk and return its result."""
