@@ -105,7 +105,7 @@ class ProcessState:
                     log.retrying(self._endpoint.authority, step)
                 seconds = step.seconds
                 del step  # otherwise its error, raised below, would refer to itself by this frame in its traceback
-                if self.slots.sleep(seconds):
+                if self.slots.cut.wait(seconds):
                     raise flow.error()
 
     def exchange(self, lease: Lease, request: Request, deadline: float) -> Response | TransportFailure:
@@ -115,7 +115,7 @@ class ProcessState:
             response, reusable = connection.exchange(self._head.encode(request) + request.body, deadline)
             if reusable and self._keepalive:
                 with self._lock:
-                    if not self.slots.is_cut:
+                    if not self.slots.cut.is_set:
                         lease.connection = None
                         self._idle.append(connection)
             return response
@@ -165,14 +165,14 @@ class ProcessState:
                     del self._idle[-1]
             if (connection := lease.connection) is None:
                 connection = lease.connection = Connection(self._connector)
-                if self.slots.is_cut:
+                if self.slots.cut.is_set:
                     raise Expired
                 connection.open(deadline)
                 break
             if self._is_usable(connection):
                 break
             _disconnect(lease)
-        if self.slots.is_cut:
+        if self.slots.cut.is_set:
             # `close` may not have seen this connection.
             raise Expired
         return connection
@@ -197,8 +197,8 @@ class ProcessState:
         """Return the failure that an error means."""
         broker = self._endpoint.authority
         begun = connection is not None and connection.begun
-        if isinstance(error, Expired) or self.slots.is_cut:
-            return failures.expired(begun, self.slots.is_cut)
+        if isinstance(error, Expired) or self.slots.cut.is_set:
+            return failures.expired(begun, self.slots.cut.is_set)
         if isinstance(error, CutOff):
             return failures.cut_off(broker, begun)
         if isinstance(error, NotHTTP):

@@ -43,11 +43,7 @@ class Lease:
 
 
 class Slots:
-    """A semaphore with deadlines, served in order of arrival, that can be closed.
-
-    Args:
-        size: Number of slots.
-    """
+    """A semaphore with deadlines, served in order of arrival, that can be closed."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -58,8 +54,9 @@ class Slots:
         self._held: dict[Lease, None] = {}
         self._queue: dict[Lease, threading.Lock] = {}
         self._drained = Latch()
-        self._cut = Latch()
         self.closed = False
+        self.cut = Latch()
+        """Set when the client has been closed and its grace period is over."""
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
@@ -72,35 +69,16 @@ class Slots:
         """The leases that hold a slot now."""
         return list(self._held)
 
-    @property
-    def is_cut(self) -> bool:
-        """Whether the client has been closed and its grace period is over."""
-        return self._cut.is_set
-
     def acquire(self, lease: Lease, deadline: float) -> None:
-        """Wait for a slot. The caller must release the lease, even after an exception.
-
-        Args:
-            lease: A new lease.
-            deadline: On the monotonic clock; infinity for none.
-
-        Raises:
-            ClientClosed: The client is closed, or was closed during the wait.
-            QueueTimeout: No slot came free before the deadline.
-        """
+        """Wait for a slot. The caller must release the lease, even after an exception."""
+        turn = threading.Lock()
+        turn.acquire()
         with self._lock:
             full = len(self._held) - self._background >= self._size
             if lease.background:
                 self._background += 1
                 self._held[lease] = None
                 return
-            if not full and not self.closed:
-                self._held[lease] = None
-                return
-        turn = threading.Lock()
-        turn.acquire()
-        with self._lock:
-            full = len(self._held) - self._background >= self._size
             if self.closed:
                 raise ClientClosed("the client is closed")
             if not full:
@@ -143,10 +121,6 @@ class Slots:
         if self.closed and not self._held:
             self._drained.set()
 
-    def sleep(self, seconds: float) -> bool:
-        """Sleep; return whether the end of the grace period of `close` has ended the sleep."""
-        return self._cut.wait(seconds)
-
     def refuse(self) -> None:
         """Accept no more leases, except those of `push_soon`. Safe to call again."""
         with self._lock:
@@ -170,8 +144,8 @@ class Slots:
             self._drained.set()
         self._drained.wait(seconds_until(deadline))
         with self._lock:
-            cut_off = 0 if self._cut.is_set else len(self._held)
-            self._cut.set()
+            cut_off = 0 if self.cut.is_set else len(self._held)
+            self.cut.set()
         return cut_off
 
 
@@ -180,33 +154,29 @@ class Latch:
 
     def __init__(self) -> None:
         self.is_set = False
-        self._lock = threading.RLock()
-        self._waiting: dict[threading.Lock, None] = {}
+        self._lock = threading.Lock()
+        """Locked until the latch is set. After that, each waiting thread that gets the lock releases it again."""
+        self._lock.acquire()
 
     def set(self) -> None:
         """Wake all waiting threads. Safe to call again, which completes a call that an exception has interrupted."""
-        with self._lock:
-            self.is_set = True
-        while self._waiting:
-            with self._lock:
-                for woken in self._waiting:
-                    del self._waiting[woken]
-                    woken.release()
-                    break
+        self.is_set = True
+        try:  # noqa: SIM105  # a handler may raise after the call of `suppress`, and before that of `release`
+            self._lock.release()
+        except RuntimeError:  # it is not locked
+            pass
 
     def wait(self, seconds: float) -> bool:
         """Wait until the latch is set, for at most `seconds`; return whether it is set."""
-        woken = threading.Lock()
-        woken.acquire()
-        with self._lock:
-            if not self.is_set:
-                self._waiting[woken] = None
         try:
-            if woken in self._waiting:
-                woken.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
+            self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
         finally:
-            with self._lock:
-                self._waiting.pop(woken, None)
+            # Also after an exception that followed `acquire`: nothing is called between the two.
+            if self.is_set:
+                try:  # noqa: SIM105  # as in `set`
+                    self._lock.release()
+                except RuntimeError:
+                    pass
         return self.is_set
 
 
