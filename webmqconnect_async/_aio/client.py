@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, Iterable, Mapping
 from math import inf
-from types import EllipsisType, TracebackType
+from types import EllipsisType
 from typing import Self, Unpack, cast
 from weakref import WeakSet
 
@@ -105,9 +105,7 @@ class AsyncClient(BaseClient):
         self._here()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def __repr__(self) -> str:

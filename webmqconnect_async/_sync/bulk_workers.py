@@ -6,7 +6,6 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain
-from types import TracebackType
 from typing import Self, TypeAlias
 
 from .._core.bulk import Bulk, Item, Job, outcome_of
@@ -103,9 +102,7 @@ class PushStream(Iterator[Outcome]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._outcomes.close()
 
 
