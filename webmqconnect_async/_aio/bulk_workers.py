@@ -17,14 +17,9 @@ Deliver: TypeAlias = Callable[[Outcome], object]
 
 
 async def run_workers(workers: int, source: Source, push: PushOne, deliver: Deliver, room: Slots | None = None) -> None:
-    """Push all items of a source.
+    """Push all items of a source, and deliver each outcome, in order of completion.
 
-    Args:
-        workers: Number of pushes in flight at a time.
-        source: Returns the jobs.
-        push: Pushes one item.
-        deliver: Called with each outcome, in order of completion.
-        room: Acquired once per outcome. `None`: no limit.
+    Each worker takes one slot of `room` per outcome, which the consumer releases. `None`: no limit.
     """
 
     async def work() -> None:

@@ -29,25 +29,8 @@ buffer is full, the TLS transport keeps later writes: so its size shows whether 
 class Connection(asyncio.BufferedProtocol):
     """A connection to a broker, for one request at a time. A request needs one future and no task.
 
-    Args:
-        transport: A connected transport. The new connection must become its protocol at once.
-        broker: Its host and port, for error messages.
-        buffer: Where the loop puts received bytes. All connections of a pool share it, since they copy them at once.
-        on_lost: Called with this object when the connection has ended.
+    All connections of a pool share `buffer`, where the loop puts received bytes, because they copy them at once.
     """
-
-    __slots__ = (
-        "_broker",
-        "_buffer",
-        "_is_long",
-        "_on_lost",
-        "_poll",
-        "_reader",
-        "_transport",
-        "_waiter",
-        "idle_since",
-        "usable",
-    )
 
     def __init__(
         self, transport: asyncio.Transport, broker: str, buffer: memoryview, on_lost: Callable[[Connection], object]
@@ -69,11 +52,7 @@ class Connection(asyncio.BufferedProtocol):
     def send(
         self, loop: asyncio.AbstractEventLoop, head: bytes, body: bytes
     ) -> asyncio.Future[Response | TransportFailure | None]:
-        """Send a request.
-
-        Returns:
-            A future of the response, or of why there is none; `None` after `expire`.
-        """
+        """Send a request. Return a future of the response, or of why there is none; `None` after `expire`."""
         waiter = self._waiter = loop.create_future()
         self._reader = ResponseReader()
         self._is_long = len(head) + len(body) > _LONG
@@ -99,10 +78,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def is_quiet(self) -> bool:
-        """Whether the broker has neither closed the connection nor sent anything since the last response.
-
-        It asks the kernel, because a loop that was blocked has not seen what happened meanwhile.
-        """
+        """Whether the kernel has received nothing since the last response. A loop that was blocked would not know."""
         socket = self._transport.get_extra_info("socket")
         if sys.platform == "win32":
             return not select.select([socket], [], [], 0)[0]
@@ -162,16 +138,16 @@ class Connection(asyncio.BufferedProtocol):
     def _end_at_close(self, error: BaseException | None) -> None:
         if self._waiter is None:
             return
-        result: Response | TransportFailure | None
         try:
-            result = self._reader.end()
+            response = self._reader.end()
         except NotHTTP:
-            result = failures.garbage(self._broker, True)
-        if result is None and error is None:
-            result = failures.cut_off(self._broker, True)
-        elif result is None and error is not None:
-            result = failures.broken(self._broker, True, describe(error))
-        self._end(result)
+            self._end(failures.garbage(self._broker, True))
+            return
+        if error is None:
+            failure = failures.cut_off(self._broker, True)
+        else:
+            failure = failures.broken(self._broker, True, describe(error))
+        self._end(response or failure)
 
     def _end(self, result: Response | TransportFailure | None) -> None:
         waiter, self._waiter = self._waiter, None

@@ -26,10 +26,6 @@ class ConnectionPool:
     """The connections of one client in one event loop.
 
     The most recently used one is used first, so that after a burst the others exceed `keepalive` and are closed.
-
-    Args:
-        opener: Opens connections.
-        settings: The client's.
     """
 
     def __init__(self, opener: ConnectionOpener, settings: Settings) -> None:

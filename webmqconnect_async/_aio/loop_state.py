@@ -40,13 +40,7 @@ class Counts:
 
 
 class LoopState:
-    """The state of an AsyncClient in the running event loop.
-
-    Args:
-        settings: The client's.
-        counts: The client's.
-        borrowed: A session of the caller's, which is neither changed nor closed. `None`: open one.
-    """
+    """The state of an AsyncClient in the running event loop, with the borrowed session or one of its own."""
 
     def __init__(self, settings: Settings, counts: Counts, borrowed: aiohttp.ClientSession | None) -> None:
         self._settings = settings
@@ -90,12 +84,7 @@ class LoopState:
         return self._guard is not None and self.session.closed
 
     async def take_slot(self, deadline: Deadline) -> None:
-        """Wait for a slot until the deadline.
-
-        Raises:
-            QueueTimeout: The deadline has passed.
-            ClientClosed: The client was closed during the wait.
-        """
+        """Wait for a slot until the deadline, or until the client is closed."""
         self.queue.add(deadline)
         try:
             await deadline.wait(self.slots.wait())
@@ -112,12 +101,7 @@ class LoopState:
     ) -> Receipt:
         """Drive an encoded push that has a slot, and count it.
 
-        Args:
-            sign: The encoded push.
-            deadline: Its deadline.
-            retry: Replaces the client's. `None`: the client's.
-            background: Whether it is of `push_soon`. Such a push may start while the client closes, and does not count
-                in `failed`.
+        A `background` push is one of `push_soon`: it may start while the client closes, and does not count in `failed`.
         """
         settings, counts = self._settings, self._counts
         self.in_flight += 1
@@ -172,11 +156,7 @@ class LoopState:
         return self.loop is asyncio.get_running_loop() and not self.inherited
 
     def leave(self) -> None:
-        """Release the resources of a closed loop, or of the process before a fork.
-
-        Raises:
-            WrongLoop: The loop is still open, or the session is borrowed.
-        """
+        """Release the resources of a closed loop, or of the process before a fork; raise WrongLoop if it is neither."""
         if self._guard is None:
             raise WrongLoop("the borrowed session belongs to another event loop")
         if self.inherited:

@@ -30,10 +30,7 @@ HIGH_WATER = 64 * 1024
 class Posting:
     """Sends the requests of one client in one event loop with a session.
 
-    Args:
-        session: The client's own, or a borrowed one, which is never changed.
-        settings: The client's.
-        borrowed: Whether the session is borrowed: then the client's headers are sent with each request.
+    A borrowed session is never changed: the client's headers are sent with each request.
     """
 
     def __init__(self, session: aiohttp.ClientSession, settings: Settings, *, borrowed: bool) -> None:
@@ -115,18 +112,12 @@ class _Body(aiohttp.Payload):
 
     @property
     def size(self) -> int:
-        """The length in bytes."""
         return len(self._body)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the body as text, which aiohttp uses in logs only."""
         return self._body.decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write the body."""
-        await self.write_with_length(writer, None)
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Write the body. aiohttp calls this only once there is a connection."""
         self.begun = True
         if isinstance(writer, StreamWriter):

@@ -89,14 +89,8 @@ def url_of(endpoint: Endpoint, query: str = "") -> URL:
 class ConnectionOpener:
     """Opens connections with a session's connector, and takes them over from aiohttp.
 
-    The connector resolves names, chooses addresses, does the TLS handshake and applies the session's limits.
-
-    Args:
-        session: An open session.
-        settings: The client's.
-
-    Raises:
-        Exception: This release of aiohttp lacks something that is used here.
+    The connector resolves names, chooses addresses, does the TLS handshake and applies the session's limits. The
+    constructor raises an exception of any class if this release of aiohttp lacks something that is used here.
     """
 
     def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
@@ -122,14 +116,7 @@ class ConnectionOpener:
         _ = Connection.protocol, Connection.transport, Connection.close
 
     async def open(self, adopt: Callable[[asyncio.Transport], P]) -> P:
-        """Open a connection and return its new protocol.
-
-        Args:
-            adopt: Called with the transport; returns the protocol that replaces aiohttp's.
-
-        Raises:
-            aiohttp.ClientError, OSError: There is no connection.
-        """
+        """Open a connection, and return the new protocol that `adopt` makes for its transport."""
         connection = await self._connector.connect(self._request, [], self._timeout)
         # Nothing is awaited from here on: until the protocol is replaced, aiohttp's would receive the data.
         handler, transport = connection.protocol, connection.transport

@@ -24,11 +24,7 @@ class CutOff(Exception):
 
 
 class Connection:
-    """A connection to a broker, for one push at a time.
-
-    Args:
-        connector: Connects to the broker.
-    """
+    """A connection to a broker, for one push at a time."""
 
     is_open = False
     """Whether requests can be sent."""
@@ -42,11 +38,7 @@ class Connection:
         self._sockets = OwnedSockets()
 
     def open(self, deadline: float) -> None:
-        """Connect. However this ends, the caller must close the connection.
-
-        Raises:
-            OSError, Expired: There is no connection.
-        """
+        """Connect. However this ends, the caller must close the connection."""
         self._socket = self._connector.connect(self._sockets, deadline)
         self._poll = new_poll()
         self._poll.register(self._socket, IN)

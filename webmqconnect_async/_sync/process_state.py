@@ -34,9 +34,6 @@ class ProcessState:
 
     Exceptions from signal handlers leave it consistent, by the rules in `slots`: the lease of a push owns its
     connection, which `release` closes if the lease still has it.
-
-    Args:
-        settings: The client's settings.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -65,11 +62,7 @@ class ProcessState:
     def run(self, sign: Signer, deadline: float | None = None, *, background: bool = False) -> Receipt:
         """Wait for a slot, drive an encoded push, release the slot, and count the push.
 
-        Args:
-            sign: The encoded push.
-            deadline: On the monotonic clock, or infinity. `None`: wait for a slot without a limit, then start the
-                client's timeout.
-            background: Whether it is an event of `push_soon`.
+        Without a deadline, wait for a slot without a limit, then start the client's timeout.
         """
         settings = self._settings
         lease = Lease()

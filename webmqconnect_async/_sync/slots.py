@@ -36,10 +36,7 @@ class Lease:
     """Requests made for it."""
 
     background = False
-    """Whether it is a push of `push_soon`.
-
-    Such a push has a slot beyond those of the client, even while the client closes, and does not count if it fails.
-    """
+    """Whether it is a push of `push_soon`: with a slot beyond those of the client, and not counted if it fails."""
 
 
 class Slots:
@@ -135,10 +132,7 @@ class Slots:
                     break
 
     def close(self, deadline: float) -> int:
-        """Accept no more leases, and wait until the deadline for those that hold a slot. Return how many still do.
-
-        Safe to call again, even after an exception in the first call.
-        """
+        """Accept no more leases, and wait until the deadline for those that hold a slot. Return how many still do."""
         self.refuse()
         if not self._held:
             self._drained.set()
