@@ -23,7 +23,7 @@ class CutOff(Exception):
     """The broker closed the connection before its response was complete."""
 
 
-class Connection:
+class Connection(OwnedSockets):
     """A connection to a broker, for one push at a time."""
 
     is_open = False
@@ -34,12 +34,12 @@ class Connection:
     """When the last response was complete, on the monotonic clock."""
 
     def __init__(self, connector: Connector) -> None:
+        super().__init__()
         self._connector = connector
-        self._sockets = OwnedSockets()
 
     def open(self, deadline: float) -> None:
         """Connect. However this ends, the caller must close the connection."""
-        self._socket = self._connector.connect(self._sockets, deadline)
+        self._socket = self._connector.connect(self, deadline)
         self._poll = new_poll()
         self._poll.register(self._socket, IN)
         self.is_open = True
@@ -72,14 +72,6 @@ class Connection:
     def is_quiet(self) -> bool:
         """Whether the broker has neither closed the idle connection nor sent anything on it."""
         return not self._poll.poll(0)
-
-    def close(self) -> None:
-        """Close the connection. Safe to call again."""
-        self._sockets.close()
-
-    def abort(self) -> None:
-        """Break the connection while another thread waits for the response, or connects."""
-        self._sockets.abort()
 
     def _send(self, unsent: memoryview) -> memoryview:
         """Send what can be sent now, and return the rest."""

@@ -120,7 +120,7 @@ class OwnedSockets:
                     socket.SocketType.close(each)
 
     def abort(self) -> None:
-        """Shut the connection down while another thread uses it, or connects."""
+        """Shut the connection down while another thread connects, or waits for the response."""
         self.is_aborted = True
         for each in list(self._sockets):
             try:
