@@ -26,6 +26,13 @@ buffer is full, the TLS transport keeps later writes: so its size shows whether 
 """
 
 
+def abort(transport: asyncio.Transport) -> None:
+    """Close a transport at once, without sending buffered data. Safe to call again."""
+    # AttributeError: raised by early releases of CPython 3.11 if TLS has ended. RuntimeError: the loop is closed.
+    with suppress(AttributeError, RuntimeError):
+        transport.abort()
+
+
 class Connection(asyncio.BufferedProtocol):
     """A connection to a broker, for one request at a time. A request needs one future and no task.
 
@@ -45,7 +52,6 @@ class Connection(asyncio.BufferedProtocol):
         if sys.platform != "win32":
             self._poll: select.poll | None = None
         self.usable = True
-        """Whether another request can be sent."""
         self.idle_since = 0.0
         """When the last request ended, on the loop's clock."""
 
@@ -73,9 +79,7 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Close the connection at once, without sending buffered data. Safe to call again."""
         self.usable = False
-        # AttributeError: raised by early releases of CPython 3.11 if TLS has ended. RuntimeError: the loop is closed.
-        with suppress(AttributeError, RuntimeError):
-            self._transport.abort()
+        abort(self._transport)
 
     def is_quiet(self) -> bool:
         """Whether the kernel has received nothing since the last response. A loop that was blocked would not know."""
@@ -87,9 +91,9 @@ class Connection(asyncio.BufferedProtocol):
             self._poll.register(socket, select.POLLIN)
         return not self._poll.poll(0)
 
-    def is_closing(self) -> bool:
-        """Whether the transport is closing. uvloop raises an error if data is then written to it."""
-        return self._transport.is_closing()
+    def is_open(self) -> bool:
+        """Whether another request can be sent. uvloop raises an error if data is written to a closing transport."""
+        return self.usable and not self._transport.is_closing()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the loop puts received bytes."""
@@ -124,12 +128,6 @@ class Connection(asyncio.BufferedProtocol):
         self.usable = False
         self._end_at_close(exc)
         self._on_lost(self)
-
-    def pause_writing(self) -> None:
-        """Do nothing: each request is written to the transport as a whole."""
-
-    def resume_writing(self) -> None:
-        """Do nothing."""
 
     def _is_sent(self, response: Response) -> bool:
         """Whether a long request was sent completely. A broker that refuses it for its size may not read all of it."""

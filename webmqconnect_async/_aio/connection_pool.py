@@ -88,8 +88,7 @@ class ConnectionPool:
         while self._idle:
             connection, _ = self._idle.popitem()
             idle = self._time() - connection.idle_since
-            is_open = connection.usable and not connection.is_closing()
-            if is_open and idle < self._keepalive and (idle < UNSEEN or connection.is_quiet()):
+            if connection.is_open() and idle < self._keepalive and (idle < UNSEEN or connection.is_quiet()):
                 return connection
             connection.abort()
         return None

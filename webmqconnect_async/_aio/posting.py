@@ -6,7 +6,6 @@ A request takes three times the CPU time of one over `connection_pool`.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from functools import partial
 
 import aiohttp
@@ -20,10 +19,11 @@ from .._core.idempotency import IDEMPOTENCY_KEY, value_of
 from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure
 from .aiohttp_errors import failure_of
+from .connection import abort
 from .deadlines import Deadline, Expired
 from .session import UNSEEN, url_of
 
-HIGH_WATER = 64 * 1024
+_HIGH_WATER = 64 * 1024
 """Bytes that a transport of asyncio buffers before it calls `pause_writing`."""
 
 
@@ -132,20 +132,15 @@ class _Body(aiohttp.Payload):
         if (
             transport.get_write_buffer_size()
             # The write buffer size of a TLS transport does not include that of its TCP transport.
-            or (len(self._body) > HIGH_WATER and transport.get_extra_info("sslcontext"))
+            or (len(self._body) > _HIGH_WATER and transport.get_extra_info("sslcontext"))
         ):
-            _abort(transport)
+            abort(transport)
 
     def abandon(self) -> None:
         """Abort the connection: aiohttp would continue to send for as long as the broker reads."""
         # A transport that is not closing has received its response, and may be in use for another push.
         if self._transport is not None and self._transport.is_closing():
-            _abort(self._transport)
-
-
-def _abort(transport: asyncio.Transport) -> None:
-    with suppress(AttributeError):  # raised by early releases of CPython 3.11 if TLS has ended
-        transport.abort()
+            abort(self._transport)
 
 
 async def _read(reply: aiohttp.ClientResponse) -> bytes:
