@@ -151,11 +151,7 @@ class AsyncClient(BaseClient):
         deadline = state.deadlines.start(seconds)
         try:
             if not state.slots.take():
-                try:
-                    await state.take_slot(deadline)
-                except BaseException:
-                    self._counts.failed += 1
-                    raise
+                await state.take_slot(deadline)
             try:
                 return await state.run(sign, deadline)
             finally:
@@ -194,11 +190,7 @@ class AsyncClient(BaseClient):
 
         The source is read only as fast as you take the outcomes. Leaving the loop early stops the source and cancels
         the pushes in flight; use `async with` to make that happen at once.
-
-        Args:
-            pushes: As for `push_many`.
-            concurrency: As for `push_many`.
-            order_by_topic: As for `push_many`.
+        The arguments are those of `push_many`.
 
         Raises:
             ClientClosed, WrongLoop: The source was not read.

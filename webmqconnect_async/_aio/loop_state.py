@@ -9,7 +9,7 @@ import asyncio
 import os
 import random
 import sys
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from weakref import WeakSet
 
@@ -17,10 +17,10 @@ import aiohttp
 
 from .._core import log
 from .._core.clock import unix_time
-from .._core.dialects import Request, Response, Signer
+from .._core.dialects import Signer
 from .._core.flow import Clock, PushFlow, Retry
 from .._core.settings import Settings
-from .._core.transport_failures import TransportFailure, WithoutFrames
+from .._core.transport_failures import WithoutFrames
 from .._core.values import Receipt
 from ..errors import ClientClosed, QueueTimeout, WebMQError, WrongLoop
 from .connection_pool import ConnectionPool
@@ -76,7 +76,7 @@ class LoopState:
     @property
     def path(self) -> str:
         """How requests are currently sent: "direct" or "session.post"."""
-        return "session.post" if self._pool is None or is_intercepted() else "direct"
+        return "session.post" if self._sender is self._posting else "direct"
 
     @property
     def is_shut_down(self) -> bool:
@@ -84,16 +84,19 @@ class LoopState:
         return self._guard is not None and self.session.closed
 
     async def take_slot(self, deadline: Deadline) -> None:
-        """Wait for a slot until the deadline, or until the client is closed."""
+        """Wait for a slot until the deadline, or until the client is closed. Count a push that gets none as failed."""
         self.queue.add(deadline)
+        taken = False
         try:
             await deadline.wait(self.slots.wait())
+            taken = True
         except Expired:
             if self.closing:
                 raise ClientClosed("the client was closed while the push waited for a slot") from None
             size = self._settings.concurrency
             raise QueueTimeout(f"none of the {size} slots came free before the deadline") from None
         finally:
+            self._counts.failed += not taken
             self.queue.discard(deadline)
 
     async def run(
@@ -130,7 +133,7 @@ class LoopState:
         """Carry out a flow and return its receipt. Exceptions of the flow pass through."""
         with WithoutFrames():
             while True:
-                step = flow.receive(await self._exchange(flow.request(), deadline))
+                step = flow.receive(await self._sender.exchange(flow.request(), deadline))
                 if isinstance(step, Receipt):
                     return step
                 if not background:  # its queue has log messages of its own
@@ -171,11 +174,10 @@ class LoopState:
             with suppress(StopIteration):
                 self.session.close().send(None)
 
-    def _exchange(self, request: Request, deadline: Deadline) -> Coroutine[object, object, Response | TransportFailure]:
+    @property
+    def _sender(self) -> ConnectionPool | Posting:
         # Checked for each request, because test doubles replace the method temporarily.
-        if self._pool is None or is_intercepted():
-            return self._posting.exchange(request, deadline)
-        return self._pool.exchange(request, deadline)
+        return self._posting if self._pool is None or is_intercepted() else self._pool
 
     def _open_pool(self, settings: Settings) -> str:
         """Prepare sending directly. Return why requests are posted instead; empty if they are not."""
