@@ -10,16 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Generator,
-    Iterable,
-    Iterator,
-)
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
 from functools import partial
 from typing import TypeAlias
 
@@ -45,9 +36,10 @@ class Source:
             self._at_hand = iter(pushes)
         items: AsyncPushes = self._at_hand or pushes
         self._items = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
-        self._next: Callable[[asyncio.CancelledError | None], Awaitable[object]] = (
-            partial(_anext, self._items) if isinstance(self._items, AsyncIterator) else partial(_next, self._items)
-        )
+        if isinstance(self._items, AsyncIterator):
+            self._next = partial(_anext, self._items)
+        else:
+            self._next = partial(_next, self._items)
         self._bulk = bulk
         self._loop = asyncio.get_running_loop()
         self._idle = 0

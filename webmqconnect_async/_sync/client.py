@@ -188,11 +188,7 @@ class Client(BaseClient):
 
         The source is read only as fast as you take the outcomes. Leaving the loop early stops the source and waits for
         the pushes in flight; use `with` to make that happen at once.
-
-        Args:
-            pushes: As for `push_many`.
-            concurrency: As for `push_many`.
-            order_by_topic: As for `push_many`.
+        The arguments are those of `push_many`.
 
         Raises:
             ClientClosed: The source was not read.
