@@ -96,14 +96,8 @@ class ConnectionOpener:
     def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         # Of a request, the connector uses the destination only, so all connections can share one.
-        self._request = aiohttp.ClientRequest(
-            "POST",
-            url_of(settings.endpoint),
-            loop=loop,
-            headers={"Host": "_"},
-            session=session,
-            ssl=settings.ssl or True,
-        )
+        url, ssl = url_of(settings.endpoint), settings.ssl or True
+        self._request = aiohttp.ClientRequest("POST", url, loop=loop, session=session, ssl=ssl)
         if session.connector is None:
             raise aiohttp.ClientConnectionError("the session is closed")
         self._connector = session.connector
