@@ -107,24 +107,22 @@ class LoopState:
         A `background` push is one of `push_soon`: it may start while the client closes, and does not count in `failed`.
         """
         settings, counts = self._settings, self._counts
+        pushed, attempts = False, 0
         self.in_flight += 1
-        receipt = None
         try:
             if self.closing and not background:
                 raise ClientClosed("the client is closed")
             flow = PushFlow(sign, settings.dialect, retry or settings.retry, self.clock, random.random, deadline.when)
             receipt = await self.drive(flow, deadline, background=background)
-        except WebMQError as error:
-            counts.retried += max(0, error.attempts - 1)
-            raise
-        else:
-            counts.retried += receipt.attempts - 1
+            pushed, attempts = True, receipt.attempts
             return receipt
+        except WebMQError as error:
+            attempts = error.attempts
+            raise
         finally:
-            if receipt is not None:
-                counts.pushed += 1
-            elif not background:
-                counts.failed += 1
+            counts.pushed += pushed
+            counts.failed += not pushed and not background
+            counts.retried += max(0, attempts - 1)
             self.in_flight -= 1
             if self.closing:
                 self.drained.set()

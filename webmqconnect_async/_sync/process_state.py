@@ -132,7 +132,7 @@ class ProcessState:
         self.background.abandon()
         if cut := self.slots.close(deadline):
             log.cut(self._endpoint.authority, cut)
-        for lease in self.slots.held:
+        for lease in list(self.slots.held):
             if (connection := lease.connection) is not None:
                 connection.abort()
         with self._lock:

@@ -48,7 +48,7 @@ class Slots:
         self._lock = threading.RLock()
         self._pushed = self._failed = self._retried = 0
         # Dicts, because they are ordered, and a statement that changes one is not a call.
-        self._held: dict[Lease, None] = {}
+        self.held: dict[Lease, None] = {}
         self._queue: dict[Lease, threading.Lock] = {}
         self._drained = Latch()
         self.closed = False
@@ -59,32 +59,27 @@ class Slots:
     def counts(self) -> tuple[int, int, int, int]:
         """The first four fields of `Stats`."""
         with self._lock:
-            return self._pushed, self._failed, self._retried, len(self._held)
-
-    @property
-    def held(self) -> list[Lease]:
-        """The leases that hold a slot now."""
-        return list(self._held)
+            return self._pushed, self._failed, self._retried, len(self.held)
 
     def acquire(self, lease: Lease, deadline: float) -> None:
         """Wait for a slot. The caller must release the lease, even after an exception."""
         turn = threading.Lock()
         turn.acquire()
         with self._lock:
-            full = len(self._held) - self._background >= self._size
+            full = len(self.held) - self._background >= self._size
             if lease.background:
                 self._background += 1
-                self._held[lease] = None
+                self.held[lease] = None
                 return
             if self.closed:
                 raise ClientClosed("the client is closed")
             if not full:
-                self._held[lease] = None
+                self.held[lease] = None
                 return
             self._queue[lease] = turn
         turn.acquire(timeout=seconds_until(deadline))
         with self._lock:
-            if lease in self._held:
+            if lease in self.held:
                 return
             closed = self.closed
         if closed:
@@ -94,7 +89,7 @@ class Slots:
     def release(self, lease: Lease) -> None:
         """Release the lease's slot, or leave the queue, and count the push. Safe to call again."""
         with self._lock:
-            held = lease in self._held
+            held = lease in self.held
             if held or lease in self._queue:
                 self._pushed += lease.pushed
                 self._failed += not lease.pushed and not lease.background
@@ -103,7 +98,7 @@ class Slots:
                 if not held:
                     del self._queue[lease]
                 else:
-                    del self._held[lease]
+                    del self.held[lease]
                     if lease.background:
                         self._background -= 1
                     elif not self.closed:
@@ -112,10 +107,10 @@ class Slots:
                         for following in self._queue:
                             turn = self._queue[following]
                             del self._queue[following]
-                            self._held[following] = None
+                            self.held[following] = None
                             turn.release()
                             break
-        if self.closed and not self._held:
+        if self.closed and not self.held:
             self._drained.set()
 
     def refuse(self) -> None:
@@ -134,11 +129,11 @@ class Slots:
     def close(self, deadline: float) -> int:
         """Accept no more leases, and wait until the deadline for those that hold a slot. Return how many still do."""
         self.refuse()
-        if not self._held:
+        if not self.held:
             self._drained.set()
         self._drained.wait(seconds_until(deadline))
         with self._lock:
-            cut_off = 0 if self.cut.is_set else len(self._held)
+            cut_off = 0 if self.cut.is_set else len(self.held)
             self.cut.set()
         return cut_off
 
