@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from itertools import chain
 from typing import Self, TypeAlias
 
 from .._core.bulk import Bulk, Item, Job, outcome_of
@@ -27,7 +26,7 @@ class Source:
     """Why it was not read to its end; `None` if it was."""
 
     def __init__(self, pushes: Pushes, bulk: Bulk) -> None:
-        self._items = chain(pushes)  # calls `iter` only when it is read: that of a query set may run its query
+        self._items = iter(pushes)
         self.bulk = bulk
         self.ended = False
 

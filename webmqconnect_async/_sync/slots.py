@@ -8,9 +8,9 @@ and its callers rely on three rules:
 - A push creates its `Lease` and enters `try` before it acquires anything. `Slots.release`, in `finally`, looks up what
   the lease holds, so it is safe to call again after an exception in the first call.
 - Changes that belong together are made without a call or a loop between them; at most the last is a call into C.
-- Locks are implemented in C and entered by `with`, which has no gap. `threading.Condition` and `Event` are written in
-  Python: an exception can leave the lock inside them locked forever. A lock that the thread of a handler may already
-  hold is reentrant, so that the handler can use the client.
+- Locks that guard state are implemented in C and entered by `with`, which has no gap. `threading.Condition` and `Event`
+  are written in Python: an exception can leave the lock inside them locked forever. A lock that the thread of a handler
+  may already hold is reentrant, so that the handler can use the client.
 """
 
 from __future__ import annotations
@@ -66,14 +66,10 @@ class Slots:
         turn = threading.Lock()
         turn.acquire()
         with self._lock:
-            full = len(self.held) - self._background >= self._size
-            if lease.background:
-                self._background += 1
-                self.held[lease] = None
-                return
-            if self.closed:
+            if self.closed and not lease.background:
                 raise ClientClosed("the client is closed")
-            if not full:
+            if lease.background or len(self.held) - self._background < self._size:
+                self._background += lease.background
                 self.held[lease] = None
                 return
             self._queue[lease] = turn
