@@ -212,10 +212,7 @@ class AsyncClient(BaseClient):
             TypeError, ValueError, WrongLoop: Nothing was closed.
         """
         seconds = checked_seconds("grace", grace, zero=True)
-        state = self._state
-        if state is not None and not state.is_here():
-            self._leave(state)
-            state = None
+        state = self._current()
         self._closed = True
         self._background.refuse()
         if state is None:
@@ -270,10 +267,7 @@ class AsyncClient(BaseClient):
         """Return the client's state in the running loop; raise ClientClosed or WrongLoop."""
         if self._closed:
             raise ClientClosed("the client is closed")
-        state = self._state
-        if state is not None and not state.is_here():
-            self._leave(state)
-            state = None
+        state = self._current()
         if state is None:
             if self._home is not None and self._home is not asyncio.get_running_loop():
                 raise WrongLoop("the borrowed session belongs to another event loop")
@@ -283,12 +277,15 @@ class AsyncClient(BaseClient):
             raise ClientClosed("the borrowed session is closed")
         return state
 
-    def _leave(self, state: LoopState) -> None:
-        """Abandon the state of another loop or process."""
-        state.leave()
-        self._state = None
-        if state.inherited:
-            self._background = AsyncQueue(self._settings)  # the parent pushes the events in the former queue
+    def _current(self) -> LoopState | None:
+        """Return the client's state in the running loop, if there is one. Abandon that of another loop or process."""
+        state = self._state
+        if state is not None and not state.is_here():
+            state.leave()
+            self._state = None
+            if state.inherited:
+                self._background = AsyncQueue(self._settings)  # the parent pushes the events in the former queue
+        return self._state
 
     def _bulk(self, pushes: AsyncPushes, concurrency: int | None, order_by_topic: bool) -> tuple[int, Source]:
         """Check the arguments of a bulk. Return the number of workers, and the source that they share."""

@@ -42,7 +42,7 @@ class ProcessState:
         self.slots = Slots(settings.concurrency)
         self.background = ThreadQueue(settings.background, settings.endpoint.authority)
         self._settings = settings
-        self._endpoint = settings.endpoint
+        self._broker = settings.endpoint.authority
         self._keepalive = inf if settings.keepalive is None else settings.keepalive
         self._head = settings.request_head
         context = None
@@ -95,7 +95,7 @@ class ProcessState:
                 if isinstance(step, Receipt):
                     return step
                 if not lease.background:  # its queue has log messages of its own
-                    log.retrying(self._endpoint.authority, step)
+                    log.retrying(self._broker, step)
                 seconds = step.seconds
                 del step  # otherwise its error, raised below, would refer to itself by this frame in its traceback
                 if self.slots.cut.wait(seconds):
@@ -131,7 +131,7 @@ class ProcessState:
         self.background.flush(deadline)
         self.background.abandon()
         if cut := self.slots.close(deadline):
-            log.cut(self._endpoint.authority, cut)
+            log.cut(self._broker, cut)
         for lease in list(self.slots.held):
             if (connection := lease.connection) is not None:
                 connection.abort()
@@ -144,7 +144,7 @@ class ProcessState:
 
         Takes no lock: a thread of the parent may have held it during the fork.
         """
-        log.forked(self._endpoint.authority)
+        log.forked(self._broker)
         self.background.forget_parent()
         _close_all(self._idle)
 
@@ -188,20 +188,19 @@ class ProcessState:
 
     def _failure(self, error: Exception, connection: Connection | None) -> TransportFailure:
         """Return the failure that an error means."""
-        broker = self._endpoint.authority
         begun = connection is not None and connection.begun
         if isinstance(error, Expired) or self.slots.cut.is_set:
             return failures.expired(begun, self.slots.cut.is_set)
         if isinstance(error, CutOff):
-            return failures.cut_off(broker, begun)
+            return failures.cut_off(self._broker, begun)
         if isinstance(error, NotHTTP):
-            return failures.garbage(broker, begun)
+            return failures.garbage(self._broker, begun)
         if isinstance(error, ssl.SSLCertVerificationError):
-            return failures.unverified(broker, error.verify_message)
+            return failures.unverified(self._broker, error.verify_message)
         what = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         if connection is None or not connection.is_open:
-            return failures.unreachable(broker, what)
-        return failures.broken(broker, begun, what)
+            return failures.unreachable(self._broker, what)
+        return failures.broken(self._broker, begun, what)
 
 
 def deadline_after(seconds: float | None) -> float:
