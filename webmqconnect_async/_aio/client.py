@@ -288,7 +288,6 @@ class AsyncClient(BaseClient):
         return self._state
 
     def _bulk(self, pushes: AsyncPushes, concurrency: int | None, order_by_topic: bool) -> tuple[int, Source]:
-        """Check the arguments of a bulk. Return the number of workers, and the source that they share."""
         self._here()
         workers, bulk = self._plan(pushes, (Iterable, AsyncIterable), concurrency, order_by_topic)
         source = Source(pushes, bulk)

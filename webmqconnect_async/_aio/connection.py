@@ -96,11 +96,9 @@ class Connection(asyncio.BufferedProtocol):
         return self.usable and not self._transport.is_closing()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where the loop puts received bytes."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Read received bytes."""
         received = bytes(self._buffer[:nbytes])
         if self._waiter is None:
             # Unsolicited data would be taken for the response to the next request.

@@ -43,7 +43,6 @@ class ConnectionPool:
         self._closed = False
 
     async def exchange(self, request: Request, deadline: Deadline) -> Response | TransportFailure:
-        """Send one request. Return the response, or the reason why there is none."""
         connection = self._take()
         if connection is None:
             try:

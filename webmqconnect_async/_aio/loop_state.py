@@ -128,7 +128,6 @@ class LoopState:
                 self.drained.set()
 
     async def drive(self, flow: PushFlow, deadline: Deadline, *, background: bool) -> Receipt:
-        """Carry out a flow and return its receipt. Exceptions of the flow pass through."""
         with WithoutFrames():
             while True:
                 step = flow.receive(await self._sender.exchange(flow.request(), deadline))
@@ -190,7 +189,6 @@ class LoopState:
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the running loop, or None."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

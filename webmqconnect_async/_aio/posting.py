@@ -55,7 +55,6 @@ class Posting:
         self._last_response = self._time()
 
     async def exchange(self, request: Request, deadline: Deadline) -> Response | TransportFailure:
-        """Send one request. Return the response, or the reason why there is none."""
         body = _Body(request.body, self._content_type)
         task = asyncio.current_task()
         cancelling = task.cancelling() if task is not None else 0

@@ -37,7 +37,6 @@ class _Connector(aiohttp.TCPConnector):
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
-        """Return a connection from the pool, or a new one."""
         for _ in range(_TRIES):
             connection = await super().connect(req, traces, timeout)
             handler, transport = connection.protocol, connection.transport

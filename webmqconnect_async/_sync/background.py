@@ -107,7 +107,6 @@ class ThreadQueue(BackgroundQueue):
                 _running.discard(self)
 
     def _work(self, push: Callable[[Signer], Receipt]) -> None:
-        """Push one event after another."""
         if self._thread is not threading.current_thread():
             return  # a signal handler has interrupted `_start_thread`
         try:

@@ -151,7 +151,6 @@ class _Crew:
         self._jobs.put(None)
 
     def join(self) -> None:
-        """Wait until the threads have ended."""
         for thread in list(self._threads):
             thread.join()
 

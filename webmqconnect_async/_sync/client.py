@@ -242,13 +242,11 @@ class Client(BaseClient):
         return state.background
 
     def _bulk(self, pushes: Pushes, concurrency: int | None, order_by_topic: bool) -> tuple[int, Source]:
-        """Check the arguments of a bulk. Return the number of workers, and the source."""
         self._open()
         workers, bulk = self._plan(pushes, (Iterable,), concurrency, order_by_topic)
         return workers, Source(pushes, bulk)
 
     def _push_one(self, push: Push | InvalidPush) -> Receipt | WebMQError:
-        """Push one item of a bulk and return its result."""
         if isinstance(push, InvalidPush):
             return push
         try:

@@ -45,12 +45,9 @@ class Connection(OwnedSockets):
         self.is_open = True
 
     def exchange(self, request: bytes, deadline: float) -> tuple[Response, bool]:
-        """Send a request. Return the response, and whether the connection can be used again.
+        """Send a request. Return the response, and whether the connection can be used again; if not, close it.
 
         If the response arrives early, the rest of the request is not sent, and the connection cannot be used again.
-
-        Raises:
-            OSError, CutOff, NotHTTP, Expired: The connection must be closed.
         """
         self.begun = True
         reader = ResponseReader()

@@ -88,7 +88,6 @@ class ProcessState:
         return receipt
 
     def drive(self, lease: Lease, flow: PushFlow, deadline: float) -> Receipt:
-        """Carry out a flow and return its receipt. Exceptions of the flow pass through."""
         with WithoutFrames():
             while True:
                 step = flow.receive(self.exchange(lease, flow.request(), deadline))
@@ -102,7 +101,6 @@ class ProcessState:
                     raise flow.error()
 
     def exchange(self, lease: Lease, request: Request, deadline: float) -> Response | TransportFailure:
-        """Send one request. Return the response, or the reason why there is none."""
         try:
             connection = self._connection(lease, deadline)
             response, reusable = connection.exchange(self._head.encode(request) + request.body, deadline)
@@ -187,7 +185,6 @@ class ProcessState:
                     del self._idle[0]
 
     def _failure(self, error: Exception, connection: Connection | None) -> TransportFailure:
-        """Return the failure that an error means."""
         begun = connection is not None and connection.begun
         if isinstance(error, Expired) or self.slots.cut.is_set:
             return failures.expired(begun, self.slots.cut.is_set)

@@ -41,7 +41,6 @@ class _Select:
 
 
 def new_poll() -> select.poll | _Select:
-    """Return a new object that waits for sockets."""
     # Preferably poll: select accepts no descriptor above 1023 (FD_SETSIZE).
     return select.poll() if hasattr(select, "poll") else _Select()
 
@@ -76,7 +75,6 @@ class OwnedSockets:
         self._sockets: list[socket.socket] = []
 
     def new(self, family: int, kind: int, protocol: int) -> socket.socket:
-        """Return a new non-blocking socket."""
         make = socket.socket
         if isinstance(make, type):
             # In two steps: an exception of a signal handler after `socket.socket(…)` would lose the socket.
