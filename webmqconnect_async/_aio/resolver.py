@@ -23,11 +23,15 @@ class DaemonResolver(ThreadedResolver):
     """aiohttp's ThreadedResolver, which resolves each name in a daemon thread of its own."""
 
     def __init__(self) -> None:
-        # Of its loop, a ThreadedResolver of aiohttp 3.14 uses only the two methods of `_DaemonThreads`.
         super().__init__(cast("asyncio.AbstractEventLoop", _DaemonThreads()))
 
 
 class _DaemonThreads:
+    """The running loop, except for the two methods of it that a ThreadedResolver of aiohttp 3.14 uses."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(asyncio.get_running_loop(), name)
+
     async def getaddrinfo(self, host: str, port: int, **options: int) -> Sequence[object]:
         found: Sequence[object] = await _in_thread(partial(socket.getaddrinfo, host, port, **options))
         if not found:
