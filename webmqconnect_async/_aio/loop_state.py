@@ -76,7 +76,7 @@ class LoopState:
     @property
     def path(self) -> str:
         """How requests are currently sent: "direct" or "session.post"."""
-        return "session.post" if self._sender is self._posting else "direct"
+        return "session.post" if self._sender() is self._posting else "direct"
 
     @property
     def is_shut_down(self) -> bool:
@@ -120,9 +120,12 @@ class LoopState:
             attempts = error.attempts
             raise
         finally:
-            counts.pushed += pushed
-            counts.failed += not pushed and not background
-            counts.retried += max(0, attempts - 1)
+            if pushed:
+                counts.pushed += 1
+            elif not background:
+                counts.failed += 1
+            if attempts > 1:
+                counts.retried += attempts - 1
             self.in_flight -= 1
             if self.closing:
                 self.drained.set()
@@ -130,7 +133,7 @@ class LoopState:
     async def drive(self, flow: PushFlow, deadline: Deadline, *, background: bool) -> Receipt:
         with WithoutFrames():
             while True:
-                step = flow.receive(await self._sender.exchange(flow.request(), deadline))
+                step = flow.receive(await self._sender().exchange(flow.request(), deadline))
                 if isinstance(step, Receipt):
                     return step
                 if not background:  # its queue has log messages of its own
@@ -171,7 +174,6 @@ class LoopState:
             with suppress(StopIteration):
                 self.session.close().send(None)
 
-    @property
     def _sender(self) -> ConnectionPool | Posting:
         # Checked for each request, because test doubles replace the method temporarily.
         return self._posting if self._pool is None or is_intercepted() else self._pool
