@@ -109,6 +109,11 @@ async def test_arguments_and_unusual_addresses(look_up: Callable[[Lookup], None]
     assert expected == {} or expected == kwargs
 
 
+async def test_the_rest_of_the_loop() -> None:
+    """Another release of aiohttp may use more of it than the two methods that need a thread."""
+    assert DaemonResolver()._loop.is_running()
+
+
 async def test_a_name_is_resolved(look_up: Callable[[Lookup], None]) -> None:
     """By a client with a session of its own."""
     with hostile() as server:

@@ -11,13 +11,7 @@ from .._core.transport_failures import TransportFailure
 
 
 def failure_of(error: Exception, broker: str, *, begun: bool) -> TransportFailure:
-    """Return the failure that an exception means.
-
-    Args:
-        error: An aiohttp.ClientError or OSError.
-        broker: Its host and port.
-        begun: Whether a byte of the request may have been sent.
-    """
+    """Return the failure that an aiohttp.ClientError or OSError means. `begun`: a byte may have been sent."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
             what = getattr(error.certificate_error, "verify_message", "") or type(error.certificate_error).__name__

@@ -15,11 +15,7 @@ from .loop_state import LoopState
 
 
 class AsyncQueue(BackgroundQueue):
-    """The events of `push_soon` of an AsyncClient. Events that wait when a loop is closed are pushed in the next one.
-
-    Args:
-        settings: The client's.
-    """
+    """The events of `push_soon` of an AsyncClient. Those that wait when a loop is closed are pushed in the next one."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.background, settings.endpoint.authority)
@@ -40,7 +36,7 @@ class AsyncQueue(BackgroundQueue):
         self.report()
 
     async def flush(self, seconds: float | None) -> bool:
-        """Wait until all events have an outcome; return False after `seconds`. `None`: no limit."""
+        """Wait until all events have an outcome; return False after `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 while self._backlog.waiting:

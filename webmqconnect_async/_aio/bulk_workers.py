@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from types import TracebackType
 from typing import Self, TypeAlias
 
 from .._core.bulk import outcome_of
@@ -18,14 +17,9 @@ Deliver: TypeAlias = Callable[[Outcome], object]
 
 
 async def run_workers(workers: int, source: Source, push: PushOne, deliver: Deliver, room: Slots | None = None) -> None:
-    """Push all items of a source.
+    """Push all items of a source, and deliver each outcome, in order of completion.
 
-    Args:
-        workers: Number of pushes in flight at a time.
-        source: Returns the jobs.
-        push: Pushes one item.
-        deliver: Called with each outcome, in order of completion.
-        room: Acquired once per outcome. `None`: no limit.
+    Each worker takes one slot of `room` per outcome, which the consumer releases. `None`: no limit.
     """
 
     async def work() -> None:
@@ -86,7 +80,5 @@ class AsyncPushStream(AsyncIterator[Outcome]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._outcomes.aclose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, Iterable, Mapping
 from math import inf
-from types import EllipsisType, TracebackType
+from types import EllipsisType
 from typing import Self, Unpack, cast
 from weakref import WeakSet
 
@@ -105,9 +105,7 @@ class AsyncClient(BaseClient):
         self._here()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def __repr__(self) -> str:
@@ -153,11 +151,7 @@ class AsyncClient(BaseClient):
         deadline = state.deadlines.start(seconds)
         try:
             if not state.slots.take():
-                try:
-                    await state.take_slot(deadline)
-                except BaseException:
-                    self._counts.failed += 1
-                    raise
+                await state.take_slot(deadline)
             try:
                 return await state.run(sign, deadline)
             finally:
@@ -196,11 +190,7 @@ class AsyncClient(BaseClient):
 
         The source is read only as fast as you take the outcomes. Leaving the loop early stops the source and cancels
         the pushes in flight; use `async with` to make that happen at once.
-
-        Args:
-            pushes: As for `push_many`.
-            concurrency: As for `push_many`.
-            order_by_topic: As for `push_many`.
+        The arguments are those of `push_many`.
 
         Raises:
             ClientClosed, WrongLoop: The source was not read.
@@ -222,10 +212,7 @@ class AsyncClient(BaseClient):
             TypeError, ValueError, WrongLoop: Nothing was closed.
         """
         seconds = checked_seconds("grace", grace, zero=True)
-        state = self._state
-        if state is not None and not state.is_here():
-            self._leave(state)
-            state = None
+        state = self._current()
         self._closed = True
         self._background.refuse()
         if state is None:
@@ -280,10 +267,7 @@ class AsyncClient(BaseClient):
         """Return the client's state in the running loop; raise ClientClosed or WrongLoop."""
         if self._closed:
             raise ClientClosed("the client is closed")
-        state = self._state
-        if state is not None and not state.is_here():
-            self._leave(state)
-            state = None
+        state = self._current()
         if state is None:
             if self._home is not None and self._home is not asyncio.get_running_loop():
                 raise WrongLoop("the borrowed session belongs to another event loop")
@@ -293,15 +277,17 @@ class AsyncClient(BaseClient):
             raise ClientClosed("the borrowed session is closed")
         return state
 
-    def _leave(self, state: LoopState) -> None:
-        """Abandon the state of another loop or process."""
-        state.leave()
-        self._state = None
-        if state.inherited:
-            self._background = AsyncQueue(self._settings)  # the parent pushes the events in the former queue
+    def _current(self) -> LoopState | None:
+        """Return the client's state in the running loop, if there is one. Abandon that of another loop or process."""
+        state = self._state
+        if state is not None and not state.is_here():
+            state.leave()
+            self._state = None
+            if state.inherited:
+                self._background = AsyncQueue(self._settings)  # the parent pushes the events in the former queue
+        return self._state
 
     def _bulk(self, pushes: AsyncPushes, concurrency: int | None, order_by_topic: bool) -> tuple[int, Source]:
-        """Check the arguments of a bulk. Return the number of workers, and the source that they share."""
         self._here()
         workers, bulk = self._plan(pushes, (Iterable, AsyncIterable), concurrency, order_by_topic)
         source = Source(pushes, bulk)

@@ -26,28 +26,18 @@ buffer is full, the TLS transport keeps later writes: so its size shows whether 
 """
 
 
+def abort(transport: asyncio.Transport) -> None:
+    """Close a transport at once, without sending buffered data. Safe to call again."""
+    # AttributeError: raised by early releases of CPython 3.11 if TLS has ended. RuntimeError: the loop is closed.
+    with suppress(AttributeError, RuntimeError):
+        transport.abort()
+
+
 class Connection(asyncio.BufferedProtocol):
     """A connection to a broker, for one request at a time. A request needs one future and no task.
 
-    Args:
-        transport: A connected transport. The new connection must become its protocol at once.
-        broker: Its host and port, for error messages.
-        buffer: Where the loop puts received bytes. All connections of a pool share it, since they copy them at once.
-        on_lost: Called with this object when the connection has ended.
+    All connections of a pool share `buffer`, where the loop puts received bytes, because they copy them at once.
     """
-
-    __slots__ = (
-        "_broker",
-        "_buffer",
-        "_is_long",
-        "_on_lost",
-        "_poll",
-        "_reader",
-        "_transport",
-        "_waiter",
-        "idle_since",
-        "usable",
-    )
 
     def __init__(
         self, transport: asyncio.Transport, broker: str, buffer: memoryview, on_lost: Callable[[Connection], object]
@@ -62,18 +52,13 @@ class Connection(asyncio.BufferedProtocol):
         if sys.platform != "win32":
             self._poll: select.poll | None = None
         self.usable = True
-        """Whether another request can be sent."""
         self.idle_since = 0.0
         """When the last request ended, on the loop's clock."""
 
     def send(
         self, loop: asyncio.AbstractEventLoop, head: bytes, body: bytes
     ) -> asyncio.Future[Response | TransportFailure | None]:
-        """Send a request.
-
-        Returns:
-            A future of the response, or of why there is none; `None` after `expire`.
-        """
+        """Send a request. Return a future of the response, or of why there is none; `None` after `expire`."""
         waiter = self._waiter = loop.create_future()
         self._reader = ResponseReader()
         self._is_long = len(head) + len(body) > _LONG
@@ -94,15 +79,10 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Close the connection at once, without sending buffered data. Safe to call again."""
         self.usable = False
-        # AttributeError: raised by early releases of CPython 3.11 if TLS has ended. RuntimeError: the loop is closed.
-        with suppress(AttributeError, RuntimeError):
-            self._transport.abort()
+        abort(self._transport)
 
     def is_quiet(self) -> bool:
-        """Whether the broker has neither closed the connection nor sent anything since the last response.
-
-        It asks the kernel, because a loop that was blocked has not seen what happened meanwhile.
-        """
+        """Whether the broker has neither closed nor sent anything, which a loop that was blocked has not seen."""
         socket = self._transport.get_extra_info("socket")
         if sys.platform == "win32":
             return not select.select([socket], [], [], 0)[0]
@@ -111,16 +91,14 @@ class Connection(asyncio.BufferedProtocol):
             self._poll.register(socket, select.POLLIN)
         return not self._poll.poll(0)
 
-    def is_closing(self) -> bool:
-        """Whether the transport is closing. uvloop raises an error if data is then written to it."""
-        return self._transport.is_closing()
+    def is_open(self) -> bool:
+        """Whether another request can be sent. uvloop raises an error if data is written to a closing transport."""
+        return self.usable and not self._transport.is_closing()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where the loop puts received bytes."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Read received bytes."""
         received = bytes(self._buffer[:nbytes])
         if self._waiter is None:
             # Unsolicited data would be taken for the response to the next request.
@@ -149,12 +127,6 @@ class Connection(asyncio.BufferedProtocol):
         self._end_at_close(exc)
         self._on_lost(self)
 
-    def pause_writing(self) -> None:
-        """Do nothing: each request is written to the transport as a whole."""
-
-    def resume_writing(self) -> None:
-        """Do nothing."""
-
     def _is_sent(self, response: Response) -> bool:
         """Whether a long request was sent completely. A broker that refuses it for its size may not read all of it."""
         return response.status < 300 and self._transport.get_write_buffer_size() == 0
@@ -162,16 +134,16 @@ class Connection(asyncio.BufferedProtocol):
     def _end_at_close(self, error: BaseException | None) -> None:
         if self._waiter is None:
             return
-        result: Response | TransportFailure | None
         try:
-            result = self._reader.end()
+            response = self._reader.end()
         except NotHTTP:
-            result = failures.garbage(self._broker, True)
-        if result is None and error is None:
-            result = failures.cut_off(self._broker, True)
-        elif result is None and error is not None:
-            result = failures.broken(self._broker, True, describe(error))
-        self._end(result)
+            self._end(failures.garbage(self._broker, True))
+            return
+        if error is None:
+            failure = failures.cut_off(self._broker, True)
+        else:
+            failure = failures.broken(self._broker, True, describe(error))
+        self._end(response or failure)
 
     def _end(self, result: Response | TransportFailure | None) -> None:
         waiter, self._waiter = self._waiter, None

@@ -26,10 +26,6 @@ class ConnectionPool:
     """The connections of one client in one event loop.
 
     The most recently used one is used first, so that after a burst the others exceed `keepalive` and are closed.
-
-    Args:
-        opener: Opens connections.
-        settings: The client's.
     """
 
     def __init__(self, opener: ConnectionOpener, settings: Settings) -> None:
@@ -47,7 +43,6 @@ class ConnectionPool:
         self._closed = False
 
     async def exchange(self, request: Request, deadline: Deadline) -> Response | TransportFailure:
-        """Send one request. Return the response, or the reason why there is none."""
         connection = self._take()
         if connection is None:
             try:
@@ -92,8 +87,7 @@ class ConnectionPool:
         while self._idle:
             connection, _ = self._idle.popitem()
             idle = self._time() - connection.idle_since
-            is_open = connection.usable and not connection.is_closing()
-            if is_open and idle < self._keepalive and (idle < UNSEEN or connection.is_quiet()):
+            if connection.is_open() and idle < self._keepalive and (idle < UNSEEN or connection.is_quiet()):
                 return connection
             connection.abort()
         return None

@@ -40,11 +40,7 @@ class Deadline:
         """Called when it expires, to end what the push waits for."""
 
     async def wait(self, waiting: Coroutine[object, object, T]) -> T:
-        """Wait for a coroutine until the deadline.
-
-        Raises:
-            Expired: The deadline has passed; the coroutine was cancelled.
-        """
+        """Wait for a coroutine until the deadline; then cancel it and raise Expired."""
         if self.expired:
             waiting.close()
             raise Expired

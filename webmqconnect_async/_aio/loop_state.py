@@ -6,26 +6,31 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-from collections.abc import AsyncGenerator, Coroutine
+import sys
+from collections.abc import AsyncGenerator
 from contextlib import suppress
+from weakref import WeakSet
 
 import aiohttp
 
 from .._core import log
 from .._core.clock import unix_time
-from .._core.dialects import Request, Response, Signer
+from .._core.dialects import Signer
 from .._core.flow import Clock, PushFlow, Retry
 from .._core.settings import Settings
-from .._core.transport_failures import TransportFailure, WithoutFrames
+from .._core.transport_failures import WithoutFrames
 from .._core.values import Receipt
 from ..errors import ClientClosed, QueueTimeout, WebMQError, WrongLoop
 from .connection_pool import ConnectionPool
 from .deadlines import Deadline, Deadlines, Expired
-from .fork import mark_after_fork
 from .posting import Posting
 from .session import ConnectionOpener, is_intercepted, open_session
 from .slots import Slots
+
+_states: WeakSet[LoopState] = WeakSet()
+"""All states of this process."""
 
 
 class Counts:
@@ -35,13 +40,7 @@ class Counts:
 
 
 class LoopState:
-    """The state of an AsyncClient in the running event loop.
-
-    Args:
-        settings: The client's.
-        counts: The client's.
-        borrowed: A session of the caller's, which is neither changed nor closed. `None`: open one.
-    """
+    """The state of an AsyncClient in the running event loop, with the borrowed session or one of its own."""
 
     def __init__(self, settings: Settings, counts: Counts, borrowed: aiohttp.ClientSession | None) -> None:
         self._settings = settings
@@ -49,7 +48,7 @@ class LoopState:
         self.loop = asyncio.get_running_loop()
         self.inherited = False
         """Whether a fork has copied it from the parent, which owns the connections."""
-        mark_after_fork(self)
+        _states.add(self)
         self.clock = Clock(unix_time, self.loop.time)
         self.slots = Slots(settings.concurrency)
         self.deadlines = Deadlines(self.loop)
@@ -77,7 +76,7 @@ class LoopState:
     @property
     def path(self) -> str:
         """How requests are currently sent: "direct" or "session.post"."""
-        return "session.post" if self._pool is None or is_intercepted() else "direct"
+        return "session.post" if self._sender() is self._posting else "direct"
 
     @property
     def is_shut_down(self) -> bool:
@@ -85,21 +84,19 @@ class LoopState:
         return self._guard is not None and self.session.closed
 
     async def take_slot(self, deadline: Deadline) -> None:
-        """Wait for a slot until the deadline.
-
-        Raises:
-            QueueTimeout: The deadline has passed.
-            ClientClosed: The client was closed during the wait.
-        """
+        """Wait for a slot until the deadline, or until the client is closed. Count a push that gets none as failed."""
         self.queue.add(deadline)
+        taken = False
         try:
             await deadline.wait(self.slots.wait())
+            taken = True
         except Expired:
             if self.closing:
                 raise ClientClosed("the client was closed while the push waited for a slot") from None
             size = self._settings.concurrency
             raise QueueTimeout(f"none of the {size} slots came free before the deadline") from None
         finally:
+            self._counts.failed += not taken
             self.queue.discard(deadline)
 
     async def run(
@@ -107,41 +104,36 @@ class LoopState:
     ) -> Receipt:
         """Drive an encoded push that has a slot, and count it.
 
-        Args:
-            sign: The encoded push.
-            deadline: Its deadline.
-            retry: Replaces the client's. `None`: the client's.
-            background: Whether it is of `push_soon`. Such a push may start while the client closes, and does not count
-                in `failed`.
+        A `background` push is one of `push_soon`: it may start while the client closes, and does not count in `failed`.
         """
         settings, counts = self._settings, self._counts
+        pushed, attempts = False, 0
         self.in_flight += 1
-        receipt = None
         try:
             if self.closing and not background:
                 raise ClientClosed("the client is closed")
             flow = PushFlow(sign, settings.dialect, retry or settings.retry, self.clock, random.random, deadline.when)
             receipt = await self.drive(flow, deadline, background=background)
-        except WebMQError as error:
-            counts.retried += max(0, error.attempts - 1)
-            raise
-        else:
-            counts.retried += receipt.attempts - 1
+            pushed, attempts = True, receipt.attempts
             return receipt
+        except WebMQError as error:
+            attempts = error.attempts
+            raise
         finally:
-            if receipt is not None:
+            if pushed:
                 counts.pushed += 1
             elif not background:
                 counts.failed += 1
+            if attempts > 1:
+                counts.retried += attempts - 1
             self.in_flight -= 1
             if self.closing:
                 self.drained.set()
 
     async def drive(self, flow: PushFlow, deadline: Deadline, *, background: bool) -> Receipt:
-        """Carry out a flow and return its receipt. Exceptions of the flow pass through."""
         with WithoutFrames():
             while True:
-                step = flow.receive(await self._exchange(flow.request(), deadline))
+                step = flow.receive(await self._sender().exchange(flow.request(), deadline))
                 if isinstance(step, Receipt):
                     return step
                 if not background:  # its queue has log messages of its own
@@ -167,11 +159,7 @@ class LoopState:
         return self.loop is asyncio.get_running_loop() and not self.inherited
 
     def leave(self) -> None:
-        """Release the resources of a closed loop, or of the process before a fork.
-
-        Raises:
-            WrongLoop: The loop is still open, or the session is borrowed.
-        """
+        """Release the resources of a closed loop, or of the process before a fork; raise WrongLoop if it is neither."""
         if self._guard is None:
             raise WrongLoop("the borrowed session belongs to another event loop")
         if self.inherited:
@@ -186,11 +174,9 @@ class LoopState:
             with suppress(StopIteration):
                 self.session.close().send(None)
 
-    def _exchange(self, request: Request, deadline: Deadline) -> Coroutine[object, object, Response | TransportFailure]:
+    def _sender(self) -> ConnectionPool | Posting:
         # Checked for each request, because test doubles replace the method temporarily.
-        if self._pool is None or is_intercepted():
-            return self._posting.exchange(request, deadline)
-        return self._pool.exchange(request, deadline)
+        return self._posting if self._pool is None or is_intercepted() else self._pool
 
     def _open_pool(self, settings: Settings) -> str:
         """Prepare sending directly. Return why requests are posted instead; empty if they are not."""
@@ -205,7 +191,6 @@ class LoopState:
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the running loop, or None."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -224,3 +209,21 @@ async def _close_at_shutdown(session: aiohttp.ClientSession, pool: ConnectionPoo
         yield
     finally:
         await _close(session, pool)
+
+
+def _keep_inherited() -> None:
+    """Mark the states that a fork has copied, and keep them alive until the process ends.
+
+    Closing them would write to the parent's connections (TLS close_notify), and remove them from the epoll instance
+    that parent and child share. The additional reference keeps CPython from finalizing them when the interpreter exits.
+    """
+    for state in _states:
+        state.inherited = True
+        if sys.implementation.name == "cpython":
+            from ctypes import py_object, pythonapi
+
+            pythonapi.Py_IncRef(py_object(state))
+
+
+if hasattr(os, "register_at_fork"):  # Windows does not have it
+    os.register_at_fork(after_in_child=_keep_inherited)

@@ -6,7 +6,6 @@ A request takes three times the CPU time of one over `connection_pool`.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from functools import partial
 
 import aiohttp
@@ -20,20 +19,18 @@ from .._core.idempotency import IDEMPOTENCY_KEY, value_of
 from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure
 from .aiohttp_errors import failure_of
+from .connection import abort
 from .deadlines import Deadline, Expired
 from .session import UNSEEN, url_of
 
-HIGH_WATER = 64 * 1024
+_HIGH_WATER = 64 * 1024
 """Bytes that a transport of asyncio buffers before it calls `pause_writing`."""
 
 
 class Posting:
     """Sends the requests of one client in one event loop with a session.
 
-    Args:
-        session: The client's own, or a borrowed one, which is never changed.
-        settings: The client's.
-        borrowed: Whether the session is borrowed: then the client's headers are sent with each request.
+    A borrowed session is never changed: the client's headers are sent with each request.
     """
 
     def __init__(self, session: aiohttp.ClientSession, settings: Settings, *, borrowed: bool) -> None:
@@ -58,7 +55,6 @@ class Posting:
         self._last_response = self._time()
 
     async def exchange(self, request: Request, deadline: Deadline) -> Response | TransportFailure:
-        """Send one request. Return the response, or the reason why there is none."""
         body = _Body(request.body, self._content_type)
         task = asyncio.current_task()
         cancelling = task.cancelling() if task is not None else 0
@@ -115,18 +111,12 @@ class _Body(aiohttp.Payload):
 
     @property
     def size(self) -> int:
-        """The length in bytes."""
         return len(self._body)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the body as text, which aiohttp uses in logs only."""
         return self._body.decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write the body."""
-        await self.write_with_length(writer, None)
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Write the body. aiohttp calls this only once there is a connection."""
         self.begun = True
         if isinstance(writer, StreamWriter):
@@ -141,20 +131,15 @@ class _Body(aiohttp.Payload):
         if (
             transport.get_write_buffer_size()
             # The write buffer size of a TLS transport does not include that of its TCP transport.
-            or (len(self._body) > HIGH_WATER and transport.get_extra_info("sslcontext"))
+            or (len(self._body) > _HIGH_WATER and transport.get_extra_info("sslcontext"))
         ):
-            _abort(transport)
+            abort(transport)
 
     def abandon(self) -> None:
         """Abort the connection: aiohttp would continue to send for as long as the broker reads."""
         # A transport that is not closing has received its response, and may be in use for another push.
         if self._transport is not None and self._transport.is_closing():
-            _abort(self._transport)
-
-
-def _abort(transport: asyncio.Transport) -> None:
-    with suppress(AttributeError):  # raised by early releases of CPython 3.11 if TLS has ended
-        transport.abort()
+            abort(self._transport)
 
 
 async def _read(reply: aiohttp.ClientResponse) -> bytes:

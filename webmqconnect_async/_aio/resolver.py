@@ -9,77 +9,55 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TypeAlias, TypeVar
+from functools import partial
+from typing import TypeVar, cast
 
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
 
-_T = TypeVar("_T")
-_Address: TypeAlias = tuple[str, int, socket.AddressFamily, int]
-"""A numeric host, its port, the family and the protocol."""
-
-# On macOS, the constant may contain flags that getaddrinfo does not accept.
-_CONFIGURED = socket.AI_ADDRCONFIG & getattr(socket, "AI_MASK", socket.AI_ADDRCONFIG)
-_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+T = TypeVar("T")
 
 
-class DaemonResolver(AbstractResolver):
-    """Resolves each name in a daemon thread of its own. The results are those of aiohttp's ThreadedResolver."""
+class DaemonResolver(ThreadedResolver):
+    """aiohttp's ThreadedResolver, which resolves each name in a daemon thread of its own."""
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Return the addresses of a name.
+    def __init__(self) -> None:
+        super().__init__(cast("asyncio.AbstractEventLoop", _DaemonThreads()))
 
-        Raises:
-            OSError: the name has no address, or no thread can be started.
-        """
-        loop = asyncio.get_running_loop()
-        found: asyncio.Future[list[_Address]] = loop.create_future()
 
-        def hand_over(settle: Callable[[_T], None], value: _T) -> None:
-            def unless_cancelled() -> None:
-                if not found.done():
-                    settle(value)
+class _DaemonThreads:
+    """The running loop, except for the two methods of it that a ThreadedResolver of aiohttp 3.14 uses."""
 
-            with suppress(RuntimeError):  # the loop has been closed
-                loop.call_soon_threadsafe(unless_cancelled)
+    def __getattr__(self, name: str) -> object:
+        return getattr(asyncio.get_running_loop(), name)
 
-        def look_up() -> None:
-            try:
-                hand_over(found.set_result, _addresses(host, port, family))
-            except Exception as error:  # noqa: BLE001  # it is raised where the result is awaited
-                hand_over(found.set_exception, error)
-
-        try:
-            threading.Thread(target=look_up, name="webmqconnect-resolve", daemon=True).start()
-        except RuntimeError as error:  # "can't start new thread"
-            raise OSError(str(error)) from None
-        addresses = await found
-        if not addresses:
+    async def getaddrinfo(self, host: str, port: int, **options: int) -> Sequence[object]:
+        found: Sequence[object] = await _in_thread(partial(socket.getaddrinfo, host, port, **options))
+        if not found:
             # aiohttp would raise an AssertionError.
             raise OSError("the name has no address")
-        return [
-            ResolveResult(hostname=host, host=numeric, port=port, family=family, proto=proto, flags=_NUMERIC)
-            for numeric, port, family, proto in addresses
-        ]
+        return found
 
-    async def close(self) -> None:
-        """Do nothing: the threads end by themselves."""
+    async def getnameinfo(self, address: tuple[str, int, int, int], flags: int) -> tuple[str, str]:
+        return await _in_thread(partial(socket.getnameinfo, address, flags))
 
 
-def _addresses(host: str, port: int, family: socket.AddressFamily) -> list[_Address]:
-    addresses: list[_Address] = []
-    for found, _, proto, _, address in socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, family=family, flags=_CONFIGURED
-    ):
-        # An IPv6 address is (host, port, flow, scope). A Python without IPv6 returns two raw values instead.
-        if found == socket.AF_INET6 and len(address) < 4:
-            continue
-        numeric = str(address[0])
-        if len(address) == 4 and address[3]:
-            # A link-local address needs its scope (RFC 4007, section 11), which getnameinfo adds: fe80::1%eth0.
-            numeric, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
-        addresses.append((numeric, int(address[1]), found, proto))
-    return addresses
+async def _in_thread(call: Callable[[], T]) -> T:
+    """Return what a call returns in a new daemon thread."""
+    loop = asyncio.get_running_loop()
+    returned: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            settle = partial(returned.set_result, call())
+        except Exception as error:  # noqa: BLE001  # it is raised where the result is awaited
+            settle = partial(returned.set_exception, error)
+        with suppress(RuntimeError):  # the loop has been closed
+            loop.call_soon_threadsafe(lambda: returned.cancelled() or settle())
+
+    try:
+        threading.Thread(target=run, name="webmqconnect-resolve", daemon=True).start()
+    except RuntimeError as error:  # "can't start new thread"
+        raise OSError(str(error)) from None
+    return await returned

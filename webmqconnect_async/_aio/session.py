@@ -37,7 +37,6 @@ class _Connector(aiohttp.TCPConnector):
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
-        """Return a connection from the pool, or a new one."""
         for _ in range(_TRIES):
             connection = await super().connect(req, traces, timeout)
             handler, transport = connection.protocol, connection.transport
@@ -89,27 +88,15 @@ def url_of(endpoint: Endpoint, query: str = "") -> URL:
 class ConnectionOpener:
     """Opens connections with a session's connector, and takes them over from aiohttp.
 
-    The connector resolves names, chooses addresses, does the TLS handshake and applies the session's limits.
-
-    Args:
-        session: An open session.
-        settings: The client's.
-
-    Raises:
-        Exception: This release of aiohttp lacks something that is used here.
+    The connector resolves names, chooses addresses, does the TLS handshake and applies the session's limits. The
+    constructor raises an exception of any class if this release of aiohttp lacks something that is used here.
     """
 
     def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         # Of a request, the connector uses the destination only, so all connections can share one.
-        self._request = aiohttp.ClientRequest(
-            "POST",
-            url_of(settings.endpoint),
-            loop=loop,
-            headers={"Host": "_"},
-            session=session,
-            ssl=settings.ssl or True,
-        )
+        url, ssl = url_of(settings.endpoint), settings.ssl or True
+        self._request = aiohttp.ClientRequest("POST", url, loop=loop, session=session, ssl=ssl)
         if session.connector is None:
             raise aiohttp.ClientConnectionError("the session is closed")
         self._connector = session.connector
@@ -122,14 +109,7 @@ class ConnectionOpener:
         _ = Connection.protocol, Connection.transport, Connection.close
 
     async def open(self, adopt: Callable[[asyncio.Transport], P]) -> P:
-        """Open a connection and return its new protocol.
-
-        Args:
-            adopt: Called with the transport; returns the protocol that replaces aiohttp's.
-
-        Raises:
-            aiohttp.ClientError, OSError: There is no connection.
-        """
+        """Open a connection, and return the new protocol that `adopt` makes for its transport."""
         connection = await self._connector.connect(self._request, [], self._timeout)
         # Nothing is awaited from here on: until the protocol is replaced, aiohttp's would receive the data.
         handler, transport = connection.protocol, connection.transport

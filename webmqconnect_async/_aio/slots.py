@@ -11,9 +11,6 @@ class Slots:
 
     Unlike an `asyncio.Semaphore`, it can be released after the loop was closed: pushes of a closed loop end when they
     are garbage-collected.
-
-    Args:
-        size: Number of slots.
     """
 
     def __init__(self, size: int) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
+from functools import partial
 from typing import TypeAlias
 
 from .._core.bulk import Bulk, Item, Job
@@ -23,12 +24,7 @@ _END = object()
 
 
 class Source:
-    """A caller's iterable, which workers read as jobs, one at a time and in order.
-
-    Args:
-        pushes: the iterable.
-        bulk: numbers the items and keeps the order per topic.
-    """
+    """A caller's iterable, which workers read as jobs, one at a time and in order."""
 
     failure: BaseException | None = None
     """Why the source was not read to its end; `None` if it was."""
@@ -39,7 +35,11 @@ class Source:
         if isinstance(pushes, list | tuple) and type(pushes) in (list, tuple):
             self._at_hand = iter(pushes)
         items: AsyncPushes = self._at_hand or pushes
-        self._items = _AsyncItems(items) if isinstance(items, AsyncIterable) else _Items(items)
+        self._items = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
+        if isinstance(self._items, AsyncIterator):
+            self._next = partial(_anext, self._items)
+        else:
+            self._next = partial(_next, self._items)
         self._bulk = bulk
         self._loop = asyncio.get_running_loop()
         self._idle = 0
@@ -160,7 +160,7 @@ class Source:
                     cancelled = error
                 continue
             try:
-                item = await self._items.next(cancelled)
+                item = await self._next(cancelled)
             except BaseException as error:  # noqa: BLE001  # also a KeyboardInterrupt, which would stop the loop here
                 self._end(error)
             else:
@@ -171,10 +171,13 @@ class Source:
                     if self._waiting:
                         self._wake_worker()
                 cancelled = None
-        try:
-            await self._items.close()
-        except BaseException as error:  # noqa: BLE001  # the caller's code may raise anything
-            self._end(error)
+        if isinstance(self._items, AsyncGenerator):
+            # In this task: a scope around its `yield` must be left in the task that entered it. A plain iterator is not
+            # closed, like that of a `for` loop: its owner may continue to read it.
+            try:
+                await self._items.aclose()
+            except BaseException as error:  # noqa: BLE001  # the caller's code may raise anything
+                self._end(error)
 
     def _end(self, failure: BaseException | None) -> None:
         """Stop reading. The first failure is kept."""
@@ -204,48 +207,24 @@ class Source:
             self._wake_worker()
 
 
-class _Items:
-    """A plain iterator."""
-
-    def __init__(self, pushes: Iterable[object]) -> None:
-        self._items = iter(pushes)
-
-    async def next(self, cancelled: asyncio.CancelledError | None) -> object:
-        """Return the next item, or _END.
-
-        Args:
-            cancelled: raised where the source is suspended, if it is a generator. `None`: continue.
-        """
-        try:
-            if cancelled is None:
-                return next(self._items)
-            if isinstance(self._items, Generator):
-                return self._items.throw(cancelled)
-        except StopIteration:
-            return _END
-        raise cancelled
-
-    async def close(self) -> None:
-        """Do nothing, like a `for` loop: the owner of the iterator may continue to read it."""
+async def _next(items: Iterator[object], cancelled: asyncio.CancelledError | None) -> object:
+    """Return the next item, or _END. `cancelled` is raised where the source is suspended, if it is a generator."""
+    try:
+        if cancelled is None:
+            return next(items)
+        if isinstance(items, Generator):
+            return items.throw(cancelled)
+    except StopIteration:
+        return _END
+    raise cancelled
 
 
-class _AsyncItems:
-    """An async iterator; the methods are those of `_Items`."""
-
-    def __init__(self, pushes: AsyncIterable[object]) -> None:
-        self._items = aiter(pushes)
-
-    async def next(self, cancelled: asyncio.CancelledError | None) -> object:
-        try:
-            if cancelled is None:
-                return await anext(self._items)
-            if isinstance(self._items, AsyncGenerator):
-                return await self._items.athrow(cancelled)
-        except StopAsyncIteration:
-            return _END
-        raise cancelled
-
-    async def close(self) -> None:
-        """Close a generator in this task: a scope around its `yield` must be left in the task that entered it."""
-        if isinstance(self._items, AsyncGenerator):
-            await self._items.aclose()
+async def _anext(items: AsyncIterator[object], cancelled: asyncio.CancelledError | None) -> object:
+    try:
+        if cancelled is None:
+            return await anext(items)
+        if isinstance(items, AsyncGenerator):
+            return await items.athrow(cancelled)
+    except StopAsyncIteration:
+        return _END
+    raise cancelled

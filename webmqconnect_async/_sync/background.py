@@ -30,12 +30,7 @@ _running: set[ThreadQueue] = set()
 
 
 class ThreadQueue(BackgroundQueue):
-    """The events of `push_soon` of a Client in one process.
-
-    Args:
-        background: The client's options.
-        broker: Host and port, for the log.
-    """
+    """The events of `push_soon` of a Client in one process."""
 
     def __init__(self, background: Background, broker: str) -> None:
         super().__init__(background, broker)
@@ -47,12 +42,9 @@ class ThreadQueue(BackgroundQueue):
         self._ended = False
 
     def start(self, client: object, push: Callable[[Signer], Receipt]) -> None:
-        """Start the thread, unless it is running.
+        """Start the thread, unless it is running; raise RuntimeError if it cannot be started.
 
         It ends when the client has been closed, or garbage-collected and its events pushed.
-
-        Raises:
-            RuntimeError: The thread cannot be started.
         """
         if self._thread is None:
             if not getattr(sys.modules.get("uwsgi"), "has_threads", True):  # a thread would start, and never run
@@ -115,7 +107,6 @@ class ThreadQueue(BackgroundQueue):
                 _running.discard(self)
 
     def _work(self, push: Callable[[Signer], Receipt]) -> None:
-        """Push one event after another."""
         if self._thread is not threading.current_thread():
             return  # a signal handler has interrupted `_start_thread`
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from types import TracebackType
 from typing import Self, TypeAlias
 
 from .._core.bulk import Bulk, Item, Job, outcome_of
@@ -20,17 +19,46 @@ PushOne: TypeAlias = Callable[[Push | InvalidPush], Receipt | WebMQError]
 _END = object()
 
 
-def outcomes(workers: int, pushes: Pushes, bulk: Bulk, push: PushOne) -> Generator[Outcome, None, BaseException | None]:
-    """Yield outcomes in order of completion, with at most `workers` pushes in flight.
+class Source:
+    """A caller's iterable, which is read as jobs."""
 
-    Returns:
-        Why the source was not read to its end; `None` if it was.
-    """
+    failure: BaseException | None = None
+    """Why it was not read to its end; `None` if it was."""
+
+    def __init__(self, pushes: Pushes, bulk: Bulk) -> None:
+        self._items = iter(pushes)
+        self.bulk = bulk
+        self.ended = False
+
+    def next(self) -> Job | None:
+        """Read an item and return its job. `None`: there are no more items, or its topic is busy."""
+        item: object = _END
+        try:
+            # Not next(): an exception of a signal handler after that call would lose the returned item.
+            for each in self._items:
+                item = each
+                break
+        except (KeyboardInterrupt, SystemExit):
+            raise  # meant for the caller's thread, which happened to read the source at that moment
+        except BaseException as error:  # noqa: BLE001  # the caller's iterable may raise anything
+            self.stop(error)
+            return None
+        self.ended = item is _END
+        return None if self.ended else self.bulk.take(item)
+
+    def stop(self, failure: BaseException) -> None:
+        """Stop reading. The first failure is kept."""
+        if not self.ended:
+            self.ended, self.failure = True, failure
+
+
+def outcomes(workers: int, source: Source, push: PushOne) -> Generator[Outcome]:
+    """Yield outcomes in order of completion, with at most `workers` pushes in flight."""
     crew = _Crew(workers, push)
     try:
         # The loop is in a function of its own. In CPython 3.13, some jumps to the start of a loop are not covered by
         # the `try` around it: an exception of a signal handler could skip `finally`.
-        return (yield from _outcomes(crew, iter(pushes), bulk))
+        yield from _outcomes(crew, source)
     finally:
         try:
             crew.stop()
@@ -40,94 +68,51 @@ def outcomes(workers: int, pushes: Pushes, bulk: Bulk, push: PushOne) -> Generat
             raise
 
 
-def _outcomes(crew: _Crew, items: Iterator[Item], bulk: Bulk) -> Generator[Outcome, None, BaseException | None]:
-    failure: BaseException | None = None
-    reading = True
-    while True:
-        if reading and crew.has_room and not bulk.full and not crew.has_result:
-            item: object = _END
-            try:
-                # Not next(): an exception of a signal handler after that call would lose the returned item.
-                for each in items:
-                    item = each
-                    break
-            except (KeyboardInterrupt, SystemExit):
-                raise  # meant for the caller's thread, which happened to read the source at that moment
-            except BaseException as error:  # noqa: BLE001  # the caller's iterable may raise anything
-                reading, failure = False, error
-            else:
-                if item is _END:
-                    reading = False
-                elif (taken := bulk.take(item)) is not None:
-                    crew.run(taken)
-        elif crew.busy:
+def _outcomes(crew: _Crew, source: Source) -> Generator[Outcome]:
+    while crew.busy or not source.ended:
+        if crew.is_free and not source.ended and not source.bulk.full:
+            if (taken := source.next()) is not None:
+                crew.run(taken)
+        else:
             job, result = crew.wait()
-            if reading and isinstance(result, ClientClosed):
-                reading, failure = False, result
-            if (following := bulk.done(job)) is not None:
+            if isinstance(result, ClientClosed):
+                source.stop(result)
+            if (following := source.bulk.done(job)) is not None:
                 crew.run(following)
             yield outcome_of(job, result)
-        elif not reading:
-            return failure
 
 
-def collect(stream: Generator[Outcome, None, BaseException | None]) -> tuple[list[Outcome], BaseException | None]:
-    """Return all outcomes, and why the source was not read to its end."""
-    done: list[Outcome] = []
-    try:
-        return done, _append_all(stream, done)
-    finally:
-        # A signal handler may have raised while the generator was suspended.
-        stream.close()
-
-
-def _append_all(stream: Generator[Outcome, None, BaseException | None], done: list[Outcome]) -> BaseException | None:
-    while True:
-        try:
-            outcome = next(stream)
-        except StopIteration as end:
-            failure: BaseException | None = end.value
-            return failure
-        done.append(outcome)
+def stream(workers: int, source: Source, push: PushOne) -> Generator[Outcome]:
+    """Yield outcomes in order of completion, then raise why the source was not read to its end."""
+    yield from outcomes(workers, source, push)
+    if source.failure is not None:
+        raise source.failure
 
 
 class PushStream(Iterator[Outcome]):
     """The outcomes of `Client.push_stream`, as they come. Leaving its `with` block stops the rest."""
 
-    def __init__(self, stream: Generator[Outcome, None, BaseException | None]) -> None:
-        self._stream = stream
+    def __init__(self, outcomes: Generator[Outcome]) -> None:
+        self._outcomes = outcomes
 
     def __next__(self) -> Outcome:
-        try:
-            return next(self._stream)
-        except StopIteration as end:
-            failure: BaseException | None = end.value
-        if failure is not None:
-            raise failure
-        raise StopIteration
+        return next(self._outcomes)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stream.close()
+    def __exit__(self, *_: object) -> None:
+        self._outcomes.close()
 
 
 class _Crew:
     """Threads that push, each started when there is work for it. Without threads, the caller's thread pushes.
 
-    Only the caller's thread calls the methods.
-
-    Args:
-        size: Maximum number of pushes in flight; 1 needs no thread.
-        push: Pushes one item.
+    Only the caller's thread calls the methods. `size` is the maximum number of pushes in flight; 1 needs no thread.
     """
 
     def __init__(self, size: int, push: PushOne) -> None:
         self._size = size
-        self._may_grow = size > 1
         self._push = push
         self._threads: set[threading.Thread] = set()
         """The threads that were started. Each also adds itself, since an exception may interrupt `start`."""
@@ -138,17 +123,14 @@ class _Crew:
         """Number of jobs passed to `run` whose results `wait` has not returned yet."""
 
     @property
-    def has_room(self) -> bool:
-        return self.busy < self._size
-
-    @property
-    def has_result(self) -> bool:
-        return not self._results.empty()
+    def is_free(self) -> bool:
+        """Whether there is room for another job, and no result to return before."""
+        return self.busy < self._size and self._results.empty()
 
     def run(self, job: Job) -> None:
         """Pass a job to a thread, or run it here if there are none."""
         self.busy += 1
-        if self._may_grow and len(self._threads) < self.busy:
+        if self._size > 1 and len(self._threads) < self.busy:
             self._start()
         if self._threads:
             self._jobs.put(job)
@@ -169,7 +151,6 @@ class _Crew:
         self._jobs.put(None)
 
     def join(self) -> None:
-        """Wait until the threads have ended."""
         for thread in list(self._threads):
             thread.join()
 
@@ -183,7 +164,6 @@ class _Crew:
             # `start`.
             if "new thread" not in str(error):
                 raise
-            self._may_grow = False
             self._size = max(1, len(self._threads))
         else:
             self._threads.add(thread)

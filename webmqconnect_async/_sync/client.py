@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
-from types import EllipsisType, TracebackType
+from types import EllipsisType
 from typing import Self, Unpack, overload
 
 from .._core.bulk import in_order
@@ -16,7 +16,7 @@ from .._core.settings import ClientOptions
 from .._core.values import Outcome, Push, Receipt, SessionIDs, Stats
 from ..errors import ClientClosed, InvalidPush, WebMQError
 from .background import ThreadQueue
-from .bulk_workers import Pushes, PushStream, collect, outcomes
+from .bulk_workers import Pushes, PushStream, Source, outcomes, stream
 from .process_state import ProcessState, deadline_after
 
 
@@ -118,9 +118,7 @@ class Client(BaseClient):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -180,7 +178,8 @@ class Client(BaseClient):
             SourceFailed: The source raised, or the client was closed; `.outcomes` has the outcomes so far. A
                 KeyboardInterrupt or SystemExit passes through as itself.
         """
-        return in_order(*collect(self._outcomes(pushes, concurrency, order_by_topic)))
+        workers, source = self._bulk(pushes, concurrency, order_by_topic)
+        return in_order(list(outcomes(workers, source, self._push_one)), source.failure)
 
     def push_stream(
         self, pushes: Pushes, *, concurrency: int | None = None, order_by_topic: bool = False
@@ -189,18 +188,15 @@ class Client(BaseClient):
 
         The source is read only as fast as you take the outcomes. Leaving the loop early stops the source and waits for
         the pushes in flight; use `with` to make that happen at once.
-
-        Args:
-            pushes: As for `push_many`.
-            concurrency: As for `push_many`.
-            order_by_topic: As for `push_many`.
+        The arguments are those of `push_many`.
 
         Raises:
             ClientClosed: The source was not read.
             TypeError, ValueError: An argument is invalid; the source was not read.
             BaseException: What the source raised, or ClientClosed, after the outcomes of all items read before.
         """
-        return PushStream(self._outcomes(pushes, concurrency, order_by_topic))
+        workers, source = self._bulk(pushes, concurrency, order_by_topic)
+        return PushStream(stream(workers, source, self._push_one))
 
     def close(self, grace: float | None = 5.0) -> None:
         """Close the client, after pushing the events of `push_soon`.
@@ -245,16 +241,12 @@ class Client(BaseClient):
         state.background.start(self, partial(state.run, background=True))
         return state.background
 
-    def _outcomes(
-        self, pushes: Pushes, concurrency: int | None, order_by_topic: bool
-    ) -> Generator[Outcome, None, BaseException | None]:
-        """Check the arguments of a bulk and return its outcomes."""
+    def _bulk(self, pushes: Pushes, concurrency: int | None, order_by_topic: bool) -> tuple[int, Source]:
         self._open()
         workers, bulk = self._plan(pushes, (Iterable,), concurrency, order_by_topic)
-        return outcomes(workers, pushes, bulk, self._push_one)
+        return workers, Source(pushes, bulk)
 
     def _push_one(self, push: Push | InvalidPush) -> Receipt | WebMQError:
-        """Push one item of a bulk and return its result."""
         if isinstance(push, InvalidPush):
             return push
         try:

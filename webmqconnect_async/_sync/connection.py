@@ -23,12 +23,8 @@ class CutOff(Exception):
     """The broker closed the connection before its response was complete."""
 
 
-class Connection:
-    """A connection to a broker, for one push at a time.
-
-    Args:
-        connector: Connects to the broker.
-    """
+class Connection(OwnedSockets):
+    """A connection to a broker, for one push at a time."""
 
     is_open = False
     """Whether requests can be sent."""
@@ -38,27 +34,20 @@ class Connection:
     """When the last response was complete, on the monotonic clock."""
 
     def __init__(self, connector: Connector) -> None:
+        super().__init__()
         self._connector = connector
-        self._sockets = OwnedSockets()
 
     def open(self, deadline: float) -> None:
-        """Connect. However this ends, the caller must close the connection.
-
-        Raises:
-            OSError, Expired: There is no connection.
-        """
-        self._socket = self._connector.connect(self._sockets, deadline)
+        """Connect. However this ends, the caller must close the connection."""
+        self._socket = self._connector.connect(self, deadline)
         self._poll = new_poll()
         self._poll.register(self._socket, IN)
         self.is_open = True
 
     def exchange(self, request: bytes, deadline: float) -> tuple[Response, bool]:
-        """Send a request. Return the response, and whether the connection can be used again.
+        """Send a request. Return the response, and whether the connection can be used again; if not, close it.
 
         If the response arrives early, the rest of the request is not sent, and the connection cannot be used again.
-
-        Raises:
-            OSError, CutOff, NotHTTP, Expired: The connection must be closed.
         """
         self.begun = True
         reader = ResponseReader()
@@ -80,14 +69,6 @@ class Connection:
     def is_quiet(self) -> bool:
         """Whether the broker has neither closed the idle connection nor sent anything on it."""
         return not self._poll.poll(0)
-
-    def close(self) -> None:
-        """Close the connection. Safe to call again."""
-        self._sockets.close()
-
-    def abort(self) -> None:
-        """Break the connection while another thread waits for the response, or connects."""
-        self._sockets.abort()
 
     def _send(self, unsent: memoryview) -> memoryview:
         """Send what can be sent now, and return the rest."""

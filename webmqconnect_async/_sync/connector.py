@@ -23,18 +23,13 @@ _Address: TypeAlias = tuple[int, int, int, str, tuple[str | int | bytes, ...]]
 
 
 class Connector:
-    """Connects to a broker. It remembers which of several addresses worked.
-
-    Args:
-        endpoint: The broker.
-        context: Verifies https. `None`: http.
-        connect_timeout: Seconds to connect to one address, and again for the TLS handshake. `None`: the deadline only.
-    """
+    """Connects to a broker. It remembers which of several addresses worked."""
 
     def __init__(self, endpoint: Endpoint, context: SSLContext | None, connect_timeout: float | None) -> None:
         self._endpoint = endpoint
         self._context = context
         self._limit = inf if connect_timeout is None else connect_timeout
+        """Seconds to connect to one address, and again for the TLS handshake."""
         self._last: _Address | None = None
         """The address of the last connection."""
 
@@ -42,13 +37,6 @@ class Connector:
         """Connect and return the socket. However this ends, the caller must close the sockets.
 
         Resolving the broker's name cannot be interrupted, so it may take longer than the deadline.
-
-        Args:
-            sockets: Owns each socket.
-            deadline: On the monotonic clock.
-
-        Raises:
-            OSError, Expired: There is no connection.
         """
         addresses = socket.getaddrinfo(self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM)
         connected = self._race(_in_order(addresses, self._last), sockets, deadline)

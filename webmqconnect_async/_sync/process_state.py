@@ -34,9 +34,6 @@ class ProcessState:
 
     Exceptions from signal handlers leave it consistent, by the rules in `slots`: the lease of a push owns its
     connection, which `release` closes if the lease still has it.
-
-    Args:
-        settings: The client's settings.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -45,7 +42,7 @@ class ProcessState:
         self.slots = Slots(settings.concurrency)
         self.background = ThreadQueue(settings.background, settings.endpoint.authority)
         self._settings = settings
-        self._endpoint = settings.endpoint
+        self._broker = settings.endpoint.authority
         self._keepalive = inf if settings.keepalive is None else settings.keepalive
         self._head = settings.request_head
         context = None
@@ -65,11 +62,7 @@ class ProcessState:
     def run(self, sign: Signer, deadline: float | None = None, *, background: bool = False) -> Receipt:
         """Wait for a slot, drive an encoded push, release the slot, and count the push.
 
-        Args:
-            sign: The encoded push.
-            deadline: On the monotonic clock, or infinity. `None`: wait for a slot without a limit, then start the
-                client's timeout.
-            background: Whether it is an event of `push_soon`.
+        Without a deadline, wait for a slot without a limit, then start the client's timeout.
         """
         settings = self._settings
         lease = Lease()
@@ -95,27 +88,25 @@ class ProcessState:
         return receipt
 
     def drive(self, lease: Lease, flow: PushFlow, deadline: float) -> Receipt:
-        """Carry out a flow and return its receipt. Exceptions of the flow pass through."""
         with WithoutFrames():
             while True:
                 step = flow.receive(self.exchange(lease, flow.request(), deadline))
                 if isinstance(step, Receipt):
                     return step
                 if not lease.background:  # its queue has log messages of its own
-                    log.retrying(self._endpoint.authority, step)
+                    log.retrying(self._broker, step)
                 seconds = step.seconds
                 del step  # otherwise its error, raised below, would refer to itself by this frame in its traceback
-                if self.slots.sleep(seconds):
+                if self.slots.cut.wait(seconds):
                     raise flow.error()
 
     def exchange(self, lease: Lease, request: Request, deadline: float) -> Response | TransportFailure:
-        """Send one request. Return the response, or the reason why there is none."""
         try:
             connection = self._connection(lease, deadline)
             response, reusable = connection.exchange(self._head.encode(request) + request.body, deadline)
             if reusable and self._keepalive:
                 with self._lock:
-                    if not self.slots.is_cut:
+                    if not self.slots.cut.is_set:
                         lease.connection = None
                         self._idle.append(connection)
             return response
@@ -138,8 +129,8 @@ class ProcessState:
         self.background.flush(deadline)
         self.background.abandon()
         if cut := self.slots.close(deadline):
-            log.cut(self._endpoint.authority, cut)
-        for lease in self.slots.held:
+            log.cut(self._broker, cut)
+        for lease in list(self.slots.held):
             if (connection := lease.connection) is not None:
                 connection.abort()
         with self._lock:
@@ -151,7 +142,7 @@ class ProcessState:
 
         Takes no lock: a thread of the parent may have held it during the fork.
         """
-        log.forked(self._endpoint.authority)
+        log.forked(self._broker)
         self.background.forget_parent()
         _close_all(self._idle)
 
@@ -165,14 +156,14 @@ class ProcessState:
                     del self._idle[-1]
             if (connection := lease.connection) is None:
                 connection = lease.connection = Connection(self._connector)
-                if self.slots.is_cut:
+                if self.slots.cut.is_set:
                     raise Expired
                 connection.open(deadline)
                 break
             if self._is_usable(connection):
                 break
             _disconnect(lease)
-        if self.slots.is_cut:
+        if self.slots.cut.is_set:
             # `close` may not have seen this connection.
             raise Expired
         return connection
@@ -194,21 +185,19 @@ class ProcessState:
                     del self._idle[0]
 
     def _failure(self, error: Exception, connection: Connection | None) -> TransportFailure:
-        """Return the failure that an error means."""
-        broker = self._endpoint.authority
         begun = connection is not None and connection.begun
-        if isinstance(error, Expired) or self.slots.is_cut:
-            return failures.expired(begun, self.slots.is_cut)
+        if isinstance(error, Expired) or self.slots.cut.is_set:
+            return failures.expired(begun, self.slots.cut.is_set)
         if isinstance(error, CutOff):
-            return failures.cut_off(broker, begun)
+            return failures.cut_off(self._broker, begun)
         if isinstance(error, NotHTTP):
-            return failures.garbage(broker, begun)
+            return failures.garbage(self._broker, begun)
         if isinstance(error, ssl.SSLCertVerificationError):
-            return failures.unverified(broker, error.verify_message)
+            return failures.unverified(self._broker, error.verify_message)
         what = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         if connection is None or not connection.is_open:
-            return failures.unreachable(broker, what)
-        return failures.broken(broker, begun, what)
+            return failures.unreachable(self._broker, what)
+        return failures.broken(self._broker, begun, what)
 
 
 def deadline_after(seconds: float | None) -> float:

@@ -8,9 +8,9 @@ and its callers rely on three rules:
 - A push creates its `Lease` and enters `try` before it acquires anything. `Slots.release`, in `finally`, looks up what
   the lease holds, so it is safe to call again after an exception in the first call.
 - Changes that belong together are made without a call or a loop between them; at most the last is a call into C.
-- Locks are implemented in C and entered by `with`, which has no gap. `threading.Condition` and `Event` are written in
-  Python: an exception can leave the lock inside them locked forever. A lock that the thread of a handler may already
-  hold is reentrant, so that the handler can use the client.
+- Locks that guard state are implemented in C and entered by `with`, which has no gap. `threading.Condition` and `Event`
+  are written in Python: an exception can leave the lock inside them locked forever. A lock that the thread of a handler
+  may already hold is reentrant, so that the handler can use the client.
 """
 
 from __future__ import annotations
@@ -36,18 +36,11 @@ class Lease:
     """Requests made for it."""
 
     background = False
-    """Whether it is a push of `push_soon`.
-
-    Such a push has a slot beyond those of the client, even while the client closes, and does not count if it fails.
-    """
+    """Whether it is a push of `push_soon`: with a slot beyond those of the client, and not counted if it fails."""
 
 
 class Slots:
-    """A semaphore with deadlines, served in order of arrival, that can be closed.
-
-    Args:
-        size: Number of slots.
-    """
+    """A semaphore with deadlines, served in order of arrival, that can be closed."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -55,61 +48,34 @@ class Slots:
         self._lock = threading.RLock()
         self._pushed = self._failed = self._retried = 0
         # Dicts, because they are ordered, and a statement that changes one is not a call.
-        self._held: dict[Lease, None] = {}
+        self.held: dict[Lease, None] = {}
         self._queue: dict[Lease, threading.Lock] = {}
         self._drained = Latch()
-        self._cut = Latch()
         self.closed = False
+        self.cut = Latch()
+        """Set when the client has been closed and its grace period is over."""
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
         """The first four fields of `Stats`."""
         with self._lock:
-            return self._pushed, self._failed, self._retried, len(self._held)
-
-    @property
-    def held(self) -> list[Lease]:
-        """The leases that hold a slot now."""
-        return list(self._held)
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the client has been closed and its grace period is over."""
-        return self._cut.is_set
+            return self._pushed, self._failed, self._retried, len(self.held)
 
     def acquire(self, lease: Lease, deadline: float) -> None:
-        """Wait for a slot. The caller must release the lease, even after an exception.
-
-        Args:
-            lease: A new lease.
-            deadline: On the monotonic clock; infinity for none.
-
-        Raises:
-            ClientClosed: The client is closed, or was closed during the wait.
-            QueueTimeout: No slot came free before the deadline.
-        """
-        with self._lock:
-            full = len(self._held) - self._background >= self._size
-            if lease.background:
-                self._background += 1
-                self._held[lease] = None
-                return
-            if not full and not self.closed:
-                self._held[lease] = None
-                return
+        """Wait for a slot. The caller must release the lease, even after an exception."""
         turn = threading.Lock()
         turn.acquire()
         with self._lock:
-            full = len(self._held) - self._background >= self._size
-            if self.closed:
+            if self.closed and not lease.background:
                 raise ClientClosed("the client is closed")
-            if not full:
-                self._held[lease] = None
+            if lease.background or len(self.held) - self._background < self._size:
+                self._background += lease.background
+                self.held[lease] = None
                 return
             self._queue[lease] = turn
         turn.acquire(timeout=seconds_until(deadline))
         with self._lock:
-            if lease in self._held:
+            if lease in self.held:
                 return
             closed = self.closed
         if closed:
@@ -119,7 +85,7 @@ class Slots:
     def release(self, lease: Lease) -> None:
         """Release the lease's slot, or leave the queue, and count the push. Safe to call again."""
         with self._lock:
-            held = lease in self._held
+            held = lease in self.held
             if held or lease in self._queue:
                 self._pushed += lease.pushed
                 self._failed += not lease.pushed and not lease.background
@@ -128,7 +94,7 @@ class Slots:
                 if not held:
                     del self._queue[lease]
                 else:
-                    del self._held[lease]
+                    del self.held[lease]
                     if lease.background:
                         self._background -= 1
                     elif not self.closed:
@@ -137,15 +103,11 @@ class Slots:
                         for following in self._queue:
                             turn = self._queue[following]
                             del self._queue[following]
-                            self._held[following] = None
+                            self.held[following] = None
                             turn.release()
                             break
-        if self.closed and not self._held:
+        if self.closed and not self.held:
             self._drained.set()
-
-    def sleep(self, seconds: float) -> bool:
-        """Sleep; return whether the end of the grace period of `close` has ended the sleep."""
-        return self._cut.wait(seconds)
 
     def refuse(self) -> None:
         """Accept no more leases, except those of `push_soon`. Safe to call again."""
@@ -161,17 +123,14 @@ class Slots:
                     break
 
     def close(self, deadline: float) -> int:
-        """Accept no more leases, and wait until the deadline for those that hold a slot. Return how many still do.
-
-        Safe to call again, even after an exception in the first call.
-        """
+        """Accept no more leases, and wait until the deadline for those that hold a slot. Return how many still do."""
         self.refuse()
-        if not self._held:
+        if not self.held:
             self._drained.set()
         self._drained.wait(seconds_until(deadline))
         with self._lock:
-            cut_off = 0 if self._cut.is_set else len(self._held)
-            self._cut.set()
+            cut_off = 0 if self.cut.is_set else len(self.held)
+            self.cut.set()
         return cut_off
 
 
@@ -180,33 +139,29 @@ class Latch:
 
     def __init__(self) -> None:
         self.is_set = False
-        self._lock = threading.RLock()
-        self._waiting: dict[threading.Lock, None] = {}
+        self._lock = threading.Lock()
+        """Locked until the latch is set. After that, each waiting thread that gets the lock releases it again."""
+        self._lock.acquire()
 
     def set(self) -> None:
         """Wake all waiting threads. Safe to call again, which completes a call that an exception has interrupted."""
-        with self._lock:
-            self.is_set = True
-        while self._waiting:
-            with self._lock:
-                for woken in self._waiting:
-                    del self._waiting[woken]
-                    woken.release()
-                    break
+        self.is_set = True
+        try:  # noqa: SIM105  # a handler may raise after the call of `suppress`, and before that of `release`
+            self._lock.release()
+        except RuntimeError:  # it is not locked
+            pass
 
     def wait(self, seconds: float) -> bool:
         """Wait until the latch is set, for at most `seconds`; return whether it is set."""
-        woken = threading.Lock()
-        woken.acquire()
-        with self._lock:
-            if not self.is_set:
-                self._waiting[woken] = None
         try:
-            if woken in self._waiting:
-                woken.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
+            self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
         finally:
-            with self._lock:
-                self._waiting.pop(woken, None)
+            # Also after an exception that followed `acquire`: nothing is called between the two.
+            if self.is_set:
+                try:  # noqa: SIM105  # as in `set`
+                    self._lock.release()
+                except RuntimeError:
+                    pass
         return self.is_set
 
 

@@ -10,7 +10,6 @@ import socket
 from math import inf
 from ssl import SSLContext, SSLError, SSLSocket, SSLWantReadError, SSLWantWriteError
 from traceback import walk_tb
-from typing import Protocol
 
 from .._core.clock import monotonic
 
@@ -24,19 +23,8 @@ class Expired(Exception):
     """The deadline has passed, or another thread has aborted the connection."""
 
 
-class Poll(Protocol):
-    """The part of `select.poll` that is used."""
-
-    def register(self, source: socket.socket, events: int, /) -> None:
-        """Wait for these events of a socket, instead of those that were registered before."""
-
-    def poll(self, milliseconds: float | None, /) -> list[tuple[int, int]]:
-        """Return the descriptors that are ready, with their events. `None`: wait without a limit."""
-        ...
-
-
 class _Select:
-    """`Poll` where the system has no `select.poll`."""
+    """The part of `select.poll` that is used, for systems without it."""
 
     def __init__(self) -> None:
         self._events: dict[int, int] = {}
@@ -52,13 +40,12 @@ class _Select:
         return [(each, self._events[each]) for each in {*ready[0], *ready[1], *ready[2]}]
 
 
-def new_poll() -> Poll:
-    """Return a new object that waits for sockets."""
+def new_poll() -> select.poll | _Select:
     # Preferably poll: select accepts no descriptor above 1023 (FD_SETSIZE).
     return select.poll() if hasattr(select, "poll") else _Select()
 
 
-def wait(poll: Poll, end: float) -> list[tuple[int, int]]:
+def wait(poll: select.poll | _Select, end: float) -> list[tuple[int, int]]:
     """Wait until a socket is ready, or until `end`. Return the descriptors that are ready."""
     left = end - monotonic()
     return poll.poll(None if left == inf else left * 1000) if left > 0 else []
@@ -88,7 +75,6 @@ class OwnedSockets:
         self._sockets: list[socket.socket] = []
 
     def new(self, family: int, kind: int, protocol: int) -> socket.socket:
-        """Return a new non-blocking socket."""
         make = socket.socket
         if isinstance(make, type):
             # In two steps: an exception of a signal handler after `socket.socket(…)` would lose the socket.
@@ -123,10 +109,7 @@ class OwnedSockets:
         return secured
 
     def close(self, but: socket.socket | None = None) -> None:
-        """Close all sockets but one. Safe to call again.
-
-        No TLS close_notify is sent: after a fork, the connection is the parent's.
-        """
+        """Close all sockets but one, without a TLS close_notify: after a fork, the connection is the parent's."""
         for each in self._sockets:
             if each is not but:
                 try:
@@ -135,7 +118,7 @@ class OwnedSockets:
                     socket.SocketType.close(each)
 
     def abort(self) -> None:
-        """Shut the connection down while another thread uses it, or connects."""
+        """Shut the connection down while another thread connects, or waits for the response."""
         self.is_aborted = True
         for each in list(self._sockets):
             try:
