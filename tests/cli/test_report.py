@@ -1,4 +1,4 @@
-"""The format of timestamps, and how a signature was made."""
+"""The texts of `explain` about the format of timestamps, and about how a signature was made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from webmqconnect_async.signing import Credentials, sign
 
 
 def test_timestamps() -> None:
-    """Brokers accept any number of digits from one on, but not a fraction where it does not belong."""
+    """A timestamp is well-formed with any number of digits in its fraction, but a fraction elsewhere is not."""
     assert is_timestamp("webmq", b"2026-11-24T14:00:00Z")
     assert is_timestamp("webmq", b"2026-1-2T3:4:5Z")
     assert not is_timestamp("webmq", b"2026-11-24T14:00:00.123Z")
@@ -18,7 +18,7 @@ def test_timestamps() -> None:
 
 
 def test_the_origin_of_a_signature() -> None:
-    """The request that was sent comes first."""
+    """A signature that matches several requests is attributed to the one that was sent."""
     credentials = Credentials("app", "s3cret")
     sent, expected = explain(credentials, {"topic": b"a"}), explain(credentials, {"topic": b"b"})
     newline = Credentials("app", "s3cret\n")
