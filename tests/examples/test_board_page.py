@@ -11,7 +11,7 @@ from yarl import URL
 
 from tests.chromium import Page, chromium
 from tests.examples.boards import Board, named, running
-from tests.running import away
+from tests.running import stopped
 from webmqconnect_async.testing import Hub
 
 pytestmark = [pytest.mark.usefixtures("chromium"), pytest.mark.timeout(120)]
@@ -209,7 +209,7 @@ async def test_the_pages_catch_up_after_an_outage_of_the_broker(
     async with running(name, **named(hub)) as board:
         await ada.open(board)
         await bob.open(board)
-        async with away(hub):
+        async with stopped(hub):
             await bob.page.until("document.getElementById('state').textContent !== 'Live'")
             await ada.add("tea")
             await ada.sees("tea")

@@ -11,7 +11,7 @@ from yarl import URL
 
 from tests.examples.boards import TOPIC, Board, named, running
 from tests.examples.serving import EXAMPLES
-from tests.running import away
+from tests.running import stopped
 from webmqconnect_async.testing import Hub, Pushed
 
 from ..listener import listener
@@ -146,7 +146,7 @@ async def test_pages_may_use_another_url_for_the_hub(name: str) -> None:
 async def test_an_outage_of_the_broker_only_delays_events(name: str, hub: Hub) -> None:
     """While the broker is down, changes are made and the log has the reason. Pages receive them later, in order."""
     async with running(name, **named(hub)) as board:
-        async with away(hub):
+        async with stopped(hub):
             changes = [await board.add("tea"), await board.add("milk")]
             line = await board.site.process.complained("cannot connect")
         assert "s3cret" not in line

@@ -18,7 +18,7 @@ from tests.examples.boards import named
 from tests.examples.serving import EXAMPLES
 from tests.hostile import ACCEPTED, Hostile, answer, held, reply
 from tests.processes import PATIENCE, Ended, python
-from tests.running import away
+from tests.running import stopped
 from webmqconnect_async.testing import Hub
 
 ROWS = list(csv.DictReader((EXAMPLES / "prices.csv").read_text("utf-8").splitlines()))
@@ -113,7 +113,7 @@ async def test_failed_rows_are_written_and_can_be_pushed_again(hub: Hub, tmp_pat
 
 
 async def test_without_a_broker_all_rows_are_written(hub: Hub, prices: Path) -> None:
-    async with away(hub):
+    async with stopped(hub):
         ended = await push(prices, named(hub))
     assert (ended.status, ended.stderr) == (1, "")
     count, see = ended.stdout.splitlines()

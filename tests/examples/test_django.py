@@ -16,7 +16,7 @@ import aiohttp
 from tests.examples.boards import named
 from tests.examples.serving import EXAMPLES, Site, serving
 from tests.hostile import ACCEPTED, Hostile, Peer
-from tests.running import away
+from tests.running import stopped
 from webmqconnect_async.testing import Hub, Pushed
 
 TOPIC = "http://example.com/orders"
@@ -92,7 +92,7 @@ async def test_an_order_that_is_rolled_back_is_not_pushed(hub: Hub, tmp_path: Pa
 async def test_an_order_is_kept_if_its_push_fails(hub: Hub, tmp_path: Path) -> None:
     """An order made while the broker is down is pushed later. One that may have been accepted is not pushed again."""
     async with shop(named(hub), tmp_path) as running:
-        async with away(hub):
+        async with stopped(hub):
             assert await running.order(1) == 201
         assert (await hub.arrived(TOPIC)).event == {"id": 1, "item": "tea", "amount": 1}
         hub.refuse_next(500)

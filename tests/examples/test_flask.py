@@ -18,7 +18,7 @@ import aiohttp
 from tests.examples.boards import named
 from tests.examples.serving import EXAMPLES, Site, serving
 from tests.hostile import ACCEPTED, Hostile, answer, held
-from tests.running import away
+from tests.running import stopped
 from webmqconnect_async.testing import Hub, Pushed
 
 CALLS, ORDERS = "http://example.com/calls", "http://example.com/orders"
@@ -86,7 +86,7 @@ async def test_the_response_to_a_call_depends_on_the_outcome(hub: Hub, tmp_path:
         assert hub.pushes == [Pushed(CALLS, event, key="app")]
         hub.refuse_next(500)
         assert (await post(http, running, "calls", 4))[0] == 502
-        async with away(hub):
+        async with stopped(hub):
             assert await post(http, running, "calls", 4) == (503, {"error": "not accepted: call again"})
         for invalid in ("\ud800", "x" * 5000):
             assert (await post(http, running, "calls", invalid))[0] == 422
@@ -101,7 +101,7 @@ async def test_the_response_to_a_call_depends_on_the_outcome(hub: Hub, tmp_path:
 async def test_an_order_is_accepted_while_the_broker_is_down(hub: Hub, tmp_path: Path) -> None:
     """The order is pushed later. An order that cannot be pushed is still an error of the request."""
     async with site(named(hub), tmp_path) as running, aiohttp.ClientSession() as http:
-        async with away(hub):
+        async with stopped(hub):
             status, event = await post(http, running, "orders", {"item": "tea"})
             assert status == 202
         assert await hub.arrived(ORDERS) == Pushed(ORDERS, event, key="app")

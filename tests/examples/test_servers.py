@@ -15,7 +15,7 @@ import pytest
 from tests.examples.boards import named
 from tests.examples.serving import EXAMPLES, serving
 from tests.processes import python
-from tests.running import away
+from tests.running import stopped
 from webmqconnect_async.testing import Hub
 
 BOARD = "fastapi_board:app"
@@ -68,7 +68,7 @@ async def test_sigterm_loses_nothing(
         # uWSGI closes a connection after the response, without a header that says so.
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http,
     ):
-        async with away(hub):
+        async with stopped(hub):
             for number in range(20):
                 async with http.post(f"{site.url}/{path}", json={"text": str(number)}) as response:
                     assert response.status in (201, 202), await response.text()
@@ -105,7 +105,7 @@ async def test_warm_shutdown_of_celery_loses_nothing(hub: Hub, tmp_path: Path, m
     env = {**named(hub), "PYTHONPATH": f"{EXAMPLES.parent}:{tmp_path}", "CELERY_BROKER_URL": ""}
     worker = ("--app", "preloaded", "worker", "--concurrency", "2", "--loglevel", "INFO")
     async with AsyncExitStack() as broker_is_away:
-        await broker_is_away.enter_async_context(away(hub))
+        await broker_is_away.enter_async_context(stopped(hub))
         async with (
             python("-W", "default", "-m", "celery", *worker, env=env) as process,
             python("-m", "examples.celery_worker", "6", env=env) as producer,

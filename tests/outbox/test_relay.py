@@ -17,7 +17,7 @@ from webmqconnect_async.relay._stores import connect_store
 from webmqconnect_async.testing import Hub
 
 from ..hostile import ACCEPTED, Hostile, answer, held
-from ..running import away
+from ..running import stopped
 from .databases import Database
 
 Failed = Sequence[tuple[Row, float | None, str]]
@@ -169,7 +169,7 @@ async def test_an_outage_of_the_broker_is_not_counted_as_an_attempt(
 ) -> None:
     caplog.set_level(logging.INFO, "webmqconnect_async.relay")
     async with running(Relay(database.url, client)) as task:
-        async with away(hub):
+        async with stopped(hub):
             database.insert((A, 1), (B, 2), (C, 3))
             await until(lambda: "the broker does not accept pushes" in caplog.text)
             assert database.scalar("SELECT max(attempts) FROM webmq_outbox") == 0
@@ -180,7 +180,7 @@ async def test_an_outage_of_the_broker_is_not_counted_as_an_attempt(
 
 async def test_once_ends_if_the_broker_is_down(database: Database, hub: Hub, client: AsyncClient) -> None:
     database.insert((A, 1))
-    async with away(hub), Relay(database.url, client) as relay:
+    async with stopped(hub), Relay(database.url, client) as relay:
         stats = await relay.run(once=True)
     assert stats == RelayStats(failed=stats.failed)
     assert stats.failed > 0
@@ -230,7 +230,7 @@ async def test_rows_that_are_dropped_while_the_broker_is_down(
 
     monkeypatch.setattr(relay._store, "due", counted)
     async with running(relay):
-        async with away(hub):
+        async with stopped(hub):
             database.insert((A, 1), (A, 2), (B, 3))
             await until(lambda: relay.stats.failed > 1)
             with database.connection() as connection:
