@@ -9,7 +9,7 @@ import pytest
 from webmqconnect_async import AsyncClient, Payload
 
 from ..chromium import Page
-from ..hub.pages import asked
+from ..hub.pages import ping_reply
 from .brokers import KEY, SECRET, Broker
 
 pytestmark = pytest.mark.usefixtures("chromium")
@@ -74,8 +74,8 @@ async def test_an_invalid_topic_does_not_affect_other_topics(broker: Broker, pag
 @pytest.mark.usefixtures("crossbar")
 async def test_crossbar_io_responds_to_pings_of_the_page(real: Broker, page: Page, topic: str) -> None:
     await subscribe(page, real.open.ws_url)
-    assert await asked(page) == [8, 34, 1, {}, "wamp.error.no_such_subscription"]
-    assert await asked(page) == [8, 34, 2, {}, "wamp.error.no_such_subscription"]
+    assert await ping_reply(page) == [8, 34, 1, {}, "wamp.error.no_such_subscription"]
+    assert await ping_reply(page) == [8, 34, 2, {}, "wamp.error.no_such_subscription"]
     await page.evaluate(f"mq.subscribe({json.dumps(topic)}, (event) => events.push([{json.dumps(topic)}, event]))")
     async with AsyncClient(real.open.endpoint, dialect="crossbar") as client:
         await heard(page, client, topic)
