@@ -130,7 +130,7 @@ def test_a_topic_is_forgotten_with_its_last_event() -> None:
 
 
 def test_a_second_outcome_of_a_try_is_ignored() -> None:
-    """For example, a task may be garbage-collected long after its loop was closed."""
+    """A try may have a second outcome if its task is garbage-collected long after its loop was closed."""
     waiting = backlog("a")
     entry = taken(waiting)
     waiting.fail_in_flight(0.0)

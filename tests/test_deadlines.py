@@ -257,7 +257,7 @@ async def test_at_most_a_batch_of_deadlines_expires_per_iteration(deadlines: Dea
 
 
 def test_uvloop_timer_of_less_than_half_a_millisecond() -> None:
-    """For such a timer, uvloop returns a Handle without `when`."""
+    """A deadline works even if uvloop returns a Handle without `when`, as for timers below half a millisecond."""
     uvloop = pytest.importorskip("uvloop")
 
     async def main() -> list[bool]:

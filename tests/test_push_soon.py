@@ -543,7 +543,7 @@ def test_a_thread_that_exits_is_replaced(server: Hostile) -> None:
 
 
 def test_a_close_that_is_interrupted(caplog: pytest.LogCaptureFixture) -> None:
-    """Wherever it is interrupted, a second `close` completes it: each event has failed once."""
+    """Wherever a `close` is interrupted, a second one completes it: each event has failed once."""
     caplog.set_level(logging.CRITICAL, LOGGER)  # an exception within logging would not release the lock of a handler
 
     class Interrupt(Exception):
@@ -604,7 +604,7 @@ def test_flush_at_exit_while_threads_end(server: Hostile, monkeypatch: pytest.Mo
 
 
 def test_callers_of_flush_are_woken_under_the_lock(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise, `flush` could return while an event waits that was added at that moment."""
+    """`flush` does not return while an event waits that was added at the moment in which its callers are woken."""
     held: list[bool] = []
     wake = ThreadQueue._wake_flushes
 
@@ -664,7 +664,7 @@ def test_on_failure_may_use_the_client(server: Hostile) -> None:
 
 
 def test_a_signal_handler_that_raises(server: Hostile) -> None:
-    """Wherever it interrupts `push_soon`, the event is queued or not queued, and the others are delivered."""
+    """Wherever a handler interrupts `push_soon`, the event is queued or not queued, and the others are delivered."""
 
     class Interrupt(Exception):
         pass
@@ -686,7 +686,7 @@ def test_a_signal_handler_that_raises(server: Hostile) -> None:
 
 
 def test_a_signal_handler_that_pushes(server: Hostile) -> None:
-    """Wherever it interrupts `push_soon`, both events are delivered."""
+    """Wherever a handler interrupts `push_soon`, both events are delivered."""
     pushed = 0
     with Client(server.url) as client:
         for interruption in at_every_point(lambda: client.push_soon(TOPIC, "handler")):

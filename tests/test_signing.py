@@ -75,7 +75,7 @@ def test_one_wrong_character_anywhere_is_wrong() -> None:
 
 
 def test_signatures_are_compared_by_compare_digest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gets both complete signatures as bytes; nothing is compared before."""
+    """`compare_digest` gets both complete signatures as bytes; nothing is compared before."""
     seen: list[tuple[bytes, bytes]] = []
 
     def spy(left: bytes, right: bytes) -> bool:

@@ -355,7 +355,7 @@ def test_the_error_of_a_wrong_refusal_names_the_argument(
 # Start and end of a hub
 
 
-def test_a_hub_that_is_down_refuses_connections_and_comes_back(webmq_hub: Hub) -> None:
+def test_a_hub_that_is_down_refuses_connections_until_the_end_of_the_block(webmq_hub: Hub) -> None:
     client = Client(webmq_hub.url, retry=Retry(attempts=1))
     client.push("t", 1)
     urls = webmq_hub.url, webmq_hub.ws_url
@@ -367,13 +367,13 @@ def test_a_hub_that_is_down_refuses_connections_and_comes_back(webmq_hub: Hub) -
     assert [push.event for push in webmq_hub.pushes] == [1, 3]
 
 
-def test_a_hub_comes_back_after_an_error_too(webmq_hub: Hub, client: Client) -> None:
+def test_a_hub_is_started_again_after_an_error_in_the_block(webmq_hub: Hub, client: Client) -> None:
     with pytest.raises(RuntimeError, match="the test's"), webmq_hub.down():
         raise RuntimeError("the test's")
     assert client.push("t", 1).status == 202
 
 
-def test_a_hub_goes_down_only_while_it_is_up(webmq_hub: Hub) -> None:
+def test_only_a_running_hub_can_be_taken_down(webmq_hub: Hub) -> None:
     with webmq_hub.down(), pytest.raises(RuntimeError, match="already down"), webmq_hub.down():
         pass
     with pytest.raises(RuntimeError, match="is not running"), Hub().down():
@@ -619,7 +619,7 @@ def test_the_fastapi_example_can_be_tested_with_the_fixtures(pytester: pytest.Py
                 assert web.post("/items", json={"text": "salt"}).status_code == 201
                 assert webmq_hub.wait_for(TOPIC).event["item"]["text"] == "salt"
 
-            def test_a_hub_that_is_away_fails_no_request(web: TestClient, webmq_hub: Hub) -> None:
+            def test_a_hub_that_is_down_fails_no_request(web: TestClient, webmq_hub: Hub) -> None:
                 with webmq_hub.down():
                     assert web.post("/items", json={"text": "sugar"}).status_code == 201
                 assert web.post("/items", json={"text": "lemon"}).status_code == 201

@@ -186,7 +186,7 @@ def broker() -> Broker:
     return Broker(HubConfig(subscriber_keys=KEYS, allow_publish=True, clock=lambda: 1318611591.0))
 
 
-def said(session: Session) -> list[object]:
+def message_of(session: Session) -> list[object]:
     """Return the only message in a session's queue, or nothing if it is empty. The message has less than 64 kB."""
     frame = session.take_nowait()
     message: list[object] = json.loads(frame[2 if frame[1] < 126 else 4 :]) if frame else []
@@ -195,17 +195,17 @@ def said(session: Session) -> list[object]:
 
 def opened(broker: Broker) -> Session:
     session = broker.open(Wamp1Session, drop=lambda: pytest.fail("dropped"))
-    assert said(session)[0] == 0
+    assert message_of(session)[0] == 0
     return session
 
 
 def authenticate(broker: Broker, session: Session) -> str:
     """Begin to authenticate, and return the challenge."""
     assert session.receive(json.dumps([2, "1", PROCEDURE + "authreq", KEY])) is None
-    _, _, challenge = said(session)
+    _, _, challenge = message_of(session)
     assert isinstance(challenge, str)
     assert session.receive(json.dumps([2, "2", PROCEDURE + "auth", signature(challenge)])) is None
-    assert said(session)[0] == 3
+    assert message_of(session)[0] == 3
     return challenge
 
 
@@ -216,16 +216,16 @@ def test_before_authentication_nothing_is_subscribed_or_published(broker: Broker
     for text in ('[5,"t"]', '[7,"t",1]', '[7,"t",1,[],[]]', '[6,"t"]', "nonsense"):
         assert stranger.receive(text) is None
     assert broker.deliver(Publication("t", "2")) == 1
-    assert (said(member), said(stranger)) == ([8, "t", 2], [])
+    assert (message_of(member), message_of(stranger)) == ([8, "t", 2], [])
 
 
 def test_prefix_ping_and_echo_need_no_authentication(broker: Broker) -> None:
     stranger = opened(broker)
     stranger.receive(json.dumps([1, "api", PROCEDURE]))
     stranger.receive('[2,"1","api:ping"]')
-    assert said(stranger) == [3, "1", None]
+    assert message_of(stranger) == [3, "1", None]
     stranger.receive('[2,"2","api:echo","x"]')
-    assert said(stranger) == [3, "2", "x"]
+    assert message_of(stranger) == [3, "2", "x"]
 
 
 def test_after_authentication_everything_is_as_for_anonymous_subscribers(broker: Broker) -> None:
@@ -234,9 +234,9 @@ def test_after_authentication_everything_is_as_for_anonymous_subscribers(broker:
     authenticate(broker, session)
     session.receive('[5,"ex:t"]')
     assert broker.deliver(Publication("http://example.com/t", "1")) == 1
-    assert said(session) == [8, "http://example.com/t", 1]
+    assert message_of(session) == [8, "http://example.com/t", 1]
     session.receive('[7,"ex:t",2,false]')
-    assert said(session) == [8, "http://example.com/t", 2]
+    assert message_of(session) == [8, "http://example.com/t", 2]
     session.receive('[6,"ex:t"]')
     assert broker.deliver(Publication("http://example.com/t", "3")) == 0
 
@@ -256,11 +256,11 @@ def test_the_reply_to_a_failure_is_sent_when_the_caller_allows_it(broker: Broker
     session = opened(broker)
     answer = session.receive(json.dumps([2, "1", PROCEDURE + "authreq", "unknown"]))
     assert callable(answer)
-    assert said(session) == []
+    assert message_of(session) == []
     session.receive(json.dumps([2, "2", PROCEDURE + "authreq", KEY]))
-    assert said(session)[:3] == [4, "2", ERROR + "authentication-already-requested"]
+    assert message_of(session)[:3] == [4, "2", ERROR + "authentication-already-requested"]
     answer()
-    assert said(session) == [4, "1", ERROR + "no-such-authkey", "no such key"]
+    assert message_of(session) == [4, "1", ERROR + "no-such-authkey", "no such key"]
     authenticate(broker, session)
 
 

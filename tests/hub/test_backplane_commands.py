@@ -104,7 +104,7 @@ async def test_a_command_that_arrives_when_the_hub_no_longer_waits(
     assert await peer.event() == (publication, [[2]])
 
 
-async def test_trimming_of_entries_that_the_hub_has_read_is_no_loss(
+async def test_trimming_of_entries_that_the_hub_has_read_is_not_a_loss(
     pair: Pair, wire: HubClient, own_redis: RedisServer
 ) -> None:
     """Trimming entries that the hub added and has read past is not a loss."""

@@ -197,7 +197,7 @@ async def test_scripts_are_loaded_again_after_redis_has_lost_them(
         assert await peer.event() == (publication, [[3]])
 
 
-async def test_trimming_of_entries_that_all_hubs_have_read_is_no_loss(
+async def test_trimming_of_entries_that_all_hubs_have_read_is_not_a_loss(
     pair: Pair, wire: HubClient, own_redis: RedisServer
 ) -> None:
     """Trimming entries that all hubs have read is not a loss."""

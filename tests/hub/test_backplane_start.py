@@ -337,7 +337,7 @@ async def test_a_hub_that_starts_while_another_pushes(run: Run, shared: Shared, 
 async def test_a_page_that_is_ahead_of_its_hub(
     run: Run, redis_server: RedisServer, shared: Shared, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its subscription waits until the hub has read as far as the page; then it misses nothing."""
+    """The page's subscription waits until the hub has read the stream as far as the page; then nothing is missed."""
     async with TcpProxy(redis_server.port) as proxy:
         behind = await run(Hub(port=0, **backplane(proxy, shared["backplane_prefix"])))
         ahead = await run(Hub(port=0, **shared))

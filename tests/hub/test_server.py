@@ -667,7 +667,7 @@ async def test_a_body_that_stops_half_way_ends_its_request(
 async def test_the_number_of_connections_is_limited_and_one_that_ends_makes_room(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even connections without a request are refused above the limit. Subscribers stay."""
+    """Connections above the limit are refused, even without a request. Subscribers stay connected."""
     monkeypatch.setattr(_server, "_SPARE", 2)
     hub = await run(Hub(port=0, max_connections=1))
     peer = await wire.subscriber(hub, "t")

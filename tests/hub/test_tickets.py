@@ -104,7 +104,7 @@ def signed(challenge: object) -> str:
     return base64.b64encode(hmac.digest(PAGE["page"].encode(), challenge.encode(), hashlib.sha256)).decode()
 
 
-async def asked(peer: Wamp2Peer, topic: str, **options: object) -> list[object]:
+async def subscribe_reply(peer: Wamp2Peer, topic: str, **options: object) -> list[object]:
     """Subscribe to a topic; return the reply without the IDs."""
     await peer.send(32, 1, options, topic)
     reply = await peer.receive()
@@ -133,7 +133,7 @@ async def test_a_ticket_joins_as_its_subject(start: Start, wire: HubClient, capl
     assert (code, len(str(session))) == (2, 16)
     assert isinstance(details, dict)
     assert [details[name] for name in ("authid", "authrole", "authmethod")] == ["17", "subscriber", "ticket"]
-    assert [await asked(peer, topic) for topic in (MINE, NEWS, PRIVATE)] == [[33], [33], NOT_COVERED]
+    assert [await subscribe_reply(peer, topic) for topic in (MINE, NEWS, PRIVATE)] == [[33], [33], NOT_COVERED]
     for topic in (PRIVATE, MINE):
         await wire.push(hub, f"topicuri={topic}")
     assert (await peer.event())[1] == [[1]]
@@ -162,7 +162,7 @@ async def test_topics_are_compared_with_the_ticket_as_text(
 ) -> None:
     """A topic is compared with those of the ticket as text. A `*` in it has no meaning."""
     peer = await holder(wire, await start(), token({**CLAIMS, "topics": topics}))
-    assert await asked(peer, topic) == NOT_COVERED
+    assert await subscribe_reply(peer, topic) == NOT_COVERED
 
 
 ATTACKS = {
@@ -268,9 +268,9 @@ async def test_public_topics(start: Start, wire: HubClient) -> None:
     public, exact = "http://example.com/public/a", "http://example.com/public"
     only = refused("anonymous subscribers may read public topics only")
     peer = await wire.wamp2_subscriber(hub)
-    assert [await asked(peer, topic) for topic in (public, exact, MINE)] == [[33], only, only]
+    assert [await subscribe_reply(peer, topic) for topic in (public, exact, MINE)] == [[33], only, only]
     peer = await holder(wire, hub)
-    assert [await asked(peer, topic) for topic in (public, exact, MINE)] == [[33], NOT_COVERED, [33]]
+    assert [await subscribe_reply(peer, topic) for topic in (public, exact, MINE)] == [[33], NOT_COVERED, [33]]
     old = await wire.subscriber(hub, public, MINE)
     for topic in (MINE, public):
         await wire.push(hub, f"topicuri={topic}")
@@ -371,13 +371,13 @@ async def test_recovery_with_a_new_ticket(start: Start, wire: HubClient, clock: 
     clock.now += 3000
     renewed = ticket(key="users", secret=SECRET, sub="17", topics=[NEWS], now=clock.now)
     peer = await holder(wire, hub, renewed)
-    assert await asked(peer, MINE, _after=newest) == NOT_COVERED
-    assert await asked(peer, NEWS, _after=newest) == [33]
+    assert await subscribe_reply(peer, MINE, _after=newest) == NOT_COVERED
+    assert await subscribe_reply(peer, NEWS, _after=newest) == [33]
     assert (await peer.event())[1] == [[1]]
     await peer.heard()
     clock.now += 3600
     expired = refused("the ticket has expired")
-    assert [await asked(peer, topic, _after=newest) for topic in (NEWS, MINE)] == [expired, expired]
+    assert [await subscribe_reply(peer, topic, _after=newest) for topic in (NEWS, MINE)] == [expired, expired]
 
 
 def _broker(hub: Hub) -> Broker:
@@ -569,7 +569,7 @@ async def test_the_return_value_of_the_hook(
         assert _broker(hub).subscribers(MINE) == (line is None)
     else:
         peer = await holder(wire, hub)
-        assert await asked(peer, MINE) == ([33] if line is None else refused("the application refuses it"))
+        assert await subscribe_reply(peer, MINE) == ([33] if line is None else refused("the application refuses it"))
         await peer.heard()
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [record.getMessage() for record in errors] == ([line] if line else [])
@@ -648,7 +648,7 @@ async def test_the_hook_is_not_called_above_a_limit(run: Run, wire: HubClient) -
 
     hub = await run(Hub(port=0, may_subscribe=hook, max_topic=5, max_subscriptions=1))
     peer = await wire.wamp2_subscriber(hub)
-    replies = [await asked(peer, topic) for topic in ("a" * 6, "a", "b", "a")]
+    replies = [await subscribe_reply(peer, topic) for topic in ("a" * 6, "a", "b", "a")]
     assert replies == [
         refused("topic length (6) exceeds maximum (5)"),
         [33],
@@ -688,13 +688,13 @@ async def test_the_arguments_of_the_hook(start: Start, wire: HubClient) -> None:
 
     hub = await start(may_subscribe=hook, public=[NEWS], subscriber_keys=PAGE)
     peer, stranger = await holder(wire, hub, token({**CLAIMS, "plan": "pro"})), await wire.wamp2_subscriber(hub)
-    assert await asked(peer, MINE) == [33]
+    assert await subscribe_reply(peer, MINE) == [33]
     newest = _broker(hub).ids.newest
     await wire.push(hub, f"topicuri={MINE}")
     await peer.event()
-    assert await asked(peer, MINE, _after=newest) == refused("the application refuses it")
-    assert (await asked(peer, NEWS), await asked(peer, PRIVATE)) == ([33], NOT_COVERED)
-    assert (await asked(stranger, NEWS), (await asked(stranger, MINE))[0]) == ([33], 8)
+    assert await subscribe_reply(peer, MINE, _after=newest) == refused("the application refuses it")
+    assert (await subscribe_reply(peer, NEWS), await subscribe_reply(peer, PRIVATE)) == ([33], NOT_COVERED)
+    assert (await subscribe_reply(stranger, NEWS), (await subscribe_reply(stranger, MINE))[0]) == ([33], 8)
     old = await wire.subscriber(hub)
     await authenticate(old)
     await old.subscribe(PRIVATE)
@@ -708,12 +708,12 @@ class Gate:
     """A hook that returns when the test says so."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.subscribe_reply: list[str] = []
         self.arrived = asyncio.Event()
         self.open = asyncio.Event()
 
     async def __call__(self, identity: Identity, topic: str) -> bool:
-        self.asked.append(topic)
+        self.subscribe_reply.append(topic)
         if topic == MINE:
             self.arrived.set()
             await self.open.wait()
@@ -734,7 +734,7 @@ async def test_later_messages_wait_for_the_hook(run: Run, wire: HubClient) -> No
     await other.subscribe(NEWS)
     await wire.push(hub, f"topicuri={NEWS}")
     await other.event()
-    assert gate.asked == [MINE, MINE, NEWS]
+    assert gate.subscribe_reply == [MINE, MINE, NEWS]
     gate.open.set()
     assert [(await peer.receive())[:3:2] for _ in range(3)] == [[33, 2], [33, 1], [8, 3]]
     assert await old.receive() == [3, "call", None]
@@ -784,5 +784,5 @@ async def test_a_session_that_ends_while_the_hook_runs(
         assert (await peer.receive())[4:] == [UNAUTHORIZED, ["the ticket has expired"]]
     await peer.socket.close()
     await until(lambda: not _broker(hub).sessions)
-    assert gate.asked == [MINE]
+    assert gate.subscribe_reply == [MINE]
     assert caplog.messages[-1].endswith(" s, 0 topics")

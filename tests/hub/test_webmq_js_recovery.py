@@ -397,7 +397,7 @@ async def test_a_loss_is_reported_after_a_later_confirmation() -> None:
 
 
 async def test_a_hub_that_refuses_the_history_of_a_plain_subscription() -> None:
-    """Such a refusal is invalid, and the page must not repeat the request forever."""
+    """The page does not repeat the request forever, although such a refusal is invalid."""
     said = await recover(f"""
         const errors = [];
         console.error = (text) => errors.push(text);

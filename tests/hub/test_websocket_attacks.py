@@ -170,7 +170,7 @@ async def test_a_connection_whose_pongs_are_not_read_is_not_read_and_ends(
 async def test_requests_of_a_subscriber_that_reads_no_replies_are_not_read(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise the hub would store a full queue of replies for this subscriber."""
+    """The hub stops reading, because it would store a full queue of replies for this subscriber otherwise."""
     monkeypatch.setattr(_websocket, "_STALL_TIMEOUT", 0.5)
     held: list[int] = []
     send = Session.send

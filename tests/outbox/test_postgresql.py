@@ -178,7 +178,7 @@ def pooler(request: pytest.FixtureRequest, pgbouncer: None, postgresql_server: S
 
 @pytest.mark.parametrize("pooler", ["transaction"], indirect=True)
 async def test_a_pooler_that_shares_sessions_is_refused(pooler: Server, database: Database) -> None:
-    """With a pooler that shares sessions, a lock would belong to the next client of the session."""
+    """The store refuses such a pooler, because the lock would belong to the next client of the session."""
     store = made(pooler.url(database.url.rpartition("/")[2]))
     with pytest.raises(StoreError, match="a pooler such as PgBouncer shares sessions"):
         await store.open()

@@ -244,7 +244,7 @@ async def test_rows_that_are_dropped_while_the_broker_is_down(
 async def test_rows_that_cannot_be_deleted_are_pushed_once(
     tmp_path: Path, hub: Hub, client: AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Until they can be deleted, one line of the log per minute says so."""
+    """Rows that cannot be deleted are not pushed again. One line of the log per minute says so."""
     caplog.set_level(logging.INFO, "webmqconnect_async.relay")
     database = Database(f"sqlite:///{tmp_path}/shop.db")
     database.insert((A, 1), (B, 2))

@@ -391,7 +391,7 @@ async def test_unsubscribed_and_subscribed_again() -> None:
 
 
 async def test_a_garbage_collected_subscription_is_closed() -> None:
-    """Otherwise its buffer would become full, and nothing would be read for the other subscriptions."""
+    """A subscription is closed with its last reference, because its full buffer would block the other subscriptions."""
     async with connected(buffer=1) as (subscriber, client):
         other = await subscriber.subscribe("b").ready()
         confirmed = await subscriber.subscribe("a").ready()
