@@ -287,7 +287,7 @@ class _Once:
         (range(10**12), 7, 50, 7),
     ],
 )
-def test_the_number_of_workers(pushes: object, concurrency: int | None, slots: int, workers: int) -> None:
+def test_as_many_workers_as_can_be_of_use(pushes: object, concurrency: int | None, slots: int, workers: int) -> None:
     assert worker_count(pushes, concurrency, slots) == workers
 
 

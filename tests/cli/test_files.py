@@ -153,8 +153,8 @@ def test_nothing_is_written_after_an_error() -> None:
         assert file.broken == "No space left on device"
 
 
-def test_paths_that_cannot_be_a_file_of_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file in a missing folder is refused, and so is a block device, whose content would be overwritten."""
+def test_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk neither: what is in it would be written over."""
     with pytest.raises(FileNotFoundError):
         FailedFile(tmp_path / "nowhere" / "failed")
     monkeypatch.setattr(Path, "is_block_device", lambda _: True)
@@ -164,12 +164,12 @@ def test_paths_that_cannot_be_a_file_of_failures(tmp_path: Path, monkeypatch: py
 
 
 LONG = b"x" * 1_000_000 + b"\n"
-"""A line that is longer than the buffer of a pipe."""
+"""More than a pipe holds."""
 
 
 @pytest.fixture
 def fifo(tmp_path: Path) -> Iterator[tuple[FailedFile, int]]:
-    """Open a pipe as the file of failures, and the end from which it is read."""
+    """Open a pipe as the file of failures, and its other end."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -182,13 +182,13 @@ def fifo(tmp_path: Path) -> Iterator[tuple[FailedFile, int]]:
 
 async def until_it_waits(file: FailedFile, writing: asyncio.Task[bool]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not file.waits:  # noqa: ASYNC110  # there is no event to wait for
+        while not file.waits:  # noqa: ASYNC110  # nothing else tells
             await asyncio.sleep(0)
     assert not writing.done()
 
 
-async def test_the_reader_of_a_pipe_may_be_slow(fifo: tuple[FailedFile, int]) -> None:
-    """A line waits for a slow reader of the pipe without blocking the event loop."""
+async def test_whoever_reads_a_pipe_may_be_slow(fifo: tuple[FailedFile, int]) -> None:
+    """The line waits, the event loop does not."""
     file, reading = fifo
     writing = asyncio.create_task(file.write(LONG))
     await until_it_waits(file, writing)
@@ -200,11 +200,8 @@ async def test_the_reader_of_a_pipe_may_be_slow(fifo: tuple[FailedFile, int]) ->
     assert (file.broken, file.waits) == (None, False)
 
 
-async def test_waiting_for_the_reader_of_a_pipe_can_be_ended(fifo: tuple[FailedFile, int]) -> None:
-    """Writing to a pipe that nobody reads can be told to stop waiting.
-
-    A line for which there is room is still written.
-    """
+async def test_nobody_reads_a_pipe(fifo: tuple[FailedFile, int]) -> None:
+    """It can be told to wait no longer; what there is room for is written even then."""
     file, reading = fifo
     assert await file.write(b"first\n")
     file.wait_no_longer()
@@ -214,7 +211,7 @@ async def test_waiting_for_the_reader_of_a_pipe_can_be_ended(fifo: tuple[FailedF
     assert file.broken == "nobody reads it"
 
 
-async def test_a_pipe_is_broken_once_waiting_was_ended(fifo: tuple[FailedFile, int]) -> None:
+async def test_nobody_reads_a_pipe_any_more(fifo: tuple[FailedFile, int]) -> None:
     file, _ = fifo
     writing = asyncio.create_task(file.write(LONG))
     await until_it_waits(file, writing)
@@ -223,7 +220,7 @@ async def test_a_pipe_is_broken_once_waiting_was_ended(fifo: tuple[FailedFile, i
     assert (file.broken, file.waits) == ("nobody reads it", False)
 
 
-async def test_the_reader_of_a_pipe_closes_it(fifo: tuple[FailedFile, int]) -> None:
+async def test_whoever_reads_a_pipe_leaves(fifo: tuple[FailedFile, int]) -> None:
     file, reading = fifo
     writing = asyncio.create_task(file.write(LONG))
     await until_it_waits(file, writing)

@@ -308,20 +308,20 @@ async def test_a_cancelled_run_gives_every_line_an_outcome(
 async def test_cancelled_while_nobody_reads_the_failures(
     lines: bytes, sent: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A cancelled run does not wait for the reader of the failures. It prints every line that it cannot write."""
+    """It waits for no reader then; the lines are named, what each was."""
     descriptor, writing = os.pipe()
     os.write(writing, lines)
     os.mkfifo(tmp_path / "pipe")
     nobody = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     with hostile(stall, stall, stall) as server, await asyncio.to_thread(FailedFile, tmp_path / "pipe") as pipe:
         filling = asyncio.create_task(pipe.write(bytes(1 << 20)))
-        while not pipe.waits:  # noqa: ASYNC110  # there is no event to wait for
+        while not pipe.waits:  # noqa: ASYNC110  # nothing else tells
             await asyncio.sleep(0)
         filling.cancel()
         pusher = LinePusher(AsyncClient(server.url), LineReader(descriptor), Events(TOPIC, None, None), failed=pipe)
         task = asyncio.create_task(pusher.run())
         await arrived(server, sent)
-        while pusher.next_line < 4:  # noqa: ASYNC110  # there is no event to wait for
+        while pusher.next_line < 4:  # noqa: ASYNC110  # nothing else tells
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task], timeout=PATIENCE)
@@ -332,8 +332,8 @@ async def test_cancelled_while_nobody_reads_the_failures(
     assert sorted(re.findall(r"^error: line (\d):", capsys.readouterr().err, re.MULTILINE)) == ["1", "2", "3"]
 
 
-async def test_further_interrupts_change_nothing(reading: LineReader, failed: FailedFile) -> None:
-    """Further interrupts change nothing: unsent lines stay safe to push again, and sent ones stay unsafe."""
+async def test_more_than_twice(reading: LineReader, failed: FailedFile) -> None:
+    """It changes nothing: what was never sent stays safe to push again, and what was sent does not become so."""
     with hostile(stall) as server:
         client = AsyncClient(server.url, timeout=None)
         pusher = LinePusher(client, reading, Events(TOPIC, None, None), failed=failed, order_by_topic=True)

@@ -121,7 +121,7 @@ def test_member_given_twice(line: bytes, name: str) -> None:
     assert json.loads(record) == {"text": line.decode(), **notes}
     with pytest.raises(ValueError, match=f"^not a push: {said}$"):
         Records(include_unconfirmed=True).push(record)
-    for former in (record, record.replace(b', "retryable": false', b"")):  # as earlier versions wrote it
+    for former in (record, record.replace(b', "retryable": false', b"")):  # before there was "retryable"
         assert no_push_record(former, 4, errors.InvalidPush(f"not a push: {said}")) == former
 
 

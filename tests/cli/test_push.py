@@ -496,8 +496,8 @@ def test_file_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "--jsonl: cannot read" in result.stderr
 
 
-def test_interrupted_while_it_opens_a_named_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opening a named pipe waits for its other end. Ctrl-C there has the usual exit status."""
+def test_interrupted_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening a named pipe waits for its other end: Ctrl-C there exits like any other."""
     file = tmp_path / "events.jsonl"
     file.touch()
 

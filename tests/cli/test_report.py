@@ -8,7 +8,7 @@ from webmqconnect_async.signing import Credentials, sign
 
 
 def test_timestamps() -> None:
-    """A timestamp is well-formed with any number of digits in its fraction, but a fraction elsewhere is not."""
+    """Brokers accept any number of digits from one on, but not a fraction where it does not belong."""
     assert is_timestamp("webmq", b"2026-11-24T14:00:00Z")
     assert is_timestamp("webmq", b"2026-1-2T3:4:5Z")
     assert not is_timestamp("webmq", b"2026-11-24T14:00:00.123Z")

@@ -163,7 +163,7 @@ def test_a_reason_is_the_text_of_the_response() -> None:
     assert (silent.reason, str(silent)) == ("", "the broker answered 400")
 
 
-def test_headers_may_be_an_http_client_message() -> None:
+def test_headers_may_be_those_of_http_client() -> None:
     headers = HTTPMessage()
     headers["Retry-After"] = "7"
     headers["date"] = formatdate(_NOW, usegmt=True)

@@ -181,7 +181,7 @@ def test_arguments_of_the_maximum_depth_are_accepted_or_a_violation() -> None:
     assert taken > 0
 
 
-def test_the_messages_of_the_hub() -> None:
+def test_what_the_hub_says() -> None:
     welcome = json.loads(messages.welcome("6123456789012345", 'r"', "é", "subscriber", "wampcra", {"_any_topic": True}))
     assert welcome[:2] == [2, 6123456789012345]
     assert welcome[2].pop("roles").keys() == {"broker"}

@@ -115,7 +115,7 @@ async def test_a_row_that_is_rolled_back_is_not_pushed(database: Database, hub: 
 
 
 async def test_rows_of_a_topic_keep_their_order(database: Database, hub: Hub, client: AsyncClient) -> None:
-    """Rows of a topic keep their order among many topics, in batches, and with transient failures."""
+    """Among many topics, in batches, and with failures that may pass."""
     topics = [f"http://example.com/{number}" for number in range(7)]
     database.insert(*((topics[number % 7], number) for number in range(200)))
     hub.refuse_next(503, retry_after=0, count=2)

@@ -140,5 +140,5 @@ def judged_twice(
     """Return the verdict, which must be the same each time."""
     push = PushRequest(request.query, request.content_type, request.body, NOW)
     verdicts = [judge(push, Rules(keys, MAX_BODY, MAX_TOPIC)) for _ in range(2)]
-    assert verdicts[0] == verdicts[1], "the same push has another verdict"
+    assert verdicts[0] == verdicts[1], "the same push, and another verdict"
     return verdicts[0]
