@@ -7,7 +7,7 @@ sections.py     each section: what it measures, and the rows that it adds
 plan.py         how long each takes, and in which order
 results.py      medians over rounds, and ratios within each round
 settled.py      starts each process, with an allocator that has settled
-measure.py      one client under one load
+measure.py      measures one client under one load
 instructions.py    instructions per push, by Valgrind
 memory.py       the memory that bulk pushes need
 push_soon.py    what a call of push_soon costs: `python -m benchmarks.push_soon`

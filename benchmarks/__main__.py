@@ -39,7 +39,7 @@ def main() -> None:
         os.environ["BENCHMARKS_FRESH"] = "1"
     command = " ".join(("python3 benchmarks/run.py", *sys.argv[1:]))
     rounds = options.rounds or (2 if options.quick else GOAL_ROUNDS if options.goals else ROUNDS)
-    # On the only core, a server that does not sleep would take the clients' time.
+    # With a single core, a server that polls without sleeping would take CPU time from the clients.
     results = Results(command, _machine(), rounds, not options.fresh, processes.has_two_cores())
     if options.quick:
         results.machine["quick"] = "too few events for the figures to mean anything"
@@ -53,7 +53,7 @@ def main() -> None:
             section(plan)
     print(report.rendered(results), end="")
 
-    # A part of the results would replace all of them.
+    # A run of some sections would overwrite the results of all the others.
     partial = options.quick or options.only or options.goals or options.fresh
     out = options.out or (None if partial else HERE)
     if out is not None:

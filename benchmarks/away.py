@@ -1,7 +1,8 @@
 """Measures how long a handler takes while the broker is away: `python -m benchmarks.away`.
 
-It runs handlers one after another, and prints the median and the slowest in milliseconds, with `push` in a try block
-and with `push_soon`. The broker is away in two ways: connections are refused, or accepted without any response.
+The command runs handlers one after another, with `push` in a try block and with `push_soon`, and prints the median and
+the slowest in milliseconds. It does so for a broker that refuses connections and for one that accepts them but never
+responds.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ async def queued(url: str, timeout: float, count: int) -> list[float]:
             begin = time.perf_counter()
             client.push_soon(TOPIC, EVENT)
             seconds.append(time.perf_counter() - begin)
-            await asyncio.sleep(0)  # the background gets its share of the loop
+            await asyncio.sleep(0)  # lets the background task run
         await client.close(grace=0)
     return seconds
 
@@ -79,17 +80,17 @@ WAYS: dict[str, Callable[[str, float, int], list[float]]] = {
 
 
 def main() -> None:
-    """Print a line for each way to push and each way to be away."""
+    """Print a line for each way to push and each way in which the broker is away."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.away", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--timeout", type=float, default=5.0, help="of the clients; 5 seconds, as by default")
     parser.add_argument("--count", type=int, default=50, help="handlers of each way; 50")
     options = parser.parse_args()
     logging.getLogger("webmqconnect_async").setLevel(
         logging.ERROR
-    )  # the events that wait in the end are of no interest
+    )  # the outcomes of events that are still queued do not matter
     with socket.create_server(("127.0.0.1", 0)) as server:
         silent = f"http://127.0.0.1:{server.getsockname()[1]}"
-        with socket.socket() as bound:  # bound but not listening: the port stays free, and refuses
+        with socket.socket() as bound:  # not listening, so connections are refused
             bound.bind(("127.0.0.1", 0))
             refusing = f"http://127.0.0.1:{bound.getsockname()[1]}"
             print(f"{'milliseconds of a handler':34} {'the broker':12} {'median':>10} {'slowest':>10}")

@@ -1,4 +1,4 @@
-"""How many pushes a server accepts if the client costs almost nothing: wrk, or pipelining over a socket."""
+"""Measures how many pushes a server accepts from a client with almost no cost: wrk, or pipelining over a socket."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def by_wrk(
     content_type: str = HEADERS["Content-Type"],
     core: int | None = -1,
 ) -> float:
-    """Return the requests a second that wrk gets through.
+    """Return the requests per second that wrk gets through.
 
     Args:
         url: the server.
         target: path and query of every request.
-        body: of every request.
-        seconds: at least one, and whole ones count.
+        body: the body of every request.
+        seconds: how long to measure. wrk rounds down to whole seconds, and measures at least one.
         connections: requests in flight.
-        content_type: of the body.
-        core: on which wrk runs; `None` for any.
+        content_type: the type of the body.
+        core: the core on which wrk runs; `None`: any.
 
     Raises:
-        Refused: an answer was not 2xx, or a socket failed.
+        Refused: a response was not 2xx, or a socket failed.
     """
     duration = f"{max(1, round(seconds))}s"
     command = ("wrk", "-t1", f"-c{connections}", f"-d{duration}", "-s", SCRIPT, url)
@@ -56,7 +56,7 @@ def by_wrk(
 
 
 def by_pipelining(url: str, target: str, body: bytes, seconds: float) -> float:
-    """Return the requests a second that one connection gets through when it sends many before it reads."""
+    """Return the requests per second of one connection that sends many requests before it reads the responses."""
     address = urlsplit(url)
     head = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
     request = f"POST {target} HTTP/1.1\r\nHost: {address.netloc}\r\n{head}Content-Length: {len(body)}\r\n\r\n"
@@ -74,7 +74,7 @@ def by_pipelining(url: str, target: str, body: bytes, seconds: float) -> float:
 
 
 def of_sink(url: str, target: str, body: bytes, seconds: float) -> tuple[float, str]:
-    """Return the requests a second that the sink takes, and how that was found."""
+    """Return the requests per second that the sink handles, and how they were measured."""
     if has_wrk():
         return by_wrk(url, target, body, seconds), "wrk, 100 connections"
     return by_pipelining(url, target, body, seconds), "one pipelined connection"

@@ -1,4 +1,4 @@
-"""Pushes per second, and milliseconds from a push to its event, at a hub, a node of Crossbar.io and two clusters.
+"""Measures one hub, one node of Crossbar.io and two clusters: pushes per second, and milliseconds from push to event.
 
 `python3 benchmarks/crossbar_cluster.py` runs this module in a venv. Brokers, client and subscribers share all cores.
 """
@@ -37,19 +37,19 @@ LONGEST = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to push, and where to subscribe."""
+    """The URLs to push to and to subscribe at."""
 
     endpoint: str
     secret: str
     near: str
     """The WebSocket URL of the node at which events are pushed."""
     far: str | None = None
-    """That of another node, or None if there is only one."""
+    """The WebSocket URL of another node; `None` if there is only one node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """The results with one subscriber."""
+    """What was measured with one subscriber."""
 
     rate: float
     """Pushes per second, until the last event has arrived."""
@@ -59,12 +59,12 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The results at one place."""
+    """What was measured at one place."""
 
     near: Reached
-    """With a subscriber of the same node."""
+    """Measured with a subscriber of the node at which events are pushed."""
     far: Reached | None
-    """With one of another node, or None if there is only one."""
+    """Measured with a subscriber of another node; `None` if there is only one node."""
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def node() -> Iterator[Place]:
 
 @contextmanager
 def two(kind: str) -> Iterator[Place]:
-    """Run a cluster, and push at its first node."""
+    """Run a cluster of two nodes. Its events are pushed to the first node."""
     with cluster(kind) as running:
         yield Place(running.endpoints[0], running.secret, running.first.ws_url, running.second.ws_url)
 
@@ -98,7 +98,7 @@ WAYS: Mapping[str, Callable[[], AbstractContextManager[Place]]] = {
 
 
 async def measured(place: Place, events: int) -> Figures:
-    """Measure one place: first ten pushes in flight, then a tenth of the pushes one after another."""
+    """Measure one place: first with ten pushes in flight, then with a tenth as many pushes, one after another."""
     near = await _reached(place, place.near, events)
     return Figures(near, None if place.far is None else await _reached(place, place.far, events))
 
@@ -146,7 +146,7 @@ async def _receive(events: Subscription, number: int) -> None:
 
 
 async def _receive_until(events: Subscription, value: object) -> None:
-    """Receive events up to this one."""
+    """Receive events until the one with this value."""
     async with asyncio.timeout(LONGEST):
         while (await anext(events)).value != value:
             pass
@@ -173,7 +173,7 @@ def _shown(reached: Reached | None) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Measure all ways, print the table, and save it."""
+    """Measure all places, print the table, and save the results."""
     parser = argparse.ArgumentParser(prog="benchmarks/crossbar_cluster.py", description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS, help=f"default: {EVENTS}; fewer are not kept")
     options = parser.parse_args()
@@ -182,7 +182,7 @@ def main() -> None:
     rounds: dict[str, list[Figures]] = {way: [] for way in WAYS}
     with ExitStack() as stack:
         places = {way: stack.enter_context(running()) for way, running in WAYS.items()}
-        # Alternating, so that a slow minute of the machine slows all of them.
+        # The places take turns, so that a slow minute of the machine affects all of them.
         for number in range(ROUNDS):
             print(f"round {number + 1} of {ROUNDS} ...", file=sys.stderr, flush=True)
             for way, place in places.items():

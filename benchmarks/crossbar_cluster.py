@@ -1,7 +1,7 @@
-"""Measure the ways to grow: one hub, one node of Crossbar.io, and the two clusters of examples/crossbar/.
+"""Compares the ways to scale: one hub, one node of Crossbar.io, and the two clusters of examples/crossbar/.
 
-Any Python from 3.11 on starts it: `python3 benchmarks/crossbar_cluster.py --help`. It runs `benchmarks.clusters` in the
-venv of the benchmarks, and needs Crossbar.io: `python3 brokers/crossbar.py`.
+Any Python from 3.11 on can run it: `python3 benchmarks/crossbar_cluster.py --help`. It runs `benchmarks.clusters` in
+the venv of the benchmarks, and needs Crossbar.io: `python3 brokers/crossbar.py`.
 """
 
 from __future__ import annotations

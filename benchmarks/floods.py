@@ -3,8 +3,8 @@
 python -m benchmarks.floods [--seconds 20] [--peers 20,200] [--only pings]    prints a table
 python -m benchmarks.floods attack URL FLOOD PEERS                            floods until the end of stdin
 
-The hub, the flood, and a client and a subscriber that are measured run in a process each. Peers that the hub drops
-reconnect.
+Three processes run: the hub, the flood, and a pair of a client and a subscriber, whose delay is measured. Peers that
+the hub drops reconnect.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ FLOODS = {
     "subscriptions": _CHURN,
     "fragments": _frame(b"", 0x00),
 }
-"""What the peers of each flood send again and again. Those of the last one never end the message they have begun."""
+"""The frame that the peers of each flood repeat. In the last flood, no frame completes the message."""
 
 
 class _Peer:
@@ -70,12 +70,12 @@ class _Peer:
         self._selector.register(self._socket, selectors.EVENT_READ, self)
 
     def proceed(self, events: int) -> None:
-        """Receive and send what is possible."""
+        """Receive and send as much as is possible without blocking."""
         try:
             if events & selectors.EVENT_READ:
                 if not self._socket.recv(1 << 16):
                     raise ConnectionResetError
-                # The handshake is complete.
+                # the response to the handshake is complete
                 self._selector.modify(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE, self)
             if events & selectors.EVENT_WRITE:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :] or memoryview(self._data)
@@ -103,7 +103,7 @@ def attack(url: str, flood: str, peers: int) -> None:
 
 
 async def latencies(url: str, flood: str, peers: int, seconds: float) -> list[float]:
-    """Push again and again beside a flood, and return how many seconds each event took to arrive."""
+    """Push again and again during a flood, and return how many seconds each event took to arrive."""
     taken: list[float] = []
     async with (
         asyncio.timeout(LONGEST + seconds),
@@ -122,11 +122,11 @@ async def latencies(url: str, flood: str, peers: int, seconds: float) -> list[fl
 
 
 def measure(flood: str, peers: int, seconds: float) -> str:
-    """Return a row of the table."""
+    """Measure one flood, and return a row of the table."""
     with server("hub_load", "serve", "hub") as hub:
         try:
             taken = asyncio.run(latencies(hub.url, flood, peers, seconds))
-        except (SubscriberError, TimeoutError) as error:  # the pair has not survived
+        except (SubscriberError, TimeoutError) as error:  # the hub dropped the client or the subscriber
             return f"{flood:15} {peers:5} {type(error).__name__}: {error}"
         memory = resident(hub.pid) / 1e6 if has_proc() else 0
     median, ninety_ninth = (1000 * statistics.quantiles(taken, n=100)[at - 1] for at in (50, 99))
@@ -135,7 +135,7 @@ def measure(flood: str, peers: int, seconds: float) -> str:
 
 
 def main() -> None:
-    """Measure, or flood."""
+    """Run the measurements, or one flood."""
     if sys.argv[1:2] == ["attack"]:
         attack(sys.argv[2], sys.argv[3], int(sys.argv[4]))
         return

@@ -1,4 +1,4 @@
-"""What is compared, and the goals for ratios and limits. Pure data."""
+"""Which clients are compared, and the goals for ratios and limits. Pure data."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Ratio:
     goal: float | None = None
     stretch: float | None = None
     unit: str = "x"
-    """Or "%": then the goals are percentages."""
+    """The unit of the goals: "x" for factors, or "%"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most that something should cost."""
+    """The highest cost that meets the goal."""
 
     goal: float
     stretch: float | None = None
@@ -46,20 +46,20 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Ratios whose cells are measured in turn, round by round."""
+    """Ratios whose cells take turns within each round."""
 
     ratios: Sequence[Ratio]
     others: Sequence[Cell] = ()
-    """Measured as well, for the table and the chart."""
+    """Cells without a ratio that are measured too, for the table and the chart."""
 
     @property
     def cells(self) -> Sequence[Cell]:
-        """All cells, each once, a peer before what is compared with it."""
+        """All cells, each once. Each comes after the cell that it is compared with."""
         compared = (cell for ratio in self.ratios for cell in (ratio.peer, ratio.ours))
         return tuple(dict.fromkeys((*compared, *self.others)))
 
     def goals_only(self) -> Group:
-        """Return the group without everything that has no goal."""
+        """Return a group without the ratios and cells that have no goal."""
         return Group([ratio for ratio in self.ratios if ratio.goal is not None])
 
 
@@ -92,7 +92,7 @@ BULK = (
             _against_naive(10, 2.4, 3.0),
             Ratio("push_many on uvloop against naive aiohttp on asyncio, concurrency 10", _UVLOOP_10, _NAIVE_10),
         ],
-        # httpx gets slower with concurrency: with more events, everything else would wait for it.
+        # httpx gets slower with concurrency: with more events, it would take most of the time of the run.
         [
             *(Cell(name, 10) for name in ("aiohttp, hand-inlined", "aiohttp, constant", "cent", "pyreqwest")),
             Cell("httpx", 10, events=600),
@@ -180,7 +180,7 @@ INSTRUCTIONS: Mapping[Cell, Limit | None] = {
     Cell("push"): Limit(201_000, 170_000),
     NAIVE: None,
     _RAW: None,
-    Cell("encode_event"): None,  # encodes the event, and pushes nothing
+    Cell("encode_event"): None,  # encodes the event without pushing it
 }
 """Limits on the instructions per push, on asyncio and CPython 3.11."""
 

@@ -1,10 +1,10 @@
-"""Measures what the history of a hub costs, and how fast 800 subscribers that return at once get their events.
+"""Measures what the history of a hub costs, and how fast 800 subscribers that reconnect at once get missed events.
 
 python -m benchmarks.history [--rounds 9] [--subscribers 800]    prints both; status 1 if a goal is missed
-python -m benchmarks.history return URL N                        the subscribers, until the end of stdin
+python -m benchmarks.history return URL N                        runs the subscribers, until the end of stdin
 
-The hub, the returning subscribers, and a client and a subscriber whose delay is measured meanwhile run in a process
-each.
+Three processes run: the hub, the reconnecting subscribers, and a pair of a client and a subscriber, whose delay is
+measured meanwhile.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .listeners import connect
 from .load import TOPIC
 
 LONGEST = 60.0
-"""Seconds that anything may take."""
+"""Seconds after which any step fails."""
 
 BETWEEN = 0.005
 """Seconds between two pushes of the pair."""
@@ -42,7 +42,7 @@ _BESIDE = "http://example.com/beside"
 
 
 async def come_back(url: str, number: int) -> None:
-    """Miss events, and come back all at once; see `miss_and_return`."""
+    """Let subscribers miss events and reconnect all at once; see `miss_and_return`."""
     subscriber = await connect(url, TOPIC)
     await subscriber.ready.wait()
     floor = subscriber.newest
@@ -51,7 +51,7 @@ async def come_back(url: str, number: int) -> None:
 
 
 async def miss_and_return(url: str, number: int, floor: int) -> None:
-    """Miss events after an ID, print a line, wait for one, and come back all at once. Print the seconds as JSON."""
+    """Miss the events after an ID, print a line, wait for one, and reconnect all at once. Print the seconds as JSON."""
     loop = asyncio.get_running_loop()
     async with AsyncClient(url, timeout=None) as client:
         for _ in range(MISSED):
@@ -70,31 +70,31 @@ async def miss_and_return(url: str, number: int, floor: int) -> None:
 
 
 class Returned(NamedTuple):
-    """How subscribers that came back at once were served."""
+    """How the hub served subscribers that reconnected at once."""
 
     seconds: float
-    """Until all had what they had missed."""
+    """Seconds until all subscribers had the events that they had missed."""
     latencies: Sequence[float]
-    """Seconds from push to event of another pair meanwhile."""
+    """Seconds from push to event of the other pair while subscribers reconnected."""
     before: Sequence[float]
-    """The same before."""
+    """Seconds from push to event of the other pair before that."""
     memory: int
     """Bytes that the hub has grown by at most."""
 
 
 def returning(number: int) -> Returned:
-    """Measure subscribers that come back at once."""
+    """Measure subscribers that reconnect all at once."""
     with processes.server("hub_load", "serve", "hub") as hub:
         return asyncio.run(beside(hub, "history", "return", hub.url, str(number)))
 
 
 async def beside(hub: processes.Server, module: str, *arguments: str) -> Returned:
-    """Measure how a hub serves subscribers that come back, and a pair of others meanwhile.
+    """Measure how a hub serves subscribers that reconnect, and the delay of another pair meanwhile.
 
     Args:
-        hub: to which they come.
-        module: of the subscribers, which calls `miss_and_return`.
-        arguments: of the module.
+        hub: the hub that they reconnect to.
+        module: the module that runs the subscribers by calling `miss_and_return`.
+        arguments: the arguments of that module.
     """
     command = processes.command(module, *arguments)
     process = await asyncio.create_subprocess_exec(
@@ -150,7 +150,7 @@ def costs(rounds: int, subscribers: int, pushes: int) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    """Measure, or come back."""
+    """Run the measurements, or the subscribers that reconnect."""
     if sys.argv[1:2] == ["return"]:
         asyncio.run(come_back(sys.argv[2], int(sys.argv[3])))
         return

@@ -1,4 +1,4 @@
-"""Hubs over a stream and a hub alone, measured in turn: CPU time, push to event, and pushes per second."""
+"""Measures hubs over a stream and a hub alone, in turn: CPU time, seconds from push to event, pushes per second."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .processes import Server
 CONCURRENCY = (1, 10, 100)
 SUBSCRIBERS = (0, 1, 10)
 DELIVERIES = 10, 100
-"""Concurrency, and subscribers that are so many that nothing but deliveries costs much."""
+"""Concurrency and number of subscribers: so many that almost all of the cost is delivery."""
 
 ALONE, STREAM, TWO = "a hub alone", "a hub over a stream", "two hubs over a stream"
 SAME_HUB, ANOTHER_HUB = "at the same hub over a stream", "at another hub over the stream"
@@ -31,19 +31,19 @@ REDIS = "Redis"
 READ = "another hub over the stream, without subscribers"
 
 _BETWEEN = 0.005
-"""Seconds between two pushes whose events are waited for."""
+"""Seconds between two pushes when latency is measured."""
 
 _LONGEST = 60.0
 """Seconds that an event may take."""
 
 Costs: TypeAlias = Mapping[tuple[str, int, int], Sequence[float]]
-"""Microseconds of CPU time per push in each round, by what costs them, concurrency and subscribers."""
+"""Microseconds of CPU time per push in each round, by process, concurrency and number of subscribers."""
 
 Latencies: TypeAlias = Mapping[str, Sequence[float]]
-"""The median milliseconds from push to event of each round, by where."""
+"""The median milliseconds from push to event of each round, by where the subscriber is."""
 
 Rates: TypeAlias = Mapping[str, Sequence[float]]
-"""Pushes per second of each round, by where."""
+"""Pushes per second of each round, by which hubs are pushed to."""
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def costs(rounds: int, pushes: int, concurrencies: Sequence[int] = CONCURRENCY) 
                 names |= {name: f"CPU time of {each.pid}" for name, each in zip((REDIS, READ), others, strict=True)}
             return {name: figures[figure] for name, figure in names.items()}
 
-        for kind in hubs:  # warms up
+        for kind in hubs:  # warm-up
             measure(kind, 10, 1)
         for number in range(rounds):
             for concurrency, subscribers in reversed(cells) if number % 2 else cells:
@@ -88,7 +88,7 @@ def costs(rounds: int, pushes: int, concurrencies: Sequence[int] = CONCURRENCY) 
 
 
 def latencies(rounds: int, pushes: int) -> Latencies:
-    """Measure how long an event takes, one at a time."""
+    """Measure how long an event takes from push to subscriber, one event at a time."""
     with _running((0, -1), -1) as (alone, first, second, _):
         places = {ALONE: (alone, alone), SAME_HUB: (first, first), ANOTHER_HUB: (first, second)}
         return asyncio.run(_latencies(places, rounds, pushes))
@@ -122,7 +122,7 @@ async def _latency(url: str, subscribed: str, pushes: int) -> list[float]:
 
 
 def rates(rounds: int, seconds: float) -> Rates:
-    """Measure pushes per second without subscribers. All processes share all cores; wrk needs little."""
+    """Measure pushes per second without subscribers. All processes share all cores; wrk needs little CPU time."""
     found: dict[str, list[float]] = {ALONE: [], STREAM: [], TWO: []}
     body, target = json.dumps(Load("").event).encode(), f"/?topicuri={quote_plus(TOPIC)}"
 

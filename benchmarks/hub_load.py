@@ -1,7 +1,7 @@
-"""The hub under load, compared with a bare aiohttp handler, each in a process of its own.
+"""Compares the hub under load with a bare aiohttp handler, each in a process of its own.
 
 python -m benchmarks.hub_load serve hub|signed|forgetful|bare [BACKPLANE]
-    a server: the hub without and with a key, without a history, and the handler
+    runs a server: the hub without a key, with a key, or without a history, or the bare handler
 python -m benchmarks.hub_load fan URL PID N PUSHES [CONCURRENCY [PID ...]]
     subscribes N times, pushes, and prints figures as JSON
 """
@@ -29,11 +29,11 @@ from .ours import pushes
 from .processes import cpu_seconds, has_proc, resident
 
 LONGEST = 60.0
-"""Seconds that the subscribers have to get everything."""
+"""Seconds after which subscribers must have received all events."""
 
 
 async def serve(kind: str, backplane: str | None = None) -> None:
-    """Serve on a free port of the loopback until the process is ended."""
+    """Serve on a free port of the loopback until the process ends."""
     if kind == "bare":
         app = web.Application()
         app.router.add_post("/", _accept)
@@ -56,7 +56,7 @@ async def _accept(_request: web.Request) -> web.Response:
 
 
 class _Tally:
-    """How many bytes of events all subscribers together still have to get."""
+    """Counts the bytes of events that all subscribers together still have to receive."""
 
     def __init__(self, left: int) -> None:
         self.left = left
@@ -64,7 +64,7 @@ class _Tally:
         self.count(0)
 
     def count(self, got: int) -> None:
-        """Note that a subscriber got so many bytes."""
+        """Subtract bytes that a subscriber has received."""
         self.left -= got
         if self.left <= 0:
             self.complete.set()
@@ -80,7 +80,7 @@ class _Subscriber(LeanWebSocket):
         self._asked = False
 
     def data_received(self, data: bytes) -> None:
-        """Subscribe after the handshake, and count after the subscription."""
+        """Subscribe after the handshake, and count bytes once subscribed."""
         if self.ready.is_set():
             self._tally.count(len(data))
             return
@@ -89,7 +89,7 @@ class _Subscriber(LeanWebSocket):
             self._asked = True
             self.send([5, TOPIC])
             self.send([2, "1", "http://api.wamp.ws/procedure#ping"])
-        # The hub answers in order: with the ping's result the subscription stands.
+        # The hub responds in order: after the result of the ping, the subscription is in effect.
         elif b'[3,"1",null]' in self._said:
             self.ready.set()
 
@@ -97,19 +97,19 @@ class _Subscriber(LeanWebSocket):
 async def fan(
     url: str, pid: int, subscribers: int, events: int, concurrency: int = 10, *beside: int
 ) -> dict[str, float]:
-    """Subscribe, push, and wait until every subscriber got every event.
+    """Subscribe, push, and wait until every subscriber has received every event.
 
     Args:
         url: the hub.
-        pid: of the hub.
+        pid: the process ID of the hub.
         subscribers: how many there are.
-        events: to push.
+        events: how many to push.
         concurrency: pushes at a time.
-        beside: the process IDs of other servers, whose CPU time is measured, too.
+        beside: the process IDs of other servers whose CPU time is measured, too.
 
     Returns:
-        `pushes` and `deliveries` a second; where the system tells it, of the hub, bytes of `memory per subscriber` and
-        microseconds of `CPU time per push`, and those of the other servers, such as `CPU time of 17`.
+        `pushes` and `deliveries` per second. Where the system has /proc, the hub's bytes of `memory per subscriber`
+        and microseconds of `CPU time per push`, and the CPU time of the other servers, such as `CPU time of 17`.
     """
     load = Load(url, concurrency=concurrency)
     frame = text_frame(messages.event(TOPIC, json.dumps(load.event, separators=(",", ":"))))
@@ -126,7 +126,7 @@ async def fan(
         connected.append(subscriber)
         await subscriber.ready.wait()
 
-    # timeout=None: a hub that serves a thousand subscribers first is slow, not broken.
+    # timeout=None: a hub that delivers to a thousand subscribers before it responds is slow, not broken.
     async with asyncio.timeout(LONGEST), AsyncClient(url, timeout=None, concurrency=load.concurrency) as client:
         await client.push_many(pushes(load, 100))
         before = resident(pid) if has_proc() else 0
@@ -144,7 +144,7 @@ async def fan(
                 raise outcome.error
         await tally.complete.wait()
         figures["deliveries"] = subscribers * events / (time.perf_counter() - began)
-        # With few subscribers the hub waits for this process, which pushes and listens: its CPU time tells more.
+        # With few subscribers the hub waits for this process, which pushes and subscribes: CPU time is more meaningful.
         if has_proc():
             figures |= {name: (cpu_seconds(each) - cpu[name]) / events * 1e6 for name, each in measured.items()}
     for subscriber in connected:
@@ -153,10 +153,10 @@ async def fan(
 
 
 def main() -> None:
-    """Serve or subscribe."""
+    """Run a server, or the subscribers."""
     if sys.argv[1] == "serve":
         with tempfile.TemporaryFile("w") as log:
-            logging.basicConfig(level=logging.INFO, stream=log)  # as `webmqconnect hub` does, to a file
+            logging.basicConfig(level=logging.INFO, stream=log)  # log to a file, as `webmqconnect hub` can
             asyncio.run(serve(*sys.argv[2:]))
         return
     import uvloop

@@ -1,9 +1,9 @@
-"""What it costs to connect hubs over a stream in Redis, beside a hub alone.
+"""Measures what it costs to connect hubs over a stream in Redis, compared with a hub alone.
 
 python -m benchmarks.hubs [--quick] [--rounds 7] [--pages 800]    prints a table; status 1 if a goal is missed
-python -m benchmarks.hubs move URL PID URL N    pages that move from a hub, which it kills, to another
+python -m benchmarks.hubs move URL PID URL N    kills a hub, and moves its pages to another hub
 
-A full run writes hubs.json. Hubs, Redis, and those that push and subscribe run in a process each.
+A full run writes hubs.json. Each hub, Redis, and the client with its subscribers have a process of their own.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ from .results import Results, Row, row
 RESULTS = Path(__file__).with_name("hubs.json")
 ROUNDS = 7
 TIMES, ACROSS, SAME, BACK = 1.6, 5.0, 1.0, 5.0
-"""The goals: CPU time against a hub alone, ms to an event at another hub and at a hub alone, s until pages moved."""
+"""Goals: CPU time relative to a hub alone, ms to an event at another hub and at a hub alone, s until pages moved."""
 
 NEEDS = "needs Linux, Redis and wrk: apt-get install redis-server wrk"
 
 
 async def move(url: str, pid: int, other: str, number: int) -> None:
-    """Subscribe at a hub, kill it, and come back to another; see `miss_and_return`."""
+    """Subscribe at a hub, kill it, and reconnect to another hub; see `miss_and_return`."""
     pages = [await connect(url, TOPIC) for _ in range(number)]
     for page in pages:
         await page.ready.wait()
         page.ready.clear()
     os.kill(pid, signal.SIGKILL)
     for page in pages:
-        await page.ready.wait()  # the connection is lost
+        await page.ready.wait()  # the connection has been lost
     await miss_and_return(other, number, max(page.newest for page in pages))
 
 
 def moved(number: int) -> Returned:
-    """Measure pages that move to another hub."""
+    """Measure pages that move from one hub to another."""
     with (
         processes.redis() as redis,
         processes.server("hub_load", "serve", "hub", redis.url) as first,
@@ -60,7 +60,7 @@ def moved(number: int) -> Returned:
 
 
 def cost_rows(costs: Costs) -> list[Row]:
-    """Return the costs against those of a hub alone, round by round."""
+    """Return rows with the costs relative to those of a hub alone, round by round."""
     rows = []
     for kind, concurrency, subscribers in costs:
         if kind == STREAM:
@@ -77,25 +77,25 @@ def _times(title: str, ours: Sequence[float], peer: Sequence[float]) -> Row:
 
 
 def _least(title: str, values: Sequence[float], goal: float | None, unit: str) -> Row:
-    """Return a row of which less is better."""
+    """Return a row in which lower values are better."""
     return Row(title, median(values), min(values), max(values), goal, unit=unit, less_is_better=True)
 
 
 def latency_rows(taken: hub_costs.Latencies) -> list[Row]:
-    """Return the milliseconds from a push to its event."""
+    """Return rows with the milliseconds from a push to its event."""
     goals = {ALONE: SAME, SAME_HUB: None, ANOTHER_HUB: ACROSS}
     return [_least(f"push to event, {place}: median", taken[place], goal, "ms") for place, goal in goals.items()]
 
 
 def rate_rows(rates: hub_costs.Rates) -> list[Row]:
-    """Return the pushes per second of all hubs, and those of two against one."""
+    """Return rows with the pushes per second of all hubs, and of two hubs relative to one."""
     shares = [two / one for two, one in zip(rates[TWO], rates[STREAM], strict=True)]
     rows = [row("two hubs against one over a stream, pushes by wrk", shares, unit="x")]
     return rows + [row(f"{place}, pushes by wrk", values, unit="/s") for place, values in rates.items()]
 
 
 def moved_rows(back: Returned, number: int) -> list[Row]:
-    """Return how pages that moved were served."""
+    """Return rows that say how fast pages that moved were served."""
     title = f"{number:,} pages move to the other hub, each has missed {MISSED} events"
     latencies = [1000 * each for each in back.latencies]
     return [
@@ -106,7 +106,7 @@ def moved_rows(back: Returned, number: int) -> list[Row]:
 
 
 def cost_table(costs: Costs) -> str:
-    """Return the microseconds of CPU time per push: medians."""
+    """Return a table with the medians of the microseconds of CPU time per push."""
     head = ("CPU us/push", "subscribers", "hub alone", "over a stream", "Redis", "another hub")
     kinds = (ALONE, STREAM, REDIS, READ)
     cells = dict.fromkeys((concurrency, subscribers) for _, concurrency, subscribers in costs)
@@ -120,7 +120,7 @@ def cost_table(costs: Costs) -> str:
 
 
 def main() -> None:
-    """Measure, or move."""
+    """Run the measurements, or move pages."""
     if sys.argv[1:2] == ["move"]:
         url, pid, other, number = sys.argv[2:]
         asyncio.run(move(url, int(pid), other, int(number)))

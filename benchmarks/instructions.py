@@ -1,7 +1,7 @@
-"""Instructions per push, counted by Valgrind's callgrind. Counts vary by 1 % where times vary by 30 %.
+"""Counts the instructions per push with Valgrind's callgrind. Counts vary by 1 % where times vary by 30 %.
 
-`python -m benchmarks.instructions CELL URL` is the process that runs under Valgrind: it warms a client up, turns
-counting on and pushes. The difference of a run with few events and one with more is what the pushes cost.
+`python -m benchmarks.instructions CELL URL` is the process that runs under Valgrind. It warms a client up, starts
+counting and pushes. The cost of a push is the difference between a run with few events and one with more.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from .measure import ASYNC, runner
 
 FEW, MORE = 200, 800
 LONGEST = 100.0
-"""Seconds for a push: Valgrind translates all code anew when the counting begins."""
+"""Seconds that a push may take: Valgrind translates all code anew when the counting begins."""
 VALGRIND = "apt-get install valgrind"
 
 
 def has_valgrind() -> bool:
-    """Return whether Valgrind is installed, with the program that switches the counting on."""
+    """Return whether Valgrind is installed, with the program that starts the counting."""
     return all(map(shutil.which, ("valgrind", "vgdb")))
 
 
 def per_push(cell: Cell, url: str) -> float:
-    """Return the instructions per push of an asynchronous client, the interpreter's and the libraries' included."""
+    """Return the instructions per push of an asynchronous client, including the interpreter and the libraries."""
     few, more = (_counted(replace(cell, events=events), url) for events in (FEW, MORE))
     return (more - few) / (MORE - FEW)
 
 
 def _counted(cell: Cell, url: str) -> int:
-    """Return the instructions of so many pushes and of what follows them."""
+    """Return the instructions of this number of pushes and of the shutdown after them."""
     options = ("--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null", "--log-fd=1")
     command = processes.command("instructions", json.dumps(asdict(cell)), url)
-    # A fixed seed, so that both runs probe their dictionaries alike.
+    # A fixed seed gives both runs the same hashes, and so the same collisions in dictionaries.
     printed = processes.run("valgrind", *options, *command, PYTHONHASHSEED="0")
     return int(re.findall(r"Collected : (\d+)", printed)[-1])
 
@@ -75,10 +75,10 @@ async def _push(cell: Cell, url: str) -> None:
 
 
 def _count() -> None:
-    """Switch the counting on."""
+    """Start the counting."""
     command = ("vgdb", f"--pid={os.getpid()}", "instrumentation", "on")
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as vgdb:  # noqa: S603  # ours
-        # Valgrind looks for commands while the program runs. In a system call, vgdb would need ptrace to wake it.
+        # Valgrind reads commands while the program runs. During a system call, vgdb would need ptrace to wake it.
         while vgdb.poll() is None:
             time.sleep(0.001)
     if vgdb.returncode:

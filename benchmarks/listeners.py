@@ -1,6 +1,6 @@
-"""Subscribers by WAMP v2 that count the events of a broker, to which another process pushes.
+"""Subscribers of WAMP v2 that count the events of a broker, to which another process pushes.
 
-python -m benchmarks.listeners ENDPOINT WS_URL N    prints a line when N have subscribed, and counts at the end of stdin
+python -m benchmarks.listeners ENDPOINT WS_URL N    prints a line once N have subscribed, counts at the end of stdin
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from webmqconnect_async import AsyncClient
 from .load import KEY, SECRET, TOPIC
 
 LONGEST = 60.0
-"""Seconds that they have to get everything."""
+"""Seconds after which subscribers must have received all events."""
 END = "the end"
 
 _HELLO = [1, "realm1", {"roles": {"subscriber": {}}}]
@@ -25,7 +25,7 @@ _SUBSCRIBE = [32, 1, {}, TOPIC]
 
 
 class LeanWebSocket(asyncio.Protocol):
-    """A WebSocket for subscribers that only count: a real client would cost more than the broker.
+    """A WebSocket for subscribers that only count: a full client would cost more than the broker.
 
     Args:
         authority: host and port of the broker.
@@ -41,7 +41,7 @@ class LeanWebSocket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the handshake."""
-        # A cast: uvloop's transports are asyncio's by duck typing alone.
+        # A cast, because uvloop's transports do not inherit from asyncio's.
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(
             f"GET /ws HTTP/1.1\r\nHost: {self._authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -50,7 +50,7 @@ class LeanWebSocket(asyncio.Protocol):
         )
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Release those that wait for `ready`."""
+        """Release the tasks that wait for `ready`."""
         self.ready.set()
 
     def send(self, message: list[object]) -> None:
@@ -67,7 +67,7 @@ class LeanWebSocket(asyncio.Protocol):
 
 
 class LeanSubscriber(LeanWebSocket):
-    """A subscriber of WAMP v2, which says HELLO.
+    """A subscriber of WAMP v2, which sends HELLO.
 
     Args:
         authority: host and port of the broker.
@@ -96,7 +96,7 @@ class LeanSubscriber(LeanWebSocket):
         del said[:at]
 
     def frame(self, frame: bytearray) -> None:
-        """Take a frame with a message."""
+        """Process a frame, which holds one message."""
 
 
 class RecoveringSubscriber(LeanSubscriber):
@@ -104,8 +104,8 @@ class RecoveringSubscriber(LeanSubscriber):
 
     Args:
         authority: host and port of the hub.
-        topic: to subscribe to.
-        after: the ID after which it has missed events; `None` to subscribe plainly.
+        topic: the topic to subscribe to.
+        after: the ID after which it has missed events; `None`: subscribe without recovery.
     """
 
     def __init__(self, authority: str, topic: str, after: int | None = None) -> None:
@@ -114,12 +114,12 @@ class RecoveringSubscriber(LeanSubscriber):
         """The ID of the newest event at WELCOME."""
         self.got = 0
         self.complete = asyncio.Event()
-        """Set once it has all missed events, or any."""
+        """Set once all missed events have arrived, or, without recovery, the first event."""
         self._topic, self._after = topic, after
         self._expected = 1
 
     def frame(self, frame: bytearray) -> None:
-        """Subscribe after WELCOME, and count."""
+        """Subscribe after WELCOME, and count events."""
         kind = re.search(rb"\[(\d+),", frame)
         if kind is None:
             return
@@ -158,7 +158,7 @@ class _Listener(LeanSubscriber):
         self.complete = asyncio.Event()
 
     def frame(self, frame: bytearray) -> None:
-        """Subscribe after WELCOME, and count."""
+        """Subscribe after WELCOME, and count events."""
         if b"[36," in frame[:10]:
             if END.encode() in frame:
                 self.complete.set()
@@ -170,13 +170,13 @@ class _Listener(LeanSubscriber):
             self.ready.set()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Release those that wait."""
+        """Release the tasks that wait for this subscriber."""
         super().connection_lost(error)
         self.complete.set()
 
 
 def _frame_end(said: bytearray, at: int) -> int | None:
-    """Return where a server's frame ends; None where that has not come yet."""
+    """Return where a server's frame ends; `None` if it is not complete yet."""
     if len(said) < at + 4:
         return None
     length = said[at + 1]
@@ -187,15 +187,15 @@ def _frame_end(said: bytearray, at: int) -> int | None:
 
 
 async def listen(endpoint: str, ws_url: str, number: int, subscribed: asyncio.Event, done: asyncio.Event) -> list[int]:
-    """Subscribe, set `subscribed`, and from when `done` is set on wait until all has come that was pushed before.
+    """Subscribe and set `subscribed`. Once `done` is set, wait for all events that were pushed before.
 
     Returns:
-        How many events each has got.
+        The number of events that each subscriber received.
     """
     address = urlsplit(ws_url)
     create = asyncio.get_running_loop().create_connection
     listeners = []
-    # Signed also where it need not be, and before all else, for the answer of a refused push may be 200.
+    # The first push is signed even where that is not required: the response to a refused push can be a 200.
     async with AsyncClient(endpoint, KEY, SECRET, dialect="crossbar") as client:
         await client.push(TOPIC, END)
         for _ in range(number):

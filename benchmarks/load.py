@@ -1,4 +1,4 @@
-"""What every client pushes: one event, signed anew each time.
+"""The event that every client pushes, and how it is signed. Each push is signed anew.
 
 A client is a context manager: it gets a `Load` and yields a function. The function takes a number, pushes that many
 events, and raises unless all were accepted. So a measurement can warm the client up before it starts the clock.
@@ -33,7 +33,7 @@ BlockingRun: TypeAlias = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Where to push, what, and how many at a time."""
+    """The broker to push to, the event, and the concurrency."""
 
     url: str
     """`http://127.0.0.1:1234`; brokers accept pushes at its root."""
@@ -46,7 +46,7 @@ class Load:
 
     @property
     def event(self) -> dict[str, object]:
-        """An event of this number of bytes."""
+        """The event, of `body` bytes."""
         return {"id": 17, "state": "paid", "text": "x" * (self.body - 34)}
 
 
@@ -55,7 +55,7 @@ BlockingPeer: TypeAlias = Callable[[Load], AbstractContextManager[BlockingRun]]
 
 
 class Refused(Exception):
-    """The response to a push was not 202: the measurement is worthless."""
+    """The response to a push was not 202, so the measurement is worthless."""
 
 
 def check(status: int) -> None:
@@ -65,7 +65,7 @@ def check(status: int) -> None:
 
 
 def timestamp(second: int | None = None) -> str:
-    """Return a time as a push has it. `None`: now."""
+    """Return a time in the format of a push. `None`: now."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
@@ -78,26 +78,26 @@ def signed_params(body: bytes) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def signed_at(second: int) -> tuple[bytes, str]:
-    """Return what is signed before the body, and the query up to the signature: the same for all pushes of a second."""
+    """Return the part of the signed text before the body, and the query up to it: constant within a second."""
     now = timestamp(second)
     query = f"topicuri={quote_plus(TOPIC)}&appkey={KEY}&timestamp={quote_plus(now)}&signature="
     return f"{TOPIC}{KEY}{now}".encode(), query
 
 
 def signed_query(body: bytes) -> str:
-    """Sign with as little work as Python allows, and return the query: what is constant for a second is made once."""
+    """Sign with as little work as Python allows, and return the query. Constant parts are computed once a second."""
     signed, query = signed_at(int(time.time()))
     signature = urlsafe_b64encode(hmac.digest(SECRET.encode(), signed + body, "sha256")).decode()
     return f"{query}{signature[:-1]}%3D"
 
 
 def bridge_body() -> bytes:
-    """Return the event as Crossbar.io's bridge takes it."""
+    """Return the event in the format of Crossbar.io's HTTP bridge."""
     return json.dumps({"topic": TOPIC, "args": [Load("").event]}, separators=(",", ":")).encode()
 
 
 def bridge_query(body: bytes) -> str:
-    """Sign for Crossbar.io's bridge, which takes it for five minutes, and return the query."""
+    """Sign for Crossbar.io's bridge, which accepts a signature for five minutes, and return the query."""
     now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
     mac = hmac.digest(SECRET.encode(), f"{KEY}{now}17".encode() + body, "sha256")
     fields = {"key": KEY, "timestamp": now, "seq": 1, "nonce": 7, "signature": urlsafe_b64encode(mac).decode()}

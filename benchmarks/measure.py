@@ -1,6 +1,6 @@
-"""One cell in a process of its own: `python -m benchmarks.measure CELL` prints a sample as JSON.
+"""Measures one cell in a process of its own: `python -m benchmarks.measure CELL` prints a sample as JSON.
 
-Each measurement has a process of its own, so that it does not inherit the heap and the caches of another one.
+Each measurement has its own process, so that it does not inherit the heap and the caches of another one.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class _Watch:
         self._began = time.perf_counter(), time.process_time()
 
     def sample(self) -> Sample:
-        """Return what has passed."""
+        """Return the time since the start."""
         wall, cpu = self._began
         return Sample(self._events, time.perf_counter() - wall, time.process_time() - cpu)
 
 
 async def measure(peer: AsyncPeer, load: Load, events: int) -> Sample:
-    """Warm an asynchronous client up, so that all its connections stand, and measure it."""
+    """Warm an asynchronous client up, so that all its connections are open, and measure it."""
     async with peer(load) as run:
         await run(min(load.concurrency + 100, events))
         watch = _Watch(events)
@@ -96,5 +96,5 @@ def sample_of(cell: Cell, url: str) -> Sample:
 
 if __name__ == "__main__":
     print(json.dumps(asdict(sample_of(Cell(**json.loads(sys.argv[1])), sys.argv[2]))), flush=True)
-    # Without finalization, in which the threads of pyreqwest 0.15 now and then abort the interpreter.
+    # Exit without finalization, during which the threads of pyreqwest 0.15 sometimes abort the interpreter.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""The memory that bulk pushes need: `python -m benchmarks.memory stream|outcomes|relay URL EVENTS` prints JSON."""
+"""Measures the memory of bulk pushes: `python -m benchmarks.memory stream|outcomes|relay URL EVENTS` prints JSON."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ async def stream(load: Load, events: int) -> dict[str, object]:
 
 
 async def outcomes(load: Load, events: int) -> dict[str, object]:
-    """Push one event many times through `push_many`, and keep the outcomes.
+    """Push one event many times with `push_many`, and keep the outcomes.
 
     Returns:
-        `bytes`, by which resident memory has grown per outcome: outcomes, pushes and the list, not the event.
+        `bytes`: by how much resident memory has grown per outcome, including the pushes and the list, not the event.
     """
     async with AsyncClient(load.url, KEY, SECRET, concurrency=load.concurrency) as client:
         await client.push_many(pushes(load, max(1, events // 10)))
@@ -79,7 +79,7 @@ async def relay(load: Load, events: int) -> dict[str, object]:
             asyncio.TaskGroup() as group,
         ):
             run = group.create_task(running.run(once=True))
-            while not run.done():  # a relay has no event for each row
+            while not run.done():  # a relay does not yield each event, so a thread samples the memory
                 await asyncio.sleep(0.02)
                 if running.stats.pushed >= (len(samples) + 1) * events // SAMPLES:
                     samples.append((running.stats.pushed, _resident()))
@@ -88,7 +88,7 @@ async def relay(load: Load, events: int) -> dict[str, object]:
 
 
 def main() -> None:
-    """Measure one of them."""
+    """Run the measurement that the arguments name."""
     kind, url, events = sys.argv[1:]
     measured = {"stream": stream, "outcomes": outcomes, "relay": relay}[kind]
     print(json.dumps(asyncio.run(measured(Load(url, concurrency=100), int(events)))))

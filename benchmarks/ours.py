@@ -1,4 +1,4 @@
-"""The clients of this package, used with the public API, with timeouts and retries, as its README shows."""
+"""The clients of this package, used through the public API, with timeouts and retries, as its README shows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _client(load: Load, dumps: Dumps | None = None) -> AsyncClient:
 
 
 def pushes(load: Load, events: int) -> Iterator[tuple[str, object]]:
-    """Yield so many pushes, with each topic in turn."""
+    """Yield this number of pushes, cycling through the topics."""
     event = load.event
     topics = [TOPIC] if load.topics == 1 else [f"{TOPIC}/{number}" for number in range(load.topics)]
     return ((topic, event) for topic in islice(cycle(topics), events))
@@ -94,7 +94,7 @@ async def push_jsonl(load: Load) -> AsyncIterator[Run]:
 
 
 def fill(database: str, load: Load, events: int) -> None:
-    """Insert so many rows into the outbox of a SQLite database, with each topic in turn."""
+    """Insert this number of rows into the outbox of a SQLite database, cycling through the topics."""
     statement, (_, _, event, *receivers) = outbox.insert(TOPIC, load.event)
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.executescript(outbox.schema("sqlite"))
@@ -104,7 +104,7 @@ def fill(database: str, load: Load, events: int) -> None:
 
 @asynccontextmanager
 async def relay(load: Load) -> AsyncIterator[Run]:
-    """Push the rows of an outbox in SQLite, which each run fills first."""
+    """Relay the rows of an outbox in SQLite. Each run fills the outbox first."""
     with NamedTemporaryFile(suffix=".db") as file:
         fill(file.name, load, 0)
         async with (

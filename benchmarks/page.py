@@ -1,4 +1,4 @@
-"""Results as Markdown, for the page of the documentation that includes its sections. Pure."""
+"""Renders results as Markdown, for the page of the documentation that includes its sections. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .results import Results, Row
 
 
 def written(results: Results) -> str:
-    """Return all sections; those that were not measured say so."""
+    """Return all sections. A section that was not measured says so."""
     compared = [row for row in results.rows if row.unit in ("x", "%")]
     counted = [row for row in results.rows if row.unit == "instructions"]
     machine = ", ".join(results.machine[key] for key in ("machine", "python", "packages"))

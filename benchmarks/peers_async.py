@@ -26,7 +26,7 @@ async def _post(session: aiohttp.ClientSession, load: Load, event: object) -> No
 async def naive(load: Load) -> AsyncIterator[Run]:
     """Push with aiohttp as most people would write it at first: a task per event, and a semaphore.
 
-    The session has aiohttp's default limit of 100 connections. At concurrency 1,000 it is not faster without.
+    The session has aiohttp's default limit of 100 connections. At concurrency 1,000, a higher limit makes it no faster.
     """
     event = load.event
     async with aiohttp.ClientSession() as session:
@@ -44,7 +44,7 @@ async def naive(load: Load) -> AsyncIterator[Run]:
 
 @asynccontextmanager
 async def naive_awaited(load: Load) -> AsyncIterator[Run]:
-    """Push with the same call, awaited one after another in `concurrency` tasks."""
+    """Push with the same call as `naive`, awaited one after another in `concurrency` tasks."""
     event = load.event
     async with aiohttp.ClientSession() as session:
 
@@ -65,7 +65,7 @@ def _lean_session() -> aiohttp.ClientSession:
 
 @asynccontextmanager
 async def inlined(load: Load) -> AsyncIterator[Run]:
-    """Push with the fastest loop for aiohttp that we know to write by hand: no timeouts, no retries, no outcomes."""
+    """Push with the fastest loop for aiohttp that we can write by hand: no timeouts, no retries, no outcomes."""
     event = load.event
     encode = json.JSONEncoder(separators=(",", ":")).encode
     base = URL(load.url)
@@ -90,7 +90,7 @@ async def inlined(load: Load) -> AsyncIterator[Run]:
 
 @asynccontextmanager
 async def constant(load: Load) -> AsyncIterator[Run]:
-    """Post the same URL and body each time: what aiohttp itself costs."""
+    """Post the same URL and body each time, to measure the cost of aiohttp itself."""
     body = json.dumps(load.event, separators=(",", ":")).encode()
     url = URL(f"{load.url}/?{signed_query(body)}", encoded=True)
     async with _lean_session() as session:
@@ -109,7 +109,7 @@ async def constant(load: Load) -> AsyncIterator[Run]:
 
 @asynccontextmanager
 async def httpx(load: Load) -> AsyncIterator[Run]:
-    """Push with httpx, whose pool may have `concurrency` connections."""
+    """Push with httpx, whose pool has up to `concurrency` connections."""
     from httpx import AsyncClient, Limits
 
     event = load.event
@@ -149,7 +149,7 @@ async def pyreqwest(load: Load) -> AsyncIterator[Run]:
 
 @asynccontextmanager
 async def cent(load: Load) -> AsyncIterator[Run]:
-    """Publish the same event with cent, to Centrifugo's API: unsigned, because it sends an API key in a header."""
+    """Publish the same event with cent, to Centrifugo's API. A header with an API key authenticates it."""
     from cent import AsyncClient, PublishRequest
 
     event = load.event

@@ -1,4 +1,4 @@
-"""How long a run of the benchmarks takes, and where its results go."""
+"""How long a run of the benchmarks takes, and where it stores its results."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .results import Results, Sample, Samples, compared, summed_up
 
 
 class Plan:
-    """How long a run takes, and where its results go.
+    """How long a run takes, and where it stores its results.
 
     Args:
-        results: what the sections add to.
-        quick: few events, to see that everything works; the figures mean nothing.
-        goals_only: leave out what has no goal.
+        results: the results, to which the sections add.
+        quick: push few events, to see that everything works; the figures mean nothing.
+        goals_only: leave out everything that has no goal.
     """
 
     def __init__(self, results: Results, quick: bool = False, goals_only: bool = False) -> None:
@@ -36,7 +36,7 @@ class Plan:
         return 1.0 if self.quick else 3.0
 
     def events(self, number: int) -> int:
-        """Return how many events a run makes instead of so many of the full run."""
+        """Return how many events this run pushes where a full run pushes `number`."""
         return max(20, number // 50) if self.quick else number
 
     @contextmanager
@@ -56,11 +56,11 @@ class Plan:
             authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(chain)
             with processes.server("sink", *options, "--tls", str(chain)) as server:
                 url = server.url.replace("http", "https", 1)
-                # OpenSSL's variable for the certificates that are trusted by default.
+                # OpenSSL's variable for a file of trusted certificates
                 yield replace(server, url=url, environment={"SSL_CERT_FILE": str(trusted)})
 
     def samples(self, server: Server, cells: Sequence[Cell]) -> Samples:
-        """Measure all cells in turn, round by round; every second round in reverse, so that no position is better."""
+        """Measure all cells in turn, round by round. Every second round is in reverse, which favours no position."""
         samples: dict[Cell, list[Sample]] = {cell: [] for cell in cells}
         for number in range(self.results.rounds):
             for cell in reversed(cells) if number % 2 else cells:

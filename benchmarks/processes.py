@@ -29,7 +29,7 @@ class Server:
     url: str
     pid: int
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables that its clients need."""
+    """Environment variables that the server's clients need."""
 
 
 def has_two_cores() -> bool:
@@ -73,7 +73,7 @@ def has_redis() -> bool:
 
 @contextmanager
 def redis(core: int | None = -1) -> Iterator[Server]:
-    """Run Redis with a log of what is written, as hubs need it; by default on the core of the clients."""
+    """Run Redis with an append-only file, as hubs need it; by default on the core of the clients."""
     with tempfile.TemporaryDirectory(prefix="webmq-") as folder, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -104,9 +104,9 @@ def crossbar_io() -> Iterator[crossbar.Node]:
 
 @contextmanager
 def attendant(module: str, *arguments: str) -> Iterator[Callable[[], str]]:
-    """Run a module of this package on the core of the clients; it prints a line when it is ready, and ends with stdin.
+    """Run a module of this package on the core of the clients. It prints a line when it is ready, and ends with stdin.
 
-    Yields a function that ends it and returns what else it prints.
+    Yields a function that ends it and returns the rest of its output.
     """
     with _core(-1):
         process = subprocess.Popen(  # noqa: S603  # ours
@@ -133,7 +133,7 @@ def run(*command: str, **environment: str) -> str:
 
 def run_on(core: int | None, command: Sequence[str], environment: Mapping[str, str]) -> str:
     """Run a command on a core, or on any, and return what it prints; CalledProcessError if it fails."""
-    # Without the variables by which coverage measures child processes: its tracer would be measured as well.
+    # Remove the variables that make coverage measure child processes: it would slow them down.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     with _core(core):
         process = subprocess.Popen(  # noqa: S603  # ours
@@ -163,7 +163,7 @@ def resident(pid: int | str = "self") -> int:
 
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time that a process has used, where the system has /proc."""
-    # Linux's clock of a process, as by clock_getcpuclockid(3): /proc would tell hundredths of a second.
+    # The CPU clock of a process, as by clock_getcpuclockid(3); /proc has a resolution of only 10 ms.
     return time.clock_gettime(~pid << 3 | 2)
 
 

@@ -1,4 +1,4 @@
-"""What `push_soon` costs its caller, compared with encoding the event: `python -m benchmarks.push_soon`.
+"""Measures what `push_soon` costs its caller, compared with encoding the event: `python -m benchmarks.push_soon`.
 
 Both are measured in turn, as CPU time of the calling thread, on which other processes have little influence. No broker
 is running.
@@ -23,7 +23,7 @@ ROUNDS, CALLS = 15, 1000
 
 
 def main() -> None:
-    """Print the ratio of each client, and exit with 1 if one is above the goal."""
+    """Print the ratio of each client, and exit with 1 if one of them is above the goal."""
     ratios = {"AsyncClient": asyncio.run(_asynchronous()), "Client": _blocking()}
     for name, ratio in ratios.items():
         print(f"{name}.push_soon: {ratio:.2f} times the encoding of its event, at most {GOAL}")
@@ -49,7 +49,7 @@ def _room() -> Background:
 
 
 def _ratio(client: AsyncClient | Client) -> float:
-    """Return the median of how many times as much a call costs as encoding its event."""
+    """Return the median of the cost of a call, divided by the cost of encoding its event."""
     event, encode = Load("").event, client._settings.dialect.encode
 
     def encoded() -> object:
@@ -58,14 +58,14 @@ def _ratio(client: AsyncClient | Client) -> float:
     def pushed() -> object:
         return client.push_soon(TOPIC, event)
 
-    _cost(pushed)  # starts the thread
+    _cost(pushed)  # the first call starts the thread
     return median(_cost(pushed) / _cost(encoded) for _ in range(ROUNDS))
 
 
 def _cost(call: Callable[[], object]) -> float:
     """Return the CPU seconds of many calls."""
     gc.collect()
-    gc.disable()  # a collection goes through whatever the program holds
+    gc.disable()  # collect now: the cost of a collection depends on all objects of the program
     begun = time.thread_time()
     for _ in range(CALLS):
         call()

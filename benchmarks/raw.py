@@ -22,7 +22,7 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class _Pushes:
-    """What all connections share: the event, the head, and the number of pushes left."""
+    """State that all connections share: the event, the head of the request, and the number of pushes left."""
 
     def __init__(self, load: Load) -> None:
         head = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
@@ -36,7 +36,7 @@ class _Pushes:
         self._done: asyncio.Future[None] | None = None
 
     async def run(self, connections: list[_Connection], events: int) -> None:
-        """Push so many events, one at a time on each connection."""
+        """Push this number of events, one at a time on each connection."""
         self._left = events
         self._in_flight = 0
         self._done = asyncio.get_running_loop().create_future()
@@ -55,7 +55,7 @@ class _Pushes:
         connection.transport.write(self._request % (query.encode(), signature, len(body), body))
 
     def respond(self, connection: _Connection, data: bytes) -> None:
-        """Push the next event on a connection that has a response, or end."""
+        """Push the next event on a connection that has received a response, or end."""
         if not data.startswith(_ACCEPTED):
             self.fail(Refused(data.partition(b"\r\n")[0].decode("latin-1")))
         elif self._left:
@@ -78,7 +78,7 @@ class _Connection(asyncio.Protocol):
         self._pushes = pushes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # A cast: uvloop's transports are asyncio's only by duck typing.
+        # A cast, because uvloop's transports do not inherit from asyncio's.
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
@@ -90,7 +90,7 @@ class _Connection(asyncio.Protocol):
 
 @asynccontextmanager
 async def protocol_loop(load: Load) -> AsyncIterator[Run]:
-    """Push by connections that send the next event as soon as they have a response."""
+    """Push over connections that send the next event as soon as they have received a response."""
     pushes = _Pushes(load)
     loop, address = asyncio.get_running_loop(), urlsplit(load.url)
     connections = [

@@ -3,7 +3,7 @@
 python -m benchmarks.recovery [--seconds 600] [--seed 17] [--history 3] [--only node] [--journal FILE]
 
 Three hubs keep the last 1, 3 and 100 events of a topic. Each has subscribers of all kinds: `webmq.js` in Node.js and in
-Chromium, and the Python `Subscriber`. It prints a table, and exits with 1 if a guarantee was broken.
+Chromium, and the Python `Subscriber`. The command prints a table, and exits with 1 if a guarantee was broken.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FAULTS: Mapping[str, Callable[[Verdict], Sequence[int]]] = {
     "doubled": lambda verdict: verdict.doubled,
     "out of order": lambda verdict: verdict.disordered,
 }
-"""What must not happen, and the events to which it did."""
+"""Each fault that must not happen, with a function that returns the events that it affected."""
 
 
 async def run(
@@ -45,11 +45,11 @@ async def run(
     courses = [Course(history, seed, journal) for history in histories]
     by_name = {name: course for course in courses for kind in kinds for name in course.names(kind)}
 
-    def told(name: str, topic: str, kind: str, number: int, session: str | None) -> None:
-        by_name[name].told(name, topic, kind, number, session)
+    def report(name: str, topic: str, kind: str, number: int, session: str | None) -> None:
+        by_name[name].report(name, topic, kind, number, session)
 
     async with AsyncExitStack() as stack:
-        running = {kind: await stack.enter_async_context(KINDS[kind](told)) for kind in kinds}
+        running = {kind: await stack.enter_async_context(KINDS[kind](report)) for kind in kinds}
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(course.run(seconds, running)) for course in courses]
     return [task.result() for task in tasks]
@@ -57,7 +57,7 @@ async def run(
 
 def rendered(outcomes: Sequence[Outcome]) -> str:
     """Return a table with a row for each history."""
-    head = ("history", "cuts", "restarts", "pushed", "received", "recovered", "losses told", *FAULTS)
+    head = ("history", "cuts", "restarts", "pushed", "received", "recovered", "losses reported", *FAULTS)
     return table(head, [[f"{figure:,}" for figure in _figures(outcome)] for outcome in outcomes])
 
 
@@ -73,7 +73,7 @@ def _figures(outcome: Outcome) -> list[int]:
 
 
 def failures(outcome: Outcome) -> list[str]:
-    """Return what was not as promised, with the numbers of events."""
+    """Return the guarantees that were broken, with the numbers of the events."""
     said = [
         f"{name}: {topic}: {what}: {', '.join(map(str, fault(verdict)))}"
         for (name, topic), verdict in outcome.verdicts.items()

@@ -1,4 +1,4 @@
-"""Results as text, for a terminal. Pure."""
+"""Renders results as text, for a terminal. Pure."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def _row(row: Row) -> tuple[str, ...]:
 
 
 def shown(value: float, unit: str) -> str:
-    """Return a value with the digits that its unit deserves."""
+    """Return a value with as many digits as its unit needs."""
     return f"{value:,.2f}" if unit in ("x", "MB", "s") else f"{value:,.1f}" if unit in ("%", "ms") else f"{value:,.0f}"
 
 
 def _bottleneck(results: Results) -> str:
-    """Return how much faster the sink is than the fastest client."""
+    """Return a line that says how much faster the sink is than the fastest client."""
     if not results.sink:
         return ""
     fastest = max(results.measured, key=lambda measured: measured.rate)

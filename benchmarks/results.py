@@ -44,7 +44,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the goal table: the median, the lowest and the highest of all rounds."""
+    """A line of the goal table, with the median, the lowest and the highest value of all rounds."""
 
     title: str
     value: float
@@ -86,7 +86,7 @@ class Results:
     measured: list[Measured] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     memory: list[tuple[int, float]] = field(default_factory=list)
-    """Along one `push_stream`: events so far, and MB resident."""
+    """The memory during one `push_stream`: events so far, and MB resident."""
     growth: list[Measured] = field(default_factory=list)
     """How cost grows with concurrency, events and bodies."""
     skipped: list[str] = field(default_factory=list)
@@ -94,14 +94,14 @@ class Results:
 
     @property
     def conditions(self) -> str:
-        """Under what conditions the clients were measured, for tables, page and chart."""
+        """The conditions under which the clients were measured, for tables, page and chart."""
         allocator = "whose allocator has settled" if self.settled else "just started"
         sink = "polls without sleeping" if self.spinning else "sleeps between requests"
         return f"Each client in a process of its own, {allocator}; the server {sink}."
 
 
 def summed_up(cell: Cell, samples: Sequence[Sample]) -> Measured:
-    """Return a cell over all its rounds."""
+    """Summarize a cell over all its rounds."""
     rates = [sample.rate for sample in samples]
     cpu = median(sample.cpu / sample.events for sample in samples)
     taken = replace(cell, events=samples[0].events)
@@ -119,11 +119,11 @@ def compared(ratio: Ratio, samples: Samples) -> Row:
 def row(
     title: str, values: Sequence[float], goal: float | None = None, stretch: float | None = None, unit: str = ""
 ) -> Row:
-    """Return a row of which more is better."""
+    """Return a row in which higher values are better."""
     return Row(title, median(values), min(values), max(values), goal, stretch, unit)
 
 
 def limited(title: str, values: Sequence[float], limit: Limit | None, unit: str) -> Row:
-    """Return a row of which less is better. Its value is the last."""
+    """Return a row in which lower values are better. Its value is the last one."""
     goal, stretch = (limit.goal, limit.stretch) if limit else (None, None)
     return Row(title, values[-1], min(values), max(values), goal, stretch, unit, less_is_better=True)

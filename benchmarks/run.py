@@ -1,6 +1,6 @@
-"""Make `benchmarks/.venv` with the package and its peers, and run the benchmarks there.
+"""Makes `benchmarks/.venv` with the package and its peers, and runs the benchmarks there.
 
-Any Python from 3.11 on starts it: `python3 benchmarks/run.py --help`.
+Any Python from 3.11 on can run it: `python3 benchmarks/run.py --help`.
 """
 
 from __future__ import annotations

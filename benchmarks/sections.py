@@ -18,7 +18,7 @@ from .twins import twins
 
 
 def sink(plan: Plan) -> None:
-    """Measure how much the sink can take, to show that no client waits for it."""
+    """Measure how many requests the sink can handle, to show that no client waits for it."""
     body = json.dumps(Load("").event).encode()
     target = f"/?{signed_query(body)}"
     with plan.sink() as server:
@@ -37,7 +37,7 @@ def instructions(plan: Plan) -> None:
         plan.results.skipped.append(f"instructions per push: Valgrind is not installed ({VALGRIND})")
         return
     cells = [*goals.INSTRUCTIONS][: 1 if plan.quick else None]
-    with processes.server("sink") as server:  # it may sleep: no time is measured
+    with processes.server("sink") as server:  # the server may sleep, because no time is measured
         for cell in cells:
             title = f"instructions per push, {name(cell)}, concurrency {cell.concurrency}"
             note(title)
@@ -46,7 +46,7 @@ def instructions(plan: Plan) -> None:
 
 
 def memory(plan: Plan) -> None:
-    """Measure once what a million pushes and a hundred thousand outcomes keep in memory."""
+    """Measure once how much memory a million pushes and a hundred thousand outcomes occupy."""
     if not processes.has_proc():
         plan.results.skipped.append("memory: this system has no /proc")
         return
@@ -65,7 +65,7 @@ def memory(plan: Plan) -> None:
 
 
 def hub(plan: Plan) -> None:
-    """Measure the embedded hub, beside a bare aiohttp handler and with subscribers."""
+    """Measure the embedded hub: compared with a bare aiohttp handler, and with subscribers."""
     if capacity.has_wrk():
         _hub_by_wrk(plan)
     else:
@@ -103,14 +103,14 @@ def _hub_by_wrk(plan: Plan) -> None:
 
 
 def grow(plan: Plan) -> None:
-    """Measure how cost grows with concurrency, with the number of events and with their size."""
+    """Measure how the cost grows with the concurrency, with the number of events and with their size."""
     cells = [Cell("push_many", concurrency, events=20_000) for concurrency in (1, 10, 100, 1000)]
     cells += [Cell("push_many", 100, events) for events in (1, 1000)]
     cells += [Cell("push_many", 10, events, body=body) for body, events in ((100, 6000), (4096, 6000), (1 << 20, 300))]
     results = plan.results
     with plan.sink() as server:
         results.growth = [summed_up(cell, taken) for cell, taken in plan.samples(server, cells).items()]
-        # Only one round of a million, which takes as long as all of the above.
+        # A million events get only one round, which takes as long as all of the above.
         million = Cell("push_stream", 100, events=1_000_000)
         results.growth.append(summed_up(million, [plan.measure(server, million)]))
 
@@ -128,7 +128,7 @@ SECTIONS: Mapping[str, Callable[[Plan], None]] = {
     "memory": memory,
     "grow": grow,
 }
-"""By the names that the command line has for them."""
+"""The sections by their names on the command line."""
 
 GOALS = ("bulk", "single", "sync", "slow", "tls", "instructions", "memory")
-"""The sections of the goal table of the clients."""
+"""The sections that fill the goal table of the clients."""

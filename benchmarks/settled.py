@@ -1,9 +1,9 @@
-"""Run a module of this package in a process whose allocator has settled: `python -m benchmarks.settled MODULE ...`.
+"""Runs a module of this package in a process whose allocator has settled: `python -m benchmarks.settled MODULE ...`.
 
-At first, glibc maps memory for each block above 128 KB. Once it has freed a mapped block, it takes blocks up to that
-size from the heap. asyncio's receive buffers of 256 KB have no such effect, because they shrink before they are freed.
-A server has freed a larger block within a minute; a benchmark may not have. Then mapping costs a tenth of a push, and
-only for some of the clients. `BENCHMARKS_FRESH=1` in the environment leaves the process as it is.
+At first, glibc maps memory for each block above 128 KB. Once a mapped block has been freed, blocks up to its size come
+from the heap. asyncio's receive buffers of 256 KB do not have this effect, because they shrink before they are freed. A
+server frees a larger block within a minute of its start; a benchmark may not. Then mapping takes a tenth of the time of
+a push, and only for some of the clients. `BENCHMARKS_FRESH=1` in the environment turns this off.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A server that accepts any POST and discards it: `python -m benchmarks.sink [--delay SECONDS] [--spin] [--tls FILE]`.
 
 It prints its port. It responds to each complete request with an empty 202, like a hub, and to requests for `/api/...`
-like Centrifugo to cent. Of the headers it reads only `Content-Length`, so it does not support chunked requests.
+as Centrifugo responds to cent. It reads no header except `Content-Length`, so it does not support chunked requests.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class Sink(asyncio.Protocol):
-    """One connection, on which requests may come in pieces or several at once.
+    """One connection, on which requests may arrive in pieces, or several at once.
 
     Args:
         delay: seconds from the end of a request to its response.
@@ -36,7 +36,7 @@ class Sink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the transport for the responses."""
-        # A cast: uvloop's transports are asyncio's only by duck typing.
+        # A cast, because uvloop's transports do not inherit from asyncio's.
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
@@ -78,7 +78,7 @@ def _spin() -> None:
 
 
 async def serve(delay: float, spin: bool, certificate: str | None) -> None:
-    """Serve on a free port of the loopback until the process is ended."""
+    """Serve on a free port of the loopback until the process ends."""
     context = None
     if certificate:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--tls", metavar="FILE", help="serve TLS with the key and the certificates of this file")
     options = parser.parse_args()
     loop_factory = None
-    # uvloop's timers have a resolution of a millisecond and may fire one too early, which shows in 20 ms.
+    # uvloop's timers have a resolution of a millisecond and may fire one too early, which is noticeable in 20 ms.
     if not options.delay:
         import uvloop
 

@@ -1,6 +1,6 @@
-"""Push 100,000 events through a faulty proxy to a hub that is killed five times, and check all guarantees.
+"""Pushes 100,000 events through a faulty proxy to a hub that is killed five times, and checks all guarantees.
 
-Any Python from 3.11 on starts it: `python3 benchmarks/soak.py --help`. It runs `benchmarks.soaking` in the venv of the
+Any Python from 3.11 on can run it: `python3 benchmarks/soak.py --help`. It runs `benchmarks.soaking` in the venv of the
 benchmarks.
 """
 

@@ -1,4 +1,4 @@
-"""The hub compared with Crossbar.io: pushes per second of both, with the same requests and subscribers."""
+"""Compares the hub with Crossbar.io: pushes per second of both, with the same requests and subscribers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .results import row
 
 HUB, PEER = "hub", "Crossbar.io"
 LOADS = ((0, False), (1, False), (10, False), (0, True))
-"""Subscribers, and whether the pushes are signed."""
+"""The number of subscribers, and whether the pushes are signed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where to push, and where to subscribe."""
+    """The URLs to push to and to subscribe at."""
 
     url: str
     path: str
@@ -59,7 +59,7 @@ def _counted(subscribers: int) -> str:
 
 @contextmanager
 def _brokers(signed: bool) -> Iterator[dict[str, Door]]:
-    """Run both. The one that is not measured is idle."""
+    """Run both brokers. The one that is not being measured is idle."""
     with ExitStack() as stack:
         hub = stack.enter_context(processes.server("hub_load", "serve", "signed" if signed else "hub"))
         authority = f"127.0.0.1:{stack.enter_context(processes.crossbar_io()).port}"
@@ -73,7 +73,7 @@ def _rate(door: Door, subscribers: int, signed: bool, seconds: float) -> float:
     """Return the pushes per second that a broker accepted.
 
     Raises:
-        Refused: It refused some, or a subscriber did not receive all.
+        Refused: the broker refused a push, or a subscriber did not receive all events.
     """
     body = bridge_body()
     target = f"{door.path}?{bridge_query(body)}" if signed else door.path

@@ -8,7 +8,7 @@ from .cases import MEGABYTES, Case
 from .hostile import ACCEPTED, Step, answer, answer_and_close, answer_unread, reply, trickle
 
 
-def _said(status: int, error: type[WebMQError], *headers: str, body: bytes = b"no", attempts: int = 1) -> Case:
+def _case(status: int, error: type[WebMQError], *headers: str, body: bytes = b"no", attempts: int = 1) -> Case:
     shown = [body.decode()] if len(body) in range(3, 50) else []
     says = {"status": status, "reason": body.decode()} if len(body) < 50 else {"status": status}
     return Case(
@@ -20,7 +20,7 @@ def _said(status: int, error: type[WebMQError], *headers: str, body: bytes = b"n
     )
 
 
-def _waits(status: int, *headers: str, wait: float | None, attempts: int = 1) -> Case:
+def _retry_after(status: int, *headers: str, wait: float | None, attempts: int = 1) -> Case:
     """Return the case of a 429 or 503 whose error has this `retry_after`."""
     return Case(
         " ".join([str(status), *headers]),
@@ -40,7 +40,7 @@ def _odd(name: str, data: bytes) -> Case:
 
 
 DATE = "Date: Sun, 06 Nov 1994 08:49:37 GMT"
-"""The broker's clock, against which a Retry-After is held that is a date."""
+"""The `Date` header, with which a `Retry-After` that is a date is compared."""
 
 ACCEPTANCES = [
     _accepted("", answer(ACCEPTED)),
@@ -78,7 +78,7 @@ ACCEPTANCES = [
 ]
 
 REFUSALS = [
-    _said(200, BadReply),
+    _case(200, BadReply),
     Case("204", (answer(b"HTTP/1.1 204 No Content\r\n\r\n"),), BadReply, says={"status": 204}),
     Case(
         "101",
@@ -86,18 +86,18 @@ REFUSALS = [
         BadReply,
         says={"status": 101},
     ),
-    _said(301, BadReply, "Location: /elsewhere"),
-    _said(302, BadReply),
-    _said(304, BadReply, body=b""),
-    _said(400, Rejected),
-    _said(400, AuthRejected, body=b"unknown application key 'x'"),
-    _said(400, TooLarge, body=b"content length (4097) exceeds maximum (4096)"),
-    _said(401, AuthRejected),
-    _said(403, AuthRejected),
-    _said(404, Rejected),
-    _said(405, Rejected),
-    _said(413, TooLarge),
-    _said(417, Rejected),
+    _case(301, BadReply, "Location: /elsewhere"),
+    _case(302, BadReply),
+    _case(304, BadReply, body=b""),
+    _case(400, Rejected),
+    _case(400, AuthRejected, body=b"unknown application key 'x'"),
+    _case(400, TooLarge, body=b"content length (4097) exceeds maximum (4096)"),
+    _case(401, AuthRejected),
+    _case(403, AuthRejected),
+    _case(404, Rejected),
+    _case(405, Rejected),
+    _case(413, TooLarge),
+    _case(417, Rejected),
     Case(
         "400 in pieces",
         (answer(b"HTTP/1.1 400 No\r\nContent-Length: 4\r\n\r\n", b"no", b"no"),),
@@ -123,10 +123,10 @@ REFUSALS = [
         Rejected,
         says={"status": 400},
     ),
-    _said(500, BadReply),
-    _said(500, BadReply, "Retry-After: 0"),
-    _said(502, BadReply, body=b"<html>" + b"<p>proxy</p>" * 1000),
-    _said(504, BadReply),
+    _case(500, BadReply),
+    _case(500, BadReply, "Retry-After: 0"),
+    _case(502, BadReply, body=b"<html>" + b"<p>proxy</p>" * 1000),
+    _case(504, BadReply),
 ]
 
 CLOCKS = [
@@ -148,35 +148,35 @@ CLOCKS = [
         )
         for date in (DATE, "Date: Fri, 31 Dec 9999 23:59:59 GMT", "Date: Sun Nov  6 08:49:37 1994")
     ),
-    _said(400, ClockRejected, body=b"invalid timestamp 'x'"),
+    _case(400, ClockRejected, body=b"invalid timestamp 'x'"),
 ]
 
 OVERLOADS = [
-    _waits(429, wait=None, attempts=3),
-    _waits(429, "Retry-After: soon", wait=None, attempts=3),
+    _retry_after(429, wait=None, attempts=3),
+    _retry_after(429, "Retry-After: soon", wait=None, attempts=3),
     *(
         case
         for status in (429, 503)
         for case in (
-            _waits(status, "Retry-After: 0", wait=0.0, attempts=3),
-            _waits(status, "Retry-After:  0 ", wait=0.0, attempts=3),
-            _waits(status, "Retry-After: 60", wait=60.0),
-            _waits(status, "Retry-After: 59.5", wait=60.0),
-            _waits(status, "Retry-After: 1000000000", wait=1e9),
-            _waits(status, DATE, "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT", wait=0.0, attempts=3),
-            _waits(status, DATE, "Retry-After: Sun, 06 Nov 1994 08:50:37 GMT", wait=60.0),
-            _waits(status, DATE, "Retry-After: Sunday, 06-Nov-94 08:50:37 GMT", wait=60.0),
-            _waits(status, DATE, "Retry-After: Sun Nov  6 08:50:37 1994", wait=60.0),
-            _waits(status, "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT", wait=0.0, attempts=3),
-            _waits(status, "Retry-After: 0", "Retry-After: 60", wait=0.0, attempts=3),
+            _retry_after(status, "Retry-After: 0", wait=0.0, attempts=3),
+            _retry_after(status, "Retry-After:  0 ", wait=0.0, attempts=3),
+            _retry_after(status, "Retry-After: 60", wait=60.0),
+            _retry_after(status, "Retry-After: 59.5", wait=60.0),
+            _retry_after(status, "Retry-After: 1000000000", wait=1e9),
+            _retry_after(status, DATE, "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT", wait=0.0, attempts=3),
+            _retry_after(status, DATE, "Retry-After: Sun, 06 Nov 1994 08:50:37 GMT", wait=60.0),
+            _retry_after(status, DATE, "Retry-After: Sunday, 06-Nov-94 08:50:37 GMT", wait=60.0),
+            _retry_after(status, DATE, "Retry-After: Sun Nov  6 08:50:37 1994", wait=60.0),
+            _retry_after(status, "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT", wait=0.0, attempts=3),
+            _retry_after(status, "Retry-After: 0", "Retry-After: 60", wait=0.0, attempts=3),
         )
     ),
-    _said(503, BadReply),
+    _case(503, BadReply),
     *(
-        _said(503, BadReply, f"Retry-After: {garbage}")
+        _case(503, BadReply, f"Retry-After: {garbage}")
         for garbage in ("soon", "-1", ".", "0x10", "1e9", "\xb2", "Sun, 99 Nov 1994 08:49:37 GMT")
     ),
-    _said(503, BadReply, "Retry-After:"),
+    _case(503, BadReply, "Retry-After:"),
     Case("503 Retry-After, then 202", (answer(reply(503, b"", "Retry-After: 0")), answer(ACCEPTED)), attempts=2),
 ]
 

@@ -18,13 +18,13 @@ from .clients import Both
 from .hostile import ACCEPTED, PATIENCE, Hostile, Step, hostile, reply, trusting
 
 TOPIC = "com.example.orders"
-"""A topic to both brokers."""
+"""A topic that both kinds of broker accept."""
 
 SHORT = 0.4
-"""A timeout where the deadline is the subject."""
+"""The timeout of cases that test a deadline."""
 
 MEGABYTES = "x" * 8_000_000
-"""An event that no kernel buffers whole."""
+"""An event that is too large for the kernel's send buffer."""
 
 QUICK = Retry(wait=0.0)
 
@@ -36,7 +36,7 @@ class Place(NamedTuple):
 
     url: str
     server: Hostile | None
-    """None where nothing can be counted, for nobody serves there."""
+    """`None` where no server runs, so that requests cannot be counted."""
 
 
 Staging: TypeAlias = Callable[["Case"], AbstractContextManager[Place]]
@@ -51,23 +51,23 @@ def in_clear(case: Case) -> Iterator[Place]:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A script of the server, and the outcome of a push.
+    """A script of the server, and the expected outcome of a push.
 
     Args:
         name: unique.
-        script: what the server does to each request.
-        error: the class of the error; None if the push must succeed.
+        script: what the server does with each request.
+        error: the class of the error; `None` if the push must succeed.
         attempts: those of the receipt or the error.
-        requests: number that reach the server; None: as many as attempts.
-        says: attributes of the receipt or the error.
+        requests: how many reach the server; `None`: as many as attempts.
+        says: expected attributes of the receipt or the error.
         dialect: the client's.
-        event: what is pushed.
-        timeout: the client's, if the case is about it; None: a long one.
+        event: the event to push.
+        timeout: the client's, in cases that test it; `None`: a long one.
         connect_timeout: the client's.
         retry: the client's.
-        warm: whether a push comes first, which must succeed, and whose connection is then used.
+        warm: whether another push comes first, which must succeed and leaves its connection to this one.
         lasting: whether the next push fails, too.
-        staging: makes the place.
+        staging: creates the place.
     """
 
     name: str
@@ -142,7 +142,7 @@ def _end_of(case: Case, driver: str, method: str) -> End:
         error = None if isinstance(result, Receipt) else type(result)
         end = End(error, result.attempts, requests, {name: getattr(result, name, None) for name in case.says})
         if server and not case.lasting and end == case.end:
-            # What belongs to this push, and comes late, never answers the next.
+            # A late response to this push must not be taken for that of the next one.
             server.release()
             client.push(TOPIC, "next", timeout=PATIENCE)
             assert b'"next"' in server.requests[-1].body

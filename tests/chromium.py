@@ -1,4 +1,4 @@
-"""A page in headless Chromium, driven over the DevTools protocol: as much of it as the tests need."""
+"""A page in headless Chromium, controlled over the DevTools protocol, with the commands that the tests need."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _Commands:
 
 
 class _Browser(_Commands):
-    """The browser, and a context in it, which shares nothing with others."""
+    """The browser, and a browser context in it, which shares nothing with other contexts."""
 
     def __init__(self, session: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse, url: str) -> None:
         super().__init__(socket)
@@ -88,13 +88,13 @@ class _Browser(_Commands):
 
 
 class Page(_Commands):
-    """A page, and what its console has said."""
+    """A page, and the messages of its console."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, browser: _Browser) -> None:
         super().__init__(socket)
         self._browser = browser
         self.problems: list[str] = []
-        """Errors and warnings: of scripts, of the network, of the Content-Security-Policy."""
+        """Errors and warnings of scripts, of the network and of the Content-Security-Policy."""
 
     @asynccontextmanager
     async def another(self) -> AsyncIterator[Page]:
@@ -103,10 +103,10 @@ class Page(_Commands):
             yield page
 
     async def open(self, url: str) -> None:
-        """Go to an address, and return when the page and its resources have been loaded."""
+        """Go to a URL, and return when the page and its resources have been loaded."""
         for domain in ("Page", "Runtime", "Log"):
             await self.command(f"{domain}.enable")
-        await self.command("Emulation.setFocusEmulationEnabled", enabled=True)  # as the page that somebody looks at
+        await self.command("Emulation.setFocusEmulationEnabled", enabled=True)  # the page must be visible, as to a user
         await self.command("Page.navigate", url=url)
         await self._loaded()
 
@@ -132,15 +132,15 @@ class Page(_Commands):
 
     async def loaded_by(self, script: str) -> None:
         """Run a script that loads a page, and return when the page is loaded."""
-        await self.evaluate(script)  # its result comes first: the page is loaded by a later task of the same thread
+        await self.evaluate(script)  # its result comes before the page is loaded
         await self._loaded()
 
     async def before_scripts(self, script: str) -> None:
-        """Run a script in each page that is opened from now on, before its own."""
+        """Run a script in each page that is opened from now on, before the page's own scripts."""
         await self.command("Page.addScriptToEvaluateOnNewDocument", source=script)
 
     async def appear(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
-        """Set the size of the window in pixels, whether it is a phone, and the preferred colour scheme."""
+        """Set the size of the window in pixels, whether it is that of a phone, and the preferred colour scheme."""
         await self.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
         )
@@ -170,14 +170,14 @@ class Page(_Commands):
         return _mapping(answer["result"]).get("value")
 
     async def press(self, key: str, *, shift: bool = False) -> None:
-        """Press a key that has a name."""
+        """Press a key, given by its name."""
         code = {"Tab": 9, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}[key]
         event = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
         for kind in ("rawKeyDown", "keyUp"):
             await self.command("Input.dispatchKeyEvent", type=kind, **event)
 
     async def until(self, condition: str) -> None:
-        """Return once a JavaScript expression is true. The page itself evaluates it repeatedly."""
+        """Return once a JavaScript expression is true. The page evaluates it repeatedly."""
         attempt = f"""new Promise(done => {{
             const deadline = performance.now() + 1000;
             const attempt = () => {{
@@ -205,10 +205,11 @@ def _mapping(value: object) -> dict[str, object]:
 
 @asynccontextmanager
 async def chromium(*, whole: bool = False) -> AsyncIterator[Page]:
-    """Yield a page in the browser that all tests share. It has its own cookies, storage and cache.
+    """Yield a page in the browser that all tests share. The page has its own cookies, storage and cache.
 
-    The browser is Chromium's headless shell, if that is installed: a page costs it a quarter of the processor time that
-    it costs the whole Chromium. The shell has no back/forward cache.
+    The browser is Chromium's headless shell if that is installed: a page costs a quarter of the CPU time there. The
+    shell
+    has no back/forward cache.
     """
     url = _started("chromium" if whole or not shutil.which(_SHELL) else _SHELL)
     async with aiohttp.ClientSession() as session, session.ws_connect(url, max_msg_size=0) as socket:
@@ -222,7 +223,7 @@ async def chromium(*, whole: bool = False) -> AsyncIterator[Page]:
 
 @functools.cache
 def _started(name: str) -> str:
-    """Start Chromium, and return the address of its DevTools. It ends with the process of the tests."""
+    """Start Chromium, and return the URL of its DevTools. It ends with the process of the tests."""
     program = shutil.which(name)
     assert program is not None
     profile = tempfile.mkdtemp(prefix="chromium-")
@@ -237,7 +238,7 @@ def _started(name: str) -> str:
     said = process.stderr
 
     def end() -> None:
-        os.killpg(process.pid, signal.SIGKILL)  # the program is a shell script, which starts the browser
+        os.killpg(process.pid, signal.SIGKILL)  # the program is a shell script that starts the browser
         process.wait()
         shutil.rmtree(profile, ignore_errors=True)
 
@@ -246,7 +247,7 @@ def _started(name: str) -> str:
     for line in said:
         lines.append(line)
         if line.startswith(_LISTENING):
-            # Chromium would wait for a reader once the pipe is full.
+            # Chromium would block as soon as the pipe is full.
             threading.Thread(target=deque, args=(said, 0), daemon=True).start()
             return line.removeprefix(_LISTENING).strip()
     raise AssertionError("Chromium did not start: " + "".join(lines))

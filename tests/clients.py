@@ -1,4 +1,4 @@
-"""One interface to both clients, for tests that apply to both."""
+"""A common interface to both clients, for tests that apply to both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DRIVERS = ("async", "sync")
 """AsyncClient and Client."""
 TRANSPORTS = ("async", "uvloop", "posting", "sync")
 """The ways in which requests are sent. "uvloop": an AsyncClient in a loop of uvloop. "posting": an AsyncClient that
-sends by `session.post`, as it does if its session has trace configurations."""
+sends with `session.post`, as it does if its session has trace configurations."""
 METHODS = ("push", "push_many", "push_stream")
 
 
@@ -62,7 +62,7 @@ class Both:
         return self._run(_drained(self.client, pushes, **kwargs))
 
     def count_stream(self, pushes: Iterable[Push | tuple[str, object]], **kwargs: Any) -> int:
-        """Push a stream, keep nothing of it, and return how many were accepted."""
+        """Push a stream without keeping any outcome, and return how many events were accepted."""
         if isinstance(self.client, Client):
             return sum(outcome.ok for outcome in self.client.push_stream(pushes, **kwargs))
         return self._run(_counted(self.client, pushes, **kwargs))
@@ -78,13 +78,13 @@ class Both:
         return self._run(self.client.flush(timeout))
 
     def ended(self, method: str, topic: str, event: object) -> Receipt | WebMQError:
-        """Push by one of `METHODS`; return the receipt, or the error."""
+        """Push by one of `METHODS`, and return the receipt or the error."""
         if method == "push":
             try:
                 return self.push(topic, event)
             except WebMQError as error:
                 return error
-        # The length of an iterator is unknown: the bulk gets as many workers as it may.
+        # The length of an iterator is unknown, so the bulk starts the maximum number of workers.
         [outcome] = (
             self.push_many(iter([(topic, event)])) if method == "push_many" else self.push_stream([(topic, event)])
         )
@@ -128,7 +128,7 @@ async def _soon(client: AsyncClient, *args: Any, **kwargs: Any) -> bool:
 
 
 async def only_post(client: AsyncClient) -> None:
-    """Make a client send by `session.post` in this event loop."""
+    """Make a client send with `session.post` in this event loop."""
     client._here()._pool = None
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .postgresql import Server
     from .redis_server import RedisServer
 
-# Machines are noisy: how long an example took says nothing. With CI=true Hypothesis has a profile of its own for that.
+# Machines are busy, so the duration of an example means nothing. With CI=true Hypothesis uses its own profile for CI.
 if os.environ.get("CI") != "true":
     settings.register_profile("untimed", deadline=None)
     settings.load_profile("untimed")
@@ -68,7 +68,7 @@ def postgresql_server(postgresql: None) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def redis_server(redis: None) -> Iterator[RedisServer]:
     """Run a Redis server for all tests that need one and do not break it. Each test has a prefix of its own."""
-    from .redis_server import running  # the same
+    from .redis_server import running  # the driver is not in the dependencies of the plain run
 
     with running() as server:
         yield server

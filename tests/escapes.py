@@ -1,4 +1,4 @@
-"""The escapes in which a broker, a proxy or a framework may quote a text: for tests that search for signatures."""
+"""The escapes in which a broker, a proxy or a framework may quote a text, for tests that search for signatures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Escape = Callable[[str], str]
 
 
 def each(pattern: str) -> Escape:
-    """Escape every character by its code."""
+    """Return an escape that replaces every character by its code."""
     return lambda text: "".join(pattern.format(ord(char)) if ord(char) < 256 else char for char in text)
 
 
@@ -23,7 +23,7 @@ def _quoted_printable(text: str) -> str:
 
 
 def _soft_breaks(text: str) -> str:
-    """Encode as quoted-printable in short lines, whose breaks are inside other escapes."""
+    """Encode as quoted-printable in short lines, whose line breaks are inside other escapes."""
     characters = ["=3D" if char == "=" else char for char in text]
     return "=\r\n".join("".join(characters[start : start + 7]) for start in range(0, len(text), 7))
 
@@ -63,22 +63,22 @@ ESCAPES: dict[str, Escape] = {
     "upper case": str.upper,
     "lower case": str.lower,
 }
-"""By name."""
+"""Escapes by name."""
 
 
 def nested(text: str, *names: str) -> str:
-    """Return a text, escaped by each of these in turn."""
+    """Return a text that is escaped by each of these escapes in turn."""
     for name in names:
         text = ESCAPES[name](text)
     return text
 
 
 def runs(signature: str, length: int = 8) -> list[str]:
-    """Return each run of so many characters of a signature."""
+    """Return each substring of this length of a signature."""
     return [signature[start : start + length] for start in range(len(signature) - length + 1)]
 
 
 def shown(texts: list[str], *signatures: str) -> list[str]:
-    """Return what the texts show of the signatures: runs of eight characters."""
+    """Return which parts of the signatures the texts show: substrings of eight characters."""
     together = "\n".join(dict.fromkeys(texts))
     return [run for signature in signatures for run in runs(signature) if run in together]

@@ -44,7 +44,7 @@ TWICE = Retry(attempts=2, wait=0.0, at_least_once=True)
 
 
 def _nowhere(go: Callable[[], AbstractContextManager[str]]) -> Staging:
-    """Push to an address without a server."""
+    """Push to an address where no server listens."""
 
     @contextmanager
     def staging(case: Case) -> Iterator[Place]:
@@ -74,7 +74,7 @@ def _over_tls(
 
 @contextmanager
 def _tls_to_none(case: Case) -> Iterator[Place]:
-    """Speak TLS to a server that does not."""
+    """Use TLS with a server that does not support it."""
     with hostile(*case.script) as server:
         yield Place(server.url.replace("http", "https"), server)
 
@@ -96,7 +96,7 @@ async def _hang_up(peer: Peer) -> None:
 
 
 async def _half_a_handshake(peer: Peer) -> None:
-    """Send the beginning of a TLS record, and close."""
+    """Send the beginning of a TLS record, and close the connection."""
     await peer.send(b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03")
     await _hang_up(peer)
 
@@ -229,12 +229,12 @@ BROKEN = [
 ]
 
 
-# No answer in time
+# No response in time
 
 LATE = [
     Case("stall before the request is read", (stall_at_once,), ReplyTimeout, requests=0, timeout=SHORT),
     Case("stall after the body", (stall,), ReplyTimeout, timeout=SHORT),
-    # Encoded several times at once, so large an event takes a good part of a short deadline.
+    # It is encoded several times at once, so such a large event takes a good part of a short deadline.
     Case("stall after the head of a large body", (stall_unread,), ReplyTimeout, timeout=4 * SHORT, event=MEGABYTES),
     Case("stall in the status line", (answer_and_stall(b"HTTP/1.1 20"),), ReplyTimeout, timeout=SHORT),
     Case("stall in the headers", (answer_and_stall(b"HTTP/1.1 202 OK\r\n"),), ReplyTimeout, timeout=SHORT),

@@ -60,7 +60,7 @@ class Interruption:
         """Whether the call had that many points."""
 
     def run(self, call: Callable[[], object]) -> None:
-        """Run the call. What it or the handler raises passes through."""
+        """Run the call. Exceptions of the call or of the handler are not caught."""
         previous = signal.signal(signal.SIGUSR1, self._handle)
         try:
             _step_through(self._step)
@@ -83,15 +83,15 @@ class Interruption:
             return
         self.tripped = True
         _step_through(None)
-        # After a call CPython would run the handler in this very function. It does not after a step of an iterator.
+        # After a call, CPython would run the handler in this function, but not after a step of an iterator.
         for _ in map(_thread.interrupt_main, (signal.SIGUSR1,)):
             break
 
 
 def _step_through(step: Callable[[CodeType, int], None] | None) -> None:
-    """Call a function before each instruction of the main thread from now on. None: stop that."""
+    """Call a function before each instruction of the main thread from now on. `None`: stop calling it."""
     if sys.version_info >= (3, 12):
-        # There, tracing by instructions does not work in every release.
+        # Tracing by instructions does not work there in every release.
         monitoring = sys.monitoring
         instruction = monitoring.events.INSTRUCTION
         main = threading.main_thread().ident

@@ -35,13 +35,13 @@ PATIENCE = 10.0
 AUTHORITY = trustme.CA()
 """The certificate authority of all tests."""
 STRANGER = trustme.CA()
-"""One that nobody trusts."""
+"""A certificate authority that no client trusts."""
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
 
 
 def reply(status: int, body: bytes = b"", *headers: str) -> bytes:
-    """Return the bytes of an answer with a Content-Length."""
+    """Return the bytes of a response with a Content-Length."""
     lines = "".join(f"{header}\r\n" for header in headers)
     return f"HTTP/1.1 {status} Said\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
@@ -70,7 +70,7 @@ class Recorded:
 
 
 class Peer:
-    """One connection, seen from the server."""
+    """One connection, from the point of view of the server."""
 
     def __init__(self, server: Hostile, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.server = server
@@ -105,7 +105,7 @@ class Peer:
         """While paused, wait until data has arrived."""
         loop = asyncio.get_running_loop()
         arrived = asyncio.Event()
-        # asyncio watches the transport's own descriptor, and lets nobody else do so.
+        # asyncio watches the transport's own descriptor, and does not allow a second reader of it.
         watched = os.dup(self.writer.get_extra_info("socket").fileno())
         loop.add_reader(watched, arrived.set)
         try:
@@ -154,7 +154,7 @@ Step: TypeAlias = Callable[[Peer], Awaitable[None]]
 
 
 def answer(*parts: bytes) -> Step:
-    """Read a request and answer it, in as many segments as there are parts; the connection stays open."""
+    """Read a request and respond, in as many segments as there are parts; the connection stays open."""
 
     async def step(peer: Peer) -> None:
         await peer.request()
@@ -166,7 +166,7 @@ def answer(*parts: bytes) -> Step:
 
 
 def answer_and_close(data: bytes) -> Step:
-    """Read a request, answer it and close."""
+    """Read a request, respond and close."""
 
     async def step(peer: Peer) -> None:
         await peer.request()
@@ -177,7 +177,7 @@ def answer_and_close(data: bytes) -> Step:
 
 
 def answer_and_stall(data: bytes) -> Step:
-    """Read a request, send a part of a response, and nothing more."""
+    """Read a request, send a part of a response, and then nothing more."""
 
     async def step(peer: Peer) -> None:
         await peer.request()
@@ -200,7 +200,7 @@ def trickle(data: bytes, pause: float) -> Step:
 
 
 def held(data: bytes = ACCEPTED) -> Step:
-    """Answer a request when the test calls `release`."""
+    """Respond to a request when the test calls `release`."""
 
     async def step(peer: Peer) -> None:
         await peer.request()
@@ -211,26 +211,26 @@ def held(data: bytes = ACCEPTED) -> Step:
 
 
 async def stall(peer: Peer) -> None:
-    """Read a request and never answer it."""
+    """Read a request and never respond."""
     await peer.request()
     await peer.gone()
 
 
 async def stall_at_once(peer: Peer) -> None:
-    """Read nothing, and never answer."""
+    """Read nothing, and never respond."""
     peer.pause()
     await peer.server.released.wait()
 
 
 async def stall_unread(peer: Peer) -> None:
-    """Read the head of a request, no body, and never answer."""
+    """Read the head of a request but not its body, and never respond."""
     await peer.head()
     peer.pause()
     await peer.server.released.wait()
 
 
 async def drop_at_once(peer: Peer) -> None:
-    """Close before a byte is read."""
+    """Close the connection before anything is read."""
     peer.close()
 
 
@@ -266,7 +266,7 @@ def answer_and_vanish(data: bytes) -> Step:
 
 
 def answer_unread(data: bytes) -> Step:
-    """Answer as soon as the head of a request is read, and close."""
+    """Respond as soon as the head of a request has been read, and close."""
 
     async def step(peer: Peer) -> None:
         await peer.head()
@@ -303,7 +303,7 @@ class Hostile:
         script: a step for each request, in the order in which they come.
         tls: the server's side of TLS; None for plain HTTP.
         before: runs before the TLS handshake of each connection.
-        accepted: the answer to each request after the last step.
+        accepted: the response to each request after the last step.
     """
 
     def __init__(
@@ -353,8 +353,8 @@ class Hostile:
                 task.cancel()
             await asyncio.wait(tasks)
         if sys.version_info >= (3, 13):
-            self._server.abort_clients()  # of which no task knows yet
-        await asyncio.sleep(0)  # a transport closes its socket in the turn after
+            self._server.abort_clients()  # connections for which there is no task yet
+        await asyncio.sleep(0)  # a transport closes its socket in the next iteration of the loop
 
     def script(self, *steps: Step) -> None:
         """Set the steps for the next requests."""
@@ -370,15 +370,15 @@ class Hostile:
             assert self._changed.wait_for(condition, PATIENCE), f"{self.connections=}, {len(self.requests)=}"
 
     def release(self) -> None:
-        """Send every `held` response, also later ones."""
+        """Send every `held` response, and later ones at once."""
         self._loop.call_soon_threadsafe(self.released.set)
 
     def release_at(self, requests: int) -> None:
-        """Release as soon as so many requests have arrived."""
+        """Call `release` as soon as this number of requests has arrived."""
         self._release_at = requests
 
     def drop_all(self, *, reset: bool = False, stop: bool = False) -> None:
-        """Close every connection, and with `stop` accept no new one. Return when that is done."""
+        """Close every connection, and with `stop` accept no new one. Return once that is done."""
 
         async def drop() -> None:
             if stop:
@@ -418,7 +418,8 @@ class Hostile:
             if self._tls is not None:
                 await writer.start_tls(self._tls)
             while not writer.is_closing():
-                # The first step may be one that never reads; on a connection kept alive only a request takes a step.
+                # The first step may be one that reads nothing; on a connection kept alive, only a request starts a
+                # step.
                 await (self._script.popleft() if self._script else self._accept)(peer)
                 if not await peer.speaks():
                     break
@@ -430,12 +431,13 @@ class Hostile:
                 if self._tls is None:
                     try:
                         await writer.wait_closed()
-                    finally:  # cancelled, while the client reads nothing of what is left
+                    finally:  # cancelled, while the client does not read the rest
                         writer.transport.abort()
                 else:
-                    # The goodbye is out. asyncio would wait half a minute for the client's, and for ever where there
+                    # The close_notify has been sent. asyncio would wait half a minute for the client's, and forever if
+                    # there
                     # was no handshake.
-                    with suppress(AttributeError):  # in early releases of Python 3.11, where it has ended
+                    with suppress(AttributeError):  # raised in early releases of Python 3.11 if the handshake has ended
                         writer.transport.abort()
                     await asyncio.sleep(0)
             del self._peers[task]
@@ -446,7 +448,7 @@ class Hostile:
 def hostile(
     *script: Step, tls: bool | ssl.SSLContext = False, before: Step | None = None, accepted: bytes = ACCEPTED
 ) -> Iterator[Hostile]:
-    """Run a server of that script.
+    """Run a server with this script.
 
     Args:
         script: see `Hostile`.
@@ -460,7 +462,7 @@ def hostile(
 
 
 def bodies(server: Hostile) -> list[bytes]:
-    """Return the bodies of all requests that have come."""
+    """Return the bodies of all requests that have arrived."""
     return [each.body for each in server.requests]
 
 
@@ -473,9 +475,9 @@ def serving(
     """Return a server's context.
 
     Args:
-        host: the name in its certificate.
-        until: when that expires; None for long after the tests.
-        issuer: who signed it.
+        host: the name in the certificate.
+        until: when the certificate expires; None: long after the tests.
+        issuer: the certificate authority that signs it.
         ask: whether the client needs a certificate, too.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -487,7 +489,7 @@ def serving(
 
 @functools.cache  # loading the system's certificates is slow
 def trusting() -> ssl.SSLContext:
-    """Return a client's context that trusts the authority of the tests, and verifies as the default one does."""
+    """Return a client's context that trusts the tests' certificate authority, and verifies like the default one."""
     context = ssl.create_default_context()
     AUTHORITY.configure_trust(context)
     return context
@@ -503,7 +505,7 @@ def refusing() -> Iterator[str]:
 
 @contextmanager
 def unreachable() -> Iterator[str]:
-    """Yield the URL of a port that accepts no connections: its backlog is full."""
+    """Yield the URL of a port that accepts no connections, because its backlog is full."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)

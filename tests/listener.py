@@ -1,4 +1,4 @@
-"""A subscriber of the package for tests that only want values: it does not reconnect, and waits for a bounded time."""
+"""A subscriber for tests that only need values: it does not reconnect, and has a timeout."""
 
 from __future__ import annotations
 

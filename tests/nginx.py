@@ -15,11 +15,11 @@ from .redis_server import free_port
 async def proxied(folder: Path, *hubs: str, headers: str = "") -> AsyncIterator[str]:
     """Run nginx in front of hubs; yield its URL.
 
-    Several hubs take turns. `proxy_next_upstream` has its default: nginx sends a push to another hub if it could not
-    connect, and never one that it may have sent already.
+    Requests are distributed over the hubs. `proxy_next_upstream` has its default: nginx sends a push to another hub
+    if it could not connect, and never one that it may have sent already.
 
     Args:
-        folder: for its files.
+        folder: the folder for its files.
         hubs: the URLs of the hubs.
         headers: further directives, such as `proxy_set_header Host $http_host;`. Without that one, a single hub gets
             its own address as the host, and several get a name that they do not accept.
@@ -30,7 +30,7 @@ async def proxied(folder: Path, *hubs: str, headers: str = "") -> AsyncIterator[
     )
     target, upstream = hubs[0], ""
     if len(hubs) > 1:
-        # A hub that has refused a connection is not asked for this long; by default for 10 s.
+        # A hub that has refused a connection gets no requests for this long; by default for 10 s.
         servers = " ".join(f"server {hub.removeprefix('http://')} fail_timeout=1s;" for hub in hubs)
         target, upstream = "http://hubs", f"upstream hubs {{ {servers} }}"
     configuration = folder / "nginx.conf"

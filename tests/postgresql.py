@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests, with a new database for each."""
+"""Runs a PostgreSQL server for tests, with a new database for each test."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _numbers = count()
 
 
 def installed() -> str | None:
-    """Return the folder of the server's programs; Debian has them outside of PATH."""
+    """Return the folder of the server's programs, which Debian does not have in PATH."""
     if found := shutil.which("initdb"):
         return str(Path(found).parent)
     folders = sorted(glob("/usr/lib/postgresql/*/bin"), key=lambda folder: int(Path(folder).parent.name))
@@ -98,7 +98,7 @@ def pooled(server: Server, mode: str) -> Iterator[Server]:
 
 @contextmanager
 def _folder() -> Iterator[tuple[str, int | None]]:
-    """Make a folder, and return it with the user that is to run a server. `None`: the one of the tests.
+    """Make a folder, and return it with the user that runs the server. `None`: the user of the tests.
 
     Neither server runs as root. The folder is not below `tmp_path`, which another user cannot enter.
     """

@@ -1,4 +1,4 @@
-"""Commands in a process of their own. A test waits for their output, never for time to pass."""
+"""Runs commands in a process of their own. Tests wait for their output, never for time to pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 PATIENCE = 60.0
 _OURS = ("WEBMQ_", "FORCE_COLOR", "NO_COLOR", "COLUMNS")
-"""Variables that a test sets itself or does without."""
+"""Prefixes of variables that a process gets only if its test sets them."""
 
 MODULE = ("-m", "webmqconnect_async")
 WITHOUT_UVLOOP = ("-c", "import sys; sys.modules['uvloop'] = None; from webmqconnect_async._cli import main; main()")
@@ -21,7 +21,7 @@ FORCED = {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "PY_COLORS": "1", "GITHUB_A
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a process ended, and its output that was not read before."""
+    """The status of a process that has ended, and its output that was not read before."""
 
     status: int
     stdout: str
@@ -36,11 +36,11 @@ class Process:
         self.pid = process.pid
 
     async def said(self, text: str) -> str:
-        """Return the next line on stdout that holds the text."""
+        """Return the next line of stdout that contains the text."""
         return await _line_with(text, self._process.stdout)
 
     async def complained(self, text: str) -> str:
-        """Return the next line on stderr that holds the text."""
+        """Return the next line of stderr that contains the text."""
         return await _line_with(text, self._process.stderr)
 
     async def type(self, text: str) -> None:
@@ -67,7 +67,10 @@ class Process:
         return await self.ended()
 
     async def pestered(self, number: int) -> int:
-        """Send a signal until the process ends: Python handles two pending ones as one. Return the status."""
+        """Send a signal repeatedly until the process ends, because Python handles two pending ones as one.
+
+        Return the status.
+        """
         async with asyncio.timeout(PATIENCE):
             while self._process.returncode is None:
                 self.signal(number)

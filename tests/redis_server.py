@@ -1,4 +1,4 @@
-"""A Redis server for tests, on a free port of the loopback: it can be killed, suspended and replaced by a copy."""
+"""Runs a Redis server for tests, on a free port of the loopback. It can be killed, suspended and replaced by a copy."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class RedisServer:
     """A server in a folder of its own. `with` runs it.
 
     Args:
-        folder: for its data, its configuration and its log. It may hold the data of a server that has ended.
+        folder: the folder for data, configuration and log. It may contain the data of a server that has ended.
         port: `None`: a free one. It stays the same when the server is started again.
         appendonly: whether it writes each change to a file before it responds, so that it survives a SIGKILL. If
             not, the server starts empty each time.
-        password: of the user `default`. `None`: no password is needed.
+        password: the password of the user `default`. `None`: no password is needed.
         acl: lines of an ACL file, such as `user hub on >pa55 ~webmq:* +ping`. The file replaces `password`.
-        authority: issues the certificate of the server, which then takes TLS connections alone. `None`: no TLS.
+        authority: issues the certificate of the server, which then accepts only TLS connections. `None`: no TLS.
         settings: further lines of the configuration.
     """
 
@@ -68,11 +68,11 @@ class RedisServer:
 
     @property
     def log(self) -> str:
-        """What it has logged in this folder."""
+        """The log of the servers in this folder."""
         return (self.folder / "log").read_text(errors="replace")
 
     def start(self) -> None:
-        """Start it, and return when it responds to PING."""
+        """Start the server, and return when it responds to PING."""
         assert self.process is None
         self.folder.mkdir(parents=True, exist_ok=True)
         configuration = self.folder / "redis.conf"
@@ -87,16 +87,16 @@ class RedisServer:
             raise
 
     def stop(self) -> None:
-        """End it by SIGTERM: it writes its data first."""
+        """End the server by SIGTERM, so that it writes its data first."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it by SIGKILL. Does nothing if it is not running."""
+        """End the server by SIGKILL, if it is running."""
         if self.process is not None:
             self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """End it by SIGTERM, and start it with the same data on the same port."""
+        """End the server by SIGTERM, and start it with the same data on the same port."""
         self.stop()
         self.start()
 
@@ -118,20 +118,20 @@ class RedisServer:
             self.resume()
 
     def copy(self, folder: Path) -> Path:
-        """Copy its current data to a new folder, and return the folder. It may be running."""
+        """Copy the current data to a new folder, and return the folder. The server may be running."""
         shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("log", "*.pem", "temp-*"))
         return folder
 
     def replace(self, folder: Path) -> None:
-        """Kill it, and start a server with the data of another folder on the same port."""
+        """Kill the server, and start one with the data of another folder on the same port."""
         self.kill()
         self.folder = folder
         self.start()
 
     def restore(self, folder: Path) -> None:
-        """Kill it, put the data of another folder in the place of its own, and start it.
+        """Kill the server, replace its data by those of another folder, and start it.
 
-        The same server then has older data, as after a power failure that took what the kernel had not yet written.
+        The same server then has older data, as after a power failure before the kernel has written the latest data.
         """
         self.kill()
         shutil.rmtree(self.folder)
@@ -140,7 +140,7 @@ class RedisServer:
 
     @contextmanager
     def client(self, user: str | None = None, password: str | None = None) -> Iterator[redis.Redis]:
-        """Return a client, as the user `default` if no other is named."""
+        """Return a client, by default of the user `default`."""
         options = {} if self._authority is None else {"ssl_ca_certs": str(self.folder / "ca.pem")}
         client = redis.Redis.from_url(
             self.url,
@@ -192,8 +192,8 @@ class RedisServer:
                     client.ping()
                 return
             except (redis.AuthenticationError, redis.exceptions.NoPermissionError):
-                return  # it responds
-            except (redis.ConnectionError, redis.TimeoutError):  # or it loads its data
+                return  # the server responds
+            except (redis.ConnectionError, redis.TimeoutError):  # or it is loading its data
                 assert time.monotonic() < deadline, self.log
                 time.sleep(0.01)
 
@@ -205,7 +205,7 @@ class RedisServer:
         assert self.process is not None
         process, self.process = self.process, None
         process.send_signal(number)
-        process.send_signal(signal.SIGCONT)  # it may stand still
+        process.send_signal(signal.SIGCONT)  # the process may be suspended
         try:
             process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -231,7 +231,7 @@ def running(
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
+    """Return a port of 127.0.0.1 on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

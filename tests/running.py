@@ -1,4 +1,4 @@
-"""Servers for tests that have no event loop of their own: each runs in a loop in a thread."""
+"""Runs servers for tests that have no event loop of their own, each in a loop in a thread."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def in_thread(make: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator[T]
 
 
 @asynccontextmanager
-async def away(hub: Hub) -> AsyncIterator[None]:
+async def stopped(hub: Hub) -> AsyncIterator[None]:
     """Stop a hub of another thread within the block, without blocking the loop."""
     down = hub.down()
     await asyncio.to_thread(down.__enter__)

@@ -1,4 +1,4 @@
-"""Python programs run in a process of their own, in development mode, with every warning an error."""
+"""Runs Python programs in a process of their own, in development mode, with every warning an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fenced blocks of README and docs, and how to run them: Python with a hub; commands are only parsed."""
+"""The fenced blocks of README and docs, and functions that run them: Python with a hub; commands are only parsed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from webmqconnect_async.testing import Hub
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "pages"
 HUB = "http://127.0.0.1:8080"
-"""Where all snippets push, with the key `app` and the secret `s3cret`."""
+"""The URL to which all snippets push, with the key `app` and the secret `s3cret`."""
 
 _KNOWN: dict[str, object] = {
     "topic": "http://example.com/orders",
@@ -52,13 +52,13 @@ class Fence:
 
     page: str
     start: int
-    """Where it begins in the page, in characters."""
+    """The position of its beginning in the page, in characters."""
     language: str
     title: str | None
-    """The name of the file that the reader is to make of it."""
+    """The name of the file in which the reader saves it."""
     text: str
     output: str | None
-    """What it prints, as the fence right after it says; None where there is none."""
+    """The output that it must print, which is the fence directly after it; None if there is none."""
     line: int
     """The number of its first line in the page."""
 
@@ -70,12 +70,12 @@ class Fence:
 
     @property
     def is_suite(self) -> bool:
-        """Whether it holds tests."""
+        """Whether it contains tests."""
         return "def test_" in self.text
 
     @property
     def left_to_call(self) -> str | None:
-        """The undecorated function at the end, for the reader to call; `None` if there is none."""
+        """The undecorated function at the end, which the reader has to call; `None` if there is none."""
         last = ast.parse(self.text).body[-1]
         if not isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef) or last.decorator_list:
             return None
@@ -83,12 +83,12 @@ class Fence:
 
     @property
     def patches_the_process(self) -> bool:
-        """Whether it changes libraries in a way that cannot be undone, so that it needs a process of its own."""
+        """Whether it needs a process of its own, because it patches libraries in a way that cannot be undone."""
         return "sentry_sdk.init(" in self.text
 
     @property
     def pushes(self) -> bool:
-        """Whether it pushes to the hub of all snippets, and not to one of its own or to none."""
+        """Whether it pushes to the hub of all snippets, and not to a hub of its own or to none."""
         return ".push" in self.text and "import Hub" not in self.text
 
 
@@ -122,7 +122,7 @@ def broker() -> Iterator[Hub]:
 
 
 def run(fence: Fence, hub: Hub) -> None:
-    """Execute a snippet with a hub, and call the function that it leaves to its reader to call."""
+    """Execute a snippet with a hub, and call the function that the reader has to call."""
     if fence.patches_the_process:
         command = [sys.executable, "-W", "error", "-c", _pointed(fence, hub)]
         result = subprocess.run(command, text=True, capture_output=True)  # noqa: S603  # ours
@@ -136,7 +136,7 @@ def run(fence: Fence, hub: Hub) -> None:
 
 @contextmanager
 def _logs_left_alone() -> Iterator[None]:
-    """Undo changes to loggers within the block, so that other tests get the same log records."""
+    """Undo changes to loggers at the end of the block, so that other tests get the same log records."""
     root = logging.getLogger()
     handlers = root.handlers[:]
     loggers = [root, *(each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger))]
@@ -169,7 +169,7 @@ def _run(fence: Fence, hub: Hub) -> None:
 
 @contextmanager
 def _files_of(fence: Fence) -> Iterator[None]:
-    """Change to a folder with the files that the same page tells its reader to save."""
+    """Change to a folder that contains the files which the same page tells its reader to save."""
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         for each in fences(ROOT / fence.page):
             if each.title is not None and "/" not in each.title:
@@ -178,7 +178,7 @@ def _files_of(fence: Fence) -> Iterator[None]:
 
 
 def executed(fence: Fence, hub: Hub) -> dict[str, object]:
-    """Execute a snippet as a module that is imported, and return what it defines."""
+    """Execute a snippet like an imported module, and return its globals."""
     names: dict[str, object] = {"__name__": "snippet"}
     exec(compile(_pointed(fence, hub), fence.page, "exec"), names)  # noqa: S102  # ours
     return names
@@ -200,7 +200,7 @@ def _arguments(function: Callable[..., object], client: Client | AsyncClient) ->
 
 
 def run_suite(fence: Fence, pytester: pytest.Pytester) -> None:
-    """Run a snippet of tests as a module of its own, with warnings as errors. All of them must pass."""
+    """Run a snippet of tests as a module of its own, with warnings as errors. All tests must pass."""
     pytester.makepyfile(test_snippet=fence.text)
     result = pytester.runpytest_subprocess("-W", "error", "-o", "asyncio_default_fixture_loop_scope=function")
     result.assert_outcomes(passed=fence.text.count("def test_"))
@@ -209,7 +209,7 @@ def run_suite(fence: Fence, pytester: pytest.Pytester) -> None:
 def commands(text: str) -> list[list[str]]:
     """Return each `webmqconnect …` of a shell script, or of a unit of systemd, as its arguments.
 
-    One inside quotes, for another shell, is found, too.
+    Commands in quotes, for another shell, are found, too.
     """
     found = []
     for line in text.replace("\\\n", " ").splitlines():

@@ -1,4 +1,4 @@
-"""Hubs as processes, which can be killed and started again on the same port."""
+"""Runs hubs as processes, which can be killed and started again on the same port."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from .redis_server import free_port
 
 _ROOT = Path(__file__).parents[1]
 _SIGNS = ("Traceback", "Exception ignored", "was never retrieved", "never awaited", "Unclosed")
-"""What the log of a hub without bugs does not hold."""
+"""Texts that the log of a hub without bugs does not contain."""
 
 
 class HubExited(Exception):
-    """The hub has ended before it was ready. The message is its status and what it wrote."""
+    """The hub ended before it was ready. The message has its status and its output."""
 
 
 class HubProcess:
     """A hub as a process. `async with` runs it.
 
     Args:
-        name: of its log.
-        folder: for its log.
-        backplane: the URL of Redis, as the hub gets it. `None`: it has no backplane.
+        name: the name of its log.
+        folder: the folder for its log.
+        backplane: the URL of Redis for the hub. `None`: it has no backplane.
         options: further options of the command line.
     """
 
@@ -57,7 +57,7 @@ class HubProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process runs; it need not be ready."""
+        """Whether the process runs. The hub may not be ready yet."""
         return self._process is not None and self._process.returncode is None
 
     def complaints(self) -> list[str]:
@@ -68,7 +68,7 @@ class HubProcess:
         return [f"{self.name}: {len(found)} complaints in its log, the first:\n{shown}"] if found else []
 
     async def start(self) -> None:
-        """Start it, and return when /readyz says that it is ready.
+        """Start the hub, and return when /readyz reports that it is ready.
 
         Raises:
             HubExited: it has ended instead.
@@ -93,7 +93,7 @@ class HubProcess:
                 await asyncio.sleep(0.02)
 
     async def start_again_and_again(self) -> None:
-        """Start it until it keeps running, as a supervisor does: a hub that cannot reach Redis ends at once."""
+        """Start the hub until it keeps running, as a supervisor does: without Redis, a hub ends at once."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:
@@ -102,11 +102,11 @@ class HubProcess:
                     await asyncio.sleep(0.2)
 
     async def kill(self) -> None:
-        """End it by SIGKILL. Nothing happens if it does not run."""
+        """End the process by SIGKILL, if it is running."""
         await self._end(signal.SIGKILL)
 
     async def stop(self) -> int:
-        """End it by SIGTERM, and return its status."""
+        """End the process by SIGTERM, and return its status."""
         return await self._end(signal.SIGTERM)
 
     def pause(self) -> None:
@@ -120,7 +120,7 @@ class HubProcess:
         self._process.send_signal(signal.SIGCONT)
 
     async def ready(self) -> bool:
-        """Ask /readyz once."""
+        """Request /readyz once."""
         with suppress(aiohttp.ClientError, TimeoutError):
             timeout = aiohttp.ClientTimeout(total=5)
             async with aiohttp.ClientSession(timeout=timeout) as http, http.get(f"{self.url}/readyz") as response:
@@ -128,7 +128,7 @@ class HubProcess:
         return False
 
     async def until_ready(self) -> None:
-        """Wait until /readyz says that it is ready.
+        """Wait until /readyz reports that the hub is ready.
 
         Raises:
             HubExited: it has ended instead.

@@ -9,7 +9,7 @@ from typing import Self
 
 
 class TcpProxy:
-    """The proxy; `async with` runs it. It forwards bytes as they are.
+    """The proxy; `async with` runs it. It forwards bytes unchanged.
 
     Args:
         target: the port of the server, on 127.0.0.1.
@@ -26,7 +26,7 @@ class TcpProxy:
 
     @property
     def port(self) -> int:
-        """Where to connect, on 127.0.0.1."""
+        """The port to connect to, on 127.0.0.1."""
         assert self._server is not None
         port: int = self._server.sockets[0].getsockname()[1]
         return port

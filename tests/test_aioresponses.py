@@ -31,7 +31,7 @@ def broker() -> Iterator[aioresponses]:
         yield scripted
 
 
-async def test_accepted(broker: aioresponses) -> None:
+async def test_an_accepted_push(broker: aioresponses) -> None:
     broker.post(PUSHED, status=202, response_class=ScriptedResponse)
     async with AsyncClient(URL) as client:
         assert await client.push("t", {"id": 1}) == Receipt(202)
@@ -46,15 +46,15 @@ async def test_accepted(broker: aioresponses) -> None:
         (302, "", BadReply),
     ],
 )
-async def test_refused(broker: aioresponses, status: int, body: str, error: type[WebMQError]) -> None:
-    """The class of the error comes from the status and the text."""
+async def test_refused_pushes(broker: aioresponses, status: int, body: str, error: type[WebMQError]) -> None:
+    """The status and the text of the response determine the class of the error."""
     broker.post(PUSHED, status=status, body=body, response_class=ScriptedResponse)
     async with AsyncClient(URL) as client:
         with pytest.raises(error):
             await client.push("t", 1)
 
 
-async def test_skew(broker: aioresponses) -> None:
+async def test_the_skew_of_a_refused_timestamp(broker: aioresponses) -> None:
     """The error of a refused timestamp has the difference of the clocks."""
     date = {"Date": "Thu, 01 Jan 1970 00:00:10 GMT"}
     broker.post(PUSHED, status=400, body="timestamp expired", headers=date, response_class=ScriptedResponse)
@@ -65,8 +65,8 @@ async def test_skew(broker: aioresponses) -> None:
     assert caught.value.skew > 1e9
 
 
-async def test_retried(broker: aioresponses) -> None:
-    """503 with a Retry-After, then 202: a receipt of two attempts."""
+async def test_a_retried_push(broker: aioresponses) -> None:
+    """After a 503 with a Retry-After and a 202, the receipt has two attempts."""
     broker.post(PUSHED, status=503, headers={"Retry-After": "0"}, response_class=ScriptedResponse)
     broker.post(PUSHED, status=202, response_class=ScriptedResponse)
     async with AsyncClient(URL, retry=Retry(wait=0.0)) as client:
@@ -74,7 +74,7 @@ async def test_retried(broker: aioresponses) -> None:
         assert client.stats.retried == 1
 
 
-async def test_overloaded(broker: aioresponses) -> None:
+async def test_a_push_that_is_always_refused_by_503(broker: aioresponses) -> None:
     broker.post(PUSHED, status=429, headers={"Retry-After": "60"}, response_class=ScriptedResponse)
     async with AsyncClient(URL) as client:
         with pytest.raises(Overloaded) as caught:

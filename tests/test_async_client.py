@@ -61,12 +61,12 @@ async def requests(server: Hostile, number: int) -> None:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until a condition holds, checking it in each iteration of the loop."""
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110  # nothing sets an event
+        while not condition():  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0)
 
 
-async def nobody_left() -> None:
-    """Wait until no other task is left."""
+async def no_other_task() -> None:
+    """Wait until no other task is running."""
     await until(lambda: len(asyncio.all_tasks()) == 1)
 
 
@@ -92,7 +92,7 @@ class TestLoops:
         assert server.connections == 3
 
     def test_made_before_any_loop_tls(self, tmp_path: Path) -> None:
-        """Over TLS, too."""
+        """A global client also works in one loop after another with TLS."""
         with hostile(tls=True) as server:
             run_script(
                 """
@@ -109,7 +109,7 @@ class TestLoops:
         run_script("client = AsyncClient(url)", "http://127.0.0.1:1/", tmp_path)
 
     @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-    def test_loop_closed_untidily(self, tls: bool, tmp_path: Path) -> None:
+    def test_loop_closed_without_shutdown(self, tls: bool, tmp_path: Path) -> None:
         """After a loop that was closed without `shutdown_asyncgens`, the client works in the next loop."""
         with hostile(tls=tls) as server:
             printed = run_script(
@@ -136,7 +136,7 @@ class TestLoops:
             assert printed.split() == ["202"]
 
     def test_two_live_loops(self, server: Hostile) -> None:
-        """While its loop is open, a client works in no other one. Neither pushing nor closing there harms it."""
+        """While its loop is open, a client works in no other loop. Neither pushing nor closing there affects it."""
         client = AsyncClient(server.url)
         with asyncio.Runner() as first:
             first.run(client.push("t", 1))
@@ -152,7 +152,7 @@ class TestLoops:
         assert bodies(server) == [b"1", b"4"]
 
     def test_borrowed_session_in_another_loop(self, server: Hostile) -> None:
-        """A client with a borrowed session works in the session's loop only, even after that has ended."""
+        """A client with a borrowed session works only in the loop of the session, even after that loop has ended."""
 
         async def first() -> AsyncClient:
             async with aiohttp.ClientSession() as session:
@@ -198,7 +198,7 @@ class TestLoops:
 
 class TestBorrowedSession:
     async def test_made_in_another_loop(self, server: Hostile) -> None:
-        """A session made in another loop is refused at the first push, too."""
+        """The first push with a session that was made in another loop is refused."""
         session = aiohttp.ClientSession()
         client = AsyncClient(server.url, session=session)
 
@@ -246,7 +246,7 @@ class TestBorrowedSession:
             assert type(caught.value).__name__ == "AuthRejected"
             pushing = asyncio.create_task(client.push("t", 2))
             await requests(server, 2)
-            await asyncio.sleep(0.1)  # the session's own timeout is the subject
+            await asyncio.sleep(0.1)  # the test is about the session's timeout
             server.release()
             assert (await pushing).status == 202
         assert all(each.line.startswith("POST /push?topicuri=t ") for each in server.requests)
@@ -272,21 +272,21 @@ class TestBorrowedSession:
         pushing = asyncio.create_task(AsyncClient(server.url, session=session).push("t", 1))
         await requests(server, 1)
         if step is not stall:
-            await until(lambda: bool(caplog.records))  # that it is going to be retried
+            await until(lambda: bool(caplog.records))  # that the push will be retried
         await session.close()
         with pytest.raises(error):
             await pushing
 
     def test_wrong_type(self) -> None:
         with pytest.raises(TypeError, match="session"):
-            AsyncClient("http://127.0.0.1/", session=aiohttp)  # type: ignore[arg-type]  # the subject
+            AsyncClient("http://127.0.0.1/", session=aiohttp)  # type: ignore[arg-type]  # wrong on purpose
 
 
 class TestOwnSession:
-    async def test_takes_nothing_from_its_surroundings(
+    async def test_session_is_isolated_from_the_environment(
         self, server: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """No proxy from the environment, no netrc, no cookie of an earlier answer."""
+        """The client's session uses no proxy of the environment, no netrc, and no cookie of an earlier response."""
         server.script(answer(reply(202, b"", "Set-Cookie: c=1; Path=/")))
         netrc = tmp_path / "netrc"
         netrc.write_text("machine 127.0.0.1 login me password mine\n")
@@ -305,7 +305,7 @@ class TestOwnSession:
             assert sent.line.startswith("POST /push?")
 
     async def test_request_on_the_wire(self, server: Hostile) -> None:
-        """Each header that is sent has a purpose."""
+        """The request contains only headers that have a purpose."""
         async with AsyncClient(server.url, headers={"X-Tenant": "blue"}) as client:
             await client.push("http://example.com/ä b&c", {"a": "x&y"}, ["s1"], ["s2", 3])
         sent = server.requests[0]
@@ -363,7 +363,7 @@ class TestClose:
         await closing
         assert pushing.done()
         assert (await pushing).status == 202
-        await nobody_left()
+        await no_other_task()
 
     async def test_in_flight_beyond_grace(self, server: Hostile) -> None:
         """A push without a response at the end of the grace period ends as at its deadline."""
@@ -374,7 +374,7 @@ class TestClose:
         await client.close(grace=0.05)
         with pytest.raises(ReplyTimeout, match="closed"):
             await pushing
-        await nobody_left()
+        await no_other_task()
 
     async def test_connecting_beyond_grace(self) -> None:
         """A push without a connection at the end of the grace period was not sent."""
@@ -410,7 +410,7 @@ class TestClose:
         assert type(caught.value).__name__ == "Overloaded"
 
     async def test_queued(self, server: Hostile) -> None:
-        """A push that waits for a slot raises ClientClosed at once, whatever its deadline."""
+        """A push that waits for a slot raises ClientClosed at once, regardless of its deadline."""
         server.script(held())
         client = AsyncClient(server.url, concurrency=1)
         first = asyncio.create_task(client.push("t", 1))
@@ -442,7 +442,7 @@ class TestClose:
             await asyncio.gather(*[client.close() for _ in range(3)])
 
     async def test_later_and_shorter(self, server: Hostile) -> None:
-        """A second `close` with a shorter grace period ends the first one's wait."""
+        """A second `close` with a shorter grace period also ends the wait of the first one."""
         server.script(stall)
         client = AsyncClient(server.url, timeout=None)
         pushing = asyncio.create_task(client.push("t", 1))
@@ -475,7 +475,7 @@ class TestClose:
                 with pytest.raises(WebMQError):
                     await pushing
             await client.close()
-            await nobody_left()
+            await no_other_task()
 
     async def test_bulk(self, server: Hostile) -> None:
         """A bulk in flight stops reading its source; its error has the outcomes so far."""
@@ -550,7 +550,10 @@ class TestSlots:
         assert bodies(server) == [b"1", b"3"]
 
     async def test_bulk_waits(self) -> None:
-        """Two bulks at a slow broker: waiting for a slot is no part of the timeout. A single push gets a slot, too."""
+        """With two bulks at a slow broker, waiting for a slot does not count for the timeout.
+
+        A single push gets a slot, too.
+        """
 
         async def slowly(peer: Peer) -> None:
             await peer.request()
@@ -570,8 +573,8 @@ class TestSlots:
                     assert all(each.ok for each in outcomes)
             assert {each.query["topicuri"] for each in server.requests[:6]} >= {"a", "b"}
 
-    async def test_slot_comes_back(self, server: Hostile) -> None:
-        """However a push ends, its slot is free again."""
+    async def test_slot_is_released(self, server: Hostile) -> None:
+        """The slot of a push is free again, however the push ends."""
         server.script(drop_after_body, answer(reply(400)), stall)
         async with AsyncClient(server.url, concurrency=1) as client:
             for _ in range(3):
@@ -584,10 +587,10 @@ class TestSlots:
 
 class TestTimeout:
     async def test_covers_retries(self, server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Delays count, and a retry that could not end in time is not started."""
+        """The timeout includes delays, and a retry that could not end in time is not started."""
         monkeypatch.setattr(
             random, "random", lambda: 0.5
-        )  # pauses of 0.1 s, so that none ends just before the deadline
+        )  # delays of 0.1 s, so that none ends just before the deadline
         server.script(*[answer(reply(503, b"", "Retry-After: 0"))] * 100)
         retry = Retry(attempts=100, wait=0.2, max_wait=0.2)
         async with AsyncClient(server.url, timeout=0.3, retry=retry) as client:
@@ -598,8 +601,8 @@ class TestTimeout:
             assert caught.value.attempts == len(server.requests) < 20
 
     @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "1", True])
-    async def test_wrong(self, timeout: float, server: Hostile) -> None:
-        """Anything but a number of seconds above 0 is refused by name, and nothing is sent."""
+    async def test_invalid_timeout(self, timeout: float, server: Hostile) -> None:
+        """A timeout that is not a number of seconds above 0 is refused with its name, and nothing is sent."""
         async with AsyncClient(server.url) as client:
             with pytest.raises((TypeError, ValueError), match="timeout"):
                 await client.push("t", 1, timeout=timeout)
@@ -611,7 +614,7 @@ class TestTimeout:
         async with AsyncClient(server.url, timeout=0.05) as client:
             pushing = asyncio.create_task(client.push("t", 1, timeout=None))
             await requests(server, 1)
-            await asyncio.sleep(0.1)  # twice the client's own limit
+            await asyncio.sleep(0.1)  # twice the limit of the client
             assert not pushing.done()
             server.release()
             assert (await pushing).status == 202
@@ -647,7 +650,7 @@ class TestCancel:
         assert server.requests[-1].body == b'"last"'
 
     async def test_a_thousand_queued(self, server: Hostile) -> None:
-        """The same if all of them wait for the slot."""
+        """After a thousand cancelled pushes that waited for the slot, the slot still works."""
         server.script(held())
         async with AsyncClient(server.url, concurrency=1) as client:
             first = asyncio.create_task(client.push("t", 1))
@@ -670,14 +673,14 @@ class TestCancel:
         caplog.set_level(logging.INFO)
         sent = threading.Event()
 
-        async def half_an_answer(peer: Peer) -> None:
+        async def half_a_response(peer: Peer) -> None:
             await peer.request()
             await peer.send(reply(202, b"a body that is not all")[:-5])
             sent.set()
             await peer.gone()
 
         with unreachable() as nowhere:
-            step: Step = {"pause": answer(reply(503, b"", "Retry-After: 4")), "body": half_an_answer}.get(where, stall)
+            step: Step = {"pause": answer(reply(503, b"", "Retry-After: 4")), "body": half_a_response}.get(where, stall)
             server.script(step)
             async with AsyncClient(nowhere if where == "connect" else server.url, concurrency=1) as client:
                 pushing = asyncio.create_task(client.push("t", 1))
@@ -700,7 +703,7 @@ class TestCancel:
                     await asyncio.wait([pushing])
                 assert pushing.cancelled()
                 assert client.stats.in_flight == 0
-                await nobody_left()
+                await no_other_task()
                 if where != "connect":
                     await client.push("t", 3)
 
@@ -748,7 +751,7 @@ class TestCancel:
         async with AsyncClient(server.url, timeout=0.05) as client:
             pushing = asyncio.create_task(client.push("t", 1))
             await requests(server, 1)
-            time.sleep(0.1)  # noqa: ASYNC251  # now both are due in one turn of the loop
+            time.sleep(0.1)  # noqa: ASYNC251  # now both are due in one iteration of the loop
             asyncio.get_running_loop().call_soon(pushing.cancel)
             await asyncio.wait([pushing])
             assert pushing.cancelled()
@@ -766,12 +769,12 @@ class TestCancel:
             await requests(server, 5)
             pushing.cancel()
             await asyncio.wait([pushing])
-        await nobody_left()
+        await no_other_task()
         gc.collect()
         assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
     def test_debug_mode(self, tmp_path: Path) -> None:
-        """There are no warnings in development mode either."""
+        """There are no warnings in development mode."""
         with hostile(answer(ACCEPTED), answer(reply(400)), stall, drop_after_body) as server:
             run_script(
                 """
@@ -811,7 +814,7 @@ class TestMany:
         items[10] = Push("t", 10, eligible="bare")
         with hostile(*[judge] * 20) as server:
             async with AsyncClient(server.url, concurrency=4) as client:
-                outcomes = await client.push_many(items)  # type: ignore[arg-type]  # the subject
+                outcomes = await client.push_many(items)  # type: ignore[arg-type]  # wrong on purpose
         assert [each.index for each in outcomes] == list(range(20))
         invalid = {4, 6, 8, 10}
         assert {each.index for each in outcomes if isinstance(each.error, InvalidPush)} == invalid
@@ -822,8 +825,8 @@ class TestMany:
         assert outcomes[1].receipt is None
         assert outcomes[0].receipt == Receipt(202)
 
-    async def test_flat(self, server: Hostile) -> None:
-        """For any number of items, there are two tasks per slot, ours and aiohttp's, and little is read ahead."""
+    async def test_tasks_do_not_grow_with_the_bulk(self, server: Hostile) -> None:
+        """For any number of items, there are two tasks per slot, one of them aiohttp's, and little is read ahead."""
         most = 0
         ahead = 0
 
@@ -877,7 +880,7 @@ class TestMany:
     async def test_no_source(self, pushes: object) -> None:
         async with AsyncClient("http://127.0.0.1:1/") as client:
             with pytest.raises(TypeError, match="pushes"):
-                await client.push_many(pushes)  # type: ignore[arg-type]  # the subject
+                await client.push_many(pushes)  # type: ignore[arg-type]  # wrong on purpose
 
     async def test_session_closed_by_its_owner(self) -> None:
         """Pushes that wait for a connection have an outcome, although aiohttp cancels their wait."""
@@ -892,7 +895,7 @@ class TestMany:
             assert not any(outcome.ok for outcome in outcomes)
 
     async def test_wrong_loop_reads_no_source(self, server: Hostile) -> None:
-        """Nothing can be sent, so nothing is read."""
+        """In a wrong loop nothing can be sent, so the source is not read."""
         read: list[int] = []
 
         def source() -> Iterator[tuple[str, object]]:
@@ -925,8 +928,8 @@ class TestMany:
             assert reading.done()
             assert reading.cancelled()
 
-    async def test_what_is_no_push_does_not_hold_the_loop_up(self, server: Hostile) -> None:
-        """Many items in a row that end without I/O do not block other tasks."""
+    async def test_malformed_items_do_not_block_the_loop(self, server: Hostile) -> None:
+        """Many malformed items in a row, which end without I/O, do not block other tasks."""
         turns = 0
 
         async def count() -> None:
@@ -968,12 +971,12 @@ class TestMany:
 
             async def take() -> None:
                 async for outcome in client.push_stream(pushes()):
-                    got.append(outcome)  # noqa: PERF401  # it raises
+                    got.append(outcome)  # noqa: PERF401  # it raises an error
 
             with pytest.raises((error, RuntimeError)):
                 await take()
             assert len(got) == 5
-        await nobody_left()
+        await no_other_task()
 
     async def test_cancelled(self, server: Hostile) -> None:
         """A cancelled bulk stops its pushes and its source, and the client still works."""
@@ -984,15 +987,15 @@ class TestMany:
             bulk.cancel()
             await asyncio.wait([bulk])
             assert bulk.cancelled()
-            await nobody_left()
+            await no_other_task()
             await client.push("t", "next")
             assert client.stats.in_flight == 0
         assert len(server.requests) == 4
 
 
 class TestStream:
-    async def test_as_they_come(self, server: Hostile) -> None:
-        """The outcome of a fast push does not wait for a slow one before it."""
+    async def test_outcomes_arrive_as_pushes_end(self, server: Hostile) -> None:
+        """Outcomes arrive as pushes end: a fast one does not wait for a slow one before it."""
         server.script(held())
         async with AsyncClient(server.url, concurrency=2) as client:
 
@@ -1009,7 +1012,7 @@ class TestStream:
                     server.release()
         assert got == [1, 2, 0]
 
-    @pytest.mark.parametrize("scoped", [True, False], ids=["async with", "break alone"])
+    @pytest.mark.parametrize("scoped", [True, False], ids=["async with", "break only"])
     async def test_left_early(self, scoped: bool, server: Hostile) -> None:
         """A consumer that leaves the loop stops the source and the pushes in flight."""
         server.script(answer(ACCEPTED), *[stall] * 2)
@@ -1029,7 +1032,7 @@ class TestStream:
             else:
                 async for _ in client.push_stream(source()):
                     break
-            await nobody_left()
+            await no_other_task()
             assert client.stats.in_flight == 0
         assert len(read) < 10
 
@@ -1051,7 +1054,7 @@ class TestStream:
         async with AsyncClient(server.url, concurrency=3) as client:
             with pytest.raises(ZeroDivisionError):
                 await fail()
-            await nobody_left()
+            await no_other_task()
             assert len(server.requests) < 20
 
     async def test_slow_consumer(self, server: Hostile) -> None:
@@ -1065,9 +1068,9 @@ class TestStream:
 
         async with AsyncClient(server.url, concurrency=4) as client, client.push_stream(source()) as outcomes:
             await anext(outcomes)
-            for number in range(20):  # with each of them the stream could have gone on
+            for number in range(20):  # with each of these, the stream could have continued
                 await client.push("single", number)
-            # One was taken, four wait to be taken, and each of four workers holds one more.
+            # One outcome was taken, four wait to be taken, and each of four workers has one more.
             assert len(read) <= 1 + 4 + 4
             assert client.stats.in_flight == 0
 

@@ -1,4 +1,4 @@
-"""The bookkeeping of `push_soon`, without clients: times are arguments, and the tests make up the outcomes."""
+"""The bookkeeping of `push_soon`, without clients: times are arguments, and the tests choose the outcomes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ignore(failed: Failed) -> None:
 
 
 def backlog(*topics: str, jitter: Callable[[], float] = lambda: 1.0, **options: Any) -> Backlog:
-    """Return a backlog with an event, numbered from 0, for each of these topics."""
+    """Return a backlog with an event for each of these topics, numbered from 0."""
     made = Backlog(Background(**{"on_failure": ignore, **options}), jitter)
     for number, topic in enumerate(topics):
         assert add(made, topic, number)
@@ -63,7 +63,7 @@ def all_taken(backlog: Backlog, now: float = 0.0) -> list[Entry]:
 
 
 def failures(backlog: Backlog) -> list[tuple[int, WebMQError | None]]:
-    """Return the numbers and errors of those that have failed, and forget them."""
+    """Return the numbers and errors of failed events, and remove them."""
     found: list[tuple[int, WebMQError | None]] = []
     while (entry := backlog.next_failure()) is not None:
         found.append((entry.index, entry.error))
@@ -92,7 +92,7 @@ def test_options_are_checked(options: dict[str, Any], error: type[Exception], sa
 
 
 def test_on_failure_is_not_a_coroutine_function() -> None:
-    """Nothing would await it."""
+    """A coroutine function is refused as `on_failure`, because its coroutines would never be awaited."""
 
     async def on_failure(failed: Failed) -> None: ...
 
@@ -103,7 +103,7 @@ def test_on_failure_is_not_a_coroutine_function() -> None:
 # Order
 
 
-def test_one_of_each_topic_is_in_flight() -> None:
+def test_one_event_of_each_topic_is_in_flight() -> None:
     waiting = backlog("a", "a", "b", "a", "b")
     first, second = all_taken(waiting)
     assert (first.index, second.index) == (0, 2)
@@ -114,7 +114,7 @@ def test_one_of_each_topic_is_in_flight() -> None:
 
 
 @pytest.mark.parametrize("result", [AuthRejected("no"), Unconfirmed("perhaps"), BadReply("what"), ClientClosed("gone")])
-def test_a_failure_is_reported_and_stepped_over(result: WebMQError) -> None:
+def test_a_failure_is_reported_and_the_next_event_is_pushed(result: WebMQError) -> None:
     waiting = backlog("a", "a")
     waiting.done(taken(waiting), result, 0.0)
     assert failures(waiting) == [(0, result)]
@@ -130,7 +130,7 @@ def test_a_topic_is_forgotten_with_its_last_event() -> None:
 
 
 def test_a_second_outcome_of_a_try_is_ignored() -> None:
-    """For example, a task may be garbage-collected long after its loop was closed."""
+    """A try may have a second outcome if its task is garbage-collected long after its loop was closed."""
     waiting = backlog("a")
     entry = taken(waiting)
     waiting.fail_in_flight(0.0)
@@ -139,11 +139,11 @@ def test_a_second_outcome_of_a_try_is_ignored() -> None:
     assert (index, type(error), waiting.waiting) == (0, Unconfirmed, 0)
 
 
-# Bounds
+# Limits
 
 
 def test_limits() -> None:
-    """Events in flight or not yet reported count, too. Each call has an index, even if it returns False."""
+    """Events that are in flight or not yet reported count, too. Each call has an index, even if it returns False."""
     waiting = backlog("a", "b", limit=2)
     assert not add(waiting, "c", 2)
     entry = taken(waiting)
@@ -165,10 +165,10 @@ def test_limit_of_bytes() -> None:
     assert add(waiting, "a", 3, size=1)
 
 
-# The broker is away
+# Outages of the broker
 
 
-def test_one_push_at_a_time_tries_whether_the_broker_is_back() -> None:
+def test_one_push_at_a_time_probes_the_broker() -> None:
     waiting = backlog(*"abcd")
     for entry in all_taken(waiting):
         assert waiting.delay(0.0) is None
@@ -189,14 +189,14 @@ def test_one_push_at_a_time_tries_whether_the_broker_is_back() -> None:
 
 
 def test_jitter() -> None:
-    """Many processes lose the broker at the same moment. Each waits for at least half of the delay."""
+    """If many processes lose the broker at once, each waits for a random part of the delay, at least half of it."""
     waiting = backlog("a", jitter=lambda: 0.0)
     waiting.done(taken(waiting), AWAY, 0.0)
     assert waiting.delay(0.0) == 0.05
 
 
 @pytest.mark.parametrize("result", [SENT, AuthRejected("no"), BadReply("what")])
-def test_any_response_ends_the_search(result: Receipt | WebMQError) -> None:
+def test_any_response_ends_the_outage(result: Receipt | WebMQError) -> None:
     waiting = backlog(*"abc")
     for entry in all_taken(waiting):
         waiting.done(entry, AWAY, 0.0)
@@ -205,7 +205,7 @@ def test_any_response_ends_the_search(result: Receipt | WebMQError) -> None:
     assert len(all_taken(waiting, 10.0)) == 2
 
 
-def test_no_response_does_not_end_it() -> None:
+def test_a_push_without_a_response_does_not_end_the_outage() -> None:
     waiting = backlog(*"abc")
     for entry in all_taken(waiting):
         waiting.done(entry, AWAY, 0.0)
@@ -215,7 +215,7 @@ def test_no_response_does_not_end_it() -> None:
     assert [index for index, _ in failures(waiting)] == [0]
 
 
-def test_a_lost_response_alone_does_not_begin_it() -> None:
+def test_a_single_lost_response_is_not_an_outage() -> None:
     waiting = backlog(*"abc")
     waiting.done(taken(waiting), ConnectionLost("broken"), 0.0)
     assert waiting._tries == 0
@@ -226,7 +226,7 @@ def test_a_lost_response_alone_does_not_begin_it() -> None:
     [(3.0, 60.0, 3.0), (0.0, 60.0, 0.1), (None, 60.0, 0.1), (60.0, 60.0, 30.0), (3600.0, None, 60.0)],
 )
 def test_the_delay_that_the_broker_asks_for(asked: float | None, max_age: float | None, delay: float) -> None:
-    """The delay is limited, so that the event does not become too old for another try."""
+    """The delay is limited, so that the event does not become too old to be tried again."""
     waiting = backlog("a", max_age=max_age)
     waiting.done(taken(waiting), overloaded(asked), 0.0)
     assert waiting.delay(0.0) == pytest.approx(delay)
@@ -239,7 +239,7 @@ def overloaded(asked: float | None) -> Overloaded:
     return error
 
 
-def test_a_topic_that_is_to_wait_does_not_delay_the_others() -> None:
+def test_a_topic_that_must_wait_does_not_delay_others() -> None:
     """The other topics show whether the broker refuses all events."""
     waiting = backlog("a", "a", "b", "b", "c")
     waiting.done(taken(waiting), overloaded(30.0), 0.0)
@@ -260,7 +260,7 @@ def test_a_topic_that_is_to_wait_does_not_delay_the_others() -> None:
 
 
 def test_a_topic_that_is_refused_is_tried_less_and_less_often() -> None:
-    """It is so even if the broker accepts events of other topics meanwhile."""
+    """The delay grows even if the broker accepts events of other topics meanwhile."""
     waiting = backlog("a", max_age=None)
     now, delays = 0.0, []
     for number in range(7):
@@ -276,8 +276,8 @@ def test_a_topic_that_is_refused_is_tried_less_and_less_often() -> None:
     assert delays == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
 
 
-def test_topics_take_turns_to_try() -> None:
-    """Events of another topic are tried next, because the broker may refuse only those of the first."""
+def test_topics_take_turns_as_probes() -> None:
+    """The next probe is an event of another topic, because the broker may refuse only those of the first."""
     waiting = backlog("a", "a", "b")
     waiting.done(taken(waiting), Overloaded("later"), 0.0)
     assert taken(waiting, 10.0).push.topic == "b"
@@ -298,7 +298,7 @@ def test_tried_again_until_it_is_too_old() -> None:
     assert str(other) == "not pushed within max_age, 60 seconds: still nobody"
 
 
-def test_all_that_are_too_old_fail_at_the_next_try() -> None:
+def test_all_events_that_are_too_old_fail_at_the_next_try() -> None:
     """Events that are too old make room, even if none of them is the next to be tried."""
     waiting = backlog(*"aabbc", max_age=60.0)
     for entry in all_taken(waiting):
@@ -308,8 +308,8 @@ def test_all_that_are_too_old_fail_at_the_next_try() -> None:
     assert (entry.index, waiting.waiting - len(failures(waiting))) == (5, 1)
 
 
-def test_a_slow_broker_loses_nothing() -> None:
-    """The broker is not away, however long an event waits for the one before."""
+def test_a_slow_broker_causes_no_losses() -> None:
+    """A slow broker is not an outage, no matter how long an event waits for the previous one."""
     waiting = backlog("a", "a", max_age=60.0)
     waiting.done(taken(waiting), SENT, 60.0)
     assert taken(waiting, 1e9).index == 1
@@ -322,10 +322,10 @@ def test_no_limit_of_age() -> None:
     assert waiting.failed == 0
 
 
-# The end
+# The end of the backlog
 
 
-def test_what_is_left_fails_once_the_client_is_closed() -> None:
+def test_remaining_events_fail_once_the_client_is_closed() -> None:
     waiting = backlog(*"aaabc")
     flying, retried = taken(waiting), taken(waiting)
     waiting.done(retried, AWAY, 0.0)
@@ -381,7 +381,7 @@ def test_one_line_a_minute() -> None:
     assert log_line(waiting, 301.0) is None
 
 
-def test_the_broker_is_back_only_where_the_log_has_said_that_it_was_away() -> None:
+def test_the_end_of_an_outage_is_logged_only_if_its_beginning_was() -> None:
     waiting = backlog("a", "a", "a", max_age=None)
     waiting.done(taken(waiting), AWAY, 0.0)
     assert log_line(waiting, 0.0) == wait(3, away)

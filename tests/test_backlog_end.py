@@ -15,13 +15,13 @@ from .hostile import Hostile
 
 
 def test_closing_client_tries_at_once() -> None:
-    """The broker may just be back, and the next try would follow only after the grace period."""
+    """`close` tries at once, because the broker may be back and the next try may be due only after the grace period."""
     backlog = Backlog(Background(), lambda: 1.0)
     push = Push("http://example.com/orders", 1)
     backlog.add(push, WebMQ(None, None).encode(push), now=0.0)
 
     def try_in_vain(now: float) -> float:
-        """Return the delay until the next try."""
+        """Make a try that fails, and return the delay until the next one."""
         entry = backlog.take(now)
         assert entry is not None
         backlog.done(entry, ConnectFailed("nobody listens"), now)
@@ -44,7 +44,7 @@ def test_closing_client_tries_at_once() -> None:
 
 @pytest.mark.parametrize("runs", [False, True])
 def test_uwsgi_without_threads(runs: bool, server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first push_soon raises an error that names the option; nothing is queued that would never be pushed."""
+    """The first push_soon raises an error that names the option, because queued events would never be pushed."""
     monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=int(runs)))
     with Client(server.url) as client:
         if runs:

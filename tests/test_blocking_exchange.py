@@ -27,12 +27,12 @@ from .hostile import ACCEPTED, PATIENCE, Hostile, Peer, Step, answer, bodies, he
 from .test_interrupted import descriptors
 
 MEGABYTES = "x" * 8_000_000
-"""An event that no kernel buffers whole."""
+"""An event that is too large for the kernel's send buffer."""
 
 
 @contextmanager
 def serving_client(*script: Step, tls: bool = False, **options: Any) -> Iterator[tuple[Hostile, Client]]:
-    """Give a server of that script and a client that tries once."""
+    """Run a server with this script, and return it with a client without retries."""
     defaults: dict[str, Any] = {"timeout": PATIENCE, "retry": Retry(attempts=1), "ssl": trusting() if tls else None}
     with hostile(*script, tls=tls) as server, Client(server.url, **defaults | options) as client:
         yield server, client
@@ -82,7 +82,7 @@ def early(response: bytes, ending: str) -> Step:
     ids=["401", "413", "413 and close", "429", "202", "100 and 413"],
 )
 def test_early_response(response: bytes, expected: type, ending: str, tls: bool) -> None:
-    """It is the result of the push, and ends its connection."""
+    """A response before the end of the request is the outcome of the push, and its connection is closed."""
     with serving_client(early(response, ending), tls=tls) as (server, client):
         assert outcome(client, MEGABYTES) is expected
         assert client.push("t", 2).status == 202
@@ -98,9 +98,9 @@ def test_early_response_that_ends_with_the_connection() -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-@pytest.mark.parametrize("beginning", [b"HTTP/1.1 100 Continue\r\n\r\n", ACCEPTED[:20]], ids=["100", "half a head"])
+@pytest.mark.parametrize("beginning", [b"HTTP/1.1 100 Continue\r\n\r\n", ACCEPTED[:20]], ids=["100", "incomplete head"])
 def test_response_that_begins_early(beginning: bytes, tls: bool) -> None:
-    """Sending goes on until the response is complete."""
+    """The client continues sending until the response is complete."""
 
     async def step(peer: Peer) -> None:
         request = await peer.head()
@@ -135,7 +135,7 @@ def test_end_of_the_connection_while_sending() -> None:
 
 @pytest.mark.parametrize("size", [100_000, 1_000_000])
 def test_rejected_unread(size: int) -> None:
-    """A broker rejects a large event by its head, and closes without reading the rest: the response arrives."""
+    """A broker rejects a large event because of its head, and closes without reading the body: the response arrives."""
 
     async def reject(peer: Peer) -> None:
         await peer.head()
@@ -153,15 +153,15 @@ def test_rejected_unread(size: int) -> None:
     ids=["accepted", "small", "rejected"],
 )
 def test_connection_after_a_large_request(response: bytes, size: int, connections: int) -> None:
-    """It ends if the request is rejected: the broker may never read the rest of it."""
+    """The connection is closed if the request is rejected, because the broker may never read the rest of it."""
     with serving_client(answer(response)) as (server, client):
         outcome(client, "x" * size)
         client.push("t", 2)
         assert server.connections == connections
 
 
-def test_nothing_is_kept_of_a_large_event() -> None:
-    """Neither the request nor an exception that refers to it remains."""
+def test_no_part_of_a_large_event_is_kept() -> None:
+    """Neither the request nor an exception that refers to it remains in memory."""
 
     def push(number: int) -> None:
         for _ in range(number):
@@ -185,7 +185,7 @@ def test_nothing_is_kept_of_a_large_event() -> None:
 # The end of a response
 
 
-def said_and_reset(data: bytes) -> Step:
+def respond_and_reset(data: bytes) -> Step:
     """Respond, and reset the connection."""
 
     async def step(peer: Peer) -> None:
@@ -198,16 +198,16 @@ def said_and_reset(data: bytes) -> Step:
 
 def test_reset_after_a_head() -> None:
     """A reset ends a response that the end of the connection delimits (RFC 9112, section 8), and breaks any other."""
-    with serving_client(said_and_reset(b"HTTP/1.1 202 Accepted\r\n\r\n")) as (_, client):
+    with serving_client(respond_and_reset(b"HTTP/1.1 202 Accepted\r\n\r\n")) as (_, client):
         assert client.push("t", 1).status == 202
-    with serving_client(said_and_reset(b"HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\n\r\n")) as (_, client):
+    with serving_client(respond_and_reset(b"HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\n\r\n")) as (_, client):
         assert outcome(client, 1) is ConnectionLost
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("behind", [b"\n", reply(401)], ids=["a byte", "a response"])
-def test_bytes_behind_a_response(behind: bytes, tls: bool) -> None:
-    """The connection is closed."""
+def test_bytes_after_a_response(behind: bytes, tls: bool) -> None:
+    """A connection with bytes after the response is closed."""
     with serving_client(answer(ACCEPTED + behind), tls=tls) as (server, client):
         for number in range(2):
             assert client.push("t", number).status == 202
@@ -215,8 +215,8 @@ def test_bytes_behind_a_response(behind: bytes, tls: bool) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_records(tls: bool) -> None:
-    """A response of several TLS records is read to its end. If data follows it, the connection is closed."""
+def test_a_response_of_several_tls_records(tls: bool) -> None:
+    """A response of several TLS records is read completely. If data follows it, the connection is closed."""
     long = reply(400, b"x" * 60_000)
     with serving_client(answer(long), answer(long + b"x"), tls=tls) as (server, client):
         for number in range(3):
@@ -228,7 +228,7 @@ def test_records(tls: bool) -> None:
 
 
 def test_idle_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a burst, connections that are no longer needed end after `keepalive` while the client pushes."""
+    """After a burst, connections that are idle for longer than `keepalive` are closed while the client pushes."""
     passed = 0.0
     before = descriptors()
     with serving_client(*[held()] * 5, keepalive=30.0) as (server, client):
@@ -248,7 +248,7 @@ def test_idle_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("keepalive", [None, 30.0])
 def test_idle_and_closed_by_the_broker(keepalive: float | None) -> None:
-    """The client closes them, too, the next time that it pushes."""
+    """The client closes such connections, too, at its next push."""
 
     async def all_but_one(peer: Peer) -> None:
         number = (await peer.request()).body

@@ -1,4 +1,4 @@
-"""The bookkeeping of many pushes: indexes, order, outcomes. A model drives it as both clients do."""
+"""The bookkeeping of many pushes: indexes, order, outcomes. A model uses it in the same way as both clients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from webmqconnect_async.errors import ConnectionLost, InvalidPush, SourceFailed,
 # Items
 
 
-def test_a_push_stays_the_push_it_is() -> None:
+def test_a_push_is_not_copied() -> None:
     push = Push("t", 1, eligible=[])
     job = Bulk(False).take(push)
     assert job == Job(0, push)
@@ -36,7 +36,7 @@ def test_a_pair_is_a_push() -> None:
     ids=lambda item: repr(item)[:20],
 )
 def test_a_malformed_item_is_a_job_that_fails(item: object) -> None:
-    """It does not end the bulk: it has an index, waits for no topic, and the items after it are pushed."""
+    """A malformed item does not end the bulk: it has an index, waits for no topic, and the next items are pushed."""
     bulk = Bulk(order_by_topic=True)
     job = bulk.take(item)
     assert job is not None
@@ -53,8 +53,8 @@ def test_an_error_is_not_an_item() -> None:
 
 
 @pytest.mark.parametrize("topic", [None, 5, ["unhashable"], {}])
-def test_a_topic_that_is_no_text_has_no_turn(topic: str) -> None:
-    """The dialect refuses it, as for a single push; before that, it must not stop the bookkeeping."""
+def test_a_topic_that_is_not_text_waits_for_no_other(topic: str) -> None:
+    """The dialect refuses such a topic, as for a single push; before that, it must not break the bookkeeping."""
     bulk = Bulk(order_by_topic=True)
     jobs = [bulk.take(Push(topic, 1)), bulk.take((topic, 2))]
     for index, job in enumerate(jobs):
@@ -63,7 +63,7 @@ def test_a_topic_that_is_no_text_has_no_turn(topic: str) -> None:
         assert bulk.done(job) is None
 
 
-# Turns
+# Order
 
 
 def test_without_order_every_job_may_run_at_once() -> None:
@@ -74,7 +74,7 @@ def test_without_order_every_job_may_run_at_once() -> None:
     assert all(bulk.done(job) is None for job in jobs if job is not None)
 
 
-def test_a_topic_s_jobs_run_one_after_another() -> None:
+def test_the_jobs_of_a_topic_run_one_after_another() -> None:
     bulk = Bulk(order_by_topic=True)
     first, other = bulk.take(("a", 0)), bulk.take(("b", 1))
     assert first is not None
@@ -87,17 +87,17 @@ def test_a_topic_s_jobs_run_one_after_another() -> None:
     third = bulk.done(second)
     assert third == Job(3, Push("a", 3))
     assert bulk.done(third) is None
-    # The topic is free again.
+    # The topic is idle again.
     assert bulk.take(("a", 4)) == Job(4, Push("a", 4))
 
 
-def test_topics_that_only_look_alike_have_turns_of_their_own() -> None:
+def test_topics_that_look_alike_are_different() -> None:
     bulk = Bulk(order_by_topic=True)
     for topic in ("caf\u00e9", "cafe\u0301", "CAFE", "", " "):
         assert bulk.take((topic, 1)) is not None
 
 
-def test_it_is_full_while_look_ahead_jobs_wait() -> None:
+def test_a_bulk_is_full_while_look_ahead_jobs_wait() -> None:
     bulk = Bulk(order_by_topic=True, look_ahead=2)
     job = bulk.take(("a", 0))
     fullness = []
@@ -111,7 +111,7 @@ def test_it_is_full_while_look_ahead_jobs_wait() -> None:
     assert job == Job(1, Push("a", 1))
 
 
-def test_jobs_that_run_do_not_count_as_look_ahead() -> None:
+def test_running_jobs_do_not_count_as_look_ahead() -> None:
     bulk = Bulk(order_by_topic=True, look_ahead=1)
     for topic in "abcdef":
         assert bulk.take((topic, 1)) is not None
@@ -119,7 +119,7 @@ def test_jobs_that_run_do_not_count_as_look_ahead() -> None:
 
 
 def test_a_finished_topic_leaves_nothing_behind() -> None:
-    """A million topics, each pushed to once, must not use memory."""
+    """A million topics, each pushed to once, take no memory afterwards."""
     bulk = Bulk(order_by_topic=True)
     for number in range(1000):
         job = bulk.take((f"t{number}", 1))
@@ -141,10 +141,10 @@ _ITEMS = st.lists(
     ordered=st.booleans(),
     choices=st.lists(st.integers(0, 10**6), max_size=200),
 )
-def test_any_source_and_any_order_of_answers(
+def test_any_source_and_any_order_of_outcomes(
     items: list[tuple[str, int] | Push | None], workers: int, look_ahead: int, ordered: bool, choices: list[int]
 ) -> None:
-    """At most one job per topic at a time, in order, with a bounded look-ahead, and each item exactly once."""
+    """At most one job per topic runs at a time, in order, with a limited look-ahead, and each item is pushed once."""
     bulk = Bulk(ordered, look_ahead)
     source: Iterator[tuple[int, object]] = iter(enumerate(items))
     chosen = iter(choices)
@@ -162,7 +162,7 @@ def test_any_source_and_any_order_of_answers(
             assert len(topics) == len(set(topics))
 
     while reading or running:
-        # As a driver: read while a worker is idle and it is not full; else let some job in flight end.
+        # Like a client: read while a worker is idle and the bulk is not full; otherwise end a job in flight.
         if reading and len(running) < workers and not bulk.full and not (running and next(chosen, 0) % 2):
             try:
                 index, item = next(source)
@@ -175,7 +175,7 @@ def test_any_source_and_any_order_of_answers(
                 assert job.index == index
                 start(job)
         else:
-            assert running, "full, and nothing runs that could make room"
+            assert running, "the bulk is full, and no running job could make room"
             job = running.pop(next(chosen, 0) % len(running))
             done.append(job.index)
             if (following := bulk.done(job)) is not None:
@@ -209,7 +209,7 @@ def test_an_outcome_is_a_receipt_or_an_error() -> None:
 
 
 class _Kept:
-    """An object of the caller, to which a frame refers."""
+    """An object of the caller that a frame refers to."""
 
 
 def _failed_push(event: object) -> tuple[Outcome, weakref.ref[_Kept]]:
@@ -232,7 +232,7 @@ def _failed_push(event: object) -> tuple[Outcome, weakref.ref[_Kept]]:
 
 @pytest.mark.parametrize("event", [1, float("nan"), "\ud800", object()], ids=["lost", "NaN", "surrogate", "object"])
 def test_an_outcome_keeps_no_frame_alive(event: object) -> None:
-    """A million kept outcomes must not keep a million frames: not through the error's cause either."""
+    """An outcome keeps no frame alive, not even through the cause of its error: a million may be kept."""
     outcome, kept = _failed_push(event)
     gc.collect()
     assert outcome.error is not None
@@ -240,7 +240,7 @@ def test_an_outcome_keeps_no_frame_alive(event: object) -> None:
     assert kept() is None
 
 
-def test_the_cause_itself_stays() -> None:
+def test_an_outcome_keeps_the_cause_of_its_error() -> None:
     outcome, _ = _failed_push(object())
     assert outcome.error is not None
     assert isinstance(outcome.error.__cause__, TypeError)
@@ -252,7 +252,7 @@ def test_outcomes_come_in_input_order() -> None:
     assert in_order([], None) == []
 
 
-def test_a_source_that_raised_is_told_with_what_was_done() -> None:
+def test_the_error_of_a_source_has_the_outcomes_so_far() -> None:
     outcomes: list[Outcome] = [Sent(index, Push("t", 1), Receipt(202)) for index in (1, 0)]
     failure = KeyError("row 3")
     with pytest.raises(SourceFailed, match="the source was not read to its end; there are 2 outcomes") as caught:
@@ -292,25 +292,25 @@ def test_as_many_workers_as_can_be_of_use(pushes: object, concurrency: int | Non
 
 
 @pytest.mark.parametrize("concurrency", [0, -1])
-def test_no_workers_are_refused(concurrency: int) -> None:
+def test_a_concurrency_of_zero_is_refused(concurrency: int) -> None:
     with pytest.raises(ValueError, match="concurrency must be at least 1"):
         worker_count([], (Iterable,), concurrency, 50)
 
 
 @pytest.mark.parametrize("concurrency", [1.0, "1", True])
-def test_workers_are_counted_in_integers(concurrency: int) -> None:
+def test_a_concurrency_must_be_an_integer(concurrency: int) -> None:
     with pytest.raises(TypeError, match="concurrency must be an integer"):
         worker_count([], (Iterable,), concurrency, 50)
 
 
 @pytest.mark.parametrize("pushes", ["text", "", b"bytes"])
-def test_text_is_no_source(pushes: object) -> None:
+def test_text_is_refused_as_a_source(pushes: object) -> None:
     with pytest.raises(TypeError, match=f"pushes must be an iterable of pushes, not {type(pushes).__name__}"):
         worker_count(pushes, (Iterable,), None, 50)
 
 
-def test_only_what_is_in_memory_is_asked_for_its_length() -> None:
-    """A database's query set has a length, for which it would be read."""
+def test_only_built_in_collections_are_asked_for_their_length() -> None:
+    """A query set of a database also has a length, but would execute a query for it."""
 
     class QuerySet:
         def __iter__(self) -> Iterator[Push]:

@@ -22,19 +22,19 @@ def test_seconds_above_zero_or_none(value: float | None, seconds: float | None) 
     [0, 0.0, -0.0, -1, -1e-9, float("inf"), float("-inf"), float("nan"), 2_147_484, 1e300, 10**5000],
     ids=lambda value: str(value) if abs(value) < 1e9 else "more",
 )
-def test_other_numbers_are_no_seconds(value: float) -> None:
-    """More seconds than `poll` accepts are refused, too: they would raise an OverflowError at the first push."""
+def test_other_numbers_are_refused_as_seconds(value: float) -> None:
+    """More seconds than `poll` accepts are refused, too, because the first push would raise an OverflowError."""
     with pytest.raises(ValueError, match=r"^timeout must be greater than 0 and at most 2147483 seconds$"):
         checked_seconds("timeout", value)
 
 
 @pytest.mark.parametrize("value", ["5", True, False, b"5", [5], 5j, object()])
-def test_what_is_no_number_is_no_seconds(value: float) -> None:
+def test_seconds_must_be_a_number(value: float) -> None:
     with pytest.raises(TypeError, match=rf"^timeout must be a number of seconds or None, not {type(value).__name__}$"):
         checked_seconds("timeout", value)
 
 
-def test_zero_seconds_where_they_mean_something() -> None:
+def test_zero_seconds_are_accepted_where_they_have_a_meaning() -> None:
     assert checked_seconds("keepalive", 0, zero=True) == 0.0
     for value in (-1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=r"^keepalive must be at least 0 and at most 2147483 seconds$"):
@@ -47,12 +47,12 @@ def test_a_count_is_one_or_more(value: int) -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, -(10**5000)], ids=["0", "-1", "of 5000 digits"])
-def test_less_than_one_is_no_count(value: int) -> None:
+def test_a_count_below_one_is_refused(value: int) -> None:
     with pytest.raises(ValueError, match=r"^concurrency must be at least 1$"):
         checked_count("concurrency", value)
 
 
 @pytest.mark.parametrize("value", [None, 1.0, "1", True, [1]])
-def test_what_is_no_integer_is_no_count(value: int) -> None:
+def test_a_count_must_be_an_integer(value: int) -> None:
     with pytest.raises(TypeError, match=rf"^concurrency must be an integer, not {type(value).__name__}$"):
         checked_count("concurrency", value)

@@ -59,7 +59,7 @@ from .scripts import run_script
 
 
 class Custom(BaseException):
-    """Not an Exception, and not raised by Python itself."""
+    """An exception that is not an Exception, and that Python itself does not raise."""
 
 
 @pytest.fixture
@@ -68,13 +68,13 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def came(server: Hostile, number: int) -> None:
+def arrived(server: Hostile, number: int) -> None:
     """Wait until `number` requests have arrived."""
     server.until(lambda: len(server.requests) >= number)
 
 
 def failure(push: Future[Receipt]) -> WebMQError:
-    """Return the error that a push in another thread ended with."""
+    """Return the error with which a push in another thread ended."""
     error = push.exception(PATIENCE)
     assert isinstance(error, WebMQError), error
     return error
@@ -105,7 +105,7 @@ class TestThreads:
         server.script(*[held()] * 3)
         with Client(server.url, concurrency=3) as client:
             pushes = [threads.submit(client.push, "t", number) for number in range(16)]
-            came(server, 3)
+            arrived(server, 3)
             assert client.stats.in_flight == 3
             assert len(server.requests) == 3
             server.release()
@@ -119,7 +119,7 @@ class TestThreads:
         server.script(held())
         with Client(server.url, concurrency=1, timeout=None) as client:
             first = threads.submit(client.push, "t", 1)
-            came(server, 1)
+            arrived(server, 1)
             with pytest.raises(QueueTimeout) as caught:
                 client.push("t", 2, timeout=0.05)
             assert caught.value.attempts == 0
@@ -139,7 +139,7 @@ class TestThreads:
         with Client(server.url, concurrency=1) as client:
             hammering = threading.Thread(target=hammer)
             hammering.start()
-            came(server, 10)
+            arrived(server, 10)
             for _ in range(20):
                 before = len(server.requests)
                 client.push("single", 1)
@@ -147,8 +147,8 @@ class TestThreads:
             stopped.set()
             hammering.join(PATIENCE)
 
-    def test_slot_comes_back(self, server: Hostile) -> None:
-        """However a push ends, its slot is free again."""
+    def test_slot_is_released(self, server: Hostile) -> None:
+        """The slot of a push is free again, however the push ends."""
         server.script(drop_after_body, answer(reply(400)), stall)
         with Client(server.url, concurrency=1) as client:
             for _ in range(3):
@@ -170,7 +170,7 @@ class TestClose:
         assert client.stats == Stats()
 
     def test_idle(self, server: Hostile) -> None:
-        """Its connection is closed, and a push after it is never sent."""
+        """`close` closes the idle connection, and a push after it is never sent."""
         client = Client(server.url)
         client.push("t", 1)
         client.close()
@@ -184,7 +184,7 @@ class TestClose:
         server.script(held())
         client = Client(server.url, timeout=None)
         pushing = threads.submit(client.push, "t", 1)
-        came(server, 1)
+        arrived(server, 1)
         closing = threads.submit(client.close, None)
         assert_waiting(closing)
         server.release()
@@ -198,7 +198,7 @@ class TestClose:
         with hostile(stall, tls=tls) as server:
             client = Client(server.url, timeout=None, ssl=trusting())
             pushing = threads.submit(client.push, "t", 1)
-            came(server, 1)
+            arrived(server, 1)
             client.close(grace=0.05)
             error = failure(pushing)
             assert type(error) is ReplyTimeout
@@ -226,7 +226,7 @@ class TestClose:
         server.script(answer(reply(503, b"", "Retry-After: 4")))
         client = Client(server.url, timeout=None)
         pushing = threads.submit(client.push, "t", 1)
-        came(server, 1)
+        arrived(server, 1)
         client.close(grace=0.05)
         assert type(failure(pushing)) is Overloaded
 
@@ -235,7 +235,7 @@ class TestClose:
         server.script(held())
         client = Client(server.url, concurrency=1)
         first = threads.submit(client.push, "t", 1)
-        came(server, 1)
+        arrived(server, 1)
         queued = [threads.submit(client.push, "t", 2, timeout=each) for each in (None, PATIENCE)]
         closing = threads.submit(client.close)
         for push in queued:
@@ -258,7 +258,7 @@ class TestClose:
                 yield "t", number
 
         pushing = threads.submit(client.push_many, source())
-        came(server, 2)
+        arrived(server, 2)
         closing = threads.submit(client.close)
         assert_waiting(closing)
         server.release()
@@ -281,7 +281,7 @@ class TestClose:
 
 
 def assert_waiting(closing: Future[None]) -> None:
-    """Wait until a close has begun to wait: from then on nobody gets a slot."""
+    """Wait until a `close` has begun to wait: from then on no push gets a slot."""
     assert not closing.done()
     time.sleep(0.05)
     assert not closing.done()
@@ -345,7 +345,7 @@ class TestProcesses:
             assert sorted(bodies(server)) == [b'"child"', b'"thread"', b'"thread"']
 
     def test_never_closed(self, server: Hostile, tmp_path: Path) -> None:
-        """A client that is never closed leaves no warning, whether it is collected or lives to the end."""
+        """A client that is never closed causes no warning, whether it is garbage-collected or exists until the exit."""
         run_script(
             """
             Client(url).push("t", 1)
@@ -365,7 +365,7 @@ class TestProcesses:
 
 
 class TestCallsOf2012:
-    """The calls of webmqconnect's README of 2012, its placeholders filled in."""
+    """The calls in the README of webmqconnect of 2012, with values for the placeholders."""
 
     @pytest.fixture(autouse=True)
     def noon(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,7 +408,7 @@ class TestCallsOf2012:
         )
 
     def test_exclude_and_eligible(self, server: Hostile) -> None:
-        """`eligible` never worked in 2012; an empty list reaches nobody, as it says."""
+        """`eligible`, which never worked in 2012, works; an empty list means nobody."""
         client = webmqconnect.Client(server.url)
         client.push("t", 1, exclude=["J5DkZJgByutvaDWc"])
         client.push("t", 1, eligible=["J5DkZJgByutvaDWc", "dYqgDl0FthI6_hjb"])
@@ -437,7 +437,7 @@ class TestCallsOf2012:
 
 class TestDeadline:
     @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "1", True])
-    def test_wrong(self, timeout: float, server: Hostile) -> None:
+    def test_invalid_timeout(self, timeout: float, server: Hostile) -> None:
         with Client(server.url) as client:
             with pytest.raises((TypeError, ValueError), match="timeout"):
                 client.push("t", 1, timeout=timeout)
@@ -445,14 +445,14 @@ class TestDeadline:
 
     @pytest.mark.parametrize("timeout", [None, 2e6])
     def test_long(self, timeout: float | None, server: Hostile) -> None:
-        """No timeout is too long for a socket, a lock or a sleep."""
+        """The longest possible timeout is accepted by sockets, locks and sleeps."""
         server.script(answer(reply(503, b"", "Retry-After: 0")))
         with Client(server.url, timeout=0.001) as client:
             assert client.push("t", 1, timeout=timeout).attempts == 2
 
     def test_covers_retries(self, server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Delays count, and a retry that could not end in time is not started."""
-        monkeypatch.setattr(random, "random", lambda: 0.5)  # no pause ends just before the deadline
+        """The timeout includes delays, and a retry that could not end in time is not started."""
+        monkeypatch.setattr(random, "random", lambda: 0.5)  # no delay ends just before the deadline
         server.script(*[answer(reply(503, b"", "Retry-After: 0"))] * 100)
         with Client(server.url, timeout=0.3, retry=Retry(attempts=100, wait=0.2, max_wait=0.2)) as client:
             with pytest.raises(Overloaded) as caught:
@@ -467,7 +467,7 @@ class TestDeadline:
                 assert client.push("t", 1).attempts == 1
             assert server.requests[0].header("Host") == "broker.example:8080"
 
-    def test_no_address_alive(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_address_responds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with unreachable() as dead:
             resolve(monkeypatch, dead, dead, dead)
             with Client("http://broker.example/", timeout=0.2) as client, pytest.raises(ConnectFailed) as caught:
@@ -476,7 +476,7 @@ class TestDeadline:
             assert "deadline" in str(caught.value)
 
     def test_ipv6(self) -> None:
-        """An IPv6 literal is an endpoint, and is named in brackets."""
+        """An IPv6 literal is accepted in an endpoint, and is in brackets in messages."""
         listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
         heard: list[bytes] = []
 
@@ -520,7 +520,7 @@ class TestMany:
         assert outcomes[0].receipt == Receipt(202)
 
     def test_sqlite_cursor(self, server: Hostile) -> None:
-        """A cursor, which its own thread alone may read, is a source; a row is a topic and an event."""
+        """A cursor, which only its own thread may read, can be a source; a row is a topic and an event."""
         with Client(server.url) as client, sqlite3.connect(":memory:") as database:
             database.execute("create table pushes (topic text, event text)")
             database.executemany("insert into pushes values (?, ?)", [("t", str(number)) for number in range(200)])
@@ -530,7 +530,7 @@ class TestMany:
         assert sorted(bodies(server)) == sorted(b'"%d"' % number for number in range(200))
 
     def test_no_thread(self, server: Hostile) -> None:
-        """A concurrency of 1 starts no thread, and no other more than it says; all of them end."""
+        """A concurrency of 1 starts no thread, and others start at most as many; all of them end."""
         with Client(server.url) as client:
             before = threading.active_count()
             for concurrency, most in ((1, 0), (4, 4)):
@@ -584,7 +584,7 @@ class TestMany:
     @pytest.mark.parametrize("concurrency", [1, 3])
     @pytest.mark.parametrize("method", ["push_many", "push_stream"])
     def test_encoder_raises(self, method: str, concurrency: int, server: Hostile) -> None:
-        """An error that is not an encoding error passes through, after the pushes that were in flight."""
+        """An error that is not an encoding error is raised after the pushes that were in flight."""
         error = Custom()
 
         def dumps(event: object) -> str:
@@ -619,7 +619,10 @@ class TestMany:
             client.push_many(pushes)
 
     def test_two_bulks(self, threads: ThreadPoolExecutor) -> None:
-        """Two bulks at a slow broker: waiting for a slot is no part of the timeout. A single push gets a slot, too."""
+        """With two bulks at a slow broker, waiting for a slot does not count for the timeout.
+
+        A single push gets a slot, too.
+        """
 
         async def slowly(peer: Peer) -> None:
             await peer.request()
@@ -628,13 +631,13 @@ class TestMany:
 
         with hostile(*[slowly] * 41) as server, Client(server.url, concurrency=2, timeout=0.3) as client:
             bulks = [threads.submit(client.push_many, [(name, number) for number in range(20)]) for name in "ab"]
-            came(server, 2)
+            arrived(server, 2)
             assert client.push("single", 1, timeout=PATIENCE).status == 202
             for bulk in bulks:
                 assert all(each.ok for each in bulk.result(PATIENCE))
 
     def test_keyboard_interrupt(self, server: Hostile) -> None:
-        """Ctrl-C passes through and stops the threads, and the client still works."""
+        """Ctrl-C is raised and stops the threads, and the client still works."""
         before = threading.active_count()
 
         def source() -> Iterator[tuple[str, object]]:
@@ -650,7 +653,7 @@ class TestMany:
             client.push("t", 1)
 
     def test_keyboard_interrupt_in_flight(self, server: Hostile, tmp_path: Path) -> None:
-        """So does one while a push waits for its response."""
+        """Ctrl-C while a push waits for its response does the same."""
         server.script(held(), held())
         server.release_at(3)
         printed = run_script(
@@ -678,13 +681,13 @@ class TestMany:
 
 
 class TestStream:
-    def test_as_they_come(self, server: Hostile) -> None:
-        """The outcome of a fast push does not wait for a slow one before it."""
+    def test_outcomes_arrive_as_pushes_end(self, server: Hostile) -> None:
+        """Outcomes arrive as pushes end: a fast one does not wait for a slow one before it."""
         server.script(held())
 
         def source() -> Iterator[tuple[str, object]]:
             yield "t", 0
-            came(server, 1)
+            arrived(server, 1)
             yield "t", 1
             yield "t", 2
 
@@ -697,7 +700,7 @@ class TestStream:
         assert got == [1, 2, 0]
 
     @pytest.mark.parametrize("concurrency", [1, 3])
-    @pytest.mark.parametrize("scoped", [True, False], ids=["with", "break alone"])
+    @pytest.mark.parametrize("scoped", [True, False], ids=["with", "break only"])
     def test_left_early(self, scoped: bool, concurrency: int, server: Hostile) -> None:
         """A consumer that leaves the loop stops the source, and no thread is left."""
         read: list[int] = []
@@ -731,10 +734,10 @@ class TestStream:
 
         with Client(server.url, concurrency=4) as client, client.push_stream(source()) as outcomes:
             next(outcomes)
-            for number in range(10):  # with each of them the stream could have gone on
+            for number in range(10):  # with each of these, the stream could have continued
                 client.push("single", number)
             deadline = time.monotonic() + 10
-            while client.stats.in_flight and time.monotonic() < deadline:  # threads may still be at what was read
+            while client.stats.in_flight and time.monotonic() < deadline:  # threads may still process the last item
                 client.push("single", "again")
             assert client.stats.in_flight == 0
             assert len(read) <= 5
@@ -755,7 +758,7 @@ class TestStream:
                 assert len(sent) in (30, 31)
 
     def test_a_function_in_place_of_sockets(self, server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It replaces `socket.socket` where each socket is to be bound to an address."""
+        """A function may replace `socket.socket`, to bind each socket to an address."""
         make = socket.socket
 
         def bound(*args: int, **kwargs: int) -> socket.socket:
@@ -770,7 +773,7 @@ class TestStream:
             assert server.addresses == ["127.0.0.2"]
 
     def test_a_family_that_the_kernel_lacks(self, server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The next address is tried."""
+        """If the kernel does not support the family of an address, the next address is tried."""
         port = urlsplit(server.url).port
         addresses = [
             (999, socket.SOCK_STREAM, 0, "", ("::1", port)),
@@ -781,7 +784,7 @@ class TestStream:
             assert client.push("t", 1).status == 202
 
     def test_source_fails_before_the_client_is_closed(self, server: Hostile, threads: ThreadPoolExecutor) -> None:
-        """The reported cause is the source's error, not that later items were refused because the client was closed."""
+        """The reported cause is the error of the source, not that the client was closed meanwhile."""
 
         def source() -> Iterator[tuple[str, object]]:
             yield ("t", 1)
@@ -792,7 +795,7 @@ class TestStream:
         server.script(stall, stall, stall)
         client = Client(server.url, concurrency=3)
         holding = [threads.submit(client.push, "t", 0) for _ in range(3)]
-        came(server, 3)
+        arrived(server, 3)
         with pytest.raises(SourceFailed) as caught:
             client.push_many(source())
         assert isinstance(caught.value.__cause__, KeyError)
@@ -800,7 +803,10 @@ class TestStream:
         assert all(failure(push) for push in holding)
 
     def test_chunk_of_negative_size(self, server: Hostile) -> None:
-        """Otherwise the response would be read to the end of the connection, without a limit."""
+        """A chunk of negative size is refused.
+
+        The response would be read to the end of the connection without a limit.
+        """
         head = b"HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n"
         server.script(answer(head + b"-1\r\n" + b"x" * 1000))
         with Client(server.url, timeout=2) as client, pytest.raises(BadReply):
@@ -811,7 +817,7 @@ class TestStream:
         set_option = socket.socket.setsockopt
 
         def when_reset(connected: socket.socket, *option: int) -> None:
-            if threading.current_thread() is threading.main_thread():  # the server has one of its own
+            if threading.current_thread() is threading.main_thread():  # the server has its own
                 reset = select.poll()
                 reset.register(connected, 0)
                 assert reset.poll(1000 * PATIENCE)

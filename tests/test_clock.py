@@ -1,4 +1,4 @@
-"""A clock so wrong that no timestamp can express it: an error of the package, before anything is sent."""
+"""A clock with a time that no timestamp can express raises an error of the package before anything is sent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ both_drivers = pytest.mark.parametrize("driver", DRIVERS)
 both_dialects = pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
 
 BEYOND = [1e18, -1e18, -1.0, 253_402_300_800.0, 1e300, math.nan, math.inf, -math.inf]
-"""Times that are not in the years 1970 to 9999."""
+"""Times outside of the years 1970 to 9999."""
 
 
 @pytest.mark.parametrize("now", BEYOND)
@@ -67,7 +67,7 @@ def test_an_unsigned_push_needs_no_clock(
 
 
 def _ended(dialect: Dialect, begun: bool) -> WebMQError:
-    """Push; the first attempt fails, and the clock breaks before the second. Return the error."""
+    """Push; the first attempt fails, and the clock fails before the second. Return the error."""
     times = iter([1_800_000_000.0, math.nan])
     clock = Clock(wall=lambda: next(times), monotonic=lambda: 0.0)
     sign = dialect.encode(Push("com.example.t", 1))
@@ -80,8 +80,8 @@ def _ended(dialect: Dialect, begun: bool) -> WebMQError:
 
 
 @both_dialects
-def test_a_clock_that_breaks_between_two_attempts(dialect: DialectName) -> None:
-    """The error has the number of attempts made, and a push that may have been accepted stays Unconfirmed."""
+def test_a_clock_that_fails_between_two_attempts(dialect: DialectName) -> None:
+    """The error has the number of attempts, and a push that may have been accepted stays Unconfirmed."""
     both = new_dialect(dialect, Credentials("app", "s3cret"))
     error = _ended(both, begun=False)
     assert (type(error), error.attempts) == (ClockRejected, 1)

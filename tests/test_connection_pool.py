@@ -1,4 +1,4 @@
-"""The connections that an AsyncClient takes over from aiohttp: how they are made, kept, checked and closed."""
+"""The connections that an AsyncClient takes over from aiohttp: how they are opened, kept, checked and closed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Main], None]:
         unhandled: list[dict[str, Any]] = []
 
         def handle(_: object, context: dict[str, Any]) -> None:
-            # uvloop does so for each TLS handshake that is cancelled, whatever client cancels it.
+            # uvloop reports an error for each TLS handshake that is cancelled, for any client.
             if context["message"] != "Fatal error on SSL protocol":
                 unhandled.append(context)
 
@@ -83,7 +83,7 @@ async def until(server: Hostile, condition: Callable[[], bool]) -> None:
 def test_connection_that_is_unusable_before_it_is_taken_over(
     state: str, server: Hostile, run: Callable[[Main], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A broker may close a connection, or send data, before the client can take it over: another one is opened."""
+    """If the broker closes a connection, or sends data, before the client takes it over, another one is opened."""
     connect = aiohttp.TCPConnector.connect
     spoiled: list[object] = []
 
@@ -109,7 +109,7 @@ def test_connection_that_is_unusable_before_it_is_taken_over(
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_close_ends_every_connection(tls: bool, run: Callable[[Main], None]) -> None:
-    """Idle or in use: when `close` returns, no connection is open, and the session did not wait for any."""
+    """When `close` returns, no connection is open, idle or in use, and the session did not wait for any."""
 
     async def main() -> None:
         async with AsyncClient(server.url, ssl=trusting() if tls else None) as client:
@@ -129,8 +129,8 @@ def test_close_ends_every_connection(tls: bool, run: Callable[[Main], None]) -> 
         run(main)
 
 
-def test_last_used_is_used_first(run: Callable[[Main], None]) -> None:
-    """After a burst, one connection carries the pushes, and a timer closes the others when they are aged."""
+def test_the_connection_used_last_is_used_first(run: Callable[[Main], None]) -> None:
+    """After a burst, one connection carries all pushes, and a timer closes the others when they have been idle."""
 
     async def main() -> None:
         async with AsyncClient(server.url, keepalive=0.2) as client:
@@ -150,7 +150,7 @@ def test_last_used_is_used_first(run: Callable[[Main], None]) -> None:
 
 @pytest.mark.parametrize("close", ["abort", "close"])
 def test_connection_that_is_closing(close: str, server: Hostile, run: Callable[[Main], None]) -> None:
-    """Nothing is written to it, since uvloop would raise. Its protocol has not been called yet."""
+    """Nothing is written to a closing connection, even before its protocol is called, because uvloop would raise."""
 
     async def main() -> None:
         async with AsyncClient(server.url) as client:
@@ -164,7 +164,7 @@ def test_connection_that_is_closing(close: str, server: Hostile, run: Callable[[
 
 
 def test_unsolicited_data_closes_an_idle_connection(run: Callable[[Main], None]) -> None:
-    """It would be taken for the response to the next push. The connection closes at once, not at that push."""
+    """The data would be taken for the response to the next push. The connection is closed at once, not at that push."""
 
     async def talkative(peer: Peer) -> None:
         await answer(reply(202))(peer)
@@ -184,8 +184,8 @@ def test_unsolicited_data_closes_an_idle_connection(run: Callable[[Main], None])
 
 
 @pytest.mark.filterwarnings("error")
-def test_collected_without_being_closed(server: Hostile, run: Callable[[Main], None]) -> None:
-    """A client that is dropped closes its connections, without a warning."""
+def test_a_garbage_collected_client_closes_its_connections(server: Hostile, run: Callable[[Main], None]) -> None:
+    """A client that is garbage-collected closes its connections without a warning."""
 
     async def main() -> None:
         client = AsyncClient(server.url, keepalive=None)
@@ -200,7 +200,7 @@ def test_collected_without_being_closed(server: Hostile, run: Callable[[Main], N
 def test_unknown_aiohttp(
     server: Hostile, run: Callable[[Main], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """If aiohttp lacks what is needed, the client sends by `session.post`, and logs that once."""
+    """If aiohttp lacks the required internals, the client sends with `session.post`, and logs that once."""
 
     def missing(*_: object) -> None:
         raise AttributeError("no such thing")
@@ -219,7 +219,7 @@ def test_unknown_aiohttp(
 
 
 def test_interception(server: Hostile, run: Callable[[Main], None]) -> None:
-    """While the method of ClientSession that sends requests is replaced, it is used; after that, it is not."""
+    """While the method of ClientSession that sends requests is patched, it is used; afterwards it is not."""
     seen: list[str] = []
     original = aiohttp.ClientSession._request
 
@@ -244,7 +244,7 @@ def test_interception(server: Hostile, run: Callable[[Main], None]) -> None:
 def test_session_with_trace_configurations(
     server: Hostile, run: Callable[[Main], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenTelemetry and Sentry add them to each session that is created; they see each push."""
+    """OpenTelemetry and Sentry add trace configurations to each new session; they see each push."""
     seen: list[str] = []
     trace = aiohttp.TraceConfig()
 
@@ -272,7 +272,7 @@ def test_session_with_trace_configurations(
 )
 @pytest.mark.parametrize("status", [202, 413])
 def test_early_response(status: int, half_close: bool, tls: bool, run: Callable[[Main], None]) -> None:
-    """The response to a large event that the broker does not read is the result, and nothing of the event is kept."""
+    """The response to a large event that the broker does not read is the outcome, and no part of the event is kept."""
 
     async def early(peer: Peer) -> None:
         await peer.head()
@@ -282,7 +282,7 @@ def test_early_response(status: int, half_close: bool, tls: bool, run: Callable[
             peer.writer.write_eof()
         await peer.server.released.wait()
 
-    event = "x" * 8_000_000  # no kernel buffers so much
+    event = "x" * 8_000_000  # too large for the kernel's buffer
 
     async def main() -> None:
         async with AsyncClient(server.url, ssl=trusting() if tls else None) as client:
@@ -295,7 +295,7 @@ def test_early_response(status: int, half_close: bool, tls: bool, run: Callable[
                     with pytest.raises(TooLarge):
                         await client.push(TOPIC, event)
                 assert len(server.requests) == number + 2
-                # What the server has of it is in the same process.
+                # The server's copy is in the same process.
                 await asyncio.to_thread(server.drop_all)
                 assert pool(client)._open == set()
                 gc.collect()
@@ -308,7 +308,7 @@ def test_early_response(status: int, half_close: bool, tls: bool, run: Callable[
 
 
 def test_broker_that_closes_each_connection(run: Callable[[Main], None]) -> None:
-    """It is not flooded: each attempt opens three connections at most."""
+    """The broker is not flooded: each attempt opens at most three connections."""
 
     async def main() -> None:
         async with AsyncClient(server.url, retry=Retry(attempts=1), concurrency=5) as client:
@@ -320,8 +320,8 @@ def test_broker_that_closes_each_connection(run: Callable[[Main], None]) -> None
     assert 20 <= server.connections <= 60
 
 
-def test_pushes_that_are_refused_before_they_are_sent(server: Hostile, run: Callable[[Main], None]) -> None:
-    """A bulk of them does not block the loop: other tasks run between two of them."""
+def test_a_bulk_of_invalid_pushes_does_not_block_the_loop(server: Hostile, run: Callable[[Main], None]) -> None:
+    """Other tasks run between two pushes that are refused before they are sent."""
     turns = 0
 
     async def count() -> None:
@@ -342,7 +342,7 @@ def test_pushes_that_are_refused_before_they_are_sent(server: Hostile, run: Call
 
 
 def test_long_head_that_is_not_read(run: Callable[[Main], None]) -> None:
-    """Its unsent rest is not sent before the next request."""
+    """The unsent rest of a long head is not sent before the next request."""
 
     async def refuse(peer: Peer) -> None:
         await peer.reader.readexactly(1000)
@@ -364,7 +364,7 @@ def test_long_head_that_is_not_read(run: Callable[[Main], None]) -> None:
 
 
 def test_event_is_released_with_its_error(run: Callable[[Main], None]) -> None:
-    """At once, not by the next garbage collection: the flow and the error that it raises do not refer to each other."""
+    """The event is released without the garbage collector: the flow and its error do not refer to each other."""
 
     async def main() -> None:
         async with AsyncClient(server.url, retry=Retry(wait=0.0, at_least_once=True)) as client:
@@ -393,12 +393,12 @@ def test_event_is_released_with_its_error(run: Callable[[Main], None]) -> None:
         run(main)
 
 
-# uvloop 0.21 leaves the socket of a connect that is cancelled to the garbage collector, whatever client cancels it.
+# uvloop 0.21 leaves the socket of a cancelled connect to the garbage collector, for any client.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_cancellation_at_any_moment(tls: bool, run: Callable[[Main], None]) -> None:
-    """Pushes that are cancelled at random moments disturb no other, and leave neither slot nor connection."""
-    chance = random.Random(17)  # noqa: S311  # of a test
+    """Pushes that are cancelled at random moments do not affect others, and leave neither a slot nor a connection."""
+    chance = random.Random(17)  # noqa: S311  # not for security
 
     async def push(client: AsyncClient, number: int) -> bool:
         with suppress(asyncio.CancelledError, TimeoutError):
@@ -414,13 +414,13 @@ def test_cancellation_at_any_moment(tls: bool, run: Callable[[Main], None]) -> N
             for start in range(0, 400, 40):
                 done += await asyncio.gather(*(push(client, number) for number in range(start, start + 40)))
             assert client.stats.in_flight == 0
-            # All slots are free, and each connection that is left works.
+            # All slots are free, and each remaining connection works.
             outcomes = await client.push_many([(TOPIC, "last")] * 20)
             assert [outcome.error for outcome in outcomes] == [None] * 20
             assert len(pool(client)._open) <= 5
         received = bodies(server)
         assert len(received) <= 421
-        # Each push that was accepted has reached the broker, once.
+        # Each push that was accepted has reached the broker once.
         assert all(received.count(b"%d" % number) == 1 for number, accepted in enumerate(done) if accepted)
         assert max(map(received.count, set(received) - {b'"last"'})) == 1
 

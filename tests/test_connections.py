@@ -1,4 +1,4 @@
-"""Connections of both clients: which one a push uses, and that it never gets a response to another push."""
+"""Connections of both clients: which one a push uses, and that it never gets the response to another push."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from .hostile import (
 )
 
 BLOCKED = 0.01
-"""Seconds for which the loop is blocked. AsyncClient looks at a connection that has been idle for 0.001."""
+"""Seconds for which the loop is blocked. AsyncClient checks a connection that has been idle for 0.001 s."""
 
 pytestmark = pytest.mark.parametrize("driver", DRIVERS)
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("parts", [(ACCEPTED + reply(401),), (ACCEPTED, reply(401))], ids=["with it", "later"])
-def test_second_answer(driver: str, parts: tuple[bytes, ...], tls: bool) -> None:
-    """Data after a response, with it or later, is never taken for the response to the next push."""
+def test_second_response(driver: str, parts: tuple[bytes, ...], tls: bool) -> None:
+    """Data after a response, in the same segment or later, is never taken for the response to the next push."""
     said: list[Peer] = []
 
     async def twice(peer: Peer) -> None:
@@ -53,8 +53,8 @@ def test_second_answer(driver: str, parts: tuple[bytes, ...], tls: bool) -> None
         assert server.connections == 2
 
 
-def test_late_answer(driver: str) -> None:
-    """The response to a push that has timed out is never taken for that to the next one."""
+def test_late_response(driver: str) -> None:
+    """The response to a push that has timed out is never taken for that to the next push."""
     with hostile(held(reply(401))) as server, Both(driver, server.url) as client:
         assert type(client.failure(timeout=0.2)) is ReplyTimeout
         server.release()
@@ -64,7 +64,7 @@ def test_late_answer(driver: str) -> None:
 
 @pytest.mark.parametrize("drop", [drop_at_once, reset_at_once], ids=["FIN", "RST"])
 def test_accept_and_drop(driver: str, drop: Step) -> None:
-    """A connection that is closed as soon as it is accepted carries nothing; whether the request was sent is a race."""
+    """A push over a connection that is closed as soon as it is accepted fails, whether or not the request was sent."""
     with hostile(*[drop] * 3) as server, Both(driver, server.url, retry=Retry(wait=0.0)) as client:
         error = client.failure()
         assert (type(error), error.attempts) in ((ConnectFailed, 3), (ConnectionLost, server.connections))
@@ -86,8 +86,8 @@ def test_idle_connection_closed(driver: str, tls: bool, reset: bool) -> None:
 
 
 @pytest.mark.parametrize("alive", [True, False], ids=["old one alive", "old one gone"])
-def test_a_name_that_changes_its_address(driver: str, alive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The new address is used once the old connection is closed, whether the old one still responds or not."""
+def test_a_host_name_that_changes_its_address(driver: str, alive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new address is used once the old connection is closed, whether the old server still responds or not."""
     with hostile() as new:
         with hostile() as old, Both(driver, "http://broker.example:8080/push") as client:
             resolve(monkeypatch, old.url)
@@ -102,7 +102,7 @@ def test_a_name_that_changes_its_address(driver: str, alive: bool, monkeypatch: 
 
 
 def test_all_idle_connections_closed(driver: str) -> None:
-    """The same if all connections of the pool were closed."""
+    """If the broker closes all idle connections, the next push opens another one."""
     with hostile(*[held()] * 5) as server, Both(driver, server.url) as client:
         client.push_many(_releasing_at_last(server, 5))
         assert server.connections == 5
@@ -121,7 +121,7 @@ def _releasing_at_last(server: Hostile, number: int) -> Iterator[tuple[str, obje
 
 
 def test_connection_is_kept(driver: str) -> None:
-    """Consecutive pushes share a connection, whatever the responses."""
+    """Consecutive pushes share a connection, regardless of the responses."""
     with hostile(*[answer(reply(400, b"no"))] * 3) as server, Both(driver, server.url) as client:
         for _ in range(3):
             client.failure()
@@ -130,7 +130,7 @@ def test_connection_is_kept(driver: str) -> None:
 
 
 def test_keepalive(driver: str) -> None:
-    """A keepalive of 0 gives each push a connection of its own."""
+    """With a keepalive of 0, each push has a connection of its own."""
     with hostile() as server, Both(driver, server.url, keepalive=0) as client:
         client.push("t", 1)
         client.push("t", 1)
@@ -138,7 +138,7 @@ def test_keepalive(driver: str) -> None:
 
 
 def test_tls(driver: str) -> None:
-    """A context given as `ssl` is the one that is used, and a connection is shared under it."""
+    """The context given as `ssl` is used, and pushes share a connection with it."""
     with hostile(tls=True) as server, Both(driver, server.url, ssl=trusting()) as client:
         client.push("t", 1)
         client.push("t", 2)
@@ -158,5 +158,5 @@ def test_tls_slow_reader(driver: str) -> None:
     with hostile(sip, tls=True) as server, Both(driver, server.url, ssl=trusting()) as client:
         error = client.failure("x" * 20_000_000, timeout=0.6)
         assert type(error) is ReplyTimeout
-        # At 0.05 s a sip: a deadline that begins anew with each would take all of them.
+        # At 0.05 s per read, a deadline that is renewed by each read would allow all of them.
         assert len(sips) < 40

@@ -19,7 +19,7 @@ from .hostile import PATIENCE, Hostile, hostile, refusing, resolve, serving, tru
 from .test_interrupted import descriptors
 
 NEVER = 1000.0
-"""Seconds that no test waits."""
+"""A number of seconds longer than any test."""
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 def created(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
-    """Return a list of the sockets that are created without a descriptor of their own, as by a client."""
+    """Return a list of the sockets that are created as a client does it, without a given descriptor."""
     make = socket.socket
     made: list[socket.socket] = []
 
@@ -50,7 +50,7 @@ def delay(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 
 def pushed(client: Client, server: Hostile, threads: ThreadPoolExecutor, event: object = 1) -> None:
-    """Push, with a client whose timeout is longer than a test."""
+    """Push with a client whose timeout is longer than a test."""
     before = len(server.requests)
     pushing = threads.submit(client.push, "t", event)
     try:
@@ -62,7 +62,7 @@ def pushed(client: Client, server: Hostile, threads: ThreadPoolExecutor, event: 
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_first_address_dead(
+def test_first_address_does_not_respond(
     tls: bool, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, created: list[socket.socket]
 ) -> None:
     """The next address is tried after a delay, and is the first one the next time."""
@@ -84,16 +84,16 @@ def test_first_address_dead(
     assert descriptors() <= before
 
 
-def test_refused(threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, server: Hostile) -> None:
-    """Without waiting for the delay, the next address is tried after a failure."""
+def test_a_refused_connection(threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, server: Hostile) -> None:
+    """After a refused connection, the next address is tried without a delay."""
     delay(monkeypatch, NEVER)
     with refusing() as refused, Client("http://broker.example/", timeout=NEVER) as client:
         resolve(monkeypatch, refused, refused, server.url)
         pushed(client, server, threads)
 
 
-def test_address_that_worked_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other addresses are tried then, too."""
+def test_the_address_that_worked_no_longer_responds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the address that worked no longer responds, the other ones are tried, too."""
     with hostile() as first, hostile() as second, Client("http://broker.example/", keepalive=0) as client:
         resolve(monkeypatch, first.url, second.url)
         client.push("t", 1)
@@ -104,7 +104,7 @@ def test_address_that_worked_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_connect_timeout_of_each_address(monkeypatch: pytest.MonkeyPatch, created: list[socket.socket]) -> None:
-    """It ends an attempt, and the next one begins. The error is that of the last attempt."""
+    """The timeout ends an attempt, and the next address is tried. The error is that of the last attempt."""
     delay(monkeypatch, NEVER)
     with unreachable() as dead:
         resolve(monkeypatch, dead, dead, dead)
@@ -118,7 +118,7 @@ def test_connect_timeout_of_each_address(monkeypatch: pytest.MonkeyPatch, create
 
 
 def test_deadline(monkeypatch: pytest.MonkeyPatch, created: list[socket.socket]) -> None:
-    """It ends all attempts at once."""
+    """The deadline of the push ends all attempts at once."""
     delay(monkeypatch, 0.01)
     with unreachable() as dead:
         resolve(monkeypatch, dead, dead, dead)
@@ -132,7 +132,7 @@ def test_deadline(monkeypatch: pytest.MonkeyPatch, created: list[socket.socket])
 def test_closed_while_connecting(
     threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, server: Hostile, created: list[socket.socket]
 ) -> None:
-    """The attempt ends, and no other address is tried."""
+    """If the client is closed, the attempt ends, and no other address is tried."""
     delay(monkeypatch, NEVER)
     with unreachable() as dead:
         resolve(monkeypatch, dead, server.url)
@@ -147,7 +147,7 @@ def test_closed_while_connecting(
 
 
 def test_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A resolver that returns nothing is a failure to connect."""
+    """A resolver that returns no address is a failure to connect."""
     resolve(monkeypatch)
     with pytest.raises(ConnectFailed, match="no address"):
         Client("http://broker.example/", retry=Retry(attempts=1)).push("t", 1)
@@ -155,7 +155,7 @@ def test_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_system_without_poll(tls: bool, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows has none."""
+    """The client works without `select.poll`, as on Windows."""
     monkeypatch.delattr(select, "poll")
     delay(monkeypatch, 0.01)
     with (
@@ -186,8 +186,8 @@ V4, V6 = socket.AF_INET, socket.AF_INET6
         ([V6, V4], 9, [0, 1]),
     ],
 )
-def test_order(families: list[int], last: int | None, order: list[int]) -> None:
-    """The families take turns, beginning with that of the first address; what worked last is tried before all."""
+def test_the_order_of_addresses(families: list[int], last: int | None, order: list[int]) -> None:
+    """The families alternate, beginning with that of the first address; the address that worked last is tried first."""
 
     def address(family: int, number: int) -> Any:
         return family, socket.SOCK_STREAM, 6, "", (f"host {number}", 80)

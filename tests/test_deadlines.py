@@ -1,4 +1,4 @@
-"""Many deadlines on one timer, in a real event loop: what ends, who has cancelled it, and what is left."""
+"""Many deadlines on one timer, in a real event loop: which tasks they cancel, and what is left afterwards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NEVER = 3600.0
 
 
 async def _until(deadline: Deadline) -> bool:
-    """Wait for ever; return True once the deadline has expired."""
+    """Wait forever; return True once the deadline has expired."""
     try:
         await deadline.wait(asyncio.Event().wait())
     except Expired:
@@ -32,7 +32,7 @@ async def _wait(deadlines: Deadlines, timeout: float | None) -> bool:
 
 
 async def _started(waiting: Coroutine[object, object, bool], deadlines: Deadlines) -> asyncio.Task[bool]:
-    """Start a task and return it once its deadline is live."""
+    """Start a task, and return it once its deadline has started."""
     before = len(deadlines.live)
     task = asyncio.create_task(waiting)
     await asyncio.sleep(0)
@@ -45,16 +45,16 @@ async def deadlines() -> Deadlines:
     return Deadlines(asyncio.get_running_loop())
 
 
-async def test_a_deadline_strikes_and_takes_its_cancellation_back(deadlines: Deadlines) -> None:
+async def test_a_deadline_expires_and_its_cancellation_is_undone(deadlines: Deadlines) -> None:
     assert await _wait(deadlines, _SOON)
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
-    # The task goes on as if nothing had been.
+    # The task continues as if it had not been cancelled.
     await asyncio.sleep(0)
 
 
-async def test_a_deadline_does_not_strike_before_its_time(deadlines: Deadlines) -> None:
+async def test_a_deadline_does_not_expire_early(deadlines: Deadlines) -> None:
     loop = asyncio.get_running_loop()
     deadline = deadlines.start(0.02)
     assert deadline.when > loop.time()
@@ -63,8 +63,8 @@ async def test_a_deadline_does_not_strike_before_its_time(deadlines: Deadlines) 
     assert loop.time() >= deadline.when - 0.002
 
 
-async def test_a_deadline_that_is_stopped_does_not_strike(deadlines: Deadlines) -> None:
-    """The timer is not changed, and finds nothing to do; it is then set for the later deadline."""
+async def test_a_stopped_deadline_does_not_expire(deadlines: Deadlines) -> None:
+    """The timer stays as it is, fires without an effect, and is then set for the later deadline."""
     stopped = deadlines.start(_SOON)
     stopped.stop()
     assert await _wait(deadlines, 2 * _SOON)
@@ -72,14 +72,14 @@ async def test_a_deadline_that_is_stopped_does_not_strike(deadlines: Deadlines) 
     assert not deadlines.live
 
 
-async def test_stopping_twice_is_fine(deadlines: Deadlines) -> None:
+async def test_a_deadline_may_be_stopped_twice(deadlines: Deadlines) -> None:
     deadline = deadlines.start(_SOON)
     deadline.stop()
     deadline.stop()
     assert not deadlines.live
 
 
-async def test_an_earlier_deadline_started_later_strikes_first(deadlines: Deadlines) -> None:
+async def test_an_earlier_deadline_started_later_expires_first(deadlines: Deadlines) -> None:
     late = await _started(_wait(deadlines, _NEVER), deadlines)
     assert await _wait(deadlines, _SOON)
     assert not late.done()
@@ -108,13 +108,13 @@ async def test_deadlines_expire_in_their_order(monkeypatch: pytest.MonkeyPatch) 
     assert order == [1, 4, 2, 0, 3]
 
 
-async def test_thousands_strike_at_once(deadlines: Deadlines) -> None:
+async def test_thousands_of_deadlines_expire_at_once(deadlines: Deadlines) -> None:
     waiting = [asyncio.create_task(_wait(deadlines, _SOON)) for _ in range(5000)]
     assert await asyncio.gather(*waiting) == [True] * 5000
     assert not deadlines.live
 
 
-async def test_somebody_else_s_cancellation_is_not_ours(deadlines: Deadlines) -> None:
+async def test_a_cancellation_by_another_caller_is_not_undone(deadlines: Deadlines) -> None:
     task = await _started(_wait(deadlines, _NEVER), deadlines)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -123,8 +123,8 @@ async def test_somebody_else_s_cancellation_is_not_ours(deadlines: Deadlines) ->
 
 
 @pytest.mark.parametrize("first", ["ours", "theirs"])
-async def test_somebody_else_s_cancellation_wins(deadlines: Deadlines, first: str) -> None:
-    """The deadline passes, and the task is cancelled before it runs again: CancelledError is raised."""
+async def test_a_cancellation_by_another_caller_takes_precedence(deadlines: Deadlines, first: str) -> None:
+    """If the deadline passes, and the task is cancelled before it runs again, CancelledError is raised."""
     task = await _started(_wait(deadlines, _NEVER), deadlines)
     (deadline,) = deadlines.live
     if first == "ours":
@@ -140,15 +140,15 @@ async def test_somebody_else_s_cancellation_wins(deadlines: Deadlines, first: st
     assert task.cancelling() == 1
 
 
-async def test_a_timeout_around_it_wins_too(deadlines: Deadlines) -> None:
-    """`asyncio.timeout` must find its own cancellation and turn it into a TimeoutError."""
+async def test_an_enclosing_timeout_takes_precedence(deadlines: Deadlines) -> None:
+    """An enclosing `asyncio.timeout` must find its own cancellation and turn it into a TimeoutError."""
 
     async def push() -> None:
         deadline = deadlines.start(_NEVER)
         try:
             async with asyncio.timeout(None) as scope:
                 scope.reschedule(asyncio.get_running_loop().time())
-                # Both strike in one turn of the loop, before the task runs again.
+                # Both expire in one iteration of the loop, before the task runs again.
                 asyncio.get_running_loop().call_soon(deadline.expire)
                 await _until(deadline)
         finally:
@@ -160,13 +160,13 @@ async def test_a_timeout_around_it_wins_too(deadlines: Deadlines) -> None:
     assert task.cancelling() == 0
 
 
-async def test_a_deadline_inside_a_timeout_is_ours_alone(deadlines: Deadlines) -> None:
+async def test_a_deadline_within_a_longer_timeout_does_not_affect_it(deadlines: Deadlines) -> None:
     async with asyncio.timeout(_NEVER):
         assert await _wait(deadlines, _SOON)
 
 
 async def test_a_task_that_is_being_cancelled_may_still_push(deadlines: Deadlines) -> None:
-    """For example in a `finally`: a cancellation from before the deadline does not end the wait."""
+    """A task may push in a `finally`: a cancellation from before the deadline does not end the wait."""
     pushed: list[bool] = []
 
     async def tidy_up() -> None:
@@ -201,8 +201,8 @@ async def test_wait_after_expiry_ends_at_once(deadlines: Deadlines) -> None:
     assert not await deadline.sleep(_NEVER)
 
 
-async def test_own_timeout_of_what_is_awaited(deadlines: Deadlines) -> None:
-    """A TimeoutError that the deadline has not caused passes through: the connector raises its own."""
+async def test_a_timeout_error_of_the_awaited_call_is_not_caught(deadlines: Deadlines) -> None:
+    """A TimeoutError that the deadline has not caused, such as one of the connector, is not caught."""
 
     async def connect() -> None:
         raise TimeoutError("sock_connect")
@@ -214,8 +214,8 @@ async def test_own_timeout_of_what_is_awaited(deadlines: Deadlines) -> None:
     deadline.stop()
 
 
-async def test_push_may_take_its_time_after_expiry(deadlines: Deadlines) -> None:
-    """While it cleans up, its deadline is still live: the timer expires other deadlines, and not this one again."""
+async def test_a_push_may_clean_up_after_its_deadline(deadlines: Deadlines) -> None:
+    """While a push cleans up after its deadline, the timer expires other deadlines, and not this one again."""
     clean = asyncio.Event()
 
     async def work() -> None:
@@ -244,8 +244,8 @@ async def test_push_may_take_its_time_after_expiry(deadlines: Deadlines) -> None
     assert await task
 
 
-async def test_no_more_than_a_batch_expires_in_a_turn(deadlines: Deadlines) -> None:
-    """Thousands of deadlines that are due together do not block the loop in one piece."""
+async def test_at_most_a_batch_of_deadlines_expires_per_iteration(deadlines: Deadlines) -> None:
+    """Thousands of deadlines that are due together do not block the loop for long."""
     live = [deadlines.start(None) for _ in range(1200)]
     deadlines.limit(asyncio.get_running_loop().time() + _SOON)
     counts = []
@@ -257,7 +257,7 @@ async def test_no_more_than_a_batch_expires_in_a_turn(deadlines: Deadlines) -> N
 
 
 def test_uvloop_timer_of_less_than_half_a_millisecond() -> None:
-    """For such a timer, uvloop returns a Handle without `when`."""
+    """A deadline works even if uvloop returns a Handle without `when`, as for timers below half a millisecond."""
     uvloop = pytest.importorskip("uvloop")
 
     async def main() -> list[bool]:
@@ -268,19 +268,19 @@ def test_uvloop_timer_of_less_than_half_a_millisecond() -> None:
         assert runner.run(main()) == [True, True, True]
 
 
-async def test_no_timeout_is_struck_by_a_limit_alone(deadlines: Deadlines) -> None:
+async def test_a_wait_without_a_timeout_ends_at_the_limit(deadlines: Deadlines) -> None:
     loop = asyncio.get_running_loop()
     task = await _started(_wait(deadlines, None), deadlines)
     (deadline,) = deadlines.live
     assert deadline.when == float("inf")
-    # Others come and go meanwhile.
+    # Others start and end meanwhile.
     assert await _wait(deadlines, _SOON)
     assert not deadline.expired
     deadlines.limit(loop.time() + _SOON)
     assert await task
 
 
-async def test_a_limit_only_brings_forward(deadlines: Deadlines) -> None:
+async def test_a_limit_only_makes_deadlines_earlier(deadlines: Deadlines) -> None:
     loop = asyncio.get_running_loop()
     near = await _started(_wait(deadlines, _SOON), deadlines)
     far = await _started(_wait(deadlines, _NEVER), deadlines)
@@ -293,21 +293,21 @@ async def test_a_limit_only_brings_forward(deadlines: Deadlines) -> None:
     assert await far
 
 
-async def test_a_limit_that_has_passed_strikes_at_once(deadlines: Deadlines) -> None:
+async def test_a_limit_in_the_past_expires_at_once(deadlines: Deadlines) -> None:
     task = await _started(_wait(deadlines, None), deadlines)
     deadlines.limit(asyncio.get_running_loop().time() - 1)
     assert await task
 
 
-async def test_a_limit_leaves_later_deadlines_alone(deadlines: Deadlines) -> None:
+async def test_a_limit_does_not_affect_deadlines_that_start_later(deadlines: Deadlines) -> None:
     deadlines.limit(asyncio.get_running_loop().time())
     deadline = deadlines.start(_NEVER)
     assert deadline.when > asyncio.get_running_loop().time() + 1
     deadline.stop()
 
 
-async def test_close_strikes_all_that_is_live(deadlines: Deadlines) -> None:
-    """Also those without a limit. It may be called again."""
+async def test_close_expires_all_running_deadlines(deadlines: Deadlines) -> None:
+    """`close` also expires deadlines without a limit. It may be called again."""
     tasks = [await _started(_wait(deadlines, timeout), deadlines) for timeout in (None, _NEVER, 1.0)]
     deadlines.close()
     deadlines.close()
@@ -315,20 +315,20 @@ async def test_close_strikes_all_that_is_live(deadlines: Deadlines) -> None:
     assert not deadlines.live
 
 
-async def test_after_close_a_new_deadline_still_strikes(deadlines: Deadlines) -> None:
+async def test_a_deadline_that_starts_after_close_expires(deadlines: Deadlines) -> None:
     deadlines.close()
     assert await _wait(deadlines, _SOON)
 
 
-async def test_one_timer_serves_all(deadlines: Deadlines, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand pushes with one timeout, one after another, arm it once."""
+async def test_consecutive_pushes_share_a_timer(deadlines: Deadlines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand consecutive pushes with the same timeout set one timer once."""
     loop = asyncio.get_running_loop()
     armed: list[float] = []
     call_at = loop.call_at
 
     def counting(when: float, callback: object, *args: object, **options: object) -> asyncio.TimerHandle:
         armed.append(when)
-        return call_at(when, callback, *args, **options)  # type: ignore[arg-type]  # passed on as it came
+        return call_at(when, callback, *args, **options)  # type: ignore[arg-type]  # forwarded unchanged
 
     monkeypatch.setattr(loop, "call_at", counting)
     for _ in range(1000):
@@ -338,7 +338,7 @@ async def test_one_timer_serves_all(deadlines: Deadlines, monkeypatch: pytest.Mo
 
 
 async def test_the_timer_is_released(deadlines: Deadlines) -> None:
-    """After the last deadline, the loop refers to nothing of the client once the timer has run."""
+    """After the last deadline, the loop refers to no object of the client once the timer has fired."""
     other = Deadlines(asyncio.get_running_loop())
     other.start(_SOON).stop()
     released = weakref.ref(other)
@@ -356,6 +356,6 @@ async def test_close_releases_the_timer_at_once() -> None:
     other.close()
     released = weakref.ref(other)
     del other
-    # A cancelled timer stays in the loop's heap until its time, but holds nothing any more.
+    # A cancelled timer stays in the loop's heap until its time, but refers to nothing any more.
     gc.collect()
     assert released() is None

@@ -1,6 +1,6 @@
-"""The Dockerfile, followed step by step without Docker: what it copies, its commands, its health check, its process.
+"""The Dockerfile, executed step by step without Docker: its copies, commands, health check and process.
 
-Each path of the image becomes one in a folder of the test. The commands of RUN need the package index.
+Each path of the image is replaced by one in a folder of the test. The commands of RUN need the package index.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ LAST_STAGE = INSTRUCTIONS[max(place for place, (name, _) in enumerate(INSTRUCTIO
 
 
 def last(name: str) -> str:
-    """Return the arguments of the last instruction of a name in the last stage."""
+    """Return the arguments of the last instruction with this name in the last stage."""
     return [arguments for each, arguments in LAST_STAGE if each == name][-1]
 
 
 def ignored(path: str) -> bool:
-    """Return what `.dockerignore` says of a path: the last pattern that matches it, or a folder above it, decides."""
+    """Return whether `.dockerignore` excludes a path: the last pattern that matches it, or a parent folder, decides."""
     result = False
     parts = path.split("/")
     above = ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
@@ -64,17 +64,17 @@ def ignored(path: str) -> bool:
 
 @dataclass
 class Image:
-    """A folder in place of the root of an image."""
+    """A folder that represents the root of an image."""
 
     root: Path
     env: dict[str, str] = field(default_factory=dict)
 
     def here(self, text: str) -> str:
-        """Return a text in which the paths of the image are those in the folder."""
+        """Return a text whose paths of the image are replaced by those in the folder."""
         return re.sub(r"(?<![\w./])/(?=opt/|src\b)", f"{self.root}/", text)
 
     def build(self) -> None:
-        """Follow the instructions of all stages. What a stage copies from an earlier one is there already."""
+        """Execute the instructions of all stages. Files that a stage copies from an earlier one already exist."""
         for name, arguments in INSTRUCTIONS:
             match name:
                 case "FROM":
@@ -96,7 +96,7 @@ class Image:
         for source in sources:
             found = [ROOT / source] if (ROOT / source).is_file() else sorted((ROOT / source).rglob("*"))
             copied = [path for path in found if path.is_file() and not ignored(str(path.relative_to(ROOT)))]
-            assert copied, f"nothing of {source} is in the context"
+            assert copied, f"no file of {source} is in the context"
             for path in copied:
                 inside = path.name if path == ROOT / source else str(path.relative_to(ROOT / source))
                 place = Path(self.here(target), inside)
@@ -129,7 +129,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 @pytest.mark.timeout(300)
 async def test_the_hub_of_the_image(image: Image, tmp_path: Path) -> None:
-    """It starts, is healthy, takes a signed push, and ends by SIGTERM; then it is not healthy."""
+    """The hub starts, is healthy, accepts a signed push, and ends by SIGTERM; then the health check fails."""
     (tmp_path / "app").write_text("s3cret\n")
     port = free_port()
     env = image.environment(port, WEBMQ_HUB_KEY="app", WEBMQ_HUB_SECRET_FILE=str(tmp_path / "app"))
@@ -161,15 +161,15 @@ async def healthy(env: dict[str, str]) -> int:
     return await asyncio.wait_for(check.wait(), PATIENCE)
 
 
-def test_without_a_key_it_does_not_start(image: Image) -> None:
+def test_without_a_key_the_hub_does_not_start(image: Image) -> None:
     command = [str(image.root / "opt/webmq/bin/webmqconnect"), *json.loads(last("CMD"))[1:]]
     done = subprocess.run(command, env=image.environment(0), capture_output=True, text=True, timeout=PATIENCE)  # noqa: S603  # ours
     assert done.returncode == 2
     assert "WEBMQ_HUB_KEY must be given for a hub on '0.0.0.0'" in done.stderr
 
 
-def test_the_image_is_whole_without_the_sources(image: Image) -> None:
-    """The package is in the environment, with all that a hub can be told to do."""
+def test_the_image_does_not_need_the_sources(image: Image) -> None:
+    """The package is installed in the environment, with all extras that a hub can need."""
     assert not (image.root / "src").exists()
     script = "import redis, prometheus_client, uvloop, webmqconnect_async.hub as hub; print(hub.__file__)"
     python = str(image.root / "opt/webmq/bin/python")
@@ -180,15 +180,15 @@ def test_the_image_is_whole_without_the_sources(image: Image) -> None:
     assert done.stdout.startswith(str(image.root / "opt/webmq/lib"))
 
 
-def test_it_does_not_run_as_root() -> None:
-    """The user is a number, for `runAsNonRoot` of Kubernetes."""
+def test_the_hub_does_not_run_as_root() -> None:
+    """The user is a number, which `runAsNonRoot` of Kubernetes requires."""
     assert [int(each) > 0 for each in last("USER").split(":")] == [True, True]
     names = [name for name, _ in LAST_STAGE]
     assert not {"RUN", "ADD"} & set(names[names.index("USER") :])
 
 
-def test_the_process_is_the_hub_s() -> None:
-    """A shell would be process 1, and not pass on SIGTERM."""
+def test_the_first_process_is_the_hub() -> None:
+    """The hub is process 1, because a shell would not forward SIGTERM."""
     assert not {"ENTRYPOINT", "STOPSIGNAL", "SHELL"} & set(dict(LAST_STAGE))
     assert json.loads(last("CMD")) == ["webmqconnect", "hub"]
 
@@ -205,12 +205,12 @@ def test_the_process_is_the_hub_s() -> None:
         ("pyproject.toml", False),
     ],
 )
-def test_what_is_not_copied(path: str, out: bool) -> None:
+def test_files_that_are_not_copied(path: str, out: bool) -> None:
     assert ignored(path) is out
 
 
-def test_nothing_of_it_is_a_secret() -> None:
-    """Neither build arguments nor variables could keep one: `docker history` and `docker inspect` show them."""
+def test_the_dockerfile_has_no_arguments_for_secrets() -> None:
+    """Build arguments and variables are not secret: `docker history` and `docker inspect` show them."""
     assert "ARG" not in dict(INSTRUCTIONS)
     variables = {word.split("=")[0] for name, words in INSTRUCTIONS if name == "ENV" for word in shlex.split(words)}
     assert variables == {"PATH", "WEBMQ_HUB_HOST", "WEBMQ_HUB_PORT"}

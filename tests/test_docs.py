@@ -1,4 +1,4 @@
-"""The documentation: its Python runs and prints what it says, its commands parse, its tables are what was measured."""
+"""The documentation: its Python runs and prints what it says, its commands parse, its tables have the real values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .snippets import PAGES, ROOT, Fence, broker, commands, executed, fences, ru
 
 PATHS = sorted(PAGES.rglob("*.md"))
 FENCES = [fence for path in PATHS if path.name != "tutorial.md" for fence in fences(path)]
-"""All but the tutorial's, which build on one another: test_tutorial.py takes its steps."""
+"""All fences but those of the tutorial, whose steps depend on each other: see test_tutorial.py."""
 OWN = [fence for fence in FENCES if fence.included is None]
 PYTHON = [fence for fence in OWN if fence.language == "python"]
 SNIPPETS = [fence for fence in PYTHON if not fence.is_suite]
@@ -74,9 +74,9 @@ def hub() -> Iterator[Hub]:
 
 @pytest.mark.parametrize("snippet", [each for each in SNIPPETS if named(each) != "outbox"], ids=named)
 def test_snippet_runs(snippet: Fence, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each snippet runs as it stands, what it pushes is accepted, and it prints what the page says.
+    """Each snippet runs unchanged, its pushes are accepted, and it prints what the page says.
 
-    Those of the outbox need databases: see outbox/test_drivers.py.
+    For the snippets of the outbox, which need databases, see outbox/test_drivers.py.
     """
     run(snippet, hub)
     assert bool(hub.pushes) == snippet.pushes
@@ -87,14 +87,14 @@ def test_snippet_runs(snippet: Fence, hub: Hub, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("snippet", [*SNIPPETS, *README], ids=named)
-def test_a_snippet_is_whole_or_visibly_a_function_to_call(snippet: Fence) -> None:
+def test_a_snippet_is_complete_or_a_function_to_call(snippet: Fence) -> None:
     """A pasted snippet runs, or defines a function whose parameters are the reader's own objects."""
     assert snippet.left_to_call is None or re.search(rf"def {snippet.left_to_call}\(\w", snippet.text)
 
 
 @pytest.mark.parametrize("source", SHOWN.values(), ids=SHOWN.keys())
 def test_no_handler_hides_a_bug(source: str) -> None:
-    """`InvalidPush` is a bug of the program: nothing handles it as it handles a broker that is away."""
+    """`InvalidPush` is a bug of the program, so no snippet handles it in the same way as an outage of the broker."""
     for attempt in ast.walk(ast.parse(source)):
         handled: list[str] = []
         for handler in attempt.handlers if isinstance(attempt, ast.Try) else ():
@@ -105,8 +105,8 @@ def test_no_handler_hides_a_bug(source: str) -> None:
 
 
 @pytest.mark.parametrize(("refused", "told"), [(429, 503), (500, 502)])
-def test_the_fastapi_snippet_tells_how_it_went(refused: int, told: int, hub: Hub) -> None:
-    """The customer is told whether to try again, or to ask first."""
+def test_the_fastapi_snippet_reports_the_outcome(refused: int, told: int, hub: Hub) -> None:
+    """The response says whether the customer should try again, or should ask first."""
     (snippet,) = [each for each in SNIPPETS if named(each) == "fastapi"]
     app = executed(snippet, hub)["app"]
     assert isinstance(app, FastAPI)
@@ -118,13 +118,13 @@ def test_the_fastapi_snippet_tells_how_it_went(refused: int, told: int, hub: Hub
 
 @pytest.mark.parametrize("suite", SUITES, ids=named)
 def test_suite_passes(suite: Fence, pytester: pytest.Pytester) -> None:
-    """A snippet that holds tests passes as a module of its own."""
+    """A snippet that contains tests passes as a module of its own."""
     run_suite(suite, pytester)
 
 
 @pytest.mark.parametrize("fence", [fence for fence in FENCES if fence.included is not None], ids=named)
-def test_what_is_included_is_an_example(fence: Fence) -> None:
-    """What a page shows of the repository is an example, which tests of its own run, and is named as its title."""
+def test_an_included_file_is_an_example(fence: Fence) -> None:
+    """An included file is an example, which has tests of its own, and its name is the title of the fence."""
     assert fence.included is not None
     assert fence.included.is_file()
     shown = fence.included.relative_to(ROOT)
@@ -140,20 +140,20 @@ def test_json_parses(fence: Fence) -> None:
 @pytest.mark.parametrize(
     "fence", [fence for fence in EVERY if fence.language in ("html", "tsx") and "fetch(" in fence.text], ids=named
 )
-def test_a_page_checks_the_status_of_what_it_fetches(fence: Fence) -> None:
-    """An error page is neither a signature nor an order."""
+def test_a_page_checks_the_status_of_a_fetch(fence: Fence) -> None:
+    """A snippet for pages checks the status, because an error page is neither a signature nor an order."""
     assert len(re.findall(r"\bfetch\(", fence.text)) == len(re.findall(r"\bif \(!?\w+\.ok\)", fence.text))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_command_parses(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each command line of the docs, the README and the examples has the options that it uses."""
+    """Each command line of the docs, the README and the examples uses existing options."""
     monkeypatch.setattr(click.Path, "convert", lambda _self, value, _param, _context: Path(value))  # none need exist
     with click.Context(app, info_name="webmqconnect") as context:
         assert isinstance(app, click.Group)
         name, subcommand, arguments = app.resolve_command(context, list(command))
         assert subcommand is not None
-        with suppress(click.exceptions.Exit):  # of --help and --version
+        with suppress(click.exceptions.Exit):  # the exit of --help and --version
             subcommand.make_context(name, arguments, parent=context)
 
 
@@ -171,27 +171,27 @@ def test_all_pages_are_in_the_navigation() -> None:
 
 
 def test_each_page_is_short_and_has_one_title() -> None:
-    """A page is read in a few minutes."""
+    """A page can be read in a few minutes."""
     for path in PATHS:
         text = path.read_text("utf-8")
-        # The tutorial is the longest. Nobody reads the reference of all commands from start to end.
+        # The tutorial is the longest. The reference of all commands is not read from start to end.
         assert len(text.splitlines()) <= 220 or path.name == "command-line.md", path
         outside = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
         assert len(re.findall(r"^# ", outside, re.MULTILINE)) == (0 if text.startswith("--8<--") else 1), path
 
 
-def test_the_tree_of_errors_is_the_module_s() -> None:
+def test_the_tree_of_errors_is_that_of_the_module() -> None:
     (tree,) = [fence.text for fence in fences(PAGES / "explanation/delivery.md") if fence.language == "text"]
     assert textwrap.indent(tree, "    ") in (errors.__doc__ or "")
 
 
-def test_the_table_says_of_every_error_whether_to_push_again() -> None:
+def test_the_table_says_for_every_error_whether_to_push_again() -> None:
     table = page("explanation/delivery.md").partition("## May I push again?")[2].partition("\n\nA handler")[0]
     ends = set(errors.__all__) - {"WebMQError", "NotAccepted", "Unconfirmed"}
     assert set(re.findall(r"`([A-Z]\w+)`", table)) == ends | {"Receipt"}
 
 
-def test_the_table_of_the_fault_test_is_the_last_run_s() -> None:
+def test_the_table_of_the_fault_test_is_that_of_the_last_run() -> None:
     runs = json.loads((ROOT / "benchmarks/soak.json").read_text())
     verdicts = [runs[mode]["verdict"] for mode in ("default", "at-least-once", "ordered")]
 
@@ -274,8 +274,10 @@ def test_the_reference_lists_every_public_name() -> None:
     ],
     ids=["webmq", "crossbar"],
 )
-def test_a_wire_s_request_is_what_is_sent(place: int, dialect: Dialect, excluded: str | int, fraction: float) -> None:
-    """The worked examples are the requests of this package, to the byte; their snippets recompute the signatures."""
+def test_the_worked_examples_are_real_requests(
+    place: int, dialect: Dialect, excluded: str | int, fraction: float
+) -> None:
+    """The worked examples equal requests of this package; their snippets recompute the signatures."""
     request = [fence.text for fence in fences(PAGES / "explanation/wires.md") if fence.language == "http"][place]
     head, _, body = request.removesuffix("\n").partition("\n\n")
     first, *headers = head.split("\n")

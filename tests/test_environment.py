@@ -1,4 +1,4 @@
-"""`from_env`: the arguments it passes on, errors that name the variable, and that no error contains the secret."""
+"""`from_env`: the arguments that it passes, errors that name the variable, and that no error contains the secret."""
 
 from __future__ import annotations
 
@@ -51,35 +51,37 @@ def test_the_blocking_client_pushes_in_the_other_dialect(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("make", CLIENTS)
-def test_the_endpoint_is_enough(make: type[AsyncClient] | type[Client], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_endpoint_is_required(make: type[AsyncClient] | type[Client], monkeypatch: pytest.MonkeyPatch) -> None:
     environment(monkeypatch)
     assert repr(make.from_env()) == f"<{make.__name__} {URL}/ auth_key=None>"
     assert Environment.read() == Environment(URL, "webmq", None, None)
 
 
 @pytest.mark.parametrize("make", CLIENTS)
-def test_a_subclass_stays_one(make: type[AsyncClient] | type[Client], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_env_of_a_subclass_returns_the_subclass(
+    make: type[AsyncClient] | type[Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
     environment(monkeypatch)
     assert type(type("Mine", (make,), {}).from_env()).__name__ == "Mine"  # type: ignore[attr-defined]  # made here
 
 
 @pytest.mark.parametrize("make", CLIENTS)
-def test_the_other_arguments_are_the_constructor_s(
+def test_the_other_arguments_are_those_of_the_constructor(
     make: type[AsyncClient] | type[Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Checked by it, too; and what the environment says is not said twice."""
+    """The constructor checks them. Arguments that the environment provides are not accepted."""
     environment(monkeypatch)
     with pytest.raises(ValueError, match="concurrency must "):
         make.from_env(concurrency=0)
     for said in ("endpoint", "auth_key", "dialect"):
         with pytest.raises(TypeError, match=f"multiple values for .*argument '{said}'"):
-            make.from_env(**{said: "x"})  # type: ignore[arg-type]  # what is refused
+            make.from_env(**{said: "x"})  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(TypeError, match="colour"):
-        make.from_env(colour="blue")  # type: ignore[call-arg]  # what is refused
+        make.from_env(colour="blue")  # type: ignore[call-arg]  # wrong on purpose
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """docker-compose and many shells can set a variable to nothing only."""
+    """An empty variable counts as unset, because docker-compose and many shells cannot unset one."""
     environment(monkeypatch, AUTH_KEY="", AUTH_SECRET="", AUTH_SECRET_FILE="", DIALECT="")
     assert Environment.read() == Environment(URL, "webmq", None, None)
 
@@ -94,7 +96,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
         (b"\xff\x01", b"\xff\x01"),
     ],
 )
-def test_one_newline_at_a_file_s_end_does_not_count(
+def test_one_newline_at_the_end_of_a_file_is_removed(
     held: bytes, secret: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "secret"
@@ -103,7 +105,7 @@ def test_one_newline_at_a_file_s_end_does_not_count(
     assert Environment.read().auth_secret == secret
 
 
-def test_a_variable_is_taken_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_is_used_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     environment(monkeypatch, AUTH_KEY="app", AUTH_SECRET=os.fsdecode(b" s3cret\xff "))
     assert Environment.read().auth_secret == b" s3cret\xff "
 
@@ -128,7 +130,7 @@ def test_a_secret_that_an_editor_or_a_shell_has_damaged(
     file = tmp_path / "secret"
     file.write_bytes(held)
     variables = [("AUTH_SECRET_FILE", str(file))]
-    if b"\0" not in held:  # which no variable can hold
+    if b"\0" not in held:  # a character that no variable can contain
         variables.append(("AUTH_SECRET", os.fsdecode(held.removesuffix(b"\r\n") or held)))
     for name, value in variables:
         with monkeypatch.context() as context:
@@ -156,7 +158,7 @@ WRONG = [
         "WEBMQ_AUTH_SECRET and WEBMQ_AUTH_SECRET_FILE: both are set",
     ),
     ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": "absent"}, f"{UNREADABLE}No such file or directory$"),
-    # The secret itself, in the wrong variable.
+    # The secret itself, set as the wrong variable.
     ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": SECRET}, f"{UNREADABLE}No such file or directory$"),
     ({"AUTH_KEY": "app", "AUTH_SECRET_FILE": "."}, f"{UNREADABLE}Is a directory$"),
     (
@@ -169,7 +171,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("variables", "said"), WRONG, ids=[said for _, said in WRONG])
-def test_a_wrong_variable_is_refused_by_name(
+def test_the_error_of_a_wrong_variable_names_it(
     variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -180,7 +182,7 @@ def test_a_wrong_variable_is_refused_by_name(
         with pytest.raises(ValueError, match=f"^{said}") as caught:
             make.from_env()
         assert SECRET not in "".join(traceback.format_exception(caught.value))
-        # Nor in an error behind the error: an OSError would have the name of the file.
+        # No chained error contains it either: an OSError would contain the name of the file.
         behind = caught.value.__context__
         while behind is not None:
             assert SECRET not in str(behind)

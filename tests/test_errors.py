@@ -1,4 +1,4 @@
-"""The tree of errors: the drawing in the docstring, base classes, copies and pickles."""
+"""The tree of errors: the tree in the docstring, base classes, copies and pickles."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from webmqconnect_async.errors import (
     WrongLoop,
 )
 
-# Names of the package's errors in the drawing, with the other base that it promises in brackets.
+# Names of the package's errors in the tree of the docstring, with their other base in brackets.
 _DRAWN = re.compile(r"(?P<branch>[ │├└─]*)(?P<name>[A-Z]\w+)(?: \((?P<other>[A-Z]\w+)\))?(?:\s{2,}.*)?")
 
 
 def _drawn_tree(drawing: str) -> dict[str, tuple[str | None, str | None]]:
-    """Return the drawn parent of each class and the other base in brackets."""
+    """Return the parent of each class in the docstring's tree, and the other base in brackets."""
     tree: dict[str, tuple[str | None, str | None]] = {}
     above: list[tuple[int, str]] = []
     for line in drawing.splitlines():
@@ -64,21 +64,20 @@ def _real_tree() -> dict[str, tuple[str | None, str | None]]:
     return tree
 
 
-def test_the_tree_is_the_one_drawn() -> None:
-    """The docstring's drawing names every public class, under its parent, with the built-in it also is."""
+def test_the_tree_of_the_docstring_is_the_real_one() -> None:
+    """The docstring's tree has every public class below its parent, with its other built-in base."""
     drawn = _drawn_tree(errors.__doc__ or "")
     assert drawn == _real_tree()
     assert len(drawn) == len(errors.__all__) == 17
 
 
-def test_the_drawing_is_read_and_not_guessed() -> None:
-    """A class moved in the drawing is seen."""
+def test_a_class_in_a_wrong_place_of_the_docstring_is_found() -> None:
     moved = (errors.__doc__ or "").replace("│     ├─ TooLarge ", "├─ TooLarge       ")
     assert moved != errors.__doc__
     assert _drawn_tree(moved) != _real_tree()
 
 
-def test_all_is_every_public_class() -> None:
+def test_all_contains_every_public_class() -> None:
     public = {name for name, value in vars(errors).items() if isinstance(value, type) and not name.startswith("_")}
     assert public - {"Self"} == set(errors.__all__)
 
@@ -99,7 +98,7 @@ def test_all_is_every_public_class() -> None:
         (Rejected, {Rejected, AuthRejected, ClockRejected, TooLarge, Overloaded}),
     ],
 )
-def test_an_except_clause_catches_what_it_should(builtin: type[Exception], caught: set[type[Exception]]) -> None:
+def test_an_except_clause_catches_the_subclasses(builtin: type[Exception], caught: set[type[Exception]]) -> None:
     found = {getattr(errors, name) for name in errors.__all__ if issubclass(getattr(errors, name), builtin)}
     assert found == caught
 
@@ -163,8 +162,8 @@ def test_every_class_has_a_sample() -> None:
 
 @pytest.mark.parametrize("copied", [_pickled, copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"])
 @pytest.mark.parametrize("original", _SAMPLES, ids=lambda error: type(error).__name__)
-def test_an_error_is_copied_whole(original: WebMQError, copied: Callable[[WebMQError], WebMQError]) -> None:
-    """Type, message, arguments, every attribute and the notes survive; the original keeps its own."""
+def test_a_copy_of_an_error_is_complete(original: WebMQError, copied: Callable[[WebMQError], WebMQError]) -> None:
+    """Type, message, arguments, every attribute and the notes are copied; the original keeps its own."""
     error = copy.deepcopy(original)
     error.add_note("while pushing order 17")
     twin = copied(error)
@@ -183,7 +182,7 @@ def test_an_error_is_copied_whole(original: WebMQError, copied: Callable[[WebMQE
 
 
 def _retryable(error: WebMQError) -> bool:
-    """Return what the documentation says."""
+    """Return the value that the documentation gives."""
     match error:
         case ConnectFailed(transient=False):
             return False
@@ -202,7 +201,7 @@ def _retryable(error: WebMQError) -> bool:
     ids=repr,
 )
 def test_retryable(error: WebMQError) -> None:
-    """A copy has it, too; it is not an attribute that a program could set by mistake."""
+    """A copy has the same value. It is a read-only property, so that a program cannot set it by mistake."""
     assert error.retryable is _retryable(error)
     assert _pickled(error).retryable is error.retryable
     with pytest.raises(AttributeError):
@@ -215,7 +214,7 @@ def test_every_protocol_of_pickle_works(protocol: int) -> None:
     assert (twin.attempts, twin.transient, str(twin)) == (1, False, "cert")
 
 
-def test_an_error_of_the_caller_s_own_class_pickles_too() -> None:
+def test_an_error_of_the_callers_own_class_can_be_pickled() -> None:
     error = _OfTheCaller("broke", attempts=2)
     error.order = 17
     twin = _pickled(error)
@@ -232,19 +231,19 @@ class _Sold(ConnectionLost):
         super().__init__(f"order {order} was not announced", attempts=1)
 
 
-def test_an_error_with_a_constructor_of_its_own_pickles_too() -> None:
-    """It is not called again, with the message in place of its argument."""
+def test_an_error_with_its_own_constructor_can_be_pickled() -> None:
+    """Unpickling does not call the constructor with the message in place of its own argument."""
     assert str(_pickled(_Sold(17))) == "order 17 was not announced"
 
 
-def test_a_pickle_holds_no_cause() -> None:
+def test_a_pickle_does_not_contain_the_cause() -> None:
     """The cause of an error may be an error of aiohttp, which contains the signed URL."""
     error = ConnectionLost("the connection broke", attempts=1)
     error.__cause__ = ValueError("http://broker/?signature=Xb1_rlsdin9c1AC9mSNqXZF1ybyseyQmMAxJOFVdoB8%3D")
     assert b"signature" not in pickle.dumps(error)
 
 
-def test_after_returns_the_same_error_and_says_how_often() -> None:
+def test_after_returns_the_same_error_with_the_attempts() -> None:
     error = ReplyTimeout("late")
     assert error.attempts == 0
     assert error._after(3) is error
@@ -252,7 +251,7 @@ def test_after_returns_the_same_error_and_says_how_often() -> None:
 
 
 def test_the_attributes_have_defaults() -> None:
-    """An error can be made from its message alone, as tests of applications do."""
+    """An error can be created from only its message, as tests of applications do."""
     assert SourceFailed().outcomes == ()
     assert ConnectFailed().transient is True
     assert (Rejected().status, Rejected().reason) == (0, "")
@@ -263,8 +262,8 @@ def test_the_attributes_have_defaults() -> None:
         assert (str(error), error.attempts) == ("said", 0), name
 
 
-def test_an_oserror_s_own_fields_stay_empty() -> None:
-    """`OSError` reads two arguments as errno and text; ours pass one."""
+def test_the_fields_of_oserror_stay_empty() -> None:
+    """`OSError` interprets two arguments as errno and text; the package's errors pass one."""
     error = ConnectFailed("refused", attempts=1)
     assert (error.errno, error.strerror, error.args) == (None, None, ("refused",))
 
@@ -281,5 +280,5 @@ def test_an_oserror_s_own_fields_stay_empty() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_repr_shows_what_is_known(error: WebMQError, shown: str) -> None:
+def test_the_repr_shows_the_known_attributes(error: WebMQError, shown: str) -> None:
     assert repr(error) == shown

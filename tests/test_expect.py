@@ -34,7 +34,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def allowed(then: bytes | None) -> Step:
-    """Allow the body, and respond to it; None closes the connection instead."""
+    """Allow the body with a 100, and respond after it; None closes the connection instead."""
 
     async def step(peer: Peer) -> None:
         await peer.head()
@@ -49,7 +49,7 @@ def allowed(then: bytes | None) -> Step:
 
 
 async def pushed(step: Step, dialect: DialectName) -> Receipt | WebMQError:
-    """Push with such a session and return how it ended."""
+    """Push with such a session, and return the outcome."""
     with hostile(step) as server:
         async with aiohttp.ClientSession(headers={"expect": "100-continue"}) as session:
             client = AsyncClient(server.url, session=session, dialect=dialect, timeout=SHORT, retry=Retry(attempts=1))
@@ -81,7 +81,7 @@ async def test_a_broker_that_allows_the_body(dialect: DialectName, accepted: byt
     ],
     ids=["417", "401", "closed", "reset", "silent"],
 )
-async def test_a_broker_that_does_not(step: Step, error: type[WebMQError]) -> None:
+async def test_a_broker_that_refuses_the_body(step: Step, error: type[WebMQError]) -> None:
     """The event has not been sent, so pushing again cannot create a duplicate. A silent broker is explained."""
     result = await pushed(step, "webmq")
     assert type(result) is error

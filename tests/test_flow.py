@@ -1,4 +1,4 @@
-"""One push: scripted responses, the expected steps, and the outcome. No event loop, no clock."""
+"""One push as a flow: scripted responses, the expected steps, and the outcome. No event loop, no clock."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ from webmqconnect_async.errors import (
 from webmqconnect_async.signing import Credentials
 
 
-def _answer(status: int, body: bytes = b"", **headers: str) -> Response:
+def _response(status: int, body: bytes = b"", **headers: str) -> Response:
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(status, CIMultiDict(fields), body)
 
 
-OK = _answer(202)
-REFUSED = _answer(400, b"invalid JSON in request body")
-UNKNOWN_KEY = _answer(400, b"unknown application key 'x'")
-STALE = _answer(400, b"timestamp expired (delta 302 seconds)")
-TOO_LARGE = _answer(413)
-BUSY = _answer(429)
-BUSY_3 = _answer(429, Retry_After="3")
-BUSY_5 = _answer(503, Retry_After="5")
-BUSY_6 = _answer(429, Retry_After="6")
-BUSY_FOR_EVER = _answer(429, Retry_After="9" * 400)
-BUSY_PAST = _answer(503, Retry_After="Thu, 01 Jan 1970 00:00:00 GMT")
-PROXY_503 = _answer(503)
-BROKEN = _answer(500, b"internal server error ('x')")
-REDIRECT = _answer(302, Location="http://elsewhere/")
-STRANGE = _answer(200)
+OK = _response(202)
+REFUSED = _response(400, b"invalid JSON in request body")
+UNKNOWN_KEY = _response(400, b"unknown application key 'x'")
+STALE = _response(400, b"timestamp expired (delta 302 seconds)")
+TOO_LARGE = _response(413)
+BUSY = _response(429)
+BUSY_3 = _response(429, Retry_After="3")
+BUSY_5 = _response(503, Retry_After="5")
+BUSY_6 = _response(429, Retry_After="6")
+BUSY_FOR_EVER = _response(429, Retry_After="9" * 400)
+BUSY_PAST = _response(503, Retry_After="Thu, 01 Jan 1970 00:00:00 GMT")
+PROXY_503 = _response(503)
+BROKEN = _response(500, b"internal server error ('x')")
+REDIRECT = _response(302, Location="http://elsewhere/")
+STRANGE = _response(200)
 
 NO_CONNECTION = TransportFailure(Cause.LOST, False, "cannot connect")
 CERTIFICATE = TransportFailure(Cause.CERTIFICATE, False, "the certificate does not verify")
@@ -71,7 +71,7 @@ _TAKES = 0.25
 
 Answer: TypeAlias = Response | TransportFailure
 Step: TypeAlias = str | float
-"""What the flow asked for: "sign" followed by "send", or the seconds of a pause."""
+"""A step of the flow: "sign" followed by "send", or the seconds of a delay."""
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Run:
     deadline: float = inf
     """Seconds after the start."""
     strike: bool = False
-    """Whether the deadline strikes in the first pause."""
+    """Whether the deadline expires during the first delay."""
 
     steps: list[Step] = field(default_factory=list)
     signed_at: list[float] = field(default_factory=list)
@@ -140,12 +140,12 @@ ONCE = Retry(attempts=1)
 MORE = Retry(attempts=5, wait=1.0, max_wait=5.0)
 AT_LEAST_ONCE = Retry(attempts=5, wait=1.0, max_wait=5.0, at_least_once=True)
 
-# What was answered, how the push may be tried again, the pauses it must make, and how it ends. Jitter is 0.5.
+# The responses, the retry policy, the expected delays, and the outcome. Jitter is 0.5.
 _SCRIPTS: list[tuple[list[Answer], Retry, list[float], type[Receipt | WebMQError]]] = [
     # at once
     ([OK], Retry(), [], Receipt),
     ([OK], ONCE, [], Receipt),
-    # nothing is tried again that the broker has judged
+    # a push that the broker has judged is not retried
     ([REFUSED], MORE, [], Rejected),
     ([UNKNOWN_KEY], MORE, [], AuthRejected),
     ([STALE], MORE, [], ClockRejected),
@@ -153,7 +153,7 @@ _SCRIPTS: list[tuple[list[Answer], Retry, list[float], type[Receipt | WebMQError
     ([REFUSED], AT_LEAST_ONCE, [], Rejected),
     ([UNKNOWN_KEY], AT_LEAST_ONCE, [], AuthRejected),
     ([STALE], AT_LEAST_ONCE, [], ClockRejected),
-    # no connection: a passing cause
+    # no connection: a transient cause
     ([NO_CONNECTION, OK], Retry(), [0.05], Receipt),
     ([NO_CONNECTION] * 3, Retry(), [0.05, 0.1], ConnectFailed),
     ([NO_CONNECTION] * 5, MORE, [0.5, 1.0, 2.0, 2.5], ConnectFailed),
@@ -161,13 +161,13 @@ _SCRIPTS: list[tuple[list[Answer], Retry, list[float], type[Receipt | WebMQError
     ([NO_CONNECTION], ONCE, [], ConnectFailed),
     ([NO_CONNECTION, REFUSED], MORE, [0.5], Rejected),
     ([GARBAGE_EARLY, OK], MORE, [0.5], Receipt),
-    # a certificate that does not verify: not a passing one
+    # a certificate that does not verify: not a transient cause
     ([CERTIFICATE], MORE, [], ConnectFailed),
     ([PROXY], MORE, [], ConnectFailed),
     ([PROXY], AT_LEAST_ONCE, [], ConnectFailed),
     ([CERTIFICATE], AT_LEAST_ONCE, [], ConnectFailed),
     ([NO_CONNECTION, CERTIFICATE], MORE, [0.5], ConnectFailed),
-    # overloaded: the broker's wish and the backoff on top, but no pause beyond max_wait
+    # overloaded: Retry-After plus the backoff, but no delay above max_wait
     ([BUSY, OK], MORE, [0.5], Receipt),
     ([BUSY] * 5, MORE, [0.5, 1.0, 2.0, 2.5], Overloaded),
     ([BUSY], ONCE, [], Overloaded),
@@ -179,7 +179,7 @@ _SCRIPTS: list[tuple[list[Answer], Retry, list[float], type[Receipt | WebMQError
     ([BUSY_FOR_EVER], MORE, [], Overloaded),
     ([BUSY_3, BUSY_6], MORE, [3.5], Overloaded),
     ([BUSY_3], ONCE, [], Overloaded),
-    # the broker may have taken it: once is enough by default
+    # the broker may have accepted it: not retried by default
     ([LOST], MORE, [], ConnectionLost),
     ([CERTIFICATE_BEGUN], MORE, [], ConnectionLost),
     ([GARBAGE], MORE, [], BadReply),
@@ -189,14 +189,14 @@ _SCRIPTS: list[tuple[list[Answer], Retry, list[float], type[Receipt | WebMQError
     ([STRANGE], MORE, [], BadReply),
     ([NO_CONNECTION, LOST], MORE, [0.5], ConnectionLost),
     ([BUSY, BROKEN], MORE, [0.5], BadReply),
-    # at_least_once: a passing cause is tried again
+    # at_least_once: a transient cause is retried
     ([LOST, OK], AT_LEAST_ONCE, [0.5], Receipt),
     ([LOST] * 5, AT_LEAST_ONCE, [0.5, 1.0, 2.0, 2.5], ConnectionLost),
     ([BROKEN, PROXY_503, OK], AT_LEAST_ONCE, [0.5, 1.0], Receipt),
     ([GARBAGE], AT_LEAST_ONCE, [], BadReply),
     ([REDIRECT], AT_LEAST_ONCE, [], BadReply),
     ([STRANGE], AT_LEAST_ONCE, [], BadReply),
-    # once unconfirmed, never again certain
+    # once unconfirmed, it stays unconfirmed
     ([LOST, REFUSED], AT_LEAST_ONCE, [0.5], ConnectionLost),
     ([BROKEN, STALE], AT_LEAST_ONCE, [0.5], BadReply),
     ([LOST, CERTIFICATE], AT_LEAST_ONCE, [0.5], ConnectionLost),
@@ -205,7 +205,7 @@ _SCRIPTS: list[tuple[list[Answer], Retry, list[float], type[Receipt | WebMQError
     ([LOST, *[NO_CONNECTION] * 4], AT_LEAST_ONCE, [0.5, 1.0, 2.0, 2.5], ConnectionLost),
     ([LOST, BUSY, OK], AT_LEAST_ONCE, [0.5, 1.0], Receipt),
     ([LOST, BROKEN, REFUSED], AT_LEAST_ONCE, [0.5, 1.0], BadReply),
-    # the deadline struck: over, whatever may be tried again
+    # the deadline has expired: no retry, whatever the policy
     ([EXPIRED_EARLY], MORE, [], ConnectFailed),
     ([EXPIRED], MORE, [], ReplyTimeout),
     ([EXPIRED_EARLY], AT_LEAST_ONCE, [], ConnectFailed),
@@ -217,10 +217,10 @@ _SCRIPTS: list[tuple[list[Answer], Retry, list[float], type[Receipt | WebMQError
 
 
 @pytest.mark.parametrize(("answers", "retry", "pauses", "end"), _SCRIPTS)
-def test_the_steps_that_each_script_leads_to(
+def test_the_steps_of_each_script(
     answers: list[Answer], retry: Retry, pauses: list[float], end: type[Receipt | WebMQError]
 ) -> None:
-    """Each attempt is signed and sent, each sleep is between two attempts, and the outcome has their number."""
+    """Each attempt is signed and sent, each delay is between two attempts, and the outcome has their number."""
     run = Run(answers, retry)
     steps: list[Step] = ["sign", "send"]
     for pause in pauses:
@@ -236,15 +236,15 @@ def test_the_steps_that_each_script_leads_to(
 def test_a_retry_makes_no_duplicate_by_default(
     answers: list[Answer], retry: Retry, pauses: list[float], end: type[Receipt | WebMQError]
 ) -> None:
-    """For any script, the broker may have accepted no attempt but the last."""
+    """For any script, no attempt but the last can have been accepted by the broker."""
     run = Run(answers, retry)
     if not retry.at_least_once:
         for answer in answers[: len(run.requests) - 1]:
             assert Run([answer], ONCE).ended in (ConnectFailed, Overloaded)
 
 
-def test_every_attempt_is_signed_after_its_pause() -> None:
-    """The timestamp is that of sending. Signed before a sleep of 400 seconds, it would have expired."""
+def test_every_attempt_is_signed_after_its_delay() -> None:
+    """The timestamp is that of sending. Signed before a delay of 400 seconds, it would have expired."""
     run = Run([BUSY_3, BUSY_3, OK], Retry(wait=400.0, max_wait=400.0))
     assert run.signed_at == run.sent_at
     assert run.signed_at == pytest.approx([0.0, 203.25, 2 * 203.25])
@@ -257,7 +257,7 @@ def test_the_body_is_the_same_object_in_every_attempt() -> None:
     assert run.requests[0].body is run.requests[1].body is run.requests[2].body
 
 
-def test_what_the_error_says_is_of_its_own_attempt() -> None:
+def test_an_error_describes_its_own_attempt() -> None:
     run = Run([LOST, BROKEN, REFUSED], AT_LEAST_ONCE)
     assert isinstance(run.error, BadReply)
     assert (run.error.status, run.error.attempts) == (500, 3)
@@ -281,7 +281,7 @@ def test_a_failed_connection_says_whether_it_may_work_later(failure: TransportFa
 
 
 @pytest.mark.parametrize("failure", [LOST, GARBAGE, EXPIRED, CERTIFICATE_BEGUN])
-def test_after_a_byte_has_left_nothing_is_certain(failure: TransportFailure) -> None:
+def test_a_push_is_unconfirmed_once_a_byte_was_sent(failure: TransportFailure) -> None:
     run = Run([failure], ONCE)
     assert isinstance(run.error, Unconfirmed)
     assert str(run.error) == failure.reason
@@ -293,30 +293,30 @@ def test_after_a_byte_has_left_nothing_is_certain(failure: TransportFailure) -> 
 @pytest.mark.parametrize(
     ("answers", "deadline", "pauses", "end"),
     [
-        # A request takes 0.25 s, the pauses are 0.5 and 1.0.
+        # A request takes 0.25 s, the delays are 0.5 and 1.0.
         ([NO_CONNECTION], 0.74, [], ConnectFailed),
         ([NO_CONNECTION], 0.75, [], ConnectFailed),
         ([NO_CONNECTION, OK], 0.76, [0.5], Receipt),
         ([NO_CONNECTION, NO_CONNECTION], 2.0, [0.5], ConnectFailed),
         ([NO_CONNECTION, NO_CONNECTION, OK], 2.01, [0.5, 1.0], Receipt),
-        # Retry-After beyond the deadline is not waited for in part.
+        # If Retry-After is beyond the deadline, the push does not wait at all.
         ([BUSY_3], 3.75, [], Overloaded),
         ([BUSY_3], 1.0, [], Overloaded),
         ([BUSY_3, OK], 3.76, [3.5], Receipt),
-        # A deadline that has passed already ends it as well.
+        # A deadline in the past ends it as well.
         ([NO_CONNECTION], 0.0, [], ConnectFailed),
         ([NO_CONNECTION], -5.0, [], ConnectFailed),
         ([OK], 0.1, [], Receipt),
     ],
 )
-def test_the_deadline_includes_the_pauses(
+def test_the_deadline_includes_the_delays(
     answers: list[Answer], deadline: float, pauses: list[float], end: type[Receipt | WebMQError]
 ) -> None:
     run = Run(answers, MORE, deadline=deadline)
     assert (run.pauses, run.ended) == (pauses, end)
 
 
-def test_an_overload_that_outlasts_the_deadline_still_says_for_how_long() -> None:
+def test_an_overload_beyond_the_deadline_keeps_its_retry_after() -> None:
     run = Run([BUSY_3], MORE, deadline=1.0)
     assert isinstance(run.error, Overloaded)
     assert run.error.retry_after == 3.0
@@ -332,7 +332,7 @@ def test_an_overload_that_outlasts_the_deadline_still_says_for_how_long() -> Non
         ([BROKEN], AT_LEAST_ONCE, BadReply),
     ],
 )
-def test_a_deadline_that_strikes_in_a_pause_ends_the_push_as_its_last_attempt_did(
+def test_a_deadline_that_expires_in_a_delay_raises_the_error_of_the_last_attempt(
     answers: list[Answer], retry: Retry, end: type[WebMQError]
 ) -> None:
     run = Run(answers, retry, strike=True)
@@ -350,12 +350,12 @@ def test_a_deadline_that_strikes_in_a_pause_ends_the_push_as_its_last_attempt_di
     [(0.0, [0.0] * 8), (0.999, [0.999 * most for most in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0)])],
 )
 def test_full_jitter(jitter: float, pauses: list[float]) -> None:
-    """Between 0 and a maximum that doubles up to max_wait."""
+    """Delays are between 0 and a maximum that doubles up to max_wait."""
     run = Run([NO_CONNECTION] * 9, Retry(attempts=9), jitter)
     assert run.pauses == pytest.approx(pauses)
 
 
-def test_no_pause_at_all_still_signs_anew() -> None:
+def test_a_retry_without_a_delay_is_signed_again() -> None:
     run = Run([NO_CONNECTION, NO_CONNECTION, OK], Retry(wait=0.0), 0.999)
     assert run.steps == ["sign", "send", 0.0, "sign", "send", 0.0, "sign", "send"]
 
@@ -385,9 +385,11 @@ _ANSWERS = st.sampled_from(
     st.floats(0, 1, exclude_max=True),
     st.just(inf) | st.floats(0, 30),
 )
-def test_the_promises_hold_for_any_script(answers: list[Answer], retry: Retry, jitter: float, deadline: float) -> None:
+def test_the_guarantees_hold_for_any_script(
+    answers: list[Answer], retry: Retry, jitter: float, deadline: float
+) -> None:
     """Attempts, delays and the deadline are limits, and a push that may have been accepted is always Unconfirmed."""
-    # As much of the script as the flow takes, found by trying.
+    # As many responses as the flow needs, found by trying.
     for length in range(1, len(answers) + 1):
         try:
             run = Run(answers[:length], retry, jitter, deadline)
@@ -410,7 +412,7 @@ def test_the_promises_hold_for_any_script(answers: list[Answer], retry: Retry, j
 # Retry
 
 
-def test_the_usual_retry() -> None:
+def test_the_default_retry() -> None:
     retry = Retry()
     assert (retry.attempts, retry.wait, retry.max_wait, retry.at_least_once) == (3, 0.1, 5.0, False)
     assert hash(retry) == hash(Retry())
@@ -432,12 +434,12 @@ def test_the_usual_retry() -> None:
         ({"max_wait": None}, TypeError, "max_wait must be a number of seconds, not NoneType"),
     ],
 )
-def test_a_retry_refuses_what_it_cannot_do(given: dict[str, float], kind: type[Exception], said: str) -> None:
+def test_invalid_arguments_of_retry_are_refused(given: dict[str, float], kind: type[Exception], said: str) -> None:
     with pytest.raises(kind, match=f"^{said}"):
-        Retry(**given)  # type: ignore[arg-type]  # what is tested
+        Retry(**given)  # type: ignore[arg-type]  # wrong on purpose
 
 
-# A driver's mistakes
+# Wrong use by a driver
 
 
 def _unsigned() -> Signer:
@@ -454,7 +456,7 @@ def test_no_error_before_an_attempt_has_failed() -> None:
 
 
 def test_nothing_is_signed_before_the_first_request() -> None:
-    """A flow that is created and not used, as by a client that was just closed, has done nothing."""
+    """A flow that is created but not started, as by a client that was just closed, has no effect."""
     calls: list[float] = []
 
     def sign(now: float) -> Request:
@@ -467,8 +469,8 @@ def test_nothing_is_signed_before_the_first_request() -> None:
     assert calls == [5.0]
 
 
-def test_sleep_says_why() -> None:
-    """It holds the attempt and its error, for the log."""
+def test_sleep_has_the_reason() -> None:
+    """A `Sleep` step has the attempt and its error, for the log."""
     flow = _flow(_unsigned())
     flow.request()
     step = flow.receive(NO_CONNECTION)

@@ -1,8 +1,8 @@
-"""A broker that also parses the body as a form, and pushes that it cannot misread.
+"""A broker that also parses the body as a form, and pushes that it cannot misinterpret.
 
 The hub of 2012 let its framework parse each request. The content type says that the body is a form, so the framework
 parsed the body as well, split it at `&` and at `;`, and each field it found there replaced that field of the query. The
-model below does the same and is shown to before anything of ours is sent to it.
+model below does the same. A test shows that it does before requests of this package are sent to it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True)
 class _Delivery:
-    """What the model delivers, and to whom."""
+    """An event that the model delivers, and its receivers."""
 
     topic: str
     event: object
@@ -63,7 +63,7 @@ def _fields(form: bytes) -> dict[bytes, list[bytes]]:
 
 
 def _hub_of_2012(query: str, body: bytes, now: float) -> _Answer:
-    """Answer a push as the original did: from the query's fields, each replaced by the body's field of its name."""
+    """Respond to a push like the original: each field of the query is replaced by the body's field of the same name."""
     fields = _fields(query.encode()) | _fields(body)
     first = {name.decode(errors="replace"): values[0] for name, values in fields.items()}
     topic = first.get("topicuri")
@@ -96,7 +96,7 @@ def _signature(*parts: bytes) -> str:
     return urlsafe_b64encode(hmac.new(_SECRET.encode(), b"".join(parts), hashlib.sha256).digest()).decode()
 
 
-# The model is faithful: what protocols say of the original, row by row
+# The model behaves like the original: recorded cases, one per row
 
 
 def _naive(event: object, signed: bool, topic: str = "http://shop/orders") -> tuple[str, bytes]:
@@ -143,27 +143,29 @@ def _same(answer: _Answer, expected: _Answer, event: object) -> bool:
 
 @pytest.mark.parametrize("separator", ["&", ";"])
 @pytest.mark.parametrize(("text", "unsigned", "signed"), _ROWS, ids=[row[0] for row in _ROWS])
-def test_the_model_is_fooled_as_the_original_was(text: str, unsigned: _Answer, signed: _Answer, separator: str) -> None:
+def test_the_model_misinterprets_pushes_like_the_original(
+    text: str, unsigned: _Answer, signed: _Answer, separator: str
+) -> None:
     text = text.replace("&", separator)
     event = {"link": text}
     assert _same(_hub_of_2012(*_naive(event, signed=False), _NOW), unsigned, event)
     assert _same(_hub_of_2012(*_naive(event, signed=True), _NOW), signed, event)
 
 
-def test_a_link_is_enough_to_lose_an_event() -> None:
-    """No attack is needed."""
+def test_an_event_with_a_link_is_lost() -> None:
+    """An event can be lost without any attack, just because it contains a link."""
     answer = _hub_of_2012(*_naive("http://shop/?id=7&eligible=yes", signed=True), _NOW)
     assert isinstance(answer, _Delivery)
     assert answer.eligible == 'yes"'
 
 
-def test_the_model_delivers_what_is_harmless() -> None:
+def test_the_model_delivers_harmless_events() -> None:
     for signed in (False, True):
         answer = _hub_of_2012(*_naive({"a": "=+% b"}, signed=signed), _NOW)
         assert answer == _Delivery("http://shop/orders", {"a": "=+% b"}, None, None)
 
 
-# Our pushes are not misread
+# Pushes of this package are not misinterpreted
 
 _TEXTS = [
     *(row[0] for row in _ROWS),
@@ -200,8 +202,8 @@ def _ours(push: Push, signed: bool, dumps: Dumps | None = None) -> _Answer:
 
 @pytest.mark.parametrize("dumps", _DUMPS, ids=["own", "json", "indented", "bytes"])
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
-def test_our_push_arrives_as_it_was(signed: bool, dumps: Dumps | None) -> None:
-    """As a value, as a key, and as the whole event; on its own topic and for whom it was meant."""
+def test_a_push_of_this_package_arrives_unchanged(signed: bool, dumps: Dumps | None) -> None:
+    """A text arrives unchanged as a value, as a key, and as the whole event, with its own topic and receivers."""
     for event in (event for text in _TEXTS for event in (text, [text, text], {"link": text}, {text: {text: text}})):
         push = Push("http://shop/orders", event, eligible=["alice", "bob"], exclude=["carol"])
         assert _ours(push, signed, dumps) == _Delivery("http://shop/orders", event, "alice,bob", "carol")
@@ -224,7 +226,7 @@ _EVENTS = st.recursive(
 
 @given(_EVENTS, _HOSTILE_TEXT, st.booleans(), st.sampled_from(_DUMPS))
 @example("&body=1&", "&topicuri=x;", True, None)
-def test_any_push_arrives_as_it_was(event: object, topic: str, signed: bool, dumps: Dumps | None) -> None:
+def test_any_push_arrives_unchanged(event: object, topic: str, signed: bool, dumps: Dumps | None) -> None:
     assert _ours(Push(topic, event, eligible=[]), signed, dumps) == _Delivery(topic, event, "", None)
 
 
@@ -265,7 +267,7 @@ async def _broker(clock: Callable[[], float]) -> AsyncIterator[_Broker]:
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
-async def test_a_broker_is_fooled_by_a_naive_push_and_not_by_ours(signed: bool) -> None:
+async def test_a_broker_misinterprets_only_pushes_without_escapes(signed: bool) -> None:
     event = {"link": "http://shop/?id=7&eligible=yes;exclude=no;x"}
     expected = _Delivery("http://shop/orders", event, None, None)
     key, secret = (_KEY, _SECRET) if signed else (None, None)
@@ -290,7 +292,7 @@ async def test_a_broker_is_fooled_by_a_naive_push_and_not_by_ours(signed: bool) 
     assert broker.answers == [expected] * 3
 
 
-async def test_a_broker_that_is_not_fooled_still_refuses() -> None:
+async def test_the_model_refuses_wrong_signatures() -> None:
     """The model refuses pushes, too, so its 202 responses above prove something."""
     async with _broker(lambda: datetime.now(UTC).timestamp()) as broker:
         async with AsyncClient(broker.url, _KEY, "wrong") as client:

@@ -1,4 +1,4 @@
-"""No frame of an exception that leaves a push holds a signature, a signed URL or the secret.
+"""No frame of an exception that leaves a push contains a signature, a signed URL or the secret.
 
 These tests are about exceptions caused by the caller. `test_secrets.py` searches the frames of all others.
 """
@@ -45,7 +45,7 @@ TOPIC = "com.example.t"
 DIALECTS: tuple[DialectName, ...] = ("webmq", "crossbar")
 
 
-def told(framing: str = "plain") -> Step:
+def refuse_with_signature(framing: str = "plain") -> Step:
     """Refuse a request with its valid signature in the body and in a header, as the original hub and proxies do."""
 
     async def step(peer: Peer) -> None:
@@ -67,10 +67,10 @@ def assert_bare(error: BaseException, server: Hostile) -> None:
 
 
 def raised_by(driver: str, url: str, event: object = 1, **options: Any) -> BaseException:
-    """Return what a push raises, even if it is an interrupt. The event loop has no handler for those."""
+    """Return the exception of a push, even an interrupt, which an event loop would not handle."""
     if driver == "sync":
         client = Client(url, "app", SECRET, **options)
-        with pytest.raises(BaseException) as caught:  # noqa: PT011  # the caller looks at it
+        with pytest.raises(BaseException) as caught:  # noqa: PT011  # the caller checks it
             client.push(TOPIC, event)
         client.close(0)
         return caught.value
@@ -85,7 +85,7 @@ def raised_by(driver: str, url: str, event: object = 1, **options: Any) -> BaseE
     return caught.value
 
 
-# Exceptions from below
+# Exceptions from functions that a push calls
 
 CALLED = {
     "sync": [
@@ -126,24 +126,24 @@ CALLED = {
         "webmqconnect_async._aio.posting:Response",
     ],
 }
-"""What a push calls, from signing it to judging its response."""
+"""Functions that a push calls, from signing it to judging its response."""
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, ZeroDivisionError])
 @pytest.mark.parametrize(("driver", "name"), [(driver, name) for driver in CALLED for name in CALLED[driver]])
-def test_an_exception_from_anywhere(
+def test_an_exception_of_any_called_function(
     driver: str, name: str, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C, a signal handler that raises, an error in aiohttp or in what extends it."""
+    """The exception is Ctrl-C, raised by a signal handler, or an error in aiohttp or an extension of it."""
 
     def called(*_: object, **__: object) -> None:
         raise kind
 
     framing = "chunked" if name.endswith((":h11.Connection", ":_checked")) else "plain"
-    with hostile(told(framing), told(framing)) as server:
+    with hostile(refuse_with_signature(framing), refuse_with_signature(framing)) as server:
         with Both(driver, server.url, "app", SECRET) as client:
-            client.failure()  # imports what is imported late
+            client.failure()  # runs the imports that are delayed
         module, _, path = name.partition(":")
         owner, _, last = f":{path}".rpartition(".")
         with monkeypatch.context() as patched:
@@ -152,7 +152,7 @@ def test_an_exception_from_anywhere(
         assert type(error) is kind
         assert_bare(error, server)
         assert error.__cause__ is error.__context__ is None
-        # Of an error that nobody expects, a note says where it was raised.
+        # For an unexpected error, a note says where it was raised.
         notes = getattr(error, "__notes__", [])
         assert ["in drive" in note and "in called" in note for note in notes] == [True] * (kind is ZeroDivisionError)
 
@@ -183,13 +183,13 @@ async def interrupted_unread(peer: Peer) -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Let a signal raise KeyboardInterrupt, as SIGINT does."""
+    """Make a signal raise KeyboardInterrupt, as SIGINT does."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGUSR1, interrupt)
-    gc.disable()  # Hypothesis has a callback in it, in which the exception would be lost
+    gc.disable()  # Hypothesis has a callback in the garbage collector, in which the exception would be lost
     yield
     gc.enable()
     signal.signal(signal.SIGUSR1, before)
@@ -228,8 +228,8 @@ def test_a_signal_while_a_client_sends(tls: bool) -> None:
         assert_bare(error, server)
 
 
-def test_a_push_that_is_cancelled_at_any_turn_of_the_loop() -> None:
-    """At any point: while it waits for a connection, for the head of the response, or for its body."""
+def test_a_push_that_is_cancelled_at_any_iteration_of_the_loop() -> None:
+    """The push waits for a connection, for the head of the response, or for its body."""
 
     async def slowly(peer: Peer) -> None:
         signature = (await peer.request()).query["signature"]
@@ -258,7 +258,7 @@ def test_a_push_that_is_cancelled_at_any_turn_of_the_loop() -> None:
     assert len(ends) > 1
 
 
-# Exceptions of the caller's
+# Exceptions of the caller
 
 
 async def _pushed(client: AsyncClient) -> None:
@@ -287,7 +287,7 @@ Method = Callable[[AsyncClient], Coroutine[Any, Any, None]]
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("method", [_pushed, _pushed_many, _streamed, _grouped])
 async def test_a_push_that_is_cancelled(method: Method, dialect: DialectName) -> None:
-    """The push is cancelled by a timeout, by its task, or by a group of tasks."""
+    """A timeout, the task itself, or a group of tasks cancels the push."""
     with hostile(*[stall] * 20) as server:
         async with AsyncClient(server.url, "app", SECRET, dialect=dialect) as client:
             with pytest.raises(TimeoutError) as caught:
@@ -312,8 +312,8 @@ async def _one_after_another(client: AsyncClient, server: Hostile) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_a_group_of_pushes(dialect: DialectName) -> None:
-    """The members of an exception group have frames, too."""
-    with hostile(stall, told(), told()) as server:
+    """The frames of the members of an exception group are searched, too."""
+    with hostile(stall, refuse_with_signature(), refuse_with_signature()) as server:
         async with AsyncClient(server.url, "app", SECRET, dialect=dialect) as client:
             with pytest.raises(ExceptionGroup) as caught:
                 await _one_after_another(client, server)
@@ -328,7 +328,7 @@ def test_a_source_that_raises(driver: str, method: str) -> None:
         yield TOPIC, 1
         raise ZeroDivisionError
 
-    with hostile(told()) as server, Both(driver, server.url, "app", SECRET) as client:
+    with hostile(refuse_with_signature()) as server, Both(driver, server.url, "app", SECRET) as client:
         with pytest.raises((SourceFailed, ZeroDivisionError)) as caught:
             getattr(client, method)(source())
         assert_bare(caught.value, server)
@@ -342,7 +342,7 @@ def _unencodable(_event: object) -> str:
 @pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("method", METHODS)
 def test_an_error_before_anything_is_sent(method: str, driver: str, dialect: DialectName) -> None:
-    """The client is in the frames, and its objects have the secret."""
+    """The client is in the frames, and its objects contain the secret."""
     with Both(driver, "http://127.0.0.1:1/", "app", SECRET, dialect=dialect, dumps=_unencodable) as client:
         error = client.ended(method, TOPIC, 1)
         assert isinstance(error, InvalidPush)
@@ -362,14 +362,17 @@ def test_an_interrupt_in_a_bulk(concurrency: int, monkeypatch: pytest.MonkeyPatc
         raise KeyboardInterrupt
 
     monkeypatch.setattr("webmqconnect_async._core.dialects.replies.quotes", called)
-    with hostile(told(), told()) as server, Client(server.url, "app", SECRET) as client:
+    with (
+        hostile(refuse_with_signature(), refuse_with_signature()) as server,
+        Client(server.url, "app", SECRET) as client,
+    ):
         with pytest.raises(KeyboardInterrupt) as caught:
             client.push_many([(TOPIC, 1), (TOPIC, 2)], concurrency=concurrency)
         assert_bare(caught.value, server)
 
 
 async def test_an_error_of_a_middleware() -> None:
-    """What extends a borrowed session is given the signed URL. Its error passes, and says where it was raised."""
+    """A middleware of a borrowed session gets the signed URL. Its error is raised, and a note says where."""
 
     async def middleware(
         request: aiohttp.ClientRequest, handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
@@ -426,7 +429,7 @@ def test_an_error_of_the_package_keeps_its_frames(driver: str) -> None:
     assert not hasattr(error, "__notes__")
 
 
-# What holds signatures, and what finds them
+# Objects that contain signatures, and the search for them
 
 
 @pytest.mark.parametrize(
@@ -439,7 +442,7 @@ def test_an_error_of_the_package_keeps_its_frames(driver: str) -> None:
     ],
     ids=lambda held: type(held).__name__,
 )
-def test_nothing_is_found_in_what_holds_a_signature(held: object) -> None:
+def test_no_signature_is_found_in_objects_that_have_one(held: object) -> None:
     assert shown([*found(held), *found([held])], SECRET) == []
     assert not isinstance(held, Iterable)
     assert not hasattr(held, "__dict__")
@@ -490,14 +493,14 @@ class _Object:
         lambda text: ValueError(text),
     ],
 )
-def test_the_walker_finds(wrap: Callable[[str], object]) -> None:
-    """It finds secrets in every place, so the tests above can fail."""
+def test_the_walker_finds_secrets(wrap: Callable[[str], object]) -> None:
+    """The walker finds a secret in every place, so the tests above can fail."""
 
     def raises() -> None:
         held = wrap(SECRET)  # noqa: F841  # a local variable
         raise ZeroDivisionError
 
-    # It leaves out the frames of the tests.
+    # The walker leaves out the frames of the tests.
     elsewhere: dict[str, Any] = {"wrap": wrap, "SECRET": SECRET}
     exec(compile("def raises():\n    held = wrap(SECRET)\n    1 / 0", "elsewhere.py", "exec"), elsewhere)  # noqa: S102
     with pytest.raises(ZeroDivisionError) as caught:

@@ -1,4 +1,4 @@
-"""The blocking client under gevent's `patch_all`: it waits without stopping the other greenlets, and never too long."""
+"""The blocking client under gevent's `patch_all` waits without blocking other greenlets, and within its timeouts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reas
 
 
 def under_gevent(script: str, server: Hostile, tmp_path: Path) -> list[str]:
-    """Run a program that has `gevent` and a `client` of four slots; return the words that it printed."""
+    """Run a program that uses `gevent` and a `client` with four slots; return the words that it printed."""
     prelude = "import gevent\nclient = Client(url, concurrency=4, ssl=trust)\n"
     first = "from gevent import monkey; monkey.patch_all()\n"
     return run_script(script, server.url, tmp_path, first=first, prelude=prelude).split()
@@ -22,7 +22,7 @@ def under_gevent(script: str, server: Hostile, tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_pushes_side_by_side(tls: bool, tmp_path: Path) -> None:
-    """As many greenlets push at once as there are slots."""
+    """As many greenlets push at the same time as there are slots."""
     with hostile(*[held()] * 4, tls=tls) as server:
         server.release_at(4)
         printed = under_gevent(

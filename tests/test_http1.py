@@ -1,4 +1,4 @@
-"""The reader of responses: the same result however a response is split, and as the standard parsers read it."""
+"""The reader of responses: its result does not depend on how a response is split, and is that of standard parsers."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def header(name: str, *pieces: bytes) -> str | None:
     ],
     ids=lambda value: repr(value)[:60] if isinstance(value, bytes) else "",
 )
-def test_verdicts(received: bytes, verdict: Verdict) -> None:
-    """Each response has the same verdict whole and in pieces."""
+def test_the_result_of_each_response(received: bytes, verdict: Verdict) -> None:
+    """Each response has the same result as a whole and in pieces."""
     assert read(received) == verdict
     middle = len(received) // 2
     assert read(*(piece for piece in (received[:middle], received[middle:]) if piece)) == verdict
@@ -106,7 +106,7 @@ def test_verdicts(received: bytes, verdict: Verdict) -> None:
 
 
 @pytest.mark.parametrize("received", [b"HTTP/1.1 2 s3cret\r\n\r\n", CHUNKED + b"s3cret\r\n", b"s3cret"])
-def test_error_quotes_nothing(received: bytes) -> None:
+def test_errors_do_not_quote_the_response(received: bytes) -> None:
     """The errors of h11 quote header lines, so NotHTTP has neither a message nor a context."""
     with pytest.raises(NotHTTP) as caught:
         ResponseReader().feed(received)
@@ -114,7 +114,7 @@ def test_error_quotes_nothing(received: bytes) -> None:
 
 
 def test_first_of_repeated_headers_counts() -> None:
-    """A plain head and one that h11 parses agree."""
+    """The result is the same for a simple head and for one that h11 parses."""
     lines = b"HTTP/1.1 429 \r\nContent-Length:0\r\nRetry-After: 1\r\nretry-after: 60\r\n"
     assert header("RETRY-AFTER", lines + b"\r\n") == "1"
     assert header("RETRY-AFTER", lines + b"X: \xe4\r\n\r\n") == "1"
@@ -132,8 +132,8 @@ def test_first_of_repeated_headers_counts() -> None:
         (b"WebMQ-Publication: {}x", "{}x"),
     ],
 )
-def test_header_that_changes(line: bytes, expected: str) -> None:
-    """The ID of the publication is the only header that differs between the responses of one second."""
+def test_heads_that_differ_only_in_the_publication_id(line: bytes, expected: str) -> None:
+    """The publication ID is the only header that differs between the responses of one second."""
     for number in ("17", "18", "17", "19"):
         response = ACCEPTED[:-2] + line.replace(b"{}", number.encode()) + b"\r\n\r\n"
         assert header("WebMQ-Publication", response) == expected.replace("{}", number)
@@ -154,7 +154,7 @@ def test_request_head() -> None:
     )
 
 
-# Mostly ordinary responses, so that there is something to compare.
+# Mostly ordinary responses, so that results can be compared.
 _ODD = st.sampled_from(
     ["x", "0", " ", ":", ",", "x", "0", " ", "\t", "\r", "\n", "\r\n", "\r\n ", "\x00", "\x0b", "\x85", "\xe9"]
 )
@@ -177,7 +177,7 @@ _BODIES = st.sampled_from(
 
 @st.composite
 def responses(draw: st.DrawFn) -> bytes:
-    """Responses, many of them odd."""
+    """Responses, many of them unusual."""
     version = draw(st.sampled_from(["HTTP/1.1"] * 4 + ["HTTP/1.0", "HTTP/1.10", "http/1.1"]))
     status = draw(st.sampled_from(["202", "200", "400", "401", "429", "503", "100", "204", "304", " 202", "0202"]))
     lines = [f"{version} {status} {draw(_TEXT)}", draw(_FRAMINGS), *draw(_LINES)]
@@ -188,7 +188,7 @@ def responses(draw: st.DrawFn) -> bytes:
 @settings(max_examples=500)
 @given(st.lists(responses(), min_size=1, max_size=2).map(b"".join), st.lists(st.integers(0, 300), max_size=5))
 def test_split_does_not_matter(received: bytes, places: list[int]) -> None:
-    """Any split of any response has the same verdict."""
+    """Any response has the same result for any split."""
     whole = read(received)
     event(whole.end)
     bounds = [0, *sorted(min(place, len(received)) for place in places), len(received)]
@@ -215,8 +215,8 @@ def _by_http_client(received: bytes) -> HTTPResponse:
 @settings(max_examples=1000)
 @given(responses())
 @example(b"HTTP/1.1 202 \r\nContent-Length: 5\r\nRetry-After:  3  \r\n\r\nhello")
-def test_plain_heads(received: bytes) -> None:
-    """A head that is read without h11 means the same to http.client: status, headers, body, reuse."""
+def test_simple_heads_mean_the_same_to_http_client(received: bytes) -> None:
+    """For a head that is read without h11, http.client agrees on status, headers, body and reuse."""
     reader = ResponseReader()
     try:
         response = reader.feed(received)
@@ -239,7 +239,7 @@ def test_plain_heads(received: bytes) -> None:
 @pytest.mark.parametrize("framing", ["Content-Length: 5", "Transfer-Encoding: chunked"])
 @pytest.mark.parametrize("extra", ["", "Retry-After: 3", "Server: TwistedWeb/24.7.0", "Content-Type: text/plain"])
 async def test_standard_parsers_agree(status: int, framing: str, extra: str) -> None:
-    """Ordinary responses mean the same to aiohttp's parser and to http.client."""
+    """For ordinary responses, aiohttp's parser and http.client have the same result."""
     body = b"hello" if "Length" in framing else b"5\r\nhello\r\n0\r\n\r\n"
     lines = [f"HTTP/1.1 {status} Said", framing, *filter(None, [extra])]
     received = "\r\n".join(lines).encode() + b"\r\n\r\n" + body

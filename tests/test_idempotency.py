@@ -1,4 +1,4 @@
-"""Pushes with an idempotency key, by both clients: the header, the receipt, and keys that are refused."""
+"""Pushes with an idempotency key, with both clients: the header, the receipt, and keys that are refused."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ every_transport = pytest.mark.parametrize("transport", TRANSPORTS)
 @every_transport
 @pytest.mark.parametrize(("dialect", "accepted"), [("webmq", ACCEPTED), ("crossbar", PUBLISHED)])
 @pytest.mark.parametrize("signed", [("app", "s3cret"), (None, None)], ids=["signed", "unsigned"])
-def test_the_header(transport: str, dialect: DialectName, accepted: bytes, signed: tuple[Any, Any]) -> None:
-    """It has the key in quotes, with each attempt and after other headers; a push without a key has none."""
+def test_the_header_of_a_push_with_a_key(
+    transport: str, dialect: DialectName, accepted: bytes, signed: tuple[Any, Any]
+) -> None:
+    """The header has the key in quotes, in each attempt and after other headers. Without a key there is none."""
     overloaded = answer(reply(503, b"", "Retry-After: 0"))
     with (
         hostile(overloaded, accepted=accepted) as server,
@@ -57,7 +59,7 @@ def test_the_header(transport: str, dialect: DialectName, accepted: bytes, signe
 def test_the_receipt_of_a_repeated_push(
     transport: str, dialect: DialectName, response: bytes, receipt: Receipt
 ) -> None:
-    """It says that the push was repeated, and the receipt of a push without a key never does."""
+    """The receipt says that the push was repeated. That of a push without a key never does."""
     with hostile(accepted=response) as server, Both(transport, server.url, dialect=dialect) as client:
         assert [client.push(TOPIC, 1, idempotency_key="a") for _ in range(2)] == [receipt] * 2
         assert client.push(TOPIC, 1).repeated is False
@@ -65,8 +67,8 @@ def test_the_receipt_of_a_repeated_push(
 
 @pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
-def test_what_is_not_a_key(driver: str, dialect: DialectName, server: Hostile) -> None:
-    """The error names the argument, in a bulk it is an outcome, and nothing is sent."""
+def test_an_invalid_key_is_refused(driver: str, dialect: DialectName, server: Hostile) -> None:
+    """The error names the argument; in a bulk it is an outcome. Nothing is sent."""
     wrong: list[Any] = ["", "x" * 256, 'a"', "a\\", "a b", "a\r\nHost: evil", "a\n", "\x7f", "ä", "\ud800", b"a", 17]
     with Both(driver, server.url, dialect=dialect) as client:
         for key in wrong:
@@ -77,8 +79,8 @@ def test_what_is_not_a_key(driver: str, dialect: DialectName, server: Hostile) -
     assert server.requests == []
 
 
-def test_the_text_of_a_subclass_is_sent() -> None:
-    """A text that formats itself differently cannot add a header."""
+def test_the_text_of_an_instance_of_a_subclass_of_str_is_sent() -> None:
+    """A subclass that formats itself differently cannot add a header."""
 
     class Odd(str):
         __slots__ = ()
@@ -94,7 +96,7 @@ def test_the_text_of_a_subclass_is_sent() -> None:
 
 @pytest.mark.parametrize("transport", ["async", "sync"])
 def test_the_header_counts_as_a_part_of_the_request_head(transport: str, server: Hostile) -> None:
-    """A head of the limit is sent, and one byte more is not."""
+    """A head at the limit is sent, and one with one byte more is refused."""
     with Both(transport, server.url, "app", "s3cret") as client:
         client.push(TOPIC, 1, idempotency_key=KEY)
         fill = LIMIT - counted(server.requests[-1]) - len("&eligible=")
@@ -105,7 +107,7 @@ def test_the_header_counts_as_a_part_of_the_request_head(transport: str, server:
 
 
 async def test_test_doubles_see_the_header() -> None:
-    """A session that is replaced by aioresponses gets it like other headers."""
+    """A session that is patched by aioresponses gets the header like others."""
     url = "http://broker.example:8080/"
     with aioresponses() as broker:
         broker.post(f"{url}?topicuri=t", status=202, response_class=ScriptedResponse, repeat=True)
@@ -127,5 +129,5 @@ async def test_test_doubles_see_the_header() -> None:
     ],
 )
 def test_the_value_of_the_header(value: str, key: str | None) -> None:
-    """It is a key in quotes, and anything else is malformed."""
+    """The value is a key in quotes, and anything else is malformed."""
     assert key_of(value) == key

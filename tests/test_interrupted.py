@@ -42,7 +42,7 @@ WHATEVER: list[Step] = [
 
 
 def descriptors() -> int:
-    """Return the number of open descriptors of this process; 0 if the system does not say."""
+    """Return the number of open descriptors of this process; 0 if the system does not have /proc."""
     return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 
 
@@ -52,7 +52,7 @@ async def test_cancelled_at_random_moments(tls: bool, extent: str) -> None:
     number = (100 if tls else 500) if extent == "sample" else (500 if tls else 2_000)
     seed = time.time_ns()
     print(f"{seed=}")  # shown when the test fails
-    dice = random.Random(seed)  # noqa: S311  # no secret
+    dice = random.Random(seed)  # noqa: S311  # not for security
     before = descriptors()
     with hostile(tls=tls) as server:
         server.script(*dice.choices(WHATEVER, k=4 * number))
@@ -93,8 +93,8 @@ async def all_slots_are_free(client: AsyncClient, server: Hostile, slots: int) -
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_loop_closed_in_mid_push(tls: bool, tmp_path: Path) -> None:
-    """After a loop was closed in the middle of pushes, there is no warning, and the client works in the next loop."""
+def test_loop_closed_during_pushes(tls: bool, tmp_path: Path) -> None:
+    """After a loop was closed during pushes, there is no warning, and the client works in the next loop."""
 
     async def one_of_three(peer: Peer) -> None:
         """Respond to one request when the other two have arrived, too."""

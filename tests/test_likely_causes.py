@@ -1,4 +1,4 @@
-"""Errors name a likely cause: another dialect, another path, another scheme, another secret."""
+"""Errors name a likely cause: another dialect, another path, another scheme, or another secret."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_wrong_dialect_or_path(driver: str, path: str, dialect: str, cause: str)
     ],
 )
 def test_wrong_secret(driver: str, dialect: str, secret: str | bytes, cause: str) -> None:
-    """The secret itself is not shown."""
+    """The error suggests a wrong secret, and does not show the secret itself."""
     with Hub(keys={"app": "s3cret-0"}) as hub:
         url = hub.url.rstrip("/") + ("/" if dialect == "webmq" else "/publish")
         error = ended(driver, url, auth_key="app", auth_secret=secret, dialect=dialect)
@@ -70,7 +70,7 @@ def test_wrong_secret(driver: str, dialect: str, secret: str | bytes, cause: str
 
 @both_drivers
 def test_an_unsigned_push(driver: str) -> None:
-    """There is no signature to explain; the broker says what is missing."""
+    """Without a signature there is nothing to explain, because the response says what is missing."""
     with Hub(keys={"app": "s3cret"}) as hub:
         error = ended(driver, hub.url)
     assert str(error) == "the broker answered 401: not authorized (this hub takes signed pushes only)"
@@ -110,7 +110,7 @@ def test_https_to_a_port_of_http(driver: str) -> None:
         ("Connection refused", False),
     ],
 )
-def test_what_openssl_says_of_a_peer_in_clear(said: str, asked: bool) -> None:
-    """The words depend on its version."""
+def test_the_openssl_error_for_a_server_without_tls(said: str, asked: bool) -> None:
+    """The text of the error depends on the version of OpenSSL."""
     reason = transport_failures.unreachable("127.0.0.1:80", said).reason
     assert reason.endswith("does the broker speak https on this port?") is asked

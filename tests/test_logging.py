@@ -1,4 +1,7 @@
-"""What the clients log, at which level, and that they log the same; that no record holds a secret is `test_secrets`."""
+"""The log messages of the clients, their levels, and that both log the same.
+
+For secrets in them, see `test_secrets`.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,11 @@ both_drivers = pytest.mark.parametrize("driver", DRIVERS)
 
 @pytest.fixture(autouse=True)
 def everything(caplog: pytest.LogCaptureFixture) -> None:
-    """Keep the records of all levels that users see by default."""
+    """Collect the records of all levels that users see by default."""
     caplog.set_level(logging.INFO, LOGGER)
 
 
-def heard(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, str]]:
+def records_of(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, str]]:
     """Return the logger, level and message of each record of this package."""
     ours = [each for each in caplog.records if each.name.startswith("webmqconnect_async")]
     return [(each.name, each.levelno, each.getMessage()) for each in ours]
@@ -43,25 +46,25 @@ def test_an_accepted_push_logs_nothing(driver: str, server: Hostile, caplog: pyt
     with Both(driver, server.url, "app", "s3cret") as client:
         client.push(TOPIC, 1)
         client.push_many([(TOPIC, 2)])
-    assert heard(caplog) == []
+    assert records_of(caplog) == []
 
 
 @both_drivers
-def test_what_is_raised_is_not_logged_as_well(driver: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_that_is_raised_is_not_logged(driver: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
     server.script(answer(reply(400)), drop_after_body)
     with Both(driver, server.url) as client:
         assert isinstance(client.failure(), Rejected)
         assert isinstance(client.failure(), ConnectionLost)
-    assert heard(caplog) == []
+    assert records_of(caplog) == []
 
 
 @both_drivers
-def test_a_retry_is_info(driver: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-    """It names the broker without a path, the attempt, the class and text of its error, and the pause."""
+def test_a_retry_is_logged_at_info(driver: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    """The message has the broker without a path, the attempt, the class and text of its error, and the delay."""
     server.script(drop_after_body, BUSY)
     with Both(driver, server.url, "app", "s3cret", retry=AT_LEAST_ONCE) as client:
         assert client.push(TOPIC, 1).attempts == 3
-    lost, busy = heard(caplog)
+    lost, busy = records_of(caplog)
     broker = f"127.0.0.1:{server.port}"
     assert lost == (
         LOGGER,
@@ -74,12 +77,14 @@ def test_a_retry_is_info(driver: str, server: Hostile, caplog: pytest.LogCapture
 
 
 @both_drivers
-def test_the_last_attempt_is_raised_alone(driver: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-    """Of three failed attempts, only the two that are followed by another are logged."""
+def test_the_error_of_the_last_attempt_is_not_logged(
+    driver: str, server: Hostile, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of three failed attempts, only the two that are followed by another one are logged."""
     server.script(BUSY, BUSY, BUSY)
     with Both(driver, server.url, retry=Retry(wait=0.0)) as client:
         assert isinstance(client.failure(), Overloaded)
-    assert ["attempt 1" in text or "attempt 2" in text for _, _, text in heard(caplog)] == [True, True]
+    assert ["attempt 1" in text or "attempt 2" in text for _, _, text in records_of(caplog)] == [True, True]
 
 
 @both_drivers
@@ -87,28 +92,28 @@ def test_a_bulk_logs_its_retries(driver: str, server: Hostile, caplog: pytest.Lo
     server.script(BUSY)
     with Both(driver, server.url, retry=Retry(wait=0.0)) as client:
         assert all(outcome.ok for outcome in client.push_many([(TOPIC, number) for number in range(5)]))
-    [(_, level, text)] = heard(caplog)
+    [(_, level, text)] = records_of(caplog)
     assert level == logging.INFO
     assert "attempt 1 ended in Overloaded" in text
 
 
 @both_drivers
-def test_a_retry_is_silent_by_default(driver: str, caplog: pytest.LogCaptureFixture) -> None:
-    """At the level that Python's root logger has unless told otherwise."""
+def test_a_retry_is_not_shown_by_default(driver: str, caplog: pytest.LogCaptureFixture) -> None:
+    """At the default level of Python's root logger, a retry is not shown."""
     caplog.set_level(logging.WARNING, LOGGER)
     with refusing() as url, Both(driver, url, retry=Retry(wait=0.0)) as client:
         client.failure()
-    assert heard(caplog) == []
+    assert records_of(caplog) == []
 
 
 def cut_off(server: Hostile) -> tuple[str, int, str]:
-    """Return the record of a close that ended two pushes."""
+    """Return the record of a `close` that ended two pushes."""
     said = "closing the client ended pushes that had no response yet: 2"
     return LOGGER, logging.INFO, f"127.0.0.1:{server.port}: {said}"
 
 
-async def test_pushes_cut_at_close(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-    """Logged once, however often the client is closed. A push that waits for a slot was not sent and does not count."""
+async def test_pushes_that_close_ends_are_logged(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    """The message is logged once, however often the client is closed. Pushes that wait for a slot are not counted."""
     server.script(stall, stall)
     client = AsyncClient(server.url, timeout=None, concurrency=2)
     pushing = [asyncio.create_task(client.push(TOPIC, number)) for number in range(3)]
@@ -117,10 +122,10 @@ async def test_pushes_cut_at_close(server: Hostile, caplog: pytest.LogCaptureFix
     await client.close()
     errors = await asyncio.gather(*pushing, return_exceptions=True)
     assert [isinstance(error, ReplyTimeout) for error in errors] == [True, True, False]
-    assert heard(caplog) == [cut_off(server)]
+    assert records_of(caplog) == [cut_off(server)]
 
 
-async def test_a_push_whose_own_deadline_strikes_in_a_close_is_not_cut(
+async def test_a_push_that_ends_at_its_own_deadline_during_close_is_not_counted(
     server: Hostile, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.script(stall)
@@ -130,11 +135,11 @@ async def test_a_push_whose_own_deadline_strikes_in_a_close_is_not_cut(
     await client.close(grace=PATIENCE)
     with pytest.raises(ReplyTimeout, match="the deadline passed"):
         await pushing
-    assert heard(caplog) == []
+    assert records_of(caplog) == []
 
 
-async def test_pushes_cut_by_a_cancelled_close(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-    """The `close` that ends them logs it, and not the next one."""
+async def test_pushes_that_a_cancelled_close_ends_are_logged(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    """The `close` that ends the pushes logs it, and not the next one."""
     server.script(stall, stall)
     client = AsyncClient(server.url, timeout=None)
     pushing = [asyncio.create_task(client.push(TOPIC, number)) for number in range(2)]
@@ -143,12 +148,12 @@ async def test_pushes_cut_by_a_cancelled_close(server: Hostile, caplog: pytest.L
     await asyncio.sleep(0)
     closing.cancel()
     await asyncio.wait([closing])
-    assert heard(caplog) == [cut_off(server)]
+    assert records_of(caplog) == [cut_off(server)]
     errors = await asyncio.gather(*pushing, return_exceptions=True)
     assert ["the client was closed" in str(error) for error in errors] == [True, True]
 
 
-def test_pushes_cut_at_close_blocking(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+def test_pushes_that_a_blocking_close_ends_are_logged(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
     server.script(stall, stall)
     client = Client(server.url, timeout=None)
     with ThreadPoolExecutor(2) as threads:
@@ -157,11 +162,11 @@ def test_pushes_cut_at_close_blocking(server: Hostile, caplog: pytest.LogCapture
         client.close(grace=0.0)
         client.close()
         assert [type(each.exception(PATIENCE)) for each in pushing] == [ReplyTimeout] * 2
-    assert heard(caplog) == [cut_off(server)]
+    assert records_of(caplog) == [cut_off(server)]
 
 
-def test_a_push_is_cut_once() -> None:
-    """Even if it has not returned yet when the client is closed again."""
+def test_a_push_is_counted_once() -> None:
+    """A push is counted once, even if it has not returned yet when the client is closed again."""
     slots = Slots(1)
     slots.acquire(Lease(), deadline=inf)
     assert slots.close(deadline=0.0) == 1
@@ -169,12 +174,12 @@ def test_a_push_is_cut_once() -> None:
 
 
 @both_drivers
-def test_a_close_that_cuts_nothing_logs_nothing(driver: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_close_that_ends_no_push_logs_nothing(driver: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
     client = Both(driver, server.url)
     with client:
         client.push(TOPIC, 1)
         client.close(grace=0.0)
-    assert heard(caplog) == []
+    assert records_of(caplog) == []
 
 
 ASYNC = "client = AsyncClient(url); push = lambda event: asyncio.run(client.push('t', event))"
@@ -182,8 +187,8 @@ SYNC = "client = Client(url); push = lambda event: client.push('t', event)"
 
 
 @pytest.mark.parametrize("script", [ASYNC, SYNC], ids=DRIVERS)
-def test_a_fork_is_debug(script: str, server: Hostile, tmp_path: Path) -> None:
-    """The child logs it once; the parent logs nothing."""
+def test_a_fork_is_logged_at_debug(script: str, server: Hostile, tmp_path: Path) -> None:
+    """The child logs the fork once; the parent logs nothing."""
     printed = run_script(
         """
         logging.basicConfig(stream=sys.stdout, format="%(name)s %(levelname)s %(message)s", level="DEBUG")
@@ -200,7 +205,7 @@ def test_a_fork_is_debug(script: str, server: Hostile, tmp_path: Path) -> None:
         prelude=f"{script}\n",
     )
     said = "a fork has copied the client, which does not use the parent's connections"
-    # An AsyncClient also says, in each event loop, how it sends.
+    # In each event loop, an AsyncClient also logs how it sends.
     lines = [line for line in printed.splitlines() if "requests are sent directly" not in line]
     assert lines == [f"{LOGGER} DEBUG 127.0.0.1:{server.port}: {said}"]
     assert len(server.requests) == 5
@@ -213,7 +218,9 @@ def test_a_fork_is_debug(script: str, server: Hostile, tmp_path: Path) -> None:
         (True, "requests are sent by session.post, because the session is borrowed"),
     ],
 )
-async def test_path_is_debug(session: bool, said: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_way_of_sending_is_logged_at_debug(
+    session: bool, said: str, server: Hostile, caplog: pytest.LogCaptureFixture
+) -> None:
     """How requests are sent is logged once, and shown in the repr."""
     caplog.set_level(logging.DEBUG, LOGGER)
     async with aiohttp.ClientSession() as borrowed:
@@ -222,18 +229,18 @@ async def test_path_is_debug(session: bool, said: str, server: Hostile, caplog: 
         async with client:
             await client.push_many([(TOPIC, 1), (TOPIC, 2)])
             assert repr(client) == f"<AsyncClient {server.url} auth_key=None {'session.post' if session else 'direct'}>"
-    assert heard(caplog) == [(LOGGER, logging.DEBUG, f"127.0.0.1:{server.port}: {said}")]
+    assert records_of(caplog) == [(LOGGER, logging.DEBUG, f"127.0.0.1:{server.port}: {said}")]
 
 
 def test_both_clients_log_the_same(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
-    """Through a push that fails and one that is accepted in the end."""
+    """The messages are the same for a push that fails and for one that is accepted after retries."""
     said = []
     for driver in DRIVERS:
         server.script(BUSY, drop_after_body, answer(reply(500)), drop_after_body)
         with Both(driver, server.url, retry=AT_LEAST_ONCE) as client:
             client.failure()
             client.push(TOPIC, 1)
-        said.append(heard(caplog))
+        said.append(records_of(caplog))
         caplog.clear()
     assert said[0] == said[1]
     assert len(said[0]) == 3

@@ -22,8 +22,8 @@ async def shown(page: Page, *lines: str) -> None:
     await page.until(f"{text} === '{','.join(lines)}'")
 
 
-async def test_it_shows_each_order_as_it_is() -> None:
-    """Also after an event that came before the list, after an older one, and after a restart of the hub."""
+async def test_the_page_shows_the_current_state_of_each_order() -> None:
+    """The page is correct after an event before the list, after an older event, and after a restart of the hub."""
     (html,) = [fence.text for fence in fences(PAGES / "how-to/never-miss.md") if fence.language == "html"]
     orders: list[dict[str, object]] = [{"id": 17, "version": 1, "state": "new"}]
     hub = Hub(port=0)
@@ -34,7 +34,7 @@ async def test_it_shows_each_order_as_it_is() -> None:
         return web.Response(text=html.replace(HUB, url), content_type="text/html")
 
     async def listing(_request: web.Request) -> web.Response:
-        if len(orders) == 1:  # an event overtakes the list
+        if len(orders) == 1:  # an event arrives before the list
             await client.push(TOPIC, {"id": 17, "version": 2, "state": "paid"})
         return web.json_response(orders)
 
@@ -42,7 +42,7 @@ async def test_it_shows_each_order_as_it_is() -> None:
     site.add_routes([web.get("/", index), web.get("/orders", listing)])
     try:
         async with AsyncClient(url) as client, TestServer(site, host="127.0.0.1") as server, chromium() as page:
-            await page.before_scripts("Math.random = () => 0;")  # it reconnects without a wait
+            await page.before_scripts("Math.random = () => 0;")  # it reconnects without a delay
             await page.open(str(server.make_url("/")))
             await shown(page, "17: paid")
             await client.push(TOPIC, {"id": 17, "version": 1, "state": "new"})

@@ -1,4 +1,4 @@
-"""Bulks of the blocking client if threads cannot be started: no outcome is lost."""
+"""Bulks of the blocking client while threads cannot be started: no outcome is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .hostile import ACCEPTED, Hostile, Peer, bodies, hostile
 from .scripts import run_script
 
 LIMITS = ("can't start new thread", "can't create new thread at interpreter shutdown")
-"""What CPython says where a thread cannot be started."""
+"""The messages of CPython when a thread cannot be started."""
 METHODS = ("push_many", "push_stream")
 
 
@@ -74,10 +74,10 @@ def test_few_threads(
     assert server.connections <= max(1, number)
 
 
-def test_threads_that_there_are_push_side_by_side(
+def test_the_existing_threads_push_concurrently(
     limit: Callable[[int, BaseException], list[threading.Thread]],
 ) -> None:
-    """Five threads still have five pushes in flight, and the source is read no further ahead than for five."""
+    """Five threads have five pushes in flight, and the source is read only as far ahead as for five."""
     limit(5, RuntimeError(LIMITS[0]))
     read: list[int] = []
     ahead: list[int] = []
@@ -109,7 +109,7 @@ def test_interrupted_start(
     limit: Callable[[int, BaseException], list[threading.Thread]],
     server: Hostile,
 ) -> None:
-    """A Ctrl-C while a thread is being started passes through, and what is in flight is waited for."""
+    """Ctrl-C while a thread is being started is raised after the pushes in flight have ended."""
     limit(number, error)
     with Client(server.url) as client:
         with pytest.raises(type(error)) as caught:
@@ -131,7 +131,7 @@ def test_interrupted_start(
     ids=["atexit", "threading's atexit", "after the main thread", "finalizer"],
 )
 def test_interpreter_shutdown(when: str, server: Hostile, tmp_path: Path) -> None:
-    """CPython 3.12 and later start no more threads then."""
+    """CPython 3.12 and later cannot start threads during the shutdown of the interpreter."""
     printed = run_script(
         f"""
         import atexit

@@ -1,4 +1,4 @@
-"""The recipes of docs/pages/how-to/observability.md run as they stand, and keep signatures out of what is exported."""
+"""The recipes of docs/pages/how-to/observability.md run unchanged, and keep signatures out of exported data."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Instrument = Callable[..., None]
 
 @pytest.fixture(scope="module", autouse=True)
 def providers() -> None:
-    """Export to memory. A process has one provider of each kind, for good; nothing else in the tests traces."""
+    """Export to memory. A process can set each provider only once; no other test uses them."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(SPANS))
     trace.set_tracer_provider(provider)
@@ -81,7 +81,7 @@ def run(snippet: str, server: Hostile) -> dict[str, Any]:
 
 @pytest.fixture
 def recipe(server: Hostile) -> dict[str, Any]:
-    """Return the functions that the page hands to `instrument`."""
+    """Return the functions that the page passes to `instrument`."""
     names = run(ATTEMPTS, server)
     SPANS.clear()
     return {"url_filter": names["without_query"], "request_hook": names["without_exception"]}
@@ -93,15 +93,15 @@ def exported() -> list[str]:
 
 
 def addresses(span: ReadableSpan) -> list[yarl.URL]:
-    """Return the attributes that are URLs, whatever their names are in this version of the conventions."""
+    """Return the attributes that are URLs, whatever their names in this version of the conventions."""
     return [yarl.URL(value) for value in (span.attributes or {}).values() if isinstance(value, str) and "://" in value]
 
 
 # The page
 
 
-def test_the_page_s_traces_of_attempts(server: Hostile) -> None:
-    """A span for the push, with the URL and without its query."""
+def test_the_traces_of_attempts_of_the_page(server: Hostile) -> None:
+    """Each attempt has a span, which has the URL without its query."""
     run(ATTEMPTS, server)
     [span] = SPANS.get_finished_spans()
     assert addresses(span) == [yarl.URL(server.url)]
@@ -110,7 +110,7 @@ def test_the_page_s_traces_of_attempts(server: Hostile) -> None:
     assert_silent(exported(), {signature, signature.rstrip("="), "signature=", "topicuri=", "s3cret"})
 
 
-def test_the_page_s_trace_around_a_push(server: Hostile) -> None:
+def test_the_trace_around_a_push_of_the_page(server: Hostile) -> None:
     run(AROUND, server)
     [span] = SPANS.get_finished_spans()
     attributes = {"messaging.system": "webmq", "messaging.destination.name": "http://example.com/orders"}
@@ -118,7 +118,7 @@ def test_the_page_s_trace_around_a_push(server: Hostile) -> None:
     assert_silent(exported(), {server.requests[0].query["signature"], "s3cret"})
 
 
-def test_the_page_s_figures(server: Hostile) -> None:
+def test_the_metrics_of_the_page(server: Hostile) -> None:
     run(FIGURES, server)
     data = FIGURE_READER.get_metrics_data()
     assert data is not None
@@ -137,7 +137,7 @@ def test_the_page_s_figures(server: Hostile) -> None:
     }
 
 
-def test_the_page_s_log(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_configuration_of_the_page(server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
     server.script(answer(reply(503, b"", "Retry-After: 0")))
     try:
         run(LOGGING, server)
@@ -146,22 +146,22 @@ def test_the_page_s_log(server: Hostile, caplog: pytest.LogCaptureFixture) -> No
     assert ["attempt 1 ended in Overloaded" in record.getMessage() for record in caplog.records] == [True]
 
 
-def test_the_page_names_the_loggers_there_are() -> None:
+def test_the_page_names_existing_loggers() -> None:
     sources = [path.read_text("utf-8") for path in Path(webmqconnect_async.__file__).parent.rglob("*.py")]
     used = {name for source in sources for name in re.findall(r'getLogger\("(.*?)"\)', source)}
     assert set(re.findall(r"^\| `(.*?)` \|", PAGE, re.MULTILINE)) == used
 
 
-# What the recipe for attempts is worth
+# The recipe for attempts with faults
 
 
 @dataclass(frozen=True, slots=True)
 class Misfortune:
-    """What happens to a push.
+    """A fault of a push.
 
     Args:
-        steps: the server's; None where there is no connection.
-        attempts: spans that there must be.
+        steps: the script of the server; None: there is no connection.
+        attempts: the number of expected spans.
         timeout: the client's.
     """
 
@@ -175,7 +175,7 @@ NO_ANSWER_TO_CONNECTING = Misfortune(None)
 MISFORTUNES = {
     "none": Misfortune(()),
     "garbage": GARBAGE,
-    "no answer to connecting": NO_ANSWER_TO_CONNECTING,
+    "no response to connecting": NO_ANSWER_TO_CONNECTING,
     "refused": Misfortune((answer(reply(401)),)),
     "redirect": Misfortune((answer(reply(302, b"", "Location: http://127.0.0.1:1/")),)),
     "cut off": Misfortune((drop_after_body,)),
@@ -186,7 +186,7 @@ MISFORTUNES = {
 
 
 async def meet(misfortune: Misfortune) -> list[Recorded]:
-    """Make a push that meets it; return the requests that reached a server."""
+    """Make a push with this fault; return the requests that reached a server."""
     with ExitStack() as stack:
         server = None if misfortune.steps is None else stack.enter_context(hostile(*misfortune.steps))
         url = stack.enter_context(unreachable()) if server is None else server.url
@@ -205,7 +205,7 @@ async def meet(misfortune: Misfortune) -> list[Recorded]:
 
 @pytest.mark.parametrize("misfortune", MISFORTUNES.values(), ids=MISFORTUNES)
 async def test_no_signature_is_exported(misfortune: Misfortune, instrument: Instrument, recipe: dict[str, Any]) -> None:
-    """However a push ends, there is a span per attempt, within that of the push, and nothing secret in any."""
+    """However a push ends, each attempt has a span within that of the push, and none contains a secret."""
     instrument(**recipe)
     requests = await meet(misfortune)
     *attempts, around = SPANS.get_finished_spans()
@@ -215,8 +215,8 @@ async def test_no_signature_is_exported(misfortune: Misfortune, instrument: Inst
     assert_silent(exported(), secrets_of(*requests))
 
 
-async def test_an_error_of_the_caller_s_is_exported_whole(instrument: Instrument, recipe: dict[str, Any]) -> None:
-    """The error of a push contains nothing secret, so the span around it may record the error."""
+async def test_an_error_of_a_push_is_exported_completely(instrument: Instrument, recipe: dict[str, Any]) -> None:
+    """The error of a push contains no secret, so the span around it may record the error."""
     instrument(**recipe)
     with hostile(answer(reply(401))) as server:
         async with AsyncClient(server.url, "app", SECRET) as client:
@@ -238,7 +238,7 @@ async def test_other_sessions_keep_their_exceptions(instrument: Instrument, reci
     assert [event.name for event in span.events] == ["exception"]
 
 
-# That the tests above can fail: what the functions keep out
+# The tests above can fail: without the functions of the recipe, signatures are exported
 
 
 async def test_without_the_filter_the_signature_is_an_attribute(instrument: Instrument, recipe: dict[str, Any]) -> None:
@@ -248,7 +248,7 @@ async def test_without_the_filter_the_signature_is_an_attribute(instrument: Inst
     assert request.query["signature"] in {url.query.get("signature") for url in addresses(span)}
 
 
-@pytest.mark.parametrize("misfortune", [GARBAGE, NO_ANSWER_TO_CONNECTING], ids=["garbage", "no answer to connecting"])
+@pytest.mark.parametrize("misfortune", [GARBAGE, NO_ANSWER_TO_CONNECTING], ids=["garbage", "no response to connecting"])
 async def test_without_the_hook_the_signature_is_in_an_event(
     misfortune: Misfortune, instrument: Instrument, recipe: dict[str, Any]
 ) -> None:
@@ -261,8 +261,8 @@ async def test_without_the_hook_the_signature_is_in_an_event(
 # The agent
 
 
-async def test_the_agent_leaves_pushes_out(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the variable that the page names, there are no spans of signed pushes, but spans of other requests."""
+async def test_the_agent_excludes_pushes(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variable that the page names, signed pushes have no spans, and other requests have."""
     [(name, value)] = re.findall(r"export (\w+)='(.*?)'", PAGE)
     monkeypatch.setenv(name, value)
     instrument()

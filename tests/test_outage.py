@@ -1,6 +1,6 @@
-"""The broker is away for a while: each push has an outcome, nothing accumulates, and the client works afterwards.
+"""The broker is down for a while: each push has an outcome, nothing accumulates, and the client works afterwards.
 
-The soak kills a hub under load; here it is away for as long as some pushes take.
+The soak kills a hub under load; here the hub is down for as long as some pushes take.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from webmqconnect_async import AsyncClient, Client, ConnectFailed, Outcome, Retr
 from webmqconnect_async.testing import Hub
 
 from .hostile import PATIENCE, refusing, unreachable
-from .running import away
+from .running import stopped
 
 TOPIC = "http://example.com/t"
 ONCE = Retry(attempts=1)
@@ -31,7 +31,7 @@ pytest_plugins = ["webmqconnect_async.testing"]
 
 
 def interrupted(hub: Hub) -> Iterator[tuple[str, object]]:
-    """Yield 300 pushes; while the second hundred of them is read, the hub is away."""
+    """Yield 300 pushes; while the second hundred of them is read, the hub is down."""
     yield from ((TOPIC, number) for number in range(100))
     with hub.down():
         yield from ((TOPIC, number) for number in range(100, 200))
@@ -39,10 +39,10 @@ def interrupted(hub: Hub) -> Iterator[tuple[str, object]]:
 
 
 async def interrupted_asynchronously(hub: Hub) -> AsyncIterator[tuple[str, object]]:
-    """Yield what `interrupted` does."""
+    """Yield the same pushes as `interrupted`."""
     for number in range(100):
         yield TOPIC, number
-    async with away(hub):
+    async with stopped(hub):
         for number in range(100, 200):
             yield TOPIC, number
     for number in range(200, 300):
@@ -50,10 +50,10 @@ async def interrupted_asynchronously(hub: Hub) -> AsyncIterator[tuple[str, objec
 
 
 def check(hub: Hub, outcomes: Iterable[Outcome]) -> None:
-    """Check that pushes fail while the hub is away, that all work again after it, and that none is lost or doubled."""
+    """Check that pushes fail while the hub is down, that all work afterwards, and that none is lost or doubled."""
     ended = {outcome.index: outcome for outcome in outcomes}
     assert sorted(ended) == list(range(300))
-    # Those in flight may meet it coming back.
+    # Pushes in flight may succeed when the hub is back.
     assert sum(ended[number].ok for number in range(100, 200)) <= WORKERS
     assert [(number, ended[number].error) for number in range(200, 300) if not ended[number].ok] == []
     assert all(isinstance(each.error, ConnectFailed | Unconfirmed) for each in ended.values() if not each.ok)
@@ -63,13 +63,13 @@ def check(hub: Hub, outcomes: Iterable[Outcome]) -> None:
     assert not {number for number, each in ended.items() if isinstance(each.error, ConnectFailed)} & set(taken)
 
 
-async def test_a_bulk_goes_on_when_the_broker_is_back(webmq_hub: Hub) -> None:
+async def test_a_bulk_continues_after_an_outage(webmq_hub: Hub) -> None:
     async with AsyncClient(webmq_hub.url, concurrency=10, retry=ONCE) as client:
         check(webmq_hub, await client.push_many(interrupted_asynchronously(webmq_hub)))
         assert client.stats.in_flight == 0
 
 
-def test_a_blocking_bulk_goes_on_when_the_broker_is_back(webmq_hub: Hub) -> None:
+def test_a_blocking_bulk_continues_after_an_outage(webmq_hub: Hub) -> None:
     with Client(webmq_hub.url, concurrency=10, retry=ONCE) as client:
         check(webmq_hub, client.push_many(interrupted(webmq_hub)))
         assert client.stats.in_flight == 0
@@ -78,8 +78,8 @@ def test_a_blocking_bulk_goes_on_when_the_broker_is_back(webmq_hub: Hub) -> None
 PATIENT = Retry(attempts=1_000_000, wait=0.001, max_wait=0.01)
 
 
-def told_to(note: Callable[[], None]) -> Callable[[], float]:
-    """Return a random source that records each call, which is made after each failed attempt."""
+def calling(note: Callable[[], None]) -> Callable[[], float]:
+    """Return a random source that calls `note` each time it is used, which is after each failed attempt."""
 
     def rolled() -> float:
         note()
@@ -88,14 +88,14 @@ def told_to(note: Callable[[], None]) -> Callable[[], float]:
     return rolled
 
 
-async def test_a_push_that_may_wait_for_the_broker_needs_no_other(
+async def test_a_push_with_enough_retries_succeeds_after_an_outage(
     webmq_hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is retried until the broker is back, and the caller gets no error."""
+    """The push is retried until the broker is back, and the caller gets no error."""
     failed = asyncio.Event()
-    monkeypatch.setattr("random.random", told_to(failed.set))
+    monkeypatch.setattr("random.random", calling(failed.set))
     async with AsyncClient(webmq_hub.url, timeout=PATIENCE, retry=PATIENT) as client:
-        async with away(webmq_hub):
+        async with stopped(webmq_hub):
             pushing = asyncio.create_task(client.push(TOPIC, 1))
             await asyncio.wait_for(failed.wait(), PATIENCE)
         receipt = await pushing
@@ -103,11 +103,11 @@ async def test_a_push_that_may_wait_for_the_broker_needs_no_other(
     assert [pushed.event for pushed in webmq_hub.pushes] == [1]
 
 
-def test_a_blocking_push_that_may_wait_for_the_broker_needs_no_other(
+def test_a_blocking_push_with_enough_retries_succeeds_after_an_outage(
     webmq_hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = threading.Event()
-    monkeypatch.setattr("random.random", told_to(failed.set))
+    monkeypatch.setattr("random.random", calling(failed.set))
     with Client(webmq_hub.url, timeout=PATIENCE, retry=PATIENT) as client, ThreadPoolExecutor(1) as threads:
         with webmq_hub.down():
             pushing = threads.submit(client.push, TOPIC, 1)
@@ -118,7 +118,7 @@ def test_a_blocking_push_that_may_wait_for_the_broker_needs_no_other(
 
 
 class Growth:
-    """What failing pushes leave behind, after the first 500 of 1,500."""
+    """The resources that 1,500 failing pushes leave behind, after the first 500."""
 
     def __init__(self) -> None:
         self._failed = 0
@@ -133,7 +133,7 @@ class Growth:
         tracemalloc.stop()
 
     def count(self, outcome: Outcome) -> None:
-        """Count one more."""
+        """Count one more push."""
         assert isinstance(outcome.error, ConnectFailed)
         self._failed += 1
         if self._failed == 500:
@@ -145,13 +145,13 @@ class Growth:
         """Check that nothing has accumulated: less than 20 bytes per push, no file, no thread."""
         assert self._failed == 1500
         assert self.bytes < 20_000
-        # Those in flight have one each.
+        # Pushes in flight have one each.
         assert self.files <= WORKERS
         assert self.threads <= 0
 
 
 def _held() -> tuple[int, int, int]:
-    """Return what this process holds: bytes that Python has allocated, open files, threads."""
+    """Return the resources of this process: bytes that Python has allocated, open files, threads."""
     gc.collect()
     files = Path("/proc/self/fd")
     return (
@@ -166,7 +166,7 @@ def pushes() -> Iterator[tuple[str, object]]:
     return ((f"{TOPIC}/{number % 10}", number) for number in range(1500))
 
 
-async def test_nothing_piles_up_while_the_broker_is_away() -> None:
+async def test_nothing_accumulates_during_an_outage() -> None:
     retry = Retry(attempts=2, wait=0)
     with refusing() as url, Growth() as growth:
         async with AsyncClient(url, concurrency=WORKERS, retry=retry) as client:
@@ -177,7 +177,7 @@ async def test_nothing_piles_up_while_the_broker_is_away() -> None:
     growth.check()
 
 
-def test_nothing_piles_up_while_the_broker_is_away_blocking() -> None:
+def test_nothing_accumulates_during_an_outage_blocking() -> None:
     retry = Retry(attempts=2, wait=0)
     with refusing() as url, Growth() as growth, Client(url, concurrency=WORKERS, retry=retry) as client:
         for outcome in client.push_stream(pushes(), order_by_topic=True):
@@ -185,7 +185,7 @@ def test_nothing_piles_up_while_the_broker_is_away_blocking() -> None:
     growth.check()
 
 
-async def test_connections_that_come_to_nothing_are_closed() -> None:
+async def test_failed_connection_attempts_are_closed() -> None:
     """If the broker's machine does not respond, each connection attempt ends with its push."""
     with unreachable() as url:
         async with AsyncClient(url, timeout=0.05, concurrency=WORKERS, retry=ONCE) as client:
@@ -195,7 +195,7 @@ async def test_connections_that_come_to_nothing_are_closed() -> None:
             assert _held()[1] == before
 
 
-def test_connections_that_come_to_nothing_are_closed_blocking() -> None:
+def test_failed_connection_attempts_are_closed_blocking() -> None:
     with unreachable() as url, Client(url, timeout=0.05, concurrency=WORKERS, retry=ONCE) as client:
         before = _held()[1]
         outcomes = client.push_many([(TOPIC, number) for number in range(3 * WORKERS)])

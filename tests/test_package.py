@@ -1,4 +1,4 @@
-"""The package's public names, docstrings, types and version, and what importing it imports."""
+"""The package's public names, docstrings, types and version, and which modules importing it imports."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_every_public_name_is_in_all() -> None:
         for name, value in vars(webmqconnect_async).items()
         if not name.startswith("_") and not isinstance(value, types.ModuleType) and name != "TYPE_CHECKING"
     }
-    # Imported when they are first used.
+    # These are imported when they are first used.
     assert public | {"__version__", "AsyncClient", "Client", "to_json"} == set(webmqconnect_async.__all__)
 
 
 def test_every_other_module_is_private() -> None:
-    """A module is public if it is listed here; otherwise it, or a folder around it, begins with an underscore."""
+    """A module is public if it is listed here; otherwise its name, or that of a parent, begins with an underscore."""
     public = {
         "__init__",
         "__main__",
@@ -77,7 +77,7 @@ def test_every_public_module_has_all(module: str) -> None:
     assert list(names) == sorted(names)
 
 
-def test_the_promised_names_are_there() -> None:
+def test_the_documented_names_exist() -> None:
     promised = {
         "AsyncClient",
         "Background",
@@ -94,7 +94,7 @@ def test_the_promised_names_are_there() -> None:
 
 
 def _members(cls: type) -> Iterator[tuple[str, object]]:
-    """Yield the public methods and properties that a class of the package has beyond those of built-in ones."""
+    """Yield the public methods and properties of a class, except for those that it inherits from built-in classes."""
     for name, value in inspect.getmembers(cls):
         owner = next((base for base in cls.__mro__ if name in vars(base)), object)
         if not name.startswith("_") and owner.__module__.startswith("webmqconnect_async"):
@@ -104,7 +104,7 @@ def _members(cls: type) -> Iterator[tuple[str, object]]:
 @pytest.mark.parametrize("cls", _CLASSES, ids=lambda cls: cls.__name__)
 def test_everything_public_has_a_docstring(cls: type) -> None:
     assert cls.__doc__
-    # The docstring that dataclass makes up, were there none.
+    # The docstring that dataclass generates if there is none.
     assert not cls.__doc__.startswith(f"{cls.__name__}(")
     for name, member in _members(cls):
         if callable(member) or isinstance(member, property):
@@ -127,8 +127,8 @@ _OPTIONS = {"ClientOptions": ClientOptions}
 
 
 @pytest.mark.parametrize("cls", _CLASSES, ids=lambda cls: cls.__name__)
-def test_every_documented_argument_is_one(cls: type) -> None:
-    """A docstring's Args names the arguments of the constructor or the method, in their order."""
+def test_the_documented_arguments_exist(cls: type) -> None:
+    """The Args of a docstring are the arguments of the constructor or the method, in order."""
     functions: list[tuple[str, Callable[..., object]]] = [(cls.__name__, cls)]
     functions += [(name, member) for name, member in _members(cls) if callable(member) and name != "from_env"]
     for name, function in functions:
@@ -140,20 +140,20 @@ def test_every_documented_argument_is_one(cls: type) -> None:
 
 
 def test_the_clients_have_the_same_arguments() -> None:
-    """Except for a session, which only the asynchronous one can borrow, and the names of 2012."""
+    """The exceptions are a session, which only the AsyncClient can borrow, and the argument names of 2012."""
     asynchronous, blocking = _arguments(webmqconnect_async.AsyncClient), _arguments(webmqconnect_async.Client)
     assert [name for name in asynchronous if name != "session"] == [name for name in blocking if name not in _OF_2012]
     assert set(_OF_2012) <= set(blocking)
 
 
 @pytest.mark.parametrize("client", [webmqconnect_async.AsyncClient, webmqconnect_async.Client])
-def test_an_unknown_argument_is_named(client: type) -> None:
+def test_the_error_of_an_unknown_argument_names_it(client: type) -> None:
     with pytest.raises(TypeError, match=rf"^{client.__name__}\(\) got an unexpected keyword argument 'concurency'$"):
         client("http://127.0.0.1", concurency=3)
 
 
 def test_every_option_is_a_setting() -> None:
-    """An option of the TypedDict without a parameter of Settings would fail at runtime, and the other way round."""
+    """An option of the TypedDict without a parameter of Settings, or the reverse, would fail at runtime."""
     parameters = inspect.signature(settings.Settings).parameters.values()
     assert [each.name for each in parameters if each.kind is each.KEYWORD_ONLY] == list(
         typing.get_type_hints(ClientOptions, localns=_NAMES)
@@ -175,8 +175,8 @@ def test_the_clients_have_the_same_methods(method: str) -> None:
 @pytest.mark.parametrize(
     ("client", "others"), [(webmqconnect_async.AsyncClient, ["session"]), (webmqconnect_async.Client, [])]
 )
-def test_from_env_has_the_arguments_that_the_environment_does_not_give(client: type, others: list[str]) -> None:
-    taken = [*inspect.signature(client.from_env).parameters]  # type: ignore[attr-defined]  # both have it
+def test_from_env_has_all_arguments_but_those_of_the_environment(client: type, others: list[str]) -> None:
+    taken = [*inspect.signature(client.from_env).parameters]  # type: ignore[attr-defined]  # both clients have it
     assert taken == ["timeout", "options"]
     for name in [*typing.get_type_hints(ClientOptions, localns=_NAMES), *others]:
         with pytest.raises(ValueError, match="WEBMQ_ENDPOINT: not set"):
@@ -186,7 +186,7 @@ def test_from_env_has_the_arguments_that_the_environment_does_not_give(client: t
 # Types
 
 _NAMES = {"typing": typing, **vars(typing), **vars(values), **vars(settings)}
-"""For annotations of names that a module imports for the type checker alone."""
+"""Names for annotations that a module imports only for type checkers."""
 
 
 def _mentions_any(hint: object) -> bool:
@@ -194,7 +194,7 @@ def _mentions_any(hint: object) -> bool:
 
 
 def _hints(cls: type) -> Iterator[tuple[str, object]]:
-    """Yield the types that a class shows: of its attributes, arguments and results."""
+    """Yield the public types of a class: of its attributes, arguments and return values."""
     for base in cls.__mro__:
         if base.__module__.startswith("webmqconnect_async"):
             for name, hint in typing.get_type_hints(base, localns=_NAMES).items():
@@ -220,13 +220,13 @@ def test_any_would_be_found() -> None:
     assert [where for where, hint in _hints(Bad) if _mentions_any(hint)] == ["Bad.attribute"]
 
 
-def test_the_types_are_all_looked_at() -> None:
+def test_all_types_are_checked() -> None:
     looked_at = {where for cls in _CLASSES for where, _ in _hints(cls)}
     assert {"AsyncClient.push: event", "Client.push: return", "Failed.error", "Retry.wait"} <= looked_at
     assert "SourceFailed.outcomes" in looked_at
 
 
-def test_the_types_are_shipped() -> None:
+def test_the_package_has_py_typed() -> None:
     assert files("webmqconnect_async").joinpath("py.typed").is_file()
 
 
@@ -240,7 +240,7 @@ def test_the_version_is_stated_once() -> None:
     assert stated == ["_version.py"]
 
 
-def test_the_project_reads_it_there() -> None:
+def test_the_project_reads_the_version_of_the_package() -> None:
     path = _ROOT.parent / "pyproject.toml"
     if not path.exists():
         pytest.skip("not in a checkout")
@@ -251,7 +251,7 @@ def test_the_project_reads_it_there() -> None:
 
 
 def test_the_changelog_begins_with_this_version() -> None:
-    """Or with what is not released yet."""
+    """The changelog begins with this version, or with unreleased changes."""
     changelog = (Path(__file__).parents[1] / "CHANGELOG.md").read_text("utf-8")
     top = re.findall(r"^## \[(.*?)\]", changelog, re.MULTILINE)[0]
     assert top in ("Unreleased", __version__)
@@ -262,11 +262,11 @@ def test_aiohttp_and_h11_are_the_only_hard_dependencies() -> None:
     assert sorted(needed) == ["aiohttp<4,>=3.14.4", "h11>=0.16"]
 
 
-# What importing it brings along
+# Imports
 
 
 def _imported_by(statement: str) -> set[str]:
-    """Return the modules that a statement imports in a fresh interpreter, which may measure its coverage."""
+    """Return the modules that a statement imports in a new interpreter, which may measure its coverage."""
     code = f"import sys; before = set(sys.modules)\n{statement}\nprint('\\n'.join(set(sys.modules) - before))"
     done = subprocess.run(  # noqa: S603  # an interpreter of our own, on lines of our own
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
@@ -280,17 +280,17 @@ def test_importing_the_package_imports_no_hub_and_no_command_line() -> None:
     assert [
         name for name in imported if re.match(r"webmqconnect_async\.(hub|_cli|subscriber|testing|explain)\b", name)
     ] == []
-    # What only the extras and the tests need, and the server half of aiohttp.
+    # Modules that only the extras and the tests need, and the server half of aiohttp.
     assert imported & {"click", "rich", "rich_click", "uvloop", "pytest", "hypothesis", "aiohttp.web"} == set()
 
 
 def test_importing_the_client_imports_no_types_of_events() -> None:
-    """They take milliseconds; an application that pushes such values has imported them."""
+    """Importing them takes milliseconds; an application that pushes such values has imported them itself."""
     assert _imported_by("from webmqconnect_async import Client") & {"decimal", "uuid"} == set()
 
 
 def test_importing_the_hub_imports_no_client() -> None:
-    """Naming a module below the package runs the package's own imports: they are left out by a stand-in for it."""
+    """Importing a submodule also imports the package, so the package is replaced by an empty module here."""
     bare = (
         "import types; package = types.ModuleType('webmqconnect_async'); "
         f"package.__path__ = [{str(_ROOT)!r}]; sys.modules['webmqconnect_async'] = package; "

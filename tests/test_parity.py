@@ -1,4 +1,4 @@
-"""Both clients against one hostile server: a case has the same outcome with each client and each method."""
+"""Both clients with the same hostile server: a case has the same outcome with each client and each method."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Way: TypeAlias = tuple[str, str]
 WAYS: list[Way] = [(transport, method) for transport in TRANSPORTS for method in METHODS]
 
 
-# Not what depends on bytes that a server leaves unread in the kernel: with TLS, the order of events is another.
+# Without cases that depend on unread bytes in the kernel: with TLS, the order of events differs.
 OVER_TLS = [
     case for case in CASES if case.staging is in_clear and not {drop_unread, accept_and_drop_unread} & {*case.script}
 ]
@@ -45,20 +45,21 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 def ways(case: Case) -> list[Way]:
-    """Return the ways in which a case is tried: all, except for one case that a bug of uvloop 0.23 affects.
+    """Return the ways in which a case is run: all, except for one case that a bug of uvloop 0.23 affects.
 
-    If a connection is reset in the TLS handshake, it leaves a socket object whose descriptor it has closed; that closes
-    the descriptor again when it is collected, and with it another connection. So it does with any client.
+    If a connection is reset in the TLS handshake, uvloop leaves a socket object whose descriptor it has closed. When
+    that is
+    garbage-collected, the descriptor is closed again, and with it another connection. It happens with any client.
     """
     return [way for way in WAYS if way[0] != "uvloop" or case.name != "TLS: reset in the handshake"]
 
 
 @every_case
-def test_case_by_every_way(case: Case) -> None:
-    """The push ends as the table says, after as many attempts and requests, each way at a server of its own.
+def test_case_in_every_way(case: Case) -> None:
+    """The push ends as the table says, after as many attempts and requests, each way with a server of its own.
 
-    A fault meets each way at another point. An answer is read and judged before the methods differ: it comes by all of
-    them, each with another transport, and the next answer by others.
+    A fault affects each way at another point, so it is tested with all of them. A response is judged before the methods
+    differ: each transport uses another method for it, and others for the next response.
     """
     tried = ways(case) if case in FAULTS else WAYS[CASES.index(case) % len(TRANSPORTS) :: len(TRANSPORTS)]
     with ThreadPoolExecutor(6) as threads:
@@ -68,7 +69,10 @@ def test_case_by_every_way(case: Case) -> None:
 
 @pytest.fixture(scope="module")
 def ends(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dict[Way, End]]]]:
-    """Run the selected cases with each transport, and the methods in turn. Several run at once: many of them wait."""
+    """Run the selected cases with each transport, and the methods in turn.
+
+    Several run at once, because many of them wait.
+    """
 
     def run(case: Case) -> dict[Way, End]:
         number = CASES.index(case)
@@ -84,7 +88,7 @@ def ends(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dict[Way, 
 
 @every_case
 def test_case(case: Case, ends: dict[str, Future[dict[Way, End]]]) -> None:
-    """The same with a sample of the ways, which includes both clients."""
+    """A sample of the ways, which includes both clients, has the outcome of the table."""
     by_way = ends[case.name].result()
     assert {transport for transport, _ in by_way} == {*DRIVERS}
     assert by_way == dict.fromkeys(by_way, case.end)
@@ -100,7 +104,7 @@ def test_case(case: Case, ends: dict[str, Future[dict[Way, End]]]) -> None:
     ids=lambda value: value.name,
 )
 def test_case_over_tls(case: Case, version: ssl.TLSVersion, extent: str) -> None:
-    """Each transport ends so over TLS, too. The versions differ in how a connection begins and ends, not in answers."""
+    """Each transport has the same outcome over TLS. TLS affects how a connection begins and ends, not responses."""
 
     @contextmanager
     def over_tls(case: Case) -> Iterator[Place]:
@@ -117,8 +121,8 @@ def test_case_over_tls(case: Case, version: ssl.TLSVersion, extent: str) -> None
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_connection_that_was_answered_early(transport: str, tls: bool) -> None:
-    """A part of the event is still unsent, so it is not used for another push."""
+def test_a_connection_with_an_early_response_is_not_reused(transport: str, tls: bool) -> None:
+    """A part of the event is still unsent, so the connection is not used for another push."""
 
     async def early(peer: Peer) -> None:
         await peer.head()
@@ -136,7 +140,7 @@ def test_a_connection_that_was_answered_early(transport: str, tls: bool) -> None
         server.drop_all(reset=True)
 
 
-def test_every_case_has_a_name_of_its_own() -> None:
+def test_the_names_of_cases_are_unique() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 
@@ -171,7 +175,7 @@ def test_redirect(driver: str, method: str, status: int) -> None:
 )
 @pytest.mark.parametrize("sent", [0.0, 784111777.0, 4102444800.0])
 def test_skew(driver: str, dialect: str, said: bytes, sent: float) -> None:
-    """The error of a refused timestamp has the difference of the clocks, whatever the broker's time is."""
+    """The error of a refused timestamp has the difference of the clocks, for any time of the broker."""
     date = f"Date: {formatdate(sent, usegmt=True)}"
     with (
         hostile(answer(reply(400, said, date))) as server,
@@ -216,7 +220,7 @@ AFTER_CLOSE: dict[str, Callable[[Both, _Source], object]] = {
 @pytest.mark.parametrize("used", [False, True], ids=["never used", "used"])
 @pytest.mark.parametrize("case", AFTER_CLOSE)
 def test_after_close(driver: str, used: bool, case: str) -> None:
-    """A closed client says so before it checks arguments, encodes an event or reads a source."""
+    """A closed client raises ClientClosed before it checks arguments, encodes an event or reads a source."""
     source = _Source()
     with hostile() as server, Both(driver, server.url) as client:
         if used:

@@ -1,4 +1,4 @@
-"""Bugs of other clients of this kind, tested with both of ours, unless another test covers them."""
+"""Bugs of other clients of this kind, tested with both clients of this package, unless another test covers them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ SECRET = "s3cret"
 
 
 async def test_broker_closes_while_the_loop_is_blocked(server: Hostile) -> None:
-    """The next push of the very task that blocked the loop finds the connection closed, and opens another."""
+    """The next push of the task that blocked the loop finds the connection closed, and opens another one."""
     async with AsyncClient(server.url) as client:
         for number in range(10):
             assert (await client.push("t", number)).attempts == 1
             server.drop_all()
-            time.sleep(0.06)  # noqa: ASYNC251  # the subject
+            time.sleep(0.06)  # noqa: ASYNC251  # the test blocks the loop
         assert server.connections == len(server.requests) == 10
 
 
@@ -79,7 +79,7 @@ prefork(push, end)
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_preloaded_application(tls: bool, tmp_path: Path) -> None:
-    """A client that has pushed before its workers are forked, as under `gunicorn --preload`, serves them all."""
+    """A client that has pushed before its workers are forked, as under `gunicorn --preload`, works in all of them."""
     with hostile(tls=tls) as server:
         printed = run_script(PRELOADED, server.url, tmp_path, prelude=PREFORK)
         assert printed.split() == ["0", "0"] * 2
@@ -87,12 +87,12 @@ def test_preloaded_application(tls: bool, tmp_path: Path) -> None:
             requests = [each for each in server.requests if each.query["topicuri"] == driver]
             events = sorted(json.loads(each.body) for each in requests)
             assert events == ["master", "preloaded", "worker 0", "worker 0", "worker 1", "worker 1"]
-        # The connection that the master had is still its own.
+        # The connection of the main process still works.
         assert server.connections == 2 * 3
 
 
 def test_no_thread_is_started(server: Hostile, tmp_path: Path) -> None:
-    """Under uWSGI without threads the blocking client pushes, and a bulk of one at a time does."""
+    """Under uWSGI without threads, the blocking client can push, also a bulk with a concurrency of 1."""
     printed = run_script(
         """
         def start(thread):
@@ -112,14 +112,14 @@ def test_no_thread_is_started(server: Hostile, tmp_path: Path) -> None:
 
 
 class Event(list[int]):
-    """An event that can be watched."""
+    """An event to which weak references are possible."""
 
-    __hash__ = object.__hash__  # type: ignore[assignment]  # a WeakSet needs one
+    __hash__ = object.__hash__  # type: ignore[assignment]  # required by WeakSet
 
 
 @both_drivers
 @pytest.mark.parametrize("order_by_topic", [False, True])
-def test_a_stream_keeps_nothing(driver: str, order_by_topic: bool, server: Hostile) -> None:
+def test_a_stream_keeps_only_events_in_flight(driver: str, order_by_topic: bool, server: Hostile) -> None:
     """For any number of events, only those in flight and those that wait for the consumer are in memory."""
     alive: weakref.WeakSet[Event] = weakref.WeakSet()
     most = 0
@@ -139,10 +139,10 @@ def test_a_stream_keeps_nothing(driver: str, order_by_topic: bool, server: Hosti
 
 
 @both_drivers
-def test_nothing_is_taken_from_the_surroundings(
+def test_a_client_is_isolated_from_the_environment(
     driver: str, server: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No proxy from the environment, no netrc, no cookie of an earlier answer."""
+    """A client uses no proxy from the environment, no netrc, and no cookie of an earlier response."""
     server.script(answer(reply(202, b"", "Set-Cookie: c=1; Path=/")))
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password mine\n")
@@ -216,7 +216,7 @@ def _circle() -> list[object]:
     [float("nan"), float("inf"), "\ud800", {"\udfff": 1}, _circle(), object(), {1, 2}, b"bytes", {(1, 2): 3}],
     ids=repr,
 )
-def test_an_event_that_json_cannot_say_is_not_sent(
+def test_an_event_without_a_json_form_is_not_sent(
     driver: str, dialect: DialectName, event: object, server: Hostile
 ) -> None:
     with Both(driver, server.url, dialect=dialect) as client:

@@ -1,4 +1,4 @@
-"""A proxy of a borrowed session that refuses to connect to the broker: the error says so, with the proxy's status."""
+"""A proxy of a borrowed session that refuses to connect to the broker: the error has the proxy's status."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BROKER = "https://broker.example:8443/push"
 
 
 async def refused(proxy: Hostile) -> ConnectFailed:
-    """Push through a proxy; return the error."""
+    """Push through a proxy, and return the error."""
     async with aiohttp.ClientSession(proxy=f"http://someone:pr0xy-pass@127.0.0.1:{proxy.port}") as session:
         client = AsyncClient(BROKER, "app", "s3cret", session=session, retry=Retry(wait=0.0))
         with pytest.raises(ConnectFailed) as caught:
@@ -27,7 +27,7 @@ async def refused(proxy: Hostile) -> ConnectFailed:
     [(407, 1), (403, 1), (404, 1), (302, 1), (202, 1), (502, 3), (503, 3), (504, 3), (500, 3), (429, 3), (408, 3)],
 )
 async def test_a_proxy_refuses(status: int, attempts: int) -> None:
-    """Only a refusal that may pass is retried. Nothing has reached the broker, and no URL is shown."""
+    """Only a transient refusal is retried. Nothing has reached the broker, and no URL is shown."""
     with hostile(*[answer(reply(status, b"no", "X: https://broker.example/?signature=x"))] * 3) as proxy:
         error = await refused(proxy)
         assert str(error) == f"the proxy answered {status} instead of connecting to broker.example:8443"
@@ -36,7 +36,7 @@ async def test_a_proxy_refuses(status: int, attempts: int) -> None:
 
 
 async def test_a_proxy_closes() -> None:
-    """The broker has not got the request: it is safe to push again."""
+    """The broker has not received the request, so it is safe to push again."""
     with hostile(*[drop_after_head] * 3) as proxy:
         error = await refused(proxy)
     assert (error.attempts, error.retryable) == (3, True)

@@ -1,4 +1,4 @@
-"""`push_soon` of both clients on real sockets: everything beyond the bookkeeping, which `test_backlog` tests."""
+"""`push_soon` of both clients on real sockets. For its bookkeeping, see `test_backlog`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ both_clients = pytest.mark.parametrize("kind", [*DRIVERS, "uvloop"])
 
 
 class Failures(list[Failed]):
-    """An `on_failure` that keeps what it is called with."""
+    """An `on_failure` that stores its arguments."""
 
     def __call__(self, failed: Failed) -> None:
         self.append(failed)
@@ -67,7 +67,7 @@ class Failures(list[Failed]):
 
 
 def until(client: Both, server: Hostile, condition: Callable[[], bool]) -> None:
-    """Let the client work until a condition holds."""
+    """Let the client work until a condition is true."""
     if isinstance(client.client, Client):
         server.until(condition)
     else:
@@ -79,7 +79,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @both_clients
-def test_in_order_by_topic(kind: str, server: Hostile) -> None:
+def test_events_of_a_topic_are_pushed_in_order(kind: str, server: Hostile) -> None:
     with Both(kind, server.url) as client:
         for number in range(60):
             assert client.push_soon(f"{TOPIC}/{number % 3}", number) is True
@@ -91,7 +91,7 @@ def test_in_order_by_topic(kind: str, server: Hostile) -> None:
 
 
 @both_clients
-def test_all_arguments_arrive(kind: str, server: Hostile) -> None:
+def test_push_soon_has_the_arguments_of_push(kind: str, server: Hostile) -> None:
     with Both(kind, server.url) as client:
         client.push_soon(TOPIC, {"id": 17}, ["a", 1], exclude=["b"])
     [request] = server.requests
@@ -100,7 +100,7 @@ def test_all_arguments_arrive(kind: str, server: Hostile) -> None:
 
 
 @both_clients
-def test_it_waits_for_nothing(kind: str) -> None:
+def test_push_soon_does_not_wait(kind: str) -> None:
     """`push_soon` waits neither for the broker nor for a slot, and awaited pushes do not wait for its events."""
     with hostile(*[stall] * 10) as server, Both(kind, server.url, concurrency=1, timeout=None) as client:
         for number in range(20):
@@ -116,7 +116,9 @@ def test_it_waits_for_nothing(kind: str) -> None:
 
 
 @both_clients
-def test_a_failure_is_reported_and_stepped_over(kind: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_is_reported_and_the_next_event_is_pushed(
+    kind: str, server: Hostile, caplog: pytest.LogCaptureFixture
+) -> None:
     failures = Failures()
     server.script(answer(reply(401)), drop_after_body)
     with Both(kind, server.url, background=Background(on_failure=failures)) as client:
@@ -131,10 +133,8 @@ def test_a_failure_is_reported_and_stepped_over(kind: str, server: Hostile, capl
 
 
 @both_clients
-def test_failures_that_nobody_is_told_of_are_logged(
-    kind: str, server: Hostile, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The first at once, the others within a minute as the client is closed."""
+def test_failures_without_on_failure_are_logged(kind: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+    """The first failure is logged at once, the others within a minute or when the client is closed."""
     server.script(*[answer(reply(401))] * 3)
     with Both(kind, server.url) as client:
         for number in range(3):
@@ -145,7 +145,7 @@ def test_failures_that_nobody_is_told_of_are_logged(
 
 
 @both_clients
-def test_too_old_events_are_logged(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_events_that_are_too_old_are_logged(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     options = Background(max_age=0.05)
     with refusing() as url, Both(kind, url, retry=Retry(attempts=1), background=options) as client:
         for number in range(3):
@@ -157,7 +157,7 @@ def test_too_old_events_are_logged(kind: str, caplog: pytest.LogCaptureFixture) 
 
 
 @both_clients
-def test_on_failure_raises(kind: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_of_on_failure(kind: str, server: Hostile, caplog: pytest.LogCaptureFixture) -> None:
     server.script(answer(reply(401)), answer(reply(401)))
 
     def on_failure(failed: Failed) -> None:
@@ -177,7 +177,7 @@ def test_on_failure_raises(kind: str, server: Hostile, caplog: pytest.LogCapture
 @pytest.mark.parametrize(
     ("arguments", "error"), [((TOPIC, {1, 2}), InvalidPush), ((1, 1), InvalidPush), (("t" * 20_000, 1), TooLarge)]
 )
-def test_what_cannot_be_encoded_raises_at_once(
+def test_an_event_that_cannot_be_encoded_raises_at_once(
     kind: str, arguments: tuple[Any, Any], error: type[Exception], server: Hostile
 ) -> None:
     with Both(kind, server.url) as client:
@@ -187,7 +187,7 @@ def test_what_cannot_be_encoded_raises_at_once(
 
 
 @both_clients
-def test_no_room(kind: str) -> None:
+def test_a_full_queue(kind: str) -> None:
     with hostile(stall) as server, Both(kind, server.url, background=Background(limit=3)) as client:
         assert [client.push_soon(TOPIC, number) for number in range(5)] == [True] * 3 + [False] * 2
         until(client, server, lambda: len(server.requests) == 1)
@@ -214,7 +214,7 @@ def test_close_flushes(kind: str, server: Hostile, caplog: pytest.LogCaptureFixt
 
 
 @both_clients
-def test_what_is_left_after_the_grace(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_events_that_are_left_after_the_grace_fail(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     failures = Failures()
     options = Background(on_failure=failures)
     with refusing() as url, Both(kind, url, retry=Retry(attempts=1), background=options) as client:
@@ -233,7 +233,7 @@ def test_what_is_left_after_the_grace(kind: str, caplog: pytest.LogCaptureFixtur
 
 
 @both_clients
-def test_a_push_in_flight_is_cut_off_at_the_end_of_the_grace(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_push_in_flight_ends_with_the_grace(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     failures = Failures()
     options = Background(on_failure=failures)
     with hostile(stall) as server, Both(kind, server.url, timeout=None, background=options) as client:
@@ -247,12 +247,12 @@ def test_a_push_in_flight_is_cut_off_at_the_end_of_the_grace(kind: str, caplog: 
     assert len(logged(caplog)) == 1
 
 
-# The broker goes and comes back
+# Outages of the broker
 
 
 @both_clients
 def test_the_broker_comes_back(kind: str, webmq_hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
-    """Events that were pushed meanwhile are delivered in order. The start and the end of the outage are logged."""
+    """Events of the outage are delivered in order afterwards. Its start and its end are logged."""
     caplog.set_level(logging.INFO, LOGGER)
     with Both(kind, webmq_hub.url, retry=Retry(attempts=1)) as client:
         with webmq_hub.down():
@@ -269,7 +269,7 @@ def test_the_broker_comes_back(kind: str, webmq_hub: Hub, caplog: pytest.LogCapt
 
 
 @both_clients
-def test_too_old(kind: str, webmq_hub: Hub) -> None:
+def test_events_that_are_too_old_fail(kind: str, webmq_hub: Hub) -> None:
     """Events that are too old fail, and later ones are pushed."""
     failures = Failures()
     options = Background(max_age=0.05, on_failure=failures)
@@ -289,7 +289,7 @@ def test_too_old(kind: str, webmq_hub: Hub) -> None:
 @pytest.mark.parametrize("extent", ["every"])
 @pytest.mark.parametrize("kind", DRIVERS)
 def test_every_event_is_delivered_dropped_or_reported(kind: str, webmq_hub: Hub, extent: str) -> None:
-    """100,000 into a queue of 100, while the broker goes and comes back."""
+    """100,000 events are put into a queue of 100, during repeated outages of the broker."""
     parts = [range(start, start + 10_000) for start in range(0, 100_000, 10_000)]
     failures, dropped = Failures(), set()
     options = Background(limit=100, on_failure=failures)
@@ -345,7 +345,7 @@ async def test_from_any_thread(server: Hostile) -> None:
     assert sorted(int(body) for body in bodies(server)) == list(range(100))
 
 
-async def test_from_another_loop_that_runs_beside(server: Hostile) -> None:
+async def test_from_another_running_loop(server: Hostile) -> None:
     """A worker thread may run a coroutine in its own loop. The event is pushed in the loop of the client."""
 
     async def other() -> bool:
@@ -366,7 +366,7 @@ def test_without_a_loop(server: Hostile) -> None:
         client.push_soon(TOPIC, 1)
 
 
-def test_after_its_loop(server: Hostile) -> None:
+def test_after_the_loop_of_the_client_has_ended(server: Hostile) -> None:
     client = AsyncClient(server.url)
     asyncio.run(_pushed(client, 0))
     with pytest.raises(WrongLoop):
@@ -418,7 +418,7 @@ def test_a_push_that_is_cancelled_with_its_loop_is_reported() -> None:
 
 
 async def test_awaited_pushes_are_not_starved() -> None:
-    """Background pushes have their own slots."""
+    """Background pushes have slots of their own."""
     with hostile(*[held()] * 4) as server:
         options = Background(concurrency=3)
         async with AsyncClient(server.url, concurrency=1, timeout=PATIENCE, background=options) as client:
@@ -449,7 +449,7 @@ async def test_a_close_that_is_cancelled(caplog: pytest.LogCaptureFixture) -> No
 
 
 async def test_a_signal_handler_wakes_the_loop(server: Hostile) -> None:
-    """It runs in the thread of the loop, which waits for its sockets and nothing else."""
+    """A handler that calls `push_soon` runs in the thread of the loop, which otherwise waits only for its sockets."""
     async with AsyncClient(server.url) as client:
         handled = signal.signal(signal.SIGUSR1, lambda *_: client.push_soon(TOPIC, 1))
         main = threading.main_thread().ident
@@ -473,7 +473,7 @@ async def test_a_signal_handler_wakes_the_loop(server: Hostile) -> None:
         assert bodies(server) == [b"1"]
 
 
-async def test_the_context_of_a_caller_is_left_alone() -> None:
+async def test_the_context_variables_of_a_caller_are_not_used() -> None:
     """Pushes, timers and `on_failure` neither see the context variables of a request, nor keep them alive."""
     request: ContextVar[Failures | None] = ContextVar("request", default=None)
     seen: list[object] = []
@@ -513,7 +513,7 @@ async def test_no_timer_is_left_by_close() -> None:
     with refusing() as url:
         client = AsyncClient(url, retry=Retry(attempts=1), background=Background(on_failure=Failures()))
         client.push_soon(TOPIC, 1)
-        while (timer := client._background._timer) is None:  # noqa: ASYNC110  # no event says so
+        while (timer := client._background._timer) is None:  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.001)
         await client.close(0)
         await asyncio.sleep(0)
@@ -524,8 +524,8 @@ async def test_no_timer_is_left_by_close() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_thread_that_exits_is_followed_by_another(server: Hostile) -> None:
-    """As by an `on_failure` that calls `sys.exit`: no event stays in flight."""
+def test_a_thread_that_exits_is_replaced(server: Hostile) -> None:
+    """If an `on_failure` ends the thread with `sys.exit`, another thread is started, and no event stays in flight."""
     exited: list[threading.Thread] = []
 
     def exit_thread(failed: Failed) -> None:
@@ -539,12 +539,12 @@ def test_a_thread_that_exits_is_followed_by_another(server: Hostile) -> None:
         assert client.flush(PATIENCE)
         assert client.stats == Stats(pushed=1, background_failed=1)
     for thread in exited:
-        thread.join(PATIENCE)  # so that the warning comes in this test
+        thread.join(PATIENCE)  # so that the warning is issued within this test
 
 
 def test_a_close_that_is_interrupted(caplog: pytest.LogCaptureFixture) -> None:
-    """Wherever it is interrupted, a second `close` completes it: each event has failed once."""
-    caplog.set_level(logging.CRITICAL, LOGGER)  # an exception inside of logging would leave the lock of a handler held
+    """Wherever a `close` is interrupted, a second one completes it: each event has failed once."""
+    caplog.set_level(logging.CRITICAL, LOGGER)  # an exception within logging would not release the lock of a handler
 
     class Interrupt(Exception):
         pass
@@ -587,7 +587,7 @@ def test_close_after_an_interrupted_report() -> None:
 
 
 def test_flush_at_exit_while_threads_end(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each thread removes itself from the set of those that run."""
+    """Each thread removes itself from the set of running threads."""
     clients = [Client(server.url) for _ in range(3)]
     for client in clients:
         client.push_soon(TOPIC, 1)
@@ -604,7 +604,7 @@ def test_flush_at_exit_while_threads_end(server: Hostile, monkeypatch: pytest.Mo
 
 
 def test_callers_of_flush_are_woken_under_the_lock(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise, `flush` could return while an event waits that was added in that moment."""
+    """`flush` does not return while an event waits that was added at the moment in which its callers are woken."""
     held: list[bool] = []
     wake = ThreadQueue._wake_flushes
 
@@ -619,7 +619,7 @@ def test_callers_of_flush_are_woken_under_the_lock(server: Hostile, monkeypatch:
     assert {*held} == {True}
 
 
-def test_one_thread_that_ends_with_the_client(server: Hostile) -> None:
+def test_one_thread_which_ends_with_the_client(server: Hostile) -> None:
     before = {*threading.enumerate()}
     client = Client(server.url)
     assert {*threading.enumerate()} <= before
@@ -633,7 +633,7 @@ def test_one_thread_that_ends_with_the_client(server: Hostile) -> None:
 
 
 def test_without_threads(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more can be started: the event is not queued, and the next call tries again."""
+    """If no thread can be started, the event is not queued, and the next call tries again."""
 
     def start(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -664,7 +664,7 @@ def test_on_failure_may_use_the_client(server: Hostile) -> None:
 
 
 def test_a_signal_handler_that_raises(server: Hostile) -> None:
-    """Wherever it interrupts `push_soon`, the event is queued or it is not, and the others are delivered."""
+    """Wherever a handler interrupts `push_soon`, the event is queued or not queued, and the others are delivered."""
 
     class Interrupt(Exception):
         pass
@@ -686,7 +686,7 @@ def test_a_signal_handler_that_raises(server: Hostile) -> None:
 
 
 def test_a_signal_handler_that_pushes(server: Hostile) -> None:
-    """Wherever it interrupts `push_soon`, both events are delivered."""
+    """Wherever a handler interrupts `push_soon`, both events are delivered."""
     pushed = 0
     with Client(server.url) as client:
         for interruption in at_every_point(lambda: client.push_soon(TOPIC, "handler")):
@@ -719,7 +719,7 @@ ways = pytest.mark.parametrize("first", ["", GEVENT], ids=["threads", "gevent"])
 
 @ways
 def test_fork(first: str, server: Hostile, tmp_path: Path) -> None:
-    """100 that wait in the parent are delivered once; the child begins with none, and pushes its own."""
+    """100 events that wait in the parent are delivered once; the child starts with an empty queue."""
     if first:
         pytest.importorskip("gevent")
     assert run_script(FORK, server.url, tmp_path, first=first, prelude="client = Client(url)\n") == "0 True 100\n"
@@ -734,7 +734,7 @@ def test_exit_without_close(first: str, server: Hostile, tmp_path: Path) -> None
     assert [int(body) for body in bodies(server)] == list(range(100))
 
 
-def test_exit_while_the_broker_is_away(tmp_path: Path) -> None:
+def test_exit_while_the_broker_is_down(tmp_path: Path) -> None:
     """At exit, the client waits for a limited time, then logs how many events were not pushed."""
     script = """
     import webmqconnect_async._sync.background as background

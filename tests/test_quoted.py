@@ -19,12 +19,12 @@ from .clients import DRIVERS, METHODS, Both
 from .escapes import ESCAPES, nested, shown
 from .hostile import Peer, Step, hostile, reply
 from .running import in_thread
-from .test_secrets import said
+from .test_secrets import texts_of
 
 SECRET = "a-secret-of-the-tests"
 DIALECTS: tuple[DialectName, ...] = ("webmq", "crossbar")
 SESSION_IDS = range(10**15, 10**15 + 1000)
-"""A thousand, which make the target of a WebMQ push longer than aiohttp reads."""
+"""A thousand session IDs, with which the target of a WebMQ push is longer than aiohttp allows."""
 
 
 @dataclass
@@ -42,12 +42,12 @@ class Quoting:
 
 
 class _Recording(asyncio.Protocol):
-    """A connection of the server, recorded: aiohttp shows nothing of a request that it cannot read."""
+    """A connection of the server that is recorded: aiohttp does not show a request that it cannot parse."""
 
     def __init__(self, within: web.RequestHandler, received: bytearray) -> None:
         self._within = within
         self._received = received
-        self.connection_made = within.connection_made  # type: ignore[method-assign]  # passed on as they are
+        self.connection_made = within.connection_made  # type: ignore[method-assign]  # forwarded unchanged
         self.connection_lost = within.connection_lost  # type: ignore[method-assign]
         self.eof_received = within.eof_received  # type: ignore[method-assign]
 
@@ -84,7 +84,7 @@ def quoting(longest: int) -> Iterator[Quoting]:
 
 
 def failure(client: Both, method: str, push: Push) -> WebMQError:
-    """Push by a method and return the error."""
+    """Push with a method, and return the error."""
     if method == "push":
         return client.failure(push.event, topic=push.topic, eligible=push.eligible)
     [outcome] = client.push_many([push]) if method == "push_many" else client.push_stream([push])
@@ -104,11 +104,11 @@ def test_the_400_of_an_aiohttp_server(driver: str, method: str, dialect: Dialect
         error = failure(client, method, Push("com.example.t", 1, eligible=list(SESSION_IDS)))
         assert isinstance(error, Rejected)
         assert error.status == 400
-        assert shown(list(said(error)), server.signature) == []
+        assert shown(list(texts_of(error)), server.signature) == []
 
 
 def echo(status: int, name: str, *headers: str) -> Step:
-    """Quote a request's signature in an escape: in the body, and in headers with `{}` in their place."""
+    """Quote a request's signature in an escape: in the body, and in headers in place of `{}`."""
 
     async def step(peer: Peer) -> None:
         quoted = nested((await peer.request()).query["signature"][5:39], name)
@@ -132,7 +132,7 @@ def test_a_part_of_the_signature(driver: str, dialect: DialectName, caplog: pyte
         Both(driver, server.url, "app", SECRET, dialect=dialect, retry=Retry(wait=0.0)) as client,
         caplog.at_level(logging.DEBUG),
     ):
-        texts = [text for _ in range(3 * len(ESCAPES)) for text in said(client.failure(topic="com.example.t"))]
+        texts = [text for _ in range(3 * len(ESCAPES)) for text in texts_of(client.failure(topic="com.example.t"))]
         texts += [text for record in caplog.records for text in (record.getMessage(), repr(record.args))]
         signatures = [request.query["signature"] for request in server.requests]
     assert len(signatures) == len(steps)

@@ -1,4 +1,4 @@
-"""The README: its Python runs, its commands are what CI runs, and it stays short."""
+"""The README: its Python runs, its commands are those of CI, and it stays short."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ def hub() -> Iterator[Hub]:
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
 def test_snippet_runs(snippet: Fence, hub: Hub) -> None:
-    """Each snippet runs as it stands, and what it pushes is accepted."""
+    """Each snippet runs unchanged, and its pushes are accepted."""
     run(snippet, hub)
     assert hub.pushes
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=range(len(SUITES)))
 def test_suite_passes(suite: Fence, pytester: pytest.Pytester) -> None:
-    """A snippet that holds tests passes as a module of its own, with warnings as errors."""
+    """A snippet that contains tests passes as a module of its own, with warnings as errors."""
     run_suite(suite, pytester)
 
 
 def test_length() -> None:
-    """It can be read in a few minutes."""
+    """The README can be read in a few minutes."""
     assert len(README.split()) <= 900
 
 
 def test_ci_runs_the_test_command() -> None:
-    """CI takes the test command from the README, where there is exactly one."""
+    """CI takes the test command from the README, which contains exactly one."""
     assert len(re.findall(r"-m pytest$", README, re.MULTILINE)) == 1
     assert "eval \"$(grep -- '-m pytest$' README.md)\"" in (ROOT / ".ci" / "run").read_text()

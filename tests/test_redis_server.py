@@ -1,4 +1,4 @@
-"""The Redis server of the tests does what tests of hubs rely on."""
+"""The Redis server of the tests behaves as the tests of hubs require."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def put(server: RedisServer, text: str) -> None:
 
 @pytest.mark.parametrize("end", [RedisServer.stop, RedisServer.kill])
 @pytest.mark.parametrize(("appendonly", "kept"), [(True, b"1"), (False, None)])
-def test_what_survives(end: Callable[[RedisServer], None], appendonly: bool, kept: bytes | None) -> None:
+def test_which_data_survive_a_restart(end: Callable[[RedisServer], None], appendonly: bool, kept: bytes | None) -> None:
     with running(appendonly=appendonly) as server:
         put(server, "1")
         end(server)
@@ -35,7 +35,7 @@ def test_what_survives(end: Callable[[RedisServer], None], appendonly: bool, kep
 
 
 @pytest.mark.parametrize("use", [RedisServer.replace, RedisServer.restore])
-def test_a_copy_is_behind(tmp_path: Path, use: Callable[[RedisServer, Path], None]) -> None:
+def test_a_copy_has_older_data(tmp_path: Path, use: Callable[[RedisServer, Path], None]) -> None:
     with running() as server:
         put(server, "1")
         copy = server.copy(tmp_path / "copy")
@@ -45,7 +45,7 @@ def test_a_copy_is_behind(tmp_path: Path, use: Callable[[RedisServer, Path], Non
         assert (value(server), server.url) == (b"1", url)
 
 
-def test_one_that_stands_still_goes_on() -> None:
+def test_a_suspended_server_continues() -> None:
     with running() as server:
         with (
             server.paused(),

@@ -1,4 +1,4 @@
-"""Producers that commit and roll back, while relays or hubs are killed. `outbox.soak` is the command for long runs."""
+"""Producers that commit and roll back, while relays or hubs are killed. For long runs, use `python -m tests.outbox`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .outbox.conftest import database
 from .outbox.databases import Database
 from .outbox.soak import CONCURRENCY, KILLS, Victim, soak
 
-__all__ = ["database"]  # the fixture
+__all__ = ["database"]  # a fixture
 
 ROWS = 1500
 
@@ -23,6 +23,6 @@ async def test_every_committed_event_is_delivered_in_order(database: Database, v
     print(f"seed {seed}: {outcome}")
     assert outcome.failures == []
     assert outcome.kills == KILLS
-    # A hub that is killed forgets what it has accepted.
+    # A hub that is killed forgets which events it has accepted.
     assert outcome.doubled <= (KILLS * CONCURRENCY if victim == "hub" else 0)
     assert outcome.relays == (KILLS + 1 if victim == "relay" else 1)

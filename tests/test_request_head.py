@@ -1,4 +1,4 @@
-"""A request head that a broker of Twisted would refuse is refused by the client, before anything is sent."""
+"""A request head that a broker based on Twisted would refuse is refused by the client, before anything is sent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def session_ids(number: int) -> list[str]:
 
 
 def fitting(error: WebMQError) -> int:
-    """Return how many would fit, as the error says."""
+    """Return how many session IDs fit, according to the error."""
     assert isinstance(error, TooLarge)
     match = re.search(r"(\d+) fit into", str(error))
     assert match
@@ -39,7 +39,7 @@ def fitting(error: WebMQError) -> int:
 
 @signed
 @both_drivers
-def test_a_head_of_the_limit_is_sent_and_one_byte_more_is_not(
+def test_a_head_at_the_limit_is_sent_and_one_byte_more_is_not(
     driver: str, credentials: tuple[str | None, str | None], server: Hostile
 ) -> None:
     """The count is exact, with the client's own headers and a body of any length."""
@@ -65,7 +65,7 @@ def test_a_head_of_the_limit_is_sent_and_one_byte_more_is_not(
 def test_the_error_says_how_many_session_ids_fit(
     driver: str, names: list[str], credentials: tuple[str | None, str | None], server: Hostile
 ) -> None:
-    """That many are sent, and one more is too many."""
+    """That many session IDs are accepted, and one more is refused."""
     with Both(driver, server.url, *credentials) as client:
         number = 2000 // len(names)
         lists: dict[str, Any] = {name: session_ids(number) for name in names}
@@ -84,7 +84,7 @@ def test_the_error_says_how_many_session_ids_fit(
 
 @both_drivers
 def test_ids_of_any_lengths(driver: str, server: Hostile) -> None:
-    """As many as the error says fit, whichever they are: the longest are counted."""
+    """Any selection of as many session IDs as the error says fits, because it assumes the longest ones."""
     with Both(driver, server.url) as client:
         mixed: list[str | int] = [*range(3000), *("é" * 20 for _ in range(200))]
         error = client.failure(eligible=mixed)
@@ -94,7 +94,7 @@ def test_ids_of_any_lengths(driver: str, server: Hostile) -> None:
 
 @both_drivers
 def test_a_long_topic(driver: str, server: Hostile) -> None:
-    """It is named if it is the cause by itself, and the number is of its bytes as text."""
+    """The error names the topic if it is too long by itself, with its length in bytes before encoding."""
     with Both(driver, server.url, "app", "s3cret") as client:
         for exclude in (None, ["1"]):
             error = client.failure(topic="é" * 4000, exclude=exclude)
@@ -106,7 +106,7 @@ def test_a_long_topic(driver: str, server: Hostile) -> None:
 
 
 @both_drivers
-def test_in_bulk_it_is_an_outcome(driver: str, server: Hostile) -> None:
+def test_a_head_that_is_too_long_is_an_outcome_of_a_bulk(driver: str, server: Hostile) -> None:
     pushes = [Push("t", 1), Push("t", 2, eligible=session_ids(1000)), Push("t", 3)]
     with Both(driver, server.url) as client:
         for outcomes in (client.push_many(pushes), client.push_stream(pushes, concurrency=1)):
@@ -117,7 +117,7 @@ def test_in_bulk_it_is_an_outcome(driver: str, server: Hostile) -> None:
 
 @both_drivers
 def test_another_limit_or_none(driver: str, server: Hostile) -> None:
-    """A proxy may accept less than Twisted, and another broker more."""
+    """The limit can be changed: a proxy may accept less than Twisted, and another broker more."""
     with Both(driver, server.url, max_request_head=None) as client:
         client.push("t", 1, eligible=session_ids(2000))
     with Both(driver, server.url, max_request_head=8192) as client:
@@ -126,7 +126,7 @@ def test_another_limit_or_none(driver: str, server: Hostile) -> None:
 
 
 @both_drivers
-def test_crossbar_has_the_receivers_in_the_body(driver: str) -> None:
+def test_the_crossbar_dialect_has_the_receivers_in_the_body(driver: str) -> None:
     with hostile(accepted=PUBLISHED) as server, Both(driver, server.url, dialect="crossbar") as client:
         client.push("com.example.t", 1, eligible=[str(each + 1) for each in range(5000)])
 
@@ -134,19 +134,19 @@ def test_crossbar_has_the_receivers_in_the_body(driver: str) -> None:
 @pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
 @both_drivers
 @pytest.mark.parametrize(("value", "error"), [("1", TypeError), (True, TypeError), (1.0, TypeError), (0, ValueError)])
-def test_a_limit_that_is_not_one(driver: str, value: object, error: type[Exception], dialect: DialectName) -> None:
+def test_an_invalid_limit(driver: str, value: object, error: type[Exception], dialect: DialectName) -> None:
     with pytest.raises(error, match="max_request_head"):
         Both(driver, "http://127.0.0.1", dialect=dialect, max_request_head=value)
 
 
 @both_drivers
 def test_headers_that_leave_no_room(driver: str) -> None:
-    """Every push would fail: the constructor says so."""
+    """The constructor refuses headers with which every push would fail."""
     with pytest.raises(ValueError, match=r"max_request_head: 16384 bytes are too few; a head has 1\d{4} before it has"):
         Both(driver, "http://127.0.0.1", headers={"X": "y" * 16300})
 
 
-def test_twisted_counts_so() -> None:
-    """A literal head of 16,384 bytes, by hand: the test's own count is right."""
+def test_the_count_is_that_of_twisted() -> None:
+    """A literal head of 16,384 bytes shows that the count of these tests is right."""
     head = b"POST /?x HTTP/1.1\r\nHost: h\r\nX: " + b"y" * (LIMIT - 17 - 7 - 3)
     assert counted(Recorded(head)) == LIMIT

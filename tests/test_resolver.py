@@ -1,4 +1,4 @@
-"""The resolver of an AsyncClient: it finds what aiohttp finds, and no program has to wait for it to end."""
+"""The resolver of an AsyncClient: it returns what aiohttp's returns, and does not delay the exit of a program."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Lookup: TypeAlias = Callable[..., list[object]]
 
 @pytest.fixture
 def look_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[Lookup], None]:
-    """Return a function that replaces the lookup of names; addresses need none."""
+    """Return a function that replaces the lookup of names; IP addresses need no lookup."""
     original = socket.getaddrinfo
 
     def replace(lookup: Lookup) -> None:
@@ -46,14 +46,14 @@ def look_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[Lookup], None]:
 
 
 class NameServer:
-    """It does not respond before it is released."""
+    """A name server that does not respond before it is released."""
 
     def __init__(self) -> None:
         self.lookups = 0
         self.asked = threading.Semaphore(0)
         self.released = threading.Event()
         self.was_released = True
-        """Whether no lookup has lost patience."""
+        """Whether every lookup was released before its timeout."""
 
     def __call__(self, *args: object, **kwargs: object) -> list[object]:
         self.lookups += 1
@@ -79,7 +79,7 @@ def hung(look_up: Callable[[Lookup], None]) -> Iterator[NameServer]:
 async def test_addresses_are_those_of_aiohttp(family: socket.AddressFamily) -> None:
     try:
         expected = await ThreadedResolver().resolve("localhost", 8080, family)
-    except OSError as error:  # a machine without IPv6
+    except OSError as error:  # on a machine without IPv6
         with pytest.raises(type(error)):
             await DaemonResolver().resolve("localhost", 8080, family)
     else:
@@ -87,7 +87,7 @@ async def test_addresses_are_those_of_aiohttp(family: socket.AddressFamily) -> N
 
 
 async def test_arguments_and_unusual_addresses(look_up: Callable[[Lookup], None]) -> None:
-    """A link-local address keeps its scope; those of a Python without IPv6 are left out."""
+    """A link-local address keeps its scope; addresses that a Python without IPv6 returns are left out."""
     calls = []
 
     def lookup(*args: object, **kwargs: object) -> list[object]:
@@ -115,7 +115,7 @@ async def test_the_rest_of_the_loop() -> None:
 
 
 async def test_a_name_is_resolved(look_up: Callable[[Lookup], None]) -> None:
-    """By a client with a session of its own."""
+    """A client with its own session resolves the name of its endpoint."""
     with hostile() as server:
         look_up(lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))])
         async with AsyncClient(f"http://broker.example:{server.port}/") as client:
@@ -124,7 +124,7 @@ async def test_a_name_is_resolved(look_up: Callable[[Lookup], None]) -> None:
 
 
 def test_a_hung_name_server(hung: NameServer) -> None:
-    """The push ends at its deadline, and `asyncio.run` after it; the lookup ends in a loop that is closed."""
+    """The push ends at its deadline, and then `asyncio.run` does; the lookup ends after the loop was closed."""
 
     async def main() -> None:
         async with AsyncClient(BROKER, timeout=SHORT) as client:
@@ -140,7 +140,7 @@ def test_a_hung_name_server(hung: NameServer) -> None:
 
 
 async def test_a_hung_name_server_that_responds_after_all(hung: NameServer) -> None:
-    """A push that was cancelled does not take the lookup from the others."""
+    """The cancellation of a push does not affect others that wait for the same lookup."""
     async with AsyncClient(BROKER, retry=ONCE, timeout=PATIENCE) as client:
         pushes = [asyncio.create_task(client.push("t", number)) for number in range(3)]
         await asyncio.to_thread(hung.asked.acquire, timeout=PATIENCE)
@@ -155,7 +155,7 @@ async def test_a_hung_name_server_that_responds_after_all(hung: NameServer) -> N
 
 @pytest.mark.parametrize("module", [MODULE, WITHOUT_UVLOOP], ids=["uvloop", "asyncio"])
 async def test_a_hung_name_server_and_the_command(module: tuple[str, ...]) -> None:
-    """The command ends at its deadline; the name server never responds."""
+    """The command ends at its deadline, although the name server never responds."""
     hang = "import socket, threading; socket.getaddrinfo = lambda *_, **__: threading.Event().wait()\n"
     run = module[1] if module[0] == "-c" else "from webmqconnect_async._cli import main; main()"
     async with python("-c", hang + run, "push", BROKER, "http://example.com/t", "1", "--timeout", "0.2") as process:
@@ -166,10 +166,10 @@ async def test_a_hung_name_server_and_the_command(module: tuple[str, ...]) -> No
 
 @pytest.mark.parametrize("module", [MODULE, WITHOUT_UVLOOP], ids=["uvloop", "asyncio"])
 async def test_a_hung_name_server_and_ctrl_c(module: tuple[str, ...], tmp_path: Path) -> None:
-    """`listen` ends at once. `hub`, whose event loop resolves the name, ends at the second one."""
+    """`listen` ends at once. `hub`, whose event loop resolves the name, ends at the second Ctrl-C."""
     fifo = tmp_path / "host.conf"
     os.mkfifo(fifo)
-    # glibc reads this file in the first lookup of a name, in whatever thread, and reads until nobody writes.
+    # glibc reads this file in the first lookup, in any thread, and waits until its writers close it.
     env = {"RESOLV_HOST_CONF": str(fifo), "WEBMQ_AUTH_SECRET": "s3cret"}
     for command in (("listen", "http://hung.test", "t"), ("hub", "--host", "hung.test", "--key", "app")):
         async with python(*module, *command, env=env) as process:
@@ -183,7 +183,7 @@ async def test_a_hung_name_server_and_ctrl_c(module: tuple[str, ...], tmp_path: 
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_name_without_an_address(driver: str, look_up: Callable[[Lookup], None]) -> None:
-    """A resolver that returns nothing has failed."""
+    """A resolver that returns no address is a failure to connect."""
     look_up(lambda *_, **__: [])
     with Both(driver, BROKER, retry=ONCE) as client:
         error = client.failure()
@@ -204,7 +204,7 @@ class Empty(AbstractResolver):
 
 @pytest.mark.parametrize("cached", [False, True])
 async def test_a_name_without_an_address_in_a_borrowed_session(cached: bool) -> None:
-    """The session's own resolver returns nothing, at which aiohttp raises an AssertionError or a RuntimeError."""
+    """If the session's own resolver returns nothing, aiohttp raises an AssertionError or a RuntimeError."""
     connector = aiohttp.TCPConnector(resolver=Empty(), use_dns_cache=cached)
     async with aiohttp.ClientSession(connector=connector) as session:
         client = AsyncClient(BROKER, session=session, retry=ONCE)

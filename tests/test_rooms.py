@@ -42,7 +42,7 @@ def _is_pure(name: str) -> bool:
 
 
 def _impurities(tree: ast.AST) -> list[str]:
-    """Return the calls of a pure module that import-linter cannot see."""
+    """Return the impure calls of a pure module that import-linter cannot find."""
     found = []
     for node in ast.walk(tree):
         match node:
@@ -84,7 +84,7 @@ def test_impurities_are_found(source: str, found: list[str]) -> None:
 
 
 def test_the_map_has_every_room_and_no_other() -> None:
-    """A row for each module and folder of the package, of `_core`, `hub`, `relay` and `subscriber`."""
+    """The map has a row for each module and folder of the package, of `_core`, `hub`, `relay` and `subscriber`."""
     rooms = {
         path.relative_to(_ROOT).with_suffix("").as_posix()
         for folder in (_ROOT, _ROOT / "_core", _ROOT / "hub", _ROOT / "relay", _ROOT / "subscriber")
@@ -95,12 +95,12 @@ def test_the_map_has_every_room_and_no_other() -> None:
     assert sorted(rows) == sorted(rooms)
 
 
-def test_the_map_leads_somewhere() -> None:
+def test_the_paths_in_the_map_exist() -> None:
     named = re.findall(r"`([\w./]+/[\w]+\.py)`", _MAP)
     assert len(named) > 5
     assert [name for name in named if not any((root / name).is_file() for root in (_ROOT, _CHECKOUT))] == []
 
 
 @pytest.mark.parametrize("name", _MODULES)
-def test_a_module_can_be_read_in_one_sitting(name: str) -> None:
+def test_the_length_of_modules_is_limited(name: str) -> None:
     assert len(_MODULES[name].read_text("utf-8").splitlines()) <= _LONGEST

@@ -1,4 +1,4 @@
-"""No secret, signature or signed URL in anything that a push leaves behind, however it ends."""
+"""No secret, signature or signed URL is in anything that a push leaves behind, however it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote_plus
 
 import aiohttp
-import prometheus_client  # noqa: F401  # its import reads /proc, which must not be in the event loop
+import prometheus_client  # noqa: F401  # its import reads /proc, which would block the event loop
 import pytest
 
 from webmqconnect_async import AsyncClient, Client, ConnectionLost, Retry, SourceFailed, WebMQError
@@ -41,8 +41,8 @@ CONSOLE = "a-token-of-the-console"
 LONG_TOPIC = "http://example.com/orders/of/the/tests"
 
 
-def said(error: BaseException) -> Iterator[str]:
-    """Return everything that an error shows, and what it refers to."""
+def texts_of(error: BaseException) -> Iterator[str]:
+    """Return all texts of an error, and of the errors to which it refers."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -68,7 +68,7 @@ def said(error: BaseException) -> Iterator[str]:
 
 @contextmanager
 def watched(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """Collect the messages of all loggers at DEBUG. There must be no warnings."""
+    """Collect the messages of all loggers at DEBUG. Warnings are not allowed."""
     heard: list[str] = []
     with caplog.at_level(logging.DEBUG), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -76,12 +76,12 @@ def watched(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     for record in caplog.records:
         heard += [record.getMessage(), repr(record.args), repr(vars(record))]
         if record.exc_info and record.exc_info[1]:
-            heard += said(record.exc_info[1])
+            heard += texts_of(record.exc_info[1])
     assert [str(each.message) for each in warned] == []
 
 
 def secrets_of(*requests: Recorded) -> set[str]:
-    """Return the secret, the signature and the query of each request, and a part of a query that identifies it."""
+    """Return the secret, the signature and the query of each request, and a part of the query that identifies it."""
     found = {SECRET, "signature=", "topicuri=", "nonce="}
     for request in requests:
         signature = request.query["signature"]
@@ -112,7 +112,7 @@ WAYS = [(driver, dialect) for driver in DRIVERS for dialect in DIALECTS]
     ids=lambda value: value.name if isinstance(value, Case) else value,
 )
 def test_case(case: Case, extent: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever happens to a push, by either client and in either dialect, side by side.
+    """No case leaves a secret behind, with either client and in either dialect.
 
     Each response is tested with one client in one dialect, and with the other client in the other dialect.
     """
@@ -129,34 +129,34 @@ def test_case(case: Case, extent: str, caplog: pytest.LogCaptureFixture) -> None
 
 
 def left_behind(case: Case, driver: str, dialect: DialectName) -> tuple[list[str], list[Recorded]]:
-    """Run a case in a dialect. Return everything visible of its pushes, and their requests."""
+    """Run a case in a dialect. Return all visible texts of its pushes, and their requests."""
     case = replace(case, dialect=dialect)
     with case.staging(case) as (url, server), case.client(driver, url, SECRET) as client:
         texts: list[str] = []
         try:
             receipt = client.push(LONG_TOPIC, case.event)
         except WebMQError as error:
-            texts += said(error)
+            texts += texts_of(error)
             texts += walked(error)
         else:
             texts += [repr(receipt), repr(pickle.dumps(receipt))]
         if server is not None and not case.lasting:
             server.release()
             [outcome] = client.push_many([(LONG_TOPIC, 1)])
-            texts += [repr(outcome), repr(pickle.dumps(outcome)), *(said(outcome.error) if outcome.error else [])]
+            texts += [repr(outcome), repr(pickle.dumps(outcome)), *(texts_of(outcome.error) if outcome.error else [])]
         texts += [repr(client.client), repr(vars(client.client)), repr(client.stats)]
         return texts, list(server.requests) if server is not None else []
 
 
 async def page(peer: Peer) -> None:
-    """Answer with the request line, as a debug page would, its names spoilt."""
+    """Respond with the request line, as a debug page does, with changed names of parameters."""
     line = (await peer.request()).line
     await peer.send(reply(500, f"<pre>{line.replace('topicuri', 't').replace('signature=', 's ')}</pre>".encode()))
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_signature_told_by_the_broker(driver: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A 401 of a WebMQ hub holds the valid signature of the very request, and so may a redirect or an error page."""
+def test_a_signature_in_a_response_is_not_shown(driver: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A 401 of a WebMQ hub contains the valid signature of the request, and so may a redirect or an error page."""
 
     async def tell(peer: Peer) -> None:
         signature = (await peer.request()).query["signature"]
@@ -169,7 +169,7 @@ def test_signature_told_by_the_broker(driver: str, caplog: pytest.LogCaptureFixt
     with hostile(tell, echo, page) as server, Both(driver, server.url, "app", SECRET) as client:
         with watched(caplog) as heard:
             for _ in range(3):
-                heard += said(client.failure())
+                heard += texts_of(client.failure())
         secrets = secrets_of(*server.requests)
     assert_silent(heard, secrets - {"signature=", "topicuri="})
 
@@ -193,7 +193,7 @@ def test_log_of_a_retry(driver: str, caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_source_failed(driver: str) -> None:
-    """The error of a bulk holds those of its pushes."""
+    """The error of a bulk contains those of its pushes, and no secret."""
 
     def source() -> Iterator[tuple[str, object]]:
         yield LONG_TOPIC, 1
@@ -204,7 +204,7 @@ def test_source_failed(driver: str) -> None:
             client.push_many(source())
         [outcome] = caught.value.outcomes
         assert isinstance(outcome.error, ConnectionLost)
-        assert_silent(list(said(caught.value)), secrets_of(*server.requests))
+        assert_silent(list(texts_of(caught.value)), secrets_of(*server.requests))
 
 
 async def test_tasks(caplog: pytest.LogCaptureFixture) -> None:
@@ -215,7 +215,7 @@ async def test_tasks(caplog: pytest.LogCaptureFixture) -> None:
             pushing = asyncio.create_task(client.push(LONG_TOPIC, 1))
             await asyncio.sleep(0)
             heard += [repr(each) for each in asyncio.all_tasks()]
-            heard += said(await failed(pushing))
+            heard += texts_of(await failed(pushing))
             pushing = asyncio.create_task(client.push(LONG_TOPIC, 1))
             await asyncio.sleep(0)
             pushing.cancel()
@@ -227,7 +227,7 @@ async def test_tasks(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 async def test_command_line(tmp_path: Path) -> None:
     """The command line shows no secret: in its output for each response, in files of failures, or in `ps`."""
-    # What takes its time, or has to be the first on its connection, is left out.
+    # Cases that take long, or have to be the first on their connection, are left out.
     cases = [case for case in CASES if case.staging is in_clear and case.requests is None and not case.timeout]
     steps = [step for case in cases for step in case.script]
     lines, failed = tmp_path / "lines", tmp_path / "failed"
@@ -237,7 +237,7 @@ async def test_command_line(tmp_path: Path) -> None:
         call = (*MODULE, "push", server.url, "--jsonl", str(lines), "--failed", str(failed), *options)
         async with python(*call, env={"WEBMQ_AUTH_SECRET": SECRET, "PYTHONASYNCIODEBUG": "1"}) as process:
             await asyncio.to_thread(server.until, lambda: bool(server.requests))
-            arguments = Path(f"/proc/{process.pid}/cmdline").read_text()  # noqa: ASYNC240  # no disk is read
+            arguments = Path(f"/proc/{process.pid}/cmdline").read_text()  # noqa: ASYNC240  # it reads no disk
             server.release()
             ended = await process.ended()
         written = failed.read_text()
@@ -246,7 +246,7 @@ async def test_command_line(tmp_path: Path) -> None:
 
 
 def test_explain_shows_the_correct_signature_only() -> None:
-    """It shows neither the secret nor the wrong signatures that it was given."""
+    """The output shows neither the secret nor the wrong signatures from its input."""
     credentials = Credentials("app", SECRET)
     wrong = sign(Credentials("app", f"{SECRET}\n"), LONG_TOPIC.encode(), b"app", b"2026-11-24T14:00:00Z", b"1")
     query = f"topicuri={LONG_TOPIC}&appkey=app&timestamp=2026-11-24T14:00:00Z&signature={wrong}"
@@ -257,7 +257,7 @@ def test_explain_shows_the_correct_signature_only() -> None:
         ended = invoke_here(*call, env=env)
         assert (ended.status, ended.stderr) == (0, "")
         right = sign(credentials, LONG_TOPIC.encode(), b"app", b"2026-11-24T14:00:00Z", b"1")
-        assert ended.stdout.count(right.rstrip("=")) == 3  # by itself, in the request line, and for curl
+        assert ended.stdout.count(right.rstrip("=")) == 3  # on its own line, in the request line, and for curl
         assert_silent([ended.stdout], {SECRET, wrong, "e" * 43})
 
 
@@ -299,14 +299,14 @@ def test_wrong_arguments(make: type[AsyncClient] | type[Client], bad: dict[str, 
     """The error of a constructor does not repeat the secret; nor does that of an impossible secret."""
     arguments: dict[str, object] = {"endpoint": "http://127.0.0.1/", "auth_key": "app", "auth_secret": SECRET} | bad
     with pytest.raises((TypeError, ValueError)) as caught:
-        make(**arguments)  # type: ignore[arg-type, call-overload]  # the subject
+        make(**arguments)  # type: ignore[arg-type, call-overload]  # wrong on purpose
     with pytest.raises(ValueError, match="secret") as surrogate:
         make("http://127.0.0.1/", "app", SECRET + "\ud800")
-    assert_silent([*said(caught.value), *said(surrogate.value)], {SECRET})
+    assert_silent([*texts_of(caught.value), *texts_of(surrogate.value)], {SECRET})
 
 
 async def joined(http: aiohttp.ClientSession, hub: Hub, token: str) -> list[str]:
-    """Join with a ticket and subscribe to its topic and another; return the replies."""
+    """Authenticate with a ticket, and subscribe to its topic and another one; return the replies."""
     async with http.ws_connect(hub.ws_url, protocols=("wamp.2.json",)) as socket:
         await socket.send_json([1, "realm1", {"authmethods": ["ticket"]}])
         replies = [(await socket.receive()).data]
@@ -320,7 +320,7 @@ async def joined(http: aiohttp.ClientSession, hub: Hub, token: str) -> list[str]
 
 
 async def test_tickets(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No ticket, and no secret of its key, is in what a hub logs, counts, shows and replies, or its frames hold."""
+    """No ticket, and no secret of its key, is in a hub's log, metrics, reprs and replies, or in its frames."""
 
     async def hook(identity: Identity, topic: str) -> bool:
         raise ValueError(identity)
@@ -341,7 +341,7 @@ async def test_tickets(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Mon
         for options in mistaken.items():
             with pytest.raises(ValueError, match=r"needs its own secret|topics with a") as caught:
                 Hub(ticket_keys={"users": secret}, **dict([options]))  # type: ignore[arg-type]
-            heard += said(caught.value)
+            heard += texts_of(caught.value)
         async with hub, aiohttp.ClientSession() as http:
             async with http.ws_connect(f"{hub.url}/console", protocols=("webmq.console",)) as console:
                 await console.send_str(CONSOLE)

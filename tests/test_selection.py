@@ -1,4 +1,4 @@
-"""The default run and the full run: together they are all tests, and no test is in both."""
+"""The plain run and the full run: together they are all tests, and no test is in both."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .scripts import ROOT
 
 
 def collected(*arguments: str) -> str:
-    """Return what a run prints that only collects."""
+    """Return the output of a run that only collects tests."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--collect-only", *arguments]
     return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603  # ours
 
 
 def selected(output: str) -> set[str]:
-    """Return the IDs of the tests that a run has selected."""
+    """Return the IDs of the selected tests."""
     return {line for line in output.splitlines() if "::" in line}
 
 
@@ -36,8 +36,8 @@ def test_every_place_has_tests_of_the_full_run() -> None:
             assert any(test.startswith(place) for test in full), f"{reason}: {place} is not a test"
 
 
-def test_both_runs_are_everything() -> None:
-    """One file shows it: the marker selects alike in all of them."""
+def test_both_runs_together_are_all_tests() -> None:
+    """One file is enough to show it, because the marker selects in the same way in all files."""
     runs = [collected("tests/hub/test_history.py", *marked) for marked in ((), ("-m", "full"), ("-m", ""))]
     default, full, everything = map(selected, runs)
     assert len(default) > len(full) > 1
@@ -47,5 +47,5 @@ def test_both_runs_are_everything() -> None:
     assert [said in run for run in runs] == [True, False, False]
 
 
-def test_a_single_test_is_left_out() -> None:
+def test_the_plain_run_says_how_many_tests_it_leaves_out() -> None:
     assert "1 test of the full run left out" in collected("tests/test_gevent.py::test_bulks[https]")

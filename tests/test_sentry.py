@@ -45,7 +45,7 @@ with Hub(keys={"app": "s3cret"}) as hub:
     asyncio.run(pushes(hub.url))
 sentry_sdk.flush(timeout=60)
 """
-"""Follows the recipe: pushes that fail, and pushes to a hub in the same process, all of them traced."""
+"""A program after the recipe: failing pushes, and pushes to a hub in the same process, all of them traced."""
 
 OPTIONS = {
     "transactions": "STREAMED, OPTIONS = False, dict(traces_sample_rate=1.0)",
@@ -56,23 +56,26 @@ OPTIONS = {
 }
 
 
-async def tell(peer: Peer) -> None:
-    """Refuse a push with its valid signature."""
+async def refuse_with_signature(peer: Peer) -> None:
+    """Refuse a push with its valid signature in the response."""
     signature = (await peer.request()).query["signature"]
     await peer.send(reply(401, f"expected {signature}".encode(), f"X: {signature}"))
 
 
 def envelope(request: Recorded) -> str:
-    """Return what the SDK has sent in a request."""
+    """Return the data that the SDK has sent in a request."""
     zipped = request.header("Content-Encoding") == "gzip"
     return (gzip.decompress(request.body) if zipped else request.body).decode()
 
 
 async def sent(options: str, recipe: str = RECIPE) -> tuple[str, list[str]]:
-    """Run the recipe with options, and pushes after it; return what is sent to Sentry, and the signatures of pushes."""
-    with hostile(answer(ACCEPTED), *[tell] * 4) as broker, hostile(accepted=reply(200, b"{}")) as sentry:
+    """Run the recipe with options, then push; return the data sent to Sentry, and the signatures of the pushes."""
+    with (
+        hostile(answer(ACCEPTED), *[refuse_with_signature] * 4) as broker,
+        hostile(accepted=reply(200, b"{}")) as sentry,
+    ):
         script = recipe.replace("sentry_sdk.init(", f"{options}\nsentry_sdk.init(**OPTIONS, ") + PUSHES
-        # Sentry sends the lines of the source around each frame, too; since Python 3.13 also those of `python -c`.
+        # Sentry also sends the lines of source around each frame; since Python 3.13 even those of `python -c`.
         script = script.replace('"s3cret"', '__import__("os").environ["PUSH_SECRET"]')
         script = script.replace("http://127.0.0.1:8080", broker.url)
         dsn = sentry.url.replace("//", "//key@").replace("/push", "/1")
@@ -84,7 +87,7 @@ async def sent(options: str, recipe: str = RECIPE) -> tuple[str, list[str]]:
 
 
 async def test_without_the_integration() -> None:
-    """Requests are sent directly, and no breadcrumb tells of them."""
+    """Requests are sent without aiohttp's session, and cause no breadcrumbs."""
     [disabled] = re.findall(r"`(sentry_sdk\.init\(disabled.*?)`", PAGE)
     script = f"""
 import asyncio
@@ -111,7 +114,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("options", OPTIONS)
 async def test_no_signature_is_sent(options: str) -> None:
-    """In no breadcrumb, no span, no request that a hub has received, and no local variable."""
+    """No signature is in a breadcrumb, a span, a request that a hub has received, or a local variable."""
     said, signatures = await sent(OPTIONS[options])
     assert said.count("the broker answered 401") > 3
     assert '"flow"' in said  # local variables are sent
@@ -131,9 +134,9 @@ async def test_no_signature_is_sent(options: str) -> None:
     ],
 )
 async def test_without_a_hook_signatures_are_sent(options: str, hooks: str) -> None:
-    """So the test above can fail. Breadcrumbs pass through two hooks.
+    """Without the hooks, signatures are sent, so the test above can fail. Breadcrumbs pass through two hooks.
 
-    The SDK imports every framework that it finds, which takes seconds. Here it gets the one integration that matters.
+    The SDK imports every framework that it finds, which takes seconds. This test enables only the one integration.
     """
     alone = "dict(auto_enabling_integrations=False, integrations=[AioHttpIntegration()], "
     unhooked = [

@@ -1,4 +1,4 @@
-"""A client's arguments: which endpoints and headers are accepted, which are refused, and what no error quotes."""
+"""The arguments of a client: which endpoints and headers are accepted or refused, and that no error shows a secret."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def _settings(**given: Unpack[_Given]) -> Settings:
         ("http://h/a%2Fb;v=1//c/../@d", "http", "h", 80, "/a%2Fb;v=1//c/../@d", "h"),
     ],
 )
-def test_an_endpoint_is_taken_apart(url: str, scheme: str, host: str, port: int, path: str, authority: str) -> None:
-    """The path stays as it was written: nothing decoded, no parameter or dot segment dropped."""
+def test_an_endpoint_is_parsed(url: str, scheme: str, host: str, port: int, path: str, authority: str) -> None:
+    """The path is unchanged: it is not decoded, and no parameter or dot segment is dropped."""
     endpoint = Endpoint.parse(url)
     assert (endpoint.scheme, endpoint.host, endpoint.port, endpoint.path) == (scheme, host, port, path)
     assert endpoint.authority == authority
@@ -127,14 +127,14 @@ def test_an_endpoint_is_taken_apart(url: str, scheme: str, host: str, port: int,
     ],
     ids=ascii,
 )
-def test_what_is_no_endpoint_is_refused_by_name(url: str) -> None:
-    """Among them hosts that a resolver would refuse with a bare UnicodeError at the first push."""
+def test_an_invalid_endpoint_is_refused_with_its_name(url: str) -> None:
+    """Even hosts for which a resolver would raise a bare UnicodeError at the first push are refused early."""
     with pytest.raises(ValueError, match=r"^endpoint: "):
         Endpoint.parse(url)
 
 
 @pytest.mark.parametrize("url", [None, 80, b"http://example.com/", ["http://example.com/"]])
-def test_what_is_no_text_is_no_endpoint(url: str) -> None:
+def test_an_endpoint_must_be_text(url: str) -> None:
     with pytest.raises(TypeError, match=f"endpoint must be a string, not {type(url).__name__}"):
         Endpoint.parse(url)
 
@@ -158,7 +158,7 @@ def test_what_is_no_text_is_no_endpoint(url: str) -> None:
     ids=ascii,
 )
 def test_no_refusal_repeats_a_password(url: str) -> None:
-    """Wherever in the URL it is: the messages of parsers are not used."""
+    """A password anywhere in the URL is not repeated, because the messages of parsers are not used."""
     with pytest.raises(ValueError, match=r"^endpoint: ") as caught:
         Endpoint.parse(url)
     said = "".join(traceback.format_exception_only(caught.value))
@@ -166,7 +166,7 @@ def test_no_refusal_repeats_a_password(url: str) -> None:
     assert "p4ssw0rd" not in repr(caught.value.args)
 
 
-def test_usual_settings() -> None:
+def test_default_settings() -> None:
     settings = _settings()
     assert str(settings.endpoint) == "http://127.0.0.1:8080/"
     assert (settings.timeout, settings.connect_timeout, settings.keepalive) == (5.0, None, 4.0)
@@ -244,13 +244,13 @@ def test_the_secret_shows_in_no_repr() -> None:
     ],
     ids=repr,
 )
-def test_a_wrong_argument_is_refused_by_name(given: _Given, kind: type[Exception], said: str) -> None:
+def test_the_error_of_a_wrong_argument_names_it(given: _Given, kind: type[Exception], said: str) -> None:
     with pytest.raises(kind, match=f"^{said}") as caught:
         _settings(**given)
     assert "s3cret" not in repr(caught.value)
 
 
-def test_own_headers_give_way_to_the_caller_s_in_any_case() -> None:
+def test_headers_of_the_caller_replace_those_of_the_client_in_any_case() -> None:
     headers = _settings(headers={"user-agent": "shop/1", "X-Trace": "größe"}).headers
     assert headers == {
         "Content-Type": "application/x-www-form-urlencoded",
@@ -260,14 +260,14 @@ def test_own_headers_give_way_to_the_caller_s_in_any_case() -> None:
     }
 
 
-def test_later_changes_to_the_caller_s_headers_do_not_matter() -> None:
+def test_later_changes_to_the_headers_have_no_effect() -> None:
     given = {"X-Trace": "1"}
     settings = _settings(headers=given)
     given["X-Trace"] = "2"
     assert settings.headers["X-Trace"] == "1"
 
 
-def test_a_context_and_an_encoder_are_taken() -> None:
+def test_a_context_and_an_encoder_are_accepted() -> None:
     context = ssl_module.create_default_context()
     settings = _settings(ssl=context, dumps=lambda event: b"1")
     assert settings.ssl is context

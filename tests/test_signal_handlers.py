@@ -43,11 +43,11 @@ from .test_interrupted import descriptors
 
 
 class SoftTimeLimit(Exception):
-    """Stands for Celery's `SoftTimeLimitExceeded`."""
+    """A substitute for Celery's `SoftTimeLimitExceeded`."""
 
 
 ERRORS = (SoftTimeLimit, KeyboardInterrupt, TimeoutError, OSError)
-"""What handlers raise. The clients raise and catch a TimeoutError and an OSError, too."""
+"""The exceptions of handlers. The clients themselves also raise and catch TimeoutError and OSError."""
 every_error = pytest.mark.parametrize("error", ERRORS)
 
 
@@ -58,7 +58,7 @@ def points(extent: str) -> int:
 
 
 def slowly(data: bytes) -> Step:
-    """Answer a request a little later."""
+    """Respond to a request after a short delay."""
 
     async def step(peer: Peer) -> None:
         await peer.request()
@@ -70,12 +70,12 @@ def slowly(data: bytes) -> Step:
 
 @pytest.fixture(autouse=True)
 def no_blocking_calls() -> None:
-    """Leave the methods of sockets as they are: CPython runs handlers at other points in wrappers."""
+    """Do not wrap the methods of sockets, because CPython runs handlers at other points in wrappers."""
 
 
 @pytest.fixture(autouse=True)
 def no_gc_callbacks() -> Iterator[None]:
-    """Take away the callback of Hypothesis: an exception that a handler raises in it is lost."""
+    """Remove the callback of Hypothesis, in which an exception of a handler would be lost."""
     callbacks = gc.callbacks[:]
     gc.callbacks.clear()
     yield
@@ -84,13 +84,13 @@ def no_gc_callbacks() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def warm_logging() -> None:
-    """Fill the cache of levels: logging itself would keep its lock if a handler raised while it does that."""
+    """Fill the cache of levels: if a handler raised meanwhile, logging would not release its lock."""
     logging.getLogger("webmqconnect_async.client").isEnabledFor(logging.INFO)
 
 
 @contextmanager
 def unharmed(slots: int, *, tls: bool = False, **options: Any) -> Iterator[tuple[Hostile, Client]]:
-    """Give a server and a client, and check in the end that every slot is free and that no connection is left."""
+    """Yield a server and a client, and check at the end that every slot is free and that no connection is left."""
     before = descriptors()
     with hostile(tls=tls) as server:
         options |= {"concurrency": slots, "timeout": PATIENCE, "ssl": trusting() if tls else None}
@@ -107,7 +107,7 @@ def unharmed(slots: int, *, tls: bool = False, **options: Any) -> Iterator[tuple
 def all_slots_are_free(server: Hostile, client: Client, slots: int) -> None:
     """Check that `slots` pushes can be in flight at once."""
     server.forget()
-    # Some may be taken by connections that were interrupted, and that the server has yet to accept.
+    # Some slots of the server may be taken by interrupted connections that it has yet to accept.
     server.script(*[held()] * (slots + 50))
     with ThreadPoolExecutor(slots) as threads:
         pushes = [threads.submit(client.push, "t", "last") for _ in range(slots)]
@@ -132,12 +132,12 @@ def interrupt_everywhere(
 
     Args:
         client: the client that is called.
-        call: pushes so often; it may end in a WebMQError.
+        call: makes `pushes` pushes; it may raise a WebMQError.
         points: the step from one point to the next.
-        pushes: how often.
+        pushes: the number of pushes in a call.
         prepare: runs before each call.
         finish: runs after each call.
-        errors: what the handler raises, one after another.
+        errors: the exceptions that the handler raises, in turn.
     """
     raised: list[BaseException] = []
     kinds = itertools.cycle(errors)
@@ -153,7 +153,7 @@ def interrupt_everywhere(
         caught: BaseException | None = None
         try:
             interruption.run(call)
-        except BaseException as error:  # noqa: BLE001  # it is judged below
+        except BaseException as error:  # noqa: BLE001  # it is checked below
             caught = error
         finish()
         assert client.stats.in_flight == 0, f"point {number}"
@@ -168,7 +168,7 @@ def interrupt_everywhere(
 
 
 def test_points_are_found() -> None:
-    """A lock that is acquired before `try` is lost at one of them; one that `with` enters is not."""
+    """At one of the points, a lock that is acquired before `try` is not released; one in a `with` statement is."""
 
     def acquired_before() -> None:
         lock.acquire()
@@ -223,7 +223,7 @@ def test_push_that_connects(error: type[BaseException], points: int) -> None:
 
 
 def test_push_that_connects_to_one_of_two_addresses(points: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The attempt that loses is closed, too."""
+    """The attempt that is not used is closed, too."""
     monkeypatch.setattr(connector, "_DELAY", 0.001)
     with unreachable() as dead, unharmed(3, keepalive=0) as (server, client):
 
@@ -256,7 +256,7 @@ def test_push_that_waits_for_a_slot(points: int) -> None:
 
 
 def test_push_that_gives_its_slot_to_another(points: int) -> None:
-    """Whatever happens to the one that has it, the push that waits for the slot gets it."""
+    """However the push that has the slot ends, the push that waits for it gets it."""
     with unharmed(1) as (server, client), ThreadPoolExecutor(1) as threads:
         waiting: list[Future[Receipt]] = []
         ended = threading.Event()
@@ -309,7 +309,7 @@ def test_push_that_fails(step: Step, points: int) -> None:
 @pytest.mark.parametrize("concurrency", [1, 5])
 @pytest.mark.parametrize("verb", ["push_many", "push_stream"])
 def test_bulk(verb: str, concurrency: int, points: int) -> None:
-    """The threads of the bulk end, too, after the pushes that were in flight."""
+    """The threads of the bulk end, too, after the pushes in flight."""
     items = [("t", number) for number in range(max(2, concurrency))]
     with unharmed(5) as (_, client):
 
@@ -325,16 +325,16 @@ def test_bulk(verb: str, concurrency: int, points: int) -> None:
 
 
 def no_thread_pushes() -> None:
-    """Wait for the threads that have only just been started."""
+    """Wait for the threads that have just been started."""
     for thread in threading.enumerate():
-        # One that is not alive has never got as far as to push: the handler's exception has come within Thread.start.
+        # A thread that is not alive has never begun to push: the exception was raised within Thread.start.
         if thread.name == "webmqconnect-push" and thread.is_alive():
             thread.join(PATIENCE)
             assert not thread.is_alive()
 
 
 def test_close(points: int) -> None:
-    """A client whose close was interrupted can be closed again, and is closed then."""
+    """A client whose `close` was interrupted can be closed again, and is closed then."""
     with hostile() as server:
         clients = [Client(server.url)]
 
@@ -377,7 +377,7 @@ def test_close_that_waits(points: int) -> None:
 
 
 def test_handler_that_pushes(points: int) -> None:
-    """A handler may use the client whose push it interrupts, wherever that is."""
+    """A handler may use the client whose push it interrupts, at any point."""
     with unharmed(2) as (_, client):
         for interruption in at_every_point(lambda: (client.stats, client.push("t", "handler")), points):
             interruption.run(lambda: client.push("t", 1))
@@ -385,7 +385,7 @@ def test_handler_that_pushes(points: int) -> None:
 
 
 def test_handler_that_closes(server: Hostile, points: int) -> None:
-    """The push that it interrupts is the one that it waits for, until the grace period is over."""
+    """`close` waits for the push that the handler has interrupted, until the grace period is over."""
 
     def close() -> None:
         client.close(grace=0)
@@ -403,7 +403,7 @@ def test_handler_that_closes(server: Hostile, points: int) -> None:
 
 @contextmanager
 def interrupting(error: BaseException) -> Iterator[None]:
-    """Raise an error in the main thread, by a signal that comes again until the block is left: one may be too early."""
+    """Raise an error in the main thread, by a signal that is repeated until the end of the block."""
     left = threading.Event()
     errors = [error]
 
@@ -484,7 +484,7 @@ def test_while_sleeping_between_two_attempts(server: Hostile) -> None:
 
 
 def test_while_closing(server: Hostile) -> None:
-    """The push that the close waits for goes on, until it is closed again."""
+    """The push for which `close` waits continues, until the client is closed again."""
     server.script(stall)
     client = Client(server.url, timeout=None)
     with ThreadPoolExecutor(1) as threads:
@@ -501,7 +501,7 @@ def test_while_closing(server: Hostile) -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 50])
 def test_alarms_at_random(concurrency: int, server: Hostile, tmp_path: Path) -> None:
-    """After a thousand alarms, each at a random moment of a push, the client has all its slots and no connection."""
+    """After a thousand alarms, each at a random moment of a push, all slots are free, and no connection is left."""
     printed = run_script(
         f"""
         import random, signal

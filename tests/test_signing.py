@@ -31,19 +31,19 @@ def _parts(vector: dict[str, str]) -> tuple[bytes, bytes, bytes, bytes]:
 
 @pytest.mark.parametrize("vector", _VECTORS, ids=lambda vector: vector["id"])
 def test_the_signature_of_every_vector(vector: dict[str, str]) -> None:
-    """Some have timestamps that no clock produces: the parts are plain bytes here."""
+    """The parts are bytes here, because some vectors have timestamps that no clock produces."""
     assert hashlib.sha256(vector["body"].encode()).hexdigest() == vector["body_sha256"]
     credentials = Credentials(vector["key"], vector["secret"])
     assert sign(credentials, *_parts(vector)) == vector["signature"]
     assert verify(credentials, vector["signature"], *_parts(vector))
 
 
-def test_there_are_vectors() -> None:
+def test_the_file_has_all_vectors() -> None:
     assert len(_VECTORS) == 28
 
 
 def test_parts_are_joined_without_a_separator() -> None:
-    """The wire format has this weakness: the signed bytes do not show where a part ends."""
+    """The signed bytes do not show where a part ends, which is a weakness of the wire format."""
     credentials = Credentials("app", "secret")
     assert sign(credentials, b"a", b"bc") == sign(credentials, b"ab", b"c") == sign(credentials, b"abc")
 
@@ -51,7 +51,7 @@ def test_parts_are_joined_without_a_separator() -> None:
 def test_a_secret_is_text_as_utf_8_or_bytes() -> None:
     assert Credentials("k", "geheimnis-ß") == Credentials("k", "geheimnis-ß".encode())
     assert Credentials("k", b"\xff\xfe").secret == b"\xff\xfe"
-    # Unicode is not normalized: NFC and NFD are two secrets.
+    # Unicode is not normalized: NFC and NFD are different secrets.
     assert Credentials("k", "\u00e9") != Credentials("k", "e\u0301")
 
 
@@ -60,7 +60,7 @@ def test_a_secret_is_text_as_utf_8_or_bytes() -> None:
     ["", "x", "ß" * 44, "\ud800", "\0" * 44, "Xb1_rlsdin9c1AC9mSNqXZF1ybyseyQmMAxJOFVdoB8", "=" * 44],
     ids=["empty", "short", "non-ASCII", "surrogate", "NUL", "no padding", "padding"],
 )
-def test_anything_may_be_verified_and_is_wrong(signature: str) -> None:
+def test_any_text_can_be_verified_and_is_wrong(signature: str) -> None:
     """`compare_digest` raises TypeError for text that is not ASCII, which a hub may receive."""
     assert not verify(Credentials("foobar", "secret"), signature, b"a", b"b")
 
@@ -74,8 +74,8 @@ def test_one_wrong_character_anywhere_is_wrong() -> None:
         assert not verify(credentials, wrong, b"message")
 
 
-def test_comparison_is_left_to_compare_digest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gets both signatures as bytes, in full; nothing is compared before."""
+def test_signatures_are_compared_by_compare_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`compare_digest` gets both complete signatures as bytes; nothing is compared before."""
     seen: list[tuple[bytes, bytes]] = []
 
     def spy(left: bytes, right: bytes) -> bool:
@@ -94,7 +94,7 @@ def test_comparison_is_left_to_compare_digest(monkeypatch: pytest.MonkeyPatch) -
 
 @settings(max_examples=25)
 @given(st.lists(st.binary(max_size=40), max_size=6), st.binary(min_size=1, max_size=80))
-def test_what_is_signed_verifies(parts: list[bytes], secret: bytes) -> None:
+def test_a_signature_can_be_verified(parts: list[bytes], secret: bytes) -> None:
     credentials = Credentials("app", secret)
     signature = sign(credentials, *parts)
     assert len(signature) == 44
@@ -113,12 +113,12 @@ def test_what_is_signed_verifies(parts: list[bytes], secret: bytes) -> None:
     ],
 )
 def test_a_challenge_is_signed_in_standard_base64(challenge: str, signature: str) -> None:
-    """The signatures are from `openssl dgst -sha256 -hmac s3cret -binary | base64`."""
+    """The expected signatures are from `openssl dgst -sha256 -hmac s3cret -binary | base64`."""
     assert sign_challenge(Credentials("page", "s3cret"), challenge) == signature
 
 
-def test_any_text_is_signed() -> None:
-    """A challenge comes from outside, and may have a lone surrogate."""
+def test_any_challenge_can_be_signed() -> None:
+    """A challenge comes from outside, and may contain a lone surrogate."""
     assert len(sign_challenge(Credentials("page", "s3cret"), "\ud800")) == 44
 
 
@@ -137,7 +137,9 @@ _UNUSABLE: list[tuple[object, object, type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("key", "secret", "kind", "said"), _UNUSABLE)
-def test_unusable_credentials_are_refused_by_name(key: str, secret: str, kind: type[Exception], said: str) -> None:
+def test_the_error_of_invalid_credentials_names_the_argument(
+    key: str, secret: str, kind: type[Exception], said: str
+) -> None:
     with pytest.raises(kind, match=said) as caught:
         Credentials(key, secret)
     # The secret is neither in the traceback nor in a chained exception.
@@ -156,5 +158,5 @@ def test_the_secret_is_in_no_repr_and_no_pickle() -> None:
 def test_credentials_are_frozen() -> None:
     credentials = Credentials("app", "s3cret")
     with pytest.raises(FrozenInstanceError):
-        credentials.key = "other"  # type: ignore[misc]  # what is tested
+        credentials.key = "other"  # type: ignore[misc]  # the error that is tested
     assert not hasattr(credentials, "__dict__")

@@ -1,7 +1,7 @@
 """Sources that fail, are cancelled or never end: each item that was read has an outcome, and the bulk raises an error.
 
-A scope around a generator's `yield` cancels the task that reads the generator, even while that waits for the next item
-to be wanted. So that task must not push, and must not end early without an error.
+A scope around a generator's `yield` cancels the task that reads the generator, even while that task waits until the
+next item is needed. So that task must not push, and must not end early without an error.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ every_concurrency = pytest.mark.parametrize("concurrency", [1, 5])
 
 @pytest.fixture(autouse=True)
 async def nothing_is_left() -> AsyncIterator[None]:
-    """Fail a test that leaves a task, or an exception that nobody has seen."""
+    """Fail a test that leaves a task, or an exception that was never retrieved."""
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     before = asyncio.all_tasks()
@@ -49,22 +49,22 @@ def reader() -> asyncio.Task[Any]:
 
 
 class Trap:
-    """What a source and its test agree on. As a context manager it notes that the source has ended.
+    """State that a source and its test share. As a context manager it records that the source has ended.
 
     Args:
-        until: how many items the source gives before it waits for ever; None for no end.
+        until: how many items the source yields before it waits forever; None: no limit.
     """
 
     def __init__(self, until: int | None = None) -> None:
         self.until = until
         self.read = 0
-        """How many items the source has given."""
+        """How many items the source has yielded."""
         self.spring: Callable[[], object] = lambda: None
-        """Makes happen what the source is prepared for."""
+        """Triggers the event that the source is prepared for."""
         self.waits = asyncio.Event()
-        """Set when the source waits for ever."""
+        """Set when the source waits forever."""
         self.left = asyncio.Event()
-        """Set when the source has ended, in whatever way."""
+        """Set when the source has ended, for any reason."""
 
     @property
     def more(self) -> bool:
@@ -106,7 +106,7 @@ async def ended(
     try:
         async with client.push_stream(source, order_by_topic=order_by_topic) as stream:
             async for outcome in stream:
-                outcomes.append(outcome)  # noqa: PERF401  # it may raise
+                outcomes.append(outcome)  # noqa: PERF401  # it may raise an error
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt, too
@@ -133,7 +133,7 @@ def assert_kind(failure: BaseException | None, kind: type[BaseException]) -> Non
         assert [type(error) for error in failure.exceptions] == [ZeroDivisionError]
 
 
-# What strikes
+# Scopes around a `yield`
 
 
 async def timeout(trap: Trap) -> AsyncIterator[Item]:
@@ -244,10 +244,10 @@ PLAIN: dict[Callable[[Trap], Items], type[BaseException]] = {
 @every_verb
 @every_concurrency
 @pytest.mark.parametrize(("source", "kind"), (ASYNC | PLAIN).items(), ids=lambda each: each.__name__)
-async def test_struck_at_the_yield(
+async def test_a_scope_ends_at_the_yield(
     verb: str, concurrency: int, source: Callable[[Trap], Items], kind: type[BaseException], server: Hostile
 ) -> None:
-    """If a scope ends while a broker is slow, the source is notified at once, and no push is affected."""
+    """If a scope ends while a broker is slow, the source is cancelled at once, and no push is affected."""
     server.script(*[held()] * concurrency)
     trap = Trap()
     async with AsyncClient(server.url, concurrency=concurrency) as client:
@@ -265,10 +265,13 @@ async def test_struck_at_the_yield(
 @every_verb
 @every_concurrency
 @pytest.mark.parametrize(("source", "kind"), ASYNC.items(), ids=lambda each: each.__name__)
-async def test_struck_in_an_await(
+async def test_a_scope_ends_in_an_await(
     verb: str, concurrency: int, source: Callable[[Trap], Items], kind: type[BaseException], server: Hostile
 ) -> None:
-    """The same while the source waits for something itself. If it then just ends, that is its end."""
+    """A scope may end while the source awaits something itself.
+
+    If the source then just ends, that is its normal end.
+    """
     trap = Trap(until=7)
     async with AsyncClient(server.url, concurrency=concurrency) as client:
         bulk = asyncio.create_task(ended(client, verb, source(trap), order_by_topic=concurrency == 5))
@@ -284,7 +287,7 @@ async def test_struck_in_an_await(
 
 
 @pytest.mark.parametrize("source", [timeout, plain_fail_after], ids=lambda each: each.__name__)
-async def test_struck_while_the_bulk_is_full(source: Callable[[Trap], Items], server: Hostile) -> None:
+async def test_a_scope_ends_while_the_bulk_is_full(source: Callable[[Trap], Items], server: Hostile) -> None:
     """Jobs that wait for their topic have an outcome, too."""
     server.script(held())
     trap = Trap()
@@ -301,11 +304,11 @@ async def test_struck_while_the_bulk_is_full(source: Callable[[Trap], Items], se
         assert_kind(failure, TimeoutError)
 
 
-# What a source does itself
+# Errors and cancellations by a source itself
 
 
 Source: TypeAlias = Callable[[Trap, Callable[[], object]], Items]
-"""Gives three items, calls the function, and gives the rest."""
+"""A source that yields three items, calls the function, and yields the rest."""
 
 
 async def generator(trap: Trap, do: Callable[[], object]) -> AsyncIterator[Item]:
@@ -322,7 +325,7 @@ def plain_generator(trap: Trap, do: Callable[[], object]) -> Iterator[Item]:
         yield trap.item()
 
 
-class iterator:  # noqa: N801  # stands among functions
+class iterator:  # noqa: N801  # listed among functions
     def __init__(self, trap: Trap, do: Callable[[], object]) -> None:
         self._trap = trap
         self._do = do
@@ -368,25 +371,25 @@ ERRORS = [
     StopAsyncIteration,
 ]
 THE_END = {(iterator, StopAsyncIteration), (plain_iterator, StopIteration)}
-"""By the protocol of iterators."""
+"""Exceptions that are the normal end of an iterator."""
 
 
 def raised(source: Source, error: type[BaseException], verb: str) -> type[BaseException] | None:
-    """Return what a source that raises an error fails with."""
+    """Return the error of a source that raises this error."""
     if (source, error) in THE_END:
         return None
     if error is asyncio.CancelledError:
         return RuntimeError
     if error is StopIteration or (error is StopAsyncIteration and (source is generator or verb == "push_stream")):
-        return RuntimeError  # Python makes it that, as it would be taken for the end
+        return RuntimeError  # Python converts it, because it would be taken for the end
     return error
 
 
 @every_verb
 @pytest.mark.parametrize("error", ERRORS)
 @every_source
-async def test_raises(verb: str, error: type[BaseException], source: Source, server: Hostile) -> None:
-    """The error, KeyboardInterrupt included, comes after the outcomes of everything that was read."""
+async def test_a_source_raises(verb: str, error: type[BaseException], source: Source, server: Hostile) -> None:
+    """The error, KeyboardInterrupt included, is raised after the outcomes of all items that were read."""
 
     def fail() -> None:
         raise error("the source's")
@@ -411,7 +414,9 @@ async def test_raises(verb: str, error: type[BaseException], source: Source, ser
 @every_concurrency
 @every_source
 @pytest.mark.parametrize("until", [4, 1000])
-async def test_cancels_its_task(verb: str, concurrency: int, source: Source, until: int, server: Hostile) -> None:
+async def test_a_source_cancels_its_task(
+    verb: str, concurrency: int, source: Source, until: int, server: Hostile
+) -> None:
     """Items that it still yields are pushed, and the error says that the source was cancelled."""
     trap = Trap(until)
     async with AsyncClient(server.url, concurrency=concurrency) as client:
@@ -421,7 +426,7 @@ async def test_cancels_its_task(verb: str, concurrency: int, source: Source, unt
         assert_kind(failure, RuntimeError)
 
 
-# What others do meanwhile
+# Cancellations and `close` by others
 
 
 async def stubborn(trap: Trap) -> AsyncIterator[Item]:
@@ -469,8 +474,8 @@ async def test_bulk_cancelled_while_the_source_waits(verb: str, server: Hostile)
 
 @every_verb
 @every_concurrency
-async def test_all_tasks_of_a_bulk_cancelled_by_somebody_else(verb: str, concurrency: int, server: Hostile) -> None:
-    """A worker that is cancelled alone says so: its push has an outcome, and the bulk an error."""
+async def test_all_tasks_of_a_bulk_are_cancelled_by_other_code(verb: str, concurrency: int, server: Hostile) -> None:
+    """Even if only a worker is cancelled, its push has an outcome, and the bulk an error."""
     server.script(*[stall] * concurrency)
     trap = Trap()
     async with AsyncClient(server.url, concurrency=concurrency) as client:
@@ -488,7 +493,7 @@ async def test_all_tasks_of_a_bulk_cancelled_by_somebody_else(verb: str, concurr
 
 
 class _Guarded(list[tuple[str, object]]):
-    """A list with an iterator of its own, which has a timeout around its `yield`."""
+    """A list whose own iterator has a timeout around its `yield`."""
 
     def __iter__(self) -> Iterator[tuple[str, object]]:
         self.task = asyncio.current_task()
@@ -497,7 +502,7 @@ class _Guarded(list[tuple[str, object]]):
 
 
 async def test_subclass_of_list(server: Hostile) -> None:
-    """One task runs its code, as that of any source; a plain list is read by the workers."""
+    """One task runs the code of a subclass, as for any source; a plain list is read by the workers."""
     async with AsyncClient(server.url) as client:
         outcomes = await client.push_many(_Guarded([("t", number) for number in range(20)]), concurrency=3)
     assert [outcome.error for outcome in outcomes] == [None] * 20

@@ -43,7 +43,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 async def may_read(identity: Identity, topic: str) -> bool:
-    """Decide in the thread of the hub."""
+    """Decide, in the thread of the hub, whether a subscriber may read a topic."""
     return identity.authid == "17" and topic.endswith("orders") and threading.current_thread().name == "webmq-hub"
 
 
@@ -52,16 +52,16 @@ def client(webmq_hub: Hub) -> Client:
     return Client(webmq_hub.url)
 
 
-# What was pushed
+# Recorded pushes
 
 
-def test_pushes_are_told_in_order(webmq_hub: Hub, client: Client) -> None:
+def test_pushes_are_recorded_in_order(webmq_hub: Hub, client: Client) -> None:
     for number in range(20):
         client.push(f"t{number % 2}", {"n": number})
     assert webmq_hub.pushes == [Pushed(f"t{number % 2}", {"n": number}) for number in range(20)]
 
 
-def test_a_push_tells_all_that_was_said(webmq_hub: Hub, client: Client) -> None:
+def test_a_recorded_push_has_all_arguments(webmq_hub: Hub, client: Client) -> None:
     client.push("http://example.com/ü", "a", eligible=["1", "2"], exclude=["2"])
     client.push("t", None, eligible=[])
     assert webmq_hub.pushes == [
@@ -71,7 +71,7 @@ def test_a_push_tells_all_that_was_said(webmq_hub: Hub, client: Client) -> None:
 
 
 @pytest.mark.parametrize("webmq_hub_options", [{"keys": {"app": "s3cret"}}])
-def test_a_push_tells_who_signed_it_and_one_that_is_refused_is_none(webmq_hub: Hub) -> None:
+def test_a_recorded_push_has_its_key_and_refused_pushes_are_not_recorded(webmq_hub: Hub) -> None:
     Client(webmq_hub.url, "app", "s3cret").push("t", 1)
     with pytest.raises(AuthRejected):
         Client(webmq_hub.url, "app", "guessed").push("t", 2)
@@ -93,7 +93,7 @@ def test_the_list_of_pushes_outlives_the_hub() -> None:
     assert hub.pushes == [Pushed("t", 1)]
 
 
-def test_clear_forgets_pushes_and_refusals(webmq_hub: Hub, client: Client) -> None:
+def test_clear_removes_pushes_and_refusals(webmq_hub: Hub, client: Client) -> None:
     client.push("t", 1)
     webmq_hub.refuse_next(401)
     webmq_hub.clear()
@@ -101,15 +101,15 @@ def test_clear_forgets_pushes_and_refusals(webmq_hub: Hub, client: Client) -> No
     assert webmq_hub.pushes == [webmq_hub.wait_for("t")] == [Pushed("t", 2)]
 
 
-async def test_subscribers_get_what_is_pushed(webmq_hub: Hub) -> None:
+async def test_subscribers_get_pushed_events(webmq_hub: Hub) -> None:
     async with listener(webmq_hub.ws_url, "t") as session, AsyncClient(webmq_hub.url) as client:
         await client.push("t", 1)
         assert await session.next() == 1
 
 
 @pytest.mark.parametrize("webmq_hub_options", [{"ticket_keys": {"users": TICKET_SECRET}, "may_subscribe": may_read}])
-async def test_an_application_tests_who_may_read_what(webmq_hub: Hub) -> None:
-    """Its tickets, and its hook, which runs in the thread of the hub."""
+async def test_an_application_can_test_its_rights(webmq_hub: Hub) -> None:
+    """Tickets of the application work, and so does its hook, which runs in the thread of the hub."""
     replies = []
     async with aiohttp.ClientSession() as http, http.ws_connect(webmq_hub.ws_url, protocols=("wamp.2.json",)) as page:
         await page.send_json([1, "realm1", {"authmethods": ["ticket"]}])
@@ -144,7 +144,7 @@ def test_wait_for_waits(webmq_hub: Hub, client: Client) -> None:
     assert {first, third} == {1, 2}
 
 
-async def test_arrived_waits_and_lets_the_loop_go_on(webmq_hub: Hub) -> None:
+async def test_arrived_waits_without_blocking_the_loop(webmq_hub: Hub) -> None:
     """The oldest wait gets the first push."""
     waits = [asyncio.create_task(webmq_hub.arrived(topic, PATIENCE)) for topic in ("a", "b", "a")]
     await asyncio.sleep(0)
@@ -156,7 +156,7 @@ async def test_arrived_waits_and_lets_the_loop_go_on(webmq_hub: Hub) -> None:
     assert (await webmq_hub.arrived("b", timeout=0)).event == 4
 
 
-def test_a_wait_in_vain_tells_what_came(webmq_hub: Hub, client: Client) -> None:
+def test_the_error_of_a_wait_shows_the_pushes_that_arrived(webmq_hub: Hub, client: Client) -> None:
     with pytest.raises(TimeoutError) as nothing:
         webmq_hub.wait_for("t", timeout=0)
     said = "waited 0.0 s for a push on 't' that no wait has returned before; accepted so far: "
@@ -169,8 +169,8 @@ def test_a_wait_in_vain_tells_what_came(webmq_hub: Hub, client: Client) -> None:
     assert str(something.value) == said.replace("0.0", "0.01") + "2 on 'other', 1 on 't'"
 
 
-async def test_a_wait_that_is_over_takes_no_push(webmq_hub: Hub) -> None:
-    """Whether it ended by its timeout or by a cancellation."""
+async def test_a_wait_that_has_ended_gets_no_push(webmq_hub: Hub) -> None:
+    """The wait has ended by its timeout or by a cancellation."""
     with pytest.raises(TimeoutError, match=r"waited 0\.01 s for a push on 't'"):
         await webmq_hub.arrived("t", timeout=0.01)
     wait = asyncio.create_task(webmq_hub.arrived("t", timeout=None))
@@ -189,14 +189,14 @@ async def test_wait_for_refuses_to_block_an_event_loop(webmq_hub: Hub) -> None:
 
 
 @pytest.mark.parametrize(("timeout", "error"), [(-1, ValueError), ("1", TypeError), (True, TypeError)])
-async def test_a_wrong_timeout_is_refused_by_name(webmq_hub: Hub, timeout: object, error: type[Exception]) -> None:
+async def test_the_error_of_a_wrong_timeout_names_it(webmq_hub: Hub, timeout: object, error: type[Exception]) -> None:
     with pytest.raises(error, match="timeout must be "):
         await webmq_hub.arrived("t", timeout)  # type: ignore[arg-type]  # wrong on purpose
     with ThreadPoolExecutor() as pool, pytest.raises(error, match="timeout must be "):
         pool.submit(webmq_hub.wait_for, "t", timeout).result()  # type: ignore[arg-type]  # wrong on purpose
 
 
-def test_one_hub_serves_one_loop_after_another(webmq_hub: Hub) -> None:
+def test_a_hub_works_with_one_loop_after_another(webmq_hub: Hub) -> None:
     async def push(event: int) -> Pushed:
         async with AsyncClient(webmq_hub.url) as client:
             await client.push("t", event)
@@ -226,7 +226,7 @@ def test_waits_and_pushes_from_many_threads_lose_nothing() -> None:
     assert sorted(map(str, got), key=int) == [str(number) for number in range(400)]
 
 
-def test_trio_is_told_to_wait_in_a_thread(webmq_hub: Hub, client: Client) -> None:
+def test_the_error_under_trio_says_to_wait_in_a_thread(webmq_hub: Hub, client: Client) -> None:
     async def waiting() -> Pushed:
         said = r"trio\.to_thread\.run_sync\(hub\.wait_for, topic\)"
         with pytest.raises(RuntimeError, match=said):
@@ -239,7 +239,7 @@ def test_trio_is_told_to_wait_in_a_thread(webmq_hub: Hub, client: Client) -> Non
     assert trio.run(waiting) == Pushed("t", 1)
 
 
-# Time that a test freezes
+# Frozen time
 
 SIGNED = pytest.mark.parametrize("webmq_hub_options", [{"keys": {"app": "s3cret"}}])
 
@@ -247,7 +247,7 @@ SIGNED = pytest.mark.parametrize("webmq_hub_options", [{"keys": {"app": "s3cret"
 @SIGNED
 @pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
 def test_signed_pushes_are_accepted_while_time_is_frozen(webmq_hub: Hub, dialect: DialectName) -> None:
-    """By hubs and clients created before, during and after it; in this thread, in another, and in an event loop."""
+    """Hubs and clients may be created before, during and after it; in this thread, in another, and in a loop."""
     url = f"{webmq_hub.url}/publish" if dialect == "crossbar" else webmq_hub.url
 
     async def push(client: AsyncClient) -> None:
@@ -286,7 +286,7 @@ async def test_arrived_expires_while_time_is_frozen(webmq_hub: Hub, client: Clie
         late.cancel()
 
 
-# Refusing
+# Refusals on demand
 
 
 def test_refuse_next_refuses_and_forwards_nothing(webmq_hub: Hub, client: Client) -> None:
@@ -298,13 +298,13 @@ def test_refuse_next_refuses_and_forwards_nothing(webmq_hub: Hub, client: Client
     assert webmq_hub.pushes == [Pushed("t", 2)]
 
 
-def test_a_client_tries_again_what_was_refused(webmq_hub: Hub) -> None:
+def test_a_client_retries_a_refused_push(webmq_hub: Hub) -> None:
     webmq_hub.refuse_next(503, retry_after=0, count=2)
     assert Client(webmq_hub.url, retry=Retry(attempts=3, wait=0.0)).push("t", 1).attempts == 3
     assert webmq_hub.pushes == [Pushed("t", 1)]
 
 
-def test_refusals_come_in_turn(webmq_hub: Hub, client: Client) -> None:
+def test_refusals_are_used_in_order(webmq_hub: Hub, client: Client) -> None:
     webmq_hub.refuse_next(400, "timestamp expired (delta 302 seconds)")
     webmq_hub.refuse_next(500, count=2)
     with pytest.raises(ClockRejected):
@@ -319,7 +319,7 @@ def test_refusals_come_in_turn(webmq_hub: Hub, client: Client) -> None:
 @pytest.mark.parametrize(
     "webmq_hub_options", [{"admit": lambda push: Refused(403, "no") if push.topic == "a" else None}]
 )
-def test_what_the_hub_itself_refuses_uses_up_no_refusal(webmq_hub: Hub, client: Client) -> None:
+def test_a_refusal_by_the_hub_itself_does_not_count(webmq_hub: Hub, client: Client) -> None:
     """The hub's checks and the `admit` of a test come before `refuse_next`."""
     webmq_hub.refuse_next(401, "by refuse_next")
     with pytest.raises(AuthRejected, match="no"):
@@ -344,7 +344,7 @@ def test_what_the_hub_itself_refuses_uses_up_no_refusal(webmq_hub: Hub, client: 
         ({"status": 503, "count": "2"}, "count must be an integer, not str"),
     ],
 )
-def test_a_wrong_refusal_is_refused_by_name(
+def test_the_error_of_a_wrong_refusal_names_the_argument(
     webmq_hub: Hub, client: Client, arguments: dict[str, object], said: str
 ) -> None:
     with pytest.raises((ValueError, TypeError), match="^" + re.escape(said)):
@@ -352,10 +352,10 @@ def test_a_wrong_refusal_is_refused_by_name(
     assert client.push("t", 1).status == 202
 
 
-# The life of a hub
+# Start and end of a hub
 
 
-def test_a_hub_that_is_down_refuses_connections_and_comes_back(webmq_hub: Hub) -> None:
+def test_a_hub_that_is_down_refuses_connections_until_the_end_of_the_block(webmq_hub: Hub) -> None:
     client = Client(webmq_hub.url, retry=Retry(attempts=1))
     client.push("t", 1)
     urls = webmq_hub.url, webmq_hub.ws_url
@@ -367,13 +367,13 @@ def test_a_hub_that_is_down_refuses_connections_and_comes_back(webmq_hub: Hub) -
     assert [push.event for push in webmq_hub.pushes] == [1, 3]
 
 
-def test_a_hub_comes_back_after_an_error_too(webmq_hub: Hub, client: Client) -> None:
+def test_a_hub_is_started_again_after_an_error_in_the_block(webmq_hub: Hub, client: Client) -> None:
     with pytest.raises(RuntimeError, match="the test's"), webmq_hub.down():
         raise RuntimeError("the test's")
     assert client.push("t", 1).status == 202
 
 
-def test_a_hub_goes_down_only_while_it_is_up(webmq_hub: Hub) -> None:
+def test_only_a_running_hub_can_be_taken_down(webmq_hub: Hub) -> None:
     with webmq_hub.down(), pytest.raises(RuntimeError, match="already down"), webmq_hub.down():
         pass
     with pytest.raises(RuntimeError, match="is not running"), Hub().down():
@@ -397,7 +397,7 @@ def test_a_hub_may_be_closed_while_it_is_down() -> None:
         _ = hub.url
 
 
-def test_a_port_taken_meanwhile_is_an_os_error() -> None:
+def test_a_port_that_is_in_use_after_down_raises_oserror() -> None:
     with Hub() as hub:
         away = hub.down()
         away.__enter__()
@@ -405,7 +405,7 @@ def test_a_port_taken_meanwhile_is_an_os_error() -> None:
             away.__exit__(None, None, None)
 
 
-def test_a_port_in_use_is_an_os_error_and_leaves_nothing(webmq_hub: Hub) -> None:
+def test_a_port_in_use_raises_oserror_and_leaves_nothing_open(webmq_hub: Hub) -> None:
     threads = threading.enumerate()
     second = Hub(port=int(webmq_hub.url.rpartition(":")[2]))
     for _ in range(2):
@@ -417,7 +417,7 @@ def test_a_port_in_use_is_an_os_error_and_leaves_nothing(webmq_hub: Hub) -> None
         assert Client(second.url).push("t", 1).status == 202
 
 
-def test_a_hub_starts_once_closes_twice_and_starts_again() -> None:
+def test_a_running_hub_cannot_be_started_and_a_closed_one_can() -> None:
     threads = threading.enumerate()
     hub = Hub()
     hub.close()
@@ -435,7 +435,7 @@ def test_a_hub_starts_once_closes_twice_and_starts_again() -> None:
     assert [push.event for push in hub.pushes] == [0, 1]
 
 
-def test_what_goes_wrong_in_the_end_is_raised_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_while_closing_is_raised_by_close(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = threading.enumerate()
     close = ServedHub.close
 
@@ -457,7 +457,7 @@ def test_what_goes_wrong_in_the_end_is_raised_there(monkeypatch: pytest.MonkeyPa
         ({"admit": 7}, "admit must be callable or None, not int"),
     ],
 )
-def test_a_wrong_option_is_refused_by_name(options: dict[str, object], said: str) -> None:
+def test_the_error_of_a_wrong_option_names_it(options: dict[str, object], said: str) -> None:
     with pytest.raises((ValueError, TypeError), match="^" + re.escape(said)):
         Hub(**options)  # type: ignore[arg-type]  # wrong on purpose
 
@@ -469,10 +469,10 @@ def test_no_secret_is_shown(webmq_hub: Hub) -> None:
     assert TICKET_SECRET not in shown
 
 
-# As a plugin
+# The pytest plugin
 
 
-def test_importing_it_imports_no_pytest() -> None:
+def test_importing_testing_imports_no_pytest() -> None:
     code = "import sys, webmqconnect_async.testing; print('pytest' in sys.modules)"
     done = subprocess.run(  # noqa: S603  # an interpreter of our own, on lines of our own
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
@@ -488,8 +488,8 @@ def run(pytester: pytest.Pytester, *arguments: str, **files: str) -> pytest.RunR
     )
 
 
-def test_a_suite_may_use_what_it_opted_into(pytester: pytest.Pytester) -> None:
-    """Blocking tests, asynchronous ones, and loops that outlive a test, each with the options that it asks for."""
+def test_a_suite_that_opts_in_can_use_the_fixtures(pytester: pytest.Pytester) -> None:
+    """Blocking tests, asynchronous ones, and loops that outlive a test work, each with the options that it sets."""
     result = run(
         pytester,
         conftest="""
@@ -572,7 +572,7 @@ def test_a_suite_may_use_what_it_opted_into(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=8)
 
 
-def test_a_module_may_opt_in_alone_and_failures_are_the_suites_own(pytester: pytest.Pytester) -> None:
+def test_a_single_module_may_opt_in(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
         test_one="""
@@ -588,7 +588,7 @@ def test_a_module_may_opt_in_alone_and_failures_are_the_suites_own(pytester: pyt
     result.stdout.fnmatch_lines(["E *Right contains one more item: Pushed(topic='t', event=1, *"])
 
 
-def test_the_fastapi_example_can_be_tested_so(pytester: pytest.Pytester) -> None:
+def test_the_fastapi_example_can_be_tested_with_the_fixtures(pytester: pytest.Pytester) -> None:
     """The handler under test is that of examples/, unchanged."""
     result = run(
         pytester,
@@ -619,7 +619,7 @@ def test_the_fastapi_example_can_be_tested_so(pytester: pytest.Pytester) -> None
                 assert web.post("/items", json={"text": "salt"}).status_code == 201
                 assert webmq_hub.wait_for(TOPIC).event["item"]["text"] == "salt"
 
-            def test_a_hub_that_is_away_fails_no_request(web: TestClient, webmq_hub: Hub) -> None:
+            def test_a_hub_that_is_down_fails_no_request(web: TestClient, webmq_hub: Hub) -> None:
                 with webmq_hub.down():
                     assert web.post("/items", json={"text": "sugar"}).status_code == 201
                 assert web.post("/items", json={"text": "lemon"}).status_code == 201
@@ -630,7 +630,7 @@ def test_the_fastapi_example_can_be_tested_so(pytester: pytest.Pytester) -> None
 
 
 def test_the_options_are_typed() -> None:
-    """What a project's `webmq_hub_options` returns has the type of the hub's options."""
+    """The return type of a project's `webmq_hub_options` is that of the hub's options."""
     options: HubOptions = {"keys": {"app": "s3cret"}, "max_body": 10}
     with Hub(**options) as hub, pytest.raises(AuthRejected):
         Client(hub.url).push("t", 1)

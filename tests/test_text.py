@@ -1,4 +1,4 @@
-"""Text from outside: escaped before it is shown, parsed as a query, and parsed as JSON."""
+"""Text from outside is escaped before it is shown, parsed as a query, and parsed as JSON."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_parameters_keep_their_order_and_repetitions() -> None:
 
 @pytest.mark.parametrize(("query", "value"), [("a=\udcc3%BC", "ü".encode()), ("a=%ff", b"\xff"), ("a=100%", b"100%")])
 def test_parameters_are_bytes(query: str, value: bytes) -> None:
-    """A character may be percent-encoded in part; what is not UTF-8 is left to the caller."""
+    """Parameters are bytes, because percent-encoded text may not be valid UTF-8."""
     assert parameters(query) == [(b"a", value)]
 
 
@@ -54,7 +54,7 @@ def test_text_that_a_browser_does_not_parse(text: str) -> None:
         strict_json.decode(text)
 
 
-def test_a_number_that_fits_into_no_float() -> None:
+def test_a_number_that_is_too_large_for_a_float() -> None:
     assert strict_json.decode(" 1e400 ") == float("inf")
     with pytest.raises(ValueError, match="not JSON: a number out of range"):
         strict_json.decode("[1e400]", finite=True)

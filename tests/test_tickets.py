@@ -1,4 +1,4 @@
-"""`tickets.ticket` makes JSON Web Tokens, and `_core.tickets` verifies them, made by this package or not."""
+"""`tickets.ticket` makes JSON Web Tokens, and `_core.tickets` verifies those of this package and others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def part(data: bytes) -> str:
 
 
 def token(claims: object = CLAIMS, *, secret: str = SECRET, digest: str = "sha256", **header: object) -> str:
-    """Return a token without help of a library. Claims may also be given as the bytes of the payload."""
+    """Return a token that is made without a library. Claims may also be given as the bytes of the payload."""
     payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
     head = json.dumps({"alg": "HS256", "typ": "JWT", "kid": "users", **header}).encode()
     signed = f"{part(head)}.{part(payload)}"
@@ -49,8 +49,8 @@ def refusal(text: str, now: float = NOW) -> TicketRefused:
     return caught.value
 
 
-def test_literal() -> None:
-    """The token that OpenSSL signs for the same header and claims."""
+def test_a_ticket_is_the_token_that_openssl_signs() -> None:
+    """The ticket is the token that OpenSSL signs for the same header and claims."""
     assert ticket(key="users", secret=SECRET, sub="17", topics=TOPICS, now=NOW) == (
         "eyJhbGciOiJIUzI1NiIsImtpZCI6InVzZXJzIiwidHlwIjoiSldUIn0."
         "eyJzdWIiOiIxNyIsInRvcGljcyI6WyJodHRwOi8vZXhhbXBsZS5jb20vdXNlcnMvMTcvKiIsImh0dHA6Ly9leGFtcGxlLmNvbS9uZXdzIl0s"
@@ -58,8 +58,8 @@ def test_literal() -> None:
     )
 
 
-def test_verified() -> None:
-    """A ticket comes back with its claims, and is valid up to the second of its `exp`."""
+def test_a_ticket_is_verified_with_its_claims() -> None:
+    """The verification returns the claims. A ticket is valid up to the second of its `exp`."""
     made = ticket(key="users", secret=SECRET.encode(), sub="17", topics=iter(TOPICS), valid=60, now=NOW + 0.9)
     verified = verify(made, KEYS, NOW + 59.9)
     assert (verified.key, verified.sub, verified.topics) == ("users", "17", TOPICS)
@@ -74,8 +74,8 @@ def test_the_clock_is_the_default() -> None:
     assert verified.expires - verified.issued == 3600
 
 
-def test_any_library_can_make_it() -> None:
-    """A token that no library has made is a ticket, and so is one with other claims."""
+def test_tokens_of_any_library_are_tickets() -> None:
+    """A token that was made without this package is a ticket, even with additional claims."""
     assert verify(token({**CLAIMS, "role": "admin"}), KEYS, NOW).claims["role"] == "admin"
 
 
@@ -107,7 +107,7 @@ FORGED = {
     "whitespace": token() + "\n",
     "padded with junk": token() + "====",
     "lone surrogate": token() + "\ud800",
-    "not ASCII": token().replace("e", "\u0435"),  # Cyrillic
+    "not ASCII": token().replace("e", "\u0435"),  # a Cyrillic letter
     "header is a list": f"{part(b'[]')}.{part(b'{}')}.{part(b'x')}",
     "header is deep": f"{part(b'[' * 3000)}.{part(b'{}')}.{part(b'x')}",
     "header has a huge integer": f"{part(b'1' * 5000)}.{part(b'{}')}.{part(b'x')}",
@@ -115,8 +115,8 @@ FORGED = {
 
 
 @pytest.mark.parametrize("text", FORGED.values(), ids=FORGED)
-def test_forged(text: str) -> None:
-    """A token that is not signed with the secret of its key, by HS256, is refused, without a hint at what is wrong."""
+def test_a_forged_token_is_refused(text: str) -> None:
+    """A token that is not signed by HS256 with the secret of its key is refused, without a hint at what is wrong."""
     error = refusal(text)
     assert error.forged
     assert str(error) in ("the ticket is not a JSON Web Token", "no such key for tickets, or a wrong signature")
@@ -188,21 +188,21 @@ REFUSED: dict[str, tuple[object, str]] = {
 
 
 @pytest.mark.parametrize(("claims", "reason"), REFUSED.values(), ids=REFUSED)
-def test_refused(claims: object, reason: str) -> None:
-    """Claims that the hub does not understand, or whose time has not come or is over, are refused for that reason."""
+def test_tokens_with_invalid_claims_are_refused(claims: object, reason: str) -> None:
+    """Claims that are invalid, expired or not valid yet are refused with that reason."""
     error = refusal(token(claims))
     assert str(error) == reason
     assert not error.forged
     assert error.expired is ("expired" in reason)
 
 
-def test_leeway() -> None:
+def test_the_leeway_of_the_clocks() -> None:
     """The clock of the application may be ahead by 30 seconds."""
     assert verify(token({**CLAIMS, "nbf": NOW + 30, "iat": NOW + 30}), KEYS, NOW).sub == "17"
 
 
 def test_random_tokens() -> None:
-    """10,000 tokens are refused: each is a valid one with some changes."""
+    """10,000 tokens are refused, each of which is a valid one with some changes."""
     source = random.Random(19)  # noqa: S311
     valid = token()
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=\0é"
@@ -243,8 +243,8 @@ def test_random_tokens() -> None:
         ([], "http://a/b", False),
     ],
 )
-def test_covers(topics: list[str], topic: str, expected: bool) -> None:
-    """An exact topic covers itself, and a trailing `*` covers what begins with the text before it."""
+def test_which_topics_a_ticket_covers(topics: list[str], topic: str, expected: bool) -> None:
+    """An exact topic covers itself, and a trailing `*` covers all topics that begin with the text before it."""
     assert covers(topics, topic) is expected
 
 
@@ -279,8 +279,8 @@ INVALID: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "error", "message"), INVALID)
-def test_invalid(changes: dict[str, Any], error: type[Exception], message: str) -> None:
-    """An error names the argument, and shows nothing of the secret."""
+def test_invalid_arguments(changes: dict[str, Any], error: type[Exception], message: str) -> None:
+    """The error names the argument, and does not show the secret."""
     options = {"key": "users", "secret": SECRET, "sub": "17", "topics": TOPICS, "now": NOW, **changes}
     secret = str(options["secret"])
     with pytest.raises(error) as caught:
@@ -290,6 +290,6 @@ def test_invalid(changes: dict[str, Any], error: type[Exception], message: str) 
 
 
 @pytest.mark.parametrize(("text", "now"), [(token(), NOW + 3600), (token(secret=SECRET[::-1]), NOW), (token(), -NOW)])
-def test_nothing_is_shown(text: str, now: float) -> None:
-    """The frames of a refusal do not show the token."""
+def test_the_token_is_in_no_frame(text: str, now: float) -> None:
+    """The frames of a refusal do not contain the token."""
     assert not [shown for shown in walked(refusal(text, now)) if text[-43:] in shown]

@@ -1,4 +1,4 @@
-"""The tutorial, done as a reader does it: files written, commands typed, pages opened, in the order of the page."""
+"""The tutorial, executed as a reader does it: files written, commands typed, pages opened, in order."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TUTORIAL = PAGES / "tutorial.md"
 ORDERS = "http://example.com/orders"
 _OPEN = re.compile(r"Open <(http://127\.0\.0\.1:\d+[^>]*)>")
 _LISTENING = {"webmqconnect": "push to", "http.server": "Serving HTTP", "uvicorn": "running on"}
-"""What the servers say when they listen, by what their commands hold."""
+"""The text that a server prints when it listens, by a part of its command."""
 
 
 class Reader:
-    """Does the steps. The servers listen on free ports, which replace 8080 in the page's text.
+    """Executes the steps. The servers listen on free ports, which replace 8080 in the page's text.
 
     Args:
-        servers: where they are stopped in the end.
+        servers: the exit stack that stops the servers at the end.
     """
 
     def __init__(self, servers: AsyncExitStack) -> None:
@@ -38,15 +38,15 @@ class Reader:
         self._ports: dict[str, str] = {}
         self._env = {
             "PYTEST_ADDOPTS": "-p no:asyncio"
-        }  # which the tutorial does not install, and which wants a setting
+        }  # a plugin that the tutorial does not install, and that needs a setting
         self.opened: list[str] = []
 
     def real(self, text: str) -> str:
-        """Return a text with the ports that the servers really have."""
+        """Return a text with the real ports of the servers."""
         return re.sub("|".join(self._ports) or "$^", lambda port: self._ports[port[0]], text)
 
     async def walk(self) -> AsyncIterator[str]:
-        """Do one step after another, and yield each that is done: a file's name, a command, an address."""
+        """Execute one step after another, and yield each: the name of a file, a command, a URL."""
         text = TUTORIAL.read_text("utf-8")
         steps: list[tuple[int, Fence | str]] = [(fence.start, fence) for fence in fences(TUTORIAL)]
         steps += [(opened.start(), opened[1]) for opened in _OPEN.finditer(text)]
@@ -74,7 +74,7 @@ class Reader:
         elif words[0] == "cd":
             os.chdir(words[1])
         elif words[:2] == ["pip", "install"]:
-            for word in words[2:]:  # what the later steps use is what this one installs
+            for word in words[2:]:  # the later steps use the packages that this command installs
                 distribution(Requirement(word.removeprefix("../").replace("_", "-")).name)
         elif not line.startswith(("python3 -m venv", ". .venv")):
             await self._run(words, output)
@@ -113,7 +113,7 @@ async def reader(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 async def test_all_steps_succeed_and_its_pages_show_orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pushed events appear in the pages. An order appears once in the page that made it, and in all other pages.
 
-    Each command ends well and prints what the page says.
+    Each command succeeds and prints what the page says.
     """
     done = []
     async with reader(tmp_path, monkeypatch) as somebody, chromium() as page:

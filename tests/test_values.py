@@ -46,12 +46,12 @@ def test_a_value_equals_its_copies(value: object) -> None:
     assert copy.deepcopy(value) == value
 
 
-def test_a_push_says_by_default_that_everybody_gets_the_event() -> None:
+def test_by_default_a_push_is_for_all_subscribers() -> None:
     push = Push("t", None)
     assert (push.eligible, push.exclude, push.options) == (None, None, None)
 
 
-def test_a_receipt_is_a_hub_s_by_default() -> None:
+def test_the_default_receipt_is_that_of_a_hub() -> None:
     assert Receipt(202) == Receipt(status=202, id=None, attempts=1)
 
 
@@ -62,14 +62,14 @@ def test_both_outcomes_have_the_same_attributes() -> None:
     assert (failed.index, failed.push, failed.receipt, failed.error, failed.ok) == (4, None, None, error, False)
 
 
-def test_a_failed_outcome_survives_pickling() -> None:
-    """Errors compare by identity, so the outcome is compared by its parts."""
+def test_a_failed_outcome_can_be_pickled() -> None:
+    """Errors compare by identity, so the parts of the outcome are compared."""
     failed = pickle.loads(pickle.dumps(Failed(4, Push("t", 1), InvalidPush("no"))))  # noqa: S301  # its own bytes
     assert (failed.index, failed.push, failed.receipt, failed.ok) == (4, Push("t", 1), None, False)
     assert type(failed.error) is InvalidPush
 
 
-def test_match_tells_outcomes_apart() -> None:
+def test_match_distinguishes_outcomes() -> None:
     outcomes: list[Outcome] = [Sent(0, Push("t", 1), Receipt(202)), Failed(1, None, InvalidPush("no"))]
     said = []
     for outcome in outcomes:
@@ -89,14 +89,14 @@ def test_a_payload_keeps_positional_and_keyword_arguments() -> None:
     assert repr(Payload()) == "Payload()"
 
 
-def test_payloads_compare_by_what_they_hold() -> None:
+def test_payloads_compare_by_their_arguments() -> None:
     assert Payload(1, a=2) == Payload(1, a=2)
     assert Payload(1, a=2) != Payload(1, a=3)
     assert Payload(1) != Payload(1, a=2)
     assert Payload(1) != (1,)
 
 
-def test_a_payload_does_not_hash() -> None:
-    """Its arguments may be lists, which do not either."""
+def test_a_payload_is_not_hashable() -> None:
+    """A payload is not hashable, because its arguments may be lists."""
     with pytest.raises(TypeError, match="unhashable"):
         hash(Payload([1]))

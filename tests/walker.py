@@ -1,7 +1,7 @@
 """What error reporters send of an exception: the local variables of each frame, also of its causes and contexts.
 
 Sentry walks dicts, lists and tuples; rich, structlog, stackprinter, loguru and `traceback` show reprs; some of them
-unfold dataclasses and attrs classes, or show the attributes of objects. This walker does all of it.
+expand dataclasses and attrs classes, or show the attributes of objects. This walker does all of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TESTS = str(Path(__file__).parent)
 
 
 def walked(error: BaseException) -> list[str]:
-    """Return every text that can be found, except in frames of the tests, which hold what they look for."""
+    """Return every text that can be found, except in frames of the tests, which contain the texts to search for."""
     texts: list[str] = []
     for each in chain(error):
         texts += found(each.args)
@@ -32,7 +32,7 @@ def walked(error: BaseException) -> list[str]:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all that it refers to: causes, contexts, members of groups, errors of outcomes."""
+    """Yield an exception and all to which it refers: causes, contexts, members of groups, errors of outcomes."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -63,7 +63,7 @@ def found(value: object, attributes: bool = True, within: frozenset[int] = froze
         case bytes() | bytearray():
             return [bytes(value).decode("latin-1")]
         case memoryview():
-            with suppress(ValueError):  # it has been released
+            with suppress(ValueError):  # a released memoryview
                 return [value.tobytes().decode("latin-1")]
             return []
         case partial():
@@ -77,7 +77,7 @@ def found(value: object, attributes: bool = True, within: frozenset[int] = froze
             if attributes:
                 parts += vars(value).values() if hasattr(value, "__dict__") else []
     texts = [] if isinstance(value, Collection) else [_shown(value)]
-    # One level of attributes: beyond, everything is connected with everything.
+    # Only one level of attributes: with more, everything is reachable.
     further = attributes and (isinstance(value, Collection | partial) or bool(_fields(value)))
     return texts + [text for part in parts for text in found(part, further, deeper)]
 
@@ -85,7 +85,7 @@ def found(value: object, attributes: bool = True, within: frozenset[int] = froze
 def _shown(value: object) -> str:
     try:
         return repr(value)
-    except AttributeError:  # it is not initialized yet
+    except AttributeError:  # an object that is not initialized yet
         return ""
 
 

@@ -26,7 +26,7 @@ _RATES = {OFTEN: 20.0, SOMETIMES: 4.0, SELDOM: 1.0}
 """Events per second."""
 
 _OF_A_KIND = 2
-"""Subscribers."""
+"""Subscribers of each kind."""
 
 _PATIENCE = 30.0
 """Seconds without faults after which subscribers must have got all their events."""
@@ -43,7 +43,7 @@ class Outcome:
     recovered: int
     """Events that reached a subscriber on a later connection than the one it had when they were pushed."""
     verdicts: Mapping[tuple[str, str], Verdict]
-    """By subscriber and topic."""
+    """The verdict by subscriber and topic."""
     in_time: bool
     """Whether all subscribers got the last events in time."""
 
@@ -53,8 +53,8 @@ class Course:
 
     Args:
         history: how many events of a topic the hub keeps.
-        seed: of everything that is random.
-        journal: where to write what happened. `None`: nowhere.
+        seed: the seed of everything that is random.
+        journal: the file for a log of the run. `None`: no log.
     """
 
     def __init__(self, history: int, seed: int, journal: TextIO | None = None) -> None:
@@ -81,8 +81,8 @@ class Course:
         """Return the names of the subscribers of a kind."""
         return [f"{kind} {self._history} {number}" for number in range(_OF_A_KIND)]
 
-    def told(self, name: str, topic: str, kind: str, number: int, session: str | None) -> None:
-        """Record what a subscriber reports, and in which session."""
+    def report(self, name: str, topic: str, kind: str, number: int, session: str | None) -> None:
+        """Append what a subscriber reports, and in which session, to the records."""
         record = Record(Kind(kind), number if kind == Kind.EVENT else len(self._pushes[topic]))
         self._records[name, topic].append(record)
         if session is not None:
@@ -108,7 +108,8 @@ class Course:
             in_time = await self._until(lambda: len(self._records) == 2 * len(subscribers))
             async with asyncio.TaskGroup() as pushing:
                 pushing.create_task(self._push(client, OFTEN))
-                # All are cut. They have received no event of `SOMETIMES` yet, and subscribe to `SELDOM` meanwhile.
+                # All connections are cut. No subscriber has an event of `SOMETIMES` yet; all subscribe to `SELDOM`
+                # meanwhile.
                 for name, each in subscribers.items():
                     self._proxies[name].calm = False
                     self._proxies[name].cut(self._random.uniform(0.2, 0.5))
@@ -153,7 +154,7 @@ class Course:
             self._note("hub stopped")
 
     async def _restart_again_and_again(self, seconds: float) -> None:
-        """Restart the hub at random. Its clock may be set back, so that it assigns IDs again."""
+        """Restart the hub at random times. Its clock may be set back, so that it assigns the same IDs again."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             await asyncio.sleep(min(left, self._random.uniform(1, 12)))
@@ -181,7 +182,7 @@ class Course:
                     eligible=[eligible] if eligible else None,
                     exclude=[exclude] if exclude else None,
                 )
-                # A subscriber that has a later session by now may have subscribed on it before the event came.
+                # A subscriber that has reconnected may have subscribed on the later session before the event arrived.
                 certain = only is None or self._proxies[only].session == eligible
                 pushes[number] = Push(certain, only, without)
             self._sessions[topic][number] = {name: proxy.session for name, proxy in self._proxies.items()}
@@ -189,11 +190,11 @@ class Course:
             await asyncio.sleep(self._random.expovariate(_RATES[topic]))
 
     def _receivers(self) -> tuple[str | None, str | None]:
-        """Return the only subscriber that gets an event, and one that does not get it. Mostly both are None."""
+        """Return the only subscriber that gets an event, and one that does not get it. Usually both are None."""
         name = self._random.choice(list(self._known))
         return self._random.choices(((None, None), (None, name), (name, None)), (90, 7, 3))[0]
 
-    # What has arrived
+    # The records of the subscribers
 
     async def _until(self, condition: Callable[[], bool]) -> bool:
         """Wait until a condition is true, and return whether it became true in time."""
@@ -206,7 +207,7 @@ class Course:
         return False
 
     def _all_have(self, numbers: Mapping[str, int]) -> bool:
-        """Return whether all subscribers have events that are as new as these, by topic."""
+        """Return whether the newest event of each subscriber is at least this number, by topic."""
         return all(self._newest(name, topic) >= numbers[topic] for name in self._proxies for topic in TOPICS)
 
     def _all_have_the_last(self) -> bool:

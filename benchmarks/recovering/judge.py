@@ -1,7 +1,7 @@
-"""Compares what a subscriber received of a topic with what was pushed. Pure.
+"""Compares the events that a subscriber received of a topic with those that were pushed. Pure.
 
-The events of a topic are numbered from 0 and pushed one after the other, each once. A subscriber has to get every event
-since its confirmation once and in order, or a loss has to be reported to it.
+The events of a topic are numbered from 0 and pushed one after the other, each once. A subscriber has to receive every
+event since its confirmation once and in order, or be notified of a loss.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Record:
     """Something that a subscriber reports.
 
     Args:
-        kind: what.
-        number: of an event, its number. Of anything else, the number of the first event whose push had not begun when
-            this was told: that event and all later ones are owed.
+        kind: what it reports.
+        number: for an event, its number. For anything else, the number of the first event whose push had not begun at
+            the time of the report: that event and all later ones are owed.
     """
 
     kind: Kind
@@ -40,10 +40,10 @@ class Push:
     """An event that was pushed.
 
     Args:
-        certain: whether the hub delivers it. Not so of a push that failed, and of one that was addressed to a session
-            that had ended before.
-        only: the subscriber that it was addressed to. `None`: all of them.
-        without: a subscriber whose session was excluded. It may get the event if that session had ended before.
+        certain: whether the hub has to deliver it. It need not if the push failed, or if the event was addressed to a
+            session that had already ended.
+        only: the only subscriber that the event is addressed to. `None`: all of them.
+        without: a subscriber whose session was excluded. It may get the event if that session had already ended.
     """
 
     certain: bool = True
@@ -51,23 +51,23 @@ class Push:
     without: str | None = None
 
     def owed(self, name: str) -> bool:
-        """Return whether a subscriber has to get the event, or a loss."""
+        """Return whether a subscriber has to receive the event, or be notified of a loss."""
         return self.certain and self.only in (None, name) and self.without != name
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Numbers of the events of one subscriber and topic that broke a guarantee."""
+    """Numbers of the events that broke a guarantee for one subscriber and topic."""
 
     received: int = 0
     losses: int = 0
     missing: Sequence[int] = field(default=())
-    """Not received, and no loss was reported."""
+    """Events that were not received although no loss was reported."""
     doubled: Sequence[int] = field(default=())
     disordered: Sequence[int] = field(default=())
-    """Received for the first time after a later one."""
+    """Events that were first received after a later one."""
     foreign: Sequence[int] = field(default=())
-    """Addressed to another subscriber."""
+    """Events that were received although they were addressed to another subscriber."""
 
 
 def judged(name: str, records: Iterable[Record], pushes: Sequence[Push]) -> Verdict:
@@ -75,8 +75,8 @@ def judged(name: str, records: Iterable[Record], pushes: Sequence[Push]) -> Verd
 
     Args:
         name: the subscriber.
-        records: in the order in which it was told.
-        pushes: all events of the topic, each at the place that is its number.
+        records: its reports, in order.
+        pushes: all events of the topic; the index of each is its number.
     """
     spans = _spans(records)
     received = [number for span in spans for number in span.numbers]
@@ -109,17 +109,21 @@ def judged(name: str, records: Iterable[Record], pushes: Sequence[Push]) -> Verd
 class _Span:
     """The reports between two losses, which excuse missing events before and after them."""
 
-    told: int | None = None
+    confirmed: int | None = None
     """The first event that has to arrive, because the subscription was confirmed before its push."""
     numbers: list[int] = field(default_factory=list)
 
     def owed(self, end: int, last: bool) -> range:
-        """Return the numbers that are owed, of which there are `end` in all.
+        """Return the numbers of the events that are owed in this span.
 
-        A subscription begins with its first event, or with the first that was pushed after it was confirmed. The latter
-        may be late, because a record takes time. It ends with the last event before a loss.
+        A subscription begins with its first event, or with the first one that was pushed after it was confirmed. The
+        latter may be too high, because records are delayed. A subscription ends with the last event before a loss.
+
+        Args:
+            end: the number of events of the topic.
+            last: whether this span is the last one.
         """
-        begins = [number for number in (self.told, *self.numbers[:1]) if number is not None]
+        begins = [number for number in (self.confirmed, *self.numbers[:1]) if number is not None]
         if not last:
             end = max(self.numbers, default=-1) + 1
         return range(min(begins, default=end), end)
@@ -130,8 +134,8 @@ def _spans(records: Iterable[Record]) -> list[_Span]:
     for record in records:
         match record.kind:
             case Kind.READY:
-                if spans[-1].told is None:
-                    spans[-1].told = record.number
+                if spans[-1].confirmed is None:
+                    spans[-1].confirmed = record.number
             case Kind.LOST:
                 spans.append(_Span(record.number))
             case Kind.EVENT:

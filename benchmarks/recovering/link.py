@@ -1,4 +1,4 @@
-"""The connection of a subscriber to the proxy and the one to the hub behind it, and how they break."""
+"""A subscriber's connection to the proxy, the connection from there to the hub, and how they break."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class Fault(StrEnum):
 
 
 class Link:
-    """Two connections and what is forwarded between them.
+    """A connection to a subscriber and one to a hub, with forwarding between them.
 
     Args:
         subscriber: the connection of the subscriber.
         hub: the connection to the hub.
-        welcomed: called with the session ID before the subscriber can learn of it.
+        welcomed: called with the session ID before the subscriber receives it.
     """
 
     def __init__(self, subscriber: Streams, hub: Streams, welcomed: Callable[[str], None]) -> None:
         self.fault: Fault | None = None
-        """What has broken it."""
+        """The fault that has broken the connection."""
         self._writers = (subscriber[1], hub[1])
         self._to_subscriber = _Way(hub[0], subscriber[1])
         self._to_hub = _Way(subscriber[0], hub[1])
@@ -57,12 +57,12 @@ class Link:
         )
 
     def limit(self, fault: Fault, size: int, *, reset: bool) -> None:
-        """Cut the connection after so many bytes more: to the hub, or to the subscriber."""
+        """Cut the connection after this number of further bytes to the hub or to the subscriber."""
         way = self._to_hub if fault is Fault.REQUESTS else self._to_subscriber
         way.left, way.reset = size, reset
 
     def stall(self, stalled: bool) -> None:
-        """Forward nothing any more, or go on."""
+        """Stop forwarding, or continue."""
         for way in (self._to_subscriber, self._to_hub):
             (way.flowing.clear if stalled else way.flowing.set)()
 
@@ -81,7 +81,7 @@ class Link:
         self.close()
 
     def close(self) -> None:
-        """Close both connections, with what the kernel does about data that was not read."""
+        """Close both connections. The kernel sends RST if there is unread data."""
         for way in (self._to_subscriber, self._to_hub):
             way.ended = True
             way.flowing.set()
@@ -107,7 +107,7 @@ class _Way:
         self.flowing = asyncio.Event()
         self.flowing.set()
         self.left: int | None = None
-        """How many bytes it still forwards; `None`: all."""
+        """How many more bytes it forwards; `None`: no limit."""
         self.reset = False
         self.ended = False
         self._reader = reader
@@ -134,6 +134,6 @@ class _Way:
     def end(self) -> None:
         """Close this direction."""
         if not self.ended and not self._writer.is_closing():
-            with suppress(OSError):  # it has been reset
+            with suppress(OSError):  # the connection has been reset
                 self._writer.write_eof()
         self.ended = True

@@ -20,14 +20,14 @@ class Proxy:
 
     Args:
         hub: the port of the hub.
-        random: decides what happens to connections.
+        random: the random source of all faults.
     """
 
     def __init__(self, hub: int, random: Random) -> None:
         self.calm = True
-        """Whether new connections are left alone."""
+        """Whether new connections stay unbroken."""
         self.session: str | None = None
-        """The ID of the latest session that the hub has opened. The subscriber may not know of it yet."""
+        """The ID of the latest session that the hub has opened. The subscriber may not have received it yet."""
         self.cuts: Counter[Fault] = Counter()
         self._hub = hub
         self._random = random
@@ -38,7 +38,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Where to subscribe."""
+        """The URL to subscribe at."""
         if self._server is None:
             raise RuntimeError("the proxy is not running")
         return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/ws"
@@ -55,7 +55,7 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def cut(self, outage: float = 0) -> None:
-        """Cut the connection, and refuse new ones for so many seconds."""
+        """Cut the connection, and refuse new ones for this number of seconds."""
         self._refused_until = asyncio.get_running_loop().time() + outage
         for link in self._links:
             link.cut(Fault.CALL, reset=True)
@@ -71,8 +71,8 @@ class Proxy:
             if loop.time() < self._refused_until:
                 raise ConnectionRefusedError
             hub = await asyncio.open_connection("127.0.0.1", self._hub)
-        except OSError:  # or the hub is being restarted
-            await reader.read(1)  # Node.js 20 does not notice a connection that is closed before it has sent anything
+        except OSError:  # the proxy refuses connections, or the hub is being restarted
+            await reader.read(1)  # Node.js 20 ignores a close before it has sent anything
             writer.transport.abort()
             return
         link = Link((reader, writer), hub, self._welcomed)
@@ -94,16 +94,16 @@ class Proxy:
         self.session = session
 
     def _outage(self) -> float:
-        """Return for how many seconds connections are refused after a cut: often not at all."""
+        """Return for how many seconds connections are refused after a cut: often 0."""
         return self._random.choice((0, 0, 0, self._random.uniform(0, 0.2), self._random.uniform(0.2, 2)))
 
     async def _trouble(self, link: Link) -> None:
-        """Break a connection in one of the ways that there are."""
+        """Break a connection in a random way."""
         random = self._random
         fault = random.choice(_DRAWN)
         reset = random.random() < 0.5
         if fault in (Fault.EVENTS, Fault.REQUESTS):
-            # Handshake and WELCOME have about 350 bytes, an event has about 60.
+            # Handshake and WELCOME take about 350 bytes, an event takes about 60.
             size = int(random.choice((random.uniform(0, 800), random.uniform(300, 3000))))
             link.limit(fault, size if fault is Fault.EVENTS else size // 3, reset=reset)
             return

@@ -18,10 +18,10 @@ import webmqconnect_async.hub
 from tests.chromium import chromium
 from webmqconnect_async.subscriber import Subscriber, _subscriber
 
-__all__ = ["KINDS", "Subscribers", "Told"]
+__all__ = ["KINDS", "Report", "Subscribers"]
 
-Told = Callable[[str, str, str, int, str | None], None]
-"""Takes a record: the subscriber's name, the topic, a `Kind`, the number of an event or -1, the session."""
+Report = Callable[[str, str, str, int, str | None], None]
+"""Called with a record: the subscriber's name, the topic, a `Kind`, the number of an event or -1, the session."""
 
 
 class Subscribers(Protocol):
@@ -31,7 +31,7 @@ class Subscribers(Protocol):
         """Start a subscriber."""
 
     async def subscribe(self, name: str, topic: str) -> None:
-        """Let a subscriber subscribe, whether it is connected or not."""
+        """Make a subscriber subscribe, whether it is connected or not."""
 
 
 class _Pages:
@@ -52,7 +52,7 @@ _SCRIPTS = (
     Path(__file__).with_name("recorder.js"),
 )
 
-# It runs the lines of stdin, and prints the records, a list in each line.
+# A script that runs each line of stdin as JavaScript, and prints the new records as a list per line.
 _NODE = """
 const { runInThisContext } = require("vm"), { readFileSync } = require("fs");
 for (const path of process.argv.slice(1)) runInThisContext(readFileSync(path, "utf8"), path);
@@ -62,7 +62,7 @@ setInterval(() => { if (records.length) console.log(JSON.stringify(records.splic
 
 
 @asynccontextmanager
-async def _node(told: Told) -> AsyncIterator[Subscribers]:
+async def _node(report: Report) -> AsyncIterator[Subscribers]:
     options = ("--no-warnings", "--experimental-websocket", "-e", _NODE)
     process = await asyncio.create_subprocess_exec(
         *("node", *options, *map(str, _SCRIPTS)), stdin=PIPE, stdout=PIPE, limit=1 << 24
@@ -74,7 +74,7 @@ async def _node(told: Told) -> AsyncIterator[Subscribers]:
     async def read() -> None:
         while line := await stdout.readline():
             for record in json.loads(line):
-                told(*record)
+                report(*record)
 
     async def run(script: str) -> None:
         stdin.write(f"{script}\n".encode())
@@ -90,7 +90,7 @@ async def _node(told: Told) -> AsyncIterator[Subscribers]:
 
 
 @asynccontextmanager
-async def _chromium(told: Told) -> AsyncIterator[Subscribers]:
+async def _chromium(report: Report) -> AsyncIterator[Subscribers]:
     async def index(_request: web.Request) -> web.Response:
         scripts = "".join(f'<script src="{path.parent.name}/{path.name}"></script>' for path in _SCRIPTS)
         return web.Response(text=f'<link rel="icon" href="data:,">{scripts}', content_type="text/html")
@@ -111,7 +111,7 @@ async def _chromium(told: Told) -> AsyncIterator[Subscribers]:
                 records = await run("records.splice(0)")
                 assert isinstance(records, list)  # noqa: S101
                 for record in records:
-                    told(*record)
+                    report(*record)
                 await asyncio.sleep(0.02)
 
         reading = group.create_task(read())
@@ -124,15 +124,15 @@ async def _chromium(told: Told) -> AsyncIterator[Subscribers]:
 class _Programs:
     """Subscribers in Python, with a task for each topic."""
 
-    def __init__(self, told: Told, stack: AsyncExitStack, tasks: asyncio.TaskGroup) -> None:
-        self._told = told
+    def __init__(self, report: Report, stack: AsyncExitStack, tasks: asyncio.TaskGroup) -> None:
+        self._report = report
         self._stack = stack
         self._tasks = tasks
         self._subscribers: dict[str, Subscriber] = {}
 
     async def connect(self, name: str, url: str) -> None:
         def on_lost(topic: str, _why: str) -> None:
-            self._told(name, topic, "lost", -1, subscriber.session_id)
+            self._report(name, topic, "lost", -1, subscriber.session_id)
 
         subscriber = await self._stack.enter_async_context(Subscriber(url, on_lost=on_lost))
         self._subscribers[name] = subscriber
@@ -143,25 +143,25 @@ class _Programs:
 
         async def confirmed() -> None:
             await subscription.ready()
-            self._told(name, topic, "ready", -1, subscriber.session_id)
+            self._report(name, topic, "ready", -1, subscriber.session_id)
 
         async def read() -> None:
             async for event in subscription:
                 assert isinstance(event.value, dict)  # noqa: S101
-                self._told(name, topic, "event", event.value["number"], subscriber.session_id)
+                self._report(name, topic, "event", event.value["number"], subscriber.session_id)
 
         self._tasks.create_task(confirmed())
         self._tasks.create_task(read())
 
 
 @asynccontextmanager
-async def _python(told: Told) -> AsyncIterator[Subscribers]:
+async def _python(report: Report) -> AsyncIterator[Subscribers]:
     with patch.object(_subscriber, "_LONGEST_WAIT", 0.15):  # as in recorder.js
         async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
-            yield _Programs(told, stack, tasks)
+            yield _Programs(report, stack, tasks)
 
 
-KINDS: Mapping[str, Callable[[Told], AbstractAsyncContextManager[Subscribers]]] = {
+KINDS: Mapping[str, Callable[[Report], AbstractAsyncContextManager[Subscribers]]] = {
     "node": _node,
     "chromium": _chromium,
     "python": _python,

@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def rendered(outcomes: Sequence[Outcome]) -> str:
-    """Return a table with a column for each run, and the promises that were broken."""
+    """Return a table with a column for each run, and the guarantees that were broken."""
     columns = [_figures(outcome) for outcome in outcomes]
     names = dict.fromkeys(name for column in columns for name in column)
     rows = [(name, *(column.get(name, "0") for column in columns)) for name in names]
@@ -79,7 +79,7 @@ def _figures(outcome: Outcome) -> dict[str, str]:
 
 
 def keep(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write outcomes beside what the file has of other modes."""
+    """Write outcomes to a file, and leave those of other modes in it."""
     runs = json.loads(path.read_text()) if path.exists() else {}
     for outcome in outcomes:
         runs[outcome.plan.mode] = _machine() | asdict(outcome)

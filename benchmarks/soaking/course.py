@@ -23,15 +23,15 @@ from .steadiness import Steadiness, steadiness
 from .verdict import Verdict, judged
 
 _LONGEST = 120.0
-"""Seconds that a run may take, and 10 ms more for each push."""
+"""Seconds that a run may take, plus 10 ms for each push."""
 
 _SPARE_DESCRIPTORS = 16
-"""The loop's own, the two files of the producers, and sockets that are just being closed while others open."""
+"""Files of the event loop, the two files of the producers, and sockets that are being closed while others open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All that is known of a run."""
+    """The outcome of a run."""
 
     plan: Plan
     seconds: float
@@ -42,7 +42,7 @@ class Outcome:
     verdict: Verdict
     steady: Steadiness
     failures: list[str]
-    """Everything that is not as promised; empty where all is."""
+    """The guarantees that were broken."""
 
 
 async def run(plan: Plan) -> Outcome:
@@ -77,7 +77,7 @@ async def run(plan: Plan) -> Outcome:
 
 
 class _Hub:
-    """The hub's process, of which there is one after the other."""
+    """The process of the hub, which can be killed and started again."""
 
     def __init__(self, folder: Path) -> None:
         self.journal = folder / "journal"
@@ -86,13 +86,13 @@ class _Hub:
         self._process: Process | None = None
 
     async def start(self) -> int:
-        """Start it; return its port."""
+        """Start the hub, and return its port."""
         with self.complaints.open("a") as complaints:
             self._process = await _python("hub", str(self.journal), stdin=PIPE, stdout=PIPE, stderr=complaints)
         return int(await self._process.stdout.readline()) if self._process.stdout else 0
 
     async def kill(self) -> None:
-        """Kill it, with no time to say goodbye."""
+        """Kill the hub without a clean shutdown."""
         if self._process is not None:
             process, self._process = self._process, None
             process.kill()
@@ -109,7 +109,7 @@ async def _hub(folder: Path) -> AsyncIterator[_Hub]:
 
 
 async def _kill(plan: Plan, proxy: Proxy, hub: _Hub) -> None:
-    """Kill the hub as often as planned, and start it again after a while. Every other time nobody can connect then."""
+    """Kill the hub as often as planned, and restart it each time. Every second time, refuse connections meanwhile."""
     for place, requests in enumerate(plan.kills_at()):
         await proxy.reached(requests)
         killed = asyncio.create_task(hub.kill())
@@ -127,7 +127,7 @@ async def _kill(plan: Plan, proxy: Proxy, hub: _Hub) -> None:
 
 
 async def _produce(plan: Plan, url: str, folder: Path) -> tuple[str, str]:
-    """Run the producers; return what they printed and what they complained of."""
+    """Run the producers, and return their output and their error output."""
     process = await _python(
         "producers", url, str(folder), json.dumps(asdict(plan)), stdin=DEVNULL, stdout=PIPE, stderr=PIPE
     )
@@ -144,7 +144,7 @@ async def _produce(plan: Plan, url: str, folder: Path) -> tuple[str, str]:
 
 
 def _left_behind(left: Mapping[str, int]) -> list[str]:
-    """Return what the producers' process still held when all clients were closed."""
+    """Return which resources the producers' process still held after all clients were closed."""
     if not left:
         return ["the producers did not come to their end"]
     failures = [f"{left[what]} {what} were left" for what in ("tasks", "threads") if left[what]]

@@ -1,7 +1,7 @@
 """A hub that appends the number and the topic of each push to a journal before it responds: `... hub JOURNAL`.
 
-It prints its port, and serves until its stdin ends or it is killed. The journal survives that: `os.write` has passed
-the line to the kernel before the response is sent.
+It prints its port, and serves until its stdin ends or it is killed. A kill loses no line of the journal, because
+`os.write` has passed the line to the kernel before the response is sent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from webmqconnect_async.hub import Accepted, Hub
 
 
 async def serve(journal: str) -> None:
-    """Serve."""
+    """Run the hub."""
     lines = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def admit(push: Accepted) -> None:

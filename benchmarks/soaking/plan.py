@@ -1,7 +1,7 @@
-"""What happens in a soak: which push gets which fault, and when the hub is killed. Pure: one seed decides everything.
+"""The faults of a soak: which push meets which one, and when the hub is killed. Pure: one seed decides everything.
 
 The fault of a push depends on its number and on how often it was sent, not on the time. So another run with the same
-seed gives the same faults to the same pushes, in whatever order they arrive.
+seed applies the same faults to the same pushes, regardless of the order in which they arrive.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TIMEOUT = 2.0
 
 
 class Mode(StrEnum):
-    """What the producers ask of their clients."""
+    """Which guarantee the producers' clients are configured for."""
 
     DEFAULT = "default"
     AT_LEAST_ONCE = "at-least-once"
@@ -42,7 +42,7 @@ class Fault(StrEnum):
 
 
 _STALLS = (Fault.STALLED, Fault.MUTE, Fault.LATE)
-"""A push that meets one takes all its time; they are rarer than the others."""
+"""A push that meets one of these runs into its timeout, so they are rarer than the others."""
 
 _WEIGHTS = {fault: 1 if fault in _STALLS else 4 for fault in Fault}
 
@@ -61,22 +61,22 @@ class Plan:
 
     @property
     def retry(self) -> Retry:
-        """When clients try again."""
+        """The retry policy of the clients."""
         return Retry(at_least_once=self.mode is Mode.AT_LEAST_ONCE)
 
     @property
     def ordered(self) -> bool:
-        """Whether bulks keep each topic's order."""
+        """Whether bulk pushes keep the order of each topic."""
         return self.mode is Mode.ORDERED
 
     def dice(self, *what: object) -> Random:
-        """Return the dice for one thing that happens."""
+        """Return the random source for one decision."""
         return Random(f"{self.seed} {what}")  # noqa: S311  # to be drawn again
 
     def drawn(self, number: int, time: int) -> tuple[Fault | None, Random]:
-        """Return what is done to a push that comes for the first, second, ... time, and the dice for how.
+        """Return the fault of a push on its first, second, ... attempt, and a random source for its details.
 
-        None does nothing to it.
+        The fault is `None` where the push is forwarded normally.
         """
         dice = self.dice(number, time)
         if dice.random() >= self.rate:
@@ -84,6 +84,6 @@ class Plan:
         return dice.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0], dice
 
     def kills_at(self) -> list[int]:
-        """Return after how many requests the hub is killed, each time: somewhere in each part of the run."""
+        """Return the numbers of requests after which the hub is killed: one in each part of the run."""
         part = self.pushes * 0.9 / max(self.kills, 1)
         return [int(part * (place + self.dice("kill", place).uniform(0.2, 0.8))) for place in range(self.kills)]

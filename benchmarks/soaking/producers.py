@@ -26,20 +26,20 @@ from .plan import TIMEOUT, Mode, Plan
 from .reports import Reporter, descriptors
 
 LANES = 10
-"""Topics of a producer. One that makes single pushes makes them by as many workers, each on a topic of its own."""
+"""Topics of a producer. A producer of single pushes has one worker for each topic."""
 
 BATCH = 500
-"""Pushes of one `push_many`; fewer where that would be more than a small part of all."""
+"""Pushes of one `push_many`; fewer if the run is short."""
 
 CONCURRENCY = 10
 """Pushes in flight of each client."""
 
 SAMPLES = 300
-"""Times that memory and open files are looked at."""
+"""How often memory and open files are sampled."""
 
 
 class Numbers(Iterator[int]):
-    """The numbers to push. Each is given once, to whichever thread asks first."""
+    """The numbers to push. Each is given out once, to the thread that asks first."""
 
     def __init__(self, pushes: int) -> None:
         self._numbers = iter(range(pushes))
@@ -51,17 +51,17 @@ class Numbers(Iterator[int]):
 
 
 def topic(producer: str, lane: int) -> str:
-    """Return a topic, which no other producer pushes to."""
+    """Return a topic to which no other producer pushes."""
     return f"http://example.com/soak/{producer}/{lane}"
 
 
 class Producers:
-    """The eight, at one broker.
+    """The eight producers, with their clients.
 
     Args:
         url: the broker.
         plan: how they push.
-        reporter: takes down what became of each push.
+        reporter: writes down the outcome of each push.
     """
 
     def __init__(self, url: str, plan: Plan, reporter: Reporter) -> None:
@@ -77,7 +77,7 @@ class Producers:
 
     @property
     def slots(self) -> int:
-        """Pushes in flight at the most, of all clients."""
+        """The maximum number of pushes in flight, of all clients together."""
         return CONCURRENCY * len(self._clients)
 
     async def run(self) -> None:
@@ -99,7 +99,7 @@ class Producers:
             client.close()
 
     def stats(self) -> Counter[str]:
-        """Return the sums of what the clients count."""
+        """Return the sums of the clients' stats."""
         sums: Counter[str] = Counter()
         for client in self._clients:
             sums.update(asdict(client.stats))
@@ -173,7 +173,7 @@ async def _awaited(future: asyncio.Future[None]) -> None:
 
 
 async def produce(url: str, folder: Path, plan: Plan) -> dict[str, int]:
-    """Push everything; return the clients' stats and slots, and the tasks and threads that are left."""
+    """Push everything. Return the stats and slots of the clients, and the tasks and threads that are left."""
     reporter = Reporter(folder, every=max(1, plan.pushes // SAMPLES))
     producers = Producers(url, plan, reporter)
     await producers.run()
@@ -193,7 +193,7 @@ def main() -> None:
     plan = Plan(**settings | {"mode": Mode(settings["mode"])})
     before = descriptors()
     left = asyncio.run(produce(url, Path(folder), plan))
-    gc.collect()  # what was forgotten says so now, while somebody listens
+    gc.collect()  # the warnings of resources that were not closed appear now, while stderr is still read
     print(json.dumps(left | {"descriptors before": before, "descriptors after": descriptors()}))
 
 

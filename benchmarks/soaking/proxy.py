@@ -20,33 +20,33 @@ from typing import Self
 from .plan import TIMEOUT, Fault, Plan
 
 PATIENCE = 15 * TIMEOUT
-"""Seconds after which a client that has not left a stalled connection never will."""
+"""Seconds after which a client must have closed a stalled connection."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class Dropped(Exception):
-    """The client's connection is to be closed, with nothing more said."""
+    """The client's connection has to be closed without a further response."""
 
 
 class HubGone(Exception):
-    """The hub did not answer: it is down, or went down."""
+    """The hub did not respond: it was down already, or was killed."""
 
 
 class Proxy:
     """The proxy; `async with` runs it.
 
     Args:
-        plan: which request meets what.
+        plan: which request meets which fault.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.hub: int | None = None
         """The port of the hub; None while it is down."""
         self.faults: Counter[str] = Counter()
-        """What was done, and how often."""
+        """How often each fault was applied."""
         self.complaints: list[str] = []
-        """What should never have happened."""
+        """Errors of the proxy itself, which fail the run."""
         self.requests = 0
         self._plan = plan
         self._seen: Counter[int] = Counter()
@@ -54,13 +54,13 @@ class Proxy:
         self._waits: list[tuple[int, asyncio.Event]] = []
         self._refusals = 1
         self._listening: socket.socket | None = None
-        # Bound all the time, so that while nobody listens the port is nobody else's.
+        # Bound for the whole run, so that no other process gets the port while the hub is down.
         self._reserved = _bound(0)
         self.port: int = self._reserved.getsockname()[1]
 
     @property
     def url(self) -> str:
-        """Where to push."""
+        """The URL to push to."""
         return f"http://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
@@ -75,25 +75,25 @@ class Proxy:
         self._reserved.close()
 
     async def reached(self, requests: int) -> None:
-        """Wait until so many requests have come."""
+        """Wait until this number of requests has arrived."""
         arrived = asyncio.Event()
         self._waits.append((requests, arrived))
         await arrived.wait()
 
     async def left(self, seconds: float) -> int:
-        """Wait so long for all clients to go and all that was held back to be forwarded; return how many stay."""
+        """Wait for all clients to disconnect and all delayed requests to be forwarded; return how many remain."""
         return len((await asyncio.wait(self._tasks, timeout=seconds))[1]) if self._tasks else 0
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Let nobody connect. Connections that there are go on."""
+        """Refuse new connections. Existing connections stay open."""
         self._keep_out()
         try:
             yield
         finally:
             self._let_in()
 
-    # Not an asyncio server: one that is closed forgets connections that it has just accepted, without closing them.
+    # Not an asyncio server: when it is closed, it forgets connections that it has just accepted, without closing them.
 
     def _let_in(self) -> None:
         self._refusals -= 1
@@ -127,7 +127,7 @@ class Proxy:
                 idle = await self._handle(request, reader, writer, upstream)
         except (Dropped, EOFError, OSError, asyncio.CancelledError):
             pass
-        except Exception as error:  # noqa: BLE001  # it is said in the end
+        except Exception as error:  # noqa: BLE001  # it is reported at the end
             self.complaints.append(f"{type(error).__name__}: {error}")
         finally:
             upstream.close()
@@ -138,7 +138,7 @@ class Proxy:
     async def _handle(
         self, request: bytes, reader: StreamReader, writer: StreamWriter, upstream: Upstream
     ) -> float | None:
-        """Answer a request, or do to it what the plan says; return how long the connection may idle after it."""
+        """Respond to a request, or apply its fault; return how long the connection may be idle after it."""
         number: int = json.loads(request.partition(b"\r\n\r\n")[2])["number"]
         self._count(number)
         fault, dice = self._plan.drawn(number, self._seen[number])
@@ -158,7 +158,7 @@ class Proxy:
                 raise Dropped
             case Fault.LATE:
                 await _gone(reader)
-                await asyncio.sleep(dice.uniform(0, 0.1))  # the client's next push overtakes it
+                await asyncio.sleep(dice.uniform(0, 0.1))  # lets the client's next push overtake this one
         try:
             answer = await upstream.answer(request, self.hub)
         except HubGone as gone:
@@ -187,7 +187,7 @@ class Proxy:
         return dice.uniform(0, 0.02) if fault is Fault.IDLE_CLOSED else None
 
     def _without_hub(self, gone: HubGone, writer: StreamWriter, dice: Random) -> bytes:
-        """Return what a proxy says whose broker does not answer. Only of one that was never asked it is a 503."""
+        """Return the response of a proxy whose broker does not respond. A 503 means that it was not forwarded."""
         outcomes = ("502", "dropped", "503 with Retry-After") if gone.args[0] == "down" else ("502", "dropped")
         outcome = dice.choice(outcomes)
         self.faults[f"hub {gone.args[0]}: {outcome}"] += 1
@@ -213,16 +213,16 @@ class Proxy:
 
 
 class Upstream:
-    """One client connection's connection to the hub, made when it is needed."""
+    """The connection to the hub for one client's connection, opened when it is needed."""
 
     def __init__(self) -> None:
         self._streams: tuple[StreamReader, StreamWriter] | None = None
 
     async def answer(self, request: bytes, port: int | None) -> bytes:
-        """Forward a request and return its answer.
+        """Forward a request and return its response.
 
         Raises:
-            HubGone: `down`, the request was not sent; `killed`, it may have arrived.
+            HubGone: `down`: the request was not sent; `killed`: it may have arrived.
         """
         if self._streams is not None and self._streams[0].at_eof():
             self.close()
@@ -242,21 +242,21 @@ class Upstream:
             raise HubGone("killed") from None
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         if self._streams is not None:
             self._streams[1].transport.abort()
             self._streams = None
 
 
 async def _message(reader: StreamReader) -> bytes:
-    """Return a request or an answer, whole."""
+    """Return a complete request or response."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = _LENGTH.search(head)
     return head + await reader.readexactly(int(length[1])) if length else head
 
 
 async def _gone(reader: StreamReader) -> None:
-    """Wait until the client has given up."""
+    """Wait until the client has closed its connection."""
     with suppress(ConnectionError):
         try:
             async with asyncio.timeout(PATIENCE):
@@ -281,7 +281,7 @@ def _said(status: int, *headers: str) -> bytes:
 
 
 def _bound(port: int) -> socket.socket:
-    """Return a socket on a port of the loopback that others of ours may have, too."""
+    """Return a socket on a port of the loopback, which other sockets of this process may share."""
     bound = socket.socket()
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     bound.bind(("127.0.0.1", port))

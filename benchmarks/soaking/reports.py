@@ -1,6 +1,6 @@
 """The outcomes that producers report, and samples of the resources that a process holds: lines in files.
 
-They are written during the run and read after it, so that they take none of the memory that is measured.
+They are written during the run and read after it, so that they do not add to the memory that is measured.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from webmqconnect_async import NotAccepted, Receipt, Unconfirmed, WebMQError
 
 
 class Kind(StrEnum):
-    """What an ending says about the event."""
+    """What the outcome of a push says about the event."""
 
     ACCEPTED = "accepted"
     NOT_ACCEPTED = "not accepted"
     UNCONFIRMED = "unconfirmed"
     WRONG = "wrong"
-    """What no push of a soak may end in: InvalidPush, say."""
+    """An error that no push of a soak may end in, such as InvalidPush."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A push that the hub took."""
+    """A push that the hub accepted."""
 
     number: int
     topic: str
@@ -46,7 +46,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the producers' process held at one moment."""
+    """The resources that the producers' process held at one moment."""
 
     done: int
     """Pushes that had ended."""
@@ -57,11 +57,11 @@ class Sample:
 
 
 class Reporter:
-    """Writes reports, from any thread, and now and then what the process holds.
+    """Writes reports from any thread, and regularly a sample of the resources that the process holds.
 
     Args:
-        folder: gets the files `reports` and `samples`.
-        every: reports between two samples.
+        folder: the folder for the files `reports` and `samples`.
+        every: the number of reports between two samples.
     """
 
     def __init__(self, folder: Path, every: int) -> None:
@@ -88,7 +88,7 @@ class Reporter:
 
 def descriptors() -> int:
     """Return how many files this process has open, where the system has /proc."""
-    return sum(1 for _ in Path("/proc/self/fd").iterdir()) - 1  # less the one of the folder itself
+    return sum(1 for _ in Path("/proc/self/fd").iterdir()) - 1  # without the descriptor of the folder itself
 
 
 def _kind(end: Receipt | WebMQError) -> Kind:
@@ -111,7 +111,7 @@ def read_reports(path: Path) -> Iterator[Report]:
 
 
 def read_journal(path: Path) -> Iterator[Entry]:
-    """Yield what the hub has written, in the order in which it took it."""
+    """Yield the pushes in the hub's journal, in the order in which it accepted them."""
     for line in _lines(path):
         number, topic = line.split(" ")
         yield Entry(int(number), topic)
@@ -124,7 +124,7 @@ def read_samples(path: Path) -> Iterator[Sample]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a file, but for a last one that its writer did not come to the end of."""
+    """Yield the lines of a file, without a last line that is incomplete."""
     with path.open() as lines:
         for line in lines:
             if line.endswith("\n"):

@@ -1,4 +1,4 @@
-"""Checks that a process has no more memory and sockets at the end of a run than in its middle. Pure."""
+"""Checks that a process does not hold more memory and sockets at the end of a run than in its middle. Pure."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from statistics import median
 from .reports import Sample
 
 MEMORY_ALLOWED = 2 << 20
-"""Bytes between the medians of the second and the last third: 60 bytes a push, of 100,000."""
+"""Bytes by which the median may grow from the second to the last third: 60 bytes per push, of 100,000."""
 
 DESCRIPTORS_ALLOWED = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Steadiness:
-    """What a process held. Thirds are of the pushes that had ended; the first holds the warm-up."""
+    """The resources of a process in each third of the pushes; the first third includes the warm-up."""
 
     memory: Sequence[float]
-    """Median of each third, in bytes resident."""
+    """The median of the resident bytes in each third."""
     descriptors: Sequence[int]
-    """Files open at the most, in each third. How many are at a time depends on who waits for a hub that is away."""
+    """The maximum number of open files in each third. It depends on how many pushes wait while the hub is down."""
     failures: Sequence[str]
 
 
@@ -29,8 +29,8 @@ def steadiness(samples: Sequence[Sample], most: int) -> Steadiness:
     """Compare the thirds of a run.
 
     Args:
-        samples: taken all through it.
-        most: files that may be open at one time: those open before, and a socket for each push in flight.
+        samples: taken during the whole run.
+        most: the maximum number of open files: those open before, and a socket for each push in flight.
     """
     end = samples[-1].done + 1 if samples else 1
     thirds = [[sample for sample in samples if sample.done * 3 // end == third] for third in range(3)]

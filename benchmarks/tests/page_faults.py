@@ -1,4 +1,4 @@
-"""Print the page faults of a thousand receptions, each into a buffer of 256 KB as in asyncio."""
+"""Prints the number of page faults of a thousand receptions, each into a buffer of 256 KB as in asyncio."""
 
 import resource
 import socket

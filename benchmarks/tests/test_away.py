@@ -1,4 +1,4 @@
-"""The command that measures handlers while the broker is away."""
+"""`python -m benchmarks.away` prints figures for each way to push while the broker is away."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The benchmarks measure what they say: a hub accepts the pushes of every peer, and the sink responds like a hub.
+"""The benchmarks do what they claim: a hub accepts the pushes of every peer, and the sink responds like a hub.
 
-Nothing is timed here. Peers that are not installed are skipped: `benchmarks/run.py` has a venv for them.
+No test measures time. Peers that are not installed are skipped: `benchmarks/run.py` has a venv for them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ async def sink() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("client", SIGNING)
-async def test_a_peers_pushes_reach_a_subscriber_of_a_hub_that_takes_signed_ones_alone(client: str) -> None:
+async def test_the_pushes_of_a_peer_are_accepted_by_a_hub_that_requires_signatures(client: str) -> None:
     peer_needed(client)
     async with (
         asyncio.timeout(20),
@@ -77,7 +77,7 @@ async def test_a_peers_pushes_reach_a_subscriber_of_a_hub_that_takes_signed_ones
 
 @pytest.mark.parametrize("client", SIGNING)
 async def test_a_peer_raises_when_a_push_was_refused(client: str) -> None:
-    """A refusal takes less time than a delivery: its rate would mean nothing."""
+    """A peer raises when a push is refused: a refusal is faster than a delivery, so its rate would mean nothing."""
     peer_needed(client)
     async with Hub(port=0, keys={KEY: "another"}) as hub:
         with pytest.raises((Refused, AuthRejected, ExceptionGroup)) as raised:
@@ -86,8 +86,7 @@ async def test_a_peer_raises_when_a_push_was_refused(client: str) -> None:
     assert isinstance(error.exceptions[0] if isinstance(error, ExceptionGroup) else error, Refused | AuthRejected)
 
 
-async def test_the_ways_to_grow_begin_with_a_hub() -> None:
-    """Of which there is one: nothing is measured across nodes."""
+async def test_a_single_hub_is_measured_without_a_second_node() -> None:
     async with Hub(port=0, keys={KEY: SECRET}) as hub:
         figures = await clusters.measured(clusters.Place(f"{hub.url}/publish", SECRET, hub.ws_url), 20)
     assert figures.near.rate > 0
@@ -96,7 +95,7 @@ async def test_the_ways_to_grow_begin_with_a_hub() -> None:
 
 
 async def test_a_cluster_is_measured_at_both_nodes() -> None:
-    """Here a hub stands for both of them."""
+    """A cluster is measured with a subscriber at each of two nodes. One hub is both nodes here."""
     async with Hub(port=0, keys={KEY: SECRET}) as hub:
         place = clusters.Place(f"{hub.url}/publish", SECRET, hub.ws_url, hub.ws_url)
         figures = await clusters.measured(place, 20)
@@ -123,7 +122,7 @@ async def test_cent_publishes_to_the_sink(sink: str) -> None:
     await push("cent", sink, 3)
 
 
-def test_the_event_has_as_many_bytes_as_it_says() -> None:
+def test_the_event_has_the_size_that_was_asked_for() -> None:
     for size in (100, load.EVENT_BYTES, 4096):
         assert len(json.dumps(Load("", body=size).event, separators=(",", ":"))) == size
 
@@ -142,12 +141,12 @@ async def _said(url: str, *pieces: bytes, answers: int) -> bytes:
     return said
 
 
-async def test_the_sink_answers_each_of_pipelined_requests_once(sink: str) -> None:
+async def test_the_sink_responds_once_to_each_pipelined_request(sink: str) -> None:
     assert await _said(sink, REQUEST * 3, answers=3 * len(ACCEPTED)) == ACCEPTED * 3
 
 
-def test_the_sink_takes_requests_in_pieces() -> None:
-    """Cut anywhere, also where the body looks like the end of a head."""
+def test_the_sink_accepts_requests_that_arrive_in_pieces() -> None:
+    """The sink responds to requests that are split at any byte, even where the body looks like the end of a head."""
     said: list[bytes] = []
 
     class Transport(asyncio.Transport):
@@ -165,7 +164,7 @@ def test_the_sink_takes_requests_in_pieces() -> None:
         assert b"".join(said) == ACCEPTED * 2, at
 
 
-async def test_the_sink_answers_late_when_told_and_like_centrifugo_where_cent_asks() -> None:
+async def test_the_sink_can_delay_responses_and_responds_to_cent_like_centrifugo() -> None:
     server = await asyncio.get_running_loop().create_server(partial(Sink, 0.001), "127.0.0.1", 0)
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -173,12 +172,12 @@ async def test_the_sink_answers_late_when_told_and_like_centrifugo_where_cent_as
         assert await _said(url, request, REQUEST, answers=len(CENTRIFUGO + ACCEPTED)) == CENTRIFUGO + ACCEPTED
 
 
-async def test_pipelining_finds_out_what_a_server_takes(sink: str) -> None:
+async def test_pipelining_measures_a_rate(sink: str) -> None:
     assert await asyncio.to_thread(capacity.by_pipelining, sink, "/?a=b", b"{}", 0.01) > 0
 
 
 @pytest.mark.parametrize("keys", [None, {KEY: SECRET}], ids=["unsigned", "signed"])
-async def test_listeners_count_what_is_published_as_by_wrk(keys: dict[str, str] | None) -> None:
+async def test_listeners_count_the_events_of_requests_like_those_of_wrk(keys: dict[str, str] | None) -> None:
     subscribed, done = asyncio.Event(), asyncio.Event()
     body = load.bridge_body()
     async with Hub(port=0, keys=keys) as hub, aiohttp.ClientSession() as session, asyncio.timeout(10):
@@ -195,8 +194,8 @@ async def test_listeners_count_what_is_published_as_by_wrk(keys: dict[str, str] 
         assert await listening == [5, 5, 5]
 
 
-async def test_listeners_say_when_pushes_are_refused() -> None:
-    """The answer might be a 200: wrk would not notice."""
+async def test_listeners_fail_when_pushes_are_refused() -> None:
+    """Listeners fail when pushes are refused, because wrk would not notice a response that might be a 200."""
     async with Hub(port=0, keys={KEY: "another"}) as hub:
         with pytest.raises(AuthRejected):
             await listeners.listen(f"{hub.url}/publish", hub.ws_url, 0, asyncio.Event(), asyncio.Event())
@@ -211,7 +210,7 @@ def test_the_comparison_with_crossbar_io_is_skipped_without_it(monkeypatch: pyte
     assert results.rows == []
 
 
-async def test_all_subscribers_of_the_hubs_load_get_everything() -> None:
+async def test_all_subscribers_of_the_hub_load_receive_all_events() -> None:
     async with Hub(port=0) as hub:
         figures = await hub_load.fan(hub.url, os.getpid(), 3, 5)
     assert figures["pushes"] > 0
@@ -219,13 +218,13 @@ async def test_all_subscribers_of_the_hubs_load_get_everything() -> None:
 
 
 @pytest.mark.skipif(not processes.has_proc(), reason="needs /proc")
-async def test_memory_is_sampled_along_a_relay(sink: str) -> None:
+async def test_memory_is_sampled_while_a_relay_runs(sink: str) -> None:
     found = await memory.relay(Load(sink, concurrency=2), 40)
     assert isinstance(found["samples"], list)
     assert found["samples"][-1][0] == 40
 
 
-async def test_memory_is_sampled_along_a_stream(sink: str) -> None:
+async def test_memory_is_sampled_while_a_stream_is_pushed(sink: str) -> None:
     found = await memory.stream(Load(sink, concurrency=2), 40)
     assert isinstance(found["samples"], list)
     assert [events for events, _ in found["samples"]] == list(range(2, 41, 2))
@@ -233,7 +232,7 @@ async def test_memory_is_sampled_along_a_stream(sink: str) -> None:
 
 
 def test_a_history_is_measured() -> None:
-    """Without claims on the figures."""
+    """The benchmark of the history runs and prints its rows; the figures are not checked."""
     returned = history.returning(3)
     assert returned.seconds > 0
     assert returned.latencies
@@ -243,14 +242,14 @@ def test_a_history_is_measured() -> None:
 
 @pytest.mark.parametrize("flood", floods.FLOODS)
 def test_a_flood_is_measured(flood: str) -> None:
-    """Without claims on the figures."""
+    """The benchmark of a flood runs and prints its row; the figures are not checked."""
     name, peers, *figures = floods.measure(flood, 2, 0.5).split()
     assert (name, peers, len(figures)) == (flood, "2", 5)
     assert float(figures[0]) > 0
 
 
 def test_what_push_soon_costs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line for each client; the exit status says whether both reach the goal."""
+    """The command prints a line for each client, and its exit status says whether both reach the goal."""
     monkeypatch.setattr(push_soon, "ROUNDS", 1)
     monkeypatch.setattr(push_soon, "CALLS", 10)
     monkeypatch.setattr(push_soon, "GOAL", 0.0)

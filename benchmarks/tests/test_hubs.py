@@ -1,4 +1,4 @@
-"""The command that measures hubs over a stream. Nothing is timed here."""
+"""`python -m benchmarks.hubs` measures hubs over a stream. No test measures time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_everything_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 def test_costs_are_compared_round_by_round() -> None:
-    """So that a slow minute of the machine slows both."""
+    """Costs are compared within each round, so that a slow minute of the machine affects both sides."""
     costs = {
         (kind, 10, subscribers): figures
         for subscribers in (1, 100)

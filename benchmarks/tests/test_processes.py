@@ -1,4 +1,4 @@
-"""The processes of a run: allocators, instructions, and a run as a whole."""
+"""The processes that a run starts: their allocators, their instructions, and a run as a whole."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from conftest import needed
 LIMITED = [cell for cell, limit in INSTRUCTIONS.items() if limit]
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator settles so")
-def test_every_process_has_a_settled_allocator_unless_told_otherwise() -> None:
-    """Each mapped block has a new page; a settled allocator reuses those of the heap."""
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator settles in this way")
+def test_every_process_has_a_settled_allocator_by_default() -> None:
+    """By default, receiving causes few page faults, because a settled allocator reuses pages of the heap."""
     faults = {fresh: int(processes.output("tests.page_faults", BENCHMARKS_FRESH=fresh)) for fresh in ("", "1")}
     assert faults[""] < 500
     assert faults["1"] >= 1000
@@ -33,8 +33,8 @@ def test_instructions_per_push_stay_below_the_limit(cell: Cell) -> None:
     assert limit is not None
     allowed = limit.goal * (1.03 if sys.version_info[:2] == (3, 11) else OTHER_CPYTHON)
     with processes.server("sink") as sink:
-        # Counts vary by 1 %, and by much more while the machine is busy: how many sockets are ready at a time
-        # depends on it. Fewer than a signature alone would mean that not everything was counted.
+        # Counts vary by 1 %, and by much more while the machine is busy, because they depend on how many sockets are
+        # ready at a time. Fewer instructions than a signature needs would mean that not everything was counted.
         counts = (per_push(cell, sink.url) for _ in range(5))
         assert any(20_000 < counted <= allowed for counted in counts)
 
@@ -53,7 +53,7 @@ def test_a_run_writes_results_page_and_chart(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not processes.has_proc(), reason="needs Linux")
 def test_cpu_time_of_another_process() -> None:
-    """A process that waits uses none, and one that works does."""
+    """The CPU time of a process that waits stays the same, and that of a process that works increases."""
     with processes.server("hub_load", "serve", "bare") as server:
         idle = processes.cpu_seconds(server.pid)
         assert 0 < idle <= processes.cpu_seconds(server.pid)

@@ -1,4 +1,4 @@
-"""The recovery soak in its short form, and with bugs that it has to find."""
+"""The recovery soak: a short run, and runs with bugs that it has to find."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from webmqconnect_async.hub._history import History, Kept
 pytestmark = pytest.mark.usefixtures("chromium", "node")
 
 
-def test_every_promise_is_kept() -> None:
-    """Each time by another seed, which it prints."""
+def test_a_short_run_breaks_no_guarantee() -> None:
+    """A short run breaks no guarantee. Its seed is random and printed."""
     command = [sys.executable, "-m", "benchmarks.recovery", "--seconds", "20"]
     ended = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)  # noqa: S603  # ours
     print(ended.stdout)
@@ -31,20 +31,20 @@ def test_every_promise_is_kept() -> None:
         assert broken == [0] * 4
 
 
-async def test_a_subscriber_that_is_not_told_of_losses(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = Course.told
+async def test_a_subscriber_that_is_not_notified_of_losses_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = Course.report
 
     def deaf(self: Course, name: str, topic: str, kind: str, number: int, session: str | None) -> None:
         if kind != "lost":
-            told(self, name, topic, kind, number, session)
+            report(self, name, topic, kind, number, session)
 
-    monkeypatch.setattr(Course, "told", deaf)
+    monkeypatch.setattr(Course, "report", deaf)
     (outcome,) = await run(2, 1, [1], ["node"])
     assert any(verdict.missing for verdict in outcome.verdicts.values())
     assert "missing without onlost" in failures(outcome)[0]
 
 
-async def test_a_history_that_skips_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_history_that_skips_an_event_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     after = History.after
 
     def skipping(self: History, topic: str, floor: int, now: float) -> Sequence[Kept]:

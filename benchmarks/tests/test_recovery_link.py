@@ -1,4 +1,4 @@
-"""The connections of the recovery soak break as they are told to."""
+"""The connections of the recovery soak break in the ways that their methods name."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_everything_is_forwarded(linked: Linked) -> None:
     assert linked.link.fault is None
 
 
-async def test_the_session_is_known_before_the_subscriber_has_it(linked: Linked) -> None:
+async def test_the_session_id_is_reported_before_the_subscriber_receives_it(linked: Linked) -> None:
     for data, sessions in ((b"x\x81[2,17", []), (b"01,{}]", ["1701"]), (b"[2,18,{}]", ["1701"])):
         linked.hub.write(data)
         await linked.subscriber_reader.readexactly(len(data))
@@ -62,7 +62,7 @@ async def test_the_session_is_known_before_the_subscriber_has_it(linked: Linked)
 
 
 @pytest.mark.parametrize("reset", [True, False])
-async def test_cut(linked: Linked, reset: bool) -> None:
+async def test_a_cut_ends_both_connections(linked: Linked, reset: bool) -> None:
     linked.link.cut(Fault.TIME, reset=reset)
     for reader in (linked.subscriber_reader, linked.hub_reader):
         if reset:
@@ -89,7 +89,7 @@ async def test_cut_after_bytes_to_the_hub(linked: Linked) -> None:
     assert linked.link.fault is Fault.REQUESTS
 
 
-async def test_half_closed_to_the_subscriber(linked: Linked) -> None:
+async def test_the_direction_to_the_subscriber_can_be_closed(linked: Linked) -> None:
     linked.link.half_close(Fault.SUBSCRIBER)
     assert await linked.subscriber_reader.read() == b""
     linked.subscriber.write(b"request")
@@ -97,18 +97,18 @@ async def test_half_closed_to_the_subscriber(linked: Linked) -> None:
     assert linked.link.fault is Fault.SUBSCRIBER
 
 
-async def test_half_closed_to_the_hub(linked: Linked) -> None:
+async def test_the_direction_to_the_hub_can_be_closed(linked: Linked) -> None:
     linked.link.half_close(Fault.HUB)
     assert await linked.hub_reader.read() == b""
     linked.hub.write(b"event")
     assert await linked.subscriber_reader.readexactly(5) == b"event"
 
 
-async def test_stalled(linked: Linked) -> None:
+async def test_a_stalled_link_forwards_nothing_until_it_continues(linked: Linked) -> None:
     linked.link.stall(True)
     linked.hub.write(b"event")
     reading = asyncio.ensure_future(linked.subscriber_reader.readexactly(5))
-    await asyncio.sleep(0.05)  # nothing must arrive, which is no event
+    await asyncio.sleep(0.05)  # wait in vain: that nothing arrives is not an event
     assert not reading.done()
     linked.link.stall(False)
     assert await reading == b"event"

@@ -1,4 +1,4 @@
-"""Goals, medians, tables and chart. Nothing is measured here."""
+"""Goals, medians, tables and chart. No test measures anything."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_sections_compare_every_client(results: Results) -> None:
     assert max(measured.cell.events for measured in results.growth) == 1_000_000
 
 
-def test_the_goal_table_measures_only_what_has_a_goal(results: Results) -> None:
+def test_the_goal_table_measures_only_cells_that_have_a_goal(results: Results) -> None:
     plan = Pretending(results, goals_only=True)
     for name in ("bulk", "single", "sync", "slow", "tls"):
         SECTIONS[name](plan)
@@ -73,7 +73,7 @@ def test_the_cells_of_a_group_push_to_one_server() -> None:
 
 
 def test_a_ratio_is_the_median_of_the_rounds() -> None:
-    """Round two was slow for both: the ratio of the medians would be 4.5."""
+    """A ratio is the median of the rounds' ratios. Round two is slow for both; the ratio of medians would be 4.5."""
     ours, peer = Cell("push_many"), Cell("cent")
     samples = {
         cell: [Sample(1, 1 / rate, 0.0) for rate in rates] for cell, rates in ((ours, (6, 3, 9)), (peer, (2, 1, 1)))
@@ -97,14 +97,14 @@ def test_a_ratio_is_the_median_of_the_rounds() -> None:
         (0.5, True, "stretch"),
     ],
 )
-def test_a_row_says_what_it_reached(value: float, less_is_better: bool, verdict: str) -> None:
+def test_a_row_says_which_goal_it_reached(value: float, less_is_better: bool, verdict: str) -> None:
     goal, stretch = (1.2, 1.0) if less_is_better else (1.2, 1.5)
     row = Row("", value, value, value, goal, stretch, less_is_better=less_is_better)
     assert row.verdict == verdict
     assert replace(row, goal=None).verdict == "measured"
 
 
-def test_a_cells_figures_are_those_of_its_rounds() -> None:
+def test_the_figures_of_a_cell_are_medians_of_its_rounds() -> None:
     measured = summed_up(Cell("push_many"), [Sample(100, 1.0, 0.01), Sample(100, 2.0, 0.03), Sample(100, 4.0, 0.02)])
     assert measured == Measured(Cell("push_many", events=100), 50.0, 25.0, 100.0, measured.cpu)
     assert measured.cpu == pytest.approx(200)
@@ -121,7 +121,7 @@ def _filled(results: Results) -> Results:
     return results
 
 
-def test_the_tables_show_everything(results: Results) -> None:
+def test_the_tables_show_all_results(results: Results) -> None:
     text = report.rendered(_filled(results))
     for shown in (
         "one <core>",

@@ -1,4 +1,4 @@
-"""The soak, short: that it runs, that the proxy does to a push what it says, and that broken promises are found."""
+"""The soak of the clients: a short run, the faults of the proxy, and the detection of broken guarantees."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ TOPIC = "http://example.com/t"
 
 @linux
 @pytest.mark.parametrize("mode", Mode)
-async def test_a_short_run_keeps_every_promise(mode: Mode) -> None:
+async def test_a_short_run_breaks_no_guarantee(mode: Mode) -> None:
     outcome = await course.run(Plan(mode, 400, seed=1, kills=1, rate=0.25))
-    # A run this short is all warm-up: what it holds may grow.
+    # A run this short is all warm-up, so memory may grow.
     assert set(outcome.failures) <= set(outcome.steady.failures)
     assert outcome.kills == 1
     assert sum(outcome.verdict.endings.values()) == 400
@@ -61,7 +61,7 @@ async def test_a_short_run_keeps_every_promise(mode: Mode) -> None:
 
 
 @linux
-async def test_producers_that_complain_and_do_not_end_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_producers_that_warn_and_leave_resources_open_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     async def produce(plan: Plan, url: str, folder: Path) -> tuple[str, str]:
         (folder / "reports").write_text("0\taccepted\tReceipt\t1\n1\tacc")
         return "", "Unclosed client session"
@@ -78,7 +78,7 @@ async def test_producers_that_complain_and_do_not_end_are_found(monkeypatch: pyt
     } <= set(outcome.failures)
 
 
-# What is found in a journal and in reports
+# The verdict on a journal and reports
 
 
 def report(number: int, kind: Kind = Kind.ACCEPTED, attempts: int = 1) -> Report:
@@ -91,7 +91,7 @@ def failures(
     mode: Mode = Mode.DEFAULT,
     stats: Mapping[str, int] | None = None,
 ) -> list[str]:
-    """Return what is wrong with three pushes; the clients' stats agree with the reports unless given."""
+    """Return the broken guarantees of a run with three pushes. By default, the stats agree with the reports."""
     told = list(reports)
     pushed = sum(each.kind is Kind.ACCEPTED for each in told)
     retried = sum(each.attempts - 1 for each in told)
@@ -100,7 +100,7 @@ def failures(
     return list(judged(Plan(mode, 3, 1), told, entries, agreeing if stats is None else stats).failures)
 
 
-def test_a_run_as_promised_has_no_failures() -> None:
+def test_a_run_that_keeps_all_guarantees_has_no_failures() -> None:
     reports = [report(0), report(1, Kind.UNCONFIRMED), report(2, Kind.NOT_ACCEPTED, attempts=3)]
     assert failures(reports, [0]) == []
     assert failures(reports, [1, 0]) == []
@@ -128,9 +128,9 @@ ALL = [report(0), report(1), report(2)]
             "1 pushes ended in an error that no push of a soak may end in: 1",
         ),
     ],
-    ids=["duplicate", "lost", "silent", "lie", "stranger reported", "stranger taken", "wrong error"],
+    ids=["duplicate", "lost", "not reported", "NotAccepted", "unknown report", "unknown entry", "wrong error"],
 )
-def test_a_broken_promise_is_found_and_names_its_push(reports: list[Report], journal: list[int], said: str) -> None:
+def test_a_broken_guarantee_is_found_and_names_its_push(reports: list[Report], journal: list[int], said: str) -> None:
     assert said in failures(reports, journal)
 
 
@@ -148,35 +148,35 @@ def test_at_least_once_allows_as_many_copies_as_attempts() -> None:
     assert failures(reports, [0, 1, 1, 2]) == [more]
 
 
-def test_a_push_behind_a_later_one_is_found_where_order_was_promised() -> None:
+def test_a_push_behind_a_later_one_is_found_in_ordered_mode() -> None:
     late = "1 pushes are in the journal behind a later push of their topic, and were not Unconfirmed: 1"
     assert failures(ALL, [0, 2, 1], Mode.ORDERED) == [late]
     assert failures(ALL, [0, 2, 1]) == []
     assert failures([report(0), report(1, Kind.UNCONFIRMED), report(2)], [0, 2, 1], Mode.ORDERED) == []
-    # That another was Unconfirmed excuses nobody.
+    # An Unconfirmed push explains only its own position.
     assert failures([report(0), report(1), report(2, Kind.UNCONFIRMED)], [0, 2, 1], Mode.ORDERED) == [late]
 
 
-def test_topics_have_no_order_among_one_another() -> None:
+def test_pushes_of_different_topics_need_no_order() -> None:
     journal = [Entry(2, TOPIC), Entry(0, f"{TOPIC}/a"), Entry(1, f"{TOPIC}/a")]
     stats = {"pushed": 3, "failed": 0, "retried": 0, "in_flight": 0}
     assert judged(Plan(Mode.ORDERED, 3, 1), ALL, journal, stats).failures == []
 
 
 @pytest.mark.parametrize("name", ["pushed", "failed", "retried", "in_flight"])
-def test_stats_that_say_otherwise_are_found(name: str) -> None:
+def test_stats_that_contradict_the_reports_are_found(name: str) -> None:
     stats = {"pushed": 3, "failed": 0, "retried": 0, "in_flight": 0}
     stats[name] += 1
     (said,) = failures(ALL, [0, 1, 2], stats=stats)
     assert name in said
 
 
-def test_a_failure_names_ten_pushes_at_the_most() -> None:
+def test_a_failure_names_at_most_ten_pushes() -> None:
     verdict = judged(Plan(Mode.DEFAULT, 100, 1), [], [], {"pushed": 0, "failed": 0, "retried": 0, "in_flight": 0})
     assert verdict.failures == ["100 pushes ended without a word to their callers: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ..."]
 
 
-def test_unconfirmed_pushes_are_counted_by_what_became_of_them() -> None:
+def test_unconfirmed_pushes_are_counted_by_whether_the_hub_accepted_them() -> None:
     reports = [report(number, Kind.UNCONFIRMED) for number in range(3)]
     stats = {"pushed": 0, "failed": 3, "retried": 0, "in_flight": 0}
     verdict = judged(Plan(Mode.ORDERED, 3, 1), reports, [Entry(2, TOPIC), Entry(1, TOPIC)], stats)
@@ -201,7 +201,7 @@ def test_reports_and_samples_are_read_as_they_were_written(tmp_path: Path) -> No
     assert all(sample.memory > MB and sample.descriptors > 3 for sample in samples)
 
 
-# What is found in samples
+# The steadiness of samples
 
 STEADY = [Sample(done, (20 if done < 30 else 40) * MB, 50) for done in range(90)]
 
@@ -229,12 +229,12 @@ def test_a_run_that_ended_early_is_not_called_steady() -> None:
     assert steadiness(STEADY[-1:], most=50).failures
 
 
-# The proxy
+# The faults of the proxy
 
 
 @dataclass(frozen=True, slots=True)
 class Forced(Plan):
-    """A plan in which push 0 meets one fault, and no other any."""
+    """A plan in which only push 0 meets a fault."""
 
     fault: Fault | None = None
 
@@ -244,7 +244,7 @@ class Forced(Plan):
 
 @dataclass(slots=True)
 class Course:
-    """A proxy with a hub behind it, in the test's loop, and one client before it."""
+    """A proxy with a hub behind it, in the test's event loop, and one client."""
 
     proxy: Proxy
     push: Callable[[int], Awaitable[Ending]]
@@ -295,7 +295,7 @@ async def through(fault: Fault | None, colour: str, hub_is_up: bool = True) -> A
         (None, Receipt, 1),
     ],
 )
-async def test_the_proxy_does_what_it_says(fault: Fault | None, ending: type[Ending], copies: int, colour: str) -> None:
+async def test_each_fault_has_its_effect(fault: Fault | None, ending: type[Ending], copies: int, colour: str) -> None:
     async with through(fault, colour) as course:
         assert isinstance(await course.push(0), ending)
         assert isinstance(await course.push(1), Receipt)
@@ -305,18 +305,18 @@ async def test_the_proxy_does_what_it_says(fault: Fault | None, ending: type[End
 
 
 @pytest.mark.parametrize("colour", ["async", "sync"])
-async def test_the_proxy_refuses_connections_for_a_while(colour: str) -> None:
+async def test_the_proxy_refuses_connections_temporarily(colour: str) -> None:
     async with through(Fault.REFUSED, colour) as course:
         with course.proxy.refusing():
             assert isinstance(await course.push(0), ConnectFailed)
         assert isinstance(await course.push(0), Receipt)
-        # It refuses from the moment on at which the answer is out.
+        # It refuses connections as soon as the response has been sent.
         assert isinstance(await course.push(1), ConnectFailed | ConnectionLost)
     assert course.taken == [0]
 
 
 @pytest.mark.parametrize("colour", ["async", "sync"])
-async def test_a_hub_that_is_down_takes_nothing(colour: str) -> None:
+async def test_a_hub_that_is_down_accepts_no_push(colour: str) -> None:
     async with through(None, colour, hub_is_up=False) as course:
         endings = [await course.push(number) for number in range(20)]
     assert {type(ending) for ending in endings} == {BadReply, ConnectionLost, Overloaded}
@@ -324,7 +324,7 @@ async def test_a_hub_that_is_down_takes_nothing(colour: str) -> None:
     assert sum(course.proxy.faults.values()) == 20
 
 
-def test_a_seed_does_the_same_to_the_same_push_again() -> None:
+def test_the_same_seed_gives_a_push_the_same_faults() -> None:
     def faults(seed: int) -> list[Fault | None]:
         return [Plan(Mode.DEFAULT, 1000, seed, rate=0.5).drawn(number, 1)[0] for number in range(1000)]
 
@@ -340,11 +340,11 @@ def test_the_hub_dies_in_each_part_of_a_run() -> None:
     assert others[-1] < 900
 
 
-# The command
+# The command line
 
 
 def run_as(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str, failures: list[str]) -> tuple[int, Path]:
-    """Run the command with a course that comes to so many failures; return its status and its file."""
+    """Run the command with a run that has these failures; return its exit status and its file."""
 
     async def run(plan: Plan) -> course.Outcome:
         stats = {"pushed": 0, "failed": 0, "retried": 0, "in_flight": 0}
@@ -360,7 +360,7 @@ def run_as(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str, fai
     return int(ended.value.code or 0), out
 
 
-def test_the_command_fails_loudly_where_a_promise_was_broken(
+def test_the_command_prints_broken_guarantees_and_exits_with_1(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, _ = run_as(monkeypatch, tmp_path, "--seed", "7", failures=["1 pushes were lost: 17"])
@@ -368,7 +368,7 @@ def test_the_command_fails_loudly_where_a_promise_was_broken(
     assert "default: 1 pushes were lost: 17" in capsys.readouterr().out
 
 
-def test_the_command_keeps_a_full_run_of_each_mode(
+def test_the_command_saves_a_full_run_of_each_mode(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, out = run_as(monkeypatch, tmp_path, "--seed", "7", failures=[])
@@ -381,7 +381,7 @@ def test_the_command_keeps_a_full_run_of_each_mode(
     assert "aiohttp" in kept["default"]["packages"]
 
 
-def test_the_command_keeps_no_run_that_is_too_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_command_does_not_save_a_run_that_is_too_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     status, out = run_as(monkeypatch, tmp_path, "--pushes", "100", failures=[])
     assert status == 0
     assert not out.exists()

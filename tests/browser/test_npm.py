@@ -1,4 +1,4 @@
-"""The package for npm: what it holds, and that Node.js, a bundler and TypeScript can use it once it is installed.
+"""The npm package: its files and metadata, and whether Node.js, a bundler and TypeScript can use it once installed.
 
 The programs that check it are pinned in `.ci/browser`.
 """
@@ -29,16 +29,16 @@ from .tools import BUILD, NAME, ROOT, TOOLS, run, tool
 pytestmark = pytest.mark.usefixtures("npm")
 
 
-# What it is
+# Files and metadata
 
 
 @pytest.mark.usefixtures("tarball")
-def test_what_is_minified_is_current() -> None:
+def test_the_minified_files_are_up_to_date() -> None:
     checked = run(sys.executable, BUILD, "--check", cwd=ROOT)
     assert (checked.returncode, checked.stdout) == (0, "")
 
 
-def test_what_it_holds(tarball: Path) -> None:
+def test_the_files_of_the_package(tarball: Path) -> None:
     with tarfile.open(tarball) as archive:
         names = {name.removeprefix("package/") for name in archive.getnames()}
         assert names == {*FILES, "package.json", "README.md", "LICENSE"}
@@ -48,19 +48,19 @@ def test_what_it_holds(tarball: Path) -> None:
             assert packed.read() == content
 
 
-def test_what_it_says_of_itself(folder: Path) -> None:
+def test_the_metadata_of_the_package(folder: Path) -> None:
     package = json.loads((folder / "node_modules" / NAME / "package.json").read_text())
     assert (package["name"], package["version"]) == (NAME, __version__)
     assert not [key for key in package if key.endswith("ependencies") or key == "scripts"]
     assert [[*conditions] for conditions in package["exports"]["."].values()] == [["types", "default"]] * 2
 
 
-def test_publint(folder: Path) -> None:
+def test_publint_finds_no_problem(folder: Path) -> None:
     checked = tool("publint", "--strict", folder / "node_modules" / NAME, cwd=folder)
     assert "All good!" in checked.stdout, checked.stdout
 
 
-def test_are_the_types_wrong(tarball: Path) -> None:
+def test_are_the_types_wrong_finds_no_problem(tarball: Path) -> None:
     checked = tool("attw", tarball, "--format", "ascii", cwd=tarball.parent)
     assert checked.returncode == 0, checked.stdout
 
@@ -84,12 +84,12 @@ IMPORTS = {
     "cjs": f'const {{ createRequire }} = require("node:module"); const {{ WebMQ }} = require("{NAME}");',
 }
 WAYS = ["global", "undici", "ws"]
-"""The WebSocket that Node.js has, before version 22 behind a flag; the same, handed in; and that of the package ws."""
+"""The WebSocket: the global one of Node.js (behind a flag before 22), the same passed as an option, or that of ws."""
 
 
 @asynccontextmanager
 async def program(folder: Path, kind: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run the program in Node.js."""
+    """Run PROGRAM in Node.js."""
     path = folder / f"program.{kind}"
     path.write_text(f"{IMPORTS[kind]}\n{PROGRAM.replace('TOOLS', json.dumps(str(TOOLS / 'x')))}")
     process = await asyncio.create_subprocess_exec(
@@ -103,7 +103,7 @@ async def program(folder: Path, kind: str, *arguments: str) -> AsyncIterator[asy
             await process.wait()
 
 
-async def said(process: asyncio.subprocess.Process) -> list[object]:
+async def printed(process: asyncio.subprocess.Process) -> list[object]:
     """Return the next line that the program prints."""
     assert process.stdout is not None
     line: list[object] = json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE))
@@ -112,17 +112,17 @@ async def said(process: asyncio.subprocess.Process) -> list[object]:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", IMPORTS)
-async def test_a_program_subscribes_and_ends(folder: Path, kind: str, way: str) -> None:
-    """Once it has closed its subscriber, nothing keeps it running."""
+async def test_a_program_ends_after_it_has_closed_its_subscriber(folder: Path, kind: str, way: str) -> None:
+    """A program receives an event, and nothing keeps Node.js running after it has closed its subscriber."""
     async with Hub(port=0) as hub, AsyncClient(hub.url) as client, program(folder, kind, hub.url, way) as process:
-        assert [await said(process) for _ in range(2)] == [["open", ""], ["ready"]]
+        assert [await printed(process) for _ in range(2)] == [["open", ""], ["ready"]]
         await client.push("t", {"id": 1})
-        assert [await said(process) for _ in range(2)] == [["t", {"id": 1}], ["ended", ""]]
+        assert [await printed(process) for _ in range(2)] == [["t", {"id": 1}], ["ended", ""]]
         assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_handshake_that_is_refused_is_repeated(folder: Path, way: str) -> None:
+async def test_a_refused_handshake_is_repeated(folder: Path, way: str) -> None:
     async def refuse(_request: web.Request) -> web.Response:
         return web.Response(status=403)
 
@@ -132,15 +132,15 @@ async def test_a_handshake_that_is_refused_is_repeated(folder: Path, way: str) -
         url = str(server.make_url("/"))
         async with program(folder, "mjs", url, way) as process:
             unreachable = ["closed", f"no hub answers at 127.0.0.1:{server.port}"]
-            assert [await said(process) for _ in range(4)] == [unreachable, ["connecting", ""]] * 2
+            assert [await printed(process) for _ in range(4)] == [unreachable, ["connecting", ""]] * 2
 
 
 # Bundlers
 
 
 @pytest.mark.parametrize("form", ["esm", "cjs", "iife"])
-def test_a_bundle(folder: Path, form: str) -> None:
-    """It has the module alone, without a warning."""
+def test_a_bundle_contains_only_the_module(folder: Path, form: str) -> None:
+    """A bundle contains the module and nothing else, and bundling causes no warning."""
     (folder / "site.js").write_text(f'import {{ WebMQ }} from "{NAME}"; console.log(typeof WebMQ.signer);')
     bundle = folder / f"bundle.{'mjs' if form == 'esm' else 'cjs'}"
     arguments = ("--bundle", "--minify", f"--format={form}", f"--outfile={bundle}", "--log-level=warning")
@@ -156,7 +156,9 @@ def test_a_bundle(folder: Path, form: str) -> None:
 @pytest.mark.parametrize(
     ("resolution", "module", "ends"), [("node16", "node16", ("mts", "cts")), ("bundler", "esnext", ("ts",))]
 )
-def test_types(folder: Path, resolution: str, module: str, ends: tuple[str, ...]) -> None:
+def test_typescript_accepts_and_refuses_the_right_programs(
+    folder: Path, resolution: str, module: str, ends: tuple[str, ...]
+) -> None:
     for end in ends:
         shutil.copy(Path(__file__).with_name("program.ts"), folder / f"{resolution}.{end}")
     options = {

@@ -1,4 +1,4 @@
-"""The pages of "In a web page" and "Subscribers that authenticate", in a browser, with servers that sign."""
+"""The snippets of the pages "In a web page" and "Subscribers that authenticate", in a browser, with signing servers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TYPES = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascrip
 
 @pytest.fixture
 def static(tmp_path: Path) -> Path:
-    """Return a folder with what `webmqconnect js` writes."""
+    """Return a folder with the files that `webmqconnect js` writes."""
     result = CliRunner().invoke(command, ["js", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
     return tmp_path
@@ -89,8 +89,8 @@ async def test_a_page_gets_an_event(name: str, static: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", PAGES / "index.md"], ids=lambda page: page.name)
-async def test_the_start_shows_what_is_pushed(page: Path, recorder: Recorder) -> None:
-    """The HTML and the Python code are one example: the event that the Python code pushes appears in the page."""
+async def test_the_first_page_shows_the_event_of_the_python_snippet(page: Path, recorder: Recorder) -> None:
+    """The event that the Python snippet pushes appears in the page of the HTML snippet."""
     html, python = (next(each for each in fences(page) if each.language == name) for name in ("html", "python"))
     async with site({"orders.html": html.text.replace(HUB, recorder.url)}) as url, watched() as browser:
         await browser.open(url + "orders.html")
@@ -99,8 +99,11 @@ async def test_the_start_shows_what_is_pushed(page: Path, recorder: Recorder) ->
         await browser.until("document.getElementById('orders').textContent === '17: paid'")
 
 
-async def test_a_policy_that_allows_it() -> None:
-    """The policy forbids scripts in the page itself, so its own is a file here."""
+async def test_the_documented_content_security_policy_allows_webmq_js() -> None:
+    """The page works under the documented Content-Security-Policy.
+
+    It forbids inline scripts, so the page's script is a file.
+    """
     async with Hub(port=0, keys={"app": "s3cret"}) as hub:
         policy = FENCES["http"].removeprefix("Content-Security-Policy: ").strip()
         policy = policy.replace("https://events.example.com", hub.url)
@@ -131,8 +134,8 @@ async def test_a_worker_gets_an_event() -> None:
 # Authentication
 
 
-async def test_a_derived_key_is_that_of_the_signer() -> None:
-    """A server that signs with the key of "Crossbar.io" does what `WebMQ.signer` does with the secret."""
+async def test_the_documented_derived_key_is_that_of_the_signer() -> None:
+    """The key derived as the page "Crossbar.io" shows produces the same signature as `WebMQ.signer` with the secret."""
     names: dict[str, object] = {}
     exec(FENCES["python"], names)  # noqa: S102  # ours
     assert isinstance(names["page"], Credentials)
@@ -183,14 +186,17 @@ SERVERS = {"signing.py": FASTAPI, "shop/signing.py": DJANGO}
 
 
 @pytest.mark.parametrize("endpoint", SERVERS)
-async def test_a_server_signs_for_users_that_are_logged_in(endpoint: str, tmp_path: Path) -> None:
-    """The page of somebody who logs in later is connected by itself."""
+async def test_a_server_signs_only_for_users_that_are_logged_in(endpoint: str, tmp_path: Path) -> None:
+    """The server signs only for users that are logged in.
+
+    A page whose user logs in later connects without being reloaded.
+    """
     async with Hub(port=0, keys={"app": "s3cret"}, subscriber_keys={"page": "page-s3cret"}) as hub:
         html = FENCES["page.html"].replace(HUB, hub.url)
         program = tmp_path / "site.py"
         program.write_text(f"{FENCES[endpoint]}\nPAGE = {html!r}\n{SERVERS[endpoint]}\nuvicorn.run(app, port=0)")
         async with serving(str(program), says="Uvicorn running on") as server, watched() as page:
-            await page.before_scripts("Math.random = () => 0;")  # it reconnects without a wait
+            await page.before_scripts("Math.random = () => 0;")  # it reconnects without a delay
             await page.open(f"{server.url}/")
             await page.until("mq.state === 'closed' && mq.detail.includes('cannot sign: 401')")
             await page.evaluate("document.cookie = 'session=a session'")

@@ -1,4 +1,4 @@
-"""The hook and the component of "React": with React, bundled and type-checked, in a browser."""
+"""The hook and the component of the page "React", bundled and type-checked with React, in a browser."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ root.render(<StrictMode>{[shown].map((Shown) => <Shown key="shown" />)}</StrictM
 
 @pytest.fixture(scope="module")
 def sources(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the sources, where React and the package are installed."""
+    """Return a folder that contains the sources, React and the package."""
     sources = tmp_path_factory.mktemp("sources")
     for name, source in {**SOURCES, "main.jsx": PROGRAM}.items():
         (sources / name).write_text(source)
@@ -64,7 +64,7 @@ def sources(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bundle(sources: Path) -> str:
-    """Return the bundle. It is one for development, in which strict mode mounts components twice."""
+    """Return the bundle. It is a development build, in which strict mode mounts components twice."""
     development = '--define:process.env.NODE_ENV="development"'
     arguments = ("--bundle", "--jsx=automatic", "--log-level=warning", development)
     bundled = tool("esbuild", "main.jsx", "--outfile=bundle.js", *arguments, cwd=sources)
@@ -74,7 +74,7 @@ def bundle(sources: Path) -> str:
 
 @asynccontextmanager
 async def site(component: str, bundle: str, hub: Hub, orders: list[dict[str, object]]) -> AsyncIterator[Page]:
-    """Open a page that shows a component, of a site that has orders."""
+    """Open a page that shows a component. Its server lists the orders."""
 
     async def index(_request: web.Request) -> web.Response:
         html = '<link rel="icon" href="data:,"><body id="{}"><div id="root"></div><script src="bundle.js"></script>'
@@ -89,7 +89,7 @@ async def site(component: str, bundle: str, hub: Hub, orders: list[dict[str, obj
     application = web.Application()
     application.add_routes([web.get("/", index), web.get("/bundle.js", script), web.get("/orders", listing)])
     async with TestServer(application, host="127.0.0.1") as server, watched() as page:
-        await page.before_scripts("Math.random = () => 0;")  # it reconnects without a wait
+        await page.before_scripts("Math.random = () => 0;")  # it reconnects without a delay
         await page.open(str(server.make_url("/")))
         yield page
 
@@ -112,8 +112,8 @@ def test_typescript_accepts_the_sources(sources: Path) -> None:
 
 
 @pytest.mark.usefixtures("chromium", "npm")
-async def test_a_component_shows_each_order_as_it_is(bundle: str) -> None:
-    """It does so after an older event that arrives late, and after a restart of the hub, which loses its history."""
+async def test_a_component_shows_the_current_state_of_each_order(bundle: str) -> None:
+    """The component shows current orders, even after an event that arrives late or a restart that loses the history."""
     orders: list[dict[str, object]] = [{"id": 17, "version": 2, "state": "paid"}]
     lines = "[...document.querySelectorAll('li')].map((line) => line.textContent).join()"
     hub = Hub(port=0)
@@ -137,7 +137,7 @@ async def test_a_component_shows_each_order_as_it_is(bundle: str) -> None:
 
 @pytest.mark.usefixtures("chromium", "npm")
 async def test_the_hook_follows_topic_and_component(bundle: str) -> None:
-    """The hook calls the latest functions, once for each event, and none after the component is unmounted."""
+    """The hook calls the latest functions once for each event, and calls none after the component is unmounted."""
     async with Hub(port=0) as hub, AsyncClient(hub.url) as client, site("watcher", bundle, hub, []) as page:
         expected: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The reference of `webmq.js` names all that is public in the source, with the types that TypeScript is told."""
+"""The reference of `webmq.js` names all public members and options, with the types of the TypeScript declarations."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ const all = [members(mq, WebMQ.prototype), members(subscription, subscription.co
 console.log(JSON.stringify(all));
 mq.close();
 """
-"""Prints the names of what a `WebMQ`, a subscription and the class have."""
+"""A script that prints the public members of a `WebMQ`, of a subscription and of the class."""
 
 
 def options(function: str) -> list[str]:
-    """Return the names of the options of a function: its last parameter is an object that it takes apart."""
+    """Return the names of the options of a function, which destructures its last parameter."""
     found = re.search(rf"^ +{function}\([^{{)]*, {{([^}}]*)}} = {{}},?\s*\) {{$", SOURCE, re.MULTILINE)
     assert found is not None
     return re.findall(r"(?:^|,)\s*(\w+)", found[1])
 
 
 def rows(heading: str) -> dict[str, str]:
-    """Return the rows of the first table below a heading, by the name in their first column."""
+    """Return the rows of the first table below a heading, by the name in the first column."""
     table = PAGE.partition(f"\n{heading}")[2].partition("\n|")[2].partition("\n\n")[0]
     return {name: row for row in table.splitlines() if (name := "".join(re.findall(r"^\| `([\w.]+)", row)))}
 
 
 @pytest.mark.usefixtures("node")
-def test_it_names_all_members() -> None:
+def test_the_reference_names_all_members() -> None:
     done = subprocess.run(["node", "-"], input=SOURCE + LISTED, capture_output=True, text=True, check=True)  # noqa: S607
     connection, subscription, own = (
         {name for name in names if name != "constructor" and not name.startswith("_")}
@@ -50,20 +50,20 @@ def test_it_names_all_members() -> None:
 
 
 @pytest.mark.parametrize(("function", "heading"), [("constructor", "## new WebMQ"), ("subscribe", "### subscribe")])
-def test_it_names_all_options(function: str, heading: str) -> None:
+def test_the_reference_names_all_options(function: str, heading: str) -> None:
     assert list(rows(heading)) == options(function)
 
 
 @pytest.mark.parametrize(("union", "place"), [("State", 0), ("SubscriptionState", 1)])
-def test_it_names_all_states(union: str, place: int) -> None:
+def test_the_reference_names_all_states(union: str, place: int) -> None:
     declared = re.search(rf'^export type {union} =$.*?";$', TYPES, re.MULTILINE | re.DOTALL)
     assert declared is not None
     table = PAGE.split("| state | meaning |")[1 + place].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == re.findall(r'^ +\| "(\w+)"', declared[0], re.MULTILINE)
 
 
-def test_types_are_those_that_are_declared() -> None:
-    """A type that is a class or a function with a name has a section of its own."""
+def test_the_types_are_those_of_the_declarations() -> None:
+    """The reference has the declared types. A type that is a class or a named function has a section of its own."""
     declared = re.findall(r"^ +(?:readonly )?(\w+)\??: (.+);$", TYPES, re.MULTILINE)
     assert len(declared) > 12
     for name, declaration in declared:

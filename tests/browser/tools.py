@@ -1,4 +1,4 @@
-"""Run the programs that are pinned in `.ci/browser`."""
+"""Runs the programs that are pinned in `.ci/browser`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hub, subscribers to it, and the command line run within the test's process."""
+"""Fixtures of the command line: a hub, its subscribers, and commands that run within the process of the tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..listener import Listener, listener
 from ..processes import Ended
 
 COMMANDS = {name: app.resolve_command(click.Context(app), [name])[1] or app for name in app.commands}
-"""The commands themselves, in place of the entries that the group lists; also those of a group, as `outbox list`."""
+"""All commands by name, loaded, including those of groups, such as `outbox list`."""
 COMMANDS |= {
     f"{name} {each}": command
     for name, group in COMMANDS.items()
@@ -37,8 +37,8 @@ Join: TypeAlias = Callable[[Hub], Awaitable[Listener]]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def under_no_nohup() -> None:
-    """Let SIGHUP through to the processes of the tests, however the tests were started."""
+def default_hangup() -> None:
+    """Reset SIGHUP to its default. Under nohup, the processes of the tests would inherit that it is ignored."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
@@ -76,7 +76,7 @@ async def received(session: Listener, count: int = 1) -> list[object]:
 
 
 async def nothing_but(session: Listener, hub: Hub, *events: object) -> None:
-    """Check that a subscriber gets these events and no more: a last one, for it alone, comes right after them."""
+    """Check that a subscriber gets exactly these events. A last event, for this subscriber only, marks the end."""
     async with AsyncClient(hub.url, *(("app", SECRET) if hub.config.keys else ())) as client:
         await client.push(TOPIC, "the end", eligible=[session.session_id])
     got = []
@@ -87,7 +87,7 @@ async def nothing_but(session: Listener, hub: Hub, *events: object) -> None:
 
 @contextmanager
 def standard_input(text: str) -> Iterator[None]:
-    """Replace the descriptor 0, which commands read. Click's runner replaces only `sys.stdin`."""
+    """Replace the descriptor 0, from which commands read. Click's runner replaces only `sys.stdin`."""
     previous = os.dup(0)
     with tempfile.TemporaryFile() as file:
         file.write(text.encode())
@@ -101,16 +101,16 @@ def standard_input(text: str) -> Iterator[None]:
 
 
 def invoke_here(*arguments: str, env: Mapping[str, str] | None = None, stdin: str | None = None) -> Ended:
-    """Run the command line in this thread, without what the environment may say."""
+    """Run the command line in this thread, without the environment's variables."""
     unset = [name for name in os.environ if name.startswith("WEBMQ_") or name in ("FORCE_COLOR", "GITHUB_ACTIONS")]
     environment: dict[str, str | None] = {**dict.fromkeys(unset), "COLUMNS": "120", **(env or {})}
     with nullcontext() if stdin is None else standard_input(stdin):
         result = CliRunner().invoke(app, arguments, prog_name="webmqconnect", env=environment)
     assert isinstance(result.exception, SystemExit | None), result.exception
-    # Whether its help has colours, rich-click asks the environment when it is imported.
+    # rich-click decides on colours when it is imported, by the environment.
     return Ended(result.exit_code, click.unstyle(result.stdout), click.unstyle(result.stderr))
 
 
 async def invoke(*arguments: str, env: Mapping[str, str] | None = None) -> Ended:
-    """Run the command line while the test's loop runs a hub."""
+    """Run the command line in a thread, while the test's event loop runs a hub."""
     return await asyncio.to_thread(invoke_here, *arguments, env=env)

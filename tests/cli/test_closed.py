@@ -1,4 +1,4 @@
-"""Standard input, output and error may be closed, as by `<&-`. Their descriptors must not go to something else."""
+"""Standard input, output and error may be closed, as by `<&-`. No file or socket may get their descriptors."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ ALL = (0, 1, 2)
     [(MODULE, (0,)), (MODULE, (1,)), (MODULE, (2,)), (MODULE, ALL), (WITHOUT_UVLOOP, ALL)],
     ids=["stdin", "stdout", "stderr", "all", "all-asyncio"],
 )
-async def test_accepted_push(command: tuple[str, ...], closed: tuple[int, ...], hub: Hub, join: Join) -> None:
-    """It exits 0, because a caller would push again otherwise. The event arrives once."""
+async def test_an_accepted_push_exits_0(
+    command: tuple[str, ...], closed: tuple[int, ...], hub: Hub, join: Join
+) -> None:
+    """An accepted push exits with 0, because the caller would push again otherwise, and the event arrives once."""
     session = await join(hub)
     async with python(*command, "push", hub.url, TOPIC, "17", closed=closed) as process:
         ended = await process.ended()
@@ -39,7 +41,10 @@ async def test_accepted_push(command: tuple[str, ...], closed: tuple[int, ...], 
 
 
 async def test_lines_of_a_file(tmp_path: Path) -> None:
-    """The file of failures contains its records, and nothing that was to be printed."""
+    """Lines of a file are pushed.
+
+    The file of failures contains its records, and no output that was meant for a stream.
+    """
     lines, failed = tmp_path / "lines", tmp_path / "failed"
     lines.write_text("1\n2\nnonsense\n")
     with hostile(answer(ACCEPTED), answer(reply(401))) as server:
@@ -58,15 +63,15 @@ async def test_lines_of_standard_input(server: Hostile) -> None:
     assert sorted(bodies(server)) == [b"1", b"2"]
 
 
-async def test_lines_of_standard_input_that_is_closed() -> None:
-    """An error, because a run without lines would look like a success."""
+async def test_reading_lines_from_a_closed_standard_input_is_an_error() -> None:
+    """Reading lines from a closed standard input is an error, because a run without lines would look like a success."""
     ended = await webmqconnect("push", "http://127.0.0.1:1", "--jsonl", "-", "--topic", TOPIC, closed=(0,))
     assert (ended.status, ended.stdout) == (2, "")
     assert "standard input is closed" in ended.stderr
 
 
-async def test_failures_to_standard_output_that_is_closed(tmp_path: Path) -> None:
-    """An error, because the failures would be lost."""
+async def test_writing_failures_to_a_closed_standard_output_is_an_error(tmp_path: Path) -> None:
+    """Writing failures to a closed standard output is an error, because the failures would be lost."""
     (tmp_path / "lines").write_text("1\n")
     options = ("--jsonl", str(tmp_path / "lines"), "--topic", TOPIC, "--failed", "/dev/stdout")
     ended = await webmqconnect("push", "http://127.0.0.1:1", *options, closed=(1,))
@@ -87,7 +92,9 @@ async def test_failures_to_standard_output_that_is_closed(tmp_path: Path) -> Non
         ("stderr", "/proc/self/fd/2", "standard error"),
     ],
 )
-def test_path_of_a_closed_stream(closed: str, path: str, stream: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_of_a_closed_stream_is_an_error(
+    closed: str, path: str, stream: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, f"__{closed}__", None)
     assert closed_stream(path) == stream
 
@@ -102,7 +109,9 @@ def test_path_of_a_closed_stream(closed: str, path: str, stream: str | None, mon
         if isinstance(parameter.type, click.Path)
     ],
 )
-def test_every_file_is_checked(command: str, option: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_option_that_names_a_file_is_checked(
+    command: str, option: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "__stdin__", None)
     ended = invoke_here(*command.split(), option, path)
     assert ended.status == 2
@@ -122,7 +131,7 @@ async def test_interrupted_push() -> None:
 
 
 async def test_events_are_printed(hub: Hub) -> None:
-    """As topic, tab, JSON, whatever forces colours."""
+    """`listen` prints events as topic, tab and JSON, without colours even if the environment forces them."""
     async with python(*MODULE, "listen", hub.url, TOPIC, "--count", "1", closed=(0,), env=FORCED) as process:
         await process.complained("subscribed to")
         await push_event(hub, 17)
@@ -139,8 +148,10 @@ async def test_events_are_printed(hub: Hub) -> None:
     ],
     ids=str,
 )
-async def test_nothing_to_print_to(arguments: tuple[str, ...], closed: tuple[int, ...]) -> None:
-    """A command that only prints is refused."""
+async def test_a_command_that_only_prints_needs_standard_output(
+    arguments: tuple[str, ...], closed: tuple[int, ...]
+) -> None:
+    """A command that does nothing but print is refused if standard output is closed."""
     ended = await webmqconnect(*arguments, closed=closed)
     assert (ended.status, ended.stdout) == (2, "")
     assert ("standard output is closed: nothing would be shown." in ended.stderr) is (2 not in closed)
@@ -148,15 +159,15 @@ async def test_nothing_to_print_to(arguments: tuple[str, ...], closed: tuple[int
 
 
 @pytest.mark.parametrize("argument", ["--version", "demo"])
-async def test_nothing_is_shown(argument: str) -> None:
-    """What `demo` checks is also in its exit status."""
+async def test_demo_runs_without_output(argument: str) -> None:
+    """`demo` runs without output, because its exit status also says whether its checks passed."""
     ended = await webmqconnect(argument, closed=ALL)
     assert (ended.status, ended.stdout, ended.stderr) == (0, "", "")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc, which shows what is open")
-async def test_hub() -> None:
-    """It serves and prints nothing. None of its sockets has the descriptor of a standard stream."""
+async def test_hub_serves_without_standard_streams() -> None:
+    """The hub serves and prints nothing. None of its sockets has the descriptor of a standard stream."""
     async with Hub(port=0) as hub:
         port = hub.url.rpartition(":")[2]
     async with (

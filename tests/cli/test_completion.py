@@ -16,7 +16,7 @@ COMMANDS = ["completion", "demo", "explain", "hub", "js", "listen", "outbox", "p
 
 
 def completed(*words: str) -> list[str]:
-    """Return what bash receives for the last word: the kind and the text of each completion."""
+    """Return the completions that bash receives for the last word, each with its kind."""
     env = {
         "_WEBMQCONNECT_COMPLETE": "bash_complete",
         "COMP_WORDS": "\n".join(["webmqconnect", *words]),
@@ -47,13 +47,13 @@ def test_dialects(command: str) -> None:
     [("push", "--jsonl"), ("push", "--failed"), ("explain", "--body"), ("hub", "--secret-file")],
 )
 def test_files(words: tuple[str, ...]) -> None:
-    """Files are left to the shell."""
+    """The shell itself completes the names of files."""
     assert completed(*words, "ev") == ["file,ev"]
 
 
 @pytest.mark.parametrize("option", ["--refusal", "--query"])
-async def test_standard_input_is_left_alone(option: str) -> None:
-    """Completion must not read from the terminal: it would wait there forever."""
+async def test_completion_does_not_read_standard_input(option: str) -> None:
+    """Completion does not read the secret from the terminal, where it would wait forever."""
     env = {
         "_WEBMQCONNECT_COMPLETE": "bash_complete",
         "COMP_WORDS": f"webmqconnect explain {option} - --di",
@@ -68,7 +68,7 @@ def test_shells() -> None:
     assert completed("completion", "") == ["plain,bash", "plain,zsh", "plain,fish"]
 
 
-@pytest.mark.usefixtures("bash")  # click asks it for its version
+@pytest.mark.usefixtures("bash")  # click runs bash to ask for its version
 @pytest.mark.parametrize(
     ("shell", "line"),
     [
@@ -84,7 +84,7 @@ def test_scripts(shell: str, line: str) -> None:
     assert "_WEBMQCONNECT_COMPLETE" in ended.stdout
 
 
-def test_another_shell() -> None:
+def test_an_unknown_shell_is_refused() -> None:
     ended = invoke_here("completion", "csh")
     assert ended.status == 2
     assert "'csh' is not one of 'bash', 'zsh', 'fish'." in ended.stderr
@@ -92,7 +92,7 @@ def test_another_shell() -> None:
 
 @pytest.mark.usefixtures("bash")
 async def test_in_bash(tmp_path: Path) -> None:
-    """The printed script, sourced, provides the completions; files come from the folder."""
+    """The printed script, sourced in bash, provides the completions, and bash completes the names of files."""
     command = tmp_path / "bin" / "webmqconnect"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.join(MODULE)} "$@"\n')

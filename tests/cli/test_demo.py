@@ -1,4 +1,4 @@
-"""`webmqconnect demo`: it shows four pushes and who gets them, and notices whatever goes wrong."""
+"""`webmqconnect demo` shows four pushes and their receivers, and detects every fault."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Deliver = Callable[..., int]
 
 
 def test_demo() -> None:
-    """It shows each push as a line of Python, each event at whom it arrives, and exits 0."""
+    """The demo shows each push as a line of Python and each event with its receiver, and exits with 0."""
     ended = invoke_here("demo")
     assert (ended.status, ended.stderr) == (0, "")
     assert re.findall(r"await client\.push\((.*)\)", ended.stdout) == [
@@ -41,7 +41,7 @@ def test_demo() -> None:
 
 
 async def test_no_colours_and_no_arrows() -> None:
-    """A pipe gets no colours. An output whose encoding has no arrow gets an escape, not a traceback."""
+    """Output to a pipe has no colours. If its encoding lacks the arrow, an escape is printed."""
     env = {**FORCED, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     ended = await webmqconnect("demo", env=env)
     assert (ended.status, ended.stderr) == (0, "")
@@ -119,8 +119,7 @@ def test_fault_in_the_hub(
     assert "4 pushes" not in result.stdout
 
 
-def test_nothing_arrives_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It does not wait for ever."""
+def test_the_demo_ends_if_no_event_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Broker, "deliver", lambda *_, **__: 0)
     monkeypatch.setattr(scenes, "_TIMEOUT", 0.1)
     result = invoke_here("demo")

@@ -1,4 +1,4 @@
-"""`webmqconnect explain`: the request that it shows is the one that a client sends, and it finds what went wrong."""
+"""`webmqconnect explain` shows the request that a client sends, and finds the cause of a wrong signature."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DIALECTS: list[DialectName] = ["webmq", "crossbar"]
 
 
 def explain(*arguments: str, env: dict[str, str] | None = None, stdin: str | None = None) -> str:
-    """Return the output, which never contains the secret."""
+    """Run `explain` and return its output, which never contains the secret."""
     ended = invoke_here("explain", *arguments, env=ENV | (env or {}), stdin=stdin)
     assert (ended.status, ended.stderr) == (0, ""), ended
     assert SECRET not in ended.stdout
@@ -66,7 +66,10 @@ def send(command: str, home: Path, **environment: str) -> str:
 
 
 def test_the_signed_parts() -> None:
-    """In order, with the input of the HMAC. The signature was made by openssl."""
+    """The output shows the signed parts in order, with the input of the HMAC.
+
+    The expected signature is from openssl.
+    """
     shown = explain("http://127.0.0.1:8080", "http://example.com/a\x1b", '{"a": "&"}', "--at", AT)
     assert shown.splitlines()[:8] == [
         "Signed, in this order, with nothing between the parts:",
@@ -99,7 +102,7 @@ def test_an_unsigned_push() -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_request_is_the_one_that_a_client_sends(dialect: DialectName, server: Hostile) -> None:
-    """Line by line; the time is that at which the client signed."""
+    """The shown request equals that of a client, line by line, with the time at which the client signed."""
     with Client(server.url, "app", SECRET, dialect=dialect) as client, suppress(WebMQError):
         client.push("com.example.a", {"name": "ż&"}, exclude=[5])
     [request] = server.requests
@@ -111,7 +114,7 @@ def test_the_request_is_the_one_that_a_client_sends(dialect: DialectName, server
     assert lines[begin : begin + len(sent) + 2] == [*sent, "  ", f"  {request.body.decode()}"]
 
 
-def test_nothing_is_sent(server: Hostile) -> None:
+def test_explain_sends_nothing(server: Hostile) -> None:
     explain(server.url, TOPIC, "1")
     assert server.requests == []
 
@@ -121,12 +124,12 @@ def test_nothing_is_sent(server: Hostile) -> None:
     ["1764000000", "1764000000.9", "2025-11-24T16:00:00Z", "2025-11-24T17:00:00+01:00", "2025-11-24T16:00:00"],
 )
 def test_times(at: str) -> None:
-    """Unix seconds and ISO 8601, with an offset or in UTC."""
+    """`--at` accepts Unix seconds, and ISO 8601 with an offset or in UTC."""
     assert "bytes  2025-11-24T16:00:00Z\n" in explain(TOPIC, "1", "--at", at)
 
 
 def test_milliseconds_are_exact() -> None:
-    """Some cannot be represented as a float, and the dialects truncate."""
+    """Milliseconds are exact, although some cannot be represented as a float and the dialects truncate."""
     times = [unix_time(f"2026-11-24T14:00:00.{milliseconds:03}Z") for milliseconds in range(1000)]
     assert [int(seconds * 1000) % 1000 for seconds in times] == list(range(1000))
 
@@ -147,7 +150,7 @@ EVENTS = [
 @pytest.mark.usefixtures("curl")
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_hub_accepts_the_push_of_the_curl_command(dialect: DialectName, tmp_path: Path) -> None:
-    """With characters that are special to a shell, a terminal or curl."""
+    """The hub accepts the curl command's push, even with characters that are special to a shell, a terminal or curl."""
     topic = "http://example.com/~a&b=ż+%" if dialect == "webmq" else "com.example.ż&"
     with in_thread(lambda: Hub(port=0, keys={"app": SECRET})) as hub:
         url = hub.url + ("/publish" if dialect == "crossbar" else "")
@@ -160,7 +163,7 @@ def test_the_hub_accepts_the_push_of_the_curl_command(dialect: DialectName, tmp_
 @pytest.mark.usefixtures("curl")
 @pytest.mark.parametrize("body", [b"1", b"@file", b"\0\xff%d\\n'\"\n", b"x" * 200_000, b""], ids=lambda body: body[:9])
 def test_curl_sends_the_request_byte_for_byte(body: bytes, server: Hostile, tmp_path: Path) -> None:
-    """With these headers and no others, and without normalizing the path."""
+    """The curl command sends exactly the shown headers, and does not normalize the path."""
     endpoint = Endpoint.parse(f"{server.url}/../{{b}}[1-2]")
     headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "x/1"}
     send(curl_command(endpoint, headers, Request("a=%3D", body)), tmp_path)
@@ -174,7 +177,7 @@ def test_curl_sends_the_request_byte_for_byte(body: bytes, server: Hostile, tmp_
 
 @pytest.mark.usefixtures("curl")
 def test_curl_uses_no_proxy(server: Hostile, tmp_path: Path) -> None:
-    """Like the clients: a proxy would see the signature."""
+    """The curl command uses no proxy, as the clients do not: a proxy would see the signature."""
     proxy = "http://127.0.0.1:1"
     send(command_in(explain(server.url, TOPIC, "1")), tmp_path, http_proxy=proxy, all_proxy=proxy)
     assert [request.body for request in server.requests] == [b"1"]
@@ -200,7 +203,7 @@ def test_an_error_response_is_explained_last() -> None:
     assert shown.splitlines()[-1].startswith("The broker does not have the key 'App\\x1b'.")
 
 
-def test_an_unknown_error_response() -> None:
+def test_an_unknown_error_response_has_no_explanation() -> None:
     assert explain(TOPIC, "1", "--refusal", "no idea").endswith("No known broker sends this response.\n")
 
 
@@ -245,7 +248,10 @@ EVENT = '{"id": 17}'
     ],
 )
 def test_an_error_response_that_quotes_signatures(expected: str, got: str, said: str) -> None:
-    """The original WebMQ hub quotes the expected signature and the one that it got."""
+    """The original WebMQ hub quotes the expected signature and the received one.
+
+    Both are compared with the computed one.
+    """
     response = f"invalid request signature (expected {expected}, got {got})\n"
     assert said in explain(TOPIC, EVENT, "--at", AT, "--refusal", response)
 
@@ -254,12 +260,12 @@ def test_an_error_response_that_quotes_signatures(expected: str, got: str, said:
 
 
 def query(signed: tuple[bytes, ...] = SIGNED, secret: str = SECRET, **sent: str) -> str:
-    """Return the target of a request that signs these parts, and sends them or others."""
+    """Return the target of a request that is signed for these parts, and sends them or others."""
     parameters = {"topicuri": TOPIC, "appkey": "app", "timestamp": AT, "signature": signature(*signed, secret=secret)}
     return f"/?{urlencode(parameters | sent)}"
 
 
-def test_a_correct_request() -> None:
+def test_a_correct_request_is_found_to_be_correct() -> None:
     shown = explain(TOPIC, EVENT, "--query", query())
     assert "  topic      as expected\n" in shown
     assert "  body       not given with --body: assumed to be that of EVENT\n" in shown
@@ -268,7 +274,7 @@ def test_a_correct_request() -> None:
 
 
 def test_a_request_with_its_body(tmp_path: Path) -> None:
-    """The body is compared, and used to check the signature."""
+    """The body of a request is compared, and used to check the signature."""
     (tmp_path / "body").write_text('{"id":18}')
     signed = (*SIGNED[:3], b'{"id":18}')
     shown = explain(TOPIC, EVENT, "--query", query(signed), "--body", str(tmp_path / "body"))
@@ -277,28 +283,28 @@ def test_a_request_with_its_body(tmp_path: Path) -> None:
 
 
 def test_a_request_from_standard_input() -> None:
-    """Then `ps` does not show the signature."""
+    """A request is read from standard input, where `ps` does not show its signature."""
     shown = explain(TOPIC, EVENT, "--query", "-", stdin=f'"POST {query()} HTTP/1.1" 401 25\n')
     assert "The signature is correct for the request that was sent" in shown
 
 
-def test_a_common_mistake() -> None:
+def test_a_common_mistake_is_named() -> None:
     shown = explain(TOPIC, EVENT, "--query", query(secret=f"{SECRET}\n"))
     assert "This is caused by a common mistake: a newline at the end of the secret." in shown
 
 
-def test_a_request_that_was_changed_after_it_was_signed() -> None:
+def test_a_change_after_signing_is_found() -> None:
     shown = explain(TOPIC, EVENT, "--query", query(topicuri=f"{TOPIC}/"))
     assert "topic      differs from byte 26 on: sent …'ttp://example.com/orders/', expected nothing more" in shown
     assert "what differs was changed after it was signed" in shown
 
 
-def test_a_changed_request_with_a_common_mistake() -> None:
+def test_a_change_and_a_common_mistake_are_both_found() -> None:
     shown = explain(TOPIC, EVENT, "--query", query(secret=f"{SECRET}\n", topicuri="other"))
     assert "The signature was made for the expected request, with a common mistake: a newline at the end" in shown
 
 
-def test_no_common_mistake(tmp_path: Path) -> None:
+def test_a_wrong_signature_without_a_common_mistake(tmp_path: Path) -> None:
     shown = explain(TOPIC, EVENT, "--query", query(secret="another"))
     assert "with another secret, or other parts were signed, such as another body: give the bytes" in shown
     (tmp_path / "body").write_text('{"id":17}')
@@ -306,13 +312,13 @@ def test_no_common_mistake(tmp_path: Path) -> None:
     assert shown.endswith("It was made with another secret, or other parts were signed.\n")
 
 
-def test_the_time_is_that_of_the_request_unless_given() -> None:
+def test_the_default_time_is_that_of_the_request() -> None:
     assert f"bytes  {AT}\n" in explain(TOPIC, EVENT, "--query", query())
     shown = explain(TOPIC, EVENT, "--query", query(), "--at", "2026-11-24T14:00:01Z")
     assert "differs from byte 19 on: sent '2026-11-24T14:00:00Z', expected '2026-11-24T14:00:01Z'" in shown
 
 
-def test_a_timestamp_of_another_form() -> None:
+def test_a_timestamp_in_a_wrong_format_is_named() -> None:
     stamp = "2026-11-24 14:00"
     signed = (TOPIC.encode(), b"app", stamp.encode(), SIGNED[3])
     shown = explain(TOPIC, EVENT, "--query", query(signed, timestamp=stamp))
@@ -321,7 +327,7 @@ def test_a_timestamp_of_another_form() -> None:
 
 
 def test_a_request_to_crossbar() -> None:
-    """Its seq, its nonce and the digits of its fraction are expected unless others are given."""
+    """For Crossbar.io, seq, nonce and the fraction of the second are taken from the request unless they are given."""
     body = b'{"topic":"com.example.a","args":[17]}'
     stamp = "2026-11-24T14:00:00.1Z"
     correct = signature(b"app", stamp.encode(), b"3", b"4", body)
@@ -334,7 +340,7 @@ def test_a_request_to_crossbar() -> None:
 
 
 def test_quoted_signatures_are_compared_with_the_request_that_was_sent() -> None:
-    """Not with the expected request, which the broker has not seen."""
+    """Quoted signatures are compared with the request that was sent. The broker has not seen the expected one."""
     wrong = query(topicuri=f"{TOPIC}/")
     expected = signature(f"{TOPIC}/".encode(), *SIGNED[1:])
     response = f"invalid request signature (expected {expected}, got {signature(*SIGNED)})"
@@ -363,7 +369,7 @@ def test_quoted_signatures_are_compared_with_the_request_that_was_sent() -> None
         (["a b", "1", "--dialect", "crossbar"], 1, "error: topic: 'a b' is not a valid WAMP URI"),
     ],
 )
-def test_arguments_that_cannot_be_explained(arguments: list[str], status: int, said: str) -> None:
+def test_invalid_arguments_are_refused(arguments: list[str], status: int, said: str) -> None:
     ended = refused(*arguments)
     assert (ended.status, ended.stdout) == (status, "")
     assert said in " ".join(ended.stderr.replace("│", " ").split())
@@ -388,7 +394,7 @@ sys.exit(main())
 
 
 async def test_an_interrupt_while_it_reads_standard_input() -> None:
-    """The exit status is the same as for an interrupted push."""
+    """An interrupt while `explain` reads standard input has the same exit status as an interrupted push."""
     async with python("-c", READING, "explain", TOPIC, "1", "--query", "-", env=ENV) as process:
         await process.complained("reading")
         ended = await process.stopped(signal.SIGINT)

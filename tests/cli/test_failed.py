@@ -1,4 +1,4 @@
-"""`--failed`: each failure in a line that can be pushed again, and every event delivered once in the end."""
+"""`push --failed`: each failure is a line that can be pushed again, and in the end every event is delivered once."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ KINDS = [
 
 
 async def test_pushed_again_until_all_is_delivered(tmp_path: Path) -> None:
-    """What is safe goes again, what is not only when asked; no event that was accepted is pushed twice."""
+    """Failures that are safe to push again are pushed again by default, unconfirmed ones only on request.
+
+    No event that was accepted is pushed twice.
+    """
     first, second, third, last = (tmp_path / name for name in ("events", "failed", "failed-again", "failed-at-last"))
     events = [{"n": number, "text": "ż"} for number in range(len(KINDS) + 2)]
     write_events(first, *events)
@@ -83,8 +86,8 @@ async def test_pushed_again_until_all_is_delivered(tmp_path: Path) -> None:
     assert records(last) == []
 
 
-async def test_every_event_once_after_the_hub_was_away(join: Join, tmp_path: Path) -> None:
-    """Nothing arrives while it is away, and everything once it is back."""
+async def test_every_event_arrives_once_after_the_hub_was_down(join: Join, tmp_path: Path) -> None:
+    """No event arrives while the hub is down, and each arrives once when the file of failures is pushed later."""
     lines, failed, again = tmp_path / "events", tmp_path / "failed", tmp_path / "again"
     lines.write_text("".join(f'{{"n": {number}}}\n' for number in range(60)))
     async with Hub(port=0) as hub:
@@ -102,8 +105,8 @@ async def test_every_event_once_after_the_hub_was_away(join: Join, tmp_path: Pat
         await nothing_but(session, hub)
 
 
-async def test_what_is_no_push(server: Hostile, tmp_path: Path) -> None:
-    """It is kept as text, and fails again for the same reason."""
+async def test_a_line_that_is_not_a_push(server: Hostile, tmp_path: Path) -> None:
+    """A line that is not a push is kept as text, and fails again for the same reason."""
     lines, failed, again = tmp_path / "lines", tmp_path / "failed", tmp_path / "again"
     surrogate = '{"topic": "t", "event": "\\ud800"}'
     huge = '{"topic": "t", "event": 1e400}'
@@ -131,8 +134,8 @@ async def test_what_is_no_push(server: Hostile, tmp_path: Path) -> None:
     assert set(again.read_text().splitlines()) >= {each for each in failed.read_text().splitlines() if "text" in each}
 
 
-async def test_line_too_long(server: Hostile, tmp_path: Path) -> None:
-    """It fails, the file says how it begins, and the lines after it are pushed."""
+async def test_a_line_that_is_too_long(server: Hostile, tmp_path: Path) -> None:
+    """A line that is too long fails, its record holds its beginning, and the following lines are pushed."""
     lines, failed, again = tmp_path / "lines", tmp_path / "failed", tmp_path / "again"
     with lines.open("w") as file:
         file.write("1\n" + "[" + "2, " * 5_000_000 + "2]\n3\n")
@@ -148,8 +151,8 @@ async def test_line_too_long(server: Hostile, tmp_path: Path) -> None:
     assert again.read_text() == failed.read_text()
 
 
-async def test_nothing_secret_is_written(tmp_path: Path) -> None:
-    """Neither the secret nor a signature, though the hub says what was wrong."""
+async def test_no_secret_is_written(tmp_path: Path) -> None:
+    """The file contains neither the secret nor a signature, although the hub's response quotes them."""
     lines, failed = tmp_path / "lines", tmp_path / "failed"
     write_events(lines, 1)
     async with Hub(port=0, keys={"app": SECRET}) as hub:
@@ -163,8 +166,8 @@ async def test_nothing_secret_is_written(tmp_path: Path) -> None:
     assert "wrong-secret" not in failed.read_text()
 
 
-async def test_a_killed_run_has_written_what_it_said(tmp_path: Path) -> None:
-    """Each line is in the file before anything is said of it."""
+async def test_a_killed_run_has_written_every_failure_that_it_printed(tmp_path: Path) -> None:
+    """Each failure is in the file before it is printed, so a killed run loses none."""
     failed = tmp_path / "failed"
     with refusing() as url:
         arguments = ("--jsonl", "-", "--topic", TOPIC, "--failed", str(failed), "--timeout", "0.2")
@@ -177,7 +180,7 @@ async def test_a_killed_run_has_written_what_it_said(tmp_path: Path) -> None:
 
 
 async def test_earlier_failures_stay(tmp_path: Path) -> None:
-    """A resumed run goes on where the file of failures ends."""
+    """A resumed run appends to the file of failures."""
     lines, failed = tmp_path / "lines", tmp_path / "failed"
     write_events(lines, *range(4))
     refused = answer(reply(401))
@@ -191,7 +194,7 @@ async def test_earlier_failures_stay(tmp_path: Path) -> None:
 
 
 async def test_only_the_first_failures_are_shown(tmp_path: Path) -> None:
-    """Of the others a line tells where they are; the file has all."""
+    """Only the first failures are printed. A line says how many more are in the file, which has all of them."""
     lines, failed = tmp_path / "lines", tmp_path / "failed"
     lines.write_text("nonsense\n" * 50)
     call = ("push", "http://127.0.0.1:1", "--jsonl", str(lines))
@@ -206,7 +209,10 @@ async def test_only_the_first_failures_are_shown(tmp_path: Path) -> None:
 
 
 async def test_full_disk(tmp_path: Path) -> None:
-    """It stops, shows every failure that is in no file, and says where to go on; nothing is pushed twice or never."""
+    """On a full disk the run stops, prints every failure that is not in the file, and says where to resume.
+
+    No event is pushed twice, and none is left out.
+    """
     lines = tmp_path / "lines"
     write_events(lines, *range(40))
     with hostile(*[answer(ACCEPTED)] * 3, *[answer(reply(401))] * 2) as server:
@@ -225,7 +231,7 @@ async def test_full_disk(tmp_path: Path) -> None:
         assert sorted(map(int, bodies(server))) == list(range(40))
 
 
-async def test_full_disk_for_what_is_no_push(server: Hostile, tmp_path: Path) -> None:
+async def test_full_disk_for_a_line_that_is_not_a_push(server: Hostile, tmp_path: Path) -> None:
     lines = tmp_path / "lines"
     lines.write_text("nonsense\n" * 40)
     result = await invoke("push", server.url, "--jsonl", str(lines), "--failed", "/dev/full")
@@ -248,10 +254,11 @@ async def test_full_disk_for_what_is_no_push(server: Hostile, tmp_path: Path) ->
 
 
 async def test_disk_full_after_many_failures(tmp_path: Path) -> None:
-    """A line that is not in the file is named, also when others are only counted by then."""
+    """A failure that cannot be written to the file is printed, even after others are only counted."""
     lines, failed = tmp_path / "lines", tmp_path / "failed"
     lines.write_text("nonsense\n" * 1000)
-    # Python ignores SIGXFSZ: writing fails as on a full disk, within a line. At exit coverage writes a file of its own.
+    # Python ignores SIGXFSZ: writing fails as on a full disk, in the middle of a line. coverage writes its own file at
+    # exit.
     limited = (
         "import atexit, resource; unlimited = resource.getrlimit(resource.RLIMIT_FSIZE);"
         "atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, unlimited);"
@@ -275,7 +282,7 @@ async def test_disk_full_after_many_failures(tmp_path: Path) -> None:
 
 
 async def test_interrupted_after_the_disk_was_full(tmp_path: Path) -> None:
-    """What is in flight is waited for, as after any first Ctrl-C."""
+    """Pushes in flight are waited for, as after any first Ctrl-C."""
     lines = tmp_path / "lines"
     write_events(lines, *range(40))
     with hostile(answer(reply(401)), *[held()] * 5) as server:
@@ -312,8 +319,8 @@ async def test_whoever_reads_the_failures_leaves(tmp_path: Path) -> None:
     assert f"cannot write to {pipe}: Broken pipe; 1 of the lines" in ended.stderr
 
 
-def test_the_file_of_failures_is_another(tmp_path: Path) -> None:
-    """Not that of the lines, by whatever name; and one that cannot be made is said at once."""
+def test_a_wrong_file_of_failures_is_refused(tmp_path: Path) -> None:
+    """`--failed` must be a file that can be created, and not the file of `--jsonl` under any of its names."""
     lines, link = tmp_path / "lines", tmp_path / "link"
     write_events(lines, 1)
     link.symlink_to(lines)

@@ -1,4 +1,4 @@
-"""Lines come whole, numbered and at once; what failed is in its file as soon as it is written."""
+"""The reader of lines, which yields whole, numbered lines as they arrive, and the file of failures."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def pipe() -> Iterator[tuple[int, int]]:
     reading, writing = os.pipe()
     yield reading, writing
     os.close(writing)
-    # The other end stays open: a thread that was given up may begin to read only now, and must find this pipe by its
-    # number, and not the one of the next test.
+    # The other end stays open: the thread of an abandoned read may start reading only now. Its descriptor must still be
+    # this pipe, not that of the next test.
 
 
 async def test_lines_across_reads(tmp_path: Path) -> None:
-    """Lines of every length come whole and numbered, wherever a read happened to end, and are counted in bytes."""
+    """Lines of any length are yielded whole, numbered and with their size in bytes, wherever a read ends."""
     lines = [b"x" * length for length in (0, 1, 65534, 65535, 65536, 65537, 200_000, 0, 3)]
     file = tmp_path / "lines"
     file.write_bytes(b"\n".join(lines))
@@ -39,8 +39,8 @@ async def test_lines_across_reads(tmp_path: Path) -> None:
     assert taken == [sum(map(len, lines[:number])) + number for number in range(1, 9)] + [reader.size]
 
 
-async def test_size_is_what_is_left(tmp_path: Path) -> None:
-    """Somebody may have read the beginning of standard input."""
+async def test_the_size_is_that_of_the_remaining_input(tmp_path: Path) -> None:
+    """The size does not include a beginning of standard input that was already read."""
     file = tmp_path / "lines"
     file.write_bytes(b"1\n2\n3\n")
     with file.open("rb", buffering=0) as opened:
@@ -51,14 +51,14 @@ async def test_size_is_what_is_left(tmp_path: Path) -> None:
 
 
 async def test_unreadable_lines(tmp_path: Path) -> None:
-    """A file that breaks off half-way is a failure, not an end."""
+    """A read error in the middle of a file is a failure, not the end of the file."""
     why = "cannot read the lines: Bad file descriptor"
     with (tmp_path / "lines").open("wb") as opened, pytest.raises(Failure, match=why):
         await anext(LineReader(opened.fileno()).lines())
 
 
-async def test_reading_ends_with_the_loop(pipe: tuple[int, int]) -> None:
-    """A read that nothing came of is left behind without a word."""
+async def test_a_pending_read_does_not_keep_the_loop_from_ending(pipe: tuple[int, int]) -> None:
+    """A read that is still pending when the event loop ends is abandoned without an error."""
     reader = LineReader(pipe[0])
     assert reader.size is None
     task = asyncio.create_task(anext(reader.lines()))
@@ -68,8 +68,8 @@ async def test_reading_ends_with_the_loop(pipe: tuple[int, int]) -> None:
         await task
 
 
-async def test_stop_ends_a_wait(pipe: tuple[int, int]) -> None:
-    """A line that has only begun is none, and nothing is read any more."""
+async def test_stop_ends_a_pending_read(pipe: tuple[int, int]) -> None:
+    """`stop` ends a wait for input. An incomplete line is not yielded, and nothing more is read."""
     reader = LineReader(pipe[0])
     os.write(pipe[1], b"first\nsec")
     async with asyncio.timeout(10), aclosing(reader.lines()) as lines:
@@ -83,7 +83,10 @@ async def test_stop_ends_a_wait(pipe: tuple[int, int]) -> None:
 
 
 async def test_line_too_long(tmp_path: Path) -> None:
-    """Its beginning stands for it, whether it ends or not; one that is just not too long comes whole."""
+    """A line that is too long is yielded as its beginning, whether it ends or not.
+
+    One of the maximum length is whole.
+    """
     whole = b"x" * LONGEST_LINE
     file = tmp_path / "lines"
     file.write_bytes(b"\n".join([whole, b"12345678" * LONGEST_LINE, b"next", whole + b"y"]))
@@ -103,7 +106,7 @@ async def test_line_too_long(tmp_path: Path) -> None:
 
 
 async def test_line_without_an_end(tmp_path: Path) -> None:
-    """However long it is, no more of it is held than of the longest."""
+    """A line that never ends takes no more memory than one of the maximum length."""
     file = tmp_path / "lines"
     with file.open("wb") as opened:
         opened.truncate(5 * LONGEST_LINE)
@@ -129,16 +132,16 @@ def test_failures_are_appended(tmp_path: Path) -> None:
     assert path.read_bytes() == b"first\nsecond\nthird\n"
 
 
-def test_torn_line_is_ended(tmp_path: Path) -> None:
-    """What a run that was killed has begun does not spoil the next line."""
+def test_an_incomplete_last_line_is_ended_first(tmp_path: Path) -> None:
+    """If an earlier run was killed in the middle of a line, the next line starts on a line of its own."""
     path = tmp_path / "failed"
     path.write_bytes(b"whole\nto")
     append(path, b"next\n")
     assert path.read_bytes() == b"whole\nto\nnext\n"
 
 
-def test_full_disk_stays_full() -> None:
-    """Nothing is written behind a hole."""
+def test_nothing_is_written_after_an_error() -> None:
+    """After a write has failed, no later line is written, even if there is room again."""
     assert append(Path("/dev/full"), b"line\n", b"line\n") == [False, False]
     with FailedFile(Path("/dev/full")) as file:
         file.append(b"line\n")

@@ -1,4 +1,4 @@
-"""`webmqconnect hub`: what it prints works as it stands, its options reach the hub, and it ends cleanly."""
+"""`webmqconnect hub`: the commands that it prints work, its options reach the hub, and it shuts down cleanly."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ TICKET_SECRET = "0123456789abcdefghijklmnopqrstuv"
 
 
 async def addresses(process: Process) -> tuple[str, str, str]:
-    """Return what the hub says it is at: for pushes, for subscribers, for browsers."""
+    """Return the URLs that the hub prints: for pushes, for subscribers, for browsers."""
     urls = [re.findall(r"\S+://\S+", await process.said(name))[0] for name in ("push to", "subscribe at", "see events")]
     return urls[0], urls[1], urls[2]
 
 
 @pytest.mark.parametrize("signing", ["unsigned", "by the environment", "by a file", "by a variable's file"])
-async def test_what_it_prints_works(signing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page is there, and both lines push in another terminal, from another folder. No secret is shown."""
+async def test_the_printed_commands_work(signing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The printed page exists, and both printed commands push from another terminal and folder. No secret is shown."""
     file = tmp_path / "it's a secret"
     file.write_bytes(b"\xff" + SECRET.encode() + b"\r\n")
     options = {
@@ -70,9 +70,9 @@ async def test_what_it_prints_works(signing: str, tmp_path: Path, monkeypatch: p
                     await client.push(TOPIC, "unsigned")
 
 
-@pytest.mark.parametrize("by_file", [False, True], ids=["by the environment", "by a file"])
+@pytest.mark.parametrize("by_file", [False, True], ids=["environment", "file"])
 async def test_subscriber_key(by_file: bool, tmp_path: Path) -> None:
-    """The hub says which key it wants, `listen` subscribes with it, and neither shows the secret."""
+    """The hub prints which key it requires, `listen` subscribes with it, and neither shows the secret."""
     file = tmp_path / "secret"
     file.write_text(SECRET + "\n")
     ticket_file = tmp_path / "tickets"
@@ -113,9 +113,9 @@ async def test_subscriber_key(by_file: bool, tmp_path: Path) -> None:
         assert secret not in ended.stdout + ended.stderr
 
 
-async def test_signal_ends_it() -> None:
-    """Subscribers hear goodbye, nothing is complained of, the exit status is 0 and the port free."""
-    quiet = ("--log-level", "warning", "--drain", "60")  # for SIGTERM alone
+async def test_a_signal_ends_the_hub() -> None:
+    """A signal ends the hub with status 0. Subscribers receive GOODBYE, stderr is empty, and the port is free."""
+    quiet = ("--log-level", "warning", "--drain", "60")  # applies only to SIGTERM
     async with python(*MODULE, "hub", "--port", "0", *quiet) as process:
         push_url, subscribe_url, _ = await addresses(process)
         async with listener(subscribe_url, TOPIC) as session:
@@ -131,7 +131,7 @@ async def test_signal_ends_it() -> None:
 
 
 async def test_sigterm_drains() -> None:
-    """The hub is not ready any more, but serves until the time is over, or until Ctrl-C."""
+    """After SIGTERM the hub reports that it is not ready, but serves until the drain time is over, or until Ctrl-C."""
     async with python(*MODULE, "hub", "--port", "0", "--drain", "60") as process, aiohttp.ClientSession() as http:
         push_url, subscribe_url, _ = await addresses(process)
         async with listener(subscribe_url, TOPIC) as session:
@@ -150,8 +150,8 @@ async def test_sigterm_drains() -> None:
         assert (await process.ended()).status == 0
 
 
-async def test_what_a_newcomer_sees() -> None:
-    """A topic with a typo, a page of another origin, a wrong key; and the metrics."""
+async def test_common_mistakes_are_logged() -> None:
+    """The log names a misspelled topic, a page of another origin and a wrong key, and the metrics count them."""
     env = {"WEBMQ_AUTH_SECRET": SECRET}
     options = ["--port", "0", "--key", "app", "--metrics", "127.0.0.1:0", "--log-format", "json"]
     async with python(*MODULE, "hub", *options, env=env) as process, aiohttp.ClientSession() as http:
@@ -173,7 +173,7 @@ async def test_what_a_newcomer_sees() -> None:
     assert (origin["level"], origin["remedy"]) == ("info", "--allow-origin https://shop.example.com")
 
 
-async def test_metrics_that_cannot_be_served(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_metrics_on_a_port_in_use(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     address = hub.url.removeprefix("http://")
     ended = await invoke("hub", "--port", "0", "--metrics", address)
     assert (ended.status, ended.stdout) == (1, "")
@@ -196,8 +196,8 @@ def test_port_in_use() -> None:
     assert ended.stderr == f"error: port {port} of 127.0.0.1 is in use; --port 0 chooses a free one\n"
 
 
-def test_host_that_is_not_here() -> None:
-    """An address of another machine cannot be bound to."""
+def test_a_host_of_another_machine() -> None:
+    """The hub cannot bind to an address of another machine, and says so."""
     result = invoke_here("hub", "--host", "192.0.2.1", "--port", "0", "--key", "app", env={"WEBMQ_AUTH_SECRET": "s"})
     assert result.status == 1
     assert re.fullmatch(r"error: cannot listen on 192\.0\.2\.1, port 0: .+\n", result.stderr)
@@ -231,7 +231,7 @@ def test_host_that_is_not_here() -> None:
     ],
 )
 def test_usage_error(arguments: list[str], said: str) -> None:
-    """What the hub refuses is said in words of the command line, with exit 2."""
+    """Wrong options exit with 2, and the error names the options of the command line."""
     result = invoke_here("hub", "--port", "0", *arguments)
     assert (result.status, result.stdout) == (2, "")
     assert said in " ".join(result.stderr.replace("│", " ").split())
@@ -265,7 +265,7 @@ async def console_accepts(page_url: str, token: str) -> bool:
 
 
 async def test_console_link() -> None:
-    """It has a token that is new at each start."""
+    """The link to the console contains a token that is new at each start."""
     tokens = set()
     for _ in range(2):
         async with python(*MODULE, "hub", "--port", "0") as process:
@@ -278,7 +278,7 @@ async def test_console_link() -> None:
 
 
 async def test_console_token_of_a_file(tmp_path: Path) -> None:
-    """It is not shown, so that it does not get into a journal."""
+    """The hub does not print a token that it reads from a file, so the token does not get into a log."""
     file = tmp_path / "token"
     file.write_text("token-of-the-console\n")
     options = ["--console", "--console-token-file", str(file), "--allow-host", "hub.example.com"]
@@ -330,7 +330,7 @@ async def test_options_reach_the_hub() -> None:
     "limit", ["max_body", "max_queue", "max_connections", "max_subscriptions", "max_topic", "grace"]
 )
 def test_default_of_a_limit(limit: str) -> None:
-    """The command does not import the hub for its defaults, but they are the same."""
+    """The command does not import the hub for its default limits, but they are the same."""
     [option] = [option for option in COMMANDS["hub"].params if option.name == limit]
     assert option.default == getattr(HubConfig(), limit)
 

@@ -1,4 +1,4 @@
-"""The log of `webmqconnect hub`: text and JSON, and when it has colours."""
+"""The log of `webmqconnect hub`: text and JSON, and when it is coloured."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_what_needs_attention_is_coloured(level: int, facts: dict[str, object], 
 
 
 def test_json() -> None:
-    """Control characters are escaped, whatever logs them."""
+    """A line of JSON escapes control characters, including those of other libraries' messages."""
     line = JsonFormatter().format(record("a\nline\u202e", event="push", topic="t", publication=2**53))
     assert "\u202e" not in line
     assert json.loads(line) == {
@@ -55,8 +55,8 @@ def test_json() -> None:
     }
 
 
-def test_json_of_facts_of_other_libraries() -> None:
-    """They are shown in some way, and never hide the members that each line has."""
+def test_json_of_the_extra_values_of_other_libraries() -> None:
+    """Extra values of other libraries' records are shown, and never replace the members that each line has."""
     said = json.loads(JsonFormatter().format(record("said", time="mine", tags={1}, nothing=None)))
     assert (said["time"], said["tags"], said["nothing"]) == ("2011-10-14T16:59:51.250Z", "{1}", None)
 

@@ -1,4 +1,4 @@
-"""The variables `WEBMQ_HUB_…`: each stands for an option, a typo is an error, and no error shows a secret."""
+"""The variables `WEBMQ_HUB_…`: each sets an option, a typo is an error, and no error shows a secret."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .conftest import COMMANDS, SECRET, TOPIC, invoke_here
 HUB = COMMANDS["hub"]
 OPTIONS = {option.opts[0]: option for option in HUB.params if isinstance(option, click.Option)}
 READ_WITH_THE_URL = {"--backplane", "--backplane-file"}
-"""Options whose variables are not read by Click, but with the URL."""
+"""Options whose variables are read together with the URL, and not by Click."""
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def parsed(*arguments: str) -> dict[str, object]:
 
 
 def values(option: click.Option) -> tuple[str, ...]:
-    """Return what an option may be given, other than its default; for a repeatable one, two of it."""
+    """Return values for an option other than its default; two for an option that can be repeated."""
     match option.type:
         case click.Choice():
             return (str(option.type.choices[-1]),)
@@ -55,7 +55,7 @@ def failed(env: dict[str, str], *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("name", sorted(OPTIONS.keys() - READ_WITH_THE_URL))
-def test_a_variable_does_what_its_option_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_sets_its_option(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     option, usual = OPTIONS[name], parsed()
     given = values(option)
     monkeypatch.setenv("WEBMQ_HUB_" + name[2:].upper().replace("-", "_"), " ".join(given))
@@ -67,12 +67,12 @@ def test_a_variable_does_what_its_option_does(name: str, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(("text", "value"), [("1", True), ("true", True), ("0", False), ("false", False)])
 @pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.is_flag])
-def test_flags(name: str, text: str, value: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variables_of_flags(name: str, text: str, value: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name_of(OPTIONS[name]), text)
     assert parsed()[str(OPTIONS[name].name)] is value
 
 
-def test_an_option_wins_and_nothing_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_option_takes_precedence_and_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBMQ_HUB_PORT", "1")
     monkeypatch.setenv("WEBMQ_HUB_ALLOW_HOST", "a.example")
     monkeypatch.setenv("WEBMQ_HUB_MAX_BODY", "")
@@ -83,7 +83,7 @@ def test_an_option_wins_and_nothing_is_unset(monkeypatch: pytest.MonkeyPatch) ->
     assert (params["max_body"], params["console"]) == (4096, None)
 
 
-def test_the_key_of_all_commands_counts_after_that_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_of_the_hub_takes_precedence_over_that_of_all_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBMQ_AUTH_KEY", "all")
     assert parsed()["key"] == "all"
     monkeypatch.setenv("WEBMQ_HUB_KEY", "hub")
@@ -133,36 +133,39 @@ def test_an_error_names_the_option_that_is_given() -> None:
     ],
 )
 def test_a_typo_is_an_error(name: str, meant: str) -> None:
-    """It is not silent, and the value is not shown: it may be a secret."""
+    """A misspelled variable is an error. Its value is not shown, because it may be a secret."""
     said = failed({f"WEBMQ_HUB_{name}": SECRET})
     assert f"WEBMQ_HUB_{name} is not a variable of the hub: did you mean {meant}?" in said
     assert SECRET not in said
 
 
-def test_a_name_that_is_like_no_other() -> None:
+def test_an_unknown_variable_without_a_similar_name() -> None:
     assert "WEBMQ_HUB_ZZZZZZZZZZZZ is not a variable of the hub." in failed({"WEBMQ_HUB_ZZZZZZZZZZZZ": "1"})
 
 
-def test_what_kubernetes_sets_for_a_service_of_that_name() -> None:
-    """Its port is `tcp://…`, which the hub would otherwise complain of first."""
+def test_variables_that_kubernetes_sets_for_a_service_are_explained() -> None:
+    """Kubernetes sets `WEBMQ_HUB_PORT` to `tcp://…` for a service named webmq-hub.
+
+    The error says that this is the cause.
+    """
     env = {"WEBMQ_HUB_PORT": "tcp://10.0.0.1:8080", "WEBMQ_HUB_SERVICE_HOST": "10.0.0.1"}
     assert "set enableServiceLinks: false for the pod" in failed(env)
 
 
-def test_a_typo_does_not_keep_from_the_help() -> None:
+def test_help_is_shown_despite_a_misspelled_variable() -> None:
     ended = invoke_here("hub", "--help", env={"WEBMQ_HUB_PROT": "1"})
     assert ended.status == 0
     assert ended.stdout.count("WEBMQ_HUB_MAX_BODY") == 1
 
 
 @pytest.mark.parametrize("name", ["SECRET_FILE", "SUBSCRIBER_SECRET_FILE", "TICKET_SECRET_FILE", "CONSOLE_TOKEN_FILE"])
-def test_a_secret_in_place_of_the_path_is_not_shown(name: str) -> None:
+def test_a_secret_given_instead_of_its_path_is_not_shown(name: str) -> None:
     said = failed({f"WEBMQ_HUB_{name}": SECRET})
     assert f"Invalid value for WEBMQ_HUB_{name}: the file that it names cannot be read." in said
     assert SECRET not in said
 
 
-async def test_a_hub_by_variables_alone(tmp_path: Path) -> None:
+async def test_a_hub_that_is_configured_only_by_variables(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(f"{SECRET}\n")
     env = {

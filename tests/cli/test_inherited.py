@@ -1,4 +1,4 @@
-"""Standard streams that another process has made non-blocking, as Node.js and ssh do with those that they share."""
+"""Standard streams that another process has made non-blocking, as Node.js and ssh do with streams that they share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ child.on("exit", (status) => process.exit(status));
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """Make a pipe both of whose ends are non-blocking."""
+    """Make a pipe both ends of which are non-blocking."""
     ends = os.pipe()
     for end in ends:
         os.set_blocking(end, False)
@@ -38,8 +38,8 @@ def pipe() -> Iterator[tuple[int, int]]:
         os.close(end)
 
 
-def test_input_is_waited_for(pipe: tuple[int, int]) -> None:
-    """The flag stays as it is, because the other process relies on it."""
+def test_non_blocking_input_is_waited_for(pipe: tuple[int, int]) -> None:
+    """Reading waits for input, and the descriptor stays non-blocking, because the other process relies on it."""
     reading, writing = pipe
     got: list[bytes] = []
     reader = threading.Thread(target=lambda: got.append(read_some(reading, 100)))
@@ -51,7 +51,7 @@ def test_input_is_waited_for(pipe: tuple[int, int]) -> None:
 
 
 def test_message_to_a_slow_reader(pipe: tuple[int, int]) -> None:
-    """Nothing of it is lost."""
+    """A message to a slow reader is written completely."""
     reading, writing = pipe
     message, got = b"x" * 300_000, b""
     with _Output(writing, lossy=True) as stream:
@@ -70,7 +70,7 @@ def test_message_to_a_slow_reader(pipe: tuple[int, int]) -> None:
 
 
 async def test_explain_reads_all_of_its_input(pipe: tuple[int, int]) -> None:
-    """Standard input is non-blocking, and still empty when the command starts to read."""
+    """`explain` reads all of stdin, even if it is non-blocking and still empty when the command starts to read."""
     reading, writing = pipe
     command = (sys.executable, *MODULE, "explain", "http://127.0.0.1:1", TOPIC, "1", "--refusal", "-")
     process = await asyncio.create_subprocess_exec(*command, stdin=reading, stdout=asyncio.subprocess.PIPE)
@@ -84,7 +84,7 @@ async def test_explain_reads_all_of_its_input(pipe: tuple[int, int]) -> None:
 
 
 class Child:
-    """The command line as a child of Node.js. Both have one end of a socket as standard input and output."""
+    """The command line as a child of Node.js. Standard input and output are the same end of a socket."""
 
     def __init__(self, ours: socket.socket, process: asyncio.subprocess.Process) -> None:
         self._ours = ours
@@ -125,8 +125,8 @@ async def child_of_node(*arguments: str) -> AsyncIterator[Child]:
                 await process.wait()
 
 
-async def test_push_of_node(node: None, hub: Hub, join: Join) -> None:
-    """Each line is pushed when it comes. The first one shows that the command has started to wait."""
+async def test_push_as_a_child_of_node(node: None, hub: Hub, join: Join) -> None:
+    """`push` pushes each line as it arrives. The first one shows that the command has started to wait."""
     session = await join(hub)
     async with child_of_node("push", hub.url, "--topic", TOPIC, "--jsonl", "-") as child:
         for number in range(3):
@@ -135,8 +135,8 @@ async def test_push_of_node(node: None, hub: Hub, join: Join) -> None:
         assert await child.ended() == 0
 
 
-async def test_listen_of_node(node: None, hub: Hub) -> None:
-    """Every event is written whole, although they are read only when all have been pushed."""
+async def test_listen_as_a_child_of_node(node: None, hub: Hub) -> None:
+    """`listen` writes every event completely, although none is read before all have been pushed."""
     events = [f"{number:03}{'x' * 3000}" for number in range(150)]
     async with child_of_node("listen", hub.url, TOPIC, "--count", "150") as child:
         await child.complained(b"subscribed to")

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, SIGHUP in the middle of a file: what is in flight gets its outcome, no line is lost or doubled."""
+"""Ctrl-C, SIGTERM and SIGHUP in the middle of a file: pushes in flight get an outcome, no line is lost or doubled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .conftest import TOPIC, Join, invoke, received
 
 OUTLIVING = (
     "-c",
-    "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN);"  # as nohup does
+    "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN);"  # as under nohup
     "from webmqconnect_async._cli import main; main()",
 )
 
@@ -50,7 +50,7 @@ async def arrived(server: Hostile, count: int) -> None:
 
 
 async def twice(process: Process, number: int) -> Ended:
-    """Interrupt, and again when the first time has been heard."""
+    """Interrupt the process, and interrupt it again once it has reported the first time."""
     process.signal(number)
     await process.complained("interrupt again to stop waiting")
     return await process.stopped(number)
@@ -62,7 +62,10 @@ def records(path: Path) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize(("number", "command"), signals_and_loops)
 async def test_once(number: signal.Signals, command: tuple[str, ...], lines: Path) -> None:
-    """What is in flight is waited for, and counted; the next run goes on with what it says, each line once."""
+    """After one interrupt, pushes in flight are waited for and counted.
+
+    A run resumed as printed pushes the remaining lines once.
+    """
     with hostile(*[answer(ACCEPTED)] * 5, *[held(), held(), held(reply(401))]) as server:
         call = ("push", server.url, "--jsonl", str(lines), "--topic", TOPIC, "--concurrency", "3")
         async with python(*command, *call) as process:
@@ -85,7 +88,7 @@ async def test_once(number: signal.Signals, command: tuple[str, ...], lines: Pat
 
 @pytest.mark.parametrize(("number", "command"), signals_and_loops[:2])
 async def test_twice(number: signal.Signals, command: tuple[str, ...], lines: Path, tmp_path: Path) -> None:
-    """What has no answer is given up at once, written as unconfirmed, and counted."""
+    """After a second interrupt, pushes without a response are cancelled, written as unconfirmed, and counted."""
     failed = tmp_path / "failed"
     with hostile(*[answer(ACCEPTED)] * 5, *[stall] * 35) as server:
         call = ("push", server.url, "--jsonl", str(lines), "--topic", TOPIC, "--concurrency", "3", "--timeout", "60")
@@ -104,7 +107,7 @@ async def test_twice(number: signal.Signals, command: tuple[str, ...], lines: Pa
 
 @pytest.fixture
 def waiting(tmp_path: Path) -> Path:
-    """Make a file of lines on two topics, 1 to 4 and 6 to 40 on one, 5 on the other, and a last that is no push."""
+    """Make a file of 40 lines and a last one that is not a push. Line 5 has a topic of its own."""
     file = tmp_path / "waiting"
     topics = {number: "other" if number == 5 else "one" for number in range(1, 41)}
     lines = [json.dumps({"topic": topic, "event": number}) for number, topic in topics.items()]
@@ -123,7 +126,7 @@ def waiting_lines(waiting: Path) -> Iterator[LineReader]:
 
 @asynccontextmanager
 async def running(pusher: LinePusher) -> AsyncIterator[None]:
-    """Run a pusher; leave the block to wait for its end."""
+    """Run a pusher, and wait for its end at the end of the block."""
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         group.create_task(pusher.run())
         yield
@@ -131,14 +134,14 @@ async def running(pusher: LinePusher) -> AsyncIterator[None]:
 
 async def failures(pusher: LinePusher, count: int) -> None:
     """Wait until `count` lines have failed."""
-    while pusher.tally.failed < count:  # noqa: ASYNC110  # nothing else tells
+    while pusher.tally.failed < count:  # noqa: ASYNC110  # there is no event to wait for
         await asyncio.sleep(0)
 
 
 async def test_once_while_lines_wait_for_their_topic(
     waiting_lines: LineReader, failed: FailedFile, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They are not waited for: what was never sent is safe to push again, and no line is lost or doubled."""
+    """Lines that wait for an earlier one of their topic are not pushed. They are written as safe to push again."""
     with hostile(held(), held(reply(401))) as server:
         pusher = LinePusher(AsyncClient(server.url), waiting_lines, Records(), failed=failed, order_by_topic=True)
         async with running(pusher):
@@ -164,10 +167,10 @@ async def test_once_while_lines_wait_for_their_topic(
         assert sorted(map(int, bodies(server))) == sorted([*range(1, 41), refused])
 
 
-async def test_once_with_no_file_for_the_lines_that_wait(
+async def test_once_without_a_file_of_failures_while_lines_wait(
     waiting_lines: LineReader, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Then they are named."""
+    """Without a file of failures, the lines that were waiting are printed."""
     with hostile(held(), held()) as server:
         pusher = LinePusher(AsyncClient(server.url), waiting_lines, Records(), order_by_topic=True)
         async with running(pusher):
@@ -184,7 +187,7 @@ async def test_once_with_no_file_for_the_lines_that_wait(
 async def test_twice_while_lines_wait_for_their_topic(
     waiting_lines: LineReader, failed: FailedFile, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was sent is not safe, and what was not is."""
+    """After a second interrupt, sent lines are unconfirmed, and waiting lines are safe to push again."""
     with hostile(stall, stall) as server:
         client = AsyncClient(server.url, timeout=60)
         pusher = LinePusher(client, waiting_lines, Records(), failed=failed, order_by_topic=True)
@@ -204,8 +207,8 @@ async def test_twice_while_lines_wait_for_their_topic(
         assert sorted(map(int, bodies(server))) == list(range(1, 41))
 
 
-async def test_twice_with_no_file_for_what_is_given_up(lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each line is named, however many failures have been shown."""
+async def test_twice_without_a_file_of_failures(lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a file of failures, each cancelled line is printed, no matter how many failures were printed before."""
     with hostile(*[stall] * 30) as server, lines.open("rb") as file:
         client = AsyncClient(server.url, timeout=60, concurrency=30)
         pusher = LinePusher(client, LineReader(file.fileno()), Events(TOPIC, None, None))
@@ -220,7 +223,7 @@ async def test_twice_with_no_file_for_what_is_given_up(lines: Path, capsys: pyte
 
 
 async def test_nohup(lines: Path) -> None:
-    """What is to outlive its terminal goes on."""
+    """Under nohup, SIGHUP does not interrupt the run."""
     with hostile(held()) as server:
         call = ("push", server.url, "--jsonl", str(lines), "--topic", TOPIC, "--concurrency", "1")
         async with python(*OUTLIVING, *call) as process:
@@ -234,11 +237,11 @@ async def test_nohup(lines: Path) -> None:
 
 @pytest.mark.parametrize(("number", "command"), signals_and_loops[:2])
 async def test_while_it_waits_for_input(number: signal.Signals, command: tuple[str, ...], hub: Hub, join: Join) -> None:
-    """It ends at once, not at the next line; a line that has only begun is none yet."""
+    """An interrupt ends a run that waits for input at once, not after the next line. An incomplete line is ignored."""
     session = await join(hub)
     arguments = ("push", hub.url, "--jsonl", "-", "--topic", TOPIC, "--concurrency", "1")
     async with python(*command, *arguments) as process:
-        # One after another: the second line is read when the first has its answer, and has been counted at the third.
+        # One after another: the second line is read after the first response; the third read means that it was counted.
         await process.type('"first"\nnonsense\n')
         await process.complained("line 2")
         await process.type('nonsense\n"four')
@@ -251,8 +254,11 @@ async def test_while_it_waits_for_input(number: signal.Signals, command: tuple[s
     assert where == "interrupted: continue with --resume-from 4"
 
 
-async def test_while_it_waits_for_its_turn(server: Hostile, lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """However slow the rate is. The line that was to come next is the one to go on with."""
+async def test_while_it_waits_for_its_rate(server: Hostile, lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An interrupt ends a run that waits because of `--rate`.
+
+    The run can be resumed with the line that was to be next.
+    """
     with lines.open("rb") as file:
         reader = LineReader(file.fileno())
         client, limit = AsyncClient(server.url), RateLimit(0.001)
@@ -266,7 +272,7 @@ async def test_while_it_waits_for_its_turn(server: Hostile, lines: Path, capsys:
 
 @pytest.fixture
 def reading() -> Iterator[LineReader]:
-    """Make a reader of a pipe that holds three lines and does not end."""
+    """Make a reader of a pipe that holds three lines and stays open."""
     descriptor, writing = os.pipe()
     os.write(writing, b"1\n2\n3\n")
     yield LineReader(descriptor)
@@ -280,8 +286,10 @@ def failed(tmp_path: Path) -> Iterator[FailedFile]:
         yield file
 
 
-async def test_cancelled(reading: LineReader, failed: FailedFile, capsys: pytest.CaptureFixture[str]) -> None:
-    """What else ends it leaves no line without an outcome, either."""
+async def test_a_cancelled_run_gives_every_line_an_outcome(
+    reading: LineReader, failed: FailedFile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If the task of a run is cancelled, every line has an outcome, too."""
     with hostile(stall, stall, stall) as server:
         pusher = LinePusher(AsyncClient(server.url), reading, Events(TOPIC, None, None), failed=failed)
         task = asyncio.create_task(pusher.run())
@@ -302,7 +310,7 @@ async def test_more_than_twice(reading: LineReader, failed: FailedFile) -> None:
         pusher = LinePusher(client, reading, Events(TOPIC, None, None), failed=failed, order_by_topic=True)
         task = asyncio.create_task(pusher.run())
         await arrived(server, 1)
-        while pusher.next_line < 4:  # noqa: ASYNC110  # nothing else tells
+        while pusher.next_line < 4:  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0)
         for _ in range(5):
             pusher.interrupt()
@@ -313,15 +321,15 @@ async def test_more_than_twice(reading: LineReader, failed: FailedFile) -> None:
 
 
 class Endless(LineReader):
-    """Has always one more line, which is no push, and never waits for one."""
+    """A reader that always has another line, which is not a push, and never waits."""
 
     async def lines(self) -> AsyncGenerator[Line]:
         for number in itertools.count(1):
             yield Line(number, b"nonsense")
 
 
-async def test_in_a_long_run_of_bad_lines(server: Hostile) -> None:
-    """It gets through: nothing of such a line waits for a network, and yet the loop has its turns."""
+async def test_during_many_bad_lines(server: Hostile) -> None:
+    """An interrupt is handled during a sequence of bad lines, none of which waits for the network."""
     descriptor = os.open(os.devnull, os.O_RDONLY)
     pusher = LinePusher(AsyncClient(server.url), Endless(descriptor), Records())
     asyncio.get_running_loop().call_later(0.01, pusher.interrupt)
@@ -331,8 +339,8 @@ async def test_in_a_long_run_of_bad_lines(server: Hostile) -> None:
     assert pusher.tally.failed == pusher.next_line - 1
 
 
-class ToItsEnd(LineReader):
-    """Tells when all is read."""
+class ReaderWithEnd(LineReader):
+    """A reader with an event that is set when all lines have been read."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor)
@@ -344,10 +352,10 @@ class ToItsEnd(LineReader):
         self.ended.set()
 
 
-async def test_when_all_is_read(lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """There is nothing to go on with, and the run ends like any other."""
+async def test_after_all_lines_have_been_read(lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """If all lines have been read, the run waits for its pushes and ends normally, without a line to resume from."""
     with hostile(*[held()] * 40) as server, lines.open("rb") as file:
-        reader = ToItsEnd(file.fileno())
+        reader = ReaderWithEnd(file.fileno())
         pusher = LinePusher(AsyncClient(server.url), reader, Events(TOPIC, None, None))
         task = asyncio.create_task(pusher.run())
         await arrived(server, 40)
@@ -362,7 +370,7 @@ async def test_when_all_is_read(lines: Path, capsys: pytest.CaptureFixture[str])
 
 
 async def test_lines_that_cannot_be_read(server: Hostile, lines: Path) -> None:
-    """No interruption, but there, too, it is said where to go on."""
+    """If the lines cannot be read, the error says where to resume, as after an interrupt."""
     with lines.open("ab") as written_only:
         pusher = LinePusher(AsyncClient(server.url), LineReader(written_only.fileno()), Records(), first=17)
         with pytest.raises(Failure, match="cannot read the lines: Bad file descriptor; continue with --resume-from 17"):

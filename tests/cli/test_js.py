@@ -11,7 +11,7 @@ from webmqconnect_async.hub._browser import FILES
 from .conftest import invoke_here
 
 
-def test_what_it_writes_and_prints(tmp_path: Path) -> None:
+def test_the_files_and_the_output(tmp_path: Path) -> None:
     folder = tmp_path / "site" / "static"
     ended = invoke_here("js", "--out", str(folder))
     assert (ended.status, ended.stderr) == (0, "")
@@ -29,7 +29,7 @@ def test_earlier_files_are_replaced_and_others_kept(tmp_path: Path) -> None:
     assert (tmp_path / "site.js").read_text() == "old"
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     ended = invoke_here("js", "--out", str(tmp_path / "file" / "static"))
     assert (ended.status, ended.stdout) == (1, "")

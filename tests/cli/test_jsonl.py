@@ -1,4 +1,4 @@
-"""What lines mean, and that what failed can be pushed again just as it was."""
+"""The formats of lines, and the records of failures, which can be pushed again unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from webmqconnect_async._core.values import JSONText, SessionIDs
 
 
 def pushed(topic: str, event: str, eligible: SessionIDs | None = None, exclude: SessionIDs | None = None) -> Push:
-    """Return a push of JSON text."""
+    """Return a push whose event is JSON text."""
     return Push(topic, JSONText(event.encode()), eligible, exclude)
 
 
@@ -41,7 +41,7 @@ def test_record(line: bytes, push: Push | None) -> None:
 
 
 def test_record_of_an_unconfirmed_push() -> None:
-    """It is pushed where that was asked for."""
+    """The record of an unconfirmed push is pushed only on request."""
     assert Records(include_unconfirmed=True).push(b'{"topic": "t", "event": 1, "safe": false}') == pushed("t", "1")
 
 
@@ -112,7 +112,7 @@ REPEATED = [
 
 @pytest.mark.parametrize(("line", "name"), REPEATED, ids=range(len(REPEATED)))
 def test_member_given_twice(line: bytes, name: str) -> None:
-    """The line fails, its text is kept, and pushing the record again fails for the same reason."""
+    """A line with a repeated member fails, its text is kept, and pushing its record again fails for the same reason."""
     said = f"{name}: given twice"
     with pytest.raises(ValueError, match=f"^{said}$"):
         Records(include_unconfirmed=True).push(line)
@@ -135,7 +135,7 @@ def test_member_given_twice(line: bytes, name: str) -> None:
     ],
 )
 def test_names_in_an_event_may_repeat(event: str) -> None:
-    """A record has each of its own members once."""
+    """Names may be repeated within an event, but not among a record's own members."""
     line = f'{{"topic": "t", "event": {event}, "eligible": ["event"]}}'.encode()
     assert Records().push(line) == pushed("t", event, ["event"])
     assert Events("t", None, None).push(event.encode()) == pushed("t", event)
@@ -156,7 +156,7 @@ def test_names_in_an_event_may_repeat(event: str) -> None:
     ],
 )
 def test_record_of_a_failure(error: errors.WebMQError, name: str, safe: bool, retryable: bool) -> None:
-    """It is safe to push again what the broker has certainly not accepted."""
+    """A record says whether it is safe to push again: whether the broker has certainly not accepted it."""
     line = b'{"event": {"id": 1}, "exclude": ["a"], "topic": "t"}'
     record = failed_record(Records().fields(line), 17, error)
     assert record.endswith(b"}\n")
@@ -176,8 +176,8 @@ EVENTS = [
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=[event[:20] for event in EVENTS])
-def test_event_comes_back_as_it_was(event: str) -> None:
-    """In a record it has its own text, and so has the record of that record: nothing is rounded, nothing grows."""
+def test_an_event_keeps_its_text_in_records(event: str) -> None:
+    """An event keeps its text in a record, and in a record of that record: nothing is rounded or escaped twice."""
     line = f' {{ "event" :{event} ,"topic":"ż\\"t", "eligible": [1, "\\u0061"]\t}} \r'.encode()
     formats: list[tuple[Format, bytes]] = [(Records(), line), (Events('ż"t', [1, "a"], None), f" {event}\r".encode())]
     for format, first in formats:
@@ -187,8 +187,8 @@ def test_event_comes_back_as_it_was(event: str) -> None:
         assert failed_record(Records().fields(record), 1, errors.Rejected("no")) == record
 
 
-def test_receivers_of_an_event() -> None:
-    """Nobody is not everybody, and who is not named is left out."""
+def test_the_receivers_of_an_event_are_in_its_record() -> None:
+    """An empty list of receivers is recorded, and options that were not given are left out."""
     assert Events("t", [], None).fields(b"1") == {"topic": '"t"', "event": "1", "eligible": "[]"}
     assert Events("t", None, ["ż"]).fields(b"\xef\xbb\xbf1") == {"topic": '"t"', "event": "1", "exclude": '["ż"]'}
 
@@ -204,8 +204,8 @@ def test_receivers_of_an_event() -> None:
         (b'{"text": "odd"}', '{"text": "odd"}'),
     ],
 )
-def test_text_of_what_is_no_push(line: bytes, text: str) -> None:
-    """The record holds the text, and stays as it is however often it is pushed again."""
+def test_record_of_a_line_that_is_not_a_push(line: bytes, text: str) -> None:
+    """The record of a line that is not a push holds its text, and does not change when it is pushed again."""
     record = no_push_record(line, 3, errors.InvalidPush("why"))
     notes = {"line": 3, "error": "InvalidPush", "reason": "why", "safe": True, "retryable": False}
     assert json.loads(record) == {"text": text, **notes}
@@ -214,7 +214,7 @@ def test_text_of_what_is_no_push(line: bytes, text: str) -> None:
     assert no_push_record(record, 4, errors.InvalidPush("not a push: why")) == record
 
 
-def test_reason_is_one_line_that_utf_8_can_say() -> None:
+def test_the_reason_is_one_line_of_valid_utf_8() -> None:
     record = failed_record({"text": '"x"'}, 1, errors.Rejected("a\nb\ud800"))
     assert record.count(b"\n") == 1
     assert json.loads(record)["reason"] == "a\nb\ud800"
@@ -229,7 +229,7 @@ def test_reason_is_one_line_that_utf_8_can_say() -> None:
     ],
 )
 def test_argument_that_is_json(argument: str, event: str) -> None:
-    """It is pushed as it is written, without whitespace between its tokens."""
+    """A JSON argument is pushed as written, without the whitespace between its tokens."""
     assert event_of(argument) == JSONText(event.encode())
 
 

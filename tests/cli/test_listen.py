@@ -1,4 +1,4 @@
-"""`webmqconnect listen`: what it prints of the events, and how it ends."""
+"""`webmqconnect listen`: how it prints events, and how it ends."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ OTHER = "http://example.com/news"
         ("http://[::1]:8080", "ws://[::1]:8080/ws"),
     ],
 )
-def test_url(url: str, expected: str) -> None:
-    """Where a hub takes pushes tells where it takes subscribers."""
+def test_the_url_of_the_websocket_follows_from_that_for_pushes(url: str, expected: str) -> None:
+    """The URL for pushes determines the URL for subscribers."""
     assert _handshake.socket_url(url) == expected
 
 
@@ -55,7 +55,7 @@ def test_url(url: str, expected: str) -> None:
         ("ws://user:hidden@example.com", "user information is not allowed"),
     ],
 )
-def test_url_that_is_none(url: str, said: str) -> None:
+def test_an_invalid_url(url: str, said: str) -> None:
     result = invoke_here("listen", url, TOPIC)
     assert (result.status, result.stdout) == (2, "")
     assert said in result.stderr
@@ -68,7 +68,10 @@ def test_usage_error(arguments: list[str]) -> None:
 
 
 async def test_events(hub: Hub) -> None:
-    """One line an event: topic, tab, JSON, at once; the session's ID apart from them; --count ends it."""
+    """Each event is printed at once as a line of topic, tab and JSON.
+
+    The session ID goes to stderr, and --count ends the command.
+    """
     async with python(*MODULE, "listen", hub.url, TOPIC, OTHER, "--count", "3") as process:
         said = await process.complained("session")
         assert re.fullmatch(rf"session \d{{16}}, subscribed to 2 topics at {hub.ws_url}; Ctrl-C ends", said)
@@ -86,10 +89,10 @@ HOSTILE = "[bold]\x1b]0;title\x07\x1b[2J\r\n\u202e:smile: & \ud83d\ude00"
 
 
 @pytest.mark.parametrize("colour", [False, True], ids=["plain", "coloured"])
-def test_hostile_event_is_shown_and_not_obeyed(
+def test_markup_is_printed_as_text(
     colour: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Markup and control characters of an event or a topic stay text in one line, also on a terminal."""
+    """Markup and control characters of an event or a topic are printed as text on one line, even on a terminal."""
     for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     if colour:
@@ -107,8 +110,8 @@ def test_hostile_event_is_shown_and_not_obeyed(
     assert json.loads(shown_event) == event
 
 
-async def test_hub_closes() -> None:
-    """A lost connection is one line and exit 1."""
+async def test_a_lost_connection_exits_with_1() -> None:
+    """A lost connection prints one line and exits with 1."""
     async with Hub(port=0) as hub, python(*MODULE, "listen", hub.ws_url, TOPIC, "--no-reconnect") as process:
         await process.complained("session")
         await hub.close()
@@ -117,8 +120,8 @@ async def test_hub_closes() -> None:
     assert ended.stderr == "error: the broker ended the session (system_shutdown)\n"
 
 
-async def test_hub_restarts() -> None:
-    """It comes back, and says what it missed; standard output has events alone, and Ctrl-C still ends it with 0."""
+async def test_listen_reconnects_and_reports_losses() -> None:
+    """After a restart of the hub, `listen` reconnects and reports losses on stderr. Ctrl-C still exits with 0."""
     async with Hub(port=0) as hub, python(*MODULE, "listen", hub.url, TOPIC) as process:
         port = int(hub.url.rpartition(":")[2])
         await process.complained("session")
@@ -135,7 +138,7 @@ async def test_hub_restarts() -> None:
     assert (ended.status, ended.stdout, ended.stderr) == (0, "", "")
 
 
-async def test_reader_leaves(hub: Hub) -> None:
+async def test_the_reader_closes_the_pipe(hub: Hub) -> None:
     """`webmqconnect listen … | head -1` ends without a traceback."""
     reading, writing = os.pipe()
     process = await asyncio.create_subprocess_exec(
@@ -157,7 +160,7 @@ async def test_reader_leaves(hub: Hub) -> None:
 
 
 async def test_full_pipe_that_does_not_block() -> None:
-    """An event is printed whole, however slowly it is read."""
+    """An event is printed completely to a non-blocking pipe, no matter how slowly it is read."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
@@ -183,7 +186,7 @@ async def test_full_pipe_that_does_not_block() -> None:
     assert printed.decode() == f'{TOPIC}\t"{"x" * 100_000}"\n'
 
 
-async def test_nobody_listens() -> None:
+async def test_a_refused_connection_is_one_line() -> None:
     async with Hub(port=0) as hub:
         url = hub.ws_url
     ended = await invoke("listen", url, TOPIC)
@@ -193,7 +196,7 @@ async def test_nobody_listens() -> None:
 
 
 async def test_certificate_that_does_not_verify() -> None:
-    """A hub does listen there, so nobody is asked whether one does."""
+    """A certificate that does not verify is reported as such, without the question whether a hub is running there."""
     with hostile(tls=True) as server:
         ended = await invoke("listen", server.url, TOPIC)
         authority = server.url.split("/")[2]
@@ -202,15 +205,15 @@ async def test_certificate_that_does_not_verify() -> None:
     assert "listen there" not in ended.stderr
 
 
-async def test_no_websocket_there(hub: Hub) -> None:
-    """The page's address is not where subscribers go."""
+async def test_a_url_without_a_websocket(hub: Hub) -> None:
+    """The URL of the page is not that of the WebSocket, and the error says so."""
     result = await invoke("listen", hub.ws_url.removesuffix("/ws"), TOPIC)
     assert result.status == 1
     assert "refused the WebSocket with 200; the WebSocket of a hub is at /ws" in result.stderr
 
 
 async def behave(request: web.Request) -> web.WebSocketResponse:
-    """Serve a WebSocket that behaves as the path says; by default like the hub of 2012."""
+    """Serve a WebSocket whose behaviour depends on the path; by default it behaves like the hub of 2012."""
     behaviour = request.match_info["behaviour"]
     socket = web.WebSocketResponse(protocols=() if behaviour == "no-wamp" else ("wamp",))
     await socket.prepare(request)
@@ -239,7 +242,7 @@ async def behave(request: web.Request) -> web.WebSocketResponse:
 
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
-    """Where `behave` listens."""
+    """Return the URL at which `behave` serves."""
     app = web.Application()
     app.router.add_get("/{behaviour}", behave)
     runner = web.AppRunner(app, shutdown_timeout=1)
@@ -250,8 +253,8 @@ async def address() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("behaviour", ["as-2012", "bare"])
-async def test_other_hubs(behaviour: str, address: str) -> None:
-    """With or without authentication, and whatever comes in between."""
+async def test_hubs_that_behave_differently(behaviour: str, address: str) -> None:
+    """Events are printed with and without authentication, and other messages between them are ignored."""
     result = await invoke("listen", f"{address}/{behaviour}", TOPIC, "--count", "1")
     assert (result.status, result.stdout) == (0, f'{TOPIC}\t"before the answer to the last call"\n')
 
@@ -267,8 +270,10 @@ async def test_other_hubs(behaviour: str, address: str) -> None:
         ("silent", "127.0.0.1 sent no welcome within 0 s"),
     ],
 )
-async def test_other_servers(behaviour: str, said: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each way not to be a hub has its line."""
+async def test_servers_that_are_not_hubs(
+    behaviour: str, said: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each server that does not behave like a hub causes an error of one line."""
     if behaviour == "silent":
         monkeypatch.setattr(_handshake, "_TIMEOUT", 0.2)
     result = await invoke("listen", f"{address}/{behaviour}", TOPIC, "--no-reconnect")
@@ -287,10 +292,10 @@ CHECK = "; check --subscriber-key and its secret"
         (None, SECRET, "the hub does not accept anonymous subscribers: give --subscriber-key or --ticket-file"),
     ],
 )
-async def test_key_that_the_hub_refuses(
+async def test_a_key_that_the_hub_refuses(
     key: str | None, secret: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line and exit 1; where no key was given, it names the option."""
+    """A refused key prints one line and exits with 1. If no key was given, the line names the option."""
     monkeypatch.setattr("webmqconnect_async.hub._websocket._penalty", lambda: 0.0)
     monkeypatch.setattr(_handshake, "_SUBPROTOCOLS", {"wamp": Wamp1Session})
     options = ["--subscriber-key", key] if key else []
@@ -306,8 +311,8 @@ async def test_key_that_the_hub_refuses(
         ("bare", "the hub refuses the key 'page': NoSuchRPCEndpoint"),
     ],
 )
-async def test_key_for_a_hub_that_knows_none(behaviour: str, said: str, address: str) -> None:
-    """Whoever wants to authenticate is not silently let in as anybody."""
+async def test_a_key_for_a_hub_without_keys(behaviour: str, said: str, address: str) -> None:
+    """A subscriber that tries to authenticate at a hub without keys fails instead of joining as anonymous."""
     options = ("--subscriber-key", "page")
     result = await invoke("listen", f"{address}/{behaviour}", TOPIC, *options, env={"WEBMQ_SUBSCRIBER_SECRET": SECRET})
     assert (result.status, result.stdout, result.stderr) == (1, "", f"error: {said}\n")
@@ -321,13 +326,13 @@ async def test_key_for_a_hub_that_knows_none(behaviour: str, said: str, address:
         (["--subscriber-key", "page", "--subscriber-secret-file", os.devnull], "the secret in /dev/null is empty."),
     ],
 )
-def test_key_without_its_other_half(options: list[str], said: str) -> None:
+def test_a_key_needs_a_secret(options: list[str], said: str) -> None:
     result = invoke_here("listen", "http://127.0.0.1:1", TOPIC, *options)
     assert (result.status, result.stdout) == (2, "")
     assert said in " ".join(result.stderr.replace("│", " ").split())
 
 
-async def test_handshake_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_handshake_without_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_handshake, "_TIMEOUT", 0.2)
 
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

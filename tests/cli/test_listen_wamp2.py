@@ -1,4 +1,7 @@
-"""`webmqconnect listen` where the broker chooses WAMP v2, as Crossbar.io does: `tests/crossbar` has that one itself."""
+"""`webmqconnect listen` with a server that chooses WAMP v2, as Crossbar.io does.
+
+`tests/crossbar` runs Crossbar.io itself.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,11 @@ KEY = ("--subscriber-key", "page")
 
 @pytest.fixture(autouse=True)
 def no_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refuse keys at once."""
+    """Remove the delay before wrong keys are refused."""
     monkeypatch.setattr("webmqconnect_async.hub._websocket._penalty", lambda: 0.0)
 
 
-async def test_both_are_offered() -> None:
+async def test_both_versions_are_offered() -> None:
     offered: list[str | None] = []
 
     async def refuse(request: web.Request) -> web.Response:
@@ -101,15 +104,15 @@ async def test_a_key() -> None:
         (None, SECRET, "the broker does not accept anonymous subscribers: give --subscriber-key or --ticket-file"),
     ],
 )
-async def test_key_that_the_hub_refuses(key: str | None, secret: str, said: str) -> None:
+async def test_a_key_that_the_hub_refuses(key: str | None, secret: str, said: str) -> None:
     options = ["--subscriber-key", key] if key else []
     async with Hub(port=0, subscriber_keys={"page": SECRET}) as hub:
         result = await invoke("listen", hub.url, TOPIC, *options, env={"WEBMQ_SUBSCRIBER_SECRET": secret})
     assert (result.status, result.stdout, result.stderr) == (1, "", f"error: {said}\n")
 
 
-async def test_key_for_a_hub_that_knows_none(hub: Hub) -> None:
-    """A subscriber that tries to authenticate is refused instead of joining as anonymous."""
+async def test_a_key_for_a_hub_without_keys(hub: Hub) -> None:
+    """A subscriber that tries to authenticate at a hub without keys is refused instead of joining as anonymous."""
     result = await invoke("listen", hub.url, TOPIC, *KEY, env={"WEBMQ_SUBSCRIBER_SECRET": SECRET})
     said = (
         "the broker refuses the key 'page': no_matching_auth_method: this hub has no subscriber keys; join as anonymous"
@@ -117,8 +120,8 @@ async def test_key_for_a_hub_that_knows_none(hub: Hub) -> None:
     assert (result.status, result.stderr) == (1, f"error: {said}\n")
 
 
-async def test_topic_that_is_no_uri(address: str) -> None:
-    """It would end the session at Crossbar.io."""
+async def test_a_topic_that_is_not_a_uri(address: str) -> None:
+    """A topic that is not a URI is refused by the command, because it would end the session at Crossbar.io."""
     result = await invoke("listen", f"{address}/welcoming", "two words")
     said = "the broker refuses the topic 'two words': not a WAMP URI: it has whitespace, a # or an empty part"
     assert (result.status, result.stderr) == (1, f"error: {said}\n")
@@ -134,11 +137,14 @@ ANSWERS: dict[str, object] = {
     "no-challenge": [4, "ticket", {}],
     "no-text": [4, "wampcra", {"challenge": 5}],
 }
-"""How HELLO is answered."""
+"""The replies to HELLO, by path."""
 
 
 async def behave(request: web.Request) -> web.WebSocketResponse:
-    """Serve a WebSocket that behaves as the path says; by default like a broker that has much else to say."""
+    """Serve a WebSocket whose behaviour depends on the path.
+
+    By default, it is a broker that sends unrelated messages.
+    """
     behaviour = request.match_info["behaviour"]
     socket = web.WebSocketResponse(protocols=("wamp.2.json",))
     await socket.prepare(request)
@@ -169,7 +175,7 @@ async def behave(request: web.Request) -> web.WebSocketResponse:
 
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
-    """Where `behave` listens."""
+    """Return the URL at which `behave` serves."""
     app = web.Application()
     app.router.add_get("/{behaviour}", behave)
     runner = web.AppRunner(app, shutdown_timeout=1)
@@ -197,10 +203,10 @@ async def address() -> AsyncIterator[str]:
         ("silent", (), "the hub has stopped responding"),
     ],
 )
-async def test_other_servers(
+async def test_servers_that_are_not_brokers(
     behaviour: str, options: tuple[str, ...], said: str, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each way not to be a broker has its line."""
+    """Each server that does not behave like a broker causes an error of one line."""
     if behaviour == "silent":
         monkeypatch.setattr(_session, "_SILENCE", 0.2)
         monkeypatch.setattr(_session, "_PATIENCE", 0.2)
@@ -210,7 +216,7 @@ async def test_other_servers(
     assert re.sub(r":\d+", "", result.stderr) == f"error: {said}\n"
 
 
-async def test_a_broker_that_says_more_than_is_asked(address: str) -> None:
+async def test_unrelated_messages_of_a_broker_are_ignored(address: str) -> None:
     result = await invoke("listen", f"{address}/chatty", TOPIC, "--no-reconnect")
     events = ['{"args": [], "kwargs": {}}', f'"{TOPIC}"', '"x"', '{"args": [], "kwargs": {"a": 1}}']
     assert result.stdout == "".join(f"{TOPIC}\t{event}\n" for event in events)
@@ -218,8 +224,8 @@ async def test_a_broker_that_says_more_than_is_asked(address: str) -> None:
     assert result.stderr.splitlines()[-1] == "error: the broker ended the session (system_shutdown)"
 
 
-async def test_topic_that_is_refused_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line on standard error says so, and the command goes on."""
+async def test_a_topic_that_is_refused_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a topic is refused after an outage, a line on stderr says so, and the command continues."""
     monkeypatch.setattr(_subscriber, "_FIRST_WAIT", 0.0)
 
     async def first(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""The command line as a whole: without its extra, its help, how it ends, and what it says of each error."""
+"""The command line as a whole: without its extra, its help, its exit statuses, and its error messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .conftest import COMMANDS, invoke, invoke_here
 
 @pytest.mark.parametrize("module", ["rich_click", "click", "rich"])
 async def test_without_the_extra(module: str) -> None:
-    """It says what installs what is missing, and exits 2."""
+    """Without the extra, the command prints which command installs it, and exits with 2."""
     code = f"import sys; sys.modules[{module!r}] = None; from webmqconnect_async._cli import main; sys.exit(main())"
     async with python("-c", code) as process:
         ended = await process.ended()
@@ -37,15 +37,14 @@ async def test_without_the_extra(module: str) -> None:
 
 
 async def test_without_the_extra_and_standard_error() -> None:
-    """The error does not go to standard output instead."""
+    """Without the extra and without stderr, the error is not printed on stdout instead."""
     code = "import sys; sys.modules['click'] = None; from webmqconnect_async._cli import main; sys.exit(main())"
     async with python("-c", code, closed=(2,)) as process:
         ended = await process.ended()
     assert (ended.status, ended.stdout) == (2, "")
 
 
-async def test_anything_else_missing_is_no_missing_extra() -> None:
-    """A broken installation is not mistaken for a missing extra."""
+async def test_another_import_error_is_not_reported_as_a_missing_extra() -> None:
     code = "import sys; sys.modules['webmqconnect_async.hub'] = None; from webmqconnect_async._cli import main; main()"
     async with python("-c", code, "hub") as process:
         ended = await process.ended()
@@ -76,8 +75,10 @@ finally:
         (["js", "--help"], "", "webmqconnect_async._cli.js"),
     ],
 )
-async def test_help_and_completion_import_what_they_show(arguments: list[str], completed: str, imported: str) -> None:
-    """Neither clients nor hub nor aiohttp, and no command but the one whose options are shown."""
+async def test_help_and_completion_import_only_the_shown_command(
+    arguments: list[str], completed: str, imported: str
+) -> None:
+    """Help and completion import neither clients nor hub nor aiohttp, and only the command whose options are shown."""
     env = {
         "_WEBMQCONNECT_COMPLETE": "bash_complete" if completed else "",
         "COMP_WORDS": completed.replace(" ", "\n"),
@@ -96,8 +97,7 @@ async def test_help_and_completion_import_what_they_show(arguments: list[str], c
     assert "webmqconnect_async.hub" not in modules
 
 
-async def test_version_of_the_module_run() -> None:
-    """`python -m webmqconnect_async` is the same command line."""
+async def test_python_m_runs_the_same_command_line() -> None:
     ended = await webmqconnect("--version")
     assert (ended.status, ended.stdout) == (0, f"webmqconnect, version {__version__}\n")
 
@@ -112,7 +112,7 @@ def test_help_names_every_command(flag: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_explains_every_option(name: str) -> None:
-    """Each option stands in its command's help with a text of its own."""
+    """The help of each command contains each option with a text of its own."""
     result = invoke_here(*name.split(), "--help")
     assert result.status == 0
     for parameter in COMMANDS[name].params:
@@ -123,7 +123,7 @@ def test_help_explains_every_option(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_argument_takes_a_secret(name: str) -> None:
-    """What stands among the arguments is shown by `ps` to everybody."""
+    """No option takes a secret, because `ps` shows arguments to every user."""
     options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     secret = {option for option in options if "secret" in option or "password" in option}
     assert secret <= {"--secret-file", "--subscriber-secret-file", "--ticket-secret-file"}
@@ -135,7 +135,7 @@ def test_usage_error(arguments: list[str]) -> None:
 
 
 VALUES = {"FILE": __file__, "HOST": "localhost"}
-"""By metavar; "1" for all others."""
+"""Values by metavar; "1" for all others."""
 
 
 @pytest.mark.parametrize(
@@ -149,10 +149,10 @@ VALUES = {"FILE": __file__, "HOST": "localhost"}
     ids=lambda value: value.opts[0] if isinstance(value, click.Option) else value,
 )
 def test_option_given_twice(command: str, option: click.Option) -> None:
-    """It is an error that names the option. Flags and what can be repeated are not options of this kind."""
+    """An option that is given twice is an error that names it, unless it is a flag or may be repeated."""
     choices = option.type.choices if isinstance(option.type, click.Choice) else None
     value, name = choices[0] if choices else VALUES.get(option.metavar or "", "1"), option.opts[0]
-    # Complete enough to be parsed, and wrong enough not to serve for ever if the option were accepted.
+    # The arguments can be parsed, but are invalid, so that the command ends even if the option were accepted.
     arguments = {
         "listen": ["ws://127.0.0.1:1", "t"],
         "hub": ["--allow-origin", "nowhere"],
@@ -168,7 +168,7 @@ def test_flag_given_twice() -> None:
     assert "--order-by-topic is for the lines of --jsonl" in result.stderr
 
 
-def test_help_of_a_wrong_call() -> None:
+def test_a_usage_error_names_the_help() -> None:
     assert invoke_here("push", "--topic", "a", "--topic", "b", "--help").status == 0
 
 
@@ -181,7 +181,7 @@ def test_bare_command_shows_help() -> None:
 # Exit statuses
 
 
-def test_help_tells_the_exit_statuses() -> None:
+def test_help_lists_the_exit_statuses() -> None:
     shown = " ".join(invoke_here("--help").stdout.split())
     for status, meaning in MEANINGS.items():
         assert f"{status.value}: {meaning}" in shown
@@ -224,8 +224,11 @@ async def test_exit_status(arguments: list[str], status: Exit, tmp_path: Path, m
     assert ended.stderr or status != Exit.FAILED
 
 
-async def test_exit_status_of_what_is_ended() -> None:
-    """A hub and a listener run until they are; a push was to do something."""
+async def test_exit_status_after_a_signal() -> None:
+    """A signal is the normal end of `hub` and `listen`, which exit with 0.
+
+    `push` was interrupted, and exits with an error.
+    """
     with hostile(held(), held()) as stalling:
         push = (*MODULE, "push", stalling.url, "http://example.com/orders")
         async with (
@@ -256,7 +259,7 @@ main()
 
 @pytest.mark.parametrize("closed", [(), (0, 1, 2)], ids=["open", "closed"])
 async def test_ctrl_c_at_any_moment(closed: tuple[int, ...]) -> None:
-    """Outside of the event loop, too, in every command, and with closed standard streams."""
+    """Ctrl-C exits cleanly at any moment, even outside the event loop, in every command, without standard streams."""
     async with python("-c", _INTERRUPTED, "completion", "bash", closed=closed) as process:
         ended = await process.ended()
     assert ended.status == Exit.INTERRUPTED
@@ -299,7 +302,7 @@ def test_error_is_one_line_and_exits_1(error: Exception, line: str, monkeypatch:
 
 @pytest.mark.parametrize("arguments", [("push", "--help"), ("push", "--nonsense")], ids=str)
 async def test_help_in_a_pipe(arguments: tuple[str, ...]) -> None:
-    """It has no colours, whatever forces them."""
+    """Help in a pipe has no colours, even if the environment forces them."""
     ended = await webmqconnect(*arguments, env=FORCED)
     assert "Usage: webmqconnect push" in ended.stdout + ended.stderr
     assert "\x1b" not in ended.stdout + ended.stderr
@@ -313,7 +316,7 @@ async def test_help_on_a_terminal_without_colours() -> None:
     )
     os.close(theirs)
     shown = b""
-    with suppress(OSError):  # the other end is closed
+    with suppress(OSError):  # the reading end of the pipe is closed
         while chunk := await asyncio.to_thread(os.read, ours, 1 << 16):
             shown += chunk
     os.close(ours)
@@ -324,7 +327,7 @@ async def test_help_on_a_terminal_without_colours() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("status", [Exit.DONE, Exit.INTERRUPTED])
 def test_signal_cancels_and_exits(number: signal.Signals, status: Exit) -> None:
-    """A command closes what it has open, then the process ends with the status that the command names."""
+    """A signal cancels the command, which closes its resources. The exit status is the one that the command defines."""
     steps = []
 
     async def command() -> None:
@@ -342,7 +345,7 @@ def test_signal_cancels_and_exits(number: signal.Signals, status: Exit) -> None:
 
 
 def test_signal_handlers_are_restored() -> None:
-    """A program that runs a command keeps its own."""
+    """A program that runs a command gets its own signal handlers back."""
 
     async def main() -> object:
         return signal.getsignal(signal.SIGTERM)
@@ -360,7 +363,7 @@ def clock_rejected(skew: float | None) -> errors.ClockRejected:
 
 SAFE = "; not accepted, safe to push again"
 REFUSED = "; not accepted"
-"""Pushing it again is safe, too, but it would end in the same way."""
+"""The end of messages about refused pushes, which are safe to push again but would be refused again."""
 
 
 @pytest.mark.parametrize(
@@ -388,8 +391,8 @@ REFUSED = "; not accepted"
         (errors.InvalidPush("topic: no"), "topic: no; nothing was sent"),
     ],
 )
-def test_what_is_said_of_an_error(error: errors.WebMQError, said: str) -> None:
-    """What happened, what to do, and whether pushing again is safe."""
+def test_error_messages(error: errors.WebMQError, said: str) -> None:
+    """The message of an error says what happened, what to do, and whether pushing again is safe."""
     assert described(error) == said
 
 
@@ -407,7 +410,7 @@ def test_what_is_said_of_an_error(error: errors.WebMQError, said: str) -> None:
         ({"\u200b": [1.5, None, True]}, r'{"\u200b": [1.5, null, true]}'),
     ],
 )
-def test_json_is_shown_and_not_obeyed(value: object, line: str) -> None:
-    """Markup stays text and control characters become JSON's own escapes."""
+def test_json_is_printed_without_markup_and_control_characters(value: object, line: str) -> None:
+    """Markup in JSON is printed as text, and control characters are printed as JSON escapes."""
     assert terminal.json_line(value) == line
     assert terminal.coloured_json(value).plain == line

@@ -1,4 +1,4 @@
-"""`webmqconnect outbox`."""
+"""`webmqconnect outbox`: its subcommands `list`, `retry`, `drop` and `schema`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def waiting(database: Database) -> list[int]:
 
 
 def test_list(database: Database) -> None:
-    """It shows what is parked and why, and no event."""
+    """`list` shows parked rows with their reasons, but not their events."""
     ended = invoke_here("outbox", "list", database.url)
     assert (ended.status, ended.stderr) == (0, "")
     rows = [line.split("  ") for line in ended.stdout.splitlines()]
@@ -54,7 +54,7 @@ def test_list(database: Database) -> None:
     ]
 
 
-def test_list_everything(database: Database) -> None:
+def test_list_all_rows(database: Database) -> None:
     ended = invoke_here("outbox", "list", "--all", "--events", "--limit", "3", env={"WEBMQ_OUTBOX_URL": database.url})
     lines = ended.stdout.splitlines()
     assert lines[1] == '    {"id":1}'
@@ -66,7 +66,7 @@ def test_list_everything(database: Database) -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(-0.1, "0s"), (59, "59s"), (3_599, "59m"), (86_399, "23h"), (200_000, "2d")]
 )
-def test_age(seconds: float, shown: str) -> None:
+def test_ages_are_shown_in_the_largest_unit(seconds: float, shown: str) -> None:
     assert _age(seconds) == shown
 
 
@@ -119,15 +119,15 @@ def test_schema(tmp_path: Path) -> None:
         (["drop", "sqlite:///a.db", "all"], {}, 2, "'all' is neither the ID of a row, nor the URL of a database"),
     ],
 )
-def test_refused(arguments: list[str], env: dict[str, str], status: int, said: str) -> None:
-    """A password is in no message."""
+def test_usage_errors(arguments: list[str], env: dict[str, str], status: int, said: str) -> None:
+    """Usage errors do not show the password of the URL."""
     ended = invoke_here("outbox", *arguments, env=env)
     assert (ended.status, ended.stdout) == (status, "")
     assert said in " ".join(ended.stderr.replace("│", "").split())
     assert PASSWORD not in ended.stderr
 
 
-def test_without_its_table(tmp_path: Path) -> None:
+def test_without_the_table_of_the_outbox(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "shop.db").execute("VACUUM").connection.close()
     ended = invoke_here("outbox", "list", f"sqlite:///{tmp_path}/shop.db")
     assert ended.status == 1

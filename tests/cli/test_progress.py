@@ -1,4 +1,4 @@
-"""What a run shows: on a terminal a bar that goes away, elsewhere plain lines."""
+"""The progress of a run: a bar that is removed at the end on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_summary(tally: Tally, seconds: float, said: str) -> None:
 
 
 @pytest.mark.parametrize("tally", [Tally(1, 1), Tally(1, 0, 1), Tally(1, 0, 0, 1)])
-def test_complete(tally: Tally) -> None:
-    """A line that was skipped or given up is no less missing than one that failed."""
+def test_a_run_is_complete_only_without_skipped_and_cancelled_lines(tally: Tally) -> None:
+    """A run with lines that were skipped or cancelled is not complete, like one with failures."""
     assert not tally.complete
     assert Tally(1).complete
 
@@ -50,22 +50,22 @@ def test_ranges(numbers: list[int], said: str) -> None:
 
 
 class Terminal:
-    """The other side of a terminal, and the process that writes to it."""
+    """The controlling side of a pseudo-terminal, and the process that writes to it."""
 
     def __init__(self, descriptor: int, process: asyncio.subprocess.Process) -> None:
         self._descriptor = descriptor
         self._process = process
         self.screen = ""
-        """All that was written to it, control characters and all."""
+        """The output so far, including control characters."""
 
     async def shows(self, pattern: str) -> None:
-        """Wait until that was written."""
+        """Wait until the output matches the pattern."""
         while not re.search(pattern, self.screen):
             chunk = await asyncio.wait_for(asyncio.to_thread(os.read, self._descriptor, 65536), PATIENCE)
             self.screen += chunk.decode()
 
     async def type(self, data: bytes) -> None:
-        """Write to the process's standard input, a pipe."""
+        """Write to the process's stdin, which is a pipe."""
         assert self._process.stdin is not None
         self._process.stdin.write(data)
         await self._process.stdin.drain()
@@ -100,20 +100,20 @@ async def terminal(*arguments: str, columns: int = 100, term: str = "xterm-256co
 
 
 async def test_bar(tmp_path: Path) -> None:
-    """Share, counts, rate and time left, failures above it, and at the end nothing of it but the summary."""
+    """The bar shows share, counts, rate and time left, with failures above it. At the end only the summary is left."""
     lines = tmp_path / "lines"
     lines.write_text("12345678\n" * 10)
     with hostile(*[answer(ACCEPTED)] * 3, answer(reply(401)), held()) as server:
         arguments = ("push", server.url, "--jsonl", str(lines), "--topic", TOPIC, "--concurrency", "1")
         async with terminal(*arguments, columns=60) as shown:
-            # The fifth line is taken, and has no answer: the bar does not wait for one.
+            # The fifth line is pushed and has no response yet: the bar does not wait for one.
             await shown.shows(r" 50%.*3 pushed.*1 failed.*/s.*left")
             failure, frame = shown.screen.index("line 4: the broker answered 401"), shown.screen.rindex(" 50%")
             assert failure < frame
             assert not re.search(r"\[(?:bold|green|cyan|dim)", shown.screen), "markup is interpreted"
             assert "━" in shown.screen
             assert "\x1b[?25l" in shown.screen
-            # No frame is longer than a line, with room for the ^C that a terminal writes behind it.
+            # No frame is longer than a line, minus room for the ^C that a terminal appends.
             plain = re.sub(r"\x1b\[[0-9;?]*[a-ln-z]|\x1b\[[0-9;]*m", "", shown.screen)
             frames = [frame for frame in re.split(r"\r|\n|\x1b\[2K", plain) if "%" in frame]
             assert frames
@@ -123,13 +123,13 @@ async def test_bar(tmp_path: Path) -> None:
             await shown.shows(r"9 pushed, 1 failed in [^\n]*/s\)[^\n]*\n")
             assert await shown.ended() == 1
     after = shown.screen.rpartition("left")[2]
-    assert "\x1b[2K" in after, "the bar is wiped out"
-    assert "\x1b[?25h" in after, "the cursor is back"
+    assert "\x1b[2K" in after, "the bar is not removed"
+    assert "\x1b[?25h" in after, "the cursor is not shown again"
     assert "━" not in after
 
 
-async def test_pipe_has_no_share(tmp_path: Path) -> None:
-    """Nobody knows how much is to come: it counts."""
+async def test_the_bar_of_a_pipe_shows_no_share(tmp_path: Path) -> None:
+    """The size of a pipe is unknown, so the bar shows counts without a share."""
     with hostile(answer(ACCEPTED), held()) as server:
         async with terminal("push", server.url, "--jsonl", "-", "--topic", TOPIC) as shown:
             await shown.type(b"1\n2\n")
@@ -153,7 +153,7 @@ async def test_dumb_terminal_gets_plain_lines(tmp_path: Path) -> None:
 
 
 async def test_piped_output_has_no_bar(tmp_path: Path) -> None:
-    """And no control characters, whatever forces colours: those of a line are escaped."""
+    """Piped output has no bar and no control characters, even if colours are forced; those of a line are escaped."""
     lines = tmp_path / "lines"
     lines.write_text('1\n{"\x1b[31m\n2\n')
     with hostile(held()) as server:

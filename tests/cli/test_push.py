@@ -1,4 +1,4 @@
-"""`webmqconnect push`: what its arguments and lines become at a subscriber, and what is said of what fails."""
+"""`webmqconnect push`: which events its arguments and lines produce at a subscriber, and how it reports failures."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_event_is_json_or_a_plain_string(argument: str, event: object, hub
 @pytest.mark.parametrize("words", [["{id: 17}"], ["[bold]"], ["'{id:", "17}'"]], ids=str)
 @pytest.mark.parametrize("command", ["push", "explain"])
 def test_event_that_a_shell_has_changed(command: str, words: list[str]) -> None:
-    """The error names the shell's quotes and shows standard input. Nothing is pushed."""
+    """The error about an event whose quotes the shell removed shows how to quote it or use stdin. Nothing is pushed."""
     result = invoke_here(command, "http://127.0.0.1:1", TOPIC, *words)
     said = " ".join(result.stderr.replace("│", " ").split())
     assert (result.status, result.stdout) == (2, "")
@@ -64,15 +64,15 @@ INVALID = [
 
 
 @pytest.mark.parametrize(("event", "reason"), INVALID, ids=range(len(INVALID)))
-def test_event_that_is_invalid(event: str, reason: str) -> None:
-    """The shell has not changed it. The advice is only what helps."""
+def test_an_event_that_is_invalid_json(event: str, reason: str) -> None:
+    """The error about invalid JSON that the shell has not changed gives no advice on quoting."""
     result = invoke_here("push", "http://127.0.0.1:1", TOPIC, event)
     said = " ".join(result.stderr.replace("│", " ").split())
     assert (result.status, result.stdout) == (2, "")
     assert f"EVENT begins like JSON, but cannot be pushed: {reason} ╰" in said
 
 
-async def test_text_that_looks_like_json(hub: Hub, join: Join) -> None:
+async def test_text_with_braces_or_brackets_is_pushed_as_a_string(hub: Hub, join: Join) -> None:
     session = await join(hub)
     for text in ("42", "{id: 17}"):
         assert (await invoke("push", hub.url, TOPIC, "--text", text)).status == 0
@@ -81,7 +81,7 @@ async def test_text_that_looks_like_json(hub: Hub, join: Join) -> None:
 
 @pytest.mark.parametrize("event", ["1.10", '{"id":12345678901234567890,"price":1.10}'])
 async def test_numbers_keep_their_text(event: str, server: Hostile, tmp_path: Path) -> None:
-    """As an argument, in a line of events, in a record, and in a record of a failure."""
+    """Numbers keep their text in an argument, in a line of events, in a record, and in a record of a failure."""
     lines, records, failed = (tmp_path / name for name in ("lines", "records", "failed"))
     lines.write_text(f"{event}\n")
     records.write_text(f'{{"topic": "{TOPIC}", "event": {event}}}\n')
@@ -114,7 +114,7 @@ FORMATS = [
 
 @pytest.mark.parametrize(("content", "format", "remedy"), FORMATS, ids=range(len(FORMATS)))
 def test_file_of_another_format(content: bytes, format: str, remedy: str, tmp_path: Path) -> None:
-    """It is recognized by its beginning, and nothing is pushed or recorded as a failure."""
+    """A file of another format is recognized by its beginning. Nothing is pushed or recorded as a failure."""
     lines, failed = tmp_path / "lines", tmp_path / "failed"
     lines.write_bytes(content)
     result = invoke_here("push", "http://127.0.0.1:1", "--jsonl", str(lines), "--failed", str(failed))
@@ -143,7 +143,7 @@ def test_file_that_is_not_text(content: bytes, topic: tuple[str, ...], tmp_path:
 
 
 async def test_the_file_of_examples(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command in the README of the examples pushes all of it. Its prices keep their digits."""
+    """The command in the README of the examples pushes all lines of its file. Prices keep their digits."""
     monkeypatch.chdir(ROOT)
     (line,) = re.findall(r"`\.venv/bin/webmqconnect (push [^`]*)`", README.read_text("utf-8"))
     result = await invoke(*line.replace("http://127.0.0.1:8080", server.url).split())
@@ -153,7 +153,7 @@ async def test_the_file_of_examples(server: Hostile, monkeypatch: pytest.MonkeyP
 
 
 async def test_file_with_a_byte_order_mark(server: Hostile, tmp_path: Path) -> None:
-    """Windows writes it. It is no part of the first line."""
+    """A byte order mark, which Windows writes, is not part of the first line."""
     (tmp_path / "lines").write_bytes(b"\xef\xbb\xbf1.10\r\n2\r\n")
     arguments = ("--topic", TOPIC, "--jsonl", str(tmp_path / "lines"), "--concurrency", "1")
     assert (await invoke("push", server.url, *arguments)).status == 0
@@ -180,7 +180,7 @@ def test_missing_argument(endpoint: str, arguments: tuple[str, ...], said: str) 
 
 
 async def test_topic_that_may_be_an_endpoint(server: Hostile) -> None:
-    """An EVENT that looks like JSON shows that ENDPOINT is omitted."""
+    """If the last argument looks like JSON, the error suggests that ENDPOINT is missing."""
     result = await invoke("push", "http://example.com", '{"id":17}', env={"WEBMQ_ENDPOINT": server.url})
     assert (result.status, bodies(server)) == (0, [b'{"id":17}'])
 
@@ -195,7 +195,7 @@ async def test_secret_from_the_environment(signed_hub: Hub, join: Join) -> None:
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
 async def test_secret_from_a_file(end: str, signed_hub: Hub, join: Join, tmp_path: Path) -> None:
-    """The newline that an editor ends the file with is no part of the secret, and the file wins."""
+    """The newline at the end of the file is not part of the secret. The file takes precedence over the environment."""
     session = await join(signed_hub)
     file = tmp_path / "secret"
     file.write_bytes(f"{SECRET}{end}".encode())
@@ -207,7 +207,7 @@ async def test_secret_from_a_file(end: str, signed_hub: Hub, join: Join, tmp_pat
 
 @pytest.mark.parametrize("lines", [False, True])
 async def test_everything_from_the_environment(lines: bool, signed_hub: Hub, join: Join, tmp_path: Path) -> None:
-    """As `from_env` has it: the endpoint, the key, the file of its secret, and the dialect."""
+    """`push` reads the endpoint, the key, the file of its secret and the dialect from the variables of `from_env`."""
     session = await join(signed_hub)
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     (tmp_path / "lines").write_text('"event"\n')
@@ -223,7 +223,9 @@ async def test_everything_from_the_environment(lines: bool, signed_hub: Hub, joi
     await nothing_but(session, signed_hub, "event")
 
 
-async def test_arguments_and_options_win_over_variables(signed_hub: Hub, join: Join, tmp_path: Path) -> None:
+async def test_arguments_and_options_take_precedence_over_variables(
+    signed_hub: Hub, join: Join, tmp_path: Path
+) -> None:
     session = await join(signed_hub)
     (tmp_path / "secret").write_text(SECRET)
     env = {f"WEBMQ_{name}": "wrong" for name in ("ENDPOINT", "DIALECT", "AUTH_KEY", "AUTH_SECRET", "AUTH_SECRET_FILE")}
@@ -233,8 +235,8 @@ async def test_arguments_and_options_win_over_variables(signed_hub: Hub, join: J
     await nothing_but(session, signed_hub, "event")
 
 
-async def test_a_secret_without_a_key_is_for_other_commands(hub: Hub) -> None:
-    """Nor is it looked at: the terminal may be there for several commands."""
+async def test_a_secret_without_a_key_is_ignored(hub: Hub) -> None:
+    """A secret without a key is ignored and not even read, because it may be meant for other commands."""
     env = {"WEBMQ_ENDPOINT": hub.url, "WEBMQ_AUTH_SECRET": SECRET, "WEBMQ_AUTH_SECRET_FILE": "/nowhere/at/all"}
     assert (await invoke("push", TOPIC, "event", env=env)).status == 0
 
@@ -251,7 +253,7 @@ WRONG_VARIABLES = [
 
 @pytest.mark.parametrize(("variables", "said"), WRONG_VARIABLES, ids=[said for _, said in WRONG_VARIABLES])
 def test_wrong_variable(variables: dict[str, str], said: str) -> None:
-    """It exits 2 and names the variable, as `from_env` does."""
+    """An invalid variable exits with 2, and the error names it, as `from_env` does."""
     env = {"WEBMQ_ENDPOINT": "http://127.0.0.1:1"} | {f"WEBMQ_{name}": value for name, value in variables.items()}
     result = invoke_here("push", "t", "e", env=env)
     assert result.status == 2
@@ -260,7 +262,7 @@ def test_wrong_variable(variables: dict[str, str], said: str) -> None:
 
 
 async def test_receivers(hub: Hub, join: Join) -> None:
-    """Both options may be repeated."""
+    """The options `--eligible` and `--exclude` may be repeated."""
     alice, bob, carol = [await join(hub) for _ in range(3)]
     only = [argument for session in (alice, bob) for argument in ("--eligible", session.session_id)]
     never = ["--exclude", bob.session_id, "--exclude", carol.session_id]
@@ -271,7 +273,7 @@ async def test_receivers(hub: Hub, join: Join) -> None:
     await nothing_but(carol, hub)
 
 
-async def test_unsigned_where_a_signature_is_needed(signed_hub: Hub) -> None:
+async def test_an_unsigned_push_to_a_hub_with_a_key(signed_hub: Hub) -> None:
     result = await invoke("push", signed_hub.url, TOPIC, "event")
     assert result.status == 1
     assert result.stderr.startswith("error: the broker answered 401: not authorized")
@@ -279,7 +281,7 @@ async def test_unsigned_where_a_signature_is_needed(signed_hub: Hub) -> None:
     assert result.stderr.count("\n") == 1
 
 
-async def test_wrong_secret_is_shown_nowhere(signed_hub: Hub) -> None:
+async def test_a_wrong_secret_is_not_shown(signed_hub: Hub) -> None:
     result = await invoke(
         "push", signed_hub.url, TOPIC, "event", "--key", "app", env={"WEBMQ_AUTH_SECRET": "wrong-secret"}
     )
@@ -289,8 +291,8 @@ async def test_wrong_secret_is_shown_nowhere(signed_hub: Hub) -> None:
     assert "=" not in result.stderr
 
 
-async def test_nobody_listens() -> None:
-    """A refused connection is one line that says it is safe to push again."""
+async def test_a_refused_connection() -> None:
+    """A refused connection is reported in one line, which says that it is safe to push again."""
     async with Hub(port=0) as hub:
         url = hub.url
     result = await invoke("push", url, TOPIC, "event")
@@ -300,8 +302,8 @@ async def test_nobody_listens() -> None:
     assert result.stderr.count("\n") == 1
 
 
-async def test_no_answer() -> None:
-    """What may have been taken is said to be so."""
+async def test_a_connection_that_is_closed_without_a_response() -> None:
+    """If there is no response, the message says that the event may have been accepted."""
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -357,7 +359,7 @@ USAGE = [
 
 @pytest.mark.parametrize(("arguments", "said"), USAGE, ids=[said for _, said in USAGE])
 def test_usage_error(arguments: list[str], said: str) -> None:
-    """A wrong call exits 2, says why, and shows no password."""
+    """A usage error exits with 2, gives a reason, and does not show the password of the URL."""
     result = invoke_here("push", *arguments)
     assert (result.status, result.stdout) == (2, "")
     assert said in result.stderr
@@ -365,7 +367,7 @@ def test_usage_error(arguments: list[str], said: str) -> None:
 
 
 def test_empty_secret_is_refused(tmp_path: Path) -> None:
-    """An empty secret would leave a push unsigned in all but name."""
+    """An empty secret is refused, because its signature would protect nothing."""
     file = tmp_path / "secret"
     file.write_bytes(b"\n")
     call = ("push", "http://127.0.0.1:1", "t", "e", "--key", "app")
@@ -381,7 +383,7 @@ def test_empty_secret_is_refused(tmp_path: Path) -> None:
 
 
 async def test_lines(hub: Hub, join: Join, tmp_path: Path) -> None:
-    """Good lines arrive, with their receivers; each bad one is named by its number, and the rest goes on."""
+    """Valid lines are pushed to their receivers. Each invalid line is reported by its number, and the run continues."""
     alice, bob = await join(hub), await join(hub)
     file = tmp_path / "events.jsonl"
     lines = [
@@ -417,7 +419,7 @@ async def test_lines(hub: Hub, join: Join, tmp_path: Path) -> None:
 
 
 async def test_lines_of_one_topic(hub: Hub, join: Join, tmp_path: Path) -> None:
-    """With --topic a line is the event alone, and the receivers are the command's."""
+    """With --topic, a line is only the event, and the options of the command select the receivers."""
     alice, bob = await join(hub), await join(hub)
     file = tmp_path / "events.jsonl"
     file.write_text('"one"\n{"two": 2}\nthree\n')
@@ -429,7 +431,7 @@ async def test_lines_of_one_topic(hub: Hub, join: Join, tmp_path: Path) -> None:
     await nothing_but(bob, hub)
 
 
-async def test_every_line_pushed_exits_0(signed_hub: Hub, join: Join, tmp_path: Path) -> None:
+async def test_a_run_without_failures_exits_with_0(signed_hub: Hub, join: Join, tmp_path: Path) -> None:
     session = await join(signed_hub)
     file = tmp_path / "events.jsonl"
     file.write_text("".join(f'{{"topic": "{TOPIC}", "event": {number}}}\n' for number in range(1005)))
@@ -441,8 +443,8 @@ async def test_every_line_pushed_exits_0(signed_hub: Hub, join: Join, tmp_path: 
     assert sorted(await received(session, 1005), key=str) == sorted(range(1005), key=str)
 
 
-async def test_standard_input_is_pushed_as_it_comes(hub: Hub, join: Join) -> None:
-    """A line does not wait for the end of the input, which need not come."""
+async def test_lines_of_standard_input_are_pushed_as_they_arrive(hub: Hub, join: Join) -> None:
+    """A line is pushed as soon as it arrives, not at the end of the input."""
     session = await join(hub)
     async with python(*MODULE, "push", hub.url, "--jsonl", "-", "--topic", TOPIC) as process:
         await process.type('"first"\n')
@@ -456,8 +458,8 @@ async def test_standard_input_is_pushed_as_it_comes(hub: Hub, join: Join) -> Non
     assert ended.stderr.startswith("3 pushed, 0 failed in ")
 
 
-async def test_begins_at_a_line(hub: Hub, join: Join, tmp_path: Path) -> None:
-    """Lines before it are not even looked at; numbers stay those of the file."""
+async def test_a_run_resumed_from_a_line(hub: Hub, join: Join, tmp_path: Path) -> None:
+    """Lines before the given one are not parsed, and line numbers are still those of the file."""
     session = await join(hub)
     file = tmp_path / "events.jsonl"
     file.write_text('"one"\nnonsense\n\n"four"\nnonsense\n"six"\n')
@@ -468,8 +470,8 @@ async def test_begins_at_a_line(hub: Hub, join: Join, tmp_path: Path) -> None:
     await nothing_but(session, hub, "four", "six")
 
 
-async def test_begins_behind_the_end(server: Hostile, tmp_path: Path) -> None:
-    """Nothing is pushed and nothing fails. The output says so, because the line number may be a mistake."""
+async def test_a_run_resumed_after_the_last_line(server: Hostile, tmp_path: Path) -> None:
+    """Nothing is pushed and nothing fails. A message says so, because the line number may be a mistake."""
     file = tmp_path / "events.jsonl"
     file.write_text("1\n2\n")
     call = ("push", server.url, "--jsonl", str(file), "--topic", TOPIC, "--resume-from")
@@ -509,7 +511,7 @@ def test_interrupted_before_it_begins(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 async def test_order_by_topic(tmp_path: Path) -> None:
-    """A line waits for the one before it on its topic, and for no other."""
+    """A line waits for the previous one of its topic, and not for those of other topics."""
     file = tmp_path / "events.jsonl"
     file.write_text("".join(f'{{"topic": "{topic}", "event": {number}}}\n' for number, topic in enumerate("aab")))
     with hostile(held(), answer(ACCEPTED)) as server:
@@ -521,7 +523,10 @@ async def test_order_by_topic(tmp_path: Path) -> None:
 
 
 async def test_rate(server: Hostile, tmp_path: Path) -> None:
-    """It takes at least as long as it must; how long the machine takes besides says nothing."""
+    """A run with `--rate` takes at least the time that the rate requires.
+
+    There is no upper limit, because machines are busy.
+    """
     file = tmp_path / "events.jsonl"
     file.write_text("1\n" * 21)
     result = await invoke("push", server.url, "--jsonl", str(file), "--topic", TOPIC, "--rate", "50")

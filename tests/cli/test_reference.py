@@ -1,4 +1,4 @@
-"""The pages of the documentation on the command line: their tables are the parser's, their outputs are real."""
+"""The pages of the documentation on the command line: their tables match the parser, their outputs are real."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .conftest import COMMANDS, invoke_here
 REFERENCE = PAGES / "reference" / "command-line.md"
 EXPLAIN = PAGES / "how-to" / "explain.md"
 MADE = 1_795_528_800
-"""The Unix time of the ticket that the page explains."""
+"""The Unix time at which the ticket on the page was made."""
 
 
 def exits() -> str:
@@ -28,7 +28,7 @@ def exits() -> str:
 
 
 def section(name: str) -> str:
-    """Return what the reference says of a command: how it is called, what it does, its options."""
+    """Return the section of the reference that a command must have: its usage, what it does, its options."""
     command = COMMANDS[name]
     arguments = " ".join(each.make_metavar(click.Context(command)) for each in command.params if _is_argument(each))
     more = "COMMAND" if isinstance(command, click.Group) else arguments
@@ -42,7 +42,7 @@ def section(name: str) -> str:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_is_in_the_reference(name: str) -> None:
-    """With its default, its variable, and the words of its help."""
+    """The reference lists every option with its default, its variable and its help text."""
     assert section(name) in REFERENCE.read_text("utf-8")
 
 
@@ -57,7 +57,7 @@ OUTPUTS = [fence for fence in fences(EXPLAIN) if fence.language == "sh"]
 def test_what_explain_prints_is_what_the_page_shows(
     fence: Fence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ticket was signed with the secret and a newline."""
+    """The page shows the real output of `explain` for a ticket that was signed with the secret and a newline."""
     monkeypatch.chdir(tmp_path)
     signed = ticket(key="users", secret=f"{SECRET}\n", sub="17", topics=["http://example.com/users/17/*"], now=MADE)
     (tmp_path / "17.ticket").write_text(signed)
@@ -73,7 +73,7 @@ def _is_argument(parameter: click.Parameter) -> bool:
 
 
 def _row(option: click.Option) -> str:
-    # A "|" would end the cell.
+    # A "|" would end the cell of the table.
     metavar = "" if option.is_flag else f" {option.make_metavar(click.Context(app)).replace('|', '/')}"
     more, variables = "", names_of(option)
     if option in COMMANDS["hub"].params:

@@ -1,4 +1,4 @@
-"""`webmqconnect relay`: where it reads, what it says, and how it ends."""
+"""`webmqconnect relay`: its arguments, its output and its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def shop(tmp_path: Path) -> Database:
     return Database(f"sqlite:///{tmp_path}/shop.db")
 
 
-async def test_once(shop: Database, hub: Hub, join: Join) -> None:
+async def test_once_pushes_all_rows_and_ends(shop: Database, hub: Hub, join: Join) -> None:
     session = await join(hub)
     shop.insert((TOPIC, 1), (TOPIC, 2))
     ended = await invoke("relay", hub.url, shop.url, "--once")
@@ -63,21 +63,21 @@ async def test_once_with_a_row_that_is_parked(shop: Database, hub: Hub) -> None:
         (("http://127.0.0.1:1", "sqlite:///shop.db", "--metrics", "9101"), "--metrics must be HOST:PORT"),
     ],
 )
-def test_usage(arguments: tuple[str, ...], said: str) -> None:
+def test_usage_errors(arguments: tuple[str, ...], said: str) -> None:
     ended = invoke_here("relay", *arguments)
     assert (ended.status, ended.stdout) == (2, "")
     assert said in " ".join(ended.stderr.replace("│", "").split())
     assert "pa55" not in ended.stderr
 
 
-async def test_database_that_is_not_there(tmp_path: Path, hub: Hub) -> None:
+async def test_a_missing_database(tmp_path: Path, hub: Hub) -> None:
     ended = await invoke("relay", hub.url, f"sqlite:///{tmp_path}/none.db")
     assert ended.status == 1
     assert f"error: the database {tmp_path}/none.db does not exist" in ended.stderr
     assert "0 pushed" not in ended.stderr
 
 
-async def test_metrics_that_cannot_be_served(shop: Database, hub: Hub) -> None:
+async def test_metrics_on_a_port_in_use(shop: Database, hub: Hub) -> None:
     address = hub.url.removeprefix("http://")
     ended = await invoke("relay", hub.url, shop.url, "--metrics", address)
     assert ended.status == 1
@@ -85,7 +85,7 @@ async def test_metrics_that_cannot_be_served(shop: Database, hub: Hub) -> None:
 
 
 async def test_a_service(shop: Database, hub: Hub, join: Join) -> None:
-    """It pushes what is committed later, serves metrics, and ends by SIGTERM."""
+    """As a service, the relay pushes rows that are committed later, serves metrics, and ends with SIGTERM."""
     session = await join(hub)
     arguments = (*MODULE, "relay", hub.url, shop.url, "--metrics", "127.0.0.1:0")
     async with python(*arguments) as process, aiohttp.ClientSession() as http:

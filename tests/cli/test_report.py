@@ -1,4 +1,4 @@
-"""The format of timestamps, and how a signature was made."""
+"""The texts of `explain` about the format of timestamps, and about how a signature was made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_timestamps() -> None:
 
 
 def test_the_origin_of_a_signature() -> None:
-    """The request that was sent comes first."""
+    """A signature that matches several requests is attributed to the one that was sent."""
     credentials = Credentials("app", "s3cret")
     sent, expected = explain(credentials, {"topic": b"a"}), explain(credentials, {"topic": b"b"})
     newline = Credentials("app", "s3cret\n")

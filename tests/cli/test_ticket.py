@@ -23,8 +23,8 @@ NEW = ("ticket", "--ticket-key", "users", "--sub", "17")
 # ticket
 
 
-def test_ticket() -> None:
-    """A hub with the same key accepts it."""
+def test_the_hub_accepts_a_ticket_of_the_command() -> None:
+    """A hub with the same key accepts the ticket that the command prints."""
     ended = invoke_here(*NEW, "--valid", "5m", "http://example.com/users/17/*", "com.example.a", env=ENV)
     made = verify(ended.stdout.removesuffix("\n"), KEYS, time.time())
     assert (ended.status, ended.stderr) == (0, "")
@@ -45,7 +45,7 @@ def test_ticket() -> None:
         ((*NEW,), SECRET, "Missing argument"),
     ],
 )
-def test_ticket_that_cannot_be_made(arguments: tuple[str, ...], secret: str, said: str) -> None:
+def test_a_ticket_that_cannot_be_made(arguments: tuple[str, ...], secret: str, said: str) -> None:
     ended = invoke_here(*arguments, env={"WEBMQ_TICKET_SECRET": secret})
     assert (ended.status, ended.stdout) == (2, "")
     assert said in " ".join(ended.stderr.replace("│", "").split())
@@ -56,7 +56,7 @@ def test_ticket_that_cannot_be_made(arguments: tuple[str, ...], secret: str, sai
 
 
 def explain(text: str, *arguments: str, at: float = NOW, key: str = "users", stdin: str | None = None) -> Ended:
-    """Explain a ticket from standard input. Its signature is never shown."""
+    """Explain a ticket from standard input, and check that its signature is not shown."""
     checked = ("--ticket-key", key) if key else ()
     ended = invoke_here("explain", "--ticket-file", "-", *checked, "--at", str(at), *arguments, env=ENV, stdin=text)
     assert text.rpartition(".")[2] not in ended.stdout
@@ -152,8 +152,8 @@ REASONS = {
 
 
 @pytest.mark.parametrize(("text", "at", "signature", "claims"), REASONS.values(), ids=REASONS)
-def test_explained(text: str, at: float, signature: str, claims: str) -> None:
-    """The exit status is that of a hub: whether it refuses the ticket."""
+def test_a_refused_ticket_is_explained(text: str, at: float, signature: str, claims: str) -> None:
+    """The exit status says whether a hub refuses the ticket."""
     ended = explain(f"{text}\n", at=at)
     lines = ended.stdout.splitlines()
     assert lines[-2] == f"  {signature}"
@@ -161,8 +161,8 @@ def test_explained(text: str, at: float, signature: str, claims: str) -> None:
     assert ended.status == (not signature.endswith("correct") or "valid for another" not in claims)
 
 
-def test_content() -> None:
-    """Of the header and the claims, with times that people can read and without control characters."""
+def test_the_content_of_a_ticket_is_shown() -> None:
+    """The header and the claims are shown, with readable times and without control characters."""
     claims = {**CLAIMS, "team\x1b": {"a": [1]}, "admin": True}
     shown = explain(token(claims), MINE, OTHER)
     assert shown.stdout.splitlines() == [
@@ -198,21 +198,20 @@ def test_content() -> None:
         ("x" * 9000, "the ticket has more than 8192 characters"),
     ],
 )
-def test_no_ticket_at_all(text: str, said: str) -> None:
+def test_text_that_is_not_a_ticket(text: str, said: str) -> None:
     ended = invoke_here("explain", "--ticket-file", "-", "--at", str(NOW), stdin=text)
     assert (ended.status, ended.stdout) == (1, f"Checked at 2027-01-15T08:00:00Z:\n  ticket  {said}\n")
 
 
-def test_without_the_secret() -> None:
-    """The rest is checked."""
+def test_without_the_secret_everything_but_the_signature_is_checked() -> None:
     said = "  signature  not checked: --ticket-key and its secret are not given\n"
     ended = explain(token(secret=SECRET[::-1]), key="")
     assert (ended.status, said in ended.stdout) == (0, True)
     assert explain(token(), key="", at=NOW + 3600).status == 1
 
 
-def test_names_that_occur_twice() -> None:
-    """A topic may be called like a check, and a claim like a header parameter."""
+def test_topics_and_claims_may_have_any_name() -> None:
+    """A topic may have the name of a check, and a claim that of a header parameter."""
     forged = explain(token({**CLAIMS, "kid": "others", "topics": ["signature"]}, secret=SECRET[::-1]), "signature")
     assert forged.status == 1
     assert [line for line in forged.stdout.splitlines() if line.startswith(("  kid", "  signature"))] == [
@@ -223,8 +222,8 @@ def test_names_that_occur_twice() -> None:
     ]
 
 
-def test_files(tmp_path: Path) -> None:
-    """The ticket and the secret come from files, and an argument is never a ticket."""
+def test_ticket_and_secret_come_from_files(tmp_path: Path) -> None:
+    """The ticket and the secret are read from files. A ticket is never an argument."""
     (tmp_path / "ticket").write_text(f"{token()}\n")
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     options = ("--ticket-key", "users", "--ticket-secret-file", str(tmp_path / "secret"), "--at", str(NOW))
@@ -241,8 +240,8 @@ def test_files(tmp_path: Path) -> None:
 # listen
 
 
-async def test_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is read again for each connection."""
+async def test_listen_with_a_ticket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`listen` reads the file of the ticket again for each connection."""
     monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.01)
     now = float(NOW)
     file = tmp_path / "ticket"
@@ -262,8 +261,8 @@ async def test_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (await process.ended()).status == 0
 
 
-async def test_listen_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a line that shows nothing of the ticket."""
+async def test_listen_with_a_refused_ticket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused ticket is reported in one line that does not show the ticket."""
     monkeypatch.setattr(_websocket, "_penalty", lambda: 0.0)
     file = tmp_path / "ticket"
     async with Hub(port=0, ticket_keys={"users": SECRET}, clock=lambda: NOW) as hub:

@@ -1,9 +1,9 @@
-"""A WAMP v2 subscriber by `autobahn`, an independent implementation, to be run by its own venv's Python.
+"""A WAMP v2 subscriber that uses `autobahn`, an independent implementation. It runs with the Python of its own venv.
 
     .crossbar/bin/python tests/crossbar/autobahn_subscriber.py URL json|msgpack|cbor
 
-It joins `realm1` anonymously. Each line of stdin is a JSON array of a topic and how to match it: it subscribes to that,
-and ends at the end of stdin. It prints one JSON object a line: who it is, the topics that it has subscribed to, the
+It joins `realm1` anonymously. Each line of stdin is a JSON array of a topic and a match policy: it subscribes to that,
+and ends at the end of stdin. It prints one JSON object per line: its session, the topics that it has subscribed to, the
 events, and why it left.
 """
 

@@ -1,4 +1,4 @@
-"""Run Crossbar.io and the hub with the same set of endpoints. Tests then run against both brokers."""
+"""Runs Crossbar.io and the hub with the same set of endpoints, so that tests can run with both brokers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY, SECRET = "app", "s3cret"
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """An endpoint for pushes, and the WebSocket where their events arrive."""
+    """The URL of an endpoint for pushes, and the URL of the WebSocket where its events arrive."""
 
     endpoint: str
     ws_url: str

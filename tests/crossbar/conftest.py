@@ -1,4 +1,4 @@
-"""The brokers, started once for all these tests, and subscribers that stay."""
+"""Fixtures for Crossbar.io: brokers that all these tests share, and subscribers of them."""
 
 from __future__ import annotations
 
@@ -35,34 +35,34 @@ def embedded() -> Iterator[Broker]:
 
 @pytest.fixture(scope="session", params=["embedded", "real"])
 def broker(request: pytest.FixtureRequest) -> Broker:
-    """Run the hub; then Crossbar.io."""
+    """Run the hub, or Crossbar.io."""
     running: Broker = request.getfixturevalue(request.param)
     return running
 
 
 @pytest.fixture(scope="session")
 def alice(broker: Broker) -> Iterator[Subscriber]:
-    """Listen to what is pushed unsigned."""
+    """Return a subscriber of unsigned pushes."""
     with subscriber(broker.open.ws_url) as listening:
         yield listening
 
 
 @pytest.fixture(scope="session")
 def bob(broker: Broker) -> Iterator[Subscriber]:
-    """Listen beside Alice."""
+    """Return a second subscriber of unsigned pushes."""
     with subscriber(broker.open.ws_url) as listening:
         yield listening
 
 
 @pytest.fixture
 def topic() -> str:
-    """Return a topic that no other test has."""
+    """Return a topic that no other test uses."""
     return f"com.example.topic{next(_numbers)}"
 
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
-    """Open a page with webmq.js, of a server that is not a broker."""
+    """Open a page with webmq.js, served by a server that is not a broker."""
 
     async def index(_request: web.Request) -> web.Response:
         text = '<title>a site</title><link rel="icon" href="data:,"><script src="webmq.js"></script>'
@@ -81,6 +81,6 @@ async def page() -> AsyncIterator[Page]:
 
 @pytest.fixture(scope="session", params=KINDS)
 def cluster(request: pytest.FixtureRequest, crossbar: None) -> Iterator[Cluster]:
-    """Run a router and a proxy; then two equal nodes."""
+    """Run a cluster of a router and a proxy, or of two equal nodes."""
     with running_cluster(request.param) as running:
         yield running

@@ -1,4 +1,4 @@
-"""Requests to a bridge as bytes, signed by hand: what no client of this package would send."""
+"""Sends requests to an HTTP bridge as bytes, signed by hand, which no client of this package would send."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def post(
     """Send one request over a connection of its own.
 
     Args:
-        endpoint: http://…
-        body: its bytes, or what they are the JSON of.
-        query: what follows the `?`.
-        method: of HTTP.
-        headers: beside Host and Content-Length.
+        endpoint: an `http://` URL.
+        body: bytes, or a value to encode as JSON.
+        query: the query, without the `?`.
+        method: the HTTP method.
+        headers: in addition to Host and Content-Length.
     """
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
     url = urlsplit(endpoint)
@@ -52,11 +52,11 @@ def signed(body: bytes, changed: Mapping[str, str | None], *, key: str, secret: 
     """Return the query of a signed request.
 
     Args:
-        body: its bytes.
-        changed: parameters that are not as they should be, and are signed all the same; None leaves one out.
-        key: the application's.
-        secret: the application's.
-        late: seconds ago that it was signed.
+        body: the bytes of the body.
+        changed: parameters with wrong values, which are signed all the same; `None` leaves a parameter out.
+        key: the application's key.
+        secret: the application's secret.
+        late: how many seconds ago it was signed.
     """
     when = datetime.now(UTC) - timedelta(seconds=late)
     timestamp = when.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

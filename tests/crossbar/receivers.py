@@ -1,6 +1,6 @@
-"""Who receives an event that is pushed at one node of a cluster: the table of the documentation, and its tests.
+"""Who receives an event that is pushed at one node of a cluster: the table of the documentation and of its tests.
 
-`near` subscribes at the node at which it is pushed, `far` at the other one.
+`near` subscribes at the node at which the event is pushed, `far` at the other one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .subscribers import Subscriber
 
 
 class Effect(Enum):
-    """What happens to the subscribers of another node, in the words of the table."""
+    """What happens to the subscribers of the other node, in the words of the table."""
 
     HOLDS = "works"
     LOST = "**they miss it**"
@@ -25,7 +25,7 @@ class Effect(Enum):
 
 
 class Receivers(TypedDict, total=False):
-    """The arguments of a push that say who receives it, and `options`."""
+    """The arguments of a push that select its receivers, including `options`."""
 
     eligible: list[int]
     exclude: list[int]
@@ -37,7 +37,7 @@ class Probe:
     """A push, and who should receive it."""
 
     receivers: Callable[[Subscriber, Subscriber], Receivers] = lambda near, far: Receivers()
-    """Given near and far."""
+    """Called with near and far."""
     near: bool = True
     far: bool = True
     event: object = "event"
@@ -48,12 +48,12 @@ class Row:
     """A line of the table."""
 
     feature: str
-    """In Markdown."""
+    """The feature, as Markdown."""
     probes: tuple[Probe, ...]
     equal: Effect
     router: Effect = Effect.HOLDS
     pattern: Callable[[str], tuple[str, str]] = lambda topic: (topic, "exact")
-    """Given the topic, what both subscribe to, and how to match it."""
+    """Called with the topic; returns what both subscribe to, and the match policy."""
     late: bool = False
     """Whether `far` subscribes after the push."""
 

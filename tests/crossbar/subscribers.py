@@ -1,4 +1,4 @@
-"""A WAMP v2 subscriber in a process of its own. Tests wait for what it prints, never for time to pass."""
+"""A WAMP v2 subscriber in a process of its own. Tests wait for its output, never for time to pass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROGRAM = Path(__file__).with_name("autobahn_subscriber.py")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event as it arrived."""
+    """An event that the subscriber received."""
 
     topic: str
     args: list[object]
@@ -32,11 +32,11 @@ class Event:
 
 
 class Gone(Exception):
-    """The subscriber's session has ended, or its process."""
+    """The subscriber's session or its process has ended."""
 
 
 class Subscriber:
-    """A subscriber that listens to one topic after another."""
+    """A subscriber that subscribes to one topic at a time."""
 
     def __init__(self, stdin: IO[str], stdout: IO[str]) -> None:
         self._stdin = stdin
@@ -63,10 +63,10 @@ class Subscriber:
         return said
 
     def subscribe(self, topic: str, match: str = "exact") -> None:
-        """Subscribe to a topic, and ignore the events of the one before.
+        """Subscribe to a topic, and ignore the events of the previous one.
 
         Args:
-            topic: or a pattern.
+            topic: a topic or a pattern.
             match: `exact`, `prefix` or `wildcard`.
         """
         self._topic = topic
@@ -90,8 +90,11 @@ class Subscriber:
             pass
         return Event(**said)
 
-    def hears(self, seconds: float) -> bool:
-        """Return whether an event of the topic arrives within so many seconds. Push until it does."""
+    def receives(self, seconds: float) -> bool:
+        """Return whether an event of the topic arrives within this number of seconds.
+
+        Call it after each push until it does.
+        """
         try:
             return bool(self._next(seconds).pop("heard", None) == self._topic)
         except Empty:
@@ -105,18 +108,18 @@ class Subscriber:
         return events
 
     def close(self) -> None:
-        """Say goodbye."""
+        """End the session and the process."""
         self._stdin.close()
         self._reading.join(PATIENCE)
 
 
 @contextmanager
 def subscriber(ws_url: str, serializer: str = "json") -> Iterator[Subscriber]:
-    """Run a subscriber until the block is left.
+    """Run a subscriber until the end of the block.
 
     Args:
-        ws_url: the broker.
-        serializer: what it speaks: `json`, `msgpack` or `cbor`.
+        ws_url: the WebSocket of the broker.
+        serializer: `json`, `msgpack` or `cbor`.
     """
     command = (PYTHON, _PROGRAM, ws_url, serializer)
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603  # ours

@@ -1,6 +1,6 @@
-"""Why the `crossbar` dialect refuses what it refuses: the same, sent raw, to Crossbar.io alone.
+"""Why the `crossbar` dialect refuses certain pushes: sent raw to Crossbar.io, each of them is lost or causes an error.
 
-Where a test here fails with a later Crossbar.io, a limit of the dialect may go.
+If a test here fails with a later version of Crossbar.io, the dialect may no longer need that limit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOTHING: list[Event] = []
 
 
 def refuses(push: Push) -> bool:
-    """Tell whether the dialect does."""
+    """Return whether the dialect refuses a push."""
     dialect = Crossbar(None, None, sequence=lambda: 1, nonce=lambda: 1)
     try:
         dialect.encode(push)
@@ -33,12 +33,12 @@ def refuses(push: Push) -> bool:
 
 
 def sent_raw(real: Broker, topic: str, parts: str, serializer: str = "json") -> tuple[int, list[Event] | None]:
-    """Return the answer's status, and what a subscriber has heard: None where it has lost its connection.
+    """Return the status of the response, and the events that a subscriber received: `None` if it lost its connection.
 
     Args:
         real: Crossbar.io.
-        topic: as JSON has it, without the quotes.
-        parts: the body beside the topic.
+        topic: as JSON, without the quotes.
+        parts: the other members of the body.
         serializer: the subscriber's.
     """
     heard = json.loads(f'"{topic}"').encode("utf-8", "replace").decode().strip()
@@ -64,7 +64,7 @@ def sent_raw(real: Broker, topic: str, parts: str, serializer: str = "json") -> 
     ],
     ids=lambda value: value[:20],
 )
-def test_an_event_that_is_answered_200_and_lost(event: str, serializer: str, real: Broker, topic: str) -> None:
+def test_an_event_that_is_accepted_and_lost(event: str, serializer: str, real: Broker, topic: str) -> None:
     assert refuses(Push(topic, json.loads(event)))
     assert sent_raw(real, topic, f'"args":[{event}]', serializer) == (200, NOTHING)
     assert refuses(Push(topic, Payload(k=json.loads(event))))
@@ -72,7 +72,9 @@ def test_an_event_that_is_answered_200_and_lost(event: str, serializer: str, rea
 
 
 @pytest.mark.parametrize("event", [r'"\u0000a"', r'{"k":["\u0000abc"]}'])
-def test_an_event_that_is_answered_200_and_ends_a_subscribers_connection(event: str, real: Broker, topic: str) -> None:
+def test_an_event_that_is_accepted_and_ends_the_connection_of_a_subscriber(
+    event: str, real: Broker, topic: str
+) -> None:
     assert refuses(Push(topic, json.loads(event)))
     assert sent_raw(real, topic, f'"args":[{event}]') == (200, None)
 
@@ -80,7 +82,7 @@ def test_an_event_that_is_answered_200_and_ends_a_subscribers_connection(event: 
 @pytest.mark.parametrize(
     ("levels", "serializer", "heard"), [(450, "cbor", None), (700, "json", None), (1100, "msgpack", NOTHING)]
 )
-def test_nesting_that_is_answered_200_and_not_survived(
+def test_nesting_that_is_accepted_and_too_deep_for_subscribers(
     levels: int, serializer: str, heard: list[Event] | None, real: Broker, topic: str
 ) -> None:
     event: object = []
@@ -99,44 +101,45 @@ def test_nesting_that_is_answered_200_and_not_survived(
         ("-Infinity", "msgpack", float("-inf")),
     ],
 )
-def test_an_event_that_is_not_the_same_to_everybody(
-    sent: str, serializer: str, got: object, real: Broker, topic: str
-) -> None:
-    """No JSON parser of a browser takes `Infinity`, and that is how it is sent to one; `NaN` likewise."""
+def test_an_event_that_differs_by_serializer(sent: str, serializer: str, got: object, real: Broker, topic: str) -> None:
+    """Some events differ by serializer.
+
+    Browsers get `Infinity` and `NaN` literally, which no JSON parser of a browser accepts.
+    """
     assert refuses(Push(topic, json.loads(sent)))
     assert sent_raw(real, topic, f'"args":[{sent}]', serializer) == (200, [Event(topic, [got])])
 
 
-def test_a_keyword_that_is_dropped_without_a_word(real: Broker, topic: str) -> None:
+def test_a_keyword_that_is_dropped_silently(real: Broker, topic: str) -> None:
     assert refuses(Push(topic, Payload(options={}, a=1)))
     assert sent_raw(real, topic, '"kwargs":{"options":{},"a":1}') == (200, [Event(topic, [], {"a": 1})])
 
 
 @pytest.mark.parametrize("keyword", ["topic", "self"])
-def test_a_keyword_that_is_answered_500(keyword: str, real: Broker, topic: str) -> None:
+def test_a_keyword_that_causes_a_500(keyword: str, real: Broker, topic: str) -> None:
     assert refuses(Push(topic, Payload(**{keyword: 1})))
     assert sent_raw(real, topic, f'"kwargs":{{"{keyword}":1}}') == (500, NOTHING)
 
 
 @pytest.mark.parametrize("tail", [r"\n", r"\ud800"])
-def test_a_topic_that_is_answered_200_and_nobodys(tail: str, real: Broker, topic: str) -> None:
+def test_a_topic_that_is_accepted_and_has_no_subscribers(tail: str, real: Broker, topic: str) -> None:
     assert refuses(Push(topic + json.loads(f'"{tail}"'), 1))
     assert sent_raw(real, topic + tail, '"args":[1]') == (200, NOTHING)
 
 
 @pytest.mark.parametrize("topic", ["", "a..b", ".a", "a.", "a b", "a#b", r"a\u00a0b", r"\n"])
-def test_a_topic_that_is_answered_500(topic: str, real: Broker) -> None:
+def test_a_topic_that_causes_a_500(topic: str, real: Broker) -> None:
     assert refuses(Push(json.loads(f'"{topic}"'), 1))
     assert post(real.open.endpoint, f'{{"topic":"{topic}"}}'.encode()).status == 500
 
 
 @pytest.mark.parametrize("name", ["eligible", "eligible_authid", "eligible_authrole"])
-def test_an_empty_list_of_the_eligible_is_everybody(name: str, real: Broker, topic: str) -> None:
-    """The dialect never sends one: see what it sends in its place."""
+def test_an_empty_eligible_list_means_everybody(name: str, real: Broker, topic: str) -> None:
+    """Crossbar.io delivers an event with an empty `eligible` list to everybody, so the dialect never sends one."""
     assert sent_raw(real, topic, f'"args":[1],"options":{{"{name}":[]}}') == (200, [Event(topic, [1])])
 
 
-def test_an_unknown_option_is_passed_over(real: Broker, topic: str) -> None:
+def test_an_unknown_option_is_ignored(real: Broker, topic: str) -> None:
     assert refuses(Push(topic, 1, options={"eligble_authid": ["a"]}))
     assert sent_raw(real, topic, '"args":[1],"options":{"eligble_authid":["a"]}') == (200, [Event(topic, [1])])
 
@@ -152,6 +155,6 @@ def test_an_unknown_option_is_passed_over(real: Broker, topic: str) -> None:
         ("forward_for", [1]),
     ],
 )
-def test_an_option_of_the_wrong_type_is_answered_500(option: str, value: object, real: Broker, topic: str) -> None:
+def test_an_option_of_the_wrong_type_causes_a_500(option: str, value: object, real: Broker, topic: str) -> None:
     assert refuses(Push(topic, 1, options={option: value}))
     assert post(real.open.endpoint, {"topic": topic, "options": {option: value}}).status == 500

@@ -1,4 +1,4 @@
-"""Crossbar.io as a cluster of two nodes: who receives what is pushed at either, and that nothing is lost or doubled."""
+"""Crossbar.io as a cluster of two nodes: who receives an event pushed at each node, without losses or duplicates."""
 
 from __future__ import annotations
 
@@ -40,42 +40,42 @@ class Sides:
 
     cluster: Cluster
     near: Subscriber
-    """Of the first node."""
+    """A subscriber of the first node."""
     far: Subscriber
-    """Of the second."""
+    """A subscriber of the second node."""
     watcher: Subscriber
-    """Of the second, too."""
+    """Another subscriber of the second node."""
     at_near: Client
     at_far: Client
 
     def link(self, topic: str) -> None:
-        """Return once near and far, who subscribe to the topic, get what is pushed at either node."""
-        while not self.far.hears(0.1):
+        """Return once near and far, which subscribe to the topic, receive the events pushed at either node."""
+        while not self.far.receives(0.1):
             self.at_near.push(topic, "linked?")
-        while not self.near.hears(0.1):
+        while not self.near.receives(0.1):
             self.at_far.push(topic, "linked?")
 
     def subscribe_far(self, topic: str, match: str) -> None:
-        """Subscribe at the far node, and return once the near one has been told of it, if it is told at all.
+        """Subscribe at the far node, and return once the link has forwarded the subscription, if it forwards it.
 
-        The link passes subscriptions on in their order, so a later one tells.
+        The link forwards subscriptions in order, so a later one that has arrived shows that this one has, too.
         """
         self.far.subscribe(topic, match)
         self.cross()
 
     def cross(self) -> None:
-        """Return once an event has crossed the link, and so everything that was sent to the link before."""
+        """Return once an event has crossed the link, and so everything that was sent over it before."""
         probe = f"com.link{next(_numbers)}.probe"
         self.watcher.subscribe(probe)
-        while not self.watcher.hears(0.1):
+        while not self.watcher.receives(0.1):
             self.at_near.push(probe, "linked?")
 
     def heard(self, topic: str) -> tuple[list[Event], list[Event]]:
-        """Return what near and far have got of all that has been pushed at the near node until now."""
+        """Return the events that near and far have received of those pushed at the near node so far."""
         mark = f"mark {next(_numbers)}"
         crossing = f"com.link{next(_numbers)}.mark"
         self.watcher.subscribe(crossing)
-        while not self.watcher.hears(0.1):
+        while not self.watcher.receives(0.1):
             self.at_near.push(crossing, mark)
         self.at_near.push(topic, END, eligible=[self.near.session_id])
         self.at_far.push(topic, END, eligible=[self.far.session_id])
@@ -96,16 +96,16 @@ def sides(cluster: Cluster) -> Iterator[Sides]:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.feature)
-def test_who_receives_a_push(row: Row, sides: Sides) -> None:
-    """As the table of the documentation says."""
+def test_the_receivers_of_a_push(row: Row, sides: Sides) -> None:
+    """The receivers of a push are those in the documentation's table."""
     effects = {effect_of(probe, row, sides) for probe in row.probes} - {Effect.HOLDS}
     assert effects == ({row.router} if sides.cluster.kind == "router" else {row.equal}) - {Effect.HOLDS}
 
 
 def effect_of(probe: Probe, row: Row, sides: Sides) -> Effect:
-    """Push at the near node, and return what holds for the far one."""
+    """Push at the near node, and return the effect on subscribers of the far node."""
     topic = f"com.row{next(_numbers)}.event"
-    sides.near.subscribe(*row.pattern(topic))  # not to the topic itself, whose events the link would pass on for all
+    sides.near.subscribe(*row.pattern(topic))  # not to the topic itself, whose events the link would forward to all
     if not row.late:
         sides.subscribe_far(*row.pattern(topic))
     sides.at_near.push(topic, probe.event, **probe.receivers(sides.near, sides.far))
@@ -125,7 +125,7 @@ def effect_of(probe: Probe, row: Row, sides: Sides) -> Effect:
 
 
 def test_all_pushes_at_both_nodes_arrive_once_and_in_order(sides: Sides) -> None:
-    """300 for the subscribers of either node, with keywords."""
+    """Subscribers of both nodes get 300 events with keywords from each node, once and in order."""
     topic = f"com.many{next(_numbers)}.event"
     sides.near.subscribe(topic)
     sides.far.subscribe(topic)
@@ -149,14 +149,17 @@ def test_all_pushes_at_both_nodes_arrive_once_and_in_order(sides: Sides) -> None
         assert {name: [event for event in events if event.kwargs.get("publisher") == name] for name in sent} == sent
 
 
-def test_a_link_keeps_a_topic_that_nobody_subscribes_to_any_more(sides: Sides) -> None:
-    """Without a subscription by name, at any time, a pattern subscriber of the other equal node would get nothing."""
+def test_a_link_keeps_forwarding_a_topic_after_its_last_subscriber_has_left(sides: Sides) -> None:
+    """A link keeps forwarding a topic after its last subscriber has left.
+
+    A pattern subscriber of the other equal node gets nothing unless there was once a subscription to the topic itself.
+    """
     family = f"com.kept{next(_numbers)}"
     topic = f"{family}.event"
     sides.far.subscribe(family, "prefix")
     with subscriber(sides.cluster.first.ws_url) as gone:
         gone.subscribe(topic)
-        while not sides.far.hears(0.1):
+        while not sides.far.receives(0.1):
             sides.at_near.push(topic, "linked?")
     sides.near.subscribe(family, "prefix")
     sides.at_near.push(topic, "kept")
@@ -164,8 +167,8 @@ def test_a_link_keeps_a_topic_that_nobody_subscribes_to_any_more(sides: Sides) -
     assert far[-1] == Event(topic, ["kept"])
 
 
-async def test_what_a_public_key_is_worth_at_the_port_for_other_nodes(cluster: Cluster) -> None:
-    """A router asks a proxy for no signature, and lets it be anybody; an equal node asks for one."""
+async def test_only_equal_nodes_require_a_signature_at_the_port_for_other_nodes(cluster: Cluster) -> None:
+    """A router accepts a proxy's public key without a signature, as any authid. An equal node requires a signature."""
     name = cluster.second.folder.name
     (key,) = re.findall("^public-key-ed25519: (.+)$", (cluster.second.folder / "key.pub").read_text(), re.MULTILINE)
     if cluster.kind == "router":
@@ -176,7 +179,7 @@ async def test_what_a_public_key_is_worth_at_the_port_for_other_nodes(cluster: C
     details = {"authmethods": [method], "authid": name, "authextra": {"pubkey": key, **claims}}
     hello = json.dumps([1, "realm1", {"roles": {"subscriber": {}}, **details}])
     if cluster.kind == "router":
-        welcome = await asyncio.to_thread(answered_over_rawsocket, cluster.first.link_port, hello)
+        welcome = await asyncio.to_thread(reply_over_rawsocket, cluster.first.link_port, hello)
         assert (welcome[0], welcome[2]["authrole"]) == (WELCOME, "trusted")
     else:
         url = f"ws://127.0.0.1:{cluster.first.link_port}"
@@ -185,8 +188,8 @@ async def test_what_a_public_key_is_worth_at_the_port_for_other_nodes(cluster: C
             assert (await link.receive_json())[0] == CHALLENGE
 
 
-def answered_over_rawsocket(port: int, message: str) -> Any:
-    """Return what answers a message, by WAMP over RawSocket with JSON: each has a length of four bytes."""
+def reply_over_rawsocket(port: int, message: str) -> Any:
+    """Return the reply to a JSON message over RawSocket, where each message begins with its length in four bytes."""
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection, connection.makefile("rb") as answers:
         connection.sendall(b"\x7f\xf1\0\0" + struct.pack(">I", len(message)) + message.encode())
         assert answers.read(4)[:2] == b"\x7f\xf1"
@@ -194,8 +197,8 @@ def answered_over_rawsocket(port: int, message: str) -> Any:
         return json.loads(answers.read(length))
 
 
-async def test_a_page_is_told_about_its_proxy_and_router(cluster: Cluster) -> None:
-    """It may ask for another role, and does not get it."""
+async def test_a_page_learns_the_names_of_its_proxy_and_router(cluster: Cluster) -> None:
+    """WELCOME contains the session's proxy and router. A page that asks for another role does not get it."""
     hello = [1, "realm1", {"roles": {"subscriber": {}}, "authmethods": ["anonymous"], "authrole": "trusted"}]
     async with (
         aiohttp.ClientSession() as session,
@@ -208,7 +211,7 @@ async def test_a_page_is_told_about_its_proxy_and_router(cluster: Cluster) -> No
 
 
 async def test_the_commands_of_the_documentation(cluster: Cluster) -> None:
-    """An event that is pushed at one node arrives at the other."""
+    """The commands of the documentation work: an event that is pushed at one node arrives at the other."""
     shell = "".join(fence.text for fence in fences(PAGE) if fence.language == "sh")
     assert f"crossbar start --cbdir cluster/{cluster.first.folder.name}\n" in shell or cluster.kind == "router"
     (variable,) = re.findall(r"^WEBMQ_AUTH_SECRET_FILE=(\S+) webmqconnect push", shell, re.MULTILINE)
@@ -221,7 +224,7 @@ async def test_the_commands_of_the_documentation(cluster: Cluster) -> None:
     async with python(*MODULE, *typed("listen"), "--count", "1") as listening:
         await listening.complained("subscribed to")
         ended = asyncio.ensure_future(listening.ended())
-        while not ended.done():  # until the link has the topic
+        while not ended.done():  # until the link forwards the topic
             pushed = await webmqconnect(*typed("push"), env={"WEBMQ_AUTH_SECRET_FILE": real[variable]})
             assert (pushed.status, pushed.stderr) == (0, "accepted\n")
         assert (await ended).stdout == 'http://example.com/orders\t{"id": 17}\n'

@@ -1,4 +1,4 @@
-"""`examples/crossbar/cluster.py`, with a stand-in for `crossbar keys`: the folders, the keys and the secret."""
+"""`examples/crossbar/cluster.py`, with a fake `crossbar keys`: the folders, the keys and the secret that it makes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ test -e "$3/key.pub" || echo "public-key-ed25519: $(od -An -N32 -tx1 /dev/urando
 
 @pytest.fixture
 def python(tmp_path: Path) -> Path:
-    """Return a Python beside which there is a `crossbar`."""
+    """Return a Python with a `crossbar` in the same folder."""
     (tmp_path / "bin").mkdir()
     crossbar = tmp_path / "bin" / "crossbar"
     crossbar.write_text(KEYS)
@@ -40,7 +40,7 @@ def run(python: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str
 
 
 def texts(value: object) -> list[str]:
-    """Return all text within a value of JSON, keys included."""
+    """Return all strings within a JSON value, including keys."""
     if isinstance(value, dict):
         return [text for pair in value.items() for part in pair for text in texts(part)]
     if isinstance(value, list):
@@ -53,7 +53,9 @@ def configs(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_the_owner_can_read_what_it_makes_and_it_prints_no_secret(kind: str, python: Path, tmp_path: Path) -> None:
+def test_its_files_are_readable_only_by_the_owner_and_no_secret_is_printed(
+    kind: str, python: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "a" / "cluster"
     done = run(python, kind, folder, *NODES)
     assert (done.returncode, done.stderr) == (0, "")
@@ -79,7 +81,7 @@ def test_every_placeholder_is_replaced(kind: str, python: Path, tmp_path: Path) 
         assert [text for text in texts(config) if "$" in text] == []
 
 
-def test_a_router_lets_its_proxies_in(python: Path, tmp_path: Path) -> None:
+def test_a_router_accepts_the_keys_of_its_proxies(python: Path, tmp_path: Path) -> None:
     folder = tmp_path / "cluster"
     run(python, "router", folder, *NODES)
     made = configs(folder)
@@ -90,7 +92,7 @@ def test_a_router_lets_its_proxies_in(python: Path, tmp_path: Path) -> None:
         for name in ("proxy1", "proxy2")
     }
     for name in ("proxy1", "proxy2"):
-        assert made[name]["controller"]["id"] == name  # by which the router finds its key
+        assert made[name]["controller"]["id"] == name  # the folder in which the router finds its key
         backend = made[name]["workers"][0]["connections"]["router"]["transport"]["endpoint"]
         assert backend == {"type": "tcp", "host": "10.0.0.1", "port": 9080}
 
@@ -118,7 +120,7 @@ def key(folder: Path, name: str) -> str:
 
 
 def test_a_node_is_added_later(python: Path, tmp_path: Path) -> None:
-    """The keys and the secret stay, so the other nodes go on until they are restarted."""
+    """When a node is added, keys and secret stay the same, so the other nodes continue until they are restarted."""
     folder = tmp_path / "cluster"
     run(python, "equal", folder, *NODES[:2])
     kept = {path: path.read_text() for path in (folder / "secret", *folder.rglob("key.pub"))}
@@ -131,13 +133,13 @@ def test_a_node_is_added_later(python: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "address", ["10.0.0.1", "10.0.0.1:8080", "10.0.0.1:8080:", "[::1]:1:2", "a b:1:2", "$name:1:2"]
 )
-def test_what_is_not_an_address_is_refused(address: str, python: Path, tmp_path: Path) -> None:
+def test_an_invalid_address_is_refused(address: str, python: Path, tmp_path: Path) -> None:
     done = run(python, "equal", tmp_path / "cluster", NODES[0], address)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{address} is not HOST:PORT:LINK_PORT\n")
     assert not (tmp_path / "cluster").exists()
 
 
-def test_crossbar_may_fail(python: Path, tmp_path: Path) -> None:
+def test_a_failure_of_crossbar_keys_is_reported(python: Path, tmp_path: Path) -> None:
     python.with_name("crossbar").write_text("#!/bin/sh\nexit 1\n")
     done = run(python, "equal", tmp_path / "cluster")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "crossbar keys failed\n")

@@ -1,4 +1,4 @@
-"""What the documentation says of clusters is what the tests show, and the benchmark has measured."""
+"""The documentation of clusters contains the results of the tests and of the benchmark."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXT = PAGE.read_text("utf-8")
 SHELL = "".join(fence.text for fence in fences(PAGE) if fence.language == "sh")
 
 
-def test_the_table_of_receivers_is_what_the_tests_show() -> None:
+def test_the_table_of_receivers_is_that_of_the_tests() -> None:
     assert f"\n\n{table()}\n\n" in TEXT
 
 
@@ -32,7 +32,7 @@ def test_the_figures_are_those_of_the_last_benchmark() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_command_prepares_the_nodes_that_the_page_goes_on_with(kind: str) -> None:
+def test_the_command_prepares_the_nodes_that_the_page_uses(kind: str) -> None:
     assert f"{COMMAND.format(kind=kind)}\n" in SHELL
     script = (ROOT / "examples/crossbar/cluster.py").read_text("utf-8")
     assert json.dumps(DEFAULTS) in script

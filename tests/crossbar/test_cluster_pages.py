@@ -1,6 +1,6 @@
-"""`webmq.js` in Chromium at both nodes of a cluster, and what it costs when a node is killed and started again.
+"""`webmq.js` in Chromium at both nodes of a cluster, and the events that are lost when a node is killed and restarted.
 
-With `-s` it prints the figures.
+With `-s` the tests print the figures.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ pytestmark = [pytest.mark.usefixtures("crossbar", "chromium"), pytest.mark.timeo
 FIRST, SECOND = "first", "second"
 SIDES = (FIRST, SECOND)
 AWAY = {("ConnectFailed", None)}
-"""What a push to a node that is away ends in."""
+"""The error, with its status, of a push to a node that is down."""
 STARTING = {("ConnectionLost", None), ("Rejected", 404)}
-"""What else it may end in: it was in flight when the node was killed; the node listens already, but has no path yet."""
+"""Other possible errors: the push was in flight when the node was killed, or the node listens but has no paths yet."""
 LISTEN = """
 globalThis.listeners = {};
 for (const [side, url] of Object.entries(%s)) {
@@ -43,13 +43,13 @@ for (const [side, url] of Object.entries(%s)) {
 
 @dataclass(slots=True)
 class Pusher:
-    """Pushes its side and a number, again and again, and keeps the outcomes."""
+    """Pushes the name of its side and a number, again and again, and keeps the outcomes."""
 
     side: str
     last: int = 0
     accepted: list[int] = field(default_factory=list)
     kinds: Counter[tuple[str, int | None]] = field(default_factory=Counter)
-    """Of the errors: class and status."""
+    """The errors, by class and status."""
 
     async def run(self, topic: str, client: AsyncClient) -> None:
         """Push until cancelled."""
@@ -59,25 +59,25 @@ class Pusher:
                 self.accepted.append(self.last)
             except (NotAccepted, Unconfirmed) as error:
                 self.kinds[type(error).__name__, getattr(error, "status", None)] += 1
-            await asyncio.sleep(0.02)  # the rate, and not a wait
+            await asyncio.sleep(0.02)  # the rate of the pushes, not a wait for something
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A page that listens at both nodes, and the pushers, while they run."""
+    """A page that subscribes at both nodes, and the pushers, while they run."""
 
     page: Page
     pushers: dict[str, Pusher]
 
     async def until(self, condition: str) -> None:
-        """Return once something holds in the page, however long that takes."""
+        """Return once a condition is true in the page."""
         while True:
             with suppress(TimeoutError):
                 await self.page.until(condition)
                 return
 
     async def until_heard(self, numbers: Mapping[str, int]) -> None:
-        """Return once both listeners have got these numbers of the pushers, or later ones."""
+        """Return once both listeners have received these numbers of the pushers, or later ones."""
         for (side, number), listener in itertools.product(numbers.items(), SIDES):
             await self.until(f"listeners.{listener}.events.some(([by, n]) => by === '{side}' && n >= {number})")
 
@@ -86,7 +86,7 @@ class Course:
         return {side: pusher.last + 1 for side, pusher in self.pushers.items()}
 
     async def until_well(self) -> dict[str, int]:
-        """Return once everything that is pushed arrives at both listeners, and the numbers from which on it does."""
+        """Return once every push arrives at both listeners, with the numbers from which on that is true."""
         for side in SIDES:
             await self.until(f"listeners.{side}.mq.state === 'open'")
         await self.until_heard(self.next())
@@ -95,7 +95,7 @@ class Course:
         return numbers
 
     async def heard(self, listener: str, side: str) -> list[int]:
-        """Return the numbers of a pusher that a listener has got."""
+        """Return the numbers of a pusher that a listener has received."""
         numbers = await self.page.evaluate(
             f"listeners.{listener}.events.filter(([by]) => by === '{side}').map(([, n]) => n)"
         )
@@ -105,7 +105,7 @@ class Course:
 
 @asynccontextmanager
 async def course(cluster: Cluster, page: Page, topic: str) -> AsyncIterator[Course]:
-    """Let a page listen at both nodes, and push for the subscribers of either, until the block is left."""
+    """Run a page that subscribes at both nodes, and pushes for its subscribers, until the end of the block."""
     urls = dict(zip(SIDES, (cluster.first.ws_url, cluster.second.ws_url), strict=True))
     await page.evaluate(LISTEN % (json.dumps(urls), json.dumps(topic)))
     async with AsyncExitStack() as stack:
@@ -124,22 +124,22 @@ async def course(cluster: Cluster, page: Page, topic: str) -> AsyncIterator[Cour
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A node was killed, started again, and all is well since."""
+    """The results after a node was killed and restarted and all events arrive again."""
 
     errors: Counter[tuple[str, int | None]]
-    """Of the pushes for the subscribers of the node: class and status."""
+    """The errors of the pushes for the subscribers of the killed node, by class and status."""
     spared: Counter[tuple[str, int | None]]
-    """Of the pushes for the subscribers of the other node."""
+    """The same for the subscribers of the other node."""
     states: dict[str, set[str]]
-    """That the pages were in, by node."""
+    """The states of the pages, by node."""
     missed: dict[tuple[str, str], int]
-    """How many accepted events a page at a node missed of a pusher's, by both."""
+    """How many accepted events of a pusher a page at a node missed, by node and pusher."""
 
 
 async def outage(killed: str, cluster: Cluster, page: Page, topic: str) -> Outage:
-    """Kill a node and start it again, while events are pushed to pages at both nodes.
+    """Kill a node and restart it while events are pushed to pages at both nodes.
 
-    Checks that every page gets each event once and in order, and everything that is accepted before and after.
+    Checks that every page gets each event at most once and in order, and all that are accepted before and after.
     """
     member, other = (cluster.first, SECOND) if killed == FIRST else (cluster.second, FIRST)
     async with course(cluster, page, topic) as run:
@@ -170,14 +170,14 @@ async def outage(killed: str, cluster: Cluster, page: Page, topic: str) -> Outag
 
 
 async def listed(page: Page, expression: str) -> list[object]:
-    """Return a list from a page."""
+    """Return a list from the page."""
     value = await page.evaluate(expression)
     assert isinstance(value, list)
     return value
 
 
-async def test_a_killed_node_costs_what_the_documentation_says(cluster: Cluster, page: Page, topic: str) -> None:
-    """The second node; and where the first is the router, that, too."""
+async def test_a_killed_node_has_the_documented_effects(cluster: Cluster, page: Page, topic: str) -> None:
+    """Killing the second node has the documented effects, and so has killing the first one where it is the router."""
     second = await outage(SECOND, cluster, page, f"{topic}.second")
     assert second.states == {FIRST: set(), SECOND: {"closed", "connecting", "open"}}
     assert second.missed[FIRST, FIRST] == 0
@@ -193,8 +193,8 @@ async def test_a_killed_node_costs_what_the_documentation_says(cluster: Cluster,
         assert AWAY <= set(errors) <= AWAY | STARTING
 
 
-async def test_a_page_at_either_node_is_named_by_its_session_id(cluster: Cluster, page: Page, topic: str) -> None:
-    """Pushed at its own node, or at the router."""
+async def test_a_session_id_selects_a_page_at_either_node(cluster: Cluster, page: Page, topic: str) -> None:
+    """A session ID selects a page as receiver, whether the event is pushed at its own node or at the router."""
     async with course(cluster, page, topic) as run:
         await run.until_well()
     sessions = {side: await page.evaluate(f"listeners.{side}.mq.sessionId") for side in SIDES}

@@ -1,4 +1,4 @@
-"""`webmqconnect listen` and `push --dialect crossbar`: the same commands against the hub and against Crossbar.io."""
+"""`webmqconnect listen` and `push --dialect crossbar` work alike with the hub and with Crossbar.io."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_events_are_printed(broker: Broker, topic: str) -> None:
 
 
 @pytest.mark.usefixtures("crossbar")
-async def test_a_realm_that_is_not_there(real: Broker, topic: str) -> None:
+async def test_a_missing_realm(real: Broker, topic: str) -> None:
     ended = await webmqconnect("listen", "--realm", "realm9", real.open.ws_url, topic)
     assert (ended.status, ended.stdout) == (1, "")
     assert ended.stderr == "error: the broker has no realm 'realm9'; check --realm\n"
@@ -42,7 +42,7 @@ async def test_a_realm_that_is_not_there(real: Broker, topic: str) -> None:
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Broker]:
-    """Run a Crossbar.io that lets nobody subscribe who does not authenticate."""
+    """Run a Crossbar.io at which every subscriber must authenticate."""
     config: dict[str, Any] = json.loads(crossbar.EXAMPLE.read_text())
     (worker,) = config["workers"]
     (transport,) = worker["transports"]
@@ -76,7 +76,9 @@ async def test_a_key(guarded: Broker, topic: str) -> None:
     ],
     ids=["anonymous", "wrong secret", "unknown key"],
 )
-async def test_who_is_refused(options: tuple[str, ...], secret: str, said: str, guarded: Broker, topic: str) -> None:
+async def test_subscribers_that_are_refused(
+    options: tuple[str, ...], secret: str, said: str, guarded: Broker, topic: str
+) -> None:
     env = {"WEBMQ_SUBSCRIBER_SECRET": secret}
     ended = await webmqconnect("listen", guarded.open.ws_url, topic, *options, env=env)
     assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)

@@ -1,6 +1,7 @@
-"""A push by the `crossbar` dialect is heard by a WAMP v2 subscriber: written once, run on the hub and on Crossbar.io.
+"""Pushes of the `crossbar` dialect reach a WAMP v2 subscriber, at the hub and at Crossbar.io.
 
-The subscriber is autobahn's, and so nobody's here. What reaches nobody is told by what comes after it.
+The subscriber uses autobahn, an independent implementation. To show that an event is not received, tests push another
+one after it.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from ..clients import DRIVERS, Both
 from .brokers import KEY, SECRET, Broker
 from .subscribers import Event, Subscriber, subscriber
 
-pytestmark = pytest.mark.usefixtures("crossbar")  # the subscriber is a part of it
+pytestmark = pytest.mark.usefixtures("crossbar")  # the subscriber runs with the Python of Crossbar.io
 
 END = "the end"
 NESTED: object = [{"a": [{"b": None}]}]
-DEEP: object = eval("[" * 126 + "]" * 126)  # noqa: S307  # with the one that holds it, and the bridge's own, the deepest
+DEEP: object = eval("[" * 126 + "]" * 126)  # noqa: S307  # the deepest accepted, with the 2 lists around it
 
 
 @pytest.fixture(params=DRIVERS)
@@ -31,13 +32,13 @@ def driver(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def client(driver: str, broker: Broker) -> Iterator[Both]:
-    """Push unsigned."""
+    """Return a client of the endpoint for unsigned pushes."""
     with Both(driver, broker.open.endpoint, dialect="crossbar") as client:
         yield client
 
 
-def heard(client: Both, listening: Subscriber, topic: str) -> list[Event]:
-    """Return all that a subscriber has got until now."""
+def received(client: Both, listening: Subscriber, topic: str) -> list[Event]:
+    """Return all events that a subscriber has received so far."""
     client.push(topic, END, eligible=[listening.session_id])
     return listening.events_until(END)
 
@@ -51,7 +52,7 @@ def heard(client: Both, listening: Subscriber, topic: str) -> list[Event]:
     ],
     ids=lambda event: repr(event)[:20],
 )
-def test_an_event_of_any_json_arrives_as_it_is(event: object, client: Both, alice: Subscriber, topic: str) -> None:
+def test_any_json_event_arrives_unchanged(event: object, client: Both, alice: Subscriber, topic: str) -> None:
     alice.subscribe(topic)
     receipt = client.push(topic, event)
     got = alice.event()
@@ -69,31 +70,33 @@ def test_an_event_of_any_json_arrives_as_it_is(event: object, client: Both, alic
     ],
     ids=repr,
 )
-def test_a_payload_has_arguments_of_both_kinds(payload: Payload, client: Both, alice: Subscriber, topic: str) -> None:
+def test_a_payload_has_positional_and_keyword_arguments(
+    payload: Payload, client: Both, alice: Subscriber, topic: str
+) -> None:
     alice.subscribe(topic)
     client.push(topic, payload)
     assert alice.event() == Event(topic, list(payload.args), dict(payload.kwargs))
 
 
 @pytest.mark.parametrize("topic", ["com.bücher.✓.😀", "http://example.com/orders?a=b&c", "A/b:c", "t", "com.x\x00y"])
-def test_a_loose_topic_is_a_topic(topic: str, client: Both, alice: Subscriber) -> None:
+def test_a_topic_may_be_a_loose_uri(topic: str, client: Both, alice: Subscriber) -> None:
     alice.subscribe(topic)
     client.push(topic, 1)
     assert alice.event() == Event(topic, [1])
 
 
-def test_another_topic_is_another(client: Both, alice: Subscriber, topic: str) -> None:
+def test_an_event_of_another_topic_does_not_arrive(client: Both, alice: Subscriber, topic: str) -> None:
     alice.subscribe(topic)
     for other in (f"{topic}.a", topic[:-1], topic.upper(), "com.example"):
         client.push(other, 1)
-    assert heard(client, alice, topic) == []
+    assert received(client, alice, topic) == []
 
 
 @pytest.mark.parametrize("kind", [int, str])
 def test_eligible_and_exclude_name_sessions(
     kind: type[int | str], client: Both, alice: Subscriber, bob: Subscriber, topic: str
 ) -> None:
-    """Session IDs are integers, or strings of their digits."""
+    """`eligible` and `exclude` contain session IDs: integers, or strings of digits."""
     a, b = kind(alice.session_id), kind(bob.session_id)
     alice.subscribe(topic)
     bob.subscribe(topic)
@@ -102,20 +105,23 @@ def test_eligible_and_exclude_name_sessions(
     client.push(topic, "both", eligible={a, b, kind(1)})
     client.push(topic, "none", eligible=[a], exclude=[a])
     client.push(topic, "all", exclude=[])
-    assert [event.args for event in heard(client, alice, topic)] == [["a"], ["both"], ["all"]]
-    assert [event.args for event in heard(client, bob, topic)] == [["b"], ["both"], ["all"]]
+    assert [event.args for event in received(client, alice, topic)] == [["a"], ["both"], ["all"]]
+    assert [event.args for event in received(client, bob, topic)] == [["b"], ["both"], ["all"]]
 
 
-def test_nobody_is_eligible_of_an_empty_list(client: Both, alice: Subscriber, topic: str) -> None:
-    """Of sessions, authids and roles alike: raw, Crossbar.io would take each for everybody."""
+def test_an_empty_eligible_list_means_nobody(client: Both, alice: Subscriber, topic: str) -> None:
+    """Nobody receives an event with an empty list of eligible sessions, authids or roles.
+
+    Sent raw, such a list means everybody to Crossbar.io.
+    """
     alice.subscribe(topic)
     client.push(topic, 1, eligible=[])
     client.push(topic, 2, options={"eligible_authid": []})
     client.push(topic, 3, options={"eligible_authrole": []})
-    assert heard(client, alice, topic) == []
+    assert received(client, alice, topic) == []
 
 
-def test_eligible_and_exclude_name_roles_and_who_has_authenticated(
+def test_eligible_and_exclude_select_authids_and_authroles(
     client: Both, alice: Subscriber, bob: Subscriber, topic: str
 ) -> None:
     alice.subscribe(topic)
@@ -124,29 +130,29 @@ def test_eligible_and_exclude_name_roles_and_who_has_authenticated(
     client.push(topic, 2, options={"exclude_authrole": ["another"]})
     client.push(topic, 3, options={"eligible_authrole": ["another"]})
     client.push(topic, 4, options={"eligible_authrole": [alice.authrole, "another"]})
-    assert [event.args for event in heard(client, alice, topic)] == [[2], [4]]
-    assert [event.args for event in heard(client, bob, topic)] == [[2], [4]]
+    assert [event.args for event in received(client, alice, topic)] == [[2], [4]]
+    assert [event.args for event in received(client, bob, topic)] == [[2], [4]]
 
 
-def test_an_authid_names_a_subscriber(client: Both, alice: Subscriber, bob: Subscriber, topic: str) -> None:
-    """An anonymous one, too, has one of its own."""
+def test_an_authid_selects_a_subscriber(client: Both, alice: Subscriber, bob: Subscriber, topic: str) -> None:
+    """An authid selects a subscriber; even an anonymous subscriber has an authid of its own."""
     alice.subscribe(topic)
     bob.subscribe(topic)
     client.push(topic, "alice", options={"eligible_authid": [alice.authid]})
     client.push(topic, "bob", options={"exclude_authid": [alice.authid]})
-    assert [event.args for event in heard(client, alice, topic)] == [["alice"]]
-    assert [event.args for event in heard(client, bob, topic)] == [["bob"]]
+    assert [event.args for event in received(client, alice, topic)] == [["alice"]]
+    assert [event.args for event in received(client, bob, topic)] == [["bob"]]
 
 
-def test_other_options_hold_nothing_up(client: Both, alice: Subscriber, topic: str) -> None:
+def test_other_options_do_not_prevent_delivery(client: Both, alice: Subscriber, topic: str) -> None:
     alice.subscribe(topic)
     client.push(topic, 1, options={"exclude_me": True, "exclude_authid": [], "exclude_authrole": []})
     client.push(topic, 2, options={"exclude_me": False, "retain": False})
-    assert [event.args for event in heard(client, alice, topic)] == [[1], [2]]
+    assert [event.args for event in received(client, alice, topic)] == [[1], [2]]
 
 
 def test_many_pushes_of_one_topic_arrive_in_order(client: Both, alice: Subscriber, topic: str) -> None:
-    """Each receipt has the publication's ID that the subscriber is told."""
+    """Many pushes of one topic arrive in order. Each receipt has the publication ID that the subscriber gets."""
     alice.subscribe(topic)
     outcomes = client.push_many([Push(topic, number) for number in range(200)], order_by_topic=True)
     events = [alice.event() for _ in outcomes]
@@ -155,7 +161,10 @@ def test_many_pushes_of_one_topic_arrive_in_order(client: Both, alice: Subscribe
 
 
 def test_all_of_many_pushes_arrive(client: Both, alice: Subscriber, topic: str) -> None:
-    """An event that is not JSON becomes a failed outcome, and does not delay the others."""
+    """All JSON events of a bulk arrive.
+
+    One that is not JSON becomes a failed outcome, and does not delay the others.
+    """
     alice.subscribe(topic)
     pushes = [(topic, number if number % 10 else float("nan")) for number in range(200)]
     outcomes = client.push_many(pushes)
@@ -169,12 +178,12 @@ def test_all_of_many_pushes_arrive(client: Both, alice: Subscriber, topic: str) 
 
 @pytest.fixture(scope="session")
 def carol(broker: Broker) -> Iterator[Subscriber]:
-    """Listen to what is pushed signed."""
+    """Return a subscriber of signed pushes."""
     with subscriber(broker.signed.ws_url) as listening:
         yield listening
 
 
-def test_a_signed_push_is_heard(driver: str, broker: Broker, carol: Subscriber, topic: str) -> None:
+def test_a_signed_push_arrives(driver: str, broker: Broker, carol: Subscriber, topic: str) -> None:
     carol.subscribe(topic)
     with Both(driver, broker.signed.endpoint, KEY, SECRET, dialect="crossbar") as client:
         receipts = [client.push(topic, event) for event in ("é", Payload(1, zwei="ö"))]
@@ -192,7 +201,7 @@ def test_a_signed_push_is_heard(driver: str, broker: Broker, carol: Subscriber, 
     ],
     ids=["wrong secret", "unknown key", "unsigned"],
 )
-def test_a_push_that_is_not_signed_well_is_heard_by_nobody(
+def test_a_push_with_a_wrong_signature_is_refused(
     credentials: tuple[str, ...], status: int, said: str, driver: str, broker: Broker, carol: Subscriber, topic: str
 ) -> None:
     carol.subscribe(topic)
@@ -203,14 +212,14 @@ def test_a_push_that_is_not_signed_well_is_heard_by_nobody(
         client.push(topic, 1)
     assert (caught.value.status, caught.value.reason) == (status, said)
     with Both(driver, broker.signed.endpoint, KEY, SECRET, dialect="crossbar") as client:
-        assert heard(client, carol, topic) == []
+        assert received(client, carol, topic) == []
 
 
 @pytest.mark.parametrize("off", [-400, 400])
-def test_a_clock_that_is_off_is_told_by_how_much(
+def test_the_error_of_a_wrong_clock_says_by_how_much_it_is_wrong(
     off: int, driver: str, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The broker's own clock stays right, though the hub be in this process.
+    # Only the client's clock is wrong, even where the hub runs in this process.
     for module in ("_aio.loop_state", "_sync.process_state"):
         monkeypatch.setattr(f"webmqconnect_async.{module}.unix_time", lambda: time.time() + off)
     with (
@@ -221,7 +230,7 @@ def test_a_clock_that_is_off_is_told_by_how_much(
     assert caught.value.skew == pytest.approx(off, abs=3)
 
 
-def test_a_body_over_the_limit_is_too_large(driver: str, broker: Broker, topic: str) -> None:
+def test_a_body_above_the_limit_is_refused(driver: str, broker: Broker, topic: str) -> None:
     with Both(driver, broker.doors["small"].endpoint, dialect="crossbar") as client:
         client.push(topic, "x")
         with pytest.raises(TooLarge) as caught:
@@ -229,11 +238,11 @@ def test_a_body_over_the_limit_is_too_large(driver: str, broker: Broker, topic: 
     assert caught.value.status == 413
 
 
-# What the hub has not: roles, and a memory
+# Features of Crossbar.io that the hub lacks: roles and retained events
 
 
 def test_a_role_that_may_not_publish_is_refused(driver: str, real: Broker, topic: str) -> None:
-    """The bridge answers 200."""
+    """The client raises an error if the role may not publish, although the bridge responds with 200."""
     for door in ("mute", "nobody"):
         with (
             Both(driver, real.doors[door].endpoint, dialect="crossbar") as client,
@@ -242,13 +251,13 @@ def test_a_role_that_may_not_publish_is_refused(driver: str, real: Broker, topic
             client.push(topic, 1)
 
 
-def test_a_retained_event_waits_for_who_comes_later(driver: str, real: Broker, topic: str) -> None:
+def test_a_later_subscriber_gets_a_retained_event(driver: str, real: Broker, topic: str) -> None:
     with Both(driver, real.open.endpoint, dialect="crossbar") as client, subscriber(real.open.ws_url) as late:
         client.push(topic, "kept", options={"retain": True})
         client.push(topic, "gone", options={"retain": False})
         late.subscribe(topic)
         assert late.event() == Event(topic, ["kept"], retained=True)
-        assert heard(client, late, topic) == []
+        assert received(client, late, topic) == []
 
 
 def test_a_forwarded_event_has_the_publisher_that_it_names(driver: str, real: Broker, topic: str) -> None:

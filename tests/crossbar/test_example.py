@@ -1,4 +1,4 @@
-"""`examples/crossbar/`: Crossbar.io runs by its config.json, the example pushes, and what it says holds."""
+"""`examples/crossbar/`: Crossbar.io runs with its config.json, the example pushes, and its README is correct."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ README = crossbar.EXAMPLE.with_name("README.md").read_text()
 
 @pytest.fixture(scope="module")
 def authority() -> Iterator[str]:
-    """Run Crossbar.io by the example's file, but for the port."""
+    """Run Crossbar.io with the example's configuration, except for the port."""
     with crossbar.node(CONFIG) as node:
         yield f"127.0.0.1:{node.port}"
 
@@ -43,15 +43,15 @@ async def test_the_example_pushes(authority: str) -> None:
     assert (ended.status, ended.stdout, ended.stderr) == (0, f"published as {got.publication}\n", "")
 
 
-async def test_the_move_that_the_readme_shows(authority: str) -> None:
-    """The line with a plus is a client that is heard."""
+async def test_the_migration_that_the_readme_shows(authority: str) -> None:
+    """The changed line of the README, which begins with a plus, makes a client whose pushes arrive."""
     (line,) = re.findall(r"^\+(AsyncClient\(.*\))$", README, re.MULTILINE)
     client = eval(line.replace("127.0.0.1:8080", authority), {"AsyncClient": AsyncClient})  # noqa: S307  # ours
     async with client:
         assert (await client.push(ORDERS, 1)).id
 
 
-async def test_only_what_is_signed_is_taken_where_it_must_be(authority: str) -> None:
+async def test_the_endpoint_for_signed_pushes_refuses_unsigned_ones(authority: str) -> None:
     async with AsyncClient(f"http://{authority}/publish-unsigned", dialect="crossbar") as client:
         await client.push(ORDERS, 1)
     for credentials in ((), (KEY, "x" + SECRET)):
@@ -60,7 +60,7 @@ async def test_only_what_is_signed_is_taken_where_it_must_be(authority: str) -> 
                 await client.push(ORDERS, 1)
 
 
-def test_the_readme_names_what_there_is() -> None:
+def test_the_readme_names_existing_files_and_paths() -> None:
     (transport,) = CONFIG["workers"][0]["transports"]
     assert re.findall(r"^\| `/([\w-]+)` \|", README, re.MULTILINE) == list(transport["paths"])
     assert transport["endpoint"] == {"type": "tcp", "interface": "127.0.0.1", "port": 8080}

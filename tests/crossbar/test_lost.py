@@ -1,4 +1,4 @@
-"""Crossbar.io sends no missed events: a subscriber whose connection was cut is told so, once it is subscribed again."""
+"""Crossbar.io sends no missed events: a subscriber is notified of a loss when it has resubscribed after an outage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def proxy(real: Broker) -> AsyncIterator[Proxy]:
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_page(real: Broker, proxy: Proxy, page: Page, topic: str) -> None:
+async def test_a_page_is_notified_of_a_loss(real: Broker, proxy: Proxy, page: Page, topic: str) -> None:
     topics = [f"{topic}.a", f"{topic}.b"]
     await page.evaluate(f"""
         Math.random = () => 0;  // it reconnects without a wait
@@ -46,13 +46,13 @@ async def test_a_page(real: Broker, proxy: Proxy, page: Page, topic: str) -> Non
             proxy.cut()
             await page.until("told.length === 2")
             for each in topics:
-                await client.push(each, cut)  # it arrives, as the topic was confirmed before the loss was told
+                await client.push(each, cut)  # it arrives, because the topic was confirmed before the loss was reported
             await page.until("told.length === 4")
             told = await page.evaluate("told.splice(0).sort()")
             assert told == [f"{cut} {topics[0]}", f"{cut} {topics[1]}", f"lost {topics[0]}", f"lost {topics[1]}"]
 
 
-async def test_a_program(real: Broker, proxy: Proxy, topic: str) -> None:
+async def test_a_program_is_notified_of_a_loss(real: Broker, proxy: Proxy, topic: str) -> None:
     topics = [f"{topic}.a", f"{topic}.b"]
     told: asyncio.Queue[str] = asyncio.Queue()
 

@@ -1,4 +1,4 @@
-"""The Crossbar.io of these tests: it starts, stops, and leaves nothing behind."""
+"""The Crossbar.io of these tests starts, stops, and leaves no processes or files behind."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def test_a_node_listens_and_leaves_no_process_behind() -> None:
         socket.create_connection(("127.0.0.1", node.port), 10)
 
 
-def test_a_node_that_does_not_start_says_why() -> None:
+def test_the_error_of_a_node_that_does_not_start_has_its_log() -> None:
     with pytest.raises(RuntimeError, match="invalid-version"), crossbar.node(CONFIG | {"version": "invalid-version"}):
         pass
 
 
-def test_the_command_does_nothing_a_second_time() -> None:
+def test_installing_a_second_time_does_nothing() -> None:
     command = (sys.executable, *crossbar.COMMAND.split()[1:])
     done = subprocess.run(command, cwd=crossbar.ROOT, capture_output=True, timeout=30, check=True)  # noqa: S603  # ours
     assert (done.stdout, done.stderr) == (b"", b"")

@@ -1,7 +1,7 @@
-"""Every refusal of the bridge that can be provoked, on Crossbar.io and on the hub, and what the dialect makes of it.
+"""Every refusal of the bridge that can be provoked, by Crossbar.io and by the hub, and the dialect's verdict on it.
 
-Sent raw, as no client of this package would. What is expected are literals, the same for both; where the hub differs
-rightly, `hub` says how, and a comment why.
+The requests are sent raw, because no client of this package would send them. The expected values are literals, the
+same for both brokers. Where the hub differs on purpose, `hub` has its response, and a comment gives the reason.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ PUSH = {"topic": "com.example.refused", "args": [1]}
 
 FIELD = "REST bridge signature was invalid (missing mandatory field - "
 BROKEN = (500, BadReply, "")
-"""What the bridge breaks over: it says `Unhandled exception in Crossbar.`, the hub what is wrong."""
+"""A request that breaks the bridge, which responds `Unhandled exception in Crossbar.`; the hub says what is wrong."""
 PUBLISHED = (200, Receipt, "")
 NO_SESSIONS: Sequence[object] = (["1"], [1.0], [None], [True], "1", {})
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A request, and how it must be answered: the status, the verdict's class, and how the reason begins."""
+    """A request, and its response: the status, the class of the verdict, and the beginning of the reason."""
 
     name: str
     expected: tuple[int, type[Verdict], str]
     body: object = None
-    """Bytes, or what they are the JSON of; None for a push that nothing is wrong with."""
+    """Bytes, or a value to encode as JSON; `None`: a valid push."""
     door: str = "open"
     query: str | Callable[[bytes], str] = ""
-    """What follows the `?`, or how that is made of the body's bytes."""
+    """The query without the `?`, or a function that makes it from the bytes of the body."""
     method: str = "POST"
     headers: Sequence[tuple[str, str]] = (JSON,)
     hub: tuple[int, type[Verdict], str] | None = None
-    """How the hub answers; None where that is no different."""
+    """The response of the hub; `None` if it is the same."""
 
 
 def options(**values: object) -> dict[str, object]:
@@ -83,7 +83,7 @@ CASES = [
     Case("empty", (400, Rejected, "Request body was invalid JSON."), b""),
     Case("not JSON", (400, Rejected, "Request body was invalid JSON."), b'{"topic":'),
     Case("a BOM", (400, Rejected, "Request body was invalid JSON."), b'\xef\xbb\xbf{"topic":"a"}'),
-    # By its default the hub takes no such body.
+    # By default, the hub refuses a body of this size.
     Case(
         "an endless number",
         (400, Rejected, "Request body was invalid JSON."),
@@ -196,7 +196,7 @@ CASES = [
         Case(f"{name} is not ASCII", BROKEN, door="signed", query=by({name: "é"}))
         for name in ("timestamp", "seq", "nonce")
     ),
-    # The hub knows no reason to break over it.
+    # The hub has no reason to fail here.
     Case(
         "key is not ASCII",
         BROKEN,
@@ -204,22 +204,22 @@ CASES = [
         query=by(key="é"),
         hub=(401, AuthRejected, "REST bridge signature key not valid."),
     ),
-    # Bad JSON is not hidden by a good signature, but by a bad one
+    # A valid signature does not hide bad JSON, but an invalid one does
     Case("signed, not JSON", (400, Rejected, "Request body was invalid JSON."), b"{", "signed", by()),
     Case("signed wrong, not JSON", (401, AuthRejected, "REST bridge signature secret"), b"{", "signed", by(secret="x")),
 ]
 
 CROSSBAR_ALONE = [
-    # The hub has no roles: who may push, may push everything; `admit` refuses single pushes.
+    # The hub has no roles: a client that may push may push to every topic; `admit` refuses single pushes.
     Case("a role that may not publish", (200, AuthRejected, "wamp.error.not_authorized"), door="mute"),
     Case("an unknown role", (200, AuthRejected, "wamp.error.not_authorized"), door="nobody"),
-    # It bounds no networks and speaks no TLS: that is what it is bound to, and a proxy's.
+    # The hub does not restrict networks or TLS: the bound address and a proxy do that.
     Case("a foreign network", (400, AuthRejected, "Request denied based on IP address."), door="fenced"),
     Case("no TLS", (400, Rejected, "Malformed request to the REST bridge."), door="tls"),
 ]
 
 
-def answered(case: Case, broker: Broker) -> tuple[Response, Verdict]:
+def response_of(case: Case, broker: Broker) -> tuple[Response, Verdict]:
     body = PUSH if case.body is None else case.body
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
     query = case.query if isinstance(case.query, str) else case.query(sent)
@@ -229,7 +229,7 @@ def answered(case: Case, broker: Broker) -> tuple[Response, Verdict]:
 
 
 _REQUEST = Request("", b"1")
-"""Nothing is masked that it signs."""
+"""An unsigned request, so that no signature is masked in reasons."""
 
 
 def judged(answer: Response) -> Verdict:
@@ -242,22 +242,22 @@ def check(answer: Response, verdict: Verdict, expected: tuple[int, type[Verdict]
     if not isinstance(verdict, Receipt):
         assert verdict.reason.startswith(reason)
     if isinstance(verdict, ClockRejected):
-        assert verdict.skew == pytest.approx(0, abs=3)  # this clock is the broker's
+        assert verdict.skew == pytest.approx(0, abs=3)  # the clock of this process is also the broker's
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_bridge_and_the_hub_answer_alike(case: Case, broker: Broker) -> None:
+def test_the_bridge_and_the_hub_respond_alike(case: Case, broker: Broker) -> None:
     differs = case.hub if broker.name == "hub" else None
-    check(*answered(case, broker), differs or case.expected)
+    check(*response_of(case, broker), differs or case.expected)
 
 
 @pytest.mark.usefixtures("crossbar")
 @pytest.mark.parametrize("case", CROSSBAR_ALONE, ids=lambda case: case.name)
-def test_the_bridge_refuses(case: Case, real: Broker) -> None:
-    check(*answered(case, real), case.expected)
+def test_refusals_of_the_bridge_only(case: Case, real: Broker) -> None:
+    check(*response_of(case, real), case.expected)
 
 
 def test_another_path_is_not_found(broker: Broker) -> None:
-    """Another part of the broker responds, in HTML or plain text."""
+    """Another path is not found: a part of the broker other than the bridge responds, in HTML or plain text."""
     answer = post(broker.open.endpoint.replace("/publish", "/nowhere"), PUSH)
     assert (answer.status, type(judged(answer))) == (404, Rejected)

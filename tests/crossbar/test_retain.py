@@ -1,6 +1,6 @@
-"""What `retain` does not go together with: why the documentation says so.
+"""The limits of `retain` that the documentation mentions.
 
-Where a test here fails with a later Crossbar.io, a sentence of the documentation may go.
+If a test here fails with a later version of Crossbar.io, the documentation may no longer need the sentence.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("crossbar")
 SUBSCRIBED, ERROR = 33, 8
 RETAIN = {"retain": True}
 UNSUBSCRIBE = [34, 2, 1]
-"""From a subscription that there is not, which is answered by an ERROR."""
+"""UNSUBSCRIBE of a subscription that does not exist, to which the reply is an ERROR."""
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ UNSUBSCRIBE = [34, 2, 1]
     ],
     ids=["eligible_authid", "eligible_authrole", "exclude_authid", "exclude_authrole"],
 )
-def test_a_later_subscriber_gets_what_it_should_not(
+def test_a_later_subscriber_gets_a_retained_event_that_excluded_it(
     options: Callable[[Subscriber], dict[str, object]], real: Broker, topic: str
 ) -> None:
     with Client(real.open.endpoint, dialect="crossbar") as client, subscriber(real.open.ws_url) as late:
@@ -43,16 +43,16 @@ def test_a_later_subscriber_gets_what_it_should_not(
         assert late.event() == Event(topic, ["kept"], retained=True)
 
 
-async def test_sessions_that_are_eligible_are_respected(real: Broker, topic: str) -> None:
-    assert await answered(real, Push(topic, "kept", eligible=[1], options=RETAIN)) == [SUBSCRIBED, ERROR]
+async def test_a_later_subscriber_that_is_not_eligible_gets_no_retained_event(real: Broker, topic: str) -> None:
+    assert await replies(real, Push(topic, "kept", eligible=[1], options=RETAIN)) == [SUBSCRIBED, ERROR]
 
 
-async def test_with_exclude_a_later_subscription_is_never_answered(real: Broker, topic: str) -> None:
-    assert await answered(real, Push(topic, "kept", exclude=[1], options=RETAIN)) == [ERROR]
+async def test_with_exclude_a_later_subscription_gets_no_reply(real: Broker, topic: str) -> None:
+    assert await replies(real, Push(topic, "kept", exclude=[1], options=RETAIN)) == [ERROR]
 
 
-async def answered(real: Broker, push: Push) -> list[object]:
-    """Push, subscribe with `get_retained`, and return the types of all answers up to that of a later request."""
+async def replies(real: Broker, push: Push) -> list[object]:
+    """Push, subscribe with `get_retained`, and return the types of all replies up to that of a later request."""
     async with (
         AsyncClient(real.open.endpoint, dialect="crossbar") as client,
         aiohttp.ClientSession() as session,

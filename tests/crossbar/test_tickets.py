@@ -1,4 +1,4 @@
-"""`examples/crossbar/tickets/`: Crossbar.io lets subscribers in by the same tickets as the hub."""
+"""`examples/crossbar/tickets/`: Crossbar.io accepts the same tickets as the hub."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SUBSCRIPTIONS: Sequence[tuple[str, Sequence[str], Sequence[str]]] = (
         ("http://example.", ".example.orders.x", "com..orders.x", "com.example.", "com.example.news.", "..", "."),
     ),
 )
-"""How to match, topics and patterns that `TOPICS` cover, and those of which they do not cover all."""
+"""A match policy, topics and patterns that `TOPICS` cover, and those that they do not cover completely."""
 OTHER_REQUESTS: Sequence[Sequence[object]] = (
     (16, 2, {"acknowledge": True}, ORDERS, [1]),
     (64, 2, {}, "com.example.orders.procedure"),
@@ -67,7 +67,7 @@ OTHER_REQUESTS: Sequence[Sequence[object]] = (
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run Crossbar.io by the example's files, but for the port."""
+    """Run Crossbar.io with the example's files, except for the port."""
     config: dict[str, Any] = json.loads((FOLDER / "config.json").read_text())
     (worker,) = config["workers"]
     (component,) = worker["components"]
@@ -81,7 +81,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 class Session:
-    """A subscriber that speaks WAMP v2, message by message."""
+    """A WAMP v2 session that is controlled message by message."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -96,14 +96,14 @@ class Session:
         return message
 
     async def subscribe(self, topic: str, match: str = "exact") -> object:
-        """Return "" or the error."""
+        """Return the URI of the error, or an empty string."""
         answer = await self.ask(32, 1, {"match": match}, topic)
         return "" if answer[0] == 33 else answer[4]
 
 
 @asynccontextmanager
 async def joined(authority: str, token: str) -> AsyncIterator[tuple[Session, list[Any]]]:
-    """Connect, and yield the session with WELCOME or ABORT."""
+    """Connect, and yield the session and the reply to its ticket: WELCOME or ABORT."""
     async with (
         aiohttp.ClientSession() as http,
         http.ws_connect(f"ws://{authority}/ws", protocols=["wamp.2.json"]) as socket,
@@ -121,14 +121,14 @@ def issued(sub: str, *topics: str) -> str:
 def made(
     claims: Mapping[str, object] | None = None, *, secret: str = TICKET_SECRET, kid: str = "tickets", alg: str = "HS256"
 ) -> str:
-    """Return a token with some claims changed, or left out if they are None."""
+    """Return a token in which some claims are changed, or left out if they are None."""
     now = time.time()
     all_claims = {"sub": "17", "topics": [ORDERS], "iat": now, "exp": now + 60, **(claims or {})}
     kept = {name: value for name, value in all_claims.items() if value is not None}
     return jwt.encode(kept, secret if alg != "none" else "", algorithm=alg, headers={"kid": kid})
 
 
-async def test_a_session_may_subscribe_to_what_its_ticket_covers_and_do_nothing_else(authority: str) -> None:
+async def test_a_ticket_allows_only_subscriptions_to_its_topics(authority: str) -> None:
     async with joined(authority, issued("17", *TOPICS)) as (session, welcome):
         assert welcome[0] == 2
         assert {name: welcome[2][name] for name in ("authid", "authrole", "authmethod")} == {
@@ -173,8 +173,8 @@ async def test_tickets_that_are_not_valid_are_refused(authority: str) -> None:
     assert await aborts(authority, expired) == dict.fromkeys(expired, "webmq.error.ticket_expired")
 
 
-async def test_other_claims_do_not_matter(authority: str) -> None:
-    """Hubs accept the same tickets."""
+async def test_other_claims_are_ignored(authority: str) -> None:
+    """Other claims are ignored, as hubs ignore them."""
     async with joined(authority, made({"aud": "shop", "jti": 17})) as (_, welcome):
         assert welcome[0] == 2
 
@@ -188,7 +188,8 @@ async def aborts(authority: str, tokens: Mapping[str, str]) -> dict[str, object]
     return reasons
 
 
-async def test_events_for_one_user_reach_this_user_alone(authority: str) -> None:
+async def test_events_for_one_user_reach_only_this_user(authority: str) -> None:
+    """An event for one authid reaches only the sessions of that user."""
     topic = "http://example.com/news"
     client = AsyncClient(f"http://{authority}/publish", KEY, SECRET, dialect="crossbar")
     async with (
@@ -204,7 +205,7 @@ async def test_events_for_one_user_reach_this_user_alone(authority: str) -> None
 
 
 async def test_a_session_ends_with_its_ticket(authority: str) -> None:
-    """One that ignores GOODBYE gets no further event, and can subscribe to nothing."""
+    """When its ticket expires, a session that ignores GOODBYE receives no more events and cannot subscribe."""
     token = made({"exp": time.time() + 1})
     client = AsyncClient(f"http://{authority}/publish", KEY, SECRET, dialect="crossbar")
     async with client, joined(authority, token) as (session, _):
@@ -216,7 +217,7 @@ async def test_a_session_ends_with_its_ticket(authority: str) -> None:
 
 @pytest.mark.usefixtures("chromium")
 async def test_the_same_page_works_with_both_brokers(authority: str, page: Page) -> None:
-    """It is told of topics that the ticket does not cover, and asks for a new ticket when one expires."""
+    """With both brokers, a page gets an error for topics outside its ticket, and a new ticket when one expires."""
     hub = in_thread(lambda: Hub(port=0, keys={KEY: SECRET}, ticket_keys={"tickets": TICKET_SECRET}))
     with hub as embedded:
         for endpoint, ws_url in (

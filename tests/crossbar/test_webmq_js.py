@@ -1,4 +1,4 @@
-"""`webmq.js` in Chromium, unchanged on both brokers: it subscribes, and is named by its session ID."""
+"""`webmq.js` in Chromium, unchanged with both brokers: it subscribes, and its session ID selects it as receiver."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from webmqconnect_async import AsyncClient, Payload
 
 from ..chromium import Page
-from ..hub.pages import asked
+from ..hub.pages import ping_reply
 from .brokers import KEY, SECRET, Broker
 
 pytestmark = pytest.mark.usefixtures("chromium")
 
 
 async def subscribe(page: Page, ws_url: str, *topics: str) -> None:
-    """Connect and subscribe; `heard` returns when the broker has done the latter."""
+    """Connect the page and let it subscribe. `heard` returns once the subscription is in effect."""
     await page.evaluate(f"""
         globalThis.mq = new WebMQ({json.dumps(ws_url)});
         globalThis.events = [];
@@ -26,14 +26,14 @@ async def subscribe(page: Page, ws_url: str, *topics: str) -> None:
 
 
 async def heard(page: Page, client: AsyncClient, topic: str) -> None:
-    """Return when events of the topic arrive, with none of them kept."""
+    """Return once events of the topic arrive. Forget the events that have arrived so far."""
     found = f"events.some(([topic]) => topic === {json.dumps(topic)})"
     while not await page.evaluate(found):
         await client.push(topic, "heard?")
     await page.evaluate("events.length = 0")
 
 
-async def test_events_arrive_and_the_session_id_names_the_page(broker: Broker, page: Page, topic: str) -> None:
+async def test_events_arrive_and_the_session_id_selects_the_page(broker: Broker, page: Page, topic: str) -> None:
     async with AsyncClient(broker.open.endpoint, dialect="crossbar") as client:
         await subscribe(page, broker.open.ws_url, topic)
         await heard(page, client, topic)
@@ -44,7 +44,7 @@ async def test_events_arrive_and_the_session_id_names_the_page(broker: Broker, p
         await client.push(topic, {"id": 17, "ü": [None, "😀"]}, eligible=[session_id])
         await client.push(topic, Payload(1, 2, a=3))
         await client.push(topic, "the end")
-        pushed = "events.map(([, event]) => event).filter((event) => event !== 'heard?')"  # of which one may be late
+        pushed = "events.map(([, event]) => event).filter((event) => event !== 'heard?')"  # one may arrive late
         await page.until(f"{pushed}.length >= 3")
         events = await page.evaluate(pushed)
         assert events == [{"id": 17, "ü": [None, "😀"]}, {"args": [1, 2], "kwargs": {"a": 3}}, "the end"]
@@ -61,8 +61,8 @@ async def test_events_arrive_and_the_session_id_names_the_page(broker: Broker, p
         assert page.problems == []
 
 
-async def test_a_topic_that_is_none_to_a_router_costs_no_other(broker: Broker, page: Page, topic: str) -> None:
-    """Crossbar.io closes the connection of a page that subscribes to such a topic, and does so after each reconnect."""
+async def test_an_invalid_topic_does_not_affect_other_topics(broker: Broker, page: Page, topic: str) -> None:
+    """`webmq.js` refuses an invalid topic itself, because Crossbar.io would close the connection each time."""
     async with AsyncClient(broker.open.endpoint, dialect="crossbar") as client:
         await page.evaluate("globalThis.closed = 0; undefined")
         await subscribe(page, broker.open.ws_url, "http://example.com/page#orders", "a b", topic)
@@ -72,10 +72,10 @@ async def test_a_topic_that_is_none_to_a_router_costs_no_other(broker: Broker, p
 
 
 @pytest.mark.usefixtures("crossbar")
-async def test_crossbar_io_answers_that_it_is_there(real: Broker, page: Page, topic: str) -> None:
+async def test_crossbar_io_responds_to_pings_of_the_page(real: Broker, page: Page, topic: str) -> None:
     await subscribe(page, real.open.ws_url)
-    assert await asked(page) == [8, 34, 1, {}, "wamp.error.no_such_subscription"]
-    assert await asked(page) == [8, 34, 2, {}, "wamp.error.no_such_subscription"]
+    assert await ping_reply(page) == [8, 34, 1, {}, "wamp.error.no_such_subscription"]
+    assert await ping_reply(page) == [8, 34, 2, {}, "wamp.error.no_such_subscription"]
     await page.evaluate(f"mq.subscribe({json.dumps(topic)}, (event) => events.push([{json.dumps(topic)}, event]))")
     async with AsyncClient(real.open.endpoint, dialect="crossbar") as client:
         await heard(page, client, topic)
@@ -99,14 +99,14 @@ async def test_crossbar_io_loses_the_events_of_each_outage(real: Broker, page: P
 
 
 @pytest.mark.usefixtures("crossbar")
-async def test_a_realm_that_is_missing_may_still_be_starting(real: Broker, page: Page) -> None:
+async def test_a_missing_realm_is_tried_again(real: Broker, page: Page) -> None:
     await page.evaluate(f"globalThis.mq = new WebMQ({json.dumps(real.open.ws_url)}, {{realm: 'elsewhere'}}); undefined")
     await page.until("mq.state === 'closed'")
     assert str(await page.evaluate("mq.detail")).startswith("no_such_realm: ")
 
 
 @pytest.mark.usefixtures("crossbar")
-async def test_a_key_where_there_are_none_is_refused(real: Broker, page: Page) -> None:
+async def test_a_key_for_a_broker_without_keys_is_refused(real: Broker, page: Page) -> None:
     options = "{key: 'reader', sign: () => 'a signature'}"
     await page.evaluate(f"globalThis.mq = new WebMQ({json.dumps(real.open.ws_url)}, {options}); undefined")
     await page.until("mq.state === 'refused'")
@@ -115,7 +115,10 @@ async def test_a_key_where_there_are_none_is_refused(real: Broker, page: Page) -
 
 @pytest.mark.usefixtures("crossbar")
 async def test_patterns_at_crossbar_io(real: Broker, page: Page, topic: str) -> None:
-    """Each handler gets the topic of the event; texts with empty parts do not end the connection."""
+    """Each handler of a pattern gets the topic of the event.
+
+    Patterns with empty components do not end the connection.
+    """
     await subscribe(page, real.open.ws_url)
     patterns = [("prefix", topic), ("prefix", f"{topic}."), ("wildcard", f"{topic}..c"), ("exact", f"{topic}.b.c")]
     await page.evaluate(f"""
@@ -134,7 +137,7 @@ async def test_patterns_at_crossbar_io(real: Broker, page: Page, topic: str) -> 
 
 
 async def test_retained_events(broker: Broker, page: Page, topic: str) -> None:
-    """They come first; again after a loss, and not after a recovery."""
+    """Retained events come first after a subscription, and again after a loss, but not after a recovery."""
     async with AsyncClient(broker.open.endpoint, dialect="crossbar") as client:
         await client.push(topic, "kept", options={"retain": True})
         await subscribe(page, broker.open.ws_url)

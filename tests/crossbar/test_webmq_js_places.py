@@ -1,4 +1,4 @@
-"""`webmq.js` in a page, in a worker and in Node.js, with hubs and Crossbar.io: the same script on all of them."""
+"""The same `webmq.js` script in a page, in a worker and in Node.js, with hubs and with Crossbar.io."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ..chromium import Page
 from .brokers import Broker
 
 Until = Callable[[str], Awaitable[None]]
-"""Returns when the script has said a text."""
+"""Returns once the script has called `say` with this text."""
 
-# It says what happens, by `say(text)`, and loses its first connection when an event arrives.
+# The script reports its progress with `say(text)`, and drops its first connection when an event arrives.
 _SUBSCRIBER = """
 const opened = [], Real = WebSocket;
 WebSocket = class extends Real {
@@ -78,7 +78,7 @@ async def in_worker(page: Page, script: str) -> AsyncIterator[Until]:
 
 @asynccontextmanager
 async def in_node(_page: Page, script: str) -> AsyncIterator[Until]:
-    """Run the subscriber in Node.js, which must exit when the subscriber has been closed."""
+    """Run the subscriber in Node.js. The process must exit once the subscriber is closed."""
     options = ("--no-warnings", "--experimental-websocket", "-")
     node = await asyncio.create_subprocess_exec("node", *options, stdin=PIPE, stdout=PIPE, stderr=PIPE)
     assert node.stdin is not None
@@ -114,10 +114,10 @@ Place = Callable[[Page, str], AbstractAsyncContextManager[Until]]
 @pytest.mark.parametrize(
     ("name", "protocol"), [("embedded", "wamp"), ("embedded", "wamp.2.json"), ("real", "wamp.2.json")]
 )
-async def test_a_subscriber(
+async def test_a_subscriber_in_each_place(
     request: pytest.FixtureRequest, name: str, protocol: str, place: Place, page: Page, topic: str
 ) -> None:
-    """It subscribes, gets an event, loses its connection, gets an event again, and ends."""
+    """The script subscribes, gets an event, loses its connection, gets another event, and ends."""
     broker: Broker = request.getfixturevalue(name)
     constants = {"URL_": broker.open.ws_url, "TOPIC": topic, "PROTOCOLS": [protocol]}
     script = "".join(f"const {key} = {json.dumps(value)};\n" for key, value in constants.items()) + _SUBSCRIBER

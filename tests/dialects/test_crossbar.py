@@ -1,4 +1,4 @@
-"""A push on Crossbar.io's wire: query and body against literals, what its answers mean, and what it would lose."""
+"""The `crossbar` dialect: queries and bodies against literals, verdicts on responses, and pushes that it refuses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from webmqconnect_async.errors import AuthRejected, BadReply, ClockRejected, Inv
 from webmqconnect_async.signing import Credentials, verify
 
 _NOW = 1318611591.123
-"""2011-10-14T16:59:51.123Z, when the vectors were signed."""
+"""2011-10-14T16:59:51.123Z, the time at which the vectors were signed."""
 
 
 class _Vector(TypedDict):
@@ -55,7 +55,7 @@ def _body(push: Push) -> bytes:
 
 
 def _push_of(body: str) -> Push:
-    """Return what somebody pushed to have this body sent."""
+    """Return a push that is sent with this body."""
     fields = json.loads(body)
     event: object = Payload(*fields.get("args", []), **fields.get("kwargs", {}))
     return Push(fields["topic"], event)
@@ -63,7 +63,11 @@ def _push_of(body: str) -> Push:
 
 @pytest.mark.parametrize("name", sorted(_VECTORS))
 def test_the_signed_query_of_every_vector(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The body is given, so that it is the vector's to the byte; so is the timestamp that no clock of ours writes."""
+    """The dialect signs every vector's body exactly as the vector does.
+
+    The body is set to the bytes of the vector. So is a timestamp with one digit of fraction, which the dialect never
+    writes.
+    """
     vector = _VECTORS[name]
     when = datetime.strptime(vector["timestamp"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
     if vector["timestamp"].endswith(".1Z"):
@@ -82,23 +86,23 @@ def test_the_signed_query_of_every_vector(name: str, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("name", sorted(_VECTORS))
-def test_the_body_of_every_vector_means_the_same(name: str) -> None:
+def test_the_body_of_every_vector_is_equal_json(name: str) -> None:
     body = _VECTORS[name]["body"]
     sent = json.loads(_body(_push_of(body)))
     assert sent == {"args": []} | json.loads(body)
 
 
-def test_a_plain_event_is_the_one_positional_argument_to_the_byte() -> None:
+def test_a_plain_event_is_the_only_positional_argument() -> None:
     vector = next(vector for vector in _VECTORS.values() if vector["seq"] == "1")
     assert _body(Push("com.example.topic", "Hello, world!")) == vector["body"].encode()
 
 
-def test_no_vector_is_left_out() -> None:
+def test_the_file_has_all_vectors() -> None:
     assert len(_VECTORS) == 22
 
 
 def test_an_unsigned_push_has_no_query() -> None:
-    """An unsigned endpoint would check timestamp, seq and nonce, if they were sent."""
+    """An unsigned push has no query, because even an unsigned endpoint would check timestamp, seq and nonce."""
     request = _dialect().encode(Push("com.x", 1))(_NOW)
     assert (request.query, request.body) == ("", b'{"topic":"com.x","args":[1]}')
 
@@ -127,13 +131,13 @@ def test_each_request_has_its_own_time_number_and_nonce() -> None:
         (4102444800.5, "2100-01-01T00:00:00.500Z"),
     ],
 )
-def test_the_timestamp_always_has_its_fraction(now: float, timestamp: str) -> None:
+def test_the_timestamp_always_has_a_fraction(now: float, timestamp: str) -> None:
     query = _dialect(Credentials("app", "s3cret")).encode(Push("t", 1))(now).query
     assert dict(parse_qsl(query))["timestamp"] == timestamp
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.integers(0, 2**53), st.text(max_size=20))
-def test_what_arrives_is_what_was_signed(key: str, nonce: int, secret: str) -> None:
+def test_the_signed_parts_survive_parsing_of_the_query(key: str, nonce: int, secret: str) -> None:
     try:
         credentials = Credentials(key, "x" + secret)
     except ValueError:
@@ -196,11 +200,11 @@ def test_no_repr_shows_a_secret_or_a_signature() -> None:
     ],
     ids=lambda value: ascii(value)[:60] if isinstance(value, str) else "",
 )
-def test_what_is_pushed_and_what_is_sent(push: Push, body: str) -> None:
+def test_the_body_of_a_push(push: Push, body: str) -> None:
     assert _body(push).decode() == body
 
 
-def test_the_caller_s_encoder_writes_the_event_alone() -> None:
+def test_dumps_encodes_only_the_event() -> None:
     dialect = _dialect(dumps=lambda event: f"<{event}>")
     assert dialect.encode(Push("com.x", 5))(_NOW).body == b'{"topic":"com.x","args":[<5>]}'
 
@@ -212,7 +216,7 @@ def test_the_caller_s_encoder_writes_the_event_alone() -> None:
     "topic",
     ["a", "com.x", "http://example.com/orders", "com.É.☃", "A.b_1", "a/b", "a\0b", "wamp", "com.wamp.x", "x" * 999],
 )
-def test_loose_uris_pass(topic: str) -> None:
+def test_loose_uris_are_accepted(topic: str) -> None:
     assert json.loads(_body(Push(topic, 1)))["topic"] == topic
 
 
@@ -220,13 +224,13 @@ def test_loose_uris_pass(topic: str) -> None:
     "topic",
     ["", ".", "a..b", ".a", "a.", "a b", " a", "a.b\n", "a\u00a0b", "a#b", "http://example.com/x#y", "wamp.x", "wamp."],
 )
-def test_what_a_router_does_not_take_for_a_uri_is_refused(topic: str) -> None:
+def test_a_topic_that_is_not_a_uri_to_a_router_is_refused(topic: str) -> None:
     with pytest.raises(InvalidPush, match=r"^topic: "):
         _body(Push(topic, 1))
 
 
 @pytest.mark.parametrize("topic", [None, 5, b"com.x", ["t"]])
-def test_a_topic_that_is_no_text_is_refused(topic: str) -> None:
+def test_a_topic_that_is_not_a_str_is_refused(topic: str) -> None:
     with pytest.raises(InvalidPush, match=rf"^topic must be a string, not {type(topic).__name__}"):
         _body(Push(topic, 1))
 
@@ -236,14 +240,14 @@ def test_a_topic_with_a_lone_surrogate_is_refused() -> None:
         _body(Push("com.\ud800", 1))
 
 
-def test_a_topic_may_be_of_a_subclass_of_text() -> None:
+def test_a_topic_may_be_an_instance_of_a_subclass_of_str() -> None:
     class Topics(enum.StrEnum):
         ORDERS = "com.example.orders"
 
     assert _body(Push(Topics.ORDERS, 1)) == b'{"topic":"com.example.orders","args":[1]}'
 
 
-# Events that the bridge takes and no subscriber gets
+# Events that the bridge accepts and no subscriber gets
 
 
 def _nested(levels: int) -> object:
@@ -254,7 +258,7 @@ def _nested(levels: int) -> object:
 
 
 @pytest.mark.parametrize("wrap", [lambda event: event, lambda event: Payload(event), lambda event: Payload(k=event)])
-def test_nesting_is_bounded(wrap: Callable[[object], object]) -> None:
+def test_nesting_is_limited(wrap: Callable[[object], object]) -> None:
     assert _body(Push("t", wrap(_nested(128))))
     with pytest.raises(InvalidPush, match=r"^event: nested deeper than 128 levels"):
         _body(Push("t", wrap(_nested(129))))
@@ -263,29 +267,29 @@ def test_nesting_is_bounded(wrap: Callable[[object], object]) -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        # Brackets that do not nest.
+        # Brackets that are not nested.
         *([[]] * 5000, "[" * 5000, ['\\"[{' * 200], {"[" * 200: "]"}),
-        # NUL, but not at the beginning of a string.
+        # NUL, but not as the first character of a string.
         *("a\0", '"\0', '\\"\0', '"\\u0000', "\\u0000", {'"\0': '\\\\"\0'}),
-        # Long numbers that are no integers.
+        # Long numbers that are not integers.
         *("1" * 50, {"9" * 50: 1}, 1e300, 12345678901234567890.5, [0.1234567890123456789]),
     ],
     ids=lambda event: repr(event)[:20],
 )
-def test_what_only_looks_like_something_the_router_loses_passes(event: object) -> None:
+def test_events_that_resemble_refused_ones_are_accepted(event: object) -> None:
     assert json.loads(_body(Push("t", event)))["args"] == [event]
 
 
 @pytest.mark.parametrize(
     "event", ["\0", "\0YQ==", ["a", "\0%"], {"k": {"k": "\0"}}, {"\0": 1}, ["\\", "\0"], Payload(k="\0")], ids=repr
 )
-def test_a_string_that_would_be_taken_for_bytes_is_refused(event: object) -> None:
+def test_a_string_that_wamp_decodes_as_bytes_is_refused(event: object) -> None:
     with pytest.raises(InvalidPush, match=r"^event: a string that begins with NUL"):
         _body(Push("t", event))
 
 
 @pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 2**63])
-def test_integers_of_64_bits_pass(number: int) -> None:
+def test_integers_of_64_bits_are_accepted(number: int) -> None:
     assert json.loads(_body(Push("t", {"n": number})))["args"] == [{"n": number}]
 
 
@@ -298,20 +302,20 @@ def test_larger_integers_are_refused(number: int) -> None:
 
 
 @pytest.mark.parametrize("event", [float("nan"), [float("inf")], "\ud800", {"\udfff": 1}, object()])
-def test_what_json_cannot_say_is_refused(event: object) -> None:
+def test_values_without_a_json_form_are_refused(event: object) -> None:
     with pytest.raises(InvalidPush, match=r"^event"):
         _body(Push("t", event))
     with pytest.raises(InvalidPush, match=r"^event"):
         _body(Push("t", Payload(a=event)))
 
 
-def test_an_encoder_that_writes_no_json_where_it_has_to_be_read_is_refused() -> None:
+def test_output_of_dumps_that_is_not_json_is_refused_where_it_must_be_parsed() -> None:
     with pytest.raises(InvalidPush, match=r"^event: what dumps returned is not JSON"):
         _dialect(dumps=lambda event: "1" * 19 + "}").encode(Push("t", 1))
 
 
 @pytest.mark.parametrize("keyword", ["options", "topic", "self"])
-def test_keywords_that_the_bridge_would_drop_or_break_over_are_refused(keyword: str) -> None:
+def test_keywords_that_the_bridge_drops_or_fails_on_are_refused(keyword: str) -> None:
     with pytest.raises(InvalidPush, match=f"^event: the keyword '{keyword}'"):
         _body(Push("t", Payload(1, **{keyword: 1})))
 
@@ -342,7 +346,7 @@ def test_keywords_that_the_bridge_would_drop_or_break_over_are_refused(keyword: 
     ids=lambda value: ascii(value)[:40],
 )
 @pytest.mark.parametrize("argument", ["eligible", "exclude"])
-def test_what_are_no_session_ids_are_refused_by_name(argument: str, ids: SessionIDs, said: str) -> None:
+def test_values_that_are_not_session_ids_are_named_in_the_error(argument: str, ids: SessionIDs, said: str) -> None:
     push = Push("t", 1, eligible=ids) if argument == "eligible" else Push("t", 1, exclude=ids)
     with pytest.raises(InvalidPush, match=f"^{argument}{said}") as caught:
         _body(push)
@@ -371,12 +375,12 @@ def test_what_are_no_session_ids_are_refused_by_name(argument: str, ids: Session
     ],
     ids=lambda value: ascii(value)[:40],
 )
-def test_what_the_bridge_would_pass_over_or_break_over_is_refused(options: dict[str, object], said: str) -> None:
+def test_options_that_the_bridge_ignores_or_fails_on_are_refused(options: dict[str, object], said: str) -> None:
     with pytest.raises(InvalidPush, match=f"^{said}"):
         _body(Push("t", 1, options=options))
 
 
-# Answers
+# Responses
 
 
 def _judged(status: int, body: bytes | dict[str, object], **headers: str) -> Receipt | Rejected | BadReply:
@@ -386,11 +390,11 @@ def _judged(status: int, body: bytes | dict[str, object], **headers: str) -> Rec
 
 
 @pytest.mark.parametrize("status", [200, 202])
-def test_an_id_is_a_receipt(status: int) -> None:
+def test_a_response_with_an_id_is_a_receipt(status: int) -> None:
     assert _judged(status, {"id": 6220044819318603}) == Receipt(status, 6220044819318603, 2)
 
 
-def _said(error: str, *args: str) -> dict[str, object]:
+def _error_body(error: str, *args: str) -> dict[str, object]:
     return {"error": error, "args": list(args), "kwargs": {}}
 
 
@@ -399,11 +403,16 @@ def _said(error: str, *args: str) -> dict[str, object]:
     [
         (
             200,
-            _said("wamp.error.not_authorized", "session not authorized to publish to topic 'com.x'"),
+            _error_body("wamp.error.not_authorized", "session not authorized to publish to topic 'com.x'"),
             AuthRejected,
             "wamp.error.not_authorized: session not authorized to publish to topic 'com.x'",
         ),
-        (200, _said("wamp.error.invalid_uri", "publish with …"), Rejected, "wamp.error.invalid_uri: publish with …"),
+        (
+            200,
+            _error_body("wamp.error.invalid_uri", "publish with …"),
+            Rejected,
+            "wamp.error.invalid_uri: publish with …",
+        ),
         (200, {"error": "other", "args": None}, Rejected, "other"),
         (200, {"error": "a\nb", "args": [1, "c\x1b"]}, Rejected, "a b: c\\u001b"),
         (200, {}, BadReply, "{}"),
@@ -414,39 +423,49 @@ def _said(error: str, *args: str) -> dict[str, object]:
         (200, b"OK", BadReply, "OK"),
         (200, b"[" * 60000, BadReply, "[" * 200 + "…"),
         (204, b"", BadReply, ""),
-        (400, _said("Request expired, too old timestamp."), ClockRejected, "Request expired, too old timestamp."),
+        (400, _error_body("Request expired, too old timestamp."), ClockRejected, "Request expired, too old timestamp."),
         (
             400,
-            _said("REST bridge signature was invalid (invalid timestamp 'x' (must be UTC/ISO-8601, …))."),
+            _error_body("REST bridge signature was invalid (invalid timestamp 'x' (must be UTC/ISO-8601, …))."),
             ClockRejected,
             "REST bridge signature was invalid (invalid timestamp 'x' (must be UTC/ISO-8601, …)).",
         ),
         (
             400,
-            _said("REST bridge signature was invalid (missing mandatory field - 'key' field missing)."),
+            _error_body("REST bridge signature was invalid (missing mandatory field - 'key' field missing)."),
             AuthRejected,
             "REST bridge signature was invalid (missing mandatory field - 'key' field missing).",
         ),
-        (400, _said("Request denied based on IP address."), AuthRejected, "Request denied based on IP address."),
-        (400, _said("Malformed request to the REST bridge."), Rejected, "Malformed request to the REST bridge."),
-        (400, _said("Request body was invalid JSON."), Rejected, "Request body was invalid JSON."),
+        (400, _error_body("Request denied based on IP address."), AuthRejected, "Request denied based on IP address."),
+        (400, _error_body("Malformed request to the REST bridge."), Rejected, "Malformed request to the REST bridge."),
+        (400, _error_body("Request body was invalid JSON."), Rejected, "Request body was invalid JSON."),
         (400, b"<html>", Rejected, "<html>"),
         (400, {"id": 5}, Rejected, '{"id": 5}'),
-        (401, _said("REST bridge signature key not valid."), AuthRejected, "REST bridge signature key not valid."),
+        (
+            401,
+            _error_body("REST bridge signature key not valid."),
+            AuthRejected,
+            "REST bridge signature key not valid.",
+        ),
         (403, b"", AuthRejected, ""),
         (404, b"<html>no</html>", Rejected, "<html>no</html>"),
-        (405, _said("Method not accepted by the REST bridge."), Rejected, "Method not accepted by the REST bridge."),
-        (413, _said("Request too long. (229 is longer …)"), TooLarge, "Request too long. (229 is longer …)"),
-        (429, _said("wait"), Overloaded, "wait"),
-        (500, _said("Unhandled exception in Crossbar."), BadReply, "Unhandled exception in Crossbar."),
-        (500, _said("wamp.error.not_authorized"), BadReply, "wamp.error.not_authorized"),
+        (
+            405,
+            _error_body("Method not accepted by the REST bridge."),
+            Rejected,
+            "Method not accepted by the REST bridge.",
+        ),
+        (413, _error_body("Request too long. (229 is longer …)"), TooLarge, "Request too long. (229 is longer …)"),
+        (429, _error_body("wait"), Overloaded, "wait"),
+        (500, _error_body("Unhandled exception in Crossbar."), BadReply, "Unhandled exception in Crossbar."),
+        (500, _error_body("wamp.error.not_authorized"), BadReply, "wamp.error.not_authorized"),
         (502, b"<html>", BadReply, "<html>"),
         (503, b"", BadReply, ""),
         (302, b"", BadReply, ""),
     ],
     ids=lambda value: ascii(value)[:30] if not isinstance(value, type) else value.__name__,
 )
-def test_what_an_answer_means(
+def test_the_error_of_each_response(
     status: int, body: bytes | dict[str, object], kind: type[Rejected | BadReply], reason: str
 ) -> None:
     verdict = _judged(status, body)
@@ -457,16 +476,16 @@ def test_what_an_answer_means(
         assert said == f"the broker answered {status}" + (f": {reason}" if reason else "")
 
 
-def test_overload_and_skew_come_from_the_headers() -> None:
+def test_retry_after_and_skew_are_read_from_the_headers() -> None:
     overloaded = _judged(503, b"", Retry_After="7")
     assert isinstance(overloaded, Overloaded)
     assert overloaded.retry_after == 7
-    late = _judged(400, _said("Request expired, too old timestamp."), Date="Fri, 14 Oct 2011 16:49:51 GMT")
+    late = _judged(400, _error_body("Request expired, too old timestamp."), Date="Fri, 14 Oct 2011 16:49:51 GMT")
     assert isinstance(late, ClockRejected)
     assert late.skew == pytest.approx(600.123)
 
 
 def test_a_signature_in_a_reason_is_removed() -> None:
-    verdict = _judged(200, _said("no", "zglPEiR3zXgZDFdkYB7VZMyZd1qIS7xXaTV3xwr-PZg="))
+    verdict = _judged(200, _error_body("no", "zglPEiR3zXgZDFdkYB7VZMyZd1qIS7xXaTV3xwr-PZg="))
     assert isinstance(verdict, Rejected)
     assert verdict.reason == "no: [removed]"

@@ -1,4 +1,4 @@
-"""Events as compact JSON in UTF-8: the types that have a form in JSON, the path of one that has none, and `dumps`."""
+"""Events as compact JSON in UTF-8: supported types, the path of a value that has no JSON form, and `dumps`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Size(enum.StrEnum):
 
 
 class _Due(enum.Enum):
-    """Enumerations whose values are not JSON themselves."""
+    """Enumerations whose values have no JSON form."""
 
     DATE = date(2026, 5, 1)
     NAIVE = datetime(2026, 5, 1)
@@ -76,7 +76,7 @@ class _Model(pydantic.BaseModel):
 
 
 class _Numpy:
-    """A scalar or array of numpy, as far as the encoder looks at it."""
+    """A scalar or array of numpy, with the attributes that the encoder reads."""
 
     def __init__(self, value: object, kind: object = "f") -> None:
         self.value, self.kind = value, kind
@@ -90,14 +90,14 @@ class _Numpy:
 
 
 class _LongDouble(_Numpy):
-    """As numpy.longdouble, which has no counterpart in Python."""
+    """A value like numpy.longdouble, which has no equivalent in Python."""
 
     def tolist(self) -> object:
         return _LongDouble(self.value)
 
 
 class _NaT(datetime):
-    """As pandas.NaT."""
+    """A value like pandas.NaT."""
 
     __hash__ = datetime.__hash__
 
@@ -109,14 +109,14 @@ class _NaT(datetime):
 
 
 class _Row:
-    """A lazy row of a database that is away."""
+    """A lazy row of a database that is unreachable."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise OSError("the database is away")
 
 
 class _Away(LookupError):
-    """An application's own."""
+    """An exception of an application."""
 
 
 class _LazyModel(_Model):
@@ -130,7 +130,7 @@ class _LazyPath:
 
 
 class _Computed:
-    """Attributes that look like those of a model and a path, and fail."""
+    """An object whose attributes look like those of a model and of a path, but raise errors."""
 
     @property
     def model_dump(self) -> NoReturn:
@@ -156,7 +156,7 @@ class _LazyItem:
 
 _HERE = __name__
 _HINT = "; dumps=webmqconnect_async.to_json encodes it"
-_PATH = f"{PurePosixPath.__module__}.PurePosixPath"  # pathlib._local on CPython 3.13
+_PATH = f"{PurePosixPath.__module__}.PurePosixPath"  # named pathlib._local on CPython 3.13
 _NAIVE = "a naive datetime, which browsers would read as local time; give it a time zone"
 _ZONE_WITHOUT_DATE = "a time in a zone whose offset depends on the date; push a datetime, or a naive time"
 
@@ -231,7 +231,7 @@ def test_a_value_of_the_standard_library_becomes_text(value: object, text: objec
     ],
     ids=repr,
 )
-def test_to_json_encodes_more(event: object, decoded: object) -> None:
+def test_to_json_encodes_types_of_other_libraries(event: object, decoded: object) -> None:
     assert json.loads(to_json(event)) == decoded
     assert encode_event(event, to_json) == to_json(event)
 
@@ -265,7 +265,7 @@ def test_to_json_names_the_type_and_the_path(encode: Dumps, event: object, said:
     assert str(caught.value) == said
 
 
-def test_to_json_refuses_what_contains_itself_or_fails() -> None:
+def test_to_json_refuses_values_that_contain_themselves_or_raise_errors() -> None:
     order = _Order([])
     order.items.append({"again": order})
     with pytest.raises(InvalidPush, match=r"^event\.items\[0\]\['again'\]: contains itself$"):
@@ -275,7 +275,7 @@ def test_to_json_refuses_what_contains_itself_or_fails() -> None:
 
 
 @given(_EVENTS)
-def test_any_event_comes_back_equal(event: object) -> None:
+def test_any_event_is_equal_after_decoding(event: object) -> None:
     assert json.loads(encode_event(event)) == event
 
 
@@ -292,7 +292,7 @@ def _deep(levels: int, innermost: object = None) -> object:
     return event
 
 
-_UNSAYABLE: list[tuple[object, str]] = [
+_NOT_JSON: list[tuple[object, str]] = [
     (math.nan, "event: nan is not JSON"),
     (math.inf, "event: inf is not JSON"),
     ([1, [2.0, -math.inf]], "event[1][1]: -inf is not JSON"),
@@ -336,14 +336,14 @@ _UNSAYABLE: list[tuple[object, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("event", "said"), _UNSAYABLE, ids=[said for _, said in _UNSAYABLE])
-def test_what_json_cannot_say_is_refused_with_its_path(event: object, said: str) -> None:
+@pytest.mark.parametrize(("event", "said"), _NOT_JSON, ids=[said for _, said in _NOT_JSON])
+def test_the_error_of_a_value_without_a_json_form_has_its_path(event: object, said: str) -> None:
     with pytest.raises(InvalidPush) as caught:
         encode_event(event)
     assert str(caught.value) == said
 
 
-def test_the_same_list_twice_is_no_circle() -> None:
+def test_the_same_list_may_occur_twice() -> None:
     shared: list[object] = [1]
     assert encode_event([shared, shared, {"a": shared}]) == b'[[1],[1],{"a":[1]}]'
     with pytest.raises(InvalidPush, match=r"^event\[2\]: nan is not JSON"):
@@ -351,13 +351,13 @@ def test_the_same_list_twice_is_no_circle() -> None:
 
 
 @pytest.mark.parametrize("event", [_deep(100_000), _deep(150, math.nan)], ids=["too deep", "NaN far down"])
-def test_what_lies_too_deep_is_refused_without_a_path(event: object) -> None:
-    """The search for the culprit is bounded, or it would itself be too deep."""
+def test_a_value_that_is_nested_too_deeply_is_refused_without_a_path(event: object) -> None:
+    """A value that is nested too deeply is refused without its path, because the depth of the search is limited."""
     with pytest.raises(InvalidPush, match=r"^event: not JSON: (RecursionError|ValueError)"):
         encode_event(event)
 
 
-def test_a_circle_far_down_is_refused() -> None:
+def test_a_deeply_nested_circular_reference_is_refused() -> None:
     with pytest.raises(InvalidPush, match=r"^event: not JSON: ValueError: Circular reference"):
         encode_event(_deep(150, _circle()))
 
@@ -368,19 +368,19 @@ def test_a_circle_far_down_is_refused() -> None:
     ids=["whole", "inside", "key", "key of NaN", "key of an object"],
 )
 def test_an_integer_of_more_digits_than_python_writes_is_refused(event: object) -> None:
-    """Python writes 4,300 digits at the most, in JSON and in messages alike."""
+    """Integers of more than 4,300 digits, which Python does not convert to text, are refused."""
     with pytest.raises(InvalidPush, match=r"^event"):
         encode_event(event)
 
 
-def test_a_path_is_not_longer_than_a_message_should_be() -> None:
+def test_a_long_path_is_shortened_in_the_message() -> None:
     with pytest.raises(InvalidPush) as caught:
         encode_event({"k" * 100_000: {"l" * 100_000: math.nan}})
     assert len(str(caught.value)) < 250
     assert str(caught.value).endswith(": nan is not JSON")
 
 
-def test_the_encoder_s_own_error_is_the_cause() -> None:
+def test_the_error_of_the_encoder_is_the_cause() -> None:
     with pytest.raises(InvalidPush) as caught:
         encode_event(object())
     assert isinstance(caught.value.__cause__, TypeError)
@@ -392,8 +392,8 @@ def test_the_encoder_s_own_error_is_the_cause() -> None:
         lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.floats(), inner),
     )
 )
-def test_an_event_is_either_json_or_an_invalid_push(event: object) -> None:
-    """Never another error; and what passes is strict JSON in UTF-8."""
+def test_encoding_results_in_json_or_invalid_push(event: object) -> None:
+    """Encoding any event results in strict JSON in UTF-8 or in InvalidPush, never in another error."""
     try:
         body = encode_event(event)
     except InvalidPush as error:
@@ -404,7 +404,7 @@ def test_an_event_is_either_json_or_an_invalid_push(event: object) -> None:
     assert not said.startswith("event: not JSON")
 
 
-# Encoders of the caller's
+# The `dumps` argument
 
 
 def test_dumps_replaces_the_encoder() -> None:
@@ -412,8 +412,8 @@ def test_dumps_replaces_the_encoder() -> None:
     assert encode_event(date(2026, 1, 1), lambda event: f'"{event}"') == b'"2026-01-01"'
 
 
-def test_dumps_may_write_bytes() -> None:
-    """`orjson.dumps` returns bytes."""
+def test_dumps_may_return_bytes() -> None:
+    """`dumps` may return bytes, as `orjson.dumps` does."""
     assert (
         encode_event({"a": "ü"}, lambda event: json.dumps(event, ensure_ascii=False).encode()) == '{"a": "ü"}'.encode()
     )
@@ -422,18 +422,18 @@ def test_dumps_may_write_bytes() -> None:
 @pytest.mark.parametrize("dumps", [json.dumps, lambda event: json.dumps(event).encode()], ids=["text", "bytes"])
 @pytest.mark.parametrize("event", [math.nan, -math.inf, {"NaN": ["Infinity", {'a\\"': math.nan}, math.inf]}], ids=repr)
 @pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
-def test_a_constant_that_dumps_wrote_is_refused(dialect: DialectName, event: object, dumps: Dumps) -> None:
-    """JSON.parse would fail on it in each page."""
+def test_nan_and_infinity_in_the_output_of_dumps_are_refused(dialect: DialectName, event: object, dumps: Dumps) -> None:
+    """NaN and Infinity in the output of `dumps` are refused, because JSON.parse would fail on them in each page."""
     with pytest.raises(InvalidPush, match=r"^event: dumps returned (NaN|Infinity), which is not JSON$"):
         new_dialect(dialect, None, dumps).encode(Push("t", event))
 
 
 @pytest.mark.parametrize("event", ["NaN", {"Infinity": '"NaN'}, ["\\", "NaN", '\\"', "-Infinity"]], ids=repr)
-def test_a_string_may_say_nan(event: object) -> None:
+def test_a_string_in_the_output_of_dumps_may_contain_nan(event: object) -> None:
     assert json.loads(encode_event(event, json.dumps)) == event
 
 
-def test_what_else_dumps_writes_is_its_own_duty() -> None:
+def test_other_output_of_dumps_is_not_checked() -> None:
     assert encode_event(1, lambda event: b"\xff") == b"\xff"
     assert encode_event("\ud800", json.dumps) == b'"\\ud800"'
 
@@ -447,7 +447,7 @@ def _raising(event: object) -> str:
 
 
 class _SoftTimeLimit(Exception):
-    """What a signal handler may raise while the encoder is running."""
+    """An exception that a signal handler may raise while the encoder runs."""
 
 
 def _none(event: object) -> None:
@@ -464,9 +464,9 @@ def _none(event: object) -> None:
         (lambda event: '"\ud800"', "event: not JSON: UnicodeEncodeError: "),
         (lambda: "1", "event: not JSON: TypeError: "),
     ],
-    ids=["raises", "None", "bytearray", "int", "surrogate", "takes nothing"],
+    ids=["raises", "None", "bytearray", "int", "surrogate", "no parameter"],
 )
-def test_an_encoder_that_does_not_work_is_an_invalid_push(dumps: Dumps, said: str) -> None:
+def test_a_dumps_that_fails_is_an_invalid_push(dumps: Dumps, said: str) -> None:
     with pytest.raises(InvalidPush) as caught:
         encode_event({"a": 1}, dumps)
     assert str(caught.value).startswith(said)
@@ -488,7 +488,7 @@ def _raises(error: BaseException) -> Dumps:
     ],
     ids=repr,
 )
-def test_an_encoder_s_error_is_an_invalid_push(error: Exception) -> None:
+def test_an_encoding_error_of_dumps_is_an_invalid_push(error: Exception) -> None:
     with pytest.raises(InvalidPush) as caught:
         encode_event(1, _raises(error))
     assert caught.value.__cause__ is error
@@ -507,15 +507,15 @@ def test_an_encoder_s_error_is_an_invalid_push(error: Exception) -> None:
     ],
     ids=repr,
 )
-def test_any_other_error_passes_through(error: BaseException) -> None:
-    """It is that of a signal handler, or of something that the encoder called."""
+def test_any_other_error_of_dumps_is_not_caught(error: BaseException) -> None:
+    """Any other error is not caught: a signal handler, or something that `dumps` called, raised it."""
     with pytest.raises(type(error)) as caught:
         encode_event(1, _raises(error))
     assert caught.value is error
 
 
-def test_a_signal_handler_s_error_passes_through_the_standard_encoder() -> None:
-    """It may come wherever the encoder runs Python code."""
+def test_the_standard_encoder_does_not_catch_the_error_of_a_signal_handler() -> None:
+    """The error of a signal handler, which may be raised wherever the encoder runs Python code, is not caught."""
 
     class Numbers(dict[str, object]):
         def items(self) -> Any:
@@ -525,7 +525,7 @@ def test_a_signal_handler_s_error_passes_through_the_standard_encoder() -> None:
         encode_event([Numbers(a=1)])
 
 
-# Outside forms: the two characters at which the hub splits
+# Characters at which the hub would split a form
 
 
 @pytest.mark.parametrize(
@@ -538,7 +538,7 @@ def test_a_signal_handler_s_error_passes_through_the_standard_encoder() -> None:
         ("&&;;", b'"\\u0026\\u0026\\u003b\\u003b"'),
     ],
 )
-def test_ampersand_and_semicolon_travel_escaped(event: object, body: bytes) -> None:
+def test_ampersand_and_semicolon_are_escaped(event: object, body: bytes) -> None:
     assert WebMQ().encode(Push("t", event))(0).body == body
     assert json.loads(body) == event
 
@@ -546,7 +546,7 @@ def test_ampersand_and_semicolon_travel_escaped(event: object, body: bytes) -> N
 @pytest.mark.parametrize(
     "dumps", [json.dumps, lambda event: json.dumps(event, indent=1).encode()], ids=["text", "bytes"]
 )
-def test_they_do_so_when_dumps_wrote_them(dumps: Dumps) -> None:
+def test_ampersand_and_semicolon_in_the_output_of_dumps_are_escaped(dumps: Dumps) -> None:
     event = {"link": "http://shop/?id=7&eligible=yes;exclude=no"}
     body = WebMQ(dumps=dumps).encode(Push("t", event))(0).body
     assert not set(body) & set(b"&;")
@@ -554,13 +554,13 @@ def test_they_do_so_when_dumps_wrote_them(dumps: Dumps) -> None:
 
 
 @given(_EVENTS)
-def test_any_event_travels_outside_forms_and_comes_back_equal(event: object) -> None:
+def test_any_escaped_event_is_equal_after_decoding(event: object) -> None:
     body = WebMQ().encode(Push("t", event))(0).body
     assert not set(body) & set(b"&;")
     assert json.loads(body) == event
 
 
-def test_a_traceback_of_an_invalid_push_ends_in_our_words() -> None:
+def test_the_traceback_of_an_invalid_push_ends_with_the_message_of_the_package() -> None:
     with pytest.raises(InvalidPush) as caught:
         encode_event([math.nan])
     assert traceback.format_exception_only(caught.value) == [

@@ -1,4 +1,4 @@
-"""The signature of a request in the text of its response: found whole and in part, however it is escaped."""
+"""Signatures in the text of a response are found completely or in part, in any escape."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def parts(draw: st.DrawFn) -> str:
     return SIGNATURE[start : draw(st.integers(start + 8, len(SIGNATURE)))]
 
 
-def left_of(error: object) -> list[str]:
-    """Return all that an error shows."""
+def shown_by(error: object) -> list[str]:
+    """Return all text that an error shows."""
     assert isinstance(error, WebMQError)
     return [str(error), repr(error), repr(error.args), repr(vars(error)), repr(pickle.dumps(error))]
 
@@ -73,41 +73,41 @@ def test_an_escape_may_be_escaped_often(text: str, depth: str) -> None:
 
 
 @given(parts(), NAMES, st.text(max_size=20), st.text(max_size=20), st.booleans())
-def test_no_embedding_gets_through(part: str, names: list[str], before: str, after: str, whole: bool) -> None:
-    """Alone or with what is around it, in a plain reason and in the JSON of the bridge."""
+def test_no_embedding_is_missed(part: str, names: list[str], before: str, after: str, whole: bool) -> None:
+    """A signature is found alone or within other text, in a plain reason and in the JSON of the bridge."""
     text = nested(before + part + after, *names) if whole else before + nested(part, *names) + after
     json_text = json.dumps({"error": "x", "args": [text]})
     for dialect in DIALECTS:
         for status, body in ((400, text), (502, json_text), (200, json_text)):
             verdict = judged(status, body.encode("utf-8", "replace"), dialect)
-            assert shown(left_of(verdict), SIGNATURE) == []
+            assert shown(shown_by(verdict), SIGNATURE) == []
             if len(body) < 190:
                 assert verdict.reason == QUOTED or "[removed]" in verdict.reason
 
 
 @given(parts(), NAMES, st.sampled_from(["/{}", "/a/{}/b", "//{}/", "http://{}/x", "http://{}@h/", "{}", "/x;{}?a#b"]))
-def test_no_redirect_gets_through(part: str, names: list[str], pattern: str) -> None:
-    """The signature is in the path, the host or the user of a Location."""
+def test_no_redirect_is_missed(part: str, names: list[str], pattern: str) -> None:
+    """A signature in the path, the host or the user of a Location is found."""
     location = pattern.format(nested(part, *names))
     assert shown([target_of(CIMultiDict({"Location": location}), SIGNATURE)], SIGNATURE) == []
     request = Request("", b"1", SIGNATURE)
     verdict = DIALECTS[0].judge(request, Response(307, CIMultiDict({"Location": location}), b""), 1, 0.0)
-    assert shown(left_of(verdict), SIGNATURE) == []
+    assert shown(shown_by(verdict), SIGNATURE) == []
 
 
 @pytest.mark.parametrize("name", ["plain", "percent", "percent, all", "html", "json, all", "wrapped", "spaced"])
 def test_no_limit_leaves_a_part(name: str) -> None:
-    """Neither the limit of a reason nor that of a body leaves a part of a signature, wherever it cuts the text."""
+    """Neither the length limit of a reason nor that of a body leaves a part of a signature where the text is cut."""
     text = nested(SIGNATURE, name)
     for limit in (200, 16384):
         for before in range(limit - len(text) - 2, limit + 2):
             verdict = judged(500, b". " * (before // 2) + b"." * (before % 2) + text.encode())
-            assert shown(left_of(verdict), SIGNATURE) == []
+            assert shown(shown_by(verdict), SIGNATURE) == []
     for before in range(200):
         assert shown([judged(500, b"\r" * (16384 - before) + text.encode()).reason], SIGNATURE) == []
 
 
-def test_the_reason_says_why_it_is_not_shown() -> None:
+def test_a_hidden_reason_says_why_it_is_hidden() -> None:
     verdict = judged(400, f"Got more than 8190 bytes when reading: b'/?signature={SIGNATURE[:33]}...'.".encode())
     assert verdict.reason == "(not shown: it quotes the request's signature)"
     assert str(verdict) == f"the broker answered 400: {verdict.reason}"
@@ -116,8 +116,8 @@ def test_the_reason_says_why_it_is_not_shown() -> None:
     assert str(redirected) == f"the broker answered 302, a redirect to {QUOTED}, which is not followed"
 
 
-def test_a_reason_that_is_not_shown_still_counts() -> None:
-    """A reason that is not shown still decides which error is raised."""
+def test_a_hidden_reason_still_determines_the_error() -> None:
+    """A hidden reason still determines the class of the error."""
     for status, said, kind in ((400, "timestamp expired (delta 302 seconds)", ClockRejected), (400, "no", Rejected)):
         verdict = judged(status, f"{said}: ?signature={SIGNATURE}".encode())
         assert type(verdict) is kind
@@ -127,7 +127,7 @@ def test_a_reason_that_is_not_shown_still_counts() -> None:
 
 
 def test_a_shorter_part_is_shown() -> None:
-    """Seven characters in a row are few enough to be a coincidence."""
+    """A part of up to seven characters is shown, because it can be a coincidence."""
     for part in runs(SIGNATURE, 7):
         assert not quotes(f"no: '{part}'", SIGNATURE), part
 
@@ -155,13 +155,13 @@ def test_a_reason_of_an_unsigned_push_is_shown() -> None:
     "text",
     ["%26" * 20 + "&#37;" * 10 + "\\x5c" * 10 + "=5C" * 10, "%25&amp;\\\\=3D" * 20, "%" + "25" * 100, "<a=%26" * 40],
 )
-def test_the_work_is_bounded(text: str) -> None:
-    """A text with more possible decodings than are tried is not shown."""
+def test_the_number_of_decodings_is_limited(text: str) -> None:
+    """A text with more possible decodings than are tried is hidden."""
     assert quotes(text[:200] + SIGNATURE[:8], SIGNATURE)
     assert isinstance(quotes(text[:200], SIGNATURE), bool)
 
 
-def test_what_has_too_many_readings_is_not_shown() -> None:
+def test_a_text_with_too_many_decodings_is_hidden() -> None:
     assert quotes("%" + "25" * 20 + "&" + "amp;" * 20, SIGNATURE)
 
 

@@ -1,4 +1,4 @@
-"""What an answer means, by the table of the hub's replies, and that nothing foreign or secret gets through unshown."""
+"""The errors of the hub's responses, and that no text from outside is shown unescaped, nor any secret."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from webmqconnect_async.errors import (
 )
 
 _NOW = 1_800_000_000.0
-"""2027-01-15T08:00:00Z, what this machine's clock says."""
+"""2027-01-15T08:00:00Z, the time of the client's clock."""
 _SIGNATURE = "tw--HwmsaCc3uxI04FSgejT4-cmsm-BwyXTZKKFQ7Y4="
-"""One of the vectors; it holds two hyphens in a row."""
+"""The signature of one of the vectors; it contains two hyphens in a row."""
 
 
 _UNSIGNED = Request("topicuri=t", b"1")
@@ -79,7 +79,7 @@ _TABLE: list[tuple[int, dict[str, str], bytes, type[Verdict]]] = [
     # TooLarge
     (400, {}, b"content length (4097) exceeds maximum (4096)\n", TooLarge),
     (413, {}, b"<html>413 Request Entity Too Large</html>", TooLarge),
-    # any other 4xx; what a 400 says means nothing there
+    # any other 4xx, where the reason has no effect on the class
     (402, {}, b"", Rejected),
     (404, {}, b"unknown application key 'x'\n", Rejected),
     (410, {}, b"timestamp expired (delta 302 seconds)\n", Rejected),
@@ -126,8 +126,8 @@ _TABLE: list[tuple[int, dict[str, str], bytes, type[Verdict]]] = [
 @pytest.mark.parametrize(
     ("status", "headers", "body", "kind"), _TABLE, ids=lambda value: value.__name__ if isinstance(value, type) else None
 )
-def test_the_table_row_by_row(status: int, headers: dict[str, str], body: bytes, kind: type[Verdict]) -> None:
-    """Exactly the class, and what an answer leaves behind."""
+def test_each_row_of_the_table(status: int, headers: dict[str, str], body: bytes, kind: type[Verdict]) -> None:
+    """Each response raises an error of exactly this class, which keeps what the response says."""
     verdict = _judged(status, body, headers)
     assert type(verdict) is kind
     assert verdict.status == status
@@ -136,8 +136,8 @@ def test_the_table_row_by_row(status: int, headers: dict[str, str], body: bytes,
         assert verdict.reason == _reason(body)
 
 
-def test_every_status_without_a_word_is_sorted() -> None:
-    """Only a 4xx says for certain that the broker has not taken the event."""
+def test_every_status_without_a_body_has_an_error() -> None:
+    """Without a body, only a 4xx means that the broker has certainly not accepted the event."""
     verdicts = {status: _judged(status) for status in range(1000)}
     assert [status for status, verdict in verdicts.items() if isinstance(verdict, Receipt)] == [202]
     refused = [status for status, verdict in verdicts.items() if isinstance(verdict, NotAccepted)]
@@ -152,7 +152,7 @@ def test_the_receipt_of_a_hub() -> None:
         assert _judged(202, headers={"WebMQ-Publication": garbage}) == Receipt(202)
 
 
-def test_a_reason_is_what_the_broker_said() -> None:
+def test_a_reason_is_the_text_of_the_response() -> None:
     verdict = _judged(400, b"missing query parameter 'topicuri'\n")
     assert isinstance(verdict, Rejected)
     assert verdict.reason == "missing query parameter 'topicuri'"
@@ -220,7 +220,7 @@ _WAITS: list[tuple[str | None, float | None]] = [
 
 @pytest.mark.parametrize(("text", "seconds"), _WAITS, ids=lambda value: str(value)[:40])
 def test_a_retry_after_in_every_form(text: str | None, seconds: float | None) -> None:
-    """The two obsolete forms of an HTTP date count, too. What is garbage says nothing."""
+    """A `Retry-After` may have any form of an HTTP date, even an obsolete one. An invalid one is ignored."""
     headers = {} if text is None else {"Retry-After": text}
     assert retry_after(_headers(headers), _NOW) == seconds
     verdict = _judged(429, headers=headers)
@@ -230,15 +230,15 @@ def test_a_retry_after_in_every_form(text: str | None, seconds: float | None) ->
 
 
 @given(st.text(max_size=60) | st.from_regex(r"\A[A-Z][a-z]{2}, \d+ Jan \d+ \d+:\d+:\d+ ([+-]\d+|GMT|\w+)\Z"))
-def test_no_date_breaks_the_reading(text: str) -> None:
+def test_any_date_can_be_parsed(text: str) -> None:
     seconds = retry_after(_headers({"Retry-After": text}), _NOW)
     assert seconds is None or seconds >= 0
     skew = skew_of(_headers({"Date": text}), _NOW)
     assert skew is None or math.isfinite(skew)
 
 
-def test_a_date_is_held_against_the_answers_own() -> None:
-    """A machine whose clock is an hour slow does not wait an hour longer."""
+def test_a_date_in_retry_after_is_compared_with_that_of_the_response() -> None:
+    """A date in `Retry-After` is compared with the `Date` of the response, so a slow clock causes no longer wait."""
     headers = _headers({"Date": "Tue, 24 Nov 2026 09:00:00 GMT", "Retry-After": "Tue, 24 Nov 2026 09:00:03 GMT"})
     assert retry_after(headers, _NOW - 3600.0) == 3.0
 
@@ -259,7 +259,7 @@ def test_a_date_is_held_against_the_answers_own() -> None:
     ],
 )
 def test_a_refused_timestamp_says_how_far_the_clocks_are_apart(date: str | None, skew: float | None) -> None:
-    """Positive where this machine's clock is ahead."""
+    """The error of a refused timestamp has the skew, which is positive if the client's clock is ahead."""
     headers = {} if date is None else {"Date": date}
     verdict = _judged(400, b"timestamp expired (delta 302 seconds)\n", headers)
     assert isinstance(verdict, ClockRejected)
@@ -292,7 +292,7 @@ def test_a_refused_timestamp_says_how_far_the_clocks_are_apart(date: str | None,
     ],
     ids=lambda value: ascii(value)[:50],
 )
-def test_a_redirect_is_named_without_what_may_be_secret(location: str | None, target: str) -> None:
+def test_a_redirect_is_shown_without_parts_that_may_be_secret(location: str | None, target: str) -> None:
     assert target_of(_headers({} if location is None else {"Location": location}), "") == target
 
 
@@ -304,7 +304,7 @@ def test_a_redirect_says_that_it_is_not_followed(status: int) -> None:
     assert str(verdict) == f"the broker answered {status}, a redirect to http://elsewhere/, which is not followed"
 
 
-# What must not get through
+# What errors must not show
 
 
 def _remains(error: WebMQError) -> str:
@@ -333,8 +333,8 @@ def _remains(error: WebMQError) -> str:
     ],
 )
 @pytest.mark.parametrize("signature", [_SIGNATURE, "-" * 43 + "=", "uGreqxThUAV6pZVtNUftqHOCj9JIfXNMpKfI44BQ36A="])
-def test_no_signature_gets_through(body: str, signature: str) -> None:
-    """WebMQ's 401 holds the valid one; a proxy's page holds the URL that it was asked for."""
+def test_no_signature_is_shown(body: str, signature: str) -> None:
+    """No signature is shown: WebMQ's 401 contains the valid one, and a proxy's page may contain the requested URL."""
     bare = signature[:-1]
     spelt = [signature, "x" * 43 + "=", f"{bare}%3D", f"{bare}&#61;", f"{bare}%3d"]
     for status in (400, 401, 403, 404, 429, 500, 302, 200):
@@ -342,26 +342,26 @@ def test_no_signature_gets_through(body: str, signature: str) -> None:
         assert not isinstance(verdict, Receipt)
         remains = _remains(verdict)
         assert bare not in remains
-        # Nor what a cut in its middle would have left of it.
+        # Nor is a part of it left if it is cut in the middle.
         for start in range(43 - 12):
             assert bare[start : start + 12] not in remains
 
 
-def test_the_401_of_a_hub_says_no_more_than_that_the_signature_is_wrong() -> None:
+def test_the_401_of_a_hub_is_shown_without_signatures() -> None:
     verdict = _judged(401, f"invalid request signature (expected {_SIGNATURE}, got x)\n".encode())
     assert isinstance(verdict, AuthRejected)
     assert verdict.reason == "invalid request signature"
 
 
-def test_a_signature_at_the_end_of_what_is_read_is_not_left_in_part() -> None:
+def test_no_part_of_a_signature_is_left_where_reading_stops() -> None:
     for before in range(16384 - 60, 16384):
         verdict = _judged(500, b"\n" * before + _SIGNATURE.encode())
         assert isinstance(verdict, BadReply)
         assert verdict.reason in ("", "[removed]") or len(verdict.reason) < 43
 
 
-def test_shorter_words_stay() -> None:
-    """A session ID, a topic in a rule, a hash in hexadecimal of 40 characters."""
+def test_other_words_are_shown() -> None:
+    """Words that are not part of a signature are shown: a session ID, a topic, a hash of 40 hexadecimal digits."""
     said = "not authorized (denied by post rule 1: http://example.com/a-b_c cPfzHXkq-_8w3N5d " + "0" * 40 + ")"
     assert _reason(said.encode()) == said
 
@@ -384,7 +384,7 @@ def test_shorter_words_stay() -> None:
         (b" \n ", ""),
     ],
 )
-def test_control_characters_are_made_visible(body: bytes, reason: str) -> None:
+def test_control_characters_are_escaped(body: bytes, reason: str) -> None:
     assert _reason(body) == reason
 
 
@@ -426,14 +426,14 @@ def test_any_location_is_shown_in_one_short_printable_line(location: str) -> Non
     st.binary(max_size=200),
     st.dictionaries(st.sampled_from(["Date", "Retry-After", "Location"]), st.text(max_size=40)),
 )
-def test_no_answer_breaks_the_judging(status: int, body: bytes, headers: dict[str, str]) -> None:
+def test_any_response_can_be_judged(status: int, body: bytes, headers: dict[str, str]) -> None:
     verdict = _judged(status, body, headers)
     assert isinstance(verdict, Receipt | Rejected | BadReply)
     if isinstance(verdict, WebMQError):
         assert type(pickle.loads(pickle.dumps(verdict))) is type(verdict)  # noqa: S301  # its own bytes
 
 
-def test_no_repr_shows_an_answer() -> None:
-    """A response may contain the valid signature."""
+def test_no_repr_shows_a_response() -> None:
+    """No repr shows the body of a response, which may contain the valid signature."""
     response = Response(401, _headers({"X": _SIGNATURE}), _SIGNATURE.encode())
     assert _SIGNATURE not in repr(response)

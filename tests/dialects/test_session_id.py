@@ -1,4 +1,4 @@
-"""What a page sends as its session ID: returned if it is one, so that no visitor can make a push invalid."""
+"""`session_id` checks a session ID that a page sends, so that no visitor can make a push invalid."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ both_dialects = pytest.mark.parametrize("dialect", _DIALECTS)
 
 @pytest.mark.parametrize("text", ["1", "1234", "6220044819318603", str(2**53)])
 @both_dialects
-def test_the_number_of_a_session_is_one(text: str, dialect: DialectName) -> None:
+def test_a_number_is_a_session_id(text: str, dialect: DialectName) -> None:
     assert session_id(text, dialect) == text == session_id(text)
 
 
 @pytest.mark.parametrize("text", _OF_2012)
-def test_an_id_of_a_hub_of_2012_is_one_in_its_dialect(text: str) -> None:
+def test_an_id_of_a_hub_of_2012_is_valid_in_its_dialect(text: str) -> None:
     assert (session_id(text), session_id(text, "webmq"), session_id(text, "crossbar")) == (text, text, None)
 
 
@@ -40,11 +40,11 @@ def test_an_id_of_a_hub_of_2012_is_one_in_its_dialect(text: str) -> None:
     ids=lambda text: ascii(text)[:20],
 )
 @both_dialects
-def test_anything_else_is_none(text: str | None, dialect: DialectName) -> None:
+def test_anything_else_returns_none(text: str | None, dialect: DialectName) -> None:
     assert session_id(text, dialect) is None
 
 
-def test_the_hub_s_own_ids_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ids_of_the_hub_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in (0, 2**53 - 10**15):
         monkeypatch.setattr(secrets, "randbelow", lambda _most, number=number: number)
         assert session_id(_broker._session_id(), "crossbar") is not None
@@ -54,7 +54,7 @@ def test_the_hub_s_own_ids_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
     text=st.text() | st.from_regex("[0-9]{1,17}") | st.from_regex("[A-Za-z0-9_,-]{16}"),
     dialect=st.sampled_from(_DIALECTS),
 )
-def test_what_it_returns_makes_no_push_invalid(text: str, dialect: DialectName) -> None:
+def test_a_returned_id_makes_no_push_invalid(text: str, dialect: DialectName) -> None:
     if author := session_id(text, dialect):
         new_dialect(dialect, None).encode(Push("t", 1, eligible=[author], exclude=[author]))
 

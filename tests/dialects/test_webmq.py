@@ -1,4 +1,4 @@
-"""A push on the WebMQ wire: the query and the body against literals, and what is refused before anything is sent."""
+"""The `webmq` dialect: the query and the body against literals, and pushes that it refuses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from webmqconnect_async.errors import InvalidPush
 from webmqconnect_async.signing import Credentials, verify
 
 _NOW = 1318611591.0
-"""2011-10-14T16:59:51Z, when the vectors were signed."""
+"""2011-10-14T16:59:51Z, the time at which the vectors were signed."""
 
 
 class _Vector(TypedDict):
@@ -46,7 +46,7 @@ _VECTORS: dict[str, _Vector] = {
     for vector in json.loads((Path(__file__).parents[1] / "vectors" / "webmq.json").read_text("utf-8"))["vectors"]
 }
 _NO_CLOCK_SAYS = {"webmq-05": "", "webmq-53": "2012-06-30T23:59:60Z"}
-"""An empty timestamp and a leap second, which no Unix time stands for."""
+"""An empty timestamp and a leap second, which no Unix time produces."""
 _ESCAPED = {"webmq-45"}
 """A body with a bare `&`, which the client never sends."""
 
@@ -71,7 +71,7 @@ def test_the_query_and_the_body_of_every_vector(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(_NO_CLOCK_SAYS))
 def test_the_query_of_the_vectors_that_no_clock_can_produce(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All but the reading of the clock is the same; `_timestamp` alone is replaced."""
+    """With `_timestamp` replaced, the dialect also produces the queries of timestamps that no clock has."""
     vector = _VECTORS[name]
     timestamp = _NO_CLOCK_SAYS[name]
     assert vector["timestamp"] == timestamp
@@ -81,15 +81,15 @@ def test_the_query_of_the_vectors_that_no_clock_can_produce(name: str, monkeypat
 
 @pytest.mark.parametrize("name", sorted(_ESCAPED))
 def test_the_query_of_the_vectors_that_the_client_would_escape(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without its escaping, the client would send the vector's query and body."""
+    """Without its escaping, the client sends the query and the body of these vectors."""
     vector = _VECTORS[name]
     monkeypatch.setattr(webmq, "_escape_separators", lambda body: body)
     request = _encoded(vector, _unix_time(vector["timestamp"]))
     assert (request.query, request.body) == (vector["query"], vector["body"].encode())
 
 
-def test_the_escaped_bytes_are_what_is_signed() -> None:
-    """The signature is a literal from `openssl dgst -sha256 -hmac`, over the escaped body."""
+def test_the_escaped_bytes_are_signed() -> None:
+    """The escaped body is signed. The expected signature is from `openssl dgst -sha256 -hmac`."""
     request = WebMQ(Credentials("foobar", "secret")).encode(
         Push("http://example.com/simple", "x&eligible=mallory&z=", eligible=["abc"])
     )(_NOW)
@@ -100,7 +100,7 @@ def test_the_escaped_bytes_are_what_is_signed() -> None:
     )
 
 
-def test_no_vector_is_left_out() -> None:
+def test_the_file_has_all_vectors() -> None:
     assert len(_VECTORS) == 28
     assert _NO_CLOCK_SAYS.keys() | _ESCAPED < _VECTORS.keys()
 
@@ -113,7 +113,7 @@ def test_an_unsigned_push_has_no_key_no_time_and_no_signature() -> None:
 
 
 def test_each_attempt_is_signed_for_its_own_second() -> None:
-    """The body is the same object: it is encoded once a push."""
+    """Each attempt is signed for its own second. The body is the same object, because it is encoded once per push."""
     calls: list[object] = []
 
     def dumps(event: object) -> str:
@@ -130,7 +130,7 @@ def test_each_attempt_is_signed_for_its_own_second() -> None:
     assert calls == ["Hello"]
 
 
-def test_what_is_changed_after_encoding_is_not_sent() -> None:
+def test_changes_after_encoding_are_not_sent() -> None:
     event, eligible = {"id": 1}, ["a"]
     sign = WebMQ(Credentials("foobar", "secret")).encode(Push("t", event, eligible=eligible))
     event["id"] = 2
@@ -140,7 +140,7 @@ def test_what_is_changed_after_encoding_is_not_sent() -> None:
     assert request.query.endswith("&eligible=a")
 
 
-def test_the_content_type_is_the_hub_s_byte_for_byte() -> None:
+def test_the_content_type_is_exactly_that_of_the_hub() -> None:
     assert WebMQ().content_type == "application/x-www-form-urlencoded"
 
 
@@ -192,7 +192,7 @@ _TOPICS = [
 
 
 def _topics_on_the_wire(topic: str) -> Iterator[str]:
-    """Yield the topic as read back in several ways, from the query as it is and as yarl sends it on."""
+    """Yield the topic as decoded in several ways, from the query as it is and as yarl sends it."""
     for credentials in (None, Credentials("foobar", "secret")):
         query = WebMQ(credentials).encode(Push(topic, "Hello"))(_NOW).query
         url = URL.build(scheme="http", host="example.com", port=8080, path="/push", query_string=query, encoded=True)
@@ -217,8 +217,8 @@ def test_any_topic_arrives_byte_for_byte(topic: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_what_arrives_is_what_was_signed(topic: str, key: str) -> None:
-    """The hub signs what it decodes."""
+def test_the_decoded_topic_is_the_signed_one(topic: str, key: str) -> None:
+    """The topic that the hub decodes is the one that was signed."""
     credentials = Credentials(key, "secret")
     request = WebMQ(credentials).encode(Push(topic, [topic]))(_NOW)
     fields = dict(parse_qsl(request.query, keep_blank_values=True))
@@ -226,26 +226,26 @@ def test_what_arrives_is_what_was_signed(topic: str, key: str) -> None:
     assert verify(credentials, fields["signature"], *parts, request.body)
 
 
-def test_nfc_and_nfd_are_two_topics() -> None:
+def test_nfc_and_nfd_are_different_topics() -> None:
     nfc, nfd = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
     assert WebMQ().encode(Push(nfc, 1))(_NOW).query == "topicuri=caf%C3%A9"
     assert WebMQ().encode(Push(nfd, 1))(_NOW).query == "topicuri=cafe%CC%81"
 
 
 @pytest.mark.parametrize("topic", ["\ud800", "http://example.com/\udfff", "x" * 300 + "\udc80"], ids=ascii)
-def test_a_topic_that_is_no_utf_8_is_refused(topic: str) -> None:
+def test_a_topic_that_is_not_utf_8_is_refused(topic: str) -> None:
     place = next(i for i, char in enumerate(topic) if char >= "\ud800")
     with pytest.raises(InvalidPush, match=f"^topic: a lone surrogate at character {place}"):
         WebMQ().encode(Push(topic, 1))
 
 
 @pytest.mark.parametrize("topic", [None, 5, b"http://example.com/", ["t"], ("t",)])
-def test_a_topic_that_is_no_text_is_refused(topic: str) -> None:
+def test_a_topic_that_is_not_a_str_is_refused(topic: str) -> None:
     with pytest.raises(InvalidPush, match=f"^topic must be a string, not {type(topic).__name__}"):
         WebMQ().encode(Push(topic, 1))
 
 
-def test_a_topic_may_be_of_a_subclass_of_text() -> None:
+def test_a_topic_may_be_an_instance_of_a_subclass_of_str() -> None:
     class Topics(enum.StrEnum):
         ORDERS = "http://example.com/orders"
 
@@ -287,7 +287,7 @@ _TAKEN: list[tuple[SessionIDs | None, str | None]] = [
 @pytest.mark.parametrize(("ids", "value"), _TAKEN, ids=lambda value: ascii(value)[:40])
 @pytest.mark.parametrize("argument", ["eligible", "exclude"])
 def test_session_ids_are_joined(argument: str, ids: SessionIDs | None, value: str | None) -> None:
-    """An empty `eligible` is sent, for nobody; an empty `exclude` excepts nobody and is left out."""
+    """Session IDs are joined. An empty `eligible` is sent, meaning nobody; an empty `exclude` is left out."""
     push = Push("t", 1, eligible=ids) if argument == "eligible" else Push("t", 1, exclude=ids)
     fields = dict(parse_qsl(WebMQ().encode(push)(_NOW).query, keep_blank_values=True))
     if argument == "exclude" and value == "":
@@ -335,30 +335,30 @@ _REFUSED: list[tuple[object, str]] = [
 
 @pytest.mark.parametrize(("ids", "said"), _REFUSED, ids=lambda value: ascii(value)[:40])
 @pytest.mark.parametrize("argument", ["eligible", "exclude"])
-def test_what_are_no_session_ids_are_refused_by_name(argument: str, ids: SessionIDs, said: str) -> None:
+def test_values_that_are_not_session_ids_are_named_in_the_error(argument: str, ids: SessionIDs, said: str) -> None:
     push = Push("t", 1, eligible=ids) if argument == "eligible" else Push("t", 1, exclude=ids)
     with pytest.raises(InvalidPush, match=f"^{argument}{said}") as caught:
         WebMQ().encode(push)
     assert caught.value.attempts == 0
 
 
-def test_an_integer_of_more_digits_than_python_writes_is_no_session_id() -> None:
+def test_an_integer_of_too_many_digits_is_not_a_session_id() -> None:
     with pytest.raises(InvalidPush, match=r"^exclude\[1\]: an integer of too many digits"):
         WebMQ().encode(Push("t", 1, exclude=["a", 10**5000]))
 
 
-def test_a_long_wrong_id_is_not_repeated_whole() -> None:
+def test_a_long_wrong_id_is_shortened_in_the_message() -> None:
     for ids in (["," * 100_000], "x" * 100_000):
         with pytest.raises(InvalidPush) as caught:
             WebMQ().encode(Push("t", 1, eligible=ids))
         assert len(str(caught.value)) < 250
 
 
-# What only another dialect knows
+# What only the other dialect supports
 
 
 def test_options_are_refused() -> None:
-    """The error says why, and how to address a user instead."""
+    """`options` are refused. The error says why, and how to address a user instead."""
     for options in ({}, {"exclude_me": False}, {"eligible_authid": ["17"]}):
         with pytest.raises(InvalidPush, match=r"^options: .* send a user's event to everybody; .* a topic per user"):
             WebMQ().encode(Push("t", 1, options=options))

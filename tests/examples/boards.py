@@ -1,4 +1,4 @@
-"""The two to-do boards, run by their command, and what tests ask of one."""
+"""Runs the two to-do boards with their command, and sends requests to them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SAYS = {"fastapi_board": "Uvicorn running on", "aiohttp_board": "Running on"}
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A board that runs."""
+    """A running board."""
 
     site: Site
     http: aiohttp.ClientSession
@@ -28,7 +28,7 @@ class Board:
     async def ask(
         self, method: str, path: str, body: object = None, *, session: str | None = None
     ) -> tuple[int, object]:
-        """Return the status and the JSON of an answer; a body of None is none."""
+        """Return the status and the JSON of a response. A body of None sends none."""
         headers = {} if session is None else {"X-WebMQ-Session": session}
         async with self.http.request(method, f"{self.site.url}/{path}", json=body, headers=headers) as answer:
             return answer.status, await answer.json()
@@ -36,7 +36,7 @@ class Board:
     async def change(
         self, method: str, path: str, body: Mapping[str, object] | None = None, *, session: str | None = None
     ) -> dict[str, object]:
-        """Make a change that succeeds, and return it."""
+        """Make a change, which must succeed, and return it."""
         status, change = await self.ask(method, path, body, session=session)
         assert status == (201 if method == "POST" else 200), change
         assert isinstance(change, dict)
@@ -57,19 +57,19 @@ class Board:
         return [item["text"] for item in items.values()]
 
     async def ws_url(self) -> str:
-        """Return where its pages subscribe."""
+        """Return the URL at which its pages subscribe."""
         url = urljoin(self.site.url, str((await self.listing())["hub"]))
         return re.sub("^http", "ws", url)
 
 
 @asynccontextmanager
 async def running(name: str, **env: str) -> AsyncIterator[Board]:
-    """Run a board, for the time of the block."""
+    """Run a board until the end of the block."""
     path = EXAMPLES / "boards" / f"{name}.py"
     async with serving(str(path), says=_SAYS[name], env=env) as site, aiohttp.ClientSession() as http:
         yield Board(site, http)
 
 
 def named(hub: Hub) -> dict[str, str]:
-    """Return the variables that name a hub."""
+    """Return the variables that configure a hub."""
     return {"WEBMQ_ENDPOINT": hub.url, "WEBMQ_AUTH_KEY": "app", "WEBMQ_AUTH_SECRET": "s3cret"}

@@ -1,4 +1,4 @@
-"""Each board in turn, and a hub that is not its own."""
+"""Fixtures for the boards: each board in turn, and a hub that is not embedded in it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @asynccontextmanager
 async def _running(name: str) -> AsyncIterator[Site]:
-    """Run a board. Read its log, because it stops once a pipe is full."""
+    """Run a board, and read its log, because the board would block once the pipe is full."""
     async with running(name) as board:
         process = board.site.process
         reading = asyncio.gather(process.said("\0"), process.complained("\0"), return_exceptions=True)
@@ -35,14 +35,14 @@ async def _running(name: str) -> AsyncIterator[Site]:
 
 @pytest.fixture(scope="session")
 def site(name: str) -> Iterator[Site]:
-    """Run a board with its own hub, for all tests."""
+    """Run a board with its embedded hub, for all tests."""
     with in_thread(partial(_running, name)) as site:
         yield site
 
 
 @pytest.fixture
 async def board(site: Site) -> AsyncIterator[Board]:
-    """Empty the board that all tests share."""
+    """Remove all items from the board that all tests share."""
     async with aiohttp.ClientSession() as http:
         board = Board(site, http)
         items = (await board.listing())["items"]
@@ -50,13 +50,13 @@ async def board(site: Site) -> AsyncIterator[Board]:
         async with listener(await board.ws_url(), TOPIC) as told:
             for item in items:
                 change = await board.change("DELETE", f"items/{item}")
-                while await told.next() != change:  # events are pushed in the background: earlier ones may come, too
+                while await told.next() != change:  # pushed in the background, so earlier events may arrive
                     pass
         yield board
 
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    """Run a hub in a thread. Asked from a test's loop it would block that, for what is a moment."""
+    """Run a hub in a thread. Its methods block the test's event loop, but only briefly."""
     with Hub(keys={"app": "s3cret"}) as hub:
         yield hub

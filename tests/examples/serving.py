@@ -1,4 +1,4 @@
-"""Examples that are servers: each runs by its command, in a process of its own, on a free port."""
+"""Runs examples that are servers, each with its command, in a process of its own, on a free port."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Site:
     """A server that listens."""
 
     url: str
-    """Its address, without a path: `http://127.0.0.1:43211`."""
+    """Its URL, without a path: `http://127.0.0.1:43211`."""
     process: Process
 
     @property
@@ -35,7 +35,7 @@ async def serving(*arguments: str, says: str, env: Mapping[str, str] | None = No
 
     Args:
         arguments: a path to an example, or `-m` and a module.
-        says: what the line holds, on either output, in which the server tells its address.
+        says: a text in the line, of stdout or stderr, in which the server prints its URL.
         env: further variables of the environment. PORT and HUB_PORT are 0, a free one, if they are not among them.
     """
     environment = {"PORT": "0", "HUB_PORT": "0", "PYTHONUNBUFFERED": "1", **(env or {})}
@@ -46,7 +46,7 @@ async def serving(*arguments: str, says: str, env: Mapping[str, str] | None = No
 
 
 async def _either(process: Process, text: str) -> str:
-    """Return the line with the text, of whichever output has it."""
+    """Return the line with the text, from either output."""
     outputs = {asyncio.ensure_future(process.said(text)), asyncio.ensure_future(process.complained(text))}
     waiting, silent = outputs, []
     try:

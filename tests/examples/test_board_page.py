@@ -1,4 +1,4 @@
-"""The page of the two boards, in a real browser: what a person sees, and what survives a bad network."""
+"""The page of both boards in a real browser: what a user sees, and what it does when the network fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from yarl import URL
 
 from tests.chromium import Page, chromium
 from tests.examples.boards import Board, named, running
-from tests.running import away
+from tests.running import stopped
 from webmqconnect_async.testing import Hub
 
 pytestmark = [pytest.mark.usefixtures("chromium"), pytest.mark.timeout(120)]
@@ -46,7 +46,7 @@ globalThis.fetch = async (...args) => {
 
 
 class Person:
-    """Somebody at a page."""
+    """A user of the page."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -72,7 +72,7 @@ class Person:
         await self._row(text, "querySelector('button').click()")
 
     async def sees(self, *items: str) -> None:
-        """Return once these are the items, a done one with a `+` before it."""
+        """Return once the page shows exactly these items, where a done item begins with `+`."""
         wanted = json.dumps(json.dumps(items, separators=(",", ":"), ensure_ascii=False))
         await self.page.until(f"JSON.stringify([...document.querySelectorAll('#items li')].map(read)) === {wanted}")
 
@@ -83,7 +83,7 @@ class Person:
         return str(await self.page.evaluate("mq.sessionId"))
 
     async def events(self) -> object:
-        """Return the versions that have come by WebSocket."""
+        """Return the versions that have arrived over the WebSocket."""
         return await self.page.evaluate("events.map((event) => event.version)")
 
     async def _row(self, text: str, then: str) -> None:
@@ -103,8 +103,8 @@ async def people() -> AsyncIterator[tuple[Person, Person]]:
         yield people
 
 
-async def test_each_sees_at_once_what_the_other_does(board: Board, people: tuple[Person, Person]) -> None:
-    """A page gets no echo of its own changes."""
+async def test_each_user_sees_the_changes_of_the_other(board: Board, people: tuple[Person, Person]) -> None:
+    """Each user sees the changes of the other. A page receives no event for its own changes."""
     ada, bob = people
     await ada.open(board)
     await bob.open(board)
@@ -132,7 +132,7 @@ async def test_each_sees_at_once_what_the_other_does(board: Board, people: tuple
         assert person.page.problems == []
 
 
-async def test_what_comes_while_the_list_is_on_its_way_is_not_undone(board: Board) -> None:
+async def test_an_event_that_arrives_before_the_list_is_not_undone(board: Board) -> None:
     async with chromium() as page:
         ada = Person(page)
         await ada.open(board)
@@ -145,8 +145,8 @@ async def test_what_comes_while_the_list_is_on_its_way_is_not_undone(board: Boar
         assert await page.evaluate("version") == (await board.listing())["version"]
 
 
-async def test_a_missed_event_is_made_up_for(board: Board) -> None:
-    """The next one shows the gap. And events that overtake each other are no harm."""
+async def test_the_page_reloads_the_list_after_a_missed_event(board: Board) -> None:
+    """The next event shows the gap, and the page reloads the list. Events that overtake each other do no harm."""
     async with chromium() as page:
         ada = Person(page)
         await ada.open(board)
@@ -157,7 +157,7 @@ async def test_a_missed_event_is_made_up_for(board: Board) -> None:
         await ada.sees("missed", "tea")
 
 
-async def test_without_a_session_the_page_bears_its_own_echo(board: Board) -> None:
+async def test_a_page_without_a_session_tolerates_events_of_its_own_changes(board: Board) -> None:
     async with chromium() as page:
         ada = Person(page)
         await ada.open(board)
@@ -168,7 +168,7 @@ async def test_without_a_session_the_page_bears_its_own_echo(board: Board) -> No
         assert await page.evaluate("version") == (await board.listing())["version"]
 
 
-async def test_what_the_server_refuses_is_said_and_shown(board: Board) -> None:
+async def test_a_refused_change_is_reported_and_undone(board: Board) -> None:
     async with chromium() as page:
         ada = Person(page)
         await ada.open(board)
@@ -184,8 +184,8 @@ async def test_what_the_server_refuses_is_said_and_shown(board: Board) -> None:
         assert await page.evaluate("document.getElementById('text').value") == ""
 
 
-async def test_the_keyboard_is_enough(board: Board) -> None:
-    """Enter adds, and the focus stays; who deletes the last item is where the next one is written."""
+async def test_the_page_can_be_used_with_the_keyboard(board: Board) -> None:
+    """Enter adds an item and keeps the focus. After the last item is deleted, the input for a new one has the focus."""
     async with chromium() as page:
         ada = Person(page)
         await ada.open(board)
@@ -202,12 +202,14 @@ async def test_the_keyboard_is_enough(board: Board) -> None:
         assert await page.evaluate("document.getElementById('none').hidden") is False
 
 
-async def test_after_the_broker_was_away_the_pages_catch_up(name: str, hub: Hub, people: tuple[Person, Person]) -> None:
+async def test_the_pages_catch_up_after_an_outage_of_the_broker(
+    name: str, hub: Hub, people: tuple[Person, Person]
+) -> None:
     ada, bob = people
     async with running(name, **named(hub)) as board:
         await ada.open(board)
         await bob.open(board)
-        async with away(hub):
+        async with stopped(hub):
             await bob.page.until("document.getElementById('state').textContent !== 'Live'")
             await ada.add("tea")
             await ada.sees("tea")
@@ -215,8 +217,8 @@ async def test_after_the_broker_was_away_the_pages_catch_up(name: str, hub: Hub,
         await bob.sees("tea")
 
 
-async def test_after_the_server_was_restarted_the_pages_catch_up(name: str) -> None:
-    """The hub ended with it, and with the hub its history: the pages are told so, and load the new list."""
+async def test_the_pages_catch_up_after_a_restart_of_the_server(name: str) -> None:
+    """After a restart, which loses the hub's history, the pages are notified of the loss and reload the list."""
     async with chromium() as page:
         ada = Person(page)
         async with running(name) as board:

@@ -1,4 +1,4 @@
-"""The two to-do boards, as their pages speak to them: the same over HTTP, the same over the broker."""
+"""Both to-do boards behave alike towards their pages, over HTTP and over the broker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from yarl import URL
 
 from tests.examples.boards import TOPIC, Board, named, running
 from tests.examples.serving import EXAMPLES
-from tests.running import away
+from tests.running import stopped
 from webmqconnect_async.testing import Hub, Pushed
 
 from ..listener import listener
@@ -23,7 +23,7 @@ PATIENCE = 20.0
 
 
 async def test_items_are_added_ticked_and_deleted(board: Board) -> None:
-    """Each change is the next version, and the list is what they add up to."""
+    """Each change is the next version, and the list is the result of all changes."""
     before = await board.listing()
     version = before["version"]
     assert before["items"] == {}
@@ -39,8 +39,8 @@ async def test_items_are_added_ticked_and_deleted(board: Board) -> None:
     assert await board.listing() == before | {"version": version + 5, "items": {str(milk["id"]): milk["item"]}}
 
 
-async def test_what_is_malformed_is_refused(board: Board) -> None:
-    """The list stays as it is. JSON under another name is none: any page may post that, unasked."""
+async def test_malformed_requests_are_refused(board: Board) -> None:
+    """A malformed request leaves the list unchanged. So does JSON with another type, which any page may post."""
     tea = await board.add("tea")
     item = f"items/{tea['id']}"
     before = await board.listing()
@@ -72,15 +72,15 @@ async def test_what_is_malformed_is_refused(board: Board) -> None:
     assert await board.listing() == before
 
 
-async def test_the_board_is_bounded(board: Board) -> None:
+async def test_the_number_of_items_is_limited(board: Board) -> None:
     first, *_ = [await board.add(f"{number}") for number in range(100)]
     assert await board.ask("POST", "items", {"text": "more"}) == (409, {"detail": "there are 100 items already"})
     await board.change("DELETE", f"items/{first['id']}")
     await board.add("more")
 
 
-async def test_half_a_character_does_no_harm(board: Board) -> None:
-    """JSON can say it; neither the next list nor the push breaks over it."""
+async def test_a_lone_surrogate_does_no_harm(board: Board) -> None:
+    """A lone surrogate, which JSON can contain, breaks neither the next list nor the push."""
     await board.add("\ud800 tea")
     assert await board.texts() == ["? tea"]
 
@@ -98,7 +98,7 @@ async def test_the_sources_are_not_served(board: Board) -> None:
 # Over the broker
 
 
-async def test_the_others_are_told_and_the_author_is_not(board: Board) -> None:
+async def test_a_change_is_pushed_to_all_pages_but_that_of_its_author(board: Board) -> None:
     url = await board.ws_url()
     async with listener(url, TOPIC) as ada, listener(url, TOPIC) as bob:
         of_ada = await board.add("tea & cake", session=ada.session_id)
@@ -112,7 +112,7 @@ async def test_the_others_are_told_and_the_author_is_not(board: Board) -> None:
         assert await bob.next() == gone
 
 
-async def test_nobody_else_pushes_to_the_hub_that_comes_along(board: Board) -> None:
+async def test_only_the_board_may_push_to_its_embedded_hub(board: Board) -> None:
     push = (await board.ws_url()).removesuffix("ws").replace("ws", "http", 1)
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     async with board.http.post(push, params={"topicuri": TOPIC}, data=b"{}", headers=form) as answer:
@@ -127,8 +127,8 @@ async def test_the_broker_that_the_environment_names_is_used(name: str, hub: Hub
         assert await board.ws_url() == hub.ws_url
 
 
-async def test_the_broker_may_be_of_the_other_dialect(name: str, hub: Hub) -> None:
-    """A session ID that the dialect does not know excludes nobody, instead of stopping the push."""
+async def test_the_broker_may_use_the_other_dialect(name: str, hub: Hub) -> None:
+    """A session ID that is invalid in the dialect excludes no page, and does not prevent the push."""
     env = named(hub) | {"WEBMQ_ENDPOINT": f"{hub.url}/publish", "WEBMQ_DIALECT": "crossbar"}
     async with running(name, **env) as board:
         assert await board.ws_url() == hub.ws_url
@@ -138,15 +138,15 @@ async def test_the_broker_may_be_of_the_other_dialect(name: str, hub: Hub) -> No
             assert pushed == Pushed(TOPIC, change, exclude=frozenset(excluded), key="app")
 
 
-async def test_pages_may_take_another_way_to_the_hub(name: str) -> None:
+async def test_pages_may_use_another_url_for_the_hub(name: str) -> None:
     async with running(name, WEBMQ_WS_URL="wss://hub.example.com/ws") as board:
         assert await board.ws_url() == "wss://hub.example.com/ws"
 
 
-async def test_a_broker_that_is_away_breaks_nothing(name: str, hub: Hub) -> None:
-    """Changes are made, the log has the reason, and pages receive the changes once the broker is back, in order."""
+async def test_an_outage_of_the_broker_only_delays_events(name: str, hub: Hub) -> None:
+    """While the broker is down, changes are made and the log has the reason. Pages receive them later, in order."""
     async with running(name, **named(hub)) as board:
-        async with away(hub):
+        async with stopped(hub):
             changes = [await board.add("tea"), await board.add("milk")]
             line = await board.site.process.complained("cannot connect")
         assert "s3cret" not in line
@@ -156,12 +156,12 @@ async def test_a_broker_that_is_away_breaks_nothing(name: str, hub: Hub) -> None
         assert [(await hub.arrived(TOPIC, PATIENCE)).event for _ in changes] == changes
 
 
-async def test_an_event_that_cannot_be_pushed_is_a_bug_that_is_seen(name: str, hub: Hub) -> None:
-    """The log has its traceback, and the board goes on."""
+async def test_an_event_that_cannot_be_pushed_is_logged(name: str, hub: Hub) -> None:
+    """If an event cannot be pushed, the log has a traceback, and the board continues to work."""
     env = named(hub) | {"WEBMQ_ENDPOINT": f"{hub.url}/publish", "WEBMQ_DIALECT": "crossbar"}
     async with running(name, **env) as board:
         json = {"text": "\0 begins with NUL, which this dialect refuses"}
-        # uvicorn closes the connection after this response, and the next request could meet that.
+        # uvicorn closes the connection after this response, which might affect the next request.
         url, headers = f"{board.site.url}/items", {"Connection": "close"}
         async with board.http.post(url, json=json, headers=headers) as response:
             assert response.status == 500
@@ -171,8 +171,8 @@ async def test_an_event_that_cannot_be_pushed_is_a_bug_that_is_seen(name: str, h
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-async def test_it_ends_at_once_and_begins_anew(name: str, number: int) -> None:
-    """It also ends while a page is connected. After a restart, no version and no ID is used again."""
+async def test_a_signal_ends_the_board_and_it_can_be_restarted(name: str, number: int) -> None:
+    """A signal ends the board even while a page is connected. After a restart, versions and IDs are not used again."""
     async with running(name) as board:
         before = await board.add("tea")
         async with listener(await board.ws_url(), TOPIC):
@@ -189,5 +189,5 @@ async def test_it_ends_at_once_and_begins_anew(name: str, number: int) -> None:
 
 @pytest.mark.parametrize("path", sorted((EXAMPLES / "boards").glob("*.py")), ids=lambda path: path.name)
 def test_a_board_is_short(path: Path) -> None:
-    """It is read in a minute or two."""
+    """The source of a board can be read in a minute or two."""
     assert len(path.read_text().splitlines()) < 100

@@ -1,4 +1,4 @@
-"""`examples/csv_prices.py` as its own process: every row is pushed, or written down with the reason."""
+"""`examples/csv_prices.py` in a process of its own: every row is pushed, or written to a file with the reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.examples.boards import named
 from tests.examples.serving import EXAMPLES
 from tests.hostile import ACCEPTED, Hostile, answer, held, reply
 from tests.processes import PATIENCE, Ended, python
-from tests.running import away
+from tests.running import stopped
 from webmqconnect_async.testing import Hub
 
 ROWS = list(csv.DictReader((EXAMPLES / "prices.csv").read_text("utf-8").splitlines()))
@@ -35,7 +35,7 @@ def written(file: Path) -> list[dict[str, str]]:
 
 
 def until_written(file: Path) -> None:
-    """Return once a row stands below the heading: at once, and not when the file is closed."""
+    """Return once the file has a row below the heading, which must be before the file is closed."""
     deadline = time.monotonic() + PATIENCE
     while not file.exists() or file.read_text("utf-8").count("\n") < 2:
         assert time.monotonic() < deadline
@@ -52,7 +52,7 @@ def prices(tmp_path: Path) -> Path:
 
 
 async def test_every_row_is_pushed(hub: Hub, prices: Path) -> None:
-    """The other columns are the event. No file of failures is left."""
+    """The other columns of a row are its event. No file of failures is left."""
     ended = await push(prices, named(hub))
     assert (ended.status, ended.stdout, ended.stderr) == (0, f"{len(ROWS)} pushed\n", "")
     sent = [(row["topic"], {"price": row["price"], "currency": row["currency"]}) for row in ROWS]
@@ -67,13 +67,13 @@ def prices_of_excel(prices: Path) -> Path:
     return prices
 
 
-async def test_a_file_of_excel_s_is_read(hub: Hub, prices_of_excel: Path) -> None:
+async def test_a_file_written_by_excel_is_read(hub: Hub, prices_of_excel: Path) -> None:
     ended = await push(prices_of_excel, named(hub))
     assert (ended.status, ended.stdout, ended.stderr) == (0, f"{len(ROWS)} pushed\n", "")
 
 
 async def test_rows_of_a_topic_wait_for_each_other(server: Hostile, prices: Path) -> None:
-    """While the broker keeps the first of each topic waiting, no second comes; then they come in order."""
+    """While the first row of each topic is in flight, no second one is pushed. All arrive in order."""
     topics = list(dict.fromkeys(row["topic"] for row in ROWS))
     server.script(*[held()] * len(topics))
     server.release_at(len(topics))
@@ -85,8 +85,8 @@ async def test_rows_of_a_topic_wait_for_each_other(server: Hostile, prices: Path
         assert [price for about, price in got if about == topic] == sent
 
 
-async def test_what_failed_is_written_and_can_be_pushed_again(hub: Hub, tmp_path: Path) -> None:
-    """Of two rows, one is too large and one may have been taken: the file tells them apart."""
+async def test_failed_rows_are_written_and_can_be_pushed_again(hub: Hub, tmp_path: Path) -> None:
+    """One row is too large, and one may have been accepted. The file distinguishes them."""
     file = tmp_path / "prices.csv"
     file.write_text(f"topic,price\nhttp://example.com/a,{'1' * 5000}\nhttp://example.com/b,ü\n", encoding="utf-8")
     hub.refuse_next(500)
@@ -112,8 +112,8 @@ async def test_what_failed_is_written_and_can_be_pushed_again(hub: Hub, tmp_path
     assert list(row) == ["topic", "price", "verdict", "reason"]
 
 
-async def test_without_a_broker_nothing_is_pushed_and_all_is_written(hub: Hub, prices: Path) -> None:
-    async with away(hub):
+async def test_without_a_broker_all_rows_are_written(hub: Hub, prices: Path) -> None:
+    async with stopped(hub):
         ended = await push(prices, named(hub))
     assert (ended.status, ended.stderr) == (1, "")
     count, see = ended.stdout.splitlines()
@@ -126,7 +126,7 @@ async def test_without_a_broker_nothing_is_pushed_and_all_is_written(hub: Hub, p
 
 
 async def test_a_file_without_topics_is_refused(hub: Hub, tmp_path: Path) -> None:
-    """The file of earlier failures remains, and the run creates no other file."""
+    """A file without topics is refused. The file of earlier failures remains, and no other file is created."""
     file = tmp_path / "prices.csv"
     file.write_text("symbol,price\nACME,1\n", encoding="utf-8")
     failed = tmp_path / "prices.failed.csv"
@@ -146,7 +146,7 @@ async def test_a_missing_file_is_named(hub: Hub, tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-async def test_a_run_without_failures_takes_the_place_of_one_with(hub: Hub, prices: Path) -> None:
+async def test_a_run_without_failures_removes_the_file_of_an_earlier_run(hub: Hub, prices: Path) -> None:
     hub.refuse_next(400)
     assert (await push(prices, named(hub))).status == 1
     assert prices.with_suffix(".failed.csv").exists()
@@ -154,8 +154,8 @@ async def test_a_run_without_failures_takes_the_place_of_one_with(hub: Hub, pric
     assert names(prices.parent) == ["prices.csv"]
 
 
-async def test_ctrl_c_leaves_the_counts_and_what_failed_so_far(server: Hostile, tmp_path: Path) -> None:
-    """Beside what failed in the run before."""
+async def test_ctrl_c_prints_the_counts_and_keeps_the_failures_so_far(server: Hostile, tmp_path: Path) -> None:
+    """Ctrl-C prints the counts. The failures so far are written next to those of the previous run."""
     server.script(answer(ACCEPTED), answer(reply(400)), held())
     file, failed = tmp_path / "prices.csv", tmp_path / "prices.failed.csv"
     file.write_text(
@@ -175,8 +175,8 @@ async def test_ctrl_c_leaves_the_counts_and_what_failed_so_far(server: Hostile, 
     assert failed.read_text(encoding="utf-8") == "of the run before"
 
 
-async def test_a_source_that_breaks_off_leaves_them_too(hub: Hub, tmp_path: Path) -> None:
-    """Here it is no UTF-8 from some line on."""
+async def test_an_unreadable_file_prints_the_counts_and_keeps_the_failures_so_far(hub: Hub, tmp_path: Path) -> None:
+    """A file with invalid UTF-8 in a later line also prints the counts and keeps the failures so far."""
     file = tmp_path / "prices.csv"
     start = b"topic,price\n" + b"http://example.com/a,1\n" * 1000
     file.write_bytes(start + b"http://example.com/a,\xff\n")
@@ -189,8 +189,10 @@ async def test_a_source_that_breaks_off_leaves_them_too(hub: Hub, tmp_path: Path
     assert len(written(tmp_path / "prices.failed.csv.part")) == 1
 
 
-async def test_no_more_is_read_than_is_pushed(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a long file, little is in memory at a time."""
+async def test_a_long_file_is_read_only_as_fast_as_it_is_pushed(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long file is read only as fast as it is pushed, so little of it is in memory at a time."""
     for name, value in named(hub).items():
         monkeypatch.setenv(name, value)
     lead = []

@@ -1,4 +1,4 @@
-"""`examples/django_orders.py` through its server: what is committed is pushed, after that, and nothing else is."""
+"""`examples/django_orders.py` through its server: orders are pushed after they are committed, and not otherwise."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ import aiohttp
 from tests.examples.boards import named
 from tests.examples.serving import EXAMPLES, Site, serving
 from tests.hostile import ACCEPTED, Hostile, Peer
-from tests.running import away
+from tests.running import stopped
 from webmqconnect_async.testing import Hub, Pushed
 
 TOPIC = "http://example.com/orders"
 
 
 def saved(database: Path) -> list[int]:
-    """Return the numbers of the orders that another connection sees, which are those committed."""
+    """Return the numbers of the committed orders, as another connection sees them."""
     with closing(sqlite3.connect(database)) as connection:
         return [number for (number,) in connection.execute("SELECT id FROM shop_order ORDER BY id")]
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """The shop that runs, of a database of its own."""
+    """The running shop, with a database of its own."""
 
     site: Site
     http: aiohttp.ClientSession
     database: Path
 
     async def order(self, amount: object, item: str = "tea") -> int:
-        """Return the status of an order's answer."""
+        """Place an order, and return the status of the response."""
         async with self.http.post(f"{self.site.url}/orders", json={"item": item, "amount": amount}) as answer:
             assert answer.content_type == "application/json"
             return answer.status
@@ -56,7 +56,7 @@ async def shop(env: Mapping[str, str], tmp_path: Path) -> AsyncIterator[Shop]:
 
 
 async def test_an_order_is_pushed_once_it_is_committed(server: Hostile, tmp_path: Path) -> None:
-    """When the broker receives the push, others see the order already."""
+    """When the broker receives the push, other connections already see the order."""
     seen: list[list[int]] = []
 
     async def look(peer: Peer) -> None:
@@ -77,8 +77,8 @@ async def test_an_order_is_pushed_once_it_is_committed(server: Hostile, tmp_path
     assert seen == [[1], [1, 2]]
 
 
-async def test_what_is_rolled_back_is_not_pushed(hub: Hub, tmp_path: Path) -> None:
-    """An order of more than there is was saved, and due to be pushed, when the database rejected the new stock."""
+async def test_an_order_that_is_rolled_back_is_not_pushed(hub: Hub, tmp_path: Path) -> None:
+    """An order of more than the stock is saved and due to be pushed, but rolled back with the invalid stock."""
     async with shop(named(hub), tmp_path) as running:
         assert await running.order(11) == 409
         assert saved(running.database) == []
@@ -89,10 +89,10 @@ async def test_what_is_rolled_back_is_not_pushed(hub: Hub, tmp_path: Path) -> No
     assert hub.pushes == [Pushed(TOPIC, {"id": 1, "item": "tea", "amount": 10}, key="app")]
 
 
-async def test_an_order_stands_where_the_push_fails(hub: Hub, tmp_path: Path) -> None:
-    """One made while the broker is away is pushed later. One that may have been accepted is not pushed again."""
+async def test_an_order_is_kept_if_its_push_fails(hub: Hub, tmp_path: Path) -> None:
+    """An order made while the broker is down is pushed later. One that may have been accepted is not pushed again."""
     async with shop(named(hub), tmp_path) as running:
-        async with away(hub):
+        async with stopped(hub):
             assert await running.order(1) == 201
         assert (await hub.arrived(TOPIC)).event == {"id": 1, "item": "tea", "amount": 1}
         hub.refuse_next(500)
@@ -101,13 +101,13 @@ async def test_an_order_stands_where_the_push_fails(hub: Hub, tmp_path: Path) ->
         ended = await running.site.process.stopped(signal.SIGINT)
     assert [pushed.event for pushed in hub.pushes][1:] == [{"id": 3, "item": "tea", "amount": 1}]
     assert "signature" not in ended.stderr
-    told, _, _ = ended.stderr.partition("Exception ignored")  # Django leaves its server's socket to the collector
+    told, _, _ = ended.stderr.partition("Exception ignored")  # Django does not close its server's socket
     assert "Traceback" not in told
     assert ended.status == 0
 
 
 async def test_threads_share_the_client(hub: Hub, tmp_path: Path) -> None:
-    """Of thirteen orders at once, the ten that are in stock are pushed, each once."""
+    """Of thirteen orders at once, the ten that are in stock are pushed once each."""
     async with shop(named(hub), tmp_path) as running:
         statuses = await asyncio.gather(*(running.order(1) for _ in range(13)))
         await running.site.process.stopped(signal.SIGINT)
@@ -117,8 +117,8 @@ async def test_threads_share_the_client(hub: Hub, tmp_path: Path) -> None:
     assert numbers == set(saved(running.database))
 
 
-async def test_what_is_no_order_is_refused(hub: Hub, tmp_path: Path) -> None:
-    """A form, which a page of another site may send, is not even looked at."""
+async def test_a_request_that_is_not_an_order_is_refused(hub: Hub, tmp_path: Path) -> None:
+    """A form, which a page of another site may send, is refused without being parsed."""
     async with shop(named(hub), tmp_path) as running:
         for amount, item in (("many", "tea"), (0, "tea"), (-1, "tea"), (10**30, "tea"), (1, "gold")):
             assert await running.order(amount, item) == 400

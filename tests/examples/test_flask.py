@@ -1,6 +1,6 @@
-"""`examples/flask_orders.py` through gunicorn --preload: both workers push by the client made before the fork.
+"""`examples/flask_orders.py` with gunicorn --preload: both workers push with a client that was made before the fork.
 
-What is queued when its server ends is the subject of test_servers.py.
+For events that are queued when the server ends, see test_servers.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import aiohttp
 from tests.examples.boards import named
 from tests.examples.serving import EXAMPLES, Site, serving
 from tests.hostile import ACCEPTED, Hostile, answer, held
-from tests.running import away
+from tests.running import stopped
 from webmqconnect_async.testing import Hub, Pushed
 
 CALLS, ORDERS = "http://example.com/calls", "http://example.com/orders"
@@ -28,15 +28,15 @@ def when_ready(server):
     import flask_orders
     flask_orders.client.push("http://example.com/opened", True)
 """
-"""For gunicorn: a push by the process that is about to fork, so that workers inherit an open connection."""
+"""Configuration of gunicorn: its main process pushes before it forks, so that workers inherit an open connection."""
 
 
 @asynccontextmanager
 async def site(env: Mapping[str, str], tmp_path: Path, *arguments: str) -> AsyncIterator[Site]:
-    """Run the command that the example gives, on a free port, until the end of the block."""
+    """Run the command that the example documents, on a free port, until the end of the block."""
     command = re.findall(r"^\.venv/bin/(gunicorn .*)$", (EXAMPLES / "flask_orders.py").read_text(), re.MULTILINE)[0]
     command = command.replace("--chdir examples", f"--chdir {EXAMPLES}")
-    environment = {**env, "HOME": str(tmp_path)}  # where later versions keep a socket
+    environment = {**env, "HOME": str(tmp_path)}  # where later versions have a socket
     bound = ("--bind", "127.0.0.1:0")
     async with serving("-m", *command.split(), *bound, *arguments, says="Listening at", env=environment) as running:
         yield running
@@ -48,8 +48,8 @@ async def post(http: aiohttp.ClientSession, site: Site, path: str, body: object)
         return response.status, await response.json()
 
 
-async def test_both_workers_push_by_a_client_of_before_the_fork(server: Hostile, tmp_path: Path) -> None:
-    """A worker serves one request at a time, so two calls whose pushes are held at once are served by both."""
+async def test_both_workers_push_with_a_client_made_before_the_fork(server: Hostile, tmp_path: Path) -> None:
+    """Both workers serve requests: each serves one at a time, and two pushes are held at the same time."""
     config = tmp_path / "opened.py"
     config.write_text(_OPENED)
     server.script(answer(ACCEPTED), held(), held())
@@ -70,23 +70,23 @@ async def test_both_workers_push_by_a_client_of_before_the_fork(server: Hostile,
     opened, *pushed = [json.loads(request.body) for request in server.requests]
     assert opened is True
     assert sorted(pushed, key=str) == sorted(events, key=str)
-    assert server.connections >= 3, "a worker took over the connection of the process that it was forked from"
+    assert server.connections >= 3, "a worker used the connection of the process from which it was forked"
 
     assert ended.status == 0
     complaints = [line for line in ended.stderr.splitlines() if "Warning" in line or "Traceback" in line]
-    # Under -W error gunicorn's own workers are told off for the socket they listen on. No other is left open.
+    # Under -W error, gunicorn's workers warn about their listening socket. No other socket is left open.
     assert [line for line in complaints if f"laddr=('127.0.0.1', {running.port})>" not in line] == []
 
 
-async def test_the_response_to_a_call_says_how_it_ended(hub: Hub, tmp_path: Path) -> None:
-    """Accepted, perhaps accepted, not accepted and invalid are four different responses."""
+async def test_the_response_to_a_call_depends_on_the_outcome(hub: Hub, tmp_path: Path) -> None:
+    """Accepted, possibly accepted, not accepted and invalid are four different responses."""
     async with site(named(hub), tmp_path) as running, aiohttp.ClientSession() as http:
         status, event = await post(http, running, "calls", 4)
         assert status == 202
         assert hub.pushes == [Pushed(CALLS, event, key="app")]
         hub.refuse_next(500)
         assert (await post(http, running, "calls", 4))[0] == 502
-        async with away(hub):
+        async with stopped(hub):
             assert await post(http, running, "calls", 4) == (503, {"error": "not accepted: call again"})
         for invalid in ("\ud800", "x" * 5000):
             assert (await post(http, running, "calls", invalid))[0] == 422
@@ -98,10 +98,10 @@ async def test_the_response_to_a_call_says_how_it_ended(hub: Hub, tmp_path: Path
     assert [line for line in ended.stderr.splitlines() if "WARNING in flask_orders: a call " in line]
 
 
-async def test_an_order_is_taken_while_the_broker_is_away(hub: Hub, tmp_path: Path) -> None:
-    """It is pushed later. An order that cannot be pushed is still an error of the request."""
+async def test_an_order_is_accepted_while_the_broker_is_down(hub: Hub, tmp_path: Path) -> None:
+    """The order is pushed later. An order that cannot be pushed is still an error of the request."""
     async with site(named(hub), tmp_path) as running, aiohttp.ClientSession() as http:
-        async with away(hub):
+        async with stopped(hub):
             status, event = await post(http, running, "orders", {"item": "tea"})
             assert status == 202
         assert await hub.arrived(ORDERS) == Pushed(ORDERS, event, key="app")

@@ -25,7 +25,7 @@ async def log_in(page: Page, site: Site, user: str) -> None:
     await page.loaded_by("document.querySelector('#login button').click()")
     await page.until("globalThis.mq?.state === 'open'")
     (problem,) = page.problems
-    assert "401" in problem  # before the login
+    assert "401" in problem  # the page shown before the login
     page.problems.clear()
 
 
@@ -35,7 +35,7 @@ async def order(page: Page, item: str) -> None:
 
 
 async def sees(page: Page, *orders: tuple[str, str, str]) -> None:
-    """Return once these are the orders, the newest first."""
+    """Return once the page shows exactly these orders, the newest first."""
     await page.until(f"{SEEN} === {json.dumps(json.dumps(orders, separators=(',', ':')))}")
 
 
@@ -65,7 +65,7 @@ async def test_users_see_their_own_orders_and_the_admin_all() -> None:
 
 
 async def check_tickets(site: Site) -> None:
-    """Check that only users who are logged in get one, each for the topics of this user."""
+    """Check that only users who are logged in get a ticket, each for their own topics."""
     requests = (("POST", "ticket"), ("GET", "orders"), ("POST", "orders"), ("PATCH", "orders/0"))
     async with aiohttp.ClientSession(f"{site.url}/", cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
         for method, path in requests:
@@ -73,7 +73,7 @@ async def check_tickets(site: Site) -> None:
                 assert response.status == 401
         for user, topic in (("17", ORDERS.format("17")), ("1", ALL)):
             async with http.post("login", data=json.dumps({"user": user})) as response:
-                assert response.status == 422  # not JSON by its content type, so any page could post it
+                assert response.status == 422  # the content type is not JSON, so any page could post it
             async with http.post("login", json={"user": user}) as response:
                 assert response.status == 200
             async with http.post("ticket") as response:

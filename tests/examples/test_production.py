@@ -1,6 +1,6 @@
-"""The page "Run a hub in production" and `examples/production/`: what they install is verified, run and queried.
+"""The page "Run a hub in production" and `examples/production/`: the files that they install are checked and used.
 
-Each absolute path becomes one in a folder of the test, and `docker` a command that records what it is called with.
+Each absolute path is replaced by one in a folder of the test, and `docker` by a command that records its arguments.
 """
 
 from __future__ import annotations
@@ -61,16 +61,16 @@ VARIABLES = {name: value for name, [value] in settings((EXAMPLE / "hub.env").rea
 
 @dataclass(frozen=True)
 class Machine:
-    """A folder in place of the root of a machine."""
+    """A folder that represents the root of a machine."""
 
     root: Path
 
     def here(self, text: str) -> str:
-        """Return a text in which absolute paths are those in the folder."""
+        """Return a text whose absolute paths are replaced by those in the folder."""
         return re.sub(r"(?<![\w./])/(?=(opt|etc)/)", f"{self.root}/", text)
 
     def run(self, title: str, cwd: Path = ROOT) -> None:
-        """Run the commands of the page that have a title."""
+        """Run the commands of the page below a title."""
         path = f"{self.root / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         done = subprocess.run(  # noqa: S603  # ours
             ["/bin/sh", "-e", "-c", self.here(FENCES[title])],
@@ -83,7 +83,7 @@ class Machine:
         assert done.returncode == 0, done.stdout
 
     def command(self, name: str) -> Path:
-        """Make a command that records its arguments; return the path of the record."""
+        """Make a command that records its arguments, and return the path of the record."""
         (self.root / "bin").mkdir(exist_ok=True)
         record = self.root / f"{name}.calls"
         program = self.root / "bin" / name
@@ -126,8 +126,8 @@ async def listens(port: int, process: asyncio.subprocess.Process) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("nginx", "curl")
-async def test_from_the_unit_to_a_push(machine: Machine) -> None:
-    """What the page installs runs as the unit says, behind nginx as the page has it, and the page's commands work."""
+async def test_the_installed_unit_and_nginx_serve_a_push(machine: Machine) -> None:
+    """The installed hub runs as the unit says, behind nginx as the page configures it, and the page's commands work."""
     hub_port, tls_port, http_port = free_port(), free_port(), free_port()
     root = machine.root
     authority = trustme.CA()
@@ -188,7 +188,7 @@ async def test_from_the_unit_to_a_push(machine: Machine) -> None:
 
 
 def try_it(machine: Machine, port: int) -> None:
-    """Run the commands of "Try it", with the port of the test; curl resolves the name, and the other one is local."""
+    """Run the commands of "Try it" with the port of the test. curl resolves the name to the loopback."""
     resolve = ["--cacert", str(machine.root / "ca.pem"), "--resolve", f"{NAME}:{port}:127.0.0.1"]
     for line in machine.here(FENCES["try"]).splitlines():
         program, *arguments = shlex.split(line.replace(NAME, f"{NAME}:{port}"))
@@ -203,8 +203,8 @@ def try_it(machine: Machine, port: int) -> None:
 
 
 @pytest.mark.usefixtures("systemd")
-def test_systemd_accepts_the_unit(machine: Machine) -> None:
-    """It also finds it well confined: the exposure is at most 2 of 10."""
+def test_systemd_accepts_the_unit_and_finds_it_confined(machine: Machine) -> None:
+    """The unit is accepted by systemd, which rates its exposure at most 2 of 10."""
     unit = machine.root / "webmq-hub.service"
     unit.write_text(machine.here(UNIT))
     for command in (["verify", "--man=no"], ["security", "--offline=true", "--threshold=20"]):
@@ -214,24 +214,24 @@ def test_systemd_accepts_the_unit(machine: Machine) -> None:
 
 
 def test_an_upgrade(machine: Machine) -> None:
-    """The new version is tried before the hub is restarted."""
+    """The new version is tested before the hub is restarted."""
     calls = machine.command("systemctl")
     machine.run("upgrade")
     assert calls.read_text() == "restart webmq-hub\n"
 
 
-def test_what_is_installed_is_for_its_owner_alone(machine: Machine) -> None:
+def test_installed_secrets_are_readable_only_by_their_owner(machine: Machine) -> None:
     assert (machine.root / "etc/webmq").stat().st_mode & 0o777 == 0o700
     assert (machine.root / "etc/webmq/app.secret").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_variables_are_options() -> None:
-    """The hub refuses others: see tests/cli/test_hub_variables.py."""
+def test_the_variables_are_those_of_options() -> None:
+    """The variables in the environment file belong to options. The hub refuses others: see test_hub_variables.py."""
     assert all(name.startswith(PREFIX) for name in VARIABLES)
     assert COMPOSE["services"]["hub"]["env_file"] == "hub.env"
 
 
-def test_the_hub_has_time_to_drain() -> None:
+def test_the_unit_gives_the_hub_time_to_drain() -> None:
     seconds = float(VARIABLES["WEBMQ_HUB_DRAIN"]) + HubConfig().grace
     assert float(SERVICE["TimeoutStopSec"][0]) > seconds
     assert float(COMPOSE["services"]["hub"]["stop_grace_period"].removesuffix("s")) > seconds
@@ -239,7 +239,7 @@ def test_the_hub_has_time_to_drain() -> None:
         assert f"WEBMQ_HUB_DRAIN ({VARIABLES['WEBMQ_HUB_DRAIN']} s) and WEBMQ_HUB_GRACE (3 s)" in text
 
 
-def test_the_limits_have_room_for_the_subscribers() -> None:
+def test_the_limits_of_the_unit_suffice_for_the_subscribers() -> None:
     connections = HubConfig().max_connections + 200
     assert int(SERVICE["LimitNOFILE"][0]) > connections
     assert COMPOSE["services"]["hub"]["ulimits"]["nofile"] > connections
@@ -250,7 +250,7 @@ def test_the_limits_have_room_for_the_subscribers() -> None:
 
 @pytest.mark.usefixtures("nginx")
 def test_nginx_accepts_the_configuration_of_compose(tmp_path: Path) -> None:
-    """Docker's host names, and `resolve`, which needs nginx 1.27.3, are replaced."""
+    """The configuration is valid once Docker's host names, and `resolve`, which needs nginx 1.27.3, are replaced."""
     certificate = trustme.CA().issue_cert(NAME)
     certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "pem")
     text = (EXAMPLE / "nginx.conf").read_text().replace("hub:8080 resolve", "127.0.0.1:8080").replace("user nginx;", "")
@@ -261,8 +261,8 @@ def test_nginx_accepts_the_configuration_of_compose(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_containers_get_what_they_name(tmp_path: Path) -> None:
-    """The commands of the page make the secret, which the hub can read, and nobody else who is not in its container."""
+def test_the_containers_get_their_secrets(tmp_path: Path) -> None:
+    """The commands of the page make secrets that the hub can read, and that no user outside its container can."""
     machine = Machine(tmp_path)
     calls = machine.command("docker")
     shutil.copytree(EXAMPLE, tmp_path / "examples/production", ignore=shutil.ignore_patterns("secrets", "tls"))
@@ -277,7 +277,7 @@ def test_the_containers_get_what_they_name(tmp_path: Path) -> None:
     assert hub["environment"]["WEBMQ_HUB_SECRET_FILE"] == f"/run/secrets/{hub['secrets'][0]}"
     assert (EXAMPLE / hub["build"] / "Dockerfile").is_file()
     mounted = [volume.split(":")[0] for volume in nginx["volumes"]]
-    assert [each for each in mounted if not (folder / each).exists()] == ["./tls"]  # the reader's certificate
+    assert [each for each in mounted if not (folder / each).exists()] == ["./tls"]  # the user's certificate
     assert "./tls:/etc/ssl/webmq:ro" in nginx["volumes"]
 
 
@@ -287,7 +287,7 @@ def test_the_page_restarts_the_unit_that_it_installs() -> None:
     assert set(units) == {"webmq-hub"}
 
 
-def test_the_alerts_use_metrics_that_there_are() -> None:
+def test_the_alerts_use_existing_metrics() -> None:
     rules = yaml.safe_load(FENCES["alerts.yaml"])["groups"][0]["rules"]
     names = set(re.findall(r"webmqconnect_(?:hub|relay)_\w+", str(rules) + PAGE.read_text() + TROUBLESHOOTING))
     documented = "".join((PAGES / "how-to" / each).read_text() for each in ("watching.md", "relay.md"))

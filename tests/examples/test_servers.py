@@ -1,4 +1,4 @@
-"""Events that wait for the broker when a real server is told to end: all are pushed within the grace of `close`."""
+"""Events that wait for the broker when a real server is told to shut down are pushed within the grace of `close`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from tests.examples.boards import named
 from tests.examples.serving import EXAMPLES, serving
 from tests.processes import python
-from tests.running import away
+from tests.running import stopped
 from webmqconnect_async.testing import Hub
 
 BOARD = "fastapi_board:app"
@@ -41,7 +41,7 @@ SERVERS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
         "killing workers",
     ),
 }
-"""The command of a server, what it says when it listens, and what it says when it serves no more."""
+"""The command of a server, the text it prints when it listens, and the text it prints when it has stopped serving."""
 
 
 def events(hub: Hub, topic: str) -> list[dict[str, object]]:
@@ -50,7 +50,7 @@ def events(hub: Hub, topic: str) -> list[dict[str, object]]:
 
 
 def number_of(event: dict[str, object]) -> int:
-    """Return the number that the test gave to an item of the board or to an order."""
+    """Return the number of an item of the board, or of an order."""
     text = event["item" if "item" in event else "order"]
     assert isinstance(text, dict)
     return int(text["text"])
@@ -60,7 +60,7 @@ def number_of(event: dict[str, object]) -> int:
 async def test_sigterm_loses_nothing(
     command: tuple[str, ...], listens: str, ends: str, hub: Hub, tmp_path: Path
 ) -> None:
-    """The broker is away while the requests are served, and comes back when the server has begun to end."""
+    """The broker is down while requests are served, and returns when the server has begun to shut down."""
     env = {**named(hub), "HOME": str(tmp_path)}  # where gunicorn keeps a socket
     path, topic = ("items", "board") if BOARD in command else ("orders", "orders")
     async with (
@@ -68,11 +68,11 @@ async def test_sigterm_loses_nothing(
         # uWSGI closes a connection after the response, without a header that says so.
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http,
     ):
-        async with away(hub):
+        async with stopped(hub):
             for number in range(20):
                 async with http.post(f"{site.url}/{path}", json={"text": str(number)}) as response:
                     assert response.status in (201, 202), await response.text()
-            if RUN_UWSGI in command:  # a worker that is busy with the rest of a request calls no exit handlers
+            if RUN_UWSGI in command:  # a worker that is still busy with a request would not call exit handlers
                 for _ in range(20):
                     await site.process.complained("POST /orders")
             site.process.signal(signal.SIGTERM)
@@ -95,17 +95,17 @@ def queue(**_):
     for number in range(20):
         client.push_soon("http://example.com/opened", {"id": number})
 """
-"""A Celery application whose main process has events queued when it forks."""
+"""A Celery application whose main process has queued events when it forks."""
 
 
 async def test_warm_shutdown_of_celery_loses_nothing(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tasks are done while the broker is away. What the main process has queued remains its own, and is pushed once."""
+    """Tasks run while the broker is down. Events queued by the main process are pushed once, by that process."""
     (tmp_path / "preloaded.py").write_text(PRELOADED)
     monkeypatch.chdir(tmp_path)
     env = {**named(hub), "PYTHONPATH": f"{EXAMPLES.parent}:{tmp_path}", "CELERY_BROKER_URL": ""}
     worker = ("--app", "preloaded", "worker", "--concurrency", "2", "--loglevel", "INFO")
     async with AsyncExitStack() as broker_is_away:
-        await broker_is_away.enter_async_context(away(hub))
+        await broker_is_away.enter_async_context(stopped(hub))
         async with (
             python("-W", "default", "-m", "celery", *worker, env=env) as process,
             python("-m", "examples.celery_worker", "6", env=env) as producer,

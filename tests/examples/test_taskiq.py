@@ -1,4 +1,4 @@
-"""`examples/taskiq_worker.py`: alone by its one command, and as workers that share the tasks in a real Redis."""
+"""`examples/taskiq_worker.py`: with its single command, and as workers that share the tasks in a real Redis."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def numbers(hub: Hub) -> list[int]:
 
 
 def done(ended: Ended) -> tuple[int, int, int]:
-    """Return what a worker says it has done: pushes, failures, retries."""
+    """Return the counts that a worker prints: pushes, failures, retries."""
     (match,) = _DONE.findall(ended.stdout)
     pushed, failed, retried = map(int, match)
     return pushed, failed, retried
@@ -50,7 +50,7 @@ async def test_one_command_queues_and_pushes(hub: Hub) -> None:
     assert sorted(numbers(hub)) == list(range(30))
 
 
-async def test_one_command_says_what_failed(hub: Hub) -> None:
+async def test_one_command_prints_failures(hub: Hub) -> None:
     hub.refuse_next(429, retry_after=60)
     ended = await produce(3, {**named(hub), "REDIS_URL": ""})
     assert (ended.status, done(ended)) == (1, (2, 1, 0))
@@ -58,8 +58,8 @@ async def test_one_command_says_what_failed(hub: Hub) -> None:
     assert "signature" not in ended.stderr
 
 
-async def test_ctrl_c_ends_it_when_what_is_in_flight_is_answered(server: Hostile) -> None:
-    """The first Ctrl-C does it, costs no push, and what was done is told."""
+async def test_ctrl_c_waits_for_pushes_in_flight(server: Hostile) -> None:
+    """The first Ctrl-C waits for pushes in flight, and the counts are printed."""
     server.script(*[held()] * 3)
     async with python(str(SCRIPT), "3", env={"WEBMQ_ENDPOINT": server.url, "REDIS_URL": ""}) as process:
         await asyncio.to_thread(server.until, lambda: len(server.requests) == 3)
@@ -75,8 +75,8 @@ async def test_ctrl_c_ends_it_when_what_is_in_flight_is_answered(server: Hostile
 
 @pytest.fixture
 async def redis_url() -> AsyncIterator[str]:
-    """Run a Redis of this test, which listens on a Unix socket and keeps nothing."""
-    with tempfile.TemporaryDirectory() as folder:  # a short path, as sockets need
+    """Run a Redis for this test, which listens on a Unix socket and stores nothing on disk."""
+    with tempfile.TemporaryDirectory() as folder:  # a short path, because the paths of sockets are limited
         socket = Path(folder, "redis.sock")
         process = await asyncio.create_subprocess_exec(
             *("redis-server", "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", folder),
@@ -95,7 +95,7 @@ async def redis_url() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def worker(env: Mapping[str, str]) -> AsyncIterator[Process]:
-    """Run the worker that the example tells of, with one process; yield once it listens for tasks."""
+    """Run the worker that the example documents, with one process. Yield once it listens for tasks."""
     command = re.findall(
         r"^    REDIS_URL=\S+ \.venv/bin/(taskiq worker \S+ \S+ \S+)", SCRIPT.read_text(), re.MULTILINE
     )[0]
@@ -123,8 +123,8 @@ async def test_two_workers_share_the_tasks(hub: Hub, redis_url: str) -> None:
 
 
 @pytest.mark.usefixtures("redis")
-async def test_the_queue_runs_a_task_again(hub: Hub, redis_url: str) -> None:
-    """Pushes that failed come later. A task that runs again, as after its worker was killed, is not delivered twice."""
+async def test_a_repeated_task_is_delivered_once(hub: Hub, redis_url: str) -> None:
+    """Failed pushes are repeated later. A task that runs again, as after a killed worker, is not delivered twice."""
     env = {**named(hub), "REDIS_URL": redis_url}
     hub.refuse_next(429, retry_after=60, count=3)
     hub.refuse_next(500)

@@ -1,4 +1,4 @@
-"""`examples/two_hubs/`: the commands of its README as they stand, and hubs that restart in turn under its pages."""
+"""`examples/two_hubs/`: the commands of its README work, and hubs can be restarted in turn under connected pages."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def free_ports(count: int) -> list[str]:
 
 
 class Checkout:
-    """A folder with a copy of the example in its place, whose ports are free ones, and an environment to activate."""
+    """A copy of the example with free ports, and an environment to activate."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -67,11 +67,11 @@ class Checkout:
         return f"{scheme}://127.0.0.1:{self.ports[port]}"
 
     def script(self, fence: str) -> list[str]:
-        """Return the command that does what a fence says, in a terminal of its own."""
+        """Return a command that runs the commands of a fence, as in a new terminal."""
         return ["bash", "-e", "-c", self.text(f"{ENTER}\n{fence}")]
 
     def run(self, fence: str) -> str:
-        """Run commands to their end, and return what they print."""
+        """Run commands, and return their output."""
         command = self.script(fence)
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, timeout=PATIENCE, check=False)  # noqa: S603  # ours
         assert done.returncode == 0, done.stderr
@@ -79,7 +79,7 @@ class Checkout:
 
     @asynccontextmanager
     async def running(self, fence: str, log: str) -> AsyncIterator[Server]:
-        """Run a command that serves until the end of the block."""
+        """Run a command that serves, until the end of the block."""
         server = Server(self, fence, self.root / log)
         await server.start()
         try:
@@ -89,7 +89,7 @@ class Checkout:
 
 
 class Server:
-    """A command that serves, with all the processes that it starts."""
+    """A command that serves, with all processes that it starts."""
 
     def __init__(self, checkout: Checkout, fence: str, log: Path) -> None:
         self._checkout = checkout
@@ -120,7 +120,7 @@ class Server:
         return self._log.read_text()
 
     async def until(self, condition: Callable[[], Awaitable[object]]) -> None:
-        """Wait until a condition holds, while the command runs."""
+        """Wait until a condition is true, while the command runs."""
         async with asyncio.timeout(PATIENCE):
             while not await condition():
                 assert self._process.returncode is None, self.output()
@@ -133,12 +133,12 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 @asynccontextmanager
-async def everything(checkout: Checkout) -> AsyncIterator[tuple[Server, Server]]:
-    """Make the secrets, and start Redis, both hubs and nginx as the README says."""
+async def running_example(checkout: Checkout) -> AsyncIterator[tuple[Server, Server]]:
+    """Make the secrets, and start Redis, both hubs and nginx, as the README says."""
     await asyncio.to_thread(checkout.run, SECRETS)
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(checkout.running(REDIS, "redis.log"))
-        await redis.until(lambda: said_pong(checkout))
+        await redis.until(lambda: responds_to_ping(checkout))
         hubs = []
         for number, (fence, port) in enumerate(((HUB1, "8081"), (HUB2, "8082")), 1):
             hub = await stack.enter_async_context(checkout.running(fence, f"hub{number}.log"))
@@ -150,8 +150,8 @@ async def everything(checkout: Checkout) -> AsyncIterator[tuple[Server, Server]]
         yield one, two
 
 
-async def said_pong(checkout: Checkout) -> bool:
-    """Return whether Redis answers a PING, which needs no password."""
+async def responds_to_ping(checkout: Checkout) -> bool:
+    """Return whether Redis responds to a PING, which needs no password."""
     return await redis_says(checkout, b"PING\r\n") == b"+PONG\r\n"
 
 
@@ -175,9 +175,9 @@ async def ready(url: str) -> bool:
 
 @pytest.mark.usefixtures("redis", "nginx", "bash", "curl")
 async def test_the_commands_of_the_readme(checkout: Checkout) -> None:
-    """What is pushed is heard, the page may subscribe, and others may do nothing in Redis."""
+    """An event that is pushed arrives, the page may subscribe, and other users of Redis may do nothing."""
     async with (
-        everything(checkout) as (one, two),
+        running_example(checkout) as (one, two),
         checkout.running(LISTEN, "listen.log") as listening,
         aiohttp.ClientSession() as http,
     ):
@@ -191,7 +191,7 @@ async def test_the_commands_of_the_readme(checkout: Checkout) -> None:
 
         await listening.until(subscribed)
         async with asyncio.timeout(PATIENCE):
-            while not await heard():  # a subscription follows the connection
+            while not await heard():  # the page subscribes after it has connected
                 await asyncio.to_thread(checkout.run, PUSH)
         async with http.get(f"{checkout.url('8080')}/") as page:
             assert (page.status, page.content_type) == (200, "text/html")
@@ -203,24 +203,24 @@ async def test_the_commands_of_the_readme(checkout: Checkout) -> None:
 
 
 @pytest.mark.usefixtures("redis", "nginx", "node", "bash")
-async def test_hubs_restart_in_turn_and_nothing_is_missed(checkout: Checkout) -> None:
-    """No page is told of a loss, and each gets every event, once and in order."""
+async def test_no_event_is_missed_while_hubs_restart_in_turn(checkout: Checkout) -> None:
+    """Each page gets every event once and in order, and none is notified of a loss."""
     numbers: dict[str, list[int]] = defaultdict(list)
     sessions: dict[str, set[str | None]] = defaultdict(set)
     others: list[tuple[str, str]] = []
     names = [f"{kind} {number}" for kind in ("node", "python") for number in range(2)]
 
-    def told(name: str, _topic: str, kind: str, number: int, session: str | None) -> None:
+    def report(name: str, _topic: str, kind: str, number: int, session: str | None) -> None:
         sessions[name].add(session)
         if kind == "event":
             numbers[name].append(number)
         else:
             others.append((name, kind))
 
-    async with everything(checkout) as hubs, AsyncExitStack() as stack:
+    async with running_example(checkout) as hubs, AsyncExitStack() as stack:
         for name in names:
             kind = name.partition(" ")[0]
-            subscribers = await stack.enter_async_context(KINDS[kind](told))
+            subscribers = await stack.enter_async_context(KINDS[kind](report))
             await subscribers.connect(name, f"{checkout.url('8080', 'ws')}/ws")
             await subscribers.subscribe(name, TOPIC)
         async with asyncio.timeout(PATIENCE):
@@ -239,11 +239,11 @@ async def test_hubs_restart_in_turn_and_nothing_is_missed(checkout: Checkout) ->
                 await asyncio.sleep(0.02)
     assert sorted(others) == [(name, "ready") for name in names]
     assert {name: numbers[name] == list(range(pushed)) for name in names} == dict.fromkeys(names, True)
-    assert all(len(sessions[name]) > 1 for name in names)  # each was on one of the hubs that restarted
+    assert all(len(sessions[name]) > 1 for name in names)  # each was connected to one of the hubs that restarted
 
 
 async def push_until(end: asyncio.Event, checkout: Checkout) -> int:
-    """Push numbers through nginx, one after another, as the documentation advises; return how many."""
+    """Push numbers through nginx, one after another, as the documentation recommends; return how many."""
     secret = (checkout.folder / "secrets" / "app").read_text().strip()
     retry = Retry(attempts=100, max_wait=1, at_least_once=True)
     number = 0
@@ -258,8 +258,8 @@ async def push_until(end: asyncio.Event, checkout: Checkout) -> int:
 # compose.yaml, without Docker
 
 
-def test_the_environment_has_what_the_hubs_need() -> None:
-    """The image is that of the repository: see tests/test_dockerfile.py."""
+def test_the_environment_of_compose_suffices_for_the_hubs() -> None:
+    """The variables in compose.yaml suffice to run a hub. For the image, see tests/test_dockerfile.py."""
     assert "'.[cli,redis]'" in INSTALL
     assert (EXAMPLE / COMPOSE["services"]["hub1"]["build"] / "Dockerfile").is_file()
 
@@ -275,8 +275,8 @@ def test_the_health_check_asks_whether_a_hub_is_ready() -> None:
 
 
 @pytest.mark.usefixtures("bash")
-def test_what_compose_refers_to_is_there(checkout: Checkout) -> None:
-    """Secrets, whose files the README makes; volumes; and services that are waited for, by their health."""
+def test_the_references_of_compose_exist(checkout: Checkout) -> None:
+    """compose.yaml refers to existing secrets, volumes and services. The README makes the files of the secrets."""
     checkout.run(SECRETS)
     services = COMPOSE["services"]
     for name, secret in COMPOSE["secrets"].items():
@@ -297,7 +297,7 @@ def test_what_compose_refers_to_is_there(checkout: Checkout) -> None:
 
 
 def test_the_hubs_of_compose_have_time_to_drain() -> None:
-    """A hub is in use again before the next one closes its port, and Docker waits for the end."""
+    """A hub is in use again before the next one closes its port, and Docker waits until a hub has drained."""
     for name in ("hub1", "hub2"):
         service = COMPOSE["services"][name]
         (drain,) = [float(word.partition("=")[2]) for word in service["command"] if word.startswith("--drain=")]
@@ -314,7 +314,7 @@ def test_the_commands_of_docker_name_services(command: str) -> None:
 
 
 def resolvable(configuration: str) -> Iterator[str]:
-    """Yield the lines of nginx.conf for nginx before 1.27.3 and without Docker's names."""
+    """Yield the lines of nginx.conf without `resolve`, which needs nginx 1.27.3, and without Docker's names."""
     for line in configuration.splitlines():
         if not line.strip().startswith(("user ", "resolver ")):
             yield re.sub(r"hub(\d):8080 resolve", r"127.0.0.\1:8080", line)

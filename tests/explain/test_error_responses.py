@@ -1,4 +1,4 @@
-"""What the error responses of brokers mean: those of WebMQ hubs and Crossbar.io, and each that this hub can send."""
+"""Advice on the error responses of brokers: WebMQ hubs, Crossbar.io, and each one that this hub can send."""
 
 from __future__ import annotations
 
@@ -76,16 +76,16 @@ RESPONSES = [
     ('{"error": "the topic is not a URI", "args": [], "kwargs": {}}', "not a valid WAMP URI"),
     ('{"error": "kwargs is not an object", "args": [], "kwargs": {}}', "args must be a list, kwargs"),
 ]
-"""Responses, and a piece of the advice on each."""
+"""Responses, with a part of the advice on each."""
 
 
 @pytest.mark.parametrize(("response", "advice"), RESPONSES, ids=[response for response, _ in RESPONSES])
-def test_advice(response: str, advice: str) -> None:
+def test_a_known_response_has_advice(response: str, advice: str) -> None:
     assert advice in (advice_on(response) or "")
 
 
 @pytest.mark.parametrize("response", ["", "no idea", "order 7 was not found"])
-def test_no_advice(response: str) -> None:
+def test_an_unknown_response_has_no_advice(response: str) -> None:
     assert advice_on(response) is None
 
 
@@ -102,14 +102,14 @@ REASONS = {
     "the body did not arrive in time",
     "the request has more than 7 headers",
 }
-"""Some of the hub's reasons to refuse a push, with "7" for each value in them."""
+"""Some reasons of the hub to refuse a push, with "7" in place of each value."""
 
 OTHERS = {"subscriber", "_subscribe", "_watch", "_readiness"}
-"""Functions of the hub that refuse other requests than pushes."""
+"""Functions of the hub that refuse requests other than pushes."""
 
 
 def reasons_of_the_hub() -> Iterator[str]:
-    """Yield the reasons for which the hub refuses pushes, from its source code."""
+    """Yield the reasons with which the hub refuses pushes, from its source code."""
     for module in Path(webmqconnect_async.hub.__file__).parent.rglob("*.py"):
         for function in ast.walk(ast.parse(module.read_text("utf-8"))):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and function.name not in OTHERS:
@@ -162,7 +162,7 @@ REFUSED_REQUESTS = {
 
 
 def test_requests_that_the_hub_refuses_before_it_reads_the_push() -> None:
-    """The hub, or the HTTP server that it uses: their whole responses have advice."""
+    """The complete responses of the hub, or of its HTTP server, to unparsed pushes have advice."""
     with in_thread(lambda: Hub(port=0)) as hub:
         for name, lines in REFUSED_REQUESTS.items():
             with socket.create_connection(("127.0.0.1", urlsplit(hub.url).port or 0), PATIENCE) as connection:

@@ -1,4 +1,7 @@
-"""Explanations: what is signed, and which common mistake produces a wrong signature. Mistakes are made here by hand."""
+"""Explanations: the signed parts, and the common mistake behind a wrong signature.
+
+The tests make each mistake by hand.
+"""
 
 from __future__ import annotations
 
@@ -46,13 +49,13 @@ def test_the_repr_shows_neither_secret_nor_signature() -> None:
 
 @dataclass
 class Holder:
-    """An object of an application that holds an explanation, and that an error reporter takes apart."""
+    """An object of an application that holds an explanation, and that an error reporter serializes."""
 
     held: object
 
 
-def test_the_secret_cannot_be_taken_out_by_accident() -> None:
-    """Not by dataclass functions, copies, pickles, or a walk over the attributes."""
+def test_the_secret_cannot_be_read_by_accident() -> None:
+    """Dataclass functions, copies, pickles and a walk over the attributes do not reveal the secret."""
     explanation = explain(CREDENTIALS, {"key": b"app"})
     ways: tuple[Callable[..., object], ...] = (asdict, astuple, copy.copy, copy.deepcopy, pickle.dumps, vars)
     for taken_apart, whole in product(ways, (explanation, Holder(explanation))):
@@ -71,11 +74,11 @@ def test_a_part_that_is_not_bytes() -> None:
 
 
 def test_explanations_are_compared_by_identity() -> None:
-    """Otherwise comparing or hashing them would compare or hash the secret."""
+    """Explanations are compared by identity, because otherwise the secret would be compared or hashed."""
     one, other = (explain(CREDENTIALS, {"key": b"app"}) for _ in range(2))
     assert len({one, other, one}) == 2
     with pytest.raises(AttributeError):
-        one.signature = "x"  # type: ignore[misc]  # what is tested
+        one.signature = "x"  # type: ignore[misc]  # the error that is tested
 
 
 # Mistakes
@@ -145,7 +148,7 @@ MISTAKES = [
     (signed(b"&".join(WEBMQ.values())), "a separator between the parts: '&'"),
     (signed(b"\n".join(WEBMQ.values())), r"a separator between the parts: '\n'"),
 ]
-"""Signatures with a mistake, and its description."""
+"""Signatures with a mistake, and the description of the mistake."""
 
 MISTAKES_FOR_CROSSBAR = [
     (
@@ -167,30 +170,30 @@ MISTAKES_WITH_THE_SECRET = [
     (base64.b64encode(b"s3cret"), "the secret decoded from base64"),
     (b"s3cret".hex().encode(), "the secret decoded from hex"),
 ]
-"""Secrets that are signed with as `s3cret`, and the mistake."""
+"""Secrets for which `s3cret` was used by mistake, and the description of the mistake."""
 
 
 @pytest.mark.parametrize(("signature", "mistake"), MISTAKES)
-def test_a_mistake(signature: str, mistake: str) -> None:
+def test_a_mistake_is_recognized(signature: str, mistake: str) -> None:
     explanation = explain(CREDENTIALS, WEBMQ)
     assert explanation.mistake(signature) == mistake
     assert not explanation.is_right(signature)
 
 
 @pytest.mark.parametrize(("signature", "mistake"), MISTAKES_FOR_CROSSBAR)
-def test_a_mistake_for_crossbar(signature: str, mistake: str) -> None:
+def test_a_mistake_for_crossbar_is_recognized(signature: str, mistake: str) -> None:
     assert explain(CREDENTIALS, CROSSBAR).mistake(signature) == mistake
 
 
 @pytest.mark.parametrize(("secret", "mistake"), MISTAKES_WITH_THE_SECRET)
-def test_a_mistake_with_the_secret(secret: bytes, mistake: str) -> None:
+def test_a_mistake_with_the_secret_is_recognized(secret: bytes, mistake: str) -> None:
     assert explain(Credentials("app", secret), WEBMQ).mistake(signed()) == mistake
 
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
 @pytest.mark.parametrize("padding", [b"", b"="])
 def test_a_secret_decoded_from_base64(encode: Callable[[bytes], bytes], padding: bytes) -> None:
-    """The secret is in either base64 alphabet, with or without padding."""
+    """A secret in either base64 alphabet, with or without padding, may have been decoded by mistake."""
     for secret in (b"1", b"22", b"333", b"\xfb\xff", b"\xfb\xff\xfe", b"\xff"):
         credentials = Credentials("app", encode(secret).rstrip(b"=" if not padding else b""))
         assert explain(credentials, WEBMQ).mistake(signed(secret=secret)) == "the secret decoded from base64"
@@ -221,7 +224,7 @@ BASE64_MISTAKES = {"standard base64 instead of URL-safe base64", 'standard base6
 
 
 def test_the_other_alphabet_of_base64() -> None:
-    """The signatures of some seconds have characters that differ between the alphabets."""
+    """A signature in the other base64 alphabet is recognized. It differs only if it has certain characters."""
     seen = set()
     for second in range(60):
         parts = WEBMQ | {"timestamp": f"2026-11-24T14:00:{second:02}Z".encode()}
@@ -241,7 +244,7 @@ def test_every_mistake_is_tested() -> None:
 
 
 @pytest.mark.parametrize("signature", [signed(secret=b"another"), "", "x", "ż" * 44, "\ud800"])
-def test_no_common_mistake(signature: str) -> None:
+def test_a_signature_without_a_common_mistake(signature: str) -> None:
     assert explain(CREDENTIALS, WEBMQ).mistake(signature) is None
 
 

@@ -1,4 +1,4 @@
-"""Requests that were sent, parsed: those of the test vectors, those of this package, and lines of access logs."""
+"""The parser of requests that were sent: test vectors, requests of this package, and lines of access logs."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ PARSED = SignedRequest(
 
 
 @pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
-def test_every_vector(dialect: DialectName) -> None:
-    """The parts have the signature that the query contains."""
+def test_the_signature_of_every_vector_is_verified(dialect: DialectName) -> None:
+    """The parsed parts of every vector have the signature in its query."""
     for vector in json.loads((VECTORS / f"{dialect}.json").read_text("utf-8"))["vectors"]:
         if "query" in vector:
             signed = signed_request(dialect, vector["query"], vector["body"].encode())
@@ -38,8 +38,8 @@ def test_every_vector(dialect: DialectName) -> None:
 
 
 @pytest.mark.parametrize(("name", "dialect"), DIALECTS)
-def test_a_request_of_this_package(name: DialectName, dialect: Dialect) -> None:
-    """The parts are those that the dialect signed."""
+def test_a_request_of_this_package_has_the_signed_parts(name: DialectName, dialect: Dialect) -> None:
+    """The parsed parts are those that the dialect signed."""
     push = Push("com.example.ż&=+?%", "a&b;c=d", eligible=[1], exclude=[2])
     request = dialect.encode(push)(1_764_000_000.25)
     signed = signed_request(name, request.query, request.body)
@@ -67,7 +67,7 @@ def test_a_request_of_this_package(name: DialectName, dialect: Dialect) -> None:
     ],
 )
 def test_forms_of_a_query(text: str) -> None:
-    """A request line, a target, a URL or the query alone; in any order and encoding."""
+    """The text may be a request line, a target, a URL or a query, in any order and encoding."""
     read = signed_request("webmq", text, b"1")
     assert (read.parts, read.signature) == (PARSED.parts, PARSED.signature)
 
@@ -83,12 +83,12 @@ def test_a_query_alone_may_contain_a_question_mark(topic: str) -> None:
 
 
 def test_the_error_for_a_lone_surrogate_does_not_contain_the_query() -> None:
-    """A UnicodeEncodeError would contain all of it, including the signature."""
+    """A UnicodeEncodeError would contain the whole query, including the signature, so another error is raised."""
     with pytest.raises(ValueError, match=r"^query must be UTF-8, without lone surrogates$") as caught:
         signed_request("webmq", f"{QUERY}\ud800", b"1")
     assert type(caught.value) is ValueError
     assert caught.value.__context__ is None
-    # A surrogate that represents a byte is not a lone one.
+    # A surrogate that represents a byte is accepted.
     assert signed_request("webmq", QUERY.replace("=app", "=\udcff"), b"1").parts["key"] == b"\xff"
 
 

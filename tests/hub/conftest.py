@@ -1,4 +1,4 @@
-"""A hub, pushes to it as they stand on the wire, and subscribers that speak WAMP v1 or v2 by hand."""
+"""Fixtures: a hub, an HTTP client that sends pushes unchanged, and WAMP subscribers that are controlled by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PeerT = TypeVar("PeerT", bound="Peer")
 
 
 class Peer:
-    """A subscriber that speaks WAMP v1."""
+    """A WAMP v1 subscriber that is controlled message by message."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
@@ -38,14 +38,14 @@ class Peer:
         await self.socket.send_str(json.dumps(fields))
 
     async def call(self, procedure: str, *arguments: object) -> list[object]:
-        """Call a procedure and return the answer, which has to be the next message."""
+        """Call a procedure and return the reply, which has to be the next message."""
         await self.send(2, "call", PROCEDURE + procedure, *arguments)
         answer = await self.receive()
-        assert answer[:2] in ([3, "call"], [4, "call"]), f"{answer} came before the answer"
+        assert answer[:2] in ([3, "call"], [4, "call"]), f"{answer} arrived before the reply"
         return answer
 
     async def heard(self) -> None:
-        """Return when the hub has done all that was sent before, no event having come since."""
+        """Return when the hub has processed all earlier messages; check that no event has arrived meanwhile."""
         assert await self.call("ping") == [3, "call", None]
 
     async def subscribe(self, *topics: str) -> None:
@@ -54,14 +54,14 @@ class Peer:
         await self.heard()
 
     async def end(self) -> int | None:
-        """Return the code the hub closes with."""
+        """Return the close code with which the hub closes the connection."""
         message = await self.socket.receive(timeout=PATIENCE)
         assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR), message
         return self.socket.close_code
 
 
 class Wamp2Peer(Peer):
-    """A subscriber that speaks WAMP v2."""
+    """A WAMP v2 subscriber that is controlled message by message."""
 
     async def join(self) -> None:
         await self.send(1, "realm1", {"roles": {"subscriber": {}}})
@@ -70,7 +70,7 @@ class Wamp2Peer(Peer):
         self.session_id = str(session_id)
 
     async def heard(self) -> None:
-        """Return when the hub has done all that was sent before, no event having come since."""
+        """Return when the hub has processed all earlier messages; check that no event has arrived meanwhile."""
         await self.send(66, 1, 0)
         assert (await self.receive())[:3] == [8, 66, 1]
 
@@ -95,14 +95,17 @@ class Answer:
 
 
 class HubClient:
-    """A client of hubs that changes nothing of what it is given."""
+    """An HTTP client that sends requests to hubs unchanged."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
         self._peers: list[Peer] = []
 
     async def close(self) -> None:
-        """Close all subscribers: a session does not, and one that is left open warns when it is collected."""
+        """Close all subscribers.
+
+        The session does not, and an open one would cause a warning when it is garbage-collected.
+        """
         await asyncio.gather(*(peer.socket.close() for peer in self._peers))
 
     async def request(
@@ -120,14 +123,14 @@ class HubClient:
             return Answer(response.status, await response.text(), dict(response.headers))
 
     async def push(self, hub: Hub, query: str = "topicuri=t", body: bytes = b"1") -> None:
-        """Push an event that has to be accepted."""
+        """Push an event, which must be accepted."""
         answer = await self.request("POST", hub, f"/?{query}", body)
         assert (answer.status, answer.text) == (202, "")
 
     async def connect(
         self, url: str, *, protocols: tuple[str, ...] = ("wamp",), headers: dict[str, str] | None = None
     ) -> Peer:
-        """Return a subscriber that has not read anything yet."""
+        """Return a WebSocket from which nothing has been read yet."""
         return self._peer(Peer(await self.session.ws_connect(url, protocols=protocols, headers=headers)))
 
     def _peer(self, peer: PeerT) -> PeerT:
@@ -142,7 +145,7 @@ class HubClient:
         return peer
 
     async def stranger(self, hub: Hub, **headers: str) -> Wamp2Peer:
-        """Return a connection for WAMP v2 that has not said anything yet."""
+        """Return a connection for WAMP v2 on which nothing has been sent yet."""
         socket = await self.session.ws_connect(hub.ws_url, protocols=("wamp.2.json",), headers=headers)
         return self._peer(Wamp2Peer(socket))
 
@@ -153,7 +156,7 @@ class HubClient:
         return peer
 
     async def refused(self, hub: Hub, *, protocols: tuple[str, ...] = ("wamp",), **headers: str) -> int:
-        """Return the status that a WebSocket's handshake is refused with."""
+        """Return the status with which the handshake of a WebSocket is refused."""
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
             await self.connect(hub.ws_url, protocols=protocols, headers=headers)
         return caught.value.status
@@ -164,7 +167,7 @@ Run = Callable[[Hub], Awaitable[Hub]]
 
 @pytest.fixture
 async def run() -> AsyncIterator[Run]:
-    """Start a hub; it is closed when the test ends."""
+    """Return a function that starts a hub, which is closed at the end of the test."""
     async with AsyncExitStack() as stack:
 
         async def start(hub: Hub) -> Hub:
@@ -191,7 +194,7 @@ async def wire() -> AsyncIterator[HubClient]:
 
 
 async def exchange(hub: Hub, *sent: bytes) -> bytes:
-    """Send bytes over a connection of their own and return all that comes back until the hub closes it."""
+    """Send bytes over a new connection, and return everything that arrives until the hub closes it."""
     url = URL(hub.url)
     assert url.host is not None
     assert url.port is not None
@@ -208,7 +211,7 @@ async def exchange(hub: Hub, *sent: bytes) -> bytes:
 
 
 def said(session: Session) -> list[list[object]]:
-    """Return the messages in a session's queue, emptying it."""
+    """Empty the queue of a session, and return its messages."""
     frames, messages = session.take_nowait(), []
     while frames:
         size, start = frames[1], 2

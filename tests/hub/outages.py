@@ -1,4 +1,4 @@
-"""Hubs whose server goes away, and what the tests of that wait for."""
+"""Helpers for tests of hubs whose Redis server becomes unreachable."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .pair import Page
 
 
 class Server(Protocol):
-    """Where Redis is: the server itself, or a proxy in front of it."""
+    """The port of Redis: of the server itself, or of a proxy in front of it."""
 
     @property
     def port(self) -> int: ...
 
 
 class Shared(TypedDict):
-    """The options that hubs share."""
+    """The options that hubs of a backplane have in common."""
 
     backplane: str
     backplane_prefix: str
@@ -38,7 +38,7 @@ def backplane(server: Server, prefix: str = "webmq") -> Shared:
 
 
 def last_entries(client: redis.Redis, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """Return the last entries of the stream, the last one first."""
+    """Return the last entries of the stream, newest first."""
     return cast(list[tuple[bytes, dict[bytes, bytes]]], client.xrevrange("webmq:events", count=count))
 
 
@@ -50,14 +50,14 @@ def engine_of(hub: Hub) -> StreamEngine:
 
 
 def quicken(monkeypatch: pytest.MonkeyPatch, timeout: float = 1.0) -> None:
-    """Let hubs look at the stream, and for a server that is away, more often, and wait less long for a reply."""
+    """Make hubs read the stream and retry a server that is down more often, with a shorter timeout of replies."""
     monkeypatch.setattr(connection, "_TIMEOUT", timeout)
     monkeypatch.setattr(follower, "_BLOCK", 0.05)
     monkeypatch.setattr(stream, "_PAUSE", 0.02)
 
 
 async def until(condition: Callable[[], Awaitable[bool] | bool]) -> None:
-    """Return when something is true."""
+    """Return when a condition is true."""
     async with asyncio.timeout(2 * PATIENCE):
         while True:
             found = condition()
@@ -67,7 +67,7 @@ async def until(condition: Callable[[], Awaitable[bool] | bool]) -> None:
 
 
 async def until_ready(wire: HubClient, *hubs: Hub, status: int = 200) -> None:
-    """Return when /readyz has this status."""
+    """Return when /readyz responds with this status."""
     for hub in hubs:
 
         async def ready(hub: Hub = hub) -> bool:
@@ -92,7 +92,7 @@ class Gone(NamedTuple):
 
 
 async def gone(peer: Page) -> Gone:
-    """Return how the hub ends a connection, with events before that left out."""
+    """Return how the hub ends a connection, ignoring events before that."""
     while (message := await peer.receive())[0] == 36:
         pass
     assert message[0] == 6, message

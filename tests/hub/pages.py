@@ -1,4 +1,4 @@
-"""What tests do with a page in a browser that uses webmq.js."""
+"""Helpers for tests of pages that use webmq.js."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ globalThis.deliver = (json) => {
 
 @asynccontextmanager
 async def watched(*, whole: bool = False) -> AsyncIterator[Page]:
-    """Open a page with `sockets`, the WebSockets that it has opened, the latest last, and `deliver`."""
+    """Open a page with `sockets`, the WebSockets that it has opened, newest last, and `deliver`."""
     async with chromium(whole=whole) as page:
         await page.before_scripts(_WATCHED)
         yield page
@@ -63,8 +63,8 @@ async def heard(page: Page) -> None:
     })""")
 
 
-async def asked(page: Page) -> object:
-    """Make the page visible, so that webmq.js pings the broker; return the answer, a RESULT or an ERROR."""
+async def ping_reply(page: Page) -> object:
+    """Make the page visible, so that webmq.js pings the broker, and return the reply, a RESULT or an ERROR."""
     return await page.evaluate("""new Promise(done => {
         sockets.at(-1).addEventListener("message", ({data}) => {
             const message = JSON.parse(data);
@@ -87,7 +87,7 @@ async def text(page: Page, name: str) -> object:
 
 
 async def listed(page: Page, count: int) -> list[list[str]]:
-    """Wait until the page shows as many events, and return topic and text of each, the latest first."""
+    """Wait until the page shows this number of events, and return topic and text of each, newest first."""
     visible = "[...document.querySelectorAll('#events > li:not([hidden])')]"
     await page.until(f"{visible}.length === {count}")
     rows = await page.evaluate(f"{visible}.map(({{children}}) => [children[1].textContent, children[2].textContent])")
@@ -96,5 +96,5 @@ async def listed(page: Page, count: int) -> list[list[str]]:
 
 
 async def drawn(page: Page) -> None:
-    """Return when the page has drawn what it has received."""
+    """Return when the page has displayed what it has received."""
     await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")

@@ -1,4 +1,4 @@
-"""Two hubs that share all events, or one hub that stands for both: what is true of one engine is true of the other."""
+"""Two hubs that share all events, or one hub in both roles: tests that use a pair run with both engines."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _numbers = count()
 
 
 class Pair(NamedTuple):
-    """Two hubs over a stream; a hub alone twice."""
+    """Two hubs over a stream, or the same hub twice."""
 
     first: Hub
     second: Hub
 
 
 Start = Callable[..., Awaitable[Pair]]
-"""Starts hubs with options of `Hub`."""
+"""A function that starts hubs with options of `Hub`."""
 
 
 def new_prefix() -> str:
@@ -34,7 +34,7 @@ def new_prefix() -> str:
 
 @asynccontextmanager
 async def pairs(backplane: HubOptions) -> AsyncIterator[Start]:
-    """Yield a function that starts hubs. They are closed at the end.
+    """Yield a function that starts pairs of hubs. They are closed at the end.
 
     Args:
         backplane: the options of a backplane; empty for hubs in memory.
@@ -50,7 +50,7 @@ async def pairs(backplane: HubOptions) -> AsyncIterator[Start]:
 
 
 class Page(Wamp2Peer):
-    """A subscriber that speaks WAMP v2 and comes back."""
+    """A WAMP v2 subscriber that can reconnect."""
 
     newest = 0
     history = ""
@@ -64,7 +64,7 @@ class Page(Wamp2Peer):
         self.newest, self.history = details["_newest"], details["_history"]
 
     async def recover(self, topic: str, after: int, *former: str, **options: object) -> list[tuple[int, object]]:
-        """Subscribe to a topic again. Return the IDs and arguments of the events that were missed.
+        """Resubscribe to a topic. Return the IDs and arguments of the missed events.
 
         Raises:
             LookupError: the history is unavailable. The argument is the reason.
@@ -81,7 +81,7 @@ class Page(Wamp2Peer):
 
 
 async def page(wire: HubClient, hub: Hub, *topics: str) -> Page:
-    """Return a page that has joined and subscribed."""
+    """Return a page that has a session and has subscribed."""
     socket = await wire.session.ws_connect(hub.ws_url, protocols=("wamp.2.json",))
     peer = wire._peer(Page(socket))
     await peer.join()

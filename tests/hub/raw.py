@@ -1,4 +1,4 @@
-"""Connections to a hub byte by byte, for what no client would send."""
+"""Connections to a hub byte by byte, to send what no client sends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def port_of(hub: Hub) -> int:
 
 
 def head(request_line: str, *headers: str, host: str | None = "localhost") -> bytes:
-    """Return a request's head."""
+    """Return the head of a request."""
     lines = [request_line, *([] if host is None else [f"Host: {host}"]), *headers]
     return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape") + b"\r\n"
 
@@ -38,7 +38,7 @@ class Raw:
         await self.writer.drain()
 
     async def ends(self) -> bytes:
-        """Return what still comes until the hub has closed the connection, which it must."""
+        """Return what arrives until the hub closes the connection, which it must."""
         received = bytearray()
         async with asyncio.timeout(PATIENCE):
             with suppress(ConnectionError):
@@ -47,7 +47,7 @@ class Raw:
         return bytes(received)
 
     async def answer(self) -> tuple[int, bytes]:
-        """Return the status and the body of the next answer."""
+        """Return the status and the body of the next response."""
         async with asyncio.timeout(PATIENCE):
             lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             lengths = [line.partition(": ")[2] for line in lines if line.lower().startswith("content-length: ")]
@@ -67,7 +67,7 @@ async def connected(hub: Hub) -> AsyncIterator[Raw]:
 
 
 def ws_head(*headers: str, subprotocol: str = "wamp") -> bytes:
-    """Return the head of a WebSocket's handshake."""
+    """Return the head of a WebSocket handshake."""
     return head(
         "GET /ws HTTP/1.1",
         "Upgrade: websocket",
@@ -80,7 +80,7 @@ def ws_head(*headers: str, subprotocol: str = "wamp") -> bytes:
 
 
 async def handshake(raw: Raw, *headers: str, subprotocol: str = "wamp") -> str:
-    """Become a subscriber; return the head of the answer."""
+    """Open a WebSocket; return the head of the response."""
     await raw.send(ws_head(*headers, subprotocol=subprotocol))
     async with asyncio.timeout(PATIENCE):
         answer = await raw.reader.readuntil(b"\r\n\r\n")
@@ -94,9 +94,9 @@ def frame(payload: bytes, opcode: int = 1, *, first: int = 0x80, masked: bool = 
     Args:
         payload: unmasked.
         opcode: 1 is text.
-        first: the bits of the first byte beside the opcode: 0x80 is FIN, 0x40 RSV1.
-        masked: as RFC 6455 demands.
-        size: what it says of its length; None for the truth.
+        first: the bits of the first byte in addition to the opcode: 0x80 is FIN, 0x40 is RSV1.
+        masked: whether the frame is masked, as RFC 6455 requires.
+        size: the length in its header; None: the real one.
     """
     length = len(payload) if size is None else size
     bit = 0x80 if masked else 0
@@ -112,7 +112,7 @@ def frame(payload: bytes, opcode: int = 1, *, first: int = 0x80, masked: bool = 
 
 
 async def closed_with(raw: Raw) -> int | None:
-    """Return the code in the last frame before the end; None where that is no close frame."""
+    """Return the code of the last frame before the end; None if that is not a close frame."""
     received = await raw.ends()
     code = None
     while received:

@@ -1,4 +1,4 @@
-"""`webmq.js` in Node.js, in a simulated page: a test takes no time, whatever it waits for."""
+"""`webmq.js` in Node.js, in a page with a simulated clock: a test takes almost no time, even if the script waits."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ async def simulate(subprotocol: str, script: str, source: str = CLASSIC) -> obje
     """Run a script, the body of an async function, with `mq`, and return what it returns.
 
     Args:
-        subprotocol: what the broker chooses; empty for none.
-        script: it has everything in `simulation.js` at hand.
+        subprotocol: the one that the broker chooses; empty: none.
+        script: can use everything that `simulation.js` defines.
         source: the classic script that defines `WebMQ`.
     """
     program = f"""

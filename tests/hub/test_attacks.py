@@ -1,4 +1,4 @@
-"""Pages of foreign origins, and requests that two servers would read in two ways."""
+"""Attacks by pages of other origins, and by requests that two servers may parse differently."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ REBOUND = [
     "rebound.example:80",
     "localhost@rebound.example",
     "2130706433",
-    "0.0.0.0",  # noqa: S104  # which browsers once took for this machine
+    "0.0.0.0",  # noqa: S104  # an address that browsers once treated as this machine
     "[2001:db8::1]",
     "",
 ]
 
 
-# Foreign pages
+# Pages of other origins
 
 
 @pytest.mark.parametrize("host", REBOUND)
-async def test_no_path_answers_to_a_foreign_host(hub: Hub, wire: HubClient, host: str) -> None:
-    """A page whose name was made to resolve to this machine is of the hub's own origin: nothing else tells."""
+async def test_every_path_refuses_a_foreign_host(hub: Hub, wire: HubClient, host: str) -> None:
+    """Every path refuses a foreign `Host`, the only sign of DNS rebinding: such a page has the hub's own origin."""
     peer = await wire.subscriber(hub, "t")
     origin = f"http://{host}"
     paths = ["/", "/publish", "/ws", "/hub.json", *_page.ASSETS]
@@ -49,8 +49,8 @@ async def test_no_path_answers_to_a_foreign_host(hub: Hub, wire: HubClient, host
     await peer.heard()
 
 
-def test_what_only_looks_like_an_address_is_none() -> None:
-    """On a hub that is open to other machines any address is as good as its own."""
+def test_text_that_resembles_an_address_is_refused_as_a_host() -> None:
+    """A hub that is open to other machines accepts any IP address as `Host`, but no text that resembles one."""
     gate = Gate("0.0.0.0", [], [])  # noqa: S104  # nothing is bound
     assert gate.host("[::ffff:127]") is None
     for host in ("[::ffff:127.]", "[127.0.0.1]", "[127.0.0.1]x", "[::1", "::1]", "[::1%25lo]", "[]", "1.2.3", "0x7f.1"):
@@ -73,20 +73,20 @@ async def test_no_foreign_page_pushes_or_subscribes(hub: Hub, wire: HubClient, o
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", FORM])
-async def test_no_form_of_a_foreign_page_pushes(hub: Hub, wire: HubClient, kind: str) -> None:
-    """These a browser posts without asking first, and cannot but say from where."""
+async def test_a_form_of_a_foreign_page_cannot_push(hub: Hub, wire: HubClient, kind: str) -> None:
+    """A form of a foreign page is refused. Browsers post it without a preflight request, but with an `Origin`."""
     peer = await wire.subscriber(hub, "t")
     for target in TAKES_PUSHES:
         for origin in ("https://evil.example", "null"):
             answer = await wire.request("POST", hub, target, b'{"topic": "t"}', Content_Type=kind, Origin=origin)
             assert answer.status == 403
-        if kind != FORM or target == "/publish":  # a client's push, which no browser makes without an Origin
+        if kind != FORM or target == "/publish":  # a push of a client; every browser sends an Origin
             answer = await wire.request("POST", hub, target, b'{"topic": "t"}', Content_Type=kind)
             assert answer.status == 400
     await peer.heard()
 
 
-async def test_a_foreign_page_may_not_even_ask_whether_it_may(hub: Hub, wire: HubClient) -> None:
+async def test_a_preflight_request_of_a_foreign_page_is_refused(hub: Hub, wire: HubClient) -> None:
     for target in TAKES_PUSHES:
         answer = await wire.request(
             "OPTIONS", hub, target, b"", Origin="https://evil.example", Access_Control_Request_Method="POST"
@@ -95,7 +95,7 @@ async def test_a_foreign_page_may_not_even_ask_whether_it_may(hub: Hub, wire: Hu
         assert not [name for name in answer.headers if name.startswith("Access-Control")]
 
 
-# Requests that are read in two ways
+# Requests that can be parsed in two ways
 
 _PUSH = (
     head("POST /?topicuri=smuggled HTTP/1.1", f"Content-Type: {FORM}", "Content-Length: 1", "Connection: close") + b"1"
@@ -125,7 +125,7 @@ _CHUNK = b"1\r\n1\r\n0\r\n\r\n"
         pytest.param(_push("Transfer-Encoding: xchunked") + _CHUNK, id="unknown coding"),
         pytest.param(_push("Transfer-Encoding:\r\n chunked") + _CHUNK, id="coding in a folded line"),
         pytest.param(_push("X: a\r\n b", "Content-Length: 1") + b"1", id="folded line"),
-        pytest.param(_push("Content-Length : 1") + b"1", id="blank before the colon"),
+        pytest.param(_push("Content-Length : 1") + b"1", id="space before the colon"),
         pytest.param(_push("X: a\rContent-Length: 1") + b"1", id="bare CR"),
         pytest.param(_push("X: a\nContent-Length: 1") + b"1", id="bare LF"),
         pytest.param(_push("X: a\0", "Content-Length: 1") + b"1", id="NUL"),
@@ -133,14 +133,12 @@ _CHUNK = b"1\r\n1\r\n0\r\n\r\n"
         pytest.param(head("POST /?topicuri=t HTTP/1.1", host=None), id="no host"),
         pytest.param(b"POST /?topicuri=t HTTP/1.1\nHost: localhost\n\n", id="lines end in LF"),
         pytest.param(_push("Transfer-Encoding: chunked") + b"-1\r\n1\r\n0\r\n\r\n", id="negative chunk"),
-        pytest.param(_push("Transfer-Encoding: chunked") + b"1 \r\n1\r\n0\r\n\r\n", id="blank after a chunk's size"),
+        pytest.param(_push("Transfer-Encoding: chunked") + b"1 \r\n1\r\n0\r\n\r\n", id="space after a chunk's size"),
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2 preface"),
-        pytest.param(head("GET / HTTP/9.9"), id="unheard-of version"),
+        pytest.param(head("GET / HTTP/9.9"), id="unknown version"),
     ],
 )
-async def test_what_can_be_read_in_two_ways_is_refused_with_all_that_follows(
-    hub: Hub, wire: HubClient, request_: bytes
-) -> None:
+async def test_an_ambiguous_request_is_refused_with_all_that_follow(hub: Hub, wire: HubClient, request_: bytes) -> None:
     peer = await wire.subscriber(hub, "t", "smuggled")
     async with connected(hub) as raw:
         await raw.send(request_ + _PUSH)
@@ -172,7 +170,7 @@ async def test_what_can_be_read_in_two_ways_is_refused_with_all_that_follows(
     ],
     ids=lambda value: repr(value[:40]),
 )
-async def test_what_is_for_proxies_or_for_nobody(hub: Hub, wire: HubClient, request_: bytes, status: bytes) -> None:
+async def test_requests_for_proxies_are_refused(hub: Hub, wire: HubClient, request_: bytes, status: bytes) -> None:
     peer = await wire.subscriber(hub, "t")
     async with connected(hub) as raw:
         await raw.send(request_)
@@ -181,8 +179,8 @@ async def test_what_is_for_proxies_or_for_nobody(hub: Hub, wire: HubClient, requ
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, gzip"])
-async def test_a_compressed_body_is_not_unpacked(hub: Hub, wire: HubClient, coding: str) -> None:
-    """It could be a bomb; and what is signed are the bytes on the wire."""
+async def test_a_compressed_body_is_refused(hub: Hub, wire: HubClient, coding: str) -> None:
+    """A compressed body is refused: it might be a zip bomb, and the signature is for the bytes as sent."""
     bomb = gzip.compress(b'"' + b"x" * 2_000_000 + b'"')
     for target in TAKES_PUSHES:
         kind = FORM if target != "/publish" else "application/json"
@@ -218,11 +216,13 @@ async def test_the_limits_on_a_head(hub: Hub, request_: bytes, status: bytes) ->
         head("GET /ws HTTP/1.1", "Sec-WebSocket-Protocol: \udcff", "Sec-WebSocket-Key: \udcff"),
         head("GET /\udcff HTTP/1.1"),
         b"\xff\xff\xff\xff\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # the beginning of TLS
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # the beginning of a TLS handshake
     ],
 )
-async def test_nobody_fills_the_log(hub: Hub, caplog: pytest.LogCaptureFixture, request_: bytes) -> None:
-    """Not with what aiohttp makes of nonsense, or of a peer that is gone before it is answered."""
+async def test_malformed_requests_and_lost_connections_are_not_logged(
+    hub: Hub, caplog: pytest.LogCaptureFixture, request_: bytes
+) -> None:
+    """The log has no messages of aiohttp about malformed requests or about clients that disconnect early."""
     for _ in range(3):
         async with connected(hub) as raw:
             raw.writer.write(request_)
@@ -231,7 +231,7 @@ async def test_nobody_fills_the_log(hub: Hub, caplog: pytest.LogCaptureFixture, 
     assert caplog.text == ""
 
 
-# Who guesses
+# Guesses of keys
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ async def test_nobody_fills_the_log(hub: Hub, caplog: pytest.LogCaptureFixture, 
         ("/publish?key=a-guess&timestamp=2011-10-14T16:59:51.0Z&seq=1&nonce=1&signature=x", b"{}", 401, "KEY"),
     ],
 )
-async def test_who_guesses_at_a_key_is_logged_and_not_what(
+async def test_a_wrong_signature_is_logged_with_the_address_and_without_the_guess(
     run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture, target: str, body: bytes, status: int, remedy: str
 ) -> None:
     hub = await run(Hub(port=0, keys={"app": "s3cret"}, clock=lambda: 1318611591.0))
@@ -259,7 +259,7 @@ async def test_who_guesses_at_a_key_is_logged_and_not_what(
 
 
 async def test_a_signed_push_to_a_hub_without_keys(run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
-    """The hint says what helps: there is no `--key` that names a key."""
+    """The hint in the log names an option that helps: `--key` does not take the name of a key."""
     hub = await run(Hub(port=0, clock=lambda: 1318611591.0))
     target = "/?topicuri=t&appkey=app&timestamp=2011-10-14T16:59:51Z&signature=x"
     assert (await wire.request("POST", hub, target, b"1", Content_Type=FORM)).status == 400
@@ -267,7 +267,7 @@ async def test_a_signed_push_to_a_hub_without_keys(run: Run, wire: HubClient, ca
 
 
 async def test_a_mistake_is_not_a_warning(run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
-    """A wrong clock, a push without a signature, one with a part of it."""
+    """A wrong clock, a missing signature and an incomplete one are not logged as warnings."""
     hub = await run(Hub(port=0, keys={"app": "s3cret"}))
     for query in ("", "&appkey=app&timestamp=2011-10-14T16%3A59%3A51Z&signature=x", "&appkey=app"):
         assert (await wire.request("POST", hub, f"/?topicuri=t{query}")).status in (400, 401)
@@ -275,7 +275,7 @@ async def test_a_mistake_is_not_a_warning(run: Run, wire: HubClient, caplog: pyt
 
 
 @pytest.mark.parametrize("subprotocol", ["wamp", "wamp.2.json"])
-async def test_a_subscriber_that_guesses_is_logged_with_its_address(
+async def test_a_wrong_signature_of_a_subscriber_is_logged_with_its_address(
     run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, subprotocol: str
 ) -> None:
     monkeypatch.setattr(_websocket, "_penalty", lambda: 0.0)

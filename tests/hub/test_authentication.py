@@ -1,4 +1,4 @@
-"""WAMP-CRA: who may subscribe to a hub that has subscriber keys, and what a wrong guess costs."""
+"""WAMP-CRA: who may subscribe to a hub that has subscriber keys, and how a wrong guess is penalized."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHALLENGE = (
     '{"authid": "nonce-0", "authkey": "page", "sessionid": "1234567890123456", "timestamp": "2011-10-14T16:59:51Z"}'
 )
 SIGNATURE = "t3W8vynEMcXbLrKnvMeh2/uhgzhq0bDsNkDjpJY2HDA="
-"""By `openssl dgst -sha256 -hmac` of the challenge."""
+"""The signature of the challenge by `openssl dgst -sha256 -hmac`."""
 
 
 def signature(challenge: object, secret: str | bytes = SECRET) -> str:
@@ -53,14 +53,14 @@ def procedures() -> Procedures:
 
 
 def called(procedures: Procedures, name: str, *arguments: object) -> object:
-    """Return a call's result, or the name of its error after a "late" where the answer is to be held back."""
+    """Return the result of a call, or the name of its error, after a "late" if the reply is to be delayed."""
     try:
         return json.loads(procedures.call(PROCEDURE + name, tuple(map(json.dumps, arguments))))
     except CallFailed as failure:
         return ("late " if failure.delayed else "") + failure.uri.removeprefix(ERROR)
 
 
-def test_the_right_signature_admits(procedures: Procedures) -> None:
+def test_the_right_signature_authenticates(procedures: Procedures) -> None:
     assert not procedures.admitted
     assert called(procedures, "authreq", KEY) == CHALLENGE
     assert not procedures.admitted
@@ -102,7 +102,7 @@ WRONG_SIGNATURES = [
 
 
 @pytest.mark.parametrize("wrong", WRONG_SIGNATURES)
-def test_any_other_signature_is_refused_and_the_attempt_spent(procedures: Procedures, wrong: object) -> None:
+def test_a_wrong_signature_is_refused_and_ends_the_attempt(procedures: Procedures, wrong: object) -> None:
     assert called(procedures, "authreq", KEY) == CHALLENGE
     assert called(procedures, "auth", wrong) == "late invalid-signature"
     for _ in range(2):
@@ -131,9 +131,9 @@ def test_an_unknown_key_is_refused(procedures: Procedures, key: object) -> None:
     assert not procedures.admitted
 
 
-def test_the_errors_in_their_order(procedures: Procedures) -> None:
+def test_the_order_of_the_checks(procedures: Procedures) -> None:
     def both(*errors: str) -> None:
-        """Check what `auth` and `authreq` say to arguments that are wrong in every other respect."""
+        """Check how `auth` and `authreq` reply to arguments that are wrong in every other respect."""
         assert (called(procedures, "auth", 5), called(procedures, "authreq", 5)) == errors
 
     assert called(procedures, "auth", SIGNATURE) == "no-authentication-requested"
@@ -168,10 +168,10 @@ def test_the_errors_in_their_order(procedures: Procedures) -> None:
         ({"authextra": {"salt": "s"}, "authkey": "other"}, True),
     ],
 )
-def test_the_challenge_holds_what_the_client_added_where_that_is_a_small_object(
+def test_the_challenge_contains_a_small_authextra_of_the_client(
     procedures: Procedures, extra: object, kept: bool
 ) -> None:
-    """And never an `authextra` of its own, which would offer a salt."""
+    """The challenge contains `authextra` if it is a small object, but none of the hub, which would offer a salt."""
     challenge = called(procedures, "authreq", KEY, extra)
     assert isinstance(challenge, str)
     assert json.loads(challenge) == json.loads(CHALLENGE) | ({"extra": extra} if kept else {})
@@ -186,8 +186,8 @@ def broker() -> Broker:
     return Broker(HubConfig(subscriber_keys=KEYS, allow_publish=True, clock=lambda: 1318611591.0))
 
 
-def said(session: Session) -> list[object]:
-    """Return the one message in a session's queue; nothing where there is none. It is shorter than 64 kB."""
+def message_of(session: Session) -> list[object]:
+    """Return the only message in a session's queue, or nothing if it is empty. The message has less than 64 kB."""
     frame = session.take_nowait()
     message: list[object] = json.loads(frame[2 if frame[1] < 126 else 4 :]) if frame else []
     return message
@@ -195,17 +195,17 @@ def said(session: Session) -> list[object]:
 
 def opened(broker: Broker) -> Session:
     session = broker.open(Wamp1Session, drop=lambda: pytest.fail("dropped"))
-    assert said(session)[0] == 0
+    assert message_of(session)[0] == 0
     return session
 
 
 def authenticate(broker: Broker, session: Session) -> str:
-    """Return the challenge."""
+    """Begin to authenticate, and return the challenge."""
     assert session.receive(json.dumps([2, "1", PROCEDURE + "authreq", KEY])) is None
-    _, _, challenge = said(session)
+    _, _, challenge = message_of(session)
     assert isinstance(challenge, str)
     assert session.receive(json.dumps([2, "2", PROCEDURE + "auth", signature(challenge)])) is None
-    assert said(session)[0] == 3
+    assert message_of(session)[0] == 3
     return challenge
 
 
@@ -216,16 +216,16 @@ def test_before_authentication_nothing_is_subscribed_or_published(broker: Broker
     for text in ('[5,"t"]', '[7,"t",1]', '[7,"t",1,[],[]]', '[6,"t"]', "nonsense"):
         assert stranger.receive(text) is None
     assert broker.deliver(Publication("t", "2")) == 1
-    assert (said(member), said(stranger)) == ([8, "t", 2], [])
+    assert (message_of(member), message_of(stranger)) == ([8, "t", 2], [])
 
 
 def test_prefix_ping_and_echo_need_no_authentication(broker: Broker) -> None:
     stranger = opened(broker)
     stranger.receive(json.dumps([1, "api", PROCEDURE]))
     stranger.receive('[2,"1","api:ping"]')
-    assert said(stranger) == [3, "1", None]
+    assert message_of(stranger) == [3, "1", None]
     stranger.receive('[2,"2","api:echo","x"]')
-    assert said(stranger) == [3, "2", "x"]
+    assert message_of(stranger) == [3, "2", "x"]
 
 
 def test_after_authentication_everything_is_as_for_anonymous_subscribers(broker: Broker) -> None:
@@ -234,14 +234,14 @@ def test_after_authentication_everything_is_as_for_anonymous_subscribers(broker:
     authenticate(broker, session)
     session.receive('[5,"ex:t"]')
     assert broker.deliver(Publication("http://example.com/t", "1")) == 1
-    assert said(session) == [8, "http://example.com/t", 1]
+    assert message_of(session) == [8, "http://example.com/t", 1]
     session.receive('[7,"ex:t",2,false]')
-    assert said(session) == [8, "http://example.com/t", 2]
+    assert message_of(session) == [8, "http://example.com/t", 2]
     session.receive('[6,"ex:t"]')
     assert broker.deliver(Publication("http://example.com/t", "3")) == 0
 
 
-def test_no_challenge_comes_twice_and_none_can_be_guessed(broker: Broker) -> None:
+def test_challenges_are_unique_and_random(broker: Broker) -> None:
     challenges = []
     for _ in range(100):
         session = opened(broker)
@@ -252,15 +252,15 @@ def test_no_challenge_comes_twice_and_none_can_be_guessed(broker: Broker) -> Non
     assert all(len(urlsafe_b64decode(nonce + "==")) >= 16 for nonce in nonces)
 
 
-def test_a_failure_is_answered_when_the_caller_says_so(broker: Broker) -> None:
+def test_the_reply_to_a_failure_is_sent_when_the_caller_allows_it(broker: Broker) -> None:
     session = opened(broker)
     answer = session.receive(json.dumps([2, "1", PROCEDURE + "authreq", "unknown"]))
     assert callable(answer)
-    assert said(session) == []
+    assert message_of(session) == []
     session.receive(json.dumps([2, "2", PROCEDURE + "authreq", KEY]))
-    assert said(session)[:3] == [4, "2", ERROR + "authentication-already-requested"]
+    assert message_of(session)[:3] == [4, "2", ERROR + "authentication-already-requested"]
     answer()
-    assert said(session) == [4, "1", ERROR + "no-such-authkey", "no such key"]
+    assert message_of(session) == [4, "1", ERROR + "no-such-authkey", "no such key"]
     authenticate(broker, session)
 
 
@@ -282,21 +282,21 @@ async def member(wire: HubClient, hub: Hub, *topics: str) -> Peer:
 
 
 def far_timers() -> int:
-    """Return how many of the running loop's timers are due in more than a quarter of an hour."""
+    """Return how many timers of the running loop are due in more than a quarter of an hour."""
     loop = asyncio.get_running_loop()
     return sum(timer.when() > loop.time() + 900 and not timer.cancelled() for timer in vars(loop)["_scheduled"])
 
 
 @pytest.fixture
 def penalties(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """Let each failure wait for as many seconds as this list holds first; it is empty when all were taken."""
+    """Delay each failure by the next number of seconds in this list; it is empty when all were used."""
     penalties: list[float] = []
     monkeypatch.setattr(_websocket, "_penalty", lambda: penalties.pop(0))
     yield penalties
     assert penalties == []
 
 
-async def test_events_reach_who_has_authenticated(hub: Hub, wire: HubClient) -> None:
+async def test_events_reach_authenticated_subscribers(hub: Hub, wire: HubClient) -> None:
     stranger, peer = await wire.subscriber(hub), await member(wire, hub, "t")
     await stranger.subscribe("t")
     await wire.push(hub, "topicuri=t")
@@ -304,7 +304,7 @@ async def test_events_reach_who_has_authenticated(hub: Hub, wire: HubClient) -> 
     await stranger.heard()
 
 
-async def test_failures_are_answered_late(hub: Hub, wire: HubClient, penalties: list[float]) -> None:
+async def test_replies_to_failures_are_delayed(hub: Hub, wire: HubClient, penalties: list[float]) -> None:
     peer = await wire.subscriber(hub)
     penalties += [0.0, 0.0]
     assert (await peer.call("authreq", "unknown"))[2] == ERROR + "no-such-authkey"
@@ -314,8 +314,8 @@ async def test_failures_are_answered_late(hub: Hub, wire: HubClient, penalties: 
     assert (await peer.call("auth", signature(challenge)))[2] == PERMISSIONS
 
 
-async def test_nothing_else_waits_for_a_late_answer(hub: Hub, wire: HubClient, penalties: list[float]) -> None:
-    """Neither others, nor the same one's other calls; and another attempt is not taken meanwhile."""
+async def test_a_delayed_reply_delays_nothing_else(hub: Hub, wire: HubClient, penalties: list[float]) -> None:
+    """A delayed reply delays neither other subscribers nor other calls, and another attempt is refused meanwhile."""
     peer, other = await wire.subscriber(hub), await member(wire, hub, "t")
     penalties.append(3600.0)
     await peer.send(2, "late", PROCEDURE + "authreq", "unknown")
@@ -328,7 +328,7 @@ async def test_nothing_else_waits_for_a_late_answer(hub: Hub, wire: HubClient, p
     await member(wire, hub)
 
 
-async def test_a_late_answer_is_forgotten_with_its_connection(
+async def test_a_delayed_reply_is_cancelled_when_its_connection_ends(
     hub: Hub, wire: HubClient, penalties: list[float]
 ) -> None:
     peer, other = await wire.subscriber(hub), await wire.subscriber(hub)
@@ -352,10 +352,10 @@ def test_penalties_are_random_and_never_small() -> None:
     penalties = [_websocket._penalty() for _ in range(1000)]
     assert len(set(penalties)) > 900
     assert 0.4 <= min(penalties) <= max(penalties) <= 1.2
-    assert 0.75 < sum(penalties) / 1000 < 0.85  # six standard deviations either way
+    assert 0.75 < sum(penalties) / 1000 < 0.85  # at most six standard deviations above or below
 
 
-async def test_a_stranger_is_shown_out_and_makes_room(
+async def test_an_unauthenticated_connection_is_closed_after_a_while(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub = await run(Hub(port=0, subscriber_keys=KEYS, max_connections=2))
@@ -377,7 +377,9 @@ async def test_a_stranger_is_shown_out_and_makes_room(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_only_strangers_are_on_the_clock(run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_unauthenticated_connections_have_a_timeout(
+    run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_websocket, "_JOIN_TIMEOUT", 3600.0)
     anonymous = await wire.connect((await run(Hub(port=0))).ws_url)
     assert (await anonymous.receive())[0] == 0
@@ -392,10 +394,10 @@ async def test_only_strangers_are_on_the_clock(run: Run, wire: HubClient, monkey
     assert far_timers() == 1
 
 
-async def test_no_secret_is_left_behind(
+async def test_no_secret_is_stored(
     hub: Hub, wire: HubClient, penalties: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not even what a wrong guess says: it may be right elsewhere."""
+    """No secret is stored or shown, not even a wrong guess, which may be right elsewhere."""
     penalties += [0.0, 0.0]
     with caplog.at_level(logging.DEBUG):
         peer = await wire.subscriber(hub)

@@ -1,4 +1,4 @@
-"""The address of a backplane, and the servers that hubs refuse. No test needs a server."""
+"""The URL of a backplane, and the Redis servers that hubs refuse. No test needs a server."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_urls_that_are_refused(url: str, more: str) -> None:
 @pytest.mark.parametrize(
     "url", ["redis://h/1_0", "redis://h/\N{ARABIC-INDIC DIGIT THREE}", "redis://h/ 1", "redis://h:0"]
 )
-def test_numbers_that_are_none(url: str) -> None:
+def test_database_numbers_that_are_invalid(url: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(FORM)}$"):
         HubConfig(backplane=url)
 
@@ -102,7 +102,7 @@ def test_no_message_has_the_password(url: str) -> None:
     assert PASSWORD not in "".join(walked(caught.value))
 
 
-# What a server says of itself
+# The reply to INFO
 
 INFO = """\
 # Server\r
@@ -120,7 +120,7 @@ master_replid2:0000000000000000000000000000000000000000\r
 
 
 def info(**facts: str) -> bytes:
-    """Return a reply to INFO with other facts; one without a value is left out."""
+    """Return a reply to INFO with some facts changed; one without a value is left out."""
     text = INFO
     for name, value in facts.items():
         text = re.sub(rf"{name}:.*\r\n", f"{name}:{value}\r\n" if value else "", text)
@@ -139,7 +139,7 @@ def test_versions(version: str) -> None:
 
 
 def test_valkey() -> None:
-    """It has `server_mode`, and the version of Redis with which it is compatible."""
+    """Valkey reports `server_mode`, and the version of Redis with which it is compatible."""
     valkey = info(redis_mode="", redis_version="7.2.4") + b"server_name:valkey\r\nvalkey_version:8.1.0\r\nserver_mode:"
     server_of(valkey + b"standalone\r\n")
     with pytest.raises(Unreachable, match="Sentinel"):
@@ -162,7 +162,7 @@ def test_servers_that_are_refused(facts: dict[str, str], said: str) -> None:
 
 
 def test_a_server_that_is_loading() -> None:
-    """Redis 7 says `aof_enabled:0` meanwhile, whatever its configuration is."""
+    """While it loads, Redis 7 reports `aof_enabled:0`, whatever its configuration."""
     with pytest.raises(Unreachable, match=r"^it is still loading its data$"):
         server_of(info() + b"loading:1\r\n")
     assert server_of(info() + b"loading:0\r\n").durable
@@ -172,13 +172,13 @@ def test_a_server_that_is_loading() -> None:
     ("facts", "kept"),
     [
         ({}, True),  # the connection was lost
-        ({"run_id": "bar"}, True),  # started again with its file
+        ({"run_id": "bar"}, True),  # the server was restarted with its file
         ({"run_id": "bar", "aof_enabled": "0"}, False),
         ({"aof_enabled": "0"}, True),
         ({"run_id": "bar", "tcp_port": "6380"}, False),
         ({"run_id": "bar", "config_file": "/etc/other.conf"}, False),
-        ({"run_id": "bar", "master_replid2": "f00"}, False),  # it was a replica
+        ({"run_id": "bar", "master_replid2": "f00"}, False),  # the server was a replica
     ],
 )
-def test_what_a_server_has_kept(facts: dict[str, str], kept: bool) -> None:
+def test_whether_a_server_may_have_lost_data(facts: dict[str, str], kept: bool) -> None:
     assert server_of(info(**facts)).kept_all(str(server_of(info()))) is kept

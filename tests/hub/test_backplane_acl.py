@@ -1,4 +1,4 @@
-"""The rights in Redis that the documentation gives the hubs: enough for all that they do, and none to spare."""
+"""The documented rights of the hubs in Redis suffice for everything that they do, and none of them is superfluous."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def server_with(rules: Sequence[str]) -> Iterator[RedisServer]:
 
 
 def refused(server: RedisServer) -> set[str]:
-    """Return what the server has refused the hubs: commands, and keys."""
+    """Return the commands and keys that the server has refused to the hubs."""
     with server.client() as client:
         log = client.acl_log()
     return {str(entry["object"]) for entry in log if entry["username"] == "hub"}
@@ -44,14 +44,14 @@ def hub(server: RedisServer, database: int = 0) -> Hub:
 
 
 async def work(server: RedisServer, seconds: float) -> None:
-    """Let hubs do all that they do: start, push, deliver, restart, and go on after Redis was away or was flushed.
+    """Let hubs start, push, deliver, restart, and recover after an outage and a flush of Redis.
 
     Args:
         server: the server.
         seconds: how long that may take.
 
     Raises:
-        OSError, WebMQError, AssertionError: They cannot.
+        OSError, WebMQError, AssertionError: The hubs cannot do something.
     """
     retry = Retry(attempts=100, max_wait=1, at_least_once=True)
     async with (
@@ -66,7 +66,7 @@ async def work(server: RedisServer, seconds: float) -> None:
             await asyncio.to_thread(server.restart)
             await client.push(TOPIC, 2, idempotency_key="2")
             assert await listening.next() == 2
-        async with hub(server) as two:  # which loads what there is
+        async with hub(server) as two:  # this hub loads existing entries
             with server.client() as administrator:
                 administrator.flushall()
             await client.push(TOPIC, 3, idempotency_key="3")
@@ -75,14 +75,14 @@ async def work(server: RedisServer, seconds: float) -> None:
                 assert await listening.next() == 4
 
 
-async def test_the_documented_rights_are_enough() -> None:
+async def test_the_documented_rights_suffice() -> None:
     with server_with(RULES) as server:
         await work(server, 60)
         assert refused(server) == set()
 
 
 @pytest.mark.parametrize("right", RIGHTS)
-async def test_none_of_them_is_superfluous(right: str) -> None:
+async def test_no_documented_right_is_superfluous(right: str) -> None:
     with server_with([rule for rule in RULES if rule != right]) as server:
         with pytest.raises((OSError, WebMQError, AssertionError)):
             await work(server, 6)
@@ -90,7 +90,7 @@ async def test_none_of_them_is_superfluous(right: str) -> None:
     assert denied > set() if right.startswith("~") else right[1:] in denied
 
 
-async def test_another_database_needs_one_right_more() -> None:
+async def test_another_database_needs_one_more_right() -> None:
     assert "with another database than 0, add `+select`" in PAGE
     with server_with(RULES) as server, pytest.raises(ConnectionError, match="'select'"):
         await hub(server, 3).start()
@@ -100,9 +100,9 @@ async def test_another_database_needs_one_right_more() -> None:
 
 
 def test_a_user_begins_without_rights() -> None:
-    """So that a rule that was there before, or that Redis gives new users, does not count."""
+    """The documented rules begin with `reset`, so that neither earlier rules nor Redis's defaults apply."""
     assert RULES[:2] == ["reset", "on"]
-    assert "resetchannels" in RULES  # Redis 6.2 lets new users into all channels
+    assert "resetchannels" in RULES  # Redis 6.2 allows new users all channels
     assert not [rule for rule in RULES if rule.startswith("+@") or rule in ("allkeys", "allcommands", "~*")]
 
 

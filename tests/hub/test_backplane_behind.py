@@ -1,4 +1,4 @@
-"""A subscriber that comes to a hub which has not read as much of the stream as the subscriber has seen."""
+"""A subscriber moves to a hub that has not read the stream as far as the subscriber has."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOPIC = "http://example.com/orders"
 
 
 class Seen(list[object]):
-    """What a subscriber was told."""
+    """The events and losses that a subscriber was notified of."""
 
     async def until(self, last: object) -> None:
         async with asyncio.timeout(10):
@@ -32,7 +32,7 @@ class Seen(list[object]):
 
 @contextlib.asynccontextmanager
 async def moving(tmp_path: Path) -> AsyncIterator[Seen]:
-    """Let a subscriber that has 5 events from one hub move to another that gets nothing from Redis for the block."""
+    """Move a subscriber with 5 events to a hub that receives nothing from Redis until the end of the block."""
     with RedisServer(tmp_path) as redis, patch.object(_subscriber, "_LONGEST_WAIT", 0.05):
         async with (
             TcpProxy(redis.port) as way,
@@ -83,14 +83,14 @@ async def moving(tmp_path: Path) -> AsyncIterator[Seen]:
 
 
 async def test_a_hub_that_catches_up_soon(tmp_path: Path) -> None:
-    """It waits for the events that the subscriber has seen, and nothing is lost or doubled."""
+    """The hub waits for the events that the subscriber has, and nothing is lost or doubled."""
     async with moving(tmp_path) as seen:
         await asyncio.sleep(0.3)
     assert seen == [0, 1, 2, 3, 4, 5]
 
 
 async def test_a_hub_that_catches_up_late(tmp_path: Path) -> None:
-    """It reports lost events, because it does not have those in between. There are still no duplicates."""
+    """The hub reports a loss, because it does not have the events in between. There are no duplicates."""
     async with moving(tmp_path) as seen:
         await asyncio.sleep(2.5)
     assert [value for value in seen if isinstance(value, int)] == [0, 1, 2, 3, 4, 5]

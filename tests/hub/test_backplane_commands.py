@@ -1,4 +1,4 @@
-"""What hubs send to Redis, and what they make of its replies."""
+"""The commands that hubs send to Redis, and how hubs handle the replies."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def entries(count: int, size: int) -> list[Entry]:
     return [Entry(Position(b"1-0", b"o"), b"", [b"x" * size])] * count
 
 
-def test_portions() -> None:
-    """At first they are small enough for the largest events that this hub allows, and then for those that come."""
+def test_the_number_of_entries_per_read() -> None:
+    """The first reads are small enough for the largest allowed events; later ones adapt to the size of real events."""
     assert Portions(4096).count == 100
     portions = Portions(_MOST_BYTES)
     assert portions.count == 1
@@ -45,12 +45,12 @@ def test_portions() -> None:
         portions.arrived(entries(portions.count, size))
         counts.append(portions.count)
     assert counts == [2, 4, 8, 16, 8, 4, 2, 4]
-    portions.arrived(entries(1, 10))  # there were no more
+    portions.arrived(entries(1, 10))  # there were no more entries
     assert portions.count == 4
 
 
-async def test_a_portion_that_does_not_arrive() -> None:
-    """The next one has half as many entries."""
+async def test_a_read_that_times_out_is_halved() -> None:
+    """After a read that times out, the next one asks for half as many entries."""
 
     class Slow:
         async def ask(self, *command: bytes | str | int, wait: float) -> Reply:
@@ -87,7 +87,7 @@ async def test_a_connection_that_redis_closes_between_two_events(
 async def test_a_command_that_arrives_when_the_hub_no_longer_waits(
     pair: Pair, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It adds nothing: the event would follow newer ones."""
+    """A command that reaches Redis after the hub's timeout adds nothing, because the event would follow newer ones."""
     monkeypatch.setattr(appender, "_PROBE", 60.0)
     peer = await page(wire, pair.second, TOPIC)
     ask = appender.Appender._ask
@@ -104,8 +104,10 @@ async def test_a_command_that_arrives_when_the_hub_no_longer_waits(
     assert await peer.event() == (publication, [[2]])
 
 
-async def test_old_entries_of_its_own_may_be_trimmed(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
-    """The hub has read on since, so that it has missed nothing."""
+async def test_trimming_of_entries_that_the_hub_has_read_is_not_a_loss(
+    pair: Pair, wire: HubClient, own_redis: RedisServer
+) -> None:
+    """Trimming entries that the hub added and has read past is not a loss."""
     peer = await page(wire, pair.first, TOPIC)
     ids = [await accepted(wire, hub, number, TOPIC) for number, hub in enumerate(pair)]
     assert [(await peer.event())[0] for _ in ids] == ids
@@ -121,7 +123,7 @@ async def test_old_entries_of_its_own_may_be_trimmed(pair: Pair, wire: HubClient
 async def test_an_entry_that_follows_nothing(
     pair: Pair, wire: HubClient, own_redis: RedisServer, before: bytes
 ) -> None:
-    """Somebody else has added it. The hubs go on."""
+    """Another application has added an entry without a predecessor. The hubs continue."""
     with own_redis.client() as client:
         entry = cast(bytes, client.xadd("webmq:events", {"o": "x", "p": before}))
     reached = Position(entry, b"x").publication_id
@@ -132,8 +134,8 @@ async def test_an_entry_that_follows_nothing(
     assert await peer.event() == (publication, [[1]])
 
 
-async def test_a_right_that_is_taken_away(run: Run, wire: HubClient, own_redis: RedisServer) -> None:
-    """The event is added, and its key is not: the response says that this is not known."""
+async def test_a_right_that_is_revoked(run: Run, wire: HubClient, own_redis: RedisServer) -> None:
+    """The event is added, but not its key: the response says that it is unknown whether the event was published."""
     hub = await run(Hub(port=0, **backplane(own_redis)))
     await accepted(wire, hub, 1, TOPIC)
     with own_redis.client() as client:
@@ -157,6 +159,6 @@ async def test_a_server_that_quotes_the_password(run: Run) -> None:
     assert str(caught.value) == f"the backplane 127.0.0.1:{port} cannot be used: {said}"
 
 
-async def test_a_host_that_is_malformed(run: Run) -> None:
+async def test_a_malformed_host(run: Run) -> None:
     with pytest.raises(ConnectionError, match=r"^the backplane foo\.\.bar:6379 cannot be used: "):
         await run(Hub(port=0, backplane="redis://foo..bar"))

@@ -1,8 +1,8 @@
-"""Several hubs over Redis behind nginx: events are neither lost nor doubled, whatever happens to hubs and to Redis.
+"""Several hubs over Redis behind nginx: events are neither lost nor doubled, despite faults of hubs and of Redis.
 
 python -m tests.hub.test_backplane_course [--hubs 3] [--seed 17] [--seconds 600] [--journal FILE] [--folder FOLDER]
 
-It prints a table, and exits with 1 if a promise was broken.
+It prints a table, and exits with 1 if a guarantee was broken.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ KILLS = 5
 
 
 @pytest.mark.parametrize(("hubs", "others", "burst"), [(2, OTHERS[::2], BURST), (3, OTHERS[1::2], 0)])
-async def test_every_promise_is_kept(tmp_path: Path, hubs: int, others: Sequence[Step], burst: int) -> None:
-    """Each time by another seed, which it prints."""
+async def test_a_short_course_breaks_no_guarantee(
+    tmp_path: Path, hubs: int, others: Sequence[Step], burst: int
+) -> None:
+    """A short course breaks no guarantee. Its seed is random and printed."""
     seed = secrets.randbelow(1_000_000)
     course = Course(tmp_path, hubs, seed, outage=1)
     try:
@@ -65,7 +67,7 @@ async def test_a_bug_is_found(tmp_path: Path, bug: str, what: str, steps: list[S
 
 
 def main() -> None:
-    """Run, print a table, and exit with 1 if a promise was broken."""
+    """Run, print a table, and exit with 1 if a guarantee was broken."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.hub.test_backplane_course", description="Several hubs over Redis, under fault."
     )

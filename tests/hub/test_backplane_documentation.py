@@ -1,4 +1,4 @@
-"""The reference of the backplane says what the hubs do."""
+"""The reference of the backplane matches the behaviour of the hubs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import pytest
 from redis import Redis
 
-from webmqconnect_async.hub import Hub, _metrics  # which is not to be imported in the event loop
+from webmqconnect_async.hub import Hub, _metrics  # reads /proc when imported, which would block the event loop
 from webmqconnect_async.hub._engine import appender, stream
 from webmqconnect_async.hub._engine.entries import fields_of
 from webmqconnect_async.hub._engine.scripts import keys_of
@@ -23,7 +23,7 @@ PAGE = (PAGES / "how-to" / "several-hubs.md").read_text()
 
 
 def rows(title: str) -> list[list[str]]:
-    """Return the first cells of a section's table, each as the names that it has in backticks."""
+    """Return the first cells of a section's table, each as the names in backticks that it contains."""
     section = REFERENCE.partition(f"\n## {title}")[2].partition("\n## ")[0]
     return [re.findall("`(.+?)`", cell) for cell in re.findall(r"^\| (`.+?) \|", section, re.MULTILINE)]
 
@@ -32,7 +32,7 @@ def test_the_names_of_the_keys() -> None:
     assert [name.removesuffix("…") for (name,) in rows("Keys")] == list(keys_of("webmq"))
 
 
-def test_troubleshooting_quotes_the_responses() -> None:
+def test_troubleshooting_quotes_real_responses() -> None:
     page = (PAGES / "how-to" / "troubleshooting.md").read_text()
     for refused in (appender.NOT_ADDED, appender.NOT_KNOWN):
         assert f"| {refused.status} | `{refused.reason}` |" in page
@@ -46,8 +46,10 @@ def test_the_fields_of_an_entry() -> None:
 
 
 @pytest.mark.usefixtures("redis")
-async def test_what_redis_is_said_to_hold(wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
-    """The keys and the fields are those of a real server, and so are the members of the log and the metrics."""
+async def test_the_documented_contents_of_redis_log_and_metrics(
+    wire: HubClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The documented keys and fields are those of a real server, and so are those of the log and the metrics."""
     caplog.set_level(logging.INFO, "webmqconnect_async.hub")
     with running() as server:
         async with (

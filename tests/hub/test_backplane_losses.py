@@ -1,4 +1,4 @@
-"""What hubs do when something is lost on the server: pages are told, or get everything, and the hubs go on."""
+"""Redis loses data: pages are notified of the loss or get every event, and the hubs continue."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def pair(run: Run, own_redis: RedisServer) -> Pair:
 
 
 async def three_events(wire: HubClient, pair: Pair) -> tuple[list[Page], list[int]]:
-    """Publish events to a page at each hub. Return the pages and the IDs."""
+    """Publish three events to a page at each hub. Return the pages and the IDs."""
     pages = [await page(wire, hub, TOPIC) for hub in pair]
     ids = [await accepted(wire, pair[number % 2], number, TOPIC) for number in range(3)]
     for peer in pages:
@@ -89,7 +89,7 @@ def delete_the_last_entry(server: RedisServer) -> None:
 
 
 def replace_the_last_entry(server: RedisServer) -> None:
-    """Let another entry have its ID, as when a copy that is behind has gone on by itself."""
+    """Replace the last entry by another one with its ID, as a replica that was behind and was promoted would have."""
     with server.client() as client:
         [(last, fields), (before, _)] = last_entries(client, 2)
         client.delete("webmq:events")
@@ -125,8 +125,10 @@ def restart_with_other_data(server: RedisServer) -> None:
     ],
     ids=lambda lose: lose.__name__,
 )
-async def test_lost(pair: Pair, wire: HubClient, own_redis: RedisServer, lose: Callable[[RedisServer], None]) -> None:
-    """All pages are disconnected, and the history that they find has another ID."""
+async def test_data_is_lost(
+    pair: Pair, wire: HubClient, own_redis: RedisServer, lose: Callable[[RedisServer], None]
+) -> None:
+    """All pages are disconnected, and the history that they find afterwards has another ID."""
     pages, _ = await three_events(wire, pair)
     await asyncio.to_thread(lose, own_redis)
     for peer in pages:
@@ -135,8 +137,8 @@ async def test_lost(pair: Pair, wire: HubClient, own_redis: RedisServer, lose: C
     assert (await page(wire, pair.first)).history != pages[0].history
 
 
-async def test_lost_while_others_push(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
-    """Pages that have reconnected get each event that is accepted afterwards, or are told that it was lost."""
+async def test_data_is_lost_while_others_push(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
+    """Pages that have reconnected get each event accepted afterwards, or are notified of its loss."""
     pages, _ = await three_events(wire, pair)
     stopped = False
 
@@ -157,7 +159,7 @@ async def test_lost_while_others_push(pair: Pair, wire: HubClient, own_redis: Re
 
 
 async def test_a_copy_that_is_behind(pair: Pair, wire: HubClient, own_redis: RedisServer, tmp_path: Path) -> None:
-    """The same server has older data: a hub whose position is not there any more begins a new history."""
+    """If the same server has older data, without the position of a hub, the hub begins a new history."""
     pages, _ = await three_events(wire, pair)
     copy = await asyncio.to_thread(own_redis.copy, tmp_path / "copy")
     publication = await accepted(wire, pair.first, 3, TOPIC)
@@ -173,7 +175,7 @@ async def test_a_copy_that_is_behind(pair: Pair, wire: HubClient, own_redis: Red
 async def test_another_server_with_the_data(
     pair: Pair, wire: HubClient, own_redis: RedisServer, tmp_path: Path
 ) -> None:
-    """Nobody knows whether it has all of them."""
+    """Another server with a copy of the data also begins a new history, because the copy may be incomplete."""
     pages, _ = await three_events(wire, pair)
     copy = await asyncio.to_thread(own_redis.copy, tmp_path / "copy")
     await asyncio.to_thread(own_redis.replace, copy)
@@ -183,8 +185,8 @@ async def test_another_server_with_the_data(
     assert (await page(wire, pair.first)).history != pages[0].history
 
 
-async def test_started_again_with_its_data(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
-    """Pages stay, and nothing is lost."""
+async def test_a_restart_with_all_data(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
+    """After a restart with all data, pages stay connected, and nothing is lost."""
     pages, _ = await three_events(wire, pair)
     await asyncio.to_thread(own_redis.kill)
     await until_ready(wire, *pair, status=503)
@@ -196,7 +198,9 @@ async def test_started_again_with_its_data(pair: Pair, wire: HubClient, own_redi
     assert (await page(wire, pair.first)).history == pages[0].history
 
 
-async def test_scripts_that_are_gone(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
+async def test_scripts_are_loaded_again_after_redis_has_lost_them(
+    pair: Pair, wire: HubClient, own_redis: RedisServer
+) -> None:
     pages, _ = await three_events(wire, pair)
     with own_redis.client() as client:
         client.script_flush()
@@ -205,8 +209,10 @@ async def test_scripts_that_are_gone(pair: Pair, wire: HubClient, own_redis: Red
         assert await peer.event() == (publication, [[3]])
 
 
-async def test_trimmed_behind_the_hubs(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
-    """What they have read is no longer needed."""
+async def test_trimming_of_entries_that_all_hubs_have_read_is_not_a_loss(
+    pair: Pair, wire: HubClient, own_redis: RedisServer
+) -> None:
+    """Trimming entries that all hubs have read is not a loss."""
     pages, ids = await three_events(wire, pair)
     with own_redis.client() as client:
         assert client.xtrim("webmq:events", 1, approximate=False) == 3
@@ -218,10 +224,10 @@ async def test_trimmed_behind_the_hubs(pair: Pair, wire: HubClient, own_redis: R
 
 
 @pytest.mark.parametrize("fields", [{"a": "b"}, {"o": "a", "p": "1-0 b"}, {"o": "a", "h": "b"}])
-async def test_an_entry_of_a_stranger(
+async def test_an_entry_of_another_application(
     pair: Pair, wire: HubClient, own_redis: RedisServer, fields: dict[str, str]
 ) -> None:
-    """Pages come back, and are told that something may be missing before it. Nothing is missing after it."""
+    """Pages reconnect, and are notified that events before the entry may be missing. Later ones are not missing."""
     pages, ids = await three_events(wire, pair)
     with own_redis.client() as client:
         client.xadd("webmq:events", fields)  # type: ignore[arg-type]
@@ -235,8 +241,8 @@ async def test_an_entry_of_a_stranger(
     await assert_working(wire, pair)
 
 
-async def test_an_event_of_a_stranger(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
-    """One that looks like those of hubs, but is none, does not stop them."""
+async def test_an_event_of_another_application(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
+    """An entry that resembles an event of a hub but is invalid does not stop the hubs."""
     pages, _ = await three_events(wire, pair)
     with own_redis.client() as client:
         [(last, fields)] = last_entries(client, 1)
@@ -247,7 +253,7 @@ async def test_an_event_of_a_stranger(pair: Pair, wire: HubClient, own_redis: Re
     await assert_working(wire, pair)
 
 
-async def test_an_event_of_a_stranger_that_cannot_be_decoded(
+async def test_an_event_of_another_application_that_cannot_be_decoded(
     pair: Pair, wire: HubClient, own_redis: RedisServer
 ) -> None:
     pages, _ = await three_events(wire, pair)
@@ -261,7 +267,7 @@ async def test_an_event_of_a_stranger_that_cannot_be_decoded(
 
 
 async def test_on_lost(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
-    """A subscriber is told once for its topic, then gets every event once."""
+    """A subscriber is notified once of the loss for its topic, and then gets every event once."""
     told: list[str] = []
     got: list[object] = []
     async with (
@@ -279,8 +285,8 @@ async def test_on_lost(pair: Pair, wire: HubClient, own_redis: RedisServer) -> N
     assert (got, told) == ([1, 2], [TOPIC])
 
 
-async def test_no_history(run: Run, wire: HubClient, own_redis: RedisServer) -> None:
-    """Hubs without a history go on, too, after a restart and after a loss."""
+async def test_hubs_without_a_history(run: Run, wire: HubClient, own_redis: RedisServer) -> None:
+    """Hubs without a history continue, too, after a restart and after a loss."""
     pair = Pair(*[await run(Hub(port=0, history=0, **backplane(own_redis))) for _ in range(2)])
     peer = await wire.wamp2_subscriber(pair.first, TOPIC)
     await accepted(wire, pair.second, 1, TOPIC)
@@ -298,8 +304,10 @@ async def test_no_history(run: Run, wire: HubClient, own_redis: RedisServer) -> 
     assert (await again.event())[1] == [[3]]
 
 
-async def test_an_entry_of_a_stranger_with_a_high_counter(pair: Pair, wire: HubClient, own_redis: RedisServer) -> None:
-    """The IDs of later events still increase."""
+async def test_an_entry_of_another_application_with_a_high_id(
+    pair: Pair, wire: HubClient, own_redis: RedisServer
+) -> None:
+    """After an entry with a high ID, the IDs of later events still increase."""
     await three_events(wire, pair)
     with own_redis.client() as client:
         [(last, _)] = last_entries(client, 1)

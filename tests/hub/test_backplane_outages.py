@@ -1,4 +1,4 @@
-"""Redis is away, or refuses to write: subscribers stay, pushes are refused or unconfirmed, and nothing is lost."""
+"""Redis is down or refuses to write: subscribers stay, pushes are refused or unconfirmed, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-import prometheus_client  # noqa: F401  # its import reads /proc, which must not be in the event loop
+import prometheus_client  # noqa: F401  # its import reads /proc, which would block the event loop
 import pytest
 
 from webmqconnect_async import AsyncClient, BadReply, Client, Overloaded, Receipt, Retry
@@ -37,7 +37,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Place(NamedTuple):
-    """Two hubs, of which the first reaches Redis through a proxy."""
+    """Two hubs, of which the first is connected to Redis through a proxy."""
 
     redis: RedisServer
     proxy: TcpProxy
@@ -61,7 +61,7 @@ class Outage:
     begin: Callable[[Place], None]
     end: Callable[[Place], None]
     alone: bool = False
-    """Whether only the first hub is cut off."""
+    """Whether only the first hub loses its connection."""
 
 
 OUTAGES = [
@@ -73,7 +73,7 @@ OUTAGES = [
 
 
 async def pushed(colour: str, url: str, event: int = 1, dialect: DialectName = "webmq") -> Receipt:
-    """Push with one of the clients, once."""
+    """Push once with one of the clients."""
     if colour == "async":
         async with AsyncClient(url, retry=Retry(attempts=1), dialect=dialect) as client:
             return await client.push(TOPIC, event)
@@ -91,8 +91,8 @@ async def put(wire: HubClient, hub: Hub, event: int = 1) -> Answer:
 
 
 @pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: outage.name)
-async def test_away_and_back(place: Place, wire: HubClient, outage: Outage) -> None:
-    """Subscribers stay; pushes are refused; afterwards every event comes once."""
+async def test_an_outage_of_redis(place: Place, wire: HubClient, outage: Outage) -> None:
+    """During an outage, subscribers stay and pushes are refused. Afterwards every event arrives once."""
     pages = [await page(wire, hub, TOPIC) for hub in (place.near, place.far)]
     old = await wire.subscriber(place.near)
     outage.begin(place)
@@ -127,10 +127,10 @@ async def test_away_and_back(place: Place, wire: HubClient, outage: Outage) -> N
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_client_while_redis_is_away(
+async def test_a_client_retries_while_redis_is_down(
     place: Place, wire: HubClient, colour: str, dialect: DialectName, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It may push again without a duplicate, and does so by default."""
+    """A client may push again without a duplicate, and does so by default."""
     url = place.near.url if dialect == "webmq" else f"{place.near.url}/publish"
     place.proxy.cut()
     await until_ready(wire, place.near, status=503)
@@ -152,7 +152,7 @@ async def test_a_client_while_redis_is_away(
 
 
 async def in_flight(hub: Hub, push: Callable[[int], object]) -> list[asyncio.Task[object]]:
-    """Push one event that is sent to Redis, which does not respond, and two that wait for it."""
+    """Push one event that is sent to Redis, which does not respond, and two more that wait for it."""
     engine = engine_of(hub)
     before = len(engine._own)
     pushing = [asyncio.ensure_future(push(1))]  # type: ignore[call-overload]
@@ -163,7 +163,7 @@ async def in_flight(hub: Hub, push: Callable[[int], object]) -> list[asyncio.Tas
 
 
 async def test_in_flight_when_redis_is_killed(place: Place, wire: HubClient) -> None:
-    """The one in flight is unconfirmed, those that wait are refused. None of them was published here."""
+    """The event in flight is unconfirmed, and the waiting ones are refused. None of them is published."""
     peer = await page(wire, place.far, TOPIC)
     place.redis.pause()
     pushing = await in_flight(place.near, lambda number: put(wire, place.near, number))
@@ -180,7 +180,7 @@ async def test_in_flight_when_redis_is_killed(place: Place, wire: HubClient) -> 
 
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_in_flight_when_the_connection_is_cut(place: Place, wire: HubClient, colour: str) -> None:
-    """Redis adds the event, but the hub is not told: every page gets it once, and a client does not push it again."""
+    """Redis adds the event without a reply to the hub: every page gets it once, and a client does not push it again."""
     pages = [await page(wire, hub, TOPIC) for hub in (place.near, place.far)]
     place.redis.pause()
     pushing = await in_flight(place.near, lambda number: pushed(colour, place.near.url, number))
@@ -198,8 +198,8 @@ async def test_in_flight_when_the_connection_is_cut(place: Place, wire: HubClien
         assert await peer.event() == (publication, [[4]])
 
 
-async def test_repeated_after_it_was_unconfirmed(place: Place, wire: HubClient) -> None:
-    """With an idempotency key, a push that was in flight is published once, by either hub."""
+async def test_an_unconfirmed_push_is_repeated_with_its_key(place: Place, wire: HubClient) -> None:
+    """With an idempotency key, an unconfirmed push that is repeated at either hub is published once."""
     pages = [await page(wire, hub, TOPIC) for hub in (place.near, place.far)]
     sent = Sent("webmq")
     place.redis.pause()
@@ -233,7 +233,7 @@ async def test_a_push_that_is_cancelled(place: Place, wire: HubClient) -> None:
     await until(lambda: not engine._own)
 
 
-async def test_a_publishing_subscriber_that_leaves_meanwhile(place: Place, wire: HubClient) -> None:
+async def test_a_publishing_subscriber_that_disconnects_during_an_outage(place: Place, wire: HubClient) -> None:
     new, peer = await page(wire, place.near), await page(wire, place.far, TOPIC)
     place.redis.pause()
     engine = engine_of(place.near)
@@ -270,8 +270,8 @@ async def test_closing_with_a_push_in_flight(run: Run, own_redis: RedisServer, w
         assert [getattr(answer, "status", None) for answer in answers] == [200] * 3
 
 
-async def test_closing_while_redis_ends(run: Run, own_redis: RedisServer) -> None:
-    """The hub and Redis are stopped at the same time."""
+async def test_closing_while_redis_is_stopped(run: Run, own_redis: RedisServer) -> None:
+    """The hub closes cleanly if Redis is stopped at the same time."""
     for _ in range(3):
         hub = await run(Hub(port=0, **backplane(own_redis)))
         own_redis.kill()
@@ -280,8 +280,8 @@ async def test_closing_while_redis_ends(run: Run, own_redis: RedisServer) -> Non
         own_redis.start()
 
 
-async def test_no_memory(place: Place, wire: HubClient) -> None:
-    """Redis may have as much memory as it wants, or pushes are refused. Subscribers stay."""
+async def test_redis_is_out_of_memory(place: Place, wire: HubClient) -> None:
+    """If Redis reaches its `maxmemory`, pushes are refused and subscribers stay."""
     pages = [await page(wire, hub, TOPIC) for hub in (place.near, place.far)]
     with place.redis.client() as client:
         client.config_set("maxmemory", "1")
@@ -295,8 +295,8 @@ async def test_no_memory(place: Place, wire: HubClient) -> None:
         assert await peer.event() == (publication, [[2]])
 
 
-async def test_read_only(place: Place, wire: HubClient) -> None:
-    """Redis is a replica for a while, which accepts no events."""
+async def test_redis_is_a_replica_for_a_while(place: Place, wire: HubClient) -> None:
+    """While Redis is a replica, which accepts no writes, pushes are refused."""
     pages = [await page(wire, hub, TOPIC) for hub in (place.near, place.far)]
     with place.redis.client() as client:
         client.replicaof("127.0.0.1", str(free_port()))

@@ -1,4 +1,4 @@
-"""Hubs that find at the same time that Redis has lost data agree on the history that begins then."""
+"""Hubs that detect a data loss of Redis at the same time begin the same new history."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 async def history_of(wire: HubClient, hub: HubProcess) -> object:
-    """Return the ID of the history that a hub tells its subscribers."""
+    """Return the ID of the history that a hub sends to its subscribers."""
     async with wire.session.ws_connect(f"{hub.url}/ws", protocols=("wamp.2.json",)) as socket:
         await socket.send_json([1, "realm1", {"roles": {"subscriber": {}}}])
         _, _, details = await socket.receive_json(timeout=5)

@@ -1,4 +1,4 @@
-"""How a hub starts: it reads what is in the stream, or says why it cannot. And pages that know more than their hub."""
+"""The start of a hub: it reads the stream, or says why it cannot. Also pages that are ahead of their hub."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def shared(redis_server: RedisServer) -> Shared:
 
 
 async def refused(caplog: pytest.LogCaptureFixture, **options: object) -> str:
-    """Return why a hub does not start, after a look for the password wherever it might be shown."""
+    """Return why a hub does not start, after a search for the password in everything that is shown."""
     hub = Hub(port=0, **options)  # type: ignore[arg-type]
     try:
         with pytest.raises(ConnectionError) as caught:
@@ -42,7 +42,7 @@ async def refused(caplog: pytest.LogCaptureFixture, **options: object) -> str:
     finally:
         await hub.close()
     shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
-    hidden = shown.replace(f"'backplane': '{options['backplane']}'", "")  # what the test itself has passed
+    hidden = shown.replace(f"'backplane': '{options['backplane']}'", "")  # the argument that the test itself has passed
     assert PASSWORD not in "".join(line for line in hidden.splitlines() if "    options = " not in line)
     assert not any(record.exc_info for record in caplog.records)
     assert PASSWORD not in caplog.text
@@ -50,20 +50,20 @@ async def refused(caplog: pytest.LogCaptureFixture, **options: object) -> str:
     return str(caught.value)
 
 
-async def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_refused_connection(caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     said = await refused(caplog, backplane=f"redis://:{PASSWORD}@127.0.0.1:{port}/0")
     assert said.startswith(f"the backplane 127.0.0.1:{port} cannot be used: Error 111 connecting to 127.0.0.1:{port}.")
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", pytest.param("a" * 64 + ".example", id="long")])
-async def test_a_name_that_is_none(caplog: pytest.LogCaptureFixture, host: str) -> None:
+async def test_a_host_that_cannot_be_resolved(caplog: pytest.LogCaptureFixture, host: str) -> None:
     said = await refused(caplog, backplane=f"redis://:{PASSWORD}@{host}:1/0")
     assert said.startswith(f"the backplane {host}:1 cannot be used: ")
     assert "should not happen" not in said
 
 
-async def test_it_does_not_respond(
+async def test_a_server_that_does_not_respond(
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quicken(monkeypatch, timeout=0.05)
@@ -73,8 +73,8 @@ async def test_it_does_not_respond(
         assert said.startswith(f"the backplane 127.0.0.1:{proxy.port} cannot be used: no response within ")
 
 
-async def test_it_speaks_another_protocol(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    """A hub, for example."""
+async def test_a_server_of_another_protocol(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """A server of another protocol, such as a hub, is reported as not being Redis."""
     other = await run(Hub(port=0))
     said = await refused(caplog, backplane=other.url.replace("http", "redis"))
     assert said.startswith(f"the backplane {other.url.removeprefix('http://')} cannot be used: ")
@@ -120,7 +120,7 @@ LATER = ("evalsha", "script|load", "xread", "xadd")
     ("first", "missing"), [*((True, right) for right in RIGHTS), *((False, right) for right in LATER)]
 )
 async def test_a_missing_right(redis: None, caplog: pytest.LogCaptureFixture, first: bool, missing: str) -> None:
-    """The first hub, or a later one, does not start, rather than refuse all pushes."""
+    """A hub without a required right does not start, instead of refusing all pushes later."""
     rights = " ".join(f"+{right}" for right in RIGHTS if right != missing)
     users = ("user default on nopass ~* +@all", f"user hub on >{PASSWORD} ~webmq:* {rights}")
     with running(acl=users) as server:
@@ -132,7 +132,7 @@ async def test_a_missing_right(redis: None, caplog: pytest.LogCaptureFixture, fi
 
 
 async def test_tls(redis: None, run: Run, wire: HubClient, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The certificate is checked, with the authority that the URL names."""
+    """The certificate is verified with the certificate authority that the URL names."""
     authority = trustme.CA()
     with running(authority=authority, password=PASSWORD) as server:
         url = f"rediss://:{PASSWORD}@127.0.0.1:{server.port}/0"
@@ -158,7 +158,7 @@ async def test_a_replica(own_redis: RedisServer, caplog: pytest.LogCaptureFixtur
 
 
 async def test_keys_of_another_type(redis_server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
-    """Another application uses the prefix."""
+    """A hub does not start if another application uses its prefix for keys of other types."""
     for name, fill in (("events", "lpush"), ("history", "lpush")):
         prefix = new_prefix()
         with redis_server.client() as client:
@@ -197,7 +197,7 @@ def test_options_that_are_refused(arguments: tuple[str, ...], said: str) -> None
 
 @pytest.mark.parametrize("place", ["argument", "variable", "file", "variable's file"])
 def test_command_line_without_a_server(place: str, tmp_path: Path) -> None:
-    """It ends with status 1 and says which server cannot be used, without the password."""
+    """The command exits with 1 and says which server cannot be used, without the password."""
     port = free_port()
     url = f"redis://:{PASSWORD}@127.0.0.1:{port}/0"
     (tmp_path / "url").write_text(f"{url}\n")
@@ -213,11 +213,11 @@ def test_command_line_without_a_server(place: str, tmp_path: Path) -> None:
     assert PASSWORD not in ended.stderr
 
 
-# What is in the stream
+# The entries of the stream
 
 
 async def test_a_hub_that_starts_later(run: Run, shared: Shared, wire: HubClient) -> None:
-    """It has the history of those that ran before, even if none runs any more."""
+    """A hub that starts later has the history of earlier hubs, even if none of them is running any more."""
     first = await run(Hub(port=0, **shared))
     before = await page(wire, first, TOPIC)
     ids = [await accepted(wire, first, number, TOPIC) for number in range(250)]
@@ -235,7 +235,7 @@ async def test_a_hub_that_starts_later(run: Run, shared: Shared, wire: HubClient
 async def test_a_hub_that_starts_with_a_trimmed_stream(
     run: Run, redis_server: RedisServer, shared: Shared, wire: HubClient
 ) -> None:
-    """It can recover the events that are left. A page that needs an earlier one is told of the loss."""
+    """The hub can recover the events that are left. A page that needs an earlier one is notified of the loss."""
     first = await run(Hub(port=0, **shared))
     before = await page(wire, first)
     ids = [await accepted(wire, first, number, TOPIC) for number in range(6)]
@@ -249,7 +249,7 @@ async def test_a_hub_that_starts_with_a_trimmed_stream(
 
 
 async def test_old_events(run: Run, shared: Shared, wire: HubClient) -> None:
-    """Those that are older than `history_seconds` are not read, but a page that saw the last of them misses nothing."""
+    """Events older than `history_seconds` are not read, but a page that has the last of them misses nothing."""
     now = [1_700_000_000.0]
     first = await run(Hub(port=0, clock=lambda: now[0], **shared))
     old = [await accepted(wire, first, number, TOPIC) for number in range(3)]
@@ -262,10 +262,10 @@ async def test_old_events(run: Run, shared: Shared, wire: HubClient) -> None:
         await peer.recover(TOPIC, old[0])
 
 
-async def test_a_stream_with_an_entry_of_a_stranger(
+async def test_a_stream_with_an_entry_of_another_application(
     run: Run, redis_server: RedisServer, shared: Shared, wire: HubClient
 ) -> None:
-    """A hub vouches for what came after it."""
+    """The hub has a complete history from the entry of the other application on."""
     first = await run(Hub(port=0, **shared))
     await accepted(wire, first, 1, TOPIC)
     await first.close()
@@ -295,7 +295,7 @@ async def test_large_events(run: Run, shared: Shared, wire: HubClient) -> None:
 
 @pytest.mark.parametrize("max_body", [4096, 1 << 20])
 async def test_a_hub_that_starts_while_another_pushes(run: Run, shared: Shared, wire: HubClient, max_body: int) -> None:
-    """At full speed."""
+    """A hub starts while another one accepts pushes at full speed."""
     first = await run(Hub(port=0, history=100_000, **shared))
     floor = (await page(wire, first)).newest
     engine = engine_of(first)
@@ -317,7 +317,7 @@ async def test_a_hub_that_starts_while_another_pushes(run: Run, shared: Shared, 
             tasks.create_task(push())
         await until(lambda: len(publishing) > 2000)
         try:
-            async with asyncio.timeout(20 if max_body == 4096 else 2):  # the latter does not end
+            async with asyncio.timeout(20 if max_body == 4096 else 2):  # the pusher does not end by itself
                 later = await run(Hub(port=0, max_body=max_body, max_queue=1 << 24, history=100_000, **shared))
             peer = await page(wire, later)
             missed = await peer.recover(TOPIC, floor)
@@ -331,13 +331,13 @@ async def test_a_hub_that_starts_while_another_pushes(run: Run, shared: Shared, 
     assert got == publishing
 
 
-# Pages that know more than their hub
+# Pages that are ahead of their hub
 
 
-async def test_a_page_that_knows_more_than_its_hub(
+async def test_a_page_that_is_ahead_of_its_hub(
     run: Run, redis_server: RedisServer, shared: Shared, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its subscription waits until the hub has read that far; then it misses nothing."""
+    """The page's subscription waits until the hub has read the stream as far as the page; then nothing is missed."""
     async with TcpProxy(redis_server.port) as proxy:
         behind = await run(Hub(port=0, **backplane(proxy, shared["backplane_prefix"])))
         ahead = await run(Hub(port=0, **shared))
@@ -356,10 +356,10 @@ async def test_a_page_that_knows_more_than_its_hub(
         await behind.close()
 
 
-async def test_a_page_that_knows_more_than_there_is(
+async def test_a_page_that_is_ahead_of_the_stream(
     run: Run, shared: Shared, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a while it is told that something may be missing. Its further messages are processed then."""
+    """After a while the page is notified that something may be missing, and its further messages are processed."""
     monkeypatch.setattr(stream, "_REACH", 0.1)
     hub = await run(Hub(port=0, **shared))
     peer = await page(wire, hub)
@@ -369,10 +369,10 @@ async def test_a_page_that_knows_more_than_there_is(
     assert not engine_of(hub)._waiting
 
 
-async def test_many_topics_of_a_page_that_knows_more_than_there_is(
+async def test_many_topics_of_a_page_that_is_ahead_of_the_stream(
     run: Run, shared: Shared, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They wait together."""
+    """The topics of such a page wait at the same time, not one after another."""
     monkeypatch.setattr(stream, "_REACH", 0.2)
     peer = await page(wire, await run(Hub(port=0, **shared)))
     for number in range(20):
@@ -382,7 +382,7 @@ async def test_many_topics_of_a_page_that_knows_more_than_there_is(
             assert (await peer.receive())[4] == "webmq.error.history_unavailable"
 
 
-async def test_a_page_that_leaves_while_it_waits(run: Run, shared: Shared, wire: HubClient) -> None:
+async def test_a_page_that_disconnects_while_it_waits(run: Run, shared: Shared, wire: HubClient) -> None:
     hub = await run(Hub(port=0, **shared))
     peer = await page(wire, hub)
     await peer.send(32, 1, {"_after": peer.newest + (1 << 30)}, TOPIC)

@@ -1,6 +1,6 @@
-"""The judge of pushes in Crossbar.io's dialect: the bridge's table and its order, and whatever else may be sent.
+"""The judge of pushes in Crossbar.io's dialect: its responses, the order of its checks, and arbitrary input.
 
-`tests/crossbar` holds the same against Crossbar.io itself. What is expected here are literals.
+`tests/crossbar` checks the same with Crossbar.io itself. The expected values here are literals.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from webmqconnect_async.signing import Credentials, sign
 JSON = "application/json"
 SIGNED_AT = 1318611591.123
 FIELDS = {"key": "foobar", "timestamp": "2011-10-14T16:59:51.123Z", "seq": "1", "nonce": "1234567890"}
-SIGNATURE = "5Py5FHl54Y7wB6A0cX1eIROqCNPeK9MwHEoWR9q4w6o="  # of vector crossbar-01
+SIGNATURE = "5Py5FHl54Y7wB6A0cX1eIROqCNPeK9MwHEoWR9q4w6o="  # the time of vector crossbar-01
 BODY = b'{"topic":"com.example.topic","args":["Hello, world!"]}'
 PUSH = {"topic": "com.example.topic", "args": [1]}
 KEYS = {"foobar": Credentials("foobar", "secret")}
@@ -88,13 +88,13 @@ def signed(signature: str | None = SIGNATURE, **changed: str | None) -> str:
 
 
 def resigned(body: bytes = BODY, **changed: str) -> str:
-    """Return a query whose signature is right, whatever the parameters are."""
+    """Return a query with these parameters and a valid signature."""
     fields = {**FIELDS, **changed}
     parts = (fields[name].encode() for name in ("key", "timestamp", "seq", "nonce"))
     return signed(sign(KEYS["foobar"], *parts, body), **changed)
 
 
-def test_an_unsigned_push_is_accepted_where_no_keys_are() -> None:
+def test_a_judge_without_keys_accepts_an_unsigned_push() -> None:
     assert judged() == Accepted("com.example.topic", '"Hello, world!"', args='["Hello, world!"]')
 
 
@@ -102,7 +102,7 @@ def test_an_unsigned_push_is_accepted_where_no_keys_are() -> None:
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["id"])
-def test_every_known_good_signature_is_accepted_and_what_was_changed_is_not(vector: Vector) -> None:
+def test_the_signature_of_every_vector_is_accepted_and_changes_are_refused(vector: Vector) -> None:
     keys = {vector["key"]: Credentials(vector["key"], vector["secret"])}
     now = datetime.fromisoformat(vector["timestamp"]).timestamp()
     body = vector["body"].encode()
@@ -117,16 +117,16 @@ def test_every_known_good_signature_is_accepted_and_what_was_changed_is_not(vect
     assert judged(vector["query"], body, keys=other, now=now) == WRONG_SIGNATURE
 
 
-def test_there_are_vectors() -> None:
+def test_the_file_has_all_vectors() -> None:
     assert len(VECTORS) >= 20
 
 
-def test_a_changed_timestamp_is_another() -> None:
+def test_a_changed_timestamp_makes_the_signature_wrong() -> None:
     assert judged(signed(timestamp="2011-10-14T16:59:51.124Z"), keys=KEYS) == WRONG_SIGNATURE
 
 
 def test_the_same_credentials_sign_both_dialects() -> None:
-    """A hub has one set of keys, and `key` says in both whose push it was."""
+    """A hub has one set of keys for both dialects, and `key` names the one that signed a push."""
     bridged = judged(signed(), keys=KEYS)
     query = (
         "topicuri=http%3A%2F%2Fexample.com%2Fsimple&appkey=foobar&timestamp=2011-10-14T16%3A59%3A51Z"
@@ -143,12 +143,12 @@ def test_the_same_credentials_sign_both_dialects() -> None:
     "signature", ["", "x", SIGNATURE[:-1], SIGNATURE + "=", SIGNATURE.swapcase(), "é", "\udcff", "5" * 10_000]
 )
 def test_a_wrong_signature_is_compared_and_refused(signature: str) -> None:
-    """Whatever its characters: a comparison in constant time takes ASCII text alone."""
+    """A signature of any characters is refused as wrong, although the comparison in constant time needs ASCII text."""
     quoted = quote(signature, safe="", errors="surrogateescape")
     assert judged(f"{signed(None)}&signature={quoted}", keys=KEYS) == WRONG_SIGNATURE
 
 
-def test_a_refusal_never_tells_the_right_signature() -> None:
+def test_a_refusal_does_not_contain_the_right_signature() -> None:
     for query in (signed("x"), signed(), resigned(nonce="2"), signed("x", seq="y")):
         assert SIGNATURE.rstrip("=") not in repr(judged(query, BODY + b" ", keys=KEYS))
 
@@ -177,7 +177,7 @@ def test_a_refusal_never_tells_the_right_signature() -> None:
         (signed(nonce="9" * 4301), Refused(400, INVALID + f"invalid nonce '{'9' * 100}…' (must be an integer)).")),
     ],
 )
-def test_what_is_wrong_with_a_signed_push(query: str, refused: Refused) -> None:
+def test_the_reasons_for_refusing_a_signed_push(query: str, refused: Refused) -> None:
     assert judged(query, keys=KEYS) == refused
 
 
@@ -189,7 +189,7 @@ def test_what_is_wrong_with_a_signed_push(query: str, refused: Refused) -> None:
         *("2011-10-14T16:59:51.123Z ", "2011-02-30T16:59:51.123Z", "2011-10-14T24:00:00.0Z"),
     ],
 )
-def test_a_timestamp_that_is_none(text: str) -> None:
+def test_a_malformed_timestamp(text: str) -> None:
     form = "(must be UTC/ISO-8601, e.g. '2011-10-14T16:59:51.123Z')"
     said = Refused(400, f"{INVALID}invalid timestamp '{text}' {form}).")
     assert judged(resigned(timestamp=text), keys=KEYS) == said
@@ -213,19 +213,19 @@ def test_a_timestamp_may_be_off_by_300_seconds(late: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "-0", "+1", " 1 ", "1_0", "\x0b1", "9" * 4300])
-def test_a_number_is_what_python_takes_for_one(text: str) -> None:
+def test_a_number_may_have_any_form_that_python_parses(text: str) -> None:
     for name in ("seq", "nonce"):
         assert isinstance(judged(resigned(BODY, **{name: text}), keys=KEYS), Accepted)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1.0", "1e3", "0x1", "1 0", "_1", "\x1c1"])
-def test_a_number_that_is_none(text: str) -> None:
-    """A blank of Unicode's alone is none: the bridge reads bytes."""
+def test_a_malformed_number(text: str) -> None:
+    """A malformed number is refused, and so is Unicode whitespace around one, because the bridge parses bytes."""
     shown = text.replace("\x1c", r"\u001c")
     assert judged(f"nonce={quote(text)}") == Refused(400, f"{INVALID}invalid nonce '{shown}' (must be an integer)).")
 
 
-def test_an_unsigned_push_has_its_time_and_numbers_checked_and_nothing_else() -> None:
+def test_only_time_and_numbers_of_an_unsigned_push_are_checked() -> None:
     assert isinstance(judged("key=x&signature=y&topicuri=z&seq&nonce&timestamp"), Accepted)
     assert isinstance(judged(signed("wrong")), Accepted)
     assert judged("seq=x") == Refused(400, INVALID + "invalid sequence number 'x' (must be an integer)).")
@@ -236,17 +236,20 @@ def test_an_unsigned_push_has_its_time_and_numbers_checked_and_nothing_else() ->
 
 @pytest.mark.parametrize("name", ["timestamp", "seq", "nonce"])
 @pytest.mark.parametrize("text", ["%C3%A9", "%FF", "%D9%A1", "%C2%A01"])
-def test_what_is_not_ascii_breaks_the_bridge(name: str, text: str) -> None:
+def test_a_value_that_is_not_ascii_is_a_500(name: str, text: str) -> None:
     assert judged(f"{name}={text}") == Refused(500, f"parameter '{name}' is not ASCII")
 
 
 @pytest.mark.parametrize("query", ["%C3%A9=1", "%FF=1", "é=1", "\udcff=1", f"{signed()}&%C3%A9=1"])
-def test_a_name_that_is_not_ascii_breaks_the_bridge(query: str) -> None:
+def test_a_name_that_is_not_ascii_is_a_500(query: str) -> None:
     assert judged(query, keys=KEYS) == Refused(500, "a parameter's name is not ASCII")
 
 
-def test_how_a_query_is_read() -> None:
-    """A semicolon parts as well, the first of two counts, a name without a value is none, blanks may be plus signs."""
+def test_how_a_query_is_parsed() -> None:
+    """A semicolon separates fields, too.
+
+    The first of two values counts, a name without a value does not, and `+` is a space.
+    """
     for query in (
         signed().replace("&", ";"),
         f"{signed()}&key=x&seq=y&signature=z",
@@ -259,7 +262,7 @@ def test_how_a_query_is_read() -> None:
     assert judged(f"key=x&{signed()}", keys=KEYS) == WRONG_KEY
 
 
-# The order of the checks: each row is wrong in what it says, and in all that the rows below it say
+# The order of the checks: each row has the flaw that it names, and those of all rows below it
 
 
 def test_the_order_of_the_checks() -> None:
@@ -294,7 +297,7 @@ def test_the_order_of_the_checks() -> None:
         assert verdict.reason.startswith(said)
 
 
-# The head
+# Headers and size
 
 
 @pytest.mark.parametrize(
@@ -305,7 +308,7 @@ def test_the_order_of_the_checks() -> None:
         *("application/json;boundary=x", "application/json;="),
     ],
 )
-def test_a_content_type_that_will_do(content_type: str | None) -> None:
+def test_accepted_content_types(content_type: str | None) -> None:
     assert judge_head(content_type, 0, 1) is None
     assert isinstance(judged(content_type=content_type), Accepted)
 
@@ -318,7 +321,7 @@ def test_a_content_type_that_will_do(content_type: str | None) -> None:
         ("<\x1b>" + "x" * 200, r"<\u001b>" + "x" * 97 + "…"),
     ],
 )
-def test_another_content_type(content_type: str, shown: str) -> None:
+def test_refused_content_types(content_type: str, shown: str) -> None:
     said = f"Non-accepted content type. (must be 'application/json', not '{shown}')"
     assert judge_head(content_type, 0, 1) == judged(content_type=content_type) == Refused(400, said)
 
@@ -326,7 +329,7 @@ def test_another_content_type(content_type: str, shown: str) -> None:
 @pytest.mark.parametrize(
     "parameters", ['charset="utf-8"', "charset=latin1", "charset=", "charset=utf_8", "a=b=c", "a=1;a=2", "charset=é"]
 )
-def test_another_charset(parameters: str) -> None:
+def test_refused_charsets(parameters: str) -> None:
     assert judge_head(f"{JSON};{parameters}", 0, 1) == NO_CHARSET
 
 
@@ -346,7 +349,7 @@ def test_the_limit_on_bodies() -> None:
         *((text, NOT_JSON) for text in (b"", b" ", b"{", b"x", b'{"topic":"a"} x', b'\xef\xbb\xbf{"topic":"a"}')),
         (b'{"topic":"a","args":[%b]}' % (b"1" * 4301), NOT_JSON),
         (b'{"topic":"a","args":%b}' % (b"[" * 20_000 + b"]" * 20_000), NOT_JSON),
-        # Crossbar.io takes these, and whoever reads JSON strictly cannot read the event.
+        # Crossbar.io accepts these, but strict JSON parsers cannot parse the event.
         *((b'{"topic":"a","args":[%b]}' % text, NOT_JSON) for text in (b"NaN", b"-Infinity", b"1e400")),
         *(
             (text, Refused(400, "Request body was valid JSON, but not well formed (must be a dict)."))
@@ -357,7 +360,7 @@ def test_the_limit_on_bodies() -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_a_body_that_is_none(body: bytes, refused: Refused) -> None:
+def test_malformed_bodies(body: bytes, refused: Refused) -> None:
     assert judged(body=body) == refused
 
 
@@ -368,14 +371,14 @@ def test_a_body_that_is_none(body: bytes, refused: Refused) -> None:
         *(None, 5, True, ["a"], {}),
     ],
 )
-def test_what_is_no_topic(topic: object) -> None:
+def test_invalid_topics(topic: object) -> None:
     assert judged(body={"topic": topic}) == Refused(500, "the topic is not a URI")
 
 
 @pytest.mark.parametrize(
     "topic", ["t", "com.bücher.✓.😀", "http://example.com/a?b=c&d;e", "A/b:c", "a\x00", "wamp", "crossbar.a", "\ud800"]
 )
-def test_a_loose_topic_is_a_topic(topic: str) -> None:
+def test_a_topic_may_be_a_loose_uri(topic: str) -> None:
     assert accepted({"topic": topic}).topic == topic
 
 
@@ -385,7 +388,7 @@ def test_the_limit_on_topics() -> None:
 
 
 @pytest.mark.parametrize("name", ["topic", "self"])
-def test_a_keyword_that_breaks_the_bridge(name: str) -> None:
+def test_a_keyword_that_is_a_500(name: str) -> None:
     said = Refused(500, f"a keyword is named '{name}'")
     assert judged(body=PUSH | {"kwargs": {name: 1}}) == said
     assert isinstance(judged(body=PUSH | {"kwargs": {name.upper(): 1}}), Accepted)
@@ -411,8 +414,10 @@ def test_a_keyword_that_breaks_the_bridge(name: str) -> None:
     ],
     ids=repr,
 )
-def test_what_subscribers_get(parts: dict[str, object], args: str, kwargs: str | None, event: str) -> None:
-    """By WAMP v2 the arguments; by WAMP v1 the only one, or an object of all."""
+def test_the_events_that_subscribers_receive(
+    parts: dict[str, object], args: str, kwargs: str | None, event: str
+) -> None:
+    """Subscribers get the arguments by WAMP v2; by WAMP v1 the only argument, or an object with all of them."""
     verdict = accepted({"topic": "a", **parts})
     assert (verdict.args, verdict.kwargs, verdict.event) == (args, kwargs, event)
 
@@ -426,7 +431,7 @@ def test_what_subscribers_get(parts: dict[str, object], args: str, kwargs: str |
     ],
     ids=repr,
 )
-def test_what_breaks_the_bridge(parts: dict[str, object], said: str) -> None:
+def test_bodies_that_are_a_500(parts: dict[str, object], said: str) -> None:
     assert judged(body={"topic": "a", **parts}) == Refused(500, said)
 
 
@@ -439,8 +444,8 @@ def test_what_breaks_the_bridge(parts: dict[str, object], said: str) -> None:
         *(('"ü"', r'"\u00fc"'), ('{"a":1,"a":2}', '{"a":2}'), ("[ 1 , 2 ]", "[1,2]")),
     ],
 )
-def test_how_exactly_values_arrive(sent: str, got: str) -> None:
-    """Integers of any size do, and what a double can tell; as with Crossbar.io, which reads and writes them anew."""
+def test_the_precision_of_numbers(sent: str, got: str) -> None:
+    """Integers of any size arrive exactly, other numbers as doubles, as with Crossbar.io, which encodes them anew."""
     assert accepted(f'{{"topic":"a","args":[{sent}]}}'.encode()).args == f"[{got}]"
 
 
@@ -457,12 +462,14 @@ def test_how_exactly_values_arrive(sent: str, got: str) -> None:
         ({"eligible": [-1, 2**64]}, frozenset({"-1", str(2**64)}), NOBODY),
         ({"eligible": 7, "exclude": 8}, frozenset({"7"}), frozenset({"8"})),
         ({"exclude": [7, 7]}, None, frozenset({"7"})),
-        # To the bridge nobody in particular is everybody.
+        # To the bridge, an empty `eligible` list means everybody.
         ({"eligible": [], "exclude": []}, None, NOBODY),
         ({"eligible": [], "exclude": [7]}, None, frozenset({"7"})),
     ],
 )
-def test_sessions(options: dict[str, object], eligible: frozenset[str] | None, exclude: frozenset[str]) -> None:
+def test_eligible_and_excluded_sessions(
+    options: dict[str, object], eligible: frozenset[str] | None, exclude: frozenset[str]
+) -> None:
     verdict = accepted(PUSH | {"options": options})
     assert (verdict.eligible, verdict.exclude) == (eligible, exclude)
 
@@ -479,7 +486,9 @@ def test_sessions(options: dict[str, object], eligible: frozenset[str] | None, e
         ([], ["a"], Receivers(None, frozenset({"a"}))),
     ],
 )
-def test_names_and_roles(name: str, eligible: object, exclude: object, receivers: Receivers | None) -> None:
+def test_eligible_and_excluded_authids_and_authroles(
+    name: str, eligible: object, exclude: object, receivers: Receivers | None
+) -> None:
     verdict = accepted(PUSH | {"options": {f"eligible_{name}": eligible, f"exclude_{name}": exclude}})
     got = {"authid": verdict.authid, "authrole": verdict.authrole}
     assert got.pop(name) == receivers
@@ -502,7 +511,7 @@ def test_names_and_roles(name: str, eligible: object, exclude: object, receivers
         ),
     ],
 )
-def test_an_option_of_another_type_breaks_the_bridge(name: str, value: object, said: str) -> None:
+def test_an_option_of_a_wrong_type_is_a_500(name: str, value: object, said: str) -> None:
     assert judged(body=PUSH | {"options": {name: value}}) == Refused(500, f"option '{name}' {said}")
 
 
@@ -520,11 +529,11 @@ def test_a_value_can_be_retained() -> None:
         {"unknown": 1, "acknowledge": "x", "Eligible": "x"},
     ],
 )
-def test_other_options_change_nothing(options: dict[str, object]) -> None:
+def test_other_options_are_ignored(options: dict[str, object]) -> None:
     assert judged(body=PUSH | {"options": options}) == judged(body=PUSH)
 
 
-# Whatever may be sent
+# Arbitrary input
 
 
 json_values = st.recursive(
@@ -553,7 +562,7 @@ any_text = st.text(st.characters())
 @example(query=signed(key="\ud800".encode("utf-8", "surrogatepass").decode("latin-1")), content_type=JSON, body=b"")
 @example(query="key=\ud800&signature=\udfff&seq=1&nonce=1", content_type=None, body=BODY)
 @example(query="timestamp=9999-12-31T23:59:59.999999Z&timestamp=0001-01-01T00:00:00.0Z", content_type=None, body=BODY)
-def test_whatever_is_sent_there_is_a_verdict(query: str, content_type: str | None, body: bytes) -> None:
+def test_any_input_has_a_verdict(query: str, content_type: str | None, body: bytes) -> None:
     for keys in ({}, KEYS):
         verdict = judged(query, body, content_type=content_type, keys=keys)
         if isinstance(verdict, Refused):
@@ -565,7 +574,7 @@ def test_whatever_is_sent_there_is_a_verdict(query: str, content_type: str | Non
 
 
 @given(pushes)
-def test_whatever_is_accepted_can_be_read_by_subscribers(push: dict[str, object]) -> None:
+def test_any_accepted_push_can_be_parsed_by_subscribers(push: dict[str, object]) -> None:
     verdict = judged(body=json.dumps(push).encode())
     if isinstance(verdict, Accepted):
         sent = push.get("args") or []
@@ -578,8 +587,11 @@ def test_whatever_is_accepted_can_be_read_by_subscribers(push: dict[str, object]
         assert verdict.status in (200, 400, 500)
 
 
-def test_what_can_be_read_and_not_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How deep that is, each Python says anew, and whether it is the same for both."""
+def test_a_body_that_can_be_parsed_but_not_encoded_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that can be parsed but not encoded is refused.
+
+    The maximum depth of both differs between Python versions.
+    """
 
     def too_deep(_value: object) -> str:
         raise RecursionError
@@ -588,7 +600,7 @@ def test_what_can_be_read_and_not_written_is_refused(monkeypatch: pytest.MonkeyP
     assert judged() == NOT_JSON
 
 
-def test_what_can_just_be_read_is_sent_on_or_refused() -> None:
+def test_a_body_of_the_maximum_depth_is_delivered_or_refused() -> None:
     taken, verdicts = 0, []
     for depth in range(700, 1010):
         verdicts.append(judged(body=b'{"topic":"a","args":[%b%b]}' % (b"[" * depth, b"]" * depth)))

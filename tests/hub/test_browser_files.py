@@ -1,4 +1,4 @@
-"""The subscriber for browsers: how the hub serves its files, what they have in common, and pages that load them."""
+"""The files of the subscriber for browsers: how the hub serves them, what they contain, and pages that load them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .pages import watched
 SCRIPTS = ("webmq.mjs", "webmq.js", "webmq.cjs", "webmq.min.js", "webmq.min.mjs")
 SHARED = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
 
-# What is served
+# How the files are served
 
 
 @pytest.mark.parametrize("name", FILES)
-async def test_any_page_may_load_them(hub: Hub, wire: HubClient, name: str) -> None:
-    """Even a page whose origin may not subscribe can load them."""
+async def test_any_page_may_load_the_files(hub: Hub, wire: HubClient, name: str) -> None:
+    """Any page may load the files, even one whose origin may not subscribe."""
     response = await wire.request("GET", hub, f"/{name}", Origin="https://foreign.example")
     assert (response.status, response.text) == (200, FILES[name].decode())
     assert {key: response.headers[key] for key in SHARED} == SHARED
@@ -53,7 +53,7 @@ async def test_content_types(hub: Hub, wire: HubClient, name: str, content_type:
 
 
 @pytest.mark.parametrize("end", ["min.js", "min.mjs"])
-async def test_a_url_with_the_version_never_changes(hub: Hub, wire: HubClient, end: str) -> None:
+async def test_a_url_with_the_version_is_cached_forever(hub: Hub, wire: HubClient, end: str) -> None:
     response = await wire.request("GET", hub, f"/webmq-{__version__}.{end}")
     assert (response.status, response.text) == (200, FILES[f"webmq.{end}"].decode())
     assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
@@ -62,13 +62,13 @@ async def test_a_url_with_the_version_never_changes(hub: Hub, wire: HubClient, e
 
 
 @pytest.mark.parametrize("path", ["/", "/page.css", "/page.js", "/hub.json"])
-async def test_the_live_page_is_not_for_other_pages(hub: Hub, wire: HubClient, path: str) -> None:
+async def test_other_pages_may_not_load_the_files_of_the_live_page(hub: Hub, wire: HubClient, path: str) -> None:
     response = await wire.request("GET", hub, path)
     assert response.status == 200
     assert not SHARED.keys() & response.headers.keys()
 
 
-# What the files are
+# The contents of the files
 
 
 def test_the_source_has_one_export() -> None:
@@ -78,18 +78,18 @@ def test_the_source_has_one_export() -> None:
 
 
 @pytest.mark.parametrize("name", ["webmq.js", "webmq.cjs", "webmq.min.js"])
-def test_only_modules_have_what_only_modules_may_have(name: str) -> None:
+def test_only_modules_have_module_syntax(name: str) -> None:
     assert re.findall(r"import\.meta|^export ", FILES[name].decode(), re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("name", ["webmq.min.js", "webmq.min.mjs"])
-def test_what_is_minified_is_small(name: str) -> None:
+def test_the_minified_files_are_small(name: str) -> None:
     assert len(gzip.compress(FILES[name], 9, mtime=0)) <= 4500
 
 
 @pytest.mark.parametrize("name", ["webmq.min.js", "webmq.min.mjs"])
-def test_what_a_hub_is_told_keeps_its_name(name: str) -> None:
-    """Terser gives shorter names to properties that begin with an underscore, except for these."""
+def test_properties_that_are_sent_to_the_hub_are_not_renamed(name: str) -> None:
+    """Terser shortens properties that begin with an underscore, except for those that are sent to the hub."""
     names = {"_after", "_any_topic", "_former", "_history", "_missed", "_newest"}
     assert names <= set(re.findall(r"\b_\w+", FILES[name].decode()))
 
@@ -105,7 +105,7 @@ def test_a_source_map_leads_to_a_source(name: str) -> None:
 
 @asynccontextmanager
 async def site(body: str, worker: str = "") -> AsyncIterator[str]:
-    """Serve an isolated page, of another origin than the hub, and the script of a worker; yield its URL."""
+    """Serve an isolated page, of another origin than the hub's, and the script of a worker; yield its URL."""
 
     async def index(_request: web.Request) -> web.Response:
         text = f'<title>a site</title><link rel="icon" href="data:,">{body}'
@@ -134,7 +134,7 @@ WAYS = {
     "worker": ("", 'importScripts("HUB/webmq.min.js"); const mq = new WebMQ("HUB"); const ready = Promise.resolve();'),
     "module worker": ("", 'import { WebMQ } from "HUB/webmq.min.mjs"; const mq = new WebMQ();'),
 }
-"""What the page and the worker consist of."""
+"""The HTML of the page and the script of the worker."""
 
 SUBSCRIBE = """
 const subscription = mq.subscribe("t", (event, topic) => postMessage({ topic, event }));
@@ -145,7 +145,7 @@ subscription.ready.then(() => postMessage("ready"));
 @pytest.mark.usefixtures("chromium")
 @pytest.mark.parametrize("way", WAYS)
 async def test_an_isolated_page_of_another_origin_subscribes(hub: Hub, wire: HubClient, way: str) -> None:
-    """Unless it says otherwise, a page, or a worker that is a module, subscribes to the hub that it has it from."""
+    """By default, a page or a module worker subscribes to the hub from which it loaded `webmq.js`."""
     page_text, worker = (each.replace("HUB", hub.url) for each in WAYS[way])
     async with site(page_text, worker + SUBSCRIBE) as url, watched() as page:
         await page.open(url)
@@ -174,7 +174,7 @@ async def test_an_isolated_page_of_another_origin_subscribes(hub: Hub, wire: Hub
 
 @pytest.mark.usefixtures("chromium")
 async def test_a_bundle_has_no_default() -> None:
-    """Its URL is not that of a hub."""
+    """A bundle has no default hub, because its URL is not that of a hub."""
     bundle = FILES["webmq.mjs"].decode().replace("export { WebMQ };", "window.WebMQ = WebMQ;")
     async with site('<script src="/worker.js" type="module"></script>', bundle) as url, watched() as page:
         await page.open(url)

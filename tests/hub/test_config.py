@@ -1,4 +1,4 @@
-"""The options of a hub: what is wrong is refused early, naming the argument and showing no secret."""
+"""The options of a hub: a wrong one is refused early. The error names the argument and shows no secret."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_wrong_option_is_refused_by_name(options: dict[str, object], said: str
 
 
 def test_tickets_need_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Public topics and the hook do not."""
+    """The option `ticket_keys` needs an extra. Public topics and the hook for rights do not."""
     monkeypatch.setitem(sys.modules, "jwt.api_jws", None)
     monkeypatch.delitem(sys.modules, "webmqconnect_async._core.tickets", raising=False)
     HubConfig(public=["t"], may_subscribe=lambda identity, topic: True)
@@ -138,7 +138,7 @@ async def test_the_repr_says_where_the_hub_listens() -> None:
 
 
 def test_the_options_of_hub_and_create_app_are_the_fields_of_the_config() -> None:
-    """The two lists stand side by side for the type checker's sake."""
+    """`Hub`, `create_app` and the config have the same options. They are repeated for type checkers."""
     fields = {name: field for name, field in HubConfig.__dataclass_fields__.items() if field.init and name != "host"}
     assert {name: field.type for name, field in fields.items()} == {
         name: value.__forward_arg__ for name, value in HubOptions.__annotations__.items()

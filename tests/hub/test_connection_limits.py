@@ -50,7 +50,7 @@ async def test_cookies_may_be_longer_than_other_headers(hub: Hub, headers: list[
 
 @pytest.mark.parametrize("before", [b"", GET], ids=["first request", "next request"])
 async def test_headers_are_not_kept_beyond_their_limit(hub: Hub, before: bytes) -> None:
-    """Not even while they are incomplete: 64 headers of 32 KB would take 2 MB."""
+    """Headers above the limit are discarded even while they are incomplete: 64 headers of 32 KB would take 2 MB."""
     async with connected(hub) as raw:
         if before:
             assert await is_served(raw, before)
@@ -72,7 +72,7 @@ async def test_headers_are_not_kept_beyond_their_limit(hub: Hub, before: bytes) 
         ("/?topicuri=t", ["Content-Length: 1", FORM, "Transfer-Encoding: x"], 400),
     ],
 )
-async def test_a_refused_request_is_not_continued(hub: Hub, target: str, headers: list[str], status: int) -> None:
+async def test_a_refused_request_gets_no_100_continue(hub: Hub, target: str, headers: list[str], status: int) -> None:
     async with connected(hub) as raw:
         await raw.send(head(f"POST {target} HTTP/1.1", "Expect: 100-continue", *headers))
         assert (await raw.answer())[0] == status
@@ -88,7 +88,7 @@ async def test_an_unknown_expectation_is_417(hub: Hub) -> None:
 
 
 async def test_an_idle_connection_that_has_pushed_is_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unmodified webmqconnect of 2012 fails forever once its connection is closed."""
+    """A connection that has pushed stays open, because a webmqconnect of 2012 fails forever once it is closed."""
     monkeypatch.setattr(_aiohttp, "_KEEPALIVE", 0.1)
     hub = await run(Hub(port=0))
     async with connected(hub) as pusher, connected(hub) as other:
@@ -101,7 +101,7 @@ async def test_an_idle_connection_that_has_pushed_is_kept(run: Run, monkeypatch:
         assert await is_served(pusher, PUSH)
 
 
-async def test_a_refused_push_does_not_keep_a_connection(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_connection_with_only_a_refused_push_is_closed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_aiohttp, "_KEEPALIVE", 0.1)
     hub = await run(Hub(port=0, keys={"app": "s3cret"}))
     async with connected(hub) as raw:
@@ -122,13 +122,13 @@ async def test_a_connection_that_has_pushed_is_closed_after_keepalive(
 
 @pytest.fixture
 async def crowded(run: Run, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    """Run a hub with room for four connections, where each may be closed that does not send anything just now."""
+    """Run a hub with room for four connections, each of which may be closed while it is idle."""
     monkeypatch.setattr(_server, "_SPARE", 3)
     monkeypatch.setattr(_connection_limits, "_IDLE", 0.0)
     return await run(Hub(port=0, max_connections=1))
 
 
-async def test_the_longest_idle_connection_makes_room(crowded: Hub) -> None:
+async def test_the_connection_that_is_idle_longest_is_closed_for_a_new_one(crowded: Hub) -> None:
     async with AsyncExitStack() as stack:
         raws = [await stack.enter_async_context(connected(crowded)) for _ in range(4)]
         for raw in (*raws, raws[0]):
@@ -140,7 +140,7 @@ async def test_the_longest_idle_connection_makes_room(crowded: Hub) -> None:
                 assert await is_served(raw, PUSH)
 
 
-async def test_one_that_never_pushed_makes_room_first(crowded: Hub) -> None:
+async def test_a_connection_that_never_pushed_is_closed_first(crowded: Hub) -> None:
     async with AsyncExitStack() as stack:
         raws = [await stack.enter_async_context(connected(crowded)) for _ in range(4)]
         for raw, request in zip(raws, (PUSH, PUSH, GET, PUSH), strict=True):
@@ -152,7 +152,7 @@ async def test_one_that_never_pushed_makes_room_first(crowded: Hub) -> None:
                 assert await is_served(raw, PUSH)
 
 
-async def test_subscribers_do_not_make_room(crowded: Hub, wire: HubClient) -> None:
+async def test_subscribers_are_not_closed_for_a_new_connection(crowded: Hub, wire: HubClient) -> None:
     peer = await wire.subscriber(crowded, "t")
     async with AsyncExitStack() as stack:
         raws = [await stack.enter_async_context(connected(crowded)) for _ in range(6)]
@@ -161,8 +161,8 @@ async def test_subscribers_do_not_make_room(crowded: Hub, wire: HubClient) -> No
             assert await peer.receive() == [8, "t", 1]
 
 
-async def test_messages_may_follow_a_handshake_at_once(hub: Hub, wire: HubClient) -> None:
-    """RFC 6455 has a client wait for the response. Some do not."""
+async def test_messages_may_be_sent_before_the_response_to_the_handshake(hub: Hub, wire: HubClient) -> None:
+    """RFC 6455 requires clients to wait for the response to the handshake, but some do not."""
     async with connected(hub) as raw:
         await raw.send(ws_head() + frame(b'[5,"t"]') + frame(b'[2,"c","http://api.wamp.ws/procedure#ping"]'))
         async with asyncio.timeout(PATIENCE):
@@ -172,7 +172,7 @@ async def test_messages_may_follow_a_handshake_at_once(hub: Hub, wire: HubClient
             await raw.reader.readuntil(b'[8,"t",1]')
 
 
-async def test_a_flood_may_not(hub: Hub) -> None:
+async def test_a_flood_before_the_response_to_the_handshake_is_refused(hub: Hub) -> None:
     async with connected(hub) as raw:
         await raw.send(ws_head() + frame(b"", 9) * 5_000)
         assert b" 400 " in await raw.reader.readline()

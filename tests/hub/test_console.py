@@ -11,7 +11,7 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 import aiohttp
-import prometheus_client  # noqa: F401  # its import reads /proc, which must not be in the event loop
+import prometheus_client  # noqa: F401  # its import reads /proc, which would block the event loop
 import pytest
 from aiohttp.test_utils import TestServer
 
@@ -30,12 +30,12 @@ Said = dict[str, Any]
 
 
 class Watching:
-    """A console that somebody has opened."""
+    """A client that has opened the console."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
         self.state: Said = {}
-        """What the hub said at first."""
+        """The first message of the hub."""
 
     async def next(self, name: str) -> Said:
         """Return the next message with a member of this name."""
@@ -45,7 +45,7 @@ class Watching:
         return cast(Said, message)
 
     async def push(self, body: str, **query: str) -> dict[str, object]:
-        """Push and return the result."""
+        """Push an event and return the result."""
         await self.socket.send_str(f"{urlencode(query)}\n{body}")
         return cast(dict[str, object], (await self.next("pushed"))["pushed"])
 
@@ -62,7 +62,7 @@ async def console(wire: HubClient, hub: Hub, *, token: str = TOKEN, **headers: s
 
 
 async def closed_with(wire: HubClient, hub: Hub, *messages: str, target: str = "/console") -> int | None:
-    """Return the code that the hub closes the console with after these messages."""
+    """Return the code with which the hub closes the console after these messages."""
     url = f"{hub.ws_url.removesuffix('/ws')}{target}"
     async with wire.session.ws_connect(url, protocols=PROTOCOLS) as socket:
         for message in messages:
@@ -85,7 +85,7 @@ async def hub(run: Run) -> Hub:
 # Who may open it
 
 
-async def test_off_unless_asked_for(run: Run, wire: HubClient) -> None:
+async def test_the_console_is_off_by_default(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0))
     assert (await wire.request("GET", hub, "/console")).status == 404
     async with (
@@ -98,18 +98,20 @@ async def test_off_unless_asked_for(run: Run, wire: HubClient) -> None:
 @pytest.mark.parametrize("target", ["/console", f"/console?token={TOKEN}", f"/console?console={TOKEN}"])
 @pytest.mark.parametrize("headers", [{}, {"Authorization": f"Bearer {TOKEN}"}, {"Cookie": f"console={TOKEN}"}])
 async def test_http_has_no_console(hub: Hub, wire: HubClient, target: str, headers: dict[str, str]) -> None:
-    """A token in a query would be logged by proxies, and browsers send cookies for other pages."""
+    """The console is not served over HTTP: proxies log a token in a query, and other pages' requests have cookies."""
     answer = await wire.request("GET", hub, target, b"", **headers)
     assert (answer.status, TOKEN in answer.text) == (401, False)
 
 
 @pytest.mark.parametrize("token", ["wrong", "", TOKEN + "x", TOKEN[:-1], "ü", TOKEN.upper(), "\0"])
-async def test_wrong_token(hub: Hub, wire: HubClient, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_wrong_token_closes_the_console(
+    hub: Hub, wire: HubClient, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_websocket, "_penalty", lambda: 0.0)
     assert await closed_with(wire, hub, token, target=f"/console?console={TOKEN}") == 4401
 
 
-async def test_wrong_token_is_logged_without_it(
+async def test_a_wrong_token_is_logged_without_its_value(
     hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(_websocket, "_penalty", lambda: 0.0)
@@ -122,29 +124,29 @@ async def test_wrong_token_is_logged_without_it(
 
 
 async def test_one_guess_per_connection(hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reply to it is delayed; the right token after it changes nothing."""
+    """Only one token per connection is checked: the reply is delayed, and a right token after it changes nothing."""
     delays: list[float] = []
     monkeypatch.setattr(_websocket, "_penalty", lambda: delays.append(0.0) or 0.0)  # type: ignore[func-returns-value]
     assert await closed_with(wire, hub, "wrong", TOKEN) == 4401
     assert delays == [0.0]
 
 
-async def test_any_token_of_text_opens_it(run: Run, wire: HubClient) -> None:
+async def test_a_token_may_be_any_text(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, console_token="ü" * 16))
     async with console(wire, hub, token="ü" * 16) as watching:
         assert watching.state["topics"] == []
 
 
-def test_a_token_that_cannot_be_sent_raises_nothing() -> None:
-    """It is compared as bytes: `compare_digest` of text raises an exception that has the token in its frame."""
+def test_a_token_that_is_not_ascii_raises_no_error() -> None:
+    """Tokens are compared as bytes: the error of `compare_digest` for text would have the token in its frame."""
     config = HubConfig(console_token="\ud800" * 16)
     assert Console(config, Broker(config), lambda push: push).accepts("\ud800" * 16, "?")
     assert not Console(config, Broker(config), lambda push: push).accepts("\ud801" * 16, "?")
 
 
 @pytest.mark.parametrize("own", [True, False])
-async def test_origin(hub: Hub, wire: HubClient, own: bool) -> None:
-    """Only the hub's own page: on loopback, other servers' pages may subscribe, but not open the console."""
+async def test_only_the_page_of_the_hub_may_open_the_console(hub: Hub, wire: HubClient, own: bool) -> None:
+    """Only the hub's own page may open the console. On loopback, pages of other servers may only subscribe."""
     if own:
         async with console(wire, hub, Origin=hub.url) as watching:
             assert watching.state["topics"] == []
@@ -156,7 +158,7 @@ async def test_origin(hub: Hub, wire: HubClient, own: bool) -> None:
         assert caught.value.status == 403
 
 
-async def test_a_listed_origin_is_another_page(run: Run, wire: HubClient) -> None:
+async def test_an_allowed_origin_may_not_open_the_console(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, console_token=TOKEN, allow_origins=["https://shop.example.com"]))
     answer = await wire.request("GET", hub, "/console", Origin="https://shop.example.com")
     assert (answer.status, answer.text) == (
@@ -165,8 +167,10 @@ async def test_a_listed_origin_is_another_page(run: Run, wire: HubClient) -> Non
     )
 
 
-async def test_strangers_are_few(hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more takes the place of the one that has been silent longest: they cannot keep the owner out."""
+async def test_the_number_of_connections_without_a_token_is_limited(
+    hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new connection replaces the one that has been silent longest, so that nobody can keep the owner out."""
     monkeypatch.setattr(_console, "_MAX_STRANGERS", 2)
     url = f"{hub.url}/console"
     async with (
@@ -179,7 +183,9 @@ async def test_strangers_are_few(hub: Hub, wire: HubClient, monkeypatch: pytest.
         assert first.close_code == 1013
 
 
-async def test_guesses_at_a_time_are_few(hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_simultaneous_guesses_is_limited(
+    hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_console, "_MAX_STRANGERS", 1)
     monkeypatch.setattr(_websocket, "_penalty", lambda: PATIENCE)
     url = f"{hub.url}/console"
@@ -198,7 +204,7 @@ async def test_a_wrong_token_is_counted(run: Run, wire: HubClient) -> None:
         assert 'failed_authentications_total{kind="request"} 1.0' in await response.text()
 
 
-async def test_watchers_are_few(hub: Hub, wire: HubClient) -> None:
+async def test_the_number_of_open_consoles_is_limited(hub: Hub, wire: HubClient) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(8):
             await stack.enter_async_context(console(wire, hub))
@@ -207,7 +213,7 @@ async def test_watchers_are_few(hub: Hub, wire: HubClient) -> None:
         pass
 
 
-async def test_it_closes_with_the_hub(wire: HubClient) -> None:
+async def test_the_console_is_closed_with_the_hub(wire: HubClient) -> None:
     async with Hub(port=0, console_token=TOKEN) as hub, console(wire, hub) as watching:
         closing = asyncio.create_task(hub.close())
         async with asyncio.timeout(PATIENCE):
@@ -225,7 +231,7 @@ async def test_it_closes_with_the_hub(wire: HubClient) -> None:
         ("", "console_token must have at least 16 characters"),
     ],
 )
-def test_a_token_that_cannot_be_one(token: str, error: str) -> None:
+def test_an_invalid_token_is_refused(token: str, error: str) -> None:
     with pytest.raises((TypeError, ValueError), match=f"^{error}$"):
         Hub(console_token=token)
 
@@ -236,10 +242,10 @@ def test_no_repr_shows_the_token() -> None:
         assert TOKEN not in repr(shown)
 
 
-# What it shows
+# What the console shows
 
 
-async def test_events_with_their_receivers(hub: Hub, wire: HubClient) -> None:
+async def test_events_are_shown_with_their_receivers(hub: Hub, wire: HubClient) -> None:
     await wire.subscriber(hub, "http://example.com/orders")
     async with console(wire, hub) as watching:
         await wire.push(hub, "topicuri=http://example.com/orders", b'{"id": 12345678901234567890}')
@@ -255,7 +261,7 @@ async def test_events_with_their_receivers(hub: Hub, wire: HubClient) -> None:
         assert rows == [("http://example.com/order", 0, 1), ("http://example.com/orders", 1, 1)]
 
 
-async def test_a_long_event_is_cut_and_says_so(run: Run, wire: HubClient) -> None:
+async def test_a_long_event_is_shortened_and_marked_as_such(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, console_token=TOKEN))
     async with console(wire, hub) as watching:
         await wire.push(hub, body=b'"' + b"x" * 1998 + b'"')
@@ -263,7 +269,7 @@ async def test_a_long_event_is_cut_and_says_so(run: Run, wire: HubClient) -> Non
         assert (text, left_out) == ('"' + "x" * 999, 1000)
 
 
-async def test_a_subscriber(run: Run, wire: HubClient) -> None:
+async def test_a_subscriber_is_shown(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, console_token=TOKEN))
     peer = await wire.wamp2_subscriber(hub, "a")
     async with console(wire, hub) as watching:
@@ -278,7 +284,7 @@ async def test_a_subscriber(run: Run, wire: HubClient) -> None:
         assert state["totals"] == {"topics": 0, "subscribers": 0, "refusals": 0}
 
 
-async def test_refusals_as_they_happen_and_earlier_ones(run: Run, wire: HubClient) -> None:
+async def test_earlier_and_new_refusals_are_shown(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, keys={"app": "s3cret"}, console_token=TOKEN))
     refused = await wire.refused(hub, Origin="https://shop.example.com")
     assert refused == 403
@@ -293,11 +299,11 @@ async def test_refusals_as_they_happen_and_earlier_ones(run: Run, wire: HubClien
         assert refusal[3:6] == ["127.0.0.1", 401, False]
 
 
-# Bounds
+# Limits
 
 
 class Feed:
-    """A console with one watcher and without a network: ticks are the test's."""
+    """A console with one watcher and without a network. Tests decide when it sends."""
 
     def __init__(self) -> None:
         config = HubConfig(console_token=TOKEN)
@@ -322,7 +328,7 @@ class Feed:
         self.broker.deliver(Publication(topic, event))
 
     def tick(self) -> list[Said]:
-        """Return what the watcher is told."""
+        """Return the messages that the watcher is sent."""
         timer = self.console._timer
         assert timer is not None
         timer.cancel()
@@ -360,7 +366,7 @@ def state(messages: list[Said]) -> Said:
     return found
 
 
-async def test_topics_are_bounded(feed: Feed) -> None:
+async def test_the_number_of_topics_is_limited(feed: Feed) -> None:
     for number in range(1000):
         feed.publish(str(number))
     assert len(feed.console._activity) == 200
@@ -372,7 +378,7 @@ async def test_topics_are_bounded(feed: Feed) -> None:
     assert len(state(messages)["topics"]) == 30
 
 
-async def test_a_second_watcher_is_told_nothing_twice(feed: Feed) -> None:
+async def test_a_second_watcher_gets_nothing_twice(feed: Feed) -> None:
     feed.console.dropped(feed.watcher, "slow", "1")
     feed.publish()
     second = feed.console.open(drop=lambda: None, peer="?")
@@ -386,7 +392,7 @@ async def test_a_second_watcher_is_told_nothing_twice(feed: Feed) -> None:
     feed.console.close(second)
 
 
-async def test_refusals_are_bounded(feed: Feed) -> None:
+async def test_the_number_of_refusals_is_limited(feed: Feed) -> None:
     session = feed.watcher
     for number in range(1000):
         feed.console.dropped(session, "slow", str(number))
@@ -397,7 +403,7 @@ async def test_refusals_are_bounded(feed: Feed) -> None:
 
 
 async def test_a_slow_watcher_is_dropped(feed: Feed) -> None:
-    """What waits for it is bounded as for a subscriber, and another one gets everything."""
+    """A slow watcher is disconnected: its queue is limited like a subscriber's. Another one gets everything."""
     slow, feed.watcher = feed.watcher, feed.watch()
     ticks = 0
     while not feed.drops:
@@ -413,7 +419,7 @@ async def test_a_slow_watcher_is_dropped(feed: Feed) -> None:
     feed.console.close(slow)
 
 
-async def test_nothing_is_kept_while_nobody_watches(feed: Feed) -> None:
+async def test_nothing_is_stored_while_no_console_is_open(feed: Feed) -> None:
     feed.publish()
     feed.console.close(feed.watcher)
     feed.publish()
@@ -422,7 +428,7 @@ async def test_nothing_is_kept_while_nobody_watches(feed: Feed) -> None:
     assert feed.tick() == []
 
 
-async def test_nothing_is_delivered_to_a_watcher(feed: Feed) -> None:
+async def test_a_watcher_is_not_counted_as_a_receiver(feed: Feed) -> None:
     with pytest.raises(NotImplementedError):
         feed.watcher.event(Publication("t", "1"), 1, 1)
 
@@ -458,7 +464,9 @@ async def test_a_push_reaches_its_receivers(hub: Hub, wire: HubClient) -> None:
         ("topicuri=refuse-it", "1"),
     ],
 )
-async def test_what_the_hub_refuses_the_console_refuses(run: Run, wire: HubClient, query: str, body: str) -> None:
+async def test_the_console_refuses_the_pushes_that_the_hub_refuses(
+    run: Run, wire: HubClient, query: str, body: str
+) -> None:
     def admit(push: Publication) -> Refused | None:
         return Refused(429, "not now") if push.topic == "refuse-it" else None
 
@@ -473,7 +481,7 @@ async def test_what_the_hub_refuses_the_console_refuses(run: Run, wire: HubClien
         assert (what, reason) == ("push", pushed["reason"])
 
 
-async def test_the_token_stands_for_a_signature(run: Run, wire: HubClient) -> None:
+async def test_the_token_replaces_a_signature(run: Run, wire: HubClient) -> None:
     keys: list[str | None] = []
     admit: Callable[..., None] = lambda push: keys.append(push.key)  # noqa: E731
     hub = await run(Hub(port=0, keys={"app": "s3cret"}, console_token=TOKEN, admit=admit))

@@ -1,4 +1,4 @@
-"""The console on the hub's page, in a browser: what a person with its token sees and does."""
+"""The console on the hub's page, in a browser: what a user with the token sees and can do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from webmqconnect_async.hub import Hub, create_app
 from .conftest import HubClient, Run
 from .pages import drawn, listed, press, text, watched
 
-TOKEN = "token+of/the=console"  # as base64 has it
+TOKEN = "token+of/the=console"  # characters of base64
 ORDERS = "http://example.com/orders"
 MARKUP = '<img src=x onerror="document.title=`hacked`">'
 
@@ -35,7 +35,7 @@ async def hub(run: Run) -> Hub:
 
 
 async def open_console(page: Page, hub: Hub, *topics: str, token: str = TOKEN) -> None:
-    """Open the link that the hub prints, and return when both connections are there."""
+    """Open the link that the hub prints, and return when both connections are open."""
     await page.open(f"{hub.url}/#{urlencode([('console', token), *(('topic', topic) for topic in topics)])}")
     await opened(page)
 
@@ -65,7 +65,7 @@ async def fill(page: Page, **values: str) -> None:
 
 
 async def push(page: Page, **values: str) -> str:
-    """Fill the form, press its button, and return what it says."""
+    """Fill the form, press its button, and return the text that it shows."""
     await fill(page, **values)
     await press(page, "Push")
     await page.until("document.getElementById('push-result').textContent !== ''")
@@ -75,7 +75,7 @@ async def push(page: Page, **values: str) -> str:
 # The token
 
 
-async def test_the_link_opens_it_and_the_address_loses_the_token(hub: Hub, page: Page) -> None:
+async def test_the_link_opens_the_console_and_the_token_is_removed_from_the_url(hub: Hub, page: Page) -> None:
     await open_console(page, hub, "a&b", "c")
     assert await page.evaluate("location.href") == f"{hub.url}/#topic=a%26b&topic=c"
     assert await page.evaluate("[...document.querySelectorAll('#topics .topic')].map(each => each.textContent)") == [
@@ -93,13 +93,13 @@ async def test_the_link_opens_it_and_the_address_loses_the_token(hub: Hub, page:
     assert page.problems == []
 
 
-async def test_without_topics_the_address_is_that_of_the_page(hub: Hub, page: Page) -> None:
+async def test_without_topics_the_url_is_that_of_the_page(hub: Hub, page: Page) -> None:
     await open_console(page, hub)
     assert await page.evaluate("location.href") == f"{hub.url}/"
     assert await text(page, "empty") == "No event yet. All events of this hub appear here."
 
 
-async def test_a_wrong_token_is_told_and_another_one_can_be_given(hub: Hub, page: Page) -> None:
+async def test_a_wrong_token_is_reported_and_another_one_can_be_entered(hub: Hub, page: Page) -> None:
     await page.open(f"{hub.url}/#console=wrong")
     await page.until("!document.getElementById('door-trouble').hidden")
     assert str(await text(page, "door-trouble")).startswith("The hub does not accept the token of the console.")
@@ -117,7 +117,7 @@ async def test_a_wrong_token_is_told_and_another_one_can_be_given(hub: Hub, page
     assert page.problems == []
 
 
-async def test_it_works_below_a_prefix(page: Page) -> None:
+async def test_the_console_works_below_a_path_prefix(page: Page) -> None:
     site = web.Application()
     site.add_subapp("/some/hub/", create_app(console_token=TOKEN))
     async with TestServer(site, host="127.0.0.1") as running:
@@ -127,10 +127,10 @@ async def test_it_works_below_a_prefix(page: Page) -> None:
         assert await page.evaluate("Object.keys(sessionStorage)") == ["webmq.console:/some/hub/"]
 
 
-async def test_a_link_to_a_hub_without_a_console_is_told(run: Run, page: Page) -> None:
-    """From then on it does not try to connect any more."""
+async def test_a_hub_without_a_console_is_reported(run: Run, page: Page) -> None:
+    """The page reports that the hub has no console, and no longer tries to connect to it."""
     hub = await run(Hub(port=0))
-    await page.before_scripts("Math.random = () => 0")  # until it is told, it tries again at once
+    await page.before_scripts("Math.random = () => 0")  # until the hub has refused it, it reconnects at once
     await page.open(f"{hub.url}/#console={TOKEN}")
     await page.until(
         "document.getElementById('door-trouble').textContent === 'This hub was started without a console.'"
@@ -142,7 +142,7 @@ async def test_a_link_to_a_hub_without_a_console_is_told(run: Run, page: Page) -
     assert await page.evaluate(attempts) == tried
 
 
-async def test_without_a_console_nothing_points_to_it(run: Run, page: Page) -> None:
+async def test_the_page_of_a_hub_without_a_console_does_not_mention_it(run: Run, page: Page) -> None:
     hub = await run(Hub(port=0))
     await page.open(hub.url)
     await page.until("document.getElementById('state').textContent === 'connected'")
@@ -153,7 +153,7 @@ async def test_without_a_console_nothing_points_to_it(run: Run, page: Page) -> N
     )
 
 
-async def test_it_comes_back_with_the_hub_unless_the_token_is_new(page: Page) -> None:
+async def test_the_console_reconnects_after_a_restart_unless_the_token_is_new(page: Page) -> None:
     async with Hub(port=0, console_token=TOKEN) as hub:
         port = int(hub.url.rpartition(":")[2])
         await open_console(page, hub)
@@ -168,7 +168,7 @@ async def test_it_comes_back_with_the_hub_unless_the_token_is_new(page: Page) ->
         assert await page.evaluate("sessionStorage.getItem('webmq.console:/')") is None
 
 
-async def test_a_silent_hub_is_left(hub: Hub, page: Page) -> None:
+async def test_the_console_reconnects_if_the_hub_is_silent(hub: Hub, page: Page) -> None:
     await page.before_scripts("""
         const timer = setTimeout;
         globalThis.setTimeout = (call, wait, ...more) => timer(call, wait === 10000 ? 50 : wait, ...more);
@@ -177,10 +177,10 @@ async def test_a_silent_hub_is_left(hub: Hub, page: Page) -> None:
     await page.until("sockets.filter(({url}) => url.endsWith('/console')).length > 1")
 
 
-# What it shows
+# What the console shows
 
 
-async def test_all_events_with_their_receivers(hub: Hub, wire: HubClient, page: Page) -> None:
+async def test_all_events_are_shown_with_their_receivers(hub: Hub, wire: HubClient, page: Page) -> None:
     await wire.subscriber(hub, ORDERS)
     await open_console(page, hub, "mine")
     await page.until("document.getElementById('live-rows').rows.length === 2")
@@ -203,7 +203,7 @@ async def test_all_events_with_their_receivers(hub: Hub, wire: HubClient, page: 
     assert page.problems == []
 
 
-async def test_topics_as_they_live(hub: Hub, wire: HubClient, page: Page) -> None:
+async def test_the_list_of_topics_follows_events_and_subscriptions(hub: Hub, wire: HubClient, page: Page) -> None:
     peer = await wire.subscriber(hub, ORDERS)
     await open_console(page, hub)
     await press(page, "Topics 1")
@@ -226,7 +226,7 @@ async def test_topics_as_they_live(hub: Hub, wire: HubClient, page: Page) -> Non
     assert not await page.evaluate("document.getElementById('events-view').hidden")
 
 
-async def test_subscribers(run: Run, wire: HubClient, page: Page) -> None:
+async def test_subscribers_are_listed(run: Run, wire: HubClient, page: Page) -> None:
     hub = await run(Hub(port=0, console_token=TOKEN))
     peer = await wire.wamp2_subscriber(hub, *"abcde")
     await open_console(page, hub)
@@ -239,7 +239,7 @@ async def test_subscribers(run: Run, wire: HubClient, page: Page) -> None:
     await page.until("document.getElementById('subscribers-total').textContent === '2'")
 
 
-async def test_refusals_with_what_helps(run: Run, wire: HubClient, page: Page) -> None:
+async def test_refusals_are_shown_with_a_remedy(run: Run, wire: HubClient, page: Page) -> None:
     hub = await run(Hub(port=0, keys={"app": "s3cret"}, console_token=TOKEN))
     await open_console(page, hub)
     for _ in range(3):
@@ -266,7 +266,7 @@ async def test_refusals_with_what_helps(run: Run, wire: HubClient, page: Page) -
     assert page.problems == []
 
 
-async def test_nothing_is_markup_and_nothing_unseen(hub: Hub, wire: HubClient, page: Page) -> None:
+async def test_markup_and_control_characters_are_shown_as_text(hub: Hub, wire: HubClient, page: Page) -> None:
     odd = f"{MARKUP}\u202e"
     await wire.subscriber(hub, odd)
     await open_console(page, hub)
@@ -283,8 +283,8 @@ async def test_nothing_is_markup_and_nothing_unseen(hub: Hub, wire: HubClient, p
     assert page.problems == []
 
 
-async def test_more_than_a_browser_can_show_is_a_sample_and_says_so(hub: Hub, wire: HubClient, page: Page) -> None:
-    """10,000 events a minute are all shown."""
+async def test_too_many_events_are_sampled_and_the_page_says_so(hub: Hub, wire: HubClient, page: Page) -> None:
+    """Up to 10,000 events a minute are all shown; of more, the page shows a sample and says so."""
     publisher = await wire.subscriber(hub)
     await open_console(page, hub)
     await publish_all(page, 166)
@@ -298,7 +298,7 @@ async def test_more_than_a_browser_can_show_is_a_sample_and_says_so(hub: Hub, wi
 
 
 async def publish_all(page: Page, count: int, *, at_once: bool = False) -> None:
-    """Give the page what the hub would tell it in a second of this many events, or all in a tick."""
+    """Give the page the messages of the hub for this many events, within a second or all at once."""
     per_tick = count if at_once else -(-count // 10)
     while count > 0:
         events = min(count, per_tick)
@@ -314,7 +314,7 @@ async def publish_all(page: Page, count: int, *, at_once: bool = False) -> None:
 # The push form
 
 
-async def test_a_push_says_who_received_it(hub: Hub, wire: HubClient, page: Page) -> None:
+async def test_the_push_form_shows_the_receivers(hub: Hub, wire: HubClient, page: Page) -> None:
     first, _ = [await wire.subscriber(hub, ORDERS) for _ in range(2)]
     await open_console(page, hub)
     await page.until("document.getElementById('live-rows').rows.length === 1")
@@ -330,7 +330,7 @@ async def test_a_push_says_who_received_it(hub: Hub, wire: HubClient, page: Page
     assert page.problems == []
 
 
-async def test_json_is_checked_while_typing(hub: Hub, page: Page) -> None:
+async def test_the_event_is_checked_while_the_user_types(hub: Hub, page: Page) -> None:
     await open_console(page, hub)
 
     async def checked(event: str) -> list[object]:
@@ -352,18 +352,18 @@ async def test_json_is_checked_while_typing(hub: Hub, page: Page) -> None:
     assert await checked(json.dumps("x" * 4095)) == [too_long, True, "true"]
 
 
-async def test_the_hub_refuses_a_push_as_any_other(run: Run, page: Page) -> None:
+async def test_a_refused_push_of_the_form_shows_the_reason(run: Run, page: Page) -> None:
     hub = await run(Hub(port=0, console_token=TOKEN, max_topic=4))
     await open_console(page, hub)
     assert (await push(page, to="12345")).startswith("Refused (400): topic length (5) exceeds maximum (4).")
     await page.until("document.getElementById('refusals-total').textContent === '1'")
 
 
-# What it looks like
+# Layout
 
 
 @pytest.mark.parametrize("dark", [False, True])
-async def test_nothing_sticks_out_on_a_phone(hub: Hub, wire: HubClient, page: Page, dark: bool) -> None:
+async def test_nothing_overflows_on_a_phone(hub: Hub, wire: HubClient, page: Page, dark: bool) -> None:
     await page.appear(360, 740, dark=dark, phone=True)
     await wire.subscriber(hub, "x" * 900)
     await open_console(page, hub)
@@ -380,7 +380,7 @@ async def test_nothing_sticks_out_on_a_phone(hub: Hub, wire: HubClient, page: Pa
     assert page.problems == []
 
 
-async def test_a_table_is_one_tab_stop_and_keeps_the_focus(hub: Hub, wire: HubClient, page: Page) -> None:
+async def test_a_table_is_one_tab_stop_and_keeps_its_focused_row(hub: Hub, wire: HubClient, page: Page) -> None:
     await page.appear(1200, 800)
     await wire.subscriber(hub, "b", "c", "d")
     await open_console(page, hub)
@@ -395,7 +395,7 @@ async def test_a_table_is_one_tab_stop_and_keeps_the_focus(hub: Hub, wire: HubCl
     assert reached == ["b", "c", "d", "b", "c"]
     await page.press("ArrowRight")
     assert await page.evaluate("document.activeElement.ariaLabel") == "Show the events of c"
-    await wire.push(hub, "topicuri=a")  # a row before it
+    await wire.push(hub, "topicuri=a")  # a row is inserted before it
     await page.until("document.getElementById('live-rows').rows.length === 4")
     assert await page.evaluate(focused) == "c"
     await page.press("Tab", shift=True)

@@ -1,4 +1,4 @@
-"""A hub that has few file descriptors."""
+"""The limit of open files of a hub."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def test_a_limit_that_suffices_is_left_alone(limits: list[int], soft: int) -> No
     assert limits == [soft, 5000]
 
 
-def test_fewer_connections_are_left_where_it_cannot_be_raised(limits: list[int]) -> None:
+def test_a_limit_that_cannot_be_raised_reduces_the_connections(limits: list[int]) -> None:
     limits[:] = [100, 300]
     assert 100 < available(1000) < 300
     assert limits == [300, 300]
 
 
-def test_one_connection_is_always_tried(limits: list[int]) -> None:
+def test_at_least_one_connection_is_allowed(limits: list[int]) -> None:
     limits[:] = [1, 1]
     assert available(1000) == 1
 
 
-async def test_fewer_subscribers_are_said(
+async def test_a_reduced_number_of_subscribers_is_logged(
     run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webmqconnect_async.hub._server.available", lambda wanted: wanted - 900)
@@ -70,7 +70,7 @@ async def test_fewer_subscribers_are_said(
     assert hub.config.max_connections == 800
 
 
-async def test_an_outage_is_one_line(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+async def test_running_out_of_descriptors_is_logged_once(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     others: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: others.append(context["message"]))
@@ -86,7 +86,7 @@ async def test_an_outage_is_one_line(run: Run, caplog: pytest.LogCaptureFixture)
     assert others == ["another", "socket.accept() out of system resource"]
 
 
-async def test_a_later_outage_is_another(
+async def test_running_out_of_descriptors_again_later_is_logged_again(
     run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_descriptors, "_OUTAGE", -1.0)

@@ -1,4 +1,4 @@
-"""Entries of the stream: an event that goes through it stays as it is, and what no hub has written is none."""
+"""Entries of the stream: an event stays the same, and entries that no hub has written are recognized."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from webmqconnect_async.hub._engine.entries import InvalidEntry, Position, entry_of, fields_of, position_of
 from webmqconnect_async.hub._publication import Publication, Receivers
 
-texts = st.text(st.characters(), max_size=20)  # with surrogates, which JSON can have
+texts = st.text(st.characters(), max_size=20)  # with lone surrogates, which JSON can contain
 sets = st.frozensets(texts, max_size=3)
 receivers = st.builds(Receivers, eligible=st.none() | sets, exclude=sets)
 publications = st.builds(
@@ -30,7 +30,7 @@ EVENT = [b"o", b"a-1", b"p", b"1700000000000-7 0123456789ab-12", b"t", b"topic",
 
 
 @given(publications)
-def test_an_event_stays_as_it_is(publication: Publication) -> None:
+def test_an_event_is_the_same_after_decoding(publication: Publication) -> None:
     fields = [b"o", b"a-1", b"p", b"%s %s" % BEFORE, *fields_of(publication)]
     entry = entry_of(b"1700000000001-2047", fields)
     assert entry.follows(BEFORE)
@@ -42,7 +42,7 @@ def test_an_event_stays_as_it_is(publication: Publication) -> None:
 
 
 def test_the_fields_of_an_event() -> None:
-    """Hubs of other versions read them, so they are literals here."""
+    """The names of the fields are literals here, because hubs of other versions read them."""
     assert entry_of(b"1-0", EVENT).publication() == Publication("topic", "1")
     publication = Publication(
         "é", "1", frozenset({"b", "a"}), frozenset({"c"}), "[1,2]", "{}", None, Receivers(None, frozenset({"d"})), True
@@ -67,7 +67,7 @@ def test_the_fields_of_an_event() -> None:
         [b"s", b"[" * 100_000],
     ],
 )
-def test_an_entry_that_no_hub_has_written(more: list[bytes]) -> None:
+def test_an_entry_of_another_application_is_refused(more: list[bytes]) -> None:
     with pytest.raises(InvalidEntry):
         entry_of(b"1-0", [*EVENT, *more]).publication()
 

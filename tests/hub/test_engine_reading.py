@@ -1,4 +1,4 @@
-"""When a hub over a stream reads it. What this hub has added itself, it need not read."""
+"""When a hub reads the stream. It does not have to read entries that it has added itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def pair(redis_server: RedisServer) -> AsyncIterator[Pair]:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Connection]:
-    """Count how often hubs read, by connection."""
+    """Count the reads of hubs, by connection."""
     begun = Counter[Connection]()
     ask = Connection.ask
 
@@ -46,7 +46,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Connection]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a hub wait for longer than a test takes before it reads after an event of its own."""
+    """Make a hub that has added an event wait longer than the test takes before it reads."""
     monkeypatch.setattr(follower, "_HOLD", LONG)
     monkeypatch.setattr(follower, "_LONGEST_HOLD", LONG)
 
@@ -60,12 +60,12 @@ async def test_own_events_are_delivered_without_reading_them(
         await published(wire, pair.first, number)
     assert await events(subscriber, count=20) == [*range(20)]
     own, _ = sorted(reads.values())
-    assert own <= 2  # it has begun before the first event, and may once more before the next one
+    assert own <= 2  # the read that began before the first event, and perhaps one more before the next event
 
 
 @pytest.mark.usefixtures("patient")
-async def test_events_of_others_are_read_once_they_are_before_an_own_one(pair: Pair, wire: HubClient) -> None:
-    """The hub has an event of its own, and does not read the next one, of the other hub, until it adds a third."""
+async def test_an_event_of_another_hub_is_read_when_the_hub_adds_its_next_one(pair: Pair, wire: HubClient) -> None:
+    """After an event of its own, a hub reads the next event, of another hub, only when it adds a further one."""
     near, far = [await page(wire, hub, TOPIC) for hub in pair]
     for number in range(0, 20, 2):
         await published(wire, pair.first, number)
@@ -78,7 +78,7 @@ async def test_events_of_others_are_read_once_they_are_before_an_own_one(pair: P
     assert await events(far, count=24) == [*range(24)]
 
 
-async def test_many_at_once_at_both_hubs(pair: Pair, wire: HubClient) -> None:
+async def test_many_simultaneous_events_of_both_hubs_are_delivered(pair: Pair, wire: HubClient) -> None:
     near, far = [await page(wire, hub, TOPIC) for hub in pair]
     ids = sorted(chain(*await asyncio.gather(ids_of(pair.first, 300), ids_of(pair.second, 300, 300))))
     assert len(set(ids)) == 600

@@ -1,7 +1,8 @@
-"""What both engines promise: that of a hub alone, and that of hubs over a stream.
+"""Guarantees of both engines: that of a single hub, and that of hubs over a stream.
 
-Each test has two hubs. Over a stream they are different ones, and what one accepts the other delivers. In memory both
-are the same hub.
+Each test has two hubs. Over a stream they are different ones, and one of them delivers what the other accepts. In
+memory
+both are the same hub.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from itertools import chain, pairwise
 from typing import cast
 from urllib.parse import quote
 
-import prometheus_client  # noqa: F401  # its import reads /proc, which must not be in the event loop
+import prometheus_client  # noqa: F401  # its import reads /proc, which would block the event loop
 import pytest
 
 from webmqconnect_async import AsyncClient
@@ -55,7 +56,7 @@ async def pair(start: Start) -> Pair:
 async def published(
     wire: HubClient, hub: Hub, event: object = 1, topic: str = TOPIC, options: dict[str, object] | None = None
 ) -> int:
-    """Push an event that has to be accepted, with the options of a PUBLISH. Return its ID."""
+    """Push an event, which must be accepted, with the options of a PUBLISH. Return its ID."""
     body = json.dumps({"topic": topic, "args": [event], "options": options or {}}).encode()
     answer = await wire.request("POST", hub, "/publish", body, Content_Type="application/json")
     assert answer.status == 200, answer.text
@@ -64,14 +65,14 @@ async def published(
 
 
 async def events(*peers: Page, count: int = 1) -> list[object]:
-    """Return the values of the next events, which have to be the same for all subscribers."""
+    """Return the values of the next events, which must be the same for all subscribers."""
     got = [[cast(list[object], (await peer.event())[1][0])[0] for _ in range(count)] for peer in peers]
     assert all(each == got[0] for each in got)
     return got[0]
 
 
 async def ids_of(hub: Hub, count: int, start: int = 0) -> list[int]:
-    """Push many events with an `AsyncClient`, 50 at a time. Return their IDs in the order of these."""
+    """Push many events with an `AsyncClient`, 50 at a time. Return their IDs in the order of the events."""
     async with AsyncClient(hub.url, concurrency=50) as client:
         receipts = await asyncio.gather(*(client.push(TOPIC, start + number) for number in range(count)))
     return sorted(receipt.id for receipt in receipts if receipt.id is not None)
@@ -81,7 +82,10 @@ async def ids_of(hub: Hub, count: int, start: int = 0) -> list[int]:
 
 
 async def test_all_subscribers_get_all_events_in_the_same_order(pair: Pair, wire: HubClient) -> None:
-    """Of both hubs, from both; IDs grow, and those of the responses are those of the events."""
+    """Subscribers of both hubs get the events of both in the same order.
+
+    IDs increase, and equal those of the responses.
+    """
     pages = [await page(wire, hub, TOPIC) for hub in pair]
     old = [await wire.subscriber(hub, TOPIC) for hub in pair]
     ids = await asyncio.gather(ids_of(pair.first, 100), ids_of(pair.second, 100, 1000))
@@ -94,8 +98,8 @@ async def test_all_subscribers_get_all_events_in_the_same_order(pair: Pair, wire
         assert [await peer.receive() for _ in range(200)] == [[8, TOPIC, value] for value in values]
 
 
-async def test_pushes_of_one_after_the_other_stay_in_order(pair: Pair, wire: HubClient) -> None:
-    """Whichever hub accepts them."""
+async def test_successive_pushes_stay_in_order(pair: Pair, wire: HubClient) -> None:
+    """Successive pushes stay in order, no matter which hub accepts each of them."""
     watching = [await page(wire, hub, TOPIC) for hub in pair]
     ids = [await published(wire, pair[number % 2], number) for number in range(20)]
     for peer in watching:
@@ -103,7 +107,7 @@ async def test_pushes_of_one_after_the_other_stay_in_order(pair: Pair, wire: Hub
 
 
 async def test_ids_while_the_clock_stands_still(start: Start, wire: HubClient) -> None:
-    """The counter is carried into the milliseconds at 2,048."""
+    """After 2,048 IDs within a millisecond, the next one is in the following millisecond."""
     pair = await start(clock=lambda: NOW, max_queue=1 << 22)
     peer = await page(wire, pair.second, TOPIC)
     ids = sorted(chain(*await asyncio.gather(ids_of(pair.first, 2500), ids_of(pair.second, 2500))))
@@ -113,7 +117,7 @@ async def test_ids_while_the_clock_stands_still(start: Start, wire: HubClient) -
 
 
 async def test_ids_after_the_clock_was_set_back(start: Start, wire: HubClient) -> None:
-    """They go on from the last one."""
+    """IDs continue after the last one."""
     now = [NOW]
     pair = await start(clock=lambda: now[0])
     before = [await published(wire, hub) for hub in pair]
@@ -130,7 +134,7 @@ async def test_ids_after_the_clock_was_set_back(start: Start, wire: HubClient) -
 
 @both_formats
 async def test_a_repeated_push(sent: Sent, start: Start, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
-    """The response has the ID of the first push, and no hub delivers the event again."""
+    """The response to a repeated push has the ID of the first one, and no hub delivers the event again."""
     caplog.set_level(logging.INFO, "webmqconnect_async.hub")
     pair = await start(metrics="127.0.0.1:0")
     peers = [await page(wire, hub, TOPIC) for hub in pair]
@@ -163,7 +167,7 @@ async def test_a_key_that_is_used_with_another_event(sent: Sent, pair: Pair, wir
 
 
 async def test_the_same_push_many_times_at_once(pair: Pair, wire: HubClient) -> None:
-    """One of them is published."""
+    """Of many simultaneous pushes with the same key, one is published."""
     sent, peer = Sent("webmq"), await page(wire, pair.first, TOPIC)
     answers = await asyncio.gather(*(sent.push(wire, hub, '"a"') for hub in pair * 10))
     assert len({sent.publication(answer) for answer in answers}) == 1
@@ -176,7 +180,7 @@ async def test_the_same_push_many_times_at_once(pair: Pair, wire: HubClient) -> 
 
 
 async def test_receivers_by_their_sessions(pair: Pair, wire: HubClient) -> None:
-    """Of any hub, and of both versions of WAMP."""
+    """Session IDs select receivers at any hub and of both versions of WAMP."""
     one, two = await page(wire, pair.first, TOPIC), await page(wire, pair.second, TOPIC)
     old = await wire.subscriber(pair.second, TOPIC)
     await wire.push(pair.first, f"topicuri={TOPIC}&eligible={one.session_id},{two.session_id}")
@@ -218,22 +222,22 @@ async def test_receivers_by_user_and_role(start: Start, wire: HubClient) -> None
 
 
 async def test_the_last_retained_event(pair: Pair, wire: HubClient) -> None:
-    """The same at both hubs."""
+    """Both hubs send the same last retained event."""
     watching = [await page(wire, hub, "end") for hub in pair]
     await published(wire, pair.first, 1, options={"retain": True})
     retained = await published(wire, pair.second, 2, options={"retain": True})
     await published(wire, pair.first, 3)
     await published(wire, pair.first, topic="end")
     for hub, before in zip(pair, watching, strict=True):
-        await before.event()  # now the hub has all former events
+        await before.event()  # now the hub has all earlier events
         peer = await page(wire, hub)
         await peer.send(32, 1, {"get_retained": True}, TOPIC)
         assert (await peer.receive())[:2] == [33, 1]
         assert (await peer.receive())[2:] == [retained, {"retained": True}, [2]]
 
 
-async def test_a_page_that_goes_to_the_other_hub_misses_nothing(pair: Pair, wire: HubClient) -> None:
-    """It gets the missed events, then the new ones, except for events that exclude it or are addressed to others."""
+async def test_a_page_that_moves_to_the_other_hub_misses_nothing(pair: Pair, wire: HubClient) -> None:
+    """A page that moves gets missed and new events, except for those that exclude it or are addressed to others."""
     before = await page(wire, pair.first, TOPIC)
     seen = await published(wire, pair.first, 0)
     assert await events(before) == [0]
@@ -250,7 +254,7 @@ async def test_a_page_that_goes_to_the_other_hub_misses_nothing(pair: Pair, wire
 
 
 async def test_positions(pair: Pair, wire: HubClient) -> None:
-    """WELCOME and SUBSCRIBED have the ID of the newest event, over all topics."""
+    """WELCOME and SUBSCRIBED contain the ID of the newest event of all topics."""
     watching = await page(wire, pair.second, "another")
     newest = await published(wire, pair.first, topic="another")
     assert (await watching.event())[0] == newest
@@ -270,8 +274,8 @@ async def test_an_event_for_a_former_session_makes_the_history_unavailable(pair:
         await after.recover(TOPIC, before.newest, before.session_id)
 
 
-async def test_the_bounds_of_the_history(start: Start, wire: HubClient) -> None:
-    """Each hub keeps as many events of a topic as it is told."""
+async def test_the_limit_of_the_history(start: Start, wire: HubClient) -> None:
+    """Each hub keeps as many events of a topic as its options say."""
     pair = await start(history=2)
     watching = await page(wire, pair.second, TOPIC)
     ids = [await published(wire, pair.first, number) for number in range(4)]
@@ -283,7 +287,7 @@ async def test_the_bounds_of_the_history(start: Start, wire: HubClient) -> None:
 
 
 async def test_no_history(start: Start, wire: HubClient) -> None:
-    """Events are delivered, and a page that asks for missed ones gets an error."""
+    """Without a history, events are delivered, and a page that asks for missed ones gets an error."""
     pair = await start(history=0)
     peer = await wire.wamp2_subscriber(pair.second, TOPIC)
     publication = await published(wire, pair.first)
@@ -296,7 +300,10 @@ async def test_no_history(start: Start, wire: HubClient) -> None:
 
 
 async def test_subscribers_that_publish(pair: Pair, wire: HubClient) -> None:
-    """Their events reach the subscribers of both hubs. They get their own events only if they ask for them."""
+    """Events of subscribers reach the subscribers of both hubs.
+
+    A publisher gets its own events only if it asks for them.
+    """
     new, other = await page(wire, pair.first, TOPIC), await page(wire, pair.second, TOPIC)
     old = await wire.subscriber(pair.second, TOPIC)
     await new.send(16, 5, {"acknowledge": True}, TOPIC, ["é", 2], {"k": None})
@@ -314,7 +321,7 @@ async def test_subscribers_that_publish(pair: Pair, wire: HubClient) -> None:
 
 
 async def test_messages_after_one_that_publishes(pair: Pair, wire: HubClient) -> None:
-    """They are processed after it."""
+    """Messages that follow a PUBLISH are processed after it."""
     new, old = await page(wire, pair.first), await wire.subscriber(pair.first)
     for number in range(5):
         await new.send(16, number, {"acknowledge": True}, TOPIC, [number])
@@ -328,7 +335,7 @@ async def test_messages_after_one_that_publishes(pair: Pair, wire: HubClient) ->
     assert await events(peer, count=5) == [*range(5)]
 
 
-async def test_a_subscriber_that_leaves_after_it_has_published(pair: Pair, wire: HubClient) -> None:
+async def test_a_subscriber_that_disconnects_after_it_has_published(pair: Pair, wire: HubClient) -> None:
     new, watching = await page(wire, pair.first), await page(wire, pair.second, TOPIC)
     await new.send(16, 1, {}, TOPIC, [1])
     await new.send(6, {}, "wamp.close.close_realm")
@@ -359,7 +366,7 @@ def refuse_typos(push: Accepted) -> Refused | None:
 
 
 async def test_admit(start: Start, wire: HubClient) -> None:
-    """The application is asked once, by the hub that gets the push."""
+    """The hub that gets the push asks the application once."""
     asked: list[str] = []
 
     def admit(push: Accepted) -> Refused | None:
@@ -397,7 +404,7 @@ async def test_metrics(start: Start, engine: str, wire: HubClient) -> None:
 
 
 async def test_log(start: Start, engine: str, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
-    """One line for each event, and another one at each other hub."""
+    """Each event is logged in one line, and in another one at each other hub."""
     pair = await start(allow_publish=True)
     peers = [await page(wire, hub, TOPIC) for hub in pair]
     caplog.set_level(logging.INFO, "webmqconnect_async.hub")
@@ -453,7 +460,7 @@ async def chunks(body: bytes) -> AsyncIterator[bytes]:
 
 
 async def test_the_largest_events(start: Start, wire: HubClient) -> None:
-    """Of 1 MiB, some at a time; a larger one is refused."""
+    """Several events of 1 MiB at a time are delivered; a larger one is refused."""
     size = 1 << 20
     pair = await start(max_body=size, max_queue=1 << 24, history_bytes=1 << 26)
     before, peer = await page(wire, pair.second), await page(wire, pair.second, TOPIC)

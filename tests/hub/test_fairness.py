@@ -1,4 +1,4 @@
-"""Subscribers that flood the hub, beside others."""
+"""Subscribers that flood the hub, and their effect on others."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PING, PONG = 9, 10
 CALL = frame(b'[2,"c","http://api.wamp.ws/procedure#ping"]')
 
 
-async def has_answered(raw: Raw) -> None:
+async def processed(raw: Raw) -> None:
     """Return when the hub has processed everything that was sent before."""
     await raw.send(CALL)
     async with asyncio.timeout(PATIENCE):
         await raw.reader.readuntil(b'[3,"c",null]')
 
 
-# In real connections
+# With real connections
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,10 @@ async def has_answered(raw: Raw) -> None:
     ],
     ids=["messages", "calls", "pings", "pongs"],
 )
-async def test_one_that_floods_leaves_the_loop_to_others(
+async def test_a_flooding_subscriber_does_not_block_the_loop(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, flood: bytes, processes: tuple[type, str]
 ) -> None:
-    """Frames that have arrived are read without waiting: the hub itself has to give others their turn."""
+    """While frames of one subscriber can be read without waiting, the hub still gives others their turn."""
     turns, seen = 0, []
 
     async def count_turns() -> None:
@@ -61,12 +61,12 @@ async def test_one_that_floods_leaves_the_loop_to_others(
         monkeypatch.setattr(_fairness, cost, 1.0)
     async with connected(hub) as raw:
         await handshake(raw)
-        await has_answered(raw)
+        await processed(raw)
         monkeypatch.setattr(*processes, noting)
         counting = asyncio.create_task(count_turns())
         await raw.send(flood * 300)
         async with asyncio.timeout(PATIENCE):
-            while len(seen) < 300:  # noqa: ASYNC110  # a turn of the loop is what is counted
+            while len(seen) < 300:  # noqa: ASYNC110  # counts iterations of the loop
                 await asyncio.sleep(0)
         counting.cancel()
     assert len(set(seen[:300])) == 300
@@ -83,7 +83,7 @@ async def test_one_that_floods_leaves_the_loop_to_others(
     ],
     ids=["pings", "pongs", "subscriptions", "fragments", "events that it may not publish"],
 )
-async def test_one_that_floods_is_dropped_with_one_line(
+async def test_a_flooding_subscriber_is_dropped_with_one_line_in_the_log(
     hub: Hub, wire: HubClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, flood: bytes
 ) -> None:
     monkeypatch.setattr(_fairness, "BEHIND", 0.05)
@@ -102,7 +102,7 @@ async def test_one_that_floods_is_dropped_with_one_line(
     ]
 
 
-async def test_one_that_publishes_is_slowed_and_not_dropped(
+async def test_a_publishing_subscriber_is_slowed_down_and_not_dropped(
     run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_fairness, "BEHIND", 0.0)
@@ -113,18 +113,18 @@ async def test_one_that_publishes_is_slowed_and_not_dropped(
         await raw.send(b"".join(frame(b'[7,"t",%d]' % number) for number in range(3000)))
         for number in range(3000):
             assert await peer.receive() == [8, "t", number]
-        await has_answered(raw)
+        await processed(raw)
     assert caplog.text == ""
 
 
-async def test_many_subscriptions_at_once_are_ordinary(
+async def test_many_simultaneous_subscriptions_are_not_a_flood(
     run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub = await run(Hub(port=0))
     async with connected(hub) as raw:
         await handshake(raw)
         await raw.send(b"".join(frame(b'[5,"http://example.com/a-topic-%d"]' % number) for number in range(256)))
-        await has_answered(raw)
+        await processed(raw)
         await wire.push(hub, "topicuri=http://example.com/a-topic-255")
         async with asyncio.timeout(PATIENCE):
             await raw.reader.readuntil(b'[8,"http://example.com/a-topic-255",1]')
@@ -153,7 +153,7 @@ class _Transport(asyncio.Transport):
 
 
 class _Clock:
-    """The loop's clock, which only tests advance."""
+    """The clock of the loop, which only tests advance."""
 
     now = 0.0
 
@@ -177,8 +177,8 @@ async def _iterations(number: int) -> None:
         await asyncio.sleep(0)
 
 
-async def test_all_that_wait_share_one_turn_of_each_iteration(clock: _Clock) -> None:
-    """A read that fills the buffer takes two: one to process it, one to read on."""
+async def test_all_waiting_subscribers_share_one_turn_per_iteration(clock: _Clock) -> None:
+    """A read that fills the buffer takes two turns: one to process it, one to continue reading."""
     turns, transports = Turns(), [_Transport() for _ in range(3)]
     for transport in transports:
         _guard(turns, transport).buffer_updated(len(turns.buffer))
@@ -188,21 +188,21 @@ async def test_all_that_wait_share_one_turn_of_each_iteration(clock: _Clock) -> 
         assert [transport.reading for transport in transports] == [number <= resumed for number in range(3)]
 
 
-async def test_one_that_needs_more_turns_goes_on_before_others_begin(clock: _Clock) -> None:
-    """So that aiohttp has few frames to keep at any time, which the garbage collector visits."""
+async def test_a_subscriber_that_needs_several_turns_finishes_before_others_begin(clock: _Clock) -> None:
+    """A subscriber finishes first, so that aiohttp holds few frames at a time, which the garbage collector visits."""
     turns, transports = Turns(), [_Transport() for _ in range(2)]
     first, second = (_guard(turns, transport) for transport in transports)
     first.buffer_updated(len(turns.buffer))
     second.buffer_updated(len(turns.buffer))
     await _iterations(1)
     clock.now = 0.0025
-    first.charge(0.0).send(None)  # as the task that processes messages does
+    first.charge(0.0).send(None)  # as the task that processes messages does it
     for reading in ([False, False], [False, False], [True, False], [True, False], [True, True]):
         await _iterations(1)
         assert [transport.reading for transport in transports] == reading
 
 
-async def test_what_is_left_of_a_turn_is_not_saved(clock: _Clock) -> None:
+async def test_the_rest_of_a_turn_is_not_saved(clock: _Clock) -> None:
     turns, transport = Turns(), _Transport()
     guard = _guard(turns, transport)
     guard.buffer_updated(len(turns.buffer))
@@ -216,7 +216,7 @@ async def test_what_is_left_of_a_turn_is_not_saved(clock: _Clock) -> None:
     assert transport.reading
 
 
-async def test_much_work_takes_many_turns(clock: _Clock) -> None:
+async def test_expensive_work_takes_many_turns(clock: _Clock) -> None:
     turns, transport = Turns(), _Transport()
     guard = _guard(turns, transport)
     clock.now = 0.0105
@@ -228,7 +228,7 @@ async def test_much_work_takes_many_turns(clock: _Clock) -> None:
     assert transport.reading
 
 
-async def test_the_allowance_comes_back(clock: _Clock) -> None:
+async def test_the_allowance_is_restored_over_time(clock: _Clock) -> None:
     turns, transport = Turns(), _Transport()
     guard = _guard(turns, transport)
     for second in range(1, 10):
@@ -239,7 +239,7 @@ async def test_the_allowance_comes_back(clock: _Clock) -> None:
         assert transport.reading
 
 
-async def test_one_that_aiohttp_has_paused_is_not_resumed(clock: _Clock) -> None:
+async def test_a_transport_that_aiohttp_has_paused_is_not_resumed(clock: _Clock) -> None:
     turns, transport = Turns(), _Transport()
     guard = _guard(turns, transport)
     transport.pause_reading()
@@ -259,7 +259,7 @@ async def test_a_lost_connection_does_not_wait(clock: _Clock) -> None:
     assert not transport.reading
 
 
-async def test_one_that_aiohttp_has_resumed_waits_on(clock: _Clock) -> None:
+async def test_a_transport_that_aiohttp_has_resumed_keeps_waiting(clock: _Clock) -> None:
     turns, transport = Turns(), _Transport()
     guard = _guard(turns, transport)
     guard.buffer_updated(len(turns.buffer))
@@ -268,7 +268,7 @@ async def test_one_that_aiohttp_has_resumed_waits_on(clock: _Clock) -> None:
     assert not transport.reading
 
 
-async def test_one_that_pauses_is_not_behind(clock: _Clock) -> None:
+async def test_a_subscriber_that_pauses_is_not_behind(clock: _Clock) -> None:
     turns, transport = Turns(), _Transport()
     guard = _guard(turns, transport)
     for now in (0.0, 20.0, 40.0):

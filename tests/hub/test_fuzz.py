@@ -1,4 +1,4 @@
-"""Two thousand inputs of strangers; `python -m tests.hub.fuzzing` checks a million."""
+"""Two thousand inputs from the fuzzer; `python -m tests.hub.fuzzing` checks a million."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_must_hold_holds(name: str) -> None:
+def test_no_input_violates_a_guarantee(name: str) -> None:
     fuzz(TARGETS[name], shares(TARGETS, INPUTS)[name], SEED)
 
 
-# That the checks can fail
+# The checks can fail
 
 
 def _takes_any_text(body: bytes) -> str:
@@ -73,13 +73,13 @@ def _takes_any_authority(text: str, scheme: str = "") -> _host_and_origin._Autho
 def test_a_bug_is_found(
     monkeypatch: pytest.MonkeyPatch, target: str, module: ModuleType, name: str, bug: object
 ) -> None:
-    """Each of these would let something in, lose something, or break over something."""
+    """Each of these bugs accepts something invalid, loses something, or causes an error, and the fuzzer finds it."""
     monkeypatch.setattr(module, name, bug)
-    with pytest.raises((Exception, ExceptionGroup)):  # whatever it is, it is found
+    with pytest.raises((Exception, ExceptionGroup)):  # any error is a finding
         fuzz(TARGETS[target], 2_000, SEED, shrink=False)
 
 
-# What the largest inputs cost
+# The cost of the largest inputs
 
 
 def _judged(body: bytes) -> object:
@@ -112,8 +112,8 @@ def _bridged(body: str) -> object:
         lambda size: text_frame("é" * (size // 2)),
     ],
 )
-def test_memory_grows_with_the_input_and_no_faster(take: Callable[[int], object]) -> None:
-    """At the peak it is a few objects for each value that the text names, whatever the text."""
+def test_peak_memory_is_at_most_linear_in_the_input(take: Callable[[int], object]) -> None:
+    """The peak memory is a few objects for each value in the text, for any text."""
 
     def peak(size: int) -> int:
         tracemalloc.start()
@@ -123,7 +123,7 @@ def test_memory_grows_with_the_input_and_no_faster(take: Callable[[int], object]
         finally:
             tracemalloc.stop()
 
-    take(100)  # what is made once
+    take(100)  # objects that are created once
     small, large = peak(50_000), peak(200_000)
     assert large < 150 * 200_000
-    assert large < 8 * small  # what is quadratic would be sixteen times as large; sets grow in leaps
+    assert large < 8 * small  # quadratic growth would be a factor of sixteen; sets grow in steps

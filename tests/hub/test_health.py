@@ -21,7 +21,7 @@ async def test_probes_may_use_any_host(hub: Hub, host: str) -> None:
         assert answer.endswith(b"\r\n\r\n" + said + b"\n")
 
 
-async def test_a_hub_that_drains_serves_and_is_not_ready(hub: Hub, wire: HubClient) -> None:
+async def test_a_draining_hub_serves_and_is_not_ready(hub: Hub, wire: HubClient) -> None:
     peer = await wire.wamp2_subscriber(hub, "t")
     draining = asyncio.create_task(hub.drain(60))
     await asyncio.sleep(0)
@@ -32,10 +32,10 @@ async def test_a_hub_that_drains_serves_and_is_not_ready(hub: Hub, wire: HubClie
     draining.cancel()
 
 
-async def test_the_listener_is_closed_before_subscribers_are_told(
+async def test_the_listener_is_closed_before_subscribers_are_disconnected(
     hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise they would connect to the same hub again."""
+    """The listener is closed before subscribers are disconnected, because they would reconnect to the same hub."""
     refused = []
     leave = SubscriberSocket.leave
     host, port = hub.url.removeprefix("http://").split(":")
@@ -56,7 +56,7 @@ async def test_the_listener_is_closed_before_subscribers_are_told(
 
 
 async def test_grace_ends_a_request_in_progress(run: Run) -> None:
-    """One whose body does not come, which would have 10 seconds otherwise."""
+    """The grace of closing ends a request whose body does not arrive, which would otherwise have 10 seconds."""
     hub = await run(Hub(port=0, grace=0.02))
     host, port = hub.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -74,7 +74,7 @@ async def test_grace_ends_a_request_in_progress(run: Run) -> None:
 async def test_grace_ends_a_subscriber_that_does_not_read(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its connection is aborted, rather than left to aiohttp."""
+    """The connection of a subscriber that does not read is aborted when the grace is over."""
     hub = await run(Hub(port=0, grace=0.02, max_body=1_000_000, max_queue=8_000_000))
     aborted = []
     abort = SubscriberSocket.abort

@@ -1,4 +1,4 @@
-"""The history of a hub: what it keeps, and what it says about what it does not keep any more."""
+"""The history of a hub: which events it keeps, and when it reports that events are no longer available."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from webmqconnect_async.hub._history import History, Kept, Unavailable
 from webmqconnect_async.hub._publication import Publication, Receivers
 from webmqconnect_async.hub._publication_ids import PublicationIDs
 
-EVENT = 800  # bytes, about what a small event takes
+EVENT = 800  # bytes, about the size of a small event
 
 
 def history(most: int = 100, seconds: float = 300.0, most_bytes: int = 1 << 20, start: int = 10) -> History:
@@ -46,7 +46,7 @@ def test_ids_that_are_not_of_this_hub() -> None:
         kept.after("a", 12, now=0.0)
 
 
-def test_the_oldest_of_a_topic_goes_first() -> None:
+def test_the_oldest_event_of_a_topic_is_removed_first() -> None:
     kept = history(most=2)
     for number in (11, 12, 13):
         kept.add(Publication("a", "1"), number, now=0.0)
@@ -79,7 +79,7 @@ def test_bytes_are_limited_over_all_topics() -> None:
         kept.add(Publication(f"topic {number % 7}", "1"), number, now=0.0)
         assert kept.bytes <= 20 * EVENT
     oldest = min(kept._events)
-    assert oldest == 111 - len(kept)  # the newest are kept, of whichever topic
+    assert oldest == 111 - len(kept)  # the newest are kept, no matter of which topic
     kept.add(Publication("large", "x" * 100_000), 111, now=0.0)
     assert (len(kept), kept.bytes) == (0, 0)
     with pytest.raises(Unavailable):
@@ -87,7 +87,7 @@ def test_bytes_are_limited_over_all_topics() -> None:
     assert ids(kept.after("large", 111, now=0.0)) == []
 
 
-def test_no_history() -> None:
+def test_a_history_of_no_events() -> None:
     kept = history(most=0)
     kept.add(Publication("a", "1"), 11, now=0.0)
     with pytest.raises(Unavailable, match="keeps no history"):
@@ -96,7 +96,7 @@ def test_no_history() -> None:
 
 
 def test_retained_events() -> None:
-    """The last one of each topic that is for all. It does not expire, and goes last."""
+    """The last event of each topic that is for all subscribers is retained. It does not expire, and is removed last."""
     kept = history(most=0, most_bytes=4 * 3 * EVENT, seconds=1.0)
     for number, topic in ((11, "a"), (12, "b"), (13, "a")):
         kept.add(Publication(topic, "1", retain=True), number, now=0.0)
@@ -112,7 +112,7 @@ def test_retained_events() -> None:
 
 
 def test_retained_events_leave_room_for_others() -> None:
-    """They do not expire, and would otherwise end the history for good."""
+    """Retained events do not take up the whole history, which they would end for good, because they do not expire."""
     kept = history(most_bytes=40 * EVENT)
     for number in range(11, 111):
         kept.add(Publication(str(number), "1", retain=True), number, now=0.0)
@@ -145,8 +145,8 @@ def test_receivers_are_counted() -> None:
     ("topics", "event"),
     [(1, '"x"'), (1000, '"x"'), (4000, '"x"'), (1, f'"{"x" * 200}"'), (50, f'"{"ü" * 200}"'), (3, f'"{"🦊" * 2000}"')],
 )
-def test_memory_is_what_is_counted_at_most(topics: int, event: str) -> None:
-    """Frames included, which are made when an event is missed."""
+def test_the_memory_is_at_most_what_is_counted(topics: int, event: str) -> None:
+    """The counted size includes the frames that are made when an event is missed."""
     kept = history(most=1000, most_bytes=4 << 20)
     tracemalloc.start()
     try:
@@ -165,7 +165,7 @@ def test_memory_is_what_is_counted_at_most(topics: int, event: str) -> None:
 
 @dataclass
 class Model:
-    """A history that forgets nothing, and so can tell what may be missing."""
+    """A history that keeps all events, and so can tell which may be missing."""
 
     most: int
     seconds: float
@@ -176,7 +176,7 @@ class Model:
         return [number for number, each, _ in self.events if each == topic and number > floor]
 
     def available(self, topic: str, floor: int, now: float) -> bool:
-        """Whether the limits by number and by age have spared all that was missed."""
+        """Return whether the limits by number and by age keep everything that was missed."""
         missed = [each for each in self.events if each[1] == topic and each[0] > floor]
         return len(missed) <= self.most and all(since > now - self.seconds for _, _, since in missed)
 
@@ -189,14 +189,14 @@ class Model:
     steps=st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 3), st.floats(0.0, 2.0)), max_size=30),
     asked=st.tuples(st.sampled_from("abcd"), st.integers(0, 100), st.floats(0.0, 3.0)),
 )
-def test_as_a_model_that_forgets_nothing(
+def test_the_history_agrees_with_a_model_that_keeps_everything(
     most: int,
     seconds: float,
     most_bytes: int,
     steps: list[tuple[str, int, float]],
     asked: tuple[str, int, float],
 ) -> None:
-    """What is returned is all that was missed, and is returned if the limits have kept it."""
+    """The returned events are all that were missed, and they are returned if the limits allow it."""
     kept, model = history(most, seconds, most_bytes), Model(most, seconds, 10)
     number, now = 10, 0.0
     for topic, distance, passed in steps:
@@ -212,7 +212,7 @@ def test_as_a_model_that_forgets_nothing(
     except Unavailable:
         known = 10 <= floor <= number
         roomy = most_bytes == 1 << 20
-        # Of a topic that is forgotten altogether, only the newest of all that was forgotten is remembered.
+        # For topics that are removed completely, the hub remembers only the newest ID of all their events.
         forgotten = topic not in kept._logs and floor < kept._gone
         assert not (known and roomy and model.available(topic, floor, now)) or forgotten
     else:

@@ -1,4 +1,4 @@
-"""Pushes with an `Idempotency-Key`: what a hub delivers, refuses, remembers and forgets."""
+"""Pushes with an `Idempotency-Key`: what a hub delivers and refuses, and how long it remembers keys."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REUSED = "Idempotency-Key was used with another event or other receivers"
 
 
 class Sent:
-    """The two push formats: a target, headers and a body of the same event."""
+    """A push format: target, headers and body of the same event."""
 
     def __init__(self, dialect: DialectName) -> None:
         self.dialect = dialect
@@ -52,7 +52,7 @@ both_formats = pytest.mark.parametrize("sent", [Sent("webmq"), Sent("crossbar")]
 
 @both_formats
 async def test_a_repeated_push_is_delivered_once(sent: Sent, hub: Hub, wire: HubClient) -> None:
-    """The response has the first publication's ID and says so; another key or topic is another push."""
+    """The response has the ID of the first publication and says so; another key or topic is another push."""
     peer = await wire.wamp2_subscriber(hub, TOPIC, f"{TOPIC}.other")
     first = await sent.push(wire, hub, '"a"')
     assert "Idempotent-Replayed" not in first.headers
@@ -67,13 +67,13 @@ async def test_a_repeated_push_is_delivered_once(sent: Sent, hub: Hub, wire: Hub
 
 
 async def test_a_push_without_a_key_and_one_of_the_other_format(hub: Hub, wire: HubClient) -> None:
-    """Without the header nothing is remembered, and no response has another header."""
+    """Without the header, nothing is remembered, and the response has no additional header."""
     webmq, crossbar = Sent("webmq"), Sent("crossbar")
     await webmq.push(wire, hub, '"a"')
     plain = [await wire.request("POST", hub, f"/?topicuri={TOPIC}", b"1") for _ in range(2)]
     assert len({webmq.publication(answer) for answer in plain}) == 2
     assert {tuple(answer.headers) for answer in plain} == {("Content-Length", "Server", "Date", "WebMQ-Publication")}
-    # The arguments for subscribers of WAMP v2 are another event.
+    # The arguments for subscribers of WAMP v2 make it another event.
     assert (await crossbar.push(wire, hub, '"a"')).status == 422
 
 
@@ -81,7 +81,7 @@ async def test_a_push_without_a_key_and_one_of_the_other_format(hub: Hub, wire: 
 async def test_a_key_that_is_used_again(
     sent: Sent, hub: Hub, wire: HubClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With another event it is refused, with a remedy in the log, and nothing is delivered."""
+    """A key that is used again with another event is refused, and the log has a remedy."""
     caplog.set_level(logging.INFO, "webmqconnect_async.hub")
     peer = await wire.wamp2_subscriber(hub, TOPIC)
     first = await sent.push(wire, hub, '"a"')
@@ -103,7 +103,7 @@ async def test_a_malformed_header(value: str, sent: Sent, hub: Hub, wire: HubCli
 
 
 async def test_a_header_that_is_given_twice(hub: Hub) -> None:
-    """It is refused, even with the same key."""
+    """A repeated header is refused, even with the same key."""
     head = b"Host: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n"
     keys = b'Idempotency-Key: "a"\r\nidempotency-key: "a"\r\n'
     response = await exchange(hub, b"POST /?topicuri=t HTTP/1.1\r\n" + head + keys + b"Content-Length: 1\r\n\r\n1")
@@ -113,7 +113,7 @@ async def test_a_header_that_is_given_twice(hub: Hub) -> None:
 
 @both_formats
 async def test_a_push_that_is_refused_is_not_remembered(sent: Sent, run: Run, wire: HubClient) -> None:
-    """The application is asked until it accepts the push, and not about repetitions."""
+    """The application is asked until it accepts the push, and not about repetitions of an accepted one."""
     asked: list[str] = []
 
     def admit(push: Accepted) -> Refused | None:
@@ -127,7 +127,7 @@ async def test_a_push_that_is_refused_is_not_remembered(sent: Sent, run: Run, wi
 
 @pytest.mark.parametrize("dialect", ["webmq", "crossbar"])
 async def test_both_clients_of_two_applications(dialect: DialectName, run: Run) -> None:
-    """Signatures and times do not count. The same key of another application is another push."""
+    """Signatures and times do not matter. The same key of another application is another push."""
     hub = await run(Hub(port=0, keys={"a": "s3cret", "b": "s3cret"}))
     url = hub.url if dialect == "webmq" else f"{hub.url}/publish"
     push = Push(TOPIC, {"x": "&"}, eligible=["1", "2"], exclude=["3"], idempotency_key="k")
@@ -146,7 +146,7 @@ async def test_both_clients_of_two_applications(dialect: DialectName, run: Run) 
 
 
 async def test_a_forged_push_reveals_nothing(run: Run, wire: HubClient) -> None:
-    """The signature is checked first."""
+    """The signature is checked before the key, so a forged push does not reveal whether a key was used."""
     hub = await run(Hub(port=0, keys={"app": "s3cret"}, clock=lambda: 1318611591.0))
     query = "topicuri=t&appkey=app&timestamp=2011-10-14T16%3A59%3A51Z&signature=x"
     for key in ('"a"', "malformed"):
@@ -155,7 +155,7 @@ async def test_a_forged_push_reveals_nothing(run: Run, wire: HubClient) -> None:
 
 
 async def test_a_page_of_another_origin(run: Run, wire: HubClient) -> None:
-    """It may send the header, and read the one of the response."""
+    """A page of another origin may send the header, and read that of the response."""
     hub = await run(Hub(port=0, allow_origins=[PAGE]))
     preflight = await wire.request("OPTIONS", hub, "/publish", b"", Origin=PAGE)
     assert preflight.headers["Access-Control-Allow-Headers"] == "Content-Type, Idempotency-Key"
@@ -176,7 +176,7 @@ async def test_repeated_pushes_are_counted(run: Run, wire: HubClient) -> None:
     assert samples["push_to_queue_seconds_count"] == 1
 
 
-# What is remembered
+# What is stored
 
 
 def fingerprint(push: Accepted, *values: str) -> Fingerprint:
@@ -189,8 +189,8 @@ def ids(*names: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def test_what_makes_another_push() -> None:
-    """The name is that of application, topic and key; the content is the event and what selects its receivers."""
+def test_which_differences_make_another_push() -> None:
+    """Application, topic and key identify a push. Its content is the event and the options that select receivers."""
     pushes = [
         Accepted("t", "1"),
         Accepted("t", "2"),
@@ -223,7 +223,7 @@ def test_what_makes_another_push() -> None:
 
 
 def test_a_key_is_forgotten_after_300_seconds() -> None:
-    """From the first push, however often it is repeated."""
+    """The time runs from the first push, no matter how often it is repeated."""
     keys = IdempotencyKeys()
     first, second = fingerprint(Accepted("t", "1")), fingerprint(Accepted("t", "1"), '"l"')
     keys.add(first, 7, 1000.0)
@@ -245,8 +245,8 @@ def test_the_oldest_key_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> N
     assert [keys.find(each, 0.0) for each in prints] == [None, None, 2, 3, 4]
 
 
-def test_the_bound_on_their_number_bounds_the_memory() -> None:
-    """A key takes about 400 bytes, however long it, its topic and the event are: 100,000 of them take 40 MB."""
+def test_the_limit_of_keys_limits_the_memory() -> None:
+    """A key takes about 400 bytes regardless of its length, its topic and the event: 100,000 keys take 40 MB."""
     number, ids = 300, count(2**52)
     keys = IdempotencyKeys()
     assert _idempotency._MAX_KEYS == 100_000

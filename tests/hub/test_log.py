@@ -1,4 +1,4 @@
-"""The log of a hub: its lines, their facts, what they must not show, and how many there are."""
+"""The log of a hub: its lines, their extra attributes, secrets that must not appear, and the rate limit."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def opened(broker: Broker, kind: type[Session] = Wamp1Session) -> Session:
 
 
 async def test_a_push_and_its_subscribers(run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
-    """A topic that nobody subscribes to shows, which is how a typo is found."""
+    """A line for a push has the number of receivers. A topic without subscribers, perhaps a typo, is marked."""
     hub = await run(Hub(port=0, keys={"app": "s3cret"}))
     await wire.subscriber(hub, TOPIC)
     caplog.clear()
@@ -88,7 +88,7 @@ async def test_a_subscriber_joins_and_leaves(hub: Hub, wire: HubClient, caplog: 
 def test_a_subscriber_with_a_key(caplog: pytest.LogCaptureFixture) -> None:
     broker = Broker(HubConfig(subscriber_keys={"page": "s3cret"}), (Log(),))
     session = broker.open(Wamp1Session, drop=lambda: None, peer="192.0.2.1")
-    assert lines(caplog) == []  # it has not joined yet
+    assert lines(caplog) == []  # it has not authenticated yet
     session.admit("page")
     assert lines(caplog) == [f"subscriber {session.id} joined from 192.0.2.1: wamp, key 'page'"]
 
@@ -124,7 +124,7 @@ CLOCK = "2011-10-14T16:59:51Z"
         ({}, "topicuri=t", b"{", {}, "invalid JSON in request body"),
     ],
 )
-async def test_a_refused_push_and_what_would_allow_it(
+async def test_a_refused_push_and_its_remedy(
     run: Run,
     wire: HubClient,
     caplog: pytest.LogCaptureFixture,
@@ -224,10 +224,10 @@ TOO_MANY = "number or size of its {0} exceeds maximum (1 {0}, 256 bytes); hint: 
         ),
     ],
 )
-def test_what_a_subscriber_is_refused(
+def test_the_refusals_of_a_subscriber(
     caplog: pytest.LogCaptureFixture, config: HubConfig, kind: type[Session], messages: list[list[object]], line: str
 ) -> None:
-    """Most of it has no reply in WAMP v1."""
+    """The log has each refusal of a subscriber, because WAMP v1 has no reply for most of them."""
     session = opened(Broker(config, (Log(),)), kind)
     for message in messages:
         session.receive(json.dumps(message))
@@ -262,7 +262,7 @@ async def test_no_signature_is_shown(run: Run, caplog: pytest.LogCaptureFixture)
         assert word not in everything
 
 
-def test_silent_unless_logging_is_configured(caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_is_printed_unless_logging_is_configured(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, LOGGER)
     broker = Broker(HubConfig(), (Log(),))
     broker.close(opened(broker))
@@ -271,7 +271,7 @@ def test_silent_unless_logging_is_configured(caplog: pytest.LogCaptureFixture) -
 
 
 async def test_at_most_200_lines_a_second(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pushes leave room for warnings, and warnings have a limit, too."""
+    """Lines of pushes leave room for warnings within the limit, and warnings have a limit, too."""
     now = 0.0
     monkeypatch.setattr(_log, "monotonic", lambda: now)
     log = Log()
@@ -291,9 +291,7 @@ async def test_at_most_200_lines_a_second(caplog: pytest.LogCaptureFixture, monk
     assert len(caplog.records) == 1
 
 
-async def test_lines_that_are_left_out_are_counted(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_suppressed_lines_are_counted(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_log, "monotonic", lambda: 0.0)
     monkeypatch.setattr(_log, "_SECOND", 0.01)
     broker = Broker(HubConfig(), (Log(),))

@@ -38,9 +38,9 @@ async def watched(run: Run) -> Hub:
     return await run(Hub(port=0, metrics="127.0.0.1:0", max_subscriptions=1))
 
 
-async def test_what_happens_is_counted(watched: Hub, wire: HubClient) -> None:
+async def test_connections_pushes_and_refusals_are_counted(watched: Hub, wire: HubClient) -> None:
     first, second = await wire.subscriber(watched, "t"), await wire.wamp2_subscriber(watched, "t")
-    stranger = await wire.stranger(watched)  # has not said HELLO
+    stranger = await wire.stranger(watched)  # a connection that has not sent HELLO
     for _ in range(3):
         await wire.push(watched)
     await wire.push(watched, "topicuri=typo")
@@ -80,7 +80,7 @@ async def test_what_happens_is_counted(watched: Hub, wire: HubClient) -> None:
     await asyncio.gather(*(peer.socket.close() for peer in (first, second, stranger)))
 
 
-async def test_guesses_and_publications(run: Run, wire: HubClient) -> None:
+async def test_wrong_signatures_and_publications_of_subscribers_are_counted(run: Run, wire: HubClient) -> None:
     options = {"keys": {"app": "s3cret"}, "clock": lambda: 1318611591.0, "allow_publish": True}
     hub = await run(Hub(port=0, metrics="127.0.0.1:0", **options))  # type: ignore[arg-type]
     query = "topicuri=t&appkey=app&timestamp=2011-10-14T16%3A59%3A51Z&signature=x"
@@ -93,11 +93,11 @@ async def test_guesses_and_publications(run: Run, wire: HubClient) -> None:
     assert (samples["publications_total"], samples["pushes_total accepted"]) == (1, 0)
 
 
-async def test_the_process(watched: Hub, wire: HubClient) -> None:
+async def test_the_metrics_of_the_process(watched: Hub, wire: HubClient) -> None:
     assert "process_cpu_seconds_total" in await scraped(wire, watched)
 
 
-async def test_no_label_has_text_from_outside(watched: Hub, wire: HubClient) -> None:
+async def test_no_label_contains_text_of_a_client(watched: Hub, wire: HubClient) -> None:
     before = await scraped(wire, watched)
     peer = await wire.subscriber(watched, "a-strangers-topic")
     await wire.push(watched, "topicuri=a-strangers-topic")
@@ -106,12 +106,12 @@ async def test_no_label_has_text_from_outside(watched: Hub, wire: HubClient) -> 
     await peer.socket.close()
 
 
-async def test_the_hub_does_not_serve_them(watched: Hub, wire: HubClient) -> None:
+async def test_the_port_of_the_hub_does_not_serve_metrics(watched: Hub, wire: HubClient) -> None:
     assert (await wire.request("GET", watched, "/metrics")).status == 404
 
 
 async def test_another_host_is_refused(watched: Hub, wire: HubClient) -> None:
-    """A page whose own name resolves to this machine could read them otherwise."""
+    """Another `Host` is refused, because a page whose name resolves to this machine could read the metrics."""
     url = watched.metrics_url
     assert url is not None
     async with wire.session.get(url, headers={"Host": "evil.example.com"}) as response:
@@ -139,8 +139,8 @@ async def test_the_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         await Hub(port=0, metrics="127.0.0.1:0").start()
 
 
-async def test_an_application(wire: HubClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mounted hub serves its metrics, too, without the connections, which are those of another server."""
+async def test_a_mounted_hub_serves_metrics(wire: HubClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mounted hub serves its metrics, too, except for the connections, which are those of the other server."""
     made: list[_metrics.Metrics] = []
 
     class Kept(_metrics.Metrics):

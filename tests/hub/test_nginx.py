@@ -1,4 +1,4 @@
-"""A hub on loopback behind a real nginx, the documented way to run one: its console is not open to everybody."""
+"""A hub on loopback behind a real nginx, the documented way to run one: not everybody can open its console."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("nginx")
 async def test_no_console_without_the_token(
     run: Run, wire: HubClient, tmp_path: Path, header: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the header, each request of strangers looks to the hub as if it came from this machine."""
+    """The console needs its token: without `Host`, requests of other machines look to the hub as if they were local."""
     monkeypatch.setattr(_websocket, "_penalty", lambda: 0.0)
     hub = await run(Hub(port=0, console_token=TOKEN))
     async with proxied(tmp_path, hub.url, headers=header) as url:
@@ -39,11 +39,11 @@ async def test_no_console_without_the_token(
 @pytest.mark.parametrize(
     ("header", "own"), [("", False), ("proxy_set_header Host $http_host;", True)], ids=["without Host", "with Host"]
 )
-async def test_the_own_page_is_the_one_that_the_browser_has_open(
+async def test_the_page_of_the_hub_is_the_one_with_the_name_of_the_browser(
     run: Run, wire: HubClient, tmp_path: Path, header: str, own: bool
 ) -> None:
     hub = await run(Hub(port=0, console_token=TOKEN))
     async with proxied(tmp_path, hub.url, headers=header) as url:
         for origin, status in ((url, 401 if own else 403), ("http://shop.example.com", 403)):
             async with wire.session.get(f"{url}/console", headers={"Origin": origin}) as answer:
-                assert answer.status == status  # 401 asks for the token
+                assert answer.status == status  # 401 means that the token is missing

@@ -1,4 +1,4 @@
-"""The rules for Host and Origin, as one table each."""
+"""The rules for `Host` and `Origin`, as one table each."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ NAMED = Gate(
 
 
 @pytest.mark.parametrize("host", ["localhost", "a.localhost", "127.0.0.1", "127.8.9.1", "::1"])
-def test_loopback(host: str) -> None:
+def test_loopback_addresses(host: str) -> None:
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["", "localhost.evil.example", "notlocalhost", "::", "10.0.0.1", "127.0.0.1.x"])
-def test_not_loopback(host: str) -> None:
+def test_other_addresses(host: str) -> None:
     assert not is_loopback(host)
 
 
@@ -58,7 +58,7 @@ def test_not_loopback(host: str) -> None:
         (":8080", False, False, False),
     ],
 )
-def test_host(host: str | None, local: bool, open_: bool, named: bool) -> None:
+def test_which_hosts_are_accepted(host: str | None, local: bool, open_: bool, named: bool) -> None:
     assert [gate.host(host) is None for gate in (LOCAL, OPEN, NAMED)] == [local, open_, named]
 
 
@@ -124,7 +124,7 @@ def test_the_origin_of_a_subscriber(origin: str | None, host: str | None, local:
     assert [gate.subscriber(origin, host) is None for gate in (LOCAL, NAMED)] == [local, named]
 
 
-def test_a_refusal_names_the_option_and_shows_the_caller_printable() -> None:
+def test_a_refusal_names_the_option_and_quotes_the_header_printable() -> None:
     assert str(LOCAL.host("evil\x1b")) == "host 'evil\\u001b' not allowed (allow it with allow_hosts or --allow-host)"
     shown = "x" * 100 + "…"
     refused = f"origin '{shown}' may not push (allow it with allow_origins or --allow-origin)"

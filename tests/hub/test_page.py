@@ -1,4 +1,4 @@
-"""The live page: what is served, and what a browser and a person make of it."""
+"""The live page: how it is served, and what a user sees and does in a browser."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def page() -> AsyncIterator[Page]:
         yield page
 
 
-# What is served
+# How the page is served
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ async def page() -> AsyncIterator[Page]:
         *((f"/{name}.js", "text/javascript; charset=utf-8") for name in SCRIPTS),
     ],
 )
-async def test_what_the_page_is_made_of(hub: Hub, wire: HubClient, path: str, content_type: str) -> None:
+async def test_the_files_of_the_page(hub: Hub, wire: HubClient, path: str, content_type: str) -> None:
     answer = await wire.request("GET", hub, path)
     assert (answer.status, answer.headers["Content-Type"]) == (200, content_type)
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -53,13 +53,13 @@ async def test_what_the_page_is_made_of(hub: Hub, wire: HubClient, path: str, co
 
 
 @pytest.mark.parametrize("path", ["/", "/page.css", *(f"/{name}.js" for name in SCRIPTS if name != "webmq")])
-async def test_the_page_names_no_foreign_host(hub: Hub, wire: HubClient, path: str) -> None:
+async def test_the_page_loads_nothing_from_other_hosts(hub: Hub, wire: HubClient, path: str) -> None:
     text = (await wire.request("GET", hub, path)).text
     assert "://" not in text.replace("http://example.com/orders", "")
 
 
 @pytest.mark.parametrize("keys", [{}, {"name-of-a-key": "s3cret"}])
-async def test_the_page_may_know_what_the_hub_takes_and_no_more(
+async def test_the_page_contains_only_public_settings_of_the_hub(
     run: Run, wire: HubClient, keys: dict[str, str]
 ) -> None:
     hub = await run(Hub(port=0, keys=keys, subscriber_keys=keys, max_topic=7, max_subscriptions=3))
@@ -74,7 +74,7 @@ async def test_the_page_may_know_what_the_hub_takes_and_no_more(
 
 
 @pytest.mark.parametrize("path", ["/", "/webmq.js", "/hub.json"])
-async def test_what_a_browser_has_is_not_sent_again(hub: Hub, wire: HubClient, path: str) -> None:
+async def test_a_cached_file_is_not_sent_again(hub: Hub, wire: HubClient, path: str) -> None:
     first = await wire.request("GET", hub, path)
     etag = first.headers["Etag"]
     assert first.headers["Cache-Control"] == "no-cache"
@@ -86,7 +86,7 @@ async def test_what_a_browser_has_is_not_sent_again(hub: Hub, wire: HubClient, p
     assert (other.status, other.text) == (200, first.text)
 
 
-async def test_an_etag_is_of_the_content(run: Run, wire: HubClient) -> None:
+async def test_an_etag_depends_on_the_content(run: Run, wire: HubClient) -> None:
     hubs = [await run(Hub(port=0, max_topic=most)) for most in (1024, 7)]
     etags = [
         [(await wire.request("GET", hub, path)).headers["Etag"] for hub in hubs] for path in ("/page.js", "/hub.json")
@@ -94,11 +94,11 @@ async def test_an_etag_is_of_the_content(run: Run, wire: HubClient) -> None:
     assert [len(set(each)) for each in etags] == [1, 2]
 
 
-# What a person does
+# What a user does
 
 
 async def open_page(page: Page, url: str, *topics: str) -> None:
-    """Open the page with these topics in its address, and return when the hub knows them."""
+    """Open the page with these topics in its URL, and return when the page has subscribed to them."""
     await page.open(f"{url}/#{urlencode([('topic', topic) for topic in topics])}")
     await connected(page)
 
@@ -109,7 +109,7 @@ async def connected(page: Page) -> None:
 
 
 async def subscribe(page: Page, topic: str) -> None:
-    """Subscribe as a person would, and return when the hub knows."""
+    """Subscribe with the form, as a user does, and return when the subscription is in effect."""
     await page.evaluate(
         f"document.getElementById('topic').value = {json.dumps(topic)};"
         "document.querySelector('#subscribe button').click()"
@@ -153,7 +153,7 @@ async def test_the_page_shows_events_as_text(hub: Hub, wire: HubClient, page: Pa
 
 @pytest.mark.usefixtures("chromium")
 async def test_markup_in_a_topic_stays_text(hub: Hub, wire: HubClient, page: Page) -> None:
-    """It comes with a link that anybody may have written."""
+    """Markup in a topic is shown as text, because anybody may have written the link with the topic."""
     await open_page(page, hub.url, MARKUP)
     await wire.push(hub, f"topicuri={quote(MARKUP)}")
     assert await listed(page, 1) == [[MARKUP, "1"]]
@@ -163,7 +163,7 @@ async def test_markup_in_a_topic_stays_text(hub: Hub, wire: HubClient, page: Pag
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_script_cannot_make_text_markup_even_by_mistake(hub: Hub, page: Page) -> None:
+async def test_the_content_security_policy_forbids_to_insert_markup(hub: Hub, page: Page) -> None:
     await open_page(page, hub.url)
     for mistake in ("document.body.innerHTML = '<b>'", "document.body.outerHTML = '<b>'", "document.write('<b>')"):
         caught = await page.evaluate(f"(() => {{ try {{ {mistake} }} catch (error) {{ return error.name; }} }})()")
@@ -194,7 +194,7 @@ async def test_numbers_are_shown_and_copied_as_they_were_pushed(hub: Hub, wire: 
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_browser_that_keeps_no_numbers_shows_them_as_javascript_does(
+async def test_a_browser_without_the_source_of_numbers_shows_them_as_javascript_does(
     hub: Hub, wire: HubClient, page: Page
 ) -> None:
     await page.before_scripts("delete JSON.rawJSON")
@@ -208,8 +208,11 @@ ESCAPED = r"-5\u202e00,1\u202c\u0007\u0085\u200b\u2028\u2029\udb40\udc41\u000a'"
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_nothing_in_a_topic_is_unseen(hub: Hub, wire: HubClient, page: Page) -> None:
-    """What turns the direction of writing around would show 51,00 for this topic's number."""
+async def test_invisible_characters_of_a_topic_are_shown(hub: Hub, wire: HubClient, page: Page) -> None:
+    """Invisible characters are shown as escapes.
+
+    One that reverses the writing direction would change the number here.
+    """
     await open_page(page, hub.url, UNSEEN)
     await wire.push(hub, urlencode({"topicuri": UNSEEN}))
     assert await listed(page, 1) == [[ESCAPED, "1"]]
@@ -227,8 +230,8 @@ async def test_nothing_in_a_topic_is_unseen(hub: Hub, wire: HubClient, page: Pag
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_nothing_in_an_event_is_unseen(hub: Hub, wire: HubClient, page: Page) -> None:
-    """With escapes it is the same JSON, spelt in another way."""
+async def test_invisible_characters_of_an_event_are_shown_as_escapes(hub: Hub, wire: HubClient, page: Page) -> None:
+    """Invisible characters of an event are shown as escapes of JSON, so the text is still equal JSON."""
     event = {UNSEEN: UNSEEN * 40}
     await open_page(page, hub.url, "t")
     await wire.push(hub, body=json.dumps(event, ensure_ascii=False).encode())
@@ -242,7 +245,7 @@ async def test_nothing_in_an_event_is_unseen(hub: Hub, wire: HubClient, page: Pa
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_nothing_in_a_reason_is_unseen(hub: Hub, page: Page) -> None:
+async def test_invisible_characters_of_a_reason_are_shown(hub: Hub, page: Page) -> None:
     await open_page(page, hub.url)
     told = await page.evaluate(r"""
         sockets[0].onclose({code: 4000, reason: "\u202egone"});
@@ -252,7 +255,7 @@ async def test_nothing_in_a_reason_is_unseen(hub: Hub, page: Page) -> None:
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_what_the_hub_would_not_take_is_told(run: Run, wire: HubClient, page: Page) -> None:
+async def test_a_topic_that_the_hub_would_refuse_is_reported(run: Run, wire: HubClient, page: Page) -> None:
     hub = await run(Hub(port=0, max_topic=4, max_subscriptions=2))
     too_long = "A topic of 5 characters is too long: this hub accepts up to 4."
     too_many = "Too many topics: this hub accepts up to 2."
@@ -267,7 +270,7 @@ async def test_what_the_hub_would_not_take_is_told(run: Run, wire: HubClient, pa
     await press(page, "Unsubscribe from a")
     await subscribe(page, "12345")
     assert (await text(page, "objections"), await topics(page)) == (too_long, ["b"])
-    await subscribe(page, "\U0001f600234")  # the hub does not count UTF-16 either
+    await subscribe(page, "\U0001f600234")  # the hub does not count UTF-16 code units either
     assert (await text(page, "objections"), await topics(page)) == ("", ["b", "\U0001f600234"])
     await wire.push(hub, urlencode({"topicuri": "\U0001f600234"}))
     await wire.push(hub, "topicuri=b", b"2")
@@ -276,7 +279,7 @@ async def test_what_the_hub_would_not_take_is_told(run: Run, wire: HubClient, pa
 
 @pytest.mark.usefixtures("chromium")
 async def test_a_topic_that_the_hub_refuses(hub: Hub, page: Page) -> None:
-    """The page knows the limits of the hub, but those may have changed."""
+    """The page shows the hub's refusal of a topic, because the limits in the page may be out of date."""
     await open_page(page, hub.url)
     await page.evaluate("""
         const socket = sockets[0];
@@ -293,7 +296,7 @@ async def test_a_topic_that_the_hub_refuses(hub: Hub, page: Page) -> None:
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_an_empty_topic_is_none(hub: Hub, page: Page) -> None:
+async def test_an_empty_topic_is_ignored(hub: Hub, page: Page) -> None:
     await open_page(page, hub.url, "", "a")
     assert await topics(page) == ["a"]
     await page.evaluate("location.hash = '#topic='")
@@ -302,7 +305,7 @@ async def test_an_empty_topic_is_none(hub: Hub, page: Page) -> None:
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_several_topics_each_with_a_way_out(hub: Hub, wire: HubClient, page: Page) -> None:
+async def test_several_topics_can_be_removed_individually(hub: Hub, wire: HubClient, page: Page) -> None:
     await open_page(page, hub.url)
     for topic in ("a", "b", "b"):
         await subscribe(page, topic)
@@ -325,7 +328,7 @@ async def test_several_topics_each_with_a_way_out(hub: Hub, wire: HubClient, pag
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_reload_keeps_the_topics_and_the_address_changes_them(hub: Hub, wire: HubClient, page: Page) -> None:
+async def test_a_reload_keeps_the_topics_and_the_url_changes_them(hub: Hub, wire: HubClient, page: Page) -> None:
     await open_page(page, hub.url)
     await subscribe(page, "a&b=c")
     await subscribe(page, "d")
@@ -344,7 +347,7 @@ async def test_a_reload_keeps_the_topics_and_the_address_changes_them(hub: Hub, 
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_the_filter_looks_at_topic_and_text(hub: Hub, wire: HubClient, page: Page) -> None:
+async def test_the_filter_matches_topic_and_text(hub: Hub, wire: HubClient, page: Page) -> None:
     await open_page(page, hub.url, "orders", "stock")
     await wire.push(hub, "topicuri=orders", b'{"state": "Paid"}')
     await wire.push(hub, "topicuri=stock", b'"of orders"')
@@ -352,10 +355,10 @@ async def test_the_filter_looks_at_topic_and_text(hub: Hub, wire: HubClient, pag
     await listed(page, 3)
     await filter_by(page, "ORDER")
     assert await listed(page, 2) == [["stock", '"of orders"'], ["orders", '{"state":"Paid"}']]
-    assert str(await text(page, "counts")).startswith("2 of 3 shown, 3 events, ")  # and the rate, which changes
+    assert str(await text(page, "counts")).startswith("2 of 3 shown, 3 events, ")  # and the rate, which varies
     await filter_by(page, "paid")
     assert await listed(page, 1) == [["orders", '{"state":"Paid"}']]
-    await wire.push(hub, "topicuri=stock", b'"unpaid"')  # what comes is filtered, too
+    await wire.push(hub, "topicuri=stock", b'"unpaid"')  # new events are filtered, too
     await wire.push(hub, "topicuri=stock", b"4")
     assert await listed(page, 2) == [["stock", '"unpaid"'], ["orders", '{"state":"Paid"}']]
     await filter_by(page, "none of them")
@@ -365,7 +368,7 @@ async def test_the_filter_looks_at_topic_and_text(hub: Hub, wire: HubClient, pag
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_pause_keeps_and_counts_what_comes(hub: Hub, wire: HubClient, page: Page) -> None:
+async def test_a_pause_keeps_and_counts_new_events(hub: Hub, wire: HubClient, page: Page) -> None:
     await open_page(page, hub.url, "t")
     await wire.push(hub, body=b"1")
     await listed(page, 1)
@@ -385,8 +388,8 @@ async def test_a_pause_keeps_and_counts_what_comes(hub: Hub, wire: HubClient, pa
 
 @pytest.mark.usefixtures("chromium")
 @pytest.mark.parametrize("clipboard", ["of the browser", "missing", "denied"])
-async def test_copies(hub: Hub, wire: HubClient, page: Page, clipboard: str) -> None:
-    """Pages that come neither from https nor from this machine have no clipboard but that of a selection."""
+async def test_events_can_be_copied(hub: Hub, wire: HubClient, page: Page, clipboard: str) -> None:
+    """Events can be copied. Without https, except on this machine, a page can copy only a selection."""
     await open_page(page, hub.url, "t")
     await page.evaluate("window.read = navigator.clipboard.readText.bind(navigator.clipboard)")
     if clipboard == "missing":
@@ -412,7 +415,7 @@ async def test_copies(hub: Hub, wire: HubClient, page: Page, clipboard: str) -> 
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_long_event_is_cut_and_opens(hub: Hub, wire: HubClient, page: Page) -> None:
+async def test_a_long_event_is_shortened_and_can_be_expanded(hub: Hub, wire: HubClient, page: Page) -> None:
     await open_page(page, hub.url, "t")
     event = {"text": "x" * 1000}
     await wire.push(hub, body=json.dumps(event).encode())
@@ -426,7 +429,7 @@ async def test_a_long_event_is_cut_and_opens(hub: Hub, wire: HubClient, page: Pa
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_many_events_change_the_page_once_a_frame_and_the_latest_stay(hub: Hub, page: Page) -> None:
+async def test_many_events_update_the_page_once_per_frame_and_the_latest_stay(hub: Hub, page: Page) -> None:
     await open_page(page, hub.url, "t")
     changes = await page.evaluate("""new Promise(async done => {
         let changes = 0;
@@ -445,8 +448,8 @@ async def test_many_events_change_the_page_once_a_frame_and_the_latest_stay(hub:
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_pause_of_any_length_keeps_a_bounded_number(hub: Hub, page: Page) -> None:
-    """Nobody may look for hours: what waits then is some 10 MB here, and not 200."""
+async def test_a_pause_keeps_a_limited_number_of_events(hub: Hub, page: Page) -> None:
+    """A pause of several hours keeps some 10 MB of events here, instead of 200 MB."""
     await open_page(page, hub.url, "t")
     await press(page, "Pause")
     await page.evaluate("""(() => {
@@ -463,7 +466,7 @@ async def test_a_pause_of_any_length_keeps_a_bounded_number(hub: Hub, page: Page
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_the_rate_is_a_mean_and_a_screen_reader_hears_of_many_events_at_once(hub: Hub, page: Page) -> None:
+async def test_the_rate_is_a_mean_and_events_are_announced_together(hub: Hub, page: Page) -> None:
     await page.before_scripts("""
         globalThis.seconds = 0;
         performance.now = () => seconds * 1000;
@@ -491,13 +494,13 @@ async def test_the_rate_is_a_mean_and_a_screen_reader_hears_of_many_events_at_on
     assert await after("for (let n = 0; n < 5; n += 1) pass()") == ["32 events, 0/s", "1 event more"]
 
 
-# The lines that push
+# The commands that push
 
 ODD = '-it\'s a "topic"\\ &#%ü$HOME`x`'
 
 
 async def words(command: object) -> list[str]:
-    """Return what a program is given by a command's line, of which a shell makes words."""
+    """Return the arguments that a shell makes of the line of a command."""
     programs = "".join(f"{name}() {{ printf '%s\\0' {name} \"$@\"; }}\n" for name in ("curl", "webmqconnect"))
     shell = await asyncio.create_subprocess_exec("bash", "-c", f"{programs}{command}", stdout=PIPE)
     return (await shell.communicate())[0].decode().split("\0")[:-1]
@@ -505,7 +508,7 @@ async def words(command: object) -> list[str]:
 
 @pytest.mark.usefixtures("chromium")
 @pytest.mark.parametrize("topic", [ODD, UNSEEN])
-async def test_the_lines_push(hub: Hub, wire: HubClient, page: Page, topic: str) -> None:
+async def test_the_shown_commands_push(hub: Hub, wire: HubClient, page: Page, topic: str) -> None:
     await open_page(page, hub.url, "first", topic)
     assert await text(page, "push-topic") == "first"
     await page.evaluate("document.querySelectorAll('#topics .topic')[1].click()")
@@ -514,7 +517,7 @@ async def test_the_lines_push(hub: Hub, wire: HubClient, page: Page, topic: str)
     assert (ended.status, ended.stdout, ended.stderr) == (0, "", "")
     command, option, data, url = await words(await text(page, "shell"))
     assert (command, option) == ("curl", "-d")
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}  # what curl says with -d
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}  # the content type of curl -d
     async with wire.session.post(URL(url, encoded=True), data=data, headers=headers) as answer:
         assert answer.status == 202
     assert await listed(page, 2) == [[ESCAPED if topic == UNSEEN else topic, '{"id":17,"state":"paid"}']] * 2
@@ -523,7 +526,7 @@ async def test_the_lines_push(hub: Hub, wire: HubClient, page: Page, topic: str)
 
 @pytest.mark.usefixtures("chromium")
 @pytest.mark.parametrize("topic", [ODD, UNSEEN, "plain"])
-async def test_the_lines_of_a_hub_of_signed_pushes_sign(run: Run, page: Page, topic: str) -> None:
+async def test_the_shown_commands_sign_if_the_hub_requires_it(run: Run, page: Page, topic: str) -> None:
     hub = await run(Hub(port=0, keys={"app": "a-secret"}))
     await open_page(page, hub.url, topic)
     await page.until("!document.getElementById('signing').hidden")
@@ -546,6 +549,7 @@ async def test_the_lines_of_a_hub_of_signed_pushes_sign(run: Run, page: Page, to
 
 @pytest.mark.usefixtures("chromium")
 async def test_no_command_is_shown_that_would_push_to_another_topic(run: Run, page: Page) -> None:
+    """No command is shown for a topic that a command line would change."""
     hub = await run(Hub(port=0, keys={"app": "a-secret"}))
     await open_page(page, hub.url, "a\0b")
     await page.until("!document.getElementById('signing').hidden")
@@ -556,7 +560,7 @@ async def test_no_command_is_shown_that_would_push_to_another_topic(run: Run, pa
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_the_page_works_below_a_prefix_and_comes_back_after_a_restart(wire: HubClient, page: Page) -> None:
+async def test_the_page_works_below_a_path_prefix_and_reconnects_after_a_restart(wire: HubClient, page: Page) -> None:
     site = web.Application()
     site.add_subapp("/some/hub/", create_app())
     async with TestServer(site, host="127.0.0.1") as running:
@@ -592,7 +596,7 @@ async def test_events_that_were_pushed_during_an_outage_are_shown(hub: Hub, wire
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_the_page_comes_back_after_the_hub_was_killed(wire: HubClient, page: Page) -> None:
+async def test_the_page_reconnects_after_the_hub_was_killed(wire: HubClient, page: Page) -> None:
     topic = "http://example.com/orders"
     async with python(*MODULE, "hub", "--port", "0") as hub:
         url = URL((await hub.said("push to")).split()[2])
@@ -603,7 +607,7 @@ async def test_the_page_comes_back_after_the_hub_was_killed(wire: HubClient, pag
         await hub.said("push to")
         await connected(page)
         assert (await webmqconnect("push", str(url), topic, '"back"')).status == 0
-        assert await listed(page, 2) == [[topic, '"back"'], [topic, ""]]  # the second: events were lost
+        assert await listed(page, 2) == [[topic, '"back"'], [topic, ""]]  # the second line: events were lost
 
 
 async def sign_in(page: Page, key: str, secret: str) -> None:
@@ -615,7 +619,7 @@ async def sign_in(page: Page, key: str, secret: str) -> None:
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_page_with_a_key_may_do_without_when_the_hub_does(wire: HubClient, page: Page) -> None:
+async def test_a_page_with_a_key_works_with_a_hub_without_keys(wire: HubClient, page: Page) -> None:
     async with Hub(port=0, subscriber_keys={"reader": "s3cret"}) as hub:
         port = int(hub.url.rpartition(":")[2])
         await page.open(f"{hub.url}/#topic=t")
@@ -636,8 +640,8 @@ async def test_a_page_with_a_key_may_do_without_when_the_hub_does(wire: HubClien
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_page_whose_key_is_refused_for_a_while_comes_back(wire: HubClient, page: Page) -> None:
-    """It asks for another one meanwhile, and leaves alone what somebody types."""
+async def test_a_page_whose_key_is_refused_for_a_while_reconnects(wire: HubClient, page: Page) -> None:
+    """The page asks for another key meanwhile, and keeps the text that the user is typing."""
     async with Hub(port=0, subscriber_keys={"reader": "s3cret"}) as hub:
         port = int(hub.url.rpartition(":")[2])
         await page.open(f"{hub.url}/#topic=t")
@@ -655,11 +659,11 @@ async def test_a_page_whose_key_is_refused_for_a_while_comes_back(wire: HubClien
         await connected(page)
         assert await page.evaluate("document.getElementById('credentials').hidden")
         await wire.push(hub)
-        assert await listed(page, 2) == [["t", "1"], ["t", ""]]  # the second: events were lost
+        assert await listed(page, 2) == [["t", "1"], ["t", ""]]  # the second line: events were lost
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_the_page_asks_for_a_key_where_the_hub_wants_one(run: Run, wire: HubClient, page: Page) -> None:
+async def test_the_page_asks_for_a_key_if_the_hub_requires_one(run: Run, wire: HubClient, page: Page) -> None:
     hub = await run(Hub(port=0, subscriber_keys={"reader": "kept-in-memory"}))
     await page.open(f"{hub.url}/#topic=t")
     await page.until("!document.getElementById('credentials').hidden")
@@ -686,8 +690,8 @@ async def test_the_page_asks_for_a_key_where_the_hub_wants_one(run: Run, wire: H
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_the_page_says_that_the_hub_wants_tickets(run: Run, page: Page) -> None:
-    """It asks for a key only if the hub has one, too."""
+async def test_the_page_says_that_the_hub_requires_tickets(run: Run, page: Page) -> None:
+    """The page says that the hub requires tickets, and asks for a key only if the hub also has keys."""
     tickets: dict[str, str | bytes] = {"users": "0123456789abcdefghijklmnopqrstuv"}
     hub = await run(Hub(port=0, ticket_keys=tickets))
     await page.open(hub.url)
@@ -703,7 +707,7 @@ async def test_the_page_says_that_the_hub_wants_tickets(run: Run, page: Page) ->
 
 @pytest.mark.usefixtures("chromium")
 async def test_a_page_that_cannot_sign_says_why(run: Run, page: Page) -> None:
-    """Browsers have WebCrypto on https and this machine alone."""
+    """The page says that signing needs WebCrypto, which browsers have only on https and on this machine."""
     hub = await run(Hub(port=0, subscriber_keys={"reader": "s3cret"}))
     await page.open(hub.url)
     await page.until("!document.getElementById('credentials').hidden")
@@ -717,7 +721,7 @@ async def test_a_page_that_cannot_sign_says_why(run: Run, page: Page) -> None:
 
 @pytest.mark.usefixtures("chromium")
 async def test_a_page_of_another_port_may_subscribe_and_not_push(run: Run, wire: HubClient, page: Page) -> None:
-    """The browser sends the push, which needs no preflight, and gets an answer: its Origin keeps the event out."""
+    """The browser sends the push without a preflight request, but the hub refuses it because of its `Origin`."""
 
     async def empty(_request: web.Request) -> web.Response:
         return web.Response(text="<title>another site</title>", content_type="text/html")
@@ -737,12 +741,12 @@ async def test_a_page_of_another_port_may_subscribe_and_not_push(run: Run, wire:
     await peer.heard()
 
 
-# What it looks like
+# Layout
 
 
 @pytest.mark.usefixtures("chromium")
 @pytest.mark.parametrize("dark", [False, True])
-async def test_on_a_phone_nothing_sticks_out_by_day_and_by_night(
+async def test_nothing_overflows_on_a_phone_in_light_and_dark(
     hub: Hub, wire: HubClient, page: Page, dark: bool
 ) -> None:
     await page.appear(360, 740, dark=dark)
@@ -763,7 +767,7 @@ async def test_on_a_phone_nothing_sticks_out_by_day_and_by_night(
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_the_keyboard_reaches_all_in_the_order_of_reading(hub: Hub, wire: HubClient, page: Page) -> None:
+async def test_the_tab_key_reaches_all_controls_in_reading_order(hub: Hub, wire: HubClient, page: Page) -> None:
     await page.appear(1200, 800)
     await open_page(page, hub.url, "t")
     await wire.push(hub)
@@ -786,7 +790,7 @@ async def focused(page: Page) -> object:
 
 
 async def row(page: Page) -> object:
-    """Return topic and event of the row that has the focus, and which of its buttons."""
+    """Return topic and event of the row that has the focus, and the focused button in it."""
     return await page.evaluate("""(() => {
         const row = document.activeElement.closest("li");
         const name = row.children[1].textContent + row.children[2].textContent;
@@ -795,7 +799,7 @@ async def row(page: Page) -> object:
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_the_events_are_one_tab_stop_with_arrows_within(hub: Hub, wire: HubClient, page: Page) -> None:
+async def test_the_events_are_one_tab_stop_and_arrow_keys_move_within(hub: Hub, wire: HubClient, page: Page) -> None:
     await open_page(page, hub.url, "t")
     for number in (b"1", b"2", b"3"):
         await wire.push(hub, body=number)
@@ -809,7 +813,7 @@ async def test_the_events_are_one_tab_stop_with_arrows_within(hub: Hub, wire: Hu
     await page.press("Tab", shift=True)
     assert await focused(page) == "clear"
     await page.press("Tab")
-    assert await row(page) == "t2"  # where it was
+    assert await row(page) == "t2"  # where it was before
 
 
 @pytest.mark.usefixtures("chromium")
@@ -831,7 +835,7 @@ async def test_events_survive_a_reload(hub: Hub, wire: HubClient, page: Page) ->
 
 
 @pytest.mark.usefixtures("chromium")
-async def test_a_bounded_number_of_events_survives_a_reload(hub: Hub, page: Page) -> None:
+async def test_a_limited_number_of_events_survives_a_reload(hub: Hub, page: Page) -> None:
     await open_page(page, hub.url, "t")
     await page.evaluate("""(() => {
         for (let n = 0; n < 300; n += 1) deliver(n);

@@ -1,4 +1,4 @@
-"""`/publish`, where the hub takes Crossbar.io's dialect, over the wire and by the clients."""
+"""`/publish`, where the hub accepts Crossbar.io's format, with raw requests and with the clients."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .conftest import PATIENCE, Answer, HubClient, Run, exchange
 TOPIC = "com.example.topic"
 PAGE = "https://app.example.com"
 SIGNED_AT = 1318611591.123
-SIGNED = (  # vector crossbar-01
+SIGNED = (  # the time of vector crossbar-01
     "key=foobar&timestamp=2011-10-14T16%3A59%3A51.123Z&seq=1&nonce=1234567890"
     "&signature=5Py5FHl54Y7wB6A0cX1eIROqCNPeK9MwHEoWR9q4w6o%3D"
 )
@@ -57,7 +57,7 @@ async def publish(
 
 
 def publication(answer: Answer) -> int:
-    """Return the ID of what was published."""
+    """Return the ID of the publication."""
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
     said = json.loads(answer.text)
@@ -67,7 +67,7 @@ def publication(answer: Answer) -> int:
 
 
 def error(answer: Answer) -> str:
-    """Return the word for what is wrong."""
+    """Return the reason in an error response."""
     said = json.loads(answer.text)
     assert said == {"error": said["error"], "args": [], "kwargs": {}}
     assert isinstance(said["error"], str)
@@ -75,7 +75,7 @@ def error(answer: Answer) -> str:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-async def test_an_event_reaches_subscribers_of_both_kinds(hub: Hub, wire: HubClient, method: str) -> None:
+async def test_an_event_reaches_subscribers_of_both_wamp_versions(hub: Hub, wire: HubClient, method: str) -> None:
     new, old = await wire.wamp2_subscriber(hub, TOPIC), await wire.subscriber(hub, TOPIC)
     answer = await publish(wire, hub, {"topic": TOPIC, "args": [{"ü": 1}]}, method=method)
     assert await new.event() == (publication(answer), [[{"ü": 1}]])
@@ -85,7 +85,7 @@ async def test_an_event_reaches_subscribers_of_both_kinds(hub: Hub, wire: HubCli
     assert await old.receive() == [8, TOPIC, {"args": [1], "kwargs": {"a": 2}}]
 
 
-async def test_a_push_by_the_other_wire_reaches_both_kinds_too(hub: Hub, wire: HubClient) -> None:
+async def test_a_push_of_the_other_dialect_reaches_both_wamp_versions_too(hub: Hub, wire: HubClient) -> None:
     new, old = await wire.wamp2_subscriber(hub, TOPIC), await wire.subscriber(hub, TOPIC)
     await wire.push(hub, f"topicuri={TOPIC}", b' {"n": 1.10} ')
     message = await new.socket.receive_str(timeout=PATIENCE)
@@ -134,13 +134,13 @@ async def test_a_refusal_is_json(
     assert ("Allow" in answer.headers) is (status == 405)
 
 
-async def test_head_is_not_allowed_and_what_is(hub: Hub, wire: HubClient) -> None:
+async def test_the_refusal_of_head_lists_the_allowed_methods(hub: Hub, wire: HubClient) -> None:
     answer = await publish(wire, hub, b"", method="HEAD")
     assert (answer.status, answer.headers["Allow"]) == (405, "POST, PUT, OPTIONS")
 
 
 async def test_a_slash_may_follow(hub: Hub, wire: HubClient) -> None:
-    """As at Crossbar.io."""
+    """The path may end with a slash, as at Crossbar.io."""
     peer = await wire.subscriber(hub, "com.example.t")
     async with AsyncClient(hub.url + "/publish/", dialect="crossbar") as client:
         await client.push("com.example.t", 1)
@@ -152,7 +152,7 @@ async def test_another_path_is_404(hub: Hub, wire: HubClient, path: str) -> None
     assert (await wire.request("POST", hub, path, SIGNED_BODY, Content_Type="application/json")).status == 404
 
 
-async def test_no_content_type_is_as_good_as_json(hub: Hub) -> None:
+async def test_a_missing_content_type_means_json(hub: Hub) -> None:
     request = (
         b'POST /publish HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 13\r\n\r\n{"topic":"a"}'
     )
@@ -184,7 +184,7 @@ async def test_a_page_pushes_only_if_its_origin_is_listed(run: Run, wire: HubCli
     assert (refused.status, refused.headers["Access-Control-Allow-Origin"]) == (400, PAGE)
 
 
-async def test_a_browser_is_told_what_a_listed_page_may_do(run: Run, wire: HubClient) -> None:
+async def test_the_response_to_a_preflight_request_of_a_listed_page(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, allow_origins=[PAGE]))
     asked = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "content-type"}
     answer = await publish(wire, hub, b"", method="OPTIONS", Origin=PAGE, **asked)
@@ -199,7 +199,7 @@ async def test_a_browser_is_told_what_a_listed_page_may_do(run: Run, wire: HubCl
     }
 
 
-async def test_who_is_no_page_may_ask_as_well(hub: Hub, wire: HubClient) -> None:
+async def test_an_options_request_without_an_origin_is_accepted(hub: Hub, wire: HubClient) -> None:
     answer = await publish(wire, hub, b"", method="OPTIONS")
     assert (answer.status, answer.headers["Allow"]) == (200, "POST, PUT, OPTIONS")
     assert "Access-Control-Allow-Origin" not in answer.headers
@@ -221,7 +221,7 @@ async def test_chunked_bodies_have_the_same_limit(hub: Hub, wire: HubClient) -> 
     assert (answer.status, error(answer)) == (413, "Request too long. (4097 is longer than accepted 4096)")
 
 
-async def test_an_endless_chunked_body_is_answered_before_its_end(hub: Hub) -> None:
+async def test_an_endless_chunked_body_gets_a_response_before_its_end(hub: Hub) -> None:
     head = b"POST /publish HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HEAD + b"\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", URL(hub.url).port)
     writer.write(head + b"1000\r\n" + b" " * 4096 + b"\r\n1\r\n \r\n")
@@ -245,10 +245,10 @@ async def test_the_limits_can_be_set(run: Run, wire: HubClient) -> None:
     assert error(await publish(wire, hub, b'{"topic":"abcd"}')) == "topic length (4) exceeds maximum (3)"
 
 
-# The last word on a push, and bugs
+# The `admit` hook, and bugs
 
 
-async def test_admit_is_asked_about_these_pushes_too(run: Run, wire: HubClient) -> None:
+async def test_admit_is_called_for_these_pushes_too(run: Run, wire: HubClient) -> None:
     asked: list[Accepted] = []
     hub = await run(Hub(port=0, admit=asked.append, keys={"foobar": "secret"}, clock=lambda: SIGNED_AT))
     publication(await publish(wire, hub, query=SIGNED))
@@ -256,7 +256,7 @@ async def test_admit_is_asked_about_these_pushes_too(run: Run, wire: HubClient) 
     assert asked == [Accepted(TOPIC, '"Hello, world!"', args='["Hello, world!"]', key="foobar")]
 
 
-async def test_admit_is_told_whom_an_event_is_for(run: Run, wire: HubClient) -> None:
+async def test_admit_gets_the_receivers_of_an_event(run: Run, wire: HubClient) -> None:
     asked: list[Accepted] = []
     hub = await run(Hub(port=0, admit=asked.append))
     options = {"eligible": [1], "exclude": [2], "eligible_authid": ["a"], "exclude_authrole": ["b"]}
@@ -266,7 +266,7 @@ async def test_admit_is_told_whom_an_event_is_for(run: Run, wire: HubClient) -> 
     assert (push.authid, push.authrole) == (Receivers(frozenset("a")), Receivers(None, frozenset("b")))
 
 
-async def test_what_admit_refuses_is_not_forwarded(run: Run, wire: HubClient) -> None:
+async def test_a_push_that_admit_refuses_is_not_forwarded(run: Run, wire: HubClient) -> None:
     refusals = [Refused(503, "later", retry_after=0), Refused(403, "<never>"), None]
     hub = await run(Hub(port=0, admit=lambda _push: refusals.pop(0), allow_origins=[PAGE]))
     peer = await wire.wamp2_subscriber(hub, TOPIC)
@@ -279,7 +279,7 @@ async def test_what_admit_refuses_is_not_forwarded(run: Run, wire: HubClient) ->
     assert (await peer.event())[0] == publication(answer)
 
 
-async def test_a_failing_admit_and_a_bug_show_nothing_to_the_peer(
+async def test_a_failing_admit_and_a_bug_are_not_shown_to_the_client(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_args: object) -> None:
@@ -306,7 +306,7 @@ async def test_a_failing_admit_and_a_bug_show_nothing_to_the_peer(
     ],
     ids=["content-length", "bytes", "chunk", "refused"],
 )
-async def test_no_signature_is_left_behind(hub: Hub, caplog: pytest.LogCaptureFixture, request_: bytes) -> None:
+async def test_no_signature_is_stored_or_logged(hub: Hub, caplog: pytest.LogCaptureFixture, request_: bytes) -> None:
     with caplog.at_level(logging.DEBUG, "webmqconnect_async"), caplog.at_level(logging.INFO):
         answer = await exchange(hub, request_)
     assert b" 400 " in answer.partition(b"\r\n")[0]
@@ -323,10 +323,10 @@ async def test_mounted_below_a_prefix(wire: HubClient) -> None:
             assert answer.status == 404
 
 
-# By the clients
+# With the clients
 
 
-async def test_a_client_is_told_what_subscribers_are(hub: Hub, wire: HubClient) -> None:
+async def test_a_client_gets_the_publication_id_that_subscribers_get(hub: Hub, wire: HubClient) -> None:
     peer, old = await wire.wamp2_subscriber(hub, TOPIC), await wire.subscriber(hub, TOPIC)
     async with AsyncClient(hub.url + "/publish", dialect="crossbar") as client:
         table: list[tuple[object, list[object], object]] = [
@@ -350,7 +350,7 @@ async def test_a_client_is_told_what_subscribers_are(hub: Hub, wire: HubClient) 
     await old.heard()
 
 
-async def test_a_blocking_client_is_too(run: Run, wire: HubClient) -> None:
+async def test_a_blocking_client_gets_the_publication_id_that_subscribers_get(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, keys={"app": "s3cret"}))
     peer = await wire.wamp2_subscriber(hub, TOPIC)
 
@@ -371,7 +371,7 @@ async def test_many_pushes_have_the_ids_of_their_events(run: Run, wire: HubClien
     assert got == [(outcome.receipt and outcome.receipt.id, [[number]]) for number, outcome in enumerate(outcomes)]
 
 
-async def test_the_same_credentials_push_by_both_dialects(run: Run, wire: HubClient) -> None:
+async def test_the_same_credentials_push_with_both_dialects(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, keys={"app": "s3cret"}))
     peer = await wire.wamp2_subscriber(hub, TOPIC)
     async with AsyncClient(hub.url, "app", "s3cret") as client:
@@ -381,8 +381,8 @@ async def test_the_same_credentials_push_by_both_dialects(run: Run, wire: HubCli
         assert (await client.push(TOPIC, 2)).id == (await peer.event())[0]
 
 
-async def test_what_a_client_makes_of_refusals(run: Run) -> None:
-    """The hub's twin of each class."""
+async def test_refusals_raise_the_errors_of_the_client(run: Run) -> None:
+    """For each class of error that the client can raise, there is a refusal of the hub."""
     refused: list[Refused | None] = [Refused(429, "slower"), Refused(403, "no"), Refused(503, "proxy"), None]
     hub = await run(Hub(port=0, keys={"app": "s3cret"}, admit=lambda _push: refused.pop(0)))
     late = await run(Hub(port=0, keys={"app": "s3cret"}, clock=lambda: SIGNED_AT))
@@ -410,8 +410,8 @@ async def test_what_a_client_makes_of_refusals(run: Run) -> None:
 # In test suites
 
 
-def test_what_was_pushed_is_told_as_it_was_given() -> None:
-    """By either dialect: an event, or a `Payload` where it has other arguments than one."""
+def test_pushes_are_recorded_as_they_were_given() -> None:
+    """With either dialect, `pushes` has the event, or a `Payload` if it has other arguments than a single one."""
     with testing.Hub() as hub:
         with Client(hub.url + "/publish", dialect="crossbar") as client:
             client.push(TOPIC, {"n": 1}, eligible=[7], exclude=[8])
@@ -429,7 +429,7 @@ def test_what_was_pushed_is_told_as_it_was_given() -> None:
         ]
 
 
-def test_a_test_waits_for_and_refuses_these_pushes_too() -> None:
+def test_a_test_can_wait_for_and_refuse_these_pushes_too() -> None:
     with testing.Hub(keys={"app": "s3cret"}) as hub:
         with Client(hub.url + "/publish", "app", "s3cret", dialect="crossbar") as client:
             hub.refuse_next(403)

@@ -1,4 +1,4 @@
-"""The short response to a push: what aiohttp would write."""
+"""The hub's own short response to a push equals that of aiohttp."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORM = "Content-Type: application/x-www-form-urlencoded"
 PUSH = head("POST /?topicuri=t HTTP/1.1", FORM, "Content-Length: 1") + b"1"
 
 
-def told(response: bytes) -> dict[str, str]:
+def parsed(response: bytes) -> dict[str, str]:
     """Return the status line, and the headers by name, of a response without a body."""
     top, end, body = response.decode().partition("\r\n\r\n")
     assert (end, body) == ("\r\n\r\n", "")
@@ -26,13 +26,13 @@ def told(response: bytes) -> dict[str, str]:
     return {"": line} | dict(each.split(": ", 1) for each in headers)
 
 
-async def test_it_is_what_aiohttp_would_write(run: Run) -> None:
+async def test_the_response_is_that_of_aiohttp(run: Run) -> None:
     responses = []
     async with TestServer(create_app()) as mounted:
         for port in (port_of(await run(Hub(port=0))), mounted.port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(PUSH + PUSH)
-            responses += [told(await reader.readuntil(b"\r\n\r\n")) for _ in range(2)]
+            responses += [parsed(await reader.readuntil(b"\r\n\r\n")) for _ in range(2)]
             writer.close()
     ids = [int(response.pop("WebMQ-Publication")) for response in responses]
     assert ids[0] < ids[1]
@@ -53,11 +53,13 @@ async def test_a_connection_that_is_to_be_closed_is_closed(run: Run, request_: b
     hub = await run(Hub(port=0))
     async with connected(hub) as raw:
         await raw.send(request_)
-        assert told(await raw.ends())[""] == line
+        assert parsed(await raw.ends())[""] == line
 
 
-async def test_who_does_not_read_responses_is_not_read_either(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or else the responses would fill the memory."""
+async def test_requests_of_a_client_that_reads_no_responses_are_not_read(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub stops reading the requests of a client that reads no responses, which would fill the memory otherwise."""
     connections: list[asyncio.Transport] = []
     paused = asyncio.Event()
     connection_made, pause_writing = RequestGuard.connection_made, RequestGuard.pause_writing

@@ -1,4 +1,4 @@
-"""A WAMP v2 subscriber that was away is sent what it has missed, or told that this is not known."""
+"""A WAMP v2 subscriber that reconnects gets the events that it has missed, or an error if they are not available."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from webmqconnect_async.hub._session import Session
 from webmqconnect_async.hub._wamp2.session import Wamp2Session
 
 from .conftest import HubClient, Run, said
-from .test_wamp2_sessions import HELLO, TOPIC, joined, subscribed, told
+from .test_wamp2_sessions import HELLO, TOPIC, ask, joined, subscribed
 
 UNAVAILABLE = "webmq.error.history_unavailable"
 PUBLICATION = Publication(TOPIC, "1")
@@ -27,7 +27,7 @@ def broker() -> Broker:
 
 
 def away(broker: Broker) -> tuple[Session, int]:
-    """Return the session of a subscriber that has come back, and the ID of the newest event before it was away."""
+    """Return the session of a subscriber that has reconnected, and the ID of the newest event before its outage."""
     former = joined(broker)
     subscribed(former)
     broker.close(former)
@@ -35,22 +35,22 @@ def away(broker: Broker) -> tuple[Session, int]:
 
 
 def back(session: Session, after: int, *former: Session, **options: object) -> list[list[object]]:
-    """Subscribe again; return the responses."""
+    """Subscribe again, and return the replies."""
     options |= {"_after": after, "_former": [int(each.id) for each in former]}
     session.receive(json.dumps([32, 7, options, TOPIC]))
     return said(session)
 
 
 def events(messages: list[list[object]]) -> list[object]:
-    """Return the events of a recovery, which SUBSCRIBED announces."""
+    """Return the events of a recovery, whose number is in SUBSCRIBED."""
     (kind, request, subscription, extra), *rest = messages
     assert (kind, request, extra) == (33, 7, {"_missed": len(rest)})
     assert all(message[:2] == [36, subscription] for message in rest)
     return [cast(list[object], message[4])[0] for message in rest]
 
 
-def test_what_was_missed_follows(broker: Broker) -> None:
-    """In order, before any later event."""
+def test_missed_events_follow(broker: Broker) -> None:
+    """Missed events follow in order, before any later event."""
     former, floor = away(broker)
     broker.deliver(Publication("another topic", "0"))
     for number in range(3):
@@ -62,7 +62,7 @@ def test_what_was_missed_follows(broker: Broker) -> None:
     assert floor < ids[0] < ids[1] < ids[2] == broker.ids.newest
     broker.deliver(Publication(TOPIC, "3"))
     assert [message[4] for message in said(session)] == [[3]]
-    assert events(back(session, ids[1], former)) == [2, 3]  # a subscriber that asks again gets them again
+    assert events(back(session, ids[1], former)) == [2, 3]  # a subscriber that asks again gets the events again
 
 
 def test_nothing_was_missed(broker: Broker) -> None:
@@ -73,21 +73,21 @@ def test_nothing_was_missed(broker: Broker) -> None:
 def test_welcome_has_the_position(broker: Broker) -> None:
     broker.deliver(PUBLICATION)
     session = broker.open(Wamp2Session, drop=lambda: pytest.fail("dropped"))
-    welcome = told(session, HELLO)[2]
+    welcome = ask(session, HELLO)[2]
     assert isinstance(welcome, dict)
     assert welcome["_newest"] == broker.ids.newest
     assert welcome["_history"] != Broker(HubConfig()).history_id
 
 
-def test_a_plain_subscription_is_confirmed_as_ever(broker: Broker) -> None:
+def test_a_plain_subscription_gets_no_additional_data(broker: Broker) -> None:
     broker.deliver(PUBLICATION)
     session = joined(broker)
-    kind, request, subscription = told(session, 32, 1, {}, TOPIC)
+    kind, request, subscription = ask(session, 32, 1, {}, TOPIC)
     assert (kind, request) == (33, 1)
-    assert told(session, 32, 2, {"_newest": True}, TOPIC) == [33, 2, subscription, {"_newest": broker.ids.newest}]
+    assert ask(session, 32, 2, {"_newest": True}, TOPIC) == [33, 2, subscription, {"_newest": broker.ids.newest}]
 
 
-def test_receivers_are_judged_as_for_live_events(broker: Broker) -> None:
+def test_missed_events_are_only_for_their_receivers(broker: Broker) -> None:
     former, floor = away(broker)
     session = joined(broker)
     for number, publication in enumerate(
@@ -109,7 +109,7 @@ def test_receivers_are_judged_as_for_live_events(broker: Broker) -> None:
 
 @pytest.mark.parametrize("exclude", [False, True])
 def test_an_event_for_a_former_session(broker: Broker, exclude: bool) -> None:
-    """The ID of a session grants nothing: anybody could name it."""
+    """A former session ID gives access to no event for that session, because any client could send the ID."""
     (first, floor), (second, _) = away(broker), away(broker)
     excluded = {first.id} if exclude else set()
     broker.deliver(Publication(TOPIC, "1", frozenset({first.id}), frozenset(excluded)))
@@ -124,7 +124,7 @@ def test_an_event_for_a_former_session(broker: Broker, exclude: bool) -> None:
 
 
 def test_an_event_for_a_former_session_by_its_authid(broker: Broker) -> None:
-    """The authid of an anonymous subscriber is its session ID."""
+    """The authid of an anonymous subscriber is its session ID, so an event for that authid is unavailable, too."""
     former, floor = away(broker)
     broker.deliver(Publication(TOPIC, "1", authid=Receivers(exclude=frozenset({former.id}))))
     assert events(back(joined(broker), floor, former)) == []
@@ -134,37 +134,37 @@ def test_an_event_for_a_former_session_by_its_authid(broker: Broker) -> None:
 
 @pytest.mark.parametrize("user", ["17", "1234567890123456"])
 @pytest.mark.parametrize("anonymous", [False, True])
-def test_users_are_no_former_sessions(broker: Broker, user: str, anonymous: bool) -> None:
-    """A subscriber that names another user does not learn whether an event was for that user."""
+def test_user_ids_are_not_former_sessions(broker: Broker, user: str, anonymous: bool) -> None:
+    """A subscriber that names another user as a former session does not learn whether an event was for that user."""
     floor = broker.ids.newest
     broker.deliver(Publication(TOPIC, "1", authid=Receivers(frozenset({user}))))
     session = joined(broker)
     if not anonymous:
         session.admit("18")
     options = {"_after": floor, "_former": [user]}
-    known = anonymous and len(user) == 16  # it may be a session
-    assert told(session, 32, 7, options, TOPIC)[0] == (8 if known else 33)
+    known = anonymous and len(user) == 16  # it may be a session ID
+    assert ask(session, 32, 7, options, TOPIC)[0] == (8 if known else 33)
 
 
-def test_the_liveness_check_has_the_position(broker: Broker) -> None:
-    """A subscriber whose topics are quiet must not have an old floor: events of others push it out of the history."""
+def test_the_reply_to_a_ping_has_the_position(broker: Broker) -> None:
+    """The reply to a ping moves the position of a quiet subscriber before the history drops the events up to it."""
     session = joined(broker)
     broker.deliver(Publication("another topic", "1"))
-    error = told(session, 34, 5, 2**53)
+    error = ask(session, 34, 5, 2**53)
     assert error[:5] == [8, 34, 5, {"_newest": broker.ids.newest}, "wamp.error.no_such_subscription"]
     forgetful = joined(Broker(HubConfig(history=0)))
-    assert told(forgetful, 34, 5, 2**53)[3] == {}
+    assert ask(forgetful, 34, 5, 2**53)[3] == {}
 
 
-def test_former_sessions_are_named_in_several_ways(broker: Broker) -> None:
+def test_former_sessions_may_be_given_in_several_forms(broker: Broker) -> None:
     former, floor = away(broker)
     broker.deliver(Publication(TOPIC, "1", exclude=frozenset({former.id})))
     for named in (int(former.id), former.id, [former.id], [17, int(former.id)]):
         session = joined(broker)
-        assert told(session, 32, 7, {"_after": floor, "_former": named}, TOPIC)[3] == {"_missed": 0}
+        assert ask(session, 32, 7, {"_after": floor, "_former": named}, TOPIC)[3] == {"_missed": 0}
     many = [int(former.id), *range(1, 16)]
-    assert told(joined(broker), 32, 7, {"_after": floor, "_former": many}, TOPIC)[0] == 33
-    assert told(joined(broker), 32, 7, {"_after": floor, "_former": [*many, 16]}, TOPIC)[4:] == [
+    assert ask(joined(broker), 32, 7, {"_after": floor, "_former": many}, TOPIC)[0] == 33
+    assert ask(joined(broker), 32, 7, {"_after": floor, "_former": [*many, 16]}, TOPIC)[4:] == [
         *(UNAVAILABLE, ["there were more than 16 former sessions"])
     ]
 
@@ -187,19 +187,19 @@ def test_history_is_not_available(config: HubConfig, distance: int, reason: str)
     session = joined(broker)
     assert back(session, floor) == [[8, 32, 7, {}, UNAVAILABLE, [reason]]]
     broker.deliver(PUBLICATION)
-    assert said(session) == []  # it is not subscribed
+    assert said(session) == []  # the subscriber is not subscribed
     assert subscribed(session)
 
 
 def test_without_history_welcome_has_no_position() -> None:
     session = Broker(HubConfig(history=0)).open(Wamp2Session, drop=lambda: pytest.fail("dropped"))
-    welcome = told(session, HELLO)[2]
+    welcome = ask(session, HELLO)[2]
     assert isinstance(welcome, dict)
     assert welcome["_any_topic"]
     assert not {"_newest", "_history"} & welcome.keys()
 
 
-def test_more_than_the_queue_has_room_for() -> None:
+def test_more_events_than_fit_into_the_queue_are_unavailable() -> None:
     broker = Broker(HubConfig(max_body=1000, max_queue=4000))
     floor = broker.ids.newest
     event = json.dumps("x" * 900)
@@ -218,8 +218,8 @@ def test_more_than_the_queue_has_room_for() -> None:
     assert back(session, floor)[0][0] == 8
     assert all(
         kept.frame is None for kept in [*broker.history.after(TOPIC, floor, 0.0)][3:]
-    )  # none is made for nothing
-    assert session.subscribed == {"another", TOPIC}  # it was before
+    )  # no frame is made unless it is sent
+    assert session.subscribed == {"another", TOPIC}  # this frame had been made before
 
 
 def test_subscribers_share_frames(broker: Broker) -> None:
@@ -242,18 +242,18 @@ def test_subscribers_share_frames(broker: Broker) -> None:
 )
 def test_options_of_a_wrong_type(broker: Broker, options: dict[str, object]) -> None:
     session = joined(broker)
-    assert told(session, 32, 7, options, TOPIC)[0] == 3
+    assert ask(session, 32, 7, options, TOPIC)[0] == 3
     assert session.ending is not None
 
 
 def test_retained(broker: Broker) -> None:
-    """As at Crossbar.io: for those that ask, after SUBSCRIBED."""
+    """A retained event is sent after SUBSCRIBED to subscribers that ask for it, as by Crossbar.io."""
     broker.deliver(Publication(TOPIC, "1", retain=True))
     broker.deliver(Publication(TOPIC, "2", args="[2]", kwargs='{"a":1}', retain=True))
     retained = broker.ids.newest
     broker.deliver(Publication(TOPIC, "3"))
     session = joined(broker)
-    assert len(told(session, 32, 1, {}, TOPIC)) == 3
+    assert len(ask(session, 32, 1, {}, TOPIC)) == 3
     session.receive(json.dumps([32, 2, {"get_retained": True}, TOPIC]))
     confirmed, event = said(session)
     assert confirmed[:2] == [33, 2]
@@ -276,8 +276,8 @@ def test_a_retained_event_for_others(broker: Broker, publication: Publication) -
 
 
 @pytest.mark.parametrize("restriction", [{}, {"exclude": [1234]}, {"eligible": [1234]}])
-def test_a_value_depends_on_no_session(restriction: dict[str, object]) -> None:
-    """The publisher is not among the receivers of its own event, but may ask for the value later."""
+def test_a_retained_event_may_be_requested_by_its_publisher(restriction: dict[str, object]) -> None:
+    """A publisher does not receive its own event, but may ask for the retained event later."""
     broker = Broker(HubConfig(allow_publish=True))
     session = joined(broker)
     session.receive(json.dumps([16, 1, {"retain": True}, TOPIC, ["first"]]))
@@ -286,8 +286,8 @@ def test_a_value_depends_on_no_session(restriction: dict[str, object]) -> None:
     assert [message[4] for message in said(session)[1:]] == [["first" if restriction else "second"]]
 
 
-def test_a_value_that_does_not_fit_is_left_out() -> None:
-    """Its subscriber would be disconnected, and again each time that it comes back."""
+def test_a_retained_event_that_does_not_fit_is_left_out() -> None:
+    """If it were sent, the subscriber would be disconnected each time that it reconnects."""
     broker = Broker(HubConfig(max_body=1000, max_queue=1000))
     broker.deliver(Publication(TOPIC, json.dumps("x" * 990), retain=True))
     session = joined(broker)
@@ -296,7 +296,7 @@ def test_a_value_that_does_not_fit_is_left_out() -> None:
 
 
 async def test_over_the_wire(run: Run, wire: HubClient) -> None:
-    """From a push to a subscriber that was away, with the ID that the push was told."""
+    """A subscriber recovers a missed push over a socket, with the ID that the response to the push has."""
     hub = await run(Hub(port=0))
     async with AsyncClient(hub.url) as client:
         receipt = await client.push(TOPIC, {"n": 1})

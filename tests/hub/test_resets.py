@@ -1,4 +1,4 @@
-"""Peers that reset their connection at any moment, as when a page is reloaded at once: nothing is logged."""
+"""Clients that reset their connection at any moment, as reloaded pages do, leave nothing in the log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOMENTS = 8
 
 
 async def _peer(port: int, sent: bytes, then: bytes, turns: int, *, reset: bool) -> None:
-    """Send, wait for so many iterations of the loop, send what follows, and leave without reading."""
+    """Send, wait for some iterations of the loop, send the rest, and disconnect without reading."""
     with socket.socket() as peer:
         peer.setblocking(False)
         await asyncio.get_running_loop().sock_connect(peer, ("127.0.0.1", port))
@@ -50,7 +50,7 @@ async def _resets() -> None:
                 for reset in (True, False):
                     await _peer(port, sent, then, turns, reset=reset)
                     await asyncio.sleep(0)
-        # And some that leave while the hub is closing.
+        # And some that disconnect while the hub is closing.
         leaving = [
             asyncio.create_task(_peer(port, ws_head(), subscribe, turns, reset=True)) for turns in range(2 * MOMENTS)
         ]

@@ -1,4 +1,4 @@
-"""The hub on a real port: HTTP and WebSocket as they come over the wire."""
+"""The hub on a real port, over HTTP and WebSocket."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ HEAD = b"Host: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nC
 # Pushes
 
 
-async def test_an_event_reaches_its_subscribers_as_it_was_pushed(hub: Hub, wire: HubClient) -> None:
+async def test_an_event_reaches_its_subscribers_unchanged(hub: Hub, wire: HubClient) -> None:
     peer, other = await wire.subscriber(hub, "http://example.com/ü"), await wire.subscriber(hub, "http://example.com/u")
     await wire.push(
         hub, "topicuri=" + quote_plus("http://example.com/ü"), ' {"text": "ü&eligible=", "n": 1.10}\n'.encode()
@@ -60,8 +60,8 @@ async def test_a_signed_push_is_accepted_and_a_replay_too(run: Run, wire: HubCli
         assert await peer.receive() == [8, "http://example.com/simple", "Hello, world!"]
 
 
-async def test_a_signature_of_now_is_accepted(run: Run, wire: HubClient) -> None:
-    """The default clock is the machine's, and a secret may be any text."""
+async def test_a_signature_with_the_current_time_is_accepted(run: Run, wire: HubClient) -> None:
+    """The default clock of the hub is that of the machine, and a secret may be any text."""
     hub = await run(Hub(port=0, keys={"é": "gehëim"}))
     date = (await wire.request("GET", hub, "/")).headers["Date"]
     timestamp = parsedate_to_datetime(date).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -106,7 +106,7 @@ async def test_an_absolute_target_is_404(hub: Hub) -> None:
 
 
 async def test_a_body_never_overrides_the_query(hub: Hub, wire: HubClient) -> None:
-    """The original parsed the body as a form, and took what it found there."""
+    """The query counts and not the body, which the original hub parsed as a form."""
     peer = await wire.subscriber(hub, "t", "other")
     body = b'"&topicuri=other&eligible=&exclude=&appkey=a&timestamp=b&signature=c&body=1&event=2"'
     await wire.push(hub, "topicuri=t", body)
@@ -137,14 +137,14 @@ async def test_a_chunked_event_is_accepted(hub: Hub, wire: HubClient) -> None:
     assert await peer.receive() == [8, "t", "abc"]
 
 
-async def test_the_limit_on_bodies_holds_without_a_content_length(hub: Hub, wire: HubClient) -> None:
+async def test_the_limit_of_bodies_applies_without_a_content_length(hub: Hub, wire: HubClient) -> None:
     answer = await wire.request("POST", hub, body=chunks(b'"' + b"x" * 3000, b"x" * 1095, b'"'))
     assert (answer.status, answer.text) == (400, "content length (4097) exceeds maximum (4096)\n")
     answer = await wire.request("POST", hub, body=chunks(b'"' + b"x" * 3000, b"x" * 1094, b'"'))
     assert answer.status == 202
 
 
-async def test_an_endless_chunked_body_is_answered_before_its_end(hub: Hub) -> None:
+async def test_an_endless_chunked_body_gets_a_response_before_its_end(hub: Hub) -> None:
     head = b"POST /?topicuri=t HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HEAD + b"\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", int(hub.url.rpartition(":")[2]))
     writer.write(head + b"1000\r\n" + b" " * 4096 + b"\r\n1\r\n \r\n")
@@ -188,7 +188,7 @@ async def test_what_is_not_http_is_refused_and_leaves_nothing_in_the_log(
     assert caplog.text == ""
 
 
-async def test_a_body_that_breaks_off_leaves_nothing_in_the_log(
+async def test_an_incomplete_body_leaves_nothing_in_the_log(
     hub: Hub, wire: HubClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     peer = await wire.subscriber(hub, "t")
@@ -196,7 +196,7 @@ async def test_a_body_that_breaks_off_leaves_nothing_in_the_log(
         _, writer = await asyncio.open_connection("127.0.0.1", int(hub.url.rpartition(":")[2]))
         writer.write(b"POST /?topicuri=t HTTP/1.1\r\n" + framing + b"\r\n" + HEAD + b"\r\n" + part)
         await writer.drain()
-        await peer.heard()  # so the hub is reading that body now
+        await peer.heard()  # so the hub is now reading that body
         writer.close()
         await writer.wait_closed()
     broken = b"POST /?topicuri=t HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HEAD + b"\r\n1\r\n1\r\n"
@@ -205,14 +205,14 @@ async def test_a_body_that_breaks_off_leaves_nothing_in_the_log(
     assert caplog.text == ""
 
 
-async def test_a_bug_shows_nothing_to_the_peer(
+async def test_a_bug_is_not_shown_to_the_client(
     hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_args: object, **_options: object) -> None:
         raise RuntimeError("s3cret")
 
     monkeypatch.setattr(Broker, "deliver", broken)
-    asyncio.get_running_loop().set_debug(True)  # aiohttp then shows tracebacks
+    asyncio.get_running_loop().set_debug(True)  # in which aiohttp shows tracebacks
     answer = await wire.request("POST", hub, Accept="text/html")
     assert (answer.status, answer.text) == (500, "internal server error\n")
     assert [record.getMessage() for record in caplog.records if record.name == "webmqconnect_async.hub"] == [
@@ -220,10 +220,10 @@ async def test_a_bug_shows_nothing_to_the_peer(
     ]
 
 
-async def test_a_bug_ends_a_subscriber_without_a_word(
+async def test_a_bug_ends_a_websocket_without_a_response(
     hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An HTTP answer would be noise in the middle of a WebSocket."""
+    """A bug in a subscriber's handler closes the connection: an HTTP response is invalid within a WebSocket."""
     peer = await wire.subscriber(hub)
 
     def broken(*_args: object) -> None:
@@ -253,7 +253,7 @@ async def test_a_foreign_host_is_403_everywhere(hub: Hub, wire: HubClient) -> No
     assert await wire.refused(hub, Host="rebound.example", Origin="http://rebound.example") == 403
 
 
-async def test_an_allowed_host_is_as_good_as_localhost(run: Run, wire: HubClient) -> None:
+async def test_an_allowed_host_is_accepted_like_localhost(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, allow_hosts=["hub.example.com"]))
     assert (await wire.request("POST", hub, Host="hub.example.com")).status == 202
     await wire.subscriber(hub, Host="hub.example.com", Origin="https://hub.example.com")
@@ -268,7 +268,7 @@ async def test_a_page_pushes_only_if_its_origin_is_listed(run: Run, wire: HubCli
         assert "Access-Control-Allow-Origin" not in answer.headers
     answer = await wire.request("POST", hub, Origin="https://app.example.com")
     assert answer.status == 202
-    # Or else its script would take what was accepted for a failure, and push it again.
+    # Otherwise its script would take an accepted push for a failure, and push again.
     assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
     refused = await wire.request("POST", hub, "/", Origin="https://app.example.com")
     assert refused.status == 400
@@ -283,11 +283,11 @@ async def test_who_may_subscribe(run: Run, wire: HubClient) -> None:
         assert await wire.refused(hub, Origin=origin) == 403
 
 
-# The last word on a push
+# The `admit` hook
 
 
-async def test_admit_is_asked_about_what_passed_the_checks(run: Run, wire: HubClient) -> None:
-    """And about nothing else: neither a push that fails them, nor what a subscriber publishes."""
+async def test_admit_is_called_only_for_valid_pushes(run: Run, wire: HubClient) -> None:
+    """`admit` is called neither for an invalid push nor for an event that a subscriber publishes."""
     asked: list[Accepted] = []
     hub = await run(Hub(port=0, admit=asked.append, allow_publish=True))
     peer, publisher = await wire.subscriber(hub, "t"), await wire.subscriber(hub)
@@ -301,14 +301,14 @@ async def test_admit_is_asked_about_what_passed_the_checks(run: Run, wire: HubCl
     assert asked == [restricted, Accepted("t", "3", eligible=None, exclude=frozenset(), key=None)]
 
 
-async def test_admit_is_told_who_signed(run: Run, wire: HubClient) -> None:
+async def test_admit_gets_the_key_that_signed(run: Run, wire: HubClient) -> None:
     asked: list[Accepted] = []
     hub = await run(Hub(port=0, admit=asked.append, keys={"foobar": "secret"}, clock=lambda: SIGNED_AT))
     await wire.push(hub, SIGNED, b'"Hello, world!"')
     assert [push.key for push in asked] == ["foobar"]
 
 
-async def test_what_admit_refuses_is_not_forwarded(run: Run, wire: HubClient) -> None:
+async def test_a_push_that_admit_refuses_is_not_forwarded(run: Run, wire: HubClient) -> None:
     refusals = [Refused(503, "later", retry_after=0), Refused(403, "<never>"), None]
     hub = await run(Hub(port=0, admit=lambda _push: refusals.pop(0), allow_origins=["https://app.example.com"]))
     peer = await wire.subscriber(hub, "t")
@@ -323,10 +323,10 @@ async def test_what_admit_refuses_is_not_forwarded(run: Run, wire: HubClient) ->
 
 
 @pytest.mark.parametrize("error", [RuntimeError, ConnectionError, TimeoutError, web.HTTPNotFound])
-async def test_an_admit_that_fails_is_500_and_nothing_is_forwarded(
+async def test_an_error_of_admit_is_a_500_and_nothing_is_forwarded(
     run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture, error: type[Exception]
 ) -> None:
-    """Whatever it raises: some errors of a handler mean that the peer is at fault."""
+    """Any exception of `admit` is a 500, even one by which aiohttp's handlers respond with another status."""
 
     def admit(push: Accepted) -> None:
         if push.event == "1":
@@ -344,7 +344,7 @@ async def test_an_admit_that_fails_is_500_and_nothing_is_forwarded(
     assert record.exc_info[0] is error
 
 
-async def test_an_admit_that_answers_nonsense_forwards_nothing(run: Run, wire: HubClient) -> None:
+async def test_a_wrong_return_value_of_admit_forwards_nothing(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, admit=lambda push: push.event == "1" or None))  # type: ignore[arg-type, return-value]  # wrong on purpose
     peer = await wire.subscriber(hub, "t")
     assert (await wire.request("POST", hub)).status == 500
@@ -363,7 +363,7 @@ async def test_the_subprotocol_has_to_be_offered(
 
 
 async def test_the_subprotocol_may_be_one_of_many(hub: Hub, wire: HubClient) -> None:
-    """Of those that the hub speaks, the client's first counts."""
+    """The first of the client's subprotocols that the hub supports is chosen."""
     for protocols, chosen in [
         (("wamp",), "wamp"),
         (("x", "wamp", "wamp.2.json"), "wamp"),
@@ -381,7 +381,7 @@ async def test_a_plain_get_of_the_websocket_is_400(hub: Hub, wire: HubClient) ->
     assert (await wire.request("GET", hub, "/ws", Sec_WebSocket_Protocol="wamp")).status == 400
 
 
-async def test_eligible_and_exclude_name_sessions(hub: Hub, wire: HubClient) -> None:
+async def test_eligible_and_exclude_contain_session_ids(hub: Hub, wire: HubClient) -> None:
     a, b = await wire.subscriber(hub, "t"), await wire.subscriber(hub, "t")
     await wire.push(hub, f"topicuri=t&eligible={a.session_id}")
     await wire.push(hub, f"topicuri=t&exclude={a.session_id}", b"2")
@@ -391,7 +391,7 @@ async def test_eligible_and_exclude_name_sessions(hub: Hub, wire: HubClient) -> 
     await b.heard()
 
 
-async def test_a_push_to_a_curie_is_taken_as_it_is(hub: Hub, wire: HubClient) -> None:
+async def test_a_curie_in_a_push_is_not_resolved(hub: Hub, wire: HubClient) -> None:
     peer = await wire.subscriber(hub)
     await peer.send(1, "ex", "http://example.com/")
     await peer.subscribe("ex:t")
@@ -400,7 +400,7 @@ async def test_a_push_to_a_curie_is_taken_as_it_is(hub: Hub, wire: HubClient) ->
     assert await peer.receive() == [8, "http://example.com/t", 2]
 
 
-async def test_subscribers_with_and_without_authentication_get_the_same(hub: Hub, wire: HubClient) -> None:
+async def test_subscribers_with_and_without_authentication_get_the_same_events(hub: Hub, wire: HubClient) -> None:
     plain, polite = await wire.subscriber(hub, "t"), await wire.subscriber(hub)
     assert await polite.call("authreq", None, None) == [3, "call", None]
     assert (await polite.call("auth", None))[0] == 3
@@ -409,7 +409,7 @@ async def test_subscribers_with_and_without_authentication_get_the_same(hub: Hub
     assert await plain.receive() == await polite.receive() == [8, "t", 1]
 
 
-async def test_nonsense_is_ignored_and_the_connection_stays(hub: Hub, wire: HubClient) -> None:
+async def test_invalid_messages_are_ignored_and_the_connection_stays(hub: Hub, wire: HubClient) -> None:
     peer = await wire.subscriber(hub, "t")
     for text in ("", "x", "{}", "[99]", "[5,7]", "[true]", "[" * 5000, '[7,"t",1]'):
         await peer.socket.send_str(text)
@@ -426,14 +426,14 @@ async def test_a_call_without_a_name_ends_the_connection(hub: Hub, wire: HubClie
     assert await peer.end() == 1002
 
 
-async def test_a_message_too_long_ends_the_connection(run: Run, wire: HubClient) -> None:
+async def test_a_message_that_is_too_long_ends_the_connection(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_body=10, max_topic=10))
     peer = await wire.subscriber(hub)
     await peer.socket.send_str("x" * (max_message(hub.config) + 1))
     assert await peer.end() == 1009
 
 
-async def test_a_subscriber_may_publish_where_allowed(run: Run, wire: HubClient) -> None:
+async def test_a_subscriber_may_publish_if_allowed(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, allow_publish=True))
     a, b = await wire.subscriber(hub, "t"), await wire.subscriber(hub, "t")
     await a.send(7, "t", {"n": 1})
@@ -441,7 +441,9 @@ async def test_a_subscriber_may_publish_where_allowed(run: Run, wire: HubClient)
     await a.heard()
 
 
-async def test_subscribers_are_limited_and_one_that_leaves_makes_room(run: Run, wire: HubClient) -> None:
+async def test_the_number_of_subscribers_is_limited_and_one_that_disconnects_makes_room(
+    run: Run, wire: HubClient
+) -> None:
     hub = await run(Hub(port=0, max_connections=2))
     first, _second = await wire.subscriber(hub), await wire.subscriber(hub)
     assert await wire.refused(hub) == 503
@@ -453,14 +455,14 @@ async def test_subscribers_are_limited_and_one_that_leaves_makes_room(run: Run, 
                 break
 
 
-async def test_the_limit_on_subscribers_holds_when_they_come_at_once(run: Run, wire: HubClient) -> None:
+async def test_the_limit_of_subscribers_applies_to_simultaneous_handshakes(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_connections=3))
     tried = await asyncio.gather(*(wire.subscriber(hub) for _ in range(20)), return_exceptions=True)
     refused = [error for error in tried if isinstance(error, aiohttp.WSServerHandshakeError) and error.status == 503]
     assert (len(refused), sum(isinstance(peer, Peer) for peer in tried)) == (17, 3)
 
 
-async def test_the_limit_on_subscriptions(run: Run, wire: HubClient) -> None:
+async def test_the_limit_of_subscriptions(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_subscriptions=1))
     peer = await wire.subscriber(hub, "a", "b")
     await wire.push(hub, "topicuri=b")
@@ -468,11 +470,11 @@ async def test_the_limit_on_subscriptions(run: Run, wire: HubClient) -> None:
     assert await peer.receive() == [8, "a", 2]
 
 
-_MASK = bytes(4)  # which changes nothing
+_MASK = bytes(4)  # a repeated subscription, which changes nothing
 
 
 async def deaf_subscriber(hub: Hub, topic: str, subprotocol: str = "wamp") -> socket.socket:
-    """Subscribe over a socket that nothing reads from again, its buffer as small as can be."""
+    """Subscribe over a socket with a minimal buffer from which nothing is read afterwards."""
     loop = asyncio.get_running_loop()
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -500,7 +502,7 @@ async def deaf_subscriber(hub: Hub, topic: str, subprotocol: str = "wamp") -> so
     return deaf
 
 
-async def test_one_that_does_not_read_is_dropped_and_nobody_waits_for_it(
+async def test_a_subscriber_that_does_not_read_is_dropped_and_delays_no_other(
     run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub = await run(Hub(port=0, max_queue=100_000))
@@ -515,7 +517,7 @@ async def test_one_that_does_not_read_is_dropped_and_nobody_waits_for_it(
                 assert await peer.receive() == [8, "t", json.loads(event)]
             await wire.push(hub, "topicuri=t", b'"after"')
             assert await peer.receive() == [8, "t", "after"]
-            # The hub has cut the connection off: nothing more comes than was on its way, and far less than was pushed.
+            # The hub has closed the connection: only data in transit still arrives, much less than was pushed.
             received = 0
             with suppress(ConnectionResetError):
                 while part := await asyncio.get_running_loop().sock_recv(deaf, 1 << 16):
@@ -524,7 +526,7 @@ async def test_one_that_does_not_read_is_dropped_and_nobody_waits_for_it(
     assert len([record for record in caplog.records if record.name == "webmqconnect_async.hub"]) == 1
 
 
-# The life of a hub
+# Start and end of a hub
 
 
 async def test_urls(run: Run) -> None:
@@ -552,7 +554,7 @@ async def test_a_url_can_be_connected_to(wire: HubClient, host: str, url: str) -
         await hub.close()
 
 
-async def test_a_port_in_use_is_an_os_error_and_leaves_nothing(hub: Hub) -> None:
+async def test_a_port_in_use_raises_oserror_and_leaves_nothing_open(hub: Hub) -> None:
     second = Hub(port=int(hub.url.rpartition(":")[2]))
     with pytest.raises(OSError, match="address already in use"):
         await second.start()
@@ -560,7 +562,7 @@ async def test_a_port_in_use_is_an_os_error_and_leaves_nothing(hub: Hub) -> None
         _ = second.url
 
 
-async def test_a_hub_starts_once_closes_twice_and_starts_again(wire: HubClient) -> None:
+async def test_a_running_hub_cannot_be_started_and_a_closed_one_can(wire: HubClient) -> None:
     hub = Hub(port=0)
     await hub.close()
     for _ in range(2):
@@ -574,7 +576,7 @@ async def test_a_hub_starts_once_closes_twice_and_starts_again(wire: HubClient) 
             _ = hub.url
 
 
-async def test_closing_says_goodbye_after_the_last_event_and_leaves_no_task(hub: Hub, wire: HubClient) -> None:
+async def test_closing_sends_goodbye_after_the_last_event_and_leaves_no_task(hub: Hub, wire: HubClient) -> None:
     peers = [await wire.subscriber(hub, "t") for _ in range(3)]
     await wire.push(hub)
     closing = asyncio.create_task(hub.close())
@@ -586,7 +588,7 @@ async def test_closing_says_goodbye_after_the_last_event_and_leaves_no_task(hub:
 
 
 async def test_closing_sends_all_that_is_queued(run: Run, wire: HubClient) -> None:
-    """More than the buffers of the sockets hold: the peer gets it only because it reads while the hub closes."""
+    """All queued events are sent, even more than the sockets buffer, if the client reads while the hub closes."""
     hub = await run(Hub(port=0, max_queue=1 << 25, max_body=1 << 20))
     peer = await wire.subscriber(hub, "t")
     for _ in range(8):
@@ -598,7 +600,7 @@ async def test_closing_sends_all_that_is_queued(run: Run, wire: HubClient) -> No
     await closing
 
 
-async def test_closing_does_not_wait_for_one_that_does_not_read(run: Run, wire: HubClient) -> None:
+async def test_closing_does_not_wait_for_a_subscriber_that_does_not_read(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_queue=1 << 25, max_body=1 << 20))
     with await deaf_subscriber(hub, "t"):
         for _ in range(8):
@@ -642,7 +644,7 @@ async def test_mounted_below_a_prefix(wire: HubClient) -> None:
 async def test_a_body_that_stops_half_way_ends_its_request(
     run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It would hold a connection for ever."""
+    """A body that does not arrive completely ends its request, which would hold a connection forever otherwise."""
     caplog.set_level(logging.INFO, "webmqconnect_async.hub")
     monkeypatch.setattr(_aiohttp, "_BODY_TIMEOUT", 0.05)
     monkeypatch.setattr(_aiohttp, "_LINGERING", 0.05)
@@ -662,10 +664,10 @@ async def test_a_body_that_stops_half_way_ends_its_request(
     writer.close()
 
 
-async def test_connections_are_limited_and_one_that_leaves_makes_room(
+async def test_the_number_of_connections_is_limited_and_one_that_ends_makes_room(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Connections that ask for nothing are turned away, too, and with that the subscribers stay."""
+    """Connections above the limit are refused, even without a request. Subscribers stay connected."""
     monkeypatch.setattr(_server, "_SPARE", 2)
     hub = await run(Hub(port=0, max_connections=1))
     peer = await wire.subscriber(hub, "t")
@@ -686,10 +688,10 @@ async def test_connections_are_limited_and_one_that_leaves_makes_room(
                 break
 
 
-async def test_one_that_resets_while_it_is_behind_is_no_error(
+async def test_a_reset_by_a_subscriber_that_is_behind_is_not_logged_as_an_error(
     run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A tab that is killed with much unread is everyday business."""
+    """A page that is closed with many unread events, which is common, is not logged as an error."""
     hub = await run(Hub(port=0, max_body=1 << 20, max_queue=1 << 24, max_connections=1))
     deaf = await deaf_subscriber(hub, "t")
     for _ in range(8):
@@ -697,26 +699,26 @@ async def test_one_that_resets_while_it_is_behind_is_no_error(
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     deaf.close()
     async with asyncio.timeout(PATIENCE):
-        while True:  # until it has made room for another
+        while True:  # until the hub has a free place for another subscriber
             with suppress(aiohttp.WSServerHandshakeError):
                 await wire.subscriber(hub)
                 break
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_one_that_resets_under_tls_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    """Early releases of Python 3.11 cannot abort a TLS connection that has ended."""
+async def test_a_reset_of_a_tls_connection_is_not_logged_as_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    """A reset is not an error, although early releases of Python 3.11 cannot abort an ended TLS connection."""
     site = TestServer(create_app(max_connections=1))
     await site.start_server(ssl=serving())
     try:
         async with aiohttp.ClientSession() as http, asyncio.timeout(PATIENCE):
             peer = await http.ws_connect(site.make_url("/ws"), protocols=("wamp",), ssl=trusting())
             await peer.receive_str()
-            connection = peer._response.connection  # aiohttp has no other way to break one off
+            connection = peer._response.connection  # aiohttp has no other way to abort a connection
             assert connection is not None
             assert connection.transport is not None
             connection.transport.abort()
-            while True:  # until it has made room for another
+            while True:  # until the hub has a free place for another subscriber
                 with suppress(aiohttp.WSServerHandshakeError):
                     await http.ws_connect(site.make_url("/ws"), protocols=("wamp",), ssl=trusting())
                     break

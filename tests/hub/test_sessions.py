@@ -1,4 +1,4 @@
-"""The hub's heart without a socket: who gets an event, what a session may say, and what a full queue costs."""
+"""The broker and WAMP v1 sessions without a socket: receivers, messages, and full queues."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def broker() -> Broker:
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
-def test_a_frame_is_what_rfc_6455_says(size: int) -> None:
+def test_a_frame_is_valid_by_rfc_6455(size: int) -> None:
     head = {0: b"\x81\x00", 1: b"\x81\x01", 125: b"\x81\x7d", 126: b"\x81\x7e\x00\x7e", 65535: b"\x81\x7e\xff\xff"}
     assert text_frame("x" * size) == head.get(size, b"\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00") + b"x" * size
 
@@ -65,7 +65,7 @@ def test_a_session_id_is_16_digits_that_javascript_can_hold(broker: Broker) -> N
     assert all(10**15 <= int(session_id) <= 2**53 and len(session_id) == 16 for session_id in ids)
 
 
-def test_a_session_id_in_use_is_not_given_again(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_id_in_use_is_not_assigned_again(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = iter([7, 7, 8])
     monkeypatch.setattr("secrets.randbelow", lambda _: next(numbers))
     assert [opened(broker).id, opened(broker).id] == ["1000000000000007", "1000000000000008"]
@@ -90,7 +90,7 @@ def test_receivers_are_subscribers_and_eligible_without_exclude(broker: Broker) 
         assert got == receivers
 
 
-def test_all_receivers_hold_the_same_bytes(broker: Broker) -> None:
+def test_all_receivers_share_the_same_frame(broker: Broker) -> None:
     a, b = opened(broker), opened(broker)
     for session in (a, b):
         session.receive('[5,"t"]')
@@ -99,7 +99,7 @@ def test_all_receivers_hold_the_same_bytes(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize("topic", ["", "http://example.com/ü€😀", "a b\r\n\0", '"],[', "http://EXAMPLE.com"])
-def test_a_topic_is_compared_as_it_is(broker: Broker, topic: str) -> None:
+def test_topics_are_compared_without_normalization(broker: Broker, topic: str) -> None:
     session = opened(broker)
     session.receive(json.dumps([5, topic]))
     assert broker.deliver(Publication(topic, "1")) == 1
@@ -119,7 +119,7 @@ def test_subscribing_twice_delivers_once_and_unsubscribing_ends_it(broker: Broke
     assert said(session) == [[8, "t", 1]]
 
 
-def test_a_closed_session_gets_nothing_and_leaves_nothing(broker: Broker) -> None:
+def test_a_closed_session_gets_no_events_and_leaves_no_subscriptions(broker: Broker) -> None:
     session, other = opened(broker), opened(broker)
     for topic in ("a", "b"):
         session.receive(json.dumps([5, topic]))
@@ -133,7 +133,7 @@ def test_a_closed_session_gets_nothing_and_leaves_nothing(broker: Broker) -> Non
     assert list(broker._topics) == ["a"]
 
 
-def test_a_curie_is_resolved_once_its_prefix_is_known(broker: Broker) -> None:
+def test_a_curie_is_resolved_once_its_prefix_is_defined(broker: Broker) -> None:
     session = opened(broker)
     session.receive('[5,"ex:a"]')
     session.receive('[1,"ex","http://example.com/"]')
@@ -148,7 +148,7 @@ def test_a_curie_is_resolved_once_its_prefix_is_known(broker: Broker) -> None:
     assert broker.deliver(Publication("http://example.com/b", "1")) == 0
 
 
-def test_a_prefix_is_its_sessions_own_and_may_be_replaced(broker: Broker) -> None:
+def test_a_prefix_belongs_to_its_session_and_may_be_replaced(broker: Broker) -> None:
     a, b = opened(broker), opened(broker)
     a.receive('[1,"ex","http://one/"]')
     a.receive('[1,"ex","http://two/"]')
@@ -196,7 +196,7 @@ def test_authentication_out_of_order(broker: Broker) -> None:
     assert call(broker, session, PROCEDURE + "auth") == [4, ERROR + "no-authentication-requested"]
 
 
-def test_nothing_is_published_unless_allowed(broker: Broker) -> None:
+def test_subscribers_may_not_publish_by_default(broker: Broker) -> None:
     publisher, subscriber = opened(broker), opened(broker)
     subscriber.receive('[5,"t"]')
     publisher.receive('[7,"t",1]')
@@ -233,7 +233,7 @@ def test_a_call_without_a_name_is_a_protocol_error(broker: Broker) -> None:
     assert session.ended
 
 
-def test_the_caps_on_topics_and_prefixes() -> None:
+def test_the_limits_of_topics_and_prefixes() -> None:
     broker = Broker(HubConfig(max_subscriptions=2, max_topic=10))
     session = opened(broker)
     assert isinstance(session, Wamp1Session)
@@ -250,7 +250,7 @@ def test_the_caps_on_topics_and_prefixes() -> None:
     assert session.subscribed == {"b", "x" * 10}
 
 
-def test_a_full_queue_drops_its_subscriber_and_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_queue_drops_only_its_subscriber(caplog: pytest.LogCaptureFixture) -> None:
     broker = Broker(HubConfig(max_queue=10_000), (Log(),))
     dropped: list[str] = []
     slow = broker.open(Wamp1Session, drop=lambda: dropped.append("slow"))
@@ -276,8 +276,8 @@ def test_a_single_event_always_fits() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 4000])
-def test_a_queue_holds_no_more_bytes_than_it_counts(size: int) -> None:
-    """Measured, not computed: events of a byte are mostly the objects that hold them."""
+def test_a_queue_takes_no_more_memory_than_it_counts(size: int) -> None:
+    """The memory is measured, because a small event needs much less space than the objects that hold it."""
     limit = 1 << 20
     full: list[bool] = []
     gc.collect()
@@ -294,7 +294,7 @@ def test_a_queue_holds_no_more_bytes_than_it_counts(size: int) -> None:
     assert limit / 2 < most - before < limit * 1.1
 
 
-async def test_taking_waits_for_a_frame_and_joins_those_that_wait(broker: Broker) -> None:
+async def test_take_waits_for_a_frame_and_returns_all_waiting_ones(broker: Broker) -> None:
     session = opened(broker)
     taking = asyncio.create_task(session.take(100))
     await asyncio.sleep(0)

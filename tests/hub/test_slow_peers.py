@@ -1,4 +1,4 @@
-"""Peers that take their time: with a request's head, with its body, and with reading the answers."""
+"""Clients that are slow: in sending the head or the body of a request, or in reading responses."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def out_of_patience(hub: Hub) -> None:
-    """Return when a connection that came now and says nothing has been ended."""
+    """Return when a new connection that sends nothing has been closed."""
     async with connected(hub) as raw:
         assert await raw.ends() == b""
 
 
 async def trickled(raw: Raw, data: bytes) -> bytes:
-    """Send a byte every now and then until the hub has ended the connection; return what it said."""
+    """Send a byte at a time, slowly, until the hub closes the connection; return what it sent."""
     ending = asyncio.create_task(raw.ends())
     with suppress(ConnectionError):
         for byte in data:
@@ -47,7 +47,7 @@ async def trickled(raw: Raw, data: bytes) -> bytes:
 @pytest.mark.parametrize(
     "sent", [b"", b"G", b"\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n", GET[:-1], ws_head()[:-2]]
 )
-async def test_one_without_a_whole_request_is_ended(hub: Hub, wire: HubClient, sent: bytes) -> None:
+async def test_a_connection_without_a_complete_request_is_closed(hub: Hub, wire: HubClient, sent: bytes) -> None:
     async with connected(hub) as raw:
         await raw.send(sent)
         assert await raw.ends() == b""
@@ -56,13 +56,13 @@ async def test_one_without_a_whole_request_is_ended(hub: Hub, wire: HubClient, s
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("data", [head("GET / HTTP/1.1", "X: " + "x" * 500), ws_head("X: " + "x" * 500)])
-async def test_a_byte_now_and_then_does_not_put_it_off(hub: Hub, data: bytes) -> None:
+async def test_a_slowly_sent_head_does_not_extend_the_timeout(hub: Hub, data: bytes) -> None:
     async with connected(hub) as raw:
         assert await trickled(raw, data) == b""
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_many_without_a_request_leave_room_for_others_in_the_end(
+async def test_many_connections_without_a_request_are_closed_and_make_room(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_server, "_SPARE", 20)
@@ -76,8 +76,8 @@ async def test_many_without_a_request_leave_room_for_others_in_the_end(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_one_that_has_made_a_request_may_idle(hub: Hub) -> None:
-    """As clients keep their connections, and browsers those they opened ahead."""
+async def test_a_connection_may_be_idle_after_a_request(hub: Hub) -> None:
+    """Clients keep idle connections, and browsers also open some in advance."""
     async with connected(hub) as raw:
         for part in (PUSH[:7], PUSH[7:-4], PUSH[-4:-2], PUSH[-2:]):
             await raw.send(part)
@@ -115,7 +115,7 @@ async def test_a_subscriber_may_be_silent(hub: Hub, wire: HubClient) -> None:
     ids=["length", "chunks", "chunk extension", "chunk size"],
 )
 @pytest.mark.parametrize("target", ["/?topicuri=t", "/publish"])
-async def test_a_body_now_and_then_does_not_put_it_off(
+async def test_a_slowly_sent_body_does_not_extend_the_timeout(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, target: str, framing: str, endless: bytes
 ) -> None:
     monkeypatch.setattr(_aiohttp, "_BODY_TIMEOUT", 0.1)
@@ -131,9 +131,7 @@ async def test_a_body_now_and_then_does_not_put_it_off(
     await wire.push(hub)
 
 
-async def test_the_body_of_a_request_that_takes_none_does_not_keep_it(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unexpected_body_does_not_keep_the_connection_open(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_aiohttp, "_LINGERING", 0.1)
     hub = await run(Hub(port=0))
     async with connected(hub) as raw:
@@ -141,11 +139,11 @@ async def test_the_body_of_a_request_that_takes_none_does_not_keep_it(
         assert (await trickled(raw, b" " * 4000)).startswith(b"HTTP/1.1 200 ")
 
 
-# Answers
+# Responses
 
 
 async def flooded(connection: socket.socket, data: bytes) -> int:
-    """Send again and again until the hub has cut the connection, which it must; return how often."""
+    """Send repeatedly until the hub closes the connection, which it must; return how often."""
     loop, sent = asyncio.get_running_loop(), 0
     async with asyncio.timeout(4 * PATIENCE):
         with suppress(ConnectionError):
@@ -157,10 +155,10 @@ async def flooded(connection: socket.socket, data: bytes) -> int:
 
 
 @pytest.mark.parametrize("padding", [0, 60], ids=["small heads", "large heads"])
-async def test_one_that_does_not_read_its_answers_is_not_read_and_ended(
+async def test_a_connection_that_reads_no_responses_is_not_read_and_closed(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, padding: int
 ) -> None:
-    """By itself aiohttp waits for ever, and takes up to 32 requests meanwhile: 15 MB with the largest heads."""
+    """Without the hub's limit, aiohttp waits forever and reads up to 32 more requests: 15 MB with the largest heads."""
     monkeypatch.setattr(_connection_limits, "_TIMEOUT", 0.5)
     taken: list[int] = []
     within = _connection_limits.RequestGuard.data_received
@@ -178,12 +176,12 @@ async def test_one_that_does_not_read_its_answers_is_not_read_and_ended(
         connection.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port_of(hub)))
         await flooded(connection, request)
-    assert sum(taken) == 0, "read while nothing could be written"
+    assert sum(taken) == 0, "data was read while nothing could be written"
     await wire.push(hub)
 
 
 class _Pipe(asyncio.Transport):
-    """A transport of which nothing is real."""
+    """A fake transport."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -207,7 +205,7 @@ class _Pipe(asyncio.Transport):
 
 
 class _Within(asyncio.Protocol):
-    """What a connection passes everything on to."""
+    """The protocol to which a connection forwards everything."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -240,7 +238,7 @@ def _connection() -> tuple[_connection_limits.RequestGuard, _Within, _Pipe]:
     return connection, within, pipe
 
 
-async def test_all_is_passed_on() -> None:
+async def test_all_events_of_the_transport_are_forwarded() -> None:
     connection, within, _ = _connection()
     for byte in GET + PUSH:
         connection.data_received(bytes([byte]))
@@ -253,7 +251,7 @@ async def test_all_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("split", range(len(GET) + 1))
-async def test_a_head_ends_where_it_ends_however_it_is_split(split: int) -> None:
+async def test_the_end_of_a_head_is_found_however_it_is_split(split: int) -> None:
     connection, _, _ = _connection()
     connection.data_received(GET[:split])
     assert (connection._timer is None) == (split == len(GET))
@@ -261,7 +259,7 @@ async def test_a_head_ends_where_it_ends_however_it_is_split(split: int) -> None
     assert connection._timer is None
 
 
-async def test_reading_goes_on_with_writing_unless_somebody_else_has_paused_it() -> None:
+async def test_reading_resumes_with_writing_unless_another_caller_has_paused_it() -> None:
     connection, _, pipe = _connection()
     connection.data_received(GET)
     connection.pause_writing()
@@ -274,18 +272,18 @@ async def test_reading_goes_on_with_writing_unless_somebody_else_has_paused_it()
     assert not pipe.reading
 
 
-async def test_a_connection_that_is_lost_leaves_no_timer() -> None:
+async def test_a_lost_connection_leaves_no_timer() -> None:
     connection, _, pipe = _connection()
     connection.connection_lost(None)
     assert connection._timer is None
     assert pipe.calls == []
 
 
-# Another loop
+# Another event loop
 
 
 def test_uvloop_has_the_same_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its transports are no `asyncio.Transport`."""
+    """The limits also apply with uvloop, whose transports are not instances of `asyncio.Transport`."""
     uvloop = pytest.importorskip("uvloop")
     monkeypatch.setattr(_connection_limits, "_TIMEOUT", 0.1)
     monkeypatch.setattr(_server, "_SPARE", 1)

@@ -1,4 +1,4 @@
-"""Subscribers that join with a ticket (WAMP v2): which topics they and other subscribers may read."""
+"""Subscribers that authenticate with a ticket (WAMP v2): which topics they and other subscribers may read."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ UNAUTHORIZED = "wamp.error.not_authorized"
 
 
 class Clock:
-    """The time of a hub."""
+    """The clock of a hub, controlled by the test."""
 
     now = float(NOW)
 
@@ -77,7 +77,7 @@ def start(run: Run, clock: Clock) -> Start:
 
 
 async def join(peer: Wamp2Peer, text: str) -> list[object]:
-    """Send a ticket; return the WELCOME or ABORT."""
+    """Send a ticket; return the reply, WELCOME or ABORT."""
     await peer.send(1, "realm1", {"roles": {"subscriber": {}}, "authmethods": ["ticket"]})
     assert await peer.receive() == [4, "ticket", {}]
     await peer.send(5, text, {})
@@ -85,7 +85,7 @@ async def join(peer: Wamp2Peer, text: str) -> list[object]:
 
 
 async def holder(wire: HubClient, hub: Hub, text: str = "", *topics: str) -> Wamp2Peer:
-    """Return a subscriber with a ticket."""
+    """Return a subscriber that has authenticated with a ticket."""
     peer = await wire.stranger(hub)
     reply = await join(peer, text or token())
     assert reply[0] == 2
@@ -94,7 +94,7 @@ async def holder(wire: HubClient, hub: Hub, text: str = "", *topics: str) -> Wam
 
 
 async def authenticate(peer: Peer) -> None:
-    """Authenticate by WAMP v1."""
+    """Authenticate with WAMP v1."""
     challenge = (await peer.call("authreq", "page"))[2]
     assert (await peer.call("auth", signed(challenge)))[0] == 3
 
@@ -104,7 +104,7 @@ def signed(challenge: object) -> str:
     return base64.b64encode(hmac.digest(PAGE["page"].encode(), challenge.encode(), hashlib.sha256)).decode()
 
 
-async def asked(peer: Wamp2Peer, topic: str, **options: object) -> list[object]:
+async def subscribe_reply(peer: Wamp2Peer, topic: str, **options: object) -> list[object]:
     """Subscribe to a topic; return the reply without the IDs."""
     await peer.send(32, 1, options, topic)
     reply = await peer.receive()
@@ -118,8 +118,11 @@ def refused(reason: str) -> list[object]:
 NOT_COVERED = refused("the ticket does not cover this topic")
 
 
-async def test_joining(start: Start, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
-    """The subject of the ticket is the `authid`, also if HELLO names another. Only the ticket's topics are sent."""
+async def test_a_ticket_joins_as_its_subject(start: Start, wire: HubClient, caplog: pytest.LogCaptureFixture) -> None:
+    """The subject of the ticket is the `authid`, even if HELLO has another one.
+
+    Only topics of the ticket can be subscribed.
+    """
     caplog.set_level(logging.INFO)
     hub = await start()
     peer = await wire.stranger(hub)
@@ -130,7 +133,7 @@ async def test_joining(start: Start, wire: HubClient, caplog: pytest.LogCaptureF
     assert (code, len(str(session))) == (2, 16)
     assert isinstance(details, dict)
     assert [details[name] for name in ("authid", "authrole", "authmethod")] == ["17", "subscriber", "ticket"]
-    assert [await asked(peer, topic) for topic in (MINE, NEWS, PRIVATE)] == [[33], [33], NOT_COVERED]
+    assert [await subscribe_reply(peer, topic) for topic in (MINE, NEWS, PRIVATE)] == [[33], [33], NOT_COVERED]
     for topic in (PRIVATE, MINE):
         await wire.push(hub, f"topicuri={topic}")
     assert (await peer.event())[1] == [[1]]
@@ -154,10 +157,12 @@ async def test_joining(start: Start, wire: HubClient, caplog: pytest.LogCaptureF
         (["http://a/b"], ""),
     ],
 )
-async def test_tricks(start: Start, wire: HubClient, topics: list[str], topic: str) -> None:
-    """A topic is compared with those of the ticket as text. A `*` in it means nothing."""
+async def test_topics_are_compared_with_the_ticket_as_text(
+    start: Start, wire: HubClient, topics: list[str], topic: str
+) -> None:
+    """A topic is compared with those of the ticket as text. A `*` in it has no meaning."""
     peer = await holder(wire, await start(), token({**CLAIMS, "topics": topics}))
-    assert await asked(peer, topic) == NOT_COVERED
+    assert await subscribe_reply(peer, topic) == NOT_COVERED
 
 
 ATTACKS = {
@@ -178,7 +183,7 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize(("text", "uri", "delayed"), ATTACKS.values(), ids=ATTACKS)
-async def test_attack(
+async def test_an_invalid_ticket_is_refused(
     text: str,
     uri: str,
     delayed: bool,
@@ -187,7 +192,7 @@ async def test_attack(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A ticket that is not valid is refused, and the reply is delayed if somebody may be guessing."""
+    """An invalid ticket is refused, and the reply is delayed if it may be a guess."""
     caplog.set_level(logging.INFO)
     penalties: list[float] = []
     monkeypatch.setattr(_websocket, "_penalty", lambda: penalties.append(0.01) or 0.01)  # type: ignore[func-returns-value]
@@ -238,8 +243,8 @@ NEED_EITHER, NO_TICKETS = "subscribers of this hub need a ticket or a key (wampc
         ("keys and public", ["wampcra"], "wampcra"),
     ],
 )
-def test_method(kind: str, methods: list[str], reply: str) -> None:
-    """The first of the client's methods that the hub offers is used."""
+def test_the_authentication_method(kind: str, methods: list[str], reply: str) -> None:
+    """The first of the client's authentication methods that the hub offers is used."""
     session = opened(Broker(HubConfig(**KINDS[kind])))
     session.receive(json.dumps([1, "realm1", {"authmethods": methods, "authid": "page"}]))
     [[code, *rest]] = said(session)
@@ -257,15 +262,15 @@ def opened(broker: Broker, kind: type[Session] = Wamp2Session) -> Session:
     return broker.open(kind, drop=lambda: pytest.fail("dropped"))
 
 
-async def test_public(start: Start, wire: HubClient) -> None:
-    """Everybody may read public topics. Other topics need a ticket that covers them, or a key."""
+async def test_public_topics(start: Start, wire: HubClient) -> None:
+    """Every subscriber may read public topics. Other topics need a ticket that covers them, or a key."""
     hub = await start(public=["http://example.com/public/*"], subscriber_keys=PAGE)
     public, exact = "http://example.com/public/a", "http://example.com/public"
     only = refused("anonymous subscribers may read public topics only")
     peer = await wire.wamp2_subscriber(hub)
-    assert [await asked(peer, topic) for topic in (public, exact, MINE)] == [[33], only, only]
+    assert [await subscribe_reply(peer, topic) for topic in (public, exact, MINE)] == [[33], only, only]
     peer = await holder(wire, hub)
-    assert [await asked(peer, topic) for topic in (public, exact, MINE)] == [[33], NOT_COVERED, [33]]
+    assert [await subscribe_reply(peer, topic) for topic in (public, exact, MINE)] == [[33], NOT_COVERED, [33]]
     old = await wire.subscriber(hub, public, MINE)
     for topic in (MINE, public):
         await wire.push(hub, f"topicuri={topic}")
@@ -278,7 +283,7 @@ async def test_public(start: Start, wire: HubClient) -> None:
 
 
 def test_wamp1_without_public_topics(caplog: pytest.LogCaptureFixture) -> None:
-    """WAMP v1 has no tickets: without subscriber keys and public topics, nothing is left to read."""
+    """WAMP v1 has no tickets: without subscriber keys and public topics, no topic can be read."""
     caplog.set_level(logging.INFO)
     session = opened(Broker(HubConfig(ticket_keys={"users": SECRET}), (Log(),)), Wamp1Session)
     session.receive(json.dumps([5, MINE]))
@@ -289,7 +294,7 @@ def test_wamp1_without_public_topics(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def call(session: Session, name: str, *arguments: object) -> list[object]:
-    """Call a procedure by WAMP v1; return the reply, without its delay."""
+    """Call a procedure with WAMP v1; return the reply, without its delay."""
     reply = session.receive(json.dumps([2, "call", PROCEDURE + name, *arguments]))
     if callable(reply):
         reply()
@@ -297,7 +302,7 @@ def call(session: Session, name: str, *arguments: object) -> list[object]:
 
 
 def test_wamp1_anonymous_after_a_wrong_signature() -> None:
-    """A subscriber that has named a key and then authenticates as nobody does not become a subscriber with that key."""
+    """A subscriber that sends a key, and then authenticates anonymously, does not get the rights of the key."""
     identities: list[Identity] = []
 
     def hook(identity: Identity, topic: str) -> bool:
@@ -328,7 +333,7 @@ def test_wamp1_anonymous_after_a_wrong_signature() -> None:
     ],
 )
 def test_wamp1_authreq(kind: str, without_key: str | None, with_key: str) -> None:
-    """The error says what the hub takes instead."""
+    """The error says which way of authentication the hub accepts instead."""
     for argument, text in ((None, without_key), ("another", with_key)):
         session = opened(Broker(HubConfig(**KINDS[kind])), Wamp1Session)
         assert call(session, "authreq", argument)[3:] == ([] if text is None else [text])
@@ -343,7 +348,7 @@ def test_wamp1_authreq(kind: str, without_key: str | None, with_key: str) -> Non
     ],
 )
 def test_wamp1_joins_once(kind: str, key: str | None, words: list[str], caplog: pytest.LogCaptureFixture) -> None:
-    """A subscriber joins once for each identity, however often it authenticates."""
+    """A subscriber joins once for each identity, no matter how often it authenticates."""
     caplog.set_level(logging.INFO)
     broker = Broker(HubConfig(**KINDS[kind]), (Log(),))
     session = opened(broker, Wamp1Session)
@@ -355,8 +360,8 @@ def test_wamp1_joins_once(kind: str, key: str | None, words: list[str], caplog: 
     assert [" ".join(re.findall(r"joined|left|key '.*'", line)) for line in caplog.messages] == words
 
 
-async def test_recovery(start: Start, wire: HubClient, clock: Clock) -> None:
-    """A new ticket recovers what it covers itself, and not what the old one covered."""
+async def test_recovery_with_a_new_ticket(start: Start, wire: HubClient, clock: Clock) -> None:
+    """A new ticket recovers the topics that it covers itself, and not those that the old one covered."""
     hub = await start()
     peer = await holder(wire, hub, "", MINE, NEWS)
     newest = _broker(hub).ids.newest
@@ -366,13 +371,13 @@ async def test_recovery(start: Start, wire: HubClient, clock: Clock) -> None:
     clock.now += 3000
     renewed = ticket(key="users", secret=SECRET, sub="17", topics=[NEWS], now=clock.now)
     peer = await holder(wire, hub, renewed)
-    assert await asked(peer, MINE, _after=newest) == NOT_COVERED
-    assert await asked(peer, NEWS, _after=newest) == [33]
+    assert await subscribe_reply(peer, MINE, _after=newest) == NOT_COVERED
+    assert await subscribe_reply(peer, NEWS, _after=newest) == [33]
     assert (await peer.event())[1] == [[1]]
     await peer.heard()
     clock.now += 3600
     expired = refused("the ticket has expired")
-    assert [await asked(peer, topic, _after=newest) for topic in (NEWS, MINE)] == [expired, expired]
+    assert [await subscribe_reply(peer, topic, _after=newest) for topic in (NEWS, MINE)] == [expired, expired]
 
 
 def _broker(hub: Hub) -> Broker:
@@ -383,8 +388,8 @@ def _broker(hub: Hub) -> Broker:
 # The end of a ticket
 
 
-def test_spread() -> None:
-    """The sessions of tickets that end together end at different times, and none outlives its ticket."""
+def test_sessions_of_tickets_that_expire_together_end_at_different_times() -> None:
+    """Sessions of tickets that expire together end at different times, and none outlives its ticket."""
     draw = random.Random(17).random  # noqa: S311
     for valid, spread in ((3600, 30.0), (60, 6.0)):
         expiring = Ticket("users", "17", (MINE,), NOW, NOW + valid, {})
@@ -395,8 +400,10 @@ def test_spread() -> None:
 
 
 @pytest.mark.parametrize("jump", [56, 80_000])
-async def test_end(start: Start, wire: HubClient, clock: Clock, jump: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When its ticket expires, or the clock jumps past that, a session ends, and no later event is queued for it."""
+async def test_a_session_ends_when_its_ticket_expires(
+    start: Start, wire: HubClient, clock: Clock, jump: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session ends when its ticket expires, or when the clock jumps past that. No later event is queued for it."""
     monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.01)
     monkeypatch.setattr(_websocket, "ends_at", lambda expiring, _: ends_at(expiring, 0.8))
     hub = await start()
@@ -413,10 +420,10 @@ async def test_end(start: Start, wire: HubClient, clock: Clock, jump: float, mon
         await other.event()
 
 
-async def test_end_without_reading(
+async def test_an_expired_session_that_does_not_read_ends(
     start: Start, wire: HubClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A session whose subscriber does not read ends, too."""
+    """A session whose ticket expires ends even if its subscriber does not read."""
     monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.01)
     monkeypatch.setattr(_websocket, "_CLOSE_TIMEOUT", 0.05)
     hub = await start(max_queue=1 << 26)
@@ -430,10 +437,10 @@ async def test_end_without_reading(
     await until(lambda: not broker.sessions)
 
 
-async def test_800_together(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All sessions of tickets that expire together end before, spread over 30 seconds, and leave nothing behind."""
+async def test_800_tickets_that_expire_together(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All sessions end before the tickets expire, spread over 30 seconds, and leave nothing behind."""
     monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.0)
-    monkeypatch.setattr(_websocket, "_CLOSE_TIMEOUT", PATIENCE)  # there is no connection to abort
+    monkeypatch.setattr(_websocket, "_CLOSE_TIMEOUT", PATIENCE)  # without a connection that could be aborted
     config = HubConfig(ticket_keys={"users": SECRET}, clock=clock)
     broker, turns, draw = Broker(config), Turns(), random.Random(17).random  # noqa: S311
     text = token()
@@ -448,7 +455,7 @@ async def test_800_together(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> No
     for left in (*range(30, 0, -1), 0.001):
         clock.now = NOW + 3600 - left
         for _ in range(2):
-            await asyncio.sleep(0)  # all timers
+            await asyncio.sleep(0)  # all timers have fired
         broker.deliver(Publication(MINE, "1"))
         ended = [session for session in broker.sessions if session.ending is not None]
         for session in ended:
@@ -460,8 +467,8 @@ async def test_800_together(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> No
     assert (len(broker), broker.topics) == (0, {})
 
 
-async def test_publishing(start: Start, wire: HubClient) -> None:
-    """A ticket covers what its subscriber may publish to, too. Public topics are public to readers."""
+async def test_publishing_with_a_ticket(start: Start, wire: HubClient) -> None:
+    """A ticket also covers the topics that its subscriber may publish to. Public topics are public only for reading."""
     hub = await start(allow_publish=True, public=[NEWS], max_topic=100)
     peer, stranger, old = await holder(wire, hub), await wire.wamp2_subscriber(hub), await wire.subscriber(hub)
     reader = await holder(wire, hub, "", MINE, NEWS)
@@ -474,7 +481,7 @@ async def test_publishing(start: Start, wire: HubClient) -> None:
     await reader.heard()
 
 
-# The application is asked
+# The hook of the application
 
 
 def allow(identity: Identity, topic: str) -> bool:
@@ -512,7 +519,7 @@ def cancelled_now(identity: Identity, topic: str) -> bool:
 
 
 async def stubborn(identity: Identity, topic: str) -> bool:
-    """Go on after it has been cancelled."""
+    """Continue after cancellation."""
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
     return True
@@ -539,7 +546,7 @@ CANCELLED = f"may_subscribe raised CancelledError for topic '{MINE}'"
     ],
 )
 @pytest.mark.parametrize("version", [1, 2])
-async def test_answer(
+async def test_the_return_value_of_the_hook(
     hook: object,
     line: str | None,
     version: int,
@@ -548,7 +555,10 @@ async def test_answer(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Only `True` allows a subscription. Anything else but `False` is an error of the application, in the log."""
+    """Only `True` allows a subscription.
+
+    Anything other than `True` and `False` is logged as an error of the application.
+    """
     monkeypatch.setattr(_application, "_TIMEOUT", 0.02)
     monkeypatch.setattr(_application, "_CLEANUP", 0.02)
     hub = await start(may_subscribe=hook, subscriber_keys=PAGE)
@@ -559,7 +569,7 @@ async def test_answer(
         assert _broker(hub).subscribers(MINE) == (line is None)
     else:
         peer = await holder(wire, hub)
-        assert await asked(peer, MINE) == ([33] if line is None else refused("the application refuses it"))
+        assert await subscribe_reply(peer, MINE) == ([33] if line is None else refused("the application refuses it"))
         await peer.heard()
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [record.getMessage() for record in errors] == ([line] if line else [])
@@ -569,7 +579,7 @@ async def test_answer(
 
 
 class Slow:
-    """An application that always takes too long."""
+    """Hooks of an application that always take too long."""
 
     def __init__(self) -> None:
         self.tasks: list[asyncio.Task[bool]] = []
@@ -577,15 +587,15 @@ class Slow:
         self.released = asyncio.Event()
 
     async def polite(self, identity: Identity, topic: str) -> bool:
-        """Clean up when it is cancelled."""
-        self.tasks.append(asyncio.current_task())  # type: ignore[arg-type]  # of this coroutine
+        """Clean up after cancellation."""
+        self.tasks.append(asyncio.current_task())  # type: ignore[arg-type]  # the type of this coroutine
         try:
             return await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0)
 
     async def stubborn(self, identity: Identity, topic: str) -> bool:
-        self.tasks.append(asyncio.current_task())  # type: ignore[arg-type]  # of this coroutine
+        self.tasks.append(asyncio.current_task())  # type: ignore[arg-type]  # the type of this coroutine
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
         await self.released.wait()
@@ -596,12 +606,12 @@ class Slow:
 
 
 @pytest.mark.parametrize(("kind", "tasks"), [("polite", 3), ("stubborn", 1), ("sharing", 0)])
-async def test_too_slow(
+async def test_a_hook_that_is_too_slow(
     kind: str, tasks: int, run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A subscriber has one question at a time, even if the application goes on after it has been cancelled.
+    """A subscriber has one call of the hook at a time, even if the hook continues after cancellation.
 
-    A future that it shares is not cancelled. What it raises later is not logged.
+    A future that several calls share is not cancelled. An exception that it has later is not logged.
     """
     monkeypatch.setattr(_application, "_TIMEOUT", 0.01)
     monkeypatch.setattr(_application, "_CLEANUP", 0.01)
@@ -628,8 +638,8 @@ async def test_too_slow(
     assert len(caplog.messages) == 3
 
 
-async def test_not_asked_about_too_many(run: Run, wire: HubClient) -> None:
-    """The application is not asked about a subscription that exceeds a limit."""
+async def test_the_hook_is_not_called_above_a_limit(run: Run, wire: HubClient) -> None:
+    """The hook is not called for a subscription that exceeds a limit."""
     asked_: list[str] = []
 
     def hook(identity: Identity, topic: str) -> bool:
@@ -638,7 +648,7 @@ async def test_not_asked_about_too_many(run: Run, wire: HubClient) -> None:
 
     hub = await run(Hub(port=0, may_subscribe=hook, max_topic=5, max_subscriptions=1))
     peer = await wire.wamp2_subscriber(hub)
-    replies = [await asked(peer, topic) for topic in ("a" * 6, "a", "b", "a")]
+    replies = [await subscribe_reply(peer, topic) for topic in ("a" * 6, "a", "b", "a")]
     assert replies == [
         refused("topic length (6) exceeds maximum (5)"),
         [33],
@@ -648,8 +658,10 @@ async def test_not_asked_about_too_many(run: Run, wire: HubClient) -> None:
     assert asked_ == ["a", "a"]
 
 
-async def test_log_of_errors(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The errors of the application have the limit of all lines, and a traceback at most once a second."""
+async def test_the_log_of_errors_of_the_hook_is_limited(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Errors of the hook count for the limit of all lines, and have a traceback at most once a second."""
     now = 0.0
     monkeypatch.setattr(_log, "monotonic", lambda: now)
     session = opened(Broker(HubConfig(may_subscribe=raising), (Log(),)))
@@ -664,25 +676,25 @@ async def test_log_of_errors(caplog: pytest.LogCaptureFixture, monkeypatch: pyte
         assert [bool(record.exc_info) for record in caplog.records] == ([True] + [False] * 199)[:lines]
 
 
-async def test_identity(start: Start, wire: HubClient) -> None:
-    """The application is asked who may read what the rules allow and what is not public, again for a recovery."""
+async def test_the_arguments_of_the_hook(start: Start, wire: HubClient) -> None:
+    """The hook is called for topics that the rules allow and that are not public, and again for a recovery."""
     questions: list[tuple[Identity, str]] = []
 
     def hook(*question: *tuple[Identity, str]) -> bool:
         questions.append(question)
         with suppress(TypeError):
-            question[0].claims["plan"] = "free"  # type: ignore[index]  # it cannot be changed for later questions
+            question[0].claims["plan"] = "free"  # type: ignore[index]  # it is read-only
         return len(questions) == 1
 
     hub = await start(may_subscribe=hook, public=[NEWS], subscriber_keys=PAGE)
     peer, stranger = await holder(wire, hub, token({**CLAIMS, "plan": "pro"})), await wire.wamp2_subscriber(hub)
-    assert await asked(peer, MINE) == [33]
+    assert await subscribe_reply(peer, MINE) == [33]
     newest = _broker(hub).ids.newest
     await wire.push(hub, f"topicuri={MINE}")
     await peer.event()
-    assert await asked(peer, MINE, _after=newest) == refused("the application refuses it")
-    assert (await asked(peer, NEWS), await asked(peer, PRIVATE)) == ([33], NOT_COVERED)
-    assert (await asked(stranger, NEWS), (await asked(stranger, MINE))[0]) == ([33], 8)
+    assert await subscribe_reply(peer, MINE, _after=newest) == refused("the application refuses it")
+    assert (await subscribe_reply(peer, NEWS), await subscribe_reply(peer, PRIVATE)) == ([33], NOT_COVERED)
+    assert (await subscribe_reply(stranger, NEWS), (await subscribe_reply(stranger, MINE))[0]) == ([33], 8)
     old = await wire.subscriber(hub)
     await authenticate(old)
     await old.subscribe(PRIVATE)
@@ -693,23 +705,23 @@ async def test_identity(start: Start, wire: HubClient) -> None:
 
 
 class Gate:
-    """An application that answers when a test says so."""
+    """A hook that returns when the test says so."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.subscribe_reply: list[str] = []
         self.arrived = asyncio.Event()
         self.open = asyncio.Event()
 
     async def __call__(self, identity: Identity, topic: str) -> bool:
-        self.asked.append(topic)
+        self.subscribe_reply.append(topic)
         if topic == MINE:
             self.arrived.set()
             await self.open.wait()
         return True
 
 
-async def test_order(run: Run, wire: HubClient) -> None:
-    """While the application thinks, later messages of the subscriber wait, and those of others do not."""
+async def test_later_messages_wait_for_the_hook(run: Run, wire: HubClient) -> None:
+    """While the hook runs, later messages of the same subscriber wait, and those of others do not."""
     gate = Gate()
     hub = await run(Hub(port=0, may_subscribe=gate))
     peer, old, other = await wire.wamp2_subscriber(hub), await wire.subscriber(hub), await wire.wamp2_subscriber(hub)
@@ -722,7 +734,7 @@ async def test_order(run: Run, wire: HubClient) -> None:
     await other.subscribe(NEWS)
     await wire.push(hub, f"topicuri={NEWS}")
     await other.event()
-    assert gate.asked == [MINE, MINE, NEWS]
+    assert gate.subscribe_reply == [MINE, MINE, NEWS]
     gate.open.set()
     assert [(await peer.receive())[:3:2] for _ in range(3)] == [[33, 2], [33, 1], [8, 3]]
     assert await old.receive() == [3, "call", None]
@@ -731,12 +743,12 @@ async def test_order(run: Run, wire: HubClient) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110  # nothing sets an event
+        while not condition():  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("end", ["connection lost", "ticket expired", "ticket expires"])
-async def test_gone(
+async def test_a_session_that_ends_while_the_hook_runs(
     end: str,
     start: Start,
     wire: HubClient,
@@ -744,7 +756,7 @@ async def test_gone(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A session that ends, or whose ticket expires, while the application thinks is not subscribed."""
+    """A session that ends, or whose ticket expires, while the hook runs is not subscribed."""
     caplog.set_level(logging.INFO)
     if end == "ticket expires":
         monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.01)
@@ -763,7 +775,7 @@ async def test_gone(
         [socket] = hub._handlers._sockets  # type: ignore[union-attr]
         await until(socket._transport.is_closing)
     elif end == "ticket expires":
-        clock.now += 3580  # it is still valid
+        clock.now += 3580  # the other ticket is still valid
         assert await peer.receive() == GOODBYE
     else:
         clock.now += 3600
@@ -772,5 +784,5 @@ async def test_gone(
         assert (await peer.receive())[4:] == [UNAUTHORIZED, ["the ticket has expired"]]
     await peer.socket.close()
     await until(lambda: not _broker(hub).sessions)
-    assert gate.asked == [MINE]
+    assert gate.subscribe_reply == [MINE]
     assert caplog.messages[-1].endswith(" s, 0 topics")

@@ -1,4 +1,4 @@
-"""Requests that aiohttp cannot parse: the hub responds in words of its own, and neither quotes nor logs the request."""
+"""Requests that aiohttp cannot parse: the hub responds with its own text, and neither quotes nor logs the request."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def post(path: str, query: str = QUERY, *headers: str) -> bytes:
         ),
     ],
 )
-async def test_nothing_of_the_request_is_quoted(
+async def test_no_part_of_the_request_is_quoted(
     hub: Hub, caplog: pytest.LogCaptureFixture, path: str, request_: object, status: int, reason: str | None
 ) -> None:
     assert callable(request_)
@@ -68,7 +68,7 @@ async def test_nothing_of_the_request_is_quoted(
     assert not [text for text in texts if "topicuri" in text or "xxx" in text]
 
 
-async def test_a_header_that_is_too_long_is_named_by_its_limit(hub: Hub) -> None:
+async def test_the_refusal_of_a_header_that_is_too_long_has_the_limit(hub: Hub) -> None:
     for headers, said in (
         ([f"X: {'x' * 8191}"], "a header is longer than 8190 bytes"),
         ([f"Cookie: {'x' * 32769}"], "a header is longer than 32768 bytes"),
@@ -83,7 +83,7 @@ async def test_a_header_that_is_too_long_is_named_by_its_limit(hub: Hub) -> None
 @pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("argument", ["eligible", "exclude"])
 def test_a_push_to_too_many_sessions_is_rejected(driver: str, argument: str) -> None:
-    """The reason in the error says what to do."""
+    """The reason in the error of the client says what to do."""
     with (
         in_thread(lambda: Hub(port=0, keys={"app": "s3cret"})) as hub,
         Both(driver, hub.url, "app", "s3cret", max_request_head=None) as client,

@@ -1,4 +1,4 @@
-"""The WAMP v1 codec: every message there and back, and whatever else a peer may send."""
+"""The codec of WAMP v1: every message in both directions, and arbitrary input."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def test_a_message_is_decoded(text: str, message: messages.Message) -> None:
         '[7,"t",' + "[" * 100_000 + "]" * 100_000 + "]",
     ],
 )
-def test_what_makes_no_sense_is_ignored(text: str) -> None:
+def test_invalid_messages_are_ignored(text: str) -> None:
     assert decode(text) is None
 
 
-def test_an_event_that_can_be_read_and_not_written_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How deep that is, each Python says anew, and whether it is the same for both."""
+def test_an_event_that_can_be_parsed_but_not_encoded_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The maximum depth of parsing and of encoding differs between Python versions."""
 
     def too_deep(_value: object) -> str:
         raise RecursionError
@@ -88,7 +88,7 @@ def test_an_event_that_can_be_read_and_not_written_is_ignored(monkeypatch: pytes
     assert decode('[7,"t",1]') is None
 
 
-def test_an_event_that_can_just_be_read_is_taken_or_ignored() -> None:
+def test_an_event_of_the_maximum_depth_is_accepted_or_ignored() -> None:
     decoded = [decode(f'[7,"t",{"[" * depth}{"]" * depth}]') for depth in range(700, 1010)]
     taken = sum(isinstance(message, Publish) for message in decoded)
     assert taken > 0
@@ -96,12 +96,12 @@ def test_an_event_that_can_just_be_read_is_taken_or_ignored() -> None:
 
 
 @pytest.mark.parametrize("text", ["[2,1]", '[2,null,"p"]', '[2,["id"],"p"]', '[2,true,"p"]'])
-def test_a_call_that_cannot_be_answered_is_an_error(text: str) -> None:
+def test_a_call_without_a_valid_id_is_an_error(text: str) -> None:
     with pytest.raises(ProtocolError, match="not text"):
         decode(text)
 
 
-def test_what_the_hub_says() -> None:
+def test_the_messages_of_the_hub() -> None:
     assert messages.welcome("6123456789012345", "hub/1") == '[0,"6123456789012345",1,"hub/1"]'
     assert messages.call_result("ü", "null") == '[3,"\\u00fc",null]'
     assert messages.call_error("a", "http://e#x", 'say "x"') == '[4,"a","http://e#x","say \\"x\\""]'
@@ -117,7 +117,7 @@ any_text = st.text(alphabet=st.characters())
 
 
 @given(st.one_of(st.text(), values.map(json.dumps), st.lists(st.integers(0, 9) | values).map(json.dumps)))
-def test_whatever_a_peer_sends_is_a_message_or_nothing(text: str) -> None:
+def test_any_input_is_a_message_or_ignored(text: str) -> None:
     try:
         message = decode(text)
     except ProtocolError:
@@ -127,14 +127,16 @@ def test_whatever_a_peer_sends_is_a_message_or_nothing(text: str) -> None:
 
 
 @given(topic=any_text, value=values)
-def test_an_event_comes_back_as_it_was_published(topic: str, value: object) -> None:
+def test_an_event_is_the_same_after_decoding_and_encoding(topic: str, value: object) -> None:
     message = decode(json.dumps([7, topic, value]))
     assert isinstance(message, Publish)
     assert json.loads(messages.event(message.topic, message.event)) == [8, topic, value]
 
 
 @given(call_id=any_text, procedure=any_text, arguments=st.lists(values, max_size=4))
-def test_a_call_and_its_result_come_back_as_they_were(call_id: str, procedure: str, arguments: list[object]) -> None:
+def test_a_call_and_its_result_are_the_same_after_decoding_and_encoding(
+    call_id: str, procedure: str, arguments: list[object]
+) -> None:
     message = decode(json.dumps([2, call_id, procedure, *arguments]))
     assert isinstance(message, Call)
     assert message.procedure == procedure
@@ -144,7 +146,7 @@ def test_a_call_and_its_result_come_back_as_they_were(call_id: str, procedure: s
 
 
 @given(first=any_text, second=any_text)
-def test_texts_come_back_as_they_were(first: str, second: str) -> None:
+def test_texts_are_the_same_after_decoding_and_encoding(first: str, second: str) -> None:
     for fields, message in [
         ([1, first, second], Prefix(first, second)),
         ([5, first], Subscribe(first)),

@@ -1,4 +1,4 @@
-"""The WAMP v2 codec: every message there and back, and whatever else a peer may send."""
+"""The codec of WAMP v2: every message in both directions, and arbitrary input."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_message_is_decoded(text: str, message: Message) -> None:
 
 
 @pytest.mark.parametrize("text", ["[49,1,{}]", "[70,1,{}]", "[70,1,{},[1]]", '[8,68,1,{},"wamp.error.x"]'])
-def test_what_is_about_a_call_that_has_ended_is_ignored(text: str) -> None:
+def test_messages_about_a_call_that_has_ended_are_ignored(text: str) -> None:
     assert decode(text) is None
 
 
@@ -107,7 +107,7 @@ def test_what_is_about_a_call_that_has_ended_is_ignored(text: str) -> None:
     ],
     ids=lambda text: text[:20],
 )
-def test_what_is_not_json_is_a_violation(text: str) -> None:
+def test_text_that_is_not_json_is_a_protocol_violation(text: str) -> None:
     with pytest.raises(ProtocolViolation, match=r"^not JSON$"):
         decode(text)
 
@@ -126,15 +126,15 @@ def test_what_is_not_json_is_a_violation(text: str) -> None:
         *('[16,1,{},"t",[],null]', '[16,1,{},"t",[],[]]', '[16,1,{},"t",[],{},1]'),
     ],
 )
-def test_what_no_client_says_is_a_violation(text: str) -> None:
+def test_invalid_messages_are_a_protocol_violation(text: str) -> None:
     with pytest.raises(ProtocolViolation, match=r"^not a message that a client sends to a broker$"):
         decode(text)
 
 
 @pytest.mark.parametrize("kind", [16, 32, 34, 48, 64, 66])
 @pytest.mark.parametrize("request_", ["true", "false", "1.0", '"1"', "null", "-1", "[1]", str(LARGEST + 1), "9" * 99])
-def test_a_request_is_named_by_an_integer(kind: int, request_: str) -> None:
-    """True is none, though it equals 1: the answer would not be JSON."""
+def test_a_request_id_is_an_integer(kind: int, request_: str) -> None:
+    """A request ID of `true` is refused although it equals 1 in Python, because the reply would not be valid."""
     for rest in (',{},"t"', ',{},"t",[1]', ",1", ""):
         with pytest.raises(ProtocolViolation, match=r"^the ID of a request must be an integer from 0 to 2\^53$"):
             decode(f"[{kind},{request_}{rest}]")
@@ -150,15 +150,15 @@ def test_a_request_is_named_by_an_integer(kind: int, request_: str) -> None:
         ('{"exclude_me":"no"}', "option 'exclude_me' must be true or false"),
     ],
 )
-def test_an_option_of_another_type_is_a_violation(options: str, said: str) -> None:
-    """If it were ignored, an event for a few subscribers would reach all."""
+def test_an_option_of_a_wrong_type_is_a_protocol_violation(options: str, said: str) -> None:
+    """If such an option were ignored, an event for a few subscribers would reach all."""
     with pytest.raises(ProtocolViolation) as caught:
         decode(f'[16,1,{options},"t"]')
     assert str(caught.value) == said
 
 
-def test_arguments_that_can_be_read_and_not_written_are_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How deep that is, each Python says anew, and whether it is the same for both."""
+def test_arguments_that_can_be_parsed_but_not_encoded_are_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The maximum depth of parsing and of encoding differs between Python versions."""
 
     def too_deep(_value: object) -> str:
         raise RecursionError
@@ -168,7 +168,7 @@ def test_arguments_that_can_be_read_and_not_written_are_a_violation(monkeypatch:
         decode('[16,1,{},"t",[1]]')
 
 
-def test_arguments_that_can_just_be_read_are_taken_or_a_violation() -> None:
+def test_arguments_of_the_maximum_depth_are_accepted_or_a_violation() -> None:
     taken = 0
     for depth in range(700, 1010):
         arguments = "[" * depth + "]" * depth
@@ -212,17 +212,19 @@ codes = st.sampled_from([*Type, 0, 7, 99])
         st.tuples(codes).flatmap(lambda code: st.lists(values).map(lambda rest: json.dumps([*code, *rest]))),
     )
 )
-def test_whatever_a_peer_sends_is_a_message_nothing_or_a_violation(text: str) -> None:
+def test_any_input_is_a_message_ignored_or_a_violation(text: str) -> None:
     try:
         message = decode(text)
     except ProtocolViolation as violation:
-        assert str(violation)  # noqa: PT017  # whether there is one is open
+        assert str(violation)  # noqa: PT017  # an error is possible, but not required
     else:
         assert message is None or isinstance(message, Message)
 
 
 @given(topic=any_text, args=st.lists(values, max_size=4), kwargs=st.dictionaries(st.text(), values, max_size=4))
-def test_an_event_comes_back_as_it_was_published(topic: str, args: list[object], kwargs: dict[str, object]) -> None:
+def test_an_event_is_the_same_after_decoding_and_encoding(
+    topic: str, args: list[object], kwargs: dict[str, object]
+) -> None:
     message = decode(json.dumps([16, 1, {}, topic, args, kwargs]))
     assert isinstance(message, Publish)
     assert message.publication.topic == topic
@@ -232,14 +234,14 @@ def test_an_event_comes_back_as_it_was_published(topic: str, args: list[object],
 
 
 @given(any_text, any_text)
-def test_texts_come_back_as_they_were(first: str, second: str) -> None:
+def test_texts_are_the_same_after_decoding_and_encoding(first: str, second: str) -> None:
     for ascii_only in (True, False):
         assert decode(json.dumps([1, first, {"authid": second}], ensure_ascii=ascii_only)) == Hello(first, (), second)
         assert decode(json.dumps([5, first, {}], ensure_ascii=ascii_only)) == Authenticate(first)
 
 
 @given(st.floats())
-def test_no_number_is_sent_that_is_none(number: float) -> None:
+def test_nan_and_infinity_are_never_sent(number: float) -> None:
     text = json.dumps([16, 1, {}, "t", [number]])
     if isfinite(number):
         message = decode(text)

@@ -1,4 +1,4 @@
-"""WAMP v2 subscribers on a real port: they connect, stay and leave, while others use WAMP v1."""
+"""WAMP v2 subscribers on a real port: they connect, stay and disconnect, while others use WAMP v1."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VIOLATION = "wamp.error.protocol_violation"
 
 
 async def authenticate(peer: Wamp2Peer, key: str = KEY, secret: str = SECRET) -> list[object]:
-    """Answer the challenge and return what comes of it."""
+    """Reply to the challenge, and return the reply of the hub."""
     await peer.send(1, "realm1", {"roles": {"subscriber": {}}, "authmethods": ["wampcra"], "authid": key})
     code, method, extra = await peer.receive()
     assert (code, method) == (4, "wampcra")
@@ -50,7 +50,7 @@ async def test_the_hub_waits_for_hello(hub: Hub, wire: HubClient) -> None:
 
 
 async def test_who_may_subscribe(run: Run, wire: HubClient) -> None:
-    """The same as by WAMP v1."""
+    """The rules for `Origin` are those of WAMP v1."""
     hub = await run(Hub(port=0, allow_origins=["https://app.example.com"], max_connections=3))
     for origin in (hub.url, "http://localhost:3000", "https://app.example.com"):
         await wire.wamp2_subscriber(hub, Origin=origin)
@@ -61,7 +61,7 @@ async def test_who_may_subscribe(run: Run, wire: HubClient) -> None:
     assert await refused() == 503
 
 
-async def test_eligible_and_exclude_name_sessions_of_both_kinds(hub: Hub, wire: HubClient) -> None:
+async def test_eligible_and_exclude_contain_session_ids_of_both_versions(hub: Hub, wire: HubClient) -> None:
     new, old = await wire.wamp2_subscriber(hub, TOPIC), await wire.subscriber(hub, TOPIC)
     await wire.push(hub, f"topicuri={TOPIC}&eligible={new.session_id}")
     await wire.push(hub, f"topicuri={TOPIC}&exclude={new.session_id}", b"2")
@@ -73,7 +73,7 @@ async def test_eligible_and_exclude_name_sessions_of_both_kinds(hub: Hub, wire: 
     await old.heard()
 
 
-async def test_a_subscriber_may_publish_to_both_kinds_where_allowed(run: Run, wire: HubClient) -> None:
+async def test_a_subscriber_may_publish_to_both_versions_if_allowed(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, allow_publish=True))
     new, old = await wire.wamp2_subscriber(hub, TOPIC), await wire.subscriber(hub, TOPIC)
     await new.send(16, 5, {"acknowledge": True}, TOPIC, ["é"])
@@ -85,14 +85,14 @@ async def test_a_subscriber_may_publish_to_both_kinds_where_allowed(run: Run, wi
     assert (other != publication, arguments) == (True, [[[1]]])
 
 
-async def test_binary_messages_and_pings_change_nothing(hub: Hub, wire: HubClient) -> None:
+async def test_binary_messages_and_pings_are_tolerated(hub: Hub, wire: HubClient) -> None:
     peer = await wire.wamp2_subscriber(hub, TOPIC)
     await peer.socket.send_bytes(b'[6,{},"x"]')
     await peer.socket.ping(b"are you there?")
     await peer.heard()
 
 
-async def test_a_thousand_of_both_kinds_get_an_event_each(run: Run, wire: HubClient) -> None:
+async def test_a_thousand_subscribers_of_both_versions_get_an_event_each(run: Run, wire: HubClient) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2500:
         pytest.skip("needs 2500 descriptors: ulimit -n 2500")
     hub = await run(Hub(port=0, max_connections=1000))
@@ -113,7 +113,7 @@ async def test_a_thousand_of_both_kinds_get_an_event_each(run: Run, wire: HubCli
 # Keys
 
 
-async def test_events_reach_who_has_authenticated(run: Run, wire: HubClient) -> None:
+async def test_events_reach_authenticated_subscribers(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, subscriber_keys={KEY: SECRET}))
     member, stranger = await wire.stranger(hub), await wire.stranger(hub)
     welcome = await authenticate(member)
@@ -127,7 +127,7 @@ async def test_events_reach_who_has_authenticated(run: Run, wire: HubClient) -> 
 
 
 @pytest.mark.parametrize(("key", "secret"), [(KEY, "wrong"), ("unknown", SECRET)])
-async def test_a_failure_is_told_late_and_ends_the_connection(
+async def test_a_failed_authentication_is_reported_late_and_ends_the_connection(
     run: Run, wire: HubClient, key: str, secret: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     penalties = [0.01]
@@ -142,7 +142,7 @@ async def test_a_failure_is_told_late_and_ends_the_connection(
     assert SECRET not in caplog.text
 
 
-async def test_a_late_answer_is_forgotten_with_its_connection(
+async def test_a_delayed_reply_is_cancelled_when_its_connection_ends(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = asyncio.Event()
@@ -169,10 +169,10 @@ async def test_a_late_answer_is_forgotten_with_its_connection(
 
 
 @pytest.mark.parametrize("keys", [None, {KEY: SECRET}], ids=["open", "guarded"])
-async def test_a_stranger_is_shown_out(
+async def test_a_connection_without_hello_is_closed(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch, keys: dict[str, str] | None
 ) -> None:
-    """On an open hub, too: until it says HELLO nobody knows what it wants with the connection."""
+    """A connection that sends no HELLO is closed, even on a hub without keys."""
     hub = await run(Hub(port=0, subscriber_keys=keys))
     with monkeypatch.context() as patched:
         patched.setattr(_websocket, "_JOIN_TIMEOUT", 0.0)
@@ -182,7 +182,7 @@ async def test_a_stranger_is_shown_out(
     assert message.extra == "no HELLO or no authentication within 0 s"
 
 
-async def test_who_has_said_hello_may_stay(hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_with_hello_stays(hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_websocket, "_JOIN_TIMEOUT", 3600.0)
     loop = asyncio.get_running_loop()
 
@@ -190,7 +190,7 @@ async def test_who_has_said_hello_may_stay(hub: Hub, wire: HubClient, monkeypatc
         return sum(timer.when() > loop.time() + 900 and not timer.cancelled() for timer in vars(loop)["_scheduled"])
 
     peer = await wire.stranger(hub)
-    await (await wire.subscriber(hub)).heard()  # the hub has seen the stranger by now
+    await (await wire.subscriber(hub)).heard()  # the hub has accepted the connection by now
     assert far_timers() == 1
     await peer.join()
     await peer.heard()
@@ -205,7 +205,7 @@ async def test_who_has_said_hello_may_stay(hub: Hub, wire: HubClient, monkeypatc
     ["x", "[]", "[99]", '[5,"t"]', '[2,"1","p"]', '[1,"realm1",{}]', '[32,true,{},"t"]', "[" * 5000],
     ids=lambda text: text[:16],
 )
-async def test_a_violation_is_told_and_ends_the_connection(hub: Hub, wire: HubClient, text: str) -> None:
+async def test_a_protocol_violation_is_reported_and_ends_the_connection(hub: Hub, wire: HubClient, text: str) -> None:
     peer = await wire.wamp2_subscriber(hub, TOPIC)
     await peer.socket.send_str(text)
     code, details, reason = await peer.receive()
@@ -215,14 +215,14 @@ async def test_a_violation_is_told_and_ends_the_connection(hub: Hub, wire: HubCl
     assert await peer.end() == 1002
 
 
-async def test_who_is_turned_away_is_told_why(hub: Hub, wire: HubClient) -> None:
+async def test_a_refused_connection_gets_the_reason(hub: Hub, wire: HubClient) -> None:
     peer = await wire.stranger(hub)
     await peer.send(1, "realm1", {"authmethods": ["ticket"]})
     assert (await peer.receive())[2] == "wamp.error.no_matching_auth_method"
     assert await peer.end() == 1000
 
 
-async def test_goodbye_comes_after_the_last_event(hub: Hub, wire: HubClient) -> None:
+async def test_goodbye_is_sent_after_the_last_event(hub: Hub, wire: HubClient) -> None:
     peer = await wire.wamp2_subscriber(hub, TOPIC)
     await wire.push(hub, f"topicuri={TOPIC}")
     await peer.send(6, {}, "wamp.close.normal")
@@ -231,7 +231,7 @@ async def test_goodbye_comes_after_the_last_event(hub: Hub, wire: HubClient) -> 
     assert await peer.end() == 1000
 
 
-async def test_what_leaves_makes_room(run: Run, wire: HubClient) -> None:
+async def test_a_subscriber_that_disconnects_makes_room(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_connections=1))
     ways: tuple[Callable[[Wamp2Peer], Awaitable[object]], ...] = (
         lambda peer: peer.send(6, {}, "x"),
@@ -247,15 +247,15 @@ async def test_what_leaves_makes_room(run: Run, wire: HubClient) -> None:
         await leave(peer)
 
 
-async def test_a_message_too_long_ends_the_connection(run: Run, wire: HubClient) -> None:
+async def test_a_message_that_is_too_long_ends_the_connection(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_body=10, max_topic=10))
     peer = await wire.wamp2_subscriber(hub)
     await peer.socket.send_str("x" * (_websocket.max_message(hub.config) + 1))
     assert await peer.end() == 1009
 
 
-async def test_a_hub_that_goes_says_goodbye_after_the_last_event(hub: Hub, wire: HubClient) -> None:
-    """It sends GOODBYE, if there is a session, and a close frame."""
+async def test_a_closing_hub_sends_goodbye_after_the_last_event(hub: Hub, wire: HubClient) -> None:
+    """A closing hub sends GOODBYE, if there is a session, and a close frame."""
     peers = [await wire.wamp2_subscriber(hub, TOPIC) for _ in range(3)]
     old, stranger = await wire.subscriber(hub, TOPIC), await wire.stranger(hub)
     await wire.push(hub, f"topicuri={TOPIC}")
@@ -272,7 +272,7 @@ async def test_a_hub_that_goes_says_goodbye_after_the_last_event(hub: Hub, wire:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_bug_ends_a_subscriber_without_a_word(
+async def test_a_bug_ends_a_websocket_without_a_message(
     hub: Hub, wire: HubClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     peer = await wire.wamp2_subscriber(hub)
@@ -286,7 +286,7 @@ async def test_a_bug_ends_a_subscriber_without_a_word(
     assert [record.getMessage() for record in caplog.records] == ["a request failed"]
 
 
-async def test_one_that_does_not_read_is_dropped_and_nobody_waits_for_it(
+async def test_a_subscriber_that_does_not_read_is_dropped_and_delays_no_other(
     run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub = await run(Hub(port=0, max_queue=100_000))

@@ -1,4 +1,4 @@
-"""WAMP v2 subscribers without a socket: how they join, what they may say, and what reaches both kinds at once."""
+"""WAMP v2 sessions without a socket: authentication, messages, and events that reach both WAMP versions."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ TOPIC = "com.example.topic"
 
 
 def answer(challenge: str, secret: str = SECRET) -> str:
-    """Return what answers a challenge, computed by the standard library alone."""
+    """Return the reply to a challenge, computed with the standard library only."""
     return base64.b64encode(hmac.digest(secret.encode(), challenge.encode(), hashlib.sha256)).decode()
 
 
 def opened(broker: Broker) -> Session:
-    """Return a WAMP v2 session that has not said anything yet."""
+    """Return a WAMP v2 session on which nothing has been sent yet."""
     return broker.open(Wamp2Session, drop=lambda: pytest.fail("dropped"))
 
 
 def joined(broker: Broker) -> Session:
     """Return an anonymous WAMP v2 session whose WELCOME has been read."""
     session = opened(broker)
-    assert told(session, HELLO)[0] == 2
+    assert ask(session, HELLO)[0] == 2
     return session
 
 
@@ -60,8 +60,8 @@ def old(broker: Broker) -> Session:
     return session
 
 
-def told(session: Session, *message: object) -> list[object]:
-    """Return the one message that answers another, given as text or as its fields; nothing where none does."""
+def ask(session: Session, *message: object) -> list[object]:
+    """Send a message, given as text or as its fields, and return the only reply; an empty list if there is none."""
     text = message[0] if isinstance(message[0], str) else json.dumps(message)
     assert session.receive(text) is None
     answers = said(session)
@@ -72,9 +72,9 @@ def told(session: Session, *message: object) -> list[object]:
 def subscribed(session: Session, topic: str = TOPIC) -> int:
     """Subscribe and return the ID of the subscription."""
     if session.subprotocol == "wamp":
-        assert told(session, 5, topic) == []
+        assert ask(session, 5, topic) == []
         return 0
-    kind, request, subscription = told(session, 32, 7, {}, topic)
+    kind, request, subscription = ask(session, 32, 7, {}, topic)
     assert (kind, request) == (33, 7)
     assert isinstance(subscription, int)
     return subscription
@@ -87,23 +87,23 @@ def broker() -> Broker:
 
 @pytest.fixture
 def guarded() -> Broker:
-    """Return a hub's sessions that want a key."""
+    """Return a broker that requires a key."""
     return Broker(HubConfig(subscriber_keys={KEY: SECRET}, clock=lambda: CHALLENGED_AT), (Log(),))
 
 
-# Joining
+# HELLO and authentication
 
 
-def test_a_session_says_nothing_before_hello(broker: Broker) -> None:
+def test_the_hub_sends_nothing_before_hello(broker: Broker) -> None:
     session = opened(broker)
     assert (said(session), session.admitted, session.ending) == ([], False, None)
 
 
 @pytest.mark.parametrize("details", [{}, {"authmethods": []}, {"authmethods": ["wampcra", "anonymous"], "authid": "x"}])
 @pytest.mark.parametrize("realm", ["realm1", "com.example.ü", ""])
-def test_an_anonymous_client_is_welcome_in_any_realm(broker: Broker, realm: str, details: object) -> None:
+def test_an_anonymous_client_is_accepted_in_any_realm(broker: Broker, realm: str, details: object) -> None:
     session = opened(broker)
-    kind, session_id, welcome = told(session, 1, realm, details)
+    kind, session_id, welcome = ask(session, 1, realm, details)
     assert (kind, str(session_id), session.admitted) == (2, session.id, True)
     assert isinstance(welcome, dict)
     assert welcome.pop("roles")["broker"]["features"].keys() == {
@@ -114,9 +114,9 @@ def test_an_anonymous_client_is_welcome_in_any_realm(broker: Broker, realm: str,
     assert welcome == {"realm": realm, "authid": session.id, "authrole": "anonymous", "authmethod": "anonymous"}
 
 
-def test_who_wants_to_authenticate_is_not_let_in_as_anybody(broker: Broker) -> None:
+def test_a_client_that_tries_to_authenticate_does_not_join_as_anonymous(broker: Broker) -> None:
     session = opened(broker)
-    reply = told(session, 1, "realm1", {"authmethods": ["wampcra"], "authid": KEY})
+    reply = ask(session, 1, "realm1", {"authmethods": ["wampcra"], "authid": KEY})
     assert reply == [
         3,
         {"message": "this hub has no subscriber keys; join as anonymous"},
@@ -129,9 +129,9 @@ def test_who_wants_to_authenticate_is_not_let_in_as_anybody(broker: Broker) -> N
     "details",
     [{}, {"authmethods": ["anonymous"]}, {"authmethods": ["scram"], "authid": KEY}, {"authmethods": ["wampcra"]}],
 )
-def test_a_key_is_demanded_where_there_are_keys(guarded: Broker, details: object) -> None:
+def test_a_hub_with_keys_requires_a_key(guarded: Broker, details: object) -> None:
     session = opened(guarded)
-    reply = told(session, 1, "realm1", details)
+    reply = ask(session, 1, "realm1", details)
     said_ = "subscribers of this hub need a key (wampcra)"
     assert reply == [3, {"message": said_}, "wamp.error.no_matching_auth_method"]
     assert (session.ending, session.admitted) == ((1000, ""), False)
@@ -139,7 +139,7 @@ def test_a_key_is_demanded_where_there_are_keys(guarded: Broker, details: object
 
 def challenged(session: Session, key: str = KEY) -> str:
     """Return the challenge."""
-    kind, method, extra = told(session, 1, "realm1", {"authmethods": ["wampcra"], "authid": key})
+    kind, method, extra = ask(session, 1, "realm1", {"authmethods": ["wampcra"], "authid": key})
     assert (kind, method) == (4, "wampcra")
     assert isinstance(extra, dict)
     assert list(extra) == ["challenge"]
@@ -147,13 +147,13 @@ def challenged(session: Session, key: str = KEY) -> str:
     return extra["challenge"]
 
 
-def test_the_right_answer_opens_the_session(guarded: Broker) -> None:
+def test_the_right_signature_opens_the_session(guarded: Broker) -> None:
     session = opened(guarded)
     challenge = challenged(session)
     assert not session.admitted
-    told_ = json.loads(challenge)
-    assert len(base64.urlsafe_b64decode(told_.pop("nonce") + "==")) >= 16
-    assert told_ == {
+    received = json.loads(challenge)
+    assert len(base64.urlsafe_b64decode(received.pop("nonce") + "==")) >= 16
+    assert received == {
         "authid": KEY,
         "authrole": "subscriber",
         "authmethod": "wampcra",
@@ -161,7 +161,7 @@ def test_the_right_answer_opens_the_session(guarded: Broker) -> None:
         "session": int(session.id),
         "timestamp": "2011-10-14T16:59:51Z",
     }
-    kind, session_id, welcome = told(session, 5, answer(challenge), {})
+    kind, session_id, welcome = ask(session, 5, answer(challenge), {})
     assert (kind, str(session_id)) == (2, session.id)
     assert isinstance(welcome, dict)
     assert (welcome["authid"], welcome["authrole"], welcome["authmethod"]) == (KEY, "subscriber", "wampcra")
@@ -181,7 +181,7 @@ def test_the_right_answer_opens_the_session(guarded: Broker) -> None:
         ("\ud800", lambda challenge: "x"),
     ],
 )
-def test_a_wrong_answer_and_an_unknown_key_are_told_alike_and_late(
+def test_a_wrong_signature_and_an_unknown_key_get_the_same_delayed_reply(
     guarded: Broker, key: str, sign: Callable[[str], str]
 ) -> None:
     session = opened(guarded)
@@ -199,8 +199,8 @@ def test_a_wrong_answer_and_an_unknown_key_are_told_alike_and_late(
 @pytest.mark.parametrize(
     "second", ["right", [1, "realm1", {"authmethods": ["wampcra"], "authid": KEY}], [3, {}, "x"], []]
 )
-def test_nothing_brings_a_late_answer_forward(guarded: Broker, second: list[object] | str) -> None:
-    """No message shortens the delay, because guessing would be quick: no correct signature, HELLO or ABORT."""
+def test_nothing_shortens_a_delayed_reply(guarded: Broker, second: list[object] | str) -> None:
+    """No message shortens the delay, because guessing would be fast otherwise: no correct signature, HELLO or ABORT."""
     session = opened(guarded)
     challenge = challenged(session)
     late = session.receive('[5,"wrong",{}]')
@@ -214,31 +214,31 @@ def test_nothing_brings_a_late_answer_forward(guarded: Broker, second: list[obje
     assert session.ending == (1000, "")
 
 
-def test_a_challenge_is_good_for_one_session(guarded: Broker) -> None:
-    """An answer that was overheard opens nothing."""
+def test_a_challenge_is_valid_for_one_session(guarded: Broker) -> None:
+    """A reply that was intercepted opens no other session."""
     first, second = opened(guarded), opened(guarded)
     overheard = answer(challenged(first))
     assert answer(challenged(second)) != overheard
     assert second.receive(json.dumps([5, overheard, {}])) is not None
-    assert told(first, 5, overheard, {})[0] == 2
-    assert told(first, 5, overheard, {})[2] == VIOLATION
+    assert ask(first, 5, overheard, {})[0] == 2
+    assert ask(first, 5, overheard, {})[2] == VIOLATION
 
 
-def test_a_challenge_stands_until_it_is_answered(guarded: Broker) -> None:
+def test_a_challenge_is_valid_until_the_first_reply(guarded: Broker) -> None:
     session = opened(guarded)
     challenged(session)
-    reply = told(session, 1, "realm1", {"authmethods": ["wampcra"], "authid": KEY})
+    reply = ask(session, 1, "realm1", {"authmethods": ["wampcra"], "authid": KEY})
     assert (reply[2], session.ending) == (VIOLATION, (1002, ""))
 
 
-def test_no_challenge_comes_twice(guarded: Broker) -> None:
+def test_challenges_are_unique(guarded: Broker) -> None:
     assert len({json.loads(challenged(opened(guarded)))["nonce"] for _ in range(100)}) == 100
 
 
-def test_a_client_may_give_up_when_challenged(guarded: Broker) -> None:
+def test_a_client_may_abort_after_the_challenge(guarded: Broker) -> None:
     session = opened(guarded)
     challenged(session)
-    assert told(session, 3, {}, "wamp.close.normal") == []
+    assert ask(session, 3, {}, "wamp.close.normal") == []
     assert session.ending == (1000, "")
 
 
@@ -249,17 +249,17 @@ def test_a_client_may_give_up_when_challenged(guarded: Broker) -> None:
         *("x", "[]", "[99]", "[2,1,{}]", '[1,"realm1"]', '[5,"t"]', '[2,"1","p"]'),
     ],
 )
-def test_what_comes_before_hello_ends_the_connection(broker: Broker, guarded: Broker, text: str) -> None:
+def test_a_message_before_hello_ends_the_connection(broker: Broker, guarded: Broker, text: str) -> None:
     for each in (broker, guarded):
         session = opened(each)
-        reply = told(session, text)
+        reply = ask(session, text)
         assert (reply[0], reply[2]) == (3, VIOLATION)
         assert (session.ending, session.admitted, session.subscribed) == ((1002, ""), False, set())
 
 
-def test_who_gives_up_before_hello_is_not_answered(broker: Broker) -> None:
+def test_an_abort_before_hello_gets_no_reply(broker: Broker) -> None:
     session = opened(broker)
-    assert told(session, 3, {}, "wamp.close.normal") == []
+    assert ask(session, 3, {}, "wamp.close.normal") == []
     assert session.ending == (1000, "")
 
 
@@ -281,20 +281,20 @@ def test_joining_step_by_step() -> None:
     assert isinstance(anonymous.hello(Hello("r", ("wampcra",), KEY)), Refusal)
 
 
-def test_no_secret_is_left_behind(guarded: Broker, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_is_stored(guarded: Broker, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         good, bad = opened(guarded), opened(guarded)
         right, wrong = answer(challenged(good)), answer(challenged(bad), "a-password")
-        told(good, 5, right, {})
+        ask(good, 5, right, {})
         late = bad.receive(json.dumps([5, wrong, {}]))
         assert callable(late)
         late()
     logged = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert logged == [f"subscriber {bad.id} at ? failed to authenticate: no such key, or a wrong signature"]
     joining = joining_with({KEY: SECRET})
-    told_ = caplog.text + repr(said(bad)) + repr(good) + repr(bad) + repr(joining)
+    shown = caplog.text + repr(said(bad)) + repr(good) + repr(bad) + repr(joining)
     for secret in (SECRET, right, wrong, "a-password"):
-        assert secret not in told_
+        assert secret not in shown
 
 
 # Topics
@@ -303,16 +303,16 @@ def test_no_secret_is_left_behind(guarded: Broker, caplog: pytest.LogCaptureFixt
 def test_subscribing_and_unsubscribing(broker: Broker) -> None:
     session = joined(broker)
     subscription = subscribed(session)
-    assert told(session, 32, 8, {"match": "exact"}, TOPIC) == [33, 8, subscription]
+    assert ask(session, 32, 8, {"match": "exact"}, TOPIC) == [33, 8, subscription]
     assert broker.deliver(Publication(TOPIC, "1")) == 1
     assert said(session) == [[36, subscription, broker.ids.newest, {}, [1]]]
-    assert told(session, 34, 9, subscription) == [35, 9]
+    assert ask(session, 34, 9, subscription) == [35, 9]
     assert broker.deliver(Publication(TOPIC, "2")) == 0
-    assert told(session, 34, 10, subscription)[::4] == [8, "wamp.error.no_such_subscription"]
+    assert ask(session, 34, 10, subscription)[::4] == [8, "wamp.error.no_such_subscription"]
     assert (said(session), session.subscribed, broker._topics) == ([], set(), {})
 
 
-def test_a_topic_has_one_id_for_all_who_subscribe(broker: Broker) -> None:
+def test_all_subscriptions_to_a_topic_have_the_same_id(broker: Broker) -> None:
     a, b = joined(broker), joined(broker)
     old_one = old(broker)
     subscribed(old_one)
@@ -320,53 +320,53 @@ def test_a_topic_has_one_id_for_all_who_subscribe(broker: Broker) -> None:
     assert subscribed(a, "other") not in (subscribed(a), 0)
 
 
-def test_the_subscription_of_another_is_not_to_be_ended(broker: Broker) -> None:
+def test_a_session_cannot_end_the_subscription_of_another(broker: Broker) -> None:
     a, b = joined(broker), joined(broker)
     subscription = subscribed(a)
-    assert told(b, 34, 1, subscription)[4] == "wamp.error.no_such_subscription"
+    assert ask(b, 34, 1, subscription)[4] == "wamp.error.no_such_subscription"
     assert broker.deliver(Publication(TOPIC, "1")) == 1
 
 
-def test_a_topic_that_was_left_by_all_begins_anew(broker: Broker) -> None:
+def test_a_topic_without_subscribers_gets_a_new_id(broker: Broker) -> None:
     a, b = joined(broker), joined(broker)
     first = subscribed(a)
-    assert told(a, 34, 1, first) == [35, 1]
+    assert ask(a, 34, 1, first) == [35, 1]
     assert subscribed(b) != first
-    assert told(a, 34, 1, first)[4] == "wamp.error.no_such_subscription"
+    assert ask(a, 34, 1, first)[4] == "wamp.error.no_such_subscription"
 
 
 @pytest.mark.parametrize("match", ["prefix", "wildcard", "Exact", "", None, 5, ["exact"]])
-def test_topics_are_compared_exactly_or_not_at_all(broker: Broker, match: object) -> None:
+def test_only_exact_matching_is_supported(broker: Broker, match: object) -> None:
     session = joined(broker)
-    reply = told(session, 32, 1, {"match": match}, "com.example.")
+    reply = ask(session, 32, 1, {"match": match}, "com.example.")
     assert reply == [8, 32, 1, {}, "wamp.error.option_not_allowed", ["this hub supports only exact matches of topics"]]
     assert session.subscribed == set()
 
 
 @pytest.mark.parametrize("topic", ["", "a b", "a..b", "a#", ".a", "a.", "\n"])
 def test_any_text_is_a_topic(broker: Broker, topic: str) -> None:
-    """As in WAMP v1, so that a page can prefer v2. WELCOME says so."""
+    """Any text is a topic, as in WAMP v1, so that a page can prefer v2. WELCOME says so."""
     session = joined(broker)
     subscription = subscribed(session, topic)
     broker.deliver(Publication(topic, "1"))
     assert said(session) == [[36, subscription, broker.ids.newest, {}, [1]]]
 
 
-def test_the_caps_on_topics() -> None:
+def test_the_limits_of_topics() -> None:
     broker = Broker(HubConfig(max_subscriptions=2, max_topic=10))
     session = joined(broker)
     first = subscribed(session, "a")
     subscribed(session, "b" * 10)
     for topic in ("c", "d" * 11):
-        error, reason = told(session, 32, 1, {}, topic)[4:]
+        error, reason = ask(session, 32, 1, {}, topic)[4:]
         assert (error, "exceeds maximum" in str(reason)) == ("wamp.error.not_authorized", True)
     assert subscribed(session, "a") == first
-    assert told(session, 34, 1, first) == [35, 1]
+    assert ask(session, 34, 1, first) == [35, 1]
     subscribed(session, "c")
     assert session.subscribed == {"b" * 10, "c"}
 
 
-def test_a_closed_session_leaves_nothing(broker: Broker) -> None:
+def test_a_closed_session_leaves_no_subscriptions(broker: Broker) -> None:
     session, other, old_one = joined(broker), joined(broker), old(broker)
     for each in (session, other, old_one):
         subscribed(each)
@@ -378,10 +378,10 @@ def test_a_closed_session_leaves_nothing(broker: Broker) -> None:
     assert (broker.deliver(Publication(TOPIC, "1")), len(broker), broker._topics) == (0, 0, {})
 
 
-# One event for both kinds
+# One event for both WAMP versions
 
 
-def test_one_event_reaches_both_kinds(broker: Broker) -> None:
+def test_an_event_reaches_both_wamp_versions(broker: Broker) -> None:
     new, newer, old_one, stranger = joined(broker), joined(broker), old(broker), joined(broker)
     subscription = subscribed(new)
     for each in (newer, old_one):
@@ -416,19 +416,19 @@ def test_ids_of_events_increase(broker: Broker) -> None:
         ([], {"a": 2}, [[], {"a": 2}], {"args": [], "kwargs": {"a": 2}}),
     ],
 )
-def test_what_each_kind_is_told(
+def test_the_form_of_an_event_in_each_wamp_version(
     broker: Broker, args: list[object], kwargs: dict[str, object], new: list[object], old_: object
 ) -> None:
-    """WAMP v1 has single values alone."""
+    """WAMP v1 has only single values, so several arguments become an object."""
     publisher, subscriber, old_one = joined(broker), joined(broker), old(broker)
     for each in (subscriber, old_one):
         subscribed(each)
-    assert told(publisher, 16, 1, {}, TOPIC, args, kwargs) == []
+    assert ask(publisher, 16, 1, {}, TOPIC, args, kwargs) == []
     assert [event[4:] for event in said(subscriber)] == [new]
     assert said(old_one) == [[8, TOPIC, old_]]
 
 
-def test_one_id_names_a_session_for_both_kinds(broker: Broker) -> None:
+def test_session_ids_select_sessions_of_both_versions(broker: Broker) -> None:
     new, old_one, third = joined(broker), old(broker), joined(broker)
     everybody = [new, old_one, third]
     for each in everybody:
@@ -448,26 +448,26 @@ def test_one_id_names_a_session_for_both_kinds(broker: Broker) -> None:
         assert [each for each in everybody if said(each)] == receivers
 
 
-def test_a_session_is_named_by_integers_from_wamp_v2(broker: Broker) -> None:
+def test_session_ids_of_wamp_v2_are_integers(broker: Broker) -> None:
     new, old_one, publisher = joined(broker), old(broker), joined(broker)
     for each in (new, old_one, publisher):
         subscribed(each)
-    told(publisher, 16, 1, {"eligible": [int(old_one.id), int(publisher.id)]}, TOPIC, [1])
+    ask(publisher, 16, 1, {"eligible": [int(old_one.id), int(publisher.id)]}, TOPIC, [1])
     assert [each for each in (new, old_one, publisher) if said(each)] == [old_one]
     publisher.receive(json.dumps([16, 1, {"exclude": [int(old_one.id)], "exclude_me": False}, TOPIC, [1]]))
     assert [each for each in (new, old_one, publisher) if said(each)] == [new, publisher]
-    told(old_one, 7, TOPIC, 1, [], [new.id])
+    ask(old_one, 7, TOPIC, 1, [], [new.id])
     assert [each for each in (new, old_one, publisher) if said(each)] == [new]
 
 
-def test_who_authenticated_is_named_by_key_and_role() -> None:
-    """Once as anonymous broker, which have no other name than their own; once by their keys, on both kinds."""
+def test_authid_and_authrole_select_subscribers() -> None:
+    """Authids and authroles select subscribers: anonymous ones by their session IDs, others by their keys."""
     broker = Broker(HubConfig(subscriber_keys={"a": SECRET, "b": SECRET}))
     new, old_one = opened(broker), old(broker)
-    told(new, 5, answer(challenged(new, "a")), {})
-    challenge = told(old_one, 2, "1", "http://api.wamp.ws/procedure#authreq", "b")[2]
+    ask(new, 5, answer(challenged(new, "a")), {})
+    challenge = ask(old_one, 2, "1", "http://api.wamp.ws/procedure#authreq", "b")[2]
     assert isinstance(challenge, str)
-    told(old_one, 2, "2", "http://api.wamp.ws/procedure#auth", answer(challenge))
+    ask(old_one, 2, "2", "http://api.wamp.ws/procedure#auth", answer(challenge))
     anonymous = Broker(HubConfig())
     alice, bob = joined(anonymous), old(anonymous)
     for hub, a, b, names, role in [
@@ -493,11 +493,11 @@ def test_who_authenticated_is_named_by_key_and_role() -> None:
         assert hub.deliver(Publication(TOPIC, "1", frozenset({b.id}), authid=Receivers(frozenset(names[:1])))) == 0
 
 
-def test_a_full_queue_drops_its_subscriber_and_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_queue_drops_only_its_subscriber(caplog: pytest.LogCaptureFixture) -> None:
     broker = Broker(HubConfig(max_queue=10_000), (Log(),))
     dropped: list[str] = []
     slow = broker.open(Wamp2Session, drop=lambda: dropped.append("slow"))
-    told(slow, HELLO)
+    ask(slow, HELLO)
     quick, old_one = joined(broker), old(broker)
     for each in (slow, quick, old_one):
         subscribed(each)
@@ -517,8 +517,8 @@ def test_publishing_with_and_without_acknowledgement(broker: Broker) -> None:
     publisher, subscriber = joined(broker), joined(broker)
     subscribed(subscriber)
     subscribed(publisher)
-    assert told(publisher, 16, 1, {}, TOPIC, [1]) == []
-    kind, request, publication = told(publisher, 16, 2, {"acknowledge": True}, TOPIC, [2])
+    assert ask(publisher, 16, 1, {}, TOPIC, [1]) == []
+    kind, request, publication = ask(publisher, 16, 2, {"acknowledge": True}, TOPIC, [2])
     assert (kind, request) == (17, 2)
     first, second = said(subscriber)
     assert (first[4], second[4], second[2]) == ([1], [2], publication)
@@ -526,49 +526,49 @@ def test_publishing_with_and_without_acknowledgement(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize(("status", "error"), [(503, "webmq.error.not_published"), (502, "webmq.error.unconfirmed")])
-def test_publishing_while_the_engine_cannot(
+def test_publishing_while_the_engine_fails(
     broker: Broker, monkeypatch: pytest.MonkeyPatch, status: int, error: str
 ) -> None:
     monkeypatch.setattr(broker.engine, "publish", lambda _: Refused(status, "away"))
     publisher = joined(broker)
-    assert told(publisher, 16, 1, {}, TOPIC, [1]) == []
-    assert told(publisher, 16, 2, {"acknowledge": True}, TOPIC, [2]) == [8, 16, 2, {}, error, ["away"]]
+    assert ask(publisher, 16, 1, {}, TOPIC, [1]) == []
+    assert ask(publisher, 16, 2, {"acknowledge": True}, TOPIC, [2]) == [8, 16, 2, {}, error, ["away"]]
 
 
-def test_what_nobody_hears_is_published_all_the_same(broker: Broker) -> None:
-    assert told(joined(broker), 16, 2, {"acknowledge": True}, TOPIC)[:2] == [17, 2]
+def test_an_event_without_subscribers_is_published(broker: Broker) -> None:
+    assert ask(joined(broker), 16, 2, {"acknowledge": True}, TOPIC)[:2] == [17, 2]
 
 
-def test_empty_lists_name_nobody_in_particular(broker: Broker) -> None:
-    """As with Crossbar.io, empty lists in a PUBLISH are ignored: all subscribers of the topic get the event."""
+def test_empty_lists_of_receivers_are_ignored(broker: Broker) -> None:
+    """Empty lists in a PUBLISH are ignored, as by Crossbar.io: all subscribers of the topic get the event."""
     publisher, subscriber = joined(broker), joined(broker)
     subscribed(subscriber)
     names = ("eligible", "exclude", "eligible_authid", "eligible_authrole")
-    told(publisher, 16, 1, {name: [] for name in names}, TOPIC, [1])
+    ask(publisher, 16, 1, {name: [] for name in names}, TOPIC, [1])
     assert len(said(subscriber)) == 1
     for nobody in ({"eligible": [0]}, {"eligible_authid": [""]}, {"eligible_authrole": ["x"]}):
-        told(publisher, 16, 1, nobody, TOPIC, [1])
+        ask(publisher, 16, 1, nobody, TOPIC, [1])
     assert said(subscriber) == []
 
 
 @pytest.mark.parametrize("topic", ["a b", "", "wamp.topic", "#"])
-def test_a_topic_that_is_none_is_not_published_to(broker: Broker, topic: str) -> None:
+def test_an_event_of_an_invalid_topic_is_refused(broker: Broker, topic: str) -> None:
     session = joined(broker)
-    assert told(session, 16, 1, {}, topic) == []
-    assert told(session, 16, 2, {"acknowledge": True}, topic)[:5] == [8, 16, 2, {}, "wamp.error.invalid_uri"]
+    assert ask(session, 16, 1, {}, topic) == []
+    assert ask(session, 16, 2, {"acknowledge": True}, topic)[:5] == [8, 16, 2, {}, "wamp.error.invalid_uri"]
 
 
-def test_nothing_is_published_unless_allowed() -> None:
+def test_subscribers_may_not_publish_by_default() -> None:
     broker = Broker(HubConfig())
     publisher, subscriber = joined(broker), joined(broker)
     subscribed(subscriber)
-    assert told(publisher, 16, 1, {}, TOPIC, [1]) == []
-    reply = told(publisher, 16, 2, {"acknowledge": True}, TOPIC, [1])
+    assert ask(publisher, 16, 1, {}, TOPIC, [1]) == []
+    reply = ask(publisher, 16, 2, {"acknowledge": True}, TOPIC, [1])
     assert reply == [8, 16, 2, {}, "wamp.error.not_authorized", ["subscribers of this hub may not publish"]]
     assert said(subscriber) == []
 
 
-# What a router with callees would do, and the end
+# Remote procedure calls, which the hub does not support, and the end of a session
 
 
 @pytest.mark.parametrize(
@@ -580,17 +580,17 @@ def test_nothing_is_published_unless_allowed() -> None:
         ([66, 1, 7], "wamp.error.no_such_registration"),
     ],
 )
-def test_nobody_registers_or_calls_procedures(broker: Broker, message: list[object], error: str) -> None:
+def test_registering_and_calling_procedures_is_refused(broker: Broker, message: list[object], error: str) -> None:
     session = joined(broker)
     said_ = ["this hub has no procedures"]
-    assert told(session, *message) == [8, message[0], 1, {}, error, said_]
+    assert ask(session, *message) == [8, message[0], 1, {}, error, said_]
     assert session.ending is None
 
 
 @pytest.mark.parametrize("text", ["[49,1,{}]", "[70,1,{}]", '[8,68,1,{},"wamp.error.x"]'])
-def test_what_is_about_a_call_that_has_ended_is_ignored(broker: Broker, text: str) -> None:
+def test_messages_about_a_call_that_has_ended_are_ignored(broker: Broker, text: str) -> None:
     session = joined(broker)
-    assert told(session, text) == []
+    assert ask(session, text) == []
     assert session.ending is None
     subscribed(session)
 
@@ -599,16 +599,16 @@ def test_what_is_about_a_call_that_has_ended_is_ignored(broker: Broker, text: st
     "text",
     [HELLO, '[5,"x",{}]', "x", "[]", "{}", "[99]", '[32,true,{},"t"]', '[32.0,1,{},"t"]', '[5,"t"]', "[36,1,1,{}]"],
 )
-def test_what_no_client_may_say_ends_the_connection(broker: Broker, text: str) -> None:
+def test_a_message_that_no_client_may_send_ends_the_connection(broker: Broker, text: str) -> None:
     session = joined(broker)
     subscribed(session)
-    reply = told(session, text)
+    reply = ask(session, text)
     assert (reply[0], reply[2], session.ending) == (3, VIOLATION, (1002, ""))
     broker.deliver(Publication(TOPIC, "1"))
     assert (said(session), session.ended) == ([], True)
 
 
-def test_goodbye_is_answered_and_the_last_word(broker: Broker) -> None:
+def test_goodbye_is_the_last_message_in_both_directions(broker: Broker) -> None:
     session = joined(broker)
     subscribed(session)
     broker.deliver(Publication(TOPIC, "1"))
@@ -620,13 +620,13 @@ def test_goodbye_is_answered_and_the_last_word(broker: Broker) -> None:
     assert (session.ending, session.ended) == ((1000, ""), True)
 
 
-def test_an_abort_is_not_answered(broker: Broker) -> None:
+def test_an_abort_gets_no_reply(broker: Broker) -> None:
     session = joined(broker)
-    assert told(session, 3, {"message": "you make no sense"}, VIOLATION) == []
+    assert ask(session, 3, {"message": "you make no sense"}, VIOLATION) == []
     assert session.ending == (1000, "")
 
 
-def test_a_hub_that_goes_says_so_where_the_protocol_has_a_word(broker: Broker) -> None:
+def test_a_closing_hub_sends_goodbye_or_abort_where_the_protocol_allows(broker: Broker) -> None:
     stranger, member, old_one = opened(broker), joined(broker), old(broker)
     for each in (stranger, member, old_one):
         each.leave("wamp.close.system_shutdown")
@@ -634,7 +634,7 @@ def test_a_hub_that_goes_says_so_where_the_protocol_has_a_word(broker: Broker) -
     assert said(member) == [[6, {}, "wamp.close.system_shutdown"]]
 
 
-# Whatever may be said
+# Arbitrary messages
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([TOPIC, "t", "1"]),
@@ -663,8 +663,8 @@ def conversation(codes: st.SearchStrategy[int], likely: st.SearchStrategy[object
 
 @pytest.mark.parametrize("keys", [{}, {KEY: SECRET}], ids=["open", "guarded"])
 @given(messages=st.data())
-def test_whatever_is_said_nothing_breaks(keys: dict[str, str], messages: st.DataObject) -> None:
-    """Neither kind raises, and all that a queue holds is whole messages of JSON, within its bounds."""
+def test_arbitrary_messages_break_nothing(keys: dict[str, str], messages: st.DataObject) -> None:
+    """No session raises an error, and its queue holds only complete messages of valid JSON, within its limit."""
     config = HubConfig(subscriber_keys=keys, allow_publish=True, max_queue=5_000, max_subscriptions=3)
     for subprotocol, kind, talk in [
         ("wamp", Wamp1Session, conversation(codes_1, likely_1)),
@@ -678,7 +678,7 @@ def test_whatever_is_said_nothing_breaks(keys: dict[str, str], messages: st.Data
             session.receive(HELLO)
         for text in messages.draw(talk):
             if session.ending is not None:
-                break  # as the connection does
+                break  # as the connection does it
             late = session.receive(text)
             if callable(late):
                 late()
@@ -691,5 +691,5 @@ def test_whatever_is_said_nothing_breaks(keys: dict[str, str], messages: st.Data
         assert (len(broker), broker._topics) == (0, {})
 
 
-def test_both_kinds_are_there() -> None:
+def test_the_broker_has_sessions_of_both_versions() -> None:
     assert tuple(PROTOCOLS) == ("wamp", "wamp.2.json")

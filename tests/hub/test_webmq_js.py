@@ -1,4 +1,4 @@
-"""`webmq.js` in Chromium over WAMP v1: with real hubs, and with a WebSocket in JavaScript that the test controls."""
+"""`webmq.js` in Chromium over WAMP v1: with real hubs, and with a fake WebSocket that the test controls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._browser import CLASSIC
 
 from .conftest import HubClient, Run
-from .pages import asked, heard, watched
+from .pages import heard, ping_reply, watched
 
 pytestmark = pytest.mark.usefixtures("chromium")
 
@@ -35,7 +35,7 @@ globalThis.WebSocket = class extends WebSocket {
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
-    """Return a page whose WebSockets offer WAMP v1 alone, as if the broker had no other protocol."""
+    """Return a page whose WebSockets offer only WAMP v1."""
     async with watched() as page:
         await page.before_scripts(WAMP1_ALONE)
         yield page
@@ -43,7 +43,7 @@ async def page() -> AsyncIterator[Page]:
 
 @pytest.fixture
 async def page_of_both() -> AsyncIterator[Page]:
-    """Return a page whose WebSockets offer both protocols."""
+    """Return a page whose WebSockets offer both versions of WAMP."""
     async with watched() as page:
         yield page
 
@@ -95,7 +95,7 @@ async def in_state(page: Page, state: str) -> None:
 
 
 async def got(page: Page, *events: object) -> None:
-    """Wait for as many events, and check them; each is [topic, event]."""
+    """Wait for this number of events, and check them; each is [topic, event]."""
     await page.until(f"events.length >= {len(events)}")
     assert await page.evaluate("events") == list(events)
 
@@ -104,7 +104,7 @@ async def got(page: Page, *events: object) -> None:
 
 
 async def test_a_page_of_another_port_subscribes(hub: Hub, wire: HubClient, page: Page) -> None:
-    """By default it subscribes to the hub that serves the script."""
+    """By default, a page subscribes to the hub that serves the script, even from another port."""
     async with site(hub.url) as other:
         await page.open(other)
         await page.evaluate(START)
@@ -122,7 +122,7 @@ async def test_a_page_of_another_port_subscribes(hub: Hub, wire: HubClient, page
 
 
 async def test_a_page_of_a_foreign_origin_is_refused(hub: Hub, wire: HubClient) -> None:
-    """The browser gives no reason for the failure; `detail` names the likely ones."""
+    """The browser gives no reason for the failure, so `detail` names the likely ones."""
     async with site(hub.url) as other, watched() as page:
         foreign = other.replace("127.0.0.1", "foreign.example")
         await page.open(foreign)
@@ -159,12 +159,12 @@ async def test_a_worker_subscribes(hub: Hub, wire: HubClient, page: Page) -> Non
             undefined
         """)
         await page.until("said.includes('open')")
-        while await page.evaluate("said.length") == 1:  # nothing tells another thread that the hub has heard
+        while await page.evaluate("said.length") == 1:  # another thread is not notified when the hub has subscribed it
             await wire.push(hub)
         assert await page.evaluate("said.slice(0, 2)") == ["open", ["t", 1]]
 
 
-async def test_it_comes_back_with_its_subscriptions(wire: HubClient, page: Page) -> None:
+async def test_it_reconnects_with_its_subscriptions(wire: HubClient, page: Page) -> None:
     async with Hub(port=0) as hub, site(hub.url) as other:
         port = int(hub.url.rpartition(":")[2])
         await page.open(other)
@@ -195,12 +195,12 @@ async def test_unsubscribing(hub: Hub, wire: HubClient, page: Page) -> None:
         await got(page, ["u", 1])
 
 
-async def test_a_hub_answers_that_it_is_there(hub: Hub, page: Page) -> None:
+async def test_a_hub_replies_to_pings(hub: Hub, page: Page) -> None:
     async with site(hub.url) as other:
         await page.open(other)
         await page.evaluate(START)
         await in_state(page, "open")
-        assert await asked(page) == [3, "ping", None]
+        assert await ping_reply(page) == [3, "ping", None]
 
 
 # Authentication with a hub
@@ -241,8 +241,8 @@ async def test_a_refusal_is_final(run: Run, wire: HubClient, page: Page, options
         assert await page.evaluate("[states, events, sockets.length]") == [["connecting", "refused"], [], 1]
 
 
-async def test_a_signer_that_fails_is_asked_again(run: Run, wire: HubClient, page: Page) -> None:
-    """The signing server may be available again at the next attempt."""
+async def test_a_failing_sign_is_called_again(run: Run, wire: HubClient, page: Page) -> None:
+    """A failing `sign` is called again at the next attempt, because the signing server may be available then."""
     hub = await run(Hub(port=0, subscriber_keys={"reader": "s3cret"}))
     async with site(hub.url) as other:
         await signing_in(
@@ -298,7 +298,7 @@ globalThis.setTimeout = (call, wait) => {
 
 
 @pytest.mark.parametrize("protocol", ["wamp", "wamp.2.json"])
-async def test_a_broker_that_lets_it_in_and_hangs_up_is_not_stormed(page_of_both: Page, protocol: str) -> None:
+async def test_a_broker_that_closes_open_sessions_is_not_flooded(page_of_both: Page, protocol: str) -> None:
     page = page_of_both
 
     async def hang_up(socket: web.WebSocketResponse, _number: int) -> None:
@@ -310,7 +310,7 @@ async def test_a_broker_that_lets_it_in_and_hangs_up_is_not_stormed(page_of_both
                     await socket.send_json([2, 1234, {}])
                 case [2, call_id, *_]:
                     await socket.send_json([3, call_id, None])
-                case [5 | 32, *_]:  # it is open, and subscribes
+                case [5 | 32, *_]:  # the page is open, and subscribes
                     await socket.close(code=1011)
 
     async with broker(protocol, hang_up) as url:
@@ -321,8 +321,8 @@ async def test_a_broker_that_lets_it_in_and_hangs_up_is_not_stormed(page_of_both
         assert "open" in str(await page.evaluate("states"))
 
 
-async def test_a_router_that_is_restarted_is_waited_for(page_of_both: Page) -> None:
-    """First it has no realm, then it says goodbye without closing the connection, then it refuses the page."""
+async def test_the_page_waits_for_a_router_that_restarts(page_of_both: Page) -> None:
+    """The router first has no realm, then sends GOODBYE without closing the connection, then refuses the page."""
     page = page_of_both
     answered = []
 
@@ -360,7 +360,7 @@ async def test_a_router_that_is_restarted_is_waited_for(page_of_both: Page) -> N
         await page.evaluate("mq.close()")
 
 
-# With a WebSocket made of script
+# With a fake WebSocket
 
 FAKE = """
 globalThis.sent = [];
@@ -420,7 +420,7 @@ async def run_script(page: Page, script: str) -> object:
     return await page.evaluate(f"(async () => {{ {script} }})()")
 
 
-async def test_what_a_loss_is_called(alone: Page) -> None:
+async def test_the_detail_of_a_lost_connection(alone: Page) -> None:
     details = await run_script(
         alone,
         """
@@ -448,8 +448,8 @@ ONLINE_AGAIN = 'dispatchEvent(new Event("online"))'
 
 
 @pytest.mark.parametrize("again", [ONLINE_AGAIN, SEEN_AGAIN])
-async def test_who_is_online_or_looked_at_again_does_not_wait(alone: Page, again: str) -> None:
-    """It connects at once, or checks that the connection is alive."""
+async def test_a_page_that_becomes_online_or_visible_does_not_wait(alone: Page, again: str) -> None:
+    """The page connects at once, or checks that the connection is alive."""
     said = await run_script(
         alone,
         f"""
@@ -466,7 +466,7 @@ async def test_who_is_online_or_looked_at_again_does_not_wait(alone: Page, again
     assert said == [1, 2, 2, [PING], [10000]]
 
 
-async def test_who_is_no_longer_looked_at_waits(alone: Page) -> None:
+async def test_a_page_that_becomes_hidden_keeps_waiting(alone: Page) -> None:
     said = await run_script(
         alone,
         f"""
@@ -483,7 +483,7 @@ PING = [2, "ping", "http://api.wamp.ws/procedure#ping"]
 
 
 @pytest.mark.parametrize("reached", ["", "sockets[0].onopen();", 'sockets[0].onopen(); await say(0, "1", 1, "a hub");'])
-async def test_a_hub_that_does_not_welcome_in_time_is_tried_again(alone: Page, reached: str) -> None:
+async def test_a_hub_that_sends_no_welcome_in_time_is_tried_again(alone: Page, reached: str) -> None:
     said = await run_script(
         alone,
         f"""
@@ -498,7 +498,7 @@ async def test_a_hub_that_does_not_welcome_in_time_is_tried_again(alone: Page, r
     assert said == [10000, 1, {}, 500, 2, states]
 
 
-async def test_a_silent_hub_is_asked_and_without_an_answer_left(alone: Page) -> None:
+async def test_a_silent_hub_is_pinged_and_disconnected_without_a_reply(alone: Page) -> None:
     said = await run_script(
         alone,
         """
@@ -515,7 +515,7 @@ async def test_a_silent_hub_is_asked_and_without_an_answer_left(alone: Page) -> 
     assert said == [[30000, 30000, 10000], [PING, PING], "closed", None, detail, 1, [500]]
 
 
-async def test_a_hub_that_says_anything_is_not_silent(alone: Page) -> None:
+async def test_any_message_of_the_hub_counts_as_a_sign_of_life(alone: Page) -> None:
     """Each message restarts the wait, including unknown messages and errors."""
     said = await run_script(
         alone,
@@ -535,7 +535,7 @@ async def test_a_hub_that_says_anything_is_not_silent(alone: Page) -> None:
     assert said == [5, [30000], [], "open"]
 
 
-async def test_nothing_happens_after_the_end(alone: Page) -> None:
+async def test_nothing_happens_after_close(alone: Page) -> None:
     ended = await run_script(
         alone,
         """
@@ -554,12 +554,12 @@ async def test_nothing_happens_after_the_end(alone: Page) -> None:
 
 
 @pytest.mark.parametrize("begun", ["", "sockets[0].onopen();", "await welcome();", "await welcome(); elapse();"])
-async def test_an_end_at_any_time_leaves_nothing_to_wait_for(alone: Page, begun: str) -> None:
+async def test_close_at_any_time_leaves_no_timer(alone: Page, begun: str) -> None:
     assert await run_script(alone, f"{begun} mq.close(); return [waits(), sockets[0].closed];") == [[], 1]
 
 
-async def test_an_end_lets_go_of_the_page(alone: Page) -> None:
-    """It removes its listeners, so that the garbage collector can free it."""
+async def test_close_removes_the_listeners_of_the_page(alone: Page) -> None:
+    """`close` removes its listeners from the page, so that the garbage collector can free the object."""
     left = await run_script(
         alone,
         """
@@ -577,8 +577,8 @@ async def test_an_end_lets_go_of_the_page(alone: Page) -> None:
     assert left == [3, 0]
 
 
-async def test_an_end_on_the_heels_of_the_last_answer_is_the_end(alone: Page) -> None:
-    """The answer is processed in a microtask, and the page may close before that."""
+async def test_close_directly_after_the_last_message_is_final(alone: Page) -> None:
+    """The message is processed in a microtask, and the page may call `close` before that."""
     ended = await run_script(
         alone,
         """
@@ -595,7 +595,7 @@ async def test_an_end_on_the_heels_of_the_last_answer_is_the_end(alone: Page) ->
 
 
 @pytest.mark.parametrize("outcome", ['signed("the signature")', 'failed(new Error("no server"))'])
-async def test_an_end_while_it_signs_is_the_end(alone: Page, outcome: str) -> None:
+async def test_close_during_sign_is_final(alone: Page, outcome: str) -> None:
     ended = await run_script(
         alone,
         f"""
@@ -614,7 +614,7 @@ async def test_an_end_while_it_signs_is_the_end(alone: Page, outcome: str) -> No
     assert ended == ["ended", None, 1]
 
 
-async def test_messages_are_parsed_as_the_page_says(alone: Page) -> None:
+async def test_events_are_parsed_with_the_option_parse(alone: Page) -> None:
     got = await run_script(
         alone,
         """
@@ -630,7 +630,7 @@ async def test_messages_are_parsed_as_the_page_says(alone: Page) -> None:
     assert got == [[{"id": "exactly"}], "open"]
 
 
-async def test_it_authenticates_as_nobody_and_then_subscribes(alone: Page) -> None:
+async def test_it_authenticates_anonymously_and_then_subscribes(alone: Page) -> None:
     said = await run_script(
         alone,
         """
@@ -653,7 +653,7 @@ async def test_it_authenticates_as_nobody_and_then_subscribes(alone: Page) -> No
     ]
 
 
-async def test_a_hub_without_authentication_will_do(alone: Page) -> None:
+async def test_it_works_with_a_hub_without_authentication(alone: Page) -> None:
     state = await run_script(
         alone,
         """
@@ -666,8 +666,8 @@ async def test_a_hub_without_authentication_will_do(alone: Page) -> None:
     assert state == ["open", "1234"]
 
 
-async def test_the_signature_is_the_challenges(alone: Page) -> None:
-    """HMAC-SHA256 in base64 of the standard alphabet, padded, of text in UTF-8."""
+async def test_the_signature_of_the_challenge(alone: Page) -> None:
+    """The signature is the HMAC-SHA256 of UTF-8 text, in padded base64 with the standard alphabet."""
     secret, challenge = "gehéim", '{"nonce": "ü€"}'
     expected = base64.b64encode(hmac.new(secret.encode(), challenge.encode(), hashlib.sha256).digest()).decode()
     await alone.open(Path(__file__).with_name("simulation.js").as_uri())  # about:blank has no WebCrypto
@@ -676,7 +676,7 @@ async def test_the_signature_is_the_challenges(alone: Page) -> None:
     assert "/" in expected or "+" in expected
 
 
-async def test_what_it_does_not_know_is_ignored(alone: Page) -> None:
+async def test_unknown_messages_are_ignored(alone: Page) -> None:
     got = await run_script(
         alone,
         """
@@ -709,7 +709,7 @@ async def test_a_handler_that_throws_stops_no_other(alone: Page) -> None:
     assert got == [[["t", 1], ["t", 2]], ["of onstate", "of the first", "of the first"]]
 
 
-async def test_a_topic_is_subscribed_to_once_for_all_its_handlers(alone: Page) -> None:
+async def test_a_topic_is_subscribed_once_for_all_its_handlers(alone: Page) -> None:
     said = await run_script(
         alone,
         """
@@ -736,7 +736,7 @@ async def test_a_topic_is_subscribed_to_once_for_all_its_handlers(alone: Page) -
     assert said == [[1, 2, 2], [[5, "t"], [6, "t"], [5, "t"], [6, "t"]]]
 
 
-async def test_handlers_come_and_go_while_an_event_is_delivered(alone: Page) -> None:
+async def test_handlers_are_added_and_removed_while_an_event_is_delivered(alone: Page) -> None:
     """A removed handler is not called, and a new one gets the next event."""
     got = await run_script(
         alone,
@@ -766,13 +766,13 @@ SOCKET_URLS = {
 }
 
 
-async def test_where_it_connects_to(alone: Page) -> None:
+async def test_the_url_of_the_websocket(alone: Page) -> None:
     found = await alone.evaluate(f"{json.dumps(list(SOCKET_URLS))}.map((url) => new WebMQ(url).url)")
     assert found == list(SOCKET_URLS.values())
 
 
 WRONG = {
-    "new WebMQ()": "url",  # the script came from nowhere
+    "new WebMQ()": "url",  # the script has no URL
     "new WebMQ('')": "url",
     "new WebMQ('http://')": "url",
     "new WebMQ('ftp://hub.example/')": "url",
@@ -793,7 +793,7 @@ WRONG = {
 }
 
 
-async def test_a_wrong_argument_is_named(alone: Page) -> None:
+async def test_the_error_of_a_wrong_argument_names_it(alone: Page) -> None:
     for script, argument in WRONG.items():
         error = await alone.evaluate(f"(() => {{ try {{ {script} }} catch (error) {{ return String(error); }} }})()")
         assert str(error).startswith(f"TypeError: {argument}: "), script

@@ -1,4 +1,4 @@
-"""What `webmq.js` keeps of what has ended: nothing. In a simulated page, with all objects of the heap counted."""
+"""`webmq.js` keeps no objects of what has ended. The tests count all objects of the heap, in a simulated page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ V1, V2 = "wamp", "wamp.2.json"
 
 both = pytest.mark.parametrize("protocol", [V1, V2])
 
-# `count` collects garbage, and returns the number of objects: V8 counts what has a prototype in its chain.
+# `count` collects garbage, and returns the number of objects, which V8 finds by their prototype chain.
 COUNTED = """
     const { queryObjects } = require("v8");
     process.emitWarning = () => {};  // it is experimental
@@ -37,11 +37,11 @@ COUNTED = """
     };
 """
 _SLACK = 500
-"""Objects that Node.js itself may have made meanwhile. A leak is of at least one in each of 900 rounds."""
+"""The number of objects that Node.js itself may create meanwhile. A leak adds at least one in each of 900 rounds."""
 
 
 @both
-async def test_ten_thousand_reconnects(protocol: str) -> None:
+async def test_ten_thousand_reconnects_leave_no_objects_behind(protocol: str) -> None:
     grown = await simulate(
         protocol,
         COUNTED
@@ -62,7 +62,7 @@ async def test_ten_thousand_reconnects(protocol: str) -> None:
     assert grown < _SLACK
 
 
-async def test_ten_thousand_recoveries() -> None:
+async def test_ten_thousand_recoveries_leave_no_objects_behind() -> None:
     grown = await simulate(
         V2,
         COUNTED
@@ -85,7 +85,7 @@ async def test_ten_thousand_recoveries() -> None:
 
 
 @both
-async def test_subscriptions_and_pings(protocol: str) -> None:
+async def test_ended_subscriptions_and_pings_leave_no_objects_behind(protocol: str) -> None:
     grown = await simulate(
         protocol,
         COUNTED
@@ -105,8 +105,8 @@ async def test_subscriptions_and_pings(protocol: str) -> None:
     assert grown < _SLACK
 
 
-async def test_pages_that_have_closed() -> None:
-    """Where browsers do not know the option `signal` of `addEventListener`, too: Safari before 15."""
+async def test_a_closed_page_leaves_no_objects_behind() -> None:
+    """`close` frees all objects, even where `addEventListener` has no `signal` option, as in Safari before 15."""
     grown = await simulate(
         V2,
         COUNTED

@@ -1,4 +1,4 @@
-"""`webmq.js` in Chromium with a hub: what a page receives after outages, and after it was in the back/forward cache."""
+"""`webmq.js` in Chromium with a hub: events that a page receives after outages, and after the back/forward cache."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def client(hub: Hub) -> AsyncIterator[AsyncClient]:
 
 
 async def opened(page: Page, url: str) -> None:
-    """Open a page, and return when the hub sends it events of all topics."""
+    """Open a page, and return when it has subscribed to all topics."""
     await page.open(url)
     await page.evaluate(SUBSCRIBED)
     await page.until("mq.state === 'open'")
@@ -52,7 +52,7 @@ async def opened(page: Page, url: str) -> None:
 
 
 async def got(page: Page, *values: int) -> None:
-    """Check that these events of each topic have arrived in order, and that none was lost."""
+    """Check that exactly these events of each topic have arrived in order, without a loss."""
     await page.until(f"events.length >= {len(TOPICS) * len(values)}")
     events = await page.evaluate("[...events]")
     assert isinstance(events, list)
@@ -62,9 +62,9 @@ async def got(page: Page, *values: int) -> None:
 
 
 async def disconnect(page: Page) -> None:
-    """Take the network away, and return when the page has noticed."""
+    """Disconnect the network, and return when the page has noticed."""
     await page.offline(True)
-    await page.evaluate("sockets.at(-1).close()")  # Chromium takes the network from new connections only
+    await page.evaluate("sockets.at(-1).close()")  # Chromium disconnects only new connections
     await page.until("sockets.length > 2")
 
 
@@ -88,8 +88,8 @@ async def test_offline_and_online_again(hub: Hub, client: AsyncClient, page: Pag
         assert await page.evaluate("opened") == [False, True]
 
 
-async def test_cut_again_and_again(hub: Hub, client: AsyncClient, page: Page) -> None:
-    """Nothing was received before the first cut, and one event is pushed in each outage and one in between."""
+async def test_repeated_outages(hub: Hub, client: AsyncClient, page: Page) -> None:
+    """No event is received before the first outage, and one is pushed in each outage and one in between."""
     async with site(hub.url) as other:
         await opened(page, other)
         for number in range(0, 20, 2):
@@ -100,8 +100,8 @@ async def test_cut_again_and_again(hub: Hub, client: AsyncClient, page: Page) ->
         await got(page, *range(20))
 
 
-async def test_a_hub_that_has_forgotten(run: Run, page: Page) -> None:
-    """Its history has room for two events of a topic."""
+async def test_a_hub_whose_history_is_too_short(run: Run, page: Page) -> None:
+    """The history of the hub has room for two events of a topic, so the page is notified of a loss."""
     hub = await run(Hub(port=0, history=2))
     async with site(hub.url) as other, AsyncClient(hub.url) as client:
         await opened(page, other)
@@ -118,7 +118,7 @@ async def test_a_hub_that_has_forgotten(run: Run, page: Page) -> None:
 
 
 async def test_restored_from_the_back_forward_cache(hub: Hub, client: AsyncClient, page: Page) -> None:
-    """Chromium closes the connection of a page that it caches, and tells the page when it restores it."""
+    """Chromium closes the connection of a page that it caches, and notifies the page when it restores it."""
     async with site(hub.url) as other:
         await opened(page, other)
         await page.evaluate("globalThis.same = true; undefined")
@@ -134,7 +134,7 @@ async def test_restored_from_the_back_forward_cache(hub: Hub, client: AsyncClien
 
 
 async def test_back_without_the_back_forward_cache(hub: Hub, client: AsyncClient, page: Page) -> None:
-    """A page with a listener for `unload` is not cached: it is loaded anew, and owed the events from then on."""
+    """A page with a listener for `unload` is not cached: it is loaded again, and gets the events from then on."""
     await page.before_scripts(f"""
         addEventListener("unload", () => {{}});
         addEventListener("DOMContentLoaded", () => {{ if (globalThis.WebMQ) {{ {SUBSCRIBED} }} }});

@@ -12,11 +12,11 @@ V1, V2 = "wamp", "wamp.2.json"
 
 both = pytest.mark.parametrize("protocol", [V1, V2])
 
-# How long it waits
+# The delays
 
 
 @both
-async def test_a_broker_that_lets_it_in_and_hangs_up_is_called_less_and_less_often(protocol: str) -> None:
+async def test_the_delay_grows_with_a_broker_that_closes_open_sessions(protocol: str) -> None:
     said = await simulate(
         protocol,
         """
@@ -43,15 +43,13 @@ async def test_a_broker_that_lets_it_in_and_hangs_up_is_called_less_and_less_oft
     [
         (1, 10_000, 500),
         (1, 9_999, 1_000),
-        (5, 10_000, 500),  # it had waited 8 s
-        (6, 15_999, 30_000),  # it had waited 16 s
+        (5, 10_000, 500),  # after a delay of 8 s
+        (6, 15_999, 30_000),  # after a delay of 16 s
         (6, 16_000, 500),
     ],
 )
-async def test_the_waits_start_over_after_a_connection_that_held(
-    protocol: str, before: int, held: int, wait: int
-) -> None:
-    """It was open for 10 s at least, and for as long as the delay before it."""
+async def test_the_delay_is_reset_after_a_lasting_connection(protocol: str, before: int, held: int, wait: int) -> None:
+    """The delay is reset after a connection of at least 10 s that also lasted as long as the delay before it."""
     said = await simulate(
         protocol,
         f"""
@@ -70,7 +68,7 @@ async def test_the_waits_start_over_after_a_connection_that_held(
 
 
 @both
-async def test_a_connection_that_goes_silent_has_held(protocol: str) -> None:
+async def test_a_connection_that_becomes_silent_counts_as_lasting(protocol: str) -> None:
     said = await simulate(
         protocol,
         """
@@ -94,7 +92,7 @@ NOT_LET_IN = {
 
 @both
 @pytest.mark.parametrize("does", NOT_LET_IN)
-async def test_a_broker_that_does_not_let_it_in_is_called_less_and_less_often(protocol: str, does: str) -> None:
+async def test_the_delay_grows_with_a_broker_that_refuses_sessions(protocol: str, does: str) -> None:
     said = await simulate(
         protocol,
         f"""
@@ -128,14 +126,14 @@ async def test_a_broker_that_chooses_no_protocol_is_tried_again() -> None:
     assert said == [["closed", detail], [500, 1000, 2000], [[1, None]] * 3]
 
 
-# What cuts a wait short
+# What shortens a delay
 
 COMES_BACK = pytest.mark.parametrize("comes_back", ["online", "looked"])
 
 
 @both
 @COMES_BACK
-async def test_a_wait_that_is_cut_short_counts(protocol: str, comes_back: str) -> None:
+async def test_a_shortened_delay_counts_as_a_delay(protocol: str, comes_back: str) -> None:
     said = await simulate(
         protocol,
         f"""
@@ -153,8 +151,8 @@ async def test_a_wait_that_is_cut_short_counts(protocol: str, comes_back: str) -
 
 
 @both
-async def test_a_flood_of_events_cuts_a_wait_short_once_in_ten_seconds(protocol: str) -> None:
-    """At 100 events per second, with a broker that accepts the page and disconnects it."""
+async def test_many_page_events_shorten_a_delay_once_in_ten_seconds(protocol: str) -> None:
+    """There are 100 page events per second, and a broker that accepts the page and disconnects it."""
     said = await simulate(
         protocol,
         """
@@ -176,7 +174,7 @@ async def test_a_flood_of_events_cuts_a_wait_short_once_in_ten_seconds(protocol:
     assert said == [0, 10, 1010, 3010, 7010, 10000, 20000, 30000, 40000, 50000]
 
 
-async def test_the_second_event_in_ten_seconds_counts_when_they_are_over() -> None:
+async def test_a_second_page_event_within_ten_seconds_counts_later() -> None:
     """When a computer wakes up, its page becomes visible first, and is online a moment later."""
     said = await simulate(
         V1,
@@ -195,7 +193,7 @@ async def test_the_second_event_in_ten_seconds_counts_when_they_are_over() -> No
     assert said == [8000, "connecting"]
 
 
-async def test_no_event_makes_a_wait_longer() -> None:
+async def test_no_page_event_makes_a_delay_longer() -> None:
     said = await simulate(
         V1,
         """
@@ -211,8 +209,8 @@ async def test_no_event_makes_a_wait_longer() -> None:
 
 
 @pytest.mark.parametrize(("protocol", "first"), [(V1, 2), (V2, 1)])
-async def test_a_flood_of_events_asks_an_open_connection_once(protocol: str, first: int) -> None:
-    """It neither sends more than one ping at a time, nor waits longer for the answer."""
+async def test_many_page_events_cause_one_ping(protocol: str, first: int) -> None:
+    """The page neither sends more than one ping at a time, nor waits longer for the reply."""
     said = await simulate(
         protocol,
         """
@@ -235,7 +233,7 @@ async def test_a_flood_of_events_asks_an_open_connection_once(protocol: str, fir
 
 @both
 async def test_a_failed_handshake_without_a_close_event(protocol: str) -> None:
-    """The WebSocket of undici, in Node.js 20, fires `error` alone; browsers fire `close` after it."""
+    """The WebSocket of undici, in Node.js 20, fires only `error`; browsers fire `close` after it."""
     said = await simulate(
         protocol,
         """
@@ -252,7 +250,7 @@ async def test_a_failed_handshake_without_a_close_event(protocol: str) -> None:
 
 
 @both
-async def test_an_error_of_an_open_connection_is_told_by_its_close_event(protocol: str) -> None:
+async def test_an_error_of_an_open_connection_is_handled_at_its_close_event(protocol: str) -> None:
     said = await simulate(
         protocol,
         """
@@ -266,7 +264,7 @@ async def test_an_error_of_an_open_connection_is_told_by_its_close_event(protoco
     assert said == ["open", ["closed", "the connection ended (1006)"]]
 
 
-async def test_a_websocket_may_be_handed_in() -> None:
+async def test_a_websocket_class_may_be_an_option() -> None:
     said = await simulate(
         V2,
         """
@@ -294,7 +292,7 @@ async def test_an_environment_without_websockets() -> None:
 
 
 async def test_an_environment_without_events_and_cryptography() -> None:
-    """Such as a server that renders pages, with a document that only looks like one."""
+    """`webmq.js` works without them, for example on a server that renders pages with a fake document."""
     said = await simulate(
         V2,
         """

@@ -29,7 +29,7 @@ async def recover(script: str, protocol: str = V2) -> object:
     return await simulate(protocol, SETUP + script)
 
 
-# Cut at any moment
+# Outages at any moment
 
 CUTS = """
     const results = [];
@@ -75,7 +75,7 @@ CUTS = """
 @pytest.mark.parametrize("script", ["webmq.js", "webmq.min.js"])
 @pytest.mark.parametrize("rounds", [1, 2, 3])
 @pytest.mark.parametrize("before", ["push('a', 'b', 'c'); await hub.step();", ""], ids=["events before", "none before"])
-async def test_cut_after_any_message_of_a_recovery(script: str, rounds: int, before: str) -> None:
+async def test_an_outage_after_any_message_of_a_recovery(script: str, rounds: int, before: str) -> None:
     """Each event of three topics arrives once and in order, and none is reported as lost."""
     results = await simulate(V2, CUTS.replace("BEFORE", before).replace("ROUNDS", str(rounds)), FILES[script].decode())
     assert isinstance(results, list)
@@ -83,7 +83,7 @@ async def test_cut_after_any_message_of_a_recovery(script: str, rounds: int, bef
     assert results == ["exact"] * len(results)
 
 
-# What it asks for
+# The requests of a recovery
 
 
 async def test_topics_are_subscribed_to_one_after_another() -> None:
@@ -122,7 +122,7 @@ async def test_the_next_topic_waits_for_missed_events() -> None:
 
 
 async def test_the_floor_is_the_highest_id_of_all() -> None:
-    """Of WELCOME, of SUBSCRIBED, and of each event of each topic."""
+    """The floor is the highest ID in WELCOME, in SUBSCRIBED, and in the events of all topics."""
     said = await recover(f"""
         mq.subscribe("a", keep);
         mq.subscribe("b", keep);
@@ -163,7 +163,7 @@ async def test_a_hub_without_a_fourth_element() -> None:
 
 
 async def test_duplicates_are_dropped() -> None:
-    """An event at or below the floor of its own topic; other topics do not matter."""
+    """An event at or below the floor of its own topic is dropped, regardless of other topics."""
     said = await recover(f"""
         mq.subscribe("a", keep);
         mq.subscribe("b", keep);
@@ -178,7 +178,7 @@ async def test_duplicates_are_dropped() -> None:
     assert said == [["a", 105], ["b", 103], ["b", 104], ["a", 106]]
 
 
-async def test_a_session_that_was_not_whole_is_former_and_the_floor_stays() -> None:
+async def test_an_incomplete_session_is_a_former_one_and_the_floor_stays() -> None:
     said = await recover(f"""
         mq.subscribe("a", keep);
         const asked = [];
@@ -220,8 +220,8 @@ async def test_connections_without_a_session_leave_no_trace() -> None:
     assert said == [["a", {"_after": 100, "_former": [1234]}]]
 
 
-async def test_subscribed_during_an_outage() -> None:
-    """There is nothing to recover, and nothing to lose."""
+async def test_a_topic_subscribed_during_an_outage() -> None:
+    """A topic that the page subscribes to during an outage has nothing to recover and nothing to lose."""
     said = await recover(f"""
         const early = mq.subscribe("a", keep);
         await joinWith({HUB});
@@ -252,7 +252,7 @@ WITHOUT_RECOVERY = {
 
 @pytest.mark.parametrize("broker", WITHOUT_RECOVERY)
 async def test_a_loss_is_reported_when_the_topic_is_confirmed(broker: str) -> None:
-    """Once, and never before, however often the connection ends until then."""
+    """A loss is reported once and never before, however often the connection is lost until then."""
     welcome, why = WITHOUT_RECOVERY[broker]
     said = await recover(f"""
         const seen = [];
@@ -275,7 +275,7 @@ async def test_a_loss_is_reported_when_the_topic_is_confirmed(broker: str) -> No
 
 
 async def test_a_hub_that_is_behind() -> None:
-    """Of several hubs with the same history, another one may not have delivered yet what the page has seen."""
+    """One of several hubs with the same history may not have delivered yet what the page has received."""
     said = await recover(f"""
         mq.subscribe("a", keep);
         await joinWith({HUB});
@@ -310,7 +310,7 @@ async def test_a_broker_without_history_loses_events_each_time() -> None:
     assert said == [[0, 0, 1, 1, 2, 2, 3], [["com.a", {}]]]
 
 
-async def test_a_broker_without_history_has_ids_that_mean_nothing() -> None:
+async def test_the_ids_of_a_broker_without_history_are_ignored() -> None:
     said = await recover("""
         mq.subscribe("com.a", keep);
         await joinWith({});
@@ -321,7 +321,7 @@ async def test_a_broker_without_history_has_ids_that_mean_nothing() -> None:
     assert said == [9, 3, 3, 7]
 
 
-async def test_floors_do_not_outlive_a_broker_without_history() -> None:
+async def test_floors_are_discarded_with_a_broker_without_history() -> None:
     said = await recover(f"""
         mq.subscribe("a", keep);
         await joinWith({HUB});
@@ -355,7 +355,7 @@ async def test_a_new_history_starts_from_its_newest_id() -> None:
 
 
 async def test_history_that_is_unavailable() -> None:
-    """The topic is subscribed to without it, before the next one, and the loss is reported after that."""
+    """The page subscribes to the topic without its history, before the next topic, and then reports the loss."""
     said = await recover(f"""
         mq.subscribe("a", keep);
         mq.subscribe("b", keep);
@@ -381,7 +381,7 @@ async def test_history_that_is_unavailable() -> None:
     ]
 
 
-async def test_a_loss_whose_confirmation_is_cut_off_is_reported_after_the_next() -> None:
+async def test_a_loss_is_reported_after_a_later_confirmation() -> None:
     said = await recover(f"""
         mq.subscribe("a", keep);
         await joinWith({HUB});
@@ -397,7 +397,7 @@ async def test_a_loss_whose_confirmation_is_cut_off_is_reported_after_the_next()
 
 
 async def test_a_hub_that_refuses_the_history_of_a_plain_subscription() -> None:
-    """It makes no sense, and must not be repeated for ever."""
+    """The page does not repeat the request forever, although such a refusal is invalid."""
     said = await recover(f"""
         const errors = [];
         console.error = (text) => errors.push(text);
@@ -410,7 +410,7 @@ async def test_a_hub_that_refuses_the_history_of_a_plain_subscription() -> None:
     assert said == [[f"WebMQ: not subscribed to a: {why}"], why, 1]
 
 
-async def test_more_former_sessions_than_a_hub_takes() -> None:
+async def test_more_former_sessions_than_a_hub_accepts() -> None:
     said = await recover(f"""
         mq.subscribe("a", keep);
         await joinWith({HUB});
@@ -432,7 +432,7 @@ async def test_more_former_sessions_than_a_hub_takes() -> None:
 @pytest.mark.parametrize(
     "answer", ["say(3, sent().at(-1)[1], null)", "say(4, sent().at(-1)[1], 'e#NoSuchRPCEndpoint', 'no')"]
 )
-async def test_over_wamp_1_a_call_behind_the_subscription_is_answered(answer: str) -> None:
+async def test_over_wamp_1_a_call_after_the_subscription_confirms_it(answer: str) -> None:
     said = await recover(
         f"""
         const {{ ready }} = mq.subscribe("a", keep);
@@ -511,7 +511,7 @@ async def test_states_of_a_subscription() -> None:
     ]
 
 
-async def test_a_refusal_that_nobody_awaits_is_no_unhandled_rejection() -> None:
+async def test_a_refusal_that_is_not_awaited_is_not_an_unhandled_rejection() -> None:
     said = await recover(f"""
         const unhandled = [];
         process.on("unhandledRejection", (error) => unhandled.push(error.message));
@@ -529,7 +529,7 @@ async def test_a_refusal_that_nobody_awaits_is_no_unhandled_rejection() -> None:
     assert said == []
 
 
-async def test_promises_that_can_no_longer_be_kept() -> None:
+async def test_close_rejects_pending_promises() -> None:
     said = await recover("""
         const subscriptions = ["a", "b"].map((topic) => mq.subscribe(topic, keep));
         subscriptions[0].unsubscribe();
@@ -539,7 +539,7 @@ async def test_promises_that_can_no_longer_be_kept() -> None:
     assert said == [["unsubscribed", "ended"], ["closed", "ended"]]
 
 
-async def test_a_page_that_closes_in_the_middle_of_a_recovery() -> None:
+async def test_a_page_that_closes_during_a_recovery() -> None:
     said = await recover(f"""
         const subscription = mq.subscribe("a", () => mq.close());
         const other = mq.subscribe("b", keep);
@@ -599,7 +599,7 @@ async def test_the_same_handler_is_the_same_subscription() -> None:
     assert said == [True, False, False, 1, "pending"]
 
 
-async def test_each_subscription_that_was_open_is_told_of_a_loss_and_then_the_page() -> None:
+async def test_each_open_subscription_is_notified_of_a_loss_and_then_the_page() -> None:
     said = await recover(f"""
         const told = [];
         mq.onlost = (topic) => told.push(`page: ${{topic}}`);
@@ -619,7 +619,7 @@ async def test_each_subscription_that_was_open_is_told_of_a_loss_and_then_the_pa
     assert said == [["first", "second, replaced", "page: a"], ["of the page"]]
 
 
-async def test_subscribing_to_a_refused_topic_asks_again() -> None:
+async def test_subscribing_to_a_refused_topic_again_repeats_the_request() -> None:
     said = await recover(f"""
         console.error = () => {{}};
         const one = mq.subscribe("a", keep);
@@ -633,7 +633,7 @@ async def test_subscribing_to_a_refused_topic_asks_again() -> None:
 
 
 async def test_a_topic_refused_after_an_outage_is_lost() -> None:
-    """The page is told, although nothing is confirmed: it will get no events. One that was never open has lost none."""
+    """The page is notified, although no subscription is confirmed. A topic that was never open has no loss."""
     said = await recover(f"""
         console.error = () => {{}};
         const own = [];
@@ -669,8 +669,8 @@ async def test_a_topic_that_opens_after_a_refusal_has_lost_events() -> None:
     assert said == ["not_authorized: too many", {"_newest": True}, loss]
 
 
-async def test_the_answer_to_a_ping_moves_the_position() -> None:
-    """Otherwise the floor of a page whose topics are quiet would fall out of the history of the hub."""
+async def test_the_reply_to_a_ping_moves_the_position() -> None:
+    """The reply moves the floor of quiet topics, whose events would else no longer be in the history."""
     said = await recover(f"""
         mq.subscribe("a", keep);
         await joinWith({HUB});
@@ -684,8 +684,8 @@ async def test_the_answer_to_a_ping_moves_the_position() -> None:
     assert said == {"_after": 900, "_former": [1234]}
 
 
-async def test_unsubscribed_while_missed_events_arrive() -> None:
-    """The rest of them goes nowhere, and only then the next topic is asked for."""
+async def test_unsubscribing_while_missed_events_arrive() -> None:
+    """The other missed events are ignored, and the next topic is requested only after them."""
     said = await recover(f"""
         const subscription = mq.subscribe("a", (event, topic) => {{
             keep(event, topic);
@@ -717,7 +717,7 @@ async def test_unsubscribed_while_missed_events_arrive() -> None:
     ]
 
 
-async def test_unsubscribed_before_the_answer() -> None:
+async def test_unsubscribing_before_the_reply() -> None:
     said = await recover(f"""
         const one = mq.subscribe("a", keep), two = mq.subscribe("b", keep), three = mq.subscribe("c", keep);
         await joinWith({HUB});
@@ -733,8 +733,8 @@ async def test_unsubscribed_before_the_answer() -> None:
     assert said == [[[32, 1, plain, "a"], [32, 2, plain, "c"], [34, 3, 30]], [], "unsubscribed"]
 
 
-async def test_a_broker_that_stops_answering_in_the_middle() -> None:
-    """It answers neither the second SUBSCRIBE nor the ping; or the ping alone."""
+async def test_a_broker_that_stops_replying_is_disconnected() -> None:
+    """The broker replies neither to the second SUBSCRIBE nor to the ping, or only not to the ping."""
     said = await recover(f"""
         for (const topic of "abc") mq.subscribe(topic, keep);
         const times = [];
@@ -756,8 +756,8 @@ async def test_a_broker_that_stops_answering_in_the_middle() -> None:
     assert said == [[40_000, "the hub does not answer"], [60_000, "the hub does not answer"]]
 
 
-async def test_a_slow_broker_has_not_stopped() -> None:
-    """Each answer and each missed event starts the wait anew."""
+async def test_a_slow_broker_is_not_disconnected() -> None:
+    """Each reply and each missed event restarts the timeout."""
     said = await recover(f"""
         for (const topic of "abcdef") mq.subscribe(topic, keep);
         await joinWith({HUB});
@@ -776,10 +776,10 @@ async def test_a_slow_broker_has_not_stopped() -> None:
     assert said == ["open", 2, 2]
 
 
-# Events that cannot be read
+# Events that cannot be parsed
 
 
-async def test_an_event_that_cannot_be_read_is_reported_and_counts_as_seen() -> None:
+async def test_an_event_that_cannot_be_parsed_is_reported_and_counts_as_received() -> None:
     said = await simulate(
         V2,
         f"""
@@ -805,7 +805,7 @@ async def test_an_event_that_cannot_be_read_is_reported_and_counts_as_seen() -> 
 
 
 @pytest.mark.parametrize("result", ["null", "7", "{}", "[36, 10, 101, {}, null]"])
-async def test_a_parse_that_returns_something_else_is_reported(result: str) -> None:
+async def test_a_wrong_return_value_of_parse_is_reported(result: str) -> None:
     said = await simulate(
         V2,
         f"""
@@ -822,7 +822,7 @@ async def test_a_parse_that_returns_something_else_is_reported(result: str) -> N
 
 
 @pytest.mark.parametrize(("protocol", "event"), [(V1, '[8,"a",1]'), (V1, '[8,"a",NaN]'), (V2, "[36,10,101,{},[1]]")])
-async def test_what_parse_throws_is_reported(protocol: str, event: str) -> None:
+async def test_an_exception_of_parse_is_reported(protocol: str, event: str) -> None:
     said = await simulate(
         protocol,
         f"""
@@ -838,8 +838,8 @@ async def test_what_parse_throws_is_reported(protocol: str, event: str) -> None:
     assert said == [1, "open"]
 
 
-async def test_a_parse_that_makes_other_numbers_does_not_touch_the_protocol() -> None:
-    """Session IDs, floors and subscriptions stay numbers, and nothing that JSON does not have is sent."""
+async def test_a_parse_with_other_number_types_does_not_affect_the_protocol() -> None:
+    """Session IDs, floors and subscriptions stay numbers, and only valid JSON is sent."""
     said = await simulate(
         V2,
         f"""
@@ -864,7 +864,7 @@ async def test_a_parse_that_makes_other_numbers_does_not_touch_the_protocol() ->
 # The connection
 
 
-async def test_a_reconnect_can_be_told_from_the_first_connection() -> None:
+async def test_a_reconnect_can_be_distinguished_from_the_first_connection() -> None:
     said = await recover(f"""
         const opened = [];
         mq.onstate = (...args) => opened.push(args);
@@ -879,7 +879,7 @@ async def test_a_reconnect_can_be_told_from_the_first_connection() -> None:
 
 @pytest.mark.parametrize("any_topic", [True, False])
 async def test_topics_that_are_not_uris(any_topic: bool) -> None:
-    """A WebMQ hub takes them, and says so. Other routers are not asked."""
+    """A WebMQ hub accepts any text as a topic, and says so. For other routers, the page refuses it itself."""
     said = await recover(f"""
         const errors = [];
         console.error = (text) => errors.push(text);
@@ -892,7 +892,7 @@ async def test_topics_that_are_not_uris(any_topic: bool) -> None:
 
 
 async def test_restored_from_the_back_forward_cache() -> None:
-    """The page makes sure that the connection is still there, or connects at once."""
+    """The page checks that the connection is still alive, or connects at once."""
     said = await recover(f"""
         const restored = (persisted) => {{
             globalEvents.dispatchEvent(Object.assign(new Event("pageshow"), {{ persisted }}));
@@ -911,7 +911,7 @@ async def test_restored_from_the_back_forward_cache() -> None:
 
 
 async def test_an_environment_without_a_page() -> None:
-    """Node.js has neither a document, nor a location, nor events of its own."""
+    """`webmq.js` works in Node.js, which has neither a document, nor a location, nor page events."""
     said = await simulate(
         V2,
         f"""

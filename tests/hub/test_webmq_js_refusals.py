@@ -1,4 +1,4 @@
-"""What `webmq.js` makes of a broker that refuses it, or ends its session, in a simulated page."""
+"""How `webmq.js` handles a broker that refuses it or ends its session, in a simulated page."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ KEY = "{ key: 'reader', sign: () => '='.repeat(44) }"
 
 
 def short(uri: str) -> str:
-    """Return the part of an error's URI that names it in `detail`."""
+    """Return the part of an error's URI that `detail` contains."""
     return uri.replace("#", ".").rpartition(".")[2]
 
 
-# Refusals of the page's identity
+# Refusals of the page's key or ticket
 
 IDENTITY_REFUSED = {
     V1: [
@@ -67,7 +67,7 @@ async def test_an_identity_refused_at_the_first_join_is_final(protocol: str) -> 
 
 
 @both
-async def test_an_identity_refused_at_the_first_join_is_final_after_a_failure_that_passed(protocol: str) -> None:
+async def test_an_identity_refused_at_the_first_join_is_final_after_a_transient_failure(protocol: str) -> None:
     said = await simulate(
         protocol,
         f"""
@@ -83,7 +83,7 @@ async def test_an_identity_refused_at_the_first_join_is_final_after_a_failure_th
 
 @both
 async def test_an_identity_refused_at_a_later_join_is_tried_again(protocol: str) -> None:
-    """Its key may be in the middle of being replaced."""
+    """The page tries again, because its key may just be being replaced."""
     uris = IDENTITY_REFUSED[protocol]
     said = await simulate(
         protocol,
@@ -149,7 +149,7 @@ async def test_a_page_without_a_key_that_is_challenged_is_refused() -> None:
     assert said == [[["refused", "authentication_required: no key"]], 1, 0]
 
 
-# Everything else passes
+# Transient refusals
 
 PASSING = {
     V1: [
@@ -199,8 +199,8 @@ async def test_any_other_error_at_the_first_join_is_tried_again(protocol: str) -
     assert said == [[500, 1000, 2000, 4000], [*(1 for _ in uris), 0], [*states, "open"]]
 
 
-async def test_a_proxy_that_has_lost_its_router_is_tried_again() -> None:
-    """Crossbar.io's proxy says so under the name of a refusal, and only its text tells the two apart."""
+async def test_a_proxy_without_its_router_is_tried_again() -> None:
+    """Crossbar.io's proxy sends the URI of a refusal, and only the text of its message differs."""
     said = await simulate(
         V2,
         """
@@ -232,7 +232,7 @@ async def test_a_malformed_abort_is_tried_again() -> None:
     assert said == [6, "open"]
 
 
-async def test_a_second_challenge_is_no_welcome() -> None:
+async def test_a_second_challenge_is_an_error() -> None:
     said = await simulate(
         V2,
         f"""
@@ -248,7 +248,7 @@ async def test_a_second_challenge_is_no_welcome() -> None:
     assert said == [[], ["open"]]
 
 
-async def test_a_hub_without_authentication_is_asked_again_by_a_page_with_a_key() -> None:
+async def test_a_page_with_a_key_tries_a_hub_without_keys_again() -> None:
     said = await simulate(
         V1,
         f"""
@@ -260,7 +260,7 @@ async def test_a_hub_without_authentication_is_asked_again_by_a_page_with_a_key(
     assert said == [[["closed", "NoSuchRPCEndpoint: no such procedure"], "connecting"], 500, 2]
 
 
-async def test_an_abort_while_the_page_signs_counts_at_once() -> None:
+async def test_an_abort_during_sign_takes_effect_at_once() -> None:
     said = await simulate(
         V2,
         """
@@ -276,7 +276,7 @@ async def test_an_abort_while_the_page_signs_counts_at_once() -> None:
 
 @both
 @pytest.mark.parametrize("error", ["new Error('no server')", "{ message: 'no server', final: true }", "'no server'"])
-async def test_a_page_that_cannot_sign_now_signs_again(protocol: str, error: str) -> None:
+async def test_a_failing_sign_is_called_again(protocol: str, error: str) -> None:
     said = await simulate(
         protocol,
         f"""
@@ -319,7 +319,9 @@ CHALLENGED = """
         ("new Response('not read')", "0"),
     ],
 )
-async def test_what_is_no_signature_is_not_sent_and_tried_again(protocol: str, returned: str, length: str) -> None:
+async def test_an_invalid_signature_is_not_sent_and_sign_is_called_again(
+    protocol: str, returned: str, length: str
+) -> None:
     said = await simulate(
         protocol,
         f"""
@@ -338,7 +340,7 @@ async def test_what_is_no_signature_is_not_sent_and_tried_again(protocol: str, r
 
 
 @both
-async def test_a_sign_that_never_settles_is_not_waited_for(protocol: str) -> None:
+async def test_a_sign_that_never_settles_times_out(protocol: str) -> None:
     said = await simulate(
         protocol,
         f"""
@@ -401,7 +403,7 @@ async def test_a_challenge_over_wamp_1_that_is_not_json() -> None:
     ],
 )
 async def test_signatures_by_salted_and_plain_secrets(extra: str, signature: str) -> None:
-    """As `autobahn.wamp.auth` makes them."""
+    """The signatures equal those of `autobahn.wamp.auth`."""
     said = await simulate(V2, f"return WebMQ.signer('s3cret ü')('the challenge €', {extra});")
     assert said == signature
 
@@ -411,8 +413,8 @@ async def test_signatures_by_salted_and_plain_secrets(extra: str, signature: str
 GOODBYES = ["wamp.close.system_shutdown", "wamp.close.close_realm", "wamp.close.killed", "wamp.error.not_authorized"]
 
 
-async def test_a_goodbye_is_answered_and_ends_the_connection() -> None:
-    """Whether the broker closes it or not."""
+async def test_a_goodbye_gets_a_reply_and_ends_the_connection() -> None:
+    """The page closes the connection, whether the broker closes it or not."""
     said = await simulate(
         V2,
         f"""
@@ -434,7 +436,7 @@ async def test_a_goodbye_is_answered_and_ends_the_connection() -> None:
 
 
 @pytest.mark.parametrize("reason", ["wamp.error.protocol_violation", "wamp.error.not_authorized"])
-async def test_an_abort_of_an_open_session_is_not_answered_and_is_tried_again(reason: str) -> None:
+async def test_an_abort_of_an_open_session_gets_no_reply_and_is_tried_again(reason: str) -> None:
     said = await simulate(
         V2,
         f"""

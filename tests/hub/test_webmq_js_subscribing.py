@@ -33,7 +33,7 @@ async def run(script: str, protocol: str = V2) -> object:
 
 
 @both
-async def test_subscribing_after_the_end_throws(protocol: str) -> None:
+async def test_subscribing_after_close_throws(protocol: str) -> None:
     said = await run(
         """
         await join();
@@ -90,8 +90,8 @@ async def test_no_onlost_is_called_after_a_page_has_closed_within_one() -> None:
 
 
 @both
-async def test_subscribing_again_whenever_it_is_open(protocol: str) -> None:
-    """The same function changes nothing, and a new one is one more handler."""
+async def test_subscribing_again_to_an_open_topic(protocol: str) -> None:
+    """Subscribing again with the same function changes nothing, and with another one adds a handler."""
     said = await run(
         """
         const heard = [], same = () => heard.push("same");
@@ -138,7 +138,7 @@ async def test_handlers_of_patterns_get_the_topic_of_each_event() -> None:
     ]
 
 
-async def test_a_pattern_ends_alone_or_with_all_handlers_of_its_text() -> None:
+async def test_unsubscribing_a_pattern_or_all_handlers_of_its_text() -> None:
     said = await run("""
         const exact = mq.subscribe("a", keep), prefix = mq.subscribe("a", keep, { match: "prefix" });
         const same = exact !== prefix && prefix === mq.subscribe("a", keep, { match: "prefix" });
@@ -170,7 +170,7 @@ async def test_wamp_1_has_neither_patterns_nor_retained_events(option: str) -> N
     assert said == [why, [f"WebMQ: not subscribed to a: {why}"], "open", [[5, "b"]]]
 
 
-async def test_a_broker_that_has_no_patterns() -> None:
+async def test_a_broker_without_patterns() -> None:
     said = await run("""
         const { ready } = mq.subscribe("a", keep, { match: "prefix" });
         await join();
@@ -180,8 +180,11 @@ async def test_a_broker_that_has_no_patterns() -> None:
     assert said == "option_not_allowed: this hub supports only exact matches of topics"
 
 
-async def test_patterns_may_have_empty_parts() -> None:
-    """Crossbar.io ends the connection for other texts."""
+async def test_patterns_may_have_empty_components() -> None:
+    """Patterns may have empty components.
+
+    Other invalid texts are refused, because Crossbar.io would end the connection.
+    """
     said = await run("""
         for (const topic of ["", "a.", "a..b", ".", "a b", "a#"]) mq.subscribe(topic, keep, { match: "wildcard" });
         await join();
@@ -194,8 +197,8 @@ async def test_patterns_may_have_empty_parts() -> None:
 # Retained events
 
 
-async def test_a_retained_event_is_old_and_yet_delivered() -> None:
-    """It does not move the position: a recovery asks for all events since the subscription."""
+async def test_a_retained_event_below_the_floor_is_delivered() -> None:
+    """The event does not move the position: a recovery asks for all events since the subscription."""
     said = await run(f"""
         mq.subscribe("a", keep, {{ get_retained: true }});
         await joinWith({HUB});
@@ -226,7 +229,7 @@ async def test_a_retained_event_above_the_position_does_not_move_it() -> None:
     assert said == [[["a", "kept"]], [["a", {"_after": 100, "_former": [1234]}]]]
 
 
-async def test_retained_events_are_asked_for_again_after_a_loss() -> None:
+async def test_retained_events_are_requested_again_after_a_loss() -> None:
     said = await run(f"""
         mq.subscribe("a", keep, {{ get_retained: true }});
         mq.subscribe("b", keep);
@@ -242,7 +245,7 @@ async def test_retained_events_are_asked_for_again_after_a_loss() -> None:
     assert said == [["a", recovery], ["a", again]]
 
 
-async def test_a_handler_may_ask_for_the_retained_event_of_a_topic_that_is_not_yet_subscribed_to() -> None:
+async def test_a_later_handler_may_request_the_retained_event_before_the_subscription() -> None:
     said = await run("""
         mq.subscribe("a", keep);
         mq.subscribe("a", () => {}, { get_retained: true });
@@ -257,7 +260,7 @@ async def test_a_handler_may_ask_for_the_retained_event_of_a_topic_that_is_not_y
 
 
 @both
-async def test_an_array_to_json_of_an_old_library(protocol: str) -> None:
+async def test_an_array_tojson_of_an_old_library(protocol: str) -> None:
     """Prototype.js before 1.7 gives arrays a `toJSON` that returns their JSON, a string."""
     said = await run(
         f"""

@@ -1,4 +1,4 @@
-"""Pages that join with a ticket: `webmq.js` in a simulated page, and in Node.js with a real hub."""
+"""Pages that authenticate with a ticket: `webmq.js` in a simulated page, and in Node.js with a real hub."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ TICKETS = """
 
 
 async def tickets(script: str) -> object:
-    """Run a script with an option `ticket` that returns or throws what `answers` say."""
+    """Run a script with an option `ticket` that returns or throws each of `answers` in turn."""
     return await simulate(V2, TICKETS + script)
 
 
 async def test_each_connection_has_a_new_ticket() -> None:
-    """It is asked for before the WebSocket is opened, for which only WAMP v2 is offered."""
+    """`ticket` is called before the WebSocket is opened, which offers only WAMP v2."""
     said = await tickets("""
         start({ ticket });
         const before = sockets.length;
@@ -56,8 +56,8 @@ async def test_each_connection_has_a_new_ticket() -> None:
     assert said == [0, [hello, [5, "ticket 1", {}]], [5, "ticket 2", {}], [[V2], [V2]], 2, states]
 
 
-async def test_a_ticket_that_cannot_be_had_is_asked_for_again() -> None:
-    """Because the application throws, or returns what is no text, and then because the WebSocket cannot be opened."""
+async def test_ticket_is_called_again_after_a_failure() -> None:
+    """`ticket` throws, or returns something other than text, and then the WebSocket cannot be opened."""
     said = await tickets("""
         const Opens = WebSocket;
         answers = [() => { throw new Error("401"); }, () => { throw "no server"; }, () => null, () => ({}), () => "t"];
@@ -81,8 +81,8 @@ async def test_a_ticket_that_cannot_be_had_is_asked_for_again() -> None:
     assert said[3][1] == [5, "ticket 6", {}]
 
 
-async def test_a_ticket_that_comes_too_late_is_not_used() -> None:
-    """After 10 seconds, or after `close()`."""
+async def test_a_ticket_that_arrives_too_late_is_not_used() -> None:
+    """A ticket is not used if it arrives after 10 seconds, or after `close()`."""
     said = await tickets("""
         const late = [];
         answers = [1, 2, 3].map(() => () => new Promise((resolve) => late.push(resolve)));
@@ -120,7 +120,7 @@ REFUSED = [
 
 
 async def test_a_refused_ticket() -> None:
-    """It is final before the first "open", unless it has only expired."""
+    """The refusal is final before the first "open", unless the ticket has only expired."""
     said = await tickets(f"""
         const said = [];
         for (const [uri, open] of {json.dumps(REFUSED)}) {{
@@ -160,7 +160,7 @@ console.error = () => {};
 
 
 async def test_a_ticket_that_expires(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page asks for another one, joins again, and recovers what was pushed meanwhile."""
+    """The page requests another ticket, reconnects, and recovers the events pushed meanwhile."""
     monkeypatch.setattr(_websocket, "_CLOCK_CHECK", 0.01)
     now = float(NOW)
     topic = "http://example.com/users/17/orders"

@@ -1,4 +1,4 @@
-"""`webmq.js` in Chromium over WAMP v2: with a hub, and with a WebSocket in JavaScript that the test controls."""
+"""`webmq.js` in Chromium over WAMP v2: with a hub, and with a fake WebSocket that the test controls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._browser import CLASSIC
 
 from .conftest import HubClient, Run
-from .pages import asked, watched
+from .pages import ping_reply, watched
 from .test_webmq_js import FAKE, START, got, run_script, site
 
 pytestmark = pytest.mark.usefixtures("chromium")
@@ -49,7 +49,7 @@ async def subscribed(page: Page, hub: Hub, wire: HubClient, *topics: str) -> Non
     await page.evaluate("events.length = 0")
 
 
-async def test_a_page_subscribes_and_is_one_session_with_what_is_pushed(hub: Hub, wire: HubClient, page: Page) -> None:
+async def test_the_session_id_of_a_page_excludes_it_from_its_own_pushes(hub: Hub, wire: HubClient, page: Page) -> None:
     async with site(hub.url) as other, AsyncClient(f"{hub.url}/publish", dialect="crossbar") as client:
         await page.open(other)
         await page.evaluate(START)
@@ -65,7 +65,7 @@ async def test_a_page_subscribes_and_is_one_session_with_what_is_pushed(hub: Hub
         assert page.problems == []
 
 
-async def test_it_comes_back_with_its_subscriptions(wire: HubClient, page: Page) -> None:
+async def test_it_reconnects_with_its_subscriptions(wire: HubClient, page: Page) -> None:
     async with Hub(port=0) as hub, site(hub.url) as other:
         port = int(hub.url.rpartition(":")[2])
         await page.open(other)
@@ -78,12 +78,12 @@ async def test_it_comes_back_with_its_subscriptions(wire: HubClient, page: Page)
             await subscribed(page, again, wire, "t", "u")
 
 
-async def test_a_hub_answers_that_it_is_there(hub: Hub, page: Page) -> None:
+async def test_a_hub_replies_to_pings(hub: Hub, page: Page) -> None:
     async with site(hub.url) as other:
         await page.open(other)
         await page.evaluate(START)
         await page.until("mq.state === 'open'")
-        answer = cast(list[object], await asked(page))
+        answer = cast(list[object], await ping_reply(page))
         position = hub.config.clock()
         assert answer[:3] + answer[4:] == [8, 34, 2, "wamp.error.no_such_subscription", ["no such subscription"]]
         assert 0 < cast(dict[str, int], answer[3])["_newest"] >> 11 <= position * 1000
@@ -108,10 +108,10 @@ async def test_authentication(run: Run, page: Page, options: str, outcome: str) 
         assert str(said).startswith(outcome)
 
 
-# With a WebSocket made of script
+# With a fake WebSocket
 
 
-async def test_what_it_says_until_it_is_open(alone: Page) -> None:
+async def test_the_messages_before_the_session_is_open(alone: Page) -> None:
     said = await run_script(
         alone,
         """
@@ -126,7 +126,7 @@ async def test_what_it_says_until_it_is_open(alone: Page) -> None:
     assert said == ["connecting", "open", "9007199254740992", [hello, [32, 1, {}, "t"]]]
 
 
-async def test_it_signs_the_challenge_in_the_realm_it_is_told(alone: Page) -> None:
+async def test_it_signs_the_challenge_of_the_given_realm(alone: Page) -> None:
     said = await run_script(
         alone,
         """
@@ -141,25 +141,25 @@ async def test_it_signs_the_challenge_in_the_realm_it_is_told(alone: Page) -> No
     assert said == ["open", [hello, [5, "this" * 11, {}]]]
 
 
-async def test_a_silent_broker_is_asked_what_every_one_answers(alone: Page) -> None:
+async def test_a_silent_broker_is_pinged_with_a_message_that_every_broker_replies_to(alone: Page) -> None:
     said = await run_script(
         alone,
         """
         mq.subscribe("t", keep);
         await welcome();
         const spans = [elapse()];
-        const asked = sent.at(-1);
-        await say(8, 34, asked[1], {}, "wamp.error.no_such_subscription");
+        const ping_reply = sent.at(-1);
+        await say(8, 34, ping_reply[1], {}, "wamp.error.no_such_subscription");
         await say(33, 1, 10);
         await say(36, 10, 1, {}, ["to t"]);
         spans.push(elapse(), elapse());
-        return [spans, asked, mq.state, events];
+        return [spans, ping_reply, mq.state, events];
         """,
     )
     assert said == [[30000, 30000, 10000], [34, 2, 2**53], "closed", [["t", "to t"]]]
 
 
-async def test_events_come_by_their_subscriptions_id(alone: Page) -> None:
+async def test_events_are_assigned_by_the_id_of_their_subscription(alone: Page) -> None:
     events = await run_script(
         alone,
         """
@@ -187,7 +187,7 @@ async def test_events_come_by_their_subscriptions_id(alone: Page) -> None:
 
 
 async def test_unsubscribing_waits_for_the_subscription(alone: Page) -> None:
-    """Its ID is not known before the broker has answered."""
+    """The ID of the subscription, which UNSUBSCRIBE contains, is unknown before the reply of the broker."""
     said = await run_script(
         alone,
         """
@@ -213,7 +213,7 @@ async def test_unsubscribing_waits_for_the_subscription(alone: Page) -> None:
     ]
 
 
-async def test_a_subscription_that_is_refused_is_told_and_may_be_tried_again(alone: Page) -> None:
+async def test_a_refused_subscription_is_reported_and_may_be_repeated(alone: Page) -> None:
     said = await run_script(
         alone,
         """
@@ -235,7 +235,7 @@ async def test_a_subscription_that_is_refused_is_told_and_may_be_tried_again(alo
     ]
 
 
-async def test_what_it_does_not_know_is_ignored(alone: Page) -> None:
+async def test_unknown_messages_are_ignored(alone: Page) -> None:
     said = await run_script(
         alone,
         """
@@ -248,8 +248,8 @@ async def test_what_it_does_not_know_is_ignored(alone: Page) -> None:
     assert said == [[], "open", []]
 
 
-async def test_a_topic_that_is_no_uri_is_not_asked_for(alone: Page) -> None:
-    """Crossbar.io would end the connection."""
+async def test_a_topic_that_is_not_a_uri_is_refused_by_the_page(alone: Page) -> None:
+    """The page refuses such a topic itself, because Crossbar.io would end the connection."""
     said = await run_script(
         alone,
         """

@@ -1,4 +1,4 @@
-"""Subscribers that speak WebSocket as no browser does, take more than they may, or never read."""
+"""Subscribers that violate the WebSocket protocol, exceed limits, or never read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def hub(run: Run) -> Hub:
 
 
 async def makes_room(hub: Hub, wire: HubClient) -> None:
-    """Return when the hub has forgotten its only subscriber and takes another, which works."""
+    """Return when the hub has removed its only subscriber, and accepts another one, which works."""
     async with asyncio.timeout(PATIENCE):
         while True:
             with suppress(aiohttp.WSServerHandshakeError):
@@ -47,7 +47,7 @@ async def makes_room(hub: Hub, wire: HubClient) -> None:
 _BOMB = zlib.compress(b"x" * 10_000_000, wbits=-15)
 
 _TOO_MUCH = 1000 + 12 * 100 + 8704
-"""Bytes of a message that the hub above does not take."""
+"""The length of a message that is too long for the hub above."""
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ _TOO_MUCH = 1000 + 12 * 100 + 8704
         pytest.param(
             [frame(b"x" * 1000, first=0), *[frame(b"x" * 1000, 0, first=0)] * 99], 1009, id="endless fragments"
         ),
-        pytest.param([frame(b"x", first=0), frame(b"x" * _TOO_MUCH, 0)], 1009, id="too long in the end"),
+        pytest.param([frame(b"x", first=0), frame(b"x" * _TOO_MUCH, 0)], 1009, id="too long in total"),
         pytest.param([frame(b"x", first=0), frame(b"x")], 1002, id="message within a message"),
-        pytest.param([frame(b"x", 0)], 1002, id="continuation of nothing"),
+        pytest.param([frame(b"x", 0)], 1002, id="continuation without a beginning"),
         pytest.param([frame(_BOMB[: _TOO_MUCH - 1], first=FIN | RSV1)], 1002, id="compressed, not negotiated"),
         pytest.param([frame(b"x", first=FIN | RSV2)], 1002, id="reserved bit"),
         pytest.param([frame(b"x", 3)], 1002, id="reserved opcode"),
@@ -71,10 +71,10 @@ _TOO_MUCH = 1000 + 12 * 100 + 8704
         pytest.param([frame(b"\xff\xfe")], 1007, id="not UTF-8"),
         pytest.param([frame(b"\xed\xa0\x80")], 1007, id="a surrogate in UTF-8"),
         pytest.param([frame(b"\x00\x01", CLOSE)], 1002, id="invalid close code"),
-        pytest.param([frame(b"x", CLOSE)], 1002, id="half a close code"),
+        pytest.param([frame(b"x", CLOSE)], 1002, id="incomplete close code"),
     ],
 )
-async def test_a_frame_against_the_rules_ends_its_connection_and_nothing_else(
+async def test_an_invalid_frame_ends_only_its_connection(
     hub: Hub, wire: HubClient, caplog: pytest.LogCaptureFixture, sent: list[bytes], code: int
 ) -> None:
     async with connected(hub) as raw:
@@ -92,7 +92,7 @@ async def test_compression_is_not_negotiated(hub: Hub) -> None:
         assert "extensions" not in (await handshake(raw, offer)).lower()
 
 
-async def test_fragments_of_nothing_cost_nothing(hub: Hub) -> None:
+async def test_empty_fragments_take_no_memory(hub: Hub) -> None:
     async with connected(hub) as raw:
         await handshake(raw)
         await raw.send(frame(b"", first=0) + frame(b"", 0, first=0) * 50_000)
@@ -101,8 +101,11 @@ async def test_fragments_of_nothing_cost_nothing(hub: Hub) -> None:
             await raw.reader.readuntil(b'[3,"c",null]')
 
 
-async def test_an_unmasked_frame_says_no_more_than_a_masked_one(hub: Hub, wire: HubClient) -> None:
-    """RFC 6455 has the server close; aiohttp does not look. Masks protect proxies from pages, and browsers mask."""
+async def test_an_unmasked_frame_is_accepted_like_a_masked_one(hub: Hub, wire: HubClient) -> None:
+    """RFC 6455 requires the server to close; aiohttp does not check.
+
+    Masks protect proxies from pages; browsers mask.
+    """
     async with connected(hub) as raw:
         await handshake(raw)
         await raw.send(frame(b'[2,"c","http://api.wamp.ws/procedure#ping"]', masked=False))
@@ -112,7 +115,7 @@ async def test_an_unmasked_frame_says_no_more_than_a_masked_one(hub: Hub, wire: 
 
 
 @pytest.mark.parametrize("key", ["", "x", "AAAA", "\u00e9" * 16, "A" * 5000])
-async def test_a_handshake_against_the_rules_is_400(hub: Hub, wire: HubClient, key: str) -> None:
+async def test_an_invalid_handshake_is_a_400(hub: Hub, wire: HubClient, key: str) -> None:
     async with connected(hub) as raw:
         headers = (
             "Upgrade: websocket",
@@ -130,12 +133,12 @@ async def test_a_handshake_against_the_rules_is_400(hub: Hub, wire: HubClient, k
 
 @asynccontextmanager
 async def deaf(hub: Hub) -> AsyncIterator[socket.socket]:
-    """Subscribe over a socket that nothing reads from, its buffer as small as can be."""
+    """Subscribe over a socket with a minimal buffer from which nothing is read."""
     with await deaf_subscriber(hub, "t") as connection:
         yield connection
 
 
-async def test_pings_are_answered_as_fast_as_the_answers_are_read(hub: Hub) -> None:
+async def test_pongs_are_sent_as_fast_as_they_are_read(hub: Hub) -> None:
     async with connected(hub) as raw:
         await handshake(raw)
         reading = asyncio.create_task(_pongs(raw, 5000))
@@ -153,7 +156,7 @@ async def _pongs(raw: Raw, number: int) -> int:
     return pongs
 
 
-async def test_pings_whose_answers_are_not_read_are_not_read_and_the_connection_ends(
+async def test_a_connection_whose_pongs_are_not_read_is_not_read_and_ends(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_websocket, "_STALL_TIMEOUT", 0.5)
@@ -164,10 +167,10 @@ async def test_pings_whose_answers_are_not_read_are_not_read_and_the_connection_
     await makes_room(hub, wire)
 
 
-async def test_one_that_asks_and_does_not_read_is_not_asked_what_it_wants_next(
+async def test_requests_of_a_subscriber_that_reads_no_replies_are_not_read(
     run: Run, wire: HubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or else it had the hub keep a whole queue of answers, each of which it alone is sent."""
+    """The hub stops reading, because it would store a full queue of replies for this subscriber otherwise."""
     monkeypatch.setattr(_websocket, "_STALL_TIMEOUT", 0.5)
     held: list[int] = []
     send = Session.send
@@ -186,7 +189,7 @@ async def test_one_that_asks_and_does_not_read_is_not_asked_what_it_wants_next(
 
 
 async def _flood(connection: socket.socket, data: bytes) -> int:
-    """Send again and again until the hub has cut the connection, which it must; return how many bytes it took."""
+    """Send repeatedly until the hub closes the connection, which it must; return how many bytes it accepted."""
     loop, sent = asyncio.get_running_loop(), 0
     async with asyncio.timeout(4 * PATIENCE):
         with suppress(ConnectionError):
@@ -197,7 +200,7 @@ async def _flood(connection: socket.socket, data: bytes) -> int:
     return sent
 
 
-async def test_one_that_is_behind_is_read_again_when_it_has_read(run: Run, wire: HubClient) -> None:
+async def test_a_subscriber_that_was_behind_is_read_again_when_it_has_read(run: Run, wire: HubClient) -> None:
     hub = await run(Hub(port=0, max_body=1 << 20, max_queue=1 << 25))
     peer = await wire.subscriber(hub, "t")
     event = b'"%s"' % (b"x" * 1_000_000)
@@ -210,10 +213,10 @@ async def test_one_that_is_behind_is_read_again_when_it_has_read(run: Run, wire:
     await peer.heard()
 
 
-async def test_one_that_never_reads_is_dropped_while_10_000_events_pass(
+async def test_a_subscriber_that_never_reads_is_dropped_during_10_000_events(
     run: Run, wire: HubClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The others get every one of them, in order."""
+    """The other subscribers get every event, in order."""
     events, size = 10_000, 1_000
     hub = await run(Hub(port=0, max_queue=100_000))
     peer = await wire.subscriber(hub, "t")
@@ -229,7 +232,7 @@ async def test_one_that_never_reads_is_dropped_while_10_000_events_pass(
 
 
 async def _push_all(raw: Raw, events: int, size: int) -> None:
-    """Push numbered events, a few at a time: fewer than a queue holds, or the best of readers would be dropped."""
+    """Push numbered events, a few at a time: fewer than a queue holds, because even fast readers would be dropped."""
     request = head("POST /?topicuri=t HTTP/1.1", f"Content-Type: {FORM}", f"Content-Length: {size + 2}")
     for begin in range(0, events, 20):
         bodies = (b'"%s"' % f"{number}".ljust(size).encode() for number in range(begin, begin + 20))
@@ -238,16 +241,16 @@ async def _push_all(raw: Raw, events: int, size: int) -> None:
             assert await raw.answer() == (202, b"")
 
 
-# What a subscriber may have the hub keep
+# The memory of a subscriber
 
 _WIDEST = "\U0001f600"
-"""Four bytes a character, as Python keeps it."""
+"""A character that takes four bytes in a Python string."""
 
 
 @pytest.mark.parametrize("subprotocol", ["wamp", "wamp.2.json"])
 @pytest.mark.parametrize("filling", ["", "x", _WIDEST])
-def test_what_a_subscriber_makes_the_hub_keep_is_bounded(subprotocol: str, filling: str) -> None:
-    """With the defaults: 800 of them at their worst make 200 MB."""
+def test_the_memory_that_a_subscriber_can_occupy_is_limited(subprotocol: str, filling: str) -> None:
+    """With the default limits, 800 subscribers that do their worst take 200 MB."""
     config = HubConfig()
     broker = Broker(config)
     peers = [broker.open(PROTOCOLS[subprotocol], drop=lambda: pytest.fail("dropped")) for _ in range(5)]
@@ -272,7 +275,7 @@ def test_what_a_subscriber_makes_the_hub_keep_is_bounded(subprotocol: str, filli
 
 
 @pytest.mark.parametrize("subprotocol", ["wamp", "wamp.2.json"])
-def test_topics_take_no_more_than_their_bytes(subprotocol: str) -> None:
+def test_the_total_length_of_topics_is_limited(subprotocol: str) -> None:
     """Unsubscribing makes room for other topics."""
     broker = Broker(HubConfig(max_subscriptions=4, max_topic=1000))
     peer = broker.open(PROTOCOLS[subprotocol], drop=lambda: pytest.fail("dropped"))

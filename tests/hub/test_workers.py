@@ -17,7 +17,7 @@ from webmqconnect_async.hub import create_app
 async def test_the_second_worker_of_gunicorn_warns(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, others: list[int], warnings: int
 ) -> None:
-    """So that there is one warning, however many workers there are."""
+    """Only the second worker warns, so that there is one warning, no matter how many workers there are."""
     arbiter = SimpleNamespace(WORKERS=dict.fromkeys(others))
     monkeypatch.setitem(sys.modules, "gunicorn.arbiter", SimpleNamespace(Arbiter=arbiter))
     async with TestServer(create_app()):
@@ -27,7 +27,7 @@ async def test_the_second_worker_of_gunicorn_warns(
     ] * warnings
 
 
-async def test_other_servers_are_not_accused(caplog: pytest.LogCaptureFixture) -> None:
+async def test_other_servers_cause_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     async with TestServer(create_app()):
         pass
     assert caplog.text == ""

@@ -1,4 +1,4 @@
-"""`python -m tests.outbox`: a soak."""
+"""`python -m tests.outbox` runs the soak of the relay."""
 
 from .soak import main
 

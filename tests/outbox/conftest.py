@@ -1,4 +1,4 @@
-"""A database with an outbox: SQLite, and PostgreSQL in the full run."""
+"""A fixture with an outbox: in SQLite, and in the full run also in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .databases import Database
 if TYPE_CHECKING:
     from ..postgresql import Server
 
-if find_spec("psycopg") is None:  # it is of the full run
+if find_spec("psycopg") is None:  # a fixture of the full run
     collect_ignore = ["test_postgresql.py"]
 
 

@@ -18,7 +18,7 @@ Pushes = tuple[str, object]
 
 
 class Transaction(Protocol):
-    """What an application does in a transaction."""
+    """The operations of an application within a transaction."""
 
     def insert(self, *pushes: Pushes, eligible: object = None, exclude: object = None) -> None: ...
 
@@ -48,7 +48,7 @@ class Database:
             with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=60)) as sqlite, sqlite:
                 yield sqlite
         else:
-            import psycopg  # not in the dependencies of the plain run
+            import psycopg  # psycopg is not a dependency of the plain run
 
             with psycopg.connect(self.url) as postgresql:
                 yield postgresql
@@ -62,7 +62,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Begin a transaction, which is rolled back."""
+        """Begin a transaction, which is rolled back at the end."""
         with self.connection() as connection:
             style = "qmark" if isinstance(connection, sqlite3.Connection) else "format"
             yield _Transaction(connection.cursor().execute, style)

@@ -1,4 +1,4 @@
-"""Producers, a relay that is killed or a hub that is killed, and the outcome of each event.
+"""A soak: producers, a relay or a hub that is killed repeatedly, and the outcome of each event.
 
     .venv/bin/python -m tests.outbox sqlite relay 100000
     .venv/bin/python -m tests.outbox postgresql hub 20000 --seed 7
@@ -35,7 +35,7 @@ from webmqconnect_async.relay import Relay
 
 from .databases import Database
 
-# Forks of a process that has imported what they need start at once.
+# Forked processes start at once, because this process has already imported what they need.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.outbox.soak", "webmqconnect_async.relay._sqlite", "psycopg"])
 
@@ -50,12 +50,12 @@ Victim: TypeAlias = Literal["relay", "hub"]
 
 @dataclass(slots=True)
 class Outcome:
-    """What is left at the end."""
+    """The state at the end."""
 
     committed: dict[str, list[int]]
     """Numbers of the events by topic, in the order of their transactions."""
     accepted: dict[str, list[int]]
-    """Numbers of the events that a hub accepted, in that order."""
+    """Numbers of the events that a hub accepted, in the order of acceptance."""
     kills: int = 0
     relays: int = 0
     """How many relays became active."""
@@ -64,21 +64,21 @@ class Outcome:
 
     @property
     def failures(self) -> list[str]:
-        """Everything that is not as promised, but for events that were delivered twice."""
+        """The guarantees that were broken. Events that were delivered twice are allowed."""
         found = list(self.complaints)
         for topic in self.committed.keys() | self.accepted.keys():
             committed, accepted = self.committed.get(topic, []), self.accepted.get(topic, [])
             lost, phantoms = set(committed) - set(accepted), set(accepted) - set(committed)
             found += [f"{topic}: {len(lost)} lost"] if lost else []
             found += [f"{topic}: {len(phantoms)} phantoms"] if phantoms else []
-            # Numbers rise within a topic.
+            # The numbers increase within a topic.
             late = sum(later < earlier for earlier, later in pairwise(accepted))
             found += [f"{topic}: {late} out of order"] if late else []
         return found
 
     @property
     def doubled(self) -> int:
-        """How many times an event was accepted that had been accepted before."""
+        """How many accepted events had been accepted before."""
         return sum(len(numbers) - len(set(numbers)) for numbers in self.accepted.values())
 
     def __str__(self) -> str:
@@ -91,19 +91,19 @@ class Outcome:
 
 class _Victim(Protocol):
     async def kill(self) -> None:
-        """Kill a process with no time to say goodbye, and start another one."""
+        """Kill a process without a clean shutdown, and start another one."""
         ...
 
 
 async def soak(database: Database, victim: Victim, rows: int, seed: int, folder: Path) -> Outcome:
-    """Produce so many committed rows, kill the victim ten times meanwhile, and return what the hubs accepted.
+    """Produce this number of committed rows, kill the victim ten times meanwhile, and return what the hubs accepted.
 
     Args:
-        database: with an empty outbox.
-        victim: what is killed.
-        rows: how many are committed, at least.
-        seed: of the producers' transactions.
-        folder: for the files of the run.
+        database: a database with an empty outbox.
+        victim: the process to kill.
+        rows: the minimum number of rows that are committed.
+        seed: the seed of the producers' transactions.
+        folder: the folder for the files of the run.
     """
     began = time.monotonic()
     outcome = Outcome({}, {})
@@ -139,12 +139,12 @@ async def soak(database: Database, victim: Victim, rows: int, seed: int, folder:
 
 
 class _Journal:
-    """The file in which hubs write what they accept."""
+    """The file in which hubs write the events that they accept."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.abandoned = False
-        """Whether nobody waits for it any more."""
+        """Whether waiting for more lines was given up."""
         path.touch()
 
     @property
@@ -158,7 +158,7 @@ class _Journal:
 
 
 class _Producer:
-    """Commits and rolls back transactions in a thread of its own. It does not run far ahead of the relay."""
+    """Commits and rolls back transactions in a thread of its own, not far ahead of the relay."""
 
     def __init__(self, database: Database, journal: _Journal, number: int, rows: int, outcome: Outcome) -> None:
         self._database = database
@@ -192,7 +192,7 @@ class _Producer:
 
 
 class _Hub:
-    """A hub that has the same URL after it was killed."""
+    """A hub that has the same URL after it was killed and restarted."""
 
     def __init__(self, journal: _Journal) -> None:
         self._journal = journal
@@ -217,11 +217,11 @@ class _Hub:
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.join()  # until then it has the port
+            self._process.join()  # until then the process has the port
 
 
 def _serve(journal: str, port: int, sender: Connection) -> None:
-    """Be a hub. What it accepts survives its death: the kernel has the line before the pusher has the response."""
+    """Run a hub. Accepted events survive a kill, because the kernel has the line before the response is sent."""
     lines = os.open(journal, os.O_WRONLY | os.O_APPEND)
 
     def admit(push: Accepted) -> None:
@@ -282,12 +282,12 @@ class _Relays:
                 await self._changed.wait()
 
     async def end(self) -> list[str]:
-        """Ask all relays to end, and return what was wrong."""
+        """Tell all relays to end, and return their errors."""
         for process in self._running:
             process.terminate()
         for process in self._running:
             await asyncio.to_thread(process.join, 60)
-        # One that has just started does not handle the signal yet.
+        # A relay that has just started does not handle the signal yet.
         expected = (0, -signal.SIGTERM)
         return [f"a relay ended with status {each.exitcode}" for each in self._running if each.exitcode not in expected]
 
@@ -297,15 +297,15 @@ class _Relays:
 
 
 def _relay(database: str, hub: str, sender: Connection) -> None:
-    """Be a relay that tells when it is active."""
+    """Run a relay that reports when it is active."""
 
-    class Told(logging.Handler):
+    class ReportActive(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.getMessage().startswith("active"):
                 sender.send(None)
 
     logger = logging.getLogger("webmqconnect_async.relay")
-    logger.addHandler(Told())
+    logger.addHandler(ReportActive())
     logger.setLevel(logging.INFO)
 
     async def run() -> None:
@@ -313,12 +313,12 @@ def _relay(database: str, hub: str, sender: Connection) -> None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, relay.stop)
             await relay.run()
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # until then
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # until the signal
     asyncio.run(run())
 
 
 def main() -> None:
-    """Run a soak as a command, and exit with 1 if something is not as promised."""
+    """Run a soak as a command, and exit with 1 if a guarantee was broken."""
     parser = argparse.ArgumentParser(description="Kill relays or hubs while producers fill an outbox.")
     parser.add_argument("database", choices=["sqlite", "postgresql"])
     parser.add_argument("victim", choices=["relay", "hub"])

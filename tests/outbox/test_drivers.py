@@ -1,4 +1,4 @@
-"""The statements of the outbox with the drivers of Python: the snippets of the how-to, executed with each of them."""
+"""The statements of the outbox with Python's database drivers: the snippets of the how-to, run with each driver."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SNIPPETS = {
     for fence in fences(PAGES / "how-to/outbox.md")
     if fence.language == "python"
 }
-"""By the module that they import first."""
+"""The snippets by the module that they import first."""
 
 
 def pay(driver: str) -> Callable[..., object]:
-    """Return the function of a snippet."""
+    """Return the function that a snippet defines."""
     names: dict[str, object] = {}
     exec(compile(SNIPPETS[driver], "how-to/outbox.md", "exec"), names)  # noqa: S102  # ours
     function = names["pay"]
@@ -38,7 +38,7 @@ def pay(driver: str) -> Callable[..., object]:
 
 @pytest.fixture
 def database(database: Database) -> Database:
-    """Add a table of orders, with an order."""
+    """Add a table of orders that contains one order."""
     with database.connection() as connection:
         connection.cursor().execute("CREATE TABLE orders (id int, state text)")
         connection.cursor().execute("INSERT INTO orders VALUES (17, 'new')")
@@ -46,7 +46,7 @@ def database(database: Database) -> Database:
 
 
 def check(database: Database) -> None:
-    """Check that the order is paid, and its event waits."""
+    """Check that the order is paid, and that its event is in the outbox."""
 
     async def waiting() -> list[tuple[str, str]]:
         store = connect_store(database.url)
@@ -107,7 +107,7 @@ def test_sqlalchemy(database: Database) -> None:
     from sqlalchemy.orm import Session
 
     engine = sqlalchemy.create_engine(database.url.replace("postgresql:", "postgresql+psycopg:"))
-    with engine.begin() as connection:  # as in a migration
+    with engine.begin() as connection:  # as a migration does
         if database.url.startswith("sqlite"):
             connection.connection.executescript(outbox.schema("sqlite"))
         else:

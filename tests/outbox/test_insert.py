@@ -1,4 +1,4 @@
-"""The statements of the outbox."""
+"""The SQL statements that insert events into the outbox."""
 
 from __future__ import annotations
 
@@ -64,8 +64,10 @@ def test_encoder() -> None:
         ("a", 1, {"exclude": ["1,2"]}, "exclude[0]: '1,2' is not a session ID"),
     ],
 )
-def test_what_cannot_be_pushed(topic: str, event: object, options: dict[str, object], said: str) -> None:
-    """It is refused before anything is written, as for a push."""
+def test_an_event_that_cannot_be_pushed_is_refused(
+    topic: str, event: object, options: dict[str, object], said: str
+) -> None:
+    """An event that cannot be pushed is refused before anything is written, as by `push`."""
     with pytest.raises(InvalidPush) as raised:
         insert(topic, event, **options)  # type: ignore[call-overload]
     assert said in str(raised.value)
@@ -82,8 +84,8 @@ def test_unknown_names() -> None:
         schema("mysql")  # type: ignore[arg-type]
 
 
-def test_it_imports_no_driver_and_no_client() -> None:
-    # Coverage, which measures this process in CI, has imported sqlite3 before.
+def test_importing_the_outbox_imports_no_driver_and_no_client() -> None:
+    # coverage, which measures this process in CI, has already imported sqlite3
     code = (
         "import sys; before = set(sys.modules); import webmqconnect_async.outbox; "
         "print({'sqlite3', 'psycopg', 'aiohttp', 'asyncio'} & (set(sys.modules) - before))"

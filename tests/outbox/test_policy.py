@@ -1,4 +1,4 @@
-"""What a relay pushes next, and the outcome of a row: pure, so times and random numbers are arguments."""
+"""Which row a relay pushes next, and what follows from its outcome. Pure: times and random numbers are arguments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOW = 1_000_000.0
 
 
 def rows(topics: str, attempts: int = 0) -> list[Row]:
-    """Return a row for each letter, which is its topic; their IDs are their positions."""
+    """Return a row for each letter. The letter is its topic, and its ID is its position."""
     return [Row(number, f"key {number}", topic, "1", None, None, attempts) for number, topic in enumerate(topics)]
 
 
@@ -63,7 +63,7 @@ def overloaded(seconds: float) -> Overloaded:
 # Order
 
 
-def test_one_row_of_a_topic_is_in_flight() -> None:
+def test_at_most_one_row_of_a_topic_is_in_flight() -> None:
     schedule = schedule_of("aabca")
     first, b, c = handed_out(schedule)
     assert ids([first, b, c]) == [0, 2, 3]
@@ -73,7 +73,7 @@ def test_one_row_of_a_topic_is_in_flight() -> None:
     assert ids(handed_out(schedule)) == [1]
 
 
-def test_at_most_so_many_are_in_flight() -> None:
+def test_at_most_concurrency_rows_are_in_flight() -> None:
     schedule = schedule_of("abcde", concurrency=2)
     first, second = handed_out(schedule)
     schedule.done(first, None, 0, NOW)
@@ -102,14 +102,14 @@ def test_rows_are_read_while_there_may_be_slots_for_them() -> None:
     schedule = Schedule(2, 100, lambda: 1.0, Changes())
     assert schedule.wants_rows(0)
     schedule.add(rows("a" * 99 + "bc"))
-    assert not schedule.wants_rows(0)  # it holds enough
+    assert not schedule.wants_rows(0)  # it has enough rows
     schedule = schedule_of("abcd", concurrency=2)
     assert not schedule.wants_rows(0)
     handed_out(schedule)
     assert schedule.wants_rows(0)
 
 
-def test_long_events_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_rows_are_read_if_events_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_policy, "_MAX_LENGTH", 2)
     assert schedule_of("a").wants_rows(0)
     assert not schedule_of("ab").wants_rows(0)
@@ -142,7 +142,7 @@ def test_long_events_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=repr,
 )
-def test_what_becomes_of_a_row(error: WebMQError, fate: str) -> None:
+def test_the_effect_of_each_outcome_on_its_row(error: WebMQError, fate: str) -> None:
     schedule = schedule_of("baa")
     other, row = handed_out(schedule)
     schedule.done(other, None, 0, NOW)
@@ -153,7 +153,7 @@ def test_what_becomes_of_a_row(error: WebMQError, fate: str) -> None:
     written_as = {"wait": [], "postpone": [(row, NOW + 1)], "park": [(row, None)]}
     assert [(each, due) for each, due, _ in changes.failed] == written_as[fate]
     assert ids(handed_out(schedule)) == ([2] if fate == "park" else [])
-    assert schedule.wants_rows(60)  # those that wait are read again
+    assert schedule.wants_rows(60)  # rows that wait are read again
 
 
 @pytest.mark.parametrize(("attempts", "delay"), [(0, 1), (1, 2), (5, 32), (6, 60), (5000, 60)])
@@ -174,11 +174,11 @@ def test_delay_is_at_least_half() -> None:
     assert due == NOW + 0.5
 
 
-# A broker that is away
+# A broker that is down
 
 
-def test_one_push_at_a_time_probes_a_broker_that_is_away() -> None:
-    """All rows are read again for it, because an operator may have dropped some."""
+def test_one_push_at_a_time_probes_a_broker_that_is_down() -> None:
+    """All rows are read again for the next probe, because an operator may have dropped some."""
     schedule = schedule_of("aabcd")
     for row in handed_out(schedule):
         schedule.done(row, ConnectFailed("refused"), 0, NOW)
@@ -215,7 +215,7 @@ def test_rows_behind_one_in_flight_are_released_too() -> None:
 
 
 @pytest.mark.parametrize("error", [AuthRejected(status=401), BadReply(status=502), Rejected(status=400)], ids=repr)
-def test_a_broker_that_refuses_rows_is_there(error: WebMQError) -> None:
+def test_a_broker_that_refuses_rows_is_not_down(error: WebMQError) -> None:
     """The relay does not back off. It first probes the broker with a row that has not failed yet."""
     schedule = schedule_of("ab")
     for row in handed_out(schedule):
@@ -234,8 +234,8 @@ def test_a_broker_that_refuses_rows_is_there(error: WebMQError) -> None:
     assert not schedule.away
 
 
-def test_a_server_that_refuses_all_rows_parks_none() -> None:
-    """It may be another server than the broker. The broker has accepted a row before it parks one."""
+def test_a_server_that_refuses_all_rows_causes_none_to_be_parked() -> None:
+    """A row is parked only if the broker accepts another one, because the server may not be the broker."""
     schedule = schedule_of("abb")
     a, b = handed_out(schedule)
     schedule.done(a, Rejected(status=400), 0, NOW)
@@ -246,7 +246,7 @@ def test_a_server_that_refuses_all_rows_parks_none() -> None:
     assert [due for _, due, _ in written(schedule).failed] == [None]
 
 
-def test_what_was_not_written_is_kept() -> None:
+def test_outcomes_that_could_not_be_written_are_kept() -> None:
     schedule = schedule_of("ab")
     a, b = handed_out(schedule)
     schedule.done(a, None, 0, NOW)
@@ -261,7 +261,7 @@ def test_what_was_not_written_is_kept() -> None:
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(0.1, 0.25), (30, 30), (86_400, 60)])
-def test_broker_asks_for_a_pause(asked: float, pause: float) -> None:
+def test_the_delay_that_the_broker_asks_for(asked: float, pause: float) -> None:
     schedule = schedule_of("a")
     (row,) = handed_out(schedule)
     schedule.done(row, overloaded(asked), 0, NOW)
@@ -269,7 +269,7 @@ def test_broker_asks_for_a_pause(asked: float, pause: float) -> None:
 
 
 def test_a_row_that_always_fails_does_not_delay_others() -> None:
-    """A single failure may be the row's, or the broker's: the next push shows which, and there is no pause before."""
+    """After a single failure, the next push shows without a delay whether the row or the broker is its cause."""
     schedule = schedule_of("abc")
     a, b, c = handed_out(schedule)
     schedule.done(a, BadReply(status=500), 0, NOW)
@@ -288,7 +288,7 @@ def test_a_row_that_always_fails_does_not_delay_others() -> None:
     assert len(handed_out(schedule)) == 1
 
 
-def test_failures_of_two_topics_are_the_brokers() -> None:
+def test_failures_of_two_topics_mean_that_the_broker_is_down() -> None:
     schedule = schedule_of("abcd", concurrency=1)
     for topic in "ab":
         (row,) = handed_out(schedule)
@@ -300,7 +300,7 @@ def test_failures_of_two_topics_are_the_brokers() -> None:
     written(schedule)
     schedule.add(rows("cd"))
     (probe,) = handed_out(schedule, 1)
-    schedule.done(probe, TooLarge(status=413), 1, NOW)  # which is a response
+    schedule.done(probe, TooLarge(status=413), 1, NOW)  # which counts as a response
     assert ids(handed_out(schedule, 1)) == [1]
 
 

@@ -43,8 +43,8 @@ async def events(store: PostgreSQLStore) -> list[str]:
     return [row.event for row in await store.due(NOW, 500)]
 
 
-async def test_rows_that_appear_late(database: Database, store: PostgreSQLStore) -> None:
-    """A transaction that was committed later may have lower IDs. No row is missed."""
+async def test_rows_of_transactions_that_are_committed_late(database: Database, store: PostgreSQLStore) -> None:
+    """A transaction that is committed later may have lower IDs. No row is missed."""
     with database.transaction() as rolled_back, psycopg.connect(database.url) as slow:
         rolled_back.insert(("a", 0))
         slow.execute(*outbox.insert("a", 1, style="format"))
@@ -57,8 +57,8 @@ async def test_rows_that_appear_late(database: Database, store: PostgreSQLStore)
         assert await events(store) == ["1"]
 
 
-async def test_connection_that_is_lost(database: Database, store: PostgreSQLStore) -> None:
-    """Every call says so; what has the lock then is another relay, until that is gone."""
+async def test_a_lost_connection(database: Database, store: PostgreSQLStore) -> None:
+    """After the connection is lost, every call raises an error, and another relay can get the lock."""
     assert await store.lock()
     waiting = asyncio.create_task(store.wait(60))
     await asyncio.sleep(0)
@@ -69,13 +69,13 @@ async def test_connection_that_is_lost(database: Database, store: PostgreSQLStor
     for call in (store.due(NOW, 500), store.write(), store.lock(), store.counts()):
         with pytest.raises(StoreLost):
             await call
-    await store.wait(60)  # does not wait
+    await store.wait(60)  # the call does not wait
     await store.open()
     assert await store.lock()
 
 
-async def test_cancelled(database: Database, store: PostgreSQLStore) -> None:
-    """A call that waits in PostgreSQL can be given up. The connection, with the lock, can be used again."""
+async def test_a_cancelled_call(database: Database, store: PostgreSQLStore) -> None:
+    """A call that waits in PostgreSQL can be cancelled. The connection, with the lock, can be used afterwards."""
     database.insert(("a", 1))
     rows = await store.due(NOW, 500)
     assert await store.lock()
@@ -88,8 +88,8 @@ async def test_cancelled(database: Database, store: PostgreSQLStore) -> None:
     assert await events(store) == ["1"]
 
 
-async def test_what_a_role_sets_does_not_matter(database: Database) -> None:
-    """Settings that suit the application would end the relay's session or its statements."""
+async def test_settings_of_the_role_are_overridden(database: Database) -> None:
+    """Timeouts that are set for the application's role would otherwise end the relay's session or its statements."""
     with psycopg.connect(database.url, autocommit=True) as operator:
         name = operator.info.dbname
         for setting in (
@@ -107,7 +107,7 @@ async def test_what_a_role_sets_does_not_matter(database: Database) -> None:
     await store.close()
 
 
-async def test_without_its_table(postgresql_server: Server) -> None:
+async def test_without_the_table_of_the_outbox(postgresql_server: Server) -> None:
     store = made(postgresql_server.new_database())
     with pytest.raises(StoreError, match="does not exist: execute what `webmqconnect outbox schema postgresql` prints"):
         await store.open()
@@ -116,7 +116,7 @@ async def test_without_its_table(postgresql_server: Server) -> None:
 
 
 async def test_role_that_may_not_write(database: Database) -> None:
-    """It can list rows, and cannot be a relay, which would push them again and again."""
+    """A role without write access can list rows, but a relay would push them again and again, so it is refused."""
     with psycopg.connect(database.url, autocommit=True) as operator:
         operator.execute("DROP ROLE IF EXISTS reader")
         operator.execute(f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'".encode())
@@ -131,7 +131,7 @@ async def test_role_that_may_not_write(database: Database) -> None:
 
 
 async def test_two_outboxes_in_one_database(database: Database) -> None:
-    """Each schema may have one, with a relay of its own."""
+    """Each schema may have an outbox, with a relay of its own."""
     with psycopg.connect(database.url) as operator:
         operator.execute("CREATE SCHEMA other; SET search_path = other")
         operator.execute(outbox.schema("postgresql"))
@@ -146,7 +146,7 @@ async def test_two_outboxes_in_one_database(database: Database) -> None:
 
 @pytest.mark.parametrize("statistics", [False, True])
 async def test_long_backlog_of_a_topic_that_waits(statistics: bool, database: Database, store: PostgreSQLStore) -> None:
-    """`due` reads the first row of the topic, and not those behind it, also with wrong statistics."""
+    """`due` reads only the first row of a waiting topic, even with outdated statistics."""
     with psycopg.connect(database.url, autocommit=True) as application:
         application.execute(
             "INSERT INTO webmq_outbox (key, topic, event) SELECT '', 'a', '1' FROM generate_series(1, 20000)"
@@ -160,7 +160,7 @@ async def test_long_backlog_of_a_topic_that_waits(statistics: bool, database: Da
     for now, limit, expected in ((NOW, 500, 1), (NOW + 5, 20, 11)):
         async with store._connection.transaction():
             assert len(await store.due(now, limit)) == expected
-            # Of this transaction alone.
+            # The setting is only for this transaction.
             cursor = await store._connection.execute(
                 "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'webmq_outbox'"
             )
@@ -177,15 +177,15 @@ def pooler(request: pytest.FixtureRequest, pgbouncer: None, postgresql_server: S
 
 
 @pytest.mark.parametrize("pooler", ["transaction"], indirect=True)
-async def test_pooler_that_shares_sessions(pooler: Server, database: Database) -> None:
-    """A lock would belong to the next client of the session."""
+async def test_a_pooler_that_shares_sessions_is_refused(pooler: Server, database: Database) -> None:
+    """The store refuses such a pooler, because the lock would belong to the next client of the session."""
     store = made(pooler.url(database.url.rpartition("/")[2]))
     with pytest.raises(StoreError, match="a pooler such as PgBouncer shares sessions"):
         await store.open()
 
 
 @pytest.mark.parametrize("pooler", ["session"], indirect=True)
-async def test_pooler_that_does_not(pooler: Server, database: Database) -> None:
+async def test_a_pooler_that_does_not_share_sessions(pooler: Server, database: Database) -> None:
     store = made(pooler.url(database.url.rpartition("/")[2]))
     await store.open()
     assert await store.lock()
@@ -210,15 +210,15 @@ async def test_pooler_that_does_not(pooler: Server, database: Database) -> None:
         "postgresql+psycopg://app:pa/55@localhost/shop",
     ],
 )
-def test_url_that_libpq_reads_otherwise(url: str) -> None:
-    """No part of what may be a password is shown."""
+def test_an_ambiguous_url_is_refused_without_its_password(url: str) -> None:
+    """A URL that libpq parses differently is refused. No part that may be a password is shown."""
     with pytest.raises(ValueError, match="percent-encoded in the user and the password") as raised:
         connect_store(url)
     assert "55" not in shown(raised.value)
 
 
-async def test_password_is_nowhere(postgresql_server: Server) -> None:
-    """Neither in what is shown of a store, nor in an error, nor in the frames that an error reporter shows."""
+async def test_the_password_is_not_shown(postgresql_server: Server) -> None:
+    """The password is neither in the repr of a store, nor in an error, nor in the frames of its traceback."""
     refused = connect_store(postgresql_server.url().replace(PASSWORD, "other-pa55"))
     away = connect_store(f"postgresql://app:{PASSWORD}@127.0.0.1:1/shop")
     for store, said in ((refused, "password authentication failed"), (away, "Connection refused")):
@@ -229,7 +229,7 @@ async def test_password_is_nowhere(postgresql_server: Server) -> None:
 
 
 def shown(error: BaseException) -> str:
-    """Return what an error reporter shows of an error, and of the frames of the package."""
+    """Return what an error reporter shows of an error and of the package's frames."""
     assert error.__context__ is None
     frames = [frame for frame in traceback.walk_tb(error.__traceback__) if frame[0].f_code.co_filename != __file__]
     assert frames

@@ -17,7 +17,7 @@ from webmqconnect_async.relay._stores import connect_store
 from webmqconnect_async.testing import Hub
 
 from ..hostile import ACCEPTED, Hostile, answer, held
-from ..running import away
+from ..running import stopped
 from .databases import Database
 
 Failed = Sequence[tuple[Row, float | None, str]]
@@ -58,12 +58,12 @@ async def running(relay: Relay) -> AsyncIterator[asyncio.Task[RelayStats]]:
 
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
-        while not true():  # noqa: ASYNC110  # nothing sets an event
+        while not true():  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.005)
 
 
 def take_lock(database: Database) -> None:
-    """Take the lock from the relay that has it."""
+    """Take the lock away from the relay that has it."""
     if database.url.startswith("sqlite"):
         Path(f"{database.url.removeprefix('sqlite:///')}-relay").unlink()
     else:
@@ -74,7 +74,7 @@ def pushed(hub: Hub) -> list[tuple[str, object]]:
     return [(push.topic, push.event) for push in hub.pushes]
 
 
-# What is pushed
+# Pushing rows
 
 
 async def test_rows_are_pushed_once_and_deleted(database: Database, hub: Hub, client: AsyncClient) -> None:
@@ -86,7 +86,7 @@ async def test_rows_are_pushed_once_and_deleted(database: Database, hub: Hub, cl
     assert sorted(pushed(hub), key=str) == [(A, "ü"), (A, {"id": 1}), (B, [1.1])]
 
 
-async def test_receivers_are_passed_on(database: Database, hub: Hub, client: AsyncClient) -> None:
+async def test_receivers_of_a_row_are_those_of_its_push(database: Database, hub: Hub, client: AsyncClient) -> None:
     database.insert((A, 1), eligible=["17", 18], exclude=[])
     database.insert((B, 1))
     async with Relay(database.url, client) as relay:
@@ -96,14 +96,16 @@ async def test_receivers_are_passed_on(database: Database, hub: Hub, client: Asy
     assert received[B][0] is None
 
 
-async def test_what_is_committed_later_is_pushed_at_once(database: Database, hub: Hub, client: AsyncClient) -> None:
+async def test_a_row_that_is_committed_later_is_pushed_at_once(
+    database: Database, hub: Hub, client: AsyncClient
+) -> None:
     async with running(Relay(database.url, client)):
         for number in range(3):
             database.insert((A, number))
             assert (await hub.arrived(A)).event == number
 
 
-async def test_what_is_rolled_back_is_not_pushed(database: Database, hub: Hub, client: AsyncClient) -> None:
+async def test_a_row_that_is_rolled_back_is_not_pushed(database: Database, hub: Hub, client: AsyncClient) -> None:
     with database.transaction() as transaction:
         transaction.insert((A, "phantom"))
     database.insert((A, "real"))
@@ -128,10 +130,10 @@ async def test_rows_of_a_topic_keep_their_order(
         assert events == list(range(topics.index(topic), 200, 7))
 
 
-# What fails
+# Failures
 
 
-async def test_a_row_that_is_refused_for_good_is_parked(
+async def test_a_row_with_a_final_error_is_parked(
     database: Database, hub: Hub, client: AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     database.insert((A, "x" * 5000), (A, 2))
@@ -143,13 +145,13 @@ async def test_a_row_that_is_refused_for_good_is_parked(
     assert "xxx" not in caplog.text
 
 
-async def test_a_row_that_may_be_accepted_later_is_postponed(
+async def test_a_row_with_a_retryable_error_is_postponed(
     database: Database, hub: Hub, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The later rows of its topic wait for it, and other topics do not."""
+    """The later rows of its topic wait for it, and those of other topics do not."""
     monkeypatch.setattr(_policy, "_FIRST_DELAY", 60)
     database.insert((A, 1), (A, 2))
-    hub.refuse_next(500, count=3)  # as many as a push has attempts
+    hub.refuse_next(500, count=3)  # as often as a push is attempted
     async with Relay(database.url, client) as relay:
         await relay.run(once=True)
         database.insert((B, 3))
@@ -165,12 +167,12 @@ async def test_a_row_that_may_be_accepted_later_is_postponed(
     assert pushed(hub) == [(B, 3), (A, 1), (A, 2)]
 
 
-async def test_a_broker_that_is_away_costs_no_row_an_attempt(
+async def test_an_outage_of_the_broker_is_not_counted_as_an_attempt(
     database: Database, hub: Hub, client: AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "webmqconnect_async.relay")
     async with running(Relay(database.url, client)) as task:
-        async with away(hub):
+        async with stopped(hub):
             database.insert((A, 1), (B, 2), (C, 3))
             await until(lambda: "the broker does not accept pushes" in caplog.text)
             assert database.scalar("SELECT max(attempts) FROM webmq_outbox") == 0
@@ -179,9 +181,9 @@ async def test_a_broker_that_is_away_costs_no_row_an_attempt(
     assert (await task).pushed == 3
 
 
-async def test_once_ends_when_the_broker_is_away(database: Database, hub: Hub, client: AsyncClient) -> None:
+async def test_once_ends_if_the_broker_is_down(database: Database, hub: Hub, client: AsyncClient) -> None:
     database.insert((A, 1))
-    async with away(hub), Relay(database.url, client) as relay:
+    async with stopped(hub), Relay(database.url, client) as relay:
         stats = await relay.run(once=True)
     assert stats == RelayStats(failed=stats.failed)
     assert stats.failed > 0
@@ -207,8 +209,8 @@ async def test_a_row_that_could_not_be_deleted_is_deleted_later(
     assert pushed(hub) == [(A, 1)]
 
 
-async def test_once_goes_on_when_rows_are_refused(database: Database, hub: Hub, client: AsyncClient) -> None:
-    """They do not keep those of other topics waiting, and are not tried twice."""
+async def test_once_continues_if_rows_are_refused(database: Database, hub: Hub, client: AsyncClient) -> None:
+    """Refused rows do not delay those of other topics, and are not tried twice."""
     hub.refuse_next(401, count=2)
     database.insert((A, 1), (B, 2), (C, 3))
     async with Relay(database.url, client, concurrency=1) as relay:
@@ -216,10 +218,10 @@ async def test_once_goes_on_when_rows_are_refused(database: Database, hub: Hub, 
     assert pushed(hub) == [(C, 3)]
 
 
-async def test_rows_that_are_dropped_while_the_broker_is_away(
+async def test_rows_that_are_dropped_while_the_broker_is_down(
     database: Database, hub: Hub, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are not pushed when it is back: the relay holds no rows while it waits."""
+    """Such rows are not pushed when the broker is back, because the relay keeps no rows while it waits."""
     relay = Relay(database.url, client)
     due, found = relay._store.due, -1
 
@@ -231,7 +233,7 @@ async def test_rows_that_are_dropped_while_the_broker_is_away(
 
     monkeypatch.setattr(relay._store, "due", counted)
     async with running(relay):
-        async with away(hub):
+        async with stopped(hub):
             database.insert((A, 1), (A, 2), (B, 3))
             await until(lambda: relay.stats.failed > 1)
             with database.connection() as connection:
@@ -245,7 +247,7 @@ async def test_rows_that_are_dropped_while_the_broker_is_away(
 async def test_rows_that_cannot_be_deleted_are_pushed_once(
     tmp_path: Path, hub: Hub, client: AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Until they can be. One line of the log a minute says so."""
+    """Rows that cannot be deleted are not pushed again. One line of the log per minute says so."""
     caplog.set_level(logging.INFO, "webmqconnect_async.relay")
     database = Database(f"sqlite:///{tmp_path}/shop.db")
     database.insert((A, 1), (B, 2))
@@ -265,7 +267,7 @@ async def test_rows_that_cannot_be_deleted_are_pushed_once(
 
 
 @pytest.mark.parametrize("change", ["eligible = '17'", "exclude = 'x'", "event = x'31'"])
-async def test_a_row_that_was_written_by_hand_is_parked(
+async def test_an_invalid_row_that_was_written_by_hand_is_parked(
     change: str, tmp_path: Path, hub: Hub, client: AsyncClient
 ) -> None:
     database = Database(f"sqlite:///{tmp_path}/shop.db")
@@ -298,7 +300,7 @@ async def test_retries_do_not_depend_on_the_client(database: Database, hub: Hub)
         assert await relay.run(once=True) == RelayStats(pushed=1)
 
 
-# Ends
+# The end of a relay
 
 
 async def test_stop_waits_for_the_pushes_in_flight(database: Database, server: Hostile) -> None:
@@ -315,7 +317,7 @@ async def test_stop_waits_for_the_pushes_in_flight(database: Database, server: H
     assert database.scalar(WAITING) == 1
 
 
-async def test_a_cancelled_relay_writes_what_it_has(database: Database, server: Hostile) -> None:
+async def test_a_cancelled_relay_writes_the_outcomes_that_it_has(database: Database, server: Hostile) -> None:
     server.script(held(), answer(ACCEPTED))
     database.insert((A, 1), (B, 2))
     async with AsyncClient(server.url) as client, Relay(database.url, client) as relay:
@@ -327,7 +329,7 @@ async def test_a_cancelled_relay_writes_what_it_has(database: Database, server: 
     assert database.scalar(WAITING) == 1
 
 
-async def test_a_relay_that_is_cancelled_during_a_write_writes_it(
+async def test_a_relay_that_is_cancelled_during_a_write_completes_it(
     database: Database, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database.insert((A, 1))
@@ -351,7 +353,7 @@ async def test_a_relay_that_is_cancelled_during_a_write_writes_it(
 
 
 @pytest.mark.parametrize("end", ["stop", "cancel"])
-async def test_it_ends_while_an_application_keeps_sqlite_locked(end: str, tmp_path: Path, server: Hostile) -> None:
+async def test_a_relay_ends_while_an_application_keeps_sqlite_locked(end: str, tmp_path: Path, server: Hostile) -> None:
     database = Database(f"sqlite:///{tmp_path}/shop.db")
     database.insert((A, 1))
     server.script(held())
@@ -366,12 +368,12 @@ async def test_it_ends_while_an_application_keeps_sqlite_locked(end: str, tmp_pa
             done, _ = await asyncio.wait([task], timeout=30)
         assert done
         assert task.cancelled() == (end == "cancel")
-        await relay.run(once=True)  # which knows that the broker has accepted the row
+        await relay.run(once=True)  # in which the row is marked as accepted
     assert len(server.requests) == 1
     assert database.scalar(WAITING) == 0
 
 
-async def test_a_closed_client_ends_it(database: Database, client: AsyncClient) -> None:
+async def test_a_closed_client_ends_the_relay(database: Database, client: AsyncClient) -> None:
     database.insert((A, 1))
     async with Relay(database.url, client) as relay:
         await client.close()
@@ -380,12 +382,12 @@ async def test_a_closed_client_ends_it(database: Database, client: AsyncClient) 
     assert database.scalar(WAITING) == 1
 
 
-async def test_it_must_be_open(database: Database, client: AsyncClient) -> None:
+async def test_a_relay_must_be_opened_before_it_runs(database: Database, client: AsyncClient) -> None:
     with pytest.raises(RuntimeError, match="not open"):
         await Relay(database.url, client).run()
 
 
-async def test_it_runs_once_at_a_time(database: Database, client: AsyncClient) -> None:
+async def test_a_relay_cannot_run_twice_at_a_time(database: Database, client: AsyncClient) -> None:
     relay = Relay(database.url, client)
     async with running(relay):
         await until(lambda: relay.active)
@@ -393,10 +395,10 @@ async def test_it_runs_once_at_a_time(database: Database, client: AsyncClient) -
             await relay.run()
 
 
-async def test_a_database_that_is_away_at_the_start(
+async def test_a_database_that_is_down_at_the_start(
     database: Database, hub: Hub, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service may be started before its database."""
+    """The relay waits for its database, because a service may be started before it."""
     relay = Relay(database.url, client)
     opened, failures = relay._store.open, [StoreLost("refused")] * 3
 
@@ -414,13 +416,13 @@ async def test_a_database_that_is_away_at_the_start(
         await hub.arrived(A)
 
 
-# One of several
+# One of several relays
 
 
 async def test_a_relay_that_loses_its_lock_stops_at_once(
     database: Database, server: Hostile, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It abandons its push, and pushes nothing while another relay has the lock."""
+    """The relay abandons its push, and pushes nothing while another relay has the lock."""
     caplog.set_level(logging.INFO, "webmqconnect_async.relay")
     server.script(held())
     database.insert((A, 1), (A, 2), (A, 3))
@@ -430,7 +432,7 @@ async def test_a_relay_that_loses_its_lock_stops_at_once(
         await asyncio.to_thread(server.until, lambda: len(server.requests) == 1)
         take_lock(database)
         async with asyncio.timeout(30):
-            while not await other.lock():  # noqa: ASYNC110  # PostgreSQL notices in a moment
+            while not await other.lock():  # noqa: ASYNC110  # PostgreSQL notices it after a moment
                 await asyncio.sleep(0.001)
         await until(lambda: "waiting: another relay is active" in caplog.text)
         server.release()
@@ -442,10 +444,10 @@ async def test_a_relay_that_loses_its_lock_stops_at_once(
     assert len(server.requests) == 4
 
 
-async def test_a_process_that_was_stopped_looks_at_its_lock_first(
+async def test_a_process_that_was_suspended_checks_its_lock_first(
     database: Database, server: Hostile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Meanwhile, another relay may have pushed the rows that it holds."""
+    """While the process was suspended, another relay may have pushed the rows that it holds."""
     server.script(held())
     database.insert((A, 1), (A, 2))
     async with AsyncClient(server.url) as client, running(relay := Relay(database.url, client)):

@@ -31,7 +31,7 @@ def database(tmp_path: Path) -> Database:
 
 @pytest.fixture(params=["delete", "wal"])
 def application(request: pytest.FixtureRequest, database: Database) -> Iterator[sqlite3.Connection]:
-    """Connect as an application that waits for nobody."""
+    """Connect as an application that does not wait for locks."""
     path = database.url.removeprefix("sqlite:///")
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA journal_mode = {request.param}")
@@ -49,7 +49,7 @@ async def store(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
-    """Return whether a statement of the store has found the database locked."""
+    """Return a function that says whether a statement of the store has found the database locked."""
     refusals = 0
 
     @contextmanager
@@ -77,7 +77,7 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110  # nothing else tells
+        while not condition():  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.001)
 
 
@@ -85,7 +85,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_waits_for_an_application_that_writes(
     begin: str, application: sqlite3.Connection, refused: Callable[[], bool], store: SQLiteStore
 ) -> None:
-    """It neither fails nor gets into the application's way."""
+    """The store waits without failing, and does not disturb the application."""
     await store.open()
     rows = await store.due(NOW, 500)
     application.execute(f"BEGIN {begin}")
@@ -112,7 +112,7 @@ async def test_opens_while_the_application_writes(
 async def test_waits_for_an_application_that_reads(
     application: sqlite3.Connection, refused: Callable[[], bool], store: SQLiteStore
 ) -> None:
-    """Without WAL, a commit waits for readers. In between, new ones get in, and the one that reads may write."""
+    """Without WAL, a commit waits for readers. While it waits, new readers are not blocked, and a reader may write."""
     await store.open()
     rows = await store.due(NOW, 500)
     application.execute("BEGIN")
@@ -140,14 +140,14 @@ async def refused_write(
 
 
 @pytest.mark.parametrize("application", ["delete"], indirect=True)
-async def test_a_call_that_is_cancelled_gives_up(
+async def test_a_cancelled_call_stops_waiting(
     application: sqlite3.Connection, refused: Callable[[], bool], store: SQLiteStore
 ) -> None:
     deleting = await refused_write(application, refused, store)
     deleting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await deleting
-    await store._run(lambda: None)  # the thread is free again
+    await store._run(lambda: None)  # the thread is idle again
     application.execute("COMMIT")
     await store.due(NOW, 500)
 
@@ -166,8 +166,8 @@ async def test_closed_while_a_call_waits(
 
 
 @pytest.mark.parametrize("application", ["delete"], indirect=True)
-async def test_its_own_reads_keep_no_lock(application: sqlite3.Connection, store: SQLiteStore) -> None:
-    """Also where it has not read all rows that it asked for."""
+async def test_reads_of_the_store_keep_no_lock(application: sqlite3.Connection, store: SQLiteStore) -> None:
+    """No lock is kept, even if the store has not read all rows of a query."""
     application.execute(*outbox.insert("a", "x" * 5_000_000))
     application.execute(*outbox.insert("a", 3))
     await store.open()
@@ -193,7 +193,9 @@ async def test_not_a_database(tmp_path: Path) -> None:
         await SQLiteStore(f"{tmp_path}/shop.db").open()
 
 
-async def test_lock_is_one_whatever_the_path(database: Database, store: SQLiteStore, tmp_path: Path) -> None:
+async def test_the_lock_is_the_same_for_all_paths_of_a_database(
+    database: Database, store: SQLiteStore, tmp_path: Path
+) -> None:
     await store.open()
     assert await store.lock()
     (tmp_path / "elsewhere").mkdir()
@@ -205,7 +207,7 @@ async def test_lock_is_one_whatever_the_path(database: Database, store: SQLiteSt
 
 
 async def test_lock_file_that_was_removed(store: SQLiteStore, tmp_path: Path) -> None:
-    """Another relay would make it anew, and have the lock, too."""
+    """The relay notices, because another relay would create the file again and have the lock, too."""
     await store.open()
     assert await store.lock()
     (tmp_path / "shop.db-relay").unlink()
@@ -215,7 +217,7 @@ async def test_lock_file_that_was_removed(store: SQLiteStore, tmp_path: Path) ->
 
 
 async def test_lock_is_released_although_a_child_has_the_file(database: Database, store: SQLiteStore) -> None:
-    """A process that was forked has a duplicate of the descriptor."""
+    """A forked process has a duplicate of the descriptor, and the lock is still released."""
     await store.open()
     assert await store.lock()
     assert store._lock is not None
@@ -227,7 +229,7 @@ async def test_lock_is_released_although_a_child_has_the_file(database: Database
 
 
 async def test_database_that_is_replaced(database: Database, store: SQLiteStore, tmp_path: Path) -> None:
-    """As by the restore of a backup. The connection would go on with the old file."""
+    """The relay notices that the file was replaced, as by a restored backup. The connection would use the old file."""
     await store.open()
     assert await store.lock()
     Database(f"sqlite:///{tmp_path}/backup.db").insert(("a", "restored"))
@@ -240,7 +242,7 @@ async def test_database_that_is_replaced(database: Database, store: SQLiteStore,
     assert [row.event for row in await store.due(NOW, 500)] == ['"restored"']
 
 
-async def test_lock_file_that_cannot_be_made(store: SQLiteStore, tmp_path: Path) -> None:
+async def test_lock_file_that_cannot_be_created(store: SQLiteStore, tmp_path: Path) -> None:
     (tmp_path / "shop.db-relay").mkdir()
     await store.open()
     with pytest.raises(StoreError, match="Is a directory"):
@@ -249,7 +251,7 @@ async def test_lock_file_that_cannot_be_made(store: SQLiteStore, tmp_path: Path)
 
 @pytest.mark.parametrize("analyzed", [False, True])
 async def test_long_backlog_of_a_topic_that_waits(analyzed: bool, database: Database, store: SQLiteStore) -> None:
-    """`due` reads the first row of the topic, and not those behind it, also without statistics of the table."""
+    """`due` reads only the first row of a waiting topic, even without statistics of the table."""
     database.insert(*(("a", place) for place in range(500)), ("b", "late"))
     with database.connection() as connection:
         connection.cursor().execute("ANALYZE" if analyzed else "SELECT 1")

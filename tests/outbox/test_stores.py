@@ -1,4 +1,4 @@
-"""What the relay may rely on, with each database."""
+"""The behaviour of a store on which the relay relies, with each database."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def events(rows: list[Row]) -> list[object]:
     return [json.loads(row.event) for row in rows]
 
 
-async def test_rows_are_handed_out_as_they_were_inserted(database: Database, store: Store) -> None:
-    """The event is byte for byte what was encoded; IDs and keys identify the rows."""
+async def test_due_returns_rows_as_they_were_inserted(database: Database, store: Store) -> None:
+    """The event has the same bytes as the encoded one; IDs and keys identify the rows."""
     database.insert(("a", {"tea": "Grüße ☕", "at": 1.10}))
     database.insert(("b", 2), eligible=["1", 2], exclude=())
     first, second = await store.due(NOW, 500)
@@ -50,14 +50,14 @@ async def test_rows_are_handed_out_as_they_were_inserted(database: Database, sto
     assert first.key != second.key
 
 
-async def test_deleted(database: Database, store: Store) -> None:
+async def test_deleted_rows_are_not_returned(database: Database, store: Store) -> None:
     database.insert(("a", 1), ("a", 2), ("b", 3))
     rows = await store.due(NOW, 500)
     await store.write([rows[0], rows[2]])
     assert events(await store.due(NOW, 500)) == [2]
 
 
-async def test_rolled_back_or_not_yet_committed(database: Database, store: Store) -> None:
+async def test_uncommitted_rows_are_not_returned(database: Database, store: Store) -> None:
     with database.transaction() as transaction:
         transaction.insert(("a", 1))
         assert await store.due(NOW, 500) == []
@@ -65,7 +65,7 @@ async def test_rolled_back_or_not_yet_committed(database: Database, store: Store
 
 
 async def test_topic_waits_for_its_first_row(database: Database, store: Store) -> None:
-    """Later rows of a topic do not overtake one that is postponed; other topics go on."""
+    """Later rows of a topic do not overtake a postponed one; other topics continue."""
     database.insert(("a", 1), ("b", 2), ("a", 3))
     first, *_ = await store.due(NOW, 500)
     await store.write(failed=[(first, NOW + 5, "no hub")])
@@ -75,8 +75,8 @@ async def test_topic_waits_for_its_first_row(database: Database, store: Store) -
     assert again[0].attempts == 1
 
 
-async def test_row_that_is_postponed_holds_up_those_after_it_only(database: Database, store: Store) -> None:
-    """An earlier row may appear later: of a transaction that overlapped, or one that an operator retries."""
+async def test_a_postponed_row_delays_only_the_rows_after_it(database: Database, store: Store) -> None:
+    """An earlier row may appear later: from an overlapping transaction, or when an operator retries it."""
     database.insert(("a", 1), ("a", 2), ("a", 3))
     first, second, _ = await store.due(NOW, 500)
     await store.write(failed=[(first, None, "too large")])
@@ -86,7 +86,7 @@ async def test_row_that_is_postponed_holds_up_those_after_it_only(database: Data
     assert events(await store.due(NOW, 500)) == [1]
 
 
-async def test_parked_row_is_stepped_over(database: Database, store: Store) -> None:
+async def test_parked_rows_are_skipped(database: Database, store: Store) -> None:
     database.insert(("a", 1), ("a", 2))
     first, _ = await store.due(NOW, 500)
     await store.write(failed=[(first, None, "too large")])
@@ -100,7 +100,7 @@ async def test_without_topics_in_flight(database: Database, store: Store) -> Non
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])
 async def test_topics_take_turns(limit: int, database: Database, store: Store) -> None:
-    """No backlog of some topics starves others, and each topic keeps its order."""
+    """A backlog of some topics does not delay others, and each topic keeps its order."""
     database.insert(*((topic, (topic, place)) for place in range(6) for topic in "dbac"))
     pushed: list[object] = []
     for _ in range(24):
@@ -117,8 +117,8 @@ async def test_topics_take_turns(limit: int, database: Database, store: Store) -
     assert await store.due(NOW, limit) == []
 
 
-async def test_long_events_make_it_fewer_rows(database: Database, store: Store) -> None:
-    """Memory depends on neither the number of rows nor their events' length."""
+async def test_fewer_rows_are_returned_if_events_are_long(database: Database, store: Store) -> None:
+    """The memory depends neither on the number of rows nor on the length of their events."""
     database.insert(*(("a", "x" * (MAX_LENGTH // 2)) for _ in range(5)))
     assert 0 < len(await store.due(NOW, 500)) < 5
 
@@ -126,19 +126,19 @@ async def test_long_events_make_it_fewer_rows(database: Database, store: Store) 
 async def test_one_relay_at_a_time(database: Database, store: Store) -> None:
     assert not await store.locked()
     assert await store.lock()
-    assert await store.lock(), "it has it"
+    assert await store.lock(), "the first relay has the lock"
     async with opened(database) as second:
         assert not await second.lock()
         assert not await second.locked()
         assert await store.locked()
         await store.close()
         async with asyncio.timeout(30):
-            while not await second.lock():  # noqa: ASYNC110  # PostgreSQL notices in a moment
+            while not await second.lock():  # noqa: ASYNC110  # PostgreSQL notices it after a moment
                 await asyncio.sleep(0.001)
         assert not await store.locked()
 
 
-async def test_opened_again(database: Database, store: Store) -> None:
+async def test_a_closed_store_can_be_opened_again(database: Database, store: Store) -> None:
     await store.lock()
     await store.close()
     await store.close()
@@ -150,7 +150,7 @@ async def test_opened_again(database: Database, store: Store) -> None:
 
 
 async def test_wait_ends_with_a_commit(database: Database, store: Store) -> None:
-    """A commit after `due` began ends it, at once if it was before `wait`."""
+    """A commit after the beginning of `due` ends `wait`; at once if it was before `wait` began."""
     for commits_before in (False, True):
         await store.due(NOW, 500)
         if commits_before:
@@ -163,7 +163,7 @@ async def test_wait_ends_with_a_commit(database: Database, store: Store) -> None
     assert len(await store.due(NOW, 500)) == 2
 
 
-async def test_calls_go_on_while_it_waits(database: Database, store: Store) -> None:
+async def test_calls_are_possible_during_wait(database: Database, store: Store) -> None:
     database.insert(("a", 1))
     rows = await store.due(NOW, 500)
     waiting = asyncio.create_task(store.wait(60))
@@ -171,18 +171,18 @@ async def test_calls_go_on_while_it_waits(database: Database, store: Store) -> N
     await store.write([rows[0]])
     assert await store.due(NOW, 500) == []
     waiting.cancel()
-    with suppress(asyncio.CancelledError):  # or it has ended early, which it may
+    with suppress(asyncio.CancelledError):  # or it has ended early, which is allowed
         await waiting
     assert await store.due(NOW, 500) == []
 
 
-async def test_wait_ends_in_time(store: Store) -> None:
+async def test_wait_ends_at_its_timeout(store: Store) -> None:
     await store.due(NOW, 500)
     await store.wait(0.01)
 
 
-async def test_operator(database: Database, store: Store) -> None:
-    """Rows are counted, listed, retried and dropped."""
+async def test_operations_of_the_command_line(database: Database, store: Store) -> None:
+    """Rows can be counted, listed, retried and dropped."""
     assert await store.counts() == (0, 0, 0)
     database.insert(("a", 1), ("b", 2), ("c", 3), ("d", 4))
     one, two, three, _ = await store.due(NOW, 500)
@@ -209,7 +209,7 @@ async def test_operator(database: Database, store: Store) -> None:
     waiting = asyncio.create_task(store.wait(60))
     async with opened(database) as operator:
         assert await operator.retry(None) == 1
-    await waiting  # a relay notices
+    await waiting  # which ends the relay's `wait`
     await store.write(failed=[(three, None, "gone")])
     assert await store.drop(None) == 1
     assert events(await store.due(NOW, 500)) == [2, 4]

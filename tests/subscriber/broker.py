@@ -1,4 +1,4 @@
-"""Brokers over real WebSockets, whose messages each test chooses."""
+"""Brokers over real WebSockets whose messages each test chooses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Serve: TypeAlias = Callable[["Peer"], Awaitable[None]]
 
 
 class Left(Exception):
-    """The subscriber has closed the connection, or it was cut."""
+    """The subscriber has closed the connection, or it was lost."""
 
 
 class Peer:
@@ -45,13 +45,13 @@ class Peer:
             raise Left from None
 
     async def welcome(self, session: int, **details: object) -> None:
-        """Respond to a WAMP v2 HELLO with WELCOME. Each detail `x` is sent as `_x`."""
+        """Reply to a WAMP v2 HELLO with WELCOME. Each detail `x` is sent as `_x`."""
         message = await self.next()
         assert message[0] == 1
         await self.send(2, session, {f"_{name}": value for name, value in details.items()})
 
     async def subscribe(self) -> tuple[object, object, object]:
-        """Return the request ID, the options and the topic of the next SUBSCRIBE. Answer pings before it."""
+        """Return the request ID, the options and the topic of the next SUBSCRIBE. Reply to pings before it."""
         while (message := await self.next())[::2] == [34, 2**53]:
             await self.send(8, 34, message[1], {}, "wamp.error.no_such_subscription")
         kind, request, options, topic = message
@@ -85,14 +85,14 @@ class Peer:
                 pass
 
     def cut(self) -> None:
-        """End the connection after what was sent."""
+        """Close the connection after everything was sent."""
         if self._request.transport is not None:
             self._request.transport.close()
 
 
 @asynccontextmanager
 async def broker(serve: Serve, subprotocol: str = "wamp.2.json") -> AsyncIterator[str]:
-    """Serve each connection; yield the URL. What `serve` raises fails the test at the end."""
+    """Serve each connection; yield the URL. An exception of `serve` fails the test at the end."""
     failures: list[Exception] = []
 
     async def handle(request: web.Request) -> web.WebSocketResponse:
@@ -103,7 +103,7 @@ async def broker(serve: Serve, subprotocol: str = "wamp.2.json") -> AsyncIterato
             await serve(peer)
         except Left:
             pass
-        except Exception as failure:  # noqa: BLE001  # it fails the test
+        except Exception as failure:  # noqa: BLE001  # it fails the test later
             failures.append(failure)
         peer.cut()
         return socket
@@ -122,7 +122,7 @@ async def broker(serve: Serve, subprotocol: str = "wamp.2.json") -> AsyncIterato
 
 
 def scripts(*serve: Serve) -> Serve:
-    """Serve the first connection by the first script, and so on."""
+    """Serve the first connection with the first script, and so on."""
     waiting = [*serve]
 
     async def next_one(peer: Peer) -> None:

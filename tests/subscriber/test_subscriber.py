@@ -1,4 +1,4 @@
-"""`Subscriber` with brokers that do what a test says, and with real hubs."""
+"""`Subscriber` with brokers whose messages the test chooses, and with real hubs."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ LONG = "0123456789abcdefghijklmnopqrstuv"
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reconnect without waiting, and refuse keys without a delay."""
+    """Reconnect without a delay, and refuse keys without a delay."""
     monkeypatch.setattr(_subscriber, "_FIRST_WAIT", 0.0)
     monkeypatch.setattr("webmqconnect_async.hub._websocket._penalty", lambda: 0.0)
 
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110  # nothing sets an event
+        while not condition():  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.001)
 
 
@@ -85,7 +85,7 @@ async def test_missed_events_are_recovered() -> None:
     assert lost == []
 
 
-async def test_loss_is_told_between_the_events_once_it_is_confirmed() -> None:
+async def test_a_loss_is_reported_between_the_events_once_it_is_confirmed() -> None:
     told: list[object] = []
 
     async def first(peer: Peer) -> None:
@@ -94,7 +94,7 @@ async def test_loss_is_told_between_the_events_once_it_is_confirmed() -> None:
         await peer.event(5, 12, "before")
 
     async def second(peer: Peer) -> None:
-        """End before the plain SUBSCRIBE is confirmed."""
+        """Close the connection before the plain SUBSCRIBE is confirmed."""
         await peer.welcome(18, **HUB | {"newest": 20})
         options, _ = await peer.refuse("webmq.error.history_unavailable", "evicted")
         assert options == {"_after": 12, "_former": [17]}
@@ -119,7 +119,7 @@ async def test_loss_is_told_between_the_events_once_it_is_confirmed() -> None:
 
 @pytest.mark.parametrize("details", [{}, {"newest": 12, "history": "other"}, {"newest": 11, "history": "other"}])
 async def test_another_broker_is_a_loss(details: dict[str, object]) -> None:
-    """Crossbar.io, a restarted hub, one whose clock was set back meanwhile. IDs do not matter then."""
+    """Crossbar.io, a restarted hub, or a hub whose clock was set back cause a loss, regardless of the IDs."""
 
     async def first(peer: Peer) -> None:
         await peer.welcome(17, **HUB)
@@ -142,7 +142,7 @@ async def test_another_broker_is_a_loss(details: dict[str, object]) -> None:
 
 
 async def test_hub_of_2012() -> None:
-    """The answer to a CALL confirms, even an error; there is a loss after each outage, and there are no IDs."""
+    """The reply to a CALL confirms a topic, even an error. There are no IDs, so each outage causes a loss."""
 
     async def serve(peer: Peer) -> None:
         await peer.send(0, "1" * 16, 1, "test")
@@ -174,7 +174,7 @@ async def test_hub_of_2012() -> None:
 
 
 async def test_hub_of_2012_that_sends_events_before_it_confirms() -> None:
-    """The loss is in front of them."""
+    """The loss is reported before these events."""
     told: list[object] = []
 
     def serve(early: list[str], late: list[str]) -> Serve:
@@ -209,7 +209,7 @@ LONG = "1" * 5_000
 
 @pytest.mark.parametrize("text", [DEEP, LONG])
 async def test_event_that_cannot_be_decoded_is_a_loss(text: str) -> None:
-    """It counts as seen: the topics behind it are recovered, and it is not asked for again."""
+    """The event counts as received: it is not requested again, and the topics after it are recovered."""
     told: list[object] = []
 
     async def first(peer: Peer) -> None:
@@ -223,7 +223,7 @@ async def test_event_that_cannot_be_decoded_is_a_loss(text: str) -> None:
         await peer.event(1, 12, "before")
         await peer.send_text(f" [36 , 1,13, {{}}, [{text}]]")
         await peer.subscribed(2, {"_missed": 0})
-        await peer.send_text(f"[36, 3, 14, {{}}, [{text}]]")  # for another topic
+        await peer.send_text(f"[36, 3, 14, {{}}, [{text}]]")  # an event of another topic
         await peer.send_text(text)
 
     async def third(peer: Peer) -> None:
@@ -266,7 +266,7 @@ async def test_event_of_wamp_v1_that_cannot_be_decoded_is_a_loss() -> None:
 
 
 class HistoryHub:
-    """A hub with history. It ends the second connection after so many messages, the welcome not counted."""
+    """A hub with a history. It closes the second connection after this number of messages, not counting WELCOME."""
 
     def __init__(self, messages: int) -> None:
         self.events: list[tuple[int, str]] = []
@@ -303,8 +303,8 @@ class HistoryHub:
 
 
 @pytest.mark.parametrize("messages", range(13))
-async def test_cut_after_each_message_of_a_recovery(messages: int) -> None:
-    """Three topics, each with three missed events: twelve messages."""
+async def test_an_outage_after_each_message_of_a_recovery(messages: int) -> None:
+    """Three topics have three missed events each, so a recovery has twelve messages. Each event arrives once."""
     hub = HistoryHub(messages)
     lost: list[object] = []
     async with (
@@ -322,7 +322,7 @@ async def test_cut_after_each_message_of_a_recovery(messages: int) -> None:
 
 
 async def test_hub_that_restarts() -> None:
-    """A real one. A restart is a loss; a cut is not."""
+    """With a real hub, a restart causes a loss, and a lost connection does not."""
     lost: list[str] = []
     async with Hub(port=0) as hub:
         port, url = int(hub.url.rpartition(":")[2]), hub.url
@@ -354,7 +354,7 @@ async def connected(buffer: int = 10) -> AsyncIterator[tuple[Subscriber, AsyncCl
 
 
 async def test_two_subscriptions_to_a_topic() -> None:
-    """The second is ready at once, and the end of one leaves the other alone."""
+    """The second subscription is ready at once, and the end of one does not affect the other."""
     async with connected() as (subscriber, client):
         first = await subscriber.subscribe("a", "b").ready()
         second = await subscriber.subscribe("a").ready()
@@ -368,7 +368,7 @@ async def test_two_subscriptions_to_a_topic() -> None:
 
 
 async def test_unsubscribed_and_subscribed_again() -> None:
-    """At once: an event that is still on its way belongs to the first subscription."""
+    """After unsubscribing and subscribing again at once, an event in transit belongs to the first subscription."""
 
     async def serve(peer: Peer) -> None:
         await peer.welcome(17, **HUB)
@@ -390,8 +390,8 @@ async def test_unsubscribed_and_subscribed_again() -> None:
             pass
 
 
-async def test_subscription_that_nobody_refers_to_is_closed() -> None:
-    """Its buffer would fill up, and nothing would be read for the others."""
+async def test_a_garbage_collected_subscription_is_closed() -> None:
+    """A subscription is closed with its last reference, because its full buffer would block the other subscriptions."""
     async with connected(buffer=1) as (subscriber, client):
         other = await subscriber.subscribe("b").ready()
         confirmed = await subscriber.subscribe("a").ready()
@@ -428,7 +428,7 @@ async def test_refused_topic() -> None:
 
 
 async def test_refusal_after_the_first_confirmation() -> None:
-    """It is a loss, and the subscription goes on: the topic is asked for again on the next connection."""
+    """The refusal is a loss, and the subscription continues: the topic is requested again on the next connection."""
     told: list[object] = []
 
     async def first(peer: Peer) -> None:
@@ -491,7 +491,7 @@ async def test_refused_subscription_that_is_not_read_blocks_no_other() -> None:
 
 
 @pytest.mark.parametrize("topics", [(), (1,)])
-async def test_no_topic(topics: tuple[str, ...]) -> None:
+async def test_invalid_topics(topics: tuple[str, ...]) -> None:
     async with connected() as (subscriber, _):
         with pytest.raises(TypeError, match="topics must be strings"):
             subscriber.subscribe(*topics)
@@ -509,7 +509,7 @@ async def lossless(peer: Peer) -> None:
 
 
 async def test_coroutine_of_on_lost_is_awaited_before_the_next_event() -> None:
-    """If it is cancelled, as by a timeout of the iteration, it is called again."""
+    """If the coroutine is cancelled, as by a timeout of the iteration, `on_lost` is called again."""
     told: list[object] = []
     loading = asyncio.Event()
 
@@ -536,7 +536,7 @@ async def test_coroutine_of_on_lost_is_awaited_before_the_next_event() -> None:
     assert told == ["event", "load", "load", "loaded", "event"]
 
 
-async def test_exception_of_on_lost_leaves_the_iterator_and_nothing_else() -> None:
+async def test_an_exception_of_on_lost_is_raised_by_the_iterator_only() -> None:
     def fail(topic: str, why: str) -> None:
         raise ZeroDivisionError(why)
 
@@ -609,12 +609,12 @@ async def test_end_of_the_block_ends_iterators_and_tasks() -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_left_at_once() -> None:
-    """The connection is closed even if nothing was done with it."""
+async def test_a_subscriber_that_is_left_at_once_closes_its_connection() -> None:
+    """The connection is closed even if it was not used."""
     async with Hub(port=0) as hub:
         async with Subscriber(hub.url):
             pass
-        gc.collect()  # warns of a connection that was not closed
+        gc.collect()  # would warn of a connection that was not closed
 
 
 async def silent(peer: Peer) -> None:
@@ -630,7 +630,7 @@ async def silent_when_asked(peer: Peer) -> None:
 
 
 async def busy_elsewhere(peer: Peer) -> None:
-    """Send events, but not the response to the second SUBSCRIBE."""
+    """Send events, but no reply to the second SUBSCRIBE."""
     await peer.welcome(17)
     await peer.subscribed(1)
     while True:
@@ -658,8 +658,10 @@ async def busy_instead_of_the_missed_event(peer: Peer) -> None:
     "serve",
     [[silent], [silent_when_asked], [busy_elsewhere], [short_of_a_missed_event, busy_instead_of_the_missed_event]],
 )
-async def test_broker_that_has_stopped_answering_is_left(serve: list[Serve], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even if it goes on sending other events."""
+async def test_broker_that_has_stopped_replying_is_disconnected(
+    serve: list[Serve], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The subscriber reconnects even if the broker still sends other events."""
     monkeypatch.setattr(_session, "_SILENCE", 0.05)
     monkeypatch.setattr(_session, "_PATIENCE", 0.05)
     left = asyncio.Event()
@@ -687,7 +689,7 @@ async def test_broker_that_has_stopped_answering_is_left(serve: list[Serve], mon
 
 
 async def test_quiet_subscriber_keeps_its_position(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The response to its ping says how far the hub is. Crossbar.io's does not."""
+    """The reply to a ping has the position of the hub; that of Crossbar.io has not."""
     monkeypatch.setattr(_session, "_SILENCE", 0.05)
 
     async def first(peer: Peer) -> None:
@@ -714,7 +716,7 @@ async def test_quiet_subscriber_keeps_its_position(monkeypatch: pytest.MonkeyPat
 
 
 async def test_ping_over_wamp_v1_confirms_no_topic(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_session, "_SILENCE", 0.2)  # a slow machine needs that long to respond to a ping
+    monkeypatch.setattr(_session, "_SILENCE", 0.2)  # a slow machine needs that long to reply to a ping
 
     async def serve(peer: Peer) -> None:
         await peer.send(0, "1" * 16, 1, "test")
@@ -745,7 +747,7 @@ async def test_quiet_subscriber_of_a_real_hub_keeps_its_position(monkeypatch: py
         await until(lambda: subscriber._topics._position == receipt.id)
 
 
-async def test_time_in_which_nothing_is_read_is_not_the_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_time_in_which_nothing_is_read_does_not_count_for_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_subscriber, "_KEEP_ALIVE", 0.005)
     monkeypatch.setattr(_session, "_SILENCE", 0.05)
     monkeypatch.setattr(_session, "_PATIENCE", 0.05)
@@ -775,7 +777,7 @@ async def test_time_in_which_nothing_is_read_is_not_the_hubs(monkeypatch: pytest
     assert states == ["17"]
 
 
-async def test_events_wait_in_the_hub_while_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_events_wait_in_the_hub_while_the_consumer_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection is kept alive meanwhile, and nothing is lost."""
     heartbeats: list[None] = []
     keep_alive = Session.keep_alive
@@ -786,7 +788,7 @@ async def test_events_wait_in_the_hub_while_nobody_reads(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Session, "keep_alive", counted)
     monkeypatch.setattr(_subscriber, "_KEEP_ALIVE", 0.01)
-    monkeypatch.setattr("webmqconnect_async.hub._websocket._HEARTBEAT", 0.05)  # and 0.025 s for the pong
+    monkeypatch.setattr("webmqconnect_async.hub._websocket._HEARTBEAT", 0.05)  # plus 0.025 s for the pong
     states: list[str] = []
     async with (
         Hub(port=0) as hub,
@@ -797,14 +799,14 @@ async def test_events_wait_in_the_hub_while_nobody_reads(monkeypatch: pytest.Mon
         await client.push_many([("t", number) for number in range(50)], order_by_topic=True)
         await until(lambda: len(heartbeats) == 20)
         assert len(events._inbox.items) == 5
-        # A confirmation is behind the events.
+        # The confirmation arrives after the events.
         await asyncio.wait_for(subscriber.subscribe("other").ready(), PATIENCE)
         assert await values(events, 50) == [*range(50)]
     assert states == ["open"]
 
 
-async def test_consumer_that_is_too_slow_is_dropped_and_recovers() -> None:
-    """Or is told what it has lost."""
+async def test_consumer_that_is_too_slow_is_disconnected_and_recovers() -> None:
+    """The consumer gets all events later, or is notified of the loss."""
     states: list[str] = []
     lost: list[str] = []
     got: list[object] = []
@@ -839,7 +841,7 @@ async def test_consumer_that_is_too_slow_is_dropped_and_recovers() -> None:
 
 @pytest.mark.parametrize("by", ["key", "ticket"])
 async def test_cancelled_at_any_moment(by: str) -> None:
-    """Nothing is left behind, and no secret is in the frames."""
+    """After cancellation, nothing is left behind, and no secret is in the frames."""
     before = asyncio.all_tasks()
     ends = set()
     ticketed = by == "ticket"
@@ -888,7 +890,7 @@ async def test_signature_is_in_no_frame_of_a_refusal() -> None:
 
 
 async def give(peer: Peer, tickets: list[object], *response: object) -> None:
-    """Let the subscriber join by a ticket, and record that."""
+    """Let the subscriber authenticate with a ticket, and record the ticket."""
     assert await peer.next() == [1, "realm1", {"roles": {"subscriber": {}}, "authmethods": ["ticket"]}]
     await peer.send(4, "ticket", {})
     tickets.append((await peer.next())[1])
@@ -896,7 +898,7 @@ async def give(peer: Peer, tickets: list[object], *response: object) -> None:
 
 
 async def test_each_connection_has_a_new_ticket() -> None:
-    """A plain function, or a coroutine function; when it fails, it is called again."""
+    """`ticket` may be a plain or a coroutine function. If it fails, it is called again."""
     sent: list[object] = []
     states: list[str] = []
     results: list[object] = ["one", LookupError("no user"), LookupError(), None, "two", "three"]
@@ -956,7 +958,7 @@ async def test_each_connection_has_a_new_ticket() -> None:
         ("wamp.error.no_matching_auth_method", SubscriberError),
     ],
 )
-async def test_refused_ticket_is_shown_nowhere(error: str, kind: type[SubscriberError]) -> None:
+async def test_a_refused_ticket_is_not_shown(error: str, kind: type[SubscriberError]) -> None:
     async def serve(peer: Peer) -> None:
         await give(peer, [], 3, {"message": "no"}, error)
         await peer.gone()
@@ -970,7 +972,10 @@ async def test_refused_ticket_is_shown_nowhere(error: str, kind: type[Subscriber
 
 
 async def test_failure_of_the_first_ticket_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it is, with its frames. What takes too long is an error of the subscriber, and nothing connects."""
+    """The exception is raised unchanged, with its frames.
+
+    A timeout is an error of the subscriber, without a connection.
+    """
     monkeypatch.setattr(_handshake, "_TIMEOUT", 0.01)
 
     def broken() -> str:
@@ -1002,7 +1007,7 @@ def test_invalid_ticket() -> None:
 
 
 async def test_ticket_that_expires(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The subscriber joins again with a new one and recovers; a topic that it does not cover is refused."""
+    """The subscriber joins again with a new ticket and recovers; a topic that the ticket does not cover is refused."""
     monkeypatch.setattr("webmqconnect_async.hub._websocket._CLOCK_CHECK", 0.01)
     now, mine, other = 1_800_000_000.0, "http://example.com/users/17/orders", "http://example.com/users/1/orders"
     lost: list[object] = []

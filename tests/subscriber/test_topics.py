@@ -1,4 +1,4 @@
-"""The bookkeeping of floors, losses and confirmations, rule by rule, without a connection."""
+"""The bookkeeping of floors, losses and confirmations, without a connection."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Book:
         return self.topics._topics[name]
 
     def event(self, id_: int | None, name: str = "t") -> bool:
-        """Receive an event. Return whether an inbox got it."""
+        """Receive an event, and return whether an inbox got it."""
         topic = self.topic(name)
         before = [len(inbox.items) for inbox in topic.inboxes]
         self.topics.event(topic, Event(name, id_, id_), id_)
         return before != [len(inbox.items) for inbox in topic.inboxes]
 
     def taken(self, inbox: Inbox | None = None) -> list[object]:
-        """Return the IDs of the events in an inbox, and why events were lost."""
+        """Return the IDs of the events in an inbox, and the reasons of losses."""
         items = (inbox or self.inbox).items
         got: list[object] = [item.why if isinstance(item, Lost) else item.id for item in items]
         items.clear()
@@ -64,13 +64,13 @@ def book() -> Book:
     return Book()
 
 
-def test_idle_topic_is_whole_up_to_the_position(book: Book) -> None:
-    """Also one that has had no event: it was confirmed at 12."""
+def test_an_idle_topic_is_complete_up_to_the_position(book: Book) -> None:
+    """The floor of an idle topic is the position, even if the topic has had no event: it was confirmed at 12."""
     book.again()
     assert book.ask() == {"_after": 12, "_former": [1]}
 
 
-def test_answer_to_a_ping_raises_the_position(book: Book) -> None:
+def test_the_reply_to_a_ping_raises_the_position(book: Book) -> None:
     book.topics.seen(40)
     book.topics.seen(30)
     book.again()
@@ -92,7 +92,7 @@ def test_topic_that_is_not_confirmed_keeps_its_floor(book: Book) -> None:
 
 
 def test_topics_are_subscribed_one_after_another(book: Book) -> None:
-    """The next one when the missed events of the one before have arrived."""
+    """The next topic is requested when the missed events of the previous one have arrived."""
     book.again()
     book.add("u")
     assert book.ask() == {"_after": 12, "_former": [1]}
@@ -103,7 +103,7 @@ def test_topics_are_subscribed_one_after_another(book: Book) -> None:
     assert book.ask() == PLAIN
 
 
-def test_cut_in_the_middle_of_a_recovery(book: Book) -> None:
+def test_an_outage_during_a_recovery(book: Book) -> None:
     book.again()
     book.confirm(missed=3)
     assert [book.event(20), book.event(30)] == [True, True]
@@ -134,7 +134,7 @@ def test_more_than_16_former_sessions(book: Book) -> None:
 
 @pytest.mark.parametrize(("newest", "history"), [(50, "other"), (11, "other"), (50, None)])
 def test_another_history(book: Book, newest: int, history: str | None) -> None:
-    """The position starts from the new one, even if that is lower; IDs of before are not compared."""
+    """The position starts from the new history, even if that is lower. Earlier IDs are not compared."""
     book.event(20)
     book.again(2, newest, history)
     assert book.confirm(newest=newest) == PLAIN
@@ -145,7 +145,7 @@ def test_another_history(book: Book, newest: int, history: str | None) -> None:
 
 
 def test_a_hub_that_is_behind(book: Book) -> None:
-    """Of several hubs with the same history, another one may not have delivered yet what has been seen."""
+    """One of several hubs with the same history may not have delivered yet what the subscriber has received."""
     book.event(20)
     book.again(2, 11)
     assert book.ask() == {"_after": 20, "_former": [1]}
@@ -157,7 +157,7 @@ def test_a_hub_that_is_behind(book: Book) -> None:
     assert book.ask() == {"_after": 21, "_former": [2]}
 
 
-def test_what_was_seen_is_not_seen_again_however_far_behind_a_hub_is(book: Book) -> None:
+def test_no_event_is_received_twice_however_far_behind_a_hub_is(book: Book) -> None:
     book.event(20)
     book.again(2, 11)
     book.topics.next()
@@ -168,7 +168,7 @@ def test_what_was_seen_is_not_seen_again_however_far_behind_a_hub_is(book: Book)
 
 
 def test_no_history(book: Book) -> None:
-    """IDs are not compared, and there is a loss each time."""
+    """Without a history, IDs are not compared, and each outage causes a loss."""
     book.event(20)
     book.taken()
     for session in (2, 3):
@@ -196,7 +196,7 @@ def test_loss_is_pending_until_the_plain_confirmation(book: Book) -> None:
     assert book.taken() == []
 
 
-def test_never_confirmed_has_nothing_to_lose(book: Book) -> None:
+def test_a_topic_that_was_never_confirmed_has_no_loss(book: Book) -> None:
     inbox = book.add("u")
     book.again(2, 5, "other")
     book.confirm()
@@ -205,7 +205,7 @@ def test_never_confirmed_has_nothing_to_lose(book: Book) -> None:
 
 
 def test_confirmation_without_a_position(book: Book) -> None:
-    """The fourth element of SUBSCRIBED may be missing."""
+    """The fourth element of SUBSCRIBED is optional."""
     book.add("u")
     book.confirm()
     book.again()
@@ -213,8 +213,8 @@ def test_confirmation_without_a_position(book: Book) -> None:
     assert book.ask() == {"_after": 12, "_former": [1]}
 
 
-def test_forgotten_with_its_last_inbox(book: Book) -> None:
-    """Its missed events are not waited for, and it begins anew: also while there is no connection."""
+def test_a_topic_is_forgotten_with_its_last_inbox(book: Book) -> None:
+    """The missed events of a forgotten topic are not awaited, and it starts anew, even if there is no connection."""
     book.again()
     book.confirm(missed=2)
     book.topics.remove(book.inbox)
@@ -228,7 +228,7 @@ def test_forgotten_with_its_last_inbox(book: Book) -> None:
     assert (book.confirm(), book.topics.ended) == (PLAIN, [])
 
 
-def test_forgotten_before_it_is_confirmed(book: Book) -> None:
+def test_a_topic_is_forgotten_before_it_is_confirmed(book: Book) -> None:
     inbox = book.add("u")
     book.ask()
     topic = book.topic("u")
@@ -240,7 +240,7 @@ def test_forgotten_before_it_is_confirmed(book: Book) -> None:
 
 
 def test_second_inbox_gets_only_what_follows_its_own_confirmation(book: Book) -> None:
-    """Neither what was missed, nor the rest of that if it was added during the recovery."""
+    """A second inbox gets no missed event, not even the rest of them if it was added during the recovery."""
     book.again()
     early = book.add("t")
     book.confirm(missed=2)
@@ -264,7 +264,7 @@ def test_refusal_after_the_first_confirmation_is_a_loss(book: Book) -> None:
     book.topics.refused("not_authorized")
     assert book.taken() == book.taken(never) == [20, "the broker refuses the topic: not_authorized"]
     assert (new.ended, type(new.error), book.inbox.ended, never.ended) == (True, TopicRefused, False, False)
-    assert book.ask() == {"_after": 20, "_former": [1]}  # of "u"
+    assert book.ask() == {"_after": 20, "_former": [1]}  # the confirmation of "u"
     book.topics.confirmed()
     assert book.topics.next() is None
     book.again(3)
@@ -282,7 +282,7 @@ def test_refused_topic_is_lost_again_if_it_cannot_recover(book: Book) -> None:
     assert book.taken() == ["the broker refuses the topic: not_authorized", RESTARTED]
 
 
-def test_refused_topic_is_asked_for_again_by_another_subscription(book: Book) -> None:
+def test_a_refused_topic_is_requested_again_by_another_subscription(book: Book) -> None:
     book.again()
     book.ask()
     book.topics.refused("not_authorized")
@@ -299,7 +299,7 @@ def test_history_unavailable_without_a_floor_is_a_refusal(book: Book) -> None:
 
 
 def test_events_before_the_confirmation_wait_for_it(book: Book) -> None:
-    """WAMP v1 has no response to SUBSCRIBE: the confirmation may come after events."""
+    """WAMP v1 has no reply to SUBSCRIBE, so the confirmation may arrive after events, which wait for it."""
     book.again(2, None, None)
     book.ask()
     assert not book.event(None)

@@ -20,7 +20,7 @@ _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
 _FILES = ("tests/typing/accepted.py", "tests/typing/refused.py")
 _MOST_SYMBOLS = 150
-"""Exported symbols, as pyright counts them. A change that adds public names raises it, and says why."""
+"""The maximum number of exported symbols, as pyright counts them. A change that adds public names raises it."""
 # pyright looks for packages with the first `python` in the PATH.
 _ENVIRONMENT = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
@@ -34,12 +34,12 @@ def _run(*command: str) -> str:
     return done.stdout
 
 
-# Each checker starts once: that takes it seconds.
+# Each checker is started once, because that takes seconds.
 
 
 @functools.cache
 def _mypy() -> set[tuple[str, int]]:
-    """Return the files and lines with an error. It does without the cache, which another mypy may be writing."""
+    """Return the files and lines with an error. mypy runs without its cache, which another mypy may be writing."""
     output = _run("mypy", "--strict", f"--cache-dir={os.devnull}", *_FILES)
     assert "Success" in output or "Found" in output, output
     return {(file, int(line)) for file, line in re.findall(r"(\w+\.py):(\d+): error:", output)}
@@ -70,7 +70,7 @@ def test_misuse_is_refused_line_by_line(errors: Callable[[], set[tuple[str, int]
 
 
 def test_all_public_types_are_known() -> None:
-    """Pyright knows the type of each exported symbol, and there are few of them."""
+    """Pyright knows the type of each exported symbol, and their number is limited."""
     report = json.loads(_run("pyright", "--verifytypes", "webmqconnect_async", "--ignoreexternal", "--outputjson"))
     completeness = report["typeCompleteness"]
     unknown = [each["name"] for each in completeness["symbols"] if each["isExported"] and not each["isTypeKnown"]]

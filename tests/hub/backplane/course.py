@@ -33,7 +33,7 @@ def short_steps(seed: int, kills: int = 10, others: Sequence[Step] = OTHERS) -> 
 
 
 def random_step(random: Random) -> Step:
-    """Return a step, or two at the same time."""
+    """Return a random step, or two that happen at the same time."""
     one = random.choice((HUB_KILLED, *OTHERS))
     return one if random.random() < 0.7 else both(one, random.choice((HUB_KILLED, *OTHERS)))
 
@@ -42,12 +42,12 @@ class Course:
     """A run.
 
     Args:
-        folder: for files.
-        hubs: how many.
-        seed: of everything that is random.
+        folder: the folder for files.
+        hubs: the number of hubs.
+        seed: the seed of everything that is random.
         outage: how many seconds an outage takes at most.
-        patience: after how many seconds subscribers must have what they are owed, once a step is over.
-        kinds: of subscribers.
+        patience: after how many seconds subscribers must have all events that they are owed, once a step is over.
+        kinds: the kinds of subscribers.
         command: the arguments of Python that run a hub. `None`: those of the command line.
     """
 
@@ -70,7 +70,7 @@ class Course:
         self._kinds = kinds
         self._command = command
         self.journal: list[str] = []
-        """All that has happened, a line each."""
+        """A log of the run."""
         self._random = Random(f"{seed} {hubs}")  # noqa: S311  # to be drawn again
         self._names = [f"{kind} {number}" for kind in kinds for number in range(PAGES[kind])]
         self._records: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
@@ -85,12 +85,12 @@ class Course:
         self._pushers: Pushers | None = None
 
     async def run(self, steps: Sequence[Step], seconds: float = 0, burst: int = 0) -> Outcome:
-        """Let all steps happen, and then random ones until the time is over. Judge what subscribers were told.
+        """Run all steps, and then random ones until the time is over. Judge what subscribers reported.
 
         Args:
-            steps: what happens first.
+            steps: the steps to run first.
             seconds: how long the run takes, if the steps do not take longer.
-            burst: how many events are pushed in one millisecond, at the end. 0: none.
+            burst: how many events are pushed in one millisecond at the end. 0: none.
         """
         began = time.monotonic()
         async with AsyncExitStack() as stack:
@@ -120,11 +120,11 @@ class Course:
         outcome.failures += self._failures + complaints
         return outcome
 
-    # What happens
+    # Running steps
 
     async def _subscribe(self, fleet: Fleet, stack: AsyncExitStack) -> None:
         for kind in self._kinds:
-            subscribers = await stack.enter_async_context(KINDS[kind](self._tell))
+            subscribers = await stack.enter_async_context(KINDS[kind](self._report))
             for number in range(PAGES[kind]):
                 await subscribers.connect(f"{kind} {number}", fleet.url.replace("http", "ws", 1) + "/ws")
                 for topic in TOPICS:
@@ -132,7 +132,7 @@ class Course:
         await self._until(lambda: len(self._records) == len(self._names) * len(TOPICS), "confirmations")
 
     async def _disturb(self, fleet: Fleet, steps: Sequence[Step], end: float) -> None:
-        """Let all steps happen, and then random ones until the end."""
+        """Run all steps, and then random ones until the end."""
         remaining = list(reversed(steps))
         await self._settle(fleet)
         while not self._failures and (remaining or time.monotonic() < end):
@@ -143,7 +143,7 @@ class Course:
             await step.act(fleet)
             await self._settle(fleet)
             if step.may_lose:
-                await self._settle(fleet)  # what is told from now on is due to the next step
+                await self._settle(fleet)  # from now on, losses are caused by the next step
         self._step = None
 
     async def _settle(self, fleet: Fleet) -> None:
@@ -161,7 +161,7 @@ class Course:
     async def _burst(self, fleet: Fleet, count: int) -> None:
         """Push many events while the clocks of all hubs stand still."""
         assert self._pushers is not None
-        # Above all IDs so far, which may be those of the future: a hub's clock is never behind the newest ID.
+        # Above all IDs so far, even future ones: a hub's clock is never behind the newest ID.
         fixed = time.time() + 1
         async with fleet.all_hubs() as hubs:
             for hub in hubs:
@@ -175,13 +175,13 @@ class Course:
         self._note(f"burst: {len(ids)} accepted, within {spread} ms")
         if len(ids) != count or len(set(ids)) != count:
             self._failures.append(f"{count} pushes at once: {len(ids)} accepted with {len(set(ids))} IDs")
-        if not count >> 11 <= spread <= (count >> 11) + 2:  # 2048 in a millisecond, and those of the other pushers
+        if not count >> 11 <= spread <= (count >> 11) + 2:  # 2048 in a millisecond, and the other pushers' events
             self._failures.append(f"{count} pushes in one millisecond have IDs within {spread} ms")
 
-    # What subscribers are told
+    # The reports of subscribers
 
-    def _tell(self, name: str, topic: str, kind: str, number: int, session: str | None) -> None:
-        """Record what a subscriber was told, in which session."""
+    def _report(self, name: str, topic: str, kind: str, number: int, session: str | None) -> None:
+        """Record what a subscriber reports, and in which session."""
         assert self._pushers is not None
         record = Record(Kind(kind), number if kind == Kind.EVENT else len(self._pushers.pushed[topic]))
         self._records[name, topic].append(record)
@@ -195,16 +195,16 @@ class Course:
         self._told.set()
 
     def _has_cause(self, name: str, topic: str) -> bool:
-        """Tell whether a subscriber may have lost events of a topic.
+        """Return whether a subscriber may have lost events of a topic.
 
-        What was for a session that has ended may be lost, as no other session may get it.
+        An event for a session that has ended may be lost, because no other session may get it.
         """
         assert self._pushers is not None
         recent = [each for each in self._pushers.pushed[topic] if not each.ended or each.ended > self._step_began - 1]
         return (self._step is not None and self._step.may_lose) or any(each.only == name for each in recent)
 
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait until a condition is true; note a failure if that takes long."""
+        """Wait until a condition is true, and record a failure if that takes too long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._patience):
                 while not condition():
@@ -214,11 +214,11 @@ class Course:
         self._failures.append(f"waited in vain for {what}")
 
     def _all_have(self, numbers: dict[str, int]) -> bool:
-        """Tell whether all subscribers have events that are as new as these, by topic."""
+        """Return whether the newest event of each subscriber is at least this number, by topic."""
         return all(self._newest.get((name, topic), -1) >= numbers[topic] for name in self._names for topic in FREQUENT)
 
     def _all_have_the_last(self) -> bool:
-        """Tell whether all subscribers have the last event that they are owed, or were told of its loss."""
+        """Return whether all subscribers have the last event that they are owed, or were notified of its loss."""
         assert self._pushers is not None
         for topic, pushed in self._pushers.pushed.items():
             for name in self._names:

@@ -1,4 +1,4 @@
-"""Redis, several hubs, the way of each hub to Redis, and nginx in front of the hubs."""
+"""Redis, several hubs, a proxy between each hub and Redis, and nginx in front of the hubs."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from tests.tcp_proxy import TcpProxy
 
 SCRIPT = ("-m", "tests.hub.backplane.hub_process")
 
-_HOST = "proxy_set_header Host $http_host;"  # several hubs are behind a name that none of them has
+_HOST = "proxy_set_header Host $http_host;"  # the hubs share a name that belongs to none of them
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What the steps of a course act upon.
+    """The servers that the steps of a course act on.
 
     Args:
-        folder: for files.
-        random: decides what is random.
-        redis: with appendonly.
+        folder: the folder for files.
+        random: the random source.
+        redis: Redis with appendonly.
         ways: the proxy between each hub and Redis.
         hubs: all hubs.
-        url: that of nginx.
+        url: the URL of nginx.
         outage: how many seconds an outage takes at most.
     """
 
@@ -44,11 +44,11 @@ class Fleet:
     hub_locks: Sequence[asyncio.Lock]
     """Held while a hub is down or cut off, so that steps at the same time choose different hubs."""
     redis_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while something happens to Redis."""
+    """Held during a step that affects Redis."""
     data_losses: list[tuple[float, float]] = field(default_factory=list)
-    """From when to when Redis lost data, by `time.monotonic()`."""
+    """The periods in which Redis lost data, as start and end by `time.monotonic()`."""
     turns: list[int] = field(default_factory=list)
-    """The hubs whose turn it is to be killed."""
+    """The hubs that are killed next, in order."""
 
     @asynccontextmanager
     async def one_hub(self) -> AsyncIterator[int]:
@@ -61,7 +61,7 @@ class Fleet:
 
     @asynccontextmanager
     async def all_hubs(self) -> AsyncIterator[Sequence[HubProcess]]:
-        """Wait until nothing else happens to any hub."""
+        """Wait until no other step affects any hub."""
         async with AsyncExitStack() as stack:
             for lock in self.hub_locks:
                 await stack.enter_async_context(lock)
@@ -69,7 +69,7 @@ class Fleet:
 
     @contextmanager
     def losing_data(self) -> Iterator[None]:
-        """Note when Redis loses data."""
+        """Record that Redis loses data in this block."""
         began = time.monotonic()
         try:
             yield
@@ -81,7 +81,7 @@ class Fleet:
         await asyncio.gather(*(hub.until_ready() for hub in self.hubs))
 
     def complaints(self) -> list[str]:
-        """Return what the logs of the hubs complain about."""
+        """Return the warnings and errors in the logs of the hubs."""
         return [complaint for hub in self.hubs for complaint in hub.complaints()]
 
 
@@ -92,9 +92,9 @@ async def running(
     """Run a fleet.
 
     Args:
-        folder: for files.
-        random: decides what is random.
-        hubs: how many.
+        folder: the folder for files.
+        random: the random source.
+        hubs: the number of hubs.
         outage: how many seconds an outage takes at most.
         command: the arguments of Python that run a hub. `None`: those of the command line.
     """

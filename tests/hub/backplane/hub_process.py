@@ -1,4 +1,4 @@
-"""A hub as a process whose clock is wrong, or that has a bug. The command line has no options for either.
+"""Runs a hub with a clock that is wrong, or with a bug. The command line has no options for either.
 
 python -m tests.hub.backplane.hub_process --port 8080 --backplane redis://127.0.0.1:6379/0 --behind 60
 """
@@ -24,11 +24,11 @@ from webmqconnect_async.hub._publication import Publication
 Own: TypeAlias = tuple[float | None] | None
 
 _OFTEN = 20
-"""Every which event a bug concerns."""
+"""A bug affects every 20th event."""
 
 
 def dropped() -> None:
-    """Let the reader skip some events, as if they had not been in the stream."""
+    """Make the reader skip some events, as if they were not in the stream."""
     deliver, numbers = StreamEngine._deliver, itertools.count(1)
 
     def deliver_most(self: StreamEngine, entry: Entry) -> None:
@@ -51,7 +51,7 @@ def doubled() -> None:
 
 
 def swallowed() -> None:
-    """Keep the ID of a history that is lost, and return what is left of it as if it were all that was missed."""
+    """Keep the ID of a history that is lost, so that what is left of it seems to be all that was missed."""
     renew = Broker.renew
 
     def renew_silently(self: Broker, history: History, history_id: str, newest: int) -> None:

@@ -1,4 +1,4 @@
-"""Compares what subscribers were told with what was pushed, and says what was not as promised."""
+"""Compares what subscribers reported with what was pushed, and lists broken guarantees."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ HEAD = (
     *("seed", "hubs", "seconds", "kills", "pushes", "accepted", "Unconfirmed", "refused 503", "deliveries"),
     *("losses told", "without cause", "missing", "doubled", "out of order", "refused, delivered", "for others"),
 )
-"""What the figures of an outcome are."""
+"""The names of the figures of an outcome."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What has become of a run."""
+    """The outcome of a run."""
 
     figures: Sequence[float]
-    """In the order of `HEAD`."""
+    """The figures in the order of `HEAD`."""
     failures: list[str] = field(default_factory=list)
-    """What was not as promised, for people."""
+    """The guarantees that were broken, in words."""
 
     @property
     def row(self) -> Sequence[str]:
@@ -38,7 +38,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Faults:
-    """Numbers of events, by what was wrong."""
+    """Numbers of events, by the guarantee that was broken."""
 
     missing: list[int] = field(default_factory=list)
     doubled: list[int] = field(default_factory=list)
@@ -70,9 +70,9 @@ def outcome_of(
         first: the first four figures.
         counts: how many pushes had which outcome.
         pushed: the events by topic.
-        records: what subscribers were told, by name and topic.
-        data_losses: from when to when Redis lost data.
-        without_cause: how many losses were told although nothing can have been lost, by what is said of them.
+        records: what subscribers reported, by name and topic.
+        data_losses: the periods in which Redis lost data.
+        without_cause: descriptions of losses that were reported although nothing can have been lost, with their counts.
     """
     faults = {key: _faults(*key, records[key], pushed[key[1]], data_losses) for key in records}
     told = [record.kind for each in records.values() for record in each]
@@ -110,7 +110,7 @@ def _faults(
     received = {record.number for record in records if record.kind is Kind.EVENT}
 
     def repeated(number: int) -> bool:
-        """Tell whether a push was repeated after Redis had lost the key of its first attempt."""
+        """Return whether a push was repeated after Redis had lost the key of its first attempt."""
         each = pushed[number]
         overlaps = any(each.began <= until and each.ended >= since for since, until in data_losses)
         return KEYED in topic and each.attempts > 1 and overlaps
@@ -118,7 +118,7 @@ def _faults(
     return _Faults(
         list(verdict.missing),
         [number for number in verdict.doubled if not repeated(number)],
-        # An unconfirmed push may still be on its way to Redis when the pusher goes on.
+        # An unconfirmed push may still be on its way to Redis when the pusher continues.
         [number for number in verdict.disordered if isinstance(pushed[number].outcome, Receipt)],
         [number for number in sorted(received) if isinstance(pushed[number].outcome, NotAccepted)],
         list(verdict.foreign),

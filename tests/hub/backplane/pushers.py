@@ -1,4 +1,4 @@
-"""Pushes numbered events to topics, one after another within a topic, and remembers the outcome of each."""
+"""Pushes numbered events to topics, one after another within a topic, and stores the outcome of each."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ RATES: Mapping[str, float] = {
 """Events per second."""
 
 KEYED = "keyed"
-"""Within the names of topics whose pushes have idempotency keys."""
+"""A part of the names of topics whose pushes have idempotency keys."""
 
 BURST = tuple(f"http://example.com/burst/{number}" for number in range(20))
 """Topics that get many events at once."""
 
 FREQUENT = tuple(topic for topic, rate in RATES.items() if rate >= 10)
-"""Topics of which each subscriber gets an event soon."""
+"""Topics with so many events that each subscriber soon gets one."""
 
 TOPICS = (*BURST, *(topic for topic in RATES if topic not in FREQUENT), *FREQUENT)
-"""In the order in which they are subscribed to: who has an event of the last one has been told of all losses."""
+"""In the order of subscription: a subscriber that has an event of the last one was notified of all losses."""
 
 _TIMEOUT = 10.0
 
@@ -45,9 +45,9 @@ class Pushed:
     """An event, and the outcome of its push."""
 
     only: str | None = None
-    """The subscriber that it is addressed to."""
+    """The only subscriber that the event is addressed to."""
     without: str | None = None
-    """The subscriber that is excluded."""
+    """The subscriber that is excluded from the event."""
     began: float = field(default_factory=time.monotonic)
     ended: float = 0.0
     attempts: int = 0
@@ -56,7 +56,10 @@ class Pushed:
 
     @property
     def for_judge(self) -> Push:
-        """What subscribers are owed. An event for one session alone is owed to nobody: the session may have ended."""
+        """The event for the judge.
+
+        An event for one session only is owed to nobody, because the session may have ended.
+        """
         return Push(isinstance(self.outcome, Receipt) and self.only is None, self.only, self.without)
 
 
@@ -64,15 +67,15 @@ class Pushers:
     """Pushers of all topics.
 
     Args:
-        url: where to push.
-        random: decides when to push, and for whom.
-        sessions: the session that each subscriber has, or had last, as far as it knows.
-        note: takes what happens, for the journal.
+        url: the URL to push to.
+        random: the random source for times and receivers.
+        sessions: the current or last session of each subscriber, as it reported it.
+        note: called with what happens, for the journal.
     """
 
     def __init__(self, url: str, random: Random, sessions: Mapping[str, str], note: Callable[[str], None]) -> None:
         self.pushed: dict[str, list[Pushed]] = {topic: [] for topic in TOPICS}
-        """All events by topic, each at the place that is its number."""
+        """All events by topic; the index of each is its number."""
         self._url = url
         self._random = random
         self._sessions = sessions
@@ -97,7 +100,7 @@ class Pushers:
                     group.create_task(self._push_on(keyed if KEYED in topic else once, topic))
 
     def stop(self) -> None:
-        """Let `run` end with the pushes that are in flight."""
+        """Make `run` return once the pushes in flight have ended."""
         self._pushing = False
 
     async def burst(self, count: int) -> list[int]:
@@ -115,7 +118,7 @@ class Pushers:
         return [receipt.id for receipt in receipts if isinstance(receipt, Receipt) and receipt.id is not None]
 
     def counts(self) -> Counter[str]:
-        """Return how many pushes had which outcome."""
+        """Return the number of pushes by outcome."""
         counts: Counter[str] = Counter(pushes=0, accepted=0, unconfirmed=0, refused=0)
         for each in self.all:
             counts["pushes"] += 1
@@ -131,7 +134,7 @@ class Pushers:
         return counts
 
     async def _clients(self, stack: AsyncExitStack) -> tuple[AsyncClient, AsyncClient]:
-        """Return a client that repeats what was not accepted, and one that also repeats what is unconfirmed."""
+        """Return a client that repeats pushes that were not accepted, and one that also repeats unconfirmed ones."""
         careful = Retry(attempts=3, wait=0.05, max_wait=2)
         keyed = Retry(attempts=5, wait=0.05, max_wait=2, at_least_once=True)
         return (
@@ -158,7 +161,7 @@ class Pushers:
         self._note(f"pushed {topic} {number}: {event.outcome!r}")
 
     def _receivers(self) -> Pushed:
-        """Return an event for all subscribers, most often; for one alone, or all but one."""
+        """Return an event, usually for all subscribers, otherwise for only one or for all but one."""
         name = self._random.choice(sorted(self._sessions))
         only, without = self._random.choices(((None, None), (None, name), (name, None)), (92, 4, 4))[0]
         return Pushed(only, without)

@@ -1,4 +1,4 @@
-"""What happens to hubs and to Redis, one step after another."""
+"""The steps of a course: faults of the hubs and of Redis."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Act: TypeAlias = Callable[[Fleet], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that happens.
+    """A fault of a hub or of Redis.
 
     Args:
         name: what happens.
         act: makes it happen, and returns when it is over, though hubs may not be ready yet.
-        may_lose: whether subscribers may be told of losses. After any other step they may not.
+        may_lose: whether subscribers may be notified of losses. After any other step they may not.
     """
 
     name: str
@@ -49,7 +49,7 @@ async def _hub_restarted(fleet: Fleet) -> None:
 
 
 async def _for_a_while(fleet: Fleet, begin: Callable[[int], None], end: Callable[[int], None]) -> None:
-    """Begin and end something, with the number of a hub."""
+    """Begin something at a hub, and end it later. Both functions get the number of the hub."""
     async with fleet.one_hub() as number:
         begin(number)
         await asyncio.sleep(fleet.random.uniform(0.3, fleet.outage))
@@ -62,7 +62,7 @@ async def _hub_stands_still(fleet: Fleet) -> None:
 
 
 async def _clock_set_back(fleet: Fleet) -> None:
-    """Restart a hub with a clock that is a minute behind, let it work for a while, and set it right."""
+    """Restart a hub with a clock that is a minute behind, let it work, and restart it with a correct clock."""
     async with fleet.one_hub() as number:
         hub = fleet.hubs[number]
         right = hub.command
@@ -111,12 +111,12 @@ def _flush(fleet: Fleet) -> None:
 
 
 async def _redis_replaced(fleet: Fleet) -> None:
-    """Copy the data, let time pass, and go on with a server in another folder that has the copy."""
+    """Copy the data, let time pass, and continue with a server in another folder that has the copy."""
     await _with_a_copy(fleet, RedisServer.replace)
 
 
 async def _power_failed(fleet: Fleet) -> None:
-    """Let the same server lose what was written last."""
+    """Restart the same server without its last writes."""
     await _with_a_copy(fleet, RedisServer.restore)
 
 
@@ -129,7 +129,7 @@ async def _with_a_copy(fleet: Fleet, use: Callable[[RedisServer, Path], None]) -
 
 
 async def _everything_fails(fleet: Fleet) -> None:
-    """Let Redis lose what was written last, while no hub is left that knows of it."""
+    """Restart Redis without its last writes while no hub is running that has received them."""
     async with fleet.all_hubs() as hubs, fleet.redis_lock:
         copy = await asyncio.to_thread(fleet.redis.copy, fleet.folder / f"redis-{time.monotonic_ns()}")
         fleet.ways[0].stall()  # the subscribers of this hub do not get the events that are lost
@@ -145,12 +145,12 @@ async def _hub_cut_off(fleet: Fleet) -> None:
     await _for_a_while(fleet, lambda number: fleet.ways[number].cut(), lambda number: fleet.ways[number].mend())
 
 
-async def _hub_hears_nothing(fleet: Fleet) -> None:
+async def _hub_receives_nothing(fleet: Fleet) -> None:
     await _for_a_while(fleet, lambda number: fleet.ways[number].stall(), lambda number: fleet.ways[number].mend())
 
 
 async def _replaced_while_cut_off(fleet: Fleet) -> None:
-    """Let a hub come back to a stream that has grown beyond its position, without the entry at its position."""
+    """Reconnect a hub to a stream that is beyond the hub's position and has no entry at that position."""
     async with fleet.one_hub() as number:
         fleet.ways[number].cut()
         await _with_a_copy(fleet, fleet.random.choice((RedisServer.replace, RedisServer.restore)))
@@ -172,7 +172,7 @@ REPLACED_WHILE_CUT_OFF = Step("Redis is replaced while a hub is cut off", _repla
 
 OTHERS: Sequence[Step] = (
     Step("a hub is restarted", _hub_restarted),
-    Step("a hub stands still", _hub_stands_still, may_lose=True),  # meanwhile its subscribers may miss many events
+    Step("a hub stands still", _hub_stands_still, may_lose=True),  # meanwhile, its subscribers may miss many events
     Step("the clock of a hub is set back", _clock_set_back),
     Step("Redis is restarted", _redis_restarted),
     Step("Redis is killed", _redis_killed),
@@ -183,7 +183,7 @@ OTHERS: Sequence[Step] = (
     Step("the machine of Redis has a power failure", _power_failed, may_lose=True),
     Step("Redis and all hubs have a power failure", _everything_fails, may_lose=True),
     Step("a hub is cut off from Redis", _hub_cut_off),
-    Step("a hub gets no packets from Redis", _hub_hears_nothing),
+    Step("a hub gets no packets from Redis", _hub_receives_nothing),
     REPLACED_WHILE_CUT_OFF,
     Step("Redis is flushed while a hub gets no packets", _flushed_while_cut_off, may_lose=True),
 )
@@ -193,7 +193,7 @@ OTHERS: Sequence[Step] = (
 def both(one: Step, other: Step) -> Step:
     """Return a step in which two others happen at the same time.
 
-    Losses may be told: a hub that is behind the position of a subscriber for more than 2 s cannot vouch for the gap.
+    Losses may be reported: a hub that is behind a subscriber's position for more than 2 s cannot send what it missed.
     """
 
     async def act(fleet: Fleet) -> None:

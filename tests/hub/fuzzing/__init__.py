@@ -1,4 +1,4 @@
-"""What the hub reads from strangers, fuzzed by grammar: inputs that are right but for one thing, and what must hold."""
+"""Fuzzes what the hub reads from clients: inputs from grammars, mostly with at most one flaw, and checks of results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["TARGETS", "Target", "fuzz", "shares"]
 _ALL: tuple[Target[Any], ...] = (WEBMQ, BRIDGE, WAMP1, WAMP2, SUBSCRIBERS, GATE, LINES)
 
 TARGETS = {target.name: target for target in _ALL}
-"""By name, each with its inputs and its check."""
+"""The targets by name, each with its inputs and its check."""
 
 
 def shares(names: Collection[str], inputs: int) -> dict[str, int]:

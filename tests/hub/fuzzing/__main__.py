@@ -1,9 +1,9 @@
-"""Fuzz what the hub reads from strangers, a million inputs by default, and see what the dearest of them cost.
+"""Fuzzes what the hub reads from clients, with a million inputs by default, and reports the most expensive ones.
 
     python -m tests.hub.fuzzing --help
 
-It needs what the tests need: the inputs, and what must hold of each, are those of `tests/hub/fuzzing`, of which CI
-checks 10,000. They are checked in batches, each from a seed of its own, so that what one finds is found again.
+It needs the dependencies of the tests. The inputs and the checks are those of `tests/hub/fuzzing`, of which CI checks
+10,000 inputs. They are checked in batches, each with its own seed, so that a failure can be reproduced.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from . import TARGETS, fuzz, shares
 INPUTS = 1_000_000
 BATCH = 2_000
 LONGEST = 1.0
-"""Seconds of CPU that no input may take: the largest are of 40,000 characters."""
+"""The maximum CPU seconds of an input: the largest inputs have 40,000 characters."""
 
 _TRACED = 50
 """The memory of one in this many inputs is measured, because that is slow."""
@@ -35,7 +35,7 @@ _UNIT = 1_000
 
 
 class Batch(NamedTuple):
-    """Some inputs of one target."""
+    """A number of inputs for one target."""
 
     target: str
     inputs: int
@@ -44,38 +44,38 @@ class Batch(NamedTuple):
 
 @dataclass
 class Costs:
-    """What a batch came to."""
+    """The costs of a batch."""
 
     batch: Batch
     failure: str | None = None
     seconds: float = 0.0
-    """Of CPU, for all of it, the making of the inputs included."""
+    """CPU seconds of the whole batch, including the generation of the inputs."""
     checked: int = 0
     dearest: float = 0.0
-    """Seconds of CPU of the dearest input, its check included."""
+    """CPU seconds of the most expensive input, including its check."""
     heaviest: float = 0.0
-    """Bytes at the peak, for each character of the heaviest input, its check included."""
+    """Peak memory in bytes per character of the input that needs most, including its check."""
 
     def measure(self, check: Callable[[object], None], each: object) -> None:
-        """Check an input and note its costs."""
+        """Check an input and record its costs."""
         self.checked += 1
         if self.checked % _TRACED == 0:
             self.heaviest = max(self.heaviest, _weighed(check, each))
             return
         took = _timed(check, each)
-        if took > self.dearest:  # or a garbage collection came in between: it does not come twice
+        if took > self.dearest:  # in case of a garbage collection during the first
             self.dearest = max(self.dearest, min(took, _timed(check, each)))
 
 
 def _timed(check: Callable[[object], None], each: object) -> float:
-    """Return the seconds of CPU that an input takes."""
+    """Return the CPU seconds that an input takes."""
     begun = time.thread_time()
     check(each)
     return time.thread_time() - begun
 
 
 def _weighed(check: Callable[[object], None], each: object) -> float:
-    """Return the bytes that an input takes, for each character of it."""
+    """Return the bytes per character that an input takes."""
     tracemalloc.start()
     try:
         check(each)
@@ -85,7 +85,7 @@ def _weighed(check: Callable[[object], None], each: object) -> float:
 
 
 def main() -> None:
-    """Fuzz; exit with 1 where something does not hold."""
+    """Run the fuzzer, and exit with 1 if a check fails."""
     parser = argparse.ArgumentParser(prog="python -m tests.hub.fuzzing", description="Fuzz the hub.")
     parser.add_argument("--inputs", type=int, default=INPUTS, help=f"default: {INPUTS:,}, over all targets")
     parser.add_argument("--target", choices=TARGETS, help="default: all")
@@ -121,12 +121,12 @@ def _batches(names: Sequence[str], inputs: int, seed: int) -> Iterator[Batch]:
 
 def run(batch: Batch) -> Costs:
     """Check a batch."""
-    logging.disable()  # what the hub has to say of them is not looked at here
+    logging.disable()  # the hub's log messages are ignored here
     costs = Costs(batch)
     begun = time.process_time()
     try:
         fuzz(TARGETS[batch.target], batch.inputs, batch.seed, costs.measure)
-    except Exception:  # noqa: BLE001  # whatever it is, it is what is looked for
+    except Exception:  # noqa: BLE001  # any error is a finding
         costs.failure = traceback.format_exc(limit=-3)
     costs.seconds = time.process_time() - begun
     return costs

@@ -1,4 +1,4 @@
-"""Pushes as Crossbar.io's bridge takes them: all of it in the body, but who signed it."""
+"""Pushes in the format of Crossbar.io's bridge: everything but the signature is in the body."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _FLAWS = (
         "text",
     ],
 )
-"""What is done to a push; often nothing."""
+"""What is changed in a push; often nothing."""
 _TYPES = ("application/json", None, "Application/JSON; charset=UTF-8", "application/json;charset=utf8")
 _WRONG_TYPES = (
     "text/plain",
@@ -166,7 +166,7 @@ _BROKEN = re.compile(
     r"|topic length \(\d+\) exceeds maximum \(\d+\)|args is not a list|a keyword is named '(topic|self)'"
     r"|(options|kwargs) is not an object|option '\w+' must be .*"
 )
-"""Where the bridge breaks and the hub says why. Any other 500 would be the hub's own."""
+"""Reasons of a 500 where the bridge fails and the hub says why. Any other 500 would be a bug of the hub."""
 
 
 def _check(request: Request) -> None:
@@ -177,7 +177,7 @@ def _check(request: Request) -> None:
             assert verdict.status != 500 or _BROKEN.fullmatch(verdict.reason), verdict
             assert verdict.status != 200 or verdict.reason == "wamp.error.invalid_uri", verdict
             fits(verdict)
-            assert request.flaw or (keys and not request.signed), f"a right push is refused: {verdict}"
+            assert request.flaw or (keys and not request.signed), f"a valid push is refused: {verdict}"
             continue
         said = parsed(request.body.decode("utf-8"))
         if said is not TOO_DEEP:
@@ -193,7 +193,7 @@ def _check(request: Request) -> None:
                 assert event == (expected[0] if lone else {"args": expected, "kwargs": keywords})
         assert len(verdict.topic) <= MAX_TOPIC
         assert len(request.body) <= MAX_BODY
-        assert (verdict.key is None) == (not keys), "a signature is demanded where there are keys"
+        assert (verdict.key is None) == (not keys), "a hub with keys accepts an unsigned push"
         if verdict.key is not None:
             named: dict[str, str] = {}
             fields = [field for field in request.query.replace(";", "&").split("&") if "=" in field]

@@ -1,4 +1,4 @@
-"""How a target is fuzzed. Knows nothing of any."""
+"""The function that fuzzes a target, for any kind of input."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Input = TypeVar("Input")
 
 @dataclass(frozen=True)
 class Target(Generic[Input]):
-    """What is fuzzed."""
+    """Something to fuzz: a generator of inputs, and a check."""
 
     name: str
     inputs: SearchStrategy[Input]
     check: Callable[[Input], None]
-    """Raises where something does not hold for an input."""
+    """Raises an error if an input violates a guarantee."""
     share: int = 1
-    """How many inputs it gets where others get one: the fewer, the longer a check takes."""
+    """The relative number of inputs: lower if a check takes longer."""
 
 
 def fuzz(
@@ -38,9 +38,9 @@ def fuzz(
 
     Args:
         target: what to fuzz.
-        inputs: how many.
-        from_seed: the same seed makes the same inputs.
-        around: called with the check and each input, to run the one on the other: to measure it, say.
+        inputs: the number of inputs.
+        from_seed: the same seed generates the same inputs.
+        around: called with the check and each input, and calls the check, for example to measure it.
         shrink: whether to look for the smallest input that fails, once there is one.
     """
 

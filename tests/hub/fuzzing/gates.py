@@ -1,4 +1,4 @@
-"""Hosts and origins that a request may claim, judged again by the standard library's parser of URLs."""
+"""`Host` and `Origin` headers of requests, compared with the verdict of the standard library's URL parser."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ _origins = st.one_of(
 
 @dataclass(frozen=True)
 class Claim:
-    """What a request says of where it comes from and to."""
+    """The `Host` and `Origin` headers of a request."""
 
     host: str | None
     origin: str | None
@@ -95,11 +95,11 @@ _GATES = {
 
 
 def _host_in(authority: str, scheme: str = "") -> tuple[str, int | None]:
-    """Return the name and port that a client would connect to. A user name would fool a search for a prefix."""
+    """Return the host and port that a client would connect to. A search for a prefix would be misled by a user name."""
     try:
         parts = urlsplit(f"//{authority}")
         port = parts.port
-    except ValueError:  # no address in brackets, or no port; the rules compare it as text
+    except ValueError:  # not an address in brackets, or no valid port; the hub compares it as text
         return authority, None
     assert parts.username is None
     assert not parts.path

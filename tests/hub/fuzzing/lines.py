@@ -1,4 +1,4 @@
-"""Lines of a file to push, as the command line reads them."""
+"""Lines of a file to push, as the command line parses them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _check(line: bytes) -> None:
         assert push is not None
         record = failed_record(records.fields(line), 7, error)
         again = records.push(record)
-        assert again == push, "what is written of a failure is another push"
+        assert again == push, "the record of the failure is a different push"
     assert record.endswith(b"\n")
     assert record.count(b"\n") == 1
     said = parsed(record.decode("utf-8"))

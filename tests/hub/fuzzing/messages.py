@@ -1,4 +1,4 @@
-"""What subscribers send, as text: the messages of both protocols, with one thing wrong, or all of it."""
+"""Texts that subscribers send: messages of both protocols with one flaw, and other texts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _message(*fields: SearchStrategy[str]) -> SearchStrategy[str]:
 
 
 def _texts(*messages: SearchStrategy[str]) -> SearchStrategy[str]:
-    """Return messages, now and then broken, or something else."""
+    """Return messages, some of them broken, and other texts."""
     right = st.one_of(*messages)
     odd_code = st.builds("[{},{}]".format, json_values, json_values)
     return rarely(st.one_of(broken(right), odd_code, json_texts, nested), right)
@@ -69,7 +69,7 @@ wamp1_texts = _texts(
     _message(_code(5), _words),
     _message(_code(6), _words),
     _message(_code(7), _words, json_values),
-    _message(_code(6), _words, nearly_json),  # which nothing looks at
+    _message(_code(6), _words, nearly_json),  # values that the hub ignores
     _message(_code(7), _words, json_values, st.one_of(st.sampled_from(["true", "false"]), _sessions)),
     _message(_code(7), _words, json_values, _sessions, _sessions),
 )
@@ -130,7 +130,7 @@ def _check_wamp2(text: str) -> None:
     try:
         message = wamp2_messages.decode(text)
     except wamp2_messages.ProtocolViolation:
-        return  # what its text says is sent, and checked, where sessions are
+        return  # the text of an error is sent and checked in the tests of sessions
     assert message == wamp2_messages.decode(text)
     value = parsed(text)
     if message is None or not isinstance(value, list):
@@ -161,7 +161,7 @@ def _check_wamp2(text: str) -> None:
 
 
 def _check_audience(audience: Mapping[str, object], options: Mapping[str, object]) -> None:
-    """Check that nobody is let in whom the options leave out."""
+    """Check that no session receives an event that its options exclude."""
     for name in ("eligible", "exclude"):
         named = options.get(name)
         listed = named if isinstance(named, list) else [] if named is None else [named]

@@ -1,7 +1,7 @@
-"""What pushes on both wires have in common, as HTTP hands them to who judges them: most are right but for one thing.
+"""The common parts of pushes in both formats, as the HTTP server passes them to the judge. Most have one flaw at most.
 
-What is accepted is compared with what the request says when it is read by the standard library's parsers; a signature,
-with one computed from them.
+An accepted push is compared with the request as the standard library's parsers read it, and its signature with one
+computed from that.
 """
 
 from __future__ import annotations
@@ -70,20 +70,20 @@ other_bodies: st.SearchStrategy[Callable[[bytes], bytes]] = st.sampled_from(
 
 @dataclass(frozen=True)
 class Request:
-    """A push as it stands in a request."""
+    """A push as an HTTP request."""
 
     query: str
     content_type: str | None
     body: bytes
     signed: bool
     flaw: str
-    """What was done to it; empty where it is right."""
+    """What was changed; empty if the push is valid."""
     topic: str
-    """What it is for, as long as it is right."""
+    """Its topic, if the push is valid."""
 
 
 def signature_of(secret: bytes, *parts: str | bytes) -> str:
-    """Return what signs the parts, by other means than the package's."""
+    """Return the signature of the parts, computed without code of the package."""
     message = b"".join(part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part for part in parts)
     return urlsafe_b64encode(hmac.new(secret, message, hashlib.sha256).digest()).decode()
 
@@ -95,7 +95,7 @@ _quotings: st.SearchStrategy[Callable[[bytes], str]] = st.sampled_from(
 
 @st.composite
 def queries(draw: DrawFn, fields: dict[str, str], flaw: str) -> str:
-    """Return fields as a query, in any order and quoted in any way, with one flaw."""
+    """Return fields as a query, in any order and with any quoting, with one flaw."""
     pairs = draw(st.permutations(list(fields.items())))
     if pairs and flaw in ("drop", "repeat", "empty", "change", "swap"):
         index = draw(st.integers(0, len(pairs) - 1))
@@ -123,14 +123,14 @@ def queries(draw: DrawFn, fields: dict[str, str], flaw: str) -> str:
 
 
 def fits(refused: Refused) -> None:
-    """Check that a reason is fit to be sent to anybody."""
+    """Check that a reason may be sent to any client."""
     assert len(refused.reason) < 400
     assert refused.reason.isprintable()
     assert "s3cret" not in refused.reason
 
 
 def pairs_of(query: str) -> list[tuple[str, str]]:
-    """Return the fields of a query, as the standard library reads them."""
+    """Return the fields of a query as the standard library parses them."""
     return parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""What subscribers are told of a publication, read by other means than the hub's."""
+"""Parses the messages that subscribers receive of a publication, without code of the hub."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from webmqconnect_async.hub._wamp2.session import Wamp2Session
 __all__ = ["parsed", "payload_of", "spliced"]
 
 TOO_DEEP = object()
-"""For a value that a browser reads and Python does not."""
+"""A value that browsers can parse and Python cannot."""
 
 
 def _refuse(name: str) -> object:
@@ -20,7 +20,7 @@ def _refuse(name: str) -> object:
 
 
 def parsed(text: str) -> object:
-    """Return the value of a text that must be JSON, strictly, or TOO_DEEP."""
+    """Return the value of a text, which must be strict JSON, or TOO_DEEP."""
     try:
         value: object = json.loads(text, parse_constant=_refuse)
     except RecursionError:
@@ -29,7 +29,7 @@ def parsed(text: str) -> object:
 
 
 def payload_of(frame: bytes) -> str:
-    """Return the text of what must be a single whole text frame."""
+    """Return the text of a frame, which must be a single complete text frame."""
     assert frame[0] == 0x81
     size, start = frame[1], 2
     if size >= 126:
@@ -40,7 +40,7 @@ def payload_of(frame: bytes) -> str:
 
 
 def spliced(publication: Publication) -> tuple[object, object, object]:
-    """Return the event, the arguments and the keywords that subscribers of both kinds read of a publication."""
+    """Return the event, the arguments and the keywords that subscribers of both versions receive."""
     old = parsed(payload_of(text_frame(Wamp1Session.event(publication, 7, 9))))
     new = parsed(payload_of(text_frame(Wamp2Session.event(publication, 7, 9))))
     if old is TOO_DEEP or new is TOO_DEEP:

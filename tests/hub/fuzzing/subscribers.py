@@ -1,4 +1,4 @@
-"""Whole conversations of a subscriber with the broker, no socket between them."""
+"""Complete conversations of a subscriber with the broker, without a socket between them."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from .splices import TOO_DEEP, parsed
 
 __all__ = ["SUBSCRIBERS"]
 
-_SECRET = "s3cret"  # a test's
+_SECRET = "s3cret"  # the secret of a test
 _PROCEDURE = "http://api.wamp.ws/procedure#"
 _MAX_TOPICS, _MAX_TOPIC = 3, 20
 
 AUTHENTICATE, TELL, EVENT, READ = "authenticate", "tell", "event", "read"
-"""Steps that are not messages: authenticate, let a delayed response be sent, push an event, let the subscriber read."""
+"""Steps that are not messages: authenticate, send a delayed reply, push an event, let the subscriber read."""
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """What happens, in order: a move of the above, or a message."""
+    """A sequence of steps: those above, and messages."""
 
     subprotocol: str
     guarded: bool
@@ -69,7 +69,7 @@ _OPENINGS: dict[str, list[tuple[str, ...]]] = {
         ('[1,"realm",{"authmethods":["ticket"]}]',),
     ],
 }
-"""How it goes on to something: few get in by chance."""
+"""Beginnings that authenticate, because few random ones do."""
 
 
 def _conversations(subprotocol: str, texts: SearchStrategy[str]) -> SearchStrategy[Conversation]:
@@ -85,13 +85,13 @@ def _conversations(subprotocol: str, texts: SearchStrategy[str]) -> SearchStrate
 
 
 class _Peer:
-    """A subscriber that keeps what it reads."""
+    """A subscriber that stores what it reads."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.late: list[DelayedReply] = []
         self.heard: list[object] = []
-        """What it has read since it was last looked at."""
+        """The messages read since the last check."""
 
     def send(self, *fields: object) -> None:
         self.receive(json.dumps(fields))
@@ -100,7 +100,7 @@ class _Peer:
         if self.session.ending is None:
             late = self.session.receive(text)
             if callable(late):
-                assert not self.late, "two answers are held back"
+                assert not self.late, "two replies are delayed"
                 self.late.append(late)
 
     def tell(self) -> None:
@@ -120,7 +120,7 @@ class _Peer:
         return self.heard
 
     def authenticate(self) -> None:
-        """Prove to have the key, as far as the hub asks for it."""
+        """Authenticate with the key, as far as the hub asks for it."""
         self.heard.clear()
         if self.session.subprotocol == "wamp":
             self.send(2, "a", _PROCEDURE + "authreq", "page")
@@ -166,7 +166,7 @@ def _check(conversation: Conversation) -> None:
             case _:
                 peer.receive(move)
         session = peer.session
-        assert session.admitted <= proved, "let in without a proof"
+        assert session.admitted <= proved, "accepted without authentication"
         assert not session.subscribed or session.admitted
         assert len(session.subscribed) <= _MAX_TOPICS
         assert all(len(topic) <= _MAX_TOPIC for topic in session.subscribed)
@@ -174,7 +174,7 @@ def _check(conversation: Conversation) -> None:
     _check_heard(peer, proved)
     broker.close(peer.session)
     assert len(broker) == 0
-    assert broker.deliver(Publication("t", "1")) == 0, "it has gone and is still subscribed"
+    assert broker.deliver(Publication("t", "1")) == 0, "a closed session is still subscribed"
     assert len(dropped) <= 1
 
 

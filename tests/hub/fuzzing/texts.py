@@ -1,4 +1,4 @@
-"""Texts that strangers send: JSON, nearly JSON, and what becomes of a text on a bad day."""
+"""Texts that clients send: JSON, almost JSON, and JSON that was damaged."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ _ODDITIES = (
     ),
 )
 nearly_json: SearchStrategy[str] = st.sampled_from(_ODDITIES)
-"""Texts that some parsers take for JSON: the one of CPython takes `NaN`."""
+"""Texts that some parsers accept as JSON: CPython's accepts `NaN`."""
 
 _BLANKS = st.sampled_from(["", "", "", " ", "\n", "\t\r\n ", "\xa0", "\x00", "\ufeff"])
 
 
 def rarely(odd: SearchStrategy[str], usual: SearchStrategy[str]) -> SearchStrategy[str]:
-    """Return what is odd in about one case of eight."""
+    """Return something odd in about one case of eight."""
     return st.integers(0, 7).flatmap(lambda dice: usual if dice else odd)
 
 
@@ -73,7 +73,7 @@ def _written(value: object, ascii_only: bool) -> str:
     return json.dumps(value, ensure_ascii=ascii_only)
 
 
-_long_numbers = st.sampled_from([310, 4300]).map(lambda digits: "1" * digits)  # no float, and the longest that is read
+_long_numbers = st.sampled_from([310, 4300]).map(lambda digits: "1" * digits)  # not a float, and of the maximum length
 _scalars = st.one_of(
     _long_numbers,
     st.sampled_from(_SCALARS),
@@ -84,7 +84,7 @@ _scalars = st.one_of(
 
 
 def object_of(*members: tuple[str, str]) -> str:
-    """Return an object of names and JSON texts; a name may come twice."""
+    """Return a JSON object of these names and JSON texts; a name may be repeated."""
     return "{" + ", ".join(f"{json.dumps(name)}: {text}" for name, text in members) + "}"
 
 
@@ -121,7 +121,7 @@ _COMMON = st.sampled_from(
 )
 _any_json = st.recursive(_scalars, _larger, max_leaves=6)
 json_values: SearchStrategy[str] = st.one_of(_COMMON, _COMMON, _COMMON, _any_json)
-"""JSON texts; every one of them a number, text, array or object that JSON.parse would take."""
+"""JSON texts: numbers, strings, arrays and objects that JSON.parse accepts."""
 
 json_objects: SearchStrategy[str] = st.dictionaries(st.text(max_size=5), _scalars, max_size=4).map(
     lambda members: object_of(*members.items())
@@ -132,7 +132,7 @@ nested: SearchStrategy[str] = st.builds(
     st.one_of(st.integers(0, 40), st.integers(200, 1100), st.integers(1100, 20_000)),
     st.sampled_from([("[", "]"), ('{"a":', "}"), ("[", ""), ('[{"":', "}]")]),
 )
-"""Deeper than may be read, or nearly so."""
+"""JSON nested more deeply than is accepted, or almost."""
 
 json_texts: SearchStrategy[str] = rarely(
     st.one_of(nearly_json, nested, st.builds("{}{}{}".format, _BLANKS, json_values, _BLANKS)),
@@ -143,7 +143,7 @@ json_texts: SearchStrategy[str] = rarely(
 
 @st.composite
 def broken(draw: DrawFn, texts: SearchStrategy[str]) -> str:
-    """Return a text with one thing changed somewhere."""
+    """Return a text with one random change."""
     text = draw(texts)
     start = draw(st.integers(0, len(text)))
     end = draw(st.integers(start, min(len(text), start + 8)))
@@ -166,9 +166,9 @@ _codecs: list[Callable[[str], bytes]] = [
 encodings: SearchStrategy[Callable[[str], bytes]] = st.integers(0, 9).flatmap(
     lambda dice: st.just(_codecs[0]) if dice else st.sampled_from(_codecs)
 )
-"""Ways to make bytes of a text: UTF-8 mostly."""
+"""Encodings of a text: mostly UTF-8."""
 
 
 def maybe(texts: SearchStrategy[str]) -> SearchStrategy[str | None]:
-    """Return a text or nothing."""
+    """Return a text or None."""
     return st.one_of(st.none(), texts)

@@ -1,4 +1,4 @@
-"""Pushes as the WebMQ hub took them: what is signed, and all else but the event, in the query."""
+"""Pushes in the format of the WebMQ hub: everything but the event is in the query."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _FLAWS = (
         "long",
     ],
 )
-"""What is done to a push; often nothing."""
+"""What is changed in a push; often nothing."""
 
 
 @st.composite
@@ -92,11 +92,11 @@ def _check(request: Request) -> None:
         if isinstance(verdict, Refused):
             assert verdict.status in (400, 401), verdict
             fits(verdict)
-            assert request.flaw or request.signed != bool(keys), f"a right push is refused: {verdict}"
+            assert request.flaw or request.signed != bool(keys), f"a valid push is refused: {verdict}"
             continue
         given = [pair for pair in pairs_of(request.query) if pair[0] in webmq._NAMES.values()]
         named = dict(given)
-        assert len(given) == len(named), "a parameter given twice is accepted"
+        assert len(given) == len(named), "a repeated parameter is accepted"
         assert verdict.topic == named["topicuri"]
         assert len(verdict.topic) <= MAX_TOPIC
         assert len(request.body) <= MAX_BODY
@@ -105,7 +105,7 @@ def _check(request: Request) -> None:
         assert spliced(verdict) in ((event, [event], None), (TOO_DEEP, TOO_DEEP, TOO_DEEP))
         assert verdict.eligible == (None if "eligible" not in named else _ids(named["eligible"]))
         assert verdict.exclude == _ids(named.get("exclude", ""))
-        assert (verdict.key is None) == (not keys), "a signature is demanded where there are keys"
+        assert (verdict.key is None) == (not keys), "a hub with keys accepts an unsigned push"
         if verdict.key is not None:
             assert named["appkey"] == verdict.key
             parts = (verdict.topic, verdict.key, named["timestamp"], request.body)
