@@ -64,7 +64,6 @@ PLACES = {
         "tests/cli/test_failed.py::test_a_killed_run_has_written_every_failure_that_it_printed",
         "tests/cli/test_failed.py::test_disk_full_after_many_failures",
         "tests/cli/test_failed.py::test_interrupted_after_the_disk_was_full",
-        "tests/cli/test_failed.py::test_nobody_reads_the_failures",
         "tests/cli/test_failed.py::test_every_event_arrives_once_after_the_hub_was_down",
         "tests/cli/test_failed.py::test_pushed_again_until_all_is_delivered",
         "tests/cli/test_failed.py::test_a_wrong_file_of_failures_is_refused",
