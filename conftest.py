@@ -67,7 +67,7 @@ PLACES = {
         "tests/cli/test_failed.py::test_every_event_arrives_once_after_the_hub_was_down",
         "tests/cli/test_failed.py::test_pushed_again_until_all_is_delivered",
         "tests/cli/test_failed.py::test_a_wrong_file_of_failures_is_refused",
-        "tests/cli/test_failed.py::test_whoever_reads_the_failures_leaves",
+        "tests/cli/test_failed.py::test_the_reader_of_the_failures_closes_its_pipe",
         "tests/cli/test_files.py::test_line_",
         "tests/cli/test_rate.py",
         "tests/cli/test_hub.py::test_console",

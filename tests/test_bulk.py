@@ -287,7 +287,9 @@ class _Once:
         (range(10**12), 7, 50, 7),
     ],
 )
-def test_as_many_workers_as_can_be_of_use(pushes: object, concurrency: int | None, slots: int, workers: int) -> None:
+def test_no_more_workers_than_pushes_or_slots(
+    pushes: object, concurrency: int | None, slots: int, workers: int
+) -> None:
     assert worker_count(pushes, (Iterable,), concurrency, slots) == workers
 
 

@@ -301,7 +301,7 @@ async def test_interrupted_after_the_disk_was_full(tmp_path: Path) -> None:
     assert where == f"interrupted: continue with --resume-from {following}"
 
 
-async def test_whoever_reads_the_failures_leaves(tmp_path: Path) -> None:
+async def test_the_reader_of_the_failures_closes_its_pipe(tmp_path: Path) -> None:
     """A pipe that nobody reads ends the run like a full disk."""
     lines, pipe = tmp_path / "lines", tmp_path / "pipe"
     write_events(lines, *range(40))

@@ -148,12 +148,12 @@ def test_nothing_is_written_after_an_error() -> None:
         assert file.broken == "No space left on device"
 
 
-def test_cannot_be_opened(tmp_path: Path) -> None:
+def test_a_file_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FailedFile(tmp_path / "nowhere" / "failed")
 
 
-def test_whoever_reads_a_pipe_leaves(tmp_path: Path) -> None:
+def test_the_reader_of_a_pipe_closes_it(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

@@ -303,8 +303,8 @@ async def test_a_cancelled_run_gives_every_line_an_outcome(
     assert capsys.readouterr().err.endswith("interrupted: continue with --resume-from 4\n")
 
 
-async def test_more_than_twice(reading: LineReader, failed: FailedFile) -> None:
-    """It changes nothing: what was never sent stays safe to push again, and what was sent does not become so."""
+async def test_further_interrupts_change_nothing(reading: LineReader, failed: FailedFile) -> None:
+    """Events that were never sent stay safe to push again, and those that were sent do not become so."""
     with hostile(stall) as server:
         client = AsyncClient(server.url, timeout=None)
         pusher = LinePusher(client, reading, Events(TOPIC, None, None), failed=failed, order_by_topic=True)

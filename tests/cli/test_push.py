@@ -496,7 +496,7 @@ def test_file_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "--jsonl: cannot read" in result.stderr
 
 
-def test_interrupted_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_while_a_named_pipe_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening a named pipe waits for its other end: Ctrl-C there exits like any other."""
     file, failed = tmp_path / "events.jsonl", tmp_path / "failed"
     file.touch()

@@ -150,7 +150,7 @@ def test_valkey() -> None:
     ("facts", "said"),
     [
         ({"redis_mode": "sentinel"}, "it is a Redis Sentinel: give the address of the server itself"),
-        ({"redis_mode": "cluster"}, "it belongs to a Redis Cluster: hubs need a server that is alone"),
+        ({"redis_mode": "cluster"}, "it belongs to a Redis Cluster: hubs need a single server"),
         ({"role": "slave"}, "it is a replica, which accepts no events"),
         ({"redis_version": "6.0.16"}, "it is Redis 6.0.16, and hubs need 6.2 or later, or Valkey"),
         ({"redis_version": "2.8"}, "it is Redis 2.8, and hubs need 6.2 or later, or Valkey"),

@@ -303,7 +303,7 @@ def test_an_event_is_forwarded_with_its_original_text(body: bytes, event: str) -
         b"9" * 4301,
     ],
 )
-def test_what_a_browser_would_not_parse_or_we_cannot_is_no_event(body: bytes) -> None:
+def test_a_body_that_is_not_strict_json_is_refused(body: bytes) -> None:
     verdict = judge(TOPIC, FORM, body, SIGNED_AT, Rules({}, 1 << 20, 1024))
     assert verdict == Refused(400, "invalid JSON in request body")
 

@@ -182,7 +182,7 @@ def test_arguments_of_the_maximum_depth_are_accepted_or_a_violation() -> None:
     assert taken > 0
 
 
-def test_what_the_hub_says() -> None:
+def test_the_bytes_of_an_event() -> None:
     assert messages.event(1, 2, "[1.10]", None) == "[36,1,2,{},[1.10]]"
     assert messages.event(1, 2, "[]", '{"a": 1}') == '[36,1,2,{},[],{"a": 1}]'
 

@@ -98,7 +98,7 @@ def test_a_topic_is_read_again_when_its_outcomes_are_written() -> None:
     assert schedule.idle
 
 
-def test_rows_are_read_while_there_may_be_slots_for_them() -> None:
+def test_rows_are_read_only_while_slots_may_be_free() -> None:
     schedule = Schedule(2, 100, lambda: 1.0, Changes())
     assert schedule.wants_rows(0)
     schedule.add(rows("a" * 99 + "bc"))

@@ -33,7 +33,7 @@ def server_of(info: bytes) -> Server:
     if mode == "sentinel":
         raise Unreachable("it is a Redis Sentinel: give the address of the server itself")
     if mode == "cluster":
-        raise Unreachable("it belongs to a Redis Cluster: hubs need a server that is alone")
+        raise Unreachable("it belongs to a Redis Cluster: hubs need a single server")
     if facts.get("role", "master") != "master":
         raise Unreachable("it is a replica, which accepts no events")
     version = facts.get("redis_version", "")
