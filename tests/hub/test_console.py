@@ -309,7 +309,7 @@ class Feed:
         self.watcher = self.watch()
 
     def watch(self) -> Watcher:
-        watcher = self.console.open(drop=self._drop, peer="?")
+        watcher = self.console.open(self._drop, "?")
         assert isinstance(watcher, Watcher)
         watcher.receive(TOKEN)
         watcher.take_nowait()
@@ -375,7 +375,7 @@ async def test_topics_are_bounded(feed: Feed) -> None:
 async def test_a_second_watcher_is_told_nothing_twice(feed: Feed) -> None:
     feed.console.dropped(feed.watcher, "slow", "1")
     feed.publish()
-    second = feed.console.open(drop=lambda: None, peer="?")
+    second = feed.console.open(lambda: None, "?")
     second.receive(TOKEN)
     [first] = cast(list[Said], said(second))
     assert len(first["refusals"]) == 1

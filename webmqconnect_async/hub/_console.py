@@ -34,8 +34,7 @@ from ._pushes import webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
 from ._session import DelayedReply, Pending, Session
 
-_MAX_WATCHERS = 8
-"""Maximum number of open consoles."""
+_MAX_WATCHERS = 8  # maximum number of open consoles
 
 _MAX_STRANGERS = 64
 """Maximum number of connections without the token. Because refusals are delayed, they can make 80 guesses a second."""
@@ -43,8 +42,7 @@ _MAX_STRANGERS = 64
 _TICK = 0.1
 """Seconds between two messages to a console. Each has the events since the last one."""
 
-_TICKS_PER_STATE = 10
-"""Number of messages for each one with the current state."""
+_TICKS_PER_STATE = 10  # number of messages for each one with the current state
 
 _MAX_EVENTS = 50
 """Maximum number of events in a message. Nobody can read more, and the browser may not be able to show more in time."""
@@ -52,14 +50,9 @@ _MAX_EVENTS = 50
 _MAX_CHARACTERS = 30_000
 """Once the events in a message, or the topics in a state, have this many characters, no more are added."""
 
-_MAX_TEXT = 1000
-"""Maximum number of characters of an event that are shown."""
-
-_MAX_ROWS = 200
-"""Maximum number of topics, and of subscribers, in a state."""
-
-_MAX_REFUSALS = 50
-"""Number of the latest refusals that are kept, for consoles that are opened later."""
+_MAX_TEXT = 1000  # maximum number of characters of an event that are shown
+_MAX_ROWS = 200  # maximum number of topics, and of subscribers, in a state
+_MAX_REFUSALS = 50  # number of the latest refusals that are kept, for consoles that are opened later
 
 _MAX_NAME = 100
 """Maximum number of characters of a detail: the last event of a topic, or a topic of a subscriber."""
@@ -78,8 +71,7 @@ class Watcher(Session):
         super().__init__("of the console", config, broker, drop, peer)
         self._console = console
         self._admitted = False
-        self.guessed = False
-        """Whether it has sent a token."""
+        self.guessed = False  # whether it has sent a token
 
     @property
     def admitted(self) -> bool:
@@ -138,7 +130,7 @@ class Console(Observer):
         """Whether too many connections wait for the response to a wrong token."""
         return len(self._strangers) >= _MAX_STRANGERS and all(each.guessed for each in self._strangers.values())
 
-    def open(self, *, drop: Callable[[], None], peer: str) -> Session:
+    def open(self, drop: Callable[[], None], peer: str) -> Session:
         """Return a new session. If too many have sent no token, end the oldest of them."""
         if len(self._strangers) >= _MAX_STRANGERS:
             silent = next(each for each in self._strangers.values() if not each.guessed)

@@ -20,7 +20,7 @@ from ._observer import Refusal
 from ._pushes import crossbar, webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
 from ._receipt import PUBLICATION, PUBLICATION_ID, RECEIPT, may_be_short
-from ._refusals import Refusals, peer_of
+from ._refusals import deny, peer_of
 
 _BRIDGE_METHODS = "POST, PUT, OPTIONS"
 
@@ -28,29 +28,20 @@ logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class PushHandlers:
-    """The handlers of pushes to one hub.
+    """The handlers of pushes to one hub. `alone` is as for `Handlers`."""
 
-    Args:
-        config: the hub's configuration.
-        broker: the broker of the hub.
-        refusals: responds to requests that the hub refuses.
-        alone: whether the hub has its own server. Otherwise, another application may add headers to the responses.
-    """
-
-    def __init__(self, config: HubConfig, broker: Broker, refusals: Refusals, *, alone: bool) -> None:
+    def __init__(self, config: HubConfig, broker: Broker, *, alone: bool) -> None:
         self._config = config
         self._broker = broker
-        self._refusals = refusals
         self._alone = alone
         self._gate = config._gate
         self._rules = Rules(config._credentials, config.max_body, config.max_topic)
 
     async def push(self, push_format: PushFormat, request: web.Request) -> web.StreamResponse:
-        """Accept a push, or refuse it."""
         began = perf_counter()
         origin = request.headers.get(hdrs.ORIGIN)  # an istr, which multidict looks up in a third of the time of a str
         if denial := self._gate.push(origin):
-            return self._refusals.deny("push", denial, request)
+            return deny(self._broker, "push", denial, request)
         max_body = self._rules.max_body
         content_type = request.headers.get(hdrs.CONTENT_TYPE)
         verdict: Accepted | Refused | None
@@ -102,7 +93,8 @@ class PushHandlers:
             return receipt
         reason = "wrong key or signature" if published._forged else published.reason  # the reason may quote the key
         peer, status = peer_of(request), published.status
-        self._refusals.report(Refusal("push", reason, published._remedy, peer, status, published._forged))
+        self._broker.refused(Refusal("push", reason, published._remedy, peer, status, published._forged))
+
         response = push_format.refusal(published)
         if published.retry_after is not None:
             response.headers["Retry-After"] = str(published.retry_after)
@@ -126,7 +118,7 @@ class PushHandlers:
         """
         origin = request.headers.get("Origin")
         if denial := self._gate.push(origin):
-            return self._refusals.deny("push", denial, request)
+            return deny(self._broker, "push", denial, request)
         response = web.Response(headers={"Allow": _BRIDGE_METHODS})
         if origin is not None:
             response.headers["Access-Control-Allow-Origin"] = origin
@@ -143,8 +135,7 @@ class PushFormat:
     judge_head: Callable[[str | None, int, int], Refused | None]
     judge: Callable[[PushRequest, Rules], Accepted | Refused]
     refusal: Callable[[Refused], web.Response]
-    receipt: Callable[[int], web.Response]
-    """Called with the ID of the publication."""
+    receipt: Callable[[int], web.Response]  # called with the ID of the publication
 
 
 def _bridge_refusal(refused: Refused) -> web.Response:
