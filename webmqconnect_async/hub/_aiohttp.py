@@ -13,26 +13,16 @@ from aiohttp.http_exceptions import LineTooLong
 
 from ._connection_limits import Aborted, Connections, RequestGuard
 
-_KEEPALIVE = 75.0
-"""Seconds to keep an idle connection that has not pushed."""
+_KEEPALIVE = 75.0  # seconds to keep an idle connection that has not pushed
 
 _LINGERING = 1.0
 """Seconds to keep reading a refused body, so that the peer receives the response and not a reset (RFC 9112, 9.6)."""
 
-_READ = 1 << 13
-"""Bytes read at once."""
-
-_BODY_TIMEOUT = 10.0
-"""Seconds for the body of a push to arrive."""
-
-_MAX_EARLY = 1 << 12
-"""Bytes that a client may send before the response to its WebSocket handshake."""
-
-_MAX_HEADERS = 64
-"""Maximum number of headers in a request, twice as many as a browser behind proxies sends."""
-
-_MAX_HEADER = 8190
-"""Maximum bytes of a header other than `Cookie`, the default of aiohttp."""
+_READ = 1 << 13  # bytes read at once
+_BODY_TIMEOUT = 10.0  # seconds for the body of a push to arrive
+_MAX_EARLY = 1 << 12  # bytes that a client may send before the response to its WebSocket handshake
+_MAX_HEADERS = 64  # maximum number of headers in a request, twice as many as a browser behind proxies sends
+_MAX_HEADER = 8190  # maximum bytes of a header other than `Cookie`, the default of aiohttp
 
 _MAX_COOKIE = 1 << 15
 """Maximum bytes of a `Cookie` header.
@@ -41,8 +31,7 @@ Browsers send the hub the cookies of every application on the same host name, be
 by port" (RFC 6265, 8.5).
 """
 
-_MAX_HEAD = 3 << 14
-"""Maximum bytes of all headers together."""
+_MAX_HEAD = 3 << 14  # maximum bytes of all headers together
 
 _MAX_TARGET = 1 << 14
 """Maximum bytes of a request target, as in the original hub. There is room for about 850 session IDs."""

@@ -9,19 +9,14 @@ from inspect import isawaitable
 from .._core.escape import visible
 from ._rights import Identity
 
-_TIMEOUT = 5.0
-"""Seconds for the hook to decide. Meanwhile, the subscriber's further messages wait."""
-
-_CLEANUP = 0.5
-"""Seconds for the hook to end after it was cancelled."""
+_TIMEOUT = 5.0  # seconds for the hook to decide, while the subscriber's further messages wait
+_CLEANUP = 0.5  # seconds for the hook to end after it was cancelled
 
 
 class Application:
     """Asks the application about the subscriptions of one session.
 
-    Args:
-        hook: `may_subscribe` of the configuration.
-        failed: called if the hook fails, with the text for the log, and with the exception or `None`.
+    `failed` is called if the hook `may_subscribe` fails, with a text for the log, and with the exception or `None`.
     """
 
     __slots__ = ("_failed", "_hook", "_running")

@@ -144,8 +144,7 @@ class RequestGuard(StallGuard):
 
     def __init__(self, inner: asyncio.Protocol, buffer: memoryview, connections: Connections) -> None:
         super().__init__(inner, _TIMEOUT, buffer)
-        self.pushed = False
-        """Whether a push over this connection was accepted."""
+        self.pushed = False  # whether a push over this connection was accepted
         self._connections = connections
         self._last = b""  # the last bytes received: the end of the headers may be split over two reads
         self._begun = False  # whether the headers of a request have arrived

@@ -15,11 +15,8 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from asyncio.events import _Context
 
-_OTHERS = 32
-"""Descriptors for what the process may open besides connections, such as files and further listening sockets."""
-
-_OUTAGE = 5.0
-"""Seconds without a failed attempt after which an outage is over. asyncio tries again after one second."""
+_OTHERS = 32  # descriptors for what else the process may open, such as files and further listening sockets
+_OUTAGE = 5.0  # seconds without a failed attempt after which an outage is over; asyncio tries again after one second
 
 logger = logging.getLogger("webmqconnect_async.hub")
 

@@ -21,11 +21,8 @@ except ModuleNotFoundError as error:
 
 __all__ = ["CounterMetricFamily", "Exposition", "GaugeMetricFamily", "HistogramMetricFamily", "Metric"]
 
-_CONNECTIONS = 20
-"""Maximum number of connections to the port of the metrics."""
-
-_KEEPALIVE = 75.0
-"""Seconds to keep an idle connection, longer than Prometheus waits between two scrapes."""
+_CONNECTIONS = 20  # maximum number of connections to the port of the metrics
+_KEEPALIVE = 75.0  # seconds to keep an idle connection, longer than Prometheus waits between two scrapes
 
 # A registry of its own, because the collector reads files in /proc, which would block the event loop.
 _process = CollectorRegistry()

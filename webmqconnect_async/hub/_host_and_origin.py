@@ -18,8 +18,7 @@ _AUTHORITY = re.compile(r"(\[[0-9a-f]*:[0-9a-f:.]*\]|[^\s:/?#@\[\]]+)(?::(\d{1,5
 _SAFE = re.compile(r"([a-z][a-z0-9+.-]*://)?[a-z0-9.:\[\]_-]{1,100}|file://")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
 _PORTS = {"http": 80, "https": 443}
-_HTTP = {"ws": "http", "wss": "https"}
-"""Clients other than browsers may send the URL of the WebSocket as the origin."""
+_HTTP = {"ws": "http", "wss": "https"}  # clients other than browsers may send the URL of the WebSocket as the origin
 
 
 def is_loopback(host: str) -> bool:
@@ -37,8 +36,7 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 class _Authority(NamedTuple):
-    name: str
-    """Without the brackets of an address or the final dot of a name; empty if the authority is malformed."""
+    name: str  # without the brackets of an address or the final dot of a name; empty if the authority is malformed
     port: int | None
 
 
@@ -81,10 +79,8 @@ class Denial(NamedTuple):
     """Why a request is refused (403), and the option that would allow it."""
 
     reason: str
-    option: str
-    """The option of `webmqconnect hub`: `--allow-host` or `--allow-origin`."""
-    value: str
-    """The host name or the origin in the request; empty if it is malformed."""
+    option: str  # the option of `webmqconnect hub`: `--allow-host` or `--allow-origin`
+    value: str  # the host name or the origin in the request; empty if it is malformed
 
     @property
     def remedy(self) -> str:
@@ -99,13 +95,7 @@ class Denial(NamedTuple):
 class Gate:
     """The rules of one hub. Each method returns why a request is refused, or `None`.
 
-    Args:
-        host: the name or address that the hub is bound to.
-        allow_hosts: additional host names, without port.
-        allow_origins: origins that may push and subscribe, as `scheme://host[:port]`, or `file://`.
-
-    Raises:
-        ValueError: an entry has a form that no browser sends.
+    The arguments are those of `HubConfig`. An entry in a form that no browser sends raises a ValueError.
     """
 
     def __init__(self, host: str, allow_hosts: Collection[str], allow_origins: Collection[str]) -> None:
@@ -130,7 +120,7 @@ class Gate:
 
     def push(self, origin: str | None) -> Denial | None:
         """Check the Origin of a push. Only pages of allowed origins may push."""
-        return None if origin is None or self._allows(_origin(origin)) else _denied(origin, "push")
+        return None if origin is None or _origin(origin) in self._origins else _denied(origin, "push")
 
     def subscriber(self, origin: str | None, host: str | None) -> Denial | None:
         """Check the Origin of a WebSocket handshake, given its Host.
@@ -141,16 +131,11 @@ class Gate:
         if origin is None:
             return None
         parts = _origin(origin)
-        if self._allows(parts):
-            return None
-        if parts is not None:
-            scheme, (name, _) = parts
-            if _is_own(parts, host) or (scheme in _PORTS and self._on_loopback and is_loopback(name)):
-                return None
-        return _denied(origin, "subscribe")
-
-    def _allows(self, origin: tuple[str, _Authority] | None) -> bool:
-        return origin is not None and origin in self._origins
+        if parts is None:
+            return _denied(origin, "subscribe")
+        scheme, (name, _) = parts
+        local = scheme in _PORTS and self._on_loopback and is_loopback(name)
+        return None if parts in self._origins or local or _is_own(parts, host) else _denied(origin, "subscribe")
 
 
 def _denied(origin: str, what: str) -> Denial:

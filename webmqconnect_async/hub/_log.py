@@ -13,16 +13,12 @@ from ._publication import Publication
 from ._pushes.verdicts import Accepted
 from ._session import Session
 
-_PER_SECOND = 200
-"""Maximum number of lines per second, so that nobody can fill the disk."""
+_PER_SECOND = 200  # maximum number of lines per second, so that nobody can fill the disk
 
 _SECOND = 1.0
 
-_FOR_WARNINGS = 50
-"""How many of these lines are reserved for warnings, so that pushes do not displace them."""
-
-_LONGEST = 300
-"""Maximum number of characters of a text from outside."""
+_FOR_WARNINGS = 50  # how many of these lines are reserved for warnings, so that pushes do not displace them
+_LONGEST = 300  # maximum number of characters of a text from outside
 
 logger = logging.getLogger("webmqconnect_async.hub")
 

@@ -6,22 +6,17 @@ from collections.abc import Callable
 
 
 class PublicationIDs:
-    """Strictly increasing IDs: milliseconds << 11 | counter, below 2^53 until 2109.
+    """Strictly increasing IDs, even if the clock is set back: milliseconds << 11 | counter, below 2^53 until 2109.
 
     WAMP requires random IDs here (section 2.1.2, "global scope"). This hub deviates, so that subscribers can compare
     IDs to say what they have seen.
-
-    Args:
-        clock: returns the Unix time in seconds. If it is set back, the IDs continue from the last one.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self.newest = self._now()
-        """The last ID; before the first, the time of the start."""
+        self.newest = self._now()  # the last ID; before the first, the time of the start
 
     def next(self) -> int:
-        """Return a new ID."""
         self.newest = max(self._now(), self.newest + 1)
         return self.newest
 

@@ -24,14 +24,9 @@ if TYPE_CHECKING:
     from .._core.tickets import Ticket
     from ._broker import Broker
 
-_PER_FRAME = 8
-"""Bytes of the queue per frame, in addition to the frame."""
-
-_PER_STRING = 60
-"""Bytes of a string in addition to its characters."""
-
-_HIGH_WATER = 1 << 16
-"""Bytes in the send queue above which the subscriber's further messages are not processed."""
+_PER_FRAME = 8  # bytes of the queue per frame, in addition to the frame
+_PER_STRING = 60  # bytes of a string in addition to its characters
+_HIGH_WATER = 1 << 16  # bytes in the send queue above which the subscriber's further messages are not processed
 
 DelayedReply: TypeAlias = Callable[[], None]
 """Sends a reply. The caller waits before it calls this, to slow down guessing."""
@@ -67,8 +62,7 @@ class Session(ABC):
         peer: the subscriber's address, for the log.
     """
 
-    subprotocol: ClassVar[str]
-    """The name of the WebSocket subprotocol."""
+    subprotocol: ClassVar[str]  # the name of the WebSocket subprotocol
 
     __slots__ = (
         "_application",
@@ -105,8 +99,7 @@ class Session(ABC):
         self.ticket: Ticket | None = None
         self.subscribed: set[str] = set()
         """The topics that it subscribes to. `Broker` updates it."""
-        self.published = 0
-        """The number of events that it has published."""
+        self.published = 0  # the number of events that it has published
         self.ending: Ending | None = None
         """How to close the connection once the queue is empty; `None` while the session is open."""
         self._config = config

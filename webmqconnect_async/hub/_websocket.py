@@ -26,8 +26,7 @@ _HEARTBEAT = 30.0
 _STALL_TIMEOUT = 45.0
 """Seconds for a subscriber to read some of what is queued: one and a half times the heartbeat, as for a ping."""
 
-_CLOSE_TIMEOUT = 1.0
-"""Seconds for a subscriber to read what is queued, and to respond to a close frame."""
+_CLOSE_TIMEOUT = 1.0  # seconds for a subscriber to read what is queued, and to respond to a close frame
 
 _JOIN_TIMEOUT = 10.0
 """Seconds to send a HELLO and, if the hub requires it, to authenticate. Strangers must not occupy connections."""
@@ -35,8 +34,7 @@ _JOIN_TIMEOUT = 10.0
 _CLOCK_CHECK = 5.0
 """Seconds between checks whether a ticket has expired. A single timer would ignore changes of the clock, and sleep."""
 
-_MAX_WRITE = 1 << 16
-"""Bytes written at once: what a transport buffers before it pauses writing."""
+_MAX_WRITE = 1 << 16  # bytes written at once: what a transport buffers before it pauses writing
 
 
 class SubscriberSocket:
