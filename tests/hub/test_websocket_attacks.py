@@ -174,7 +174,7 @@ async def test_one_that_asks_and_does_not_read_is_not_asked_what_it_wants_next(
 
     def watched(self: Session, queued: bytes) -> None:
         send(self, queued)
-        held.append(self._queued)
+        held.append(self.queued)
 
     monkeypatch.setattr(Session, "send", watched)
     hub = await run(Hub(port=0, max_connections=1, max_queue=1 << 24))
