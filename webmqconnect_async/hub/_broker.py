@@ -20,8 +20,7 @@ from ._engine.memory import MemoryEngine
 from ._frames import text_frame
 from ._history import History, Kept, Unavailable
 from ._observer import Observer, Refusal
-from ._publication import Publication
-from ._publication_ids import PublicationIDs
+from ._publication import Publication, PublicationIDs
 from ._session import NotSubscribed, Session
 
 _SERVICE_RESTART = 1012

@@ -34,28 +34,16 @@ from ._pushes import webmq
 from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
 from ._session import DelayedReply, Pending, Session
 
-_MAX_WATCHERS = 8  # maximum number of open consoles
-
-_MAX_STRANGERS = 64
-"""Maximum number of connections without the token. Because refusals are delayed, they can make 80 guesses a second."""
-
-_TICK = 0.1
-"""Seconds between two messages to a console. Each has the events since the last one."""
-
-_TICKS_PER_STATE = 10  # number of messages for each one with the current state
-
-_MAX_EVENTS = 50
-"""Maximum number of events in a message. Nobody can read more, and the browser may not be able to show more in time."""
-
-_MAX_CHARACTERS = 30_000
-"""Once the events in a message, or the topics in a state, have this many characters, no more are added."""
-
-_MAX_TEXT = 1000  # maximum number of characters of an event that are shown
-_MAX_ROWS = 200  # maximum number of topics, and of subscribers, in a state
-_MAX_REFUSALS = 50  # number of the latest refusals that are kept, for consoles that are opened later
-
-_MAX_NAME = 100
-"""Maximum number of characters of a detail: the last event of a topic, or a topic of a subscriber."""
+_MAX_WATCHERS = 8  # open consoles
+_MAX_STRANGERS = 64  # connections without the token: as refusals are delayed, they can make 80 guesses a second
+_TICK = 0.1  # seconds between two messages to a console, each with the events since the last one
+_TICKS_PER_STATE = 10  # messages for each one with the current state
+_MAX_EVENTS = 50  # in a message: nobody can read more, and the browser may not be able to show more in time
+_MAX_CHARACTERS = 30_000  # of the events in a message, or the topics in a state, after which no more are added
+_MAX_TEXT = 1000  # characters of an event that are shown
+_MAX_ROWS = 200  # topics, and subscribers, in a state
+_MAX_REFUSALS = 50  # the latest ones are kept, for consoles that are opened later
+_MAX_NAME = 100  # characters of a detail: the last event of a topic, or a topic of a subscriber
 
 
 class Watcher(Session):
@@ -63,28 +51,25 @@ class Watcher(Session):
 
     subprotocol = "webmq.console"
 
-    __slots__ = ("_admitted", "_console", "guessed")
-
     def __init__(
         self, console: Console, config: HubConfig, broker: Broker, drop: Callable[[], None], peer: str
     ) -> None:
         super().__init__("of the console", config, broker, drop, peer)
         self._console = console
-        self._admitted = False
         self.guessed = False  # whether it has sent a token
 
     @property
     def admitted(self) -> bool:
-        return self._admitted
+        return self in self._console.watchers
 
     def receive(self, text: str) -> DelayedReply | Pending | None:
-        if self._admitted:
+        if self.admitted:
             return self._console.push(text, self)
         if not self.guessed:
             self.guessed = True
             if not self._console.accepts(text, self.peer):
                 return partial(self.end, 4401, "wrong token")  # 4000 to 4999 are for private use (RFC 6455, 7.4.2)
-            self._admitted = self._console.admit(self)
+            self._console.welcome(self)
         return None
 
     @classmethod
@@ -96,10 +81,7 @@ class Watcher(Session):
 class Console(Observer):
     """The console of one hub. While no page has it open, it only keeps the latest refusals.
 
-    Args:
-        config: the hub's configuration.
-        broker: the broker of the hub.
-        admit: asks the application whether to accept a push.
+    `admit` asks the application whether to accept a push.
     """
 
     def __init__(self, config: HubConfig, broker: Broker, admit: Callable[[Accepted], Accepted | Refused]) -> None:
@@ -108,7 +90,7 @@ class Console(Observer):
         self._admit = admit
         self._rules = Rules({}, config.max_body, config.max_topic)  # no keys: the token replaces the signature
         self._strangers: dict[Session, Watcher] = {}  # the oldest first
-        self._watchers: set[Session] = set()
+        self.watchers: set[Session] = set()  # those that have sent the token
         self._recent: deque[list[object]] = deque(maxlen=_MAX_REFUSALS)
         self._refused = 0  # refusals since the start of the hub
         self._fresh = 0  # those that have not been sent to the watchers
@@ -119,8 +101,8 @@ class Console(Observer):
         self._events: list[list[object]] = []
         self._characters = 0
         self._skipped = 0
+        # The number of events of each topic, and time and text of the last one. The latest topic is the last.
         self._activity: dict[str, tuple[int, float, str]] = {}
-        """The number of events of each topic, and time and text of the last one. The latest topic is the last."""
         self._ticks = 0
 
     # For the connections
@@ -143,8 +125,8 @@ class Console(Observer):
     def close(self, session: Session) -> None:
         """Remove a session. After the last one, stop collecting events."""
         self._strangers.pop(session, None)
-        self._watchers.discard(session)
-        if not self._watchers and self._timer is not None:
+        self.watchers.discard(session)
+        if not self.watchers and self._timer is not None:
             self._timer.cancel()
             self._timer = None
             self._forget()
@@ -159,19 +141,18 @@ class Console(Observer):
         self._broker.refused(Refusal("request", "wrong token of the console", remedy, peer, forged=True))
         return False
 
-    def admit(self, session: Session) -> bool:
-        """Start to send messages to a session that has sent the token. Return whether there is room for it."""
+    def welcome(self, session: Session) -> None:
+        """Start to send messages to a session that has sent the token, if there is room for it."""
         self._strangers.pop(session, None)
-        if len(self._watchers) >= _MAX_WATCHERS:
+        if len(self.watchers) >= _MAX_WATCHERS:
             session.end(1013, f"{_MAX_WATCHERS} consoles are open")
-            return False
-        if self._watchers:
+            return
+        if self.watchers:
             self._tick()  # so that the next one has nothing that the new watcher gets now
         self._fresh = 0
-        self._watchers.add(session)
+        self.watchers.add(session)
         session.send_text(strict_json.encode({"refusals": list(self._recent), **self._state()}))
         self._schedule()
-        return True
 
     def push(self, text: str, watcher: Session) -> Pending | None:
         """Push what a watcher has sent, unless the hub refuses it, and send it the result."""
@@ -189,14 +170,14 @@ class Console(Observer):
 
     def _pushed(self, push: Accepted | Refused, published: Published, watcher: Session) -> None:
         result: dict[str, object]
-        if isinstance(push, Accepted) and not isinstance(published, Refused):
-            # With a backplane, the event may not have been delivered yet, so count the subscribers of this moment.
-            result = {"topic": push.topic, "receivers": self._broker.receivers(push)}
-        else:
-            refused = cast(Refused, published)
-            peer, status, reason, remedy = watcher.peer, refused.status, refused.reason, refused._remedy
-            self._broker.refused(Refusal("push", reason, remedy, peer, status, refused._forged))
+        if isinstance(published, Refused):
+            status, reason, remedy = published.status, published.reason, published._remedy
+            self._broker.refused(Refusal("push", reason, remedy, watcher.peer, status, published._forged))
             result = {"status": status, "reason": reason, "remedy": remedy}
+        else:
+            # With a backplane, the event may not have been delivered yet, so count the subscribers of this moment.
+            accepted = cast(Accepted, push)
+            result = {"topic": accepted.topic, "receivers": self._broker.receivers(accepted)}
         watcher.send_text(strict_json.encode({"pushed": result}))
 
     # As an observer
@@ -205,7 +186,7 @@ class Console(Observer):
         self.published(publication, publication_id, receivers, None)
 
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
-        if not self._watchers:
+        if not self.watchers:
             return
         topic, now = publication.topic, time.time()
         count, _, _ = self._activity.pop(topic, (0, 0, ""))
@@ -247,7 +228,7 @@ class Console(Observer):
             message |= self._state()
         if message:
             frame = text_frame(strict_json.encode(message))
-            for watcher in list(self._watchers):
+            for watcher in list(self.watchers):
                 watcher.send(frame)
         self._schedule()
 

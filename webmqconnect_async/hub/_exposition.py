@@ -30,15 +30,10 @@ ProcessCollector(registry=_process)
 
 
 class Exposition(Collector):
-    """Serves the metrics that the `collect` of a subclass yields.
-
-    Args:
-        address: host and port to serve them at; port 0 chooses a free one.
-        allow_hosts: additional host names that requests may be sent to.
-    """
+    """Serves the metrics that the `collect` of a subclass yields, at a host and a port; 0 chooses a free one."""
 
     def __init__(self, address: tuple[str, int], allow_hosts: Collection[str] = ()) -> None:
-        self.address: tuple[str, int] = address
+        self.address = address
         self._gate = Gate(address[0], allow_hosts, ())
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -48,11 +43,7 @@ class Exposition(Collector):
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Serve the metrics.
-
-        Raises:
-            OSError: the port cannot be bound. Its `filename` is the address.
-        """
+        """Serve the metrics. If the port cannot be bound, the `filename` of the OSError is the address."""
         app = web.Application()
         app.router.add_get("/metrics", self._scrape)
         runner = web.AppRunner(app, shutdown_timeout=0.05)  # Prometheus scrapes again
@@ -64,8 +55,7 @@ class Exposition(Collector):
                 server = await asyncio.get_running_loop().create_server(factory, host, port)
             except OSError as error:
                 raise OSError(error.errno, error.strerror, f"{host}:{port}") from None
-            bound: tuple[str, int] = server.sockets[0].getsockname()[:2]
-            self.address = bound
+            self.address = server.sockets[0].getsockname()[:2]
             with closing(server):
                 yield
         finally:
