@@ -42,15 +42,14 @@ class PushHandlers:
         origin = request.headers.get(hdrs.ORIGIN)  # an istr, which multidict looks up in a third of the time of a str
         if denial := self._gate.push(origin):
             return deny(self._broker, "push", denial, request)
-        max_body = self._rules.max_body
+        rules = self._rules
         content_type = request.headers.get(hdrs.CONTENT_TYPE)
         verdict: Accepted | Refused | None
-        verdict = push_format.judge_head(content_type, request.content_length or 0, max_body)
+        verdict = push_format.judge_head(content_type, request.content_length or 0, rules.max_body)
         if verdict is None:
+            body = await read_body(request, rules.max_body + 1)
             query = request.raw_path.partition("?")[2]
-            body = await read_body(request, max_body + 1)
-            push = PushRequest(query, content_type, body, self._config.clock())
-            verdict = push_format.judge(push, self._rules)
+            verdict = push_format.judge(PushRequest(query, content_type, body, self._config.clock()), rules)
         published = self._publish(verdict, request, began) if isinstance(verdict, Accepted) else verdict
         if isinstance(published, asyncio.Future):
             published = await published
@@ -71,14 +70,11 @@ class PushHandlers:
             found = fingerprint_of(push, request.headers.getall(IDEMPOTENCY_KEY))
             if isinstance(found, Refused):
                 return found
-            known = self._broker.engine.find(found)
-            if known is not None:
+            if (known := self._broker.engine.find(found)) is not None:
                 return Repeated(known) if isinstance(known, int) else known
             fingerprint = found
         admitted = self.admit(push)
-        if isinstance(admitted, Refused):
-            return admitted
-        return self._broker.engine.publish(admitted, fingerprint, began)
+        return admitted if isinstance(admitted, Refused) else self._broker.engine.publish(admitted, fingerprint, began)
 
     def _respond(self, push_format: PushFormat, published: Published, request: web.Request) -> web.StreamResponse:
         if isinstance(published, int):
@@ -92,9 +88,8 @@ class PushHandlers:
             receipt.headers[REPLAYED] = "true"
             return receipt
         reason = "wrong key or signature" if published._forged else published.reason  # the reason may quote the key
-        peer, status = peer_of(request), published.status
-        self._broker.refused(Refusal("push", reason, published._remedy, peer, status, published._forged))
-
+        refusal = Refusal("push", reason, published._remedy, peer_of(request), published.status, published._forged)
+        self._broker.refused(refusal)
         response = push_format.refusal(published)
         if published.retry_after is not None:
             response.headers["Retry-After"] = str(published.retry_after)
