@@ -9,7 +9,7 @@ import pytest
 from webmqconnect_async.hub import Hub, HubConfig, create_app
 from webmqconnect_async.hub._backplane import Backplane, parse_backplane
 from webmqconnect_async.hub._engine.connection import Unreachable
-from webmqconnect_async.hub._engine.server import Server, Unusable, server_of
+from webmqconnect_async.hub._engine.server import Server, server_of
 
 from ..walker import walked
 
@@ -142,7 +142,7 @@ def test_valkey() -> None:
     """It has `server_mode`, and the version of Redis with which it is compatible."""
     valkey = info(redis_mode="", redis_version="7.2.4") + b"server_name:valkey\r\nvalkey_version:8.1.0\r\nserver_mode:"
     server_of(valkey + b"standalone\r\n")
-    with pytest.raises(Unusable, match="Sentinel"):
+    with pytest.raises(Unreachable, match="Sentinel"):
         server_of(valkey + b"sentinel\r\n")
 
 
@@ -157,7 +157,7 @@ def test_valkey() -> None:
     ],
 )
 def test_servers_that_are_refused(facts: dict[str, str], said: str) -> None:
-    with pytest.raises(Unusable, match=f"^{re.escape(said)}$"):
+    with pytest.raises(Unreachable, match=f"^{re.escape(said)}$"):
         server_of(info(**facts))
 
 

@@ -11,7 +11,7 @@ from redis import Redis
 from webmqconnect_async.hub import Hub, _metrics  # which is not to be imported in the event loop
 from webmqconnect_async.hub._engine import appender, stream
 from webmqconnect_async.hub._engine.entries import fields_of
-from webmqconnect_async.hub._engine.names import names_of
+from webmqconnect_async.hub._engine.scripts import keys_of
 from webmqconnect_async.hub._publication import Publication, Receivers
 
 from ..redis_server import running
@@ -29,7 +29,7 @@ def rows(title: str) -> list[list[str]]:
 
 
 def test_the_names_of_the_keys() -> None:
-    assert [name.removesuffix("…") for (name,) in rows("Keys")] == list(names_of("webmq"))
+    assert [name.removesuffix("…") for (name,) in rows("Keys")] == list(keys_of("webmq"))
 
 
 def test_troubleshooting_quotes_the_responses() -> None:

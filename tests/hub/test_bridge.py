@@ -20,7 +20,7 @@ from webmqconnect_async._core import strict_json
 from webmqconnect_async.hub._publication import Receivers
 from webmqconnect_async.hub._pushes import webmq
 from webmqconnect_async.hub._pushes.crossbar import judge, judge_head
-from webmqconnect_async.hub._pushes.verdicts import Accepted, PushRequest, Refused, Rules
+from webmqconnect_async.hub._pushes.verdicts import Accepted, Refused, Rules
 from webmqconnect_async.signing import Credentials, sign
 
 JSON = "application/json"
@@ -72,7 +72,7 @@ def judged(
     max_topic: int = 1024,
 ) -> Accepted | Refused:
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return judge(PushRequest(query, content_type, sent, now), Rules(keys or {}, max_body, max_topic))
+    return judge(query, content_type, sent, now, Rules(keys or {}, max_body, max_topic))
 
 
 def accepted(body: bytes | object) -> Accepted:
@@ -133,7 +133,7 @@ def test_the_same_credentials_sign_both_dialects() -> None:
         "&signature=Xb1_rlsdin9c1AC9mSNqXZF1ybyseyQmMAxJOFVdoB8%3D"
     )
     form = "application/x-www-form-urlencoded"
-    plain = webmq.judge(PushRequest(query, form, b'"Hello, world!"', SIGNED_AT), Rules(KEYS, 4096, 1024))
+    plain = webmq.judge(query, form, b'"Hello, world!"', SIGNED_AT, Rules(KEYS, 4096, 1024))
     assert isinstance(bridged, Accepted)
     assert isinstance(plain, Accepted)
     assert (bridged.key, bridged.event) == (plain.key, plain.event) == ("foobar", '"Hello, world!"')

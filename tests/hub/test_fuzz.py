@@ -16,7 +16,7 @@ from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._frames import text_frame
 from webmqconnect_async.hub._publish_options import Audience
 from webmqconnect_async.hub._pushes import crossbar, webmq
-from webmqconnect_async.hub._pushes.verdicts import PushRequest, Rules
+from webmqconnect_async.hub._pushes.verdicts import Rules
 from webmqconnect_async.hub._wamp1 import auth as wamp1_auth
 from webmqconnect_async.hub._wamp1 import messages as wamp1_messages
 from webmqconnect_async.hub._wamp2 import auth as wamp2_auth
@@ -83,15 +83,15 @@ def test_a_bug_is_found(
 
 
 def _judged(body: bytes) -> object:
-    return webmq.judge(PushRequest("topicuri=t", FORM, body, 0.0), UNLIMITED)
+    return webmq.judge("topicuri=t", FORM, body, 0.0, UNLIMITED)
 
 
 def _asked(query: str) -> object:
-    return webmq.judge(PushRequest(query, FORM, b"1", 0.0), UNLIMITED)
+    return webmq.judge(query, FORM, b"1", 0.0, UNLIMITED)
 
 
 def _bridged(body: str) -> object:
-    return crossbar.judge(PushRequest("", None, body.encode(), 0.0), UNLIMITED)
+    return crossbar.judge("", None, body.encode(), 0.0, UNLIMITED)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from webmqconnect_async.hub._pushes.verdicts import Accepted, PushRequest, Refused, Rules
+from webmqconnect_async.hub._pushes.verdicts import Accepted, Refused, Rules
 from webmqconnect_async.hub._pushes.webmq import judge, judge_head
 from webmqconnect_async.signing import Credentials
 
@@ -51,7 +51,7 @@ def judged(
     keys: dict[str, Credentials] | None = None,
     max_topic: int = 1024,
 ) -> Accepted | Refused:
-    return judge(PushRequest(query, content_type, body, now), Rules(keys or {}, 4096, max_topic))
+    return judge(query, content_type, body, now, Rules(keys or {}, 4096, max_topic))
 
 
 def signed(key: str = "foobar", timestamp: str = "2011-10-14T16:59:51Z", signature: str = SIGNATURE) -> str:
@@ -304,7 +304,7 @@ def test_an_event_is_passed_on_as_its_own_text(body: bytes, event: str) -> None:
     ],
 )
 def test_what_a_browser_would_not_parse_or_we_cannot_is_no_event(body: bytes) -> None:
-    verdict = judge(PushRequest(TOPIC, FORM, body, SIGNED_AT), Rules({}, 1 << 20, 1024))
+    verdict = judge(TOPIC, FORM, body, SIGNED_AT, Rules({}, 1 << 20, 1024))
     assert verdict == Refused(400, "invalid JSON in request body")
 
 
@@ -336,7 +336,7 @@ queries = st.one_of(
 def test_whatever_is_sent_is_accepted_or_refused(
     query: str, content_type: str | None, body: bytes, now: float, keys: dict[str, Credentials]
 ) -> None:
-    verdict = judge(PushRequest(query, content_type, body, now), Rules(keys, 4096, 1024))
+    verdict = judge(query, content_type, body, now, Rules(keys, 4096, 1024))
     if isinstance(verdict, Refused):
         assert 400 <= verdict.status < 500
         assert verdict.reason.isprintable()

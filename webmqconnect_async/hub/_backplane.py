@@ -44,38 +44,33 @@ def parse_backplane(url: object, prefix: object) -> Backplane:
         raise TypeError(wrong_type("backplane_prefix", "a string", prefix))
     if not _PREFIX.fullmatch(prefix):
         raise ValueError(f"backplane_prefix must be 1 to 100 letters, digits or any of . : / - _, not {prefix[:100]!r}")
-    parsed, problem = None, _FORM
     try:
-        parsed, problem = _parsed(url, prefix)
-    except ValueError:
-        pass
+        parsed = _parsed(url, prefix)
+    except ValueError:  # the port is not a number, or the host is malformed
+        parsed = _FORM
     finally:
         del url  # error reporters show the local variables of a traceback's frames
-    if parsed is None:
-        raise ValueError(f"backplane {problem}")
-    return parsed
+    if isinstance(parsed, Backplane):
+        return parsed
+    raise ValueError(f"backplane {parsed}")
 
 
-def _parsed(url: str, prefix: str) -> tuple[Backplane | None, str]:
-    """Return the backplane and an empty string, or `None` and what is wrong.
-
-    Raises:
-        ValueError: The port is not a number, or the host is malformed.
-    """
+def _parsed(url: str, prefix: str) -> Backplane | str:
+    """Return the backplane, or what is wrong with its URL."""
     parts = urlsplit(url)
     if "sentinel" in parts.scheme:
-        return None, f"{_FORM}: Redis Sentinel may lose what a hub has accepted when it fails over"
+        return f"{_FORM}: Redis Sentinel may lose what a hub has accepted when it fails over"
     if "cluster" in parts.scheme or "," in parts.netloc:
-        return None, f"{_FORM}: a stream is on one server, so a Redis Cluster cannot be used"
+        return f"{_FORM}: a stream is on one server, so a Redis Cluster cannot be used"
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     authority_file = query.pop("ssl_ca_certs", None)
     database, port = parts.path.strip("/") or "0", parts.port
     digits = database.isascii() and database.isdigit()
     if parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.fragment or port == 0 or not digits:
-        return None, _FORM
+        return _FORM
     if query or (authority_file is not None and parts.scheme == "redis"):
-        return None, f"{_FORM}, and the only parameter is ssl_ca_certs, for rediss"
-    backplane = Backplane(
+        return f"{_FORM}, and the only parameter is ssl_ca_certs, for rediss"
+    return Backplane(
         parts.hostname,
         port or _PORT,
         prefix,
@@ -85,4 +80,3 @@ def _parsed(url: str, prefix: str) -> tuple[Backplane | None, str]:
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
     )
-    return backplane, ""

@@ -15,8 +15,7 @@ from collections.abc import Set as AbstractSet
 
 from . import _remedies as remedies
 from ._config import HubConfig
-from ._engine.engine import Engine
-from ._engine.memory import MemoryEngine
+from ._engine.engine import Engine, MemoryEngine
 from ._frames import text_frame
 from ._history import History, Kept, Unavailable
 from ._observer import Observer, Refusal

@@ -31,7 +31,7 @@ from ._frames import text_frame
 from ._observer import Drop, Observer, Refusal
 from ._publication import Publication
 from ._pushes import webmq
-from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
+from ._pushes.verdicts import Accepted, Refused, Rules
 from ._session import DelayedReply, Pending, Session
 
 _MAX_WATCHERS = 8  # open consoles
@@ -158,8 +158,7 @@ class Console(Observer):
         """Push what a watcher has sent, unless the hub refuses it, and send it the result."""
         began = time.perf_counter()
         query, _, body = text.partition("\n")
-        request = PushRequest(query, webmq.CONTENT_TYPE, body.encode(), self._config.clock())
-        verdict = webmq.judge(request, self._rules)
+        verdict = webmq.judge(query, webmq.CONTENT_TYPE, body.encode(), self._config.clock(), self._rules)
         if isinstance(verdict, Accepted):
             verdict = self._admit(verdict)
         published = verdict if isinstance(verdict, Refused) else self._broker.engine.publish(verdict, None, began)

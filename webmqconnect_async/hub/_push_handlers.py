@@ -18,7 +18,7 @@ from ._engine.engine import Published, Repeated
 from ._idempotency import fingerprint_of
 from ._observer import Refusal
 from ._pushes import crossbar, webmq
-from ._pushes.verdicts import Accepted, PushRequest, Refused, Rules
+from ._pushes.verdicts import Accepted, Refused, Rules
 from ._receipt import PUBLICATION, PUBLICATION_ID, RECEIPT, may_be_short
 from ._refusals import deny, peer_of
 
@@ -47,9 +47,9 @@ class PushHandlers:
         verdict: Accepted | Refused | None
         verdict = push_format.judge_head(content_type, request.content_length or 0, rules.max_body)
         if verdict is None:
-            body = await read_body(request, rules.max_body + 1)
             query = request.raw_path.partition("?")[2]
-            verdict = push_format.judge(PushRequest(query, content_type, body, self._config.clock()), rules)
+            body = await read_body(request, rules.max_body + 1)
+            verdict = push_format.judge(query, content_type, body, self._config.clock(), rules)
         published = self._publish(verdict, request, began) if isinstance(verdict, Accepted) else verdict
         if isinstance(published, asyncio.Future):
             published = await published
@@ -128,7 +128,7 @@ class PushFormat:
     """How pushes are judged and responded to."""
 
     judge_head: Callable[[str | None, int, int], Refused | None]
-    judge: Callable[[PushRequest, Rules], Accepted | Refused]
+    judge: Callable[[str, str | None, bytes, float, Rules], Accepted | Refused]
     refusal: Callable[[Refused], web.Response]
     receipt: Callable[[int], web.Response]  # called with the ID of the publication
 

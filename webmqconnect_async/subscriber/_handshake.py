@@ -27,8 +27,7 @@ NewTicket: TypeAlias = Callable[[], str | Awaitable[str]]
 # In order of preference. WAMP v1 has no history.
 _SUBPROTOCOLS: dict[str, type[Session]] = {"wamp.2.json": Wamp2Session, "wamp": Wamp1Session}
 
-_TIMEOUT = 10.0
-"""Seconds to get a ticket, to open the WebSocket, and to open the session, each."""
+_TIMEOUT = 10.0  # seconds to get a ticket, to open the WebSocket, and to open the session, each
 
 
 def socket_url(url: str) -> str:
@@ -49,9 +48,7 @@ def socket_url(url: str) -> str:
 async def new_ticket(ticket: NewTicket | None) -> Callable[[], str] | None:
     """Call the application's function for a ticket. Return the ticket as a function: error reporters show variables.
 
-    Raises:
-        TypeError: the ticket is not a string.
-        SubscriberError: the function takes too long, or was cancelled. Its own exceptions pass through.
+    Raise `SubscriberError` if the application's function takes too long or was cancelled. Its exceptions pass through.
     """
     if ticket is None:
         return None

@@ -17,12 +17,9 @@ from ._errors import SubscriberError
 from ._subscription import Lost
 from ._topics import Topic, Topics
 
-_SILENCE = 30.0
-"""Seconds without any frame from the broker, after which it must respond to a ping."""
-_PATIENCE = 10.0
-"""Seconds for that response."""
-_CLOSE_TIMEOUT = 0.5
-"""Seconds to wait for the response to a close frame."""
+_SILENCE = 30.0  # seconds without any frame from the broker, after which it must respond to a ping
+_PATIENCE = 10.0  # seconds for that response
+_CLOSE_TIMEOUT = 0.5  # seconds to wait for the response to a close frame
 
 
 class Session(ABC):
@@ -44,12 +41,9 @@ class Session(ABC):
 
     @abstractmethod
     async def join(self, credentials: Credentials | None, realm: str, ticket: Callable[[], str] | None) -> None:
-        """Open the session, and call `connected` of the topics.
+        """Open the session, as anonymous without credentials and a ticket, and call `connected` of the topics.
 
-        Args:
-            credentials: to authenticate with. If this and `ticket` are `None`: as anonymous.
-            realm: the realm; WAMP v2 only.
-            ticket: returns the ticket to authenticate with; WAMP v2 only.
+        Realms and tickets are for WAMP v2 only.
         """
 
     @abstractmethod

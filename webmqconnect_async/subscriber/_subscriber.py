@@ -7,7 +7,6 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from ssl import SSLContext
-from types import TracebackType
 from typing import Literal
 
 import aiohttp
@@ -24,8 +23,7 @@ from ._topics import Topics
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 """Seconds: the maximum of the first backoff before a reconnection, and of all."""
-_STEADY = 10.0
-"""Seconds that a connection must last for the backoff to start over."""
+_STEADY = 10.0  # seconds that a connection must last for the backoff to start over
 _KEEP_ALIVE = 10.0
 """Seconds between pongs while nothing is read. A hub waits 15 s for any frame after a ping."""
 
@@ -129,9 +127,7 @@ class Subscriber:
         self._task = asyncio.create_task(self._run(self._session))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_exc: object) -> None:
         """Close the connection and all subscriptions. Iterations end."""
         self._task.cancel()
         try:

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
 from ._errors import SubscriberError
@@ -85,12 +84,7 @@ class Inbox:
             self.backpressure.full.add(self)
 
     async def take(self) -> Event | Lost:
-        """Wait for the next item.
-
-        Raises:
-            StopAsyncIteration: the inbox was unsubscribed.
-            SubscriberError: the error that has ended the inbox, after the items in the buffer.
-        """
+        """Wait for the next item; when the inbox has ended, raise its error, or `StopAsyncIteration`."""
         while not self.items:
             if self.ended:
                 raise StopAsyncIteration() if self.error is None else self.error._copy()
@@ -190,9 +184,7 @@ class Subscription:
             self._end()
             raise
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_exc: object) -> None:
         self._end()
 
 

@@ -18,8 +18,7 @@ from .._core.escape import shortened
 from ._errors import SubscriberError, TopicRefused
 from ._subscription import Event, Inbox, Lost
 
-_MAX_FORMER = 16
-"""Maximum number of session IDs that a hub accepts in `_former`."""
+_MAX_FORMER = 16  # maximum number of session IDs that a hub accepts in `_former`
 
 
 @dataclass(eq=False, slots=True)
@@ -35,11 +34,10 @@ class Topic:
     former: list[str] = field(default_factory=list)
     """IDs of the sessions since the topic was last open. The hub does not resend events that excluded one of them."""
     lost: str | None = None
-    """Why events were lost, to be reported once the topic is open; `None` if none were."""
+    """Why events were lost, to be reported once the topic is open; `None` if none were.
 
-    def lose(self, why: str) -> None:
-        """Give up the missed events. The floor stays: a hub that is behind may send known events again."""
-        self.lost = why
+    The floor stays: a hub that is behind may send known events again.
+    """
 
     def put(self, item: Event | Lost) -> None:
         """Add an item to each inbox for which the topic has been confirmed."""
@@ -51,10 +49,8 @@ class Topic:
 class Topics:
     """All topics, and how much of a hub's history has been received, across connections.
 
-    Topics are subscribed to one after another: the next one once the one before is open or refused.
-
-    Args:
-        changed: called when there may be a topic to subscribe to or to unsubscribe from.
+    Topics are subscribed to one after another: the next one once the one before is open or refused. `changed` is called
+    when there may be a topic to subscribe to or to unsubscribe from.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
@@ -62,12 +58,10 @@ class Topics:
         """The topic that is being subscribed to, or whose missed events are arriving."""
         self.waited = 0.0
         """Seconds that the subscriber has waited for the response to SUBSCRIBE, or for the next missed event."""
-        self.ended: list[Topic] = []
-        """Topics to unsubscribe from."""
+        self.ended: list[Topic] = []  # topics to unsubscribe from
         self._changed = changed
         self._topics: dict[str, Topic] = {}
-        self._missing = 0
-        """Number of missed events of the current topic that have not arrived yet."""
+        self._missing = 0  # number of missed events of the current topic that have not arrived yet
         self._early: list[Event | Lost] = []
         """Events of the current topic that arrived before its confirmation (WAMP v1)."""
         self._session = ""
@@ -93,8 +87,7 @@ class Topics:
         """End an inbox, and remove the topics that have no other. `error`: as for `Inbox.end`."""
         inbox.end(error)
         for name in inbox.topics:
-            topic = self._topics.get(name)
-            if topic is not None and inbox in topic.inboxes:
+            if (topic := self._topics.get(name)) is not None and inbox in topic.inboxes:
                 topic.inboxes.remove(inbox)
                 if not topic.inboxes:
                     del self._topics[name]
@@ -112,16 +105,13 @@ class Topics:
         return self.current
 
     def connected(self, session: str, newest: int | None = None, history: str | None = None) -> None:
-        """Begin a connection.
+        """Begin a connection. `newest` is the highest ID that the hub has assigned. `None`: it keeps no history.
 
-        Args:
-            session: the session ID.
-            newest: the highest ID that the hub has assigned. `None`: it keeps no history.
-            history: the ID of the history. IDs of events of different histories cannot be compared.
+        IDs of events of different histories cannot be compared.
         """
         if newest is None or self._position is None or history != self._history:
             for topic in self._topics.values():
-                topic.lose("the broker keeps no history" if newest is None else "the hub has restarted")
+                topic.lost = "the broker keeps no history" if newest is None else "the hub has restarted"
                 topic.floor = None
         self._session, self._position, self._history = session, newest, history
         self.ended.clear()
@@ -134,7 +124,7 @@ class Topics:
             elif topic.floor is not None and topic.lost is None:
                 topic.former.append(self._session)
                 if len(topic.former) > _MAX_FORMER:
-                    topic.lose("too many connections ended before the missed events had arrived")
+                    topic.lost = "too many connections ended before the missed events had arrived"
             topic.state = "pending"
         self.current = None
 
@@ -152,11 +142,9 @@ class Topics:
             self._position = max(self._position, newest)
 
     def confirmed(self, missed: int = 0, newest: int | None = None) -> None:
-        """Record that the broker has subscribed to the current topic.
+        """Record that the broker has subscribed to the current topic. A number of missed events follow.
 
-        Args:
-            missed: number of missed events that follow.
-            newest: the ID above which every event of the topic will arrive. `None`: the hub does not say.
+        `newest` is the ID above which every event of the topic will arrive. `None`: the hub does not say.
         """
         if (topic := self.current) is None:
             return
@@ -174,16 +162,13 @@ class Topics:
     def refused(self, reason: str, *, history_unavailable: bool = False) -> None:
         """Record that the broker has refused the current topic.
 
-        Args:
-            reason: why.
-            history_unavailable: whether only the missed events are not available. The topic is then subscribed to
-                without them.
+        If only the history is unavailable, the topic is subscribed to again, without the missed events.
         """
         if (topic := self.current) is None:
             return
         self.current = None
         if history_unavailable and topic.floor is not None and topic.lost is None:
-            topic.lose(reason)
+            topic.lost = reason
         else:
             topic.state = "refused"
             refusal = TopicRefused(f"the broker refuses the topic {shortened(topic.name, 200)!r}: {reason}")

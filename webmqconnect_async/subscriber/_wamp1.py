@@ -32,7 +32,13 @@ class Wamp1Session(Session):
             case _:
                 raise SubscriberError("not a WAMP broker")
         try:
-            await self._authenticate(credentials)
+            if credentials is None:
+                # Some hubs send no events before authentication, even to anonymous subscribers.
+                await self._result("authreq")
+                await self._result("auth", None)
+            else:
+                challenge = await self._result("authreq", credentials.key)
+                await self._result("auth", signature(credentials, challenge))
         except _CallError as error:
             # A hub without authentication does not have the procedure.
             if credentials is not None or str(error) != "NoSuchRPCEndpoint":
@@ -40,13 +46,10 @@ class Wamp1Session(Session):
         self._topics.connected(self.id)
 
     async def subscribe(self, topic: Topic) -> None:
-        """Send a SUBSCRIBE, and a CALL after it.
-
-        WAMP v1 has no response to SUBSCRIBE. But a hub handles messages in order and responds to every CALL, at least
-        with an error, which confirms the SUBSCRIBE.
-        """
         self._subscribed[topic.name] = topic
         await self._send(5, topic.name)
+        # WAMP v1 has no response to SUBSCRIBE. But a hub handles messages in order and responds to every CALL, at least
+        # with an error, which confirms the SUBSCRIBE.
         await self._call("ping")
 
     async def _unsubscribe(self, key: object) -> None:
@@ -61,15 +64,6 @@ class Wamp1Session(Session):
                 self._topics.event(topic, Event(name, value))
             case [3 | 4, str(call_id), *_] if call_id == str(self._calls):
                 self._topics.confirmed()
-
-    async def _authenticate(self, credentials: Credentials | None) -> None:
-        if credentials is None:
-            # Some hubs send no events before authentication, even to anonymous subscribers.
-            await self._result("authreq")
-            await self._result("auth", None)
-        else:
-            challenge = await self._result("authreq", credentials.key)
-            await self._result("auth", signature(credentials, challenge))
 
     async def _call(self, procedure: str, *arguments: object) -> None:
         self._calls += 1

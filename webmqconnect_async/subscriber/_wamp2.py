@@ -18,8 +18,7 @@ from ._session import Session, signature
 from ._subscription import Event
 from ._topics import Topic
 
-_NO_SUBSCRIPTION = 2**53
-"""The highest valid ID of WAMP v2, which no subscription has."""
+_NO_SUBSCRIPTION = 2**53  # the highest valid ID of WAMP v2, which no subscription has
 
 
 class Wamp2Session(Session):
@@ -36,8 +35,15 @@ class Wamp2Session(Session):
             authentication = {"authmethods": ["wampcra"], "authid": credentials.key}
         await self._send(1, realm, {"roles": {"subscriber": {}}, **authentication})
         response = await self._reply()
-        if credentials is not None or ticket is not None:
-            response = await self._authenticate(credentials, ticket, response)
+        match response:
+            case [4, "wampcra", {"challenge": challenge}] if credentials is not None:
+                await self._send(5, signature(credentials, challenge), {})
+                response = await self._reply()
+            case [4, "ticket", *_] if ticket is not None:
+                await self._send(5, ticket(), {})
+                response = await self._reply()
+            case [2, *_] if credentials is not None or ticket is not None:
+                raise SubscriberError("the hub sent no challenge: it does not authenticate subscribers")
         match response:
             case [2, int(session_id), details, *_]:
                 self.id = str(session_id)
@@ -67,21 +73,6 @@ class Wamp2Session(Session):
     async def _request(self, kind: int, *fields: object) -> None:
         self._requests += 1
         await self._send(kind, self._requests, *fields)
-
-    async def _authenticate(
-        self, credentials: Credentials | None, ticket: Callable[[], str] | None, response: object
-    ) -> object:
-        """Respond to a challenge, and return the next message; return any other message unchanged."""
-        match response:
-            case [4, "wampcra", {"challenge": challenge}] if credentials is not None:
-                await self._send(5, signature(credentials, challenge), {})
-                return await self._reply()
-            case [4, "ticket", *_] if ticket is not None:
-                await self._send(5, ticket(), {})
-                return await self._reply()
-            case [2, *_]:
-                raise SubscriberError("the hub sent no challenge: it does not authenticate subscribers")
-        return response
 
     def _read(self, message: object) -> None:
         match message:

@@ -150,14 +150,14 @@ def _check_wamp2(text: str) -> None:
             assert value == [34, request, subscription]
         case wamp2_messages.RPCRequest(kind, request):
             assert value[:2] == [kind, request]
-        case wamp2_messages.Publish(request, topic, event, args, kwargs):
+        case wamp2_messages.Publish(request, published):
             arguments, keywords = [*value[4:5], []][0], [*value[5:6], {}][0]
-            assert (value[:2], value[3]) == ([16, request], topic)
-            assert parsed(args) == arguments
-            assert (parsed(kwargs) if kwargs is not None else {}) == keywords
+            assert (value[:2], value[3]) == ([16, request], published.topic)
+            assert parsed(published.args or "") == arguments
+            assert (parsed(published.kwargs) if published.kwargs is not None else {}) == keywords
             lone = len(arguments) == 1 and not keywords
-            assert parsed(event) == (arguments[0] if lone else {"args": arguments, "kwargs": keywords})
-            _check_audience(message.audience._asdict(), value[2])
+            assert parsed(published.event) == (arguments[0] if lone else {"args": arguments, "kwargs": keywords})
+            _check_audience({"eligible": published.eligible, "exclude": published.exclude}, value[2])
 
 
 def _check_audience(audience: Mapping[str, object], options: Mapping[str, object]) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote, quote_plus
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from webmqconnect_async.hub._pushes.verdicts import Accepted, PushRequest, Refused, Rules
+from webmqconnect_async.hub._pushes.verdicts import Accepted, Refused, Rules
 from webmqconnect_async.signing import Credentials
 
 from .texts import broken
@@ -135,10 +135,12 @@ def pairs_of(query: str) -> list[tuple[str, str]]:
 
 
 def judged_twice(
-    judge: Callable[[PushRequest, Rules], Accepted | Refused], request: Request, keys: dict[str, Credentials]
+    judge: Callable[[str, str | None, bytes, float, Rules], Accepted | Refused],
+    request: Request,
+    keys: dict[str, Credentials],
 ) -> Accepted | Refused:
     """Return the verdict, which must be the same each time."""
-    push = PushRequest(request.query, request.content_type, request.body, NOW)
-    verdicts = [judge(push, Rules(keys, MAX_BODY, MAX_TOPIC)) for _ in range(2)]
+    rules = Rules(keys, MAX_BODY, MAX_TOPIC)
+    verdicts = [judge(request.query, request.content_type, request.body, NOW, rules) for _ in range(2)]
     assert verdicts[0] == verdicts[1], "the same push, and another verdict"
     return verdicts[0]

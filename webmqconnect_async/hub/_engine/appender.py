@@ -13,17 +13,14 @@ from .._pushes.verdicts import Refused
 from .connection import Connection, NotDone, Unreachable
 from .engine import Published, Repeated
 from .entries import Entry, Position
-from .names import Names
-from .scripts import ADD
+from .scripts import ADD, Keys
 
-_MOST_EVENTS = 100
-"""Maximum number of events per command."""
+_MOST_EVENTS = 100  # maximum number of events per command
 
 _MOST_BYTES = 1 << 20
 """Maximum size of their fields in bytes. An event that is larger gets a command of its own."""
 
-_PROBE = 1.0
-"""Seconds."""
+_PROBE = 1.0  # seconds
 
 NOT_ADDED = Refused(503, "the backplane cannot be used at present", retry_after=1)
 """The result of an event that has certainly not been added."""
@@ -48,55 +45,41 @@ class OtherHistory(Unreachable):
 class Appender:
     """The queue of events that one hub adds to the stream, in order of arrival.
 
-    Args:
-        names: the names of the keys.
-        most: approximate maximum length of the stream, in entries.
-        clock: returns the Unix time in seconds.
-        added: called with the entries that one command has added. They are consecutive.
+    The stream keeps approximately the newest `most` entries. `added` is called with the entries that one command has
+    added. They are consecutive.
     """
 
     def __init__(
-        self, names: Names, most: int, clock: Callable[[], float], added: Callable[[Sequence[Entry]], None]
+        self, keys: Keys, most: int, clock: Callable[[], float], added: Callable[[Sequence[Entry]], None]
     ) -> None:
-        self._names = names
+        self._keys = keys
         self._most = most
         self._clock = clock
         self._added = added
         self._waiting: deque[Addition] = deque()
         self._filled = asyncio.Event()
         self._script = b""
+        self.history = b""
+        """The ID of the history that this hub follows; empty before the first one."""
         self.newest: Position | None = None
         """The position of the last event that was added; `None` if there is none in the current history."""
         self.latest = -inf
         """When the last event arrived that was not repeated, in the event loop's time."""
 
     def add(self, addition: Addition) -> None:
-        """Queue an event. Its future gets the result."""
         self._waiting.append(addition)
         self._filled.set()
         if addition.push is None:  # otherwise it may be repeated
             self.latest = addition.published.get_loop().time()
 
     async def connect(self, connection: Connection) -> None:
-        """Prepare the connection that `run` uses.
-
-        Raises:
-            Unreachable: The server cannot be used.
-        """
+        """Prepare the connection that `run` uses."""
         await connection.synchronize()
         self._script = cast(bytes, await connection.ask("SCRIPT", "LOAD", ADD))
         await self._ask(connection, b"", ())
 
-    async def run(self, connection: Connection, history: Callable[[], bytes]) -> None:
-        """Add events until a command fails. Then refuse all events that are still queued.
-
-        Args:
-            connection: to the server.
-            history: returns the ID of the history that this hub follows.
-
-        Raises:
-            Unreachable: The server cannot be used.
-        """
+    async def run(self, connection: Connection) -> None:
+        """Add events until a command fails. Then refuse all events that are still queued."""
         try:
             while True:
                 await self._filled.wait()
@@ -105,12 +88,12 @@ class Appender:
                     await connection.synchronize()
                     continue
                 try:
-                    before = history()
-                    results = await self._ask(connection, before, batch)
+                    history = self.history
+                    results = await self._ask(connection, history, batch)
                     if results is None:
                         raise OtherHistory("another hub has begun a new history")
                     # If this hub has adopted another history meanwhile, the events may be lost: NOT_KNOWN.
-                    if history() == before:
+                    if history == self.history:
                         self._settle(batch, results)
                 except (NotDone, OtherHistory):
                     _finish(batch, NOT_ADDED)
@@ -127,7 +110,6 @@ class Appender:
             self._filled.set()
 
     def refuse(self) -> None:
-        """Refuse all queued events."""
         _finish(self._waiting, NOT_ADDED)
         self._waiting.clear()
         self._filled.clear()
@@ -145,12 +127,11 @@ class Appender:
         return batch
 
     async def _ask(self, connection: Connection, history: bytes, batch: Sequence[Addition]) -> Sequence[bytes] | None:
-        names = self._names
         arguments: list[bytes | str | int] = [history, int(self._clock() * 1000), self._most, connection.deadline]
         for addition in batch:
             push = (addition.push.name.hex(), addition.push.content.hex()) if addition.push else ("", "")
             arguments += (*push, 1 + len(addition.fields), addition.token, *addition.fields)
-        keys = names.stream, names.history, names.key
+        keys = self._keys.stream, self._keys.history, self._keys.idempotency
         results = await connection.ask("EVALSHA", self._script, len(keys), *keys, *arguments)
         if results == b"late":
             raise NotDone("it has received a command too late")

@@ -23,8 +23,7 @@ except ModuleNotFoundError as error:
 from ..._core.escape import visible
 from .._backplane import Backplane
 
-_TIMEOUT = 2.0
-"""Seconds within which the server must reply to a command."""
+_TIMEOUT = 2.0  # seconds within which the server must reply to a command
 
 
 class _Driver(TypedDict, total=False):
@@ -47,15 +46,11 @@ class NotDone(Unreachable):
 
 
 class Connection:
-    """A connection. After an exception other than `NotDone`, it must not be used again.
-
-    Args:
-        backplane: the server.
-    """
+    """A connection. After an exception other than `NotDone`, it must not be used again."""
 
     def __init__(self, backplane: Backplane) -> None:
-        tls = partial(SSLConnection, ssl_ca_certs=backplane.authority_file, ssl_check_hostname=True)
         self._ahead = 0.0  # milliseconds that the server's time is ahead of the event loop's, at least
+        tls = partial(SSLConnection, ssl_ca_certs=backplane.authority_file, ssl_check_hostname=True)
         kind = tls if backplane.tls else RedisConnection
         self._redis = kind(
             host=backplane.host,
@@ -72,11 +67,7 @@ class Connection:
         )
 
     async def open(self) -> None:
-        """Connect, and authenticate.
-
-        Raises:
-            Unreachable: There is no connection, or the server refuses the password.
-        """
+        """Connect, and authenticate."""
         reason = ""
         try:
             async with asyncio.timeout(_TIMEOUT):
@@ -91,11 +82,7 @@ class Connection:
             raise Unreachable(reason)
 
     async def synchronize(self) -> None:
-        """Ask for the server's time, which `deadline` needs.
-
-        Raises:
-            Unreachable: The server cannot be used.
-        """
+        """Ask for the server's time, which `deadline` needs."""
         seconds, microseconds = cast(Sequence[bytes], await self.ask("TIME"))
         now = asyncio.get_running_loop().time()
         self._ahead = int(seconds) * 1000 + int(microseconds) // 1000 - now * 1000
@@ -106,11 +93,7 @@ class Connection:
         return int(self._ahead + (asyncio.get_running_loop().time() + _TIMEOUT) * 1000)
 
     async def ask(self, *command: bytes | str | int, wait: float = 0.0) -> Reply:
-        """Send a command and return the reply.
-
-        Args:
-            command: its name and arguments.
-            wait: seconds that the command itself may take to reply.
+        """Send a command and return the reply, for which the command itself may take `wait` seconds.
 
         Raises:
             NotDone: The server has refused the command.
@@ -123,16 +106,13 @@ class Connection:
                 packed = pack_command(command)  # type: ignore[arg-type]
                 await self._redis.send_packed_command(packed, check_health=False)
                 reply: Reply = await self._redis.read_response()
-        except _REFUSALS as error:
-            raise NotDone(_reason(error)) from None
-        except exceptions.ResponseError as error:
-            refused = str(error).startswith(_REFUSED)
-            raise (NotDone if refused else Unreachable)(_reason(error)) from None
         except (exceptions.RedisError, OSError, TimeoutError) as error:
-            raise Unreachable(_reason(error)) from None
+            # redis-py removes the code, by which it chooses the class, from the texts of these classes only.
+            refused = isinstance(error, _REFUSALS) or str(error).startswith(_REFUSED)
+            raise (NotDone if refused else Unreachable)(_reason(error)) from None
         return reply
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the connection, without waiting for the server."""
         await self._redis.disconnect(nowait=True)
 
@@ -141,13 +121,14 @@ _REFUSALS = (
     exceptions.NoScriptError,
     exceptions.OutOfMemoryError,
     exceptions.ReadOnlyError,
+    exceptions.MasterDownError,
     exceptions.BusyLoadingError,
     exceptions.AuthenticationError,
 )
 """Errors after which the server has changed nothing. If it stops a script, then at the first write. A missing right is
 not among them: a script may have used other rights before."""
 
-_REFUSED = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
+_REFUSED = ("MISCONF", "NOREPLICAS", "BUSY")
 
 
 def _reason(error: Exception) -> str:

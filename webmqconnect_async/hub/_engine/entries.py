@@ -19,9 +19,11 @@ from typing import NamedTuple
 from .._publication import Publication, Receivers
 
 _BEFORE = re.compile(rb"(\d{1,20}-\d{1,20}) (.+)", re.DOTALL)
-_COUNTER_BITS = 11
-_MOST = (1 << _COUNTER_BITS) - 1
+_MOST = (1 << 11) - 1
 """The highest counter that a hub uses. An entry of another program may have a higher one."""
+
+_EVENT = {b"t", b"e", b"a", b"k", b"r", b"s"}
+"""The fields that an event may have. The others need not be text."""
 
 
 class Position(NamedTuple):
@@ -32,9 +34,8 @@ class Position(NamedTuple):
 
     @property
     def publication_id(self) -> int:
-        """The ID of the entry's publication."""
         milliseconds, _, counter = self.id.partition(b"-")
-        return int(milliseconds) << _COUNTER_BITS | min(int(counter), _MOST)
+        return int(milliseconds) << 11 | min(int(counter), _MOST)
 
 
 class InvalidEntry(ValueError):
@@ -50,20 +51,23 @@ class Entry(NamedTuple):
     fields: Sequence[bytes]
 
     def follows(self, position: Position) -> bool:
-        """Return whether this is the next entry after a position."""
         return self.before == b"%s %s" % position
 
     def publication(self) -> Publication:
-        """Return the event.
-
-        Raises:
-            InvalidEntry: The entry has no event, because no hub has written it.
-        """
-        named = dict(zip(self.fields[::2], self.fields[1::2], strict=True))
+        """Return the event; raise `InvalidEntry` if there is none, because no hub has written the entry."""
+        pairs = zip(self.fields[::2], self.fields[1::2], strict=True)
         try:
-            return _publication(named)
+            named = {name: text.decode("utf-8", "surrogatepass") for name, text in pairs if name in _EVENT}
+            publication = Publication(
+                named[b"t"], named[b"e"], args=named.get(b"a"), kwargs=named.get(b"k"), retain=b"r" in named
+            )
+            if b"s" in named:
+                by_session, by_authid, by_authrole = map(_receivers, json.loads(named[b"s"]))
+                publication.eligible, publication.exclude = by_session.eligible, by_session.exclude
+                publication.authid, publication.authrole = by_authid, by_authrole
         except (LookupError, ValueError, TypeError, RecursionError):
             raise InvalidEntry from None
+        return publication
 
 
 def fields_of(publication: Publication) -> list[bytes]:
@@ -83,7 +87,6 @@ def fields_of(publication: Publication) -> list[bytes]:
 
 
 def entry_of(entry_id: bytes, fields: Sequence[bytes]) -> Entry:
-    """Return an entry of the stream."""
     before = fields[3] if len(fields) > 3 and (fields[0], fields[2]) == (b"o", b"p") else b""
     return Entry(Position(entry_id, fields[1]), before, fields)
 
@@ -94,21 +97,6 @@ def position_of(before: bytes) -> Position | None:
     return None if matched is None else Position(*matched.groups())
 
 
-def _publication(named: dict[bytes, bytes]) -> Publication:
-    publication = Publication(
-        _text(named[b"t"]),
-        _text(named[b"e"]),
-        args=_text(named[b"a"]) if b"a" in named else None,
-        kwargs=_text(named[b"k"]) if b"k" in named else None,
-        retain=b"r" in named,
-    )
-    if b"s" in named:
-        by_session, by_authid, by_authrole = map(_receivers, json.loads(named[b"s"]))
-        publication.eligible, publication.exclude = by_session.eligible, by_session.exclude
-        publication.authid, publication.authrole = by_authid, by_authrole
-    return publication
-
-
 def _receivers(sets: Sequence[Sequence[str] | None]) -> Receivers:
     eligible, exclude = sets
     return Receivers(None if eligible is None else frozenset(eligible), frozenset(exclude or ()))
@@ -116,7 +104,3 @@ def _receivers(sets: Sequence[Sequence[str] | None]) -> Receivers:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogatepass")

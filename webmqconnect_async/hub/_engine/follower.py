@@ -12,8 +12,7 @@ from .._history import History
 from .appender import Appender
 from .connection import Connection, Reply, Unreachable
 from .entries import Entry, InvalidEntry, Position
-from .names import Names
-from .scripts import BEGIN
+from .scripts import BEGIN, Keys
 from .server import Server, server_of
 from .tail import Portions, Tail, entries_of, read_tail
 
@@ -41,30 +40,24 @@ _LOST = "the stream does not have what was in it before"
 class Follower:
     """Reads the stream for one hub, from the position that it has reached.
 
-    Args:
-        names: the names of the keys.
-        config: the hub's configuration.
-        appender: has the position of the last event that this hub added.
-        new_history: returns a history whose events begin after an ID.
-        adopt: called with a history that replaces the former one, its ID, and the reason. The reason is empty for the
-            first history.
-        deliver: called with each entry in order.
+    `new_history` returns a history whose events begin after an ID. `adopt` is called with a history that replaces the
+    former one, its ID, and the reason, which is empty for the first history; `deliver` with each entry in order.
     """
 
     def __init__(
         self,
-        names: Names,
+        keys: Keys,
         config: HubConfig,
         appender: Appender,
         new_history: Callable[[int], History],
         adopt: Callable[[Tail, str, str], None],
         deliver: Callable[[Entry], None],
     ) -> None:
-        self._names = names
+        self._keys = keys
         self._config = config
         self._appender = appender
         self._new_history = new_history
-        self._tell = adopt
+        self._adopted = adopt
         self._deliver = deliver
         self._portions = Portions(config.max_body)
         self._server: Server | None = None
@@ -73,24 +66,17 @@ class Follower:
         self._ahead: set[Position] = set()
         """The positions that `added` has delivered since the last read began."""
         self._held: asyncio.Future[None] | None = None
-        self.history = b""
-        """The ID of the history; empty before the first one."""
 
     async def connect(self, connection: Connection, adding: Connection) -> None:
         """Check the server. Then continue from the position of this hub, or read the stream again if events were lost.
 
-        Args:
-            connection: the one that `run` will use.
-            adding: the one that the appender will use.
-
-        Raises:
-            Unreachable: The server cannot be used.
+        `run` will use the first connection, and the appender the other one.
         """
         self._server, other = [server_of(cast(bytes, await each.ask("INFO"))) for each in (connection, adding)]
         if self._server.run != other.run:  # during a failover
             raise Unreachable("two servers respond at this address")
         # These commands change nothing. They fail here if a permission is missing, instead of later within a script.
-        nothing = self._names.nothing
+        nothing = self._keys.nothing
         await connection.ask("XADD", nothing, "NOMKSTREAM", "*", "o", "")
         await connection.ask("SET", nothing, "", "XX")
         await connection.ask("DEL", nothing)
@@ -99,12 +85,8 @@ class Follower:
         await self._resume(connection)
 
     async def run(self, connection: Connection) -> None:
-        """Deliver each entry when it arrives.
-
-        Raises:
-            Unreachable: The server cannot be used.
-        """
-        stream, portions = self._names.stream, self._portions
+        """Deliver each entry when it arrives."""
+        stream, portions = self._keys.stream, self._portions
         while True:
             self._reading = True
             await self._hold()
@@ -131,9 +113,6 @@ class Follower:
         """Deliver the events that this hub has added, if it has delivered all earlier ones. Otherwise let `run` read.
 
         This saves a hub with many pushes from receiving and parsing its own events.
-
-        Args:
-            entries: the events that one command has added.
         """
         if self._reading and entries[0].follows(cast(Position, self._position)):
             for entry in entries:
@@ -161,11 +140,7 @@ class Follower:
         return newest is not None and newest.publication_id > position.publication_id
 
     def _advance(self, entry: Entry) -> None:
-        """Deliver an entry.
-
-        Raises:
-            InvalidEntry: It does not follow the position, or no hub has written it.
-        """
+        """Deliver an entry; raise `InvalidEntry` if it does not follow the position, or no hub has written it."""
         if not entry.follows(cast(Position, self._position)):
             raise InvalidEntry
         self._deliver(entry)
@@ -174,33 +149,30 @@ class Follower:
     async def _resume(self, connection: Connection, *, gap: bool = False) -> None:
         """Continue from the position. If entries after it are missing, adopt the history that the stream has now.
 
-        If the server itself has lost entries, that is a new history, whose stream is empty.
-
-        Args:
-            connection: to the server.
-            gap: whether the next entry does not follow the position.
+        If the server itself has lost entries, that is a new history, whose stream is empty. `gap`: the next entry does
+        not follow the position.
         """
-        names, server = self._names, cast(Server, self._server)
+        keys, server = self._keys, cast(Server, self._server)
         history, run = await self._vouched(connection)
         begin = False
         if history is None:
             begin, why = True, "the stream is gone"
         elif run is None or not server.kept_all(run.decode()):
             begin, why = True, "the server has been started again without all that was in it"
-        elif history != self.history:
+        elif history != self._appender.history:
             why = "another hub has found that events are lost"
         else:
             why = await self._missing(connection)
             if not why and not gap:
                 if run.decode() != str(server):
-                    await connection.ask("SET", names.server, str(server))
+                    await connection.ask("SET", keys.server, str(server))
                 return
             begin = why == _LOST
         if begin:
             history = await self._begin(connection, history)
         for _ in range(_ATTEMPTS):
-            tail = await read_tail(connection, names.stream, self._config, self._portions, self._new_history)
-            now = cast(bytes | None, await connection.ask("GET", names.history))
+            tail = await read_tail(connection, keys.stream, self._config, self._portions, self._new_history)
+            now = cast(bytes | None, await connection.ask("GET", keys.history))
             if tail is not None and now is not None and now == history:
                 self._adopt(tail, now, why or "the stream has a gap")
                 return
@@ -214,10 +186,10 @@ class Follower:
         After a restart of the server, a hub checks whether the stream still has the last entries that it has read. A
         hub that has just started has not read any, so it waits a while for another hub to check.
         """
-        names, mine = self._names, str(self._server).encode()
+        keys, mine = self._keys, str(self._server).encode()
         attempts = 0
         while True:
-            history, run = cast(Sequence[bytes | None], await connection.ask("MGET", names.history, names.server))
+            history, run = cast(Sequence[bytes | None], await connection.ask("MGET", keys.history, keys.server))
             if self._position is not None or history is None or run in (None, mine):
                 return history, run
             attempts += 1
@@ -227,7 +199,7 @@ class Follower:
 
     async def _missing(self, connection: Connection) -> str:
         """Return why the stream lacks the last entry that this hub has read or added; empty if it has both."""
-        stream, newest = self._names.stream, self._appender.newest
+        stream, newest = self._keys.stream, self._appender.newest
         # An entry of its own below the position may have been trimmed: the hub has read what follows it.
         for position in (self._position, newest if self._behind else None):
             if position is not None:
@@ -240,19 +212,19 @@ class Follower:
 
     async def _begin(self, connection: Connection, history: bytes | None) -> bytes:
         """Begin a new history, unless another hub has already done so. Return the ID of the current history."""
-        names = self._names
+        keys = self._keys
         newest = 0 if self._position is None else (self._position.publication_id >> 11) + 1
         reply = await connection.ask(
-            *("EVAL", BEGIN, 3, names.stream, names.history, names.server, history or b""),
+            *("EVAL", BEGIN, 3, keys.stream, keys.history, keys.server, history or b""),
             *(secrets.token_urlsafe(9), max(newest, int(self._config.clock() * 1000)), secrets.token_hex(6)),
             str(self._server),
         )
         return cast(bytes, reply)
 
     def _adopt(self, tail: Tail, history: bytes, why: str) -> None:
-        before, self.history, self._position = self.history, history, tail.position
-        self._appender.newest = None
-        self._tell(tail, history.decode(), why if before else "")
+        before, self._appender.history = self._appender.history, history
+        self._appender.newest, self._position = None, tail.position
+        self._adopted(tail, history.decode(), why if before else "")
 
 
 def _release(held: asyncio.Future[None]) -> None:

@@ -1,4 +1,25 @@
-"""The two Lua scripts that write to the stream. Redis runs each of them atomically."""
+"""The keys in Redis, and the two Lua scripts that write to the stream. Redis runs each of them atomically."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Keys(NamedTuple):
+    """The names of the keys that the hubs of one application share."""
+
+    stream: str
+    history: str
+    """Has the ID of the history. A new history begins when the stream is created, or events are lost."""
+    server: str
+    """Has the run of the server in which a hub last confirmed that the history is complete."""
+    idempotency: str  # the prefix of the keys for idempotency keys
+    nothing: str  # a key that never exists, to check permissions with
+
+
+def keys_of(prefix: str) -> Keys:
+    return Keys(*[f"{prefix}:{name}" for name in ("events", "history", "server", "key:", "nothing")])
+
 
 BEGIN = """\
 local current = redis.call('GET', KEYS[2]) or ''

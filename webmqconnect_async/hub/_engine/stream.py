@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
+from contextlib import aclosing
 from functools import partial
 from itertools import count
 from math import inf
@@ -25,7 +25,7 @@ from .connection import Connection, Unreachable
 from .engine import Engine, Published
 from .entries import Entry, fields_of
 from .follower import Follower
-from .names import names_of
+from .scripts import keys_of
 from .tail import Tail
 
 if TYPE_CHECKING:
@@ -44,49 +44,35 @@ logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class StreamEngine(Engine):
-    """Adds events to the stream, and delivers the events that are in it.
-
-    Args:
-        backplane: the address of the stream.
-        config: the hub's configuration.
-        broker: delivers the events to subscribers.
-    """
+    """Adds events to the stream, and delivers the events that are in it."""
 
     shared: ClassVar[bool] = True
 
     def __init__(self, backplane: Backplane, config: HubConfig, broker: Broker) -> None:
         self._backplane = backplane
         self._broker = broker
-        names = names_of(backplane.prefix)
+        keys = keys_of(backplane.prefix)
         # Enough entries to fill a history, because each event takes more than _BYTES_PER_ENTRY in it.
         most = max(_LEAST_ENTRIES, config.history_bytes // _BYTES_PER_ENTRY)
-        self._appender = Appender(names, most, config.clock, lambda entries: self._follower.added(entries))
-        self._follower = Follower(names, config, self._appender, broker.new_history, self._adopt, self._deliver)
+        self._appender = Appender(keys, most, config.clock, lambda entries: self._follower.added(entries))
+        self._follower = Follower(keys, config, self._appender, broker.new_history, self._adopt, self._deliver)
         self._task: asyncio.Task[None] | None = None
-        self._unready = "it has not started"
+        self.unready = "it has not started"
         self._closing = False
         self._hub, self._numbers = secrets.token_hex(6), count()
         self._own: dict[bytes, tuple[Publication, float | None]] = {}
         self._waiting: dict[asyncio.Future[None], int] = {}
         self._unreached: float = inf  # the lowest ID for which a wait has timed out since the last event
 
-    @property
-    def unready(self) -> str:
-        return self._unready
-
     async def start(self) -> None:
-        """Connect, read the newest entries of the stream, and start to follow it.
-
-        Raises:
-            ConnectionError: The server cannot be used.
-        """
+        """Connect, read the newest entries of the stream, and start to follow it."""
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run(started))
         await started
 
     async def close(self) -> None:
         self._closing = True  # a TaskGroup swallows the cancellation if its tasks fail at the same moment
-        self._unready = "it has been closed"
+        self.unready = "it has been closed"
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -95,7 +81,7 @@ class StreamEngine(Engine):
         self, publication: Publication, push: Fingerprint | None = None, began: float | None = None
     ) -> Published | asyncio.Future[Published]:
         """Queue an event to be added to the stream. It is delivered once it is there."""
-        if self._unready:
+        if self.unready:
             return NOT_ADDED
         token = f"{self._hub}-{next(self._numbers)}".encode()
         published: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
@@ -112,16 +98,20 @@ class StreamEngine(Engine):
         pause = _PAUSE
         while True:
             try:
-                async with self._connections() as (following, adding):
+                # One connection for reads that block until there are entries, the other for adding events.
+                following, adding = Connection(self._backplane), Connection(self._backplane)
+                async with aclosing(following), aclosing(adding):
+                    await following.open()
+                    await adding.open()
                     await self._follower.connect(following, adding)
                     self._available(started)
                     pause = _PAUSE
                     async with asyncio.TaskGroup() as tasks:
                         tasks.create_task(self._follower.run(following))
-                        tasks.create_task(self._appender.run(adding, lambda: self._follower.history))
+                        tasks.create_task(self._appender.run(adding))
                         tasks.create_task(self._appender.probe())
             except* Unreachable as errors:
-                self._away(_first(errors), started)
+                self._away(errors.exceptions[0], started)
             except* Exception:
                 logger.exception("backplane %s: an error that should not happen", self._backplane)
                 self._away(Unreachable("an error that should not happen, see the log"), started)
@@ -130,35 +120,23 @@ class StreamEngine(Engine):
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    @asynccontextmanager
-    async def _connections(self) -> AsyncIterator[tuple[Connection, Connection]]:
-        """Open two connections: one for reads that block until there are entries, the other for adding events."""
-        following, adding = Connection(self._backplane), Connection(self._backplane)
-        try:
-            await following.open()
-            await adding.open()
-            yield following, adding
-        finally:
-            await following.close()
-            await adding.close()
-
     def _available(self, started: asyncio.Future[None]) -> None:
         if started.done():
             logger.info("backplane %s: it can be used again", self._backplane, extra={"event": "backplane"})
         else:
             started.set_result(None)
-        self._unready = ""
+        self.unready = ""
 
-    def _away(self, error: Unreachable, started: asyncio.Future[None]) -> None:
+    def _away(self, error: Exception, started: asyncio.Future[None]) -> None:
         if not started.done():
             started.set_exception(ConnectionError(f"the backplane {self._backplane} cannot be used: {error}"))
-        elif not self._unready and not isinstance(error, OtherHistory):
+        elif not self.unready and not isinstance(error, OtherHistory):
             logger.warning(
                 "backplane %s: %s; until it can be used again, pushes are refused with 503",
                 *(self._backplane, error),
                 extra={"event": "backplane", "reason": str(error)},
             )
-        self._unready = str(error)
+        self.unready = str(error)
         self._appender.refuse()
 
     async def _reach(self, publication_id: int) -> None:
@@ -197,11 +175,3 @@ class StreamEngine(Engine):
         for reached, publication_id in self._waiting.items():
             if publication_id <= self._broker.ids.newest and not reached.done():
                 reached.set_result(None)
-
-
-def _first(errors: ExceptionGroup[Unreachable]) -> Unreachable:
-    """Return the first error of a group, which may contain other groups."""
-    error: Unreachable | ExceptionGroup[Unreachable] = errors
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error

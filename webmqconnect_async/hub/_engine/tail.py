@@ -34,10 +34,7 @@ class Portions:
         self.count = max(1, min(_MOST_ENTRIES, _MOST_BYTES // max_body))
 
     async def ask(self, connection: Connection, *command: bytes | str | int, wait: float = 0.0) -> Reply:
-        """Return the reply to a command that reads entries. If there is none, halve the number.
-
-        Args and errors are those of `Connection.ask`.
-        """
+        """Send a command that reads entries, as `Connection.ask` does. If there is no reply, halve the number."""
         try:
             return await connection.ask(*command, wait=wait)
         except Unreachable:
@@ -58,17 +55,9 @@ class Portions:
 async def read_tail(
     connection: Connection, stream: str, config: HubConfig, portions: Portions, new_history: Callable[[int], History]
 ) -> Tail | None:
-    """Read the events of the last `history_seconds`.
+    """Read the events of the last `history_seconds`. `None`: the stream is gone.
 
-    Args:
-        connection: must not be used for anything else meanwhile.
-        stream: the key of the stream.
-        config: the hub's configuration.
-        portions: how many entries to read with one command.
-        new_history: returns a history whose events begin after an ID.
-
-    Returns:
-        `None` if the stream is gone.
+    `new_history` returns a history whose events begin after an ID.
     """
     history = position = None
     async for entry in _entries(connection, stream, config, portions):
@@ -76,16 +65,13 @@ async def read_tail(
             history = new_history((position_of(entry.before) or entry.position).publication_id)
         position = entry.position
         if entry.before:
+            # The monotonic time at which the event was published; the current time if that is in the future.
+            age = max(0.0, config.clock() - (position.publication_id >> 11) / 1000)
             try:
-                history.add(entry.publication(), position.publication_id, _since(position, config))
+                history.add(entry.publication(), position.publication_id, monotonic() - age)
             except InvalidEntry:
                 history = new_history(position.publication_id)
     return None if history is None or position is None else Tail(history, position)
-
-
-def _since(position: Position, config: HubConfig) -> float:
-    """Return the monotonic time at which an event was published; the current time if that is in the future."""
-    return monotonic() - max(0.0, config.clock() - (position.publication_id >> 11) / 1000)
 
 
 async def _entries(connection: Connection, stream: str, config: HubConfig, portions: Portions) -> AsyncIterator[Entry]:

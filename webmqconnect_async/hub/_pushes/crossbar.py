@@ -17,7 +17,7 @@ from ...signing import Credentials, verify
 from .. import _remedies as remedies
 from .._publication import arguments_of
 from .._publish_options import Audience, audience_of, flag_of
-from .verdicts import MAX_SKEW, Accepted, PushRequest, Refused, Rules
+from .verdicts import MAX_SKEW, Accepted, Refused, Rules
 
 _CONTENT_TYPE = "application/json"
 _RESERVED = {"topic", "self"}
@@ -43,16 +43,18 @@ def judge_head(content_type: str | None, length: int, max_body: int) -> Refused 
     return None
 
 
-def judge(request: PushRequest, rules: Rules) -> Accepted | Refused:
-    """Judge a request. The order of the checks is the bridge's. Without a content type, it is `application/json`."""
-    body, keys = request.body, rules.keys
-    if refused := judge_head(request.content_type, len(body), rules.max_body):
+def judge(query: str, content_type: str | None, body: bytes, now: float, rules: Rules) -> Accepted | Refused:
+    """Judge a push, whose arguments are those of `webmq.judge`. The order of the checks is the bridge's.
+
+    Without a content type, it is `application/json`.
+    """
+    if refused := judge_head(content_type, len(body), rules.max_body):
         return refused
     try:
-        fields = _fields(request.query)
-        if refused := _judge_signature(fields, body, request.received, keys):
+        fields = _fields(query)
+        if refused := _judge_signature(fields, body, now, rules.keys):
             return refused
-        return _publication(body, fields.get("key") if keys else None, rules.max_topic)
+        return _publication(body, fields.get("key") if rules.keys else None, rules.max_topic)
     except _Broken as broken:
         reason, *remedy = broken.args
         return Refused(500, reason, _remedy="".join(remedy))
@@ -77,7 +79,8 @@ def _judge_signature(
         value = fields.get(name)
         if value is None:
             if keys:
-                return _missing(name)
+                before = "signed request required, but mandatory " if name == "timestamp" else ""
+                return _invalid(f"missing mandatory field - {before}'{name}' field missing", remedies.SIGN)
         elif name in ("timestamp", "seq", "nonce") and (refused := _judge_field(name, value, now)):
             return refused
     if not keys:
@@ -91,15 +94,6 @@ def _judge_signature(
     return None
 
 
-def _missing(name: str) -> Refused:
-    problem = f"'{name}' field missing"
-    if name == "timestamp":
-        problem = "signed request required, but mandatory 'timestamp' field missing"
-    return Refused(
-        400, f"REST bridge signature was invalid (missing mandatory field - {problem}).", _remedy=remedies.SIGN
-    )
-
-
 def _judge_field(name: str, value: str, now: float) -> Refused | None:
     if not value.isascii():
         raise _Broken(f"parameter '{name}' is not ASCII")
@@ -107,8 +101,8 @@ def _judge_field(name: str, value: str, now: float) -> Refused | None:
         try:
             signed_at = datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
         except ValueError:
-            problem = f"'{visible(value, 100)}' (must be UTC/ISO-8601, e.g. '2011-10-14T16:59:51.123Z')"
-            return Refused(400, f"REST bridge signature was invalid (invalid timestamp {problem}).")
+            form = "must be UTC/ISO-8601, e.g. '2011-10-14T16:59:51.123Z'"
+            return _invalid(f"invalid timestamp '{visible(value, 100)}' ({form})")
         if abs(now - signed_at) > MAX_SKEW:
             return Refused(400, "Request expired, too old timestamp.", _remedy=remedies.CLOCK)
         return None
@@ -116,9 +110,12 @@ def _judge_field(name: str, value: str, now: float) -> Refused | None:
         int(value.encode())  # int() strips more kinds of whitespace from text than from bytes
     except ValueError:
         kind = "sequence number" if name == "seq" else name
-        problem = f"invalid {kind} '{visible(value, 100)}' (must be an integer)"
-        return Refused(400, f"REST bridge signature was invalid ({problem}).")
+        return _invalid(f"invalid {kind} '{visible(value, 100)}' (must be an integer)")
     return None
+
+
+def _invalid(problem: str, remedy: str = "") -> Refused:
+    return Refused(400, f"REST bridge signature was invalid ({problem}).", _remedy=remedy)
 
 
 def _publication(body: bytes, key: str | None, max_topic: int) -> Accepted | Refused:
@@ -132,42 +129,30 @@ def _publication(body: bytes, key: str | None, max_topic: int) -> Accepted | Ref
         return Refused(400, "Request body was valid JSON, but not well formed (must be a dict).")
     if "topic" not in push:
         return Refused(400, "Request body was valid JSON, but not well formed (missing key 'topic').")
+    positional = push.get("args") or []
+    if not isinstance(positional, Iterable):
+        raise _Broken("args is not a list")
+    keywords = {name: value for name, value in _object(push, "kwargs").items() if name != "options"}
+    if found := _RESERVED & keywords.keys():
+        raise _Broken(f"a keyword is named '{min(found)}'")
     try:
-        event, args, kwargs = arguments_of(_args(push), _kwargs(push))
+        # As in the bridge, a string or an object counts as `list` of it.
+        event, args, kwargs = arguments_of(list(positional), keywords)
     except ValueError:  # nested so deeply that it can be decoded but not encoded
         return Refused(400, "Request body was invalid JSON.")
     options = _object(push, "options")
     audience = _audience(options)
-    topic = _topic(push["topic"], max_topic)
+    topic = push["topic"]
+    if not isinstance(topic, str) or not is_uri(topic):
+        raise _Broken("the topic is not a URI")
+    if len(topic) > max_topic:
+        remedy = remedies.longer_topic(len(topic))
+        raise _Broken(f"topic length ({len(topic)}) exceeds maximum ({max_topic})", remedy)
     if is_reserved(topic):
         return Refused(200, "wamp.error.invalid_uri")
     retain = options.get("retain") is True and audience.may_be_retained
     eligible, exclude, authid, authrole = audience
     return Accepted(topic, event, eligible, exclude, args, kwargs, authid, authrole, retain, key)
-
-
-def _topic(topic: object, longest: int) -> str:
-    if not isinstance(topic, str) or not is_uri(topic):
-        raise _Broken("the topic is not a URI")
-    if len(topic) > longest:
-        raise _Broken(f"topic length ({len(topic)}) exceeds maximum ({longest})", remedies.longer_topic(len(topic)))
-    return topic
-
-
-def _args(push: Mapping[str, object]) -> list[object]:
-    """Return the positional arguments. As in the bridge, a string or an object counts as `list` of it."""
-    args = push.get("args") or []
-    if not isinstance(args, Iterable):
-        raise _Broken("args is not a list")
-    return list(args)
-
-
-def _kwargs(push: Mapping[str, object]) -> dict[str, object]:
-    """Return the keyword arguments."""
-    kwargs = _object(push, "kwargs")
-    if found := _RESERVED & kwargs.keys():
-        raise _Broken(f"a keyword is named '{min(found)}'")
-    return {name: value for name, value in kwargs.items() if name != "options"}
 
 
 def _object(push: Mapping[str, object], name: str) -> Mapping[str, object]:

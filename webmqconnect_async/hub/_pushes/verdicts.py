@@ -1,4 +1,4 @@
-"""A push request as both push formats judge it, and the verdict on it: `Accepted` or `Refused`."""
+"""What both push formats have in common: the rules, and the verdict on a push, `Accepted` or `Refused`."""
 
 from __future__ import annotations
 
@@ -12,30 +12,14 @@ MAX_SKEW = 300
 """Seconds that the timestamp of a signed push may differ from the hub's clock, in either direction."""
 
 
-@dataclass(slots=True)
-class PushRequest:
-    """A push as it was received."""
-
-    query: str
-    """The part of the request target after the `?`, undecoded."""
-    content_type: str | None
-    """The header; `None` if it is missing."""
-    body: bytes
-    """The exact bytes. If the body is too long, some may be missing, but there are more than `max_body`."""
-    received: float
-    """The Unix time in seconds."""
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The rules that a hub checks pushes against."""
 
     keys: Mapping[str, Credentials]
     """Credentials by application key. If there are any, only signed pushes are accepted."""
-    max_body: int
-    """Bytes."""
-    max_topic: int
-    """Characters."""
+    max_body: int  # bytes
+    max_topic: int  # characters
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from ..._core.escape import visible
 from ..._core.query import parameters
 from ...signing import Credentials, verify
 from .. import _remedies as remedies
-from .verdicts import MAX_SKEW, Accepted, PushRequest, Refused, Rules
+from .verdicts import MAX_SKEW, Accepted, Refused, Rules
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"
@@ -33,12 +33,14 @@ def judge_head(content_type: str | None, length: int, max_body: int) -> Refused 
     return None
 
 
-def judge(request: PushRequest, rules: Rules) -> Accepted | Refused:
-    """Judge a request. The order of the checks and the texts are those of the original hub."""
-    body = request.body
-    if refused := judge_head(request.content_type, len(body), rules.max_body):
+def judge(query: str, content_type: str | None, body: bytes, now: float, rules: Rules) -> Accepted | Refused:
+    """Judge a push at a Unix time. The order of the checks and the texts are those of the original hub.
+
+    `query` is undecoded. If the body is too long, some of it may be missing, but there is more than `max_body`.
+    """
+    if refused := judge_head(content_type, len(body), rules.max_body):
         return refused
-    values = _parameters(request.query)
+    values = _parameters(query)
     if isinstance(values, Refused):
         return values
 
@@ -52,7 +54,7 @@ def judge(request: PushRequest, rules: Rules) -> Accepted | Refused:
     # An empty value counts as missing.
     key, timestamp, signature = values.get("appkey"), values.get("timestamp"), values.get("signature")
     if key and timestamp and signature:
-        if refused := _judge_signature(topic, key, timestamp, signature, body, request.received, rules.keys):
+        if refused := _judge_signature(topic, key, timestamp, signature, body, now, rules.keys):
             return refused
     elif key or timestamp or signature:
         return Refused(400, "either all or none of parameters 'appkey', 'signature' and 'timestamp' must be present")
@@ -89,13 +91,7 @@ def _parameters(query: str) -> dict[str, str] | Refused:
 
 
 def _judge_signature(
-    topic: str,
-    key: str,
-    timestamp: str,
-    signature: str,
-    body: bytes,
-    now: float,
-    keys: Mapping[str, Credentials],
+    topic: str, key: str, timestamp: str, signature: str, body: bytes, now: float, keys: Mapping[str, Credentials]
 ) -> Refused | None:
     try:
         signed_at = _unix_time(timestamp)

@@ -21,22 +21,18 @@ from .._config import HubConfig
 _PROCEDURE = "http://api.wamp.ws/procedure#"
 _ERROR = "http://api.wamp.ws/error#"
 _NULL = "null"
-_MAX_EXTRA = 256
-"""Characters of JSON that a client can add to its challenge."""
+_MAX_EXTRA = 256  # characters of JSON that a client can add to its challenge
 
 
 class CallFailed(Exception):
     """A CALL failed.
 
-    Args:
-        name: the last part of the error's URI.
-        description: the error in words.
-        delayed: whether to delay the reply, to slow down guessing. Until `Procedures.failure_sent` is called, no
-            further attempt to authenticate is accepted.
+    If it is `delayed`, delay the reply, to slow down guessing. Until `Procedures.failure_sent` is called, no further
+    attempt to authenticate is accepted.
     """
 
     def __init__(self, name: str, description: str, *, delayed: bool = False) -> None:
-        super().__init__(_ERROR + name, description)
+        super().__init__(name, description)
         self.uri = _ERROR + name
         self.description = description
         self.delayed = delayed
@@ -45,10 +41,7 @@ class CallFailed(Exception):
 class Procedures:
     """The procedures of one session, and the state of its authentication.
 
-    Args:
-        session_id: the ID of the session.
-        config: the hub's configuration.
-        nonce: returns a unique, unpredictable string.
+    `nonce` returns a unique, unpredictable string.
     """
 
     def __init__(self, session_id: str, config: HubConfig, nonce: Callable[[], str]) -> None:
@@ -73,11 +66,7 @@ class Procedures:
         return self._key if self._authenticated else None
 
     def call(self, procedure: str, arguments: tuple[str, ...]) -> str:
-        """Call a procedure. Arguments and result are JSON texts.
-
-        Raises:
-            CallFailed: the procedure fails, or does not exist.
-        """
+        """Call a procedure. Arguments and result are JSON texts. Raise `CallFailed` if it fails, or does not exist."""
         argument, extra = (*arguments, _NULL, _NULL)[:2]
         match procedure.removeprefix(_PROCEDURE) if procedure.startswith(_PROCEDURE) else "":
             case "ping":
@@ -112,7 +101,16 @@ class Procedures:
         if credentials is None:
             # This reveals which keys exist. But keys are not secret, and guessing is as slow as for a signature.
             raise self._failure("no-such-authkey", "no such key")
-        challenge = self._challenge(credentials.key, extra)
+        # It has no member `authextra`, which would mean that the secret is salted.
+        members: dict[str, object] = {
+            "authid": self._nonce(),
+            "authkey": credentials.key,
+            "sessionid": self._session_id,
+            "timestamp": timestamp(self._config.clock()),
+        }
+        if extra.startswith("{") and len(extra) <= _MAX_EXTRA:
+            members["extra"] = json.loads(extra)
+        challenge = json.dumps(members)
         self._key = credentials.key
         self._expected = json.dumps(sign_challenge(credentials, challenge))
         return json.dumps(challenge)
@@ -129,18 +127,6 @@ class Procedures:
         self._authenticated = True
         everything = {"uri": "", "prefix": True, "pub": self._config.allow_publish, "sub": True}
         return json.dumps({"pubsub": [everything], "rpc": []})
-
-    def _challenge(self, key: str, extra: str) -> str:
-        """Return a new challenge. It has no member `authextra`, which would mean that the secret is salted."""
-        challenge: dict[str, object] = {
-            "authid": self._nonce(),
-            "authkey": key,
-            "sessionid": self._session_id,
-            "timestamp": timestamp(self._config.clock()),
-        }
-        if extra.startswith("{") and len(extra) <= _MAX_EXTRA:
-            challenge["extra"] = json.loads(extra)
-        return json.dumps(challenge)
 
     def _failure(self, name: str, description: str) -> CallFailed:
         self._failing = bool(self._keys)  # without keys there is nothing to guess

@@ -22,8 +22,6 @@ from ..._core import strict_json
 
 SUBPROTOCOL = "wamp"
 
-_VERSION = 1
-
 
 class _Type(IntEnum):
     WELCOME = 0
@@ -55,8 +53,7 @@ class Call:
 
     id: str
     procedure: str
-    arguments: tuple[str, ...] = ()
-    """Each a JSON text."""
+    arguments: tuple[str, ...] = ()  # each a JSON text
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +69,10 @@ class Unsubscribe:
 @dataclass(frozen=True, slots=True)
 class Publish:
     topic: str
-    event: str
-    """A JSON text."""
+    event: str  # a JSON text
     exclude: frozenset[str] | None = None
     """The sessions that do not receive it; `None` for the publisher's own."""
-    eligible: frozenset[str] | None = None
-    """The only sessions to receive it; `None` for all."""
+    eligible: frozenset[str] | None = None  # the only sessions to receive it; `None` for all
 
 
 Message: TypeAlias = Prefix | Call | Subscribe | Unsubscribe | Publish
@@ -86,35 +81,30 @@ Message: TypeAlias = Prefix | Call | Subscribe | Unsubscribe | Publish
 def decode(text: str) -> Message | None:
     """Decode a message; return `None` if it is invalid and to be ignored.
 
-    Raises:
-        ProtocolError: the message is a CALL whose ID is not a string, so a reply could not refer to it.
+    Raise `ProtocolError` for a CALL whose ID is not a string, because a reply could not refer to it.
     """
     try:
-        return _message(strict_json.decode(text, finite=True))
-    except ValueError:
-        return None
-
-
-def _message(value: object) -> Message | None:
-    match value:
-        case [bool() | float(), *_]:  # True == 1, which would be a PREFIX
-            return None
-        case [_Type.PREFIX, str(prefix), str(uri), *_]:
-            return Prefix(prefix, uri)
-        case [_Type.CALL, str(call_id), str(procedure), *arguments]:
-            return Call(call_id, procedure, tuple(strict_json.encode(argument) for argument in arguments))
-        case [_Type.CALL, call_id, *_] if not isinstance(call_id, str):
-            raise ProtocolError("the ID of a CALL is not text")
-        case [_Type.SUBSCRIBE, str(topic), *_]:
-            return Subscribe(topic)
-        case [_Type.UNSUBSCRIBE, str(topic), *_]:
-            return Unsubscribe(topic)
-        case [_Type.PUBLISH, str(topic), payload]:
-            return Publish(topic, strict_json.encode(payload))
-        case [_Type.PUBLISH, str(topic), payload, exclude, *rest]:
-            # The fourth element is excludeMe, or a list of sessions, which then need not include the publisher.
-            excluded = frozenset[str]() if exclude is False else _session_ids(exclude)
-            return Publish(topic, strict_json.encode(payload), excluded, _session_ids(rest[0]) if rest else None)
+        match strict_json.decode(text, finite=True):
+            case [bool() | float(), *_]:  # True == 1, which would be a PREFIX
+                return None
+            case [_Type.PREFIX, str(prefix), str(uri), *_]:
+                return Prefix(prefix, uri)
+            case [_Type.CALL, str(call_id), str(procedure), *arguments]:
+                return Call(call_id, procedure, tuple(map(strict_json.encode, arguments)))
+            case [_Type.CALL, call_id, *_] if not isinstance(call_id, str):
+                raise ProtocolError("the ID of a CALL is not text")
+            case [_Type.SUBSCRIBE, str(topic), *_]:
+                return Subscribe(topic)
+            case [_Type.UNSUBSCRIBE, str(topic), *_]:
+                return Unsubscribe(topic)
+            case [_Type.PUBLISH, str(topic), payload]:
+                return Publish(topic, strict_json.encode(payload))
+            case [_Type.PUBLISH, str(topic), payload, exclude, *rest]:
+                # The fourth element is excludeMe, or a list of sessions, which then need not include the publisher.
+                excluded = frozenset[str]() if exclude is False else _session_ids(exclude)
+                return Publish(topic, strict_json.encode(payload), excluded, _session_ids(rest[0]) if rest else None)
+    except ValueError:  # not JSON, or nested so deeply that it cannot be encoded again
+        pass
     return None
 
 
@@ -126,7 +116,7 @@ def _session_ids(value: object) -> frozenset[str] | None:
 
 def welcome(session_id: str, ident: str) -> str:
     """Return the hub's first message, which has the session ID."""
-    return strict_json.encode([_Type.WELCOME, session_id, _VERSION, ident])
+    return strict_json.encode([_Type.WELCOME, session_id, 1, ident])  # 1 is the version of WAMP
 
 
 def call_result(call_id: str, result: str) -> str:

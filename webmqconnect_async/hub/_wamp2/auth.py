@@ -45,8 +45,7 @@ class Challenged:
 class Refusal:
     """The client is refused."""
 
-    reason: str
-    """The URI of the error."""
+    reason: str  # the URI of the error
     message: str
     remedy: str = ""
     forged: bool = False
@@ -54,13 +53,7 @@ class Refusal:
 
 
 class Joining:
-    """The state of one client between HELLO and WELCOME.
-
-    Args:
-        session_id: the ID of its session.
-        config: the hub's configuration.
-        nonce: returns a unique, unpredictable string.
-    """
+    """The state of one client between HELLO and WELCOME. `nonce` returns a unique, unpredictable string."""
 
     def __init__(self, session_id: str, config: HubConfig, nonce: Callable[[], str]) -> None:
         self._session_id = session_id

@@ -23,8 +23,8 @@ from enum import IntEnum
 from typing import TypeAlias
 
 from ..._core import strict_json
-from .._publication import arguments_of
-from .._publish_options import Audience, audience_of, flag_of
+from .._publication import Publication, arguments_of
+from .._publish_options import audience_of, flag_of
 
 SUBPROTOCOL = "wamp.2.json"
 
@@ -67,8 +67,7 @@ class Hello:
     """Open a session."""
 
     realm: str
-    methods: tuple[str, ...]
-    """The authentication methods that the client supports."""
+    methods: tuple[str, ...]  # the authentication methods that the client supports
     authid: str | None
 
 
@@ -99,12 +98,9 @@ class Subscribe:
     """How topics are matched: "exact", or a policy that the hub does not support."""
     after: int | None = None
     """Send the events above this ID that the subscriber has missed; `None`: none."""
-    former: frozenset[str] = frozenset()
-    """The IDs of the subscriber's sessions since then."""
-    newest: bool = False
-    """Whether to return the ID of the newest event."""
-    get_retained: bool = False
-    """Whether to send the last retained event."""
+    former: frozenset[str] = frozenset()  # the IDs of the subscriber's sessions since then
+    newest: bool = False  # whether to return the ID of the newest event
+    get_retained: bool = False  # whether to send the last retained event
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +112,10 @@ class Unsubscribe:
 @dataclass(frozen=True, slots=True)
 class Publish:
     request: int
-    topic: str
-    event: str
-    args: str
-    kwargs: str | None
-    """The last three are JSON texts, the fields of a `Publication`."""
+    publication: Publication
     acknowledge: bool
     exclude_me: bool
-    audience: Audience
-    retain: bool
+    """Whether the publisher does not receive it. The publication does not exclude it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +130,7 @@ Message: TypeAlias = Hello | Authenticate | Abort | Goodbye | Subscribe | Unsubs
 
 
 def decode(text: str) -> Message | None:
-    """Decode a message; return `None` if it is to be ignored.
-
-    Raises:
-        ProtocolViolation: the text is not a message that a client may send.
-    """
+    """Decode a message; return `None` if it is to be ignored."""
     try:
         value = strict_json.decode(text, finite=True)
     except ValueError:
@@ -207,41 +194,20 @@ def _publish(
     request: int, options: Mapping[str, object], topic: str, args: list[object], kwargs: dict[str, object]
 ) -> Publish:
     try:
-        return Publish(
-            request,
-            topic,
-            *arguments_of(args, kwargs),
-            acknowledge=flag_of(options, "acknowledge", default=False),
-            exclude_me=flag_of(options, "exclude_me", default=True),
-            audience=audience_of(options),
-            retain=flag_of(options, "retain", default=False),
-        )
+        event, positional, keywords = arguments_of(args, kwargs)
+        acknowledge = flag_of(options, "acknowledge", default=False)
+        exclude_me = flag_of(options, "exclude_me", default=True)
+        audience = audience_of(options)
+        retain = flag_of(options, "retain", default=False) and audience.may_be_retained
     except ValueError as error:
         raise ProtocolViolation(str(error)) from None
+    eligible, exclude, authid, authrole = audience
+    publication = Publication(topic, event, eligible, exclude, positional, keywords, authid, authrole, retain)
+    return Publish(request, publication, acknowledge, exclude_me)
 
 
 def _is_id(value: object) -> bool:
     return type(value) is int and value in _IDS  # True is an instance of int
-
-
-def welcome(session: str, realm: str, authid: str, authrole: str, authmethod: str, more: Mapping[str, object]) -> str:
-    """Return the reply to an accepted HELLO. It has the session ID, and `more` among its details."""
-    features = {"subscriber_blackwhite_listing": True, "publisher_exclusion": True, "event_retention": True}
-    details = {
-        "realm": realm,
-        "roles": {"broker": {"features": features}},
-        "authid": authid,
-        "authrole": authrole,
-        "authmethod": authmethod,
-        **more,
-    }
-    return f"[{Type.WELCOME:d},{session},{strict_json.encode(details)}]"
-
-
-def subscribed(request: int, subscription: int, extra: Mapping[str, int]) -> str:
-    """Return the confirmation of a SUBSCRIBE. WAMP has no `extra` here: only subscribers that ask for it get it."""
-    tail = f",{strict_json.encode(extra)}" if extra else ""
-    return f"[{Type.SUBSCRIBED:d},{request},{subscription}{tail}]"
 
 
 def event(subscription: int, publication: int, args: str, kwargs: str | None, details: str = "{}") -> str:

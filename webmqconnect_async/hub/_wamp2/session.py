@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 _NORMAL_CLOSURE = 1000
 _PROTOCOL_ERROR = 1002
 
+_FEATURES = {"subscriber_blackwhite_listing": True, "publisher_exclusion": True, "event_retention": True}
+
 _NO_ROOM = "the missed events do not fit into the send queue"
 
-_MOST_FORMER = 16
-"""Maximum number of former sessions that a subscriber may name."""
+_MOST_FORMER = 16  # maximum number of former sessions that a subscriber may name
 
 
 class Wamp2Session(Session):
@@ -39,7 +40,7 @@ class Wamp2Session(Session):
 
     subprotocol: ClassVar[str] = messages.SUBPROTOCOL
 
-    __slots__ = ("_failing", "_joined", "_joining", "_subscriptions")
+    __slots__ = ("_joined", "_joining", "_subscriptions")
 
     def __init__(
         self, session_id: str, config: HubConfig, broker: Broker, drop: Callable[[], None], peer: str = "?"
@@ -47,8 +48,8 @@ class Wamp2Session(Session):
         super().__init__(session_id, config, broker, drop, peer)
         self._subscriptions: dict[int, str] = {}
         self._joined = False
-        self._failing = False  # whether the reply to a failed attempt is delayed
         self._joining: Joining | None = Joining(session_id, config, secrets.token_urlsafe)
+        """`None` once the client has joined or has been refused."""
 
     @property
     def admitted(self) -> bool:
@@ -62,25 +63,26 @@ class Wamp2Session(Session):
 
     def receive(self, text: str) -> DelayedReply | Pending | None:
         """Process a message. One that a client must not send ends the session."""
+        joining = self._joining
+        if joining is None and not self._joined:
+            return None  # refused: ignore further messages until the reply is sent
         try:
-            message = None if self._failing else messages.decode(text)
+            message = messages.decode(text)
             if isinstance(message, messages.Abort):
                 self.end(_NORMAL_CLOSURE)  # an ABORT has no reply
-            elif message is not None and self._joined:
-                return self._process(message)
             elif message is not None:
-                return self._join(message)
+                return self._process(message) if joining is None else self._join(joining, message)
         except messages.ProtocolViolation as violation:
             self.refuse("request", str(violation))
             self._abort("wamp.error.protocol_violation", str(violation), _PROTOCOL_ERROR)
         return None
 
-    def _join(self, message: messages.Message) -> DelayedReply | None:
-        joining, step = self._joining, None
+    def _join(self, joining: Joining, message: messages.Message) -> DelayedReply | None:
+        step = None
         match message:
-            case messages.Hello() if joining is not None:
+            case messages.Hello():
                 step = joining.hello(message)
-            case messages.Authenticate(signature) if joining is not None:
+            case messages.Authenticate(signature):
                 step = joining.authenticate(signature)
         match step:
             case Joined():
@@ -91,7 +93,6 @@ class Wamp2Session(Session):
                 self._joining = None
                 self.refuse("subscriber", message_, remedy, forged=forged)
                 if forged:
-                    self._failing = True  # ignore further messages until the reply is sent
                     return partial(self._abort, reason, message_)
                 self._abort(reason, message_)
             case None:
@@ -105,11 +106,18 @@ class Wamp2Session(Session):
     def _welcome(self, joined: Joined) -> None:
         self._joined, self._joining = True, None
         self.admit(joined.authid, joined.ticket)
-        # The names of extensions begin with an underscore (WAMP, section 3.1). `_any_topic`: a topic need not be a URI.
-        more: dict[str, object] = {"_any_topic": True}
+        details: dict[str, object] = {
+            "realm": joined.realm,
+            "roles": {"broker": {"features": _FEATURES}},
+            "authid": self.authid,
+            "authrole": self.authrole,
+            "authmethod": joined.method,
+            # The names of extensions begin with an underscore (WAMP, section 3.1). This one: a topic need not be a URI.
+            "_any_topic": True,
+        }
         if self._broker.history_id is not None:
-            more |= {"_newest": self._broker.ids.newest, "_history": self._broker.history_id}
-        self.send_text(messages.welcome(self.id, joined.realm, self.authid, self.authrole, joined.method, more))
+            details |= {"_newest": self._broker.ids.newest, "_history": self._broker.history_id}
+        self._send_message(Type.WELCOME, int(self.id), details)
 
     def _abort(self, reason: str, message: str, code: int = _NORMAL_CLOSURE) -> None:
         self._send_message(Type.ABORT, {"message": message}, reason)
@@ -129,12 +137,15 @@ class Wamp2Session(Session):
                 reached = None if message.after is None else self._broker.engine.reach(message.after)
                 return subscribe() if reached is None else Pending(reached, lambda _: subscribe())
             case messages.Unsubscribe(request, subscription):
-                topic = self._subscriptions.pop(subscription, None)
-                if topic is None:
-                    self._refuse_unsubscribe(request)
-                else:
+                if (topic := self._subscriptions.pop(subscription, None)) is not None:
                     self._broker.unsubscribe(self, topic)
                     self._send_message(Type.UNSUBSCRIBED, request)
+                else:
+                    # Subscribers also send an unknown subscription to check the connection. All earlier events precede
+                    # this in the queue, so a subscriber knows its position even if its topics are quiet.
+                    details = {} if self._broker.history_id is None else {"_newest": self._broker.ids.newest}
+                    error = "wamp.error.no_such_subscription", "no such subscription"
+                    self._send_error(Type.UNSUBSCRIBE, request, *error, details)
             case messages.Publish():
                 return self._publish(message)
             case messages.RPCRequest(kind, request):
@@ -146,13 +157,6 @@ class Wamp2Session(Session):
             case _:
                 raise messages.ProtocolViolation("a client may not send this message after WELCOME")
         return None
-
-    def _refuse_unsubscribe(self, request: int) -> None:
-        """Refuse an UNSUBSCRIBE of an unknown subscription, by which subscribers also check the connection."""
-        # All earlier events precede this in the queue, so a subscriber knows its position even if its topics are quiet.
-        details = {} if self._broker.history_id is None else {"_newest": self._broker.ids.newest}
-        error = "wamp.error.no_such_subscription"
-        self._send_error(Type.UNSUBSCRIBE, request, error, "no such subscription", details)
 
     def _subscribe(self, subscribe: messages.Subscribe, refused: str) -> None:
         """Subscribe, and send the missed events, unless `refused` is a reason why the subscriber may not read it."""
@@ -177,12 +181,7 @@ class Wamp2Session(Session):
         return missed
 
     def _confirm(self, subscribe: messages.Subscribe, missed: Sequence[Kept]) -> None:
-        """Subscribe, confirm it, and send the missed events before any later event of the topic.
-
-        Raises:
-            NotSubscribed: a limit is exceeded.
-            Unavailable: the send queue has no room for the missed events.
-        """
+        """Subscribe, confirm it, and send the missed events before any later event of the topic."""
         request, topic = subscribe.request, subscribe.topic
         subscribed = topic in self.subscribed
         subscription = self._broker.subscribe(self, topic)
@@ -191,7 +190,9 @@ class Wamp2Session(Session):
             extra["_missed"] = len(missed)
         if subscribe.newest:
             extra["_newest"] = self._broker.ids.newest
-        confirmed = text_frame(messages.subscribed(request, subscription, extra))
+        # WAMP has no fourth element here: only subscribers that ask for it get it.
+        message = [Type.SUBSCRIBED, request, subscription, *([extra] if extra else [])]
+        confirmed = text_frame(strict_json.encode(message))
         frames: list[bytes] | None = [confirmed]
         if missed:
             frames = self.fitting(chain([confirmed], (self._frame(kept, subscription) for kept in missed)))
@@ -218,24 +219,18 @@ class Wamp2Session(Session):
         self._send_message(Type.ERROR, kind, request, details or {}, uri, [message])
 
     def _publish(self, publish: messages.Publish) -> Pending | None:
-        refusal = None
-        if reason := self.why_not_publish(publish.topic):
+        publication, refusal = publish.publication, None
+        if reason := self.why_not_publish(publication.topic):
             refusal = "wamp.error.not_authorized", reason
-        elif not is_uri(publish.topic) or is_reserved(publish.topic):
+        elif not is_uri(publication.topic) or is_reserved(publication.topic):
             refusal = "wamp.error.invalid_uri", "the topic is not a URI, or is reserved for the router"
             self.refuse("publication", refusal[1])
         if refusal is not None:
             if publish.acknowledge:
                 self._send_error(Type.PUBLISH, publish.request, *refusal)
             return None
-        eligible, exclude, authid, authrole = publish.audience
-        retain = publish.retain and publish.audience.may_be_retained
         if publish.exclude_me:
-            exclude |= {self.id}
-        publication = Publication(
-            *(publish.topic, publish.event, eligible, exclude, publish.args, publish.kwargs, authid, authrole),
-            retain=retain,
-        )
+            publication.exclude |= {self.id}
         return self.publish(publication, partial(self._published, publish))
 
     def _published(self, publish: messages.Publish, published: Published) -> None:
