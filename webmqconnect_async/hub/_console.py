@@ -58,10 +58,6 @@ class Watcher(Session):
         self._console = console
         self.guessed = False  # whether it has sent a token
 
-    @property
-    def admitted(self) -> bool:
-        return self in self._console.watchers
-
     def receive(self, text: str) -> DelayedReply | Pending | None:
         if self.admitted:
             return self._console.push(text, self)
@@ -90,7 +86,7 @@ class Console(Observer):
         self._admit = admit
         self._rules = Rules({}, config.max_body, config.max_topic)  # no keys: the token replaces the signature
         self._strangers: dict[Session, Watcher] = {}  # the oldest first
-        self.watchers: set[Session] = set()  # those that have sent the token
+        self._watchers: set[Session] = set()
         self._recent: deque[list[object]] = deque(maxlen=_MAX_REFUSALS)
         self._refused = 0  # refusals since the start of the hub
         self._fresh = 0  # those that have not been sent to the watchers
@@ -125,8 +121,8 @@ class Console(Observer):
     def close(self, session: Session) -> None:
         """Remove a session. After the last one, stop collecting events."""
         self._strangers.pop(session, None)
-        self.watchers.discard(session)
-        if not self.watchers and self._timer is not None:
+        self._watchers.discard(session)
+        if not self._watchers and self._timer is not None:
             self._timer.cancel()
             self._timer = None
             self._forget()
@@ -144,13 +140,14 @@ class Console(Observer):
     def welcome(self, session: Session) -> None:
         """Start to send messages to a session that has sent the token, if there is room for it."""
         self._strangers.pop(session, None)
-        if len(self.watchers) >= _MAX_WATCHERS:
+        if len(self._watchers) >= _MAX_WATCHERS:
             session.end(1013, f"{_MAX_WATCHERS} consoles are open")
             return
-        if self.watchers:
+        if self._watchers:
             self._tick()  # so that the next one has nothing that the new watcher gets now
         self._fresh = 0
-        self.watchers.add(session)
+        self._watchers.add(session)
+        session.admitted = True
         session.send_text(strict_json.encode({"refusals": list(self._recent), **self._state()}))
         self._schedule()
 
@@ -185,7 +182,7 @@ class Console(Observer):
         self.published(publication, publication_id, receivers, None)
 
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
-        if not self.watchers:
+        if not self._watchers:
             return
         topic, now = publication.topic, time.time()
         count, _, _ = self._activity.pop(topic, (0, 0, ""))
@@ -227,7 +224,7 @@ class Console(Observer):
             message |= self._state()
         if message:
             frame = text_frame(strict_json.encode(message))
-            for watcher in list(self.watchers):
+            for watcher in list(self._watchers):
                 watcher.send(frame)
         self._schedule()
 

@@ -61,6 +61,7 @@ class Session(ABC):
         self.id = session_id
         self.peer = peer
         self.opened = time.monotonic()
+        self.admitted = False  # whether it has joined, anonymously or authenticated, as the hub requires
         self.authid = session_id  # when authenticated: the key, or the subject of the ticket
         self.authrole = "anonymous"
         self.ticket: Ticket | None = None
@@ -81,11 +82,6 @@ class Session(ABC):
         self._drop = drop
         self._closed = False  # whether frames are no longer queued
 
-    @property
-    @abstractmethod
-    def admitted(self) -> bool:
-        """Whether the subscriber has joined, anonymously or authenticated, as the hub requires."""
-
     @abstractmethod
     def receive(self, text: str) -> DelayedReply | Pending | None:
         """Process a message from the subscriber. Return what is left to do, or `None` if it is processed."""
@@ -97,6 +93,7 @@ class Session(ABC):
 
     def admit(self, authid: str | None = None, ticket: Ticket | None = None) -> None:
         """Admit the subscriber, and notify the observers. Without an `authid`, it is anonymous."""
+        self.admitted = True
         if authid is not None:
             self.authid, self.authrole, self.ticket = authid, "subscriber", ticket
         for observer in self._broker.observers:

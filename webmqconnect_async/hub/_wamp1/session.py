@@ -34,8 +34,6 @@ class Wamp1Session(Session):
 
     subprotocol: ClassVar[str] = messages.SUBPROTOCOL
 
-    __slots__ = ("_prefixes", "_procedures")
-
     def __init__(
         self, session_id: str, config: HubConfig, broker: Broker, drop: Callable[[], None], peer: str = "?"
     ) -> None:
@@ -43,12 +41,8 @@ class Wamp1Session(Session):
         self._prefixes: dict[str, str] = {}
         self._procedures = Procedures(session_id, config, secrets.token_urlsafe)
         self.send_text(messages.welcome(session_id, _IDENT))
-        if self.admitted:
+        if self._procedures.admitted:
             self.admit()
-
-    @property
-    def admitted(self) -> bool:
-        return self._procedures.admitted
 
     @classmethod
     def event(cls, publication: Publication, subscription: int, publication_id: int) -> str:
