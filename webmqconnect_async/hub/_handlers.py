@@ -94,8 +94,8 @@ class Handlers:
         app.router.add_get("/readyz", self._readiness)
         app.on_shutdown.append(self._close_sockets)
         app.cleanup_ctx.append(self._run_engine)
-        if self.metrics is not None:
-            app.cleanup_ctx.append(self.metrics.serve)
+        if (metrics := self.metrics) is not None:
+            app.cleanup_ctx.append(lambda _app: metrics.serving())
         return app
 
     def _guarded(self, handler: Handler) -> Handler:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from itertools import takewhile
 
 from ._publication import Publication
 
@@ -102,12 +103,8 @@ class History:
         log = self._logs.get(topic)
         if floor < (self._gone if log is None else log.gone):
             raise Unavailable("events are no longer in the history")
-        missed: deque[Kept] = deque()
-        for kept in reversed(log.events if log is not None else ()):
-            if kept.id <= floor:
-                break
-            missed.appendleft(kept)
-        return missed
+        newest_first = takewhile(lambda kept: kept.id > floor, reversed(log.events if log is not None else ()))
+        return list(newest_first)[::-1]
 
     def retained(self, topic: str) -> Kept | None:
         return self._retained.get(topic)
