@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 
 from . import _remedies as remedies
 from ._config import HubConfig
@@ -22,21 +23,17 @@ from ._observer import Observer, Refusal
 from ._publication import Publication, PublicationIDs
 from ._session import NotSubscribed, Session
 
-_SERVICE_RESTART = 1012
-"""The close code "Service Restart" of the IANA registry for WebSocket: the client may reconnect."""
-
+_SERVICE_RESTART = 1012  # a close code of the IANA registry for WebSocket: the client may reconnect
 _SESSION_ID = re.compile(r"[0-9]{16}")
 
 
+@dataclass(slots=True)
 class _Topic:
     """A topic that has subscribers."""
 
-    __slots__ = ("id", "subscribers")
-
-    def __init__(self, subscription: int) -> None:
-        self.id = subscription
-        # By protocol, because subscribers of the same protocol receive the same bytes, then by session ID.
-        self.subscribers: dict[type[Session], dict[str, Session]] = {}
+    id: int  # of the subscription
+    # By protocol, because subscribers of the same protocol receive the same bytes, then by session ID.
+    subscribers: dict[type[Session], dict[str, Session]] = field(default_factory=dict)
 
 
 class Broker:

@@ -34,6 +34,7 @@ from ._pushes import webmq
 from ._pushes.verdicts import Accepted, Refused, Rules
 from ._session import DelayedReply, Pending, Session
 
+_TRY_AGAIN_LATER = 1013  # a close code of the IANA registry for WebSocket
 _MAX_WATCHERS = 8  # open consoles
 _MAX_STRANGERS = 64  # connections without the token: as refusals are delayed, they can make 80 guesses a second
 _TICK = 0.1  # seconds between two messages to a console, each with the events since the last one
@@ -113,7 +114,7 @@ class Console(Observer):
         if len(self._strangers) >= _MAX_STRANGERS:
             silent = next(each for each in self._strangers.values() if not each.guessed)
             del self._strangers[silent]
-            silent.end(1013, "too many connections without the token")
+            silent.end(_TRY_AGAIN_LATER, "too many connections without the token")
         watcher = Watcher(self, self._config, self._broker, drop, peer)
         self._strangers[watcher] = watcher
         return watcher
@@ -141,7 +142,7 @@ class Console(Observer):
         """Start to send messages to a session that has sent the token, if there is room for it."""
         self._strangers.pop(session, None)
         if len(self._watchers) >= _MAX_WATCHERS:
-            session.end(1013, f"{_MAX_WATCHERS} consoles are open")
+            session.end(_TRY_AGAIN_LATER, f"{_MAX_WATCHERS} consoles are open")
             return
         if self._watchers:
             self._tick()  # so that the next one has nothing that the new watcher gets now

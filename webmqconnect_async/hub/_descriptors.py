@@ -57,6 +57,7 @@ class Outages:
             self._loop.set_exception_handler(self._before)
 
     def _handle(self, loop: asyncio.AbstractEventLoop, context: _Context) -> None:
+        # The message of asyncio.selector_events for EMFILE, ENFILE, ENOBUFS and ENOMEM.
         if context.get("message") == "socket.accept() out of system resource":
             if loop.time() > self._over:
                 logger.error("the hub cannot accept connections: %s", context.get("exception"))

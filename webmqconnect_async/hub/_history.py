@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import takewhile
 
 from ._publication import Publication
@@ -39,14 +40,12 @@ class Kept:
         self.frame: tuple[int, bytes] | None = None
 
 
+@dataclass(slots=True)
 class _Log:
     """The events of one topic."""
 
-    __slots__ = ("events", "gone")
-
-    def __init__(self, gone: int) -> None:
-        self.events: deque[Kept] = deque()
-        self.gone = gone  # events of the topic up to this ID may be missing
+    gone: int  # events of the topic up to this ID may be missing
+    events: deque[Kept] = field(default_factory=deque)
 
 
 class History:
