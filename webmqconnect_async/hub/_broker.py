@@ -112,31 +112,23 @@ class Broker:
             session.leave("webmq.close.history_lost", "events may be missing")
             session.end(_SERVICE_RESTART)
 
-    def deliver(self, publication: Publication, *, began: float | None = None) -> int:
+    def deliver(
+        self,
+        publication: Publication,
+        publication_id: int | None = None,
+        *,
+        began: float | None = None,
+        forwarded: bool = False,
+    ) -> int:
         """Queue an event for its receivers, and return how many there are. The ID of the event is then `ids.newest`.
 
-        `began` is as for `Observer.published`.
+        An event that already has an ID has one above all earlier ones. It is `forwarded` if another hub has accepted
+        it. `began` is as for `Observer.published`.
         """
-        publication_id = self.ids.next()
-        delivered = self._queue(publication, publication_id)
-        for observer in self.observers:
-            observer.published(publication, publication_id, delivered, began)
-        return delivered
-
-    def forward(self, publication: Publication, publication_id: int, own: tuple[float | None] | None) -> None:
-        """Queue an event that already has an ID, above all earlier ones.
-
-        If this hub has accepted the event, `own` is a tuple of the `began` of `deliver`; `None` if another hub has.
-        """
-        self.ids.newest = publication_id
-        delivered = self._queue(publication, publication_id)
-        for observer in self.observers:
-            if own is None:
-                observer.forwarded(publication, publication_id, delivered)
-            else:
-                observer.published(publication, publication_id, delivered, own[0])
-
-    def _queue(self, publication: Publication, publication_id: int) -> int:
+        if publication_id is None:
+            publication_id = self.ids.next()
+        else:
+            self.ids.newest = publication_id
         delivered = 0
         if (topic := self._topics.get(publication.topic)) is not None:
             for kind, subscribers in topic.subscribers.items():
@@ -146,6 +138,11 @@ class Broker:
                         subscribers[session_id].send(frame)
                     delivered += len(receivers)
         self.history.add(publication, publication_id, time.monotonic())
+        for observer in self.observers:
+            if forwarded:
+                observer.forwarded(publication, publication_id, delivered)
+            else:
+                observer.published(publication, publication_id, delivered, began)
         return delivered
 
     def missed(self, session: Session, topic: str, floor: int, former: AbstractSet[str]) -> Sequence[Kept]:
