@@ -164,8 +164,7 @@ class Subscriber:
 
     def _stop(self, error: SubscriberError | None) -> None:
         self._end = error or SubscriberError("the subscriber is closed")
-        for inbox in self._topics.inboxes:
-            self._topics.remove(inbox, error)
+        self._topics.close(error)
 
     async def _open(self, ticket: Callable[[], str] | None) -> Session:
         try:

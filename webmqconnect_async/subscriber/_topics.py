@@ -68,10 +68,6 @@ class Topics:
         self._history: str | None = None
         self._position: int | None = None  # None: the broker keeps no history, and its IDs are not compared
 
-    @property
-    def inboxes(self) -> set[Inbox]:
-        return {inbox for topic in self._topics.values() for inbox in topic.inboxes}
-
     def add(self, inbox: Inbox) -> None:
         """Subscribe an inbox to its topics. It receives the events of each topic after its confirmation."""
         for name in inbox.topics:
@@ -95,6 +91,11 @@ class Topics:
                     if topic is self.current and self._missing:
                         self.current = None
         self._changed()
+
+    def close(self, error: SubscriberError | None) -> None:
+        """End all inboxes."""
+        for inbox in {inbox for topic in self._topics.values() for inbox in topic.inboxes}:
+            self.remove(inbox, error)
 
     def next(self) -> Topic | None:
         """Return the next topic to subscribe to, which becomes the current one; `None` if there is none yet."""

@@ -24,6 +24,7 @@ _NO_SUBSCRIPTION = 2**53  # the highest valid ID of WAMP v2, which no subscripti
 class Wamp2Session(Session):
     """A session with a broker that chose WAMP v2."""
 
+    # An ID of WAMP v2 is at most 2^53, which has 16 digits.
     _EVENT = re.compile(r"\s*\[\s*36\s*,\s*([0-9]{1,16})\s*,\s*([0-9]{1,16})\s*,")
     _requests = 0
     _asked = 0  # the request ID of the last SUBSCRIBE

@@ -58,7 +58,7 @@ class Connection:
             db=backplane.database,
             username=backplane.user,
             password=backplane.password,
-            protocol=2,
+            protocol=2,  # in version 3, the reply to XREAD is a map
             **_DRIVER,
             # `ask` has a timeout for the whole command. With a timeout here, redis-py would create a task per command.
             socket_timeout=None,

@@ -37,6 +37,7 @@ def server_of(info: bytes) -> Server:
     if facts.get("role", "master") != "master":
         raise Unreachable("it is a replica, which accepts no events")
     version = facts.get("redis_version", "")
+    # XADD has NOMKSTREAM, and ranges can exclude an end, since 6.2.
     if [*map(int, filter(str.isdigit, version.split(".")[:2]))] < [6, 2]:
         raise Unreachable(f"it is Redis {version}, and hubs need 6.2 or later, or Valkey")
     promoted = facts.get("master_replid2", "").strip("0") != ""

@@ -59,11 +59,13 @@ async def read_tail(
 
     `new_history` returns a history whose events begin after an ID.
     """
-    history = position = None
+    tail: Tail | None = None
     async for entry in _entries(connection, stream, config, portions):
-        if position is None or history is None or not entry.follows(position):
-            history = new_history((position_of(entry.before) or entry.position).publication_id)
         position = entry.position
+        if tail is not None and entry.follows(tail.position):
+            history = tail.history
+        else:
+            history = new_history((position_of(entry.before) or position).publication_id)
         if entry.before:
             # The monotonic time at which the event was published; the current time if that is in the future.
             age = max(0.0, config.clock() - (position.publication_id >> 11) / 1000)
@@ -71,7 +73,8 @@ async def read_tail(
                 history.add(entry.publication(), position.publication_id, monotonic() - age)
             except InvalidEntry:
                 history = new_history(position.publication_id)
-    return None if history is None or position is None else Tail(history, position)
+        tail = Tail(history, position)
+    return tail
 
 
 async def _entries(connection: Connection, stream: str, config: HubConfig, portions: Portions) -> AsyncIterator[Entry]:
@@ -88,7 +91,7 @@ async def _entries(connection: Connection, stream: str, config: HubConfig, porti
             yield entry
         if len(entries) < count:
             return
-        start = f"({entries[-1].position.id.decode()}"
+        start = f"({entries[-1].position.id.decode()}"  # the parenthesis excludes it
 
 
 def entries_of(reply: Reply) -> Iterator[Entry]:

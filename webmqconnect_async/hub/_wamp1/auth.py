@@ -48,17 +48,12 @@ class Procedures:
         self._session_id = session_id
         self._config = config
         self._keys = config._subscriber_credentials
-        self._anonymous = config._rights.anonymous
         self._nonce = nonce
         self._expected: str | None = None  # the right argument of `auth`, as JSON; None without a challenge
         self._key: str | None = None  # the key of the last challenge
         self._failing = False  # whether the reply to a failed attempt is delayed
         self._authenticated = False
-
-    @property
-    def admitted(self) -> bool:
-        """Whether the session may subscribe and publish. An anonymous one may from the start."""
-        return self._authenticated or self._anonymous
+        self.admitted = config._rights.anonymous  # whether the session may subscribe and publish
 
     @property
     def authenticated_as(self) -> str | None:
@@ -89,7 +84,7 @@ class Procedures:
         if self._expected is not None or self._failing:
             raise CallFailed("authentication-already-requested", "authentication already requested")
         if key == _NULL:
-            if not self._anonymous:
+            if not self._config._rights.anonymous:
                 with_key = "subscribers of this hub need a key"
                 with_ticket = "subscribers of this hub need a ticket, which WAMP v1 does not have"
                 raise CallFailed("anonymous-auth-forbidden", with_key if self._keys else with_ticket)
@@ -124,7 +119,7 @@ class Procedures:
         # Both are JSON texts, because a client may send a value of any type.
         if not is_signature(signature, expected):
             raise self._failure("invalid-signature", "wrong signature")
-        self._authenticated = True
+        self._authenticated = self.admitted = True
         everything = {"uri": "", "prefix": True, "pub": self._config.allow_publish, "sub": True}
         return json.dumps({"pubsub": [everything], "rpc": []})
 

@@ -57,11 +57,9 @@ class Joining:
 
     def __init__(self, session_id: str, config: HubConfig, nonce: Callable[[], str]) -> None:
         self._session_id = session_id
-        self._keys = config._subscriber_credentials
-        self._ticket_keys = config._ticket_credentials
-        self._anonymous = config._rights.anonymous
+        self._config = config
+        self._keys, self._ticket_keys = config._subscriber_credentials, config._ticket_credentials
         self._nonce = nonce
-        self._clock = config.clock
         self._verify: Callable[[str], Joined | Refusal] | None = None  # verifies the response to the challenge
 
     def hello(self, hello: Hello) -> Joined | Challenged | Refusal | None:
@@ -69,7 +67,7 @@ class Joining:
         if self._verify is not None:
             return None
         for method in hello.methods or ("anonymous",):
-            if method == "anonymous" and self._anonymous:
+            if method == "anonymous" and self._config._rights.anonymous:
                 return Joined(hello.realm, method)
             if method == "ticket" and self._ticket_keys:
                 self._verify = partial(self._verify_ticket, hello.realm)
@@ -103,7 +101,7 @@ class Joining:
                 "authprovider": "static",
                 "nonce": self._nonce(),
                 "session": int(self._session_id),
-                "timestamp": timestamp(self._clock()),
+                "timestamp": timestamp(self._config.clock()),
             }
         )
         # An unknown key gets a challenge, too, so that the response does not reveal which keys exist.
@@ -120,7 +118,7 @@ class Joining:
         from ..._core.tickets import TicketRefused, verify  # needs PyJWT
 
         try:
-            ticket = verify(token, self._ticket_keys, self._clock())
+            ticket = verify(token, self._ticket_keys, self._config.clock())
         except TicketRefused as refused:
             uri = "webmq.error.ticket_expired" if refused.expired else "wamp.error.authentication_failed"
             return Refusal(uri, str(refused), forged=refused.forged)
