@@ -138,8 +138,8 @@ async def test_any_token_of_text_opens_it(run: Run, wire: HubClient) -> None:
 def test_a_token_that_cannot_be_sent_raises_nothing() -> None:
     """It is compared as bytes: `compare_digest` of text raises an exception that has the token in its frame."""
     config = HubConfig(console_token="\ud800" * 16)
-    assert Console(config, Broker(config), lambda push: push).accepts("\ud800" * 16, "?")
-    assert not Console(config, Broker(config), lambda push: push).accepts("\ud801" * 16, "?")
+    assert Console(Broker(config), lambda push: push).accepts("\ud800" * 16, "?")
+    assert not Console(Broker(config), lambda push: push).accepts("\ud801" * 16, "?")
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -232,7 +232,7 @@ def test_a_token_that_cannot_be_one(token: str, error: str) -> None:
 
 def test_no_repr_shows_the_token() -> None:
     hub = Hub(port=0, console_token=TOKEN)
-    for shown in (hub, vars(hub), hub.config, Console(hub.config, Broker(hub.config), lambda push: push)):
+    for shown in (hub, vars(hub), hub.config, Console(Broker(hub.config), lambda push: push)):
         assert TOKEN not in repr(shown)
 
 
@@ -303,7 +303,7 @@ class Feed:
         config = HubConfig(console_token=TOKEN)
         observers: list[Observer] = []
         self.broker = Broker(config, observers)
-        self.console = Console(config, self.broker, lambda push: push)
+        self.console = Console(self.broker, lambda push: push)
         observers.append(self.console)
         self.drops = 0
         self.watcher = self.watch()

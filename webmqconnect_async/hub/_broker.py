@@ -42,7 +42,7 @@ class Broker:
     def __init__(self, config: HubConfig, observers: Sequence[Observer] = ()) -> None:
         self.observers = observers
         self.ids = PublicationIDs(config.clock)
-        self._config = config
+        self.config = config
         self.history = self.new_history(self.ids.newest)
         # Publication IDs of histories with different IDs cannot be compared. `None`: there is no history.
         self.history_id = secrets.token_urlsafe(9) if config.history else None
@@ -76,14 +76,14 @@ class Broker:
     @property
     def full(self) -> bool:
         """Whether there are `max_connections` sessions."""
-        return len(self._sessions) >= self._config.max_connections
+        return len(self._sessions) >= self.config.max_connections
 
     def open(self, kind: type[Session], drop: Callable[[], None], peer: str = "?") -> Session:
         """Return a new session. `drop` closes the subscriber's connection immediately; `peer` is its address."""
         session_id = _session_id()
         while session_id in self._sessions:
             session_id = _session_id()
-        session = kind(session_id, self._config, self, drop, peer)
+        session = kind(session_id, self, drop, peer)
         self._sessions[session_id] = session
         return session
 
@@ -98,7 +98,7 @@ class Broker:
 
     def new_history(self, start: int) -> History:
         """Return an empty history, whose events have IDs above `start`."""
-        config = self._config
+        config = self.config
         return History(config.history, config.history_seconds, config.history_bytes, start)
 
     def renew(self, history: History, history_id: str, newest: int) -> None:
@@ -107,7 +107,7 @@ class Broker:
         `newest` is the ID of the newest event that is not to be delivered.
         """
         self.history, self.ids.newest = history, newest
-        self.history_id = history_id if self._config.history else None
+        self.history_id = history_id if self.config.history else None
         for session in list(self._sessions.values()):
             session.leave("webmq.close.history_lost", "events may be missing")
             session.end(_SERVICE_RESTART)
@@ -186,7 +186,7 @@ class Broker:
 
     def check(self, session: Session, topic: str) -> None:
         """Raise `NotSubscribed`, and notify the observers, if a subscription would exceed a limit."""
-        longest, most = self._config.max_topic, self._config.max_subscriptions
+        longest, most = self.config.max_topic, self.config.max_subscriptions
         if len(topic) > longest:
             reason = f"topic length ({len(topic)}) exceeds maximum ({longest})"
             session.refuse("subscription", reason, remedies.longer_topic(len(topic)))

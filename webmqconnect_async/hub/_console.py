@@ -25,7 +25,6 @@ from typing import cast
 from .._core import strict_json
 from .._core.escape import shortened
 from ._broker import Broker
-from ._config import HubConfig
 from ._engine.engine import Published
 from ._frames import text_frame
 from ._observer import Drop, Observer, Refusal
@@ -52,10 +51,8 @@ class Watcher(Session):
 
     subprotocol = "webmq.console"
 
-    def __init__(
-        self, console: Console, config: HubConfig, broker: Broker, drop: Callable[[], None], peer: str
-    ) -> None:
-        super().__init__("of the console", config, broker, drop, peer)
+    def __init__(self, console: Console, broker: Broker, drop: Callable[[], None], peer: str) -> None:
+        super().__init__("of the console", broker, drop, peer)
         self._console = console
         self.guessed = False  # whether it has sent a token
 
@@ -81,8 +78,8 @@ class Console(Observer):
     `admit` asks the application whether to accept a push.
     """
 
-    def __init__(self, config: HubConfig, broker: Broker, admit: Callable[[Accepted], Accepted | Refused]) -> None:
-        self._config = config
+    def __init__(self, broker: Broker, admit: Callable[[Accepted], Accepted | Refused]) -> None:
+        self._config = config = broker.config
         self._broker = broker
         self._admit = admit
         self._rules = Rules({}, config.max_body, config.max_topic)  # no keys: the token replaces the signature
@@ -115,7 +112,7 @@ class Console(Observer):
             silent = next(each for each in self._strangers.values() if not each.guessed)
             del self._strangers[silent]
             silent.end(_TRY_AGAIN_LATER, "too many connections without the token")
-        watcher = Watcher(self, self._config, self._broker, drop, peer)
+        watcher = Watcher(self, self._broker, drop, peer)
         self._strangers[watcher] = watcher
         return watcher
 

@@ -55,8 +55,8 @@ class Handlers:
             from ._engine.stream import StreamEngine  # needs an extra
 
             self._broker.engine = StreamEngine(config._backplane, config, self._broker)
-        self._pushes = PushHandlers(config, self._broker, alone=alone)
-        self._console = None if config.console_token is None else Console(config, self._broker, self._pushes.admit)
+        self._pushes = PushHandlers(self._broker, alone=alone)
+        self._console = None if config.console_token is None else Console(self._broker, self._pushes.admit)
         if self._console is not None:
             observers.append(self._console)
         self._sockets: set[SubscriberSocket] = set()

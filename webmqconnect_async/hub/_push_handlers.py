@@ -13,7 +13,6 @@ from aiohttp import hdrs, web
 from .._core.idempotency import IDEMPOTENCY_KEY, REPLAYED
 from ._aiohttp import keep, read_body, text_response
 from ._broker import Broker
-from ._config import HubConfig
 from ._engine.engine import Published, Repeated
 from ._idempotency import fingerprint_of
 from ._observer import Refusal
@@ -30,8 +29,8 @@ logger = logging.getLogger("webmqconnect_async.hub")
 class PushHandlers:
     """The handlers of pushes to one hub. `alone` is as for `Handlers`."""
 
-    def __init__(self, config: HubConfig, broker: Broker, *, alone: bool) -> None:
-        self._config = config
+    def __init__(self, broker: Broker, *, alone: bool) -> None:
+        self._config = config = broker.config
         self._broker = broker
         self._alone = alone
         self._gate = config._gate

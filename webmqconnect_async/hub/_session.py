@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias, cast
 from .._core.escape import visible
 from . import _remedies as remedies
 from ._application import Application
-from ._config import HubConfig
 from ._engine.engine import Published
 from ._frames import text_frame
 from ._observer import Drop, Refusal, RefusedPart
@@ -55,9 +54,7 @@ class Session(ABC):
 
     subprotocol: ClassVar[str]  # the name of the WebSocket subprotocol
 
-    def __init__(
-        self, session_id: str, config: HubConfig, broker: Broker, drop: Callable[[], None], peer: str = "?"
-    ) -> None:
+    def __init__(self, session_id: str, broker: Broker, drop: Callable[[], None], peer: str = "?") -> None:
         self.id = session_id
         self.peer = peer
         self.opened = time.monotonic()
@@ -69,7 +66,7 @@ class Session(ABC):
         self.published = 0  # the number of events that it has published
         self.ending: tuple[int, str] | None = None  # code and reason of the close frame that follows the queue
         self.queued = 0  # the size of the send queue in bytes
-        self._config = config
+        self._config = config = broker.config
         self._broker = broker
         self._queue: deque[bytes] = deque()
         self._max_queue = config.max_queue

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..._core import strict_json
 from ..._core.topics import is_reserved, is_uri
-from .._config import HubConfig
 from .._engine.engine import Published
 from .._frames import text_frame
 from .._history import Kept, Unavailable
@@ -40,12 +39,10 @@ class Wamp2Session(Session):
 
     subprotocol: ClassVar[str] = messages.SUBPROTOCOL
 
-    def __init__(
-        self, session_id: str, config: HubConfig, broker: Broker, drop: Callable[[], None], peer: str = "?"
-    ) -> None:
-        super().__init__(session_id, config, broker, drop, peer)
+    def __init__(self, session_id: str, broker: Broker, drop: Callable[[], None], peer: str = "?") -> None:
+        super().__init__(session_id, broker, drop, peer)
         self._subscriptions: dict[int, str] = {}
-        self._joining: Joining | None = Joining(session_id, config, secrets.token_urlsafe)
+        self._joining: Joining | None = Joining(session_id, self._config, secrets.token_urlsafe)
         """`None` once the client has joined or has been refused."""
 
     @classmethod
