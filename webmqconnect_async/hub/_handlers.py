@@ -183,12 +183,13 @@ class Handlers:
             raise ConnectionResetError("the connection is closed")
         # The session is opened before the first await, so that `full` counts handshakes in progress.
         session = open_session(partial(abort, request.transport), peer_of(request))
-        socket = SubscriberSocket(request.transport, session, close_session, self._config, self._turns)
+        socket = SubscriberSocket(request.transport, session, self._config, self._turns)
         self._sockets.add(socket)
         try:
             return await socket.serve(request)
         finally:
             self._sockets.discard(socket)
+            close_session(session)
 
     async def _close_sockets(self, _app: web.Application) -> None:
         self.ready = False

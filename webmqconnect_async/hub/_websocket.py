@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -29,22 +28,11 @@ _MAX_WRITE = 1 << 16  # bytes written at once: what a transport buffers before i
 
 
 class SubscriberSocket:
-    """The connection of one subscriber, from the handshake until either side closes it.
+    """The connection of one subscriber, from the handshake until either side closes it."""
 
-    `close_session` is called with the session when the connection is closed.
-    """
-
-    def __init__(
-        self,
-        transport: asyncio.Transport,
-        session: Session,
-        close_session: Callable[[Session], None],
-        config: HubConfig,
-        turns: Turns,
-    ) -> None:
+    def __init__(self, transport: asyncio.Transport, session: Session, config: HubConfig, turns: Turns) -> None:
         self._transport = transport
         self._session = session
-        self._close_session = close_session
         self._config = config
         self._turns = turns
         self._published = 0  # number of events when the subscriber was last behind
@@ -80,7 +68,6 @@ class SubscriberSocket:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            self._close_session(self._session)
             if self._socket.prepared:
                 # A subscriber that does not read must not keep the connection open. And after an exception, aiohttp
                 # must not write an error response into the WebSocket.
