@@ -59,7 +59,7 @@ class Session(ABC):
         self.peer = peer
         self.opened = time.monotonic()
         self.admitted = False  # whether it has joined, anonymously or authenticated, as the hub requires
-        self.authid = session_id  # when authenticated: the key, or the subject of the ticket
+        self.authid = session_id  # once it has authenticated: its key, or the subject of its ticket
         self.authrole = "anonymous"
         self.ticket: Ticket | None = None
         self.subscribed: set[str] = set()  # topics; `Broker` updates it
