@@ -89,22 +89,19 @@ class Wamp1Session(Session):
     def _define_prefix(self, prefix: str, uri: str) -> None:
         config, known = self._config, self._prefixes.get(prefix)
         length, longest, most = len(prefix) + len(uri), config.max_topic, config.max_subscriptions
-        reason = remedy = ""
         if not prefix:
-            reason = "a prefix is empty"
+            self.refuse("subscription", "a prefix is empty")
         elif length > longest:
             reason = f"length of prefix and URI ({length}) exceeds maximum ({longest})"
-            remedy = remedies.longer_topic(length)
+            self.refuse("subscription", reason, remedies.longer_topic(length))
         elif (known is None and len(self._prefixes) >= most) or not self.has_room(prefix, uri):
             reason = f"number or size of its prefixes exceeds maximum ({most} prefixes, {256 * most} bytes)"
-            remedy = remedies.more_subscriptions(most)
-        if reason:
-            self.refuse("subscription", reason, remedy)
-            return
-        if known is not None:
-            self.release(prefix, known)
-        self.reserve(prefix, uri)
-        self._prefixes[prefix] = uri
+            self.refuse("subscription", reason, remedies.more_subscriptions(most))
+        else:
+            if known is not None:
+                self.release(prefix, known)
+            self.reserve(prefix, uri)
+            self._prefixes[prefix] = uri
 
     def _resolve(self, uri: str) -> str:
         """Expand a CURIE to a URI. A text without a prefix of this session is returned unchanged."""

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..._core.wampcra import is_signature, timestamp
 from ...signing import Credentials, sign_challenge
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from ..._core.tickets import Ticket
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(NamedTuple):
     """The session is open."""
 
     realm: str
@@ -32,17 +30,15 @@ class Joined:
     ticket: Ticket | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Challenged:
+class Challenged(NamedTuple):
     """The client has to authenticate."""
 
     method: str
-    extra: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str]
     """With the challenge to sign; empty if a ticket is expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """The client is refused."""
 
     reason: str  # the URI of the error
@@ -71,7 +67,7 @@ class Joining:
                 return Joined(hello.realm, method)
             if method == "ticket" and self._ticket_keys:
                 self._verify = partial(self._verify_ticket, hello.realm)
-                return Challenged(method)
+                return Challenged(method, {})
             if method == "wampcra" and self._keys and hello.authid is not None:
                 return self._challenge(hello.realm, hello.authid)
         return self._no_method("ticket" in hello.methods)
