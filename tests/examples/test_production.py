@@ -157,7 +157,8 @@ async def test_from_the_unit_to_a_push(machine: Machine) -> None:
     installed = installed.replace("listen 443", f"listen 127.0.0.1:{tls_port}")
     installed = installed.replace("listen 80", f"listen 127.0.0.1:{http_port}")
     configuration.write_text(
-        f"daemon off; pid {root}/pid; error_log stderr; events {{}} http {{ {paths} {installed} }}"
+        "daemon off; master_process off; "  # one process, which SIGKILL ends
+        f"pid {root}/pid; error_log stderr; events {{}} http {{ {paths} {installed} }}"
     )
 
     async with (

@@ -37,6 +37,17 @@ async def three_events(wire: HubClient, pair: Pair) -> tuple[list[Page], list[in
     return pages, ids
 
 
+LATE = 100
+"""Events with this number or a higher one may still arrive when hubs are checked."""
+
+
+def is_late(arguments: object) -> bool:
+    match arguments:
+        case [[int(number)]]:
+            return number >= LATE
+    return False
+
+
 async def assert_working(wire: HubClient, pair: Pair) -> None:
     """Check that both hubs publish and deliver, and have the same history."""
     await until_ready(wire, *pair)
@@ -45,7 +56,10 @@ async def assert_working(wire: HubClient, pair: Pair) -> None:
     for number, hub in enumerate(pair):
         publication = await accepted(wire, hub, 10 + number, TOPIC)
         for peer in pages:
-            assert await peer.event() == (publication, [[10 + number]])
+            event = await peer.event()
+            while is_late(event[1]):
+                event = await peer.event()
+            assert event == (publication, [[10 + number]])
             assert await peer.recover(TOPIC, publication) == []
 
 
@@ -127,7 +141,7 @@ async def test_lost_while_others_push(pair: Pair, wire: HubClient, own_redis: Re
     stopped = False
 
     async def push(hub: Hub) -> None:
-        number = 100
+        number = LATE
         while not stopped:
             await accepted(wire, hub, number, TOPIC)
             number += 1
@@ -139,8 +153,6 @@ async def test_lost_while_others_push(pair: Pair, wire: HubClient, own_redis: Re
         for peer in pages:
             assert await gone(peer) == LOST
         stopped = True
-    first, second = (engine_of(hub)._broker.ids for hub in pair)
-    await until(lambda: first.newest == second.newest)  # the last events have arrived at both
     await assert_working(wire, pair)
 
 
