@@ -33,7 +33,7 @@ class Exposition(Collector):
     """Serves the metrics that the `collect` of a subclass yields, at a host and a port; 0 chooses a free one."""
 
     def __init__(self, address: tuple[str, int], allow_hosts: Collection[str] = ()) -> None:
-        self.address = address
+        self.address: tuple[str, int] = address
         self._gate = Gate(address[0], allow_hosts, ())
         self._registry = CollectorRegistry()
         self._registry.register(self)
