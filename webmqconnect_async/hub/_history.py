@@ -49,9 +49,10 @@ class _Log:
 
 
 class History:
-    """The newest events of a hub, and the last retained event of each topic. Earlier ones than `start` are not known.
+    """The newest events of a hub, and the last retained event of each topic.
 
-    Retained events do not expire, are kept even with `most=0`, and use at most a quarter of `most_bytes`.
+    It keeps `most` events per topic for `seconds`, in `most_bytes` for all topics together. Events up to the ID `start`
+    are not known. Retained events do not expire, are kept even if `most` is 0, and use at most a quarter of the bytes.
     """
 
     def __init__(self, most: int, seconds: float, most_bytes: int, start: int) -> None:
