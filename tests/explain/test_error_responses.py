@@ -124,7 +124,7 @@ def reasons_in(function: ast.AST, module: str) -> Iterator[str]:
                 variables[name] = value
             case (
                 ast.Call(args=[ast.Constant(value=int(status)), reason, *_])
-                | ast.Call(args=[ast.Constant(value=str()), ast.Constant(value=int(status)), reason, *_])
+                | ast.Call(args=[_, ast.Constant(value=str()), ast.Constant(value=int(status)), reason, *_])
             ) if 400 <= status < 600:
                 yield from texts(variables.get(reason.id) if isinstance(reason, ast.Name) else reason)
             case ast.Raise(exc=ast.Call(func=ast.Name("_Broken"), args=[reason])):

@@ -46,7 +46,7 @@ async def refused(caplog: pytest.LogCaptureFixture, **options: object) -> str:
     assert PASSWORD not in "".join(line for line in hidden.splitlines() if "    options = " not in line)
     assert not any(record.exc_info for record in caplog.records)
     assert PASSWORD not in caplog.text
-    assert hub._runner is None
+    assert hub._handlers is None
     return str(caught.value)
 
 

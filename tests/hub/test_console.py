@@ -140,8 +140,8 @@ async def test_a_token_may_be_any_text(run: Run, wire: HubClient) -> None:
 def test_a_token_that_is_not_ascii_raises_no_error() -> None:
     """Tokens are compared as bytes: the error of `compare_digest` for text would have the token in its frame."""
     config = HubConfig(console_token="\ud800" * 16)
-    assert Console(config, Broker(config), lambda push: push).accepts("\ud800" * 16, "?")
-    assert not Console(config, Broker(config), lambda push: push).accepts("\ud801" * 16, "?")
+    assert Console(Broker(config), lambda push: push).accepts("\ud800" * 16, "?")
+    assert not Console(Broker(config), lambda push: push).accepts("\ud801" * 16, "?")
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -238,7 +238,7 @@ def test_an_invalid_token_is_refused(token: str, error: str) -> None:
 
 def test_no_repr_shows_the_token() -> None:
     hub = Hub(port=0, console_token=TOKEN)
-    for shown in (hub, vars(hub), hub.config, Console(hub.config, Broker(hub.config), lambda push: push)):
+    for shown in (hub, vars(hub), hub.config, Console(Broker(hub.config), lambda push: push)):
         assert TOKEN not in repr(shown)
 
 
@@ -309,13 +309,13 @@ class Feed:
         config = HubConfig(console_token=TOKEN)
         observers: list[Observer] = []
         self.broker = Broker(config, observers)
-        self.console = Console(config, self.broker, lambda push: push)
+        self.console = Console(self.broker, lambda push: push)
         observers.append(self.console)
         self.drops = 0
         self.watcher = self.watch()
 
     def watch(self) -> Watcher:
-        watcher = self.console.open(drop=self._drop, peer="?")
+        watcher = self.console.open(self._drop, "?")
         assert isinstance(watcher, Watcher)
         watcher.receive(TOKEN)
         watcher.take_nowait()
@@ -381,7 +381,7 @@ async def test_the_number_of_topics_is_limited(feed: Feed) -> None:
 async def test_a_second_watcher_gets_nothing_twice(feed: Feed) -> None:
     feed.console.dropped(feed.watcher, "slow", "1")
     feed.publish()
-    second = feed.console.open(drop=lambda: None, peer="?")
+    second = feed.console.open(lambda: None, "?")
     second.receive(TOKEN)
     [first] = cast(list[Said], said(second))
     assert len(first["refusals"]) == 1

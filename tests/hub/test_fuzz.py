@@ -42,8 +42,8 @@ def _takes_any_text(body: bytes) -> str:
     return body.decode("utf-8", "replace")
 
 
-def _takes_any_authority(text: str, scheme: str = "") -> _host_and_origin._Authority:
-    return _host_and_origin._Authority(text.rpartition("@")[2].partition(":")[0], 443)
+def _takes_any_authority(text: str, scheme: str = "") -> _host_and_origin._Origin:
+    return _host_and_origin._Origin(scheme, text.rpartition("@")[2].partition(":")[0], 443)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def _takes_any_authority(text: str, scheme: str = "") -> _host_and_origin._Autho
         ("subscribers", wamp1_auth, "is_signature", lambda *_: True),
         ("subscribers", Broker, "unsubscribe", lambda *_: None),
         ("gate", _host_and_origin, "is_loopback", lambda host: host.startswith("localhost")),
-        ("gate", _host_and_origin, "_authority", _takes_any_authority),
+        ("gate", _host_and_origin, "_parsed", _takes_any_authority),
         ("lines", jsonl, "_members", lambda _: {}),
         ("lines", jsonl, "_json", lambda value: f'"{value}"'),
     ],

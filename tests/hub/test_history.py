@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webmqconnect_async.hub._history import History, Kept, Unavailable
-from webmqconnect_async.hub._publication import Publication, Receivers
-from webmqconnect_async.hub._publication_ids import PublicationIDs
+from webmqconnect_async.hub._publication import Publication, PublicationIDs, Receivers
 
 EVENT = 800  # bytes, about the size of a small event
 

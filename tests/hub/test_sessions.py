@@ -283,8 +283,7 @@ def test_a_queue_takes_no_more_memory_than_it_counts(size: int) -> None:
     gc.collect()
     tracemalloc.start()
     try:
-        config = HubConfig(max_queue=limit)
-        session = Wamp1Session("1", config, Broker(config), drop=lambda: full.append(True))
+        session = Wamp1Session("1", Broker(HubConfig(max_queue=limit)), drop=lambda: full.append(True))
         before, _ = tracemalloc.get_traced_memory()
         while not full:
             session.send(text_frame("x" * size))

@@ -164,7 +164,7 @@ async def test_a_connection_that_reads_no_responses_is_not_read_and_closed(
     within = _connection_limits.RequestGuard.data_received
 
     def watched(self: _connection_limits.RequestGuard, data: bytes) -> None:
-        if self._transport is not None and self._transport.get_write_buffer_size() > 1 << 16:
+        if self._transport.get_write_buffer_size() > 1 << 16:
             taken.append(len(data))
         within(self, data)
 

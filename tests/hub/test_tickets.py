@@ -448,7 +448,7 @@ async def test_800_tickets_that_expire_together(clock: Clock, monkeypatch: pytes
         session = opened(broker)
         for message in ([1, "realm1", {"authmethods": ["ticket"]}], [5, text, {}], [32, 1, {}, MINE]):
             session.receive(json.dumps(message))
-        connection = SubscriberSocket(asyncio.Transport(), session, broker.close, config, turns)
+        connection = SubscriberSocket(asyncio.Transport(), session, config, turns)
         assert session.ticket is not None
         connection._end_at(ends_at(session.ticket, draw()))
     seconds = []

@@ -682,7 +682,7 @@ def test_arbitrary_messages_break_nothing(keys: dict[str, str], messages: st.Dat
             late = session.receive(text)
             if callable(late):
                 late()
-            assert session._queued <= 5_000 or len(session._queue) == 1
+            assert session.queued <= 5_000 or len(session._queue) == 1
             assert len(session.subscribed) <= 3
         assert not (keys and session.admitted)
         assert all(isinstance(message, list) for message in said(session))

@@ -177,7 +177,7 @@ async def test_requests_of_a_subscriber_that_reads_no_replies_are_not_read(
 
     def watched(self: Session, queued: bytes) -> None:
         send(self, queued)
-        held.append(self._queued)
+        held.append(self.queued)
 
     monkeypatch.setattr(Session, "send", watched)
     hub = await run(Hub(port=0, max_connections=1, max_queue=1 << 24))

@@ -13,39 +13,18 @@ from aiohttp.http_exceptions import LineTooLong
 
 from ._connection_limits import Aborted, Connections, RequestGuard
 
-_KEEPALIVE = 75.0
-"""Seconds to keep an idle connection that has not pushed."""
-
-_LINGERING = 1.0
-"""Seconds to keep reading a refused body, so that the peer receives the response and not a reset (RFC 9112, 9.6)."""
-
-_READ = 1 << 13
-"""Bytes read at once."""
-
-_BODY_TIMEOUT = 10.0
-"""Seconds for the body of a push to arrive."""
-
-_MAX_EARLY = 1 << 12
-"""Bytes that a client may send before the response to its WebSocket handshake."""
-
-_MAX_HEADERS = 64
-"""Maximum number of headers in a request, twice as many as a browser behind proxies sends."""
-
-_MAX_HEADER = 8190
-"""Maximum bytes of a header other than `Cookie`, the default of aiohttp."""
-
+_KEEPALIVE = 75.0  # seconds to keep an idle connection that has not pushed
+_LINGERING = 1.0  # seconds to read on after a refusal: the peer receives it, and not a reset (RFC 9112, 9.6)
+_READ = 1 << 13  # bytes read at once
+_BODY_TIMEOUT = 10.0  # seconds for the body of a push to arrive
+_MAX_EARLY = 1 << 12  # bytes that a client may send before the response to its WebSocket handshake
+_MAX_HEADERS = 64  # maximum number of headers in a request, twice as many as a browser behind proxies sends
+_MAX_HEADER = 8190  # maximum bytes of a header other than `Cookie`, the default of aiohttp
+# Maximum bytes of a `Cookie` header. Browsers send the hub the cookies of every application on the same host name,
+# because "cookies do not provide isolation by port" (RFC 6265, 8.5).
 _MAX_COOKIE = 1 << 15
-"""Maximum bytes of a `Cookie` header.
-
-Browsers send the hub the cookies of every application on the same host name, because "cookies do not provide isolation
-by port" (RFC 6265, 8.5).
-"""
-
-_MAX_HEAD = 3 << 14
-"""Maximum bytes of all headers together."""
-
-_MAX_TARGET = 1 << 14
-"""Maximum bytes of a request target, as in the original hub. There is room for about 850 session IDs."""
+_MAX_HEAD = 3 << 14  # maximum bytes of all headers together
+_MAX_TARGET = 1 << 14  # maximum bytes of a request target, as in the original hub: about 850 session IDs
 
 _HEADERS_TOO_LONG = f"the headers are longer than {_MAX_HEAD} bytes"
 _REFUSED_HEAD = (
@@ -53,18 +32,15 @@ _REFUSED_HEAD = (
     b"Content-Length: %d\r\nConnection: close\r\n\r\n"
 )
 
+# From reading a body that is malformed or incomplete.
 BODY_ERRORS = (ConnectionError, HttpProcessingError, web.RequestPayloadError)
-"""Exceptions from reading a body that is malformed or incomplete."""
 
 
 def protocol_factory(runner: web.AppRunner, most: int, keepalive: float) -> Callable[[], asyncio.BaseProtocol]:
-    """Return the protocol factory for `create_server`.
+    """Return the protocol factory for `create_server`, once the runner is set up.
 
-    Args:
-        runner: the runner of the application, set up.
-        most: the maximum number of connections. A further one replaces an idle one, or is aborted if none is idle.
-            aiohttp's `TCPSite` has no such limit, and accepts connections until there are no more file descriptors.
-        keepalive: seconds to keep an idle connection that has pushed.
+    A connection beyond the maximum replaces an idle one, or is aborted if none is idle. (aiohttp's `TCPSite` accepts
+    connections until there are no more file descriptors.) An idle one that has pushed is kept for `keepalive` seconds.
     """
     server = runner.server
     if server is None:
@@ -136,9 +112,7 @@ async def expect(request: web.Request) -> None:
 async def read_body(request: web.Request, most: int) -> bytes:
     """Return a body, but at most `most` bytes of it: the length of a chunked body is not known before.
 
-    Raises:
-        ConnectionError: the connection is closed.
-        TimeoutError: the body does not arrive in time.
+    It raises a ConnectionError if the connection is closed, and a TimeoutError if the body does not arrive in time.
     """
     content = request.content
     if content.is_eof():  # usually the whole body has arrived
@@ -156,7 +130,6 @@ async def read_body(request: web.Request, most: int) -> bytes:
 
 
 def malformed() -> web.Response:
-    """Return the response to a request that cannot be parsed."""
     return text_response(400, "the request is incomplete or malformed")
 
 

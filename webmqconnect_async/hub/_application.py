@@ -9,19 +9,14 @@ from inspect import isawaitable
 from .._core.escape import visible
 from ._rights import Identity
 
-_TIMEOUT = 5.0
-"""Seconds for the hook to decide. Meanwhile, the subscriber's further messages wait."""
-
-_CLEANUP = 0.5
-"""Seconds for the hook to end after it was cancelled."""
+_TIMEOUT = 5.0  # seconds for the hook to decide, while the subscriber's further messages wait
+_CLEANUP = 0.5  # seconds for the hook to end after it was cancelled
 
 
 class Application:
     """Asks the application about the subscriptions of one session.
 
-    Args:
-        hook: `may_subscribe` of the configuration.
-        failed: called if the hook fails, with the text for the log, and with the exception or `None`.
+    `failed` is called if the hook `may_subscribe` fails, with a text for the log, and with the exception or `None`.
     """
 
     __slots__ = ("_failed", "_hook", "_running")
@@ -44,16 +39,16 @@ class Application:
         if self._running is not None and not self._running.done():  # otherwise a client could start any number of calls
             return self._refuse("is still running for an earlier topic, so it was not called", topic)
         try:
-            answer: object = self._hook(identity, topic)
+            result: object = self._hook(identity, topic)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # it is logged
             return self._refuse(f"raised {type(error).__name__}", topic, error)
-        return self._wait(answer, topic) if isawaitable(answer) else self._checked(answer, topic)
+        return self._wait(result, topic) if isawaitable(result) else self._checked(result, topic)
 
-    async def _wait(self, answer: Awaitable[object], topic: str) -> bool:
+    async def _wait(self, result: Awaitable[object], topic: str) -> bool:
         # In a task of its own: the hook may raise CancelledError, or suppress it. A future of the application is not
         # cancelled, because others may wait for it, too.
-        self._running = asyncio.ensure_future(answer)
-        running = asyncio.shield(self._running) if self._running is answer else self._running
+        self._running = asyncio.ensure_future(result)
+        running = asyncio.shield(self._running) if self._running is result else self._running
         running.add_done_callback(_retrieve)
         try:
             done, _ = await asyncio.wait([running], timeout=_TIMEOUT)
@@ -67,10 +62,10 @@ class Application:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # it is logged
             return self._refuse(f"raised {type(error).__name__}", topic, error)
 
-    def _checked(self, answer: object, topic: str) -> bool:
-        if not isinstance(answer, bool):
-            return self._refuse(f"must return a bool, not {type(answer).__name__},", topic)
-        return answer
+    def _checked(self, result: object, topic: str) -> bool:
+        if not isinstance(result, bool):
+            return self._refuse(f"must return a bool, not {type(result).__name__},", topic)
+        return result
 
     def _refuse(self, problem: str, topic: str, error: BaseException | None = None) -> bool:
         self._failed(f"may_subscribe {problem} for topic '{visible(topic, 100)}'", error)

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 
 from . import _remedies as remedies
 from ._config import HubConfig
@@ -19,42 +20,32 @@ from ._engine.engine import Engine, MemoryEngine
 from ._frames import text_frame
 from ._history import History, Kept, Unavailable
 from ._observer import Observer, Refusal
-from ._publication import Publication
-from ._publication_ids import PublicationIDs
+from ._publication import Publication, PublicationIDs
 from ._session import NotSubscribed, Session
 
-_SERVICE_RESTART = 1012
-"""The close code "Service Restart" of the IANA registry for WebSocket: the client may reconnect."""
-
+_SERVICE_RESTART = 1012  # a close code of the IANA registry for WebSocket: the client may reconnect
 _SESSION_ID = re.compile(r"[0-9]{16}")
 
 
+@dataclass(slots=True)
 class _Topic:
     """A topic that has subscribers."""
 
-    __slots__ = ("id", "subscribers")
-
-    def __init__(self, subscription: int) -> None:
-        self.id = subscription
-        self.subscribers: dict[type[Session], dict[str, Session]] = {}
-        """By protocol, because subscribers of the same protocol receive the same bytes, then by session ID."""
+    id: int  # of the subscription
+    # By protocol, because subscribers of the same protocol receive the same bytes, then by session ID.
+    subscribers: dict[type[Session], dict[str, Session]] = field(default_factory=dict)
 
 
 class Broker:
-    """The sessions of one hub, the topics that they subscribe to, and the history of these topics.
-
-    Args:
-        config: the hub's configuration.
-        observers: are notified of what happens.
-    """
+    """The sessions of one hub, the topics that they subscribe to, and the history of these topics."""
 
     def __init__(self, config: HubConfig, observers: Sequence[Observer] = ()) -> None:
         self.observers = observers
         self.ids = PublicationIDs(config.clock)
-        self._config = config
+        self.config = config
         self.history = self.new_history(self.ids.newest)
+        # Publication IDs of histories with different IDs cannot be compared. `None`: there is no history.
         self.history_id = secrets.token_urlsafe(9) if config.history else None
-        """Identifies the history: publication IDs of different histories cannot be compared. `None`: no history."""
         self.engine: Engine = MemoryEngine(self)
         self._sessions: dict[str, Session] = {}
         self._topics: dict[str, _Topic] = {}
@@ -74,7 +65,6 @@ class Broker:
         return self._topics
 
     def subscribers(self, topic: str) -> int:
-        """Return the number of subscribers of a topic."""
         entry = self._topics.get(topic)
         return sum(map(len, entry.subscribers.values())) if entry else 0
 
@@ -86,20 +76,14 @@ class Broker:
     @property
     def full(self) -> bool:
         """Whether there are `max_connections` sessions."""
-        return len(self._sessions) >= self._config.max_connections
+        return len(self._sessions) >= self.config.max_connections
 
     def open(self, kind: type[Session], drop: Callable[[], None], peer: str = "?") -> Session:
-        """Return a new session.
-
-        Args:
-            kind: the class for the protocol that the subscriber speaks.
-            drop: closes the subscriber's connection immediately.
-            peer: the subscriber's address, for the log.
-        """
+        """Return a new session. `drop` closes the subscriber's connection immediately; `peer` is its address."""
         session_id = _session_id()
         while session_id in self._sessions:
             session_id = _session_id()
-        session = kind(session_id, self._config, self, drop, peer)
+        session = kind(session_id, self, drop, peer)
         self._sessions[session_id] = session
         return session
 
@@ -114,85 +98,59 @@ class Broker:
 
     def new_history(self, start: int) -> History:
         """Return an empty history, whose events have IDs above `start`."""
-        config = self._config
+        config = self.config
         return History(config.history, config.history_seconds, config.history_bytes, start)
 
     def renew(self, history: History, history_id: str, newest: int) -> None:
         """Replace the history, and disconnect all subscribers, who then recover from it or find out that they cannot.
 
-        Args:
-            history: the new history.
-            history_id: its ID.
-            newest: the ID of the newest event that is not to be delivered.
+        `newest` is the ID of the newest event that is not to be delivered.
         """
         self.history, self.ids.newest = history, newest
-        self.history_id = history_id if self._config.history else None
+        self.history_id = history_id if self.config.history else None
         for session in list(self._sessions.values()):
             session.leave("webmq.close.history_lost", "events may be missing")
             session.end(_SERVICE_RESTART)
 
-    def deliver(self, publication: Publication, *, began: float | None = None) -> int:
-        """Queue an event for its receivers, and return how many there are.
+    def deliver(
+        self,
+        publication: Publication,
+        publication_id: int | None = None,
+        *,
+        began: float | None = None,
+        forwarded: bool = False,
+    ) -> int:
+        """Queue an event for its receivers, and return how many there are. The ID of the event is then `ids.newest`.
 
-        The receivers are the eligible subscribers without the excluded ones. The ID of the event is then `ids.newest`.
-
-        Args:
-            publication: the event.
-            began: `time.perf_counter()` when its push arrived; `None` if a subscriber published it.
+        An event that already has an ID has one above all earlier ones. It is `forwarded` if another hub has accepted
+        it. `began` is as for `Observer.published`.
         """
-        publication_id = self.ids.next()
-        delivered = self._queue(publication, publication_id)
-        for observer in self.observers:
-            observer.published(publication, publication_id, delivered, began)
-        return delivered
-
-    def forward(self, publication: Publication, publication_id: int, own: tuple[float | None] | None) -> None:
-        """Queue an event that already has an ID.
-
-        Args:
-            publication: the event.
-            publication_id: its ID, above all earlier ones.
-            own: if this hub has accepted the event, a tuple of the `began` of `deliver`; `None` if another hub has.
-        """
-        self.ids.newest = publication_id
-        delivered = self._queue(publication, publication_id)
-        for observer in self.observers:
-            if own is None:
-                observer.forwarded(publication, publication_id, delivered)
-            else:
-                observer.published(publication, publication_id, delivered, own[0])
-
-    def _queue(self, publication: Publication, publication_id: int) -> int:
+        if publication_id is None:
+            publication_id = self.ids.next()
+        else:
+            self.ids.newest = publication_id
         delivered = 0
         if (topic := self._topics.get(publication.topic)) is not None:
-            delivered = self._send(topic, publication, publication_id)
+            for kind, subscribers in topic.subscribers.items():
+                if receivers := _receivers(publication, subscribers):
+                    frame = text_frame(kind.event(publication, topic.id, publication_id))
+                    for session_id in receivers:
+                        subscribers[session_id].send(frame)
+                    delivered += len(receivers)
         self.history.add(publication, publication_id, time.monotonic())
-        return delivered
-
-    def _send(self, topic: _Topic, publication: Publication, publication_id: int) -> int:
-        delivered = 0
-        for kind, subscribers in topic.subscribers.items():
-            receivers = _receivers(publication, subscribers)
-            if receivers:
-                frame = text_frame(kind.event(publication, topic.id, publication_id))
-                for session_id in receivers:
-                    subscribers[session_id].send(frame)
-                delivered += len(receivers)
+        for observer in self.observers:
+            if forwarded:
+                observer.forwarded(publication, publication_id, delivered)
+            else:
+                observer.published(publication, publication_id, delivered, began)
         return delivered
 
     def missed(self, session: Session, topic: str, floor: int, former: AbstractSet[str]) -> Sequence[Kept]:
-        """Return the events of a topic that a subscriber has missed.
+        """Return the events above the ID `floor` that a subscriber has missed; `Unavailable` if some may be missing.
 
-        Args:
-            session: its session.
-            topic: the topic.
-            floor: the subscriber has seen all events up to this ID.
-            former: the IDs of its sessions since then; other strings are ignored. An event that excluded one of these
-                sessions is left out. The IDs are not verified, so an event that was addressed to one of them is not
-                sent: it makes the history unavailable.
-
-        Raises:
-            Unavailable: some of the events may be missing.
+        `former` has the IDs of its sessions since then; other strings are ignored. An event that excluded one of these
+        sessions is left out. The IDs are not verified, so an event that was addressed to one of them is not sent: it
+        makes the history unavailable.
         """
         missed = []
         alone = {session.id: session}
@@ -215,27 +173,20 @@ class Broker:
         return kept if kept is not None and _may_receive(kept.publication, session) else None
 
     def refused(self, refusal: Refusal) -> None:
-        """Notify the observers of a refusal."""
         for observer in self.observers:
             observer.refused(refusal)
 
     def repeated(self, publication: Publication, publication_id: int) -> None:
-        """Notify the observers of a repeated push."""
         for observer in self.observers:
             observer.repeated(publication, publication_id)
 
     def failed(self, problem: str, error: BaseException | None) -> None:
-        """Notify the observers that a hook of the application has failed."""
         for observer in self.observers:
             observer.failed(problem, error)
 
     def check(self, session: Session, topic: str) -> None:
-        """Check the limits of a subscription.
-
-        Raises:
-            NotSubscribed: a limit is exceeded. The observers have been notified.
-        """
-        longest, most = self._config.max_topic, self._config.max_subscriptions
+        """Raise `NotSubscribed`, and notify the observers, if a subscription would exceed a limit."""
+        longest, most = self.config.max_topic, self.config.max_subscriptions
         if len(topic) > longest:
             reason = f"topic length ({len(topic)}) exceeds maximum ({longest})"
             session.refuse("subscription", reason, remedies.longer_topic(len(topic)))
@@ -246,11 +197,7 @@ class Broker:
             raise NotSubscribed(reason)
 
     def subscribe(self, session: Session, topic: str) -> int:
-        """Return the subscription ID of a topic, the same for every session.
-
-        Raises:
-            NotSubscribed: a limit is exceeded. The observers have been notified.
-        """
+        """Return the subscription ID of a topic, the same for every session. It calls `check` first."""
         self.check(session, topic)
         if topic not in session.subscribed:
             session.reserve(topic)
@@ -262,7 +209,6 @@ class Broker:
         return entry.id
 
     def unsubscribe(self, session: Session, topic: str) -> None:
-        """End a subscription, if there is one."""
         if topic in session.subscribed:
             session.subscribed.discard(topic)
             session.release(topic)

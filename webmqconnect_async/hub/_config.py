@@ -15,8 +15,7 @@ from ._host_and_origin import Gate, is_loopback
 from ._pushes.verdicts import Accepted, Refused
 from ._rights import Identity, Rights
 
-_MIN_TOKEN = 16
-"""Minimum length of the token of the console, in characters."""
+_MIN_TOKEN = 16  # minimum length of the token of the console, in characters
 
 
 class HubOptions(TypedDict, total=False):
@@ -190,28 +189,22 @@ class HubConfig:
                 f"keys must be given for a hub on {self.host!r}: without keys, every machine that can reach it could "
                 "push; give it keys, or bind it to 127.0.0.1"
             )
-        object.__setattr__(self, "_metrics_address", None if self.metrics is None else metrics_address(self.metrics))
-        backplane = None if self.backplane is None else parse_backplane(self.backplane, self.backplane_prefix)
-        object.__setattr__(self, "_backplane", backplane)
-        object.__setattr__(self, "_credentials", credentials)
         subscriber = _credentials("subscriber_keys", self.subscriber_keys)
         tickets = _credentials("ticket_keys", self.ticket_keys)
         _check_ticket_keys(tickets, (*credentials.values(), *subscriber.values()))
         restricted = bool(subscriber or tickets)
-        object.__setattr__(self, "_subscriber_credentials", subscriber)
-        object.__setattr__(self, "_ticket_credentials", tickets)
-        object.__setattr__(self, "_rights", Rights(self._checked_public(restricted), restricted))
-        object.__setattr__(self, "_gate", Gate(self.host, self.allow_hosts, self.allow_origins))
-
-    def _checked_public(self, restricted: bool) -> tuple[str, ...]:
-        if not self.public:
-            return ()
-        if not restricted and self.may_subscribe is None:
-            raise ValueError(
-                "public must not be given without ticket_keys, subscriber_keys or may_subscribe: every topic is public "
-                "then"
-            )
-        return check_topics("public", self.public)
+        if self.public and not restricted and self.may_subscribe is None:
+            names = "ticket_keys, subscriber_keys or may_subscribe"
+            raise ValueError(f"public must not be given without {names}: every topic is public then")
+        self.__dict__.update(  # not by assignment, because the class is frozen
+            _credentials=credentials,
+            _subscriber_credentials=subscriber,
+            _ticket_credentials=tickets,
+            _rights=Rights(check_topics("public", self.public) if self.public else (), restricted),
+            _gate=Gate(self.host, self.allow_hosts, self.allow_origins),
+            _metrics_address=None if self.metrics is None else metrics_address(self.metrics),
+            _backplane=None if self.backplane is None else parse_backplane(self.backplane, self.backplane_prefix),
+        )
 
 
 def metrics_address(text: object) -> tuple[str, int]:
@@ -249,9 +242,8 @@ def _check_ticket_keys(tickets: Mapping[str, Credentials], others: Iterable[Cred
         if problem := check_secret(credentials.secret):
             raise ValueError(f"ticket_keys has a secret that {problem}")
         if any(credentials.secret == other.secret for other in others):
-            raise ValueError(
-                "ticket_keys contains a secret that another key uses, too: a ticket key needs its own secret"
-            )
+            problem = "contains a secret that another key uses, too: a ticket key needs its own secret"
+            raise ValueError(f"ticket_keys {problem}")
 
 
 def _credentials(name: str, keys: object) -> dict[str, Credentials]:

@@ -10,12 +10,8 @@ import asyncio
 from contextlib import suppress
 from typing import cast
 
-_TIMEOUT = 10.0
-"""Seconds for the headers of a first request to arrive, and for a peer to read responses that are waiting."""
-
-_IDLE = 1.0
-"""Seconds without data from a peer after which its connection may be closed to make room for another one."""
-
+_TIMEOUT = 10.0  # seconds for the headers of a first request to arrive, and for a peer to read waiting responses
+_IDLE = 1.0  # seconds without data from a peer after which its connection may be closed to make room for another one
 _END_OF_HEADERS = b"\r\n\r\n"
 
 
@@ -29,7 +25,7 @@ class Aborted(asyncio.Protocol):
     """A connection beyond the maximum."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        _as_stream(transport).abort()
+        abort(_as_stream(transport))
 
 
 class StallGuard(asyncio.BufferedProtocol):
@@ -40,13 +36,12 @@ class StallGuard(asyncio.BufferedProtocol):
     asyncio would read 256 KiB at once, which aiohttp parses without interruption.
     """
 
-    def __init__(
-        self, inner: asyncio.Protocol, timeout: float, buffer: memoryview, transport: asyncio.Transport | None = None
-    ) -> None:
+    _transport: asyncio.Transport  # once the connection is made
+
+    def __init__(self, inner: asyncio.Protocol, timeout: float, buffer: memoryview) -> None:
         self._inner = inner
         self._timeout = timeout
         self._buffer = buffer
-        self._transport = transport
         self._timer: asyncio.TimerHandle | None = None
         self._paused_reading = False
         self._writable = asyncio.Event()
@@ -88,20 +83,18 @@ class StallGuard(asyncio.BufferedProtocol):
         self._inner.connection_lost(exc)
 
     def _pause_reading(self) -> None:
-        transport = self._transport
-        if transport is not None and transport.is_reading():  # otherwise aiohttp has paused it and will resume it
-            transport.pause_reading()
+        if self._transport.is_reading():  # otherwise aiohttp has paused it and will resume it
+            self._transport.pause_reading()
             self._paused_reading = True
 
     def _resume_reading(self) -> None:
-        if self._paused_reading and self._transport is not None and not self._transport.is_closing():
+        if self._paused_reading and not self._transport.is_closing():
             self._transport.resume_reading()
         self._paused_reading = False
 
     def _start_timer(self) -> None:
         self._stop_timer()
-        if self._transport is not None:
-            self._timer = asyncio.get_running_loop().call_later(self._timeout, abort, self._transport)
+        self._timer = asyncio.get_running_loop().call_later(self._timeout, abort, self._transport)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -124,10 +117,9 @@ class Connections:
         self._last_data.pop(guard, None)
 
     def make_room(self) -> bool:
-        """Close an idle connection, and return whether there is one.
+        """Close the connection that has been idle longest. Return whether there is an idle one.
 
-        It is the one that has been idle longest, if possible among those that have never pushed. Clients that open many
-        connections without pushing thus only displace each other.
+        Those that have never pushed come first, so clients that do not push only displace each other.
         """
         latest = asyncio.get_running_loop().time() - _IDLE
         idle = [guard for guard, last in self._last_data.items() if last <= latest]
@@ -144,8 +136,7 @@ class RequestGuard(StallGuard):
 
     def __init__(self, inner: asyncio.Protocol, buffer: memoryview, connections: Connections) -> None:
         super().__init__(inner, _TIMEOUT, buffer)
-        self.pushed = False
-        """Whether a push over this connection was accepted."""
+        self.pushed = False  # whether a push over this connection was accepted
         self._connections = connections
         self._last = b""  # the last bytes received: the end of the headers may be split over two reads
         self._begun = False  # whether the headers of a request have arrived
@@ -165,8 +156,7 @@ class RequestGuard(StallGuard):
         self._stop_timer()
 
     def abort(self) -> None:
-        if self._transport is not None:
-            abort(self._transport)
+        abort(self._transport)
 
     def data_received(self, data: bytes) -> None:
         if not self._writable.is_set():

@@ -25,7 +25,6 @@ from typing import cast
 from .._core import strict_json
 from .._core.escape import shortened
 from ._broker import Broker
-from ._config import HubConfig
 from ._engine.engine import Published
 from ._frames import text_frame
 from ._observer import Drop, Observer, Refusal
@@ -34,35 +33,17 @@ from ._pushes import webmq
 from ._pushes.verdicts import Accepted, Refused, Rules
 from ._session import DelayedReply, Pending, Session
 
-_MAX_WATCHERS = 8
-"""Maximum number of open consoles."""
-
-_MAX_STRANGERS = 64
-"""Maximum number of connections without the token. Because refusals are delayed, they can make 80 guesses a second."""
-
-_TICK = 0.1
-"""Seconds between two messages to a console. Each has the events since the last one."""
-
-_TICKS_PER_STATE = 10
-"""Number of messages for each one with the current state."""
-
-_MAX_EVENTS = 50
-"""Maximum number of events in a message. Nobody can read more, and the browser may not be able to show more in time."""
-
-_MAX_CHARACTERS = 30_000
-"""Once the events in a message, or the topics in a state, have this many characters, no more are added."""
-
-_MAX_TEXT = 1000
-"""Maximum number of characters of an event that are shown."""
-
-_MAX_ROWS = 200
-"""Maximum number of topics, and of subscribers, in a state."""
-
-_MAX_REFUSALS = 50
-"""Number of the latest refusals that are kept, for consoles that are opened later."""
-
-_MAX_NAME = 100
-"""Maximum number of characters of a detail: the last event of a topic, or a topic of a subscriber."""
+_TRY_AGAIN_LATER = 1013  # a close code of the IANA registry for WebSocket
+_MAX_WATCHERS = 8  # open consoles
+_MAX_STRANGERS = 64  # connections without the token: as refusals are delayed, they can make 80 guesses a second
+_TICK = 0.1  # seconds between two messages to a console, each with the events since the last one
+_TICKS_PER_STATE = 10  # messages for each one with the current state
+_MAX_EVENTS = 50  # in a message: nobody can read more, and the browser may not be able to show more in time
+_MAX_CHARACTERS = 30_000  # of the events in a message, or the topics in a state, after which no more are added
+_MAX_TEXT = 1000  # characters of an event that are shown
+_MAX_ROWS = 200  # topics, and subscribers, in a state
+_MAX_REFUSALS = 50  # the latest ones are kept, for consoles that are opened later
+_MAX_NAME = 100  # characters of a detail: the last event of a topic, or a topic of a subscriber
 
 
 class Watcher(Session):
@@ -70,29 +51,19 @@ class Watcher(Session):
 
     subprotocol = "webmq.console"
 
-    __slots__ = ("_admitted", "_console", "guessed")
-
-    def __init__(
-        self, console: Console, config: HubConfig, broker: Broker, drop: Callable[[], None], peer: str
-    ) -> None:
-        super().__init__("of the console", config, broker, drop, peer)
+    def __init__(self, console: Console, broker: Broker, drop: Callable[[], None], peer: str) -> None:
+        super().__init__("of the console", broker, drop, peer)
         self._console = console
-        self._admitted = False
-        self.guessed = False
-        """Whether it has sent a token."""
-
-    @property
-    def admitted(self) -> bool:
-        return self._admitted
+        self.guessed = False  # whether it has sent a token
 
     def receive(self, text: str) -> DelayedReply | Pending | None:
-        if self._admitted:
+        if self.admitted:
             return self._console.push(text, self)
         if not self.guessed:
             self.guessed = True
             if not self._console.accepts(text, self.peer):
                 return partial(self.end, 4401, "wrong token")  # 4000 to 4999 are for private use (RFC 6455, 7.4.2)
-            self._admitted = self._console.admit(self)
+            self._console.welcome(self)
         return None
 
     @classmethod
@@ -104,14 +75,11 @@ class Watcher(Session):
 class Console(Observer):
     """The console of one hub. While no page has it open, it only keeps the latest refusals.
 
-    Args:
-        config: the hub's configuration.
-        broker: the broker of the hub.
-        admit: asks the application whether to accept a push.
+    `admit` asks the application whether to accept a push.
     """
 
-    def __init__(self, config: HubConfig, broker: Broker, admit: Callable[[Accepted], Accepted | Refused]) -> None:
-        self._config = config
+    def __init__(self, broker: Broker, admit: Callable[[Accepted], Accepted | Refused]) -> None:
+        self._config = config = broker.config
         self._broker = broker
         self._admit = admit
         self._rules = Rules({}, config.max_body, config.max_topic)  # no keys: the token replaces the signature
@@ -127,8 +95,8 @@ class Console(Observer):
         self._events: list[list[object]] = []
         self._characters = 0
         self._skipped = 0
+        # The number of events of each topic, and time and text of the last one. The latest topic is the last.
         self._activity: dict[str, tuple[int, float, str]] = {}
-        """The number of events of each topic, and time and text of the last one. The latest topic is the last."""
         self._ticks = 0
 
     # For the connections
@@ -138,13 +106,13 @@ class Console(Observer):
         """Whether too many connections wait for the response to a wrong token."""
         return len(self._strangers) >= _MAX_STRANGERS and all(each.guessed for each in self._strangers.values())
 
-    def open(self, *, drop: Callable[[], None], peer: str) -> Session:
+    def open(self, drop: Callable[[], None], peer: str) -> Session:
         """Return a new session. If too many have sent no token, end the oldest of them."""
         if len(self._strangers) >= _MAX_STRANGERS:
             silent = next(each for each in self._strangers.values() if not each.guessed)
             del self._strangers[silent]
-            silent.end(1013, "too many connections without the token")
-        watcher = Watcher(self, self._config, self._broker, drop, peer)
+            silent.end(_TRY_AGAIN_LATER, "too many connections without the token")
+        watcher = Watcher(self, self._broker, drop, peer)
         self._strangers[watcher] = watcher
         return watcher
 
@@ -167,19 +135,19 @@ class Console(Observer):
         self._broker.refused(Refusal("request", "wrong token of the console", remedy, peer, forged=True))
         return False
 
-    def admit(self, session: Session) -> bool:
-        """Start to send messages to a session that has sent the token. Return whether there is room for it."""
+    def welcome(self, session: Session) -> None:
+        """Start to send messages to a session that has sent the token, if there is room for it."""
         self._strangers.pop(session, None)
         if len(self._watchers) >= _MAX_WATCHERS:
-            session.end(1013, f"{_MAX_WATCHERS} consoles are open")
-            return False
+            session.end(_TRY_AGAIN_LATER, f"{_MAX_WATCHERS} consoles are open")
+            return
         if self._watchers:
             self._tick()  # so that the next one has nothing that the new watcher gets now
         self._fresh = 0
         self._watchers.add(session)
+        session.admitted = True
         session.send_text(strict_json.encode({"refusals": list(self._recent), **self._state()}))
         self._schedule()
-        return True
 
     def push(self, text: str, watcher: Session) -> Pending | None:
         """Push what a watcher has sent, unless the hub refuses it, and send it the result."""
@@ -196,14 +164,14 @@ class Console(Observer):
 
     def _pushed(self, push: Accepted | Refused, published: Published, watcher: Session) -> None:
         result: dict[str, object]
-        if isinstance(push, Accepted) and not isinstance(published, Refused):
-            # With a backplane, the event may not have been delivered yet, so count the subscribers of this moment.
-            result = {"topic": push.topic, "receivers": self._broker.receivers(push)}
-        else:
-            refused = cast(Refused, published)
-            peer, status, reason, remedy = watcher.peer, refused.status, refused.reason, refused._remedy
-            self._broker.refused(Refusal("push", reason, remedy, peer, status, refused._forged))
+        if isinstance(published, Refused):
+            status, reason, remedy = published.status, published.reason, published._remedy
+            self._broker.refused(Refusal("push", reason, remedy, watcher.peer, status, published._forged))
             result = {"status": status, "reason": reason, "remedy": remedy}
+        else:
+            # With a backplane, the event may not have been delivered yet, so count the subscribers of this moment.
+            accepted = cast(Accepted, push)
+            result = {"topic": accepted.topic, "receivers": self._broker.receivers(accepted)}
         watcher.send_text(strict_json.encode({"pushed": result}))
 
     # As an observer

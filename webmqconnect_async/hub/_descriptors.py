@@ -15,11 +15,8 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from asyncio.events import _Context
 
-_OTHERS = 32
-"""Descriptors for what the process may open besides connections, such as files and further listening sockets."""
-
-_OUTAGE = 5.0
-"""Seconds without a failed attempt after which an outage is over. asyncio tries again after one second."""
+_OTHERS = 32  # descriptors for what else the process may open, such as files and further listening sockets
+_OUTAGE = 5.0  # seconds without a failed attempt after which an outage is over; asyncio tries again after one second
 
 logger = logging.getLogger("webmqconnect_async.hub")
 
@@ -60,6 +57,7 @@ class Outages:
             self._loop.set_exception_handler(self._before)
 
     def _handle(self, loop: asyncio.AbstractEventLoop, context: _Context) -> None:
+        # The message of asyncio.selector_events for EMFILE, ENFILE, ENOBUFS and ENOMEM.
         if context.get("message") == "socket.accept() out of system resource":
             if loop.time() > self._over:
                 logger.error("the hub cannot accept connections: %s", context.get("exception"))

@@ -21,11 +21,8 @@ except ModuleNotFoundError as error:
 
 __all__ = ["CounterMetricFamily", "Exposition", "GaugeMetricFamily", "HistogramMetricFamily", "Metric"]
 
-_CONNECTIONS = 20
-"""Maximum number of connections to the port of the metrics."""
-
-_KEEPALIVE = 75.0
-"""Seconds to keep an idle connection, longer than Prometheus waits between two scrapes."""
+_CONNECTIONS = 20  # maximum number of connections to the port of the metrics
+_KEEPALIVE = 75.0  # seconds to keep an idle connection, longer than Prometheus waits between two scrapes
 
 # A registry of its own, because the collector reads files in /proc, which would block the event loop.
 _process = CollectorRegistry()
@@ -33,12 +30,7 @@ ProcessCollector(registry=_process)
 
 
 class Exposition(Collector):
-    """Serves the metrics that the `collect` of a subclass yields.
-
-    Args:
-        address: host and port to serve them at; port 0 chooses a free one.
-        allow_hosts: additional host names that requests may be sent to.
-    """
+    """Serves the metrics that the `collect` of a subclass yields, at a host and a port; 0 chooses a free one."""
 
     def __init__(self, address: tuple[str, int], allow_hosts: Collection[str] = ()) -> None:
         self.address: tuple[str, int] = address
@@ -51,11 +43,7 @@ class Exposition(Collector):
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Serve the metrics.
-
-        Raises:
-            OSError: the port cannot be bound. Its `filename` is the address.
-        """
+        """Serve the metrics. If the port cannot be bound, the `filename` of the OSError is the address."""
         app = web.Application()
         app.router.add_get("/metrics", self._scrape)
         runner = web.AppRunner(app, shutdown_timeout=0.05)  # Prometheus scrapes again
@@ -67,8 +55,7 @@ class Exposition(Collector):
                 server = await asyncio.get_running_loop().create_server(factory, host, port)
             except OSError as error:
                 raise OSError(error.errno, error.strerror, f"{host}:{port}") from None
-            bound: tuple[str, int] = server.sockets[0].getsockname()[:2]
-            self.address = bound
+            self.address = server.sockets[0].getsockname()[:2]
             with closing(server):
                 yield
         finally:

@@ -14,29 +14,20 @@ from collections.abc import Callable
 
 from ._connection_limits import StallGuard
 
+# Seconds of work in a turn. A push takes about five iterations of the event loop from its request to its event.
 _TURN = 0.001
-"""Seconds of work in a turn. A push takes about five iterations of the event loop from its request to its event."""
 
-_ALLOWANCE = 0.001
-"""Seconds of work for a subscriber before it waits for a turn: about 60 messages at once."""
+_ALLOWANCE = 0.001  # seconds of work for a subscriber before it waits for a turn: about 60 messages at once
 
+# Seconds of the allowance that come back per second. 200 subscribers that use all of it take a fifth of the time.
 _RATE = 0.001
-"""Seconds of the allowance that come back per second. 200 subscribers that use all of it take a fifth of the time."""
-
+# Seconds of the allowance below which a read waits for a turn. A new subscriber has these: enough to join.
 _LEAST = _ALLOWANCE / 4
-"""Seconds of the allowance below which a read waits for a turn. A new subscriber has these: enough to join."""
 
-_PER_MESSAGE = 5e-6
-"""Seconds to add for each message: the time that aiohttp takes to pass it on."""
-
-_READ = 1 << 11
-"""Bytes read at once, and per turn: up to 341 frames."""
-
-_SILENCE = 1.0
-"""Seconds without data after which a subscriber is no longer considered behind."""
-
-BEHIND = 5.0
-"""Seconds until a subscriber that always sends more than the hub has read is dropped."""
+_PER_MESSAGE = 5e-6  # seconds to add for each message: the time that aiohttp takes to pass it on
+_READ = 1 << 11  # bytes read at once, and per turn: up to 341 frames
+_SILENCE = 1.0  # seconds without data after which a subscriber is no longer considered behind
+BEHIND = 5.0  # seconds until a subscriber that always sends more than the hub has read is dropped
 
 
 class Turns:
@@ -80,8 +71,8 @@ class FairGuard(StallGuard):
         turns: Turns,
         behind: Callable[[], None],
     ) -> None:
-        super().__init__(inner, timeout, turns.buffer, transport)
-        self._connection = transport
+        super().__init__(inner, timeout, turns.buffer)
+        self._transport = transport
         self._turns = turns
         self._behind = behind
         self._behind_since: float | None = None
@@ -128,7 +119,7 @@ class FairGuard(StallGuard):
     def take_turn(self) -> bool:
         """Continue with what was read. Return whether all of it is processed, so that the turn can end."""
         self._left = min(_TURN, self._left + _TURN)
-        if self._connection.is_closing():
+        if self._transport.is_closing():
             self._held = b""
         elif self._left < 0:
             return False

@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler
@@ -27,7 +27,7 @@ from ._host_and_origin import is_own_page
 from ._log import Log
 from ._observer import Observer
 from ._push_handlers import CROSSBAR, WEBMQ, PushHandlers, not_published
-from ._refusals import Refusals, peer_of
+from ._refusals import deny, peer_of, refuse
 from ._session import Session
 from ._websocket import PROTOCOLS, SubscriberSocket
 
@@ -43,9 +43,7 @@ logger = logging.getLogger("webmqconnect_async.hub")
 class Handlers:
     """The handlers of one hub, and its broker.
 
-    Args:
-        config: the hub's configuration.
-        alone: whether the hub has its own server. Otherwise, another application may add headers to the responses.
+    `alone` says whether the hub has its own server. Otherwise, another application may add headers to the responses.
     """
 
     def __init__(self, config: HubConfig, *, alone: bool = False) -> None:
@@ -57,14 +55,12 @@ class Handlers:
             from ._engine.stream import StreamEngine  # needs an extra
 
             self._broker.engine = StreamEngine(config._backplane, config, self._broker)
-        self._refusals = Refusals(self._broker.refused)
-        self._pushes = PushHandlers(config, self._broker, self._refusals, alone=alone)
-        self._console = None if config.console_token is None else Console(config, self._broker, self._pushes.admit)
+        self._pushes = PushHandlers(self._broker, alone=alone)
+        self._console = None if config.console_token is None else Console(self._broker, self._pushes.admit)
         if self._console is not None:
             observers.append(self._console)
         self._sockets: set[SubscriberSocket] = set()
-        self.ready = True
-        """Whether `/readyz` lets load balancers send requests here; false while the hub shuts down."""
+        self.ready = True  # whether `/readyz` lets load balancers send requests here; false while the hub shuts down
         self.metrics: Metrics | None = None
         if config._metrics_address is not None:
             from ._metrics import Metrics  # needs an extra
@@ -74,7 +70,6 @@ class Handlers:
         self._turns = Turns()
 
     def app(self) -> web.Application:
-        """Return an application with all handlers."""
         app = web.Application()
 
         def add(method: str, path: str, handler: Handler) -> None:
@@ -99,8 +94,8 @@ class Handlers:
         app.router.add_get("/readyz", self._readiness)
         app.on_shutdown.append(self._close_sockets)
         app.cleanup_ctx.append(self._run_engine)
-        if self.metrics is not None:
-            app.cleanup_ctx.append(self.metrics.serve)
+        if (metrics := self.metrics) is not None:
+            app.cleanup_ctx.append(lambda _app: metrics.serving())
         return app
 
     def _guarded(self, handler: Handler) -> Handler:
@@ -111,11 +106,11 @@ class Handlers:
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             if denial := self._gate.host(request.headers.get("Host")):
-                return self._refusals.deny("request", denial, request)
+                return deny(self._broker, "request", denial, request)
             if refusal := oversized(request):
                 return refusal
             if request.version not in _VERSIONS:
-                return self._refusals.refuse("request", 505, "HTTP/1.0 or HTTP/1.1 is expected here", request)
+                return refuse(self._broker, "request", 505, "HTTP/1.0 or HTTP/1.1 is expected here", request)
             if not request.raw_path.startswith("/"):
                 return text_response(404, "not found")  # `POST http://hub/ HTTP/1.1` is for proxies
             try:
@@ -125,7 +120,7 @@ class Handlers:
             except BODY_ERRORS:
                 return malformed()
             except TimeoutError:
-                response = self._refusals.refuse("request", 408, "the body did not arrive in time", request)
+                response = refuse(self._broker, "request", 408, "the body did not arrive in time", request)
                 response.force_close()
                 return response
             except Exception:
@@ -137,7 +132,7 @@ class Handlers:
     async def _subscribe(self, request: web.Request) -> web.StreamResponse:
         config, headers = self._config, request.headers
         if denial := self._gate.subscriber(headers.get("Origin"), headers.get("Host")):
-            return self._refusals.deny("subscriber", denial, request)
+            return deny(self._broker, "subscriber", denial, request)
         lines = headers.getall("Sec-WebSocket-Protocol", ())
         if len(lines) > 1:  # they are one list (RFC 6455, 11.3.4), of which aiohttp reads the first line only
             merged = headers.copy()
@@ -145,50 +140,56 @@ class Handlers:
             request = request.clone(headers=merged)
         offered = map(str.strip, ",".join(lines).split(","))
         subprotocol = next((each for each in offered if each in PROTOCOLS), None)
+        status, remedy = 400, ""
         if subprotocol is None:
             reason = f"connect a WebSocket here, with the subprotocol {' or '.join(PROTOCOLS)}"
-            return self._refusals.refuse("subscriber", 400, reason, request)
-        if not headers.get("Sec-WebSocket-Key", "").isascii():
+        elif not headers.get("Sec-WebSocket-Key", "").isascii():
             # aiohttp refuses any other invalid base64, but raises an exception over this.
-            return self._refusals.refuse("subscriber", 400, "Sec-WebSocket-Key is not base64", request)
-        if not web.WebSocketResponse(protocols=(subprotocol,)).can_prepare(request):
-            return self._refusals.refuse("subscriber", 400, "the request is not a WebSocket handshake", request)
-        if sent_early(request):
+            reason = "Sec-WebSocket-Key is not base64"
+        elif not web.WebSocketResponse(protocols=(subprotocol,)).can_prepare(request):
+            reason = "the request is not a WebSocket handshake"
+        elif sent_early(request):
             reason = "too much data was sent before the response to the handshake"
-            return self._refusals.refuse("subscriber", 400, reason, request)
-        if self._broker.full:
-            reason = f"the hub has its maximum number of subscribers ({config.max_connections})"
+        elif self._broker.full:
+            status, reason = 503, f"the hub has its maximum number of subscribers ({config.max_connections})"
             remedy = f"--max-connections {2 * config.max_connections}"
-            return self._refusals.refuse("subscriber", 503, reason, request, remedy)
-        open_session = partial(self._broker.open, PROTOCOLS[subprotocol])
-        return await self._serve_session(request, open_session, self._broker.close)
+        else:
+            open_session = partial(self._broker.open, PROTOCOLS[subprotocol])
+            return await self._serve_session(request, open_session, self._broker.close)
+        return refuse(self._broker, "subscriber", status, reason, request, remedy)
 
     async def _watch(self, console: Console, request: web.Request) -> web.StreamResponse:
-        headers = request.headers
+        headers, remedy = request.headers, ""
         if not is_own_page(headers.get("Origin"), headers.get("Host")):
-            reason = f"origin '{visible(headers['Origin'], 100)}' may not open the console, only the hub's own page may"
+            status, origin = 403, visible(headers["Origin"], 100)
+            reason = f"origin '{origin}' may not open the console, only the hub's own page may"
             remedy = "a proxy in front of the hub must forward the Host header; nginx: proxy_set_header Host $http_host"
-            return self._refusals.refuse("request", 403, reason, request, remedy)
-        if headers.get("Sec-WebSocket-Protocol") != Watcher.subprotocol:
+        elif headers.get("Sec-WebSocket-Protocol") != Watcher.subprotocol:
+            status = 401
             reason = "connect a WebSocket here, and send the token of the console in its first message"
-            return self._refusals.refuse("request", 401, reason, request)
-        if console.full:
-            return self._refusals.refuse("request", 503, "too many connections wait for the console", request)
-        return await self._serve_session(request, console.open, console.close)
+        elif console.full:
+            status, reason = 503, "too many connections wait for the console"
+        else:
+            return await self._serve_session(request, console.open, console.close)
+        return refuse(self._broker, "request", status, reason, request, remedy)
 
     async def _serve_session(
-        self, request: web.Request, open_session: _OpenSession, close_session: Callable[[Session], None]
+        self,
+        request: web.Request,
+        open_session: Callable[[Callable[[], None], str], Session],
+        close_session: Callable[[Session], None],
     ) -> web.StreamResponse:
         if request.transport is None:
             raise ConnectionResetError("the connection is closed")
         # The session is opened before the first await, so that `full` counts handshakes in progress.
-        session = open_session(drop=partial(abort, request.transport), peer=peer_of(request))
-        socket = SubscriberSocket(request.transport, session, close_session, self._config, self._turns)
+        session = open_session(partial(abort, request.transport), peer_of(request))
+        socket = SubscriberSocket(request.transport, session, self._config, self._turns)
         self._sockets.add(socket)
         try:
             return await socket.serve(request)
         finally:
             self._sockets.discard(socket)
+            close_session(session)
 
     async def _close_sockets(self, _app: web.Application) -> None:
         self.ready = False
@@ -211,10 +212,6 @@ class Handlers:
         # The response does not have the reason, which may contain an address.
         unready = self._broker.engine.unready
         return text_response(503, "the backplane cannot be used") if unready else text_response(200, "ready")
-
-
-class _OpenSession(Protocol):
-    def __call__(self, *, drop: Callable[[], None], peer: str) -> Session: ...
 
 
 async def _healthy(_request: web.Request) -> web.Response:

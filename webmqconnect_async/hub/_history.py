@@ -9,14 +9,13 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
 
 from ._publication import Publication
 
-_PER_EVENT = 500
-"""Bytes that an event takes in addition to its texts."""
-
-_PER_TOPIC = 1100
-"""Bytes that a topic takes in addition to its events."""
+_PER_EVENT = 500  # bytes that an event takes in addition to its texts
+_PER_TOPIC = 1100  # bytes that a topic takes in addition to its events
 
 
 class Unavailable(Exception):
@@ -37,29 +36,23 @@ class Kept:
         self.size = _PER_EVENT + sys.getsizeof(publication.topic) + 2 * sum(map(sys.getsizeof, filter(None, texts)))
         sets = (ids for each in publication.receivers for ids in (each.eligible, each.exclude) if ids)
         self.size += sum(sys.getsizeof(ids) + sum(map(sys.getsizeof, ids)) for ids in sets)
+        # The ID of the topic's subscription, and the frame that delivers the event to it.
         self.frame: tuple[int, bytes] | None = None
-        """The ID of the topic's subscription, and the frame that delivers the event to it; `None` at first."""
 
 
+@dataclass(slots=True)
 class _Log:
     """The events of one topic."""
 
-    __slots__ = ("events", "gone")
-
-    def __init__(self, gone: int) -> None:
-        self.events: deque[Kept] = deque()
-        self.gone = gone
-        """Events of the topic up to this ID may be missing."""
+    gone: int  # events of the topic up to this ID may be missing
+    events: deque[Kept] = field(default_factory=deque)
 
 
 class History:
     """The newest events of a hub, and the last retained event of each topic.
 
-    Args:
-        most: events per topic; 0 keeps none but those that are retained.
-        seconds: how long an event is kept. Retained events do not expire.
-        most_bytes: of all topics together. The oldest event is dropped first. Retained events use at most a quarter.
-        start: the ID at the start of the hub. Earlier events are not known.
+    It keeps `most` events per topic for `seconds`, in `most_bytes` for all topics together. Events up to the ID `start`
+    are not known. Retained events do not expire, are kept even if `most` is 0, and use at most a quarter of the bytes.
     """
 
     def __init__(self, most: int, seconds: float, most_bytes: int, start: int) -> None:
@@ -72,19 +65,15 @@ class History:
         self._events: OrderedDict[int, Kept] = OrderedDict()  # of all topics, the oldest first
         self._retained: OrderedDict[str, Kept] = OrderedDict()  # by topic, the oldest first
         self._retained_bytes = 0
-        self.bytes = 0
-        """Bytes of all events, including retained ones. A conservative estimate."""
+        self.bytes = 0  # of all events, including retained ones; a conservative estimate
 
     def __len__(self) -> int:
         return len(self._events)
 
     def add(self, publication: Publication, publication_id: int, now: float) -> None:
-        """Keep an event, and drop the events that exceed the limits.
+        """Keep an event, whose ID is above all earlier ones, and drop the events that exceed the limits.
 
-        Args:
-            publication: the event.
-            publication_id: its ID, above all earlier ones.
-            now: a monotonic time in seconds.
+        `now` is a monotonic time in seconds.
         """
         self._newest = publication_id
         kept = Kept(publication, publication_id, now)
@@ -103,11 +92,7 @@ class History:
         self._trim(now)
 
     def after(self, topic: str, floor: int, now: float) -> Sequence[Kept]:
-        """Return the events of a topic with IDs above `floor`, the oldest first.
-
-        Raises:
-            Unavailable: some of the events may be missing.
-        """
+        """Return the events of a topic above the ID `floor`, the oldest first; `Unavailable` if some may be missing."""
         self._trim(now)
         if not self._most:
             raise Unavailable("the hub keeps no history")
@@ -118,15 +103,10 @@ class History:
         log = self._logs.get(topic)
         if floor < (self._gone if log is None else log.gone):
             raise Unavailable("events are no longer in the history")
-        missed: deque[Kept] = deque()
-        for kept in reversed(log.events if log is not None else ()):
-            if kept.id <= floor:
-                break
-            missed.appendleft(kept)
-        return missed
+        newest_first = takewhile(lambda kept: kept.id > floor, reversed(log.events if log is not None else ()))
+        return list(newest_first)[::-1]
 
     def retained(self, topic: str) -> Kept | None:
-        """Return the last retained event of a topic, if there is one."""
         return self._retained.get(topic)
 
     def _retain(self, kept: Kept) -> None:

@@ -18,8 +18,7 @@ _AUTHORITY = re.compile(r"(\[[0-9a-f]*:[0-9a-f:.]*\]|[^\s:/?#@\[\]]+)(?::(\d{1,5
 _SAFE = re.compile(r"([a-z][a-z0-9+.-]*://)?[a-z0-9.:\[\]_-]{1,100}|file://")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
 _PORTS = {"http": 80, "https": 443}
-_HTTP = {"ws": "http", "wss": "https"}
-"""Clients other than browsers may send the URL of the WebSocket as the origin."""
+_HTTP = {"ws": "http", "wss": "https"}  # clients other than browsers may send the URL of the WebSocket as the origin
 
 
 def is_loopback(host: str) -> bool:
@@ -36,55 +35,50 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-class _Authority(NamedTuple):
-    name: str
-    """Without the brackets of an address or the final dot of a name; empty if the authority is malformed."""
+class _Origin(NamedTuple):
+    scheme: str  # empty for a `Host`
+    name: str  # without the brackets of an address or the final dot of a name
     port: int | None
 
 
 @lru_cache(64)  # requests to a hub use few names
-def _authority(text: str, scheme: str = "") -> _Authority:
-    """Return the host and the port of `host[:port]`. Without a port, it is the default of the scheme."""
-    matched = _AUTHORITY.fullmatch(text)
+def _parsed(authority: str, scheme: str = "") -> _Origin | None:
+    """Parse `host[:port]`; return `None` if it is malformed. Without a port, it is the default of the scheme."""
+    matched = _AUTHORITY.fullmatch(authority)
     if matched is None or int(matched[2] or 0) > 65535:
-        return _Authority("", None)
+        return None
     host, port = matched.groups()
     name = host[1:-1] if host.startswith("[") else host.removesuffix(".")
-    return _Authority(name, int(port) if port else _PORTS.get(scheme))
+    return _Origin(scheme, name, int(port) if port else _PORTS.get(scheme)) if name else None
 
 
-def _origin(text: str) -> tuple[str, _Authority] | None:
-    """Return the scheme and the authority of an origin; `None` if it is malformed."""
+def _origin(text: str) -> _Origin | None:
+    """Parse an origin; return `None` if it is malformed."""
     scheme, _, authority = text.lower().partition("://")
     scheme = _HTTP.get(scheme, scheme)
     if (scheme, authority) == ("file", ""):  # most browsers send file:// for the pages of files
-        return scheme, _Authority("", None)
-    parts = _authority(authority, scheme)
-    return (scheme, parts) if _SCHEME.fullmatch(scheme) and parts.name else None
+        return _Origin("file", "", None)
+    return _parsed(authority, scheme) if _SCHEME.fullmatch(scheme) else None
 
 
 def is_own_page(origin: str | None, host: str | None) -> bool:
     """Return whether a request comes from the hub's own page, or not from a browser's page at all."""
-    if origin is None:
-        return True
-    parts = _origin(origin)
-    return parts is not None and _is_own(parts, host)
+    return origin is None or _is_own(_origin(origin), host)
 
 
-def _is_own(origin: tuple[str, _Authority], host: str | None) -> bool:
-    # Behind a proxy that terminates TLS, the page has https and the hub has http: compare the authority only.
-    scheme, authority = origin
-    return scheme in _PORTS and host is not None and authority == _authority(host.lower(), scheme)
+def _is_own(origin: _Origin | None, host: str | None) -> bool:
+    if origin is None or origin.scheme not in _PORTS or host is None:
+        return False
+    # Behind a proxy that terminates TLS, the page has https and the hub has http: compare name and port only.
+    return origin == _parsed(host.lower(), origin.scheme)
 
 
 class Denial(NamedTuple):
     """Why a request is refused (403), and the option that would allow it."""
 
     reason: str
-    option: str
-    """The option of `webmqconnect hub`: `--allow-host` or `--allow-origin`."""
-    value: str
-    """The host name or the origin in the request; empty if it is malformed."""
+    option: str  # the option of `webmqconnect hub`: `--allow-host` or `--allow-origin`
+    value: str  # the host name or the origin in the request; empty if it is malformed
 
     @property
     def remedy(self) -> str:
@@ -99,18 +93,12 @@ class Denial(NamedTuple):
 class Gate:
     """The rules of one hub. Each method returns why a request is refused, or `None`.
 
-    Args:
-        host: the name or address that the hub is bound to.
-        allow_hosts: additional host names, without port.
-        allow_origins: origins that may push and subscribe, as `scheme://host[:port]`, or `file://`.
-
-    Raises:
-        ValueError: an entry has a form that no browser sends.
+    The arguments are those of `HubConfig`. An entry in a form that no browser sends raises a ValueError.
     """
 
     def __init__(self, host: str, allow_hosts: Collection[str], allow_origins: Collection[str]) -> None:
         for name in allow_hosts:
-            if _address(name) is None and (":" in name or not _authority(name).name):
+            if _address(name) is None and (":" in name or _parsed(name) is None):
                 raise ValueError(f"allow_hosts must contain names without port like 'hub.example.com', not {name!r}")
         for origin in allow_origins:
             if _origin(origin) is None:
@@ -123,14 +111,15 @@ class Gate:
         """Check the Host of a request. It may be missing in HTTP/1.0 (RFC 9112, 3.2), which no browser sends."""
         if host is None:
             return None
-        name = _authority(host.lower()).name
+        parsed = _parsed(host.lower())
+        name = "" if parsed is None else parsed.name
         if name in self._hosts or is_loopback(name) or (not self._on_loopback and _address(name) is not None):
             return None
         return Denial(f"host '{visible(host, 100)}' not allowed", "--allow-host", name)
 
     def push(self, origin: str | None) -> Denial | None:
         """Check the Origin of a push. Only pages of allowed origins may push."""
-        return None if origin is None or self._allows(_origin(origin)) else _denied(origin, "push")
+        return None if origin is None or _origin(origin) in self._origins else _denied(origin, "push")
 
     def subscriber(self, origin: str | None, host: str | None) -> Denial | None:
         """Check the Origin of a WebSocket handshake, given its Host.
@@ -141,16 +130,10 @@ class Gate:
         if origin is None:
             return None
         parts = _origin(origin)
-        if self._allows(parts):
-            return None
-        if parts is not None:
-            scheme, (name, _) = parts
-            if _is_own(parts, host) or (scheme in _PORTS and self._on_loopback and is_loopback(name)):
-                return None
-        return _denied(origin, "subscribe")
-
-    def _allows(self, origin: tuple[str, _Authority] | None) -> bool:
-        return origin is not None and origin in self._origins
+        if parts is None:
+            return _denied(origin, "subscribe")
+        local = parts.scheme in _PORTS and self._on_loopback and is_loopback(parts.name)
+        return None if parts in self._origins or local or _is_own(parts, host) else _denied(origin, "subscribe")
 
 
 def _denied(origin: str, what: str) -> Denial:

@@ -15,29 +15,19 @@ from .._core.idempotency import key_of
 from ._pushes.verdicts import Accepted, Refused
 from ._remedies import NEW_KEY, QUOTED_KEY
 
-_LIFETIME = 300.0
-"""Seconds that a key is remembered."""
-
-_MAX_KEYS = 100_000
-"""Maximum number of keys that are remembered."""
+_LIFETIME = 300.0  # seconds that a key is remembered
+_MAX_KEYS = 100_000  # maximum number of keys that are remembered
 
 
 class Fingerprint(NamedTuple):
     """A push with an idempotency key, in digests of 16 bytes."""
 
-    name: bytes
-    """The digest of the application key, the topic and the idempotency key."""
-    content: bytes
-    """The digest of the event and its receivers."""
+    name: bytes  # the digest of the application key, the topic and the idempotency key
+    content: bytes  # the digest of the event and its receivers
 
 
 def fingerprint_of(push: Accepted, values: Sequence[str]) -> Fingerprint | Refused:
-    """Return the fingerprint of a push; a refusal if its header is malformed.
-
-    Args:
-        push: the push, as it was received.
-        values: those of all its `Idempotency-Key` headers.
-    """
+    """Return the fingerprint of a push, or a refusal if the values of its `Idempotency-Key` headers are malformed."""
     if len(values) > 1:
         return Refused(400, "header Idempotency-Key given twice")
     if (key := key_of(values[0])) is None:
@@ -63,27 +53,16 @@ class IdempotencyKeys:
         self._pushes: OrderedDict[bytes, tuple[bytes, int, float]] = OrderedDict()  # the oldest first
 
     def find(self, push: Fingerprint, now: float) -> int | Refused | None:
-        """Return the publication ID of a push that is repeated, or `None` if it is new.
-
-        If its key was used with another event or other receivers, return a refusal.
-        """
+        """Return the publication ID of a repeated push, a refusal if its key was used for another one, or `None`."""
         while self._pushes and next(iter(self._pushes.values()))[2] <= now - _LIFETIME:
             self._pushes.popitem(last=False)
         if (known := self._pushes.get(push.name)) is None:
             return None
         content, publication_id, _ = known
-        if content == push.content:
-            return publication_id
-        return used_before()
+        return publication_id if content == push.content else used_before()
 
     def add(self, push: Fingerprint, publication_id: int, now: float) -> None:
-        """Remember a new push that was accepted, and forget the oldest one if there are too many.
-
-        Args:
-            push: its fingerprint.
-            publication_id: its ID.
-            now: a monotonic time in seconds.
-        """
+        """Remember a push that was accepted, and forget the oldest one if there are too many. `now` is monotonic."""
         self._pushes[push.name] = push.content, publication_id, now
         if len(self._pushes) > _MAX_KEYS:
             self._pushes.popitem(last=False)

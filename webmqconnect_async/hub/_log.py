@@ -13,16 +13,11 @@ from ._publication import Publication
 from ._pushes.verdicts import Accepted
 from ._session import Session
 
-_PER_SECOND = 200
-"""Maximum number of lines per second, so that nobody can fill the disk."""
+_PER_SECOND = 200  # maximum number of lines per second, so that nobody can fill the disk
 
 _SECOND = 1.0
-
-_FOR_WARNINGS = 50
-"""How many of these lines are reserved for warnings, so that pushes do not displace them."""
-
-_LONGEST = 300
-"""Maximum number of characters of a text from outside."""
+_FOR_WARNINGS = 50  # how many of these lines are reserved for warnings, so that pushes do not displace them
+_LONGEST = 300  # maximum number of characters of a text from outside
 
 logger = logging.getLogger("webmqconnect_async.hub")
 
@@ -42,8 +37,7 @@ class Log(Observer):
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
         if not self._may_write(logging.INFO):
             return
-        topic, size = visible(publication.topic, _LONGEST), len(publication.event.encode())
-        line = f"to {topic}: {_count(size, 'byte')}, {_count(receivers, 'subscriber')}, ID {publication_id}"
+        line, facts = _described(publication, publication_id, receivers)
         key = milliseconds = None
         if began is None:
             event, line = "publication", f"publication by a subscriber {line}"
@@ -53,18 +47,14 @@ class Log(Observer):
         if isinstance(publication, Accepted) and publication.key is not None:
             key = visible(publication.key, _LONGEST)
             line = f"{line}, key '{key}'"
-        facts = {"topic": topic, "bytes": size, "receivers": receivers, "publication": publication_id}
         _write(logging.INFO, event, line, **facts, milliseconds=milliseconds, key=key)
 
     def forwarded(self, publication: Publication, publication_id: int, receivers: int) -> None:
         if self._may_write(logging.INFO):
-            topic, size = visible(publication.topic, _LONGEST), len(publication.event.encode())
-            line = f"event of another hub to {topic}: {_count(size, 'byte')}, {_count(receivers, 'subscriber')}, "
-            facts = {"topic": topic, "bytes": size, "receivers": receivers, "publication": publication_id}
-            _write(logging.INFO, "forwarded", f"{line}ID {publication_id}", **facts)
+            line, facts = _described(publication, publication_id, receivers)
+            _write(logging.INFO, "forwarded", f"event of another hub {line}", **facts)
 
     def repeated(self, publication: Publication, publication_id: int) -> None:
-        """Log a repeated push."""
         if self._may_write(logging.INFO):
             topic = visible(publication.topic, _LONGEST)
             line = f"push to {topic} repeated: ID {publication_id}, not delivered again"
@@ -130,8 +120,7 @@ class Log(Observer):
         if not self._left_out:
             asyncio.get_running_loop().call_later(_SECOND, self._write_left_out)
         self._left_out += 1
-        if level > self._left_out_level:
-            self._left_out_level = level
+        self._left_out_level = max(level, self._left_out_level)
         return False
 
     def _write_left_out(self) -> None:
@@ -144,6 +133,12 @@ class Log(Observer):
 def _write(level: int, event: str, line: str, **facts: object) -> None:
     """Write a line. The facts that are not `None` become attributes of its record."""
     logger.log(level, line, extra={"event": event} | {name: fact for name, fact in facts.items() if fact is not None})
+
+
+def _described(publication: Publication, publication_id: int, receivers: int) -> tuple[str, dict[str, object]]:
+    topic, size = visible(publication.topic, _LONGEST), len(publication.event.encode())
+    line = f"to {topic}: {_count(size, 'byte')}, {_count(receivers, 'subscriber')}, ID {publication_id}"
+    return line, {"topic": topic, "bytes": size, "receivers": receivers, "publication": publication_id}
 
 
 def _user(session: Session) -> str | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import accumulate
 from time import perf_counter
 from typing import get_args
@@ -17,7 +16,7 @@ from ._observer import Drop, Observer, Refusal, RefusedPart
 from ._publication import Publication
 from ._session import Session
 
-_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, math.inf)
+_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Upper bounds in seconds. A push without subscribers takes about 0.1 ms."""
 
 _PREFIX = "webmqconnect_hub_"
@@ -32,8 +31,7 @@ class Metrics(Exposition, Observer):
 
     def __init__(self, address: tuple[str, int], broker: Broker, allow_hosts: Collection[str]) -> None:
         super().__init__(address, allow_hosts)
-        self.server: web.Server | None = None
-        """The server whose connections are counted; `None` if the hub does not have its own server."""
+        self.server: web.Server | None = None  # whose connections are counted; `None` if the hub has none of its own
         self._broker = broker
         self._repeated = 0
         self._forwarded = 0
@@ -43,12 +41,7 @@ class Metrics(Exposition, Observer):
         self._refusals: dict[str, int] = dict.fromkeys(get_args(RefusedPart), 0)
         self._forged: dict[str, int] = dict.fromkeys(("push", "subscriber", "request"), 0)
         self._seconds = 0.0
-        self._in_bucket = [0] * len(_BUCKETS)
-
-    async def serve(self, _app: web.Application) -> AsyncIterator[None]:
-        """Serve the metrics while the application runs."""
-        async with self.serving():
-            yield
+        self._in_bucket = [0] * (len(_BUCKETS) + 1)  # the last one has no upper bound
 
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
         self._deliveries += receivers
@@ -64,7 +57,6 @@ class Metrics(Exposition, Observer):
         self._forwarded += 1
 
     def repeated(self, publication: Publication, publication_id: int) -> None:
-        """Count a repeated push."""
         self._repeated += 1
 
     def refused(self, refusal: Refusal) -> None:
@@ -94,10 +86,7 @@ class Metrics(Exposition, Observer):
         yield _counter("drops", "Subscribers whose connection the hub has closed", "reason", self._drops)
         yield _counter("refusals", "Everything refused, pushes included", "kind", self._refusals)
         yield _counter("failed_authentications", "Wrong keys, secrets and signatures", "kind", self._forged)
-        buckets = [
-            (str(bound) if bound < math.inf else "+Inf", count)
-            for bound, count in zip(_BUCKETS, accumulate(self._in_bucket), strict=True)
-        ]
+        buckets = list(zip((*map(str, _BUCKETS), "+Inf"), accumulate(self._in_bucket), strict=True))
         help_ = "From the arrival of an accepted push to its events being in all queues"
         yield HistogramMetricFamily(f"{_PREFIX}push_to_queue_seconds", help_, buckets, self._seconds)
 

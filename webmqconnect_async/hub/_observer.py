@@ -9,30 +9,23 @@ from ._publication import Publication
 if TYPE_CHECKING:
     from ._session import Session
 
+# Why the hub drops a subscriber: it reads too slowly, or it sends more than its share.
 Drop: TypeAlias = Literal["slow", "flood"]
-"""Why the hub drops a subscriber: it reads too slowly, or it sends more than its share."""
 
+# What the hub refuses. A subscriber is refused before it has joined. A publication is an event of a subscriber.
 RefusedPart: TypeAlias = Literal["request", "push", "subscriber", "subscription", "publication"]
-"""What the hub refuses. A subscriber is refused before it has joined. A publication is an event of a subscriber."""
 
 
 class Refusal(NamedTuple):
     """Something that the hub refuses."""
 
     what: RefusedPart
-    reason: str
-    """It may quote the request, with unprintable characters escaped."""
-    remedy: str = ""
-    """The option of `webmqconnect hub` that would allow it, such as `--allow-origin https://shop.example.com`, or other
-    advice; empty if there is none."""
-    peer: str = ""
-    """The address of the client, or of the proxy in front of the hub."""
-    status: int | None = None
-    """The HTTP status of the response; `None` over a WebSocket."""
-    forged: bool = False
-    """Whether a key, secret or signature is wrong: somebody may be guessing."""
-    session: str = ""
-    """The ID of the subscriber's session; empty if it has none."""
+    reason: str  # may quote the request, with unprintable characters escaped
+    remedy: str = ""  # the option that would allow it, such as `--allow-origin https://a.example`, or other advice
+    peer: str = ""  # the address of the client, or of the proxy in front of the hub
+    status: int | None = None  # the HTTP status of the response; `None` over a WebSocket
+    forged: bool = False  # whether a key, secret or signature is wrong: somebody may be guessing
+    session: str = ""  # the ID of the subscriber's session; empty if it has none
 
 
 class Observer:
@@ -41,28 +34,17 @@ class Observer:
     The methods do nothing here. An override must not block, raise an exception or take long.
     """
 
-    __slots__ = ()
-
     def published(self, publication: Publication, publication_id: int, receivers: int, began: float | None) -> None:
-        """Record an event, which is now in the queues of its receivers.
+        """Record an event, which is now in the queues of its receivers. It is an `Accepted` if it was pushed.
 
-        Args:
-            publication: The event; an `Accepted` if it was pushed, with the key.
-            publication_id: Its ID.
-            receivers: The number of subscribers that receive it.
-            began: `time.perf_counter()` when its request arrived; `None` if a subscriber published it.
+        `began` is `time.perf_counter()` when its request arrived; `None` if a subscriber published it.
         """
 
     def forwarded(self, publication: Publication, publication_id: int, receivers: int) -> None:
-        """Record an event that another hub has accepted. The arguments are those of `published`."""
+        """Record an event that another hub has accepted."""
 
     def repeated(self, publication: Publication, publication_id: int) -> None:
-        """Record a push that was accepted before, under the same idempotency key. It is not delivered again.
-
-        Args:
-            publication: The event.
-            publication_id: The ID that the first push got.
-        """
+        """Record a push whose idempotency key has been used for the same push, which got this ID."""
 
     def refused(self, refusal: Refusal) -> None:
         """Record a refusal."""

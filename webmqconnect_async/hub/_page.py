@@ -48,10 +48,6 @@ def facts(config: HubConfig) -> Handler:
     return _static(json.dumps(limits).encode(), "application/json")
 
 
-def _serve(name: str, content_type: str) -> Handler:
-    return _static((_STATIC / name).read_bytes(), content_type)
-
-
 def _static(content: bytes, content_type: str, headers: dict[str, str] = _HEADERS) -> Handler:
     version = sha256(content).hexdigest()
     headers = headers | {"ETag": f'"{version}"'}
@@ -64,28 +60,26 @@ def _static(content: bytes, content_type: str, headers: dict[str, str] = _HEADER
     return serve
 
 
-index = _serve("index.html", "text/html")
+_TEXT = dict.fromkeys((".mts", ".cts"), "text/plain")
+_TYPES = _TEXT | {".html": "text/html", ".css": "text/css", ".map": "application/json"}  # other files are scripts
+
+
+def _serve(name: str, headers: dict[str, str] = _HEADERS) -> Handler:
+    content = FILES[name] if name in FILES else (_STATIC / name).read_bytes()
+    return _static(content, _TYPES.get(PurePath(name).suffix, "text/javascript"), headers)
+
+
+index = _serve("index.html")
 """The page. Its links are relative, so that it works below any prefix."""
 
-_SCRIPTS = (
-    *("page.js", "topics.js", "lines.js", "events.js", "texts.js", "dom.js"),
+_PAGE = (
+    *("page.css", "page.js", "topics.js", "lines.js", "events.js", "texts.js", "dom.js"),
     *("console.js", "live.js", "push.js", "keys.js"),
 )
-_TYPES = {".map": "application/json", ".mts": "text/plain", ".cts": "text/plain"}
-"""Content types by suffix. Other files are scripts."""
-
-
-def _share(name: str, headers: dict[str, str]) -> Handler:
-    return _static(FILES[name], _TYPES.get(PurePath(name).suffix, "text/javascript"), headers)
-
 
 ASSETS = (
-    {"/page.css": _serve("page.css", "text/css")}
-    | {f"/{name}": _serve(name, "text/javascript") for name in _SCRIPTS}
-    | {f"/{name}": _share(name, _SHARED) for name in FILES}
-    | {
-        f"/{name.replace('webmq', f'webmq-{__version__}')}": _share(name, _LASTING)
-        for name in ("webmq.min.js", "webmq.min.mjs")
-    }
+    {f"/{name}": _serve(name) for name in _PAGE}
+    | {f"/{name}": _serve(name, _SHARED) for name in FILES}
+    | {f"/webmq-{__version__}.min.{suffix}": _serve(f"webmq.min.{suffix}", _LASTING) for suffix in ("js", "mjs")}
 )
 """Style sheet and scripts by path. Any page may load those that begin with `webmq`, only the live page the others."""

@@ -26,13 +26,10 @@ _EVERYBODY = Audience()
 
 
 def audience_of(options: Mapping[str, object]) -> Audience:
-    """Return the receivers that the options select.
+    """Return the receivers that the options select; raise a ValueError that names an option of the wrong type.
 
     An empty list of eligible receivers selects everybody, as in other routers, so that an application behaves the same
     there. A single value counts as a list of one.
-
-    Raises:
-        ValueError: an option has the wrong type; the message names it.
     """
     if not options:
         return _EVERYBODY
@@ -42,11 +39,7 @@ def audience_of(options: Mapping[str, object]) -> Audience:
 
 
 def flag_of(options: Mapping[str, object], name: str, *, default: bool) -> bool:
-    """Return a boolean option.
-
-    Raises:
-        ValueError: it is not a boolean.
-    """
+    """Return a boolean option; raise a ValueError for another value."""
     match options.get(name):
         case None:
             return default

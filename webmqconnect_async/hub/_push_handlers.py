@@ -13,14 +13,13 @@ from aiohttp import hdrs, web
 from .._core.idempotency import IDEMPOTENCY_KEY, REPLAYED
 from ._aiohttp import keep, read_body, text_response
 from ._broker import Broker
-from ._config import HubConfig
 from ._engine.engine import Published, Repeated
 from ._idempotency import fingerprint_of
 from ._observer import Refusal
 from ._pushes import crossbar, webmq
 from ._pushes.verdicts import Accepted, Refused, Rules
 from ._receipt import PUBLICATION, PUBLICATION_ID, RECEIPT, may_be_short
-from ._refusals import Refusals, peer_of
+from ._refusals import deny, peer_of
 
 _BRIDGE_METHODS = "POST, PUT, OPTIONS"
 
@@ -28,37 +27,28 @@ logger = logging.getLogger("webmqconnect_async.hub")
 
 
 class PushHandlers:
-    """The handlers of pushes to one hub.
+    """The handlers of pushes to one hub. `alone` is as for `Handlers`."""
 
-    Args:
-        config: the hub's configuration.
-        broker: the broker of the hub.
-        refusals: responds to requests that the hub refuses.
-        alone: whether the hub has its own server. Otherwise, another application may add headers to the responses.
-    """
-
-    def __init__(self, config: HubConfig, broker: Broker, refusals: Refusals, *, alone: bool) -> None:
-        self._config = config
+    def __init__(self, broker: Broker, *, alone: bool) -> None:
+        self._config = config = broker.config
         self._broker = broker
-        self._refusals = refusals
         self._alone = alone
         self._gate = config._gate
         self._rules = Rules(config._credentials, config.max_body, config.max_topic)
 
     async def push(self, push_format: PushFormat, request: web.Request) -> web.StreamResponse:
-        """Accept a push, or refuse it."""
         began = perf_counter()
         origin = request.headers.get(hdrs.ORIGIN)  # an istr, which multidict looks up in a third of the time of a str
         if denial := self._gate.push(origin):
-            return self._refusals.deny("push", denial, request)
-        max_body = self._rules.max_body
+            return deny(self._broker, "push", denial, request)
+        rules = self._rules
         content_type = request.headers.get(hdrs.CONTENT_TYPE)
         verdict: Accepted | Refused | None
-        verdict = push_format.judge_head(content_type, request.content_length or 0, max_body)
+        verdict = push_format.judge_head(content_type, request.content_length or 0, rules.max_body)
         if verdict is None:
             query = request.raw_path.partition("?")[2]
-            body = await read_body(request, max_body + 1)
-            verdict = push_format.judge(query, content_type, body, self._config.clock(), self._rules)
+            body = await read_body(request, rules.max_body + 1)
+            verdict = push_format.judge(query, content_type, body, self._config.clock(), rules)
         published = self._publish(verdict, request, began) if isinstance(verdict, Accepted) else verdict
         if isinstance(published, asyncio.Future):
             published = await published
@@ -79,14 +69,11 @@ class PushHandlers:
             found = fingerprint_of(push, request.headers.getall(IDEMPOTENCY_KEY))
             if isinstance(found, Refused):
                 return found
-            known = self._broker.engine.find(found)
-            if known is not None:
+            if (known := self._broker.engine.find(found)) is not None:
                 return Repeated(known) if isinstance(known, int) else known
             fingerprint = found
         admitted = self.admit(push)
-        if isinstance(admitted, Refused):
-            return admitted
-        return self._broker.engine.publish(admitted, fingerprint, began)
+        return admitted if isinstance(admitted, Refused) else self._broker.engine.publish(admitted, fingerprint, began)
 
     def _respond(self, push_format: PushFormat, published: Published, request: web.Request) -> web.StreamResponse:
         if isinstance(published, int):
@@ -100,8 +87,8 @@ class PushHandlers:
             receipt.headers[REPLAYED] = "true"
             return receipt
         reason = "wrong key or signature" if published._forged else published.reason  # the reason may quote the key
-        peer, status = peer_of(request), published.status
-        self._refusals.report(Refusal("push", reason, published._remedy, peer, status, published._forged))
+        refusal = Refusal("push", reason, published._remedy, peer_of(request), published.status, published._forged)
+        self._broker.refused(refusal)
         response = push_format.refusal(published)
         if published.retry_after is not None:
             response.headers["Retry-After"] = str(published.retry_after)
@@ -125,7 +112,7 @@ class PushHandlers:
         """
         origin = request.headers.get("Origin")
         if denial := self._gate.push(origin):
-            return self._refusals.deny("push", denial, request)
+            return deny(self._broker, "push", denial, request)
         response = web.Response(headers={"Allow": _BRIDGE_METHODS})
         if origin is not None:
             response.headers["Access-Control-Allow-Origin"] = origin
@@ -142,8 +129,7 @@ class PushFormat:
     judge_head: Callable[[str | None, int, int], Refused | None]
     judge: Callable[[str, str | None, bytes, float, Rules], Accepted | Refused]
     refusal: Callable[[Refused], web.Response]
-    receipt: Callable[[int], web.Response]
-    """Called with the ID of the publication."""
+    receipt: Callable[[int], web.Response]  # called with the ID of the publication
 
 
 def _bridge_refusal(refused: Refused) -> web.Response:

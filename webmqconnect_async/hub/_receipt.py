@@ -9,12 +9,8 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
-PUBLICATION = "WebMQ-Publication"
-"""The header with the ID of the publication."""
-
-PUBLICATION_ID = web.RequestKey("PUBLICATION_ID", int)
-"""The key under which a request has that ID, for `RECEIPT`."""
-
+PUBLICATION = "WebMQ-Publication"  # the header with the ID of the publication
+PUBLICATION_ID = web.RequestKey("PUBLICATION_ID", int)  # under which a request has that ID, for `RECEIPT`
 _HEAD = f"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nServer: {SERVER_SOFTWARE}\r\nDate: "
 
 
@@ -23,11 +19,9 @@ class _Receipt(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the connection stays open."""
         return True
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Write the whole response."""
         transport = request.transport
         if transport is not None and not transport.is_closing():
             # The ID comes last: a client can recognize what precedes it, which is the same for a second.
@@ -37,7 +31,7 @@ class _Receipt(web.StreamResponse):
                 await request.writer.drain()
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Do nothing: `prepare` has written the end."""
+        pass  # `prepare` has written the end
 
 
 RECEIPT = _Receipt(status=202)

@@ -12,8 +12,7 @@ from . import _remedies as remedies
 if TYPE_CHECKING:
     from .._core.tickets import Ticket  # needs PyJWT
 
-_MAX_SPREAD = 30.0
-"""Maximum seconds by which the hub ends a session before its ticket expires."""
+_MAX_SPREAD = 30.0  # maximum seconds by which the hub ends a session before its ticket expires
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +40,10 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """The rules of one hub.
+    """The rules of one hub."""
 
-    Args:
-        public: topics that everybody may read, exact or with a trailing `*`.
-        restricted: whether other topics need a subscriber key or a ticket.
-    """
-
-    public: tuple[str, ...]
-    restricted: bool
+    public: tuple[str, ...]  # topics that everybody may read, exact or with a trailing `*`
+    restricted: bool  # whether other topics need a subscriber key or a ticket
 
     @property
     def anonymous(self) -> bool:
@@ -57,25 +51,17 @@ class Rights:
         return not self.restricted or bool(self.public)
 
     def is_public(self, topic: str) -> bool:
-        """Return whether everybody may read a topic."""
         return covers(self.public, topic)
 
     def reading(self, topic: str, role: str, ticket: Ticket | None, clock: Callable[[], float]) -> Refused | None:
-        """Return why a subscriber may not read a topic; `None` if it may.
-
-        Args:
-            topic: the topic.
-            role: as in `Identity`.
-            ticket: the ticket that it has joined with, or `None`.
-            clock: returns the Unix time. The ticket was valid when the subscriber joined, but may have expired.
-        """
-        return None if self.is_public(topic) else self._authorize(topic, role, ticket, clock)
+        """Return why a subscriber may not read a topic. The arguments are those of `publishing`."""
+        return None if self.is_public(topic) else self.publishing(topic, role, ticket, clock)
 
     def publishing(self, topic: str, role: str, ticket: Ticket | None, clock: Callable[[], float]) -> Refused | None:
-        """Return why a subscriber may not publish to a topic; `None` if it may. `public` is only about reading."""
-        return self._authorize(topic, role, ticket, clock)
+        """Return why a subscriber may not publish to a topic, even a public one; `None` if it may.
 
-    def _authorize(self, topic: str, role: str, ticket: Ticket | None, clock: Callable[[], float]) -> Refused | None:
+        The role is that of an `Identity`. The ticket was valid when the subscriber joined, but may have expired.
+        """
         if not self.restricted:
             return None
         if ticket is not None:
@@ -90,10 +76,7 @@ class Rights:
 def ends_at(ticket: Ticket, random: float) -> float:
     """Return the Unix time at which the hub ends the session of a ticket, shortly before the ticket expires.
 
-    The times are spread so that subscribers who have connected at the same time do not reconnect at the same time.
-
-    Args:
-        ticket: the ticket.
-        random: a number from 0 to 1, drawn for the session.
+    `random` is a number from 0 to 1. It spreads the times, so that subscribers who have connected at the same time do
+    not reconnect at the same time.
     """
     return ticket.expires - random * min((ticket.expires - ticket.issued) / 10, _MAX_SPREAD)

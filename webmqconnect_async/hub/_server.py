@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Self, Unpack
 
@@ -16,8 +17,7 @@ from ._config import HubConfig, HubOptions
 from ._descriptors import Outages, available
 from ._handlers import Handlers
 
-_SPARE = 200
-"""Connections for pushes and pages, besides those of subscribers."""
+_SPARE = 200  # connections for pushes and pages, besides those of subscribers
 
 logger = logging.getLogger("webmqconnect_async.hub")
 
@@ -40,9 +40,7 @@ class Hub:
         self.config: HubConfig = HubConfig(host=host, **options)
         self._authority: str | None = None
         self._handlers: Handlers | None = None
-        self._runner: web.AppRunner | None = None
-        self._server: asyncio.Server | None = None
-        self._outages: Outages | None = None
+        self._running = AsyncExitStack()
 
     def __repr__(self) -> str:
         return f"<Hub {'not running' if self._authority is None else self.url}>"
@@ -82,25 +80,26 @@ class Hub:
                 that address.
             RuntimeError: the hub is running already.
         """
-        if self._runner is not None:
+        if self._handlers is not None:
             raise RuntimeError("the hub is already running")
         loop = asyncio.get_running_loop()
         config, connections = _within_limit(self.config)
-        handlers = Handlers(config, alone=True)
+        self._handlers = handlers = Handlers(config, alone=True)
         # Half of `grace` is for subscribers. aiohttp may wait for twice its timeout.
         runner = web.AppRunner(handlers.app(), shutdown_timeout=config.grace / 5)
-        self._handlers, self._runner = handlers, runner
+        self._running.push_async_callback(runner.cleanup)
         try:
             await runner.setup()
             if handlers.metrics is not None:
                 handlers.metrics.server = runner.server
             factory = protocol_factory(runner, connections, config.keepalive)
-            self._server = await loop.create_server(factory, config.host, self._port)
-            self._outages = Outages(loop)
+            server = await loop.create_server(factory, config.host, self._port)
+            self._running.callback(server.close)
+            self._running.callback(Outages(loop).close)
         except BaseException:
             await self.close()
             raise
-        self._authority = _authority(*self._server.sockets[0].getsockname()[:2])
+        self._authority = _authority(*server.sockets[0].getsockname()[:2])
 
     async def drain(self, seconds: float) -> None:
         """Keep serving for a number of seconds, while `/readyz` responds with 503. Call it before `close`.
@@ -116,18 +115,11 @@ class Hub:
 
         It takes at most `grace` seconds.
         """
-        runner, self._runner, self._authority = self._runner, None, None
+        self._authority = None
         if self._handlers is not None:
             self._handlers.ready = False
             self._handlers = None
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        if self._outages is not None:
-            self._outages.close()
-            self._outages = None
-        if runner is not None:
-            await runner.cleanup()
+        await self._running.pop_all().aclose()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -180,10 +172,7 @@ async def _warn_about_workers(_app: web.Application) -> None:
 
 def _within_limit(config: HubConfig) -> tuple[HubConfig, int]:
     """Return the configuration with as many subscribers as there are descriptors for, and the number of connections."""
-    wanted = config.max_connections + _SPARE
-    connections = available(wanted)
-    if connections == wanted:
-        return config, connections
+    connections = available(config.max_connections + _SPARE)
     subscribers = min(config.max_connections, max(1, connections - min(_SPARE, connections // 2)))
     if subscribers == config.max_connections:
         return config, connections

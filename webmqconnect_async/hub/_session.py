@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias, cast
 from .._core.escape import visible
 from . import _remedies as remedies
 from ._application import Application
-from ._config import HubConfig
 from ._engine.engine import Published
 from ._frames import text_frame
 from ._observer import Drop, Refusal, RefusedPart
@@ -24,95 +23,52 @@ if TYPE_CHECKING:
     from .._core.tickets import Ticket
     from ._broker import Broker
 
-_PER_FRAME = 8
-"""Bytes of the queue per frame, in addition to the frame."""
+_PER_FRAME = 8  # bytes of the queue per frame, in addition to the frame
+_PER_STRING = 60  # bytes of a string in addition to its characters
+_HIGH_WATER = 1 << 16  # bytes in the send queue above which the subscriber's further messages are not processed
 
-_PER_STRING = 60
-"""Bytes of a string in addition to its characters."""
-
-_HIGH_WATER = 1 << 16
-"""Bytes in the send queue above which the subscriber's further messages are not processed."""
-
+# Sends a reply. The caller waits before it calls this, to slow down guessing.
 DelayedReply: TypeAlias = Callable[[], None]
-"""Sends a reply. The caller waits before it calls this, to slow down guessing."""
 
 
 class Pending(NamedTuple):
-    """A message whose processing waits for the application or the engine. Further messages wait for it."""
+    """A message whose processing waits for the application or the engine. Further messages wait for it.
+
+    Call `then` with the result, unless the session has ended. If it returns a `Pending`, processing waits again.
+    """
 
     result: Awaitable[object]
     then: Callable[[object], Pending | None]
-    """To be called with the result, unless the session has ended. If it returns a `Pending`, processing waits again."""
 
 
 class NotSubscribed(Exception):
     """A subscription is refused, or exceeds a limit of the hub. The message says why."""
 
 
-class Ending(NamedTuple):
-    """How to close a connection: the code and reason of the WebSocket's close frame."""
-
-    code: int
-    reason: str = ""
-
-
 class Session(ABC):
-    """One subscriber.
+    """One subscriber. Its ID has 16 digits.
 
-    Args:
-        session_id: its ID, 16 digits.
-        config: the hub's configuration.
-        broker: where it subscribes and publishes.
-        drop: closes its connection immediately. Called once, when it exceeds `max_queue` or floods the hub.
-        peer: the subscriber's address, for the log.
+    `drop` closes its connection immediately. It is called once, when the subscriber exceeds `max_queue` or floods the
+    hub. `peer` is the subscriber's address, for the log.
     """
 
-    subprotocol: ClassVar[str]
-    """The name of the WebSocket subprotocol."""
+    subprotocol: ClassVar[str]  # the name of the WebSocket subprotocol
 
-    __slots__ = (
-        "_application",
-        "_broker",
-        "_closed",
-        "_config",
-        "_drained",
-        "_drop",
-        "_filled",
-        "_max_queue",
-        "_queue",
-        "_queued",
-        "_reserved",
-        "authid",
-        "authrole",
-        "ending",
-        "id",
-        "opened",
-        "peer",
-        "published",
-        "subscribed",
-        "ticket",
-    )
-
-    def __init__(
-        self, session_id: str, config: HubConfig, broker: Broker, drop: Callable[[], None], peer: str = "?"
-    ) -> None:
+    def __init__(self, session_id: str, broker: Broker, drop: Callable[[], None], peer: str = "?") -> None:
         self.id = session_id
         self.peer = peer
         self.opened = time.monotonic()
-        self.authid = session_id
-        """The key that it authenticated with, or the subject of its ticket; the session ID if it is anonymous."""
+        self.admitted = False  # whether it has joined, anonymously or authenticated, as the hub requires
+        self.authid = session_id  # once it has authenticated: its key, or the subject of its ticket
         self.authrole = "anonymous"
         self.ticket: Ticket | None = None
-        self.subscribed: set[str] = set()
-        """The topics that it subscribes to. `Broker` updates it."""
-        self.published = 0
-        """The number of events that it has published."""
-        self.ending: Ending | None = None
-        """How to close the connection once the queue is empty; `None` while the session is open."""
-        self._config = config
+        self.subscribed: set[str] = set()  # topics; `Broker` updates it
+        self.published = 0  # the number of events that it has published
+        self.ending: tuple[int, str] | None = None  # code and reason of the close frame that follows the queue
+        self.queued = 0  # the size of the send queue in bytes
+        self._config = config = broker.config
         self._broker = broker
         self._queue: deque[bytes] = deque()
-        self._queued = 0  # bytes
         self._max_queue = config.max_queue
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()  # set unless the queue is above the high-water mark
@@ -122,11 +78,6 @@ class Session(ABC):
         self._application = None if hook is None else Application(hook, broker.failed)
         self._drop = drop
         self._closed = False  # whether frames are no longer queued
-
-    @property
-    @abstractmethod
-    def admitted(self) -> bool:
-        """Whether the subscriber has joined, anonymously or authenticated, as the hub requires."""
 
     @abstractmethod
     def receive(self, text: str) -> DelayedReply | Pending | None:
@@ -138,12 +89,8 @@ class Session(ABC):
         """Return the message that delivers an event in this protocol."""
 
     def admit(self, authid: str | None = None, ticket: Ticket | None = None) -> None:
-        """Admit the subscriber, and notify the observers.
-
-        Args:
-            authid: the key that it authenticated with, or the subject of its ticket; `None` if it is anonymous.
-            ticket: its ticket, or `None`.
-        """
+        """Admit the subscriber, and notify the observers. Without an `authid`, it is anonymous."""
+        self.admitted = True
         if authid is not None:
             self.authid, self.authrole, self.ticket = authid, "subscriber", ticket
         for observer in self._broker.observers:
@@ -199,21 +146,15 @@ class Session(ABC):
         self._broker.refused(Refusal(what, reason, remedy, self.peer, None, forged, self.id))
 
     def leave(self, reason: str, message: str = "") -> None:  # noqa: B027  # WAMP v1 has no such message
-        """Queue the message by which the hub ends the session, if the protocol has one.
-
-        Args:
-            reason: a URI.
-            message: text for people.
-        """
+        """Queue the message by which the hub ends the session, if the protocol has one. The reason is a URI."""
 
     def send_text(self, message: str) -> None:
-        """Queue a message for this subscriber only."""
         self.send(text_frame(message))
 
     def end(self, code: int, reason: str = "") -> None:
         """Close the connection after the frames in the queue have been sent. Nothing is queued after them."""
         self._closed = True
-        self.ending = Ending(code, reason)
+        self.ending = code, reason
         self._filled.set()
 
     def send(self, frame: bytes) -> None:
@@ -221,19 +162,19 @@ class Session(ABC):
         if self._closed:
             return
         # The size of the object, because small frames take more memory: a million frames of 20 bytes take 60 MB.
-        queued = self._queued + sys.getsizeof(frame) + _PER_FRAME
+        queued = self.queued + sys.getsizeof(frame) + _PER_FRAME
         if self._queue and queued > self._max_queue:
-            self.drop("slow", f"it reads too slowly, {self._queued} bytes are queued")
+            self.drop("slow", f"it reads too slowly, {self.queued} bytes are queued")
             return
         self._queue.append(frame)
-        self._queued = queued
+        self.queued = queued
         self._filled.set()
         if queued > _HIGH_WATER:
             self._drained.clear()
 
     def fitting(self, frames: Iterable[bytes]) -> list[bytes] | None:
         """Return the frames if the send queue has room for all of them; otherwise `None`, without making the rest."""
-        room = self._max_queue - self._queued
+        room = self._max_queue - self.queued
         fitting = []
         for frame in frames:
             room -= sys.getsizeof(frame) + _PER_FRAME
@@ -262,7 +203,7 @@ class Session(ABC):
         """Discard the queue, and queue nothing further, because the connection is lost."""
         self._closed = True
         self._queue.clear()
-        self._queued = 0
+        self.queued = 0
         self._drained.set()
 
     async def drained(self) -> None:
@@ -281,11 +222,9 @@ class Session(ABC):
         return self._reserved + sum(map(_size, names)) <= most
 
     def reserve(self, *names: str) -> None:
-        """Reserve memory for topics or prefixes."""
         self._reserved += sum(map(_size, names))
 
     def release(self, *names: str) -> None:
-        """Release the memory of topics or prefixes."""
         self._reserved -= sum(map(_size, names))
 
     async def take(self, most: int) -> bytes:
@@ -298,19 +237,14 @@ class Session(ABC):
         frames: list[bytes] = []
         while self._queue and (not frames or len(self._queue[0]) <= most):
             frame = self._queue.popleft()
-            self._queued -= sys.getsizeof(frame) + _PER_FRAME
+            self.queued -= sys.getsizeof(frame) + _PER_FRAME
             most -= len(frame)
             frames.append(frame)
         if not self._queue and self.ending is None:
             self._filled.clear()
-        if self._queued <= _HIGH_WATER:
+        if self.queued <= _HIGH_WATER:
             self._drained.set()
         return b"".join(frames)
-
-    @property
-    def queued(self) -> int:
-        """The size of the send queue in bytes."""
-        return self._queued
 
     @property
     def ended(self) -> bool:

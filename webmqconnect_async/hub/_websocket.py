@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -20,47 +19,20 @@ from ._wamp2.session import Wamp2Session
 PROTOCOLS: dict[str, type[Session]] = {kind.subprotocol: kind for kind in (Wamp1Session, Wamp2Session)}
 """The session class for each WebSocket subprotocol."""
 
-_HEARTBEAT = 30.0
-"""Seconds between pings. aiohttp closes the connection if no pong arrives within half of that."""
-
-_STALL_TIMEOUT = 45.0
-"""Seconds for a subscriber to read some of what is queued: one and a half times the heartbeat, as for a ping."""
-
-_CLOSE_TIMEOUT = 1.0
-"""Seconds for a subscriber to read what is queued, and to respond to a close frame."""
-
-_JOIN_TIMEOUT = 10.0
-"""Seconds to send a HELLO and, if the hub requires it, to authenticate. Strangers must not occupy connections."""
-
-_CLOCK_CHECK = 5.0
-"""Seconds between checks whether a ticket has expired. A single timer would ignore changes of the clock, and sleep."""
-
-_MAX_WRITE = 1 << 16
-"""Bytes written at once: what a transport buffers before it pauses writing."""
+_HEARTBEAT = 30.0  # seconds between pings; aiohttp closes the connection if no pong arrives in half of that
+_STALL_TIMEOUT = 45.0  # seconds for a subscriber to read some of what is queued: 1.5 times the heartbeat, as for a ping
+_CLOSE_TIMEOUT = 1.0  # seconds for a subscriber to read what is queued, and to respond to a close frame
+_JOIN_TIMEOUT = 10.0  # seconds to send a HELLO and to authenticate, so that strangers do not occupy connections
+_CLOCK_CHECK = 5.0  # seconds between checks of a ticket: a single timer would ignore changes of the clock, and sleep
+_MAX_WRITE = 1 << 16  # bytes written at once: what a transport buffers before it pauses writing
 
 
 class SubscriberSocket:
-    """The connection of one subscriber, from the handshake until either side closes it.
+    """The connection of one subscriber, from the handshake until either side closes it."""
 
-    Args:
-        transport: the connection.
-        session: its session, open.
-        close_session: called with the session when the connection is closed.
-        config: the hub's configuration.
-        turns: the queue of the subscribers that wait for a turn.
-    """
-
-    def __init__(
-        self,
-        transport: asyncio.Transport,
-        session: Session,
-        close_session: Callable[[Session], None],
-        config: HubConfig,
-        turns: Turns,
-    ) -> None:
+    def __init__(self, transport: asyncio.Transport, session: Session, config: HubConfig, turns: Turns) -> None:
         self._transport = transport
         self._session = session
-        self._close_session = close_session
         self._config = config
         self._turns = turns
         self._published = 0  # number of events when the subscriber was last behind
@@ -78,8 +50,7 @@ class SubscriberSocket:
     async def serve(self, handshake: web.Request) -> web.WebSocketResponse:
         """Respond to the handshake, then read and write until the connection is closed.
 
-        Raises:
-            ConnectionError: the subscriber has disconnected during the handshake.
+        A ConnectionError means that the subscriber has disconnected during the handshake.
         """
         try:
             await self._socket.prepare(handshake)
@@ -97,7 +68,6 @@ class SubscriberSocket:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            self._close_session(self._session)
             if self._socket.prepared:
                 # A subscriber that does not read must not keep the connection open. And after an exception, aiohttp
                 # must not write an error response into the WebSocket.
@@ -110,7 +80,6 @@ class SubscriberSocket:
         await self.close(WSCloseCode.GOING_AWAY)
 
     def abort(self) -> None:
-        """Close the connection immediately."""
         abort(self._transport)
 
     async def close(self, code: int, reason: str = "") -> None:
@@ -187,10 +156,7 @@ class SubscriberSocket:
 
 
 def max_message(config: HubConfig) -> int:
-    """Return the maximum bytes of a message from a subscriber.
-
-    aiohttp closes the connection of a longer one with the code 1009 (RFC 6455, 7.4.1).
-    """
+    """Return the maximum bytes of a subscriber's message. aiohttp refuses longer ones: code 1009 (RFC 6455, 7.4.1)."""
     # An event, its topic with every character escaped in JSON, and some session IDs. Or a ticket of 8,192 characters.
     return config.max_body + 12 * config.max_topic + 8704
 

@@ -12,16 +12,12 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
 from webmqconnect_async.hub import Hub
 from webmqconnect_async.hub._broker import Broker
 from webmqconnect_async.hub._engine.entries import Entry
 from webmqconnect_async.hub._engine.stream import StreamEngine
 from webmqconnect_async.hub._history import History, Kept
-from webmqconnect_async.hub._publication import Publication
-
-Own: TypeAlias = tuple[float | None] | None
 
 _OFTEN = 20
 """A bug affects every 20th event."""
@@ -40,14 +36,14 @@ def dropped() -> None:
 
 def doubled() -> None:
     """Deliver some events twice, under IDs of their own."""
-    forward, numbers = Broker.forward, itertools.count(1)
+    deliver, numbers = StreamEngine._deliver, itertools.count(1)
 
-    def forward_again(self: Broker, publication: Publication, publication_id: int, own: Own) -> None:
-        forward(self, publication, publication_id, own)
+    def deliver_again(self: StreamEngine, entry: Entry) -> None:
+        deliver(self, entry)
         if next(numbers) % _OFTEN == 0:
-            forward(self, publication, publication_id + 1, None)
+            self._broker.deliver(entry.publication(), entry.position.publication_id + 1, forwarded=True)
 
-    Broker.forward = forward_again  # type: ignore[method-assign]
+    StreamEngine._deliver = deliver_again  # type: ignore[method-assign]
 
 
 def swallowed() -> None:

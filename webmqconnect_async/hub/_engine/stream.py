@@ -168,9 +168,9 @@ class StreamEngine(Engine):
     def _deliver(self, entry: Entry) -> None:
         own = self._own.pop(entry.position.token, None)
         if own is None:
-            self._broker.forward(entry.publication(), entry.position.publication_id, None)
+            self._broker.deliver(entry.publication(), entry.position.publication_id, forwarded=True)
         else:
-            self._broker.forward(own[0], entry.position.publication_id, (own[1],))
+            self._broker.deliver(own[0], entry.position.publication_id, began=own[1])
         self._unreached = inf
         for reached, publication_id in self._waiting.items():
             if publication_id <= self._broker.ids.newest and not reached.done():

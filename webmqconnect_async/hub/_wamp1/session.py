@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..._version import __version__
 from .. import _remedies as remedies
-from .._config import HubConfig
 from .._engine.engine import Published
 from .._observer import RefusedPart
 from .._publication import Publication
@@ -34,21 +33,13 @@ class Wamp1Session(Session):
 
     subprotocol: ClassVar[str] = messages.SUBPROTOCOL
 
-    __slots__ = ("_prefixes", "_procedures")
-
-    def __init__(
-        self, session_id: str, config: HubConfig, broker: Broker, drop: Callable[[], None], peer: str = "?"
-    ) -> None:
-        super().__init__(session_id, config, broker, drop, peer)
+    def __init__(self, session_id: str, broker: Broker, drop: Callable[[], None], peer: str = "?") -> None:
+        super().__init__(session_id, broker, drop, peer)
         self._prefixes: dict[str, str] = {}
-        self._procedures = Procedures(session_id, config, secrets.token_urlsafe)
+        self._procedures = Procedures(session_id, self._config, secrets.token_urlsafe)
         self.send_text(messages.welcome(session_id, _IDENT))
-        if self.admitted:
+        if self._procedures.admitted:
             self.admit()
-
-    @property
-    def admitted(self) -> bool:
-        return self._procedures.admitted
 
     @classmethod
     def event(cls, publication: Publication, subscription: int, publication_id: int) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..._core import strict_json
 from ..._core.topics import is_reserved, is_uri
-from .._config import HubConfig
 from .._engine.engine import Published
 from .._frames import text_frame
 from .._history import Kept, Unavailable
@@ -40,20 +39,11 @@ class Wamp2Session(Session):
 
     subprotocol: ClassVar[str] = messages.SUBPROTOCOL
 
-    __slots__ = ("_joined", "_joining", "_subscriptions")
-
-    def __init__(
-        self, session_id: str, config: HubConfig, broker: Broker, drop: Callable[[], None], peer: str = "?"
-    ) -> None:
-        super().__init__(session_id, config, broker, drop, peer)
+    def __init__(self, session_id: str, broker: Broker, drop: Callable[[], None], peer: str = "?") -> None:
+        super().__init__(session_id, broker, drop, peer)
         self._subscriptions: dict[int, str] = {}
-        self._joined = False
-        self._joining: Joining | None = Joining(session_id, config, secrets.token_urlsafe)
+        self._joining: Joining | None = Joining(session_id, self._config, secrets.token_urlsafe)
         """`None` once the client has joined or has been refused."""
-
-    @property
-    def admitted(self) -> bool:
-        return self._joined
 
     @classmethod
     def event(cls, publication: Publication, subscription: int, publication_id: int, details: str = "{}") -> str:
@@ -64,7 +54,7 @@ class Wamp2Session(Session):
     def receive(self, text: str) -> DelayedReply | Pending | None:
         """Process a message. One that a client must not send ends the session."""
         joining = self._joining
-        if joining is None and not self._joined:
+        if joining is None and not self.admitted:
             return None  # refused: ignore further messages until the reply is sent
         try:
             message = messages.decode(text)
@@ -100,11 +90,11 @@ class Wamp2Session(Session):
         return None
 
     def leave(self, reason: str, message: str = "") -> None:
-        if self._joined:
+        if self.admitted:
             self._send_message(Type.GOODBYE, {"message": message} if message else {}, reason)
 
     def _welcome(self, joined: Joined) -> None:
-        self._joined, self._joining = True, None
+        self._joining = None
         self.admit(joined.authid, joined.ticket)
         details: dict[str, object] = {
             "realm": joined.realm,

@@ -22,7 +22,7 @@ globalThis.WebMQ = (() => {
   const STEADY = 10000;  // the least time that a connection has to be open for the waits to start over
   const CALM = 10000;  // between two waits that are shortened
   const SILENCE = 30000;  // before a ping
-  const PATIENCE = 10000;  // for the answer to a ping, and from connecting to open
+  const PATIENCE = 10000;  // for the reply to a ping, and from connecting to open
 
   const MOST_FORMER = 16;  // IDs of former sessions that a hub takes
   const SIGNATURE = 44;  // characters of a signature: 32 bytes in base64
@@ -98,7 +98,7 @@ globalThis.WebMQ = (() => {
       this._floor = null;  // all events up to this ID have been seen; null if there is no such ID
       // IDs of the sessions since the topic was last open at the end of one, with that one. Empty: nothing to recover.
       this._sessions = [];
-      this._lost = null;  // why events were lost, until the page has been told
+      this._lost = null;  // why events were lost, until that is reported to the page
       this._onlost = onlost;
       this._all = [];  // subscriptions; a new array for each change: handlers come and go during an event
     }
@@ -216,10 +216,10 @@ globalThis.WebMQ = (() => {
       this._topics = new Map();  // that are subscribed to: over WAMP v1 by name, over v2 by the ID of the subscription
       this._waiting = [];
       this._current = null;  // the topic that is being subscribed to
-      this._answer = () => {};  // takes an answer, a message
+      this._answer = () => {};  // called with the next reply, a message
     }
 
-    /** Sends a message, if there is one. Resolves to the next answer. */
+    /** Sends a message, if there is one. Resolves to the next reply. */
     _say(...message) {
       if (message.length > 0) this._send(message);
       return new Promise((resolve) => { this._answer = resolve; });
@@ -230,7 +230,7 @@ globalThis.WebMQ = (() => {
       if (this._current === null) this._next();
     }
 
-    /** For how many milliseconds an answer to SUBSCRIBE, or the next missed event, has been due; null if none is. */
+    /** For how many milliseconds a reply to SUBSCRIBE, or the next missed event, has been due; null if none is. */
     get _due() { return this._current && now() - this._progressAt; }
 
     /** Subscribes to the next topic that the page still wants, and that may be sent to the broker. */
@@ -248,7 +248,7 @@ globalThis.WebMQ = (() => {
     }
   }
 
-  /** WAMP v1. Its SUBSCRIBE has no answer, so a call behind it is answered instead. */
+  /** WAMP v1. Its SUBSCRIBE has no reply, so a call follows it, which has one. */
   class Wamp1 extends Connection {
     /**
      * Authenticates by a function, if there is one; without a key, it returns a ticket. Resolves to [session ID];
@@ -268,7 +268,7 @@ globalThis.WebMQ = (() => {
 
     unsubscribe({ _name }) { if (this._topics.delete(_name)) this._send([6, _name]); }
 
-    /** Sends a message that will be answered. */
+    /** Sends a message that has a reply. */
     _ping(id = "ping") { this._send([2, id, `${PROCEDURES}ping`]); }
 
     _receive(text) {
@@ -288,7 +288,7 @@ globalThis.WebMQ = (() => {
       this._topics.set(name, topic);
       this._send([5, name]);
       this._ping(CALL);
-      this._answer = () => { if (this._current === topic) this._open(); };  // the hub of 2012 answers with an error
+      this._answer = () => { if (this._current === topic) this._open(); };  // the hub of 2012 replies with an error
       return true;
     }
 
@@ -304,7 +304,7 @@ globalThis.WebMQ = (() => {
     constructor(...args) {
       super(...args);
       this._requests = 0;
-      this._asked = null;  // the request ID of the SUBSCRIBE that is not yet answered
+      this._asked = null;  // the request ID of the SUBSCRIBE that has no reply yet
       this._remaining = 0;  // how many missed events of the current topic are still to come
     }
 
@@ -322,7 +322,7 @@ globalThis.WebMQ = (() => {
       if (this._topics.delete(_id)) this._request(34, _id);  // if there is no ID yet, _subscribed will call this again
     }
 
-    /** WAMP v2 has no ping. Crossbar.io and hubs answer an unknown subscription with an ERROR. */
+    /** WAMP v2 has no ping. Crossbar.io and hubs reply to an unknown subscription with an ERROR. */
     _ping() { this._request(34, NO_SUBSCRIPTION); }
 
     _receive(text) {
@@ -336,7 +336,7 @@ globalThis.WebMQ = (() => {
         if (type === 6) this._send([6, {}, "wamp.close.goodbye_and_out"]);
         this._fail(new BrokerError(second, first?.message));
       }
-      else if (type === 8 && first === 34) this._past._move(third?._newest ?? 0);  // the answer to a ping
+      else if (type === 8 && first === 34) this._past._move(third?._newest ?? 0);  // the reply to a ping
     }
 
     /** Sends a message with the next request ID. */
@@ -439,7 +439,7 @@ globalThis.WebMQ = (() => {
         if (signature?.length === SIGNATURE) return signature;
         throw new Error(`sign returned ${signature?.length ?? 0} characters, not ${SIGNATURE}`);
       };
-      // The ticket is the answer to each challenge of one connection.
+      // The ticket is the response to each challenge of one connection.
       const ticketed = async () => {
         const text = await ticket();
         check("string", { ticket: text });
