@@ -157,8 +157,7 @@ class StreamEngine(Engine):
     def _adopt(self, tail: Tail, history_id: str, why: str) -> None:
         if why:
             logger.warning(
-                "backplane %s: %s; subscribers are disconnected (%d), so that each recovers what it can, and learns "
-                "what it cannot",
+                "backplane %s: %s; subscribers are disconnected (%d) and recover what they can, and lose the rest",
                 *(self._backplane, why, len(self._broker)),
                 extra={"event": "lost", "reason": why},
             )
