@@ -107,7 +107,7 @@ class Connection:
                 await self._redis.send_packed_command(packed, check_health=False)
                 reply: Reply = await self._redis.read_response()
         except (exceptions.RedisError, OSError, TimeoutError) as error:
-            # redis-py removes the code, by which it chooses the class, from the texts of these classes only.
+            # From the text of an error that has a class of its own, redis-py removes the code.
             refused = isinstance(error, _REFUSALS) or str(error).startswith(_REFUSED)
             raise (NotDone if refused else Unreachable)(_reason(error)) from None
         return reply
