@@ -84,7 +84,7 @@ class Inbox:
             self.backpressure.full.add(self)
 
     async def take(self) -> Event | Lost:
-        """Wait for the next item; when the inbox has ended, raise its error, or `StopAsyncIteration`."""
+        """Wait for the next item. After the last one of an ended inbox, raise its error or `StopAsyncIteration`."""
         while not self.items:
             if self.ended:
                 raise StopAsyncIteration() if self.error is None else self.error._copy()

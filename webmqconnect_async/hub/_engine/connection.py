@@ -46,7 +46,7 @@ class NotDone(Unreachable):
 
 
 class Connection:
-    """A connection. After an exception other than `NotDone`, it must not be used again."""
+    """A connection, for one command at a time. After an exception other than `NotDone`, it must not be used again."""
 
     def __init__(self, backplane: Backplane) -> None:
         self._ahead = 0.0  # milliseconds that the server's time is ahead of the event loop's, at least

@@ -72,6 +72,7 @@ class MemoryEngine(Engine):
         return self._keys.find(push, monotonic())
 
     def publish(self, publication: Publication, push: Fingerprint | None = None, began: float | None = None) -> int:
+        # The caller has asked `find` whether the push is repeated.
         self._broker.deliver(publication, began=began)
         publication_id = self._broker.ids.newest
         if push is not None:

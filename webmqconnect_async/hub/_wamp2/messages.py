@@ -130,7 +130,7 @@ Message: TypeAlias = Hello | Authenticate | Abort | Goodbye | Subscribe | Unsubs
 
 
 def decode(text: str) -> Message | None:
-    """Decode a message; return `None` if it is to be ignored."""
+    """Decode a message; return `None` if it is to be ignored. Raise `ProtocolViolation` if no client may send it."""
     try:
         value = strict_json.decode(text, finite=True)
     except ValueError:
