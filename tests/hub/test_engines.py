@@ -1,8 +1,7 @@
 """Guarantees of both engines: that of a single hub, and that of hubs over a stream.
 
 Each test has two hubs. Over a stream they are different ones, and one of them delivers what the other accepts. In
-memory
-both are the same hub.
+memory both are the same hub.
 """
 
 from __future__ import annotations

@@ -708,12 +708,12 @@ class Gate:
     """A hook that returns when the test says so."""
 
     def __init__(self) -> None:
-        self.subscribe_reply: list[str] = []
+        self.asked: list[str] = []
         self.arrived = asyncio.Event()
         self.open = asyncio.Event()
 
     async def __call__(self, identity: Identity, topic: str) -> bool:
-        self.subscribe_reply.append(topic)
+        self.asked.append(topic)
         if topic == MINE:
             self.arrived.set()
             await self.open.wait()
@@ -734,7 +734,7 @@ async def test_later_messages_wait_for_the_hook(run: Run, wire: HubClient) -> No
     await other.subscribe(NEWS)
     await wire.push(hub, f"topicuri={NEWS}")
     await other.event()
-    assert gate.subscribe_reply == [MINE, MINE, NEWS]
+    assert gate.asked == [MINE, MINE, NEWS]
     gate.open.set()
     assert [(await peer.receive())[:3:2] for _ in range(3)] == [[33, 2], [33, 1], [8, 3]]
     assert await old.receive() == [3, "call", None]
@@ -784,5 +784,5 @@ async def test_a_session_that_ends_while_the_hook_runs(
         assert (await peer.receive())[4:] == [UNAUTHORIZED, ["the ticket has expired"]]
     await peer.socket.close()
     await until(lambda: not _broker(hub).sessions)
-    assert gate.subscribe_reply == [MINE]
+    assert gate.asked == [MINE]
     assert caplog.messages[-1].endswith(" s, 0 topics")

@@ -148,12 +148,12 @@ async def test_a_silent_broker_is_pinged_with_a_message_that_every_broker_replie
         mq.subscribe("t", keep);
         await welcome();
         const spans = [elapse()];
-        const ping_reply = sent.at(-1);
-        await say(8, 34, ping_reply[1], {}, "wamp.error.no_such_subscription");
+        const ping = sent.at(-1);
+        await say(8, 34, ping[1], {}, "wamp.error.no_such_subscription");
         await say(33, 1, 10);
         await say(36, 10, 1, {}, ["to t"]);
         spans.push(elapse(), elapse());
-        return [spans, ping_reply, mq.state, events];
+        return [spans, ping, mq.state, events];
         """,
     )
     assert said == [[30000, 30000, 10000], [34, 2, 2**53], "closed", [["t", "to t"]]]
