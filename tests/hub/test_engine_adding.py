@@ -1,0 +1,50 @@
+"""Adding events to the stream, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from webmqconnect_async.hub._backplane import Backplane
+from webmqconnect_async.hub._engine.appender import NOT_KNOWN, Addition, Appender
+from webmqconnect_async.hub._engine.connection import Connection, Reply
+from webmqconnect_async.hub._engine.engine import Published
+from webmqconnect_async.hub._engine.entries import Entry
+from webmqconnect_async.hub._engine.scripts import keys_of
+
+
+class Adopting(Connection):
+    """A connection whose hub adopts a history while the server adds an event at the position 1-1."""
+
+    def __init__(self, appender: Appender, history: bytes) -> None:
+        super().__init__(Backplane("127.0.0.1", 1, "p"))
+        self._appender = appender
+        self._history = history
+
+    async def ask(self, *command: bytes | str | int, wait: float = 0.0) -> Reply:
+        self._appender.history = self._history
+        return [b"0-1 token", b"1-1"]
+
+
+@pytest.mark.parametrize(
+    ("history", "outcome", "count"),
+    [
+        pytest.param(b"same", 1 << 11 | 1, 1, id="the same history"),
+        pytest.param(b"other", NOT_KNOWN, 0, id="another history"),
+    ],
+)
+async def test_an_event_that_is_added_while_its_hub_adopts_a_history(
+    history: bytes, outcome: Published, count: int
+) -> None:
+    """The event may not be in the other history, so it is neither confirmed nor delivered."""
+    added: list[Entry] = []
+    appender = Appender(keys_of("p"), 10, lambda: 0.0, added.extend)
+    appender.history = b"same"
+    published: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
+    appender.add(Addition(b"token", [b"t", b"topic"], None, published))
+    running = asyncio.create_task(appender.run(Adopting(appender, history)))
+    assert await asyncio.wait_for(published, 5) == outcome
+    running.cancel()
+    await asyncio.wait([running])
+    assert (len(added), appender.newest is not None) == (count, count > 0)
