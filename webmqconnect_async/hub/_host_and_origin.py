@@ -36,7 +36,7 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 class _Origin(NamedTuple):
-    scheme: str  # empty for a `Host`
+    scheme: str  # empty for a `Host`, unless it is compared with an origin
     name: str  # without the brackets of an address or the final dot of a name
     port: int | None
 
