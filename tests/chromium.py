@@ -208,8 +208,7 @@ async def chromium(*, whole: bool = False) -> AsyncIterator[Page]:
     """Yield a page in the browser that all tests share. The page has its own cookies, storage and cache.
 
     The browser is Chromium's headless shell if that is installed: a page costs a quarter of the CPU time there. The
-    shell
-    has no back/forward cache.
+    shell has no back/forward cache.
     """
     url = _started("chromium" if whole or not shutil.which(_SHELL) else _SHELL)
     async with aiohttp.ClientSession() as session, session.ws_connect(url, max_msg_size=0) as socket:

@@ -435,8 +435,7 @@ class Hostile:
                         writer.transport.abort()
                 else:
                     # The close_notify has been sent. asyncio would wait half a minute for the client's, and forever if
-                    # there
-                    # was no handshake.
+                    # there was no handshake.
                     with suppress(AttributeError):  # raised in early releases of Python 3.11 if the handshake has ended
                         writer.transport.abort()
                     await asyncio.sleep(0)

@@ -48,8 +48,8 @@ def ways(case: Case) -> list[Way]:
     """Return the ways in which a case is run: all, except for one case that a bug of uvloop 0.23 affects.
 
     If a connection is reset in the TLS handshake, uvloop leaves a socket object whose descriptor it has closed. When
-    that is
-    garbage-collected, the descriptor is closed again, and with it another connection. It happens with any client.
+    that is garbage-collected, the descriptor is closed again, and with it another connection. It happens with any
+    client.
     """
     return [way for way in WAYS if way[0] != "uvloop" or case.name != "TLS: reset in the handshake"]
 

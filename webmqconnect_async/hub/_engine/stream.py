@@ -157,7 +157,7 @@ class StreamEngine(Engine):
     def _adopt(self, tail: Tail, history_id: str, why: str) -> None:
         if why:
             logger.warning(
-                "backplane %s: %s; subscribers are disconnected (%d) and recover what they can, and lose the rest",
+                "backplane %s: %s; disconnecting subscribers (%d), which recover what they can and report the rest",
                 *(self._backplane, why, len(self._broker)),
                 extra={"event": "lost", "reason": why},
             )
