@@ -154,7 +154,9 @@ class Latch:
     def wait(self, seconds: float) -> bool:
         """Wait until the latch is set, for at most `seconds`; return whether it is set."""
         try:
-            self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
+            # If this is a handler that has interrupted a `wait` which holds the lock, the latch is set.
+            if not self.is_set:
+                self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
         finally:
             # Also after an exception that followed `acquire`: nothing is called between the two.
             if self.is_set:
