@@ -36,7 +36,10 @@ class Lease:
     """Requests made for it."""
 
     background = False
-    """Whether it is a push of `push_soon`: with a slot beyond those of the client, and not counted if it fails."""
+    """Whether it is a push of `push_soon`.
+
+    Such a push has a slot beyond those of the client, even while that closes, and is not counted if it fails.
+    """
 
 
 class Slots:
