@@ -109,6 +109,12 @@ async def test_arguments_and_unusual_addresses(look_up: Callable[[Lookup], None]
     assert expected == {} or expected == kwargs
 
 
+async def test_only_addresses_that_are_left_out(look_up: Callable[[Lookup], None]) -> None:
+    look_up(lambda *_, **__: [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (10, b"raw"))])
+    with pytest.raises(OSError, match="the name has no address"):
+        await DaemonResolver().resolve("broker.example", 8080, socket.AF_UNSPEC)
+
+
 async def test_the_rest_of_the_loop() -> None:
     """Another release of aiohttp may use more of it than the two methods that need a thread."""
     assert DaemonResolver()._loop.is_running()

@@ -19,6 +19,7 @@ import pytest
 
 from webmqconnect_async import Client, ClientClosed, ConnectFailed, Receipt, ReplyTimeout, Retry, Stats, WebMQError
 from webmqconnect_async._sync import connector
+from webmqconnect_async._sync.slots import Latch
 
 from .handlers import at_every_point
 from .hostile import (
@@ -399,6 +400,30 @@ def test_handler_that_closes(server: Hostile, points: int) -> None:
             assert client.stats == Stats(pushed=1, failed=client.stats.failed)
         client.close()
         server.until(lambda: server.open_connections == 0)
+
+
+def test_handler_that_waits_for_a_latch() -> None:
+    """It does not wait for the lock that the interrupted call of `wait` has just acquired."""
+    latch = Latch()
+    acquired = []
+
+    class Interrupted:
+        """A lock after whose first `acquire` a handler runs."""
+
+        def __init__(self, lock: threading.Lock) -> None:
+            self.lock = lock
+            self.release = lock.release
+
+        def acquire(self, timeout: float) -> bool:
+            latch.set()  # by another thread
+            acquired.append(self.lock.acquire(timeout=0))
+            if len(acquired) == 1:
+                assert latch.wait(timeout)
+            return acquired[-1]
+
+    latch._lock = Interrupted(latch._lock)  # type: ignore[assignment]
+    assert latch.wait(PATIENCE)
+    assert acquired == [True]
 
 
 @contextmanager

@@ -506,3 +506,25 @@ async def test_subclass_of_list(server: Hostile) -> None:
     async with AsyncClient(server.url) as client:
         outcomes = await client.push_many(_Guarded([("t", number) for number in range(20)]), concurrency=3)
     assert [outcome.error for outcome in outcomes] == [None] * 20
+
+
+class _WithoutAiter:
+    """What `async for` needs: the iterator of an async iterable may be no iterable itself."""
+
+    def __aiter__(self) -> object:
+        class Iterator:
+            left = 3
+
+            async def __anext__(self) -> Item:
+                if self.left:
+                    self.left -= 1
+                    return "t", self.left
+                raise StopAsyncIteration
+
+        return Iterator()
+
+
+async def test_iterator_that_is_no_iterable(server: Hostile) -> None:
+    async with AsyncClient(server.url) as client:
+        outcomes = await client.push_many(_WithoutAiter())  # type: ignore[arg-type]
+    assert [outcome.error for outcome in outcomes] == [None] * 3

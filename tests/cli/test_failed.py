@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -299,6 +300,31 @@ async def test_interrupted_after_the_disk_was_full(tmp_path: Path) -> None:
     assert summary.startswith(f"{following - 2} pushed, 1 failed in ")
     assert error.endswith(f"1 of the lines printed above are not in it; continue with --resume-from {following}")
     assert where == f"interrupted: continue with --resume-from {following}"
+
+
+async def test_nobody_reads_the_failures(tmp_path: Path) -> None:
+    """A run waits for the reader of a pipe until the second Ctrl-C. Every line is in the pipe or named."""
+    lines, pipe = tmp_path / "lines", tmp_path / "pipe"
+    write_events(lines, *[[number, "x" * 3000] for number in range(40)])
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 4096)
+    with hostile(*[answer(reply(401))] * 40) as server:
+        call = ("push", server.url, "--concurrency", "2", "--jsonl", str(lines), "--failed", str(pipe))
+        async with python(*MODULE, *call) as process:
+            await process.complained("error: line ")
+            # Two signals, because Python handles two pending ones of the same number as one.
+            process.signal(signal.SIGTERM)
+            ended = await process.stopped(signal.SIGINT)
+    written = [json.loads(line)["line"] for line in os.read(reading, 1 << 16).split(b"\n")[:-1]]
+    os.close(reading)
+    assert ended.status == 130
+    said = ended.stderr.splitlines()
+    named = [int(line.split()[2].rstrip(":")) for line in said if line.startswith("error: line ")]
+    following = int(said[-1].removeprefix("interrupted: continue with --resume-from "))
+    assert len(written) == 1
+    assert sorted({*written, *named}) == list(range(1, following))
+    assert f"cannot write to {pipe}: nobody reads it; {following - 2} of the lines printed above" in ended.stderr
 
 
 async def test_the_reader_of_the_failures_closes_its_pipe(tmp_path: Path) -> None:

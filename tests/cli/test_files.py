@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import pytest
 
 from webmqconnect_async._cli.errors import Failure
 from webmqconnect_async._cli.push.files import LONGEST_LINE, FailedFile, Line, LineReader
+
+from ..processes import PATIENCE
 
 
 @pytest.fixture
@@ -151,6 +155,29 @@ def test_nothing_is_written_after_an_error() -> None:
 def test_a_file_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FailedFile(tmp_path / "nowhere" / "failed")
+
+
+def test_a_full_pipe(tmp_path: Path) -> None:
+    """It is waited for, until a second signal has asked the run to end."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    long = b"x" * 1_000_000 + b"\n"  # more than a pipe holds
+    with FailedFile(path) as file, ThreadPoolExecutor(1) as thread:
+        for signals in (0, 1):
+            file.signals = signals
+            appended = thread.submit(file.append, long)
+            got = b""
+            while len(got) < len(long):
+                select.select([reading], [], [], PATIENCE)
+                got += os.read(reading, 1 << 20)
+            assert appended.result(PATIENCE)
+            assert got == long
+        file.signals = 2
+        assert file.append(b"short\n")
+        assert not file.append(long)
+        assert file.broken == "nobody reads it"
+    os.close(reading)
 
 
 def test_the_reader_of_a_pipe_closes_it(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class AsyncQueue(BackgroundQueue):
         self.report()
 
     async def flush(self, seconds: float | None) -> bool:
-        """Wait until all events have an outcome; return False after `seconds`."""
+        """Wait until all events have an outcome; return False after `seconds`. `None`: no limit."""
         try:
             async with asyncio.timeout(seconds):
                 while self._backlog.waiting:

@@ -82,7 +82,7 @@ class Connection(asyncio.BufferedProtocol):
         abort(self._transport)
 
     def is_quiet(self) -> bool:
-        """Whether the broker has neither closed nor sent anything, which a loop that was blocked has not seen."""
+        """Whether the kernel has neither data nor an end from the broker. A loop that was blocked would not know."""
         socket = self._transport.get_extra_info("socket")
         if sys.platform == "win32":
             return not select.select([socket], [], [], 0)[0]

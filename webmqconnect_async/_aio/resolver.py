@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar, cast
 
+from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 T = TypeVar("T")
@@ -25,6 +26,14 @@ class DaemonResolver(ThreadedResolver):
     def __init__(self) -> None:
         super().__init__(cast("asyncio.AbstractEventLoop", _DaemonThreads()))
 
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        if not (found := await super().resolve(host, port, family)):
+            # aiohttp would raise a StopIteration or an AssertionError.
+            raise OSError("the name has no address")
+        return found
+
 
 class _DaemonThreads:
     """The running loop, except for the two methods of it that a ThreadedResolver of aiohttp 3.14 uses."""
@@ -33,11 +42,7 @@ class _DaemonThreads:
         return getattr(asyncio.get_running_loop(), name)
 
     async def getaddrinfo(self, host: str, port: int, **options: int) -> Sequence[object]:
-        found: Sequence[object] = await _in_thread(partial(socket.getaddrinfo, host, port, **options))
-        if not found:
-            # aiohttp would raise an AssertionError.
-            raise OSError("the name has no address")
-        return found
+        return await _in_thread(partial(socket.getaddrinfo, host, port, **options))
 
     async def getnameinfo(self, address: tuple[str, int, int, int], flags: int) -> tuple[str, str]:
         return await _in_thread(partial(socket.getnameinfo, address, flags))

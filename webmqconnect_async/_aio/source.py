@@ -35,11 +35,14 @@ class Source:
         if isinstance(pushes, list | tuple) and type(pushes) in (list, tuple):
             self._at_hand = iter(pushes)
         items: AsyncPushes = self._at_hand or pushes
-        self._items = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
-        if isinstance(self._items, AsyncIterator):
-            self._next = partial(_anext, self._items)
+        self._items: object
+        if isinstance(items, AsyncIterable):
+            # Its iterator may be no AsyncIterator: `async for` needs only its `__anext__`.
+            self._items = iterator = aiter(items)
+            self._next = partial(_anext, iterator)
         else:
-            self._next = partial(_next, self._items)
+            self._items = plain = iter(items)
+            self._next = partial(_next, plain)
         self._bulk = bulk
         self._loop = asyncio.get_running_loop()
         self._idle = 0

@@ -21,12 +21,13 @@ def run(
     *,
     interrupted: Exit = Exit.INTERRUPTED,
     interrupt: Callable[[], None] | None = None,
+    signalled: Callable[[], None] | None = None,
 ) -> _Result:
     """Run a command to its end and return its result.
 
     Ctrl-C, SIGTERM and SIGHUP call `interrupt` in the event loop. `None`: the first one cancels the command, which then
     exits with the status `interrupted`, and the second one ends the process, which may be waiting for a name server or
-    for the reader of a pipe.
+    for the reader of a pipe. `signalled` is called in the handler of the signal, even while the loop is blocked.
     """
     before = {number: signal.getsignal(number) for number in _interrupts()}
 
@@ -34,7 +35,7 @@ def run(
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # for the type checker
         for number in before:
-            handle(number, interrupt or task.cancel, once=interrupt is None)
+            handle(number, interrupt or task.cancel, once=interrupt is None, at_once=signalled)
         try:
             return await main
         finally:
@@ -51,7 +52,9 @@ def run(
             _set(number, handler)
 
 
-def handle(number: int, callback: Callable[[], object], *, once: bool = False) -> None:
+def handle(
+    number: int, callback: Callable[[], object], *, once: bool = False, at_once: Callable[[], None] | None = None
+) -> None:
     """Call a function in the event loop for a signal. `once`: the next such signal ends the process.
 
     `loop.add_signal_handler` is not enough: its handlers do not run while the loop waits for the reader of a full pipe,
@@ -62,6 +65,8 @@ def handle(number: int, callback: Callable[[], object], *, once: bool = False) -
     def handler(number: int, _frame: FrameType | None) -> None:
         if once:
             signal.signal(number, signal.SIG_DFL)
+        if at_once is not None:
+            at_once()
         loop.call_soon_threadsafe(callback)
 
     _set(number, handler)

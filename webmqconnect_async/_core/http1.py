@@ -73,9 +73,9 @@ class ResponseReader:
     _parser: _Parser | None = None
 
     def feed(self, received: bytes) -> Response | None:
-        """Return the response once it is complete, or its body has LONGEST_BODY bytes; raise NotHTTP if it is not one.
+        """Return the response once it is complete, or its body has LONGEST_BODY bytes; `None` before that.
 
-        `received` is never empty.
+        Raise NotHTTP if it is not a response. `received` is never empty.
         """
         if self._parser is None:
             if self._received:

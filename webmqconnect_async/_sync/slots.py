@@ -36,7 +36,10 @@ class Lease:
     """Requests made for it."""
 
     background = False
-    """Whether it is a push of `push_soon`: with a slot beyond those of the client, and not counted if it fails."""
+    """Whether it is a push of `push_soon`.
+
+    Such a push has a slot beyond those of the client, even while that closes, and is not counted if it fails.
+    """
 
 
 class Slots:
@@ -154,7 +157,9 @@ class Latch:
     def wait(self, seconds: float) -> bool:
         """Wait until the latch is set, for at most `seconds`; return whether it is set."""
         try:
-            self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
+            # If this is a handler that has interrupted a `wait` which holds the lock, the latch is set.
+            if not self.is_set:
+                self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
         finally:
             # Also after an exception that followed `acquire`: nothing is called between the two.
             if self.is_set:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
 """Seconds until a row that was postponed is pushed again. The delay doubles with each attempt."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
-"""Seconds until a broker that is away is probed. The pause doubles with each failed probe. It may ask for more."""
+"""Seconds until a broker that is away is probed. The pause doubles with each failure. The broker may ask for more."""
 _MAX_LENGTH = 16 << 20
 """Characters of the events of all held rows above which no more rows are read."""
 _MISCONFIGURED = (404, 405, 407)

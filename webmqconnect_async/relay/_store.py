@@ -107,7 +107,7 @@ class Store(ABC):
 
     Calls may overlap: each waits for the previous one, except for `wait`, for which none waits. If a call is cancelled,
     its changes may or may not have been written. Each call raises `StoreLost` when the connection is lost. While an
-    application keeps an SQLite database locked, calls wait; cancel a call to give up.
+    application keeps an SQLite database locked, calls wait, and may overtake each other; cancel a call to give up.
     """
 
     # Parts of statements: the Unix time, a parameter, and whether an ID is in the list that is the parameter.

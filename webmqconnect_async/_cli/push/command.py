@@ -178,7 +178,7 @@ def push(
             first=resume_from,
             order_by_topic=order_by_topic,
         )
-        run(pusher.run(), interrupt=pusher.interrupt)
+        run(pusher.run(), interrupt=pusher.interrupt, signalled=pusher.signalled)
     if pusher.interrupted:
         sys.exit(Exit.INTERRUPTED)
     sys.exit(Exit.DONE if pusher.tally.complete else Exit.FAILED)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import select
 import stat
 import threading
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
@@ -25,6 +26,9 @@ _BEGINNING = 1000
 """Bytes that are kept of a line that is too long."""
 
 _CHUNK = 1 << 16
+
+_PATIENCE = 0.1
+"""Seconds to wait for the reader of a pipe before signals are looked for."""
 
 _CONTROL = re.compile("[\\0-\\x08\\x0e-\\x1f]")
 """Control characters that do not occur in text. A ZIP archive has some before its first newline."""
@@ -139,15 +143,20 @@ def _not_lines(format: str, command: str) -> str:
 class FailedFile(FileIO):
     """The file to which a line is appended immediately after each failure. It is created if it does not exist.
 
-    It is unbuffered, so that no line is lost if the process is killed.
+    It is unbuffered, so that no line is lost if the process is killed. It may be a pipe. The event loop does not run
+    while it is full, so signals must be counted in their handlers.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.broken: str | None = None
         """Why the file can no longer be written. `None`: it can."""
+        self.signals = 0
+        """How many signals have asked the run to end. From the second on, no reader is waited for."""
         torn = _ends_within_a_line(path)
         super().__init__(path, "a")
+        if not stat.S_ISREG(os.fstat(self.fileno()).st_mode):
+            os.set_blocking(self.fileno(), False)
         if torn:
             self.append(b"\n")
 
@@ -155,8 +164,13 @@ class FailedFile(FileIO):
         """Append a line, and return whether that succeeded. If not, `broken` has the reason."""
         try:
             while line and self.broken is None:
-                # If the disk is full, a write is incomplete, and the next one raises an error.
-                line = line[self.write(line) :]
+                # If the disk is full, a write is incomplete, and the next one raises an error. None: the pipe is full.
+                if (written := self.write(line)) is not None:
+                    line = line[written:]
+                elif self.signals < 2:
+                    select.select([], [self], [], _PATIENCE)
+                else:
+                    self.broken = "nobody reads it"
         except OSError as error:
             self.broken = error.strerror
         return self.broken is None

@@ -101,6 +101,11 @@ class LinePusher:
         close = self._client.close(grace=0 if self._abandoning else None)
         self._closing.append(asyncio.create_task(close))
 
+    def signalled(self) -> None:
+        """Count a signal in its handler, because `interrupt` is not called while the loop waits for a pipe's reader."""
+        if self._failed is not None:
+            self._failed.signals += 1
+
     @property
     def _how_to_resume(self) -> str:
         return f"continue with --resume-from {self.next_line}"
