@@ -128,7 +128,8 @@ _REFUSALS = (
 """Errors after which the server has changed nothing. If it stops a script, then at the first write. A missing right is
 not among them: a script may have used other rights before."""
 
-_REFUSED = ("MISCONF", "NOREPLICAS", "BUSY")
+# redis-py has no class for these errors; for MASTERDOWN it has one since 6.0.
+_REFUSED = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
 
 
 def _reason(error: Exception) -> str:
