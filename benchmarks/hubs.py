@@ -155,7 +155,7 @@ def _machine() -> dict[str, str]:
     return {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "packages": ", ".join(f"{package} {version(package)}" for package in ("aiohttp", "redis", "hiredis")),
+        "packages": ", ".join(f"{package} {version(package)}" for package in ("aiohttp", "hiredis")),
         "redis-server": processes.run("redis-server", "--version").split()[2].removeprefix("v="),
         "events": f"{EVENT_BYTES} bytes",
     }

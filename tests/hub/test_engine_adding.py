@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from webmqconnect_async.hub._backplane import Backplane
 from webmqconnect_async.hub._engine.appender import NOT_KNOWN, Addition, Appender
-from webmqconnect_async.hub._engine.connection import Connection, Reply
+from webmqconnect_async.hub._engine.connection import Argument, Connection, Reply, Unreachable
 from webmqconnect_async.hub._engine.engine import Published
-from webmqconnect_async.hub._engine.entries import Entry
+from webmqconnect_async.hub._engine.entries import NOWHERE, Entry
 from webmqconnect_async.hub._engine.scripts import keys_of
+from webmqconnect_async.hub._publication import Publication
 
 
 class Adopting(Connection):
@@ -22,9 +24,11 @@ class Adopting(Connection):
         self._appender = appender
         self._history = history
 
-    async def ask(self, *command: bytes | str | int, wait: float = 0.0) -> Reply:
+    def send(
+        self, command: Sequence[Argument], replied: Callable[[Reply | Unreachable], object], wait: float = 0.0
+    ) -> None:
         self._appender.history = self._history
-        return [b"0-1 token", b"1-1"]
+        replied([b"0-1 token", b"1-1"])
 
 
 @pytest.mark.parametrize(
@@ -42,9 +46,9 @@ async def test_an_event_that_is_added_while_its_hub_adopts_a_history(
     appender = Appender(keys_of("p"), 10, lambda: 0.0, added.extend)
     appender.history = b"same"
     published: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
-    appender.add(Addition(b"token", [b"t", b"topic"], None, published))
+    appender.add(Addition(b"token", Publication("topic", "1"), [b"t", b"topic"], None, None, published))
     running = asyncio.create_task(appender.run(Adopting(appender, history)))
     assert await asyncio.wait_for(published, 5) == outcome
     running.cancel()
     await asyncio.wait([running])
-    assert (len(added), appender.newest is not None) == (count, count > 0)
+    assert (len(added), appender.newest is not NOWHERE) == (count, count > 0)
