@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -23,9 +24,17 @@ LATE = "no response within 0 s"
 
 
 @asynccontextmanager
-async def connected(serve: Serve, user: str | None = None, password: str | None = None) -> AsyncIterator[Connection]:
-    """Yield a connection to a server that calls `serve` for it."""
+async def connected(
+    serve: Serve, user: str | None = None, password: str | None = None, folder: Path | None = None
+) -> AsyncIterator[Connection]:
+    """Yield a connection to a server that calls `serve` for it. `folder`: use TLS, with the certificates there."""
     ended = asyncio.Event()
+    authority_file, context = None, None
+    if folder is not None:
+        authority_file, context = str(folder / "ca.pem"), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(authority_file)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
 
     async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):  # the hub aborts connections
@@ -33,9 +42,10 @@ async def connected(serve: Serve, user: str | None = None, password: str | None 
         writer.close()
         ended.set()
 
-    async with await asyncio.start_server(served, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(served, "127.0.0.1", 0, ssl=context) as server:
         port = server.sockets[0].getsockname()[1]
-        connection = Connection(Backplane("127.0.0.1", port, "p", user=user, password=password))
+        backplane = Backplane("127.0.0.1", port, "p", 0, context is not None, authority_file, user, password)
+        connection = Connection(backplane)
         try:
             await connection.open()
             yield connection
@@ -81,6 +91,13 @@ async def test_a_reply_that_is_larger_than_the_buffer() -> None:
     async with connected(replying(b"$1000000\r\n%s\r\n" % value, b"+ok\r\n")) as connection:
         assert await connection.ask("GET", "x") == value
         assert await connection.ask("GET", "y") == b"ok"
+
+
+async def test_a_large_reply_over_tls(tmp_path: Path) -> None:
+    """It is decrypted in pieces, to slices of the buffer."""
+    value = b"".join(b"%07d" % number for number in range(150_000))
+    async with connected(replying(b"$%d\r\n%s\r\n" % (len(value), value)), folder=tmp_path) as connection:
+        assert await connection.ask("GET", "x") == value
 
 
 async def test_a_reply_that_is_late(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ class Connection(asyncio.BufferedProtocol):
         self._backplane = backplane
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray(_READ)
+        self._buffer = memoryview(bytearray(_READ))  # asyncio's TLS writes to slices, which of a bytearray are copies
         self._reader = Reader()
         self._replied: Callable[[Reply | Unreachable], object] | None = None  # `None`: no command is being executed
         self._due = 0.0  # when the reply to the current command must have arrived
@@ -122,7 +122,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._lost = ""
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
