@@ -223,6 +223,18 @@ async def test_a_refused_password(reply: str, said: str | None) -> None:
     assert caught.value.__context__ is None
 
 
+async def test_a_user_without_a_password() -> None:
+    """Otherwise the commands would be those of the user `default`."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.read(1 << 12) == b"*3\r\n$4\r\nAUTH\r\n$3\r\nhub\r\n$0\r\n\r\n"
+        writer.write(b"+OK\r\n")
+        await reader.read()
+
+    async with asyncio.timeout(5), connected(serve, user="hub"):
+        pass
+
+
 def test_certificates_are_loaded_once(tmp_path: Path) -> None:
     """Loading those of the system takes up to 0.1 s, during which the hub would do nothing else at each attempt."""
     file = tmp_path / "ca.pem"

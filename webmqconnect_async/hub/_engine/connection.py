@@ -62,8 +62,8 @@ class Connection(asyncio.BufferedProtocol):
             tls = _context(to.authority_file) if to.tls else None
             async with asyncio.timeout(_TIMEOUT):
                 await self._loop.create_connection(lambda: self, to.host, to.port, ssl=tls)
-            if to.password is not None:
-                await self.ask("AUTH", *([to.user] if to.user else []), to.password)
+            if to.user or to.password:
+                await self.ask("AUTH", *([to.user] if to.user else []), to.password or "")
         except Unreachable as error:
             reason = str(error)
             if reason.startswith("ERR ") and not reason.startswith(_UNPROTECTED):
