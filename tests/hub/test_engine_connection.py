@@ -173,6 +173,25 @@ async def test_a_reply_without_a_command() -> None:
         assert (type(after), str(after)) == (NotDone, "it has sent more replies than commands")
 
 
+@pytest.mark.parametrize("password", [None, "pa55word"])
+@pytest.mark.parametrize("error", ["ERR max number of clients reached", "DENIED Redis is running in protected mode"])
+async def test_a_server_that_refuses_the_connection(error: str, password: str | None) -> None:
+    """Redis sends an error as soon as the connection has been accepted."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"-{error}\r\n".encode())
+        await reader.read()
+
+    async def asked() -> None:
+        async with connected(serve, password=password) as connection:
+            await until(lambda: connection._lost != "")
+            await connection.ask("GET", "x")
+
+    with pytest.raises(Unreachable) as caught:
+        await asked()
+    assert str(caught.value) == error
+
+
 @pytest.mark.parametrize("idle", [True, False])
 async def test_the_server_closes_the_connection(idle: bool) -> None:
     """A command that has been sent may have been executed; a later one is not sent."""

@@ -66,7 +66,7 @@ class Connection(asyncio.BufferedProtocol):
                 await self.ask("AUTH", *([to.user] if to.user else []), to.password or "")
         except Unreachable as error:
             reason = str(error)
-            if reason.startswith("ERR ") and not reason.startswith(_UNPROTECTED):
+            if reason.startswith("ERR ") and not reason.startswith(_UNQUOTED):
                 # Some servers quote the arguments of a command that they refuse, which here are the user and password.
                 reason = "it refuses to authenticate"
         except (OSError, TimeoutError, ValueError) as error:
@@ -134,7 +134,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         if reply is False:  # it is incomplete
             return
-        if self._replied is None or self._reader.has_data():
+        if self._replied is None and isinstance(reply, ReplyError):  # Redis refuses the connection
+            self._lose(reply)
+        elif self._replied is None or self._reader.has_data():
             self._lose(ConnectionError("it has sent more replies than commands"))
         elif isinstance(reply, ReplyError):
             refused = str(reply).startswith(_REFUSED)
@@ -180,8 +182,8 @@ def _context(authority_file: str | None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=authority_file)
 
 
-_UNPROTECTED = "ERR AUTH <password> called without any password"
-"""How the reply to AUTH begins if the server has no passwords."""
+_UNQUOTED = ("ERR AUTH <password> called without any password", "ERR max number of clients")
+"""How errors begin with which Redis may reply to AUTH, without quoting its arguments."""
 
 _REFUSED = ("NOSCRIPT", "OOM", "READONLY", "LOADING", "NOAUTH", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
 """How errors begin after which the server has changed nothing. If it stops a script, then at the first write. A missing
