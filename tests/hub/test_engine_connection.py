@@ -132,6 +132,16 @@ async def test_each_command_has_a_timeout_of_its_own(monkeypatch: pytest.MonkeyP
         assert loop.time() - began >= 0.39
 
 
+async def test_the_timeout_after_a_command_that_may_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TIMEOUT", 0.2)
+    loop = asyncio.get_running_loop()
+    async with connected(replying(b"+1\r\n")) as connection:
+        assert await connection.ask("XREAD", "x", wait=5.0) == b"1"
+        began = loop.time()
+        assert str(await refusal(connection)) == LATE
+        assert 0.19 <= loop.time() - began < 2.0
+
+
 async def test_a_command_that_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TIMEOUT", 0.1)
 

@@ -110,7 +110,7 @@ class Connection(asyncio.BufferedProtocol):
         self._replied = replied
         self._due = self._loop.time() + _TIMEOUT + wait
         if self._timer is None:
-            self._timer = self._loop.call_at(self._due, self._check)
+            self._timer = self._loop.call_later(_TIMEOUT, self._check)
         # The stub of hiredis declares a tuple with one item, although any length is allowed.
         self._transport.write(pack_command(tuple(command)))  # type: ignore[arg-type]
 
@@ -163,11 +163,14 @@ class Connection(asyncio.BufferedProtocol):
             self._finish(Unreachable(self._lost))
 
     def _check(self) -> None:
-        """Find out whether a reply is late. One timer serves many commands, because most are replied to soon."""
+        """Find out whether a reply is late. One timer serves many commands, because most are replied to soon.
+
+        It never waits longer than `_TIMEOUT`, because that may be the time for the next command.
+        """
         self._timer = None
         if self._replied is not None:
-            if self._loop.time() < self._due:
-                self._timer = self._loop.call_at(self._due, self._check)
+            if (left := self._due - self._loop.time()) > 0:
+                self._timer = self._loop.call_later(min(left, _TIMEOUT), self._check)
             else:
                 self._lose(TimeoutError())
 
