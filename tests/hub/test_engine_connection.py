@@ -172,9 +172,10 @@ async def test_an_invalid_reply(reply: bytes, said: str) -> None:
         assert type(await refusal(connection)) is NotDone
 
 
-async def test_a_reply_without_a_command() -> None:
+@pytest.mark.parametrize("reply", [pytest.param(b"+1\r\n", id="complete"), pytest.param(b"+", id="incomplete")])
+async def test_a_reply_without_a_command(reply: bytes) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"+1\r\n")
+        writer.write(reply)
         await reader.read()
 
     async with connected(serve) as connection:

@@ -132,16 +132,14 @@ class Connection(asyncio.BufferedProtocol):
         except ProtocolError as error:
             self._lose(error)
             return
-        if reply is False:  # it is incomplete
-            return
         if self._replied is None and isinstance(reply, ReplyError):  # Redis refuses the connection
             self._lose(reply)
-        elif self._replied is None or self._reader.has_data():
+        elif self._replied is None or (reply is not False and self._reader.has_data()):
             self._lose(ConnectionError("it has sent more replies than commands"))
         elif isinstance(reply, ReplyError):
             refused = str(reply).startswith(_REFUSED)
             self._finish((NotDone if refused else Unreachable)(_reason(reply)))
-        else:
+        elif reply is not False:  # otherwise it is incomplete
             self._finish(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
