@@ -118,8 +118,11 @@ class Appender:
         """Add the next events."""
         self._idle = False
         connection, batch = cast(Connection, self._connection), self._take()
-        command = self._command(self.history, batch, connection.deadline)
-        connection.send(command, partial(self._replied, self.history, batch))
+        try:
+            command = self._command(self.history, batch, connection.deadline)
+            connection.send(command, partial(self._replied, self.history, batch))
+        except Exception as error:  # noqa: BLE001  # `run` raises it
+            self._fail(batch, error)
 
     def _take(self) -> list[Addition]:
         batch: list[Addition] = []
@@ -159,7 +162,11 @@ class Appender:
                 failure = error
         if failure is None:
             self._continue()
-            return
+        else:
+            self._fail(batch, failure)
+
+    def _fail(self, batch: Sequence[Addition], failure: Exception) -> None:
+        """Settle the events of a command, and end `run`."""
         self._settle(batch, NOT_ADDED if isinstance(failure, NotDone | OtherHistory) else NOT_KNOWN)
         if not self._failed.done():
             self._failed.set_result(failure)
