@@ -9,7 +9,7 @@ import pytest
 
 from webmqconnect_async.hub._backplane import Backplane
 from webmqconnect_async.hub._engine.appender import NOT_KNOWN, Addition, Appender
-from webmqconnect_async.hub._engine.connection import Argument, Connection, Reply, Unreachable
+from webmqconnect_async.hub._engine.connection import Argument, Connection, NotDone, Reply, Unreachable
 from webmqconnect_async.hub._engine.engine import Published
 from webmqconnect_async.hub._engine.entries import NOWHERE, Entry
 from webmqconnect_async.hub._engine.scripts import keys_of
@@ -31,6 +31,13 @@ class Adopting(Connection):
     ) -> None:
         self._appender.history = self._history
         replied([b"0-1 token", b"1-1"])
+
+
+class Delaying(Connection):
+    """A connection on which commands take longer than the hub waits."""
+
+    async def ask(self, *command: Argument, wait: float = 0.0) -> Reply:
+        return {"TIME": [b"0", b"0"], "EVALSHA": b"late"}.get(str(command[0]), b"")
 
 
 @pytest.mark.parametrize(
@@ -67,3 +74,10 @@ async def test_a_command_that_cannot_be_sent() -> None:
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(running, 5)
     assert not appender.own
+
+
+async def test_a_connection_that_is_too_slow() -> None:
+    """The hub does not start to accept events that would be too late."""
+    appender = Appender(keys_of("p"), 10, lambda: 0.0, lambda _entries: None)
+    with pytest.raises(NotDone, match="too late"):
+        await appender.connect(Delaying(NOBODY))

@@ -24,6 +24,8 @@ _MOST_BYTES = 1 << 20
 
 _PROBE = 1.0  # seconds
 
+_LATE = "it has received a command too late"
+
 NOT_ADDED = Refused(503, "the backplane cannot be used at present", retry_after=1)
 """The result of an event that has certainly not been added."""
 
@@ -83,7 +85,8 @@ class Appender:
         """Prepare the connection that `run` uses."""
         await connection.synchronize()
         self._script = cast(bytes, await connection.ask("SCRIPT", "LOAD", ADD))
-        await connection.ask(*self._command(b"", (), connection.deadline))
+        if await connection.ask(*self._command(b"", (), connection.deadline)) == b"late":
+            raise NotDone(_LATE)
 
     async def run(self, connection: Connection) -> None:
         """Add events until a command fails. Then refuse all events that are still queued.
@@ -150,7 +153,7 @@ class Appender:
         if isinstance(reply, Unreachable):
             failure = reply
         elif reply == b"late":
-            failure = NotDone("it has received a command too late")
+            failure = NotDone(_LATE)
         elif reply is None:
             failure = OtherHistory("another hub has begun a new history")
         elif history != self.history:  # this hub has adopted another one meanwhile, which may lack the events
