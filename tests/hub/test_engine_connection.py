@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,18 +23,21 @@ Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaita
 LATE = "no response within 0 s"
 
 
+def certified(folder: Path) -> tuple[str, ssl.SSLContext]:
+    """Return a file with the certificate of a new authority, and the context of a server that it has certified."""
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return str(folder / "ca.pem"), context
+
+
 @asynccontextmanager
 async def connected(
     serve: Serve, user: str | None = None, password: str | None = None, folder: Path | None = None
 ) -> AsyncIterator[Connection]:
     """Yield a connection to a server that calls `serve` for it. `folder`: use TLS, with the certificates there."""
     ended = asyncio.Event()
-    authority_file, context = None, None
-    if folder is not None:
-        authority_file, context = str(folder / "ca.pem"), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(authority_file)
-        authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority_file, context = (None, None) if folder is None else certified(folder)
 
     async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):  # the hub aborts connections
@@ -272,3 +275,16 @@ def test_certificates_are_loaded_once(tmp_path: Path) -> None:
     first = module._context(str(file))
     file.unlink()
     assert module._context(str(file)) is first
+
+
+async def test_certificates_that_have_been_replaced_are_loaded(tmp_path: Path) -> None:
+    """After a failure, because the authority may be another one now."""
+    async with connected(replying(), folder=tmp_path):
+        pass
+    authority_file, context = certified(tmp_path)
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context) as server:
+        backplane = Backplane("127.0.0.1", server.sockets[0].getsockname()[1], "p", 0, True, authority_file)
+        with pytest.raises(Unreachable, match="certificate verify failed"):
+            await Connection(backplane).open()
+        async with aclosing(Connection(backplane)) as connection:
+            await connection.open()

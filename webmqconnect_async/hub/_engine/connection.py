@@ -71,6 +71,8 @@ class Connection(asyncio.BufferedProtocol):
                 reason = "it refuses to authenticate"
         except (OSError, TimeoutError, ValueError) as error:
             reason = _reason(error)
+            if isinstance(error, ssl.SSLCertVerificationError):  # the file of the authority may have been replaced
+                _context.cache_clear()
         if reason:  # outside of `except`, because the frame of `ask` contains the password
             raise Unreachable(reason)
         if to.database:
