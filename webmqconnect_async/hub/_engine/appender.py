@@ -24,6 +24,8 @@ _MOST_BYTES = 1 << 20
 
 _PROBE = 1.0  # seconds
 
+_LATE = "it has received a command too late"
+
 NOT_ADDED = Refused(503, "the backplane cannot be used at present", retry_after=1)
 """The result of an event that has certainly not been added."""
 
@@ -83,7 +85,8 @@ class Appender:
         """Prepare the connection that `run` uses."""
         await connection.synchronize()
         self._script = cast(bytes, await connection.ask("SCRIPT", "LOAD", ADD))
-        await connection.ask(*self._command(b"", (), connection.deadline))
+        if await connection.ask(*self._command(b"", (), connection.deadline)) == b"late":
+            raise NotDone(_LATE)
 
     async def run(self, connection: Connection) -> None:
         """Add events until a command fails. Then refuse all events that are still queued.
@@ -118,8 +121,11 @@ class Appender:
         """Add the next events."""
         self._idle = False
         connection, batch = cast(Connection, self._connection), self._take()
-        command = self._command(self.history, batch, connection.deadline)
-        connection.send(command, partial(self._replied, self.history, batch))
+        try:
+            command = self._command(self.history, batch, connection.deadline)
+            connection.send(command, partial(self._replied, self.history, batch))
+        except Exception as error:  # noqa: BLE001  # `run` raises it
+            self._fail(batch, error)
 
     def _take(self) -> list[Addition]:
         batch: list[Addition] = []
@@ -147,7 +153,7 @@ class Appender:
         if isinstance(reply, Unreachable):
             failure = reply
         elif reply == b"late":
-            failure = NotDone("it has received a command too late")
+            failure = NotDone(_LATE)
         elif reply is None:
             failure = OtherHistory("another hub has begun a new history")
         elif history != self.history:  # this hub has adopted another one meanwhile, which may lack the events
@@ -159,7 +165,11 @@ class Appender:
                 failure = error
         if failure is None:
             self._continue()
-            return
+        else:
+            self._fail(batch, failure)
+
+    def _fail(self, batch: Sequence[Addition], failure: Exception) -> None:
+        """Settle the events of a command, and end `run`."""
         self._settle(batch, NOT_ADDED if isinstance(failure, NotDone | OtherHistory) else NOT_KNOWN)
         if not self._failed.done():
             self._failed.set_result(failure)

@@ -47,7 +47,7 @@ class Connection(asyncio.BufferedProtocol):
         self._backplane = backplane
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray(_READ)
+        self._buffer = memoryview(bytearray(_READ))  # asyncio's TLS writes to slices, which of a bytearray are copies
         self._reader = Reader()
         self._replied: Callable[[Reply | Unreachable], object] | None = None  # `None`: no command is being executed
         self._due = 0.0  # when the reply to the current command must have arrived
@@ -62,15 +62,17 @@ class Connection(asyncio.BufferedProtocol):
             tls = _context(to.authority_file) if to.tls else None
             async with asyncio.timeout(_TIMEOUT):
                 await self._loop.create_connection(lambda: self, to.host, to.port, ssl=tls)
-            if to.password is not None:
-                await self.ask("AUTH", *([to.user] if to.user else []), to.password)
+            if to.user or to.password:
+                await self.ask("AUTH", *([to.user] if to.user else []), to.password or "")
         except Unreachable as error:
             reason = str(error)
-            if reason.startswith("ERR ") and not reason.startswith(_UNPROTECTED):
+            if reason.startswith("ERR ") and not reason.startswith(_UNQUOTED):
                 # Some servers quote the arguments of a command that they refuse, which here are the user and password.
                 reason = "it refuses to authenticate"
         except (OSError, TimeoutError, ValueError) as error:
             reason = _reason(error)
+            if isinstance(error, ssl.SSLCertVerificationError):  # the file of the authority may have been replaced
+                _context.cache_clear()
         if reason:  # outside of `except`, because the frame of `ask` contains the password
             raise Unreachable(reason)
         if to.database:
@@ -110,7 +112,7 @@ class Connection(asyncio.BufferedProtocol):
         self._replied = replied
         self._due = self._loop.time() + _TIMEOUT + wait
         if self._timer is None:
-            self._timer = self._loop.call_at(self._due, self._check)
+            self._timer = self._loop.call_later(_TIMEOUT, self._check)
         # The stub of hiredis declares a tuple with one item, although any length is allowed.
         self._transport.write(pack_command(tuple(command)))  # type: ignore[arg-type]
 
@@ -122,7 +124,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._lost = ""
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -132,14 +134,14 @@ class Connection(asyncio.BufferedProtocol):
         except ProtocolError as error:
             self._lose(error)
             return
-        if reply is False:  # it is incomplete
-            return
-        if self._replied is None or self._reader.has_data():
+        if self._replied is None and isinstance(reply, ReplyError):  # Redis refuses the connection
+            self._lose(reply)
+        elif self._replied is None or (reply is not False and self._reader.has_data()):
             self._lose(ConnectionError("it has sent more replies than commands"))
         elif isinstance(reply, ReplyError):
             refused = str(reply).startswith(_REFUSED)
             self._finish((NotDone if refused else Unreachable)(_reason(reply)))
-        else:
+        elif reply is not False:  # otherwise it is incomplete
             self._finish(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -161,11 +163,14 @@ class Connection(asyncio.BufferedProtocol):
             self._finish(Unreachable(self._lost))
 
     def _check(self) -> None:
-        """Find out whether a reply is late. One timer serves many commands, because most are replied to soon."""
+        """Find out whether a reply is late. One timer serves many commands, because most are replied to soon.
+
+        It never waits longer than `_TIMEOUT`, because that may be the time for the next command.
+        """
         self._timer = None
         if self._replied is not None:
-            if self._loop.time() < self._due:
-                self._timer = self._loop.call_at(self._due, self._check)
+            if (left := self._due - self._loop.time()) > 0:
+                self._timer = self._loop.call_later(min(left, _TIMEOUT), self._check)
             else:
                 self._lose(TimeoutError())
 
@@ -180,8 +185,8 @@ def _context(authority_file: str | None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=authority_file)
 
 
-_UNPROTECTED = "ERR AUTH <password> called without any password"
-"""How the reply to AUTH begins if the server has no passwords."""
+_UNQUOTED = ("ERR AUTH <password> called without any password", "ERR max number of clients")
+"""How errors begin with which Redis may reply to AUTH, without quoting its arguments."""
 
 _REFUSED = ("NOSCRIPT", "OOM", "READONLY", "LOADING", "NOAUTH", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
 """How errors begin after which the server has changed nothing. If it stops a script, then at the first write. A missing
