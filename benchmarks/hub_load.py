@@ -14,6 +14,8 @@ import logging
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -30,6 +32,14 @@ from .processes import cpu_seconds, has_proc, resident
 
 LONGEST = 60.0
 """Seconds after which subscribers must have received all events."""
+
+
+@contextmanager
+def logging_to_a_file() -> Iterator[None]:
+    """Log as `webmqconnect hub` can."""
+    with tempfile.TemporaryFile("w") as log:
+        logging.basicConfig(level=logging.INFO, stream=log)
+        yield
 
 
 async def serve(kind: str, backplane: str | None = None) -> None:
@@ -155,8 +165,7 @@ async def fan(
 def main() -> None:
     """Run a server, or the subscribers."""
     if sys.argv[1] == "serve":
-        with tempfile.TemporaryFile("w") as log:
-            logging.basicConfig(level=logging.INFO, stream=log)  # log to a file, as `webmqconnect hub` can
+        with logging_to_a_file():
             asyncio.run(serve(*sys.argv[2:]))
         return
     import uvloop

@@ -70,11 +70,11 @@ async def _push(cell: Cell, url: str) -> None:
     async with _PEERS[cell.client](Load(url, cell.concurrency, timeout=LONGEST)) as run:
         await run(cell.concurrency + 100)
         gc.collect()
-        _count()
+        count()
         await run(cell.events)
 
 
-def _count() -> None:
+def count() -> None:
     """Start the counting."""
     command = ("vgdb", f"--pid={os.getpid()}", "instrumentation", "on")
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as vgdb:  # noqa: S603  # ours

@@ -7,6 +7,7 @@ import pytest
 from benchmarks import capacity, hubs
 from benchmarks.history import Returned
 from benchmarks.hub_costs import ALONE, ANOTHER_HUB, READ, REDIS, SAME_HUB, STREAM, TWO
+from benchmarks.instructions import VALGRIND, has_valgrind
 from conftest import needed
 
 
@@ -14,11 +15,13 @@ from conftest import needed
 @pytest.mark.usefixtures("redis")
 def test_everything_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     needed("wrk", capacity.has_wrk(), "apt-get install wrk")
+    needed("Valgrind", has_valgrind(), VALGRIND)
     monkeypatch.setattr("sys.argv", ["hubs", "--quick"])
     hubs.main()
     printed = capsys.readouterr().out
     for title in (
         "CPU time per push, concurrency 10, 1 subscriber, against a hub alone",
+        "instructions per push, concurrency 1, 0 subscribers, against a hub alone",
         "CPU time per delivery, concurrency 10, 100 subscribers, against a hub alone",
         "push to event, at another hub over the stream: median",
         f"{TWO}, pushes by wrk",

@@ -154,9 +154,9 @@ async def test_a_client_retries_while_redis_is_down(
 async def in_flight(hub: Hub, push: Callable[[int], object]) -> list[asyncio.Task[object]]:
     """Push one event that is sent to Redis, which does not respond, and two more that wait for it."""
     engine = engine_of(hub)
-    before = len(engine._own)
+    before = len(engine._appender.own)
     pushing = [asyncio.ensure_future(push(1))]  # type: ignore[call-overload]
-    await until(lambda: len(engine._own) == before + 1 and not engine._appender._waiting)
+    await until(lambda: len(engine._appender.own) == before + 1 and not engine._appender._waiting)
     pushing += [asyncio.ensure_future(push(number)) for number in (2, 3)]  # type: ignore[call-overload]
     await until(lambda: len(engine._appender._waiting) == 2)
     return pushing
@@ -230,7 +230,7 @@ async def test_a_push_that_is_cancelled(place: Place, wire: HubClient) -> None:
     publication = await accepted(wire, place.near, 4, TOPIC)
     assert [(await peer.event())[1] for _ in range(3)] == [[[1]], [[2]], [[3]]]
     assert await peer.event() == (publication, [[4]])
-    await until(lambda: not engine._own)
+    await until(lambda: not engine._appender.own)
 
 
 async def test_a_publishing_subscriber_that_disconnects_during_an_outage(place: Place, wire: HubClient) -> None:
@@ -238,13 +238,13 @@ async def test_a_publishing_subscriber_that_disconnects_during_an_outage(place: 
     place.redis.pause()
     engine = engine_of(place.near)
     await new.send(16, 1, {}, TOPIC, [1])
-    await until(lambda: len(engine._own) == 1)
+    await until(lambda: len(engine._appender.own) == 1)
     leaving = asyncio.create_task(new.socket.close())
     await asyncio.sleep(0)
     place.redis.resume()
     await leaving
     assert (await peer.event())[1] == [[1]]
-    await until(lambda: not engine._own)
+    await until(lambda: not engine._appender.own)
 
 
 # Redis refuses to write

@@ -53,7 +53,7 @@ async def refused(caplog: pytest.LogCaptureFixture, **options: object) -> str:
 async def test_a_refused_connection(caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     said = await refused(caplog, backplane=f"redis://:{PASSWORD}@127.0.0.1:{port}/0")
-    assert said.startswith(f"the backplane 127.0.0.1:{port} cannot be used: Error 111 connecting to 127.0.0.1:{port}.")
+    assert said == f"the backplane 127.0.0.1:{port} cannot be used: Connection refused"
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", pytest.param("a" * 64 + ".example", id="long")])
@@ -85,10 +85,10 @@ async def test_a_server_of_another_protocol(run: Run, caplog: pytest.LogCaptureF
 async def test_a_wrong_password(redis: None, caplog: pytest.LogCaptureFixture, user: str) -> None:
     with running(password="another") as server:
         said = await refused(caplog, backplane=f"redis://{user}:{PASSWORD}@127.0.0.1:{server.port}")
-        reason = "invalid username-password pair or user is disabled"
+        reason = "WRONGPASS invalid username-password pair or user is disabled"
         assert said == f"the backplane 127.0.0.1:{server.port} cannot be used: {reason}"
         said = await refused(caplog, backplane=f"redis://127.0.0.1:{server.port}")
-        assert said == f"the backplane 127.0.0.1:{server.port} cannot be used: Authentication required"
+        assert said == f"the backplane 127.0.0.1:{server.port} cannot be used: NOAUTH Authentication required"
 
 
 async def test_a_password(redis: None, run: Run, wire: HubClient) -> None:

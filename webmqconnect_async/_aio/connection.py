@@ -6,12 +6,12 @@ import asyncio
 import select
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 
 from .._core import transport_failures as failures
 from .._core.dialects import Response
 from .._core.http1 import NotHTTP, ResponseReader
 from .._core.transport_failures import TransportFailure
+from .._core.transports import abort
 from .aiohttp_errors import describe
 
 _LONG = 16384
@@ -24,13 +24,6 @@ _LAST = 1024
 The write buffer size of a TLS transport does not include what it has passed to its TCP transport. But while that one's
 buffer is full, the TLS transport keeps later writes: so its size shows whether the whole body was sent.
 """
-
-
-def abort(transport: asyncio.Transport) -> None:
-    """Close a transport at once, without sending buffered data. Safe to call again."""
-    # AttributeError: raised by early releases of CPython 3.11 if TLS has ended. RuntimeError: the loop is closed.
-    with suppress(AttributeError, RuntimeError):
-        transport.abort()
 
 
 class Connection(asyncio.BufferedProtocol):

@@ -18,8 +18,8 @@ from .._core.http1 import LONGEST_BODY, LONGEST_LINE, MOST_HEADERS
 from .._core.idempotency import IDEMPOTENCY_KEY, value_of
 from .._core.settings import Settings
 from .._core.transport_failures import TransportFailure
+from .._core.transports import abort
 from .aiohttp_errors import failure_of
-from .connection import abort
 from .deadlines import Deadline, Expired
 from .session import UNSEEN, url_of
 

@@ -7,18 +7,13 @@ its responses, aiohttp waits forever, and queues up to 32 more requests, each wi
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import cast
+
+from .._core.transports import abort
 
 _TIMEOUT = 10.0  # seconds for the headers of a first request to arrive, and for a peer to read waiting responses
 _IDLE = 1.0  # seconds without data from a peer after which its connection may be closed to make room for another one
 _END_OF_HEADERS = b"\r\n\r\n"
-
-
-def abort(transport: asyncio.Transport) -> None:
-    """Close a connection immediately. Do nothing if it is closed."""
-    with suppress(AttributeError):  # raised for a closed TLS connection by early releases of Python 3.11
-        transport.abort()
 
 
 class Aborted(asyncio.Protocol):

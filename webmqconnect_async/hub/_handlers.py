@@ -16,11 +16,11 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler
 
 from .._core.escape import visible
+from .._core.transports import abort
 from . import _page
 from ._aiohttp import BODY_ERRORS, expect, malformed, oversized, sent_early, text_response
 from ._broker import Broker
 from ._config import HubConfig
-from ._connection_limits import abort
 from ._console import Console, Watcher
 from ._fairness import Turns
 from ._host_and_origin import is_own_page

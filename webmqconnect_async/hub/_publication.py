@@ -42,6 +42,12 @@ class Publication:
     retain: bool = False  # whether it becomes the retained event of its topic, which subscribers may ask for
 
     @property
+    def addressed(self) -> bool:
+        """Whether there may be subscribers of the topic that do not receive it."""
+        by_session = self.eligible is not None or bool(self.exclude)
+        return by_session or self.authid is not None or self.authrole is not None
+
+    @property
     def receivers(self) -> tuple[Receivers, Receivers, Receivers]:
         """The receivers by session ID, by subscriber key or the user of their ticket, and by their role."""
         addressed = self.eligible is not None or self.exclude

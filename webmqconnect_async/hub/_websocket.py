@@ -7,8 +7,9 @@ import secrets
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from .._core.transports import abort
 from ._config import HubConfig
-from ._connection_limits import RequestGuard, StallGuard, abort
+from ._connection_limits import RequestGuard, StallGuard
 from ._fairness import BEHIND, FairGuard, Turns
 from ._frames import pong_frame
 from ._rights import ends_at

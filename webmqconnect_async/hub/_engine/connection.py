@@ -1,40 +1,35 @@
-"""A connection to Redis or Valkey, for one command at a time."""
+"""A connection to Redis or Valkey, for one command at a time.
+
+redis-py is not used: with its streams and a timeout for each command, a push would take a quarter more instructions.
+hiredis, its parser, is used directly.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from functools import partial
-from inspect import signature
-from typing import TypeAlias, TypedDict, cast
+import os
+import ssl
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import TypeAlias, cast
 
 try:
-    from hiredis import pack_command
-    from redis import exceptions
-    from redis.asyncio import Connection as RedisConnection
-    from redis.asyncio import SSLConnection
-    from redis.asyncio.connection import AbstractConnection
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
+    from hiredis import ProtocolError, Reader, ReplyError, pack_command
 except ModuleNotFoundError as error:
-    said = "a backplane needs redis-py: pip install 'webmqconnect-async[redis]'"
+    said = "a backplane needs hiredis: pip install 'webmqconnect-async[redis]'"
     raise ModuleNotFoundError(said, name=error.name) from None
 
 from ..._core.escape import visible
+from ..._core.transports import abort
 from .._backplane import Backplane
 
 _TIMEOUT = 2.0  # seconds within which the server must reply to a command
+_READ = 1 << 16  # maximum bytes per read; asyncio would allocate 256 KiB for each
 
-
-class _Driver(TypedDict, total=False):
-    driver_info: None
-
-
-_DRIVER: _Driver = {"driver_info": None} if "driver_info" in signature(AbstractConnection).parameters else {}
-"""Without this, redis-py 8 reads its own version from a file for each connection, in the event loop."""
+Argument: TypeAlias = bytes | str | int
 
 Reply: TypeAlias = object
-"""A reply as redis-py parses it. Depending on the command: bytes, an int, `None`, or a list of these."""
+"""A reply as hiredis parses it. Depending on the command: bytes, an int, `None`, or a list of these."""
 
 
 class Unreachable(Exception):
@@ -42,97 +37,167 @@ class Unreachable(Exception):
 
 
 class NotDone(Unreachable):
-    """The server has refused a command, and has not executed any part of it."""
+    """The server has not received a command, or refused it, and has not executed any part of it."""
 
 
-class Connection:
+class Connection(asyncio.BufferedProtocol):
     """A connection, for one command at a time. After an exception other than `NotDone`, it must not be used again."""
 
     def __init__(self, backplane: Backplane) -> None:
+        self._backplane = backplane
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._buffer = memoryview(bytearray(_READ))  # asyncio's TLS writes to slices, which of a bytearray are copies
+        self._reader = Reader()
+        self._replied: Callable[[Reply | Unreachable], object] | None = None  # `None`: no command is being executed
+        self._due = 0.0  # when the reply to the current command must have arrived
+        self._timer: asyncio.TimerHandle | None = None
+        self._lost = "it has not been opened"  # why the connection cannot be used; empty if it can
         self._ahead = 0.0  # milliseconds that the server's time is ahead of the event loop's, at least
-        tls = partial(SSLConnection, ssl_ca_certs=backplane.authority_file, ssl_check_hostname=True)
-        kind = tls if backplane.tls else RedisConnection
-        self._redis = kind(
-            host=backplane.host,
-            port=backplane.port,
-            db=backplane.database,
-            username=backplane.user,
-            password=backplane.password,
-            protocol=2,  # in version 3, the reply to XREAD is a map
-            **_DRIVER,
-            # `ask` has a timeout for the whole command. With a timeout here, redis-py would create a task per command.
-            socket_timeout=None,
-            socket_connect_timeout=_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),  # the server may execute a repeated command twice
-        )
 
     async def open(self) -> None:
         """Connect, and authenticate."""
-        reason = ""
+        to, reason = self._backplane, ""
         try:
+            tls = _context(to.authority_file) if to.tls else None
             async with asyncio.timeout(_TIMEOUT):
-                await self._redis.connect()  # type: ignore[no-untyped-call]
-        except exceptions.ResponseError as error:
-            known = isinstance(error, exceptions.NoPermissionError) or str(error).startswith("DB index")
-            # Some servers quote the arguments of a command that they refuse, which here are the user and the password.
-            reason = _reason(error) if known else "it refuses to authenticate, or to select the database"
-        except (exceptions.RedisError, OSError, TimeoutError, ValueError) as error:
+                await self._loop.create_connection(lambda: self, to.host, to.port, ssl=tls)
+            if to.user or to.password:
+                await self.ask("AUTH", *([to.user] if to.user else []), to.password or "")
+        except Unreachable as error:
+            reason = str(error)
+            if reason.startswith("ERR ") and not reason.startswith(_UNQUOTED):
+                # Some servers quote the arguments of a command that they refuse, which here are the user and password.
+                reason = "it refuses to authenticate"
+        except (OSError, TimeoutError, ValueError) as error:
             reason = _reason(error)
-        if reason:  # outside of `except`, because redis-py's frames contain the password
+            if isinstance(error, ssl.SSLCertVerificationError):  # the file of the authority may have been replaced
+                _context.cache_clear()
+        if reason:  # outside of `except`, because the frame of `ask` contains the password
             raise Unreachable(reason)
+        if to.database:
+            await self.ask("SELECT", to.database)
 
     async def synchronize(self) -> None:
         """Ask for the server's time, which `deadline` needs."""
         seconds, microseconds = cast(Sequence[bytes], await self.ask("TIME"))
-        now = asyncio.get_running_loop().time()
-        self._ahead = int(seconds) * 1000 + int(microseconds) // 1000 - now * 1000
+        self._ahead = int(seconds) * 1000 + int(microseconds) // 1000 - self._loop.time() * 1000
 
     @property
     def deadline(self) -> int:
-        """The server's time in milliseconds at which `ask` gives up a command that is sent now."""
-        return int(self._ahead + (asyncio.get_running_loop().time() + _TIMEOUT) * 1000)
+        """The server's time in milliseconds at which a command that is sent now times out."""
+        return int(self._ahead + (self._loop.time() + _TIMEOUT) * 1000)
 
-    async def ask(self, *command: bytes | str | int, wait: float = 0.0) -> Reply:
+    async def ask(self, *command: Argument, wait: float = 0.0) -> Reply:
         """Send a command and return the reply, for which the command itself may take `wait` seconds.
 
         Raises:
-            NotDone: The server has refused the command.
+            NotDone: The server has not received the command, or has refused it.
             Unreachable: There is no valid reply. The server may have executed the command.
         """
-        try:
-            async with asyncio.timeout(wait + _TIMEOUT):
-                # This takes a fifth of the time of redis-py's packer, and returns a single bytes object. The stub of
-                # hiredis declares a tuple with one item, although any length is allowed.
-                packed = pack_command(command)  # type: ignore[arg-type]
-                await self._redis.send_packed_command(packed, check_health=False)
-                reply: Reply = await self._redis.read_response()
-        except (exceptions.RedisError, OSError, TimeoutError) as error:
-            # From the text of an error that has a class of its own, redis-py removes the code.
-            refused = isinstance(error, _REFUSALS) or str(error).startswith(_REFUSED)
-            raise (NotDone if refused else Unreachable)(_reason(error)) from None
+        replied: asyncio.Future[Reply | Unreachable] = self._loop.create_future()
+        self.send(command, partial(_set, replied), wait)
+        reply = await replied
+        if isinstance(reply, Unreachable):
+            raise reply
         return reply
+
+    def send(
+        self, command: Sequence[Argument], replied: Callable[[Reply | Unreachable], object], wait: float = 0.0
+    ) -> None:
+        """Send a command, and call a function with the reply, or with the exception that `ask` would raise."""
+        if self._transport is None or self._lost:
+            replied(NotDone(self._lost))
+            return
+        self._replied = replied
+        self._due = self._loop.time() + _TIMEOUT + wait
+        if self._timer is None:
+            self._timer = self._loop.call_later(_TIMEOUT, self._check)
+        # The stub of hiredis declares a tuple with one item, although any length is allowed.
+        self._transport.write(pack_command(tuple(command)))  # type: ignore[arg-type]
 
     async def aclose(self) -> None:
         """Close the connection, without waiting for the server."""
-        await self._redis.disconnect(nowait=True)
+        self._lose(ConnectionError("the connection is closed"))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._lost = ""
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        try:
+            self._reader.feed(self._buffer, 0, nbytes)  # type: ignore[arg-type]  # any buffer is allowed
+            reply = self._reader.gets()
+        except ProtocolError as error:
+            self._lose(error)
+            return
+        if self._replied is None and isinstance(reply, ReplyError):  # Redis refuses the connection
+            self._lose(reply)
+        elif self._replied is None or (reply is not False and self._reader.has_data()):
+            self._lose(ConnectionError("it has sent more replies than commands"))
+        elif isinstance(reply, ReplyError):
+            refused = str(reply).startswith(_REFUSED)
+            self._finish((NotDone if refused else Unreachable)(_reason(reply)))
+        elif reply is not False:  # otherwise it is incomplete
+            self._finish(reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lose(exc or ConnectionError("it has closed the connection"))
+
+    def _finish(self, reply: Reply | Unreachable) -> None:
+        replied, self._replied = self._replied, None
+        if replied is not None:
+            replied(reply)
+
+    def _lose(self, error: Exception) -> None:
+        """Close the connection, unless it is closed. What the server has done with the current command is unknown."""
+        if not self._lost:
+            self._lost = _reason(error)
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._transport is not None:
+                abort(self._transport)
+            self._finish(Unreachable(self._lost))
+
+    def _check(self) -> None:
+        """Find out whether a reply is late. One timer serves many commands, because most are replied to soon.
+
+        It never waits longer than `_TIMEOUT`, because that may be the time for the next command.
+        """
+        self._timer = None
+        if self._replied is not None:
+            if (left := self._due - self._loop.time()) > 0:
+                self._timer = self._loop.call_later(min(left, _TIMEOUT), self._check)
+            else:
+                self._lose(TimeoutError())
 
 
-_REFUSALS = (
-    exceptions.NoScriptError,
-    exceptions.OutOfMemoryError,
-    exceptions.ReadOnlyError,
-    exceptions.MasterDownError,
-    exceptions.BusyLoadingError,
-    exceptions.AuthenticationError,
-)
-"""Errors after which the server has changed nothing. If it stops a script, then at the first write. A missing right is
-not among them: a script may have used other rights before."""
+def _set(replied: asyncio.Future[Reply | Unreachable], reply: Reply | Unreachable) -> None:
+    if not replied.done():
+        replied.set_result(reply)
 
-# redis-py has no class for these errors; for MASTERDOWN it has one since 6.0.
-_REFUSED = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
+
+@lru_cache(maxsize=1)  # loading the certificates takes up to 0.1 s
+def _context(authority_file: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=authority_file)
+
+
+_UNQUOTED = ("ERR AUTH <password> called without any password", "ERR max number of clients")
+"""How errors begin with which Redis may reply to AUTH, without quoting its arguments."""
+
+_REFUSED = ("NOSCRIPT", "OOM", "READONLY", "LOADING", "NOAUTH", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
+"""How errors begin after which the server has changed nothing. If it stops a script, then at the first write. A missing
+right is not among them: a script may have used other rights before."""
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError | exceptions.TimeoutError):
+    if isinstance(error, TimeoutError):
         return f"no response within {_TIMEOUT:.0f} s"
-    return visible(" ".join(str(error).split()).rstrip("."), 200) or type(error).__name__
+    text = str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        # asyncio's text has the address as Python source.
+        text = os.strerror(error.errno) if "Connect call failed" in text else error.strerror or text
+    return visible(" ".join(text.split()).rstrip("."), 200) or type(error).__name__

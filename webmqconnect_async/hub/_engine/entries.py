@@ -27,15 +27,20 @@ _EVENT = {b"t", b"e", b"a", b"k", b"r", b"s"}
 
 
 class Position(NamedTuple):
-    """The position of an entry in the stream: its ID and its token."""
+    """The position of an entry in the stream."""
 
     id: bytes
     token: bytes
+    publication_id: int
 
     @property
-    def publication_id(self) -> int:
-        milliseconds, _, counter = self.id.partition(b"-")
-        return int(milliseconds) << 11 | min(int(counter), _MOST)
+    def text(self) -> bytes:
+        """The field `p` of the next entry."""
+        return b"%s %s" % self[:2]
+
+
+NOWHERE = Position(b"", b"", -1)
+"""Before all entries."""
 
 
 class InvalidEntry(ValueError):
@@ -51,7 +56,7 @@ class Entry(NamedTuple):
     fields: Sequence[bytes]
 
     def follows(self, position: Position) -> bool:
-        return self.before == b"%s %s" % position
+        return self.before == position.text
 
     def publication(self) -> Publication:
         """Return the event; raise `InvalidEntry` if there is none, because no hub has written the entry."""
@@ -79,8 +84,8 @@ def fields_of(publication: Publication) -> list[bytes]:
         fields += (b"k", _bytes(publication.kwargs))
     if publication.retain:
         fields += (b"r", b"1")
-    receivers = publication.receivers
-    if any(each.eligible is not None or each.exclude for each in receivers):
+    if publication.addressed:
+        receivers = publication.receivers
         sets = [[None if each.eligible is None else sorted(each.eligible), sorted(each.exclude)] for each in receivers]
         fields += (b"s", json.dumps(sets).encode())
     return fields
@@ -88,13 +93,22 @@ def fields_of(publication: Publication) -> list[bytes]:
 
 def entry_of(entry_id: bytes, fields: Sequence[bytes]) -> Entry:
     before = fields[3] if len(fields) > 3 and (fields[0], fields[2]) == (b"o", b"p") else b""
-    return Entry(Position(entry_id, fields[1]), before, fields)
+    return Entry(position_at(entry_id, fields[1]), before, fields)
 
 
 def position_of(before: bytes) -> Position | None:
     """Return the position that the field `p` names; `None` if no hub has written it."""
     matched = _BEFORE.fullmatch(before)
-    return None if matched is None else Position(*matched.groups())
+    return None if matched is None else position_at(*matched.groups())
+
+
+def position_at(entry_id: bytes, token: bytes) -> Position:
+    return Position(entry_id, token, publication_id_of(entry_id))
+
+
+def publication_id_of(entry_id: bytes) -> int:
+    milliseconds, _, counter = entry_id.partition(b"-")
+    return int(milliseconds) << 11 | min(int(counter), _MOST)
 
 
 def _receivers(sets: Sequence[Sequence[str] | None]) -> Receivers:

@@ -11,7 +11,7 @@ from .._config import HubConfig
 from .._history import History
 from .appender import Appender
 from .connection import Connection, Reply, Unreachable
-from .entries import Entry, InvalidEntry, Position
+from .entries import NOWHERE, Entry, InvalidEntry, Position
 from .scripts import BEGIN, Keys
 from .server import Server, server_of
 from .tail import Portions, Tail, entries_of, read_tail
@@ -61,7 +61,7 @@ class Follower:
         self._deliver = deliver
         self._portions = Portions(config.max_body)
         self._server: Server | None = None
-        self._position: Position | None = None
+        self._position = NOWHERE
         self._reading = False
         self._ahead: set[Position] = set()
         """The positions that `added` has delivered since the last read began."""
@@ -91,8 +91,8 @@ class Follower:
             self._reading = True
             await self._hold()
             self._ahead.clear()
-            after = cast(Position, self._position).id
-            reading = "XREAD", "COUNT", portions.count, "BLOCK", int(_BLOCK * 1000), "STREAMS", stream, after
+            block = "BLOCK", int(_BLOCK * 1000)
+            reading = "XREAD", "COUNT", portions.count, *block, "STREAMS", stream, self._position.id
             reply = await portions.ask(connection, *reading, wait=_BLOCK)
             streams = cast(Sequence[tuple[bytes, Reply]] | None, reply)
             self._reading = False
@@ -114,9 +114,10 @@ class Follower:
 
         This saves a hub with many pushes from receiving and parsing its own events.
         """
-        if self._reading and entries[0].follows(cast(Position, self._position)):
+        if self._reading and entries[0].follows(self._position):
             for entry in entries:
-                self._advance(entry)
+                self._deliver(entry)
+                self._position = entry.position
                 self._ahead.add(entry.position)
         elif self._held is not None and self._behind:
             _release(self._held)
@@ -124,24 +125,33 @@ class Follower:
     async def _hold(self) -> None:
         """Delay the next read while this hub keeps adding events, and no events of other hubs are among them."""
         loop = asyncio.get_running_loop()
+        held = self._held = loop.create_future()
         end = loop.time() + _LONGEST_HOLD
-        while not self._behind and loop.time() < (until := min(self._appender.latest + _HOLD, end)):
-            self._held = loop.create_future()
-            timer = loop.call_at(until, _release, self._held)
-            try:
-                await self._held
-            finally:
+        timer: asyncio.TimerHandle | None = None
+
+        def check() -> None:  # a callback, because waking up this task each time would cost more
+            nonlocal timer
+            until = min(self._appender.latest + _HOLD, end)
+            if self._behind or loop.time() >= until:
+                _release(held)
+            else:
+                timer = loop.call_at(until, check)
+
+        check()
+        try:
+            await held
+        finally:
+            if timer is not None:
                 timer.cancel()
 
     @property
     def _behind(self) -> bool:
         """Whether this hub has added an event that it has not delivered yet."""
-        newest, position = self._appender.newest, cast(Position, self._position)
-        return newest is not None and newest.publication_id > position.publication_id
+        return self._appender.newest.publication_id > self._position.publication_id
 
     def _advance(self, entry: Entry) -> None:
         """Deliver an entry; raise `InvalidEntry` if it does not follow the position, or no hub has written it."""
-        if not entry.follows(cast(Position, self._position)):
+        if not entry.follows(self._position):
             raise InvalidEntry
         self._deliver(entry)
         self._position = entry.position
@@ -190,7 +200,7 @@ class Follower:
         attempts = 0
         while True:
             history, run = cast(Sequence[bytes | None], await connection.ask("MGET", keys.history, keys.server))
-            if self._position is not None or history is None or run in (None, mine):
+            if self._position is not NOWHERE or history is None or run in (None, mine):
                 return history, run
             attempts += 1
             if attempts == _ATTEMPTS_TO_VOUCH:
@@ -201,8 +211,8 @@ class Follower:
         """Return why the stream lacks the last entry that this hub has read or added; empty if it has both."""
         stream, newest = self._keys.stream, self._appender.newest
         # An entry of its own below the position may have been trimmed: the hub has read what follows it.
-        for position in (self._position, newest if self._behind else None):
-            if position is not None:
+        for position in (self._position, newest if self._behind else NOWHERE):
+            if position is not NOWHERE:
                 found = entries_of(await connection.ask("XRANGE", stream, position.id, position.id))
                 if [entry.position for entry in found] != [position]:
                     first = [*entries_of(await connection.ask("XRANGE", stream, "-", "+", "COUNT", 1))]
@@ -213,7 +223,7 @@ class Follower:
     async def _begin(self, connection: Connection, history: bytes | None) -> bytes:
         """Begin a new history, unless another hub has already done so. Return the ID of the current history."""
         keys = self._keys
-        newest = 0 if self._position is None else (self._position.publication_id >> 11) + 1
+        newest = (self._position.publication_id >> 11) + 1
         reply = await connection.ask(
             *("EVAL", BEGIN, 3, keys.stream, keys.history, keys.server, history or b""),
             *(secrets.token_urlsafe(9), max(newest, int(self._config.clock() * 1000)), secrets.token_hex(6)),
@@ -223,7 +233,7 @@ class Follower:
 
     def _adopt(self, tail: Tail, history: bytes, why: str) -> None:
         before, self._appender.history = self._appender.history, history
-        self._appender.newest, self._position = None, tail.position
+        self._appender.newest, self._position = NOWHERE, tail.position
         self._adopted(tail, history.decode(), why if before else "")
 
 

@@ -11,7 +11,6 @@ import logging
 import secrets
 from collections.abc import Coroutine
 from contextlib import aclosing
-from functools import partial
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, ClassVar
@@ -59,8 +58,7 @@ class StreamEngine(Engine):
         self._task: asyncio.Task[None] | None = None
         self.unready = "it has not started"
         self._closing = False
-        self._hub, self._numbers = secrets.token_hex(6), count()
-        self._own: dict[bytes, tuple[Publication, float | None]] = {}
+        self._hub, self._numbers = secrets.token_hex(6).encode(), count()
         self._waiting: dict[asyncio.Future[None], int] = {}
         self._unreached: float = inf  # the lowest ID for which a wait has timed out since the last event
 
@@ -83,11 +81,9 @@ class StreamEngine(Engine):
         """Queue an event to be added to the stream. It is delivered once it is there."""
         if self.unready:
             return NOT_ADDED
-        token = f"{self._hub}-{next(self._numbers)}".encode()
+        token = b"%s-%d" % (self._hub, next(self._numbers))
         published: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
-        published.add_done_callback(partial(self._settled, token))
-        self._own[token] = publication, began
-        self._appender.add(Addition(token, fields_of(publication), push, published))
+        self._appender.add(Addition(token, publication, fields_of(publication), push, began, published))
         return published
 
     def reach(self, publication_id: int) -> Coroutine[object, object, object] | None:
@@ -109,7 +105,6 @@ class StreamEngine(Engine):
                     async with asyncio.TaskGroup() as tasks:
                         tasks.create_task(self._follower.run(following))
                         tasks.create_task(self._appender.run(adding))
-                        tasks.create_task(self._appender.probe())
             except* Unreachable as errors:
                 self._away(errors.exceptions[0], started)
             except* Exception:
@@ -149,11 +144,6 @@ class StreamEngine(Engine):
         if not reached.done():
             self._unreached = min(self._unreached, publication_id)
 
-    def _settled(self, token: bytes, published: asyncio.Future[Published]) -> None:
-        if published.cancelled() or not isinstance(published.result(), int):
-            # If the event is in the stream nevertheless, it is delivered like an event of another hub.
-            self._own.pop(token, None)
-
     def _adopt(self, tail: Tail, history_id: str, why: str) -> None:
         if why:
             logger.warning(
@@ -161,15 +151,15 @@ class StreamEngine(Engine):
                 *(self._backplane, why, len(self._broker)),
                 extra={"event": "lost", "reason": why},
             )
-        self._own.clear()
+        self._appender.own.clear()
         self._broker.renew(tail.history, history_id, tail.position.publication_id)
 
     def _deliver(self, entry: Entry) -> None:
-        own = self._own.pop(entry.position.token, None)
+        own = self._appender.own.pop(entry.position.token, None)
         if own is None:
             self._broker.deliver(entry.publication(), entry.position.publication_id, forwarded=True)
         else:
-            self._broker.deliver(own[0], entry.position.publication_id, began=own[1])
+            self._broker.deliver(own.publication, entry.position.publication_id, began=own.began)
         self._unreached = inf
         for reached, publication_id in self._waiting.items():
             if publication_id <= self._broker.ids.newest and not reached.done():
