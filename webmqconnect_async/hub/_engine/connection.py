@@ -47,7 +47,7 @@ class Connection(asyncio.BufferedProtocol):
         self._backplane = backplane
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._buffer = memoryview(bytearray(_READ))  # asyncio's TLS writes to slices, which of a bytearray are copies
+        self._buffer = memoryview(bytearray(_READ))  # slices of a bytearray, to which TLS writes, are copies
         self._reader = Reader()
         self._replied: Callable[[Reply | Unreachable], object] | None = None  # `None`: no command is being executed
         self._due = 0.0  # when the reply to the current command must have arrived
@@ -71,7 +71,7 @@ class Connection(asyncio.BufferedProtocol):
                 reason = "it refuses to authenticate"
         except (OSError, TimeoutError, ValueError) as error:
             reason = _reason(error)
-            if isinstance(error, ssl.SSLCertVerificationError):  # the file of the authority may have been replaced
+            if isinstance(error, ssl.SSLCertVerificationError):  # the authority may have a new certificate
                 _context.cache_clear()
         if reason:  # outside of `except`, because the frame of `ask` contains the password
             raise Unreachable(reason)
@@ -186,7 +186,7 @@ def _context(authority_file: str | None) -> ssl.SSLContext:
 
 
 _UNQUOTED = ("ERR AUTH <password> called without any password", "ERR max number of clients")
-"""How errors begin with which Redis may reply to AUTH, without quoting its arguments."""
+"""How replies of Redis to AUTH begin that are errors and do not quote its arguments."""
 
 _REFUSED = ("NOSCRIPT", "OOM", "READONLY", "LOADING", "NOAUTH", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
 """How errors begin after which the server has changed nothing. If it stops a script, then at the first write. A missing
