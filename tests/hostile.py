@@ -16,6 +16,7 @@ import ssl
 import struct
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -365,9 +366,12 @@ class Hostile:
         self._script.clear()
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Block until a condition holds, which is checked at each connection and request."""
+        """Block until a condition holds, which is checked at each connection and request, and every 20 ms."""
+        end = time.monotonic() + PATIENCE
         with self._changed:
-            assert self._changed.wait_for(condition, PATIENCE), f"{self.connections=}, {len(self.requests)=}"
+            while not condition():
+                assert time.monotonic() < end, f"{self.connections=}, {len(self.requests)=}"
+                self._changed.wait(0.02)
 
     def release(self) -> None:
         """Send every `held` response, and later ones at once."""

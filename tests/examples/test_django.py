@@ -69,7 +69,7 @@ async def test_an_order_is_pushed_once_it_is_committed(server: Hostile, tmp_path
         assert await running.order(2) == 201
         await asyncio.to_thread(server.until, lambda: len(seen) == 1 and server.open_connections == 1)
         assert await running.order(3) == 201
-        await asyncio.to_thread(server.until, lambda: len(server.requests) == 2)
+        await asyncio.to_thread(server.until, lambda: len(seen) == 2)
     assert [json.loads(request.body) for request in server.requests] == [
         {"id": 1, "item": "tea", "amount": 2},
         {"id": 2, "item": "tea", "amount": 3},
