@@ -66,8 +66,8 @@ def moved(number: int) -> Returned:
 def cost_rows(costs: Costs) -> list[Row]:
     """Return rows with the costs relative to those of a hub alone, round by round.
 
-    One push after another has no goal here: the hub sleeps twice per push instead of once, and what that costs depends
-    on the machine. `instruction_rows` has its goal.
+    With one push after another, the hub sleeps twice per push instead of once, and what that costs depends on the
+    machine; see `instruction_rows`, too.
     """
     rows = []
     for kind, concurrency, subscribers in costs:
@@ -76,9 +76,7 @@ def cost_rows(costs: Costs) -> list[Row]:
             plural = "" if subscribers == 1 else "s"
             load = f"concurrency {concurrency}, {subscribers} subscriber{plural}"
             ours, peer = (costs[each, concurrency, subscribers] for each in (STREAM, ALONE))
-            shares = [one / other for one, other in zip(ours, peer, strict=True)]
-            goal = None if concurrency == 1 else TIMES
-            rows.append(_least(f"CPU time per {what}, {load}, against a hub alone", shares, goal, "x"))
+            rows.append(_times(f"CPU time per {what}, {load}, against a hub alone", ours, peer))
     return rows
 
 
@@ -91,12 +89,15 @@ def instruction_rows(rounds: int) -> list[Row]:
             alone.append(hub_instructions.per_push(None))
             stream.append(hub_instructions.per_push(redis.url))
     load = "concurrency 1, 0 subscribers"
-    shares = [one / other for one, other in zip(stream, alone, strict=True)]
     return [
-        _least(f"instructions per push, {load}, against a hub alone", shares, TIMES, "x"),
+        _times(f"instructions per push, {load}, against a hub alone", stream, alone),
         _least(f"instructions per push, {load}: {ALONE}", alone, None, ""),
         _least(f"instructions per push, {load}: {STREAM}", stream, None, ""),
     ]
+
+
+def _times(title: str, ours: Sequence[float], peer: Sequence[float]) -> Row:
+    return _least(title, [one / other for one, other in zip(ours, peer, strict=True)], TIMES, "x")
 
 
 def _least(title: str, values: Sequence[float], goal: float | None, unit: str) -> Row:
