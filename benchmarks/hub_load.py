@@ -14,7 +14,7 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -42,7 +42,7 @@ def logging_to_a_file() -> Iterator[None]:
         yield
 
 
-async def serve(kind: str, backplane: str | None = None) -> None:
+async def serve(kind: str, backplane: str | None = None, admit: Callable[[object], None] | None = None) -> None:
     """Serve on a free port of the loopback until the process ends."""
     if kind == "bare":
         app = web.Application()
@@ -55,7 +55,7 @@ async def serve(kind: str, backplane: str | None = None) -> None:
     else:
         keys = {KEY: SECRET} if kind == "signed" else None
         history = 0 if kind == "forgetful" else 100
-        hub = Hub(port=0, keys=keys, max_connections=10_000, history=history, backplane=backplane)
+        hub = Hub(port=0, keys=keys, max_connections=10_000, history=history, backplane=backplane, admit=admit)
         await hub.start()
         print(urlsplit(hub.url).port, flush=True)
     await asyncio.Event().wait()
@@ -166,7 +166,7 @@ def main() -> None:
     """Run a server, or the subscribers."""
     if sys.argv[1] == "serve":
         with logging_to_a_file():
-            asyncio.run(serve(*sys.argv[2:]))
+            asyncio.run(serve(sys.argv[2], sys.argv[3] if sys.argv[3:] else None))
         return
     import uvloop
 

@@ -13,9 +13,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, replace
 
 from webmqconnect_async._core.dialects.events import encode_event
@@ -38,17 +39,30 @@ def has_valgrind() -> bool:
 
 def per_push(cell: Cell, url: str) -> float:
     """Return the instructions per push of an asynchronous client, including the interpreter and the libraries."""
-    few, more = (_counted(replace(cell, events=events), url) for events in (FEW, MORE))
+
+    def counted(events: int) -> int:
+        with counting() as (valgrind, collected):
+            encoded = json.dumps(asdict(replace(cell, events=events)))
+            processes.run(*valgrind, *processes.command("instructions", encoded, url))
+            return collected()
+
+    return per_event(counted)
+
+
+def per_event(counted: Callable[[int], int]) -> float:
+    """Return the instructions per event. `counted` returns those of this number of events, and of the shutdown."""
+    few, more = map(counted, (FEW, MORE))
     return (more - few) / (MORE - FEW)
 
 
-def _counted(cell: Cell, url: str) -> int:
-    """Return the instructions of this number of pushes and of the shutdown after them."""
-    options = ("--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null", "--log-fd=1")
-    command = processes.command("instructions", json.dumps(asdict(cell)), url)
-    # A fixed seed gives both runs the same hashes, and so the same collisions in dictionaries.
-    printed = processes.run("valgrind", *options, *command, PYTHONHASHSEED="0")
-    return int(re.findall(r"Collected : (\d+)", printed)[-1])
+@contextmanager
+def counting() -> Iterator[tuple[Sequence[str], Callable[[], int]]]:
+    """Yield how to start a program of which `count` counts the instructions, and what returns them after its end."""
+    with tempfile.NamedTemporaryFile("r") as log:
+        options = ("--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null", f"--log-file={log.name}")
+        # A fixed seed gives all runs the same hashes, and so the same collisions in dictionaries.
+        start = ("env", "PYTHONHASHSEED=0", "valgrind", *options)
+        yield start, lambda: int(re.findall(r"Collected : (\d+)", log.read())[-1])
 
 
 @asynccontextmanager

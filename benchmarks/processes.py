@@ -52,10 +52,15 @@ def _core(index: int | None) -> Iterator[None]:
 
 
 @contextmanager
-def server(module: str, *arguments: str, core: int | None = 0) -> Iterator[Server]:
-    """Run a module of this package that prints its port first and then serves, until the end of the block."""
+def server(module: str, *arguments: str, core: int | None = 0, under: Sequence[str] = ()) -> Iterator[Server]:
+    """Run a module of this package that prints its port first and then serves, until the end of the block.
+
+    `under` is how its command begins, if another program runs it.
+    """
     with _core(core):
-        process = subprocess.Popen(command(module, *arguments), cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603  # ours
+        process = subprocess.Popen(  # noqa: S603  # ours
+            (*under, *command(module, *arguments)), cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
     with process:
         try:
             port = process.stdout.readline() if process.stdout else ""
