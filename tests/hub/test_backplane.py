@@ -1,15 +1,14 @@
-"""The URL of a backplane, the Redis servers that hubs refuse, and refused commands. No test needs a Redis server."""
+"""The URL of a backplane, and the Redis servers that hubs refuse. No test needs a Redis server."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 import pytest
 
 from webmqconnect_async.hub import Hub, HubConfig, create_app
 from webmqconnect_async.hub._backplane import Backplane, parse_backplane
-from webmqconnect_async.hub._engine.connection import Connection, NotDone, Unreachable
+from webmqconnect_async.hub._engine.connection import Unreachable
 from webmqconnect_async.hub._engine.server import Server, server_of
 
 from ..walker import walked
@@ -183,44 +182,3 @@ def test_a_server_that_is_loading() -> None:
 )
 def test_whether_a_server_may_have_lost_data(facts: dict[str, str], kept: bool) -> None:
     assert server_of(info(**facts)).kept_all(str(server_of(info()))) is kept
-
-
-# Errors of the server
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", NotDone),
-        ("MISCONF Redis is configured to save RDB snapshots.", NotDone),
-        ("NOREPLICAS Not enough good replicas to write.", NotDone),
-        ("BUSY Redis is busy running a script.", NotDone),
-        ("OOM command not allowed when used memory > 'maxmemory'.", NotDone),
-        ("READONLY You can't write against a read only replica.", NotDone),
-        ("LOADING Redis is loading the dataset in memory", NotDone),
-        ("NOSCRIPT No matching script.", NotDone),
-        ("NOAUTH Authentication required.", NotDone),
-        ("NOPERM this user has no permissions to run the 'xadd' command", Unreachable),
-        ("ERR user_script:1: attempt to index a nil value", Unreachable),
-        ("WRONGTYPE Operation against a key holding the wrong kind of value", Unreachable),
-    ],
-)
-async def test_whether_a_refused_command_has_changed_nothing(error: str, kind: type[Unreachable]) -> None:
-    """Only if it certainly has not, a push is refused with 503, after which a client may repeat it."""
-    ended = asyncio.Event()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while sent := await reader.read(1 << 12):
-            assert b"EVALSHA" in sent
-            writer.write(f"-{error}\r\n".encode())
-        writer.close()
-        ended.set()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        connection = Connection(Backplane("127.0.0.1", server.sockets[0].getsockname()[1], "p"))
-        await connection.open()
-        with pytest.raises(Unreachable) as caught:
-            await connection.ask("EVALSHA", "f00", 0)
-        await connection.aclose()
-        await ended.wait()
-    assert type(caught.value) is kind

@@ -234,6 +234,29 @@ async def test_closing_during_a_command() -> None:
         assert type(await asking) is Unreachable
 
 
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", NotDone),
+        ("MISCONF Redis is configured to save RDB snapshots.", NotDone),
+        ("NOREPLICAS Not enough good replicas to write.", NotDone),
+        ("BUSY Redis is busy running a script.", NotDone),
+        ("OOM command not allowed when used memory > 'maxmemory'.", NotDone),
+        ("READONLY You can't write against a read only replica.", NotDone),
+        ("LOADING Redis is loading the dataset in memory", NotDone),
+        ("NOSCRIPT No matching script.", NotDone),
+        ("NOAUTH Authentication required.", NotDone),
+        ("NOPERM this user has no permissions to run the 'xadd' command", Unreachable),
+        ("ERR user_script:1: attempt to index a nil value", Unreachable),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", Unreachable),
+    ],
+)
+async def test_whether_a_refused_command_has_changed_nothing(error: str, kind: type[Unreachable]) -> None:
+    """Only if it certainly has not, a push is refused with 503, after which a client may repeat it."""
+    async with connected(replying(f"-{error}\r\n".encode())) as connection:
+        assert type(await refusal(connection)) is kind
+
+
 # Authentication
 
 
