@@ -22,6 +22,8 @@ class Receivers:
 
 
 _ALL = Receivers()
+EVERYBODY = (_ALL, _ALL, _ALL)
+"""The `Publication.receivers` of an event for all subscribers of its topic."""
 
 
 @dataclass(slots=True)  # not frozen, which would make a push 5 % more expensive; no code changes one
@@ -40,12 +42,6 @@ class Publication:
     authid: Receivers | None = None  # by their subscriber key or the user of their ticket; `None` for all
     authrole: Receivers | None = None  # by their role; `None` for all
     retain: bool = False  # whether it becomes the retained event of its topic, which subscribers may ask for
-
-    @property
-    def addressed(self) -> bool:
-        """Whether there may be subscribers of the topic that do not receive it."""
-        by_session = self.eligible is not None or bool(self.exclude)
-        return by_session or self.authid is not None or self.authrole is not None
 
     @property
     def receivers(self) -> tuple[Receivers, Receivers, Receivers]:

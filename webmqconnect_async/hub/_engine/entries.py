@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .._publication import Publication, Receivers
+from .._publication import EVERYBODY, Publication, Receivers
 
 _BEFORE = re.compile(rb"(\d{1,20}-\d{1,20}) (.+)", re.DOTALL)
 _MOST = (1 << 11) - 1
@@ -84,8 +84,8 @@ def fields_of(publication: Publication) -> list[bytes]:
         fields += (b"k", _bytes(publication.kwargs))
     if publication.retain:
         fields += (b"r", b"1")
-    if publication.addressed:
-        receivers = publication.receivers
+    receivers = publication.receivers
+    if receivers != EVERYBODY:
         sets = [[None if each.eligible is None else sorted(each.eligible), sorted(each.exclude)] for each in receivers]
         fields += (b"s", json.dumps(sets).encode())
     return fields

@@ -104,6 +104,8 @@ class Follower:
             for entry in entries:
                 if entry.position not in self._ahead:
                     try:
+                        if not entry.follows(self._position):
+                            raise InvalidEntry
                         self._advance(entry)
                     except InvalidEntry:
                         await self._resume(connection, gap=True)
@@ -116,8 +118,7 @@ class Follower:
         """
         if self._reading and entries[0].follows(self._position):
             for entry in entries:
-                self._deliver(entry)
-                self._position = entry.position
+                self._advance(entry)
                 self._ahead.add(entry.position)
         elif self._held is not None and self._behind:
             _release(self._held)
@@ -150,9 +151,7 @@ class Follower:
         return self._appender.newest.publication_id > self._position.publication_id
 
     def _advance(self, entry: Entry) -> None:
-        """Deliver an entry; raise `InvalidEntry` if it does not follow the position, or no hub has written it."""
-        if not entry.follows(self._position):
-            raise InvalidEntry
+        """Deliver an entry that follows the position; raise `InvalidEntry` if no hub has written it."""
         self._deliver(entry)
         self._position = entry.position
 

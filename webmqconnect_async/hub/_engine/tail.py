@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 from .._config import HubConfig
 from .._history import History
-from .connection import Connection, Reply, Unreachable
+from .connection import Argument, Connection, Reply, Unreachable
 from .entries import Entry, InvalidEntry, Position, entry_of, position_of
 
 _MOST_BYTES = 1 << 20
@@ -33,7 +33,7 @@ class Portions:
     def __init__(self, max_body: int) -> None:
         self.count = max(1, min(_MOST_ENTRIES, _MOST_BYTES // max_body))
 
-    async def ask(self, connection: Connection, *command: bytes | str | int, wait: float = 0.0) -> Reply:
+    async def ask(self, connection: Connection, *command: Argument, wait: float = 0.0) -> Reply:
         """Send a command that reads entries, as `Connection.ask` does. If there is no reply, halve the number."""
         try:
             return await connection.ask(*command, wait=wait)

@@ -53,7 +53,11 @@ class Procedures:
         self._key: str | None = None  # the key of the last challenge
         self._failing = False  # whether the reply to a failed attempt is delayed
         self._authenticated = False
-        self.admitted = config._rights.anonymous  # whether the session may subscribe and publish
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the session may subscribe and publish."""
+        return self._authenticated or self._config._rights.anonymous
 
     @property
     def authenticated_as(self) -> str | None:
@@ -119,7 +123,7 @@ class Procedures:
         # Both are JSON texts, because a client may send a value of any type.
         if not is_signature(signature, expected):
             raise self._failure("invalid-signature", "wrong signature")
-        self._authenticated = self.admitted = True
+        self._authenticated = True
         everything = {"uri": "", "prefix": True, "pub": self._config.allow_publish, "sub": True}
         return json.dumps({"pubsub": [everything], "rpc": []})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
@@ -220,7 +221,7 @@ class Wamp2Session(Session):
                 self._send_error(Type.PUBLISH, publish.request, *refusal)
             return None
         if publish.exclude_me:
-            publication.exclude |= {self.id}
+            publication = replace(publication, exclude=publication.exclude | {self.id})
         return self.publish(publication, partial(self._published, publish))
 
     def _published(self, publish: messages.Publish, published: Published) -> None:
